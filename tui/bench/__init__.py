@@ -1,0 +1,1 @@
+"""Real IOzone in containers: plan, run, parse, summarise, chart."""

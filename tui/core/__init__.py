@@ -1,0 +1,1 @@
+"""Vocabulary shared by every part: errors, frozen records, text that is safe to show."""

@@ -1,0 +1,287 @@
+"""The frozen records that every part exchanges. They hold facts, never handles, and know no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class State(StrEnum):
+    """State of a container, in the Engine's own words."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    CREATED = "created"
+    EXITED = "exited"
+    REMOVING = "removing"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process of the container exists, so that its root is mounted."""
+        return self in (State.RUNNING, State.PAUSED)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the layer is certainly not in use by the Engine."""
+        return self in (State.CREATED, State.EXITED)
+
+
+class DriverKind(StrEnum):
+    """Which of Docker's two families a driver belongs to; ``btrfs`` and ``zfs`` exist in both."""
+
+    GRAPH = "graph"
+    SNAPSHOTTER = "snapshotter"
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A storage driver: its family and its name, as ``docker info`` prints it."""
+
+    kind: DriverKind
+    name: str
+
+
+class ReachKind(StrEnum):
+    """How a writable layer can be had now."""
+
+    DIRECT = "direct"
+    MOUNT = "mount"
+    ENGINE = "engine"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How the writable layer can be had, why, and its directory on the host where there is one."""
+
+    kind: ReachKind
+    reason: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of the container, and the host's address and port it is published at (0: not published)."""
+
+    container: int
+    protocol: str
+    host: int = 0
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Something mounted over the container's file system when it runs.
+
+    ``kind`` is the Engine's ``bind``, ``volume`` or ``tmpfs``, or ``engine`` for the files that the Engine
+    itself mounts over /etc/hosts, /etc/hostname and /etc/resolv.conf. ``source`` is a path on the Engine's host.
+    """
+
+    destination: str
+    source: str
+    kind: str
+    name: str = ""
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One row of the container list: what one list call tells, nothing that needs an inspect."""
+
+    endpoint: str
+    id: str
+    name: str
+    state: State
+    status: str
+    driver: Driver
+    image: str
+    created: datetime
+    exit_code: int | None = None
+    image_id: str = ""
+    command: str = ""
+    ports: tuple[Port, ...] = ()
+    hidden: bool = False
+    """On disk under a storage driver that the daemon does not run, so that the daemon hides it."""
+    size_rw: int | None = None
+    """Bytes in the writable layer; None until somebody asked."""
+
+    @property
+    def short_id(self) -> str:
+        """The twelve digits that Docker shows."""
+        return self.id[:12]
+
+
+class LayerRole(StrEnum):
+    """What a layer of the stack is."""
+
+    WRITABLE = "writable"
+    INIT = "init"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: its id in the storage driver and the directory that holds its files."""
+
+    id: str
+    role: LayerRole
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStack:
+    """The layers of a container, writable one first, then ``-init``, then the image's, nearest first.
+
+    ``how`` says which source gave the answer and ``command`` what a person would type to get the same.
+    """
+
+    driver: Driver
+    layers: tuple[Layer, ...]
+    how: str
+    command: str
+    work: Path | None = None
+    """The engine's own overlay work directory; never used by dtui, only looked at."""
+    userxattr: bool = False
+    """Whiteout and opaque marks are ``user.overlay.*`` (rootless) instead of ``trusted.overlay.*``."""
+
+    @property
+    def writable(self) -> Layer:
+        """The container's own layer."""
+        return self.layers[0]
+
+    @property
+    def lowers(self) -> tuple[Layer, ...]:
+        """The read-only layers below it, nearest first."""
+        return self.layers[1:]
+
+    @property
+    def images(self) -> tuple[Layer, ...]:
+        """The image's layers, nearest first."""
+        return tuple(layer for layer in self.layers if layer.role is LayerRole.IMAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Everything one inspect tells about a container, with its layers and how they can be reached."""
+
+    container: Container
+    pid: int
+    argv: tuple[str, ...]
+    working_dir: str
+    error: str
+    oom_killed: bool
+    restart_count: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    mounts: tuple[Mount, ...]
+    stack: LayerStack | None
+    reach: Reach
+    log_path: str = ""
+    mount_id: str = ""
+
+    @property
+    def session_key(self) -> tuple[str, str, str, int, str]:
+        """What an open editor is pinned to: endpoint, id, start, pid and layer of the container it saw."""
+        started = self.started_at.isoformat() if self.started_at else ""
+        return (self.container.endpoint, self.container.id, started, self.pid, self.mount_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change that the Engine announced: ``action`` in its words, ``id`` of the container."""
+
+    action: str
+    id: str
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """Who answers at an endpoint; empty strings where it does not say."""
+
+    endpoint: str
+    product: str
+    version: str
+    api_version: str
+    driver: Driver
+    backing: str
+    data_root: str
+    local: bool
+    """Whether the Engine's files are on this host, so that layers can be read as directories."""
+
+
+class EntryKind(StrEnum):
+    """Type of a directory entry."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    FIFO = "fifo"
+    SOCKET = "socket"
+    CHARACTER = "character device"
+    BLOCK = "block device"
+
+
+class Change(StrEnum):
+    """What the container did to a path, against its image; the letters of the CLI and of the screen."""
+
+    ADDED = "A"
+    MODIFIED = "M"
+    DELETED = "D"
+
+
+class View(StrEnum):
+    """What is shown: only what the container changed, or what the container sees."""
+
+    LAYER = "layer"
+    MERGED = "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a directory of a container. Names and paths are bytes: they need not be UTF-8.
+
+    ``layer`` is an index into ``LayerStack.layers`` (0 = writable): where the entry comes from, for a deleted
+    one where the hidden original lies. ``size`` in bytes, ``mtime_ns`` nanoseconds since the epoch, ``mode`` the
+    permission bits without the type.
+    """
+
+    path: bytes
+    kind: EntryKind
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    layer: int
+    nlink: int = 1
+    change: Change | None = None
+    opaque: bool = False
+    metadata_only: bool = False
+    target: bytes = b""
+    """Where a symlink points, as written in it."""
+    covered_by: Mount | None = None
+    """The mount that hides this entry while the container runs."""
+
+    @property
+    def name(self) -> bytes:
+        """The last component; empty for the root."""
+        return self.path.rsplit(b"/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
+    """One changed path of a container, as ``dtui changes`` reports it."""
+
+    path: bytes
+    change: Change
+    kind: EntryKind
+    size: int
+    metadata_only: bool
+    layer: int
+    opaque: bool = False

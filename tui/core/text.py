@@ -1,0 +1,66 @@
+"""Text made safe and short for people: untrusted strings, sizes, ages, modes."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from datetime import datetime
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U000e007f\U000f0000-\U0010ffff]"
+)
+"""What a terminal may obey or hide: C0, C1, DEL, bidi, zero-width marks, private use, tags, lone surrogates."""
+
+_NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\x1b": "\\e"}
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match.group()
+    if char in _NAMED:
+        return _NAMED[char]
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, kept by surrogateescape
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def printable(text: str | bytes) -> str:
+    """Return untrusted text with everything a terminal could obey or hide in visible escapes.
+
+    The result is one line and safe on a terminal, but still must not be parsed as markup. It is for eyes only:
+    a literal backslash is not escaped, so the original, not the result, identifies a file.
+    """
+    return _UNSAFE.sub(_escape, os.fsdecode(text) if isinstance(text, bytes) else text)
+
+
+def human_size(size: int | None) -> str:
+    """Return a byte count as Docker prints it (decimal units): ``18.2 kB``; an em dash for None."""
+    if size is None:
+        return "—"
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.95 or unit == "TB":
+            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable: TB ends the loop")
+
+
+_AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def human_age(since: datetime, now: datetime) -> str:
+    """Return the time between two aware datetimes in its largest unit: ``2 min``; a future moment is ``now``."""
+    seconds = int((now - since).total_seconds())
+    for length, unit in _AGES:
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return "now"
+
+
+def mode_text(mode: int) -> str:
+    """Return permission bits as ls prints them, without the type: ``rwsr-xr-x``."""
+    return stat.filemode(stat.S_IFREG | mode)[1:]

@@ -1,0 +1,1 @@
+"""Changing files of containers without harm: documents, policy, safe saves."""

@@ -1,0 +1,1 @@
+"""Reading layers safely: paths, detached mounts, whiteouts, views, changes."""

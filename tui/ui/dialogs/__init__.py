@@ -1,0 +1,1 @@
+"""Modal questions that answer with a typed value."""

@@ -1,0 +1,150 @@
+"""The one table of what a person can do: bindings, footer, help and palette are derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from textual.binding import Binding, BindingType
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something a key does.
+
+    ``id`` names the method ``action_<id>`` of the scope's screen or widget, ``keys`` are Textual key names,
+    ``label`` is the footer's word, ``help`` a sentence, ``scopes`` where it exists. ``footer`` shows it there.
+    ``priority`` takes the key before a focused input sees it.
+    """
+
+    id: str
+    keys: str
+    label: str
+    help: str
+    scopes: tuple[str, ...]
+    footer: bool = False
+    priority: bool = False
+    key_display: str | None = None
+    palette: bool = True
+
+
+SCOPE_TITLES = {
+    "move": "Moving",
+    "containers": "Containers",
+    "layer": "Layer",
+    "editor": "Editor",
+    "logs": "Logs",
+    "bench": "Benchmark",
+    "welcome": "No Docker here",
+    "app": "Everywhere",
+}
+"""Scopes in the order help shows them."""
+
+TABLE: tuple[Action, ...] = (
+    Action("cursor_up", "up,k", "Up", "One line up", ("move",), palette=False),
+    Action("cursor_down", "down,j", "Down", "One line down", ("move",), palette=False),
+    Action("page_up", "pageup,ctrl+u", "Page up", "One page up", ("move",), palette=False),
+    Action("page_down", "pagedown,ctrl+d", "Page down", "One page down", ("move",), palette=False),
+    Action("first", "home", "First", "To the first line", ("move",), palette=False),
+    Action("last", "end", "Last", "To the last line", ("move",), palette=False),
+    Action("choose", "enter", "Open", "Open what the cursor is on", ("move",), palette=False),
+    # containers
+    Action("open_layer", "enter", "layer", "Open the container's writable layer", ("containers",), footer=True),
+    Action("start", "s", "start", "Start the container, or restart it when it runs", ("containers",), footer=True),
+    Action("start", "s", "start+logs", "Start or restart the container and follow its logs", ("layer",), footer=True),
+    Action("stop", "S", "stop", "Stop the container", ("containers", "layer")),
+    Action("restart", "R", "restart", "Restart the container", ("containers", "layer")),
+    Action("pause", "p", "pause", "Pause the container, or let it go on", ("containers", "layer")),
+    Action("kill", "K", "kill", "Kill the container's main process", ("containers", "layer")),
+    Action("remove", "delete,X", "remove", "Remove the container (asks first)", ("containers",), key_display="X"),
+    Action("logs", "l", "logs", "Show and follow the container's logs", ("containers", "layer"), footer=True),
+    Action("filter", "slash", "filter", "Filter by name, image, id or status", ("containers",), footer=True),
+    Action("clear_filter", "escape", "clear", "Clear the filter", ("containers",)),
+    Action("group", "g", "group", "Group by state or by storage driver", ("containers",), footer=True),
+    Action("next_group", "tab,right_square_bracket", "next group", "Go to the next group", ("containers",)),
+    Action("previous_group", "shift+tab,left_square_bracket", "previous group", "To the group before", ("containers",)),
+    Action("sort", "o", "sort", "Sort by age, name, state or image", ("containers",)),
+    Action("inspect", "i", "inspect", "Show all that is known about the container", ("containers", "layer")),
+    Action("refresh", "f5,ctrl+l", "refresh", "List everything again", ("containers", "layer"), key_display="f5"),
+    Action("bench", "b", "bench", "Benchmark the storage driver with IOzone", ("containers",), footer=True),
+    # layer
+    Action("edit", "e", "edit", "Edit the file in place", ("layer",), footer=True),
+    Action("view", "m", "merged/layer", "Switch between what changed and what the container sees", ("layer",), True),
+    Action("external", "o", "$EDITOR", "Edit the file in $EDITOR; it is saved the same safe way", ("layer",), True),
+    Action("find_path", "slash", "find", "Find a name among the entries shown", ("layer",)),
+    Action("find_next", "n", "next", "To the next match", ("layer", "logs")),
+    Action("find_previous", "N", "previous", "To the match before", ("layer", "logs")),
+    Action("expand", "right,space", "expand", "Open the directory in the tree", ("layer",)),
+    Action("collapse", "left,h", "collapse", "Close the directory in the tree, or go to its parent", ("layer",)),
+    Action("switch_pane", "tab", "pane", "Go between tree, file and logs", ("layer",)),
+    # editor
+    Action("save", "ctrl+s", "save", "Show the difference, then save", ("editor",), True, True),
+    Action("leave", "escape", "back", "Leave the editor; asks when there is unsaved text", ("editor",), True, True),
+    Action("find", "ctrl+f", "find", "Find text in the file", ("editor",), True, True),
+    Action("find_again", "f3", "find next", "To the next match", ("editor",), False, True),
+    Action("goto_line", "ctrl+g", "line", "Go to a line", ("editor",), True, True),
+    Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True, True),
+    Action("undo", "ctrl+z", "undo", "Take the last edit back", ("editor",), palette=False),
+    Action("redo", "ctrl+y", "redo", "Do the edit again", ("editor",), palette=False),
+    Action("start", "ctrl+r", "start+logs", "Start or restart the container, follow its logs", ("editor",), True, True),
+    # logs
+    Action("follow", "f", "follow", "Follow the log, or hold it still", ("logs",), footer=True),
+    Action("search", "slash", "search", "Search in the log", ("logs",), footer=True),
+    # bench
+    Action("run", "enter,r", "run", "Start the benchmark", ("bench",), footer=True, key_display="enter"),
+    Action("preset", "p", "preset", "Switch between quick and the article's full command", ("bench",), footer=True),
+    Action("abort", "escape", "abort/back", "Abort the run cleanly; without one, go back", ("bench",), footer=True),
+    Action("next_chart", "tab,right", "next chart", "Show the next test", ("bench",), footer=True),
+    Action("previous_chart", "shift+tab,left", "previous chart", "Show the test before", ("bench",)),
+    Action("zoom", "z,space", "zoom", "One chart large, or all six", ("bench",), footer=True, key_display="z"),
+    # welcome
+    Action("demo", "d", "demo", "Open the sample containers", ("welcome",), footer=True),
+    Action("data_root", "r", "data-root", "Read a data-root without a daemon", ("welcome",), footer=True),
+    Action("host", "h", "host", "Connect to another Docker host", ("welcome",), footer=True),
+    Action("retry", "f5,enter", "try again", "Look for a Docker Engine again", ("welcome",), True, key_display="f5"),
+    # everywhere
+    Action("back", "escape,backspace", "back", "Go back; never quits, never loses text", ("layer", "logs"), True),
+    Action("change_theme", "t", "theme", "Choose the colours", ("app",)),
+    Action("help", "question_mark,f1", "help", "Show all keys", ("app",), footer=True, key_display="?"),
+    Action("command_palette", "ctrl+p", "commands", "Find any action by name", ("app",), True, palette=False),
+    Action("quit_safely", "q", "quit", "Quit; asks when there is unsaved text", ("app",), footer=True),
+)
+
+
+def actions_of(scope: str) -> Iterator[Action]:
+    """Yield the actions of one scope in table order."""
+    return (action for action in TABLE if scope in action.scopes)
+
+
+def bindings(scope: str, target: str = "") -> list[BindingType]:
+    """Return the Textual bindings of one scope; ``target`` goes before each action, such as ``screen.editor_``."""
+    return [
+        Binding(
+            action.keys,
+            target + action.id,
+            action.label,
+            show=action.footer,
+            priority=action.priority,
+            key_display=action.key_display,
+            tooltip=action.help,
+            id=f"{scope}.{action.id}",
+        )
+        for action in actions_of(scope)
+    ]
+
+
+_KEY_NAMES = {
+    "slash": "/",
+    "question_mark": "?",
+    "right_square_bracket": "]",
+    "left_square_bracket": "[",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
+    "escape": "esc",
+}
+
+
+def key_text(keys: str) -> str:
+    """Return Textual key names as people write them: ``ctrl+s,f2`` becomes ``^s f2``."""
+    shown = (_KEY_NAMES.get(key, key) for key in keys.split(","))
+    return " ".join(key.replace("ctrl+", "^").replace("shift+", "⇧") for key in shown)

@@ -1,0 +1,149 @@
+"""The terminal app: endpoints, their feed, and the screens over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from tui.core.model import Container
+from tui.engine.discover import Tried
+from tui.engine.endpoint import Endpoint
+from tui.ui.actions import TABLE, bindings
+from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.feed import Feed, Happened, SourceChanged, Watcher
+from tui.ui.safe import SafeFilter
+from tui.ui.screens.base import Frame
+
+
+class DtuiApp(App[int]):
+    """dtui. ``endpoints`` are followed; ``tried`` tells where none was found; ``open_path`` opens a file at once."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "dtui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+
+    feed: reactive[Feed] = reactive(Feed())
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        tried: Sequence[Tried] = (),
+        *,
+        open_path: tuple[Container, bytes] | None = None,
+        theme: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._filters.append(SafeFilter())  # no public way in Textual 8.2.8; a test holds it in place
+        self.tried = tuple(tried)
+        self._watchers: dict[str, Watcher] = {}
+        self._open_path = open_path
+        self._first = tuple(endpoints)
+        if theme:
+            self.theme = theme
+
+    def on_mount(self) -> None:
+        """Paint first, ask the Engines afterwards."""
+        if not self._first:
+            from tui.ui.screens.welcome import WelcomeScreen
+
+            self.push_screen(WelcomeScreen())
+            return
+        self.open_endpoints(self._first)
+
+    def open_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
+        """Follow these endpoints and show their containers."""
+        from tui.ui.screens.containers import ContainersScreen
+
+        self.close_endpoints()
+        self._watchers = {e.name: Watcher(e, self.post_message) for e in endpoints}
+        self.feed = Feed(tuple(w.source for w in self._watchers.values()))
+        self.push_screen(ContainersScreen())
+        if self._open_path:
+            container, path = self._open_path
+            self.open_layer(container, path, edit=True)
+        for watcher in self._watchers.values():
+            watcher.start()
+
+    def close_endpoints(self) -> None:
+        """Stop following all endpoints."""
+        for watcher in self._watchers.values():
+            watcher.close()
+            watcher.endpoint.close()
+        self._watchers = {}
+
+    def on_unmount(self) -> None:
+        """Give everything back."""
+        self.close_endpoints()
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return the endpoint of this name."""
+        return self._watchers[name].endpoint
+
+    def refresh_feed(self) -> None:
+        """List all endpoints again."""
+        for watcher in self._watchers.values():
+            watcher.refresh()
+
+    @on(SourceChanged)
+    def _source_changed(self, event: SourceChanged) -> None:
+        if event.source.name in self._watchers:
+            self.feed = self.feed.with_source(event.source)
+
+    @on(Happened)
+    def _happened(self, event: Happened) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Frame):
+                screen.post_message(Happened(event.endpoint, event.event))
+
+    def open_layer(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
+        """Open a container's layer, at a path, with the editor on it if asked."""
+        from tui.ui.screens.layer import LayerScreen
+
+        self.push_screen(LayerScreen(container, path, edit=edit))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offer the actions of the present screen, then those everywhere."""
+        scopes = (screen.scope, "app") if isinstance(screen, Frame) else ("app",)
+        for action in TABLE:
+            if not action.palette or not set(scopes) & set(action.scopes):
+                continue
+            target = screen if scopes[0] in action.scopes else self
+            method = getattr(target, f"action_{action.id}", None)
+            if method is not None:
+                yield SystemCommand(action.label.capitalize(), action.help, method)
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        from tui.ui.dialogs.show import Show, help_text
+
+        scope = self.screen.scope if isinstance(self.screen, Frame) else "app"
+        self.push_screen(Show("Keys", help_text(scope)))
+
+    @work
+    async def action_quit_safely(self) -> None:
+        """Leave, after a question when text would be lost."""
+        unsaved = [s.unsaved for s in self.screen_stack if isinstance(s, Frame) and s.unsaved]
+        if unsaved:
+            choices = (Choice("q", "quit", "quit and lose it"),)
+            answer = await self.push_screen_wait(Choose(f"{unsaved[0]} has unsaved text.", choices))
+            if answer != "quit":
+                return
+        self.exit(0)
+
+
+def run(
+    endpoints: Sequence[Endpoint],
+    tried: Sequence[Tried] = (),
+    *,
+    open_path: tuple[Container, bytes] | None = None,
+    theme: str | None = None,
+) -> int:
+    """Run the app until it is left; return the exit code."""
+    return DtuiApp(endpoints, tried, open_path=open_path, theme=theme).run() or 0

@@ -1,0 +1,54 @@
+"""A question with a few answers, each on a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Static
+
+from tui.ui.dialogs.base import Dialog
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer: the key that gives it, and what it does."""
+
+    key: str
+    answer: str
+    text: str
+
+
+class Choose(Dialog[str]):
+    """Asks a question; a key answers it. ``body`` is shown between, scrollable."""
+
+    DEFAULT_CSS = "Choose #body { height: auto; max-height: 70vh; }"
+
+    def __init__(self, question: str, choices: tuple[Choice, ...], body: Text | None = None) -> None:
+        super().__init__()
+        self._question = question
+        self._choices = choices
+        self._body = body
+
+    def compose(self) -> ComposeResult:
+        """Lay out question, body and answers."""
+        with Vertical():
+            yield Static(Text(self._question), classes="question")
+            if self._body is not None:
+                with VerticalScroll(id="body"):
+                    yield Static(self._body)
+            answers = Text()
+            for choice in self._choices:
+                answers.append_text(Text.assemble((f" {choice.key} ", "bold reverse"), f" {choice.text}    "))
+            answers.append_text(Text.assemble((" esc ", "bold reverse"), " cancel"))
+            yield Static(answers, classes="hint")
+
+    def on_key(self, event: events.Key) -> None:
+        """Answer when the key is one of the choices."""
+        for choice in self._choices:
+            if event.key == choice.key or event.character == choice.key:
+                event.stop()
+                self.dismiss(choice.answer)

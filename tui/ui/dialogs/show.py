@@ -1,0 +1,44 @@
+"""A text to read: help, or all that is known of a container."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Static
+
+from tui.ui.actions import SCOPE_TITLES, actions_of, key_text
+from tui.ui.dialogs.base import Dialog
+
+
+class Show(Dialog[None]):
+    """Shows a text until Escape, Enter or q."""
+
+    BINDINGS = [("escape,enter,q,question_mark", "cancel", "close")]
+    DEFAULT_CSS = "Show VerticalScroll { height: auto; max-height: 80vh; }"
+
+    def __init__(self, title: str, text: Text) -> None:
+        super().__init__()
+        self._title = title
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """Lay out title and text."""
+        with Vertical():
+            yield Static(Text(self._title), classes="question")
+            with VerticalScroll():
+                yield Static(self._text)
+            yield Static(Text.assemble((" esc ", "bold reverse"), " close   ↑↓ scroll"), classes="hint")
+
+
+def help_text(scope: str) -> Text:
+    """List every key, those of the present screen first."""
+    order = [scope, *(name for name in SCOPE_TITLES if name != scope)]
+    text = Text()
+    for name in order:
+        text.append(f"{SCOPE_TITLES[name]}\n", style="bold underline")
+        for action in actions_of(name):
+            keys = action.key_display or key_text(action.keys)
+            text.append_text(Text.assemble(("  " + keys.ljust(16), "bold"), action.help, "\n"))
+        text.append("\n")
+    return text

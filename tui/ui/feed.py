@@ -1,0 +1,158 @@
+"""Keeps the container list true: one thread an endpoint listens to its events and lists again after each burst."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from textual.message import Message
+
+from tui.core.errors import DtuiError
+from tui.core.model import Container, EngineFacts, Event
+from tui.engine.endpoint import Endpoint, EventStream
+
+_NOISE = ("exec_", "top", "resize", "attach", "detach", "archive-path", "extract-to-dir", "export", "copy", "commit")
+"""Events that change nothing the list shows; health checks alone send three exec events every few seconds."""
+
+_BURST = 0.05
+"""Seconds to wait for the rest of a burst of events before one list call answers them all."""
+
+_RETRY = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts to reach an endpoint again; the last one repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known of one endpoint: who it is, what it lists, and why it does not answer if so."""
+
+    name: str
+    address: str
+    live: bool
+    facts: EngineFacts | None = None
+    rows: tuple[Container, ...] = ()
+    listed: bool = False
+    problem: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """All endpoints as they are known now."""
+
+    sources: tuple[Source, ...] = field(default=())
+
+    @property
+    def rows(self) -> tuple[Container, ...]:
+        """The containers of all endpoints."""
+        return tuple(row for source in self.sources for row in source.rows)
+
+    @property
+    def listed(self) -> bool:
+        """Whether any endpoint has answered or failed yet."""
+        return any(source.listed or source.problem for source in self.sources)
+
+    def find(self, key: tuple[str, str]) -> Container | None:
+        """Return the container with this (endpoint, id)."""
+        return next((row for row in self.rows if (row.endpoint, row.id) == key), None)
+
+    def with_source(self, new: Source) -> Feed:
+        """Return the feed with one source replaced."""
+        return replace(self, sources=tuple(new if s.name == new.name else s for s in self.sources))
+
+
+class SourceChanged(Message):
+    """One endpoint's list, facts or trouble is another now."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+
+    def can_replace(self, message: Message) -> bool:
+        """Let only the newest state of an endpoint wait in the queue."""
+        return isinstance(message, SourceChanged) and message.source.name == self.source.name
+
+
+class Happened(Message):
+    """The Engine announced something about a container."""
+
+    def __init__(self, endpoint: str, event: Event) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+        self.event = event
+
+
+class Watcher:
+    """Follows one endpoint until closed; only posts messages."""
+
+    def __init__(self, endpoint: Endpoint, post: Callable[[Message], object]) -> None:
+        self.endpoint = endpoint
+        self._post = post
+        self._source = Source(endpoint.name, endpoint.address, endpoint.live)
+        self._closed = threading.Event()
+        self._due = threading.Event()
+        self._wake = threading.Event()
+        self._stream: EventStream | None = None
+
+    @property
+    def source(self) -> Source:
+        """What is known now."""
+        return self._source
+
+    def start(self) -> None:
+        """Begin; daemon threads, so that a hung connection never keeps the app from ending."""
+        threading.Thread(target=self._follow, name=f"events {self.endpoint.name}", daemon=True).start()
+        threading.Thread(target=self._list, name=f"list {self.endpoint.name}", daemon=True).start()
+
+    def refresh(self) -> None:
+        """List again now; when the endpoint was lost, try to reach it now."""
+        self._wake.set()
+        self._due.set()
+
+    def close(self) -> None:
+        """Stop both threads."""
+        self._closed.set()
+        self._due.set()
+        self._wake.set()
+        if self._stream:
+            self._stream.close()
+
+    def _tell(self, source: Source) -> None:
+        if not self._closed.is_set() and source != self._source:
+            self._source = source
+            self._post(SourceChanged(source))
+
+    def _follow(self) -> None:
+        attempt = 0
+        while not self._closed.is_set():
+            try:
+                # The stream is opened before the list is asked for, so that nothing falls between them.
+                self._stream = self.endpoint.events()
+                self._due.set()
+                attempt = 0
+                for event in self._stream:
+                    if not event.action.startswith(_NOISE):
+                        self._post(Happened(self.endpoint.name, event))
+                        self._due.set()
+                problem, hint = "the connection to the Engine ended", "trying again"
+            except DtuiError as error:
+                problem, hint = error.message, error.hint
+            self._tell(replace(self._source, facts=None, problem=problem, hint=hint))
+            self._wake.wait(_RETRY[min(attempt, len(_RETRY) - 1)])
+            self._wake.clear()
+            attempt += 1
+
+    def _list(self) -> None:
+        while not self._closed.is_set():
+            self._due.wait()
+            self._closed.wait(_BURST)
+            self._due.clear()
+            if self._closed.is_set():
+                return
+            try:
+                rows = self.endpoint.snapshot()
+                self._tell(replace(self._source, rows=rows, listed=True, problem="", hint=""))
+                if self._source.facts is None:
+                    self._tell(replace(self._source, facts=self.endpoint.facts()))
+            except DtuiError as error:
+                self._tell(replace(self._source, problem=error.message, hint=error.hint))

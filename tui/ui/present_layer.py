@@ -1,0 +1,120 @@
+"""How entries of a layer look: marks, origin, modes, the info of a directory or device. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.text import Text
+
+from tui.core.model import Change, Entry, EntryKind, LayerRole, LayerStack, View
+from tui.core.text import human_size, mode_text, printable
+from tui.ui.tree_model import TreeLine
+
+_MARK_STYLES = {"A": "green", "M": "yellow", "D": "red", "O": "magenta", "m": "cyan", "⌁": "blue"}
+
+MARK_WORDS = {
+    "A": "added by the container",
+    "M": "modified: copied up from the image",
+    "m": "only owner, mode or xattrs changed",
+    "D": "deleted: a whiteout hides it",
+    "O": "replaced: an opaque directory hides the image's",
+    "⌁": "hidden by a mount while the container runs",
+    " ": "from the image, unchanged",
+}
+"""What each mark says; the letter carries the meaning, colour only helps."""
+
+
+def mark_of(entry: Entry) -> str:
+    """Return the letter of an entry."""
+    if entry.covered_by:
+        return "⌁"
+    if entry.opaque:
+        return "O"
+    if entry.change is Change.MODIFIED and entry.metadata_only:
+        return "m"
+    return str(entry.change) if entry.change else " "
+
+
+def origin(stack: LayerStack, index: int) -> str:
+    """Name a layer of the stack: ``writable``, ``init`` or ``image 2/3``, counted from the base."""
+    layer = stack.layers[index]
+    if layer.role is not LayerRole.IMAGE:
+        return str(layer.role)
+    images = stack.images
+    return f"image {len(images) - images.index(layer)}/{len(images)}"
+
+
+def kind_sign(entry: Entry) -> str:
+    """Return what ls -F would add: a link's target, or a sign for what is not a file."""
+    if entry.kind is EntryKind.SYMLINK:
+        return f" → {printable(entry.target)}"
+    return {EntryKind.FIFO: " |", EntryKind.SOCKET: " =", EntryKind.CHARACTER: " (char device)"}.get(
+        entry.kind, " (block device)" if entry.kind is EntryKind.BLOCK else ""
+    )
+
+
+def _remark(entry: Entry, stack: LayerStack, view: View) -> str:
+    if entry.covered_by:
+        return "hidden by a mount"
+    if entry.opaque:
+        return "replaced"
+    if entry.change is Change.DELETED:
+        return f"in {origin(stack, entry.layer)}"
+    if view is View.MERGED and entry.layer > 0:
+        return origin(stack, entry.layer)
+    return ""
+
+
+def tree_line(line: TreeLine, stack: LayerStack, view: View, width: int) -> Text:
+    """Draw one line of the tree: mark, indent, name, remark, size at the right edge."""
+    entry = line.entry
+    mark = mark_of(entry)
+    arrow = {None: "  ", True: "▾ ", False: "▸ "}[line.is_open]
+    style = _MARK_STYLES.get(mark, "")
+    size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
+    remark = "loading…" if line.loading else _remark(entry, stack, view)
+    tail = Text(f"  {remark}  {size:>9} ", style="bright_black")
+    name = Text.assemble((f" {mark} ", f"bold {style}"), "  " * min(line.depth, 20) + arrow)
+    name_style = "strike " + style if mark == "D" else style
+    bold = "bold " if entry.kind is EntryKind.DIRECTORY else ""
+    name.append(printable(entry.name), style=bold + name_style)
+    name.append(kind_sign(entry), style="bright_black")
+    name.truncate(max(8, width - tail.cell_len), overflow="ellipsis", pad=True)
+    return name.append_text(tail)
+
+
+def meta_words(entry: Entry) -> str:
+    """Return mark, size, mode and owner for a title: ``M · 38 B · rwsr-xr-x 1234:4321``."""
+    mark = mark_of(entry).strip()
+    parts = [mark] if mark else []
+    if entry.kind is EntryKind.FILE:
+        parts.append(human_size(entry.size))
+    parts.append(f"{mode_text(entry.mode)} {entry.uid}:{entry.gid}")
+    return " · ".join(parts)
+
+
+def entry_info(entry: Entry, stack: LayerStack) -> Text:
+    """Draw what is known of an entry that has no text to show: directory, link, device, deleted file."""
+    when = datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC)
+    pairs = [
+        ("path", printable(entry.path)),
+        ("type", str(entry.kind) + (", deleted" if entry.change is Change.DELETED else "")),
+        ("mark", f"{mark_of(entry)}  {MARK_WORDS[mark_of(entry)]}"),
+        ("from", origin(stack, entry.layer)),
+        ("size", f"{entry.size:,} B"),
+        ("mode", f"{mode_text(entry.mode)}  owner {entry.uid}:{entry.gid}"),
+        ("changed", f"{when:%Y-%m-%d %H:%M:%S} UTC"),
+    ]
+    if entry.nlink > 1 and entry.kind is EntryKind.FILE:
+        pairs.append(("links", f"{entry.nlink} names"))
+    if entry.kind is EntryKind.SYMLINK:
+        pairs.append(("points to", printable(entry.target)))
+    if entry.covered_by:
+        pairs.append(("hidden by", f"{entry.covered_by.kind} {printable(entry.covered_by.source)}"))
+    return Text("\n").join(Text.assemble((f"{name:<11}", "bold"), value) for name, value in pairs)
+
+
+def diff_text(lines: tuple[str, ...]) -> Text:
+    """Colour a unified diff; the signs at the line starts say the same."""
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    return Text("\n").join(Text(printable(line), style=styles.get(line[:1], "")) for line in lines)

@@ -1,0 +1,115 @@
+"""What screens do to containers: start, stop and the like, told on the status line."""
+
+from __future__ import annotations
+
+from textual.message import Message
+from textual.worker import get_current_worker
+
+from tui.core.errors import DtuiError
+from tui.core.model import Container, State
+from tui.core.text import printable
+from tui.engine.endpoint import Endpoint, Verb
+from tui.ui.screens.base import Frame
+
+_DONE = {
+    Verb.START: "started",
+    Verb.STOP: "stopped",
+    Verb.RESTART: "restarted",
+    Verb.PAUSE: "paused",
+    Verb.UNPAUSE: "goes on",
+    Verb.KILL: "killed",
+    Verb.REMOVE: "removed",
+}
+_DOING = {
+    Verb.STOP: "stopping {}: it has 10 s to end by itself…",
+    Verb.RESTART: "restarting {}: it has 10 s to end by itself…",
+}
+
+
+class Acted(Message):
+    """A verb was carried out on a container, or failed with ``error``."""
+
+    def __init__(self, container: Container, verb: Verb, error: DtuiError | None = None) -> None:
+        super().__init__()
+        self.container = container
+        self.verb = verb
+        self.error = error
+
+
+def why_no_verb(container: Container | None, action: str, *, live: bool) -> str:
+    """Say why an action of the keys s S R p K X cannot be done to a container now; empty when it can."""
+    if container is None:
+        return "no container is selected"
+    if container.hidden:
+        return "the daemon runs another storage driver and does not know this container"
+    if not live:
+        return "a data-root is read without its daemon: start dockerd, then open dtui on it"
+    name, state = printable(container.name), container.state
+    if action in ("stop", "kill", "pause") and not state.alive and state is not State.RESTARTING:
+        return f"{name} is not running, it is {state}"
+    if action == "restart" and not state.alive:
+        return f"{name} is not running: s starts it"
+    return ""
+
+
+class ActingFrame(Frame):
+    """A screen with a container in hand that can be started, stopped and the like."""
+
+    @property
+    def container(self) -> Container | None:
+        """The container that is meant."""
+        raise NotImplementedError
+
+    def verb_reason(self, action: str) -> str:
+        """Say why an act cannot be done to the container in hand."""
+        container = self.container
+        live = container is not None and self.dtui.endpoint(container.endpoint).live
+        return why_no_verb(container, action, live=live)
+
+    def act(self, verb: Verb) -> None:
+        """Do it in a worker; the outcome comes as :class:`Acted`."""
+        container = self.container
+        if container is None:
+            return
+        self.tell(_DOING.get(verb, f"{verb}: {{}}…").format(container.name))
+        endpoint = self.dtui.endpoint(container.endpoint)
+        self.run_worker(lambda: self._carry_out(endpoint, container, verb), thread=True, group="acts")
+
+    def _carry_out(self, endpoint: Endpoint, container: Container, verb: Verb) -> None:
+        worker = get_current_worker()
+        error: DtuiError | None = None
+        try:
+            endpoint.act(container.id, verb)
+        except DtuiError as caught:
+            error = caught
+        if not worker.is_cancelled:
+            self.post_message(Acted(container, verb, error))
+
+    def on_acted(self, event: Acted) -> None:
+        """Tell the outcome."""
+        if event.error:
+            self.tell_error(event.error)
+        else:
+            self.tell(f"{event.container.name} {_DONE[event.verb]}", "good")
+
+    def action_stop(self) -> None:
+        """Stop the container."""
+        self.act(Verb.STOP)
+
+    def action_restart(self) -> None:
+        """Restart the container."""
+        self.act(Verb.RESTART)
+
+    def action_kill(self) -> None:
+        """Kill the container's main process."""
+        self.act(Verb.KILL)
+
+    def action_pause(self) -> None:
+        """Pause it, or let it go on."""
+        paused = self.container is not None and self.container.state is State.PAUSED
+        self.act(Verb.UNPAUSE if paused else Verb.PAUSE)
+
+    def start_verb(self) -> Verb:
+        """Return what starting means now: a running container is restarted."""
+        alive = self.container is not None and self.container.state.alive
+        return Verb.RESTART if alive else Verb.START

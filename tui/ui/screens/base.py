@@ -1,0 +1,92 @@
+"""The frame of every screen: title line, body, status line, footer; and why a key does nothing now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, getters
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Input
+
+from tui.core.errors import DtuiError
+from tui.core.text import printable
+from tui.ui.actions import actions_of
+from tui.ui.widgets.lines import Banner, StatusLine, TitleLine
+
+if TYPE_CHECKING:
+    from tui.ui.app import DtuiApp
+
+
+def set_title(widget: Widget, title: str, subtitle: str = "") -> None:
+    """Put untrusted text into a widget's border; a plain str would be parsed as markup."""
+    widget.border_title = Content(printable(title))  # type: ignore[assignment]
+    widget.border_subtitle = Content(printable(subtitle))  # type: ignore[assignment]
+
+
+class Frame(Screen[None]):
+    """A screen of dtui. ``scope`` names its part of the action table."""
+
+    scope: ClassVar[str] = "app"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+
+    title_line = getters.query_one(TitleLine)
+    status = getters.query_one(StatusLine)
+    banner = getters.query_one(Banner)
+
+    @property
+    def dtui(self) -> DtuiApp:
+        """The app, as what it is."""
+        from tui.ui.app import DtuiApp  # the app imports the screens
+
+        assert isinstance(self.app, DtuiApp)
+        return self.app
+
+    def compose(self) -> ComposeResult:
+        """Put the frame around the body."""
+        yield TitleLine()
+        yield Banner()
+        yield from self.body()
+        yield StatusLine()
+        yield Footer(show_command_palette=False, compact=True)
+
+    def body(self) -> ComposeResult:
+        """Compose what the screen is about."""
+        raise NotImplementedError
+
+    def why_not(self, action: str) -> str:
+        """Say why an action cannot be taken now; empty when it can."""
+        del action
+        return ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey an action out while there is a reason against it."""
+        del parameters
+        return None if self.is_mounted and self.why_not(action) else True
+
+    def on_key(self, event: events.Key) -> None:
+        """Answer a greyed-out key with the reason."""
+        if isinstance(self.focused, Input):
+            return
+        for action in actions_of(self.scope):
+            if event.key in action.keys.split(","):
+                reason = self.why_not(action.id)
+                if reason:
+                    event.stop()
+                    self.tell(reason, "bad")
+
+    def tell(self, text: str, level: str = "") -> None:
+        """Write on the status line; ``level`` is empty, ``good`` or ``bad``."""
+        self.status.say(printable(text), level)
+
+    def tell_error(self, error: DtuiError) -> None:
+        """Write an error and its hint on the status line."""
+        self.tell(str(error), "bad")
+
+    @property
+    def unsaved(self) -> str:
+        """Name what would be lost if the screen went now; empty when nothing would."""
+        return ""

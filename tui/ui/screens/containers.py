@@ -1,0 +1,359 @@
+"""The containers: by state or by storage driver, live, with a detail pane and all that can be done to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.timer import Timer
+from textual.widgets import Input, Static
+from textual.worker import get_current_worker
+
+from tui.core.errors import DtuiError
+from tui.core.model import Container, Details, ReachKind
+from tui.core.text import human_size, printable
+from tui.engine.endpoint import Endpoint, Verb
+from tui.ui.actions import bindings
+from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.feed import Feed, Happened
+from tui.ui.present import SORTS, detail_lines, group_key, groups, inspect_lines, matches
+from tui.ui.screens.acts import ActingFrame
+from tui.ui.screens.base import set_title
+from tui.ui.summary import summarise
+from tui.ui.widgets.container_rows import ContainerRows, GroupRows, group_tabs
+from tui.ui.widgets.log_pane import LogPane
+
+_SETTLE = 0.12
+"""Seconds the cursor rests on a row before the Engine is asked for its details."""
+
+
+class Detailed(Message):
+    """Details of a container came, or the reason why not."""
+
+    def __init__(self, container: Container, details: Details | None, error: DtuiError | None = None) -> None:
+        super().__init__()
+        self.container = container
+        self.details = details
+        self.error = error
+
+
+class Summed(Message):
+    """The changes in a container's layer are counted."""
+
+    def __init__(self, container: Container, size: int | None, words: str) -> None:
+        super().__init__()
+        self.container = container
+        self.size = size
+        self.words = words
+
+
+class ContainersScreen(ActingFrame):
+    """The first screen."""
+
+    scope = "containers"
+    CSS_PATH = "containers.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("containers")
+
+    by: reactive[str] = reactive("state", init=False)
+    chosen: reactive[str] = reactive("", init=False)
+    sort: reactive[str] = reactive("age", init=False)
+    words: reactive[str] = reactive("", init=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._details: Details | None = None
+        self._sizes: dict[tuple[str, str], int] = {}
+        self._settle: Timer | None = None
+
+    def body(self) -> ComposeResult:
+        """Compose groups, list, details and log."""
+        yield Static(id="tabs")
+        with Horizontal(id="main"):
+            yield GroupRows(id="groups", classes="pane")
+            with Vertical(id="right"):
+                with Vertical(id="list", classes="pane"):
+                    yield Input(placeholder="name, image, id or status, such as exited (127)", id="filter", classes="line")
+                    yield ContainerRows(id="rows")
+                yield Static(id="detail", classes="pane")
+                yield LogPane(id="log")
+
+    def on_mount(self) -> None:
+        """Begin with what is known."""
+        self.query_one("#filter").display = False
+        self.query_one("#log", LogPane).add_class("pane").can_focus = False
+        set_title(self.query_one("#log"), "log")
+        self.query_one("#rows").focus()
+        self.watch(self.app, "feed", self.show_feed)
+        self.set_interval(10, self.query_one("#rows").refresh, name="ages")
+
+    # what is shown -----------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> ContainerRows:
+        """The list."""
+        return self.query_one("#rows", ContainerRows)
+
+    @property
+    def container(self) -> Container | None:
+        """The container under the cursor."""
+        return self.rows.current
+
+    def show_feed(self, feed: Feed) -> None:
+        """Show the newest lists of all endpoints."""
+        every = groups(feed.rows, self.by)
+        if self.chosen not in [group.key for group in every]:
+            self.set_reactive(ContainersScreen.chosen, "")
+        self.query_one("#groups", GroupRows).show(every, self.chosen)
+        self.query_one("#tabs", Static).update(group_tabs(every, self.chosen))
+        in_group = [c for c in feed.rows if not self.chosen or group_key(c, self.by) == self.chosen]
+        found = [self._with_size(c) for c in in_group if matches(c, self.words)]
+        found.sort(key=SORTS[self.sort])
+        self.rows.show(
+            tuple(found), sort=self.sort, several_endpoints=len(feed.sources) > 1, note=self._note(feed, len(in_group))
+        )
+        self._show_frame(feed)
+
+    def _with_size(self, container: Container) -> Container:
+        size = self._sizes.get((container.endpoint, container.id))
+        return container if size is None else replace(container, size_rw=size)
+
+    def _note(self, feed: Feed, in_group: int) -> str:
+        if not feed.listed:
+            return "asking the Engine…"
+        if in_group and self.words:
+            return f"nothing matches {printable(self.words)}: esc clears the filter"
+        return "no containers here"
+
+    def _show_frame(self, feed: Feed) -> None:
+        running = sum(c.state.alive for c in feed.rows)
+        self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ containers")
+        self.title_line.right = Text(f"{len(feed.rows):,} containers · {running:,} running")
+        self.title_line.middle = Text(" · ".join(self._source_words(feed)))
+        trouble = [s for s in feed.sources if s.problem]
+        self.banner.message = Text("\n").join(
+            Text(printable(f"{s.name}: {s.problem}" + (f"; {s.hint}" if s.hint else "")) + self._again(s.live))
+            for s in trouble
+        )
+        title = self.chosen.split(":")[1] if ":" in self.chosen else self.chosen or "all"
+        set_title(self.query_one("#list"), title, f"sort: {self.sort}" + (f" · filter: {self.words}" if self.words else ""))
+        set_title(self.query_one("#groups"), f"group: {self.by}")
+
+    def _again(self, live: bool) -> str:
+        return "  (trying again by itself; f5 tries now)" if live else ""
+
+    def _source_words(self, feed: Feed) -> list[str]:
+        words = []
+        for source in feed.sources:
+            facts = source.facts
+            parts = [source.name]
+            if facts:
+                parts += [f"{facts.product} {facts.version}".strip(), facts.driver.name]
+                parts[-1] += f" on {facts.backing}" if facts.backing else ""
+            words.append(printable(" · ".join(part for part in parts if part)))
+        return words
+
+    def watch_by(self) -> None:
+        """Group otherwise, all groups chosen."""
+        self.chosen = ""
+        self.show_feed(self.dtui.feed)
+
+    def watch_chosen(self) -> None:
+        """Show another group."""
+        self.show_feed(self.dtui.feed)
+
+    def watch_sort(self) -> None:
+        """Sort otherwise."""
+        self.show_feed(self.dtui.feed)
+
+    def watch_words(self) -> None:
+        """Filter otherwise."""
+        self.show_feed(self.dtui.feed)
+
+    # details -----------------------------------------------------------------------------------------------
+
+    @on(ContainerRows.Moved, "#rows")
+    def _moved(self) -> None:
+        if self._settle:
+            self._settle.stop()
+        self._settle = self.set_timer(_SETTLE, self._ask_details)
+        self.refresh_bindings()
+
+    def _ask_details(self) -> None:
+        container = self.container
+        log = self.query_one("#log", LogPane)
+        if container is None:
+            self._details = None
+            self.query_one("#detail", Static).update("")
+            log.shut()
+            return
+        self._inspect(self.dtui.endpoint(container.endpoint), container)
+        if log.display and not container.hidden:
+            log.open(self.dtui.endpoint(container.endpoint), container.id, follow=container.state.alive, tail=50)
+
+    @work(thread=True, exclusive=True, group="details", exit_on_error=True)
+    def _inspect(self, endpoint: Endpoint, container: Container) -> None:
+        worker = get_current_worker()
+        try:
+            details = endpoint.inspect(container.id)
+        except DtuiError as error:
+            self.post_message(Detailed(container, None, error))
+            return
+        if worker.is_cancelled:
+            return
+        self.post_message(Detailed(container, details))
+        if details.stack and details.reach.kind is ReachKind.DIRECT:
+            size, words = summarise(details, lambda: worker.is_cancelled)
+            if not worker.is_cancelled:
+                self.post_message(Summed(container, size, words))
+
+    @on(Detailed)
+    def _detailed(self, event: Detailed) -> None:
+        if self.container is None or self.container.id != event.container.id:
+            return
+        self._details = event.details
+        set_title(self.query_one("#detail"), event.container.name, event.container.short_id)
+        detail = self.query_one("#detail", Static)
+        if event.details:
+            detail.update(detail_lines(event.details, datetime.now(UTC)))
+        elif event.error:
+            detail.update(Text(printable(str(event.error))))
+
+    @on(Summed)
+    def _summed(self, event: Summed) -> None:
+        if event.size is not None:
+            self._sizes[event.container.endpoint, event.container.id] = event.size
+        if self.container and self.container.id == event.container.id and self._details:
+            words = f"{human_size(event.size)} · {event.words}"
+            self.query_one("#detail", Static).update(detail_lines(self._details, datetime.now(UTC), words))
+            self.show_feed(self.dtui.feed)
+
+    @on(Happened)
+    def _happened(self, event: Happened) -> None:
+        current = self.container
+        name = next((c.name for c in self.dtui.feed.rows if c.id == event.event.id), event.event.id[:12])
+        if event.event.action == "die":
+            self.tell(f"{name} exited with code {event.event.exit_code}", "bad" if event.event.exit_code else "")
+        elif event.event.action in ("start", "pause", "unpause", "destroy"):
+            self.tell(f"{name}: {event.event.action}")
+        if current and current.id == event.event.id:
+            self._sizes.pop((current.endpoint, current.id), None)
+            self._settle = self.set_timer(_SETTLE, self._ask_details)
+
+    # actions -----------------------------------------------------------------------------------------------
+
+    def why_not(self, action: str) -> str:
+        """Say why an action cannot be taken now."""
+        if action in ("start", "stop", "restart", "pause", "kill", "remove"):
+            return self.verb_reason(action)
+        if action in ("open_layer", "logs", "inspect") and self.container is None:
+            return "no container is selected"
+        return ""
+
+    @on(ContainerRows.Chosen, "#rows")
+    def action_open_layer(self) -> None:
+        """Open the layer of the container under the cursor."""
+        if self.container:
+            self.dtui.open_layer(self.container)
+
+    def action_start(self) -> None:
+        """Start or restart."""
+        self.act(self.start_verb())
+
+    @work
+    async def action_remove(self) -> None:
+        """Remove after a question that says what goes."""
+        container = self.container
+        if container is None:
+            return
+        size = self._sizes.get((container.endpoint, container.id))
+        words = f"Remove {printable(container.name)}? Its writable layer goes with it and cannot be brought back."
+        body = Text(f"{printable(container.image)} · layer {human_size(size)} · volumes are kept")
+        choices = (Choice("y", "remove", "remove it"),)
+        if await self.app.push_screen_wait(Choose(words, choices, body)) == "remove":
+            self.act(Verb.REMOVE)
+
+    def action_logs(self) -> None:
+        """Show the log of the container under the cursor."""
+        if self.container:
+            from tui.ui.screens.logs import LogsScreen
+
+            self.app.push_screen(LogsScreen(self.container))
+
+    def action_inspect(self) -> None:
+        """Show all that is known."""
+        if self._details:
+            from tui.ui.dialogs.show import Show
+
+            text = inspect_lines(self._details, datetime.now(UTC))
+            self.app.push_screen(Show(printable(self._details.container.name), text))
+
+    def action_bench(self) -> None:
+        """Go to the benchmark of this endpoint's driver."""
+        from tui.ui.screens.bench import BenchScreen
+
+        name = self.container.endpoint if self.container else self.dtui.feed.sources[0].name
+        self.app.push_screen(BenchScreen(self.dtui.endpoint(name)))
+
+    def action_refresh(self) -> None:
+        """List again."""
+        self.tell("listing again…")
+        self._sizes.clear()
+        self.dtui.refresh_feed()
+        self._ask_details()
+
+    def action_group(self) -> None:
+        """Group by the other thing."""
+        self.by = "driver" if self.by == "state" else "state"
+
+    def _step_group(self, step: int) -> None:
+        keys = [group.key for group in groups(self.dtui.feed.rows, self.by)]
+        self.chosen = keys[(keys.index(self.chosen) + step) % len(keys)]
+
+    def action_next_group(self) -> None:
+        """Choose the next group."""
+        self._step_group(1)
+
+    def action_previous_group(self) -> None:
+        """Choose the group before."""
+        self._step_group(-1)
+
+    @on(GroupRows.Moved, "#groups")
+    def _group_clicked(self, event: GroupRows.Moved) -> None:
+        shown = self.query_one("#groups", GroupRows).groups
+        if event.index < len(shown):
+            self.chosen = shown[event.index].key
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        names = list(SORTS)
+        self.sort = names[(names.index(self.sort) + 1) % len(names)]
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        line = self.query_one("#filter", Input)
+        line.display = True
+        line.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self.words = event.value
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.query_one("#filter").display = bool(self.words)
+        self.rows.focus()
+
+    def action_clear_filter(self) -> None:
+        """Clear the filter; never leaves the screen."""
+        line = self.query_one("#filter", Input)
+        line.value = ""
+        line.display = False
+        self.rows.focus()

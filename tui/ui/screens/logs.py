@@ -1,0 +1,111 @@
+"""The log of one container, full screen: follow, search."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import Input
+
+from tui.core.model import Container
+from tui.core.text import printable
+from tui.ui.actions import bindings
+from tui.ui.feed import Feed, Happened
+from tui.ui.present import state_text
+from tui.ui.screens.base import Frame
+from tui.ui.widgets.log_pane import LogPane
+
+
+class LogsScreen(Frame):
+    """Follows a container's log over its stops and starts."""
+
+    scope = "logs"
+    CSS_PATH = "logs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("logs")
+
+    def __init__(self, container: Container) -> None:
+        super().__init__()
+        self._container = container
+
+    def body(self) -> ComposeResult:
+        """Compose search line and log."""
+        yield Input(placeholder="search", id="search", classes="line")
+        yield LogPane(id="log")
+
+    @property
+    def log_pane(self) -> LogPane:
+        """The log."""
+        return self.query_one("#log", LogPane)
+
+    def on_mount(self) -> None:
+        """Open the log."""
+        self.query_one("#search").display = False
+        self.log_pane.focus()
+        self._open()
+        self.watch(self.app, "feed", self._show_state)
+
+    def _open(self) -> None:
+        endpoint = self.dtui.endpoint(self._container.endpoint)
+        self.log_pane.open(endpoint, self._container.id, follow=endpoint.live)
+
+    def _show_state(self, feed: Feed) -> None:
+        self._container = feed.find((self._container.endpoint, self._container.id)) or self._container
+        self.title_line.left = Text.assemble(
+            ("dtui", "bold"), f" ▸ containers ▸ {printable(self._container.name)} ▸ logs"
+        )
+        self.title_line.right = state_text(self._container)
+
+    @on(LogPane.Ended)
+    def _ended(self, event: LogPane.Ended) -> None:
+        self.tell(event.problem or "the container has ended; a start goes on here", "bad" if event.problem else "")
+
+    @on(Happened)
+    def _happened(self, event: Happened) -> None:
+        if event.event.id == self._container.id and event.event.action == "start":
+            self._open()
+            self.tell("started")
+
+    def action_back(self) -> None:
+        """Leave the search first, then the screen."""
+        line = self.query_one("#search", Input)
+        if line.display:
+            line.display = False
+            self.log_pane.needle = ""
+            self.log_pane.focus()
+            return
+        self.dismiss()
+
+    def action_follow(self) -> None:
+        """Follow, or hold still."""
+        self.log_pane.follow = not self.log_pane.follow
+        self.tell("following" if self.log_pane.follow else "held still: f follows again")
+
+    def action_search(self) -> None:
+        """Type what to search for."""
+        line = self.query_one("#search", Input)
+        line.display = True
+        line.focus()
+
+    @on(Input.Submitted, "#search")
+    def _search(self, event: Input.Submitted) -> None:
+        self.log_pane.needle = event.value
+        self.log_pane.focus()
+        self._find(-1)
+
+    def _find(self, step: int) -> None:
+        if not self.log_pane.needle:
+            self.tell("nothing searched yet: / searches")
+            return
+        found = self.log_pane.find(step)
+        self.tell(f"{found:,} lines match" if found else "no line matches", "" if found else "bad")
+
+    def action_find_next(self) -> None:
+        """Go to the next match."""
+        self._find(1)
+
+    def action_find_previous(self) -> None:
+        """Go to the match before."""
+        self._find(-1)

@@ -1,0 +1,167 @@
+"""A list of any length that paints only the lines on the screen."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui.ui.actions import bindings
+
+
+class Rows(ScrollView, can_focus=True):
+    """Lines with a cursor; a subclass says how many there are and how one looks.
+
+    A million rows cost as much as one screen: Tree, DataTable and RichLog measure every row they are given.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--header"}
+    BINDINGS: ClassVar[list[BindingType]] = bindings("move")
+    DEFAULT_CSS = """
+    Rows { scrollbar-size: 1 1; }
+    Rows > .rows--cursor { background: $surface-lighten-2; }
+    Rows:focus > .rows--cursor { background: $primary-muted; color: $text; text-style: bold; }
+    Rows > .rows--header { color: $text-muted; }
+    """
+
+    cursor: reactive[int] = reactive(0)
+    has_cursor = True
+    header_height = 0
+
+    class Moved(Message):
+        """The cursor is on another row, or the row under it is another."""
+
+        def __init__(self, rows: Rows, index: int) -> None:
+            super().__init__()
+            self.rows = rows
+            self.index = index
+
+        @property
+        def control(self) -> Rows:
+            """The list that sent it."""
+            return self.rows
+
+    class Chosen(Moved):
+        """Enter was pressed on a row, or the row under the cursor was clicked."""
+
+    def count(self) -> int:
+        """Say how many rows there are."""
+        raise NotImplementedError
+
+    def row(self, index: int, width: int) -> Text:
+        """Draw one row; ``width`` is what fits without scrolling sideways."""
+        raise NotImplementedError
+
+    def header(self, width: int) -> Text:
+        """Draw the line that stays on top, when ``header_height`` is 1."""
+        raise NotImplementedError
+
+    def content_width(self) -> int:
+        """Say how wide the widest row is, for scrolling sideways; 0 keeps to the widget's width."""
+        return 0
+
+    def rows_changed(self) -> None:
+        """Measure and paint again after the rows changed; keeps the cursor in range."""
+        count = self.count()
+        self.virtual_size = Size(self.content_width() or self.size.width, count + self.header_height)
+        self.cursor = max(0, min(self.cursor, count - 1))
+        self.refresh()
+
+    def on_resize(self) -> None:
+        """Fit the virtual width to the new size."""
+        self.rows_changed()
+
+    def render_line(self, y: int) -> Strip:
+        """Paint one line of the widget."""
+        width = self.size.width
+        scroll_x, scroll_y = self.scroll_offset
+        base = self.rich_style
+        if y < self.header_height:
+            style = base + self.get_component_rich_style("rows--header")
+            return self._strip(self.header(width), 0, width).apply_style(style)
+        index = scroll_y + y - self.header_height
+        if index >= self.count():
+            return Strip.blank(width, base)
+        strip = self._strip(self.row(index, width), scroll_x, width)
+        if self.has_cursor and index == self.cursor:
+            strip = strip.apply_style(self.get_component_rich_style("rows--cursor"))
+        return strip.apply_style(base)
+
+    def _strip(self, text: Text, scroll_x: int, width: int) -> Strip:
+        strip = Strip(text.render(self.app.console), text.cell_len)
+        return strip.crop_extend(scroll_x, scroll_x + width, None)
+
+    def watch_cursor(self, _old: int, new: int) -> None:
+        """Keep the cursor on the screen and tell the screen of it."""
+        self.show_row(new)
+        self.refresh()
+        self.post_message(self.Moved(self, new))
+
+    def show_row(self, index: int) -> None:
+        """Scroll so that a row is visible."""
+        height = max(1, self.size.height - self.header_height)
+        top = int(self.scroll_y)
+        if index < top:
+            self.scroll_to(y=index, animate=False)
+        elif index >= top + height:
+            self.scroll_to(y=index - height + 1, animate=False)
+
+    def _page(self) -> int:
+        return max(1, self.size.height - self.header_height - 1)
+
+    def _move(self, by: int) -> None:
+        if not self.has_cursor:
+            self.scroll_to(y=self.scroll_y + by, animate=False)
+            return
+        self.cursor = max(0, min(self.cursor + by, self.count() - 1))
+
+    def action_cursor_up(self) -> None:
+        """One row up."""
+        self._move(-1)
+
+    def action_cursor_down(self) -> None:
+        """One row down."""
+        self._move(1)
+
+    def action_page_up(self) -> None:
+        """One page up."""
+        self._move(-self._page())
+
+    def action_page_down(self) -> None:
+        """One page down."""
+        self._move(self._page())
+
+    def action_first(self) -> None:
+        """To the first row."""
+        self._move(-self.count())
+
+    def action_last(self) -> None:
+        """To the last row."""
+        self._move(self.count())
+
+    def action_choose(self) -> None:
+        """Say that the row under the cursor is meant."""
+        if self.count():
+            self.post_message(self.Chosen(self, self.cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where the mouse is; a click on the cursor's row chooses it."""
+        index = int(self.scroll_y) + event.y - self.header_height
+        if event.y < self.header_height or index >= self.count():
+            return
+        if index == self.cursor:
+            self.action_choose()
+        self.cursor = index
+
+    def refresh_row(self, index: int) -> None:
+        """Paint one row again."""
+        y = index - int(self.scroll_y) + self.header_height
+        if self.header_height <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))

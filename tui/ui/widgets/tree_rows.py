@@ -1,0 +1,108 @@
+"""The tree of a layer on the screen."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tui.core.model import Entry, EntryKind, LayerStack, View
+from tui.ui.present_layer import tree_line
+from tui.ui.tree_model import TreeModel
+from tui.ui.widgets.rows import Rows
+
+
+class TreeRows(Rows):
+    """Lines of a :class:`TreeModel`; the screen loads what a :class:`Wanted` asks for."""
+
+    class Wanted(Rows.Moved):
+        """A directory was opened whose children are not known."""
+
+        def __init__(self, rows: Rows, path: bytes) -> None:
+            super().__init__(rows, 0)
+            self.path = path
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes=classes)
+        self.model = TreeModel()
+        self.stack: LayerStack | None = None
+        self.shown_view = View.LAYER
+        self.note = ""
+
+    @property
+    def entry(self) -> Entry | None:
+        """The entry under the cursor."""
+        return self.model.lines[self.cursor].entry if self.model.lines else None
+
+    def put(self, path: bytes, children: tuple[Entry, ...]) -> None:
+        """Show the children of a directory; the cursor stays on its entry."""
+        held = self.entry.path if self.entry else None
+        self.model.put(path, children)
+        self._shown(held)
+
+    def _shown(self, held: bytes | None) -> None:
+        place = self.model.index(held) if held is not None else None
+        if place is not None and place != self.cursor:
+            self.set_reactive(TreeRows.cursor, place)
+        self.rows_changed()
+        if place is None and self.model.lines:
+            self.post_message(self.Moved(self, self.cursor))
+
+    def go_to(self, path: bytes) -> bool:
+        """Put the cursor on a path, if it is visible."""
+        place = self.model.index(path)
+        if place is not None:
+            self.cursor = place
+            self.show_row(place)
+        return place is not None
+
+    def count(self) -> int:
+        """Say how many lines there are; a note stands in for an empty tree."""
+        return len(self.model.lines) or 1
+
+    def row(self, index: int, width: int) -> Text:
+        """Draw one line."""
+        if not self.model.lines or self.stack is None:
+            return Text(f" {self.note}", style="italic")
+        return tree_line(self.model.lines[index], self.stack, self.shown_view, width)
+
+    def expand(self) -> None:
+        """Open the directory under the cursor, or step into it when it is open."""
+        entry = self.entry
+        if entry is None or entry.kind is not EntryKind.DIRECTORY:
+            return
+        if self.model.is_open(entry.path):
+            self.action_cursor_down()
+            return
+        self.model.open(entry.path)
+        if not self.model.loaded(entry.path):
+            self.post_message(self.Wanted(self, entry.path))
+        self.rows_changed()
+
+    def collapse(self) -> None:
+        """Close the directory under the cursor, or go to its parent."""
+        entry = self.entry
+        if entry is None:
+            return
+        if entry.kind is EntryKind.DIRECTORY and self.model.is_open(entry.path):
+            self.model.shut(entry.path)
+            self.rows_changed()
+            return
+        self.go_to(entry.path.rsplit(b"/", 1)[0])
+
+    def toggle(self) -> None:
+        """Open or close the directory under the cursor."""
+        entry = self.entry
+        if entry and self.model.is_open(entry.path):
+            self.collapse()
+        else:
+            self.expand()
+
+    def find(self, words: str, step: int) -> bool:
+        """Move to the next (1) or previous (-1) visible name that contains the words."""
+        lines = self.model.lines
+        needle = words.lower().encode()
+        for offset in range(1, len(lines) + 1):
+            index = (self.cursor + step * offset) % len(lines)
+            if needle in lines[index].entry.name.lower():
+                self.cursor = index
+                return True
+        return False

@@ -26,6 +26,8 @@ class Action:
     priority: bool = False
     key_display: str | None = None
     palette: bool = True
+    own: bool = True
+    """False for a key that the widget brings along; it stands here for the help alone."""
 
 
 SCOPE_TITLES = {
@@ -84,8 +86,8 @@ TABLE: tuple[Action, ...] = (
     Action("find_again", "f3", "find next", "To the next match", ("editor",), False, True),
     Action("goto_line", "ctrl+g", "line", "Go to a line", ("editor",), True, True),
     Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True, True),
-    Action("undo", "ctrl+z", "undo", "Take the last edit back", ("editor",), palette=False),
-    Action("redo", "ctrl+y", "redo", "Do the edit again", ("editor",), palette=False),
+    Action("undo", "ctrl+z", "undo", "Take the last edit back", ("editor",), palette=False, own=False),
+    Action("redo", "ctrl+y", "redo", "Do the edit again", ("editor",), palette=False, own=False),
     Action("start", "ctrl+r", "start+logs", "Start or restart the container, follow its logs", ("editor",), True, True),
     # logs
     Action("follow", "f", "follow", "Follow the log, or hold it still", ("logs",), footer=True),
@@ -130,6 +132,7 @@ def bindings(scope: str, target: str = "") -> list[BindingType]:
             id=f"{scope}.{action.id}",
         )
         for action in actions_of(scope)
+        if action.own
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import ClassVar
 
 from textual import on, work
@@ -45,6 +46,7 @@ class DtuiApp(App[int]):
         self._watchers: dict[str, Watcher] = {}
         self._open_path = open_path
         self._first = tuple(endpoints)
+        self._kept = ExitStack()
         if theme:
             self.theme = theme
 
@@ -81,6 +83,11 @@ class DtuiApp(App[int]):
     def on_unmount(self) -> None:
         """Give everything back."""
         self.close_endpoints()
+        self._kept.close()
+
+    def keep(self, resource: AbstractContextManager[object]) -> None:
+        """Keep something until the app ends, then leave it."""
+        self._kept.enter_context(resource)
 
     def endpoint(self, name: str) -> Endpoint:
         """Return the endpoint of this name."""

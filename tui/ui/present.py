@@ -129,9 +129,7 @@ SORTS: dict[str, Callable[[Container], tuple[object, ...]]] = {
 
 def matches(container: Container, words: str) -> bool:
     """Say whether every word is found in the name, image, id or status (``exited (127)`` is one status)."""
-    hay = " ".join(
-        (container.name, container.image, container.id, container.status, state_words(container))
-    ).lower()
+    hay = " ".join((container.name, container.image, container.id, container.status, state_words(container))).lower()
     needle = words.lower().strip()
     return needle in hay or all(word in hay for word in needle.split())
 

@@ -32,7 +32,7 @@ class SafeFilter(LineFilter):
         """Return the segments with nothing in their text that a terminal could obey."""
         return [
             segment
-            if segment.control or segment.text.isascii() and segment.text.isprintable()
+            if segment.control or (segment.text.isascii() and segment.text.isprintable())
             else Segment(_SHIELDED.sub(_picture, _CONTROL.sub("", segment.text)), segment.style, None)
             for segment in segments
         ]

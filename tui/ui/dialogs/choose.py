@@ -49,6 +49,6 @@ class Choose(Dialog[str]):
     def on_key(self, event: events.Key) -> None:
         """Answer when the key is one of the choices."""
         for choice in self._choices:
-            if event.key == choice.key or event.character == choice.key:
+            if choice.key in (event.key, event.character):
                 event.stop()
                 self.dismiss(choice.answer)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
@@ -14,7 +17,7 @@ from tui.ui.dialogs.base import Dialog
 class Show(Dialog[None]):
     """Shows a text until Escape, Enter or q."""
 
-    BINDINGS = [("escape,enter,q,question_mark", "cancel", "close")]
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,enter,q,question_mark", "cancel", "close")]
     DEFAULT_CSS = "Show VerticalScroll { height: auto; max-height: 80vh; }"
 
     def __init__(self, title: str, text: Text) -> None:

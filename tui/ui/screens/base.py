@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, getters
 from textual.app import ComposeResult
@@ -30,8 +30,8 @@ class Frame(Screen[None]):
     """A screen of dtui. ``scope`` names its part of the action table."""
 
     scope: ClassVar[str] = "app"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (32, "-tall")]
 
     title_line = getters.query_one(TitleLine)
     status = getters.query_one(StatusLine)
@@ -40,10 +40,7 @@ class Frame(Screen[None]):
     @property
     def dtui(self) -> DtuiApp:
         """The app, as what it is."""
-        from tui.ui.app import DtuiApp  # the app imports the screens
-
-        assert isinstance(self.app, DtuiApp)
-        return self.app
+        return cast("DtuiApp", self.app)
 
     def compose(self) -> ComposeResult:
         """Put the frame around the body."""

@@ -80,7 +80,9 @@ class ContainersScreen(ActingFrame):
             yield GroupRows(id="groups", classes="pane")
             with Vertical(id="right"):
                 with Vertical(id="list", classes="pane"):
-                    yield Input(placeholder="name, image, id or status, such as exited (127)", id="filter", classes="line")
+                    yield Input(
+                        placeholder="name, image, id or status, such as exited (127)", id="filter", classes="line"
+                    )
                     yield ContainerRows(id="rows")
                 yield Static(id="detail", classes="pane")
                 yield LogPane(id="log")
@@ -143,7 +145,9 @@ class ContainersScreen(ActingFrame):
             for s in trouble
         )
         title = self.chosen.split(":")[1] if ":" in self.chosen else self.chosen or "all"
-        set_title(self.query_one("#list"), title, f"sort: {self.sort}" + (f" · filter: {self.words}" if self.words else ""))
+        set_title(
+            self.query_one("#list"), title, f"sort: {self.sort}" + (f" · filter: {self.words}" if self.words else "")
+        )
         set_title(self.query_one("#groups"), f"group: {self.by}")
 
     def _again(self, live: bool) -> str:

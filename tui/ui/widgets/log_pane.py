@@ -135,9 +135,7 @@ class LogPane(Rows):
         self._widest = 0
         self.note = "reading the log…"
         self.rows_changed()
-        self._reader = LogReader(
-            lambda: endpoint.logs(container_id, follow=follow, tail=tail), self.post_message
-        )
+        self._reader = LogReader(lambda: endpoint.logs(container_id, follow=follow, tail=tail), self.post_message)
         self._reader.start()
 
     def shut(self) -> None:

@@ -1,0 +1,114 @@
+"""A real terminal for the real app: a pty drawn by pyte, typed into as a person would."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable
+
+import pyte
+
+KEYS = {
+    "enter": "\r",
+    "esc": "\x1b",
+    "tab": "\t",
+    "down": "\x1b[B",
+    "up": "\x1b[A",
+    "right": "\x1b[C",
+    "left": "\x1b[D",
+    "home": "\x1b[H",
+    "end": "\x1b[F",
+    "ctrl+s": "\x13",
+    "ctrl+r": "\x12",
+    "ctrl+p": "\x10",
+    "ctrl+f": "\x06",
+    "ctrl+g": "\x07",
+    "ctrl+o": "\x0f",
+    "ctrl+z": "\x1a",
+    "f5": "\x1b[15~",
+    "backspace": "\x7f",
+    "delete": "\x1b[3~",
+}
+
+
+class Terminal:
+    """``python -m tui ARGS`` in a pty of a given size."""
+
+    def __init__(self, *args: str, size: tuple[int, int] = (120, 40), env: dict[str, str] | None = None) -> None:
+        self.screen = pyte.Screen(*size)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = bytearray()
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:  # pragma: no cover - the child
+            environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+            os.execvpe(sys.executable, [sys.executable, "-m", "tui", *args], environment)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+    def pump(self, seconds: float = 0.0) -> bool:
+        """Read what the app has painted; say whether anything came."""
+        if not select.select([self.fd], [], [], seconds)[0]:
+            return False
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:
+            return False
+        self.raw += data
+        # pyte prints the private-parameter form of this sequence as text.
+        self._stream.feed(data.replace(b"\x1b[>4;1m", b"").replace(b"\x1b[>1u", b"").replace(b"\x1b[<u", b""))
+        return bool(data)
+
+    def text(self) -> str:
+        """Return the screen as lines of text."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def wait(self, want: str | Callable[[str], bool], seconds: float = 20.0) -> str:
+        """Wait until a text is on the screen, or a condition holds of it; return the screen."""
+        test = want if callable(want) else (lambda shown: want in shown)
+        end = time.monotonic() + seconds
+        while True:
+            self.pump(0.05)
+            shown = self.text()
+            if test(shown):
+                return shown
+            if time.monotonic() > end:
+                raise AssertionError(f"not on the screen after {seconds} s: {want!r}\n{shown}")
+
+    def settle(self, quiet: float = 0.4, seconds: float = 10.0) -> str:
+        """Read until nothing has been painted for a while; return the screen."""
+        end = time.monotonic() + seconds
+        while self.pump(quiet) and time.monotonic() < end:
+            pass
+        return self.text()
+
+    def press(self, *keys: str, pause: float = 0.08) -> None:
+        """Press keys one after another; a name of KEYS, or characters to type."""
+        for key in keys:
+            for char in [KEYS[key]] if key in KEYS else list(key):
+                os.write(self.fd, char.encode())
+                self.pump(pause)
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal and reap."""
+        os.kill(self.pid, number)
+        self.close()
+
+    def close(self) -> int:
+        """Wait for the end, a second long by itself, then by force; return the exit code or minus the signal."""
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            self.pump(0.05)
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                break
+        else:
+            os.kill(self.pid, signal.SIGKILL)
+            _, status = os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)

@@ -1,0 +1,207 @@
+"""The pure views: groups, filter, tree lines, marks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tui.core.model import (
+    Change,
+    Container,
+    Driver,
+    DriverKind,
+    Entry,
+    EntryKind,
+    Layer,
+    LayerRole,
+    LayerStack,
+    Mount,
+    Port,
+    State,
+    View,
+)
+from tui.ui.actions import SCOPE_TITLES, TABLE, bindings, key_text
+from tui.ui.present import SORTS, columns, container_line, groups, matches, ports_text
+from tui.ui.present_layer import mark_of, meta_words, origin, tree_line
+from tui.ui.tree_model import TreeModel, ancestors
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+OVERLAY2 = Driver(DriverKind.GRAPH, "overlay2")
+
+
+def container(name: str, state: State = State.EXITED, code: int | None = 0, **more: object) -> Container:
+    values = {
+        "endpoint": "local",
+        "id": (name.encode().hex() * 64)[:64],
+        "name": name,
+        "state": state,
+        "status": f"Exited ({code}) 2 minutes ago",
+        "driver": OVERLAY2,
+        "image": "shop/web:1",
+        "created": NOW - timedelta(minutes=2),
+        "exit_code": code,
+        **more,
+    }
+    return Container(**values)  # type: ignore[arg-type]
+
+
+STACK = LayerStack(
+    OVERLAY2,
+    (
+        Layer("w", LayerRole.WRITABLE, Path("/w")),
+        Layer("i", LayerRole.INIT, Path("/i")),
+        Layer("c", LayerRole.IMAGE, Path("/c")),
+        Layer("b", LayerRole.IMAGE, Path("/b")),
+        Layer("a", LayerRole.IMAGE, Path("/a")),
+    ),
+    "how",
+    "command",
+)
+
+
+def entry(path: bytes, kind: EntryKind = EntryKind.FILE, **more: object) -> Entry:
+    values = {"kind": kind, "size": 38, "mode": 0o644, "uid": 0, "gid": 0, "mtime_ns": 0, "layer": 0, **more}
+    return Entry(path, **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", ["exited (127)", "WEB", "shop/web", "127 web", "(127)"])
+def test_a_filter_finds_name_image_and_status(words: str) -> None:
+    assert matches(container("web", code=127), words)
+
+
+def test_a_filter_leaves_out_what_does_not_hold_every_word() -> None:
+    assert not matches(container("web", code=1), "exited (127)")
+
+
+def test_states_are_counted_with_all_first_and_empty_ones_left_out() -> None:
+    rows = [container("a"), container("b", State.RUNNING, None), container("c")]
+    assert [(g.title, g.size) for g in groups(rows, "state")] == [("all", 3), ("running", 1), ("exited", 2)]
+
+
+def test_a_hidden_container_is_a_driver_group_of_its_own() -> None:
+    rows = [container("a"), container("b", driver=Driver(DriverKind.GRAPH, "aufs"), hidden=True)]
+    assert [g.title for g in groups(rows, "driver")] == ["all", "aufs (hidden)", "overlay2"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_a_container_line_is_as_wide_as_the_list(width: int) -> None:
+    layout = columns(width, several_endpoints=False)
+    line = container_line(container("a-name-" + "x" * 300), layout, width, NOW)
+    assert line.cell_len <= max(width, 60)
+
+
+def test_a_hostile_image_name_is_shown_escaped_and_not_as_markup() -> None:
+    line = container_line(
+        container("web", image="\x1b]0;x\x07[/nope]"), columns(120, several_endpoints=False), 120, NOW
+    )
+    assert "\x1b" not in line.plain
+    assert "[/nope" in line.plain.replace("…", "")
+
+
+def test_a_port_published_on_both_address_families_is_shown_once() -> None:
+    both = (Port(80, "tcp", 8080, "0.0.0.0"), Port(80, "tcp", 8080, "::"), Port(443, "tcp"))
+    assert ports_text(both) == "8080→80/tcp 443/tcp"
+
+
+def test_the_newest_container_comes_first_when_sorted_by_age() -> None:
+    rows = [container("old", created=NOW - timedelta(days=3)), container("new")]
+    assert [c.name for c in sorted(rows, key=SORTS["age"])] == ["new", "old"]
+
+
+def test_image_layers_are_numbered_from_the_base() -> None:
+    assert [origin(STACK, i) for i in range(5)] == ["writable", "init", "image 3/3", "image 2/3", "image 1/3"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "more"),
+    [
+        ("A", {"change": Change.ADDED}),
+        ("M", {"change": Change.MODIFIED}),
+        ("m", {"change": Change.MODIFIED, "metadata_only": True}),
+        ("D", {"change": Change.DELETED}),
+        ("O", {"kind": EntryKind.DIRECTORY, "change": Change.MODIFIED, "opaque": True}),
+        ("⌁", {"covered_by": Mount("/etc/hosts", "/x", "engine")}),
+        (" ", {}),
+    ],
+)
+def test_each_kind_of_change_has_its_own_letter(mark: str, more: dict[str, object]) -> None:
+    assert mark_of(entry(b"/x", **more)) == mark
+
+
+def test_a_title_tells_mark_size_mode_and_owner() -> None:
+    shown = meta_words(entry(b"/start.sh", change=Change.MODIFIED, mode=0o4755, uid=1234, gid=4321))
+    assert shown == "M · 38 B · rwsr-xr-x 1234:4321"
+
+
+def tree() -> TreeModel:
+    model = TreeModel()
+    model.put(b"/", (entry(b"/app", EntryKind.DIRECTORY, change=Change.MODIFIED), entry(b"/motd", layer=2)))
+    model.open(b"/app")
+    model.put(
+        b"/app",
+        (
+            entry(b"/app/conf.d", EntryKind.DIRECTORY, change=Change.MODIFIED, opaque=True),
+            entry(b"/app/run", EntryKind.SYMLINK, change=Change.ADDED, target=b"start.sh"),
+            entry(b"/app/a.conf", change=Change.DELETED, layer=4),
+        ),
+    )
+    return model
+
+
+def test_the_tree_draws_marks_indent_remarks_and_sizes() -> None:
+    shown = "\n".join(tree_line(line, STACK, View.MERGED, 60).plain.rstrip() for line in tree().lines)
+    golden = Path(__file__).parents[1] / "golden" / "tree.txt"
+    assert shown == golden.read_text().rstrip("\n")
+
+
+def test_closing_a_directory_hides_its_children_and_opening_shows_them_again() -> None:
+    model = tree()
+    model.shut(b"/app")
+    assert [line.entry.path for line in model.lines] == [b"/app", b"/motd"]
+    model.open(b"/app")
+    assert len(model.lines) == 5
+
+
+def test_a_directory_opened_before_it_is_loaded_says_that_it_loads() -> None:
+    model = TreeModel()
+    model.put(b"/", (entry(b"/etc", EntryKind.DIRECTORY),))
+    model.open(b"/etc")
+    assert [line.loading for line in model.lines] == [True]
+
+
+def test_a_tree_thousands_of_directories_deep_is_laid_out() -> None:
+    model = TreeModel()
+    path = b""
+    for _ in range(3000):
+        model.put(path or b"/", (entry(path + b"/d", EntryKind.DIRECTORY),))
+        path += b"/d"
+        model._open.add(path)
+    model.put(path, ())
+    assert len(model.lines) == 3000
+
+
+def test_the_directories_above_a_path_come_outermost_first() -> None:
+    assert ancestors(b"/etc/nginx/nginx.conf") == [b"/etc", b"/etc/nginx"]
+
+
+def test_no_two_actions_of_a_scope_share_a_key() -> None:
+    for scope in SCOPE_TITLES:
+        keys = [key for action in TABLE if scope in action.scopes for key in action.keys.split(",")]
+        assert len(keys) == len(set(keys)), scope
+
+
+def test_no_key_is_one_that_ssh_or_tmux_takes_away() -> None:
+    taken = {"ctrl+b", "ctrl+a", "ctrl+c", "ctrl+q", "ctrl+backslash", "ctrl+z"}
+    own = {key for action in TABLE if action.own for key in action.keys.split(",")}
+    assert not own & taken
+
+
+def test_every_scope_has_bindings_with_help() -> None:
+    for scope in SCOPE_TITLES:
+        assert all(binding.tooltip for binding in bindings(scope))  # type: ignore[union-attr]
+
+
+def test_keys_are_written_as_people_write_them() -> None:
+    assert key_text("ctrl+s,slash") == "^s /"

@@ -1,0 +1,442 @@
+"""The writable layer of one container: tree, file, editor, and start with its log."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Input
+from textual.worker import get_current_worker
+
+from tui.core.errors import DtuiError, NotReachable
+from tui.core.model import Change, Container, Details, Entry, EntryKind, View
+from tui.core.text import human_size, printable
+from tui.editing.document import language_of
+from tui.editing.session import Opened, open_file
+from tui.engine.endpoint import Endpoint
+from tui.layers.view import LayerView
+from tui.ui.actions import bindings
+from tui.ui.feed import Feed, Happened
+from tui.ui.present import state_text
+from tui.ui.present_layer import entry_info, mark_of, meta_words
+from tui.ui.screens.acts import Acted
+from tui.ui.screens.base import set_title
+from tui.ui.screens.saving import SavingFrame
+from tui.ui.summary import summarise
+from tui.ui.tree_model import ancestors
+from tui.ui.widgets.file_pane import FilePane
+from tui.ui.widgets.log_pane import LogPane
+from tui.ui.widgets.tree_rows import TreeRows
+
+_SETTLE = 0.08
+"""Seconds the cursor rests on a file before it is read."""
+
+
+class Opening(Message):
+    """The layer is open, or cannot be opened."""
+
+    def __init__(self, details: Details | None, view: LayerView | None, error: DtuiError | None = None) -> None:
+        super().__init__()
+        self.details = details
+        self.view = view
+        self.error = error
+
+
+class Loaded(Message):
+    """Children of a directory came."""
+
+    def __init__(self, view: View, path: bytes, children: tuple[Entry, ...], error: DtuiError | None = None) -> None:
+        super().__init__()
+        self.view = view
+        self.path = path
+        self.children = children
+        self.error = error
+
+
+class Previewed(Message):
+    """The contents of a file came, or the reason why not."""
+
+    def __init__(self, entry: Entry, opened: Opened | None, error: DtuiError | None, edit: bool) -> None:
+        super().__init__()
+        self.entry = entry
+        self.opened = opened
+        self.error = error
+        self.edit = edit
+
+
+class Counted(Message):
+    """Size and changes of the whole layer are known."""
+
+    def __init__(self, size: int | None, words: str) -> None:
+        super().__init__()
+        self.size = size
+        self.words = words
+
+
+class LayerScreen(SavingFrame):
+    """Tree on the left, file on the right, log below it."""
+
+    scope = "layer"
+    CSS_PATH = "layer.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("layer")
+
+    def __init__(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
+        super().__init__()
+        self._container = container
+        self._goal = path
+        self._goal_edit = edit
+        self._layer_view: LayerView | None = None
+        self._settle: Timer | None = None
+        self._words = ""
+        self._counts = ""
+
+    def body(self) -> ComposeResult:
+        """Compose tree, file and log."""
+        with Horizontal(id="main"):
+            with Vertical(id="left", classes="pane"):
+                yield TreeRows(id="tree")
+                yield Input(placeholder="name", id="find-path", classes="line")
+            with Vertical(id="right"):
+                yield FilePane(id="file", classes="pane")
+                yield LogPane(id="log")
+
+    def on_mount(self) -> None:
+        """Ask for the layer; the frame stands meanwhile."""
+        self.query_one("#find-path").display = False
+        self.log_pane.display = False
+        self.log_pane.add_class("pane")
+        self.tree_rows.note = "opening the layer…"
+        if self._goal != b"/":
+            self.tree_rows.shown_view = View.MERGED
+        self.tree_rows.focus()
+        self.watch(self.app, "feed", self._show_frame)
+        self._open()
+
+    def on_unmount(self) -> None:
+        """Give the layer's descriptors back."""
+        if self._layer_view:
+            self._layer_view.close()
+
+    # the parts ---------------------------------------------------------------------------------------------
+
+    @property
+    def container(self) -> Container:
+        """The container."""
+        return self._container
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it lives."""
+        return self.dtui.endpoint(self._container.endpoint)
+
+    @property
+    def tree_rows(self) -> TreeRows:
+        """The tree."""
+        return self.query_one("#tree", TreeRows)
+
+    @property
+    def log_pane(self) -> LogPane:
+        """The log."""
+        return self.query_one("#log", LogPane)
+
+    def _show_frame(self, feed: Feed) -> None:
+        self._container = feed.find((self._container.endpoint, self._container.id)) or self._container
+        self.title_line.left = Text.assemble(("dtui", "bold"), f" ▸ containers ▸ {printable(self._container.name)}")
+        reach = f" · {self._container.driver.name}" + (f" · {self.details.reach.kind}" if self.details else "")
+        self.title_line.middle = Text.assemble(state_text(self._container), (printable(reach), ""))
+        self.title_line.right = Text(self._counts)
+        view = self.tree_rows.shown_view
+        words = "changes" if view is View.LAYER else "merged"
+        set_title(self.query_one("#left"), words, "m: merged" if view is View.LAYER else "m: changes")
+        self.refresh_bindings()
+
+    # opening -----------------------------------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, group="open")
+    def _open(self) -> None:
+        worker = get_current_worker()
+        details: Details | None = None
+        try:
+            details = self.endpoint.inspect(self._container.id)
+            if details.stack is None or details.reach.path is None:
+                raise NotReachable(f"no layer to show: {details.reach.reason}", "dtui doctor tells what is missing")
+            view = LayerView.open(details.stack, details.mounts)
+        except DtuiError as error:
+            self.post_message(Opening(details, None, error))
+            return
+        self.post_message(Opening(details, view))
+        size, words = summarise(details, lambda: worker.is_cancelled)
+        if not worker.is_cancelled:
+            self.post_message(Counted(size, words))
+
+    @on(Opening)
+    def _opened(self, event: Opening) -> None:
+        self.details = event.details
+        if event.error or event.view is None or event.details is None:
+            self.tree_rows.note = "the layer cannot be opened"
+            self.tree_rows.refresh()
+            if event.error:
+                self.tell_error(event.error)
+            return
+        if self._layer_view:
+            self._layer_view.close()
+        self._layer_view = event.view
+        self.tree_rows.stack = event.details.stack
+        self._show_frame(self.dtui.feed)
+        self._reload()
+
+    @on(Counted)
+    def _counted(self, event: Counted) -> None:
+        self._counts = f"{event.words} · {human_size(event.size)} writable"
+        self.title_line.right = Text(self._counts)
+
+    def _reload(self) -> None:
+        """Load the root and all that was open; a goal path is opened on the way."""
+        model = self.tree_rows.model
+        for path in ancestors(self._goal):
+            model.open(path)
+        for path in model.open_paths:
+            self._load(path)
+
+    @on(TreeRows.Wanted)
+    def _wanted(self, event: TreeRows.Wanted) -> None:
+        self._load(event.path)
+
+    def _load(self, path: bytes) -> None:
+        view, shown = self._layer_view, self.tree_rows.shown_view
+        if view is None:
+            return
+        self.run_worker(lambda: self._children(view, shown, path), thread=True, group="load")
+
+    def _children(self, view: LayerView, shown: View, path: bytes) -> None:
+        try:
+            self.post_message(Loaded(shown, path, tuple(view.children(path, shown))))
+        except DtuiError as error:
+            self.post_message(Loaded(shown, path, (), error))
+
+    @on(Loaded)
+    def _loaded(self, event: Loaded) -> None:
+        if event.view is not self.tree_rows.shown_view:
+            return
+        if event.error and event.path == b"/":
+            self.tell_error(event.error)
+        self.tree_rows.note = "the container has changed nothing: m shows all its files"
+        self.tree_rows.put(event.path, event.children)
+        if self._goal != b"/" and self.tree_rows.go_to(self._goal):
+            self._goal = b"/"
+            if self._goal_edit:
+                self._goal_edit = False
+                self.action_edit()
+
+    # preview -----------------------------------------------------------------------------------------------
+
+    @on(TreeRows.Moved, "#tree")
+    def _moved(self) -> None:
+        self.refresh_bindings()
+        if self.file_pane.editing:
+            return
+        if self._settle:
+            self._settle.stop()
+        self._settle = self.set_timer(_SETTLE, lambda: self._preview(edit=False))
+
+    def _preview(self, *, edit: bool) -> None:
+        entry, details = self.tree_rows.entry, self.details
+        if entry is None or details is None or details.stack is None or self.file_pane.editing:
+            return
+        set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry)}")
+        if entry.kind is not EntryKind.FILE or entry.change is Change.DELETED:
+            self.file_pane.show_info(entry_info(entry, details.stack))
+            return
+        self._read(entry, details, edit)
+
+    @work(thread=True, exclusive=True, group="preview")
+    def _read(self, entry: Entry, details: Details, edit: bool) -> None:
+        worker = get_current_worker()
+        opened: Opened | None = None
+        failed: DtuiError | None = None
+        try:
+            opened = open_file(details, entry.path)
+        except DtuiError as error:
+            failed = error
+        if not worker.is_cancelled:
+            self.post_message(Previewed(entry, opened, failed, edit))
+
+    @on(Previewed)
+    def _previewed(self, event: Previewed) -> None:
+        current = self.tree_rows.entry
+        if current is None or current.path != event.entry.path or self.file_pane.editing:
+            return
+        if event.opened is None:
+            info = entry_info(event.entry, self.details.stack) if self.details and self.details.stack else Text()
+            self.file_pane.show_info(info)
+            if event.error:
+                self.tell_error(event.error)
+            return
+        self.opened = event.opened
+        document = event.opened.document
+        first = document.text.split("\n", 1)[0]
+        self.file_pane.show_document(document, language_of(event.entry.path, first, document))
+        if event.edit:
+            self.begin_edit()
+
+    @property
+    def tree_entry(self) -> Entry | None:
+        """The entry under the cursor."""
+        return self.tree_rows.entry
+
+    def file_changed(self) -> None:
+        """Read the tree and its counts again after a save."""
+        self._open()
+
+    # actions -----------------------------------------------------------------------------------------------
+
+    def why_not(self, action: str) -> str:
+        """Say why an action cannot be taken now."""
+        if action.startswith("editor_"):
+            return "" if self.file_pane.editing else "the file is not being edited"
+        if action in ("start", "stop", "restart", "pause", "kill", "logs"):
+            return self.verb_reason(action)
+        if action in ("edit", "external"):
+            entry = self.tree_rows.entry
+            if entry is None:
+                return "no file is selected"
+            if mark_of(entry) == "D":
+                return "a deleted file cannot be edited; the image still has it"
+            if entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
+                return f"{printable(entry.name)} is a {entry.kind}, not a file"
+        return ""
+
+    @on(TreeRows.Chosen, "#tree")
+    def _chosen(self) -> None:
+        entry = self.tree_rows.entry
+        if entry and entry.kind is EntryKind.DIRECTORY:
+            self.tree_rows.toggle()
+        elif entry and not self.why_not("edit"):
+            self.action_edit()
+        elif entry:
+            self.tell(self.why_not("edit"), "bad")
+
+    def action_edit(self) -> None:
+        """Edit the file under the cursor."""
+        self._preview(edit=True)
+
+    def action_view(self) -> None:
+        """Switch between what the container changed and what it sees."""
+        rows = self.tree_rows
+        rows.shown_view = View.MERGED if rows.shown_view is View.LAYER else View.LAYER
+        if rows.entry:
+            self._goal = rows.entry.path
+        rows.model.forget()
+        rows.note = "reading…"
+        rows.rows_changed()
+        self._show_frame(self.dtui.feed)
+        self._reload()
+
+    def action_expand(self) -> None:
+        """Open the directory."""
+        self.tree_rows.expand()
+
+    def action_collapse(self) -> None:
+        """Close the directory."""
+        self.tree_rows.collapse()
+
+    def action_switch_pane(self) -> None:
+        """Go to the next pane."""
+        self.focus_next()
+
+    def action_refresh(self) -> None:
+        """Open the layer again and read everything afresh."""
+        self.tell("reading again…")
+        self._open()
+
+    def action_inspect(self) -> None:
+        """Show all that is known of the container."""
+        if self.details:
+            from datetime import UTC, datetime
+
+            from tui.ui.dialogs.show import Show
+            from tui.ui.present import inspect_lines
+
+            self.app.push_screen(Show(printable(self._container.name), inspect_lines(self.details, datetime.now(UTC))))
+
+    def action_logs(self) -> None:
+        """Show or hide the log below the file."""
+        pane = self.log_pane
+        pane.display = not pane.display
+        if pane.display:
+            self.follow_log()
+        else:
+            pane.shut()
+
+    def follow_log(self) -> None:
+        """Show the log below the file and follow it."""
+        pane = self.log_pane
+        pane.display = True
+        set_title(pane, f"log of {self._container.name}")
+        pane.follow = True
+        pane.open(self.endpoint, self._container.id, follow=self.endpoint.live, tail=200)
+
+    def action_start(self) -> None:
+        """Start or restart, and follow the log."""
+        self.act(self.start_verb())
+
+    def on_acted(self, event: Acted) -> None:
+        """Follow the log of what was started."""
+        super().on_acted(event)
+        if not event.error and event.verb.value in ("start", "restart"):
+            self.follow_log()
+
+    @on(Happened)
+    def _happened(self, event: Happened) -> None:
+        if event.event.id != self._container.id:
+            return
+        action = event.event.action
+        if action == "die":
+            code = event.event.exit_code
+            self.tell(f"{self._container.name} exited with code {code}", "bad" if code else "")
+        if action in ("start", "die", "pause", "unpause", "destroy"):
+            self._open()
+            if self.file_pane.editing:
+                self.tell(f"the container had a {action}: the file is checked again before it is saved")
+
+    def action_find_path(self) -> None:
+        """Type a name to find."""
+        line = self.query_one("#find-path", Input)
+        line.display = True
+        line.focus()
+
+    @on(Input.Submitted, "#find-path")
+    def _find_submitted(self, event: Input.Submitted) -> None:
+        self._words = event.value
+        event.input.display = False
+        self.tree_rows.focus()
+        self._find(1)
+
+    def _find(self, step: int) -> None:
+        if not self.tree_rows.find(self._words, step):
+            self.tell(f"no name here contains {self._words}", "bad")
+
+    def action_find_next(self) -> None:
+        """Go to the next match."""
+        self._find(1)
+
+    def action_find_previous(self) -> None:
+        """Go to the match before."""
+        self._find(-1)
+
+    def action_back(self) -> None:
+        """Leave the find line, then the file, then the screen."""
+        line = self.query_one("#find-path", Input)
+        if line.display:
+            line.display = False
+            self.tree_rows.focus()
+        elif self.focused is not self.tree_rows:
+            self.tree_rows.focus()
+        else:
+            self.dismiss()

@@ -1,0 +1,327 @@
+"""Editing and saving: the flow from Ctrl+S over the difference to the safe write, and what to do in a conflict."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from rich.text import Text
+from textual import on, work
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
+from tui.core.model import Details, Entry
+from tui.core.text import printable
+from tui.editing.diff import diff_lines
+from tui.editing.document import Document
+from tui.editing.save import Receipt, plan, save
+from tui.editing.session import Opened, open_file
+from tui.ui.dialogs.ask import Ask
+from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.present_layer import diff_text, meta_words
+from tui.ui.screens.acts import ActingFrame
+from tui.ui.screens.base import set_title
+from tui.ui.widgets.file_pane import FilePane
+
+_KEEP_MINE = Choice("m", "mine", "keep mine: write over theirs")
+_KEEP_THEIRS = Choice("t", "theirs", "keep theirs: lose my edits")
+_SEE = Choice("d", "diff", "see the difference")
+
+
+class SavingFrame(ActingFrame):
+    """A screen with a file in hand. Everything that may block runs in a thread that this flow waits for."""
+
+    details: Details | None = None
+    opened: Opened | None = None
+
+    @property
+    def held(self) -> Details:
+        """The container's details; there are none before its layer is open."""
+        if self.details is None:
+            raise EditRefused("the layer is not open", "f5 tries to open it again")
+        return self.details
+
+    @property
+    def file_pane(self) -> FilePane:
+        """The pane with the file."""
+        return self.query_one("#file", FilePane)
+
+    @property
+    def tree_entry(self) -> Entry | None:
+        """The entry the file pane is about."""
+        raise NotImplementedError
+
+    def file_changed(self) -> None:
+        """Show the layer afresh after a file was written."""
+        raise NotImplementedError
+
+    @property
+    def unsaved(self) -> str:
+        """Name the file with unsaved text."""
+        pane = self.file_pane
+        return printable(self.opened.path) if pane.modified and self.opened else ""
+
+    # edit and leave ----------------------------------------------------------------------------------------
+
+    def begin_edit(self) -> None:
+        """Make the shown file editable, or say why not."""
+        opened = self.opened
+        if opened is None:
+            return
+        if opened.document.read_only_reason:
+            self.tell(f"read-only: {opened.document.read_only_reason}; o opens it in $EDITOR", "bad")
+            return
+        self.file_pane.begin_edit()
+        self.add_class("-editing")
+        self.refresh_bindings()
+        self.tell("editing: ^s shows the difference and saves, esc leaves")
+
+    @on(FilePane.Edited)
+    def _edited(self) -> None:
+        self._mark()
+
+    def _mark(self) -> None:
+        if self.opened is None or self.tree_entry is None:
+            return
+        mark = " · edited *" if self.file_pane.modified else ""
+        set_title(self.file_pane, f"{printable(self.opened.path)} ── {meta_words(self.tree_entry)}{mark}")
+
+    @work(exclusive=True, group="flow")
+    async def action_editor_leave(self) -> None:
+        """Leave the editor; ask when text would be lost."""
+        if self.file_pane.close_find():
+            return
+        if self.file_pane.modified:
+            choices = (Choice("s", "save", "save"), Choice("x", "discard", "throw the edits away"))
+            answer = await self.app.push_screen_wait(Choose("This file has unsaved text.", choices))
+            if answer is None or (answer == "save" and not await self._save_flow()):
+                return
+        self._end_edit()
+
+    def _end_edit(self) -> None:
+        pane = self.file_pane
+        if self.opened and pane.modified:
+            pane.load(self.opened.document.text, pane.area.language)
+        pane.end_edit()
+        self.remove_class("-editing")
+        self._mark()
+        self.query_one("#tree").focus()
+        self.refresh_bindings()
+
+    def action_editor_find(self) -> None:
+        """Find text."""
+        self.file_pane.open_find()
+
+    def action_editor_find_again(self) -> None:
+        """Find the next match."""
+        if not self.file_pane.find_again():
+            self.tell("no match", "bad")
+
+    @work(exclusive=True, group="flow")
+    async def action_editor_goto_line(self) -> None:
+        """Ask for a line and go there."""
+        answer = await self.app.push_screen_wait(Ask("Go to line"))
+        if answer and answer.strip().isdigit():
+            self.file_pane.go_to_line(int(answer))
+
+    # saving ------------------------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="flow")
+    async def action_editor_save(self) -> None:
+        """Show the difference, then save."""
+        await self._save_flow()
+
+    @work(exclusive=True, group="flow")
+    async def action_editor_start(self) -> None:
+        """Save what is unsaved, then start or restart and follow the log."""
+        if self.file_pane.modified and not await self._save_flow():
+            return
+        reason = self.verb_reason("start")
+        if reason:
+            self.tell(reason, "bad")
+        else:
+            self.act(self.start_verb())
+
+    async def _save_flow(self) -> bool:
+        """Save the text of the editor; say whether it is on disk now."""
+        opened = self.opened
+        if opened is None or self.details is None:
+            return False
+        if not self.file_pane.modified:
+            self.tell("nothing to save: the text is as it was loaded")
+            return True
+        try:
+            data = opened.document.with_text(self.file_pane.area.text)
+        except DtuiError as error:
+            self.tell_error(error)
+            return False
+        return await self._confirm_and_write(opened, data)
+
+    async def _confirm_and_write(self, opened: Opened, data: bytes) -> bool:
+        try:
+            how = await asyncio.to_thread(plan, self.held, opened.path)
+        except DtuiError as error:
+            self.tell_error(error)
+            return False
+        body = Text.assemble((printable(how.sentence), "italic"), "\n")
+        for warning in how.warnings:
+            body.append(f"! {printable(warning)}\n", style="yellow")
+        body.append_text(Text.assemble("\n", diff_text(diff_lines(opened.document.data, data))))
+        save_it = (Choice("enter", "save", "save"),)
+        if await self.app.push_screen_wait(Choose(f"Save {printable(opened.path)}?", save_it, body)) != "save":
+            self.tell("not saved")
+            return False
+        return await self._write(opened, data)
+
+    async def _write(self, opened: Opened, data: bytes) -> bool:
+        """Write; in a conflict ask, as often as somebody else is faster."""
+        force = False
+        while True:
+            self.tell("saving…")
+            try:
+                receipt = await asyncio.to_thread(self._save_now, opened, data, force)
+            except ChangedMeanwhile as error:
+                answer = await self._conflict(opened, data, error)
+                if answer == "theirs":
+                    await self._reload_file(opened.path)
+                if answer != "mine":
+                    return False
+                force = True
+            except DtuiError as error:
+                self.tell_error(error)
+                return False
+            else:
+                await self._written(opened, receipt)
+                return True
+
+    def _save_now(self, opened: Opened, data: bytes, force: bool) -> Receipt:
+        endpoint = self.dtui.endpoint(self.held.container.endpoint)
+        return save(
+            endpoint.inspect(self.held.container.id),
+            opened.path,
+            data,
+            None if force else opened.stamp,
+            inspect=endpoint.inspect,
+            force=force,
+        )
+
+    async def _conflict(self, opened: Opened, mine: bytes, error: ChangedMeanwhile) -> str | None:
+        body = Text(printable(str(error)))
+        while True:
+            question = f"{printable(opened.path)} was changed meanwhile."
+            answer = await self.app.push_screen_wait(Choose(question, (_KEEP_MINE, _KEEP_THEIRS, _SEE), body))
+            if answer != "diff":
+                return answer
+            try:
+                theirs = await asyncio.to_thread(open_file, self.held, opened.path)
+                body = Text.assemble("theirs (-) and mine (+)\n\n", diff_text(diff_lines(theirs.document.data, mine)))
+            except DtuiError as gone:
+                body = Text(printable(str(gone)))
+
+    async def _reload_file(self, path: bytes) -> None:
+        try:
+            self.opened = await asyncio.to_thread(open_file, self.held, path)
+        except DtuiError as error:
+            self.tell_error(error)
+            return
+        place = self.file_pane.area.cursor_location
+        editing = self.file_pane.editing
+        self.file_pane.show_document(self.opened.document, self.file_pane.area.language)
+        if editing and not self.opened.document.read_only_reason:
+            self.file_pane.begin_edit()
+        self.file_pane.area.move_cursor(place)
+        self._mark()
+
+    async def _written(self, opened: Opened, receipt: Receipt) -> None:
+        await self._reload_file(opened.path)
+        self.file_changed()
+        notes = "".join(f" · {note}" for note in receipt.notes)
+        verb = "restarts" if self.container and self.container.state.alive else "starts"
+        key = "^r" if self.file_pane.editing else "s"
+        self.tell(f"saved {receipt.bytes_written:,} B{notes} · {key} {verb} the container and shows its log", "good")
+
+    # external editor ---------------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="flow")
+    async def action_external(self) -> None:
+        """Open the selected file in $EDITOR."""
+        entry = self.tree_entry
+        if entry is None or self.details is None:
+            return
+        try:
+            self.opened = await asyncio.to_thread(open_file, self.held, entry.path)
+        except DtuiError as error:
+            self.tell_error(error)
+            return
+        await self._external(self.opened, self.opened.document.data)
+
+    @work(exclusive=True, group="flow")
+    async def action_editor_external(self) -> None:
+        """Go on in $EDITOR with the text as it stands."""
+        if self.opened:
+            await self._external(self.opened, self.opened.document.with_text(self.file_pane.area.text))
+
+    async def _external(self, opened: Opened, data: bytes) -> None:
+        try:
+            with self.app.suspend():
+                edited = edit_outside(data, opened.path)
+        except DtuiError as error:
+            self.tell_error(error)
+            return
+        if edited == opened.document.data:
+            self.tell("nothing changed in the editor")
+            return
+        was_editing = self.file_pane.editing
+        document = Document.parse(edited)
+        in_pane = not document.read_only_reason and not opened.document.read_only_reason
+        if in_pane:  # unsaved text in the editor until the save went through, so that nothing is lost
+            if not was_editing:
+                self.file_pane.show_document(opened.document, None)
+                self.begin_edit()
+            self.file_pane.replace_text(document.text)
+        saved = await self._confirm_and_write(opened, edited)
+        if saved and not was_editing:
+            self._end_edit()
+        elif not saved and not in_pane:
+            kept = await asyncio.to_thread(keep_copy, edited)
+            self.tell(f"not saved; what you wrote is kept in {kept}", "bad")
+
+
+def editor_command() -> list[str]:
+    """Return the words of $VISUAL or $EDITOR, else vi, with the program's absolute path."""
+    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    program = shutil.which(words[0]) if words else None
+    if program is None:
+        raise EditRefused("no editor to open the file with", "set EDITOR to one that is installed")
+    return [program, *words[1:]]
+
+
+def keep_copy(data: bytes) -> str:
+    """Keep bytes that could not be saved in a file only this user can read; return its path."""
+    descriptor, path = tempfile.mkstemp(prefix="dtui-unsaved-")
+    with os.fdopen(descriptor, "wb") as copy:
+        copy.write(data)
+    return path
+
+
+def edit_outside(data: bytes, path: bytes) -> bytes:
+    """Let a person edit bytes in their editor on a private copy; return what they left there.
+
+    The copy lies in a directory of its own that only this user can enter; its name keeps the ending, by which
+    editors choose their colours, and nothing else that a stranger chose.
+    """
+    command = editor_command()
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", os.fsdecode(path.rsplit(b"/", 1)[-1]))[-64:].lstrip("-.") or "file"
+    with tempfile.TemporaryDirectory(prefix="dtui-edit-") as folder:
+        copy = Path(folder) / name
+        copy.write_bytes(data)
+        copy.chmod(0o600)
+        result = subprocess.run([*command, str(copy)], check=False)  # noqa: S603 - the user's own editor
+        if result.returncode != 0:
+            raise EditRefused(f"{Path(command[0]).name} ended with code {result.returncode}", "nothing was saved")
+        return copy.read_bytes()

@@ -1,0 +1,112 @@
+"""What is shown where no Docker Engine answers: what was tried, and three ways on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from tui.core.errors import DtuiError
+from tui.core.text import printable
+from tui.engine.discover import Discovery, Tried, discover
+from tui.engine.sample import build_sample
+from tui.ui.actions import actions_of, bindings, key_text
+from tui.ui.dialogs.ask import Ask
+from tui.ui.screens.base import Frame
+
+
+def welcome_text(tried: tuple[Tried, ...]) -> Text:
+    """Say what was tried and why it did not work, and what can be done now."""
+    text = Text.assemble(("No Docker Engine answers.", "bold"), "\n\nTried:\n")
+    for attempt in tried:
+        text.append_text(
+            Text.assemble(
+                ("  ✗ ", "red"), (printable(attempt.address), "bold"), "\n      ", printable(attempt.reason), "\n"
+            )
+        )
+    if not tried:
+        text.append("  nothing: no address was given and no usual socket exists\n")
+    text.append("\nFrom here:\n")
+    for action in actions_of("welcome"):
+        text.append_text(
+            Text.assemble((f"  {action.key_display or key_text(action.keys):>3} ", "bold"), action.help, "\n")
+        )
+    return text
+
+
+class WelcomeScreen(Frame):
+    """The way in when there is no Docker."""
+
+    scope = "welcome"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("welcome")
+    DEFAULT_CSS = "WelcomeScreen VerticalScroll { padding: 1 2; }"
+
+    def body(self) -> ComposeResult:
+        """Compose the text."""
+        with VerticalScroll():
+            yield Static(id="welcome")
+
+    def on_mount(self) -> None:
+        """Show what was tried."""
+        self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ no Docker here")
+        self._show(self.dtui.tried)
+
+    def _show(self, tried: tuple[Tried, ...]) -> None:
+        self.query_one("#welcome", Static).update(welcome_text(tried))
+
+    def _enter(self, found: Discovery) -> None:
+        if found.endpoints:
+            self.dtui.open_endpoints(found.endpoints)
+        else:
+            self._show(found.tried)
+            self.tell(found.tried[0].reason if found.tried else "nothing found", "bad")
+
+    @work(exclusive=True)
+    async def action_retry(self) -> None:
+        """Look again in the usual places."""
+        self.tell("looking for an Engine…")
+        await self._try()
+
+    async def _try(self, *, hosts: tuple[str, ...] = (), roots: tuple[Path, ...] = ()) -> None:
+        try:
+            self._enter(await asyncio.to_thread(discover, hosts=hosts, roots=roots))
+        except DtuiError as error:
+            self.tell_error(error)
+
+    @work(exclusive=True)
+    async def action_demo(self) -> None:
+        """Build the sample in a directory that goes with the app, and open it."""
+        self.tell("building the sample…")
+        folder = tempfile.TemporaryDirectory(prefix="dtui-demo-")
+        self.dtui.keep(folder)
+        try:
+            await asyncio.to_thread(build_sample, Path(folder.name))
+        except DtuiError as error:
+            self.tell_error(error)
+            return
+        await self._try(roots=(Path(folder.name),))
+
+    @work(exclusive=True)
+    async def action_data_root(self) -> None:
+        """Ask for a data-root and read it."""
+        answer = await self.app.push_screen_wait(Ask("Data-root to read without its daemon", value="/var/lib/docker"))
+        if answer:
+            await self._try(roots=(Path(os.path.expanduser(answer)),))
+
+    @work(exclusive=True)
+    async def action_host(self) -> None:
+        """Ask for a Docker host and connect."""
+        answer = await self.app.push_screen_wait(
+            Ask("Docker host", placeholder="ssh://user@host, tcp://host:2376 or unix:///run/docker.sock")
+        )
+        if answer:
+            await self._try(hosts=(answer,))

@@ -1,0 +1,36 @@
+"""Counts what a container changed, for titles and the detail pane."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from tui.core.errors import DtuiError
+from tui.core.model import Change, Details
+from tui.layers.changes import changes
+from tui.layers.view import LayerView
+
+
+def change_words(counts: Counter[Change]) -> str:
+    """Write counts as ``6 changes: A 2  M 2  D 2``."""
+    total = sum(counts.values())
+    if not total:
+        return "no changes"
+    letters = "  ".join(f"{change.value} {counts[change]:,}" for change in Change if counts[change])
+    return f"{total:,} change{'s' if total != 1 else ''}: {letters}"
+
+
+def summarise(details: Details, stop: Callable[[], bool]) -> tuple[int | None, str]:
+    """Return the bytes in the writable layer and the counts of its changes in words.
+
+    Reads the whole layer: for a worker thread, which ``stop`` ends early.
+    """
+    if details.stack is None:
+        return None, ""
+    try:
+        with LayerView.open(details.stack, details.mounts) as view:
+            size = view.usage(stop)
+            counts = Counter(change.change for change in changes(view, stop))
+    except DtuiError as error:
+        return None, str(error)
+    return size, change_words(counts)

@@ -1,0 +1,70 @@
+"""A chart drawn by plotext from a ChartSpec."""
+
+from __future__ import annotations
+
+import threading
+
+from rich.text import Text
+from textual.app import RenderResult
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tui.bench.charts import ChartSpec
+
+RGB = tuple[int, int, int]
+
+PALETTE: tuple[tuple[RGB, str], ...] = (
+    ((0x00, 0x9E, 0xE0), "●"),
+    ((0xE6, 0x9F, 0x00), "■"),
+    ((0x00, 0xB8, 0x84), "◆"),
+    ((0xE0, 0x80, 0xB0), "▲"),
+    ((0x56, 0xB4, 0xE9), "○"),
+    ((0xF0, 0xE4, 0x42), "□"),
+)
+"""Colours that colour-blind people can tell apart (after Okabe and Ito, lightened), each with a mark of its own."""
+
+_ONE_FIGURE = threading.Lock()
+"""plotext has one figure for the whole process; two threads in it give wrong pictures."""
+
+
+def draw(spec: ChartSpec, width: int, height: int, ink: RGB, paper: RGB) -> str:
+    """Return a chart as ANSI text of the given cells."""
+    import plotext  # 100 ms that only a benchmark pays
+
+    with _ONE_FIGURE:
+        plotext.terminal.limit(False, False)  # the size is the widget's, not the terminal's
+        figure = plotext.figure
+        figure.clear()
+        figure.plot_size(width, height)
+        plotext.add_theme("dtui", canvas=paper, text=plotext.pixel(foreground=ink, background=paper))
+        figure.theme("dtui")
+        for number, series in enumerate(spec.series):
+            colour, sign = PALETTE[number % len(PALETTE)]
+            xs, ys = [p[0] for p in series.points], [p[1] for p in series.points]
+            line = plotext.marker("braille", plotext.pixel(foreground=colour))
+            figure.draw(figure.signal(xs, ys, marker=line).lines(True))
+            figure.draw(figure.signal(xs, ys, marker=plotext.marker(sign, plotext.pixel(foreground=colour))))
+        for ruler, ticks in (("x", spec.x_ticks), ("y", spec.y_ticks)):
+            if ticks:
+                figure.ruler(ruler, "lower" if ruler == "x" else "left").ticks(
+                    [t[0] for t in ticks], [t[1] for t in ticks]
+                )
+        if spec.y_ticks:
+            figure.ruler("y", "left").lim(spec.y_ticks[0][0], spec.y_ticks[-1][0])
+        return str(figure.build().string()).rstrip("\n")
+
+
+class Chart(Widget):
+    """One chart, drawn anew when its spec, its size or the theme changes."""
+
+    DEFAULT_CSS = "Chart { width: 1fr; height: 1fr; min-height: 6; }"
+
+    spec: reactive[ChartSpec | None] = reactive(None)
+
+    def render(self) -> RenderResult:
+        """Draw; too small a box stays empty."""
+        width, height = self.content_size
+        if self.spec is None or width < 16 or height < 5 or not any(s.points for s in self.spec.series):
+            return Text("no numbers yet", style="italic")
+        _, paper = self.background_colors
+        return Text.from_ansi(draw(self.spec, width, height, self.styles.color.rgb, paper.rgb), no_wrap=True)

@@ -1,0 +1,219 @@
+"""The right half of the layer screen: a file as text to read or edit, as hex, or what is known of an entry."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import ContentSwitcher, Input, Static, TextArea
+from textual.widgets.text_area import Selection
+
+from tui.core.text import printable
+from tui.editing.document import Document, hex_lines
+from tui.ui.actions import bindings
+from tui.ui.widgets.rows import Rows
+
+
+class CodeArea(TextArea):
+    """The editor itself. Its keys act on the screen, and only while it is editable."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("editor", "screen.editor_")
+
+
+class HexRows(Rows):
+    """A binary file, sixteen bytes a line, drawn as it is scrolled."""
+
+    has_cursor = False
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.data = b""
+
+    def show(self, data: bytes) -> None:
+        """Show other bytes from their beginning."""
+        self.data = data
+        self.scroll_home(animate=False)
+        self.rows_changed()
+
+    def count(self) -> int:
+        """Say how many lines of sixteen bytes there are."""
+        return (len(self.data) + 15) // 16
+
+    def row(self, index: int, width: int) -> Text:
+        """Draw sixteen bytes."""
+        del width
+        return Text(next(iter(hex_lines(self.data[index * 16 : index * 16 + 16], start=index * 16)), ""))
+
+
+class FilePane(Vertical):
+    """Shows one thing at a time; becomes the editor when told to."""
+
+    DEFAULT_CSS = """
+    FilePane ContentSwitcher { height: 1fr; }
+    FilePane TextArea { border: none; padding: 0; height: 1fr; background: $surface; }
+    FilePane TextArea:focus { border: none; }
+    FilePane #info { padding: 0 1; }
+    FilePane #find { display: none; }
+    FilePane #find.-shown { display: block; }
+    """
+
+    class Edited(Message):
+        """The text differs from what was loaded, or no longer does."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes=classes)
+        self.document: Document | None = None
+        self.modified = False
+        self._words = ""
+
+    def compose(self) -> ComposeResult:
+        """Compose the three faces and the find line."""
+        with ContentSwitcher(initial="info"):
+            yield CodeArea(
+                id="text",
+                read_only=True,
+                show_line_numbers=True,
+                soft_wrap=False,
+                tab_behavior="indent",
+                max_checkpoints=500,
+            )
+            yield HexRows(id="hex")
+            yield Static(id="info")
+        yield Input(placeholder="find", id="find", classes="line")
+
+    @property
+    def area(self) -> CodeArea:
+        """The text."""
+        return self.query_one("#text", CodeArea)
+
+    @property
+    def editing(self) -> bool:
+        """Whether the text can be typed into."""
+        return not self.area.read_only
+
+    @property
+    def face(self) -> str:
+        """Which face shows: ``text``, ``hex`` or ``info``."""
+        return self.query_one(ContentSwitcher).current or "info"
+
+    def show_info(self, text: Text) -> None:
+        """Show what is known instead of contents."""
+        self._leave()
+        self.document = None
+        self.query_one("#info", Static).update(text)
+        self.query_one(ContentSwitcher).current = "info"
+        self.border_subtitle = Content("")  # type: ignore[assignment]
+
+    def show_document(self, document: Document, language: str | None) -> None:
+        """Show a file, read-only, as text or as hex."""
+        self._leave()
+        self.document = document
+        if document.binary:
+            self.query_one("#hex", HexRows).show(document.data)
+            self.query_one(ContentSwitcher).current = "hex"
+            self.border_subtitle = Content(f"binary · {len(document.data):,} B")  # type: ignore[assignment]
+            return
+        self.load(document.text, language)
+        self.query_one(ContentSwitcher).current = "text"
+        self.tell_place()
+
+    def load(self, text: str, language: str | None) -> None:
+        """Put text into the area; its own load event is not an edit."""
+        area = self.area
+        area.language = language if language in area.available_languages else None
+        dark = self.app.current_theme.dark
+        area.theme = "vscode_monokai" if dark else "github_light"
+        area.text = text
+        area.scroll_home(animate=False)
+
+    def begin_edit(self) -> None:
+        """Let the text be typed into."""
+        self.area.read_only = False
+        self.area.focus()
+        self.tell_place()
+
+    def replace_text(self, text: str) -> None:
+        """Put another text in as one edit that undo takes back."""
+        self.area.replace(text, self.area.document.start, self.area.document.end)
+
+    def _leave(self) -> None:
+        self.area.read_only = True
+        self.modified = False
+        self.query_one("#find").remove_class("-shown")
+
+    def end_edit(self) -> None:
+        """Make the text read-only again."""
+        self._leave()
+        self.tell_place()
+
+    @on(TextArea.Changed, "#text")
+    def _text_changed(self) -> None:
+        modified = self.editing and self.document is not None and self.area.text != self.document.text
+        if modified != self.modified:
+            self.modified = modified
+            self.post_message(self.Edited())
+
+    @on(TextArea.SelectionChanged, "#text")
+    def tell_place(self) -> None:
+        """Write language, line ends, encoding and place into the border."""
+        document = self.document
+        if document is None or document.binary:
+            return
+        row, column = self.area.cursor_location
+        parts = [self.area.language or "text", document.eol, document.encoding, f"Ln {row + 1}, Col {column + 1}"]
+        if document.read_only_reason:
+            parts.insert(0, f"read-only: {document.read_only_reason}")
+        elif not self.editing:
+            parts.insert(0, "e edits")
+        self.border_subtitle = Content(printable(" · ".join(parts)))  # type: ignore[assignment]
+
+    # find and go to ----------------------------------------------------------------------------------------
+
+    def open_find(self) -> None:
+        """Show the find line."""
+        line = self.query_one("#find", Input)
+        line.add_class("-shown")
+        line.focus()
+
+    @on(Input.Submitted, "#find")
+    def _find_submitted(self, event: Input.Submitted) -> None:
+        self._words = event.value
+        self.query_one("#find").remove_class("-shown")
+        self.area.focus()
+        self.find_again()
+
+    def close_find(self) -> bool:
+        """Hide the find line; say whether it was there."""
+        line = self.query_one("#find")
+        shown = line.has_class("-shown")
+        line.remove_class("-shown")
+        if shown:
+            self.area.focus()
+        return shown
+
+    def find_again(self) -> bool:
+        """Select the next match after the cursor, from the top again after the last one."""
+        if not self._words:
+            return False
+        lines = self.area.text.split("\n")
+        row, column = self.area.selection.end
+        needle = self._words.lower()
+        for offset in range(len(lines) + 1):
+            at = (row + offset) % len(lines)
+            found = lines[at].lower().find(needle, column if offset == 0 else 0)
+            if found >= 0:
+                self.area.selection = Selection((at, found), (at, found + len(needle)))
+                self.area.scroll_cursor_visible(center=True)
+                return True
+        return False
+
+    def go_to_line(self, line: int) -> None:
+        """Put the cursor at the start of a line, counted from 1."""
+        last = self.area.document.line_count
+        self.area.move_cursor((max(1, min(line, last)) - 1, 0), center=True)

@@ -1,0 +1,58 @@
+"""What a container changed, path by path, on the terms of ``docker diff``; and trees to print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tui.core.model import Change, Entry, EntryKind, PathChange, View
+from tui.layers.compare import Difference
+from tui.layers.view import LayerView
+
+
+def changes(view: LayerView, stop: Callable[[], bool] = lambda: False) -> tuple[PathChange, ...]:
+    """Return every changed path, sorted: the same set as ``docker diff``.
+
+    Only the writable layer is walked. A directory counts as modified when its mode or owner differs or something in
+    it changed; what lies below a deleted directory is not listed. Contents decide where size and time agree, so a
+    file rewritten with its old time is found, which Docker overlooks.
+    """
+    found: dict[bytes, PathChange] = {}
+    holders: dict[bytes, PathChange] = {}
+    todo = [b"/"]
+    while todo and not stop():
+        for entry, differs in view.changed_children(todo.pop()):
+            if entry.change is None:
+                continue
+            if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
+                todo.append(entry.path)
+            record = _record(entry, differs)
+            (holders if differs is Difference.NONE else found)[entry.path] = record
+    for path in list(found):
+        above = path.rpartition(b"/")[0]
+        while above and above in holders:
+            found[above] = holders.pop(above)
+            above = above.rpartition(b"/")[0]
+    return tuple(found[path] for path in sorted(found))
+
+
+def _record(entry: Entry, differs: Difference) -> PathChange:
+    return PathChange(
+        path=entry.path,
+        change=entry.change or Change.MODIFIED,
+        kind=entry.kind,
+        size=entry.size,
+        metadata_only=differs is Difference.METADATA,
+        layer=entry.layer,
+        opaque=entry.opaque,
+    )
+
+
+def walk(view: LayerView, path: bytes, shown: View, depth: int) -> Iterator[tuple[int, Entry]]:
+    """Yield (depth, entry) of a subtree in the order of a tree listing; ``depth`` levels, 0 for all."""
+    todo = [(0, entry) for entry in reversed(view.children(path, shown))]
+    while todo:
+        level, entry = todo.pop()
+        yield level, entry
+        deeper = depth == 0 or level + 1 < depth
+        if deeper and entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
+            todo.extend((level + 1, child) for child in reversed(view.children(entry.path, shown)))

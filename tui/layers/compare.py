@@ -1,0 +1,99 @@
+"""Whether two entries of layers differ, by the rules of ``docker diff`` (moby pkg/archive ChangesDirs), and in what."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from enum import Enum
+
+from tui.layers.paths import open_child, reopen_regular
+
+_COMPARED = 8 << 20
+"""Bytes up to which contents are compared; a larger file with the same size but another time counts as modified."""
+
+_CHUNK = 1 << 18
+
+
+class Difference(Enum):
+    """What differs between a file and the one it covers."""
+
+    NONE = 0
+    METADATA = 1
+    CONTENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An entry where it lies: index of its layer, descriptor of its directory there, name and status."""
+
+    layer: int
+    dir_fd: int
+    name: bytes
+    status: os.stat_result
+
+
+def capability(item: Item) -> bytes:
+    """Return the file capabilities of an entry; empty for none."""
+    try:
+        fd = open_child(item.dir_fd, item.name, os.O_PATH)
+    except OSError:
+        return b""
+    try:
+        return os.getxattr(f"/proc/self/fd/{fd}", "security.capability")
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+def _same_bytes(one: Item, other: Item) -> bool:
+    fds: list[int] = []
+    try:
+        for item in (one, other):
+            path_fd = open_child(item.dir_fd, item.name, os.O_PATH)
+            try:
+                fds.append(reopen_regular(path_fd, item.name))
+            finally:
+                os.close(path_fd)
+        while True:
+            left, right = (os.read(fd, _CHUNK) for fd in fds)
+            if left != right:
+                return False
+            if not left:
+                return True
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _same_content(one: Item, other: Item) -> bool:
+    a, b = one.status, other.status
+    if a.st_size != b.st_size or a.st_rdev != b.st_rdev:
+        return False
+    if stat.S_ISLNK(a.st_mode):
+        return os.readlink(one.name, dir_fd=one.dir_fd) == os.readlink(other.name, dir_fd=other.dir_fd)
+    if not stat.S_ISREG(a.st_mode) or a.st_size == 0:
+        return True
+    if a.st_size > _COMPARED:
+        return a.st_mtime_ns == b.st_mtime_ns
+    return _same_bytes(one, other)
+
+
+def difference(upper: Item, lower: Item) -> Difference:
+    """Compare an entry of the writable layer with the image's of the same name.
+
+    Directories differ by mode and owner alone. Files count as changed by mode, owner, device number, size, time or
+    capabilities, as Docker does it; where all of these agree the contents decide, which Docker does not look at.
+    """
+    a, b = upper.status, lower.status
+    if stat.S_IFMT(a.st_mode) != stat.S_IFMT(b.st_mode):
+        return Difference.CONTENT
+    owner = (a.st_mode, a.st_uid, a.st_gid) != (b.st_mode, b.st_uid, b.st_gid)
+    if stat.S_ISDIR(a.st_mode):
+        return Difference.METADATA if owner else Difference.NONE
+    if not _same_content(upper, lower):
+        return Difference.CONTENT
+    times = a.st_mtime_ns != b.st_mtime_ns
+    capabilities = stat.S_ISREG(a.st_mode) and capability(upper) != capability(lower)
+    return Difference.METADATA if owner or times or capabilities else Difference.NONE

@@ -1,0 +1,155 @@
+"""Detached overlay mounts: a container's file system without an entry in any mount table.
+
+A stopped container's layers are mounted with a *private* work directory, ``dtui-work`` beside the upper one. With the
+Engine's own, a container started meanwhile could copy nothing up any more (measured on 6.18). The mount
+exists as a descriptor only, so that kill -9 leaves nothing but the empty work directory, which the next use clears.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tui.core.errors import EditRefused, LayerError, NotReachable
+from tui.core.model import LayerStack
+from tui.layers import syscalls, whiteouts
+from tui.layers.paths import Root
+from tui.layers.syscalls import MountAttr
+
+WORK_NAME = "dtui-work"
+
+_ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
+
+
+def refuse_unsafe(stack: LayerStack) -> None:
+    """Raise EditRefused where the layer was written in a way that a mount of ours would not honour."""
+    if stack.work and (stack.work / "work" / "incompat" / "volatile").exists():
+        raise EditRefused(
+            "the layer was mounted volatile and may be incomplete", "start the container, or remove it and begin anew"
+        )
+
+
+def _work_dir(stack: LayerStack) -> Path:
+    return stack.writable.path.parent / WORK_NAME
+
+
+def sweep(stack: LayerStack) -> None:
+    """Remove the work directory that a killed dtui left behind."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(_work_dir(stack))
+
+
+@contextmanager
+def _private_work(stack: LayerStack) -> Iterator[Path]:
+    work = _work_dir(stack)
+    try:
+        sweep(stack)
+        work.mkdir(mode=0o700)
+    except PermissionError as error:
+        raise NotReachable("a stopped container's layer is mounted for an edit", "run dtui as root") from error
+    except FileNotFoundError as error:
+        raise LayerError("the layer's directory is gone", "the container was removed meanwhile: f5") from error
+    except OSError as error:
+        raise EditRefused(f"no work directory beside the layer: {error.strerror}", "nothing was changed") from error
+    try:
+        yield work
+    finally:
+        sweep(stack)
+
+
+def _mount(stack: LayerStack, work: Path, *, index: bool) -> int:
+    """Return an O_PATH descriptor of a detached read-write overlay; raises OSError."""
+    context = syscalls.fsopen("overlay")
+    held: list[int] = []
+
+    def layer(key: str, path: Path) -> None:
+        descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        held.append(descriptor)
+        try:
+            syscalls.fsconfig_fd(context, key, descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            syscalls.fsconfig_string(context, key, os.fsencode(path))  # before Linux 6.13
+
+    try:
+        for lower in stack.lowers:
+            layer("lowerdir+", lower.path)
+        layer("upperdir", stack.writable.path)
+        layer("workdir", work)
+        syscalls.fsconfig_string(context, "index", b"on" if index else b"off")
+        syscalls.fsconfig_string(context, "metacopy", b"off")
+        if stack.userxattr:
+            syscalls.fsconfig_flag(context, "userxattr")
+        else:
+            syscalls.fsconfig_string(context, "redirect_dir", b"off")
+        syscalls.fsconfig_create(context)
+        return syscalls.fsmount(context, _ATTRIBUTES)
+    finally:
+        os.close(context)
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def _explain(error: OSError) -> NotReachable | EditRefused | LayerError:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return NotReachable("a stopped container's layer is mounted for an edit", "run dtui as root")
+    if error.errno in (errno.ENOSYS, errno.EINVAL, errno.ENODEV):
+        return NotReachable("this kernel cannot mount the layers privately", "Linux 6.8 with overlay is needed")
+    if error.errno == errno.ENOENT:
+        return LayerError("a layer's directory is missing", "the image or the data-root is damaged")
+    return EditRefused(f"the layers cannot be mounted: {error.strerror}", "nothing was changed")
+
+
+@contextmanager
+def write_view(stack: LayerStack) -> Iterator[Root]:
+    """Mount a stopped container's layers for one operation and yield its root.
+
+    The kernel does copy-up and whiteouts; lower layers are never written.
+    """
+    refuse_unsafe(stack)
+    with _private_work(stack) as work:
+        try:
+            mount = _mount(stack, work, index=False)
+        except OSError as error:
+            raise _explain(error) from error
+        try:
+            root = Root(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount))
+        finally:
+            os.close(mount)
+        with root:
+            yield root
+
+
+def in_use(stack: LayerStack) -> bool:
+    """Ask the kernel whether any overlay mount on this host uses the writable layer now.
+
+    A mount with ``index=on`` is refused with EBUSY then. Where it succeeds it marks the upper directory with an
+    ``origin`` attribute, which is taken off again unless it was there.
+    """
+    upper = stack.writable.path
+    attribute = whiteouts.xattr_prefix(stack.userxattr) + "origin"
+    had_origin = _has_xattr(upper, attribute)
+    with _private_work(stack) as work:
+        try:
+            os.close(_mount(stack, work, index=True))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                return True
+            raise _explain(error) from error
+        finally:
+            if not had_origin and _has_xattr(upper, attribute):
+                os.removexattr(upper, attribute)
+    return False
+
+
+def _has_xattr(path: Path, name: str) -> bool:
+    try:
+        os.getxattr(path, name)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,239 @@
+"""Paths of containers, resolved inside their root and nowhere else.
+
+Every path goes through openat2 with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS (Linux 5.6): absolute symlinks and
+``..`` stay inside, /proc/PID/root and the like are refused. A check of realpath followed by open loses that race.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, UsageError
+from tui.core.model import EntryKind
+from tui.core.text import human_size, printable
+from tui.layers.syscalls import O_PATH, Resolve, openat2
+
+IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
+ONE_NAME = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_XDEV | Resolve.NO_MAGICLINKS
+"""For a single name on a directory descriptor: no link is followed, no mount point entered."""
+
+_KINDS = {
+    stat.S_IFREG: EntryKind.FILE,
+    stat.S_IFDIR: EntryKind.DIRECTORY,
+    stat.S_IFLNK: EntryKind.SYMLINK,
+    stat.S_IFIFO: EntryKind.FIFO,
+    stat.S_IFSOCK: EntryKind.SOCKET,
+    stat.S_IFCHR: EntryKind.CHARACTER,
+    stat.S_IFBLK: EntryKind.BLOCK,
+}
+
+
+def kind_of(mode: int) -> EntryKind:
+    """Return the type in a stat mode."""
+    return _KINDS[stat.S_IFMT(mode)]
+
+
+def clean(path: str | bytes) -> bytes:
+    """Return an absolute path with ``//``, ``.`` and lexical ``..`` taken out, clamped at the root.
+
+    Raises UsageError for a NUL byte.
+    """
+    raw = os.fsencode(path)
+    if b"\0" in raw:
+        raise UsageError("a path cannot hold a NUL byte", "check what was typed or piped")
+    parts: list[bytes] = []
+    for part in raw.split(b"/"):
+        if part == b"..":
+            parts = parts[:-1]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/" + b"/".join(parts)
+
+
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """Return parent and last name of a clean path; the root has no name."""
+    parent, _, name = path.rpartition(b"/")
+    return parent or b"/", name
+
+
+def explain(error: OSError, path: bytes) -> DtuiError:
+    """Turn an OSError about a container's path into ours."""
+    shown = printable(path)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return NotFound(f"{shown} does not exist in the container", "dtui tree shows what does")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
+    if error.errno == errno.ELOOP:
+        return LayerError(f"{shown}: too many symbolic links, or a link out of /proc", "name the file itself")
+    if error.errno == errno.ENOSYS:
+        return NotReachable("this kernel has no openat2", "Linux 5.6 or newer is needed")
+    return LayerError(f"{shown}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
+
+
+class Root:
+    """A directory descriptor inside which paths of a container are resolved; closes with the context."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @classmethod
+    def open(cls, path: Path) -> Root:
+        """Open a directory of the host as a root."""
+        try:
+            return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            raise explain(error, os.fsencode(path)) from error
+
+    @classmethod
+    def of_process(cls, pid: int, container_id: str) -> Root:
+        """Open the root of a running container's process, after making sure that it is that container's.
+
+        A process id may have been given to another process meanwhile: the pidfd is taken first, then the cgroup
+        must name the container, and the process must still live when its root is open.
+        """
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            raise NotReachable("the container's process is gone", "look at its state again") from error
+        try:
+            with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
+                if container_id not in groups.read(65536):
+                    raise NotReachable(
+                        f"process {pid} does not belong to the container", "it may have ended: look again"
+                    )
+            root = cls(os.open(f"/proc/{pid}/root/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            if select.select([pidfd], [], [], 0)[0]:
+                root.close()
+                raise NotReachable("the container's process has just ended", "look at its state again")
+        except OSError as error:
+            raise NotReachable(f"/proc/{pid}/root: {error.strerror}", "run dtui as root on the Docker host") from error
+        finally:
+            os.close(pidfd)
+        return root
+
+    def __enter__(self) -> Root:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the descriptor back; idempotent."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def open_path(self, path: bytes, *, follow: bool = True, flags: int = O_PATH) -> int:
+        """Return a descriptor (O_PATH unless told otherwise) of a path inside this root."""
+        wanted = flags if follow else flags | os.O_NOFOLLOW
+        try:
+            return openat2(self.fd, path.lstrip(b"/") or b".", wanted, IN_ROOT)
+        except OSError as error:
+            raise explain(error, path) from error
+
+    @contextmanager
+    def parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield a descriptor of the directory that holds a path, and the last name."""
+        above, name = split(path)
+        if not name:
+            raise EditRefused("/ is the container's root, not a file", "name a file below it")
+        fd = self.open_path(above, flags=os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield fd, name
+        finally:
+            os.close(fd)
+
+    def stat(self, path: bytes, *, follow: bool = True) -> os.stat_result:
+        """Return the status of a path."""
+        fd = self.open_path(path, follow=follow)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def real_path(self, path: bytes) -> bytes:
+        """Return the path, inside this root, that a path with links in it means."""
+        here, there = self.open_path(b"/"), self.open_path(path)
+        try:
+            root, target = (os.readlink(f"/proc/self/fd/{fd}") for fd in (here, there))
+        finally:
+            os.close(here)
+            os.close(there)
+        root = root.rstrip("/")
+        if target != root and not target.startswith(root + "/"):
+            raise LayerError(f"{printable(path)} cannot be named inside the container", "it moved meanwhile: try again")
+        return os.fsencode(target[len(root) :] or "/")
+
+    def open_regular(self, path: bytes) -> int:
+        """Return a descriptor to read a regular file; links are followed inside the root."""
+        fd = self.open_path(path)
+        try:
+            return reopen_regular(fd, path)
+        finally:
+            os.close(fd)
+
+
+def reopen_regular(path_fd: int, path: bytes) -> int:
+    """Open for reading what an O_PATH descriptor holds, if it is a regular file.
+
+    FIFOs and devices are never opened, for opening alone may hang or have effects. Raises EditRefused for them.
+    """
+    before = os.fstat(path_fd)
+    if not stat.S_ISREG(before.st_mode):
+        what = kind_of(before.st_mode)
+        hint = "dtui tree lists it" if what is EntryKind.DIRECTORY else "only regular files can be read"
+        raise EditRefused(f"{printable(path)} is a {what}, not a file", hint)
+    try:
+        fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise explain(error, path) from error
+    after = os.fstat(fd)
+    if (after.st_dev, after.st_ino) != (before.st_dev, before.st_ino):
+        os.close(fd)
+        raise LayerError(f"{printable(path)} changed while it was opened", "try again")
+    return fd
+
+
+def read_limited(fd: int, path: bytes, limit: int) -> bytes:
+    """Read a file to its end; more than ``limit`` bytes are refused (a size of 0 is never trusted)."""
+    chunks: list[bytes] = []
+    total = 0
+    while chunk := os.read(fd, min(1 << 20, limit + 1 - total)):
+        chunks.append(chunk)
+        total += len(chunk)
+        if total > limit:
+            raise EditRefused(
+                f"{printable(path)} is larger than {human_size(limit)}",
+                "read it with dtui cat, replace it with dtui write",
+            )
+    return b"".join(chunks)
+
+
+def open_child(dir_fd: int, name: bytes, flags: int, mode: int = 0) -> int:
+    """Open a single name in a directory: no link followed, no mount point entered (EXDEV)."""
+    return openat2(dir_fd, name, flags | os.O_NOFOLLOW, ONE_NAME, mode)
+
+
+def is_mount_point(dir_fd: int, name: bytes) -> bool:
+    """Say whether a name is a mount point in the mount namespace that ``dir_fd`` was opened in.
+
+    Comparing st_dev is blind to a file bind-mounted from the same file system; RESOLVE_NO_XDEV is not.
+    """
+    try:
+        os.close(open_child(dir_fd, name, O_PATH))
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return True
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return False

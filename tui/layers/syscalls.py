@@ -1,0 +1,148 @@
+"""Typed wrappers of the Linux calls that Python's os module lacks; every failure is an OSError."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+from enum import IntEnum, IntFlag
+from functools import cache, lru_cache
+from typing import Any
+
+_TRIES = 128
+"""A rename or mount anywhere on the host lets openat2 answer EAGAIN for a path with ``..``: ask again, not for ever."""
+
+_OPENAT2, _FSOPEN, _FSCONFIG, _FSMOUNT = 437, 430, 431, 432  # the same on every architecture (syscall tables >= 5.1)
+
+_FSOPEN_CLOEXEC = 1
+_FSMOUNT_CLOEXEC = 1
+
+O_PATH = os.O_PATH
+
+
+class Resolve(IntFlag):
+    """How openat2 may walk a path (linux/openat2.h)."""
+
+    NO_XDEV = 0x01
+    NO_MAGICLINKS = 0x02
+    NO_SYMLINKS = 0x04
+    BENEATH = 0x08
+    IN_ROOT = 0x10
+
+
+class MountAttr(IntFlag):
+    """Attributes of a new mount (linux/mount.h)."""
+
+    RDONLY = 0x1
+    NOSUID = 0x2
+    NODEV = 0x4
+    NOEXEC = 0x8
+
+
+class _Command(IntEnum):
+    """Commands of fsconfig (linux/mount.h)."""
+
+    SET_FLAG = 0
+    SET_STRING = 1
+    SET_FD = 5
+    CREATE = 6
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _syscall(number: int, *argtypes: Any) -> Callable[..., int]:
+    """Return one system call with its argument types; ``libc["syscall"]`` makes a new function object each time."""
+    function = _libc["syscall"]
+    function.argtypes = (ctypes.c_long, *argtypes)
+    function.restype = ctypes.c_long
+
+    def call(*args: object) -> int:
+        for _ in range(_TRIES):
+            result = int(function(number, *args))
+            if result >= 0:
+                return result
+            error = ctypes.get_errno()
+            if error not in (errno.EAGAIN, errno.EINTR):
+                break
+        raise OSError(error, os.strerror(error))
+
+    return call
+
+
+_openat2 = _syscall(_OPENAT2, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
+_fsopen = _syscall(_FSOPEN, ctypes.c_char_p, ctypes.c_uint)
+_fsconfig = _syscall(_FSCONFIG, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
+_fsmount = _syscall(_FSMOUNT, ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
+
+
+@lru_cache(maxsize=64)
+def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
+    """The kernel only reads it, so that one record serves all threads."""
+    return _OpenHow(flags, mode, resolve)
+
+
+def openat2(dirfd: int, path: bytes, flags: int, resolve: Resolve, mode: int = 0) -> int:
+    """Open a path as openat2(2) does (Linux 5.6) and return a descriptor that is closed on exec.
+
+    ``mode`` must be 0 unless ``flags`` create a file. EAGAIN and EINTR are asked again up to a bound.
+    """
+    how = _how(flags | os.O_CLOEXEC, mode, int(resolve))
+    return _openat2(dirfd, path, ctypes.byref(how), ctypes.sizeof(how))
+
+
+@cache
+def has_openat2() -> bool:
+    """Say whether openat2 can be used: False before Linux 5.6, and where a seccomp filter forbids it."""
+    try:
+        os.close(openat2(-100, b"/", O_PATH, Resolve.NO_MAGICLINKS))
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EPERM):
+            return False
+        raise
+    return True
+
+
+def fsopen(filesystem: str) -> int:
+    """Begin to configure a new mount of a file system (Linux 5.2) and return its context."""
+    return _fsopen(filesystem.encode(), _FSOPEN_CLOEXEC)
+
+
+def fsconfig_flag(context: int, key: str) -> None:
+    """Set an option without a value, such as ``userxattr``."""
+    _fsconfig(context, _Command.SET_FLAG, key.encode(), None, 0)
+
+
+def fsconfig_string(context: int, key: str, value: bytes) -> None:
+    """Set an option to a string of at most 255 bytes."""
+    _fsconfig(context, _Command.SET_STRING, key.encode(), value, 0)
+
+
+def fsconfig_fd(context: int, key: str, fd: int) -> None:
+    """Set an option to an open file or directory; overlay takes layers so since Linux 6.13."""
+    _fsconfig(context, _Command.SET_FD, key.encode(), None, fd)
+
+
+def fsconfig_create(context: int) -> None:
+    """Make the superblock; on failure the reasons can be read with :func:`fs_messages`."""
+    _fsconfig(context, _Command.CREATE, None, None, 0)
+
+
+def fs_messages(context: int) -> str:
+    """Return what the kernel logged to a context (``e overlay: ...``), joined by semicolons; may be empty."""
+    lines: list[str] = []
+    while True:
+        try:
+            lines.append(os.read(context, 4096).decode(errors="replace").strip())
+        except OSError:  # ENODATA: the log is empty
+            return "; ".join(lines)
+
+
+def fsmount(context: int, attributes: MountAttr) -> int:
+    """Turn a created context into a mount that is attached nowhere; it ends with its last descriptor."""
+    return _fsmount(context, _FSMOUNT_CLOEXEC, int(attributes))

@@ -25,10 +25,9 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a container's output: raw bytes without the newline, and which stream it was."""
+    """One line of a container's output: raw bytes without the newline, and when it was written."""
 
     text: bytes
-    stream: str
     time: datetime | None = None
 
 

@@ -95,10 +95,9 @@ class LogPane(Rows):
     """The lines of one container's log."""
 
     has_cursor = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--match", "log--error"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--match"}
     DEFAULT_CSS = """
     LogPane > .log--match { background: $warning; color: $background; }
-    LogPane > .log--error { color: $text-error; }
     """
 
     follow: reactive[bool] = reactive(True)
@@ -123,7 +122,7 @@ class LogPane(Rows):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
-        self.lines: list[tuple[str, bool]] = []
+        self.lines: list[str] = []
         self._reader: LogReader | None = None
         self._widest = 0
         self.note = ""
@@ -153,9 +152,9 @@ class LogPane(Rows):
         event.stop()
         if event.reader is not self._reader:
             return
-        fresh = [(log_text(line), line.stream == "stderr") for line in event.lines]
+        fresh = [log_text(line) for line in event.lines]
         self.lines = (self.lines + fresh)[-_KEPT:]
-        self._widest = max([self._widest, *(len(text) for text, _ in fresh)])
+        self._widest = max([self._widest, *(len(text) for text in fresh)])
         self.note = "" if self.lines else ("no output" if event.ended else "no output yet")
         self.rows_changed()
         if event.ended:
@@ -177,8 +176,7 @@ class LogPane(Rows):
         """Draw a line; what went to stderr and what is searched for stand out."""
         if not self.lines:
             return Text(f" {printable(self.note)}", style="italic")
-        text, stderr = self.lines[index]
-        line = Text(" " + text, style=self.get_component_rich_style("log--error", partial=True) if stderr else "")
+        line = Text(" " + self.lines[index])
         if self.needle:
             style = self.get_component_rich_style("log--match", partial=True)
             line.highlight_regex(re.compile(re.escape(self.needle), re.IGNORECASE), style)
@@ -195,7 +193,7 @@ class LogPane(Rows):
 
     def find(self, step: int) -> int:
         """Scroll to the next (1) or previous (-1) match; return how many lines match."""
-        hits = [i for i, (text, _) in enumerate(self.lines) if self.needle.lower() in text.lower()]
+        hits = [i for i, text in enumerate(self.lines) if self.needle.lower() in text.lower()]
         if not hits:
             return 0
         self.follow = False

@@ -1,0 +1,68 @@
+"""The contract of a storage driver: it knows one backend's layout on disk and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tui.core.errors import LayerError, NotReachable
+from tui.core.model import Driver, LayerStack
+from tui.core.text import printable
+
+_LARGEST = 4 << 20
+"""Bytes of a record file; a larger one is not what it claims to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataRoot:
+    """The directory an Engine keeps everything in (``docker info``: Docker Root Dir)."""
+
+    path: Path
+
+    def mount_record(self, driver: str, container_id: str, name: str) -> str:
+        """Return a record of ``layerdb/mounts/<container>``: mount-id, init-id or parent."""
+        return read_record(self.path / "image" / driver / "layerdb" / "mounts" / container_id / name).strip()
+
+
+class StorageDriver(Protocol):
+    """One storage driver. A new one is one file and one line in the registry."""
+
+    driver: Driver
+
+    def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
+        """Find a container's layers by the records in a data-root; raises LayerError, NotReachable."""
+        ...
+
+    def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
+        """Find a container's layers by what the Engine says (inspect's GraphDriver.Data); raises LayerError."""
+        ...
+
+
+def read_record(path: Path) -> str:
+    """Read a small text file of a data-root; raises LayerError, NotReachable, each naming the file."""
+    shown = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except PermissionError as error:
+        raise NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo") from error
+    except OSError as error:
+        raise LayerError(f"{shown}: {os.strerror(error.errno or 0).lower()}", "the data-root is not whole") from error
+    if len(data) > _LARGEST:
+        raise LayerError(f"{shown} is larger than any record of Docker's", "is this really a data-root?")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object of a data-root; raises LayerError when it is cut short or is none."""
+    try:
+        value = json.loads(read_record(path))
+    except ValueError as error:
+        raise LayerError(f"{printable(str(path))} is not whole JSON", "the container's record is damaged") from error
+    if not isinstance(value, dict):
+        raise LayerError(f"{printable(str(path))} holds no JSON object", "the container's record is damaged")
+    return value

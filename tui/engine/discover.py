@@ -1,0 +1,133 @@
+"""Which endpoints to open: those named, else DOCKER_HOST, else the docker context, else the usual sockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import DtuiError, NotReachable
+from tui.engine.endpoint import Endpoint
+from tui.engine.offline import OfflineEndpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An address that was looked at and why it is of no use."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """The endpoints to use, and what was tried in vain."""
+
+    endpoints: tuple[Endpoint, ...]
+    tried: tuple[Tried, ...] = ()
+
+    def close(self) -> None:
+        """Give back all connections."""
+        for endpoint in self.endpoints:
+            endpoint.close()
+
+
+def usual_sockets() -> list[Path]:
+    """Return where Docker, rootless Docker and podman listen."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return [
+        Path("/var/run/docker.sock"),
+        Path(runtime, "docker.sock"),
+        Path("/run/podman/podman.sock"),
+        Path(runtime, "podman/podman.sock"),
+    ]
+
+
+def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: Sequence[Path] = ()) -> Discovery:
+    """Find endpoints; those that were named are taken even if nobody answers there yet.
+
+    Raises DtuiError for a data-root that is none, a context that does not exist, an address that is none.
+    """
+    if hosts or contexts or roots:
+        found: list[Endpoint] = [_live(_short(host), host) for host in hosts]
+        found += [_context(name) for name in contexts]
+        found += [OfflineEndpoint(_root_name(root), root) for root in roots]
+        return Discovery(_named_apart(found))
+    host = os.environ.get("DOCKER_HOST")
+    if host:
+        return _first_that_answers([("DOCKER_HOST", host)])
+    from tui.engine.sdk import context_address
+
+    context = context_address(os.environ.get("DOCKER_CONTEXT") or None)
+    if context:
+        from tui.engine.live import LiveEndpoint
+
+        return Discovery((LiveEndpoint(context[0], context[1], tls=context[2]),))
+    return _first_that_answers([(_socket_name(path), f"unix://{path}") for path in usual_sockets()])
+
+
+def _first_that_answers(candidates: Iterable[tuple[str, str]]) -> Discovery:
+    tried: list[Tried] = []
+    for name, address in candidates:
+        try:
+            if address.startswith("unix://") and not os.path.exists(address.removeprefix("unix://")):
+                tried.append(Tried(address, "there is no such socket"))
+                continue
+            endpoint = _live(_short(address) if name == "DOCKER_HOST" else name, address)
+            endpoint.connect(timeout=5).close()
+        except DtuiError as error:
+            tried.append(Tried(address, str(error)))
+        else:
+            return Discovery((endpoint,), tuple(tried))
+    return Discovery((), tuple(tried))
+
+
+def require(found: Discovery) -> Discovery:
+    """Return what was found; raises NotReachable, with what was tried, if that is nothing."""
+    if found.endpoints:
+        return found
+    reasons = "; ".join(f"{one.address}: {one.reason}" for one in found.tried)
+    raise NotReachable(f"no Docker Engine answers ({reasons})", "dtui doctor helps, dtui demo works without one")
+
+
+def _live(name: str, address: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - LiveEndpoint, imported late
+    from tui.engine.live import LiveEndpoint
+
+    return LiveEndpoint(name, address if "://" in address else f"unix://{address}")
+
+
+def _context(name: str) -> Endpoint:
+    from tui.engine.live import LiveEndpoint
+    from tui.engine.sdk import context_address
+
+    context = context_address(name)
+    address = context[1] if context else "unix:///var/run/docker.sock"
+    return LiveEndpoint(name, address, tls=context[2] if context else None)
+
+
+def _short(address: str) -> str:
+    """Return a name for an address: the host, or ``local`` for a socket."""
+    scheme, _, rest = address.rpartition("://")
+    if scheme in ("", "unix"):
+        return "local"
+    return rest.rsplit("@", 1)[-1].split("/")[0].split(":")[0] or address
+
+
+def _socket_name(path: Path) -> str:
+    kind = "podman" if "podman" in path.name else "docker"
+    return "local" if str(path) == "/var/run/docker.sock" else f"{kind}-user" if "user" in str(path) else kind
+
+
+def _root_name(root: Path) -> str:
+    return root.resolve().name or "root"
+
+
+def _named_apart(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Give endpoints of the same name a number each, for the name leads a REF."""
+    seen: dict[str, int] = {}
+    for endpoint in endpoints:
+        seen[endpoint.name] = seen.get(endpoint.name, 0) + 1
+        if seen[endpoint.name] > 1:
+            endpoint.name = f"{endpoint.name}-{seen[endpoint.name]}"  # type: ignore[misc]
+    return tuple(endpoints)

@@ -1,0 +1,205 @@
+"""A live Engine: Docker 20.10 to 29, or podman's compatible API, over a unix socket, tcp or ssh."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import DtuiError
+from tui.core.model import Container, Details, EngineFacts, Event, LayerStack
+from tui.drivers.base import DataRoot
+from tui.drivers.registry import driver_for, reach_of
+from tui.engine import parse
+from tui.engine.endpoint import LogLine, Verb
+from tui.engine.loglines import LogParser
+from tui.engine.sdk import APIClient, close_stream, connect, engine_errors
+
+_STOP_SECONDS = 10
+"""Time a container has to end by itself, as ``docker stop``."""
+
+
+class LiveEndpoint:
+    """An Engine that answers. Fulfils :class:`tui.engine.endpoint.Endpoint`."""
+
+    live = True
+
+    def __init__(self, name: str, address: str, *, tls: Any = None) -> None:
+        self.name = name
+        self.address = address
+        self._tls = tls
+        self._mine = threading.local()
+        self._clients: list[APIClient] = []
+        self._lock = threading.Lock()
+
+    @property
+    def local(self) -> bool:
+        """Whether the Engine's files are on this host: only then does a path of its mean anything here."""
+        return self.address.startswith(("unix://", "/", "http+unix://"))
+
+    @property
+    def client(self) -> APIClient:
+        """This thread's own connection."""
+        client: APIClient | None = getattr(self._mine, "client", None)
+        if client is None:
+            client = self.connect()
+            self._mine.client = client
+        return client
+
+    def connect(self, *, timeout: int | None = 60) -> APIClient:
+        """Return a connection of its own, closed with the endpoint."""
+        client = connect(self.address, tls=self._tls, timeout=timeout)
+        with self._lock:
+            self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Give back all connections."""
+        with self._lock:
+            clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
+
+    @cached_property
+    def _driver(self) -> Any:
+        with engine_errors(self.name):
+            return parse.driver_of(self.client.info())
+
+    def facts(self) -> EngineFacts:
+        """Say who answers."""
+        with engine_errors(self.name):
+            version, info = self.client.version(), self.client.info()
+        self.__dict__["_driver"] = parse.driver_of(info)
+        return parse.facts_of(self.name, version, info, local=self.local)
+
+    def snapshot(self) -> tuple[Container, ...]:
+        """List all containers by one call."""
+        driver = self._driver
+        with engine_errors(self.name):
+            rows = self.client.containers(all=True)
+        return tuple(parse.container_of(row, self.name, driver) for row in rows)
+
+    def size(self, container_id: str) -> int | None:
+        """Ask the Engine for the bytes in the writable layer; it walks the layer for that."""
+        with engine_errors(self.name):
+            rows = self.client.containers(all=True, size=True, filters={"id": container_id})
+        return int(rows[0].get("SizeRw") or 0) if rows else None
+
+    def inspect(self, container_id: str) -> Details:
+        """Ask for everything about one container."""
+        with engine_errors(self.name):
+            body = self.client.inspect_container(container_id)
+        return self._details(body)
+
+    def _details(self, body: dict[str, Any]) -> Details:
+        driver = self._driver
+        state = body.get("State") or {}
+        stack, problem = self._stack(body)
+        return Details(
+            container=parse.inspected_container(body, self.name, driver),
+            pid=int(state.get("Pid") or 0),
+            argv=parse.argv_of(body),
+            working_dir=str((body.get("Config") or {}).get("WorkingDir") or ""),
+            error=str(state.get("Error") or ""),
+            oom_killed=bool(state.get("OOMKilled")),
+            restart_count=int(body.get("RestartCount") or 0),
+            started_at=parse.parse_time(state.get("StartedAt")),
+            finished_at=parse.parse_time(state.get("FinishedAt")),
+            mounts=parse.mounts_of(body),
+            stack=stack,
+            reach=reach_of(driver, stack, local=self.local, problem=problem),
+            log_path=str(body.get("LogPath") or ""),
+            mount_id=stack.writable.id if stack else "",
+        )
+
+    def _stack(self, body: dict[str, Any]) -> tuple[LayerStack | None, DtuiError | None]:
+        known = driver_for(self._driver)
+        if known is None:
+            return None, None
+        graph = body.get("GraphDriver") or {}
+        data = {str(key): str(value) for key, value in (graph.get("Data") or {}).items()}
+        try:
+            if data.get("UpperDir"):
+                return known.from_engine(str(body["Id"]), data), None
+            with engine_errors(self.name):
+                root = DataRoot(Path(str(self.client.info().get("DockerRootDir") or "/var/lib/docker")))
+            return known.from_data_root(root, str(body["Id"])), None
+        except DtuiError as error:
+            return None, error
+
+    def events(self) -> LiveEvents:
+        """Announce what happens to containers from now on."""
+        client = self.connect(timeout=None)
+        with engine_errors(self.name):
+            return LiveEvents(self.name, client, client.events(decode=True, filters={"type": "container"}))
+
+    def logs(self, container_id: str, *, follow: bool, tail: int) -> LiveLogs:
+        """Yield the log, the last ``tail`` lines first."""
+        client = self.connect(timeout=None)
+        with engine_errors(self.name):
+            stream = client.logs(container_id, stream=True, follow=follow, timestamps=True, tail=tail)
+        return LiveLogs(self.name, client, stream)
+
+    def act(self, container_id: str, verb: Verb) -> None:
+        """Do one thing to a container."""
+        client = self.client
+        with engine_errors(f"{verb} {container_id[:12]}"):
+            match verb:
+                case Verb.START:
+                    client.start(container_id)
+                case Verb.STOP:
+                    client.stop(container_id, timeout=_STOP_SECONDS)
+                case Verb.RESTART:
+                    client.restart(container_id, timeout=_STOP_SECONDS)
+                case Verb.PAUSE:
+                    client.pause(container_id)
+                case Verb.UNPAUSE:
+                    client.unpause(container_id)
+                case Verb.KILL:
+                    client.kill(container_id)
+                case Verb.REMOVE:
+                    client.remove_container(container_id, force=True)
+
+
+class _LiveStream:
+    """A stream on a connection of its own."""
+
+    def __init__(self, name: str, client: APIClient, stream: Any) -> None:
+        self._name = name
+        self._client = client
+        self._stream = stream
+        self._closed = False
+
+    def close(self) -> None:
+        """End the stream from any thread."""
+        self._closed = True
+        close_stream(self._stream)
+        self._client.close()
+
+    def _chunks(self) -> Iterator[Any]:
+        try:
+            with engine_errors(self._name):
+                yield from self._stream
+        except DtuiError:
+            if not self._closed:  # closing pulls the connection away: that is no trouble
+                raise
+
+
+class LiveEvents(_LiveStream):
+    """The Engine's events of containers."""
+
+    def __iter__(self) -> Iterator[Event]:
+        for body in self._chunks():
+            yield parse.event_of(body)
+
+
+class LiveLogs(_LiveStream):
+    """A container's log."""
+
+    def __iter__(self) -> Iterator[LogLine]:
+        parser = LogParser()
+        for chunk in self._chunks():
+            yield from parser.feed(chunk)
+        yield from parser.end()

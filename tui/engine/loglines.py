@@ -1,0 +1,34 @@
+"""From the chunks of a log to lines: joined, bounded, their times read. Pure."""
+
+from __future__ import annotations
+
+from tui.engine.endpoint import LogLine
+from tui.engine.parse import parse_time
+
+_LONGEST = 64 << 10
+"""Bytes of one line that are kept; a stranger may write gigabytes without a newline."""
+
+
+class LogParser:
+    """Fed with chunks as they arrive, split anywhere; gives whole lines, each led by the Engine's timestamp."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[LogLine]:
+        """Return the lines that a chunk completes."""
+        *whole, rest = (self._rest + chunk).split(b"\n")
+        if len(rest) > _LONGEST:
+            whole, rest = [*whole, rest], b""
+        self._rest = rest
+        return [_line(line) for line in whole]
+
+    def end(self) -> list[LogLine]:
+        """Return what came without a final newline."""
+        return [_line(self._rest)] if self._rest else []
+
+
+def _line(line: bytes) -> LogLine:
+    stamp, _, text = line.partition(b" ")
+    time = parse_time(stamp.decode("ascii", "replace")) if len(stamp) > 18 else None
+    return LogLine((text if time else line)[:_LONGEST], time)

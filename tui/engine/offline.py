@@ -1,0 +1,255 @@
+"""A data-root read without its daemon: containers from their records, layers from the driver's directories."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable
+from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, Event, LayerStack, Mount, State
+from tui.core.text import printable
+from tui.drivers.base import DataRoot, read_json
+from tui.drivers.registry import driver_for, reach_of
+from tui.engine import parse
+from tui.engine.endpoint import LogLine, Verb
+
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+_GRAPH_DRIVERS = frozenset(("overlay2", "overlay", "aufs", "btrfs", "zfs", "devicemapper", "vfs", "fuse-overlayfs"))
+_LOG_BYTES = 8 << 20
+"""Bytes read from the end of a log."""
+
+_UNKNOWN = Driver(DriverKind.GRAPH, "unknown")
+
+
+class OfflineEndpoint:
+    """A data-root on this host. Fulfils :class:`tui.engine.endpoint.Endpoint`; nothing in it is written here."""
+
+    live = False
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self.root = DataRoot(root)
+        if not (root / "containers").is_dir():
+            raise self._why_no_root(root)
+        self._closed = threading.Event()
+
+    @staticmethod
+    def _why_no_root(root: Path) -> DtuiError:
+        shown = printable(str(root))
+        if not root.exists() and os.access(root.parent, os.X_OK):
+            return NotFound(f"{shown} does not exist", "name the Engine's data-root, such as /var/lib/docker")
+        if not os.access(root, os.R_OK | os.X_OK):
+            return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
+        remapped = [p.name for p in root.iterdir() if re.fullmatch(r"\d+\.\d+", p.name)]
+        if remapped:
+            return NotFound(f"{shown} is remapped", f"name {shown}/{remapped[0]}, where the containers are")
+        return NotFound(f"{shown} is no data-root: it has no directory `containers`", "docker info names it")
+
+    @property
+    def address(self) -> str:
+        """The directory."""
+        return str(self.root.path)
+
+    def close(self) -> None:
+        """Nothing is held but streams."""
+        self._closed.set()
+
+    def facts(self) -> EngineFacts:
+        """Say what kind of data-root it is, by the driver that most containers use."""
+        drivers = [row.driver for row in self.snapshot()]
+        common = max(set(drivers), key=drivers.count) if drivers else _UNKNOWN
+        return EngineFacts(self.name, "data-root", "", "", common, "", str(self.root.path), local=True)
+
+    def snapshot(self) -> tuple[Container, ...]:
+        """List the containers; one with a damaged record is listed as unknown and hides no other."""
+        try:
+            names = sorted(os.listdir(self.root.path / "containers"))
+        except OSError as error:
+            raise NotReachable(
+                f"{printable(self.address)}: {error.strerror}", "run dtui as root, or use sudo"
+            ) from error
+        return tuple(self._row(name) for name in names if _CONTAINER_ID.fullmatch(name))
+
+    def _row(self, container_id: str) -> Container:
+        try:
+            return self._container(self._record(container_id))
+        except DtuiError as error:
+            return Container(
+                self.name, container_id, container_id[:12], State.UNKNOWN, str(error), _UNKNOWN, "?", parse.EPOCH
+            )
+
+    def _record(self, container_id: str) -> dict[str, Any]:
+        body = read_json(self.root.path / "containers" / container_id / "config.v2.json")
+        if body.get("ID") != container_id:
+            raise LayerError("the record is of another container", "the data-root is damaged")
+        return body
+
+    def _container(self, body: dict[str, Any]) -> Container:
+        state, code = _state_of(body)
+        config = _object(body, "Config")
+        shown = f"Exited ({code})" if code is not None else state.value.capitalize()
+        return Container(
+            endpoint=self.name,
+            id=str(body["ID"]),
+            name=str(body.get("Name") or "").lstrip("/") or str(body["ID"])[:12],
+            state=state,
+            status=shown,
+            driver=_driver_of(str(body.get("Driver") or "unknown")),
+            image=str(config.get("Image") or ""),
+            created=parse.parse_time(body.get("Created")) or parse.EPOCH,
+            exit_code=code,
+            image_id=str(body.get("Image") or ""),
+            command=" ".join(parse.argv_of(body)),
+            ports=parse.ports_of(body),
+        )
+
+    def inspect(self, container_id: str) -> Details:
+        """Tell everything that the records of one container say."""
+        if not (self.root.path / "containers" / container_id).is_dir():
+            raise NotFound(f"there is no container {printable(container_id[:12])}", "dtui ls shows what there is")
+        body = self._record(container_id)
+        container = self._container(body)
+        state = _object(body, "State")
+        stack, problem = self._stack(container)
+        return Details(
+            container=container,
+            pid=int(state.get("Pid") or 0) if container.state.alive else 0,
+            argv=parse.argv_of(body),
+            working_dir=str(_object(body, "Config").get("WorkingDir") or ""),
+            error=str(state.get("Error") or ""),
+            oom_killed=bool(state.get("OOMKilled")),
+            restart_count=int(body.get("RestartCount") or 0),
+            started_at=parse.parse_time(state.get("StartedAt")),
+            finished_at=parse.parse_time(state.get("FinishedAt")),
+            mounts=_mounts_of(body),
+            stack=stack,
+            reach=reach_of(container.driver, stack, local=True, problem=problem),
+            log_path=str(body.get("LogPath") or ""),
+            mount_id=stack.writable.id if stack else "",
+        )
+
+    def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:
+        known = driver_for(container.driver)
+        if known is None:
+            return None, None
+        try:
+            return known.from_data_root(self.root, container.id), None
+        except DtuiError as error:
+            return None, error
+
+    def size(self, container_id: str) -> int | None:
+        """Not recorded on disk."""
+        del container_id
+        return None
+
+    def events(self) -> NoEvents:
+        """Nothing announces anything here: wait until closed."""
+        return NoEvents(self._closed)
+
+    def logs(self, container_id: str, *, follow: bool, tail: int) -> FileLog:
+        """Yield the last lines of the container's json-file log; it cannot be followed."""
+        del follow
+        return FileLog(self.root.path / "containers" / container_id / f"{container_id}-json.log", tail)
+
+    def act(self, container_id: str, verb: Verb) -> None:
+        """Refuse: there is no daemon here."""
+        raise NotReachable(
+            f"{verb} {container_id[:12]}: a data-root is read without its daemon", "start dockerd and use dtui on it"
+        )
+
+
+class NoEvents:
+    """The event stream of what has none."""
+
+    def __init__(self, closed: threading.Event) -> None:
+        self._closed = closed
+
+    def __iter__(self) -> Iterator[Event]:
+        self._closed.wait()
+        return iter(())
+
+    def close(self) -> None:
+        """End the wait."""
+        self._closed.set()
+
+
+class FileLog:
+    """The end of a json-file log on disk."""
+
+    def __init__(self, path: Path, tail: int) -> None:
+        self._path = path
+        self._tail = tail
+
+    def __iter__(self) -> Iterator[LogLine]:
+        import json
+
+        try:
+            with self._path.open("rb") as file:
+                start = max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES)
+                file.seek(start)
+                lines = deque(file.read(_LOG_BYTES).split(b"\n"), maxlen=self._tail + 1)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise NotReachable(f"{printable(str(self._path))}: {error.strerror}", "run dtui as root") from error
+        for line in filter(None, lines):
+            try:
+                body = json.loads(line)
+                text = os.fsencode(str(body["log"]))
+            except (ValueError, KeyError, TypeError):
+                continue  # the first line may be cut by the limit, the last one by a crash
+            yield LogLine(text.rstrip(b"\n"), parse.parse_time(body.get("time")))
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
+    value = body.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _driver_of(name: str) -> Driver:
+    """Return the driver of a record; names of both families count as graph drivers when layerdb knows them."""
+    return Driver(DriverKind.GRAPH if name in _GRAPH_DRIVERS else DriverKind.SNAPSHOTTER, name)
+
+
+def _state_of(body: dict[str, Any]) -> tuple[State, int | None]:
+    """Return state and exit code; after a crash ``Running`` is stale, so the process is looked for."""
+    state = _object(body, "State")
+    code = int(state.get("ExitCode") or 0)
+    if state.get("Running") and _process_is(int(state.get("Pid") or 0), str(body["ID"])):
+        if state.get("Restarting"):
+            return State.RESTARTING, None
+        return (State.PAUSED if state.get("Paused") else State.RUNNING), None
+    if state.get("Dead"):
+        return State.DEAD, code
+    if state.get("RemovalInProgress"):
+        return State.REMOVING, code
+    if str(state.get("StartedAt") or "0001").startswith("0001"):
+        return State.CREATED, None
+    return State.EXITED, code
+
+
+def _process_is(pid: int, container_id: str) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
+            return container_id in groups.read(65536)
+    except OSError:
+        return False
+
+
+def _mounts_of(body: dict[str, Any]) -> tuple[Mount, ...]:
+    points = [
+        {**point, "RW": point.get("RW", True)}
+        for point in _object(body, "MountPoints").values()
+        if isinstance(point, dict)
+    ]
+    return parse.mounts_of({**body, "Mounts": points, "HostConfig": {}})

@@ -1,0 +1,183 @@
+"""From the Engine's JSON to records; pure. Answers of Docker 20.10 to 29 and podman 4 and 5 are understood."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tui.core.model import Container, Driver, DriverKind, EngineFacts, Event, Mount, Port, State
+
+Json = Mapping[str, Any]
+
+_EXIT = re.compile(r"(?:Exited|Dead|Removal In Progress)?\s*\((\d{1,3})\)")
+_FRACTION = re.compile(r"(\.\d{1,6})\d*")
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+_ENGINE_FILES = (
+    ("HostsPath", "/etc/hosts"),
+    ("HostnamePath", "/etc/hostname"),
+    ("ResolvConfPath", "/etc/resolv.conf"),
+)
+
+
+def parse_time(text: object) -> datetime | None:
+    """Return an RFC 3339 time with nanoseconds as an aware datetime; None for Docker's year 1 and for garbage."""
+    if not isinstance(text, str) or text.startswith("0001-"):
+        return None
+    try:
+        return datetime.fromisoformat(_FRACTION.sub(r"\1", text)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_state(text: object) -> State:
+    """Return the state named by the Engine, UNKNOWN for a word of a newer one."""
+    word = str(text).lower()
+    podman = {"configured": "created", "stopped": "exited", "initialized": "created"}
+    word = podman.get(word, word)
+    return State(word) if word in {s.value for s in State} else State.UNKNOWN
+
+
+def exit_code_of(status: str, state: State) -> int | None:
+    """Return the code in a list's ``Exited (127) 3 minutes ago``; None for what has not exited."""
+    match = _EXIT.match(status)
+    return int(match.group(1)) if match and state in (State.EXITED, State.DEAD, State.REMOVING) else None
+
+
+def driver_of(info: Json) -> Driver:
+    """Tell from ``/info`` which storage driver, and of which family, an Engine runs.
+
+    The containerd store says ``driver-type io.containerd.snapshotter.v1`` in DriverStatus (Engines 24 to 29);
+    the name alone is ambiguous for btrfs and zfs.
+    """
+    rows = info.get("DriverStatus") or []
+    snapshotter = any(
+        isinstance(row, list) and len(row) == 2 and row[0] == "driver-type" and str(row[1]).startswith("io.containerd")
+        for row in rows
+    )
+    name = str(info.get("Driver") or "unknown")
+    return Driver(DriverKind.SNAPSHOTTER if snapshotter else DriverKind.GRAPH, name)
+
+
+def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> EngineFacts:
+    """Return who answers; podman's compatible API names itself in Components."""
+    components = version.get("Components") or []
+    first = str(components[0].get("Name", "")) if components and isinstance(components[0], dict) else ""
+    rows = {str(r[0]): str(r[1]) for r in info.get("DriverStatus") or [] if isinstance(r, list) and len(r) == 2}
+    return EngineFacts(
+        endpoint=endpoint,
+        product="Podman" if "podman" in first.lower() else "Engine",
+        version=str(version.get("Version") or ""),
+        api_version=str(version.get("ApiVersion") or ""),
+        driver=driver_of(info),
+        backing=rows.get("Backing Filesystem", "").replace("extfs", "ext4"),
+        data_root=str(info.get("DockerRootDir") or ""),
+        local=local,
+    )
+
+
+def container_of(row: Json, endpoint: str, driver: Driver) -> Container:
+    """Return a row of the list call."""
+    names = row.get("Names") or []
+    state = parse_state(row.get("State"))
+    status = str(row.get("Status") or "")
+    ports = row.get("Ports") or []
+    return Container(
+        endpoint=endpoint,
+        id=str(row["Id"]),
+        name=str(names[0]).lstrip("/") if names else str(row["Id"])[:12],
+        state=state,
+        status=status,
+        driver=driver,
+        image=str(row.get("Image") or ""),
+        created=datetime.fromtimestamp(int(row.get("Created") or 0), UTC),
+        exit_code=exit_code_of(status, state),
+        image_id=str(row.get("ImageID") or ""),
+        command=str(row.get("Command") or ""),
+        ports=tuple(
+            Port(
+                int(p.get("PrivatePort") or 0),
+                str(p.get("Type") or "tcp"),
+                int(p.get("PublicPort") or 0),
+                str(p.get("IP") or ""),
+            )
+            for p in ports
+        ),
+        size_rw=int(row["SizeRw"]) if "SizeRw" in row else None,
+    )
+
+
+def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
+    """Return the list record of a container from its inspect answer."""
+    state = body.get("State") or {}
+    kind = parse_state(state.get("Status"))
+    code = int(state.get("ExitCode") or 0) if kind in (State.EXITED, State.DEAD, State.REMOVING) else None
+    config = body.get("Config") or {}
+    return Container(
+        endpoint=endpoint,
+        id=str(body["Id"]),
+        name=str(body.get("Name") or "").lstrip("/"),
+        state=kind,
+        status=f"{kind} ({code})" if code is not None else str(kind),
+        driver=driver,
+        image=str(config.get("Image") or ""),
+        created=parse_time(body.get("Created")) or EPOCH,
+        exit_code=code,
+        image_id=str(body.get("Image") or ""),
+        command=" ".join(argv_of(body)),
+        ports=ports_of(body),
+    )
+
+
+def ports_of(body: Json) -> tuple[Port, ...]:
+    """Return the ports of an inspect answer."""
+    found = []
+    for name, bindings in ((body.get("NetworkSettings") or {}).get("Ports") or {}).items():
+        number, _, protocol = str(name).partition("/")
+        for binding in bindings or [{}]:
+            host = str(binding.get("HostPort") or "0")
+            if number.isdigit() and host.isdigit():
+                found.append(Port(int(number), protocol or "tcp", int(host), str(binding.get("HostIp") or "")))
+    return tuple(found)
+
+
+def argv_of(body: Json) -> tuple[str, ...]:
+    """Return the command line of the main process."""
+    return (str(body.get("Path") or ""), *(str(a) for a in body.get("Args") or []))
+
+
+def mounts_of(body: Json) -> tuple[Mount, ...]:
+    """Return what is mounted over the container's files, the Engine's own three files among it."""
+    found = [
+        Mount(
+            destination=str(m.get("Destination") or ""),
+            source=str(m.get("Source") or ""),
+            kind=str(m.get("Type") or "bind"),
+            name=str(m.get("Name") or ""),
+            writable=bool(m.get("RW", True)),
+        )
+        for m in body.get("Mounts") or []
+    ]
+    tmpfs = (body.get("HostConfig") or {}).get("Tmpfs") or {}
+    found += [Mount(destination=str(path), source="", kind="tmpfs") for path in tmpfs]
+    taken = {m.destination for m in found}
+    found += [
+        Mount(destination=path, source=str(body[key]), kind="engine")
+        for key, path in _ENGINE_FILES
+        if body.get(key) and path not in taken
+    ]
+    return tuple(found)
+
+
+def event_of(body: Json) -> Event:
+    """Return an event; Docker's ``health_status: healthy`` keeps its words."""
+    actor = body.get("Actor") or {}
+    code = str((actor.get("Attributes") or {}).get("exitCode") or "")
+    return Event(
+        action=str(body.get("Action") or body.get("status") or ""),
+        id=str(actor.get("ID") or body.get("id") or ""),
+        exit_code=int(code) if code.lstrip("-").isdigit() else None,
+    )

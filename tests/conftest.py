@@ -1,0 +1,80 @@
+"""What every test can rely on: private state directories, and engines that are there or named as missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.dockerd import BUSYBOX, Dockerd, docker_cli
+
+_NEEDS = {
+    "engine": (
+        ("root", lambda: os.geteuid() == 0, "run the tests as root"),
+        ("dockerd", lambda: os.path.exists("/usr/sbin/dockerd") and docker_cli(), "apt-get install docker.io"),
+        ("busybox", BUSYBOX.exists, "apt-get install busybox-static"),
+    ),
+    "iozone": (("iozone", lambda: shutil.which("iozone"), "apt-get install iozone3 (Debian non-free)"),),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run here and say why; in CI nothing is skipped."""
+    for mark, needs in _NEEDS.items():
+        for name, there, mend in needs:
+            if item.get_closest_marker(mark) and not there():
+                message = f"{name} is missing: {mend}"
+                if os.environ.get("CI"):
+                    pytest.fail(message)
+                pytest.skip(message)
+
+
+@pytest.fixture(autouse=True)
+def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep backups, journals and locks of the tests out of the host's."""
+    state = tmp_path / "state"
+    monkeypatch.setenv("DTUI_STATE", str(state))
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    return state
+
+
+IMAGE = "shop/web:1"
+
+FILES: dict[str, bytes | tuple[bytes, int]] = {
+    "app/start.sh": (b"#!/bin/sh\necho starting\nexit_with 0\n", 0o755),
+    "app/keep.txt": b"kept\n",
+    "etc/motd": b"hello\n",
+    "etc/app.conf": b"port=80\n",
+    "conf.d/a.conf": b"a\n",
+    "conf.d/b.conf": b"b\n",
+    "data/big.bin": bytes(range(256)) * 64,
+    "old/one/two.txt": b"two\n",
+}
+
+
+@pytest.fixture(scope="session")
+def dockerd() -> Iterator[Dockerd]:
+    """One private dockerd for all tests of a worker, with an image of three layers."""
+    daemon = Dockerd()
+    try:
+        daemon.start()
+        daemon.import_image("shop/base:1", FILES)
+        daemon.layered_image(IMAGE, "shop/base:1", "echo two > /app/layer2.txt", "echo three > /app/layer3.txt")
+        yield daemon
+    finally:
+        daemon.close()
+
+
+@pytest.fixture
+def engine(dockerd: Dockerd) -> Iterator[Dockerd]:
+    """The running dockerd; afterwards its containers are gone and no mount or work directory of ours is left."""
+    yield dockerd
+    for container in dockerd.docker("ps", "-aq").split():
+        dockerd.docker("rm", "-f", container)
+    assert not list(dockerd.root.glob("overlay2/*/dtui-work"))
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    assert not [line for line in mounts if "dtui" in line and str(dockerd.home) not in line]

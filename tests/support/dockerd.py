@@ -1,0 +1,139 @@
+"""A private, real dockerd for the tests: its own data-root on a disk file system, no network, no leftovers."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+BUSYBOX = Path("/bin/busybox")
+APPLETS = ("sh", "ls", "cat", "find", "sleep", "rm", "mkdir", "ln", "mv", "cp", "chmod", "chown", "touch", "echo", "sha256sum", "stat", "true", "dd", "test")
+
+
+def docker_cli() -> str | None:
+    return shutil.which("docker")
+
+
+class Dockerd:
+    """``dockerd`` on one storage driver; start, stop, kill and start again keep the data-root."""
+
+    def __init__(self, storage_driver: str = "overlay2") -> None:
+        self.driver = storage_driver
+        self.home = Path(tempfile.mkdtemp(prefix="dtui-test-", dir="/var/tmp"))
+        self.root = self.home / "root"
+        # sockets below the exec-root have a limit of 108 bytes, so it lies in a short directory
+        self.run = Path(tempfile.mkdtemp(prefix="dt-", dir="/tmp"))
+        self.socket = self.run / "d.sock"
+        self.log = self.home / "dockerd.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        (self.run / "d.pid").unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    "/usr/sbin/dockerd",
+                    f"--data-root={self.root}",
+                    f"--exec-root={self.run}/x",
+                    f"--pidfile={self.run}/d.pid",
+                    f"--host={self.host}",
+                    f"--storage-driver={self.driver}",
+                    "--bridge=none",
+                    "--iptables=false",
+                    "--ip-masq=false",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        end = time.monotonic() + 60
+        while not self._answers():
+            if time.monotonic() > end or self._process.poll() is not None:
+                raise RuntimeError("dockerd does not come up:\n" + self.log.read_text(errors="replace")[-2000:])
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(str(self.socket))
+                s.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b"200 OK" in s.recv(4096)
+        except OSError:
+            return False
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._process:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+    def close(self) -> None:
+        """Remove every container, stop, and leave nothing behind."""
+        if self._process and self._process.poll() is None:
+            for container in self.docker("ps", "-aq").split():
+                self.docker("rm", "-f", container)
+            self.stop()
+        for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+            point = line.split()[1]
+            if point.startswith((str(self.home), str(self.run))):
+                subprocess.run(["/bin/umount", "-l", point], check=False)
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.rmtree(self.run, ignore_errors=True)
+
+    def docker(self, *args: str, stdin: bytes | None = None, check: bool = True) -> str:
+        """Run the docker CLI; return what it printed."""
+        result = subprocess.run(
+            [docker_cli() or "docker", *args],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            env={"DOCKER_HOST": self.host, "PATH": os.environ["PATH"], "HOME": str(self.home)},
+            timeout=120,
+        )
+        if check and result.returncode:
+            raise RuntimeError(f"docker {' '.join(args)}: {result.stderr.decode(errors='replace')}")
+        return (result.stdout + (result.stderr if args[0] == "logs" else b"")).decode(errors="surrogateescape")
+
+    def import_image(self, name: str, files: dict[str, bytes | tuple[bytes, int]], changes: tuple[str, ...] = ()) -> None:
+        """Make an image of one layer: busybox and these files (contents, or contents and mode)."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            _add(tar, "bin/busybox", BUSYBOX.read_bytes(), 0o755)
+            for applet in APPLETS:
+                link = tarfile.TarInfo(f"bin/{applet}")
+                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(link)
+            for path, what in files.items():
+                data, mode = what if isinstance(what, tuple) else (what, 0o644)
+                _add(tar, path, data, mode)
+        options = [word for change in changes for word in ("--change", change)]
+        self.docker("import", *options, "-", name, stdin=buffer.getvalue())
+
+    def layered_image(self, name: str, base: str, *commands: str) -> None:
+        """Make an image with one more layer for each command."""
+        for number, command in enumerate(commands):
+            step = f"layer-step{number}"
+            self.docker("run", "--network=none", f"--name={step}", base if number == 0 else name, "sh", "-ec", command)
+            self.docker("commit", step, name)
+            self.docker("rm", step)
+
+    def image_layers(self, container: str) -> list[Path]:
+        """Return the read-only directories of a container."""
+        out = self.docker("inspect", "--format", "{{.GraphDriver.Data.LowerDir}}", container)
+        return [Path(part) for part in out.strip().split(":")]
+
+
+def _add(tar: tarfile.TarFile, path: str, data: bytes, mode: int) -> None:
+    info = tarfile.TarInfo(path)
+    info.size, info.mode, info.mtime = len(data), mode, 1_700_000_000
+    tar.addfile(info, io.BytesIO(data))

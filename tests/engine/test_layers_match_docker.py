@@ -39,7 +39,9 @@ def diff_of(engine: Dockerd, name: str) -> dict[bytes, Change]:
         rows = endpoint.client.diff(name) or []
     finally:
         endpoint.close()
-    return {row["Path"].encode("utf-8", "surrogateescape"): list(LETTERS.values())[(1, 0, 2)[row["Kind"]]] for row in rows}
+    return {
+        row["Path"].encode("utf-8", "surrogateescape"): list(LETTERS.values())[(1, 0, 2)[row["Kind"]]] for row in rows
+    }
 
 
 def details_of(engine: Dockerd, name: str) -> Details:
@@ -71,7 +73,7 @@ def test_changes_are_those_of_docker_diff(engine: Dockerd, changed: Details) -> 
 
 
 def test_the_merged_view_is_what_the_container_itself_finds(engine: Dockerd) -> None:
-    engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO + "; sleep 100")
+    engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO + "sleep 100")
     names = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -print0"
     engine.docker("exec", "web", "sh", "-c", "while ! test -s /done; do sleep 0.1; done")
     found = {p for p in engine.docker("exec", "web", "sh", "-c", names).split("\0") if p and p != "/"}

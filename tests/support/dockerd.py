@@ -14,7 +14,27 @@ import time
 from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ("sh", "ls", "cat", "find", "sleep", "rm", "mkdir", "ln", "mv", "cp", "chmod", "chown", "touch", "echo", "sha256sum", "stat", "true", "dd", "test")
+APPLETS = (
+    "sh",
+    "ls",
+    "cat",
+    "find",
+    "sleep",
+    "rm",
+    "mkdir",
+    "ln",
+    "mv",
+    "cp",
+    "chmod",
+    "chown",
+    "touch",
+    "echo",
+    "sha256sum",
+    "stat",
+    "true",
+    "dd",
+    "test",
+)
 
 
 def docker_cli() -> str | None:
@@ -104,7 +124,9 @@ class Dockerd:
             raise RuntimeError(f"docker {' '.join(args)}: {result.stderr.decode(errors='replace')}")
         return (result.stdout + (result.stderr if args[0] == "logs" else b"")).decode(errors="surrogateescape")
 
-    def import_image(self, name: str, files: dict[str, bytes | tuple[bytes, int]], changes: tuple[str, ...] = ()) -> None:
+    def import_image(
+        self, name: str, files: dict[str, bytes | tuple[bytes, int]], changes: tuple[str, ...] = ()
+    ) -> None:
         """Make an image of one layer: busybox and these files (contents, or contents and mode)."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:

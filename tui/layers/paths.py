@@ -152,22 +152,18 @@ class Root:
         finally:
             os.close(fd)
 
-    def stat(self, path: bytes, *, follow: bool = True) -> os.stat_result:
-        """Return the status of a path."""
-        fd = self.open_path(path, follow=follow)
+    @contextmanager
+    def _held(self, path: bytes) -> Iterator[int]:
+        fd = self.open_path(path)
         try:
-            return os.fstat(fd)
+            yield fd
         finally:
             os.close(fd)
 
     def real_path(self, path: bytes) -> bytes:
         """Return the path, inside this root, that a path with links in it means."""
-        here, there = self.open_path(b"/"), self.open_path(path)
-        try:
+        with self._held(b"/") as here, self._held(path) as there:
             root, target = (os.readlink(f"/proc/self/fd/{fd}") for fd in (here, there))
-        finally:
-            os.close(here)
-            os.close(there)
         root = root.rstrip("/")
         if target != root and not target.startswith(root + "/"):
             raise LayerError(f"{printable(path)} cannot be named inside the container", "it moved meanwhile: try again")
@@ -175,11 +171,8 @@ class Root:
 
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read a regular file; links are followed inside the root."""
-        fd = self.open_path(path)
-        try:
+        with self._held(path) as fd:
             return reopen_regular(fd, path)
-        finally:
-            os.close(fd)
 
 
 def reopen_regular(path_fd: int, path: bytes) -> int:

@@ -1,0 +1,81 @@
+"""Text without damage: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.core.errors import EditRefused
+from tui.editing.diff import diff_lines
+from tui.editing.document import EDIT_LIMIT, Document, hex_lines, language_of
+
+PIECES = [b"a", b"\n", b"\r\n", b"\r", b"\x0b", b"\x0c", b"\xc2\x85", b"\xe2\x80\xa8", b"\xff", b"\x1b[2J"]
+PIECES += [b"\xef\xbb\xbf", b"\xe2\x80\xae", "é".encode(), "😀".encode(), b"\t", b"\xed\xa0\x80", b"plain text here "]
+texts = st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join) | st.binary(max_size=200)
+
+
+@given(texts)
+def test_unchanged_text_is_unchanged_bytes(data: bytes) -> None:
+    document = Document.parse(data)
+    if not document.read_only_reason:
+        assert document.with_text(document.text) == data
+
+
+@given(texts, st.integers(min_value=0, max_value=300))
+def test_one_added_letter_is_one_added_byte(data: bytes, place: int) -> None:
+    document = Document.parse(data)
+    if document.read_only_reason:
+        return
+    at = min(place, len(document.text))
+    new = document.with_text(document.text[:at] + "Z" + document.text[at:])
+    assert len(new) == len(data) + 1
+    position = next(i for i in range(len(new)) if new[:i] + new[i + 1 :] == data)
+    assert new[position : position + 1] == b"Z" or b"Z" in data
+
+
+@given(texts)
+def test_nothing_in_the_editor_is_a_character_it_would_alter(data: bytes) -> None:
+    document = Document.parse(data)
+    assert len(document.text.splitlines()) in (document.text.count("\n"), document.text.count("\n") + 1)
+    assert not any(c < " " and c not in "\t\n" for c in document.text)
+
+
+def test_a_file_with_nul_bytes_is_shown_as_hex_and_not_edited() -> None:
+    document = Document.parse(b"\x7fELF\0\0\0")
+    assert document.binary
+    with pytest.raises(EditRefused, match="read-only"):
+        document.with_text("x")
+
+
+def test_a_file_over_the_edit_limit_is_read_only_with_the_reason() -> None:
+    assert "larger than 1 MiB" in Document.parse(b"a" * (EDIT_LIMIT + 1)).read_only_reason
+
+
+def test_crlf_is_kept_when_every_line_has_it() -> None:
+    document = Document.parse(b"a\r\nb\r\n")
+    assert (document.eol, document.text) == ("CRLF", "a\nb\n")
+    assert document.with_text("a\nb\nc\n") == b"a\r\nb\r\nc\r\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "language"),
+    [(b"/a/x.py", b"", "python"), (b"/start", b"#!/bin/sh\n", "bash"), (b"/x.yml", b"", "yaml"), (b"/x", b"", None)],
+)
+def test_the_language_follows_ending_name_or_shebang(path: bytes, text: bytes, language: str | None) -> None:
+    assert language_of(path, Document.parse(text)) == language
+
+
+def test_hex_shows_sixteen_bytes_a_line_with_their_offset() -> None:
+    assert list(hex_lines(b"0123456789abcdefg\n")) == [
+        "00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|",
+        "00000010  67 0a                                             |g.|",
+    ]
+
+
+def test_a_difference_names_the_missing_newline() -> None:
+    assert "\\ the newline at the end is removed" in diff_lines(b"a\n", b"a")
+
+
+def test_a_difference_of_binary_files_gives_sizes_only() -> None:
+    assert diff_lines(b"\0a", b"\0ab") == ("binary: 2 B before, 3 B after",)

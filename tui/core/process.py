@@ -1,0 +1,34 @@
+"""Who owns something that must be cleaned up after a kill: a process that can be told from its successors."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+
+@cache
+def _boot() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _started(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot (proc(5), stat field 22); empty for none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def owner_mark() -> str:
+    """Return a mark of this process: boot, process id and start time."""
+    pid = os.getpid()
+    return f"{_boot()}:{pid}:{_started(pid)}"
+
+
+def owner_lives(mark: str) -> bool:
+    """Say whether the process that made a mark still runs."""
+    boot, _, rest = mark.partition(":")
+    pid, _, started = rest.partition(":")
+    return boot == _boot() and pid.isdigit() and bool(started) and _started(int(pid)) == started

@@ -1,0 +1,131 @@
+"""Bytes as editable text and back, without changing one that was not edited. Pure.
+
+Textual's TextArea rewrites mixed line ends and turns VT, FF, NEL and U+2028 into newlines. Such characters, control
+characters and bytes that are not UTF-8 are moved to a private plane (one character each) while they are in the editor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tui.core.errors import EditRefused
+
+EDIT_LIMIT = 1 << 20
+"""Bytes up to which a file opens in the editor: above, one key press takes longer than people bear."""
+
+HIGHLIGHT_LIMIT = 64 << 10
+"""Bytes up to which the editor colours syntax."""
+
+SHIELD = 0xF0000
+"""First code point of the private plane that shielded characters are moved to."""
+
+_SHIELDED = re.compile("[\U000f0000-\U000fffff]")
+_DAMAGED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_PROBE = 8 << 10
+_BINARY_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's bytes and how they stand in the editor.
+
+    ``eol`` is LF, CRLF or mixed; ``read_only_reason`` is empty for what can be edited without damage.
+    """
+
+    data: bytes
+    text: str
+    eol: str
+    encoding: str
+    binary: bool = False
+    read_only_reason: str = ""
+    shielded: int = 0
+
+    @classmethod
+    def parse(cls, data: bytes) -> Document:
+        """Take bytes in; what cannot be promised to come back unchanged is read-only, with the reason."""
+        if len(data) > EDIT_LIMIT:
+            return _closed(data, f"larger than {EDIT_LIMIT >> 20} MiB", binary=b"\0" in data[:_PROBE])
+        if b"\0" in data[:_PROBE]:
+            return _closed(data, "binary: it holds NUL bytes", binary=True)
+        text = data.decode("utf-8", "surrogateescape")
+        if _SHIELDED.search(text):
+            return _closed(data, "it uses the private plane that dtui needs itself", binary=True)
+        crlf, cr, lf = text.count("\r\n"), text.count("\r"), text.count("\n")
+        eol = "CRLF" if crlf and crlf == cr == lf else "mixed" if cr else "LF"
+        if eol == "CRLF":
+            text = text.replace("\r\n", "\n")
+        text, shielded = _DAMAGED.subn(lambda m: chr(SHIELD + ord(m.group())), text)
+        if shielded > max(3, _BINARY_SHARE * len(text)):
+            return _closed(data, "binary: more than a tenth of it is no text", binary=True)
+        encoding = "utf-8" if _decodes(data) else "bytes, not all utf-8"
+        document = cls(data, text, eol, encoding, shielded=shielded)
+        if document.with_text(text) != data:
+            return _closed(data, "its text would not come back as the same bytes", binary=False)
+        return document
+
+    def with_text(self, text: str) -> bytes:
+        """Return the bytes of an edited text, with this file's line ends; raises EditRefused when it cannot be said."""
+        if self.read_only_reason:
+            raise EditRefused(f"the file is read-only here: {self.read_only_reason}", "edit it with $EDITOR")
+        if self.eol == "CRLF":
+            text = text.replace("\n", "\r\n")
+        plain = _SHIELDED.sub(lambda m: chr(ord(m.group()) - SHIELD), text)
+        try:
+            return plain.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise EditRefused(f"a character cannot be written as UTF-8: {error.reason}", "remove it") from error
+
+
+def _closed(data: bytes, reason: str, *, binary: bool) -> Document:
+    text = "" if binary else data[:EDIT_LIMIT].decode("utf-8", "replace")
+    text = _DAMAGED.sub("\ufffd", _SHIELDED.sub("\ufffd", text.replace("\r\n", "\n")))
+    return Document(data, text, "LF", "binary" if binary else "utf-8", binary, reason)
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+_BY_ENDING = {
+    "py": "python", "json": "json", "yaml": "yaml", "yml": "yaml", "toml": "toml", "xml": "xml", "html": "html",
+    "htm": "html", "css": "css", "js": "javascript", "mjs": "javascript", "sh": "bash", "bash": "bash", "env": "bash",
+    "sql": "sql", "md": "markdown", "go": "go", "rs": "rust", "java": "java", "svg": "xml",
+}  # fmt: skip
+_BY_NAME = {".bashrc": "bash", ".profile": "bash", "profile": "bash", "PKGBUILD": "bash"}
+_BY_SHEBANG = (("python", "python"), ("node", "javascript"), ("sh", "bash"))
+
+
+def language_of(path: bytes, document: Document) -> str | None:
+    """Return the editor's name for a file's language, None for plain text.
+
+    Large files are not coloured, nor those with bytes that are not UTF-8, which the parser cannot take.
+    """
+    if len(document.data) > HIGHLIGHT_LIMIT or document.shielded or document.binary:
+        return None
+    name = path.rsplit(b"/", 1)[-1].decode("utf-8", "replace")
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    ending = name.rpartition(".")[2].lower()
+    if ending in _BY_ENDING:
+        return _BY_ENDING[ending]
+    first = document.text.split("\n", 1)[0]
+    if first.startswith("#!"):
+        return next((language for word, language in _BY_SHEBANG if word in first), None)
+    return None
+
+
+def hex_lines(data: bytes, *, start: int = 0) -> Iterator[str]:
+    """Yield sixteen bytes a line as hexdump -C prints them; ``start`` is the offset of the first byte."""
+    for offset in range(0, len(data), 16):
+        row = data[offset : offset + 16]
+        left, right = row[:8].hex(" "), row[8:].hex(" ")
+        shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
+        yield f"{start + offset:08x}  {left:<23}  {right:<23}  |{shown}|"

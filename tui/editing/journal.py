@@ -1,0 +1,100 @@
+"""What is under way, written down before it begins, so that a kill at any point can be put right at the next start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tui.core.process import owner_lives, owner_mark
+from tui.editing import backups
+from tui.editing.atomic import Metadata
+from tui.editing.state import state_dir, sync_dir
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One write under way: a temporary name beside the file, or its own bytes being overwritten (``in_place``)."""
+
+    token: str
+    owner: str
+    container_id: str
+    path: str
+    """Path of the file inside the container, undecodable bytes as surrogates."""
+    temporary: str
+    in_place: bool
+    new_sha256: str = ""
+    old_sha256: str = ""
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+
+    @property
+    def file(self) -> Path:
+        """Where the record is."""
+        return state_dir("journal") / f"{self.token}.json"
+
+    @property
+    def data(self) -> Path:
+        """Where the old bytes of a write in place are."""
+        return state_dir("journal") / f"{self.token}.data"
+
+
+def begin_rename(container_id: str, path: bytes, temporary: bytes) -> Record:
+    """Write down that a temporary name may come to stand beside a file."""
+    record = Record(secrets.token_hex(8), owner_mark(), container_id, os.fsdecode(path), os.fsdecode(temporary), False)
+    _store(record)
+    return record
+
+
+def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha256: str, metadata: Metadata) -> Record:
+    """Keep a file's bytes and write down that they are about to be overwritten."""
+    record = Record(
+        token=secrets.token_hex(8),
+        owner=owner_mark(),
+        container_id=container_id,
+        path=os.fsdecode(path),
+        temporary="",
+        in_place=True,
+        new_sha256=hashlib.sha256(new).hexdigest(),
+        old_sha256=old_sha256,
+        mode=metadata.mode,
+        uid=metadata.uid,
+        gid=metadata.gid,
+    )
+    backups.copy_out(fd, record.data)
+    _store(record)
+    return record
+
+
+def _store(record: Record) -> None:
+    partial = record.file.with_suffix(".part")
+    with partial.open("w") as file:
+        os.fchmod(file.fileno(), 0o600)
+        json.dump(asdict(record), file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(record.file)
+    sync_dir(record.file.parent)
+
+
+def end(record: Record) -> None:
+    """Forget a write that ended."""
+    record.file.unlink(missing_ok=True)
+    record.data.unlink(missing_ok=True)
+
+
+def pending() -> tuple[Record, ...]:
+    """Return the writes whose dtui is gone; a record that cannot be read is left where it is."""
+    found = []
+    for path in sorted(state_dir("journal").glob("*.json")):
+        try:
+            record = Record(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue
+        if not owner_lives(record.owner):
+            found.append(record)
+    return tuple(found)

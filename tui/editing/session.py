@@ -1,0 +1,167 @@
+"""Where a container's files are read and written now, and what a save would do: facts and policy, no writing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tui.core.errors import EditRefused, NotFound, NotReachable
+from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Mount, State
+from tui.core.text import human_size, printable
+from tui.editing.document import EDIT_LIMIT, Document
+from tui.editing.stamp import Stamp, stamp_of
+from tui.layers.paths import Root, clean, is_mount_point, read_limited
+from tui.layers.view import LayerView
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file as it was read: the path asked for, its document, and its stamp."""
+
+    path: bytes
+    document: Document
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a save would do: in place or by rename, one sentence for the dialog, and what to beware of."""
+
+    in_place: bool
+    sentence: str
+    warnings: tuple[str, ...] = ()
+
+
+def stack_of(details: Details) -> LayerStack:
+    """Return the layers of a container; raises NotReachable where they cannot be had here."""
+    if details.stack is None or details.reach.path is None:
+        raise NotReachable(f"the layer cannot be reached: {details.reach.reason}", "dtui doctor tells what is missing")
+    return details.stack
+
+
+def running_root(details: Details) -> Root:
+    """Open the root of a running container as its processes see it."""
+    if os.geteuid() != 0:
+        raise NotReachable("a running container's files are reached through its process", "run dtui as root")
+    return Root.of_process(details.pid, details.container.id)
+
+
+@contextmanager
+def reading(details: Details, path: bytes) -> Iterator[int]:
+    """Yield a descriptor to read a file of a container: through its process while it runs, else from its layers."""
+    stack = stack_of(details)
+    if details.container.state.alive and os.geteuid() == 0:
+        with running_root(details) as root:
+            fd = root.open_regular(path)
+    else:
+        with LayerView.open(stack, details.mounts) as view:
+            fd = view.open_regular(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_file(details: Details, path: bytes) -> Opened:
+    """Read a file for the editor; raises EditRefused for what is larger than 8 times the edit limit, or no file."""
+    with reading(details, path) as fd:
+        data = read_limited(fd, path, 8 * EDIT_LIMIT)
+        return Opened(path, Document.parse(data), stamp_of(fd))
+
+
+def covering_mount(details: Details, path: bytes) -> Mount | None:
+    """Return the mount that hides a path while the container runs, the nearest one."""
+    best: Mount | None = None
+    for mount in details.mounts:
+        place = clean(mount.destination)
+        inside = path == place or path.startswith(place.rstrip(b"/") + b"/")
+        if inside and (best is None or len(place) > len(clean(best.destination))):
+            best = mount
+    return best
+
+
+def refuse_state(details: Details) -> None:
+    """Raise EditRefused for a container in a state in which nobody knows who uses its layer."""
+    state = details.container.state
+    if not state.alive and not state.at_rest:
+        hint = "wait until it runs or has exited" if state is State.RESTARTING else "its layer may be going away"
+        raise EditRefused(f"{printable(details.container.name)} is {state}", hint)
+
+
+def refuse_covered(details: Details, path: bytes) -> None:
+    """Raise EditRefused for a stopped container's path that a mount hides once it runs: the edit would not be seen."""
+    mount = covering_mount(details, path)
+    if mount is None:
+        return
+    if mount.kind == "tmpfs":
+        hint = "its contents go with each stop: start the container first"
+    else:
+        hint = f"edit {printable(mount.source)} on the host, or start the container first"
+    raise EditRefused(f"{printable(path)} is hidden by the {mount.kind} at {printable(mount.destination)}", hint)
+
+
+def plan(details: Details, path: bytes) -> Plan:
+    """Say what saving a file would do now; raises EditRefused, NotFound, NotReachable when it cannot be done."""
+    refuse_state(details)
+    stack = stack_of(details)
+    if details.container.state.alive:
+        return _plan_running(details, path)
+    with LayerView.open(stack, details.mounts) as view:
+        real = view.resolve(path)
+        refuse_covered(details, real)
+        entry = view.lookup(real, follow=False)
+        if entry.kind is not EntryKind.FILE:
+            raise EditRefused(f"{printable(path)} is a {entry.kind}, not a file", "only regular files can be saved")
+        with reading(details, real) as fd:
+            attributes = len(os.listxattr(fd))
+    copied = ""
+    if entry.layer > 0:
+        layer = stack.layers[entry.layer]
+        number = len(stack.images) - stack.images.index(layer) if layer.role is LayerRole.IMAGE else 0
+        where = f"image layer {number}/{len(stack.images)}" if number else "the init layer"
+        copied = f"; it is only in {where}, so the container gets its own copy ({human_size(entry.size)})"
+    kept = "owner, mode" + (f", {attributes} xattr{'s' if attributes != 1 else ''}" if attributes else "")
+    warnings = [f"{entry.nlink} names share this file; only this one changes"] if entry.nlink > 1 else []
+    if real != clean(path):
+        warnings.append(f"{printable(path)} is a link: {printable(real)} is written")
+    how = "in the stopped container's layer" if privileged() else "in the layer directory of a data-root of your own"
+    return Plan(False, f"atomic rename {how}; {kept} kept{copied}", tuple(warnings))
+
+
+def _plan_running(details: Details, path: bytes) -> Plan:
+    with running_root(details) as root:
+        fd = root.open_regular(path)
+        try:
+            links = os.fstat(fd).st_nlink
+        finally:
+            os.close(fd)
+        real = root.real_path(path)
+        with root.parent(real) as (dir_fd, name):
+            mounted = is_mount_point(dir_fd, name)
+    warnings = () if real == clean(path) else (f"{printable(path)} is a link: {printable(real)} is written",)
+    if mounted or links > 1:
+        why = "a mount" if mounted else f"one of {links} names of this file"
+        return Plan(True, f"in place in the running container, with a journal: {printable(real)} is {why}", warnings)
+    sentence = "atomic rename in the running container; owner, mode, xattrs kept"
+    held = "a process that has it open keeps the old one until it opens it again"
+    return Plan(False, sentence, (*warnings, held))
+
+
+def privileged() -> bool:
+    """Say whether this process may mount: root with CAP_SYS_ADMIN, which a container's root has not."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        line = next((line for line in status if line.startswith("CapEff:")), "CapEff: 0")
+    return bool(int(line.split()[1], 16) >> 21 & 1)
+
+
+def exists(details: Details, path: bytes) -> bool:
+    """Say whether a path exists in the container now."""
+    try:
+        with reading(details, path):
+            return True
+    except NotFound:
+        return False

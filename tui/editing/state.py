@@ -1,0 +1,52 @@
+"""Where dtui keeps what must outlive it: backups, journals, locks. Only this user can look into it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tui.core.errors import EditRefused
+
+
+def state_dir(*parts: str) -> Path:
+    """Return a directory below DTUI_STATE, else /var/lib/dtui for root and $XDG_STATE_HOME/dtui for a user; made 0700.
+
+    Raises EditRefused when it cannot be made, for nothing is written without a way back.
+    """
+    base = os.environ.get("DTUI_STATE")
+    if not base and os.geteuid() == 0:
+        base = "/var/lib/dtui"
+    if not base:
+        base = os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "dtui")
+    path = Path(base, *parts)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EditRefused(f"{path}: {error.strerror}", "set DTUI_STATE to a directory that can be written") from error
+    return path
+
+
+def sync_dir(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def container_lock(container_id: str) -> Iterator[None]:
+    """Hold the lock of a container's edits; raises EditRefused while another dtui holds it."""
+    fd = os.open(state_dir("locks") / f"{container_id[:64]}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EditRefused("another dtui is writing into this container", "try again in a moment") from error
+        yield
+    finally:
+        os.close(fd)

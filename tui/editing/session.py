@@ -43,6 +43,8 @@ def stack_of(details: Details) -> LayerStack:
 
 def running_root(details: Details) -> Root:
     """Open the root of a running container as its processes see it."""
+    if not details.pid:
+        raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
     if os.geteuid() != 0:
         raise NotReachable("a running container's files are reached through its process", "run dtui as root")
     return Root.of_process(details.pid, details.container.id)
@@ -52,7 +54,7 @@ def running_root(details: Details) -> Root:
 def reading(details: Details, path: bytes) -> Iterator[int]:
     """Yield a descriptor to read a file of a container: through its process while it runs, else from its layers."""
     stack = stack_of(details)
-    if details.container.state.alive and os.geteuid() == 0:
+    if details.container.state.alive and details.pid and os.geteuid() == 0:
         with running_root(details) as root:
             fd = root.open_regular(path)
     else:

@@ -83,12 +83,21 @@ def _first_that_answers(candidates: Iterable[tuple[str, str]]) -> Discovery:
     return Discovery((), tuple(tried))
 
 
+def sample_in(root: Path) -> Discovery:
+    """Build the sample of the demo in an empty directory and open it."""
+    from tui.engine.sample import build_sample
+
+    build_sample(root)
+    return Discovery((OfflineEndpoint("demo", root, sample=True),))
+
+
 def require(found: Discovery) -> Discovery:
     """Return what was found; raises NotReachable, with what was tried, if that is nothing."""
     if found.endpoints:
         return found
-    reasons = "; ".join(f"{one.address}: {one.reason}" for one in found.tried)
-    raise NotReachable(f"no Docker Engine answers ({reasons})", "dtui doctor helps, dtui demo works without one")
+    first = f": {found.tried[0].address}: {found.tried[0].reason}" if found.tried else ""
+    more = f", and {len(found.tried) - 1} more" if len(found.tried) > 1 else ""
+    raise NotReachable(f"no Docker Engine answers{first}{more}", "dtui doctor helps, dtui demo works without one")
 
 
 def _live(name: str, address: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - LiveEndpoint, imported late

@@ -31,8 +31,10 @@ class OfflineEndpoint:
 
     live = False
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path, *, sample: bool = False) -> None:
+        """Open a data-root; in the ``sample`` of the demo states are as recorded, for it has no processes."""
         self.name = name
+        self._sample = sample
         self.root = DataRoot(root)
         if not (root / "containers").is_dir():
             raise self._why_no_root(root)
@@ -63,7 +65,8 @@ class OfflineEndpoint:
         """Say what kind of data-root it is, by the driver that most containers use."""
         drivers = [row.driver for row in self.snapshot()]
         common = max(set(drivers), key=drivers.count) if drivers else _UNKNOWN
-        return EngineFacts(self.name, "data-root", "", "", common, "", str(self.root.path), local=True)
+        product = "sample data-root" if self._sample else "data-root without daemon"
+        return EngineFacts(self.name, product, "", "", common, "", str(self.root.path), local=True)
 
     def snapshot(self) -> tuple[Container, ...]:
         """List the containers; one with a damaged record is listed as unknown and hides no other."""
@@ -90,7 +93,7 @@ class OfflineEndpoint:
         return body
 
     def _container(self, body: dict[str, Any]) -> Container:
-        state, code = _state_of(body)
+        state, code = _state_of(body, believe=self._sample)
         config = _object(body, "Config")
         shown = f"Exited ({code})" if code is not None else state.value.capitalize()
         return Container(
@@ -219,11 +222,11 @@ def _driver_of(name: str) -> Driver:
     return Driver(DriverKind.GRAPH if name in _GRAPH_DRIVERS else DriverKind.SNAPSHOTTER, name)
 
 
-def _state_of(body: dict[str, Any]) -> tuple[State, int | None]:
+def _state_of(body: dict[str, Any], *, believe: bool) -> tuple[State, int | None]:
     """Return state and exit code; after a crash ``Running`` is stale, so the process is looked for."""
     state = _object(body, "State")
     code = int(state.get("ExitCode") or 0)
-    if state.get("Running") and _process_is(int(state.get("Pid") or 0), str(body["ID"])):
+    if state.get("Running") and (believe or _process_is(int(state.get("Pid") or 0), str(body["ID"]))):
         if state.get("Restarting"):
             return State.RESTARTING, None
         return (State.PAUSED if state.get("Paused") else State.RUNNING), None

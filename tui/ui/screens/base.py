@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 def set_title(widget: Widget, title: str, subtitle: str = "") -> None:
     """Put untrusted text into a widget's border; a plain str would be parsed as markup."""
-    widget.border_title = Content(printable(title))  # type: ignore[assignment]
-    widget.border_subtitle = Content(printable(subtitle))  # type: ignore[assignment]
+    widget.border_title = Content(printable(title))
+    widget.border_subtitle = Content(printable(subtitle))
 
 
 class Frame(Screen[None]):
     """A screen of dtui. ``scope`` names its part of the action table."""
 
     scope: ClassVar[str] = "app"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (32, "-tall")]
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual types it so
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
 
     title_line = getters.query_one(TitleLine)
     status = getters.query_one(StatusLine)

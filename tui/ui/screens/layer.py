@@ -280,8 +280,7 @@ class LayerScreen(SavingFrame):
             return
         self.opened = event.opened
         document = event.opened.document
-        first = document.text.split("\n", 1)[0]
-        self.file_pane.show_document(document, language_of(event.entry.path, first, document))
+        self.file_pane.show_document(document, language_of(event.entry.path, document))
         if event.edit:
             self.begin_edit()
 
@@ -340,11 +339,11 @@ class LayerScreen(SavingFrame):
 
     def action_expand(self) -> None:
         """Open the directory."""
-        self.tree_rows.expand()
+        self.tree_rows.open_here()
 
     def action_collapse(self) -> None:
         """Close the directory."""
-        self.tree_rows.collapse()
+        self.tree_rows.close_here()
 
     def action_switch_pane(self) -> None:
         """Go to the next pane."""

@@ -19,8 +19,8 @@ from tui.core.model import Details, Entry
 from tui.core.text import printable
 from tui.editing.diff import diff_lines
 from tui.editing.document import Document
-from tui.editing.save import Receipt, plan, save
-from tui.editing.session import Opened, open_file
+from tui.editing.save import Receipt, save
+from tui.editing.session import Opened, open_file, plan
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.present_layer import diff_text, meta_words
@@ -201,14 +201,8 @@ class SavingFrame(ActingFrame):
 
     def _save_now(self, opened: Opened, data: bytes, force: bool) -> Receipt:
         endpoint = self.dtui.endpoint(self.held.container.endpoint)
-        return save(
-            endpoint.inspect(self.held.container.id),
-            opened.path,
-            data,
-            None if force else opened.stamp,
-            inspect=endpoint.inspect,
-            force=force,
-        )
+        stamp = None if force else opened.stamp
+        return save(self.held.container.id, opened.path, data, stamp, inspect=endpoint.inspect)
 
     async def _conflict(self, opened: Opened, mine: bytes, error: ChangedMeanwhile) -> str | None:
         body = Text(printable(str(error)))

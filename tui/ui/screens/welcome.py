@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from pathlib import Path
 from typing import ClassVar
@@ -17,8 +16,7 @@ from textual.widgets import Static
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
-from tui.engine.discover import Discovery, Tried, discover
-from tui.engine.sample import build_sample
+from tui.engine.discover import Discovery, Tried, discover, sample_in
 from tui.ui.actions import actions_of, bindings, key_text
 from tui.ui.dialogs.ask import Ask
 from tui.ui.screens.base import Frame
@@ -89,18 +87,16 @@ class WelcomeScreen(Frame):
         folder = tempfile.TemporaryDirectory(prefix="dtui-demo-")
         self.dtui.keep(folder)
         try:
-            await asyncio.to_thread(build_sample, Path(folder.name))
+            self._enter(await asyncio.to_thread(sample_in, Path(folder.name)))
         except DtuiError as error:
             self.tell_error(error)
-            return
-        await self._try(roots=(Path(folder.name),))
 
     @work(exclusive=True)
     async def action_data_root(self) -> None:
         """Ask for a data-root and read it."""
         answer = await self.app.push_screen_wait(Ask("Data-root to read without its daemon", value="/var/lib/docker"))
         if answer:
-            await self._try(roots=(Path(os.path.expanduser(answer)),))
+            await self._try(roots=(_user_path(answer),))
 
     @work(exclusive=True)
     async def action_host(self) -> None:
@@ -110,3 +106,8 @@ class WelcomeScreen(Frame):
         )
         if answer:
             await self._try(hosts=(answer,))
+
+
+def _user_path(text: str) -> Path:
+    """Return what a person typed as a path, ``~`` understood."""
+    return Path(text).expanduser()

@@ -108,7 +108,7 @@ class FilePane(Vertical):
         self.document = None
         self.query_one("#info", Static).update(text)
         self.query_one(ContentSwitcher).current = "info"
-        self.border_subtitle = Content("")  # type: ignore[assignment]
+        self.border_subtitle = Content("")
 
     def show_document(self, document: Document, language: str | None) -> None:
         """Show a file, read-only, as text or as hex."""
@@ -117,7 +117,7 @@ class FilePane(Vertical):
         if document.binary:
             self.query_one("#hex", HexRows).show(document.data)
             self.query_one(ContentSwitcher).current = "hex"
-            self.border_subtitle = Content(f"binary · {len(document.data):,} B")  # type: ignore[assignment]
+            self.border_subtitle = Content(f"binary · {len(document.data):,} B")
             return
         self.load(document.text, language)
         self.query_one(ContentSwitcher).current = "text"
@@ -171,7 +171,7 @@ class FilePane(Vertical):
             parts.insert(0, f"read-only: {document.read_only_reason}")
         elif not self.editing:
             parts.insert(0, "e edits")
-        self.border_subtitle = Content(printable(" · ".join(parts)))  # type: ignore[assignment]
+        self.border_subtitle = Content(printable(" · ".join(parts)))
 
     # find and go to ----------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ class TreeRows(Rows):
             return Text(f" {self.note}", style="italic")
         return tree_line(self.model.lines[index], self.stack, self.shown_view, width)
 
-    def expand(self) -> None:
+    def open_here(self) -> None:
         """Open the directory under the cursor, or step into it when it is open."""
         entry = self.entry
         if entry is None or entry.kind is not EntryKind.DIRECTORY:
@@ -77,7 +77,7 @@ class TreeRows(Rows):
             self.post_message(self.Wanted(self, entry.path))
         self.rows_changed()
 
-    def collapse(self) -> None:
+    def close_here(self) -> None:
         """Close the directory under the cursor, or go to its parent."""
         entry = self.entry
         if entry is None:
@@ -92,9 +92,9 @@ class TreeRows(Rows):
         """Open or close the directory under the cursor."""
         entry = self.entry
         if entry and self.model.is_open(entry.path):
-            self.collapse()
+            self.close_here()
         else:
-            self.expand()
+            self.open_here()
 
     def find(self, words: str, step: int) -> bool:
         """Move to the next (1) or previous (-1) visible name that contains the words."""

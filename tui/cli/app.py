@@ -1,0 +1,15 @@
+"""``dtui`` without a verb: the terminal app."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from tui.cli.session import discovery, settings
+
+
+def run(options: Namespace) -> int:
+    """Run the app on what was found; without any Engine it shows what was tried."""
+    from tui.ui.app import run as run_app
+
+    found = discovery(options)
+    return run_app(found.endpoints, found.tried, theme=settings(options.config).get("theme"))

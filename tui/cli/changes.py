@@ -1,0 +1,38 @@
+"""``dtui changes``: what a container changed against its image."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from tui.cli.session import put_json, say, session
+from tui.core.text import printable
+from tui.editing.session import stack_of
+from tui.layers.changes import changes
+from tui.layers.view import LayerView
+
+
+def run(options: Namespace) -> int:
+    """Print a letter and a path a line, or JSON."""
+    with session(options) as open_session:
+        _, details = open_session.find(options.ref)
+    with LayerView.open(stack_of(details), details.mounts) as view:
+        found = changes(view)
+    if options.json:
+        put_json(
+            [
+                {
+                    "path": os.fsdecode(change.path),
+                    "change": change.change.value,
+                    "type": change.kind.value,
+                    "size": change.size,
+                    "metadata_only": change.metadata_only,
+                    "layer": view.stack.layers[change.layer].id,
+                }
+                for change in found
+            ]
+        )
+        return 0
+    for change in found:
+        say(f"{change.change} {printable(change.path)}")
+    return 0

@@ -1,0 +1,118 @@
+"""``dtui doctor``: what is there, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from argparse import Namespace
+from dataclasses import asdict, dataclass
+
+from tui.cli.session import discovery, put_json, say
+from tui.core.errors import DtuiError
+from tui.core.text import printable
+from tui.editing import journal
+from tui.editing.session import privileged
+from tui.engine.discover import Discovery
+from tui.layers.syscalls import has_openat2
+
+_MOUNT_KERNEL = (6, 8)
+"""First Linux that takes the lower layers of an overlay one by one (``lowerdir+``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: whether it is well, what was found, and what mends it."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    needed: bool = True
+    """False for what only a part of dtui needs."""
+
+
+def run(options: Namespace) -> int:
+    """Print a line a check; exit code 1 when something needed is missing."""
+    found: Discovery | None = None
+    try:
+        found = discovery(options)
+        checks = [*_host(), *_engines(found)]
+    except DtuiError as error:
+        checks = [*_host(), Check("endpoint", False, error.message, error.hint)]
+    finally:
+        if found:
+            found.close()
+    if options.json:
+        put_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            mark = "ok     " if check.ok else "MISSING" if check.needed else "without"
+            say(
+                f"{mark}  {check.name:<10} {printable(check.found)}"
+                + (f"  →  {printable(check.mend)}" if check.mend else "")
+            )
+    return 0 if all(check.ok or not check.needed for check in checks) else 1
+
+
+def _host() -> list[Check]:
+    version = tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in platform.release().split(".")[:2])
+    kernel_ok = version >= _MOUNT_KERNEL
+    iozone = shutil.which("iozone")
+    root = privileged()
+    cut_off = journal.pending()
+    return [
+        Check(
+            "kernel", has_openat2(), f"Linux {platform.release()}", "" if has_openat2() else "5.6 or newer is needed"
+        ),
+        Check(
+            "mounts",
+            kernel_ok,
+            "stopped overlay2 containers can be edited" if kernel_ok else "stopped overlay2 containers are read-only",
+            "" if kernel_ok else "Linux 6.8 or newer is needed to edit them",
+            needed=False,
+        ),
+        Check(
+            "root",
+            root,
+            "all layers can be reached" if root else "only your own data-roots",
+            "" if root else "sudo dtui",
+        ),
+        Check(
+            "iozone",
+            iozone is not None,
+            iozone or "not installed: the benchmark needs it",
+            "" if iozone else "apt-get install iozone3 (Debian non-free)",
+            needed=False,
+        ),
+        Check(
+            "journal",
+            not cut_off,
+            f"{len(cut_off)} writes were cut off" if cut_off else "no write was cut off",
+            "the next dtui write or start of the app puts them right" if cut_off else "",
+        ),
+        Check("editor", True, os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"),
+    ]
+
+
+def _engines(found: Discovery) -> list[Check]:
+    checks = []
+    for endpoint in found.endpoints:
+        try:
+            facts = endpoint.facts()
+            backing = f" on {facts.backing}" if facts.backing else ""
+            words = (
+                f"{endpoint.address}: {facts.product} {facts.version}, {facts.driver.name}{backing}, {facts.data_root}"
+            )
+            checks.append(Check("endpoint", True, words))
+            readable = not facts.local or os.access(facts.data_root, os.R_OK | os.X_OK)
+            mend = "" if readable else "run dtui as root, on the Engine's own host"
+            checks.append(Check("data-root", readable, facts.data_root, mend))
+        except DtuiError as error:
+            checks.append(Check("endpoint", False, error.message, error.hint))
+    if not found.endpoints:
+        checks += [Check("tried", False, f"{one.address}: {one.reason}", needed=False) for one in found.tried]
+        checks.append(
+            Check("daemon", False, "no Docker Engine answers", "systemctl start docker, or apt-get install docker.io")
+        )
+    return checks

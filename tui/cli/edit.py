@@ -1,0 +1,20 @@
+"""``dtui edit``: the app, opened on one file."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from tui.cli.session import Session, discovery, settings
+from tui.engine.discover import require
+from tui.layers.paths import clean
+
+
+def run(options: Namespace) -> int:
+    """Find the container first, so that a wrong REF is one line and not a screen."""
+    found = require(discovery(options))
+    _, details, path = Session(found.endpoints).find_file(options.ref)
+    from tui.ui.app import run as run_app
+
+    goal = (details.container, clean(os.fsencode(path)))
+    return run_app(found.endpoints, found.tried, open_path=goal, theme=settings(options.config).get("theme"))

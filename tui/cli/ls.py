@@ -1,0 +1,77 @@
+"""``dtui ls``: the containers of all endpoints."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from tui.cli.session import Session, put_json, say, session
+from tui.core.model import Container, Details
+from tui.core.text import human_age, human_size, printable
+
+
+def run(options: Namespace) -> int:
+    """Print a table, or JSON with the layer's reach."""
+    with session(options) as open_session:
+        rows = [row for row in open_session.containers() if _wanted(row, options)]
+        rows.sort(key=lambda row: row.created, reverse=True)
+        if options.size:
+            rows = [_with_size(row, open_session) for row in rows]
+        if options.json:
+            put_json([as_json(row, open_session.endpoint_of(row).inspect(row.id)) for row in rows])
+            return 0
+    _table(rows)
+    return 0
+
+
+def _wanted(row: Container, options: Namespace) -> bool:
+    return options.state in (None, row.state.value) and options.driver in (None, row.driver.name)
+
+
+def _with_size(row: Container, open_session: Session) -> Container:
+    from tui.layers.view import LayerView
+
+    endpoint = open_session.endpoint_of(row)
+    size = endpoint.size(row.id)
+    details = endpoint.inspect(row.id) if size is None else None
+    if details and details.stack and details.reach.path:
+        with LayerView.open(details.stack) as view:
+            size = view.usage()
+    return replace(row, size_rw=size)
+
+
+def as_json(row: Container, details: Details) -> dict[str, Any]:
+    """Return the fields of the command-line contract."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "state": row.state.value,
+        "exit_code": row.exit_code,
+        "status": row.status,
+        "driver": {"kind": row.driver.kind.value, "name": row.driver.name},
+        "image": row.image,
+        "endpoint": row.endpoint,
+        "created": row.created.isoformat(),
+        "layer": {
+            "reach": details.reach.kind.value,
+            "path": str(details.reach.path) if details.reach.path else None,
+            "reason": details.reach.reason,
+        },
+        "size_rw": row.size_rw,
+    }
+
+
+def _table(rows: list[Container]) -> None:
+    now = datetime.now(UTC)
+    lines = [("CONTAINER", "NAME", "STATE", "DRIVER", "IMAGE", "AGE", "SIZE")]
+    for row in rows:
+        state = f"{row.state} ({row.exit_code})" if row.exit_code is not None else str(row.state)
+        driver = row.driver.name + (" (hidden)" if row.hidden else "")
+        age = human_age(row.created, now)
+        lines.append((row.short_id, row.name, state, driver, row.image, age, human_size(row.size_rw)))
+    shown = [tuple(printable(cell) for cell in line) for line in lines]
+    widths = [max(len(line[i]) for line in shown) for i in range(len(lines[0]))]
+    for line in shown:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,104 @@
+"""What the verbs share: endpoints from the options, containers from REFs, output that is safe on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import UsageError
+from tui.core.model import Container, Details
+from tui.core.text import printable
+from tui.engine.discover import Discovery, discover, require
+from tui.engine.endpoint import Endpoint
+from tui.engine.offline import OfflineEndpoint
+from tui.engine.resolve import resolve_ref
+
+_SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
+
+
+def settings(path: Path | None) -> dict[str, Any]:
+    """Read the TOML settings named on the command line: hosts, contexts, roots, theme. Raises UsageError."""
+    if path is None:
+        return {}
+    try:
+        found = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}", "see the README for what it may hold") from error
+    for name, value in found.items():
+        if name not in _SETTINGS or not isinstance(value, _SETTINGS[name]):
+            raise UsageError(f"{path}: {name} is not a setting of that kind", f"known: {', '.join(_SETTINGS)}")
+    return found
+
+
+def discovery(options: Namespace) -> Discovery:
+    """Find the endpoints that the options mean."""
+    if options.sample is not None:
+        return Discovery((OfflineEndpoint("demo", options.sample, sample=True),))
+    more = settings(options.config)
+    return discover(
+        hosts=[*options.host, *more.get("hosts", [])],
+        contexts=[*options.context, *more.get("contexts", [])],
+        roots=[*options.root, *map(Path, more.get("roots", []))],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Open endpoints."""
+
+    endpoints: tuple[Endpoint, ...]
+
+    def containers(self) -> tuple[Container, ...]:
+        """List the containers of all endpoints."""
+        return tuple(row for endpoint in self.endpoints for row in endpoint.snapshot())
+
+    def endpoint_of(self, container: Container) -> Endpoint:
+        """Return where a container lives."""
+        return next(endpoint for endpoint in self.endpoints if endpoint.name == container.endpoint)
+
+    def find(self, ref: str) -> tuple[Endpoint, Details]:
+        """Return the endpoint and the details of the container that a REF means."""
+        container = resolve_ref(self.containers(), ref)
+        endpoint = self.endpoint_of(container)
+        return endpoint, endpoint.inspect(container.id)
+
+    def find_file(self, ref: str) -> tuple[Endpoint, Details, str]:
+        """Return endpoint, details and path of REF:PATH."""
+        name, colon, path = ref.partition(":")
+        if not colon or not path:
+            raise UsageError(f"{printable(ref)} names no file", "write REF:PATH, such as web:/etc/app.conf")
+        endpoint, details = self.find(name)
+        return endpoint, details, path
+
+
+@contextmanager
+def session(options: Namespace) -> Iterator[Session]:
+    """Open the endpoints for a verb, close them after it; raises NotReachable when there is none."""
+    found = require(discovery(options))
+    try:
+        yield Session(found.endpoints)
+    finally:
+        found.close()
+
+
+def say(text: str = "") -> None:
+    """Print a line of ours; whatever is untrusted in it has passed printable()."""
+    print(text)  # noqa: T201 - this is the command line
+
+
+def note(text: str) -> None:
+    """Print a line on standard error."""
+    print(text, file=sys.stderr)  # noqa: T201 - this is the command line
+
+
+def put_json(value: object) -> None:
+    """Print one JSON value; bytes that are not UTF-8 stand as the surrogates of os.fsdecode, escaped."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=True)
+    say()

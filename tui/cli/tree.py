@@ -1,0 +1,59 @@
+"""``dtui tree``: a layer, or what the container sees, as a tree."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import Any
+
+from tui.cli.session import put_json, say, session
+from tui.core.model import Change, Entry, EntryKind, LayerStack, View
+from tui.core.text import human_size, mode_text, printable
+from tui.editing.session import stack_of
+from tui.layers.changes import walk
+from tui.layers.view import LayerView
+
+
+def run(options: Namespace) -> int:
+    """Print a line an entry: letter, mode, owner, size, name."""
+    name, _, path = options.ref.partition(":")
+    with session(options) as open_session:
+        _, details = open_session.find(name)
+    stack = stack_of(details)
+    with LayerView.open(stack, details.mounts) as view:
+        root = view.resolve(os.fsencode(path or "/"))
+        found = walk(view, root, View(options.view), options.depth)
+        if options.json:
+            put_json([_as_json(entry, stack) for _, entry in found])
+            return 0
+        for depth, entry in found:
+            say(_line(depth, entry))
+    return 0
+
+
+def _line(depth: int, entry: Entry) -> str:
+    mark = entry.change.value if entry.change else " "
+    size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
+    owner = f"{entry.uid}:{entry.gid}"
+    tail = f" -> {printable(entry.target)}" if entry.target else "/" if entry.kind is EntryKind.DIRECTORY else ""
+    notes = "  (replaced)" if entry.opaque else "  (hidden by a mount)" if entry.covered_by else ""
+    if entry.change is Change.DELETED:
+        notes = "  (deleted)"
+    return f"{mark} {mode_text(entry.mode)} {owner:<11} {size:>9}  {'  ' * depth}{printable(entry.name)}{tail}{notes}"
+
+
+def _as_json(entry: Entry, stack: LayerStack) -> dict[str, Any]:
+    return {
+        "path": os.fsdecode(entry.path),
+        "type": entry.kind.value,
+        "size": entry.size,
+        "mode": f"{entry.mode:04o}",
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "mtime_ns": entry.mtime_ns,
+        "change": entry.change.value if entry.change else None,
+        "opaque": entry.opaque,
+        "layer": stack.layers[entry.layer].id,
+        "target": os.fsdecode(entry.target) if entry.target else None,
+        "hidden_by_mount": entry.covered_by.source if entry.covered_by else None,
+    }

@@ -1,0 +1,204 @@
+# ruff: noqa: E501 - the samples are tables
+"""The demo: a small data-root as Docker leaves it on disk, made in a directory of the user's own.
+
+It is read and edited by the same code as a real one. Works as a normal user: the kernel lets anybody make a
+whiteout (Linux 5.8), and the opaque mark is written as ``user.overlay.*``, as rootless engines do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import LayerError
+from tui.layers.whiteouts import xattr_prefix
+
+Files = dict[str, bytes]
+
+_BASE: Files = {
+    "bin/sh": b"\x7fELF\x02\x01\x01" + bytes(9) + b"a sample, not a program" + bytes(64),
+    "etc/os-release": b'NAME="Sample Linux"\nVERSION_ID=1\n',
+    "etc/motd": b"welcome to the sample\n",
+    "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nweb:x:1234:4321::/app:/bin/sh\n",
+    "usr/share/licence.txt": b"free to look at\n" * 60,
+    "var/log/.keep": b"",
+}
+_PYTHON: Files = {
+    "usr/lib/python3/server.py": (
+        b'"""A web server of the sample."""\n\nimport json\nimport socket\n\n\n'
+        b"def serve(config):\n    port = int(config['port'])  # KeyError when the file says prot\n"
+        b"    with socket.create_server(('', port)) as listener:\n        while True:\n            answer(listener.accept())\n"
+    ),
+    "usr/lib/python3/json5.py": b"def loads(text):\n    raise NotImplementedError\n",
+}
+_WEB: Files = {
+    "app/start.sh": b"#!/bin/sh\necho starting\nexec python3 /app/main.py --config /app/server.json\n",
+    "app/server.json": b'{\n  "prot": 8080,\n  "workers": 4,\n  "static": "/app/static"\n}\n',
+    "app/main.py": b"from server import serve\nimport json, sys\n\nserve(json.load(open(sys.argv[2])))\n",
+    "app/static/s.css": b"body { color: #222 }\n",
+    "app/static/index.html": b"<!doctype html>\n<title>shop</title>\n<h1>Shop</h1>\n",
+    "app/conf.d/a.conf": b"a = 1\n",
+    "app/conf.d/b.conf": b"b = 2\n",
+}
+_IMPORT: Files = {
+    "srv/import.sh": b"#!/bin/sh\nfor f in /data/*.csv; do load $f; done\n",
+    "srv/map.yaml": b"id: int\nname: text\n",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One container of the sample: its image's layers, its state, what it changed, what it printed."""
+
+    name: str
+    image: str
+    layers: tuple[str, ...]
+    minutes: int
+    state: dict[str, Any]
+    argv: tuple[str, ...]
+    log: tuple[str, ...] = ()
+    added: Files = field(default_factory=dict)
+    deleted: tuple[str, ...] = ()
+    opaque: tuple[str, ...] = ()
+    links: dict[str, str] = field(default_factory=dict)
+    volume: str = ""
+
+
+_LAYERS: dict[str, Files] = {"base": _BASE, "python": _PYTHON, "web": _WEB, "import": _IMPORT}
+
+_SAMPLES = (
+    _Sample(
+        "web", "shop/web:1", ("web", "python", "base"), 2, {"ExitCode": 1}, ("sh", "/app/start.sh"),
+        log=("starting", "Traceback (most recent call last):", '  File "server.py", line 8, in serve', "KeyError: 'port'"),
+        added={"app/static/s.css": b"body { color: #000 }\n", "app/new.txt": b"new\n", "app/conf.d/c.conf": b"c = 3\n"},
+        deleted=("etc/motd",), opaque=("app/conf.d",), links={"app/run": "start.sh"}, volume="shop_data",
+    ),
+    _Sample(
+        "import-7", "shop/import:4", ("import", "base"), 180, {"ExitCode": 137, "OOMKilled": True},
+        ("sh", "/srv/import.sh"), log=("loading 1.csv", "loading 2.csv", "Killed"),
+        added={"data/part-1.csv": b"id,name\n1,a\n" * 4000, "data/dump.bin": bytes(range(256)) * 300},
+    ),
+    _Sample("cron", "shop/cron:2", ("base",), 1440, {"ExitCode": 0}, ("crond", "-f"), log=("all done",)),
+    _Sample("typo", "shop/cron:2", ("base",), 47, {"ExitCode": 127}, ("crnod", "-f"), log=("sh: crnod: not found",)),
+    _Sample(
+        "api", "shop/web:1", ("web", "python", "base"), 4320, {"Running": True, "ExitCode": 0}, ("sh", "/app/start.sh"),
+        log=("starting", "GET / 200", "GET /s.css 200"), added={"var/log/access.log": b"GET / 200\n" * 300},
+    ),
+    _Sample("queue", "shop/queue:9", ("base",), 600, {"Running": True, "Paused": True}, ("queue", "--strict"), log=("ready",)),
+    _Sample("flapping", "shop/queue:9", ("base",), 9, {"Running": True, "Restarting": True}, ("queue",), log=("no peer",)),
+    _Sample("fresh", "shop/web:2", ("web", "python", "base"), 1, {"StartedAt": "0001-01-01T00:00:00Z"}, ("sh", "/app/start.sh")),
+    _Sample("stuck", "shop/import:3", ("import", "base"), 20160, {"Dead": True, "ExitCode": 137}, ("sh", "/srv/import.sh")),
+)  # fmt: skip
+
+
+def build_sample(root: Path) -> None:
+    """Write the sample data-root into an empty directory; raises LayerError when it cannot be written."""
+    try:
+        for name, files in _LAYERS.items():
+            _write_layer(root, _layer_id(name), files)
+            link = root / "overlay2" / "l" / _short(name)
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(f"../{_layer_id(name)}/diff")
+        for sample in _SAMPLES:
+            _write_container(root, sample, datetime.now(UTC))
+    except OSError as error:
+        raise LayerError(f"the sample cannot be built: {error}", "is there space, and may you write there?") from error
+
+
+def _hash(*words: str) -> str:
+    return hashlib.sha256("/".join(words).encode()).hexdigest()
+
+
+def _layer_id(name: str) -> str:
+    return _hash("layer", name)
+
+
+def _short(name: str) -> str:
+    return _hash("link", name)[:26].upper()
+
+
+def _write_layer(root: Path, layer_id: str, files: Files) -> Path:
+    home = root / "overlay2" / layer_id
+    diff = home / "diff"
+    diff.mkdir(parents=True)
+    for path, data in files.items():
+        target = diff / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        target.chmod(0o755 if data.startswith((b"#!", b"\x7fELF")) else 0o644)
+    return diff
+
+
+def _write_container(root: Path, sample: _Sample, now: datetime) -> None:
+    container_id, mount_id = _hash("container", sample.name), _hash("mount", sample.name)
+    init = f"{mount_id}-init"
+    _write_layer(root, init, {"etc/hosts": b"", "etc/hostname": b"", "etc/resolv.conf": b"", ".dockerenv": b""})
+    init_link = _hash("link", init)[:26].upper()
+    (root / "overlay2" / "l" / init_link).symlink_to(f"../{init}/diff")
+    diff = _write_layer(root, mount_id, sample.added)
+    for path in sample.deleted:
+        _whiteout(diff / path)
+    for path in sample.opaque:
+        (diff / path).mkdir(parents=True, exist_ok=True)
+        os.setxattr(diff / path, xattr_prefix(os.geteuid() != 0) + "opaque", b"y")
+    for path, target in sample.links.items():
+        (diff / path).symlink_to(target)
+    home = root / "overlay2" / mount_id
+    (home / "work").mkdir()
+    links = [init_link, *(_short(name) for name in sample.layers)]
+    (home / "lower").write_text(":".join(f"l/{link}" for link in links))
+    records = root / "image" / "overlay2" / "layerdb" / "mounts" / container_id
+    records.mkdir(parents=True)
+    (records / "mount-id").write_text(mount_id)
+    (records / "init-id").write_text(init)
+    _write_records(root, sample, container_id, now)
+
+
+def _whiteout(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # before Linux 5.8 a normal user cannot make one: nothing is deleted then
+        os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+
+
+def _write_records(root: Path, sample: _Sample, container_id: str, now: datetime) -> None:
+    home = root / "containers" / container_id
+    home.mkdir(parents=True)
+    created = now - timedelta(minutes=sample.minutes)
+    started = sample.state.get("StartedAt", (created + timedelta(seconds=1)).isoformat())
+    running = sample.state.get("Running")
+    finished = "0001-01-01T00:00:00Z" if running else (created + timedelta(seconds=1.3)).isoformat()
+    log = home / f"{container_id}-json.log"
+    volume = {
+        "Type": "volume", "Name": sample.volume, "Source": f"/var/lib/docker/volumes/{sample.volume}/_data",
+        "Destination": "/data", "RW": True,
+    }  # fmt: skip
+    record = {
+        "ID": container_id,
+        "Name": f"/{sample.name}",
+        "Driver": "overlay2",
+        "OS": "linux",
+        "Created": created.isoformat(),
+        "Image": f"sha256:{_hash('image', sample.image)}",
+        "Config": {"Image": sample.image, "Cmd": list(sample.argv), "WorkingDir": "/app"},
+        "Path": sample.argv[0],
+        "Args": list(sample.argv[1:]),
+        "State": {"ExitCode": 0, "FinishedAt": finished, **sample.state, "StartedAt": started, "Pid": 0},
+        "MountPoints": {"/data": volume} if sample.volume else {},
+        "NetworkSettings": {"Ports": {"8080/tcp": [{"HostIp": "", "HostPort": "80"}]} if sample.name == "api" else {}},
+        "HostsPath": f"/var/lib/docker/containers/{container_id}/hosts",
+        "RestartCount": 4 if sample.name == "flapping" else 0,
+        "LogPath": str(log),
+    }
+    (home / "config.v2.json").write_text(json.dumps(record))
+    lines = [
+        json.dumps({"log": f"{line}\n", "stream": "stdout", "time": (created + timedelta(seconds=1)).isoformat()})
+        for line in sample.log
+    ]
+    log.write_text("".join(f"{line}\n" for line in lines))

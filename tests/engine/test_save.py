@@ -148,7 +148,7 @@ def test_what_a_mount_will_hide_is_refused_with_the_real_place(
     details = find(endpoint, broken)
     with pytest.raises(EditRefused, match="hidden by the engine"):
         plan(details, b"/etc/hosts")
-    with pytest.raises(EditRefused, match="edit /.*hosts on the host"):
+    with pytest.raises(EditRefused, match=r"edit /.*hosts on the host"):
         save(details.container.id, b"/etc/hosts", b"x", None, inspect=endpoint.inspect)
 
 

@@ -1,16 +1,25 @@
-"""Charts as data: what is drawn, not how."""
+"""Charts and tables as data: what is drawn, not how. Pure."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from tui.bench.plan import TESTS, IoTest
+from tui.bench.runner import human_kb
+from tui.bench.stats import Key, Summary
+
+_SHOWN_RECORD = 64
+"""Record size in kB that is drawn when a run has several: it is there for every file from 64 kB to 1 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a chart: its label and its (x, y) points."""
+    """One line of a chart: its label and its (x, y) points; ``unsure`` are those too short to compare."""
 
     label: str
     points: tuple[tuple[float, float], ...]
+    unsure: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +31,73 @@ class ChartSpec:
     series: tuple[Series, ...]
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
+
+
+def gigabytes(kb_per_s: float) -> float:
+    """Return kB/s (of 1024 B) as GB/s (of 10^9 B)."""
+    return kb_per_s * 1024 / 1e9
+
+
+def records(summaries: dict[Key, Summary]) -> tuple[int, ...]:
+    """Return the record sizes of a run in kB."""
+    return tuple(sorted({record for _, _, record in summaries}))
+
+
+def shown_record(summaries: dict[Key, Summary]) -> int:
+    """Return the record size that is drawn: 64 kB, else the nearest to it."""
+    found = records(summaries)
+    return min(found, key=lambda kb: abs(math.log2(kb / _SHOWN_RECORD))) if found else _SHOWN_RECORD
+
+
+def _top(value: float) -> float:
+    """Return a round number not below a value, for the top of an axis."""
+    if value <= 0:
+        return 1.0
+    step = math.pow(10, math.floor(math.log10(value)))
+    return next(step * factor for factor in (1, 2, 3, 4, 5, 6, 8, 10) if step * factor >= value)
+
+
+def chart(test: IoTest, targets: dict[str, dict[Key, Summary]], record: int) -> ChartSpec:
+    """Return the chart of one test: throughput over log2 of the file size, one line a target."""
+    series = []
+    sizes: set[int] = set()
+    for label, summaries in targets.items():
+        found = sorted((kb, s) for (t, kb, r), s in summaries.items() if t is test and r == record)
+        sizes |= {kb for kb, _ in found}
+        points = tuple((math.log2(kb), gigabytes(s.median)) for kb, s in found)
+        weak = tuple((math.log2(kb), gigabytes(s.median)) for kb, s in found if s.unsure)
+        series.append(Series(label, points, weak))
+    top = _top(max((y for s in series for _, y in s.points), default=0.0))
+    labels = sorted(sizes)
+    every = max(1, -(-len(labels) // 6))
+    return ChartSpec(
+        title=test.value,
+        unit="GB/s",
+        series=tuple(series),
+        x_ticks=tuple((math.log2(kb), human_kb(kb)) for kb in labels[::every]),
+        y_ticks=tuple((value, f"{value:g}") for value in (0.0, top / 2, top)),
+    )
+
+
+def charts(targets: dict[str, dict[Key, Summary]], record: int) -> tuple[ChartSpec, ...]:
+    """Return the six charts."""
+    return tuple(chart(test, targets, record) for test in TESTS)
+
+
+def table(summaries: dict[Key, Summary], record: int) -> list[tuple[str, ...]]:
+    """Return the rows of the table beside the charts: titles first, then a file size a row, medians in GB/s.
+
+    ``~`` leads what is too short to compare; a dash stands for what was not measured.
+    """
+    rows: list[tuple[str, ...]] = [("file", *(test.value for test in TESTS), "n")]
+    for kb in sorted({size for _, size, r in summaries if r == record}):
+        cells = [summaries.get((test, kb, record)) for test in TESTS]
+        n = max((cell.n for cell in cells if cell), default=0)
+        rows.append((human_kb(kb), *(_cell(cell) for cell in cells), str(n)))
+    return rows
+
+
+def _cell(summary: Summary | None) -> str:
+    if summary is None:
+        return "–"
+    return ("~" if summary.unsure else "") + f"{gigabytes(summary.median):.2f}"

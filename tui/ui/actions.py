@@ -70,6 +70,7 @@ TABLE: tuple[Action, ...] = (
     Action("refresh", "f5,ctrl+l", "refresh", "List everything again", ("containers", "layer"), key_display="f5"),
     Action("bench", "b", "bench", "Benchmark the storage driver with IOzone", ("containers",), footer=True),
     # layer
+    Action("open_entry", "enter", "open", "Open the directory, or edit the file", ("layer",), footer=True),
     Action("edit", "e", "edit", "Edit the file in place", ("layer",), footer=True),
     Action("view", "m", "merged/layer", "Switch between what changed and what the container sees", ("layer",), True),
     Action("external", "o", "$EDITOR", "Edit the file in $EDITOR; it is saved the same safe way", ("layer",), True),
@@ -118,8 +119,11 @@ def actions_of(scope: str) -> Iterator[Action]:
     return (action for action in TABLE if scope in action.scopes)
 
 
-def bindings(scope: str, target: str = "") -> list[BindingType]:
-    """Return the Textual bindings of one scope; ``target`` goes before each action, such as ``screen.editor_``."""
+def bindings(scope: str, target: str = "", only: tuple[str, ...] = ()) -> list[BindingType]:
+    """Return the Textual bindings of one scope, or of ``only`` some of its actions.
+
+    ``target`` goes before each action, such as ``screen.editor_`` for a widget whose keys act on its screen.
+    """
     return [
         Binding(
             action.keys,
@@ -132,7 +136,7 @@ def bindings(scope: str, target: str = "") -> list[BindingType]:
             id=f"{scope}.{action.id}",
         )
         for action in actions_of(scope)
-        if action.own
+        if action.own and (not only or action.id in only)
     ]
 
 

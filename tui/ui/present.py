@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,8 @@ from rich.text import Text
 
 from tui.core.model import Container, Details, LayerRole, Port, ReachKind, State
 from tui.core.text import human_age, human_size, printable
+
+_LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}")
 
 STATE_MARKS = {
     State.RUNNING: ("●", "green"),
@@ -74,11 +77,11 @@ def _plain(get: Callable[[Container], str]) -> Callable[[Container, datetime], T
 
 
 _NAME = Column("NAME", 0, _plain(lambda c: printable(c.name)))
-_STATE = Column("STATE", 16, lambda c, _now: state_text(c))
-_DRIVER = Column("DRIVER", 12, _plain(driver_text))
-_IMAGE = Column("IMAGE", 22, _plain(lambda c: printable(c.image)))
+_STATE = Column("STATE", 15, lambda c, _now: state_text(c))
+_DRIVER = Column("DRIVER", 10, _plain(driver_text))
+_IMAGE = Column("IMAGE", 18, _plain(lambda c: printable(c.image)))
 _LAYER = Column("LAYER", 9, _plain(lambda c: human_size(c.size_rw)))
-_PORTS = Column("PORTS", 14, _plain(lambda c: ports_text(c.ports)))
+_PORTS = Column("PORTS", 13, _plain(lambda c: ports_text(c.ports)))
 _AGE = Column("AGE", 7, lambda c, now: Text(human_age(c.created, now)))
 _ENDPOINT = Column("ENDPOINT", 14, _plain(lambda c: printable(c.endpoint)))
 
@@ -89,8 +92,9 @@ def columns(width: int, *, several_endpoints: bool) -> tuple[Column, ...]:
         return (_NAME, _STATE, Column("IMAGE", 14, _IMAGE.cell), _AGE)
     if width < 84:
         return (_NAME, _STATE, _DRIVER, Column("IMAGE", 16, _IMAGE.cell), _AGE)
-    wide = (_NAME, _STATE, _DRIVER, _IMAGE, _LAYER, _PORTS, _AGE)
-    return (*wide, _ENDPOINT) if several_endpoints else wide
+    ports = (_PORTS,) if width >= 104 else ()
+    endpoint = (_ENDPOINT,) if several_endpoints else ()
+    return (_NAME, _STATE, _DRIVER, _IMAGE, _LAYER, *ports, _AGE, *endpoint)
 
 
 def table_line(cells: Iterable[tuple[Text, int]], width: int) -> Text:
@@ -205,13 +209,18 @@ def stack_words(details: Details) -> str:
     return " ▸ ".join([*parts, f"{images} image layer{'s' if images != 1 else ''}"])
 
 
+def short_ids(text: str) -> str:
+    """Return a text with every 64-digit id cut to the twelve digits that Docker shows."""
+    return _LONG_ID.sub(r"\1…", text)
+
+
 def reach_line(details: Details) -> Text:
     """Draw how the writable layer can be had, and why."""
     reach = details.reach
     style = {ReachKind.DIRECT: "green", ReachKind.NONE: "red"}.get(reach.kind, "yellow")
     line = Text(str(reach.kind), style=style)
     if reach.path:
-        line.append(f"  {printable(str(reach.path))}", style="default")
+        line.append(f"  {short_ids(printable(str(reach.path)))}", style="default")
     return line.append(f"  {printable(reach.reason)}", style="bright_black")
 
 

@@ -312,7 +312,8 @@ class LayerScreen(SavingFrame):
         return ""
 
     @on(TreeRows.Chosen, "#tree")
-    def _chosen(self) -> None:
+    def action_open_entry(self) -> None:
+        """Open or close the directory, or edit the file."""
         entry = self.tree_rows.entry
         if entry and entry.kind is EntryKind.DIRECTORY:
             self.tree_rows.toggle()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import BindingType
 
 from tui.core.model import Container
+from tui.ui.actions import bindings
 from tui.ui.present import Column, Group, columns, container_line, header_line
 from tui.ui.widgets.rows import Rows
 
@@ -15,6 +18,7 @@ class ContainerRows(Rows):
     """The containers of one group, filtered and sorted; the cursor stays on its container."""
 
     header_height = 1
+    BINDINGS: ClassVar[list[BindingType]] = bindings("containers", "screen.", only=("open_layer",))
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)

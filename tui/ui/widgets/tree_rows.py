@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.text import Text
+from textual.binding import BindingType
 
 from tui.core.model import Entry, EntryKind, LayerStack, View
+from tui.ui.actions import bindings
 from tui.ui.present_layer import tree_line
 from tui.ui.tree_model import TreeModel
 from tui.ui.widgets.rows import Rows
@@ -12,6 +16,8 @@ from tui.ui.widgets.rows import Rows
 
 class TreeRows(Rows):
     """Lines of a :class:`TreeModel`; the screen loads what a :class:`Wanted` asks for."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("layer", "screen.", only=("open_entry",))
 
     class Wanted(Rows.Moved):
         """A directory was opened whose children are not known."""

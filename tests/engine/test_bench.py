@@ -1,0 +1,113 @@
+"""Real IOzone in containers of a real dockerd."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.dockerd import Dockerd
+from tui.bench.image import LABEL
+from tui.bench.plan import TESTS, Preset, make_plan
+from tui.bench.runner import OWNER, Run, clean, sweep
+from tui.engine.live import LiveEndpoint
+from tui.engine.workshop import EngineWorkshop
+
+pytestmark = pytest.mark.iozone
+
+
+@pytest.fixture
+def workshop(engine: Dockerd) -> Iterator[EngineWorkshop]:
+    endpoint = LiveEndpoint("local", engine.host)
+    yield EngineWorkshop(endpoint)
+    endpoint.close()
+
+
+def numbers(raw: str) -> list[list[int]]:
+    """IOzone's table, read in the plainest way there is."""
+    rows = [line.split() for line in raw.splitlines()]
+    return [[int(word) for word in row] for row in rows if len(row) >= 8 and all(word.isdigit() for word in row)]
+
+
+def test_the_quick_preset_gives_iozones_own_numbers_and_leaves_nothing(
+    engine: Dockerd, workshop: EngineWorkshop
+) -> None:
+    run = Run(make_plan(Preset.QUICK, 2), workshop)
+    seen = [progress.sample for progress in run if progress.sample]
+    result = run.result
+    assert result is not None
+    assert result.problem == ""
+    assert tuple(seen) == result.samples
+    assert len(result.samples) == 4 * 6 * 2
+    assert len(result.raw) == 2
+    for repeat, raw in enumerate(result.raw, 1):
+        table = {(row[0], row[1]): row[2:8] for row in numbers(raw)}
+        mine = [s.cell for s in result.samples if s.repeat == repeat]
+        assert {(c.file_kb, c.record_kb, c.test): c.kb_per_s for c in mine} == {
+            (*size, test): value for size, row in table.items() for test, value in zip(TESTS, row, strict=True)
+        }
+    assert result.facts["driver"] == "overlay2"
+    assert engine.docker("ps", "-aq") == ""
+
+
+def test_the_image_is_made_once_labelled_and_removable(engine: Dockerd, workshop: EngineWorkshop) -> None:
+    phases = [p.phase for p in Run(make_plan(Preset.QUICK, 1), workshop)]
+    again = [p.phase for p in Run(make_plan(Preset.QUICK, 1), workshop)]
+    assert "putting iozone into an image" not in again
+    assert phases
+    assert len(engine.docker("images", "-q", "--filter", f"label={LABEL}").split()) == 1
+    assert clean(workshop) == (0, 1)
+    assert engine.docker("images", "-q", "--filter", f"label={LABEL}") == ""
+
+
+def test_an_abort_keeps_what_is_finished_and_leaves_no_container(engine: Dockerd, workshop: EngineWorkshop) -> None:
+    run = Run(make_plan(Preset.ARTICLE), workshop)
+    for progress in run:
+        if progress.done == 30:
+            run.abort()
+    assert run.result is not None
+    assert run.result.problem == "aborted"
+    assert len(run.result.samples) >= 30
+    assert engine.docker("ps", "-aq") == ""
+
+
+KILLED = """
+import sys
+from tui.bench.plan import Preset, make_plan
+from tui.bench.runner import Run
+from tui.engine.live import LiveEndpoint
+from tui.engine.workshop import EngineWorkshop
+for progress in Run(make_plan(Preset.ARTICLE), EngineWorkshop(LiveEndpoint("local", sys.argv[1]))):
+    print(progress.done, flush=True)
+"""
+
+
+def test_what_a_killed_run_leaves_is_swept_at_the_next_start(engine: Dockerd, workshop: EngineWorkshop) -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED, engine.host], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while (line := process.stdout.readline()) and int(line) < 5:
+            pass
+        assert sweep(workshop) == 0  # its dtui lives
+        process.kill()
+    assert len(workshop.leftovers(OWNER)) == 1
+    assert sweep(workshop) == 1
+    assert engine.docker("ps", "-aq") == ""
+
+
+def test_an_engine_that_dies_in_the_middle_ends_the_run_with_its_numbers_kept(engine: Dockerd) -> None:
+    endpoint = LiveEndpoint("local", engine.host)
+    run = Run(make_plan(Preset.ARTICLE), EngineWorkshop(endpoint))
+    try:
+        for progress in run:
+            if progress.done == 12:
+                engine.stop()
+        assert run.result is not None
+        assert run.result.problem
+        assert len(run.result.samples) >= 12
+    finally:
+        endpoint.close()
+        engine.start()
+        time.sleep(0.5)

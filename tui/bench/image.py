@@ -1,0 +1,74 @@
+"""The image IOzone runs in: the host's own iozone with its libraries, put together here, from no registry."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import BenchError
+
+REPOSITORY = "dtui/iozone"
+LABEL = "org.dtui.image"
+
+_LIBRARY = re.compile(r"(?:=>\s*|^\s*)(/\S+)\s*\(0x", re.MULTILINE)
+_VERSION = re.compile(r"Revision: ([\d.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class BenchImage:
+    """An image to import: its tag by contents, IOzone's version, and the tar with one layer."""
+
+    tag: str
+    version: str
+    tar: bytes
+
+    @property
+    def name(self) -> str:
+        """Repository and tag."""
+        return f"{REPOSITORY}:{self.tag}"
+
+
+def make_image() -> BenchImage:
+    """Put the host's iozone, its loader and libraries into a tar; the same files give the same tag.
+
+    Raises BenchError, with the way to get it, where iozone is missing.
+    """
+    program = shutil.which("iozone")
+    if program is None:
+        raise BenchError(
+            "iozone is not installed", "apt-get install iozone3 (Debian non-free), or your system's package"
+        )
+    found = _run(["/usr/bin/ldd", program])
+    files = {"bin/iozone": Path(program)}
+    for library in _LIBRARY.findall(found):
+        files[library.lstrip("/")] = Path(library)
+    tar = _tar(files)
+    version = _VERSION.search(_run([program, "-v"]))
+    return BenchImage(hashlib.sha256(tar).hexdigest()[:12], version.group(1) if version else "unknown", tar)
+
+
+def _run(command: list[str]) -> str:
+    result = subprocess.run(  # noqa: S603 - absolute paths, no shell, clean environment
+        command, capture_output=True, text=True, check=False, timeout=20, env={"LC_ALL": "C"}
+    )
+    return result.stdout + result.stderr
+
+
+def _tar(files: dict[str, Path]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        work = tarfile.TarInfo("work")
+        work.type, work.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(work)
+        for name in sorted(files):
+            data = files[name].read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o755
+            tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()

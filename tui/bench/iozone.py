@@ -1,0 +1,109 @@
+"""IOzone's text as it arrives, number by number. Pure; versions 3.489 to 3.510.
+
+IOzone writes each value by itself, unbuffered, and chunks may split anywhere. Column positions differ between
+versions, so values are told apart by the tests that were asked for. Exit codes lie: an interrupted run ends with 0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from tui.bench.plan import TESTS, IoTest
+
+COMPLETE = "iozone test complete."
+
+_VERSION = re.compile(r"Version \$Revision: ([\d.]+)")
+_LONGEST_LINE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One number: file and record size in kB (1024 B), the test, and kB/s."""
+
+    file_kb: int
+    record_kb: int
+    test: IoTest
+    kb_per_s: int
+
+    @property
+    def seconds(self) -> float:
+        """How long the transfer took; below 100 µs the clock's grain decides."""
+        return self.file_kb / self.kb_per_s
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it was too short to be compared with another."""
+        return self.seconds < 100e-6
+
+
+@dataclass(slots=True)
+class Parser:
+    """Fed with output as it arrives; collects what was learnt."""
+
+    tests: tuple[IoTest, ...] = TESTS
+    version: str = ""
+    unit: str = ""
+    complete: bool = False
+    rows: int = 0
+    notices: list[str] = field(default_factory=list)
+    _in_table: bool = False
+    _pending: str = ""
+    _row: list[int] = field(default_factory=list)
+
+    def feed(self, chunk: bytes) -> list[Cell]:
+        """Return the numbers that are certain now: each is followed by a blank or a line end."""
+        cells: list[Cell] = []
+        self._pending += chunk.decode("ascii", "replace")
+        while "\n" in self._pending:
+            line, _, self._pending = self._pending.partition("\n")
+            cells += self._line(line, ended=True)
+            self._row = []
+        if self._in_table and self._pending.strip():
+            certain = self._pending.rpartition(" ")[0]
+            cells += self._line(certain, ended=False)
+        self._pending = self._pending[-_LONGEST_LINE:]
+        return cells
+
+    def _line(self, line: str, *, ended: bool) -> list[Cell]:
+        words = line.split()
+        if self._in_table and words and all(word.isdigit() for word in words):
+            return self._numbers([int(word) for word in words], ended=ended)
+        if ended:
+            self._words(line.strip())
+        return []
+
+    def _numbers(self, values: list[int], *, ended: bool) -> list[Cell]:
+        known, self._row = len(self._row), values
+        if ended and len(values) >= 2 + len(self.tests):
+            self.rows += 1
+        found = []
+        for place in range(max(known, 2), min(len(values), 2 + len(self.tests))):
+            if values[place] > 0:  # 0 stands for what was not measured
+                found.append(Cell(values[0], values[1], self.tests[place - 2], values[place]))
+        return found
+
+    def _words(self, line: str) -> None:
+        if match := _VERSION.search(line):
+            self.version = match.group(1)
+        elif line.startswith("Output is in kBytes/sec"):
+            self.unit = "kB/s"
+        elif line.startswith(("OPS Mode", "Microseconds/op Mode")):
+            self.unit = line
+        elif line.split()[:2] == ["kB", "reclen"]:
+            self._in_table = True
+        elif line == COMPLETE:
+            self.complete = True
+        elif line.startswith(("Timer resolution", "reported inaccurate", "Error ", "iozone:")):
+            self.notices.append(line)
+
+    def failure(self, exit_code: int, expected_rows: int) -> str:
+        """Say why a run is not a success; empty when it is: exit code 0, the closing line, and every row."""
+        if self.unit and self.unit != "kB/s":
+            return f"IOzone answered in another unit: {self.unit}"
+        if exit_code == 0 and self.complete and self.rows == expected_rows:
+            return ""
+        said = f": {'; '.join(self.notices)}" if self.notices and not self.complete else ""
+        if not self.complete:
+            return f"IOzone ended with code {exit_code} before it was done{said}"
+        return f"IOzone gave {self.rows} of {expected_rows} rows and code {exit_code}{said}"

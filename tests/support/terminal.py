@@ -45,6 +45,7 @@ class Terminal:
         self.screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = bytearray()
+        self._ended: int | None = None
         self.pid, self.fd = pty.fork()
         if self.pid == 0:  # pragma: no cover - the child
             environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
@@ -87,28 +88,40 @@ class Terminal:
             pass
         return self.text()
 
-    def press(self, *keys: str, pause: float = 0.08) -> None:
-        """Press keys one after another; a name of KEYS, or characters to type."""
+    def press(self, *keys: str, gap: float = 0.04) -> None:
+        """Press keys one after another, as fast as a quick typist; a name of KEYS, or characters to type."""
         for key in keys:
             for char in [KEYS[key]] if key in KEYS else list(key):
                 os.write(self.fd, char.encode())
-                self.pump(pause)
+                # Escape and a key right after it are Alt with that key to any terminal program.
+                end = time.monotonic() + (0.25 if key == "esc" else gap)
+                while (left := end - time.monotonic()) > 0:
+                    self.pump(left)
+
+    def burst(self, *keys: str) -> None:
+        """Send keys in one piece, as a slow line delivers them."""
+        os.write(self.fd, "".join(KEYS.get(key, key) for key in keys).encode())
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal and reap."""
+        """Send a signal and wait for the end."""
         os.kill(self.pid, number)
         self.close()
 
-    def close(self) -> int:
-        """Wait for the end, a second long by itself, then by force; return the exit code or minus the signal."""
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
+    def close(self, seconds: float = 8.0) -> int:
+        """Wait for the end; return the exit code, or minus the signal."""
+        end = time.monotonic() + seconds
+        while self._ended is None:
             self.pump(0.05)
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:
-                break
-        else:
+                self._ended = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > end:
+                raise AssertionError(f"the app does not end\n{self.text()}")
+        return self._ended
+
+    def abandon(self) -> None:
+        """End by force if need be, and give the terminal back."""
+        if self._ended is None:
             os.kill(self.pid, signal.SIGKILL)
-            _, status = os.waitpid(self.pid, 0)
+            self.close()
         os.close(self.fd)
-        return os.waitstatus_to_exitcode(status)

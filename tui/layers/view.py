@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -28,11 +29,12 @@ Directories = list[tuple[int, int]]
 
 
 class LayerView:
-    """A layer stack, opened; thread-safe, for it keeps nothing but one descriptor a layer."""
+    """A layer stack, opened: one descriptor a layer, copied for each use, so that any thread may close it."""
 
     def __init__(self, stack: LayerStack, mounts: Iterable[Mount], fds: list[int]) -> None:
         self.stack = stack
         self._fds = fds
+        self._lock = threading.Lock()
         self._covers = {clean(mount.destination): mount for mount in mounts}
 
     @classmethod
@@ -61,8 +63,20 @@ class LayerView:
 
     def close(self) -> None:
         """Give the descriptors back; idempotent."""
-        while self._fds:
-            os.close(self._fds.pop())
+        with self._lock:
+            while self._fds:
+                os.close(self._fds.pop())
+
+    def _copies(self, held: ExitStack, first: int = 0, last: int | None = None) -> Directories:
+        with self._lock:
+            if not self._fds:
+                raise LayerError("the layers were closed meanwhile", "open them again")
+            copies: Directories = []
+            for index in range(first, len(self._fds) if last is None else last):
+                fd = os.dup(self._fds[index])
+                held.callback(os.close, fd)
+                copies.append((index, fd))
+            return copies
 
     # walking the union -------------------------------------------------------------------------------------
 
@@ -70,11 +84,7 @@ class LayerView:
     def _directories(self, path: bytes, first: int = 0) -> Iterator[Directories]:
         """Yield the directories that make up a canonical path, of layers ``first`` and below; none if it is none."""
         with ExitStack() as held:
-            here: Directories = []
-            for index in range(first, len(self._fds)):
-                fd = os.dup(self._fds[index])
-                held.callback(os.close, fd)
-                here.append((index, fd))
+            here = self._copies(held, first)
             for name in filter(None, path.split(b"/")):
                 here = self._descend(here, name, held)
             yield here
@@ -163,8 +173,9 @@ class LayerView:
     def _entry_at(self, path: bytes, first: int) -> Entry:
         above, name = split(path)
         if not name:
-            status = os.fstat(self._fds[0])
-            return _entry(b"/", Item(0, self._fds[0], b".", status), None)
+            with ExitStack() as held:
+                top = self._copies(held, last=1)[0][1]
+                return _entry(b"/", Item(0, top, b".", os.fstat(top)), None)
         with self._directories(above, first) as here:
             item = self._find(here, name)
             if item is None:
@@ -288,7 +299,7 @@ class LayerView:
     def _own_directory(self, path: bytes) -> Iterator[int]:
         """Yield the writable layer's own directory at a path; it may vanish while we walk."""
         with ExitStack() as held:
-            fd = self._fds[0]
+            fd = self._copies(held, last=1)[0][1]
             for name in filter(None, path.split(b"/")):
                 try:
                     fd = open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)

@@ -14,7 +14,8 @@ class Action:
 
     ``id`` names the method ``action_<id>`` of the scope's screen or widget, ``keys`` are Textual key names,
     ``label`` is the footer's word, ``help`` a sentence, ``scopes`` where it exists. ``footer`` shows it there.
-    ``priority`` takes the key before a focused input sees it.
+    ``priority`` takes the key before a focused widget sees it; what is typed right after an action that moves the
+    focus then goes where it should.
     """
 
     id: str
@@ -60,7 +61,7 @@ TABLE: tuple[Action, ...] = (
     Action("kill", "K", "kill", "Kill the container's main process", ("containers", "layer")),
     Action("remove", "delete,X", "remove", "Remove the container (asks first)", ("containers",), key_display="X"),
     Action("logs", "l", "logs", "Show and follow the container's logs", ("containers", "layer"), footer=True),
-    Action("filter", "slash", "filter", "Filter by name, image, id or status", ("containers",), footer=True),
+    Action("filter", "slash", "filter", "Filter by name, image, id or status", ("containers",), True, True),
     Action("clear_filter", "escape", "clear", "Clear the filter", ("containers",)),
     Action("group", "g", "group", "Group by state or by storage driver", ("containers",), footer=True),
     Action("next_group", "tab,right_square_bracket", "next group", "Go to the next group", ("containers",)),
@@ -74,25 +75,25 @@ TABLE: tuple[Action, ...] = (
     Action("edit", "e", "edit", "Edit the file in place", ("layer",), footer=True),
     Action("view", "m", "merged/layer", "Switch between what changed and what the container sees", ("layer",), True),
     Action("external", "o", "$EDITOR", "Edit the file in $EDITOR; it is saved the same safe way", ("layer",), True),
-    Action("find_path", "slash", "find", "Find a name among the entries shown", ("layer",)),
+    Action("find_path", "slash", "find", "Find a name among the entries shown", ("layer",), False, True),
     Action("find_next", "n", "next", "To the next match", ("layer", "logs")),
     Action("find_previous", "N", "previous", "To the match before", ("layer", "logs")),
     Action("expand", "right,space", "expand", "Open the directory in the tree", ("layer",)),
     Action("collapse", "left,h", "collapse", "Close the directory in the tree, or go to its parent", ("layer",)),
     Action("switch_pane", "tab", "pane", "Go between tree, file and logs", ("layer",)),
     # editor
-    Action("save", "ctrl+s", "save", "Show the difference, then save", ("editor",), True, True),
-    Action("leave", "escape", "back", "Leave the editor; asks when there is unsaved text", ("editor",), True, True),
-    Action("find", "ctrl+f", "find", "Find text in the file", ("editor",), True, True),
-    Action("find_again", "f3", "find next", "To the next match", ("editor",), False, True),
-    Action("goto_line", "ctrl+g", "line", "Go to a line", ("editor",), True, True),
-    Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True, True),
+    Action("save", "ctrl+s", "save", "Show the difference, then save", ("editor",), True),
+    Action("leave", "escape", "back", "Leave the editor; asks when there is unsaved text", ("editor",), True),
+    Action("find", "ctrl+f", "find", "Find text in the file", ("editor",), True),
+    Action("find_again", "f3", "find next", "To the next match", ("editor",)),
+    Action("goto_line", "ctrl+g", "line", "Go to a line", ("editor",), True),
+    Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True),
     Action("undo", "ctrl+z", "undo", "Take the last edit back", ("editor",), palette=False, own=False),
     Action("redo", "ctrl+y", "redo", "Do the edit again", ("editor",), palette=False, own=False),
-    Action("start", "ctrl+r", "start+logs", "Start or restart the container, follow its logs", ("editor",), True, True),
+    Action("start", "ctrl+r", "start+logs", "Start or restart the container, follow its logs", ("editor",), True),
     # logs
     Action("follow", "f", "follow", "Follow the log, or hold it still", ("logs",), footer=True),
-    Action("search", "slash", "search", "Search in the log", ("logs",), footer=True),
+    Action("search", "slash", "search", "Search in the log", ("logs",), True, True),
     # bench
     Action("run", "enter,r", "run", "Start the benchmark", ("bench",), footer=True, key_display="enter"),
     Action("preset", "p", "preset", "Switch between quick and the article's full command", ("bench",), footer=True),

@@ -73,8 +73,8 @@ class SourceChanged(Message):
         return isinstance(message, SourceChanged) and message.source.name == self.source.name
 
 
-class Happened(Message):
-    """The Engine announced something about a container."""
+class Happened(Message, bubble=False):
+    """The Engine announced something about a container. It goes to every screen and no further."""
 
     def __init__(self, endpoint: str, event: Event) -> None:
         super().__init__()

@@ -13,17 +13,21 @@ from textual.widgets import Footer, Input
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
-from tui.ui.actions import actions_of
+from tui.ui.actions import TABLE, actions_of
 from tui.ui.widgets.lines import Banner, StatusLine, TitleLine
 
 if TYPE_CHECKING:
     from tui.ui.app import DtuiApp
 
 
-def set_title(widget: Widget, title: str, subtitle: str = "") -> None:
-    """Put untrusted text into a widget's border; a plain str would be parsed as markup."""
+_LINE_OPENERS = frozenset(action.id for action in TABLE if action.keys == "slash")
+
+
+def set_title(widget: Widget, title: str, subtitle: str | None = None) -> None:
+    """Put untrusted text into a widget's border, a plain str would be parsed as markup; None leaves the lower one."""
     widget.border_title = Content(printable(title))
-    widget.border_subtitle = Content(printable(subtitle))
+    if subtitle is not None:
+        widget.border_subtitle = Content(printable(subtitle))
 
 
 class Frame(Screen[None]):
@@ -59,10 +63,18 @@ class Frame(Screen[None]):
         del action
         return ""
 
+    def hides(self, action: str) -> bool:
+        """Say whether an action does not exist now, as in another mode of the screen: ``/`` is a letter in a line."""
+        return isinstance(self.focused, Input) and action in _LINE_OPENERS
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey an action out while there is a reason against it."""
         del parameters
-        return None if self.is_mounted and self.why_not(action) else True
+        if not self.is_mounted:
+            return True
+        if self.hides(action):
+            return False
+        return None if self.why_not(action) else True
 
     def on_key(self, event: events.Key) -> None:
         """Answer a greyed-out key with the reason."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -17,13 +17,16 @@ from tui.bench.charts import ChartSpec, charts, shown_record, table
 from tui.bench.plan import TESTS, Plan, Preset, make_plan
 from tui.bench.runner import Progress, Result, Run, Sample, sweep
 from tui.bench.stats import summarise
-from tui.core.errors import DtuiError
+from tui.core.errors import DtuiError, NotReachable
 from tui.core.text import human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.screens.base import Frame, set_title
 from tui.ui.widgets.chart import Chart
+
+if TYPE_CHECKING:
+    from tui.engine.workshop import EngineWorkshop
 
 _LONG_RUN = 30
 """Seconds from which a run is asked for first."""
@@ -106,11 +109,13 @@ class BenchScreen(Frame):
         if self._endpoint.live:
             self.run_worker(self._sweep, thread=True, group="sweep")
 
-    def _workshop(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - imported when first needed
+    def _workshop(self) -> EngineWorkshop:
         from tui.engine.live import LiveEndpoint
         from tui.engine.workshop import EngineWorkshop
 
-        return EngineWorkshop(self._endpoint) if isinstance(self._endpoint, LiveEndpoint) else None
+        if not isinstance(self._endpoint, LiveEndpoint):
+            raise NotReachable("a benchmark needs a running Engine", "start dockerd, then open dtui on it")
+        return EngineWorkshop(self._endpoint)
 
     def _sweep(self) -> None:
         try:

@@ -344,7 +344,7 @@ class ContainersScreen(ActingFrame):
         """Type a filter."""
         line = self.query_one("#filter", Input)
         line.display = True
-        line.focus()
+        self.set_focus(line)
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -353,11 +353,11 @@ class ContainersScreen(ActingFrame):
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
         self.query_one("#filter").display = bool(self.words)
-        self.rows.focus()
+        self.set_focus(self.rows)
 
     def action_clear_filter(self) -> None:
         """Clear the filter; never leaves the screen."""
         line = self.query_one("#filter", Input)
         line.value = ""
         line.display = False
-        self.rows.focus()
+        self.set_focus(self.rows)

@@ -21,7 +21,7 @@ from tui.editing.document import language_of
 from tui.editing.session import Opened, open_file
 from tui.engine.endpoint import Endpoint
 from tui.layers.view import LayerView
-from tui.ui.actions import bindings
+from tui.ui.actions import actions_of, bindings
 from tui.ui.feed import Feed, Happened
 from tui.ui.present import state_text
 from tui.ui.present_layer import entry_info, mark_of, meta_words
@@ -38,6 +38,12 @@ _SETTLE = 0.08
 """Seconds the cursor rests on a file before it is read."""
 
 
+_TREE_ACTIONS = frozenset(action.id for action in actions_of("layer"))
+
+_UNFOLDED = 30
+"""Lines up to which the tree of changes opens by itself."""
+
+
 class Opening(Message):
     """The layer is open, or cannot be opened."""
 
@@ -51,8 +57,16 @@ class Opening(Message):
 class Loaded(Message):
     """Children of a directory came."""
 
-    def __init__(self, view: View, path: bytes, children: tuple[Entry, ...], error: DtuiError | None = None) -> None:
+    def __init__(
+        self,
+        source: LayerView,
+        view: View,
+        path: bytes,
+        children: tuple[Entry, ...],
+        error: DtuiError | None = None,
+    ) -> None:
         super().__init__()
+        self.source = source
         self.view = view
         self.path = path
         self.children = children
@@ -95,6 +109,7 @@ class LayerScreen(SavingFrame):
         self._settle: Timer | None = None
         self._words = ""
         self._counts = ""
+        self._unfolded: set[bytes] = set()
 
     def body(self) -> ComposeResult:
         """Compose tree, file and log."""
@@ -114,7 +129,7 @@ class LayerScreen(SavingFrame):
         self.tree_rows.note = "opening the layer…"
         if self._goal != b"/":
             self.tree_rows.shown_view = View.MERGED
-        self.tree_rows.focus()
+        self.set_focus(self.tree_rows)
         self.watch(self.app, "feed", self._show_frame)
         self._open()
 
@@ -216,23 +231,42 @@ class LayerScreen(SavingFrame):
 
     def _children(self, view: LayerView, shown: View, path: bytes) -> None:
         try:
-            self.post_message(Loaded(shown, path, tuple(view.children(path, shown))))
+            self.post_message(Loaded(view, shown, path, tuple(view.children(path, shown))))
         except DtuiError as error:
-            self.post_message(Loaded(shown, path, (), error))
+            self.post_message(Loaded(view, shown, path, (), error))
 
     @on(Loaded)
     def _loaded(self, event: Loaded) -> None:
-        if event.view is not self.tree_rows.shown_view:
+        if event.view is not self.tree_rows.shown_view or event.source is not self._layer_view:
             return
         if event.error and event.path == b"/":
             self.tell_error(event.error)
+        if event.path == b"/" and not event.children and not self._unfolded and event.view is View.LAYER:
+            self._unfolded.add(b"/")
+            self.action_view()
+            self.tell("the container has changed nothing yet: these are all its files")
+            return
         self.tree_rows.note = "the container has changed nothing: m shows all its files"
         self.tree_rows.put(event.path, event.children)
+        self._unfold(event)
+        if self.file_pane.editing:
+            self._mark()
         if self._goal != b"/" and self.tree_rows.go_to(self._goal):
             self._goal = b"/"
             if self._goal_edit:
                 self._goal_edit = False
                 self.action_edit()
+
+    def _unfold(self, event: Loaded) -> None:
+        """Open changed directories by themselves while all of the changes fit on the screen."""
+        model = self.tree_rows.model
+        if event.view is View.MERGED or len(model.lines) > _UNFOLDED or event.path in self._unfolded:
+            return
+        self._unfolded.add(event.path)
+        for entry in event.children:
+            if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
+                model.open(entry.path)
+                self._load(entry.path)
 
     # preview -----------------------------------------------------------------------------------------------
 
@@ -294,6 +328,12 @@ class LayerScreen(SavingFrame):
         self._open()
 
     # actions -----------------------------------------------------------------------------------------------
+
+    def hides(self, action: str) -> bool:
+        """Hide the keys of the tree while the file is edited: they are letters then."""
+        if action.startswith("editor_"):
+            return not self.file_pane.editing
+        return super().hides(action) or (self.file_pane.editing and action in _TREE_ACTIONS)
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
@@ -402,20 +442,18 @@ class LayerScreen(SavingFrame):
             self.tell(f"{self._container.name} exited with code {code}", "bad" if code else "")
         if action in ("start", "die", "pause", "unpause", "destroy"):
             self._open()
-            if self.file_pane.editing:
-                self.tell(f"the container had a {action}: the file is checked again before it is saved")
 
     def action_find_path(self) -> None:
         """Type a name to find."""
         line = self.query_one("#find-path", Input)
         line.display = True
-        line.focus()
+        self.set_focus(line)
 
     @on(Input.Submitted, "#find-path")
     def _find_submitted(self, event: Input.Submitted) -> None:
         self._words = event.value
         event.input.display = False
-        self.tree_rows.focus()
+        self.set_focus(self.tree_rows)
         self._find(1)
 
     def _find(self, step: int) -> None:
@@ -435,8 +473,8 @@ class LayerScreen(SavingFrame):
         line = self.query_one("#find-path", Input)
         if line.display:
             line.display = False
-            self.tree_rows.focus()
+            self.set_focus(self.tree_rows)
         elif self.focused is not self.tree_rows:
-            self.tree_rows.focus()
+            self.set_focus(self.tree_rows)
         else:
             self.dismiss()

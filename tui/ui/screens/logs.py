@@ -43,7 +43,7 @@ class LogsScreen(Frame):
     def on_mount(self) -> None:
         """Open the log."""
         self.query_one("#search").display = False
-        self.log_pane.focus()
+        self.set_focus(self.log_pane)
         self._open()
         self.watch(self.app, "feed", self._show_state)
 
@@ -74,7 +74,7 @@ class LogsScreen(Frame):
         if line.display:
             line.display = False
             self.log_pane.needle = ""
-            self.log_pane.focus()
+            self.set_focus(self.log_pane)
             return
         self.dismiss()
 
@@ -87,12 +87,12 @@ class LogsScreen(Frame):
         """Type what to search for."""
         line = self.query_one("#search", Input)
         line.display = True
-        line.focus()
+        self.set_focus(line)
 
     @on(Input.Submitted, "#search")
     def _search(self, event: Input.Submitted) -> None:
         self.log_pane.needle = event.value
-        self.log_pane.focus()
+        self.set_focus(self.log_pane)
         self._find(-1)
 
     def _find(self, step: int) -> None:

@@ -79,7 +79,8 @@ class SavingFrame(ActingFrame):
         self.file_pane.begin_edit()
         self.add_class("-editing")
         self.refresh_bindings()
-        self.tell("editing: ^s shows the difference and saves, esc leaves")
+        # said when the text is laid out: keys that come before would find no line ends
+        self.call_after_refresh(self.tell, "editing: ^s shows the difference and saves, esc leaves")
 
     @on(FilePane.Edited)
     def _edited(self) -> None:
@@ -110,7 +111,7 @@ class SavingFrame(ActingFrame):
         pane.end_edit()
         self.remove_class("-editing")
         self._mark()
-        self.query_one("#tree").focus()
+        self.set_focus(self.query_one("#tree"))
         self.refresh_bindings()
 
     def action_editor_find(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
@@ -21,9 +21,33 @@ from tui.ui.widgets.rows import Rows
 
 
 class CodeArea(TextArea):
-    """The editor itself. Its keys act on the screen, and only while it is editable."""
+    """The editor itself. Its keys act on the screen, and only while it is editable.
+
+    Textual 8.2.8 inserts letters when they arrive but runs bound keys (backspace, end, ^s) a turn later, so that a
+    burst of keys, as a slow line delivers it, would be carried out in another order. Here every key waits its turn.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("editor", "screen.editor_")
+
+    async def _on_key(self, event: events.Key) -> None:
+        action = _ACTIONS.get(event.key) if not self.read_only else None
+        if action is None:
+            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
+        await self.run_action(action)
+
+
+def _actions_by_key() -> dict[str, str]:
+    found = {}
+    for binding in (*TextArea.BINDINGS, *CodeArea.BINDINGS):
+        if isinstance(binding, Binding):
+            found.update(dict.fromkeys(binding.key.split(","), binding.action))
+    return found
+
+
+_ACTIONS = _actions_by_key()
 
 
 class HexRows(Rows):
@@ -69,7 +93,7 @@ class FilePane(Vertical):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
         self.document: Document | None = None
-        self.modified = False
+        self._marked = False
         self._words = ""
 
     def compose(self) -> ComposeResult:
@@ -96,6 +120,11 @@ class FilePane(Vertical):
     def editing(self) -> bool:
         """Whether the text can be typed into."""
         return not self.area.read_only
+
+    @property
+    def modified(self) -> bool:
+        """Whether the text differs from what was loaded; asked of the text itself, for events come late."""
+        return self.editing and self.document is not None and self.area.text != self.document.text
 
     @property
     def face(self) -> str:
@@ -128,14 +157,14 @@ class FilePane(Vertical):
         area = self.area
         area.language = language if language in area.available_languages else None
         dark = self.app.current_theme.dark
-        area.theme = "vscode_monokai" if dark else "github_light"
+        area.theme = "vscode_dark" if dark else "github_light"
         area.text = text
         area.scroll_home(animate=False)
 
     def begin_edit(self) -> None:
         """Let the text be typed into."""
         self.area.read_only = False
-        self.area.focus()
+        self.screen.set_focus(self.area)
         self.tell_place()
 
     def replace_text(self, text: str) -> None:
@@ -144,7 +173,7 @@ class FilePane(Vertical):
 
     def _leave(self) -> None:
         self.area.read_only = True
-        self.modified = False
+        self._marked = False
         self.query_one("#find").remove_class("-shown")
 
     def end_edit(self) -> None:
@@ -154,9 +183,9 @@ class FilePane(Vertical):
 
     @on(TextArea.Changed, "#text")
     def _text_changed(self) -> None:
-        modified = self.editing and self.document is not None and self.area.text != self.document.text
-        if modified != self.modified:
-            self.modified = modified
+        modified = self.modified
+        if modified != self._marked:
+            self._marked = modified
             self.post_message(self.Edited())
 
     @on(TextArea.SelectionChanged, "#text")
@@ -179,13 +208,13 @@ class FilePane(Vertical):
         """Show the find line."""
         line = self.query_one("#find", Input)
         line.add_class("-shown")
-        line.focus()
+        self.screen.set_focus(line)  # at once: the next key is meant for it
 
     @on(Input.Submitted, "#find")
     def _find_submitted(self, event: Input.Submitted) -> None:
         self._words = event.value
         self.query_one("#find").remove_class("-shown")
-        self.area.focus()
+        self.screen.set_focus(self.area)
         self.find_again()
 
     def close_find(self) -> bool:
@@ -194,7 +223,7 @@ class FilePane(Vertical):
         shown = line.has_class("-shown")
         line.remove_class("-shown")
         if shown:
-            self.area.focus()
+            self.screen.set_focus(self.area)
         return shown
 
     def find_again(self) -> bool:

@@ -1,0 +1,99 @@
+"""Without any Docker: the demo and the welcome page, as root and as a normal user."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Open
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+def test_the_demo_opens_at_once_at_every_size(terminal: Open, size: tuple[int, int]) -> None:
+    term = terminal("demo", size=size)
+    shown = term.wait("exited (137)")
+    assert "web" in shown
+    term.press("q")
+    assert term.close() == 0
+
+
+def test_the_demo_is_browsed_edited_and_saved(terminal: Open) -> None:
+    term = terminal("demo")
+    term.wait("exited (137)")
+    term.press("/")
+    term.press("exited (1)", "enter")
+    term.wait("filter: exited (1)")
+    term.press("enter")
+    term.wait("a.conf")
+    term.press("m")
+    term.wait("server.json")
+    term.press("/")
+    term.press("server.json", "enter")
+    term.wait('"prot": 8080')
+    term.press("e")
+    term.wait("editing:")
+    term.press("ctrl+f")
+    term.press("prot", "enter")
+    term.wait("Col 8")
+    term.press("backspace")
+    term.press("port", "ctrl+s")
+    term.wait('+  "port": 8080')
+    term.press("enter")
+    term.wait("saved")
+    term.wait("M     ")
+
+
+def test_keys_that_arrive_in_one_burst_are_carried_out_in_order(terminal: Open) -> None:
+    term = terminal("demo", "edit", "web:/app/start.sh")
+    term.wait("editing:")
+    term.burst("end", "X", "backspace", "Y", "home", "Z", "down", "end", "backspace", "!", "ctrl+s")
+    shown = term.wait("Save /app/start.sh?")
+    shown = term.wait("+echo startin!")
+    assert "+Z#!/bin/shY" in shown
+
+
+def test_without_docker_the_welcome_page_tells_what_was_tried_and_opens_the_demo(
+    terminal: Open, tmp_path: Path
+) -> None:
+    term = terminal(env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    shown = term.wait("No Docker Engine answers")
+    assert "none.sock" in shown
+    assert "there is no such socket" in shown
+    term.press("d")
+    term.wait("exited (137)")
+    term.press("q")
+    assert term.close() == 0
+
+
+AS_NOBODY = """
+import contextlib, io, os, sys
+from tui.cli import main
+words, data = sys.argv[1:], sys.stdin.buffer.read()
+def run():
+    sys.stdin = io.TextIOWrapper(io.BytesIO(data))
+    return main(["demo", *words])
+with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
+    run()  # loads every module: the interpreter itself may lie where nobody may read
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+sys.exit(run())
+"""
+
+
+def test_the_demo_works_as_a_normal_user() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the tests run as a normal user already")
+
+    def demo(*words: str, stdin: str = "") -> str:
+        command = [sys.executable, "-c", AS_NOBODY, *words]
+        env = {"PATH": os.environ["PATH"], "TMPDIR": "/tmp"}
+        result = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, env=env)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    assert "D /app/conf.d/a.conf" in demo("changes", "web").splitlines()
+    assert '"created": false' in demo("write", "web:/app/server.json", "--json", stdin="{}")
+    assert '"prot"' in demo("cat", "web:/app/server.json")

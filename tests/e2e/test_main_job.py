@@ -1,0 +1,213 @@
+"""The main job, on a real engine, in a real terminal."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.conftest import IMAGE
+from tests.e2e.conftest import Open
+from tests.support.checksums import tree_checksum
+from tests.support.dockerd import Dockerd
+from tests.support.terminal import Terminal
+from tui.bench.runner import OWNER
+
+pytestmark = pytest.mark.engine
+
+TYPO = "exit_with 0"
+
+
+@pytest.fixture
+def broken(engine: Dockerd) -> str:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "/app/start.sh")
+    engine.docker("start", "-a", "web", check=False)
+    return "web"
+
+
+def open_start_sh(term: Terminal) -> None:
+    """From the container list to the editor on /app/start.sh."""
+    term.wait("exited (127)")
+    term.press("enter")
+    term.wait("app ")
+    term.press("right")
+    term.wait("start.sh")
+    term.press("/")
+    term.press("start.sh", "enter")
+    term.wait("/app/start.sh ──")
+    term.wait("exit_with 0")
+    term.press("e")
+    term.wait("editing:")
+
+
+def fix_the_typo(term: Terminal) -> None:
+    """Replace the misspelt command and save over the difference dialog."""
+    term.press("ctrl+f")
+    term.press(TYPO, "enter")
+    term.wait("Col 12")
+    term.press("backspace")
+    term.press("sleep 1000", "ctrl+s")
+    shown = term.wait("+sleep 1000")
+    assert "-exit_with 0" in shown
+    term.press("enter")
+    term.wait("saved")
+
+
+def test_a_dead_container_is_opened_fixed_started_and_watched(engine: Dockerd, broken: str, terminal: Open) -> None:
+    lowers = engine.image_layers(broken)
+    before = tree_checksum(lowers)
+    term = terminal("-H", engine.host)
+    open_start_sh(term)
+    fix_the_typo(term)
+    term.press("ctrl+r")
+    term.wait(lambda shown: "● running" in shown and shown.count("starting") >= 2)
+    assert engine.docker("inspect", "--format", "{{.State.Running}}", broken).strip() == "true"
+    assert engine.docker("diff", broken).splitlines() == ["C /app", "C /app/start.sh"]
+    assert tree_checksum(lowers) == before
+    term.press("esc", "esc", "esc")
+    term.wait("containers · 1 running")
+    term.press("q")
+    assert term.close() == 0
+
+
+def test_the_same_with_the_daemon_stopped_which_then_runs_it(engine: Dockerd, broken: str, terminal: Open) -> None:
+    engine.stop()
+    try:
+        term = terminal("--root", str(engine.root))
+        open_start_sh(term)
+        fix_the_typo(term)
+        term.press("ctrl+r")
+        term.wait("without its daemon")
+        term.press("esc")
+        term.press("esc", "q")
+        assert term.close() == 0
+    finally:
+        engine.start()
+    engine.docker("start", broken)
+    assert engine.docker("inspect", "--format", "{{.State.Running}}", broken).strip() == "true"
+
+
+def test_a_running_container_sees_the_edit_at_once(engine: Dockerd, terminal: Open) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sleep", "1000")
+    term = terminal("-H", engine.host, "edit", "live:/etc/app.conf")
+    term.wait("editing:")
+    term.press("end", "backspace", "81")
+    term.press("ctrl+s")
+    assert "running container" in term.wait("+port=881")
+    term.press("enter")
+    term.wait("saved")
+    assert engine.docker("exec", "live", "cat", "/etc/app.conf") == "port=881\n"
+
+
+def test_a_container_started_elsewhere_moves_within_a_second(engine: Dockerd, terminal: Open) -> None:
+    engine.docker("create", "--network=none", "--name=fresh", IMAGE, "sleep", "1000")
+    term = terminal("-H", engine.host)
+    term.wait("○ created")
+    engine.docker("start", "fresh")
+    began = time.monotonic()
+    term.wait("● running", 5)
+    assert time.monotonic() - began < 5
+    engine.docker("kill", "fresh")
+    term.wait("exited (137)", 5)
+    term.wait("fresh exited with code 137", 5)
+
+
+def test_a_lost_daemon_is_a_banner_and_comes_back_by_itself(engine: Dockerd, broken: str, terminal: Open) -> None:
+    term = terminal("-H", engine.host)
+    term.wait("exited (127)")
+    engine.stop()
+    term.wait("trying again by itself")
+    assert "web" in term.text()
+    engine.start()
+    term.wait(lambda shown: "trying again" not in shown and "exited (127)" in shown, 30)
+
+
+def test_a_conflict_is_a_choice_and_loses_nothing(engine: Dockerd, terminal: Open) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sleep", "1000")
+    term = terminal("-H", engine.host, "edit", "live:/etc/app.conf")
+    term.wait("editing:")
+    term.press("end", "1")
+    engine.docker("exec", "live", "sh", "-c", "echo port=theirs > /etc/app.conf")
+    term.press("ctrl+s")
+    term.wait("+port=801")
+    term.press("enter")
+    term.wait("was changed meanwhile")
+    term.press("d")
+    term.wait("-port=theirs")
+    term.press("m")
+    term.wait("saved")
+    assert engine.docker("exec", "live", "cat", "/etc/app.conf") == "port=801\n"
+
+
+def test_leaving_with_unsaved_text_asks_and_quitting_too(engine: Dockerd, broken: str, terminal: Open) -> None:
+    term = terminal("-H", engine.host, "edit", "web:/etc/app.conf")
+    term.wait("editing:")
+    term.press("end", "9")
+    term.wait("edited *")
+    term.press("esc")
+    term.wait("unsaved text")
+    term.press("x")
+    term.wait("e edits")
+    assert engine.docker("diff", broken) == ""
+
+
+def test_the_users_own_editor_is_run_and_its_result_saved_the_safe_way(
+    engine: Dockerd, broken: str, terminal: Open, tmp_path: object
+) -> None:
+    term = terminal("-H", engine.host, "edit", "web:/etc/app.conf", env={"EDITOR": "sed -i s/80/8443/", "VISUAL": ""})
+    term.wait("editing:")
+    term.press("ctrl+o")
+    term.wait("+port=8443")
+    term.press("enter")
+    term.wait("saved")
+    assert "C /etc/app.conf" in engine.docker("diff", broken).splitlines()
+
+
+def test_kill_in_the_editor_leaves_no_mount_and_the_old_file(engine: Dockerd, broken: str, terminal: Open) -> None:
+    term = terminal("-H", engine.host, "edit", "web:/etc/app.conf")
+    term.wait("editing:")
+    term.press("end", "9", "ctrl+s")
+    term.wait("+port=809")
+    term.kill(signal.SIGKILL)
+    assert engine.docker("diff", broken) == ""
+
+
+@pytest.mark.iozone
+def test_the_benchmark_runs_and_a_killed_one_is_swept_at_the_next(engine: Dockerd, broken: str, terminal: Open) -> None:
+    term = terminal("-H", engine.host)
+    term.wait("exited (127)")
+    term.press("b")
+    term.wait("enter starts")
+    term.press("enter")
+    shown = term.wait("done: 72 numbers", 90)
+    for test in ("write", "rewrite", "read", "reread", "random read", "random write"):
+        assert f"{test} · GB/s" in shown
+    term.press("p", "enter")
+    term.wait("Run iozone -a -n 4k -g 1g")
+    term.press("enter")
+    term.wait("64K", 20)
+    while not engine.docker("ps", "-q", "--filter", f"label={OWNER}"):
+        term.pump(0.1)
+    term.kill(signal.SIGKILL)
+    assert engine.docker("ps", "-aq", "--filter", f"label={OWNER}")
+    again = terminal("-H", engine.host)
+    again.wait("exited (127)")
+    again.press("b")
+    again.wait("a killed run had left")
+    assert not engine.docker("ps", "-aq", "--filter", f"label={OWNER}")
+
+
+@pytest.mark.iozone
+def test_escape_aborts_a_benchmark_and_keeps_its_numbers(engine: Dockerd, broken: str, terminal: Open) -> None:
+    term = terminal("-H", engine.host)
+    term.wait("exited (127)")
+    term.press("b")
+    term.wait("enter starts")
+    term.press("p", "enter")
+    term.wait("Run iozone")
+    term.press("enter")
+    term.wait("· write 16M", 60)
+    term.press("esc")
+    term.wait("aborted:", 20)
+    assert not engine.docker("ps", "-aq", "--filter", f"label={OWNER}")

@@ -1,0 +1,184 @@
+"""Answers of real engines and data-roots of real daemons."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.test_ui_pure import container
+from tui.core.errors import DtuiError, NotFound, UsageError
+from tui.core.model import DriverKind, ReachKind, State
+from tui.engine.discover import discover
+from tui.engine.endpoint import LogLine
+from tui.engine.loglines import LogParser
+from tui.engine.offline import OfflineEndpoint
+from tui.engine.parse import container_of, driver_of, exit_code_of, facts_of, inspected_container, mounts_of, parse_time
+from tui.engine.resolve import resolve_ref
+from tui.engine.sample import build_sample
+
+ENGINE = Path(__file__).parents[1] / "fixtures" / "engine"
+
+
+def answer(name: str) -> dict[str, object]:
+    value: dict[str, object] = json.loads((ENGINE / name).read_text())
+    return value
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "driver"),
+    [
+        ("d28.info.json", DriverKind.SNAPSHOTTER, "overlayfs"),
+        ("d29.info.json", DriverKind.SNAPSHOTTER, "overlayfs"),
+        ("d29ov2.info.json", DriverKind.GRAPH, "overlay2"),
+        ("d29vfs.info.json", DriverKind.GRAPH, "vfs"),
+        ("d29btrfs.info.json", DriverKind.GRAPH, "btrfs"),
+        ("d29btrfssn.info.json", DriverKind.SNAPSHOTTER, "btrfs"),
+        ("docker-20.10-aufs.info.json", DriverKind.GRAPH, "aufs"),
+    ],
+)
+def test_the_family_of_a_driver_is_told_even_where_names_are_the_same(name: str, kind: DriverKind, driver: str) -> None:
+    found = driver_of(answer(name))
+    assert (found.kind, found.name) == (kind, driver)
+
+
+def test_a_list_row_of_engine_29_is_a_container() -> None:
+    rows = json.loads((ENGINE / "d29.list.json").read_text())
+    found = [container_of(row, "local", driver_of(answer("d29.info.json"))) for row in rows]
+    assert {c.name for c in found} >= {"c1"}
+    assert all(c.state is not State.UNKNOWN and c.created.year >= 2026 for c in found)
+
+
+@pytest.mark.parametrize("name", ["d28.inspect.c1.json", "d29.inspect.c1.json", "d29ov2.inspect.c1.json"])
+def test_an_inspect_answer_of_every_engine_is_understood(name: str) -> None:
+    body = json.loads((ENGINE / name).read_text())
+    body = body[0] if isinstance(body, list) else body
+    found = inspected_container(body, "local", driver_of(answer("d29.info.json")))
+    assert found.state in (State.EXITED, State.CREATED, State.RUNNING)
+    assert {m.destination for m in mounts_of(body) if m.kind == "engine"} == {
+        "/etc/hosts",
+        "/etc/hostname",
+        "/etc/resolv.conf",
+    }
+
+
+def test_facts_name_engine_version_and_backing() -> None:
+    facts = facts_of("local", answer("d29.version.json"), answer("d29ov2.info.json"), local=True)
+    assert facts.product == "Engine"
+    assert facts.version.startswith("29.")
+    assert facts.backing == "ext4"
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "code"),
+    [
+        ("Exited (127) 3 minutes ago", State.EXITED, 127),
+        ("Up 2 hours", State.RUNNING, None),
+        ("Created", State.CREATED, None),
+    ],
+)
+def test_the_exit_code_is_read_from_the_status(status: str, state: State, code: int | None) -> None:
+    assert exit_code_of(status, state) == code
+
+
+@given(st.text())
+def test_no_time_and_no_status_raises(text: str) -> None:
+    assert parse_time(text) is None or parse_time(text)
+    exit_code_of(text, State.EXITED)
+
+
+def test_nanoseconds_of_the_engine_are_cut_to_microseconds() -> None:
+    assert parse_time("2026-11-23T18:05:01.123456789Z") == datetime(2026, 11, 23, 18, 5, 1, 123456, tzinfo=UTC)
+
+
+LOG = b"2026-11-23T18:05:01.5Z starting\n2026-11-23T18:05:02.5Z \n2026-11-23T18:05:03.5Z caf\xc3\xa9\xff\nno time"
+
+
+@given(st.lists(st.integers(min_value=0, max_value=len(LOG)), max_size=20))
+def test_log_chunks_may_split_anywhere(cuts: list[int]) -> None:
+    parser, lines = LogParser(), []
+    places = sorted({0, *cuts, len(LOG)})
+    for start, end in itertools.pairwise(places):
+        lines += parser.feed(LOG[start:end])
+    lines += parser.end()
+    assert [line.text for line in lines] == [b"starting", b"", b"caf\xc3\xa9\xff", b"no time"]
+    assert lines[0].time == datetime(2026, 11, 23, 18, 5, 1, 500000, tzinfo=UTC)
+
+
+def test_a_line_without_end_is_bounded() -> None:
+    parser = LogParser()
+    lines: list[LogLine] = []
+    for _ in range(100):
+        lines += parser.feed(b"x" * 10_000)
+    assert max(len(line.text) for line in lines) <= 64 << 10
+
+
+def test_a_ref_is_a_name_an_id_a_unique_prefix_or_led_by_its_endpoint() -> None:
+    rows = [container("web", id="aaa1" + "0" * 60), container("db", id="aab2" + "0" * 60, endpoint="far")]
+    assert resolve_ref(rows, "web").name == "web"
+    assert resolve_ref(rows, "aab").name == "db"
+    assert resolve_ref(rows, "far/db").name == "db"
+    with pytest.raises(UsageError, match="means 2 containers"):
+        resolve_ref(rows, "aa")
+    with pytest.raises(NotFound, match="did you mean web"):
+        resolve_ref(rows, "wbe")
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> OfflineEndpoint:
+    build_sample(tmp_path)
+    return OfflineEndpoint("demo", tmp_path, sample=True)
+
+
+def test_the_sample_has_a_container_in_every_state(sample: OfflineEndpoint) -> None:
+    states = {row.state for row in sample.snapshot()}
+    assert states == set(State) - {State.REMOVING, State.UNKNOWN}
+
+
+def test_a_damaged_record_hides_no_other_container(sample: OfflineEndpoint, tmp_path: Path) -> None:
+    broken = next(row for row in sample.snapshot() if row.name == "cron")
+    (tmp_path / "containers" / broken.id / "config.v2.json").write_text('{"ID": "' + broken.id)
+    rows = {row.id: row for row in sample.snapshot()}
+    assert rows[broken.id].state is State.UNKNOWN
+    assert "not whole JSON" in rows[broken.id].status
+    assert len(rows) == 9
+
+
+def test_a_missing_lower_layer_is_named_and_the_container_still_listed(sample: OfflineEndpoint, tmp_path: Path) -> None:
+    web = next(row for row in sample.snapshot() if row.name == "web")
+    stack = sample.inspect(web.id).stack
+    assert stack is not None
+    for link in (tmp_path / "overlay2" / "l").iterdir():
+        link.unlink()
+    details = sample.inspect(web.id)
+    assert details.reach.kind is ReachKind.NONE
+    assert "missing" in details.reach.reason
+
+
+def test_a_layer_link_that_leads_out_of_the_data_root_is_not_followed(sample: OfflineEndpoint, tmp_path: Path) -> None:
+    web = next(row for row in sample.snapshot() if row.name == "web")
+    for link in (tmp_path / "overlay2" / "l").iterdir():
+        link.unlink()
+        link.symlink_to("/etc")
+    assert "leads to /etc" in sample.inspect(web.id).reach.reason
+
+
+@pytest.mark.parametrize(("make", "words"), [(False, "does not exist"), (True, "no data-root")])
+def test_what_is_no_data_root_is_said_so(tmp_path: Path, make: bool, words: str) -> None:
+    root = tmp_path / "root"
+    if make:
+        root.mkdir()
+    with pytest.raises(DtuiError, match=words):
+        discover(roots=(root,))
+
+
+def test_a_start_without_daemon_is_refused_with_the_way_out(sample: OfflineEndpoint) -> None:
+    from tui.engine.endpoint import Verb
+
+    with pytest.raises(DtuiError, match="start dockerd"):
+        sample.act(sample.snapshot()[0].id, Verb.START)

@@ -1,0 +1,47 @@
+"""The layers: contracts on the import graph, and what a process really loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("textual", "rich", "plotext", "docker", "requests")
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"{code}\nimport sys\nprint()\nprint(*(m for m in {HEAVY!r} if m in sys.modules))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def test_imports_point_down() -> None:
+    result = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("package", ["core", "drivers", "layers", "editing", "bench"])
+def test_a_headless_package_loads_neither_the_screen_nor_the_sdk(package: str) -> None:
+    modules = sorted(p.stem for p in (ROOT / "tui" / package).glob("*.py") if p.stem != "__init__")
+    assert loaded_by("\n".join(f"import tui.{package}.{name}" for name in modules)) == set()
+
+
+def test_a_data_root_is_read_without_the_sdk() -> None:
+    assert loaded_by("import tui.engine.offline, tui.engine.discover, tui.engine.resolve") == set()
+
+
+def test_the_command_line_loads_neither_before_a_verb_needs_it() -> None:
+    assert loaded_by("import tui.cli.parser; tui.cli.parser.parse(['ls'])") == set()
+
+
+def test_a_verb_on_the_sample_never_loads_the_screen() -> None:
+    assert loaded_by("import tui.cli; tui.cli.main(['demo', 'ls'])") & {"textual", "plotext", "docker"} == set()

@@ -1,0 +1,52 @@
+"""Text that is safe to show."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.core.text import human_age, human_size, mode_text, printable
+
+
+@given(st.text() | st.binary())
+def test_nothing_a_terminal_obeys_or_hides_is_left(value: str | bytes) -> None:
+    shown = printable(value)
+    assert not any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Zl", "Zp") for c in shown)
+    assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u200e\u200f\ufeff")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"\x1b]52;c;aGk=\x07", "\\e]52;c;aGk=\\x07"),
+        (b"a\nb\tc\r", "a\\nb\\tc\\r"),
+        (b"\xff", "\\xff"),
+        ("a\u202egnp.exe", "a\\u202egnp.exe"),
+        ("żółć 😀", "żółć 😀"),
+    ],
+)
+def test_escapes_are_readable(value: str | bytes, shown: str) -> None:
+    assert printable(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(None, "—"), (0, "0 B"), (999, "999 B"), (18_200, "18.2 kB"), (999_960, "1.0 MB"), (2_100_000_000, "2.1 GB")],
+)
+def test_sizes_are_written_as_docker_writes_them(size: int | None, shown: str) -> None:
+    assert human_size(size) == shown
+
+
+def test_ages_are_given_in_their_largest_unit() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert [human_age(now - timedelta(seconds=s), now) for s in (-5, 3, 120, 7200, 86400 * 3)] == [
+        "now", "3 s", "2 min", "2 h", "3 d",
+    ]  # fmt: skip
+
+
+def test_modes_are_written_as_ls_writes_them() -> None:
+    assert mode_text(0o6755) == "rwsr-sr-x"

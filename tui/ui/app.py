@@ -9,10 +9,14 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
+from tui.core.errors import DtuiError
 from tui.core.model import Container
+from tui.core.text import printable
+from tui.editing.recover import recover
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import TABLE, bindings
@@ -20,6 +24,14 @@ from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened, SourceChanged, Watcher
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
+
+
+class Tidied(Message):
+    """What an earlier, killed run had left was put right."""
+
+    def __init__(self, lines: tuple[str, ...]) -> None:
+        super().__init__()
+        self.lines = lines
 
 
 class DtuiApp(App[int]):
@@ -47,6 +59,7 @@ class DtuiApp(App[int]):
         self._open_path = open_path
         self._first = tuple(endpoints)
         self._kept = ExitStack()
+        self._tidied: set[str] = set()
         if theme:
             self.theme = theme
 
@@ -100,8 +113,27 @@ class DtuiApp(App[int]):
 
     @on(SourceChanged)
     def _source_changed(self, event: SourceChanged) -> None:
-        if event.source.name in self._watchers:
-            self.feed = self.feed.with_source(event.source)
+        if event.source.name not in self._watchers:
+            return
+        self.feed = self.feed.with_source(event.source)
+        if event.source.listed and event.source.name not in self._tidied:
+            self._tidied.add(event.source.name)
+            self._tidy(self.endpoint(event.source.name))
+
+    @work(thread=True, group="tidy")
+    def _tidy(self, endpoint: Endpoint) -> None:
+        """Put right what a killed dtui left: writes cut off, benchmark containers."""
+        try:
+            lines = [*recover(endpoint.inspect), *_sweep_benchmarks(endpoint)]
+        except DtuiError as error:
+            lines = [f"cleaning up after an earlier run: {error}"]
+        if lines:
+            self.post_message(Tidied(tuple(lines)))
+
+    @on(Tidied)
+    def _tell_tidied(self, event: Tidied) -> None:
+        for line in event.lines:
+            self.notify(printable(line), title="left by an earlier run", timeout=15, markup=False)
 
     @on(Happened)
     def _happened(self, event: Happened) -> None:
@@ -143,6 +175,15 @@ class DtuiApp(App[int]):
             if answer != "quit":
                 return
         self.exit(0)
+
+
+def _sweep_benchmarks(endpoint: Endpoint) -> list[str]:
+    from tui.bench.runner import sweep
+    from tui.engine.live import LiveEndpoint
+    from tui.engine.workshop import EngineWorkshop
+
+    count = sweep(EngineWorkshop(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0
+    return [f"removed {count} container(s) of a benchmark that was killed"] if count else []
 
 
 def run(

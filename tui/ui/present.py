@@ -30,7 +30,7 @@ STATE_MARKS = {
 def state_style(container: Container) -> str:
     """Return the colour of a container's state; an exit with 0 is nothing to worry about."""
     if container.state is State.EXITED and container.exit_code == 0:
-        return "bright_black"
+        return "dim"
     return STATE_MARKS[container.state][1]
 
 
@@ -195,7 +195,7 @@ def status_line(details: Details, now: datetime) -> Text:
     if details.oom_killed:
         line.append(" · killed: out of memory", style="bold red")
     line.append(f" · restarts {details.restart_count}", style="default")
-    line.append(f" · {printable(' '.join(details.argv))}", style="bright_black")
+    line.append(f" · {printable(' '.join(details.argv))}", style="dim")
     return line
 
 
@@ -221,7 +221,7 @@ def reach_line(details: Details) -> Text:
     line = Text(str(reach.kind), style=style)
     if reach.path:
         line.append(f"  {short_ids(printable(str(reach.path)))}", style="default")
-    return line.append(f"  {printable(reach.reason)}", style="bright_black")
+    return line.append(f"  {printable(reach.reason)}", style="dim")
 
 
 def mount_words(details: Details) -> str:

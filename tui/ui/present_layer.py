@@ -73,12 +73,12 @@ def tree_line(line: TreeLine, stack: LayerStack, view: View, width: int) -> Text
     style = _MARK_STYLES.get(mark, "")
     size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
     remark = "loading…" if line.loading else _remark(entry, stack, view)
-    tail = Text(f"  {remark}  {size:>9} ", style="bright_black")
+    tail = Text(f"  {remark}  {size:>9} ", style="dim")
     name = Text.assemble((f" {mark} ", f"bold {style}"), "  " * min(line.depth, 20) + arrow)
     name_style = "strike " + style if mark == "D" else style
     bold = "bold " if entry.kind is EntryKind.DIRECTORY else ""
     name.append(printable(entry.name), style=bold + name_style)
-    name.append(kind_sign(entry), style="bright_black")
+    name.append(kind_sign(entry), style="dim")
     name.truncate(max(8, width - tail.cell_len), overflow="ellipsis", pad=True)
     return name.append_text(tail)
 

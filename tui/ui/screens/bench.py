@@ -15,7 +15,7 @@ from textual.widgets import ProgressBar, Static
 
 from tui.bench.charts import ChartSpec, charts, shown_record, table
 from tui.bench.plan import TESTS, Plan, Preset, make_plan
-from tui.bench.runner import Progress, Result, Run, Sample, sweep
+from tui.bench.runner import Progress, Result, Run, Sample
 from tui.bench.stats import summarise
 from tui.core.errors import DtuiError, NotReachable
 from tui.core.text import human_size, printable
@@ -50,15 +50,6 @@ class Ended(Message):
         self.result = result
 
 
-class Swept(Message):
-    """Containers of killed runs were removed, or could not be."""
-
-    def __init__(self, count: int, problem: str = "") -> None:
-        super().__init__()
-        self.count = count
-        self.problem = problem
-
-
 class BenchScreen(Frame):
     """Plan on the left, charts and table on the right."""
 
@@ -91,7 +82,7 @@ class BenchScreen(Frame):
                 yield Static(id="table", classes="pane")
 
     def on_mount(self) -> None:
-        """Show the empty charts and look for what a killed run left."""
+        """Show the empty charts."""
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ containers ▸ bench")
         source = next((s for s in self.dtui.feed.sources if s.name == self._endpoint.name), None)
         if source and source.facts:
@@ -106,8 +97,6 @@ class BenchScreen(Frame):
         self.query_one("#progress").display = False
         self._show_plan()
         self._draw()
-        if self._endpoint.live:
-            self.run_worker(self._sweep, thread=True, group="sweep")
 
     def _workshop(self) -> EngineWorkshop:
         from tui.engine.live import LiveEndpoint
@@ -116,19 +105,6 @@ class BenchScreen(Frame):
         if not isinstance(self._endpoint, LiveEndpoint):
             raise NotReachable("a benchmark needs a running Engine", "start dockerd, then open dtui on it")
         return EngineWorkshop(self._endpoint)
-
-    def _sweep(self) -> None:
-        try:
-            self.post_message(Swept(sweep(self._workshop())))
-        except DtuiError as error:
-            self.post_message(Swept(0, str(error)))
-
-    @on(Swept)
-    def _swept(self, event: Swept) -> None:
-        if event.problem:
-            self.tell(event.problem, "bad")
-        elif event.count:
-            self.tell(f"removed {event.count} container(s) that a killed run had left")
 
     # what is shown -----------------------------------------------------------------------------------------
 
@@ -150,7 +126,7 @@ class BenchScreen(Frame):
         text = Text()
         for name, value in pairs:
             text.append_text(Text.assemble((f"{name:<8}", "bold"), value, "\n"))
-        text.append(f"\niozone {' '.join(plan.options)}\n", style="bright_black")
+        text.append(f"\niozone {' '.join(plan.options)}\n", style="dim")
         if plan.repeats < 3:
             text.append("\n1 run: its error is not known\n", style="yellow")
         if progress:

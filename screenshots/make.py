@@ -1,0 +1,128 @@
+"""Makes the screenshots here from the real app: the demo's sample, and a private dockerd for the benchmark.
+
+    python screenshots/make.py
+
+writes SVG files, and PNG files too where CairoSVG and the font DejaVu Sans Mono are installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from textual.pilot import Pilot
+
+from tests.support.dockerd import Dockerd
+from tui.engine.discover import sample_in
+from tui.engine.endpoint import Endpoint
+from tui.engine.live import LiveEndpoint
+from tui.ui.app import DtuiApp
+
+HERE = Path(__file__).parent
+Steps = Callable[[Pilot[int]], Awaitable[None]]
+
+
+async def settle(pilot: Pilot[int], seconds: float = 1.0) -> None:
+    await pilot.pause(seconds)
+    await pilot.pause()
+
+
+async def containers(pilot: Pilot[int]) -> None:
+    await pilot.press("down")
+
+
+async def layer(pilot: Pilot[int]) -> None:
+    await pilot.press("down", "enter")
+    await settle(pilot)
+    await pilot.press("down", "down", "down", "down", "down", "down")
+
+
+async def editor(pilot: Pilot[int]) -> None:
+    await layer(pilot)
+    await pilot.press("m")
+    await settle(pilot)
+    await pilot.press("/", *"server.json", "enter")
+    await settle(pilot)
+    await pilot.press("e")
+    await settle(pilot, 0.4)
+    await pilot.press("ctrl+f", *"prot", "enter")
+    await settle(pilot, 0.4)
+    await pilot.press("backspace", *"port")
+
+
+async def save(pilot: Pilot[int]) -> None:
+    await editor(pilot)
+    await pilot.press("ctrl+s")
+
+
+async def keys(pilot: Pilot[int]) -> None:
+    await pilot.press("question_mark")
+
+
+async def nothing(pilot: Pilot[int]) -> None:
+    await pilot.pause()
+
+
+async def bench(pilot: Pilot[int]) -> None:
+    await pilot.press("b")
+    await settle(pilot)
+    await pilot.press("enter")
+    for _ in range(240):
+        await pilot.pause(0.25)
+        if "done:" in str(pilot.app.screen.query_one("StatusLine").message):  # type: ignore[attr-defined]
+            return
+
+
+def still(svg: str) -> str:
+    """Take out what differs from run to run: the random part of temporary directories."""
+    return re.sub(r"dtui-(demo|test)-[a-z0-9_]{8}", r"dtui-\1", svg)
+
+
+async def shoot(name: str, endpoints: tuple[Endpoint, ...], steps: Steps, size: tuple[int, int] = (120, 40)) -> None:
+    app = DtuiApp(endpoints)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        await steps(pilot)
+        await settle(pilot)
+        svg = still(app.export_screenshot(title=f"dtui · {name}"))
+        app.exit()
+    (HERE / f"{name}.svg").write_text(svg)
+    try:
+        import cairosvg
+    except ImportError:
+        return
+    plain = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code", "DejaVu Sans Mono")
+    cairosvg.svg2png(bytestring=plain.encode(), write_to=str(HERE / f"{name}.png"), output_width=1200)
+
+
+async def main() -> None:
+    shots: dict[str, tuple[Steps, tuple[int, int]]] = {
+        "containers": (containers, (120, 40)),
+        "containers-80x24": (containers, (80, 24)),
+        "layer": (layer, (120, 40)),
+        "editor": (editor, (120, 40)),
+        "save": (save, (120, 40)),
+        "keys": (keys, (120, 40)),
+    }
+    for name, (steps, size) in shots.items():
+        with tempfile.TemporaryDirectory(prefix="dtui-demo-") as folder:
+            os.environ["DTUI_STATE"] = f"{folder}-state"
+            await shoot(name, sample_in(Path(folder)).endpoints, steps, size)
+    await shoot("welcome", (), nothing, (100, 30))
+    daemon = Dockerd()
+    try:
+        daemon.start()
+        await shoot("bench", (LiveEndpoint("local", daemon.host),), bench)
+    finally:
+        daemon.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

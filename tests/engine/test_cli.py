@@ -1,0 +1,143 @@
+"""The command line against Docker's own, and its errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import IMAGE
+from tests.engine.test_layers_match_docker import SCENARIO, diff_of
+from tests.support.dockerd import Dockerd
+
+FIXED = b"#!/bin/sh\necho fixed\nexit 0\n"
+
+
+def dtui(*words: str, stdin: bytes = b"", code: int = 0, env: dict[str, str] | None = None) -> tuple[bytes, str]:
+    result = subprocess.run(
+        [sys.executable, "-m", "tui", *words],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+    error = result.stderr.decode()
+    assert result.returncode == code, error
+    assert "Traceback" not in error
+    if code:
+        assert error.startswith("dtui: ")
+        assert error.count("\n") == 1
+    return result.stdout, error
+
+
+@pytest.fixture
+def web(engine: Dockerd) -> str:
+    engine.docker("run", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO)
+    engine.docker("create", "--network=none", "--name=fresh", IMAGE, "true")
+    return "web"
+
+
+def test_ls_path_and_changes_agree_with_docker(engine: Dockerd, web: str) -> None:
+    host = ("-H", engine.host)
+    rows = {row["name"]: row for row in json.loads(dtui(*host, "ls", "--json")[0])}
+    said = [json.loads(line) for line in engine.docker("ps", "-a", "--no-trunc", "--format", "{{json .}}").splitlines()]
+    assert {(r["ID"], r["Names"], r["State"], r["Image"]) for r in said} == {
+        (r["id"], r["name"], r["state"], r["image"]) for r in rows.values()
+    }
+    upper = engine.docker("inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", web).strip()
+    assert dtui(*host, "path", web)[0].decode().strip() == upper == rows[web]["layer"]["path"]
+    found = json.loads(dtui(*host, "changes", web, "--json")[0])
+    letters = {row["path"].encode("utf-8", "surrogateescape"): row["change"] for row in found}
+    assert letters == {path: change.value for path, change in diff_of(engine, web).items()}
+    assert dtui("--root", str(engine.root), "changes", web)[0] == dtui(*host, "changes", web)[0]
+
+
+def test_write_fixes_a_dead_container_which_then_runs(engine: Dockerd, web: str) -> None:
+    host = ("-H", engine.host)
+    engine.docker("create", "--network=none", "--name=dead", IMAGE, "/app/start.sh")
+    engine.docker("start", "-a", "dead", check=False)
+    receipt = json.loads(dtui(*host, "write", "dead:/app/start.sh", "--json", stdin=FIXED)[0])
+    assert receipt["bytes_written"] == len(FIXED)
+    assert dtui(*host, "cat", "dead:/app/start.sh")[0] == FIXED
+    assert "fixed" in engine.docker("start", "-a", "dead")
+
+
+def test_the_tree_names_the_layer_of_every_entry(engine: Dockerd, web: str) -> None:
+    rows = json.loads(dtui("-H", engine.host, "tree", f"{web}:/app", "--view", "merged", "--json")[0])
+    lowers = {path.parent.name for path in engine.image_layers(web)}
+    by_path = {row["path"]: row for row in rows}
+    assert by_path["/app/start.sh"]["layer"] in lowers
+    assert by_path["/app/hard"]["change"] == "A"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("path", "wbe"), 1, "did you mean web"),
+        (("path", ""), 1, "no container"),
+        (("cat", "web:/nothing"), 1, "does not exist"),
+        (("cat", "web:/etc"), 1, "is a directory"),
+        (("cat", "web"), 2, "names no file"),
+        (("write", "web:/app"), 1, "is a directory"),
+        (("write", "web:/etc/hosts"), 1, "hidden by the engine"),
+        (("write", "web:/new"), 1, "--create"),
+        (("path", "web", "--merged"), 3, "mounted while it runs"),
+        (("frobnicate",), 2, "--help"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do(
+    engine: Dockerd, web: str, words: tuple[str, ...], code: int, said: str
+) -> None:
+    before = sorted(engine.docker("diff", web).splitlines())
+    _, error = dtui("-H", engine.host, *words, code=code)
+    assert said in error
+    assert sorted(engine.docker("diff", web).splitlines()) == before
+
+
+def test_an_ambiguous_prefix_lists_the_candidates(engine: Dockerd) -> None:
+    for number in range(17):
+        engine.docker("create", "--network=none", f"--name=c{number}", IMAGE, "true")
+    ids = engine.docker("ps", "-aq").split()
+    digit = max({i[0] for i in ids}, key=lambda d: sum(i[0] == d for i in ids))
+    _, error = dtui("-H", engine.host, "path", digit, code=2)
+    assert "means" in error
+
+
+def test_no_engine_and_no_data_root_are_said_with_the_way_out(engine: Dockerd, tmp_path: object) -> None:
+    _, error = dtui("-H", f"unix://{tmp_path}/none.sock", "ls", code=3)
+    assert "systemctl start docker" in error
+    _, error = dtui("--root", str(tmp_path), "ls", code=1)
+    assert "no data-root" in error
+    _, error = dtui("ls", code=3, env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    assert "dtui demo" in error
+
+
+def test_doctor_names_what_is_missing_and_the_command_that_mends_it(engine: Dockerd, tmp_path: object) -> None:
+    out, _ = dtui("-H", engine.host, "doctor", "--json")
+    assert all(check["ok"] for check in json.loads(out) if check["needed"])
+    result = subprocess.run(
+        [sys.executable, "-m", "tui", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PATH": "/nowhere"},
+    )
+    assert result.returncode == 1
+    assert "apt-get install iozone3" in result.stdout
+    assert "systemctl start docker" in result.stdout
+
+
+@pytest.mark.iozone
+def test_bench_run_prints_the_table_or_every_sample(engine: Dockerd) -> None:
+    out, progress = dtui("-H", engine.host, "bench", "run", "--repeat", "1", "--json")
+    (result,) = json.loads(out)
+    assert result["complete"]
+    assert len(result["samples"]) == 24
+    assert "repeat 1/1" in progress
+    table, _ = dtui("-H", engine.host, "bench", "run", "--repeat", "1")
+    assert b"random write" in table
+    assert b"64M" in table
+    assert b"removed 0 containers and 1 images" in dtui("-H", engine.host, "bench", "clean")[0]

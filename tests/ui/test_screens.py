@@ -1,0 +1,146 @@
+"""Every screen as a picture, from the sample."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from tui.engine.discover import Discovery, Tried, sample_in
+from tui.ui.app import DtuiApp
+
+Steps = Callable[[Pilot[int]], Awaitable[None]]
+
+
+@pytest.fixture
+def sample() -> Iterator[Discovery]:
+    """The sample at a path that does not change, for it is shown."""
+    root = Path("/tmp/dtui-snapshot")
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    found = sample_in(root)
+    yield found
+    found.close()
+    shutil.rmtree(root)
+
+
+async def settle(pilot: Pilot[int]) -> None:
+    for _ in range(3):
+        await pilot.pause(0.25)
+
+
+async def first(pilot: Pilot[int]) -> None:
+    await settle(pilot)
+    await pilot.press("down")
+    await settle(pilot)
+
+
+async def by_driver(pilot: Pilot[int]) -> None:
+    await first(pilot)
+    await pilot.press("g")
+    await settle(pilot)
+
+
+async def layer(pilot: Pilot[int]) -> None:
+    await first(pilot)
+    await pilot.press("enter")
+    await settle(pilot)
+    await pilot.press("/", *"s.css", "enter")
+    await settle(pilot)
+
+
+async def merged(pilot: Pilot[int]) -> None:
+    await layer(pilot)
+    await pilot.press("m")
+    await settle(pilot)
+
+
+async def save(pilot: Pilot[int]) -> None:
+    await layer(pilot)
+    await pilot.press("e")
+    await settle(pilot)
+    await pilot.press("end", "x", "ctrl+s")
+    await settle(pilot)
+
+
+async def keys(pilot: Pilot[int]) -> None:
+    await first(pilot)
+    await pilot.press("question_mark")
+    await settle(pilot)
+
+
+@pytest.mark.parametrize(
+    ("steps", "size"),
+    [
+        (first, (120, 30)),
+        (first, (80, 24)),
+        (by_driver, (120, 30)),
+        (layer, (120, 30)),
+        (layer, (80, 24)),
+        (merged, (120, 30)),
+        (save, (120, 30)),
+        (keys, (120, 30)),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else f"{value[0]}x{value[1]}",
+)
+def test_a_screen_looks_as_it_did(snap_compare: Any, sample: Discovery, steps: Steps, size: tuple[int, int]) -> None:
+    assert snap_compare(DtuiApp(sample.endpoints), run_before=steps, terminal_size=size)
+
+
+def test_the_welcome_page_looks_as_it_did(snap_compare: Any) -> None:
+    tried = (Tried("unix:///var/run/docker.sock", "permission denied; run dtui as root, or join the docker group"),)
+    assert snap_compare(DtuiApp((), tried), terminal_size=(100, 30))
+
+
+async def test_every_action_of_the_table_has_its_method(sample: Discovery) -> None:
+    from tui.ui.actions import actions_of
+    from tui.ui.screens.bench import BenchScreen
+    from tui.ui.screens.containers import ContainersScreen
+    from tui.ui.screens.layer import LayerScreen
+    from tui.ui.screens.logs import LogsScreen
+    from tui.ui.screens.welcome import WelcomeScreen
+    from tui.ui.widgets.rows import Rows
+
+    classes = (Rows, BenchScreen, ContainersScreen, LayerScreen, LogsScreen, WelcomeScreen, DtuiApp)
+    for cls in classes:
+        scope = {"Rows": "move", "DtuiApp": "app"}.get(cls.__name__) or cls.scope  # type: ignore[attr-defined]
+        for action in actions_of(scope):
+            assert hasattr(cls, f"action_{action.id}"), (cls, action.id)
+    for action in actions_of("editor"):
+        assert not action.own or hasattr(LayerScreen, f"action_editor_{action.id}")
+
+
+async def test_a_key_that_can_do_nothing_says_why(sample: Discovery) -> None:
+    app = DtuiApp(sample.endpoints)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await first(pilot)
+        await pilot.press("s")
+        await pilot.pause()
+        assert "without its daemon" in app.screen.query_one("StatusLine").message.plain  # type: ignore[attr-defined]
+
+
+async def test_the_palette_offers_what_the_screen_can_do(sample: Discovery) -> None:
+    app = DtuiApp(sample.endpoints)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await first(pilot)
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+    assert {"Layer", "Start", "Logs", "Filter", "Bench", "Help", "Quit"} <= titles
+
+
+async def test_the_cursor_stays_on_its_container_when_the_list_changes(sample: Discovery) -> None:
+    from tui.ui.widgets.container_rows import ContainerRows
+
+    app = DtuiApp(sample.endpoints)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await first(pilot)
+        rows = app.screen.query_one("#rows", ContainerRows)
+        assert rows.current is not None
+        name = rows.current.name
+        await pilot.press("o")
+        await pilot.pause()
+        assert rows.current is not None
+        assert rows.current.name == name

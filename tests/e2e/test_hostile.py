@@ -13,14 +13,15 @@ from tests.support.dockerd import Dockerd
 pytestmark = pytest.mark.engine
 
 EVIL = r"""
-n="$(printf 'x\033]0;pwned\007\033[2J[/nope][@click=app.exit]y\342\200\256z\233')"
+n="$(printf 'x\033]0;pwned\007\033[2J[nope][@click=app.exit]y\342\200\256z\233')"
 mkdir -p /evil; echo hi > "/evil/$n"; ln -s "$n" "/evil/link$n"
 printf 'text \033]52;c;aGk=\007 \033[2J \033]0;pwned\007 \302\205 [/nope]\n' > /evil/file.txt
+for i in 1 2 3 4 5 6 7 8; do echo "a plain line of text, so that the file counts as text" >> /evil/file.txt; done
 printf 'out \033]52;c;aGk=\007 \033]0;pwned\007 [/nope]\n'
 exit 3
 """
 
-FORBIDDEN = (b"pwned\x07", b"]52;", b"\x1b]0;p", b"\xe2\x80\xae", b"\xc2\x9b")
+FORBIDDEN = (b"pwned\x07", b"\x1b]52;", b"\x1b]0;p", b"\xe2\x80\xae", b"\xc2\x9b")
 
 
 def test_no_byte_of_a_stranger_is_obeyed_on_any_screen(engine: Dockerd, terminal: Open) -> None:
@@ -37,7 +38,7 @@ def test_no_byte_of_a_stranger_is_obeyed_on_any_screen(engine: Dockerd, terminal
     term.press("esc", "enter")
     term.wait("file.txt")
     term.press("/")
-    term.press("[/nope", "enter")
+    term.press("[nope", "enter")
     term.wait("@click=app.exit")
     term.press("/")
     term.press("file.txt", "enter")

@@ -46,11 +46,12 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.raw = bytearray()
         self._ended: int | None = None
+        window = struct.pack("HHHH", size[1], size[0], 0, 0)
         self.pid, self.fd = pty.fork()
         if self.pid == 0:  # pragma: no cover - the child
+            fcntl.ioctl(0, termios.TIOCSWINSZ, window)
             environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
             os.execvpe(sys.executable, [sys.executable, "-m", "tui", *args], environment)
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
 
     def pump(self, seconds: float = 0.0) -> bool:
         """Read what the app has painted; say whether anything came."""

@@ -181,10 +181,14 @@ def _ran(details: Details) -> str:
 def _when(details: Details, now: datetime) -> str:
     container = details.container
     if container.state.alive and details.started_at:
-        return f" for {human_age(details.started_at, now)}"
+        return f" for {human_age(details.started_at, now)}".replace(" for now", " just now")
     if container.state is State.EXITED and details.finished_at:
-        return f" {human_age(details.finished_at, now)} ago"
+        return f" {human_age(details.finished_at, now)} ago".replace("now ago", "just now")
     return ""
+
+
+_LONGEST_COMMAND = 80
+"""Cells of a command line in the detail pane; the inspect dialog and docker have all of it."""
 
 
 def status_line(details: Details, now: datetime) -> Text:
@@ -195,8 +199,9 @@ def status_line(details: Details, now: datetime) -> Text:
     if details.oom_killed:
         line.append(" · killed: out of memory", style="bold red")
     line.append(f" · restarts {details.restart_count}", style="default")
-    line.append(f" · {printable(' '.join(details.argv))}", style="dim")
-    return line
+    command = Text(printable(" ".join(details.argv)))
+    command.truncate(_LONGEST_COMMAND, overflow="ellipsis")
+    return line.append(f" · {command.plain}", style="dim")
 
 
 def stack_words(details: Details) -> str:
@@ -254,6 +259,7 @@ def inspect_lines(details: Details, now: datetime) -> Text:
         ("image", f"{container.image}  {container.image_id}"),
         ("created", f"{container.created:%Y-%m-%d %H:%M:%S} UTC · {human_age(container.created, now)}"),
         ("pid", str(details.pid or "—")),
+        ("command", " ".join(details.argv)),
         ("workdir", details.working_dir or "/"),
         ("ports", ports_text(container.ports) or "none"),
         ("driver", f"{container.driver.name} ({container.driver.kind})"),

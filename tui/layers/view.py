@@ -235,7 +235,7 @@ class LayerView:
         prefix = path.rstrip(b"/") + b"/"
         with self._directories(path) as here, self._directories(path, 1) as base:
             image = self._merge(base)
-            deleted = [name for name in image if self._find(here, name) is None] if image else []
+            deleted = image.keys() - self._merge(here).keys() if image else ()
             found = [
                 (
                     _entry(prefix + name, image[name], self._covers.get(prefix + name), change=Change.DELETED),

@@ -194,11 +194,10 @@ _LONGEST_COMMAND = 80
 def status_line(details: Details, now: datetime) -> Text:
     """Draw state, since when, OOM, restarts and command of a container."""
     container = details.container
-    line = state_text(container)
-    line.append(_when(details, now) + _ran(details), style="default")
+    line = Text.assemble(state_text(container), _when(details, now) + _ran(details))
     if details.oom_killed:
         line.append(" · killed: out of memory", style="bold red")
-    line.append(f" · restarts {details.restart_count}", style="default")
+    line.append(f" · restarts {details.restart_count}")
     command = Text(printable(" ".join(details.argv)))
     command.truncate(_LONGEST_COMMAND, overflow="ellipsis")
     return line.append(f" · {command.plain}", style="dim")
@@ -223,9 +222,9 @@ def reach_line(details: Details) -> Text:
     """Draw how the writable layer can be had, and why."""
     reach = details.reach
     style = {ReachKind.DIRECT: "green", ReachKind.NONE: "red"}.get(reach.kind, "yellow")
-    line = Text(str(reach.kind), style=style)
+    line = Text.assemble((str(reach.kind), style))
     if reach.path:
-        line.append(f"  {short_ids(printable(str(reach.path)))}", style="default")
+        line.append(f"  {short_ids(printable(str(reach.path)))}")
     return line.append(f"  {printable(reach.reason)}", style="dim")
 
 

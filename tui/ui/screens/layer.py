@@ -9,7 +9,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input
 from textual.worker import get_current_worker
@@ -27,6 +26,7 @@ from tui.ui.present import state_text
 from tui.ui.present_layer import entry_info, mark_of, meta_words
 from tui.ui.screens.acts import Acted
 from tui.ui.screens.base import set_title
+from tui.ui.screens.layer_messages import Counted, Loaded, Opening, Previewed
 from tui.ui.screens.saving import SavingFrame
 from tui.ui.summary import summarise
 from tui.ui.tree_model import ancestors
@@ -42,55 +42,6 @@ _TREE_ACTIONS = frozenset(action.id for action in actions_of("layer"))
 
 _UNFOLDED = 30
 """Lines up to which the tree of changes opens by itself."""
-
-
-class Opening(Message):
-    """The layer is open, or cannot be opened."""
-
-    def __init__(self, details: Details | None, view: LayerView | None, error: DtuiError | None = None) -> None:
-        super().__init__()
-        self.details = details
-        self.view = view
-        self.error = error
-
-
-class Loaded(Message):
-    """Children of a directory came."""
-
-    def __init__(
-        self,
-        source: LayerView,
-        view: View,
-        path: bytes,
-        children: tuple[Entry, ...],
-        error: DtuiError | None = None,
-    ) -> None:
-        super().__init__()
-        self.source = source
-        self.view = view
-        self.path = path
-        self.children = children
-        self.error = error
-
-
-class Previewed(Message):
-    """The contents of a file came, or the reason why not."""
-
-    def __init__(self, entry: Entry, opened: Opened | None, error: DtuiError | None, edit: bool) -> None:
-        super().__init__()
-        self.entry = entry
-        self.opened = opened
-        self.error = error
-        self.edit = edit
-
-
-class Counted(Message):
-    """Size and changes of the whole layer are known."""
-
-    def __init__(self, size: int | None, words: str) -> None:
-        super().__init__()
-        self.size = size
-        self.words = words
 
 
 class LayerScreen(SavingFrame):

@@ -1,0 +1,134 @@
+"""Paths of containers stay inside their root, whatever a stranger does meanwhile."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, UsageError
+from tui.layers.paths import Root, clean, is_mount_point, read_limited, split
+
+
+@given(st.binary(max_size=80).filter(lambda b: b"\0" not in b))
+def test_a_clean_path_is_absolute_and_has_nothing_to_walk_up_with(path: bytes) -> None:
+    parts = clean(path).split(b"/")
+    assert parts[0] == b""
+    assert not {b"..", b"."} & set(parts)
+    assert clean(clean(path)) == clean(path)
+    above, name = split(clean(path))
+    assert clean(above + b"/" + name) == clean(path)
+
+
+def test_a_nul_byte_is_refused() -> None:
+    with pytest.raises(UsageError):
+        clean(b"/a\0b")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc" / "passwd").write_text("inside")
+    (tmp_path / "secret").write_text("SECRET")
+    (root / "absolute").symlink_to("/etc/passwd")
+    (root / "up").symlink_to("../../../../../../../../etc/passwd")
+    (root / "out").symlink_to(f"{tmp_path}/secret")
+    (root / "magic").symlink_to("/proc/self/root/etc/passwd")
+    (root / "loop").symlink_to("loop")
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(root / "socket"))
+    return root
+
+
+def read(root: Root, path: bytes) -> bytes:
+    fd = root.open_regular(path)
+    try:
+        return read_limited(fd, path, 1000)
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("path", [b"/absolute", b"/up", b"/etc/../../../etc/passwd"])
+def test_a_link_that_leads_out_ends_inside(tree: Path, path: bytes) -> None:
+    with Root.open(tree) as root:
+        assert read(root, path) == b"inside"
+
+
+@pytest.mark.parametrize("path", [b"/out", b"/magic", b"/loop", b"/pipe", b"/socket", b"/etc", b"/nothing"])
+def test_what_is_no_file_inside_is_refused_and_nothing_hangs(tree: Path, path: bytes) -> None:
+    with Root.open(tree) as root, pytest.raises(DtuiError):
+        root.open_regular(path)
+
+
+@pytest.mark.parametrize(
+    "name", [b"a\nb", b"\x1b]0;x\x07", b"\xff\xfe", b"x" * 255, b"-rf", b" ", "ż\u202e".encode()], ids=repr
+)
+def test_every_name_is_opened_as_exactly_that_name(tree: Path, name: bytes) -> None:
+    with open(os.path.join(os.fsencode(tree), name), "wb") as file:
+        file.write(name)
+    with Root.open(tree) as root:
+        assert read(root, b"/" + name) == name
+        assert root.real_path(b"/" + name) == b"/" + name
+
+
+def test_an_eight_terabyte_hole_is_refused_without_being_read(tree: Path) -> None:
+    with open(tree / "hole", "wb") as file:
+        file.truncate(8 << 40)
+    with Root.open(tree) as root, pytest.raises(EditRefused, match="larger than"):
+        read(root, b"/hole")
+
+
+def test_an_ordinary_name_is_no_mount_point(tree: Path) -> None:
+    with Root.open(tree) as root:
+        assert not is_mount_point(root.fd, b"etc")
+        assert not is_mount_point(root.fd, b"nothing")
+
+
+def test_a_process_of_another_container_is_refused() -> None:
+    with pytest.raises((NotReachable, LayerError)):
+        Root.of_process(os.getpid(), "0" * 64)
+
+
+SWAP = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+here = os.open(sys.argv[1], os.O_RDONLY)
+print("on", flush=True)
+while True:
+    libc.renameat2(here, b"dir", here, b"evil", 2)
+"""
+
+
+def test_a_directory_swapped_for_a_link_in_a_loop_never_lets_a_read_out(tmp_path: Path) -> None:
+    root_path = tmp_path / "root"
+    (root_path / "dir").mkdir(parents=True)
+    (root_path / "dir" / "file").write_text("inside")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("SECRET")
+    (root_path / "evil").symlink_to(f"../{'../' * 20}{str(tmp_path / 'outside').lstrip('/')}")
+    with subprocess.Popen([sys.executable, "-c", SWAP, str(root_path)], stdout=subprocess.PIPE) as swapper:
+        assert swapper.stdout is not None
+        swapper.stdout.readline()
+        seen = {"inside": 0, "refused": 0}
+        end = time.monotonic() + 3
+        with Root.open(root_path) as root:
+            while time.monotonic() < end:
+                try:
+                    data = read(root, b"/dir/file")
+                except DtuiError:
+                    seen["refused"] += 1
+                else:
+                    assert data == b"inside"
+                    seen["inside"] += 1
+        swapper.kill()
+    assert seen["inside"]
+    assert seen["refused"]

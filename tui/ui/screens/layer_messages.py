@@ -1,0 +1,59 @@
+"""What the workers of the layer screen tell it."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+from tui.core.errors import DtuiError
+from tui.core.model import Details, Entry, View
+from tui.editing.session import Opened
+from tui.layers.view import LayerView
+
+
+class Opening(Message):
+    """The layer is open, or cannot be opened."""
+
+    def __init__(self, details: Details | None, view: LayerView | None, error: DtuiError | None = None) -> None:
+        super().__init__()
+        self.details = details
+        self.view = view
+        self.error = error
+
+
+class Loaded(Message):
+    """Children of a directory came."""
+
+    def __init__(
+        self,
+        source: LayerView,
+        view: View,
+        path: bytes,
+        children: tuple[Entry, ...],
+        error: DtuiError | None = None,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.view = view
+        self.path = path
+        self.children = children
+        self.error = error
+
+
+class Previewed(Message):
+    """The contents of a file came, or the reason why not."""
+
+    def __init__(self, entry: Entry, opened: Opened | None, error: DtuiError | None, edit: bool) -> None:
+        super().__init__()
+        self.entry = entry
+        self.opened = opened
+        self.error = error
+        self.edit = edit
+
+
+class Counted(Message):
+    """Size and changes of the whole layer are known."""
+
+    def __init__(self, size: int | None, words: str) -> None:
+        super().__init__()
+        self.size = size
+        self.words = words

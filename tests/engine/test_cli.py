@@ -138,6 +138,6 @@ def test_bench_run_prints_the_table_or_every_sample(engine: Dockerd) -> None:
     assert len(result["samples"]) == 24
     assert "repeat 1/1" in progress
     table, _ = dtui("-H", engine.host, "bench", "run", "--repeat", "1")
-    assert b"random write" in table
+    assert b"rnd write" in table
     assert b"64M" in table
     assert b"removed 0 containers and 1 images" in dtui("-H", engine.host, "bench", "clean")[0]

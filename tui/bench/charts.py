@@ -89,7 +89,7 @@ def table(summaries: dict[Key, Summary], record: int) -> list[tuple[str, ...]]:
 
     ``~`` leads what is too short to compare; a dash stands for what was not measured.
     """
-    rows: list[tuple[str, ...]] = [("file", *(test.value for test in TESTS), "n")]
+    rows: list[tuple[str, ...]] = [("file", *(test.value.replace("random", "rnd") for test in TESTS), "n")]
     for kb in sorted({size for _, size, r in summaries if r == record}):
         cells = [summaries.get((test, kb, record)) for test in TESTS]
         n = max((cell.n for cell in cells if cell), default=0)

@@ -162,7 +162,7 @@ class BenchScreen(Frame):
         )
         text = Text(no_wrap=True)
         for number, row in enumerate(rows):
-            line = "".join(cell.rjust(6 if column in (0, 7) else 13) for column, cell in enumerate(row))
+            line = "".join(cell.rjust({0: 6, 7: 4}.get(column, 11)) for column, cell in enumerate(row))
             text.append(line + "\n", style="bold" if number == 0 else "")
         if len(rows) == 1:
             text.append("\n enter starts the run", style="italic")

@@ -18,13 +18,11 @@ from tui.core.model import Change, Container, Details, Entry, EntryKind, View
 from tui.core.text import human_size, printable
 from tui.editing.document import language_of
 from tui.editing.session import Opened, open_file
-from tui.engine.endpoint import Endpoint
 from tui.layers.view import LayerView
 from tui.ui.actions import actions_of, bindings
 from tui.ui.feed import Feed, Happened
 from tui.ui.present import state_text
 from tui.ui.present_layer import entry_info, mark_of, meta_words
-from tui.ui.screens.acts import Acted
 from tui.ui.screens.base import set_title
 from tui.ui.screens.layer_messages import Counted, Loaded, Opening, Previewed
 from tui.ui.screens.saving import SavingFrame
@@ -97,19 +95,9 @@ class LayerScreen(SavingFrame):
         return self._container
 
     @property
-    def endpoint(self) -> Endpoint:
-        """Where it lives."""
-        return self.dtui.endpoint(self._container.endpoint)
-
-    @property
     def tree_rows(self) -> TreeRows:
         """The tree."""
         return self.query_one("#tree", TreeRows)
-
-    @property
-    def log_pane(self) -> LogPane:
-        """The log."""
-        return self.query_one("#log", LogPane)
 
     def _show_frame(self, feed: Feed) -> None:
         self._container = feed.find((self._container.endpoint, self._container.id)) or self._container
@@ -355,33 +343,6 @@ class LayerScreen(SavingFrame):
             from tui.ui.present import inspect_lines
 
             self.app.push_screen(Show(printable(self._container.name), inspect_lines(self.details, datetime.now(UTC))))
-
-    def action_logs(self) -> None:
-        """Show or hide the log below the file."""
-        pane = self.log_pane
-        pane.display = not pane.display
-        if pane.display:
-            self.follow_log()
-        else:
-            pane.shut()
-
-    def follow_log(self) -> None:
-        """Show the log below the file and follow it."""
-        pane = self.log_pane
-        pane.display = True
-        set_title(pane, f"log of {self._container.name}")
-        pane.follow = True
-        pane.open(self.endpoint, self._container.id, follow=self.endpoint.live, tail=200)
-
-    def action_start(self) -> None:
-        """Start or restart, and follow the log."""
-        self.act(self.start_verb())
-
-    def on_acted(self, event: Acted) -> None:
-        """Follow the log of what was started."""
-        super().on_acted(event)
-        if not event.error and event.verb.value in ("start", "restart"):
-            self.follow_log()
 
     @on(Happened)
     def _happened(self, event: Happened) -> None:

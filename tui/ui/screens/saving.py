@@ -24,8 +24,8 @@ from tui.editing.session import Opened, open_file, plan
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.present_layer import diff_text, meta_words
-from tui.ui.screens.acts import ActingFrame
 from tui.ui.screens.base import set_title
+from tui.ui.screens.following import FollowingFrame
 from tui.ui.widgets.file_pane import FilePane
 
 _KEEP_MINE = Choice("m", "mine", "keep mine: write over theirs")
@@ -33,7 +33,7 @@ _KEEP_THEIRS = Choice("t", "theirs", "keep theirs: lose my edits")
 _SEE = Choice("d", "diff", "see the difference")
 
 
-class SavingFrame(ActingFrame):
+class SavingFrame(FollowingFrame):
     """A screen with a file in hand. Everything that may block runs in a thread that this flow waits for."""
 
     details: Details | None = None
@@ -236,7 +236,7 @@ class SavingFrame(ActingFrame):
         await self._reload_file(opened.path)
         self.file_changed()
         notes = "".join(f" · {note}" for note in receipt.notes)
-        verb = "restarts" if self.container and self.container.state.alive else "starts"
+        verb = "restarts" if self.container.state.alive else "starts"
         key = "^r" if self.file_pane.editing else "s"
         self.tell(f"saved {receipt.bytes_written:,} B{notes} · {key} {verb} the container and shows its log", "good")
 

@@ -54,10 +54,13 @@ def fix_the_typo(term: Terminal) -> None:
     term.wait("saved")
 
 
-def test_a_dead_container_is_opened_fixed_started_and_watched(engine: Dockerd, broken: str, terminal: Open) -> None:
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+def test_a_dead_container_is_opened_fixed_started_and_watched(
+    engine: Dockerd, broken: str, terminal: Open, size: tuple[int, int]
+) -> None:
     lowers = engine.image_layers(broken)
     before = tree_checksum(lowers)
-    term = terminal("-H", engine.host)
+    term = terminal("-H", engine.host, size=size)
     open_start_sh(term)
     fix_the_typo(term)
     term.press("ctrl+r")

@@ -141,3 +141,34 @@ def test_bench_run_prints_the_table_or_every_sample(engine: Dockerd) -> None:
     assert b"rnd write" in table
     assert b"64M" in table
     assert b"removed 0 containers and 1 images" in dtui("-H", engine.host, "bench", "clean")[0]
+
+
+AS_NOBODY = """
+import contextlib, io, json, os, sys
+from tui.cli import main
+def run():
+    return [main(words) for words in json.loads(sys.argv[1])]
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    run()  # loads every module: the interpreter itself may lie where nobody may read
+os.setgroups([int(sys.argv[2])]); os.setgid(65534); os.setuid(65534)
+print(json.dumps(run()))
+"""
+
+
+@pytest.mark.parametrize("in_group", [False, True])
+def test_without_permission_each_verb_says_so_and_how_to_get_it(engine: Dockerd, web: str, in_group: bool) -> None:
+    engine.run.chmod(0o755)
+    engine.home.chmod(0o755)
+    host, root = ["-H", engine.host], ["--root", str(engine.root)]
+    verbs = [[*host, "path", web], [*host, "changes", web], [*root, "ls"], [*host, "write", f"{web}:/etc/motd"]]
+    group = engine.socket.stat().st_gid if in_group else 65534
+    script = [sys.executable, "-c", AS_NOBODY, json.dumps(verbs), str(group)]
+    before = sorted(engine.docker("diff", web).splitlines())
+    result = subprocess.run(script, input="x", capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1]) == [3, 3, 3, 3]
+    assert result.stderr.count("permission denied") == 4
+    assert result.stderr.count("run dtui as root") == 4
+    assert [line for line in before if "motd" not in line] == [
+        line for line in sorted(engine.docker("diff", web).splitlines()) if "motd" not in line
+    ]

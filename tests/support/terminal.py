@@ -51,6 +51,8 @@ class Terminal:
         if self.pid == 0:  # pragma: no cover - the child
             fcntl.ioctl(0, termios.TIOCSWINSZ, window)
             environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+            for name in ("COLUMNS", "LINES"):  # pytest-xdist sets them, and they would win over the pty's size
+                environment.pop(name, None)
             os.execvpe(sys.executable, [sys.executable, "-m", "tui", *args], environment)
 
     def pump(self, seconds: float = 0.0) -> bool:

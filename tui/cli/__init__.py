@@ -28,3 +28,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has gone, as `| head` does: leave without a word, and without Python's own at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"dtui: {printable(str(error))}; dtui doctor may tell why", file=sys.stderr)  # noqa: T201
+        return 1

@@ -11,6 +11,7 @@ from tui.core.errors import EditRefused, UsageError
 from tui.core.text import human_size, printable
 from tui.editing.recover import recover
 from tui.editing.save import Receipt, save
+from tui.editing.session import stack_of
 
 _LIMIT = 1 << 30
 """Bytes that are taken from standard input; they are held in memory until the save is certain."""
@@ -27,6 +28,7 @@ def run(options: Namespace) -> int:
         )
     with session(options) as open_session:
         endpoint, details, path = open_session.find_file(options.ref)
+        stack_of(details)  # what cannot be reached at all is said first
         for line in recover(endpoint.inspect):
             note(f"dtui: {line}")
         receipt = save(

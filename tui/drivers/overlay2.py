@@ -31,7 +31,7 @@ class Overlay2:
         base = root.path / "overlay2"
         _check_id(mount_id)
         home = base / mount_id
-        lower = read_record(home / "lower").strip() if (home / "lower").exists() else ""
+        lower = read_record(home / "lower").strip() if os.path.exists(home / "lower") else ""
         layers = [Layer(mount_id, LayerRole.WRITABLE, home / "diff")]
         for link in filter(None, lower.split(":")):
             layer_id = _follow(base, link)

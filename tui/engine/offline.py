@@ -36,14 +36,14 @@ class OfflineEndpoint:
         self.name = name
         self._sample = sample
         self.root = DataRoot(root)
-        if not (root / "containers").is_dir():
+        if not os.path.isdir(root / "containers"):
             raise self._why_no_root(root)
         self._closed = threading.Event()
 
     @staticmethod
     def _why_no_root(root: Path) -> DtuiError:
         shown = printable(str(root))
-        if not root.exists() and os.access(root.parent, os.X_OK):
+        if not os.path.exists(root) and os.access(root.parent, os.X_OK):
             return NotFound(f"{shown} does not exist", "name the Engine's data-root, such as /var/lib/docker")
         if not os.access(root, os.R_OK | os.X_OK):
             return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
@@ -113,7 +113,7 @@ class OfflineEndpoint:
 
     def inspect(self, container_id: str) -> Details:
         """Tell everything that the records of one container say."""
-        if not (self.root.path / "containers" / container_id).is_dir():
+        if not os.path.isdir(self.root.path / "containers" / container_id):
             raise NotFound(f"there is no container {printable(container_id[:12])}", "dtui ls shows what there is")
         body = self._record(container_id)
         container = self._container(body)

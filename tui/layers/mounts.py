@@ -27,7 +27,7 @@ _ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
 
 def refuse_unsafe(stack: LayerStack) -> None:
     """Raise EditRefused where the layer was written in a way that a mount of ours would not honour."""
-    if stack.work and (stack.work / "work" / "incompat" / "volatile").exists():
+    if stack.work and os.path.exists(stack.work / "work" / "incompat" / "volatile"):
         raise EditRefused(
             "the layer was mounted volatile and may be incomplete", "start the container, or remove it and begin anew"
         )

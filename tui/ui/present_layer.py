@@ -53,6 +53,12 @@ def kind_sign(entry: Entry) -> str:
     )
 
 
+_ROOMY = 44
+"""Cells from which a line of the tree has room for the size too."""
+
+_SHORT = {"hidden by a mount": "mount", "replaced": "new"}
+
+
 def _remark(entry: Entry, stack: LayerStack, view: View) -> str:
     if entry.covered_by:
         return "hidden by a mount"
@@ -73,7 +79,10 @@ def tree_line(line: TreeLine, stack: LayerStack, view: View, width: int) -> Text
     style = _MARK_STYLES.get(mark, "")
     size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
     remark = "loading…" if line.loading else _remark(entry, stack, view)
-    tail = Text(f"  {remark}  {size:>9} ", style="dim")
+    if width < _ROOMY:
+        tail = Text(f" {_SHORT.get(remark, remark.removeprefix('in '))} ", style="dim")
+    else:
+        tail = Text(f"  {remark}  {size:>9} ", style="dim")
     name = Text.assemble((f" {mark} ", f"bold {style}"), "  " * min(line.depth, 20) + arrow)
     name_style = "strike " + style if mark == "D" else style
     bold = "bold " if entry.kind is EntryKind.DIRECTORY else ""
@@ -84,12 +93,13 @@ def tree_line(line: TreeLine, stack: LayerStack, view: View, width: int) -> Text
 
 
 def meta_words(entry: Entry) -> str:
-    """Return mark, size, mode and owner for a title: ``M · 38 B · rwsr-xr-x 1234:4321``."""
+    """Return mark, size, mode, owner and time for a title: ``M · 38 B · rwsr-xr-x 1234:4321 · 2026-11-23 19:05``."""
     mark = mark_of(entry).strip()
     parts = [mark] if mark else []
     if entry.kind is EntryKind.FILE:
         parts.append(human_size(entry.size))
     parts.append(f"{mode_text(entry.mode)} {entry.uid}:{entry.gid}")
+    parts.append(f"{datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC):%Y-%m-%d %H:%M}")
     return " · ".join(parts)
 
 

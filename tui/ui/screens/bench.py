@@ -226,6 +226,9 @@ class BenchScreen(Frame):
         if event.run is not self._run:
             return
         self._show_plan(event.progress)
+        progress = event.progress
+        left = f" · {progress.seconds_left:.0f} s left" if progress.seconds_left is not None else ""
+        self.tell(f"{progress.done}/{progress.total} · {progress.phase}{left}")
         self.query_one("#progress", ProgressBar).update(progress=event.progress.done)
         if event.progress.sample:
             self._samples.append(event.progress.sample)

@@ -91,7 +91,8 @@ def write(name: str, svg: str) -> None:
     (HERE / f"{name}.svg").write_text(svg)
     converter = shutil.which("rsvg-convert")
     if converter:  # its text layout falls back to another font for the braille of the charts
-        plain = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code", "DejaVu Sans Mono")
+        plain = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
+        plain = re.sub(r"@font-face \{.*?\}", "", plain, flags=re.DOTALL).replace("Fira Code", "DejaVu Sans Mono")
         target = str(HERE / f"{name}.png")
         subprocess.run([converter, "--width=1200", "--output", target], input=plain.encode(), check=True)
 

@@ -90,7 +90,7 @@ class SavingFrame(FollowingFrame):
         if self.opened is None or self.tree_entry is None:
             return
         mark = " · edited *" if self.file_pane.modified else ""
-        set_title(self.file_pane, f"{printable(self.opened.path)} ── {meta_words(self.tree_entry)}{mark}")
+        set_title(self.file_pane, f"{printable(self.opened.path)}{mark} ── {meta_words(self.tree_entry)}")
 
     @work(exclusive=True, group="flow")
     async def action_editor_leave(self) -> None:

@@ -69,7 +69,7 @@ def test_a_dead_container_is_opened_fixed_started_and_watched(
     assert engine.docker("diff", broken).splitlines() == ["C /app", "C /app/start.sh"]
     assert tree_checksum(lowers) == before
     term.press("esc", "esc", "esc")
-    term.wait("containers · 1 running")
+    term.wait("container · 1 running")
     term.press("q")
     assert term.close() == 0
 

@@ -140,7 +140,7 @@ def test_bench_run_prints_the_table_or_every_sample(engine: Dockerd) -> None:
     table, _ = dtui("-H", engine.host, "bench", "run", "--repeat", "1")
     assert b"rnd write" in table
     assert b"64M" in table
-    assert b"removed 0 containers and 1 images" in dtui("-H", engine.host, "bench", "clean")[0]
+    assert b"removed 0 containers and 1 image " in dtui("-H", engine.host, "bench", "clean")[0]
 
 
 AS_NOBODY = """

@@ -11,7 +11,7 @@ from tui.bench.runner import Result, Run, clean, sweep
 from tui.bench.stats import summarise
 from tui.cli.session import Session, note, put_json, say, session
 from tui.core.errors import BenchError, NotReachable, UsageError
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 from tui.engine.live import LiveEndpoint
 from tui.engine.workshop import EngineWorkshop
 
@@ -54,7 +54,7 @@ def _clean(endpoints: list[LiveEndpoint], options: Namespace) -> int:
     if options.json:
         put_json({"containers": containers, "images": images})
     else:
-        say(f"removed {containers} containers and {images} images of benchmarks")
+        say(f"removed {count_of(containers, 'container')} and {count_of(images, 'image')} of benchmarks")
     return 0
 
 

@@ -15,7 +15,7 @@ from textual.screen import Screen
 
 from tui.core.errors import DtuiError
 from tui.core.model import Container
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 from tui.editing.recover import recover
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
@@ -183,7 +183,7 @@ def _sweep_benchmarks(endpoint: Endpoint) -> list[str]:
     from tui.engine.workshop import EngineWorkshop
 
     count = sweep(EngineWorkshop(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0
-    return [f"removed {count} container(s) of a benchmark that was killed"] if count else []
+    return [f"removed {count_of(count, 'container')} of a benchmark that was killed"] if count else []
 
 
 def run(

@@ -10,7 +10,7 @@ from datetime import datetime
 from rich.text import Text
 
 from tui.core.model import Container, Details, LayerRole, Port, ReachKind, State
-from tui.core.text import human_age, human_size, printable
+from tui.core.text import count_of, human_age, human_size, printable
 
 _LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}")
 
@@ -209,8 +209,7 @@ def stack_words(details: Details) -> str:
         return "unknown"
     parts = ["writable"]
     parts += ["init" for layer in details.stack.layers if layer.role is LayerRole.INIT]
-    images = len(details.stack.images)
-    return " ▸ ".join([*parts, f"{images} image layer{'s' if images != 1 else ''}"])
+    return " ▸ ".join([*parts, count_of(len(details.stack.images), "image layer")])
 
 
 def short_ids(text: str) -> str:

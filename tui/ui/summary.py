@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from tui.core.errors import DtuiError
 from tui.core.model import Change, Details
+from tui.core.text import count_of
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
 
@@ -17,7 +18,7 @@ def change_words(counts: Counter[Change]) -> str:
     if not total:
         return "no changes"
     letters = "  ".join(f"{change.value} {counts[change]:,}" for change in Change if counts[change])
-    return f"{total:,} change{'s' if total != 1 else ''}: {letters}"
+    return f"{count_of(total, 'change')}: {letters}"
 
 
 def summarise(details: Details, stop: Callable[[], bool]) -> tuple[int | None, str]:

@@ -19,7 +19,7 @@ from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
 from tui.core.model import Container, Details, ReachKind
-from tui.core.text import human_size, printable
+from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint, Verb
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
@@ -137,7 +137,7 @@ class ContainersScreen(ActingFrame):
     def _show_frame(self, feed: Feed) -> None:
         running = sum(c.state.alive for c in feed.rows)
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ containers")
-        self.title_line.right = Text(f"{len(feed.rows):,} containers · {running:,} running")
+        self.title_line.right = Text(f"{count_of(len(feed.rows), 'container')} · {running:,} running")
         self.title_line.middle = Text(" · ".join(self._source_words(feed)))
         trouble = [s for s in feed.sources if s.problem]
         self.banner.message = Text("\n").join(

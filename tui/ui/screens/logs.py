@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from tui.core.model import Container
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 from tui.ui.actions import bindings
 from tui.ui.feed import Feed, Happened
 from tui.ui.present import state_text
@@ -100,7 +100,7 @@ class LogsScreen(Frame):
             self.tell("nothing searched yet: / searches")
             return
         found = self.log_pane.find(step)
-        self.tell(f"{found:,} lines match" if found else "no line matches", "" if found else "bad")
+        self.tell(f"found on {count_of(found, 'line')}" if found else "no line matches", "" if found else "bad")
 
     def action_find_next(self) -> None:
         """Go to the next match."""

@@ -1,0 +1,72 @@
+"""The container list on a real engine: filter, group, logs, and acts that ask first."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import IMAGE
+from tests.e2e.conftest import Open
+from tests.support.dockerd import Dockerd
+
+pytestmark = pytest.mark.engine
+
+
+def test_a_filter_on_the_status_finds_the_dead_one_among_many(engine: Dockerd, terminal: Open) -> None:
+    for number in range(5):
+        engine.docker("create", "--network=none", f"--name=spare-{number}", IMAGE, "true")
+    engine.docker("run", "--network=none", "--name=lost", IMAGE, "sh", "-c", "exit 127", check=False)
+    term = terminal("-H", engine.host)
+    term.wait("6 containers")
+    term.press("/")
+    term.press("exited (127)")
+    term.wait(lambda shown: "lost" in shown and "spare-" not in shown)
+    term.press("esc")
+    term.wait("spare-4")
+    term.press("g")
+    term.wait("group: driver")
+
+
+def test_remove_asks_first_and_escape_keeps_the_container(engine: Dockerd, terminal: Open) -> None:
+    engine.docker("create", "--network=none", "--name=spare", IMAGE, "true")
+    term = terminal("-H", engine.host)
+    term.wait("○ created")
+    term.press("X")
+    term.wait("Remove spare?")
+    term.press("esc")
+    assert engine.docker("ps", "-aq")
+    term.press("X")
+    term.wait("Remove spare?")
+    term.press("y")
+    term.wait("0 containers")
+    assert not engine.docker("ps", "-aq")
+
+
+def test_logs_are_followed_over_a_restart_and_searched(engine: Dockerd, terminal: Open) -> None:
+    script = "for i in 1 2 3 4 5 6 7 8 9; do echo line $i of $$; done; echo needle; sleep 1000"
+    engine.docker("run", "-d", "--network=none", "--name=loud", IMAGE, "sh", "-c", script)
+    term = terminal("-H", engine.host)
+    term.wait("● running")
+    term.press("l")
+    term.wait("line 9")
+    term.press("/")
+    term.press("needle", "enter")
+    term.wait("found on 1 line")
+    engine.docker("restart", "-t", "0", "loud")
+    term.wait(lambda shown: shown.count("needle") >= 2, 20)
+    term.press("esc")
+    term.press("esc")
+    term.wait("▸ containers")
+
+
+def test_pause_stop_and_kill_are_done_and_a_key_without_use_says_why(engine: Dockerd, terminal: Open) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "1000")
+    term = terminal("-H", engine.host)
+    term.wait("● running")
+    term.press("p")
+    term.wait("◐ paused")
+    term.press("p")
+    term.wait("● running")
+    term.press("K")
+    term.wait("exited (137)")
+    term.press("K")
+    term.wait("up is not running")

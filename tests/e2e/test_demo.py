@@ -69,6 +69,19 @@ def test_without_docker_the_welcome_page_tells_what_was_tried_and_opens_the_demo
     assert term.close() == 0
 
 
+def test_what_a_killed_demo_left_goes_with_the_next_one(terminal: Open, tmp_path: Path) -> None:
+    env = {"TMPDIR": str(tmp_path)}
+    term = terminal("demo", env=env)
+    term.wait("exited (137)")
+    term.kill()
+    assert list(tmp_path.glob("dtui-demo-*"))
+    again = terminal("demo", env=env)
+    again.wait("exited (137)")
+    again.press("q")
+    assert again.close() == 0
+    assert not list(tmp_path.glob("dtui-demo-*"))
+
+
 AS_NOBODY = """
 import contextlib, io, os, sys
 from tui.cli import main

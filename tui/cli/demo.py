@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from argparse import Namespace
-from pathlib import Path
 
 from tui.core.errors import UsageError
 from tui.engine.discover import sample_in
+from tui.engine.sample import demo_directory
 
 
 def run(options: Namespace) -> int:
@@ -17,8 +16,8 @@ def run(options: Namespace) -> int:
 
     if options.words and options.words[0] not in VERBS:
         raise UsageError(f"{options.words[0]} is no verb", f"one of {', '.join(VERBS)}")
-    with tempfile.TemporaryDirectory(prefix="dtui-demo-") as folder:
-        root, state = Path(folder, "data-root"), Path(folder, "state")
+    with demo_directory() as folder:
+        root, state = folder / "data-root", folder / "state"
         root.mkdir()
         os.environ["DTUI_STATE"] = str(state)
         found = sample_in(root)

@@ -10,14 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tui.core.errors import LayerError
+from tui.core.process import owner_lives, owner_mark
 from tui.layers.whiteouts import xattr_prefix
 
 Files = dict[str, bytes]
@@ -96,6 +100,22 @@ _SAMPLES = (
     _Sample("fresh", "shop/web:2", ("web", "python", "base"), 1, {"StartedAt": "0001-01-01T00:00:00Z"}, ("sh", "/app/start.sh")),
     _Sample("stuck", "shop/import:3", ("import", "base"), 20160, {"Dead": True, "ExitCode": 137}, ("sh", "/srv/import.sh")),
 )  # fmt: skip
+
+
+_OWNER = "owner"
+
+
+@contextmanager
+def demo_directory() -> Iterator[Path]:
+    """Yield a new directory for a demo, gone afterwards; those of demos that were killed go too."""
+    for old in Path(tempfile.gettempdir()).glob("dtui-demo-*"):
+        with suppress(OSError):
+            mark = old / _OWNER
+            if not old.is_symlink() and old.stat().st_uid == os.geteuid() and not owner_lives(mark.read_text()):
+                shutil.rmtree(old)
+    with tempfile.TemporaryDirectory(prefix="dtui-demo-") as folder:
+        Path(folder, _OWNER).write_text(owner_mark())
+        yield Path(folder)
 
 
 def build_sample(root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -98,9 +99,9 @@ class DtuiApp(App[int]):
         self.close_endpoints()
         self._kept.close()
 
-    def keep(self, resource: AbstractContextManager[object]) -> None:
-        """Keep something until the app ends, then leave it."""
-        self._kept.enter_context(resource)
+    def keep(self, resource: AbstractContextManager[Path]) -> Path:
+        """Enter something now and leave it when the app ends."""
+        return self._kept.enter_context(resource)
 
     def endpoint(self, name: str) -> Endpoint:
         """Return the endpoint of this name."""

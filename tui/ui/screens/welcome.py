@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +16,7 @@ from textual.widgets import Static
 from tui.core.errors import DtuiError
 from tui.core.text import printable
 from tui.engine.discover import Discovery, Tried, discover, sample_in
+from tui.engine.sample import demo_directory
 from tui.ui.actions import actions_of, bindings, key_text
 from tui.ui.dialogs.ask import Ask
 from tui.ui.screens.base import Frame
@@ -84,10 +84,10 @@ class WelcomeScreen(Frame):
     async def action_demo(self) -> None:
         """Build the sample in a directory that goes with the app, and open it."""
         self.tell("building the sample…")
-        folder = tempfile.TemporaryDirectory(prefix="dtui-demo-")
-        self.dtui.keep(folder)
+        root = self.dtui.keep(demo_directory()) / "data-root"
+        root.mkdir()
         try:
-            self._enter(await asyncio.to_thread(sample_in, Path(folder.name)))
+            self._enter(await asyncio.to_thread(sample_in, root))
         except DtuiError as error:
             self.tell_error(error)
 

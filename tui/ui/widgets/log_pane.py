@@ -132,7 +132,7 @@ class LogPane(Rows):
         self.shut()
         self.lines = []
         self._widest = 0
-        self.note = "reading the log…"
+        self.note = "no output yet"
         self.rows_changed()
         self._reader = LogReader(lambda: endpoint.logs(container_id, follow=follow, tail=tail), self.post_message)
         self._reader.start()

@@ -15,8 +15,7 @@ from tests.e2e.conftest import Open
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 def test_the_demo_opens_at_once_at_every_size(terminal: Open, size: tuple[int, int]) -> None:
     term = terminal("demo", size=size)
-    shown = term.wait("exited (137)")
-    assert "web" in shown
+    term.wait_all("exited (137)", "web")
     term.press("q")
     assert term.close() == 0
 
@@ -51,18 +50,14 @@ def test_keys_that_arrive_in_one_burst_are_carried_out_in_order(terminal: Open) 
     term = terminal("demo", "edit", "web:/app/start.sh")
     term.wait("editing:")
     term.burst("end", "X", "backspace", "Y", "home", "Z", "down", "end", "backspace", "!", "ctrl+s")
-    shown = term.wait("Save /app/start.sh?")
-    shown = term.wait("+echo startin!")
-    assert "+Z#!/bin/shY" in shown
+    term.wait_all("Save /app/start.sh?", "+echo startin!", "+Z#!/bin/shY")
 
 
 def test_without_docker_the_welcome_page_tells_what_was_tried_and_opens_the_demo(
     terminal: Open, tmp_path: Path
 ) -> None:
     term = terminal(env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
-    shown = term.wait("No Docker Engine answers")
-    assert "none.sock" in shown
-    assert "there is no such socket" in shown
+    term.wait_all("No Docker Engine answers", "none.sock", "there is no such socket")
     term.press("d")
     term.wait("exited (137)")
     term.press("q")

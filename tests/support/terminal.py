@@ -84,6 +84,10 @@ class Terminal:
             if time.monotonic() > end:
                 raise AssertionError(f"not on the screen after {seconds} s: {want!r}\n{shown}")
 
+    def wait_all(self, *texts: str, seconds: float = 20.0) -> str:
+        """Wait until all of some texts are on the screen at once: a screen may be painted in several pieces."""
+        return self.wait(lambda shown: all(text in shown for text in texts), seconds)
+
     def settle(self, quiet: float = 0.4, seconds: float = 10.0) -> str:
         """Read until nothing has been painted for a while; return the screen."""
         end = time.monotonic() + seconds

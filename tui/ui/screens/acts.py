@@ -6,7 +6,7 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.model import Container, State
+from tui.core.model import Container, Event, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
 from tui.ui.screens.base import Frame
@@ -20,6 +20,17 @@ _DONE = {
     Verb.KILL: "killed",
     Verb.REMOVE: "removed",
 }
+_TELLS = {
+    Verb.START: ("start",),
+    Verb.STOP: ("die",),
+    Verb.RESTART: ("die", "start"),
+    Verb.PAUSE: ("pause",),
+    Verb.UNPAUSE: ("unpause",),
+    Verb.KILL: ("die",),
+    Verb.REMOVE: ("die", "destroy"),
+}
+"""Events that each verb brings about: they and its own outcome race, and the outcome is what is told."""
+
 _DOING = {
     Verb.STOP: "stopping {}: it has 10 s to end by itself…",
     Verb.RESTART: "restarting {}: it has 10 s to end by itself…",
@@ -55,6 +66,11 @@ def why_no_verb(container: Container | None, action: str, *, live: bool) -> str:
 class ActingFrame(Frame):
     """A screen with a container in hand that can be started, stopped and the like."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._awaited: dict[str, set[str]] = {}
+        self._ended: set[str] = set()
+
     @property
     def container(self) -> Container | None:
         """The container that is meant."""
@@ -72,6 +88,8 @@ class ActingFrame(Frame):
         if container is None:
             return
         self.tell(_DOING.get(verb, f"{verb}: {{}}…").format(container.name))
+        self._awaited[container.id] = set(_TELLS[verb])
+        self._ended.discard(container.id)
         endpoint = self.dtui.endpoint(container.endpoint)
         self.run_worker(lambda: self._carry_out(endpoint, container, verb), thread=True, group="acts")
 
@@ -87,10 +105,23 @@ class ActingFrame(Frame):
 
     def on_acted(self, event: Acted) -> None:
         """Tell the outcome."""
+        container = event.container
         if event.error:
+            self._awaited.pop(container.id, None)
             self.tell_error(event.error)
-        else:
-            self.tell(f"{event.container.name} {_DONE[event.verb]}", "good")
+        elif container.id not in self._ended:  # it started and has exited already: that is the news
+            self.tell(f"{container.name} {_DONE[event.verb]}", "good")
+
+    def tell_event(self, event: Event, name: str) -> None:
+        """Tell what happened to a container, unless an act of ours brought it about and tells it."""
+        awaited = self._awaited.get(event.id, set())
+        if event.action in awaited:
+            awaited.discard(event.action)
+        elif event.action == "die":
+            self._ended.add(event.id)
+            self.tell(f"{name} exited with code {event.exit_code}", "bad" if event.exit_code else "")
+        elif event.action in ("start", "pause", "unpause", "destroy"):
+            self.tell(f"{name}: {event.action}")
 
     def action_stop(self) -> None:
         """Stop the container."""

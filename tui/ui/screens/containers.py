@@ -243,10 +243,7 @@ class ContainersScreen(ActingFrame):
     def _happened(self, event: Happened) -> None:
         current = self.container
         name = next((c.name for c in self.dtui.feed.rows if c.id == event.event.id), event.event.id[:12])
-        if event.event.action == "die":
-            self.tell(f"{name} exited with code {event.event.exit_code}", "bad" if event.event.exit_code else "")
-        elif event.event.action in ("start", "pause", "unpause", "destroy"):
-            self.tell(f"{name}: {event.event.action}")
+        self.tell_event(event.event, name)
         if current and current.id == event.event.id:
             self._sizes.pop((current.endpoint, current.id), None)
             self._settle = self.set_timer(_SETTLE, self._ask_details)

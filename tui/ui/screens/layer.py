@@ -348,11 +348,8 @@ class LayerScreen(SavingFrame):
     def _happened(self, event: Happened) -> None:
         if event.event.id != self._container.id:
             return
-        action = event.event.action
-        if action == "die":
-            code = event.event.exit_code
-            self.tell(f"{self._container.name} exited with code {code}", "bad" if code else "")
-        if action in ("start", "die", "pause", "unpause", "destroy"):
+        self.tell_event(event.event, self._container.name)
+        if event.event.action in ("start", "die", "pause", "unpause", "destroy"):
             self._open()
 
     def action_find_path(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from textual.message import Message
@@ -17,6 +17,10 @@ _NOISE = ("exec_", "top", "resize", "attach", "detach", "archive-path", "extract
 
 _BURST = 0.05
 """Seconds to wait for the rest of a burst of events before one list call answers them all."""
+
+_CONFIRM = (0.4, 1.5)
+"""Seconds after a list to ask twice more: an Engine announces a state before its own list shows it (20.10: moby
+daemon/monitor.go emits ``die``, then checkpoints the container)."""
 
 _RETRY = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts to reach an endpoint again; the last one repeats."""
@@ -143,10 +147,12 @@ class Watcher:
             attempt += 1
 
     def _list(self) -> None:
+        confirm: Iterator[float] = iter(())
         while not self._closed.is_set():
-            self._due.wait()
-            self._closed.wait(_BURST)
-            self._due.clear()
+            if self._due.wait(next(confirm, None)):
+                self._closed.wait(_BURST)
+                self._due.clear()
+                confirm = iter(_CONFIRM if self.endpoint.live else ())
             if self._closed.is_set():
                 return
             try:

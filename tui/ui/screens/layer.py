@@ -54,6 +54,7 @@ class LayerScreen(SavingFrame):
         self._container = container
         self._goal = path
         self._goal_edit = edit
+        self._to_edit = b""
         self._layer_view: LayerView | None = None
         self._settle: Timer | None = None
         self._words = ""
@@ -118,7 +119,7 @@ class LayerScreen(SavingFrame):
         details: Details | None = None
         try:
             details = self.endpoint.inspect(self._container.id)
-            if details.stack is None or details.reach.path is None:
+            if details.stack is None or not details.reach.kind.readable:
                 raise NotReachable(f"no layer to show: {details.reach.reason}", "dtui doctor tells what is missing")
             view = LayerView.open(details.stack, details.mounts)
         except DtuiError as error:
@@ -222,6 +223,9 @@ class LayerScreen(SavingFrame):
         entry, details = self.tree_rows.entry, self.details
         if entry is None or details is None or details.stack is None or self.file_pane.editing:
             return
+        # a preview that the cursor asked for must not take the place of the one that the editor waits for
+        edit = edit or entry.path == self._to_edit
+        self._to_edit = entry.path if edit else b""
         set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry)}")
         if entry.kind is not EntryKind.FILE or entry.change is Change.DELETED:
             self.file_pane.show_info(entry_info(entry, details.stack))
@@ -242,6 +246,7 @@ class LayerScreen(SavingFrame):
 
     @on(Previewed)
     def _previewed(self, event: Previewed) -> None:
+        self._to_edit = b""
         current = self.tree_rows.entry
         if current is None or current.path != event.entry.path or self.file_pane.editing:
             return

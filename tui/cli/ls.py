@@ -31,14 +31,15 @@ def _wanted(row: Container, options: Namespace) -> bool:
 
 
 def _with_size(row: Container, open_session: Session) -> Container:
+    from tui.layers.usage import usage
     from tui.layers.view import LayerView
 
     endpoint = open_session.endpoint_of(row)
     size = endpoint.size(row.id)
     details = endpoint.inspect(row.id) if size is None else None
-    if details and details.stack and details.reach.path:
+    if details and details.stack and details.reach.kind.readable:
         with LayerView.open(details.stack) as view:
-            size = view.usage()
+            size = usage(view)
     return replace(row, size_rw=size)
 
 

@@ -10,8 +10,9 @@ from tui.cli.session import note, put_json, session
 from tui.core.errors import EditRefused, UsageError
 from tui.core.text import human_size, printable
 from tui.editing.recover import recover
-from tui.editing.save import Receipt, save
+from tui.editing.save import save
 from tui.editing.session import stack_of
+from tui.editing.writing import Receipt
 
 _LIMIT = 1 << 30
 """Bytes that are taken from standard input; they are held in memory until the save is certain."""

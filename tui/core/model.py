@@ -32,10 +32,12 @@ class State(StrEnum):
 
 
 class DriverKind(StrEnum):
-    """Which of Docker's two families a driver belongs to; ``btrfs`` and ``zfs`` exist in both."""
+    """Which family a driver belongs to: ``btrfs`` and ``zfs`` exist in two of them, ``overlay`` and ``vfs`` too."""
 
     GRAPH = "graph"
     SNAPSHOTTER = "snapshotter"
+    STORAGE = "storage"
+    """Of podman's containers/storage, whose ``overlay`` has the layout of Docker's overlay2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class ReachKind(StrEnum):
     MOUNT = "mount"
     ENGINE = "engine"
     NONE = "none"
+
+    @property
+    def readable(self) -> bool:
+        """Whether the layers themselves can be opened here."""
+        return self in (ReachKind.DIRECT, ReachKind.MOUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +132,46 @@ class LayerRole(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Dataset:
+    """A ZFS dataset, as ``zfs list`` names it: it has to be mounted to be seen."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinDevice:
+    """A thin device of a device-mapper pool: the only name it may be activated under, its id and size in bytes."""
+
+    name: str
+    pool: str
+    device_id: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer: its id in the storage driver and the directory that holds its files."""
+    """One layer: its id in the storage driver and the directory that holds its files.
+
+    With a ``source`` the directory is there only while the Engine has the source mounted.
+    """
 
     id: str
     role: LayerRole
     path: Path
+    source: Dataset | ThinDevice | None = None
+
+
+class Marks(StrEnum):
+    """How a storage driver writes down in a layer that something below is gone."""
+
+    OVERLAY = "overlay"
+    """Character device 0:0; an attribute on an opaque directory."""
+    AUFS = "aufs"
+    """An empty file ``.wh.NAME``; ``.wh..wh..opq`` in an opaque directory."""
+    FUSE = "fuse-overlayfs"
+    """Either of the two: image layers are unpacked with those of aufs."""
+    TREE = "full tree"
+    """Nothing: each layer is a whole tree, and what is gone is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +189,21 @@ class LayerStack:
     """The engine's own overlay work directory; never used by dtui, only looked at."""
     userxattr: bool = False
     """Whiteout and opaque marks are ``user.overlay.*`` (rootless) instead of ``trusted.overlay.*``."""
+    marks: Marks = Marks.OVERLAY
+    apart: tuple[int, ...] = ()
+    """Layers that are compared with, but not part of what the container sees: it has a copy of them."""
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Indices of the layers whose union the container sees, top first; of full trees only the first."""
+        if self.marks is Marks.TREE:
+            return (0,)
+        return tuple(index for index in range(len(self.layers)) if index not in self.apart)
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """Indices of the layers whose union the container began with, top first."""
+        return tuple(range(1, len(self.layers)))[: 1 if self.marks is Marks.TREE else None]
 
     @property
     def writable(self) -> Layer:
@@ -156,8 +212,8 @@ class LayerStack:
 
     @property
     def lowers(self) -> tuple[Layer, ...]:
-        """The read-only layers below it, nearest first."""
-        return self.layers[1:]
+        """The read-only layers that show through the writable one, nearest first."""
+        return tuple(self.layers[index] for index in self.seen[1:])
 
     @property
     def images(self) -> tuple[Layer, ...]:

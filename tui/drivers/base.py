@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from tui.core.errors import LayerError, NotReachable
-from tui.core.model import Driver, LayerStack
+from tui.core.model import Driver, LayerRole, LayerStack
 from tui.core.text import printable
+
+_LAYER_ID = re.compile(r"[0-9a-z]{25,64}(-init)?")
 
 _LARGEST = 4 << 20
 """Bytes of a record file; a larger one is not what it claims to be."""
@@ -40,6 +43,28 @@ class StorageDriver(Protocol):
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Find a container's layers by what the Engine says (inspect's GraphDriver.Data); raises LayerError."""
         ...
+
+
+def check_layer_id(layer_id: str) -> str:
+    """Return a layer id fit to be a directory's name; raises LayerError for anything else."""
+    if not _LAYER_ID.fullmatch(layer_id):
+        raise LayerError(f"{printable(layer_id[:80])} is no layer id", "the data-root's records are damaged")
+    return layer_id
+
+
+def role_of(layer_id: str) -> LayerRole:
+    """Tell a layer below the writable one by its id: ``-init`` is what the Engine puts under every container."""
+    return LayerRole.INIT if layer_id.endswith("-init") else LayerRole.IMAGE
+
+
+def mount_command(root: DataRoot, driver: str, container_id: str) -> str:
+    """Return what a person types to find a layer in layerdb."""
+    return f"cat {printable(str(root.path))}/image/{driver}/layerdb/mounts/{container_id}/mount-id"
+
+
+def inspect_command(key: str, container_id: str) -> str:
+    """Return what a person types to have the Engine say where a layer is."""
+    return f"docker inspect --format '{{{{.GraphDriver.Data.{key}}}}}' {container_id[:12]}"
 
 
 def read_record(path: Path) -> str:

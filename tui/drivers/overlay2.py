@@ -1,6 +1,7 @@
 """overlay2, Docker's usual driver: ``overlay2/<id>/{diff,link,lower,work}`` and short links in ``overlay2/l``.
 
-Layout read in moby daemon/graphdriver/overlay2 (20.10 to 29) and measured on 20.10.24 and 29.
+fuse-overlayfs keeps the same files below a directory of its own, but its image layers are unpacked with the whiteouts
+of aufs. Layouts read in moby daemon/graphdriver/{overlay2,fuse-overlayfs} (20.10 to 29), measured on 20.10.24 and 29.
 """
 
 from __future__ import annotations
@@ -11,40 +12,28 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tui.core.errors import LayerError
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack
+from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.text import printable
-from tui.drivers.base import DataRoot, read_record
+from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command, read_record, role_of
 
-_LAYER_ID = re.compile(r"[0-9a-z]{25,64}(-init)?")
+_REMAPPED = re.compile(r"\d+\.\d+")
 _SHORT_LINK = re.compile(r"l/[A-Z0-9]{1,64}")
 _LINK_TARGET = re.compile(r"\.\./([0-9a-z]{25,64}(?:-init)?)/diff")
 
 
 class Overlay2:
-    """Layers of the overlay2 graph driver."""
+    """Layers of a graph driver with the layout of overlay2, by default of itself."""
 
-    driver = Driver(DriverKind.GRAPH, "overlay2")
+    def __init__(self, name: str = "overlay2", marks: Marks = Marks.OVERLAY) -> None:
+        self.driver = Driver(DriverKind.GRAPH, name)
+        self._marks = marks
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the layer, and its ``lower`` file to those below."""
-        mount_id = root.mount_record("overlay2", container_id, "mount-id")
-        base = root.path / "overlay2"
-        _check_id(mount_id)
-        home = base / mount_id
-        lower = read_record(home / "lower").strip() if os.path.exists(home / "lower") else ""
-        layers = [Layer(mount_id, LayerRole.WRITABLE, home / "diff")]
-        for link in filter(None, lower.split(":")):
-            layer_id = _follow(base, link)
-            layers.append(Layer(layer_id, _role(layer_id), base / layer_id / "diff"))
-        where = f"image/overlay2/layerdb/mounts/{container_id}/mount-id"
-        return LayerStack(
-            driver=self.driver,
-            layers=tuple(layers),
-            how="layerdb mount-id",
-            command=f"cat {printable(str(root.path))}/{where}",
-            work=home / "work",
-            userxattr=_uses_user_xattrs(layers),
-        )
+        name = self.driver.name
+        mount_id = check_layer_id(root.mount_record(name, container_id, "mount-id"))
+        layers = overlay2_layers(root.path / name, mount_id)
+        return self._stack(layers, "layerdb mount-id", mount_command(root, name, container_id))
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take the directories from GraphDriver.Data: UpperDir, LowerDir, WorkDir."""
@@ -53,22 +42,30 @@ class Overlay2:
             raise LayerError("the Engine names no UpperDir for this container", "is it an overlay2 container?")
         layers = [Layer(_id_of(upper), LayerRole.WRITABLE, Path(upper))]
         for path in filter(None, data.get("LowerDir", "").split(":")):
-            layer_id = _id_of(path)
-            layers.append(Layer(layer_id, _role(layer_id), Path(path)))
-        work = data.get("WorkDir")
+            layers.append(Layer(_id_of(path), role_of(_id_of(path)), Path(path)))
+        return self._stack(layers, "GraphDriver.Data.UpperDir", inspect_command("UpperDir", container_id))
+
+    def _stack(self, layers: list[Layer], how: str, command: str) -> LayerStack:
         return LayerStack(
             driver=self.driver,
             layers=tuple(layers),
-            how="GraphDriver.Data.UpperDir",
-            command=f"docker inspect --format '{{{{.GraphDriver.Data.UpperDir}}}}' {container_id[:12]}",
-            work=Path(work) if work else None,
-            userxattr=_uses_user_xattrs(layers),
+            how=how,
+            command=command,
+            work=layers[0].path.with_name("work"),
+            userxattr=uses_user_xattrs(layers[0].path),
+            marks=self._marks,
         )
 
 
-def _check_id(layer_id: str) -> None:
-    if not _LAYER_ID.fullmatch(layer_id):
-        raise LayerError(f"{printable(layer_id[:80])} is no layer id", "the data-root's layerdb is damaged")
+def overlay2_layers(base: Path, layer_id: str) -> list[Layer]:
+    """Read a layer and those that its ``lower`` file names, nearest first."""
+    home = base / layer_id
+    lower = read_record(home / "lower").strip() if os.path.exists(home / "lower") else ""
+    layers = [Layer(layer_id, LayerRole.WRITABLE, home / "diff")]
+    for link in filter(None, lower.split(":")):
+        below = _follow(base, link)
+        layers.append(Layer(below, role_of(below), base / below / "diff"))
+    return layers
 
 
 def _follow(base: Path, link: str) -> str:
@@ -91,17 +88,16 @@ def _id_of(path: str) -> str:
     return Path(path).parent.name
 
 
-def _role(layer_id: str) -> LayerRole:
-    return LayerRole.INIT if layer_id.endswith("-init") else LayerRole.IMAGE
-
-
-def _uses_user_xattrs(layers: list[Layer]) -> bool:
-    """Say whether a rootless engine wrote the layers: root cannot own what such a user made.
+def uses_user_xattrs(writable: Path) -> bool:
+    """Say whether a rootless engine wrote a layer: root cannot own what such a user made.
 
     Rootless engines mount with ``userxattr``, for trusted.* needs CAP_SYS_ADMIN in the initial user namespace
-    (kernel: overlayfs.rst, "User xattr"). The data-root's layer directory then belongs to that user.
+    (kernel: overlayfs.rst, "User xattr"). The data-root's layer directory then belongs to that user. It does so
+    with userns-remap too (data-root ``.../<uid>.<gid>``), where the Engine is root and writes trusted.*.
     """
+    if any(_REMAPPED.fullmatch(part) for part in writable.parts):
+        return False
     try:
-        return layers[0].path.parent.stat().st_uid != 0
+        return writable.parent.stat().st_uid != 0
     except OSError:
         return False

@@ -5,13 +5,46 @@ from __future__ import annotations
 import os
 
 from tui.core.errors import DtuiError
-from tui.core.model import Driver, LayerStack, Reach, ReachKind
+from tui.core.model import Driver, DriverKind, LayerStack, Marks, Reach, ReachKind
 from tui.core.text import printable
+from tui.drivers.aufs import Aufs
 from tui.drivers.base import StorageDriver
+from tui.drivers.devicemapper import Devicemapper
+from tui.drivers.overlay import Overlay
 from tui.drivers.overlay2 import Overlay2
+from tui.drivers.podman import PodmanOverlay, PodmanVfs
+from tui.drivers.snapshotters import Snapshotter
+from tui.drivers.trees import FullTrees
+from tui.drivers.zfs import Zfs
 
-DRIVERS: dict[Driver, StorageDriver] = {known.driver: known for known in (Overlay2(),)}
+_KNOWN: tuple[StorageDriver, ...] = (
+    Overlay2(),
+    Overlay(),
+    Aufs(),
+    FullTrees("btrfs", "btrfs/subvolumes"),
+    Zfs(),
+    Devicemapper(),
+    FullTrees("vfs", "vfs/dir"),
+    Overlay2("fuse-overlayfs", Marks.FUSE),
+    Snapshotter("overlayfs", Marks.OVERLAY, active="snapshots/{}/fs", committed="snapshots/{}/fs"),
+    Snapshotter("native", Marks.TREE),
+    Snapshotter("btrfs", Marks.TREE, active="active/{}"),
+    PodmanOverlay(),
+    PodmanVfs(),
+)
+
+DRIVERS: dict[Driver, StorageDriver] = {known.driver: known for known in _KNOWN}
 """Every storage driver that dtui reads, by kind and name."""
+
+_NEEDS = {
+    "zfs": "its snapshots are datasets: mount them with zfs, then use --root",
+    "devmapper": "its snapshots are thin devices; only the Engine can open them",
+    "blockfile": "its snapshots are disk images; only the Engine can open them",
+    "erofs": "its image layers are erofs images; only the Engine can open them",
+    "stargz": "its image layers are fetched by a FUSE daemon; only the Engine can open them",
+    "windowsfilter": "its layers lie on a Windows host",
+}
+"""Snapshotters known by name that cannot be read as directories, and why."""
 
 
 def driver_for(driver: Driver) -> StorageDriver | None:
@@ -21,17 +54,31 @@ def driver_for(driver: Driver) -> StorageDriver | None:
 
 def reach_of(driver: Driver, stack: LayerStack | None, *, local: bool, problem: DtuiError | None = None) -> Reach:
     """Say how a container's writable layer can be had by this process on this host, and why."""
+    if not local:
+        there = f"; there it is {printable(str(stack.writable.path))}" if stack else ""
+        return Reach(ReachKind.ENGINE, f"the Engine runs on another host{there}")
     if problem is not None:
         return Reach(ReachKind.NONE, str(problem))
     if driver_for(driver) is None:
-        readable = ", ".join(known.name for known in DRIVERS)
-        return Reach(ReachKind.NONE, f"dtui reads layers of {readable}; this container uses {printable(driver.name)}")
+        return Reach(ReachKind.NONE, _why_unknown(driver))
     if stack is None:
         return Reach(ReachKind.NONE, "the Engine does not say where the layer is")
-    if not local:
-        there = printable(str(stack.writable.path))
-        return Reach(ReachKind.ENGINE, f"the Engine runs on another host; there it is {there}")
+    if stack.writable.source is not None:
+        return _mount_reach(stack)
     return _directory_reach(stack)
+
+
+def _why_unknown(driver: Driver) -> str:
+    if driver.kind is DriverKind.SNAPSHOTTER and driver.name in _NEEDS:
+        return f"snapshotter {driver.name}: {_NEEDS[driver.name]}"
+    readable = ", ".join(dict.fromkeys(known.name for known in DRIVERS))
+    return f"dtui reads layers of {readable}; this container uses {printable(driver.name)}"
+
+
+def _mount_reach(stack: LayerStack) -> Reach:
+    if os.geteuid() != 0:
+        return Reach(ReachKind.NONE, f"a {stack.driver.name} layer has to be mounted; run dtui as root, or use sudo")
+    return Reach(ReachKind.MOUNT, f"by {stack.how}; mounted privately for each look and each act")
 
 
 def _directory_reach(stack: LayerStack) -> Reach:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tui.core.errors import EditRefused, NotFound, NotReachable
-from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Mount, State
+from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, Mount, State
 from tui.core.text import human_size, printable
 from tui.editing.document import EDIT_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
@@ -36,7 +36,7 @@ class Plan:
 
 def stack_of(details: Details) -> LayerStack:
     """Return the layers of a container; raises NotReachable where they cannot be had here."""
-    if details.stack is None or details.reach.path is None:
+    if details.stack is None or not details.reach.kind.readable:
         raise NotReachable(f"the layer cannot be reached: {details.reach.reason}", "dtui doctor tells what is missing")
     return details.stack
 
@@ -119,7 +119,7 @@ def plan(details: Details, path: bytes) -> Plan:
         with reading(details, real) as fd:
             attributes = len(os.listxattr(fd))
     copied = ""
-    if entry.layer > 0:
+    if entry.layer > 0 and stack.marks is not Marks.TREE:
         layer = stack.layers[entry.layer]
         number = len(stack.images) - stack.images.index(layer) if layer.role is LayerRole.IMAGE else 0
         where = f"image layer {number}/{len(stack.images)}" if number else "the init layer"
@@ -129,6 +129,8 @@ def plan(details: Details, path: bytes) -> Plan:
     if real != clean(path):
         warnings.append(f"{printable(path)} is a link: {printable(real)} is written")
     how = "in the stopped container's layer" if privileged() else "in the layer directory of a data-root of your own"
+    if stack.marks is Marks.TREE:
+        how = "in the stopped container's own tree"
     return Plan(False, f"atomic rename {how}; {kept} kept{copied}", tuple(warnings))
 
 

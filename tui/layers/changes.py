@@ -19,14 +19,15 @@ def changes(view: LayerView, stop: Callable[[], bool] = lambda: False) -> tuple[
     found: dict[bytes, PathChange] = {}
     holders: dict[bytes, PathChange] = {}
     todo = [b"/"]
-    while todo and not stop():
-        for entry, differs in view.changed_children(todo.pop()):
-            if entry.change is None:
-                continue
-            if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-                todo.append(entry.path)
-            record = _record(entry, differs)
-            (holders if differs is Difference.NONE else found)[entry.path] = record
+    with view.held():
+        while todo and not stop():
+            for entry, differs in view.changed_children(todo.pop()):
+                if entry.change is None:
+                    continue
+                if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
+                    todo.append(entry.path)
+                record = _record(entry, differs)
+                (holders if differs is Difference.NONE else found)[entry.path] = record
     for path in list(found):
         above = path.rpartition(b"/")[0]
         while above and above in holders:
@@ -49,10 +50,11 @@ def _record(entry: Entry, differs: Difference) -> PathChange:
 
 def walk(view: LayerView, path: bytes, shown: View, depth: int) -> Iterator[tuple[int, Entry]]:
     """Yield (depth, entry) of a subtree in the order of a tree listing; ``depth`` levels, 0 for all."""
-    todo = [(0, entry) for entry in reversed(view.children(path, shown))]
-    while todo:
-        level, entry = todo.pop()
-        yield level, entry
-        deeper = depth == 0 or level + 1 < depth
-        if deeper and entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-            todo.extend((level + 1, child) for child in reversed(view.children(entry.path, shown)))
+    with view.held():
+        todo = [(0, entry) for entry in reversed(view.children(path, shown))]
+        while todo:
+            level, entry = todo.pop()
+            yield level, entry
+            deeper = depth == 0 or level + 1 < depth
+            if deeper and entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
+                todo.extend((level + 1, child) for child in reversed(view.children(entry.path, shown)))

@@ -18,6 +18,7 @@ from tui.core.errors import EditRefused, LayerError, NotReachable
 from tui.core.model import LayerStack
 from tui.layers import syscalls, whiteouts
 from tui.layers.paths import Root
+from tui.layers.sources import source_directory
 from tui.layers.syscalls import MountAttr
 
 WORK_NAME = "dtui-work"
@@ -123,6 +124,17 @@ def write_view(stack: LayerStack) -> Iterator[Root]:
             os.close(mount)
         with root:
             yield root
+
+
+@contextmanager
+def tree_root(stack: LayerStack) -> Iterator[Root]:
+    """Yield the root of a stopped container's full tree for one operation; what has to be mounted is so meanwhile."""
+    if stack.writable.source is None:
+        with Root.open(stack.writable.path) as root:
+            yield root
+        return
+    with source_directory(stack.writable, exclusive=True) as fd, Root(os.dup(fd)) as root:
+        yield root
 
 
 def in_use(stack: LayerStack) -> bool:

@@ -38,6 +38,7 @@ class MountAttr(IntFlag):
     NOSUID = 0x2
     NODEV = 0x4
     NOEXEC = 0x8
+    NOATIME = 0x10
 
 
 class _Command(IntEnum):

@@ -9,49 +9,40 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 
-from tui.core.errors import LayerError, NotFound, NotReachable
-from tui.core.model import Change, Entry, EntryKind, LayerStack, Mount, View
+from tui.core.errors import LayerError, NotFound
+from tui.core.model import Change, Entry, EntryKind, LayerStack, Marks, Mount, View
 from tui.core.text import printable
 from tui.layers.compare import Difference, Item, difference
+from tui.layers.directories import Directories, LayerDirectories
+from tui.layers.fulltree import touched
 from tui.layers.paths import clean, explain, kind_of, open_child, reopen_regular, split
-from tui.layers.whiteouts import is_opaque, is_whiteout, unreadable_alone
+from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, mark_of, unreadable_alone
 
 _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""
-
-Directories = list[tuple[int, int]]
-"""(layer index, directory descriptor) of the layers that make up one directory of the union, top first."""
 
 
 class LayerView:
     """A layer stack, opened: one descriptor a layer, copied for each use, so that any thread may close it."""
 
-    def __init__(self, stack: LayerStack, mounts: Iterable[Mount], fds: list[int]) -> None:
+    def __init__(self, stack: LayerStack, mounts: Iterable[Mount], directories: LayerDirectories) -> None:
         self.stack = stack
-        self._fds = fds
-        self._lock = threading.Lock()
+        self._roots = directories
+        self._seen = stack.seen
+        self._before = stack.before
+        self._tree = stack.marks is Marks.TREE
+        self._touched: frozenset[bytes] | None = None
         self._covers = {clean(mount.destination): mount for mount in mounts}
 
     @classmethod
     def open(cls, stack: LayerStack, mounts: Iterable[Mount] = ()) -> LayerView:
         """Open every layer's directory; raises NotReachable without permission, LayerError for a missing layer."""
-        fds: list[int] = []
-        try:
-            for layer in stack.layers:
-                fds.append(os.open(layer.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW))
-        except OSError as error:
-            for fd in fds:
-                os.close(fd)
-            path = printable(str(error.filename))
-            if isinstance(error, PermissionError):
-                raise NotReachable(f"{path}: permission denied", "run dtui as root, or use sudo") from error
-            raise LayerError(f"layer {path} cannot be opened: {error.strerror}", "is the data-root whole?") from error
-        return cls(stack, mounts, fds)
+        return cls(stack, mounts, LayerDirectories(stack))
 
     def __enter__(self) -> LayerView:
         return self
@@ -63,37 +54,35 @@ class LayerView:
 
     def close(self) -> None:
         """Give the descriptors back; idempotent."""
-        with self._lock:
-            while self._fds:
-                os.close(self._fds.pop())
+        self._roots.close()
 
-    def _copies(self, held: ExitStack, first: int = 0, last: int | None = None) -> Directories:
-        with self._lock:
-            if not self._fds:
-                raise LayerError("the layers were closed meanwhile", "open them again")
-            copies: Directories = []
-            for index in range(first, len(self._fds) if last is None else last):
-                fd = os.dup(self._fds[index])
-                held.callback(os.close, fd)
-                copies.append((index, fd))
-            return copies
+    def held(self) -> AbstractContextManager[None]:
+        """Keep layers that have to be mounted mounted for as long as the context lasts: for a walk."""
+        return self._roots.held()
 
     # walking the union -------------------------------------------------------------------------------------
 
     @contextmanager
-    def _directories(self, path: bytes, first: int = 0) -> Iterator[Directories]:
-        """Yield the directories that make up a canonical path, of layers ``first`` and below; none if it is none."""
+    def _directories(self, path: bytes, layers: tuple[int, ...] | None = None) -> Iterator[Directories]:
+        """Yield the directories that make up a canonical path in a union of layers; none if it is none.
+
+        Without ``layers`` it is the union that the container sees.
+        """
         with ExitStack() as held:
-            here = self._copies(held, first)
+            here = self._roots.copies(held, self._seen if layers is None else layers)
             for name in filter(None, path.split(b"/")):
                 here = self._descend(here, name, held)
             yield here
 
     def _descend(self, here: Directories, name: bytes, held: ExitStack) -> Directories:
         below: Directories = []
+        if is_mark(name, self.stack.marks):
+            return below
         for index, fd in here:
             status = _status(fd, name)
             if status is None:
+                if self._marked_gone(fd, name):
+                    break
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 break  # a whiteout or a file hides all below
@@ -105,27 +94,42 @@ class LayerView:
                     f"{printable(name)} was renamed with redirect_dir: its layer alone does not tell what it holds",
                     "start the container to look into it",
                 )
-            if is_opaque(child, userxattr=self.stack.userxattr):
+            if self._marked_gone(fd, name) or is_opaque(child, self.stack.marks, userxattr=self.stack.userxattr):
                 break
         return below
 
-    @staticmethod
-    def _find(here: Directories, name: bytes) -> Item | None:
+    def _marked_gone(self, fd: int, name: bytes) -> bool:
+        """Say whether a directory holds a file that hides a name in the layers below."""
+        mark = mark_of(name, self.stack.marks)
+        return mark is not None and _status(fd, mark) is not None
+
+    def _hides(self, status: os.stat_result) -> bool:
+        return not self._tree and is_whiteout(status)
+
+    def _find(self, here: Directories, name: bytes) -> Item | None:
+        if is_mark(name, self.stack.marks):
+            return None
         for index, fd in here:
             status = _status(fd, name)
             if status is not None:
-                return None if is_whiteout(status) else Item(index, fd, name, status)
+                return None if self._hides(status) else Item(index, fd, name, status)
+            if self._marked_gone(fd, name):
+                return None
         return None
 
-    @staticmethod
-    def _merge(here: Directories) -> dict[bytes, Item]:
+    def _merge(self, here: Directories) -> dict[bytes, Item]:
         """List the union of directories; whiteouts hide."""
         merged: dict[bytes, Item | None] = {}
         for index, fd in here:
-            for text in os.listdir(fd):
-                name = os.fsencode(text)
+            names = [os.fsencode(text) for text in os.listdir(fd)]
+            for name in names:
+                if is_mark(name, self.stack.marks):
+                    continue
                 if name not in merged and (status := _status(fd, name)) is not None:
-                    merged[name] = None if is_whiteout(status) else Item(index, fd, name, status)
+                    merged[name] = None if self._hides(status) else Item(index, fd, name, status)
+            for name in names:
+                if is_mark(name, self.stack.marks):
+                    merged.setdefault(hidden_by(name), None)
         return {name: item for name, item in merged.items() if item}
 
     def resolve(self, path: bytes, *, follow: bool = True) -> bytes:
@@ -161,26 +165,28 @@ class LayerView:
 
     def lookup(self, path: bytes, *, follow: bool = True) -> Entry:
         """Return the entry at a path of the union; raises NotFound."""
-        return self._entry_at(self.resolve(path, follow=follow), 0)
+        with self.held():
+            return self._entry_at(self.resolve(path, follow=follow), self._seen)
 
     def below(self, path: bytes) -> Entry | None:
         """Return what the image has at a canonical path, None for nothing."""
         try:
-            return self._entry_at(path, 1)
+            with self.held():
+                return self._entry_at(path, self._before)
         except NotFound:
             return None
 
-    def _entry_at(self, path: bytes, first: int) -> Entry:
+    def _entry_at(self, path: bytes, layers: tuple[int, ...]) -> Entry:
         above, name = split(path)
         if not name:
             with ExitStack() as held:
-                top = self._copies(held, last=1)[0][1]
+                top = self._roots.copies(held, (0,))[0][1]
                 return _entry(b"/", Item(0, top, b".", os.fstat(top)), None)
-        with self._directories(above, first) as here:
+        with self._directories(above, layers) as here:
             item = self._find(here, name)
             if item is None:
                 raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
-            with self._directories(above, 1) as base:
+            with self._directories(above, self._before) as base:
                 under = self._find(base, name)
                 return self._marked(path, item, under)[0]
 
@@ -191,7 +197,10 @@ class LayerView:
             return _entry(path, item, cover), Difference.NONE
         if under is None:
             return _entry(path, item, cover, change=Change.ADDED), Difference.CONTENT
-        differs = difference(item, under)
+        differs = difference(item, under, trust_times=self._tree)
+        if self._tree and differs is Difference.NONE:
+            untouched = Item(under.layer, item.dir_fd, item.name, item.status)
+            return _entry(path, untouched, cover), differs
         if stat.S_ISDIR(item.status.st_mode):
             return _entry(path, item, cover, change=Change.MODIFIED, opaque=self._opaque(item)), differs
         if differs is Difference.NONE:
@@ -202,23 +211,24 @@ class LayerView:
     def _opaque(self, item: Item) -> bool:
         fd = open_child(item.dir_fd, item.name, os.O_PATH | os.O_DIRECTORY)
         try:
-            return is_opaque(fd, userxattr=self.stack.userxattr)
+            return is_opaque(fd, self.stack.marks, userxattr=self.stack.userxattr)
         finally:
             os.close(fd)
 
     def children(self, path: bytes, view: View) -> list[Entry]:
         """List a directory (canonical path), directories first, then by name; raises NotFound, LayerError."""
         try:
-            if view is View.LAYER:
-                found = [entry for entry, _ in self.changed_children(path)]
-            else:
-                found = self._merged_children(path)
+            with self.held():
+                if view is View.LAYER:
+                    found = [entry for entry, _ in self.changed_children(path)]
+                else:
+                    found = self._merged_children(path)
         except OSError as error:
             raise explain(error, path) from error
         return sorted(found, key=lambda entry: (entry.kind is not EntryKind.DIRECTORY, entry.path))
 
     def _merged_children(self, path: bytes) -> list[Entry]:
-        with self._directories(path) as here, self._directories(path, 1) as base:
+        with self._directories(path) as here, self._directories(path, self._before) as base:
             if not here:
                 raise NotFound(f"{printable(path)} is no directory of the container", "dtui tree shows what is")
             prefix = path.rstrip(b"/") + b"/"
@@ -233,7 +243,7 @@ class LayerView:
         A directory that holds changes is listed as modified even if it itself is as it was.
         """
         prefix = path.rstrip(b"/") + b"/"
-        with self._directories(path) as here, self._directories(path, 1) as base:
+        with self._directories(path) as here, self._directories(path, self._before) as base:
             image = self._merge(base)
             deleted = image.keys() - self._merge(here).keys() if image else ()
             found = [
@@ -246,25 +256,41 @@ class LayerView:
             if here and here[0][0] == 0:
                 own = self._merge(here[:1])
                 found += [self._marked(prefix + name, item, image.get(name)) for name, item in own.items()]
-            return found
+            return self._only_touched(found) if self._tree else found
+
+    def _only_touched(self, found: list[tuple[Entry, Difference]]) -> list[tuple[Entry, Difference]]:
+        """Leave out what a full tree has in common with the one it began with, and mark what holds changes."""
+        if self._touched is None:
+            with ExitStack() as held:
+                (_, tree), (_, began_with) = self._roots.copies(held, (0, *self._before))
+                self._touched = touched(tree, began_with)
+        return [
+            (entry if entry.change else replace(entry, change=Change.MODIFIED, layer=0), differs)
+            for entry, differs in found
+            if entry.change or entry.path in self._touched
+        ]
 
     # contents ----------------------------------------------------------------------------------------------
+
+    def open_path(self, path: bytes) -> int:
+        """Return an O_PATH descriptor of what a path means in the union, in the layer it comes from."""
+        with self.held():
+            above, name = split(self.resolve(path))
+            with self._directories(above) as here:
+                item = self._find(here, name or b".")
+                if item is None:
+                    raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+                try:
+                    return open_child(item.dir_fd, item.name, os.O_PATH)
+                except OSError as error:
+                    raise explain(error, path) from error
 
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read the file that a path means in the union.
 
         Raises EditRefused for what is not a regular file, LayerError where its layer alone does not hold the bytes.
         """
-        real = self.resolve(path)
-        above, name = split(real)
-        with self._directories(above) as here:
-            item = self._find(here, name or b".")
-            if item is None:
-                raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
-            try:
-                fd = open_child(item.dir_fd, item.name, os.O_PATH)
-            except OSError as error:
-                raise explain(error, path) from error
+        fd = self.open_path(path)
         try:
             if unreadable_alone(fd, userxattr=self.stack.userxattr) == "metacopy":
                 raise LayerError(
@@ -275,31 +301,11 @@ class LayerView:
         finally:
             os.close(fd)
 
-    def usage(self, stop: Callable[[], bool] = lambda: False) -> int:
-        """Count the bytes of regular files in the writable layer, a hard-linked file once."""
-        total = 0
-        seen: set[int] = set()
-        todo = [b"/"]
-        while todo and not stop():
-            path = todo.pop()
-            with self._own_directory(path) as fd:
-                for name in map(os.fsencode, os.listdir(fd)):
-                    status = _status(fd, name)
-                    if status is None:
-                        continue
-                    if stat.S_ISDIR(status.st_mode):
-                        todo.append(path.rstrip(b"/") + b"/" + name)
-                    elif stat.S_ISREG(status.st_mode) and status.st_ino not in seen:
-                        total += status.st_size
-                        if status.st_nlink > 1:
-                            seen.add(status.st_ino)
-        return total
-
     @contextmanager
-    def _own_directory(self, path: bytes) -> Iterator[int]:
-        """Yield the writable layer's own directory at a path; it may vanish while we walk."""
+    def own_directory(self, path: bytes) -> Iterator[int]:
+        """Yield the writable layer's own directory at a canonical path; raises NotFound when it vanished."""
         with ExitStack() as held:
-            fd = self._copies(held, last=1)[0][1]
+            fd = self._roots.copies(held, (0,))[0][1]
             for name in filter(None, path.split(b"/")):
                 try:
                     fd = open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)

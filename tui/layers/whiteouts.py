@@ -1,4 +1,7 @@
-"""The marks by which overlayfs writes down deletions (kernel: Documentation/filesystems/overlayfs.rst)."""
+"""The marks by which union file systems write down deletions, and the names they keep for themselves.
+
+Sources: kernel Documentation/filesystems/overlayfs.rst; aufs and fuse-overlayfs 1.10 as measured on layers they wrote.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,37 @@ import errno
 import os
 import stat
 
+from tui.core.model import Marks
+
+_DOT_WH = b".wh."
+_OPAQUE_NAME = b".wh..wh..opq"
 _ABSENT = (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES)
 
 
 def is_whiteout(status: os.stat_result) -> bool:
     """Say whether a status is that of a whiteout: a character device 0:0."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def dotted(marks: Marks) -> bool:
+    """Say whether names in a layer that begin with ``.wh.`` are marks and no files."""
+    return marks in (Marks.AUFS, Marks.FUSE)
+
+
+def mark_of(name: bytes, marks: Marks) -> bytes | None:
+    """Return the name of the file that would be the whiteout of a name, None where there are no such files."""
+    return _DOT_WH + name if dotted(marks) else None
+
+
+def is_mark(name: bytes, marks: Marks) -> bool:
+    """Say whether a name is a mark or house-keeping (``.wh..wh.plnk``) of the driver, so that no container sees it."""
+    return dotted(marks) and name.startswith(_DOT_WH)
+
+
+def hidden_by(name: bytes) -> bytes:
+    """Return the name that a mark hides; empty for house-keeping, which hides nothing."""
+    hidden = name.removeprefix(_DOT_WH)
+    return b"" if hidden.startswith((_DOT_WH, b".opq")) else hidden
 
 
 def xattr_prefix(userxattr: bool) -> str:
@@ -21,17 +49,37 @@ def xattr_prefix(userxattr: bool) -> str:
 
 def overlay_xattr(fd: int, name: str, *, userxattr: bool) -> bytes | None:
     """Return an overlay attribute of an open or O_PATH descriptor, None where it is absent or not for us to read."""
+    return _xattr(fd, xattr_prefix(userxattr) + name)
+
+
+def _xattr(fd: int, name: str) -> bytes | None:
     try:
-        return os.getxattr(f"/proc/self/fd/{fd}", xattr_prefix(userxattr) + name)
+        return os.getxattr(f"/proc/self/fd/{fd}", name)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise
 
 
-def is_opaque(fd: int, *, userxattr: bool) -> bool:
+def is_opaque(fd: int, marks: Marks, *, userxattr: bool) -> bool:
     """Say whether a directory hides what lies below it in lower layers."""
-    return overlay_xattr(fd, "opaque", userxattr=userxattr) == b"y"
+    if marks is Marks.TREE:
+        return False
+    if dotted(marks) and _has(fd, _OPAQUE_NAME):
+        return True
+    if marks is Marks.AUFS:
+        return False
+    if overlay_xattr(fd, "opaque", userxattr=userxattr) == b"y":
+        return True
+    return marks is Marks.FUSE and _xattr(fd, "user.fuseoverlayfs.opaque") == b"y"
+
+
+def _has(fd: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def unreadable_alone(fd: int, *, userxattr: bool) -> str:

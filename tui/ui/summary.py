@@ -9,6 +9,7 @@ from tui.core.errors import DtuiError
 from tui.core.model import Change, Details
 from tui.core.text import count_of
 from tui.layers.changes import changes
+from tui.layers.usage import usage
 from tui.layers.view import LayerView
 
 
@@ -30,7 +31,7 @@ def summarise(details: Details, stop: Callable[[], bool]) -> tuple[int | None, s
         return None, ""
     try:
         with LayerView.open(details.stack, details.mounts) as view:
-            size = view.usage(stop)
+            size = usage(view, stop)
             counts = Counter(change.change for change in changes(view, stop))
     except DtuiError as error:
         return None, str(error)

@@ -19,8 +19,9 @@ from tui.core.model import Details, Entry
 from tui.core.text import printable
 from tui.editing.diff import diff_lines
 from tui.editing.document import Document
-from tui.editing.save import Receipt, save
+from tui.editing.save import save
 from tui.editing.session import Opened, open_file, plan
+from tui.editing.writing import Receipt
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.present_layer import diff_text, meta_words

@@ -1,0 +1,39 @@
+"""aufs, Docker's first driver: ``aufs/diff/<id>`` holds the files, ``aufs/layers/<id>`` the ids below, nearest first.
+
+Removed with Engine 24; data-roots it wrote are read on any kernel, for the union is computed by dtui. Layout read in
+moby daemon/graphdriver/aufs and measured on a data-root of Docker 20.10.24.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tui.core.errors import LayerError
+from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.drivers.base import DataRoot, check_layer_id, mount_command, read_record, role_of
+
+
+class Aufs:
+    """Layers of the aufs graph driver."""
+
+    driver = Driver(DriverKind.GRAPH, "aufs")
+
+    def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
+        """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to those below."""
+        mount_id = check_layer_id(root.mount_record("aufs", container_id, "mount-id"))
+        below = read_record(root.path / "aufs" / "layers" / mount_id).split()
+        layers = [Layer(mount_id, LayerRole.WRITABLE, root.path / "aufs" / "diff" / mount_id)]
+        for layer_id in map(check_layer_id, below):
+            layers.append(Layer(layer_id, role_of(layer_id), root.path / "aufs" / "diff" / layer_id))
+        return LayerStack(
+            self.driver,
+            tuple(layers),
+            "layerdb mount-id",
+            mount_command(root, "aufs", container_id),
+            marks=Marks.AUFS,
+        )
+
+    def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
+        """Refuse: the Engine tells nothing about aufs layers (GraphDriver.Data is null)."""
+        del data
+        raise LayerError(f"the Engine tells nothing about the layers of {container_id[:12]}", "read its data-root")

@@ -1,0 +1,48 @@
+"""overlay, the driver before overlay2: an image is one tree of hard links, the container has an upper directory on it.
+
+Container ``overlay/<id>/{lower-id,upper,work,merged}``, image ``overlay/<id>/root``. Layout read in moby
+daemon/graphdriver/overlay (removed with Engine 24), measured on 20.10.24.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tui.core.errors import LayerError
+from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack
+from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command, read_record
+
+_INIT = 1
+"""Index of the init layer: the container's upper began as a copy of it, so that it does not show through."""
+
+
+class Overlay:
+    """Layers of the legacy overlay graph driver."""
+
+    driver = Driver(DriverKind.GRAPH, "overlay")
+
+    def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
+        """Follow layerdb's mount-id to the upper directory, and ``lower-id`` to the image's tree."""
+        mount_id = check_layer_id(root.mount_record("overlay", container_id, "mount-id"))
+        base = root.path / "overlay"
+        lower_id = check_layer_id(read_record(base / mount_id / "lower-id").strip())
+        return self._stack(base, mount_id, lower_id, "layerdb mount-id", mount_command(root, "overlay", container_id))
+
+    def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
+        """Take the directories from GraphDriver.Data: UpperDir, and the image's id from LowerDir."""
+        upper, lower = data.get("UpperDir"), data.get("LowerDir")
+        if not upper or not lower:
+            raise LayerError("the Engine names no UpperDir for this container", "is it an overlay container?")
+        home = Path(upper).parent
+        command = inspect_command("UpperDir", container_id)
+        return self._stack(home.parent, home.name, Path(lower).parent.name, "GraphDriver.Data.UpperDir", command)
+
+    def _stack(self, base: Path, mount_id: str, lower_id: str, how: str, command: str) -> LayerStack:
+        init = f"{mount_id}-init"
+        layers = (
+            Layer(mount_id, LayerRole.WRITABLE, base / mount_id / "upper"),
+            Layer(init, LayerRole.INIT, base / init / "upper"),
+            Layer(lower_id, LayerRole.IMAGE, base / lower_id / "root"),
+        )
+        return LayerStack(self.driver, layers, how, command, work=base / mount_id / "work", apart=(_INIT,))

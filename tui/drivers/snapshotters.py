@@ -1,0 +1,116 @@
+"""containerd's snapshotters: Docker's image store since Engine 29, an option since 24.
+
+A container's layer is the active snapshot whose key is the container's id; ``metadata.db`` of the snapshotter has
+``v1/snapshots/<namespace>/<number>/<key>`` with ``id``, ``kind``, ``parent``; the files lie below ``snapshots/<id>``.
+Read in containerd 2.1 (core/snapshots/storage, plugins/snapshots/*), measured on Docker 28.5 and 29.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import LayerError, NotFound
+from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.text import printable
+from tui.drivers.base import DataRoot
+from tui.drivers.bolt import Bucket, read_bolt, uvarint
+from tui.drivers.overlay2 import uses_user_xattrs
+
+_SYSTEM_ROOT = Path("/var/lib/containerd")
+_PREFIX = "io.containerd.snapshotter.v1."
+_LONGEST = 256
+"""Snapshots above each other; overlay itself takes no more than 500 layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot: the key that containerd's clients know, its number on disk, and whether it is committed."""
+
+    key: str
+    number: int
+    committed: bool
+
+
+def containerd_roots(root: DataRoot) -> Iterator[Path]:
+    """Yield the directories in which the containerd of a data-root may keep its snapshots, its own one first."""
+    yield root.path / "containerd" / "daemon"
+    yield _SYSTEM_ROOT
+
+
+def chain_of(home: Path, key: str) -> tuple[Snapshot, ...]:
+    """Return the active snapshot with a key and all below it; raises NotFound, LayerError, NotReachable."""
+    snapshots = read_bolt(home / "metadata.db").bucket(b"v1", b"snapshots")
+    records = {name: bucket for name, bucket in (snapshots.items() if snapshots else ()) if isinstance(bucket, Bucket)}
+    wanted = b"/" + key.encode()
+    name = next((known for known in records if known.endswith(wanted)), None)
+    if name is None:
+        raise NotFound(f"{printable(str(home))} has no snapshot {key[:12]}", "the container was removed meanwhile")
+    chain: list[Snapshot] = []
+    while name:
+        record = records.get(name)
+        if record is None or len(chain) > _LONGEST:
+            raise LayerError(f"snapshot {printable(name[-64:])} is missing", "the image was removed, or is damaged")
+        fields = dict(record.items())
+        number, kind, parent = (bytes_of(fields.get(field)) for field in (b"id", b"kind", b"parent"))
+        last = name.decode("utf-8", "replace").split("/", 2)[-1]
+        chain.append(Snapshot(last, uvarint(number), kind == b"\x03"))
+        name = parent
+    return tuple(chain)
+
+
+def bytes_of(value: bytes | Bucket | None) -> bytes:
+    """Return a value of a record, nothing for what is none."""
+    return value if isinstance(value, bytes) else b""
+
+
+class Snapshotter:
+    """Layers of one snapshotter that keeps directories: ``active`` and ``committed`` below its own."""
+
+    def __init__(
+        self, name: str, marks: Marks, *, active: str = "snapshots/{}", committed: str = "snapshots/{}"
+    ) -> None:
+        self.driver = Driver(DriverKind.SNAPSHOTTER, name)
+        self._marks = marks
+        self._active = active
+        self._committed = committed
+
+    def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
+        """Look the container's id up in the snapshotter's database, without asking containerd."""
+        homes = [place / (_PREFIX + self.driver.name) for place in containerd_roots(root)]
+        problem: NotFound | LayerError | None = None
+        for home in homes:
+            try:
+                return self._stack(home, chain_of(home, container_id))
+            except (NotFound, LayerError) as error:
+                problem = problem or error
+        raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is this the data-root?")
+
+    def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
+        """Refuse: with the containerd store the Engine tells nothing about layers."""
+        del data
+        raise LayerError(f"the Engine tells nothing about the layers of {container_id[:12]}", "read its data-root")
+
+    def _stack(self, home: Path, chain: tuple[Snapshot, ...]) -> LayerStack:
+        layers = tuple(self._layer(home, snapshot) for snapshot in chain)
+        writable = layers[0].path
+        command = f"ctr -n moby snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
+        overlay = self._marks is Marks.OVERLAY
+        return LayerStack(
+            self.driver,
+            layers,
+            f"snapshot {chain[0].number} in metadata.db",
+            command,
+            work=writable.with_name("work") if overlay else None,
+            userxattr=overlay and uses_user_xattrs(writable),
+            marks=self._marks,
+        )
+
+    def _layer(self, home: Path, snapshot: Snapshot) -> Layer:
+        where = (self._committed if snapshot.committed else self._active).format(snapshot.number)
+        if not snapshot.committed:
+            role = LayerRole.WRITABLE
+        else:
+            role = LayerRole.INIT if snapshot.key.endswith("-init") else LayerRole.IMAGE
+        return Layer(str(snapshot.number), role, home / where)

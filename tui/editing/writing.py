@@ -1,0 +1,191 @@
+"""Writing one file below a root: the new bytes under the old name, in one step or with a journal."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
+from tui.core.text import printable
+from tui.editing import atomic, backups, journal
+from tui.editing.atomic import Checkpoint, Metadata
+from tui.editing.stamp import Stamp, stamp_of
+from tui.layers.paths import Root, is_mount_point, split
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a save did: the real path written, how, and where the bytes it replaced are kept."""
+
+    path: bytes
+    in_place: bool
+    created: bool
+    bytes_written: int
+    backup: Path | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One save: what to write where, what the file was when it was read, and whether the container runs."""
+
+    container_id: str
+    path: bytes
+    data: bytes
+    stamp: Stamp | None
+    create: bool
+    mode: int | None
+    checkpoint: Checkpoint
+    running: bool = False
+
+
+def source_path(root: Root, path: bytes) -> bytes:
+    """Return the canonical path of the file to write; of a new one, its directory's with the name."""
+    try:
+        return root.real_path(path)
+    except NotFound:
+        above, name = split(path)
+        return root.real_path(above).rstrip(b"/") + b"/" + name
+
+
+@contextmanager
+def _old_file(root: Root, real: bytes) -> Iterator[int | None]:
+    """Yield a descriptor of the file that is to be replaced, None when there is none."""
+    try:
+        fd = root.open_regular(real)
+    except NotFound:
+        fd = -1
+    try:
+        yield fd if fd >= 0 else None
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def write_below(root: Root, job: Job, real: bytes) -> Receipt:
+    """Write below a root in which the kernel does copy-up: a mount of the layers, or a running container's own."""
+    with root.parent(real) as (dir_fd, name), _old_file(root, real) as old:
+        if old is None:
+            return create(job, real, dir_fd, name)
+        before = check_stamp(job, real, old)
+        metadata = new_metadata(job, atomic.metadata_of(old))
+        kept = backups.keep(job.container_id, real, old, before)
+        status = os.fstat(old)
+        in_place = is_mount_point(dir_fd, name) or (status.st_nlink > 1 and job.running)
+        if in_place:
+            written = _overwrite(root, job, real, old, before, metadata)
+        else:
+            written = rename_over(job, real, dir_fd, name, metadata, status)
+        return Receipt(real, in_place, False, written, kept, kept_note(kept))
+
+
+def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
+    """Return the stamp of the file to replace; raises ChangedMeanwhile when it is not the one that was read."""
+    now = stamp_of(old)
+    if job.stamp is not None and now != job.stamp:
+        raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
+    return now
+
+
+def new_metadata(job: Job, metadata: Metadata) -> Metadata:
+    """Return the metadata of the new file: the old one's, with the mode that was asked for."""
+    if job.mode is None:
+        return metadata
+    return Metadata(job.mode, metadata.uid, metadata.gid, metadata.xattrs)
+
+
+def kept_note(kept: Path | None) -> tuple[str, ...]:
+    """Say it where no backup could be kept."""
+    return () if kept else ("the replaced file was too large to keep a backup of",)
+
+
+def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result) -> int:
+    """Put a new file in the place of one; return its size. Raises ChangedMeanwhile, EditRefused."""
+
+    def still_the_same() -> None:
+        now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+        ):
+            raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
+
+    temporary = atomic.temporary_name()
+    record = journal.begin_rename(job.container_id, real, temporary)
+    try:
+        inode, written = atomic.replace(
+            dir_fd,
+            name,
+            (job.data,),
+            metadata,
+            size=len(job.data),
+            temporary=temporary,
+            exclusive=False,
+            before_rename=still_the_same,
+            checkpoint=job.checkpoint,
+        )
+    except OSError as error:
+        raise atomic.explain(error, real) from error
+    finally:
+        journal.end(record)
+    if os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_ino != inode:
+        raise ChangedMeanwhile(f"{printable(real)} was replaced right after the save", "read it again")
+    return written
+
+
+def create(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata | None = None) -> Receipt:
+    """Make a new file where there is none, with metadata of its own or its directory's owner.
+
+    Without ``metadata`` it raises NotFound unless a new file was asked for.
+    """
+    if metadata is None and not job.create:
+        raise NotFound(f"{printable(real)} does not exist in the container", "--create makes a new file")
+    parent = os.fstat(dir_fd)
+    given = metadata or Metadata(0o644 if job.mode is None else job.mode, parent.st_uid, parent.st_gid)
+    temporary = atomic.temporary_name()
+    record = journal.begin_rename(job.container_id, real, temporary)
+    try:
+        _, written = atomic.replace(
+            dir_fd,
+            name,
+            (job.data,),
+            given,
+            size=len(job.data),
+            temporary=temporary,
+            exclusive=True,
+            before_rename=lambda: None,
+            checkpoint=job.checkpoint,
+        )
+    except OSError as error:
+        raise atomic.explain(error, real) from error
+    finally:
+        journal.end(record)
+    return Receipt(real, False, True, written, None)
+
+
+def _overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metadata: Metadata) -> int:
+    try:
+        fd = root.open_path(real, follow=False, flags=os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+    except DtuiError as error:
+        raise EditRefused(f"{printable(real)} cannot be written in place: {error.message}", error.hint) from error
+    try:
+        mine, theirs = os.fstat(fd), os.fstat(old)
+        if not stat.S_ISREG(mine.st_mode) or mine.st_ino != theirs.st_ino:
+            raise ChangedMeanwhile(f"{printable(real)} was replaced meanwhile", "read it again")
+        record = journal.begin_in_place(job.container_id, real, old, job.data, before.sha256, metadata)
+        try:
+            written = atomic.overwrite(fd, (job.data,), metadata, size=len(job.data), checkpoint=job.checkpoint)
+        except OSError as error:
+            atomic.overwrite(fd, (record.data.read_bytes(),), metadata, size=before.size)
+            journal.end(record)
+            raise atomic.explain(error, real) from error
+        journal.end(record)
+        return written
+    finally:
+        os.close(fd)

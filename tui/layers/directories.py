@@ -1,0 +1,99 @@
+"""The root directories of a layer stack, opened: a descriptor each, copied for each use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from tui.core.errors import LayerError, NotReachable
+from tui.core.model import Layer, LayerStack
+from tui.core.text import printable
+from tui.layers.sources import source_directory
+
+Directories = list[tuple[int, int]]
+"""(layer index, directory descriptor) of the layers that make up one directory of the union, top first."""
+
+
+class LayerDirectories:
+    """Descriptors of all layers of a stack; any thread may use or close them.
+
+    Layers that have to be mounted are so for each single use, or for as long as :meth:`held` lasts: a dataset or device
+    that we keep is one that the Engine cannot remove.
+    """
+
+    def __init__(self, stack: LayerStack) -> None:
+        """Open what lies open; raises NotReachable without permission, LayerError for a missing layer."""
+        self._stack = stack
+        self._lock = threading.Lock()
+        self._closed = False
+        self._fds: dict[int, int] = {}
+        self._mounts = ExitStack()
+        self._holders = 0
+        try:
+            for index, layer in enumerate(stack.layers):
+                if layer.source is None:
+                    self._fds[index] = _open(layer)
+        except (LayerError, NotReachable):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the descriptors back; idempotent."""
+        with self._lock:
+            self._closed = True
+            for fd in self._fds.values():
+                os.close(fd)
+            self._fds.clear()
+            self._mounts.close()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep what has to be mounted mounted for several uses, such as a walk through the tree."""
+        with self._lock:
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    self._unmount()
+
+    def _unmount(self) -> None:
+        for index, layer in enumerate(self._stack.layers):
+            if layer.source is not None and index in self._fds:
+                os.close(self._fds.pop(index))
+        self._mounts.close()
+
+    def copies(self, using: ExitStack, layers: Iterable[int]) -> Directories:
+        """Return a descriptor of each layer's root, closed with ``using``."""
+        with self._lock:
+            if self._closed:
+                raise LayerError("the layers were closed meanwhile", "open them again")
+            found: Directories = []
+            for index in layers:
+                fd = os.dup(self._fds[index]) if index in self._fds else self._mount(index, using)
+                using.callback(os.close, fd)
+                found.append((index, fd))
+            return found
+
+    def _mount(self, index: int, using: ExitStack) -> int:
+        layer = self._stack.layers[index]
+        if not self._holders:
+            return os.dup(using.enter_context(source_directory(layer)))
+        self._fds[index] = os.dup(self._mounts.enter_context(source_directory(layer)))
+        return os.dup(self._fds[index])
+
+
+def _open(layer: Layer) -> int:
+    try:
+        return os.open(layer.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except PermissionError as error:
+        raise NotReachable(
+            f"{printable(str(layer.path))}: permission denied", "run dtui as root, or use sudo"
+        ) from error
+    except OSError as error:
+        shown = printable(str(layer.path))
+        raise LayerError(f"layer {shown} cannot be opened: {error.strerror}", "is the data-root whole?") from error

@@ -1,0 +1,61 @@
+"""How much a writable layer holds."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+
+from tui.core.errors import NotFound
+from tui.core.model import Change, EntryKind, Marks
+from tui.layers.view import LayerView
+
+
+def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:
+    """Count the bytes of regular files in the writable layer, a hard-linked file once; of full trees the changed."""
+    with view.held():
+        return _changed_bytes(view, stop) if view.stack.marks is Marks.TREE else _own_bytes(view, stop)
+
+
+def _own_bytes(view: LayerView, stop: Callable[[], bool]) -> int:
+    total = 0
+    seen: set[int] = set()
+    todo = [b"/"]
+    while todo and not stop():
+        path = todo.pop()
+        try:
+            with view.own_directory(path) as fd:
+                statuses = [(name, _status(fd, name)) for name in map(os.fsencode, os.listdir(fd))]
+        except NotFound:
+            continue  # removed while we walk
+        for name, status in statuses:
+            if status is None:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                todo.append(path.rstrip(b"/") + b"/" + name)
+            elif stat.S_ISREG(status.st_mode) and status.st_ino not in seen:
+                total += status.st_size
+                if status.st_nlink > 1:
+                    seen.add(status.st_ino)
+    return total
+
+
+def _status(fd: int, name: bytes) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _changed_bytes(view: LayerView, stop: Callable[[], bool]) -> int:
+    total = 0
+    todo = [b"/"]
+    while todo and not stop():
+        for entry, _ in view.changed_children(todo.pop()):
+            if entry.change is Change.DELETED:
+                continue
+            if entry.kind is EntryKind.DIRECTORY:
+                todo.append(entry.path)
+            elif entry.kind is EntryKind.FILE:
+                total += entry.size
+    return total

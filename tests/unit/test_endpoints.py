@@ -43,13 +43,13 @@ def answer(name: str) -> dict[str, object]:
     ],
 )
 def test_the_family_of_a_driver_is_told_even_where_names_are_the_same(name: str, kind: DriverKind, driver: str) -> None:
-    found = driver_of(answer(name))
+    found = driver_of(answer(name), {})
     assert (found.kind, found.name) == (kind, driver)
 
 
 def test_a_list_row_of_engine_29_is_a_container() -> None:
     rows = json.loads((ENGINE / "d29.list.json").read_text())
-    found = [container_of(row, "local", driver_of(answer("d29.info.json"))) for row in rows]
+    found = [container_of(row, "local", driver_of(answer("d29.info.json"), {})) for row in rows]
     assert {c.name for c in found} >= {"c1"}
     assert all(c.state is not State.UNKNOWN and c.created.year >= 2026 for c in found)
 
@@ -58,7 +58,7 @@ def test_a_list_row_of_engine_29_is_a_container() -> None:
 def test_an_inspect_answer_of_every_engine_is_understood(name: str) -> None:
     body = json.loads((ENGINE / name).read_text())
     body = body[0] if isinstance(body, list) else body
-    found = inspected_container(body, "local", driver_of(answer("d29.info.json")))
+    found = inspected_container(body, "local", driver_of(answer("d29.info.json"), {}))
     assert found.state in (State.EXITED, State.CREATED, State.RUNNING)
     assert {m.destination for m in mounts_of(body) if m.kind == "engine"} == {
         "/etc/hosts",

@@ -17,6 +17,7 @@ class Aufs:
     """Layers of the aufs graph driver."""
 
     driver = Driver(DriverKind.GRAPH, "aufs")
+    tells = ""
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to those below."""

@@ -35,6 +35,8 @@ class StorageDriver(Protocol):
     """One storage driver. A new one is one file and one line in the registry."""
 
     driver: Driver
+    tells: str
+    """Key of inspect's GraphDriver.Data by which the Engine says where a layer is; empty when it does not."""
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Find a container's layers by the records in a data-root; raises LayerError, NotReachable."""

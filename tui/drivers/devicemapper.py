@@ -22,6 +22,7 @@ class Devicemapper:
     """Layers of the devicemapper graph driver."""
 
     driver = Driver(DriverKind.GRAPH, "devicemapper")
+    tells = ""
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the metadata of the device, and name it as the Engine would."""

@@ -21,6 +21,7 @@ class Overlay:
     """Layers of the legacy overlay graph driver."""
 
     driver = Driver(DriverKind.GRAPH, "overlay")
+    tells = "UpperDir"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the upper directory, and ``lower-id`` to the image's tree."""

@@ -24,6 +24,8 @@ _LINK_TARGET = re.compile(r"\.\./([0-9a-z]{25,64}(?:-init)?)/diff")
 class Overlay2:
     """Layers of a graph driver with the layout of overlay2, by default of itself."""
 
+    tells = "UpperDir"
+
     def __init__(self, name: str = "overlay2", marks: Marks = Marks.OVERLAY) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
         self._marks = marks

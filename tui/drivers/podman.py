@@ -46,6 +46,7 @@ class PodmanOverlay:
     """Layers of podman's overlay driver."""
 
     driver = Driver(DriverKind.STORAGE, "overlay")
+    tells = "UpperDir"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow containers.json to the layer, and its ``lower`` file to those below."""
@@ -74,6 +75,7 @@ class PodmanVfs:
     """Layers of podman's vfs driver: whole trees, the container's compared with the image's topmost."""
 
     driver = Driver(DriverKind.STORAGE, "vfs")
+    tells = ""
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow containers.json to the tree, and layers.json to the one it was copied from."""

@@ -68,6 +68,8 @@ def bytes_of(value: bytes | Bucket | None) -> bytes:
 class Snapshotter:
     """Layers of one snapshotter that keeps directories: ``active`` and ``committed`` below its own."""
 
+    tells = ""
+
     def __init__(
         self, name: str, marks: Marks, *, active: str = "snapshots/{}", committed: str = "snapshots/{}"
     ) -> None:

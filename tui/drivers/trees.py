@@ -18,6 +18,8 @@ from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_co
 class FullTrees:
     """Layers of a graph driver that keeps ``<folder>/<layer id>`` as a whole tree."""
 
+    tells = "SourceDir"
+
     def __init__(self, name: str, folder: str) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
         self._folder = folder

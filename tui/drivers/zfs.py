@@ -19,6 +19,7 @@ class Zfs:
     """Layers of the zfs graph driver."""
 
     driver = Driver(DriverKind.GRAPH, "zfs")
+    tells = "Dataset"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the dataset below the one that the data-root lies on."""

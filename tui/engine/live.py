@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError
+from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Container, Details, EngineFacts, Event, LayerStack
 from tui.drivers.base import DataRoot
 from tui.drivers.registry import driver_for, reach_of
 from tui.engine import parse
 from tui.engine.endpoint import LogLine, Verb
 from tui.engine.loglines import LogParser
+from tui.engine.offline import OfflineEndpoint
 from tui.engine.sdk import APIClient, close_stream, connect, engine_errors
 
 _STOP_SECONDS = 10
@@ -63,23 +66,38 @@ class LiveEndpoint:
             client.close()
 
     @cached_property
-    def _driver(self) -> Any:
+    def _facts(self) -> EngineFacts:
         with engine_errors(self.name):
-            return parse.driver_of(self.client.info())
+            version, info = self.client.version(), self.client.info()
+        return parse.facts_of(self.name, version, info, local=self.local)
 
     def facts(self) -> EngineFacts:
         """Say who answers."""
-        with engine_errors(self.name):
-            version, info = self.client.version(), self.client.info()
-        self.__dict__["_driver"] = parse.driver_of(info)
-        return parse.facts_of(self.name, version, info, local=self.local)
+        self.__dict__.pop("_facts", None)
+        return self._facts
 
     def snapshot(self) -> tuple[Container, ...]:
         """List all containers by one call."""
-        driver = self._driver
+        driver = self._facts.driver
         with engine_errors(self.name):
             rows = self.client.containers(all=True)
-        return tuple(parse.container_of(row, self.name, driver) for row in rows)
+        listed = tuple(parse.container_of(row, self.name, driver) for row in rows)
+        return listed + self._hidden({row.id for row in listed})
+
+    @cached_property
+    def _disk(self) -> OfflineEndpoint | None:
+        """The Engine's data-root as it lies on this host, None where we cannot look into it."""
+        root = Path(self._facts.data_root or "/var/lib/docker")
+        if not self.local or not os.access(root / "containers", os.R_OK | os.X_OK):
+            return None
+        return OfflineEndpoint(self.name, root)
+
+    def _hidden(self, listed: set[str]) -> tuple[Container, ...]:
+        """Return the containers of other storage drivers, which the daemon finds on disk and leaves out of its list."""
+        if self._disk is None:
+            return ()
+        others = self._disk.rows_beside(listed)
+        return tuple(replace(row, hidden=True) for row in others if row.driver != self._facts.driver)
 
     def size(self, container_id: str) -> int | None:
         """Ask the Engine for the bytes in the writable layer; it walks the layer for that."""
@@ -89,12 +107,21 @@ class LiveEndpoint:
 
     def inspect(self, container_id: str) -> Details:
         """Ask for everything about one container."""
-        with engine_errors(self.name):
-            body = self.client.inspect_container(container_id)
+        try:
+            with engine_errors(self.name):
+                body = self.client.inspect_container(container_id)
+        except NotFound:
+            return self._inspect_hidden(container_id)
         return self._details(body)
 
+    def _inspect_hidden(self, container_id: str) -> Details:
+        details = self._disk.inspect(container_id) if self._disk else None
+        if details is None or details.container.driver == self._facts.driver:
+            raise NotFound(f"there is no container {container_id[:12]}", "dtui ls shows what there is")
+        return replace(details, container=replace(details.container, hidden=True))
+
     def _details(self, body: dict[str, Any]) -> Details:
-        driver = self._driver
+        driver = self._facts.driver
         state = body.get("State") or {}
         stack, problem = self._stack(body)
         return Details(
@@ -115,16 +142,17 @@ class LiveEndpoint:
         )
 
     def _stack(self, body: dict[str, Any]) -> tuple[LayerStack | None, DtuiError | None]:
-        known = driver_for(self._driver)
+        known = driver_for(self._facts.driver)
         if known is None:
             return None, None
         graph = body.get("GraphDriver") or {}
         data = {str(key): str(value) for key, value in (graph.get("Data") or {}).items()}
         try:
-            if data.get("UpperDir"):
+            if known.tells and data.get(known.tells):
                 return known.from_engine(str(body["Id"]), data), None
-            with engine_errors(self.name):
-                root = DataRoot(Path(str(self.client.info().get("DockerRootDir") or "/var/lib/docker")))
+            if not self.local:
+                return None, None
+            root = DataRoot(Path(self._facts.data_root or "/var/lib/docker"))
             return known.from_data_root(root, str(body["Id"])), None
         except DtuiError as error:
             return None, error

@@ -7,6 +7,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tui.engine.endpoint import LogLine, Verb
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _GRAPH_DRIVERS = frozenset(("overlay2", "overlay", "aufs", "btrfs", "zfs", "devicemapper", "vfs", "fuse-overlayfs"))
+_OF_BOTH_KINDS = frozenset(("btrfs", "zfs"))
 _LOG_BYTES = 8 << 20
 """Bytes read from the end of a log."""
 
@@ -39,6 +41,7 @@ class OfflineEndpoint:
         if not os.path.isdir(root / "containers"):
             raise self._why_no_root(root)
         self._closed = threading.Event()
+        self._known: dict[str, tuple[tuple[int, int], Container]] = {}
 
     @staticmethod
     def _why_no_root(root: Path) -> DtuiError:
@@ -78,6 +81,22 @@ class OfflineEndpoint:
             ) from error
         return tuple(self._row(name) for name in names if _CONTAINER_ID.fullmatch(name))
 
+    def rows_beside(self, listed: set[str]) -> tuple[Container, ...]:
+        """List the containers on disk that are not among those listed; records that do not change are read once."""
+        try:
+            names = set(os.listdir(self.root.path / "containers")) - listed
+        except OSError:
+            return ()  # the data-root went away: the Engine, which is asked first, tells that
+        found = []
+        for name in sorted(filter(_CONTAINER_ID.fullmatch, names)):
+            with suppress(OSError):
+                record = os.stat(self.root.path / "containers" / name / "config.v2.json")
+                stamp = (record.st_ino, record.st_mtime_ns)
+                if self._known.get(name, (None,))[0] != stamp:
+                    self._known[name] = (stamp, self._row(name))
+                found.append(self._known[name][1])
+        return tuple(row for row in found if row.driver != _UNKNOWN)
+
     def _row(self, container_id: str) -> Container:
         try:
             return self._container(self._record(container_id))
@@ -102,7 +121,7 @@ class OfflineEndpoint:
             name=str(body.get("Name") or "").lstrip("/") or str(body["ID"])[:12],
             state=state,
             status=shown,
-            driver=_driver_of(str(body.get("Driver") or "unknown")),
+            driver=self._driver_of(str(body.get("Driver") or "unknown"), str(body["ID"])),
             image=str(config.get("Image") or ""),
             created=parse.parse_time(body.get("Created")) or parse.EPOCH,
             exit_code=code,
@@ -110,6 +129,13 @@ class OfflineEndpoint:
             command=" ".join(parse.argv_of(body)),
             ports=parse.ports_of(body),
         )
+
+    def _driver_of(self, name: str, container_id: str) -> Driver:
+        """Return the driver of a record; ``btrfs`` and ``zfs`` are graph drivers where layerdb knows the container."""
+        graph = name in _GRAPH_DRIVERS
+        if name in _OF_BOTH_KINDS:
+            graph = os.path.exists(self.root.path / "image" / name / "layerdb" / "mounts" / container_id)
+        return Driver(DriverKind.GRAPH if graph else DriverKind.SNAPSHOTTER, name)
 
     def inspect(self, container_id: str) -> Details:
         """Tell everything that the records of one container say."""
@@ -215,11 +241,6 @@ class FileLog:
 def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
     value = body.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def _driver_of(name: str) -> Driver:
-    """Return the driver of a record; names of both families count as graph drivers when layerdb knows them."""
-    return Driver(DriverKind.GRAPH if name in _GRAPH_DRIVERS else DriverKind.SNAPSHOTTER, name)
 
 
 def _state_of(body: dict[str, Any], *, believe: bool) -> tuple[State, int | None]:

@@ -47,12 +47,21 @@ def exit_code_of(status: str, state: State) -> int | None:
     return int(match.group(1)) if match and state in (State.EXITED, State.DEAD, State.REMOVING) else None
 
 
-def driver_of(info: Json) -> Driver:
-    """Tell from ``/info`` which storage driver, and of which family, an Engine runs.
+def is_podman(version: Json) -> bool:
+    """Tell podman's compatible API, which names itself in the Components of ``/version``, from Docker's."""
+    components = version.get("Components") or []
+    first = components[0] if components and isinstance(components[0], dict) else {}
+    return "podman" in str(first.get("Name", "")).lower()
+
+
+def driver_of(info: Json, version: Json) -> Driver:
+    """Tell from ``/info`` and ``/version`` which storage driver, and of which family, an Engine runs.
 
     The containerd store says ``driver-type io.containerd.snapshotter.v1`` in DriverStatus (Engines 24 to 29);
-    the name alone is ambiguous for btrfs and zfs.
+    the name alone is ambiguous for btrfs and zfs, and podman's ``overlay`` is not Docker's.
     """
+    if is_podman(version):
+        return Driver(DriverKind.STORAGE, str(info.get("Driver") or "unknown"))
     rows = info.get("DriverStatus") or []
     snapshotter = any(
         isinstance(row, list) and len(row) == 2 and row[0] == "driver-type" and str(row[1]).startswith("io.containerd")
@@ -63,16 +72,14 @@ def driver_of(info: Json) -> Driver:
 
 
 def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> EngineFacts:
-    """Return who answers; podman's compatible API names itself in Components."""
-    components = version.get("Components") or []
-    first = str(components[0].get("Name", "")) if components and isinstance(components[0], dict) else ""
+    """Return who answers."""
     rows = {str(r[0]): str(r[1]) for r in info.get("DriverStatus") or [] if isinstance(r, list) and len(r) == 2}
     return EngineFacts(
         endpoint=endpoint,
-        product="Podman" if "podman" in first.lower() else "Engine",
+        product="Podman" if is_podman(version) else "Engine",
         version=str(version.get("Version") or ""),
         api_version=str(version.get("ApiVersion") or ""),
-        driver=driver_of(info),
+        driver=driver_of(info, version),
         backing=rows.get("Backing Filesystem", "").replace("extfs", "ext4"),
         data_root=str(info.get("DockerRootDir") or ""),
         local=local,

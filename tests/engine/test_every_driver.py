@@ -1,0 +1,178 @@
+"""The same contract on every storage driver that the installed Engine has: what is shown is true, what is edited runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FILES, IMAGE
+from tests.engine.test_layers_match_docker import SCENARIO, details_of, diff_of, our_changes
+from tests.support.checksums import tree_checksum
+from tests.support.cli import dtui, dtui_json
+from tests.support.dockerd import Dockerd
+from tui.core.model import Change, View
+from tui.layers.changes import walk
+from tui.layers.view import LayerView
+
+pytestmark = pytest.mark.engine
+
+DRIVERS = ("overlay2", "overlay", "vfs", "btrfs", "fuse-overlayfs")
+
+PRINT = "cat /app/greeting.txt; cat /etc/app.conf"
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "changes.txt"
+"""What the scenario changes, in Docker's own terms, whatever the storage driver."""
+
+
+@pytest.fixture(scope="module", params=DRIVERS)
+def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
+    """A dockerd on one storage driver, with an image of three layers."""
+    found = Dockerd(request.param)
+    try:
+        found.start()
+        found.import_image("shop/base:1", FILES)
+        found.layered_image(IMAGE, "shop/base:1", "echo two > /app/layer2.txt", "echo three > /app/layer3.txt")
+        yield found
+    finally:
+        found.close()
+    assert not found.home.exists()
+
+
+@pytest.fixture
+def engine(daemon: Dockerd) -> Iterator[Dockerd]:
+    """The daemon; afterwards its containers are gone, and no mount, device or directory of ours is left."""
+    before = mounts_of(daemon)
+    yield daemon
+    for container in daemon.docker("ps", "-aq").split():
+        daemon.docker("rm", "-f", container)
+    assert mounts_of(daemon) == before
+    assert not [path for path in daemon.root.rglob("*dtui*") if "rootfs" not in path.parts]
+
+
+def mounts_of(daemon: Dockerd) -> set[str]:
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return {line.split()[1] for line in lines if str(daemon.home) in line and "/merged" not in line}
+
+
+@pytest.mark.cell("list")
+def test_the_list_names_driver_and_directory(engine: Dockerd) -> None:
+    engine.docker("run", "--network=none", "--name=web", IMAGE, "true")
+    row = dtui_json("-H", engine.host, "ls")[0]
+    assert row["driver"] == {"kind": "graph", "name": engine.driver}
+    assert row["layer"]["reach"] == "direct"
+    path = dtui("-H", engine.host, "path", "web").decode().strip()
+    assert path == row["layer"]["path"]
+    assert os.path.isdir(path)
+    assert dtui("--root", str(engine.root), "path", "web").decode().strip() == path
+
+
+@pytest.mark.cell("changes")
+def test_changes_are_those_of_docker_diff_and_the_same_on_every_driver(engine: Dockerd) -> None:
+    engine.docker("run", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO)
+    details = details_of(engine, "web")
+    ours = our_changes(details)
+    assert ours == diff_of(engine, "web")
+    assert [f"{change} {path!r}" for path, change in sorted(ours.items())] == GOLDEN.read_text().splitlines()
+    listed = {os.fsencode(row["path"]): Change(row["change"]) for row in dtui_json("-H", engine.host, "changes", "web")}
+    assert listed == ours
+    offline = {
+        os.fsencode(row["path"]): Change(row["change"])
+        for row in dtui_json("--root", str(engine.root), "changes", "web")
+    }
+    assert offline == ours
+
+
+@pytest.mark.cell("tree")
+def test_the_merged_view_is_what_the_container_itself_finds(engine: Dockerd) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO + "sleep 100")
+    names = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -print0"
+    engine.docker("exec", "web", "sh", "-c", "while ! test -s /done; do sleep 0.1; done")
+    found = {p for p in engine.docker("exec", "web", "sh", "-c", names).split("\0") if p and p != "/"}
+    details = details_of(engine, "web")
+    assert details.stack is not None
+    with LayerView.open(details.stack, details.mounts) as view:
+        seen = {e.path.decode("utf-8", "surrogateescape") for _, e in walk(view, b"/", View.MERGED, 0)}
+        changed = {e.path for _, e in walk(view, b"/", View.LAYER, 0) if e.change is not Change.DELETED}
+        assert view.lookup(b"/conf.d/c.conf").change is Change.ADDED
+        assert view.lookup(b"/etc/app.conf").change is Change.MODIFIED
+        assert view.lookup(b"/app/start.sh").change is None
+        assert b"/app/start.sh" not in changed
+    hidden = ("/proc", "/sys", "/dev")
+    assert {p for p in seen if not p.startswith(hidden)} == {p for p in found if not p.startswith(hidden)}
+
+
+def broken_container(engine: Dockerd) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "sh", "-c", PRINT)
+    engine.docker("start", "-a", "web", check=False)
+
+
+@pytest.mark.cell("edit stopped")
+def test_a_stopped_containers_file_is_changed_and_the_started_container_prints_it(engine: Dockerd) -> None:
+    broken_container(engine)
+    below = [layer.path for layer in details_of(engine, "web").stack.layers[1:]]  # type: ignore[union-attr]
+    before = tree_checksum(below)
+    dtui("-H", engine.host, "write", "web:/etc/app.conf", stdin=b"port=4711\n")
+    dtui("-H", engine.host, "write", "--create", "web:/app/greeting.txt", stdin=b"good morning\n")
+    assert tree_checksum(below) == before
+    engine.docker("start", "web")
+    engine.docker("wait", "web")
+    assert engine.docker("logs", "web").splitlines()[-2:] == ["good morning", "port=4711"]
+    assert diff_of(engine, "web")[b"/etc/app.conf"] is Change.MODIFIED
+
+
+@pytest.mark.cell("edit stopped")
+def test_a_deleted_file_can_be_made_anew_while_the_container_is_stopped(engine: Dockerd) -> None:
+    engine.docker(
+        "create", "--network=none", "--name=web", IMAGE, "sh", "-c", "cat /etc/motd; rm /etc/motd; cat /etc/motd"
+    )
+    engine.docker("start", "-a", "web", check=False)
+    dtui("-H", engine.host, "cat", "web:/etc/motd", code=1)
+    dtui("-H", engine.host, "write", "--create", "web:/etc/motd", stdin=b"back\n")
+    assert dtui("-H", engine.host, "cat", "web:/etc/motd") == b"back\n"
+    engine.docker("start", "web")
+    engine.docker("wait", "web")
+    assert "back" in engine.docker("logs", "web")
+
+
+@pytest.mark.cell("edit running")
+def test_a_running_container_sees_the_edit_at_once(engine: Dockerd) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sleep", "1000")
+    engine.docker("exec", "live", "cat", "/etc/app.conf")
+    dtui("-H", engine.host, "write", "live:/etc/app.conf", stdin=b"port=881\n")
+    assert engine.docker("exec", "live", "cat", "/etc/app.conf") == "port=881\n"
+    assert dtui("-H", engine.host, "cat", "live:/etc/app.conf") == b"port=881\n"
+
+
+@pytest.mark.cell("offline")
+def test_without_the_daemon_the_same_is_seen_and_edited(engine: Dockerd) -> None:
+    broken_container(engine)
+    engine.stop()
+    try:
+        root = str(engine.root)
+        row = dtui_json("--root", root, "ls")[0]
+        assert (row["driver"]["name"], row["layer"]["reach"], row["state"]) == (engine.driver, "direct", "exited")
+        dtui("--root", root, "write", "web:/etc/app.conf", stdin=b"port=17\n")
+        assert dtui("--root", root, "cat", "web:/etc/app.conf") == b"port=17\n"
+        assert "M /etc/app.conf" in dtui("--root", root, "changes", "web").decode().splitlines()
+    finally:
+        engine.start()
+    engine.docker("start", "web")
+    engine.docker("wait", "web")
+    assert "port=17" in engine.docker("logs", "web").splitlines()
+
+
+@pytest.mark.cell("edit stopped")
+def test_owner_mode_and_attributes_outlive_an_edit(engine: Dockerd) -> None:
+    script = "chown 1234:4321 /app; chmod 2750 /app; chown 1234:4321 /app/keep.txt; chmod 4755 /app/keep.txt"
+    engine.docker("run", "--network=none", "--name=own", IMAGE, "sh", "-ec", script)
+    engine.docker("commit", "own", "shop/own:1")
+    engine.docker(
+        "create", "--network=none", "--name=web", "shop/own:1", "stat", "-c", "%a %u:%g", "/app", "/app/keep.txt"
+    )
+    dtui("-H", engine.host, "write", "web:/app/keep.txt", stdin=b"new\n")
+    engine.docker("start", "web")
+    engine.docker("wait", "web")
+    assert engine.docker("logs", "web").splitlines() == ["2750 1234:4321", "4755 1234:4321"]

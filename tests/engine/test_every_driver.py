@@ -1,4 +1,4 @@
-"""The same contract on every storage driver that the installed Engine has: what is shown is true, what is edited runs."""
+"""The same contract on every storage driver that the installed Engine has: what is shown is true, edits run."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_stopped_containers_file_is_changed_and_the_started_container_prints_i
     assert tree_checksum(below) == before
     engine.docker("start", "web")
     engine.docker("wait", "web")
-    assert engine.docker("logs", "web").splitlines()[-2:] == ["good morning", "port=4711"]
+    assert {"good morning", "port=4711"} <= set(engine.docker("logs", "web").splitlines())
     assert diff_of(engine, "web")[b"/etc/app.conf"] is Change.MODIFIED
 
 

@@ -13,13 +13,20 @@ from tests.engine.test_layers_match_docker import SCENARIO, details_of, diff_of,
 from tests.support.checksums import tree_checksum
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
+from tests.support.newer_debian import newer_debian
 from tui.core.model import Change, View
 from tui.layers.changes import walk
 from tui.layers.view import LayerView
 
 pytestmark = pytest.mark.engine
 
-DRIVERS = ("overlay2", "overlay", "vfs", "btrfs", "fuse-overlayfs")
+ENGINES = {
+    **{name: {"storage_driver": name} for name in ("overlay2", "overlay", "vfs", "btrfs", "fuse-overlayfs")},
+    **{
+        f"containerd-{name}": {"storage_driver": name, "snapshotter": True} for name in ("overlayfs", "native", "btrfs")
+    },
+}
+"""The installed Engine's graph drivers, and a newer Engine's snapshotters."""
 
 PRINT = "cat /app/greeting.txt; cat /etc/app.conf"
 
@@ -27,10 +34,12 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "changes.txt"
 """What the scenario changes, in Docker's own terms, whatever the storage driver."""
 
 
-@pytest.fixture(scope="module", params=DRIVERS)
+@pytest.fixture(scope="module", params=ENGINES)
 def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
     """A dockerd on one storage driver, with an image of three layers."""
-    found = Dockerd(request.param)
+    options = ENGINES[request.param]
+    system = newer_debian() if "snapshotter" in options else None
+    found = Dockerd(**options, system=system)  # type: ignore[arg-type]
     try:
         found.start()
         found.import_image("shop/base:1", FILES)
@@ -61,7 +70,7 @@ def mounts_of(daemon: Dockerd) -> set[str]:
 def test_the_list_names_driver_and_directory(engine: Dockerd) -> None:
     engine.docker("run", "--network=none", "--name=web", IMAGE, "true")
     row = dtui_json("-H", engine.host, "ls")[0]
-    assert row["driver"] == {"kind": "graph", "name": engine.driver}
+    assert row["driver"] == {"kind": "snapshotter" if engine.snapshotter else "graph", "name": engine.driver}
     assert row["layer"]["reach"] == "direct"
     path = dtui("-H", engine.host, "path", "web").decode().strip()
     assert path == row["layer"]["path"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -44,8 +45,13 @@ def docker_cli() -> str | None:
 class Dockerd:
     """``dockerd`` on one storage driver; start, stop, kill and start again keep the data-root."""
 
-    def __init__(self, storage_driver: str = "overlay2") -> None:
+    def __init__(
+        self, storage_driver: str = "overlay2", *, system: Path | None = None, snapshotter: bool = False
+    ) -> None:
+        """``system`` is the root of a Debian whose dockerd is run; ``snapshotter`` chooses the containerd store."""
         self.driver = storage_driver
+        self.system = system
+        self.snapshotter = snapshotter
         self.home = Path(tempfile.mkdtemp(prefix="dtui-test-", dir="/var/tmp"))
         self.root = self.home / "root"
         # sockets below the exec-root have a limit of 108 bytes, so it lies in a short directory
@@ -78,7 +84,9 @@ class Dockerd:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *self._inside(),
                     "/usr/sbin/dockerd",
+                    *self._features(),
                     f"--data-root={self.root}",
                     f"--exec-root={self.run}/x",
                     f"--pidfile={self.run}/d.pid",
@@ -96,6 +104,28 @@ class Dockerd:
             if time.monotonic() > end or self._process.poll() is not None:
                 raise RuntimeError("dockerd does not come up:\n" + self.log.read_text(errors="replace")[-2000:])
             time.sleep(0.1)
+
+    def _features(self) -> list[str]:
+        if self.system is None:
+            return []
+        config = self.home / "daemon.json"
+        config.write_text(json.dumps({"features": {"containerd-snapshotter": self.snapshotter}}))
+        return [f"--config-file={config}"]
+
+    def _inside(self) -> list[str]:
+        """Return the words that run a command in the other system, with our directories at the same place there.
+
+        The root is changed for good: below a mere chroot ``docker exec`` would land outside of the container.
+        """
+        if self.system is None:
+            return []
+        root = self.system
+        binds = "".join(
+            f"mkdir -p {root}{place}; mount --rbind {place} {root}{place}; "
+            for place in ("/proc", "/sys", "/dev", str(self.home), str(self.run))
+        )
+        script = f'mount --bind {root} {root}; {binds} cd {root}; pivot_root . .; umount -l .; exec "$@"'
+        return ["/usr/bin/unshare", "-m", "--propagation=private", "/bin/sh", "-ec", script, "sh"]
 
     def _answers(self) -> bool:
         try:

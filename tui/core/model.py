@@ -269,6 +269,10 @@ class EngineFacts:
     data_root: str
     local: bool
     """Whether the Engine's files are on this host, so that layers can be read as directories."""
+    containerd: str = ""
+    """Socket of the containerd that keeps the Engine's images (told since Engine 27)."""
+    namespace: str = "moby"
+    """The Engine's namespace in it."""
 
 
 class EntryKind(StrEnum):

@@ -84,7 +84,7 @@ class Snapshotter:
         problem: NotFound | LayerError | None = None
         for home in homes:
             try:
-                return self._stack(home, chain_of(home, container_id))
+                return self.in_home(home, container_id)
             except (NotFound, LayerError) as error:
                 problem = problem or error
         raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is this the data-root?")
@@ -94,25 +94,29 @@ class Snapshotter:
         del data
         raise LayerError(f"the Engine tells nothing about the layers of {container_id[:12]}", "read its data-root")
 
-    def _stack(self, home: Path, chain: tuple[Snapshot, ...]) -> LayerStack:
-        layers = tuple(self._layer(home, snapshot) for snapshot in chain)
+    def in_home(self, home: Path, container_id: str, address: str = "") -> LayerStack:
+        """Read the stack below the snapshotter's own directory; ``address`` is the containerd that named it, if any."""
+        chain = chain_of(home, container_id)
+        layers = tuple(self._layer(home, snapshot, container_id) for snapshot in chain)
         writable = layers[0].path
-        command = f"ctr -n moby snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
+        shown = printable(address)
+        asked = f"-a {shown} " if address else ""
+        command = f"ctr {asked}-n moby snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
         overlay = self._marks is Marks.OVERLAY
         return LayerStack(
             self.driver,
             layers,
-            f"snapshot {chain[0].number} in metadata.db",
+            f"the Snapshots service at {shown}" if address else f"snapshot {chain[0].number} in metadata.db",
             command,
             work=writable.with_name("work") if overlay else None,
             userxattr=overlay and uses_user_xattrs(writable),
             marks=self._marks,
         )
 
-    def _layer(self, home: Path, snapshot: Snapshot) -> Layer:
+    def _layer(self, home: Path, snapshot: Snapshot, container_id: str) -> Layer:
         where = (self._committed if snapshot.committed else self._active).format(snapshot.number)
         if not snapshot.committed:
             role = LayerRole.WRITABLE
         else:
-            role = LayerRole.INIT if snapshot.key.endswith("-init") else LayerRole.IMAGE
+            role = LayerRole.INIT if snapshot.key == f"{container_id}-init" else LayerRole.IMAGE
         return Layer(str(snapshot.number), role, home / where)

@@ -10,15 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, NotFound
+from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.model import Container, Details, EngineFacts, Event, LayerStack
+from tui.core.text import printable
 from tui.drivers.base import DataRoot
 from tui.drivers.registry import driver_for, reach_of
-from tui.engine import parse
+from tui.drivers.snapshotters import Snapshotter
+from tui.engine import containerd, parse
 from tui.engine.endpoint import LogLine, Verb
 from tui.engine.loglines import LogParser
 from tui.engine.offline import OfflineEndpoint
 from tui.engine.sdk import APIClient, close_stream, connect, engine_errors
+
+_CONTAINERD = "/run/containerd/containerd.sock"
+"""Where Engines before 27, which do not tell, find a containerd that somebody else runs."""
 
 _STOP_SECONDS = 10
 """Time a container has to end by itself, as ``docker stop``."""
@@ -153,9 +158,28 @@ class LiveEndpoint:
             if not self.local:
                 return None, None
             root = DataRoot(Path(self._facts.data_root or "/var/lib/docker"))
+            if isinstance(known, Snapshotter):
+                return self._snapshot(known, root, str(body["Id"])), None
             return known.from_data_root(root, str(body["Id"])), None
         except DtuiError as error:
             return None, error
+
+    def _snapshot(self, known: Snapshotter, root: DataRoot, container_id: str) -> LayerStack:
+        """Ask containerd where it keeps a container's snapshot; where nobody answers, look for it in the data-root."""
+        address, namespace = self._facts.containerd or _CONTAINERD, self._facts.namespace
+        try:
+            home = containerd.snapshotter_root(address, namespace, known.driver.name)
+            parts = containerd.mounts(address, namespace, known.driver.name, container_id)
+        except DtuiError:
+            return known.from_data_root(root, container_id)
+        stack = known.in_home(home, container_id, address)
+        told = next((part.writable for part in parts if part.writable), None)
+        if told not in (None, stack.writable.path):
+            raise LayerError(
+                f"containerd says {printable(str(told))}, its database {printable(str(stack.writable.path))}",
+                "try again",
+            )
+        return stack
 
     def events(self) -> LiveEvents:
         """Announce what happens to containers from now on."""

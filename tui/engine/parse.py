@@ -74,6 +74,7 @@ def driver_of(info: Json, version: Json) -> Driver:
 def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> EngineFacts:
     """Return who answers."""
     rows = {str(r[0]): str(r[1]) for r in info.get("DriverStatus") or [] if isinstance(r, list) and len(r) == 2}
+    containerd = info.get("Containerd") or {}
     return EngineFacts(
         endpoint=endpoint,
         product="Podman" if is_podman(version) else "Engine",
@@ -83,6 +84,8 @@ def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> Engine
         backing=rows.get("Backing Filesystem", "").replace("extfs", "ext4"),
         data_root=str(info.get("DockerRootDir") or ""),
         local=local,
+        containerd=str(containerd.get("Address") or ""),
+        namespace=str((containerd.get("Namespaces") or {}).get("Containers") or "moby"),
     )
 
 

@@ -1,0 +1,35 @@
+"""A Debian with a newer Engine, in a directory that outlives the tests: its dockerd is run in a chroot."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+SUITE = "sid"
+PACKAGES = "docker.io,busybox-static"
+
+
+def cache() -> Path:
+    """Return the directory for what takes long to build; it lies outside the project."""
+    path = Path(os.environ.get("DTUI_TEST_CACHE", "/var/cache/dtui-tests"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def newer_debian() -> Path:
+    """Return the root of the other system; build it (a minute) if it is not there."""
+    root = cache() / SUITE
+    with (cache() / f"{SUITE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "usr/sbin/dockerd").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            partial = root.with_suffix(".part")
+            shutil.rmtree(partial, ignore_errors=True)
+            program = shutil.which("debootstrap") or "debootstrap: apt-get install debootstrap"
+            command = [program, "--variant=minbase", f"--include={PACKAGES}", SUITE, str(partial)]
+            subprocess.run([*command, "http://deb.debian.org/debian"], check=True, capture_output=True, timeout=900)
+            partial.rename(root)
+    return root

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tui.cli.session import Session, put_json, say, session
-from tui.core.model import Container, Details
+from tui.core.errors import DtuiError
+from tui.core.model import Container, Reach, ReachKind
 from tui.core.text import human_age, human_size, printable
 
 
@@ -20,7 +22,7 @@ def run(options: Namespace) -> int:
         if options.size:
             rows = [_with_size(row, open_session) for row in rows]
         if options.json:
-            put_json([as_json(row, open_session.endpoint_of(row).inspect(row.id)) for row in rows])
+            put_json([as_json(row, _reach(row, open_session)) for row in rows])
             return 0
     _table(rows)
     return 0
@@ -35,15 +37,25 @@ def _with_size(row: Container, open_session: Session) -> Container:
     from tui.layers.view import LayerView
 
     endpoint = open_session.endpoint_of(row)
-    size = endpoint.size(row.id)
-    details = endpoint.inspect(row.id) if size is None else None
-    if details and details.stack and details.reach.kind.readable:
-        with LayerView.open(details.stack) as view:
-            size = usage(view)
+    size: int | None = None
+    with suppress(DtuiError):  # of a damaged one no size is known; the others are counted
+        size = endpoint.size(row.id)
+        details = endpoint.inspect(row.id) if size is None else None
+        if details and details.stack and details.reach.kind.readable:
+            with LayerView.open(details.stack) as view:
+                size = usage(view)
     return replace(row, size_rw=size)
 
 
-def as_json(row: Container, details: Details) -> dict[str, Any]:
+def _reach(row: Container, open_session: Session) -> Reach:
+    """Return how a container's layer can be had; what is wrong with one container hides no other."""
+    try:
+        return open_session.endpoint_of(row).inspect(row.id).reach
+    except DtuiError as error:
+        return Reach(ReachKind.NONE, str(error))
+
+
+def as_json(row: Container, reach: Reach) -> dict[str, Any]:
     """Return the fields of the command-line contract."""
     return {
         "id": row.id,
@@ -56,9 +68,9 @@ def as_json(row: Container, details: Details) -> dict[str, Any]:
         "endpoint": row.endpoint,
         "created": row.created.isoformat(),
         "layer": {
-            "reach": details.reach.kind.value,
-            "path": str(details.reach.path) if details.reach.path else None,
-            "reason": details.reach.reason,
+            "reach": reach.kind.value,
+            "path": str(reach.path) if reach.path else None,
+            "reason": reach.reason,
         },
         "size_rw": row.size_rw,
     }

@@ -52,7 +52,7 @@ def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: 
     if hosts or contexts or roots:
         found: list[Endpoint] = [_live(_short(host), host) for host in hosts]
         found += [_context(name) for name in contexts]
-        found += [OfflineEndpoint(_root_name(root), root) for root in roots]
+        found += [OfflineEndpoint(_root_name(root), root.absolute()) for root in roots]
         return Discovery(_named_apart(found))
     host = os.environ.get("DOCKER_HOST")
     if host:

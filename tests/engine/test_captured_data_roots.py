@@ -1,0 +1,184 @@
+"""Data-roots that real Engines wrote, read without a daemon: Docker 28 and 29 by snapshotter, and aufs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import dtui, dtui_json
+
+pytestmark = pytest.mark.engine
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+Unpack = Callable[[str], Path]
+
+DIFFS = {
+    "docker-28-overlayfs-snapshotter": "d28.diff.c1",
+    "docker-29-native-snapshotter": "d29native.diff.c1",
+    "docker-29-overlay2": "d29ov2.diff.c1",
+    "docker-29-overlayfs-snapshotter": "d29.diff.c1",
+    "docker-29-vfs": "d29vfs.diff.c1",
+}
+LATER = "A /data/viacp.txt"
+"""Copied into one container after its diff had been written down."""
+
+
+@pytest.fixture
+def unpack(tmp_path: Path) -> Unpack:
+    """Unpack a captured data-root, with the attributes by which overlay marks its directories."""
+
+    def one(name: str) -> Path:
+        root = tmp_path / name
+        root.mkdir()
+        archive = FIXTURES / "data-roots" / f"{name}.tar.xz"
+        subprocess.run(["/bin/tar", "-C", root, "--xattrs", "--xattrs-include=*", "-xf", archive], check=True)
+        return root
+
+    return one
+
+
+@pytest.mark.parametrize("name", DIFFS)
+def test_all_containers_are_listed_with_path_and_tree(unpack: Unpack, name: str) -> None:
+    root = unpack(name)
+    rows = dtui_json("--root", str(root), "ls")
+    assert {row["name"] for row in rows} >= {"c1", "c3"}
+    for row in rows:
+        assert row["layer"]["reach"] == "direct", row
+        path = dtui("--root", str(root), "path", row["name"]).decode().strip()
+        assert path.startswith(str(root))
+        tree = dtui_json("--root", str(root), "tree", "--view", "merged", row["name"])
+        assert "/bin/busybox" in {entry["path"] for entry in tree}
+
+
+@pytest.mark.parametrize("name", DIFFS)
+def test_changes_are_those_that_the_engine_told_when_it_ran(unpack: Unpack, name: str) -> None:
+    said = sorted((FIXTURES / "engine" / DIFFS[name]).read_text().split("\n"))
+    ours = dtui("--root", str(unpack(name)), "changes", "c1").decode().replace("M /", "C /").split("\n")
+    assert sorted(set(ours) - {LATER}) == sorted(set(said))
+
+
+AUFS = "docker-20.10-aufs"
+
+
+@pytest.mark.parametrize("container", ["web", "db", "idle"])
+def test_aufs_changes_are_docker_diffs_but_for_its_wart(unpack: Unpack, container: str) -> None:
+    said = set((FIXTURES / "engine" / f"{AUFS}.diff-{container}.txt").read_text().splitlines())
+    ours = set(dtui("--root", str(unpack(AUFS)), "changes", container).decode().replace("M /", "C /").splitlines())
+    wart = {line for line in said if line.endswith(("/.wh..wh..opq", "/.wh..opq"))}
+    # Docker shows the opaque mark as a file; what the mark hides is what was deleted
+    hidden = {"D /app/conf.d/extra.conf"} if wart else set()
+    assert ours == (said - wart) | hidden
+
+
+def test_the_house_keeping_of_aufs_is_never_shown(unpack: Unpack) -> None:
+    root = unpack(AUFS)
+    for view in ("layer", "merged"):
+        tree = dtui_json("--root", str(root), "tree", "--view", view, "web")
+        assert not [entry["path"] for entry in tree if "/.wh." in entry["path"]]
+
+
+def test_an_aufs_container_is_edited_on_a_kernel_without_aufs(unpack: Unpack) -> None:
+    root = unpack(AUFS)
+    layer = Path(dtui("--root", str(root), "path", "web").decode().strip())
+    ids = (root / "aufs/layers" / layer.name).read_text().split()
+    below = {path: path.read_bytes() for i in ids for path in (root / "aufs/diff" / i).rglob("*.py") if path.is_file()}
+    lib = next(path for path in below if path.name == "lib.py")
+    inside = "/" + str(lib.relative_to(root / "aufs/diff")).split("/", 1)[1]
+    dtui("--root", str(root), "write", f"web:{inside}", stdin=b"fixed = True\n")
+    assert (layer / inside.lstrip("/")).read_bytes() == b"fixed = True\n"
+    assert dtui("--root", str(root), "cat", f"web:{inside}") == b"fixed = True\n"
+    assert {path: path.read_bytes() for path in below} == below
+    assert (layer / "etc/.wh.motd").exists()
+    dtui("--root", str(root), "write", "--create", "web:/etc/motd", stdin=b"back\n")
+    assert not (layer / "etc/.wh.motd").exists()
+    assert "M /etc/motd" in dtui("--root", str(root), "changes", "web").decode().splitlines()
+    assert b"keeps for itself" in dtui("--root", str(root), "write", "--create", "web:/etc/.wh.x", stdin=b"x", code=1)
+
+
+# damage ------------------------------------------------------------------------------------------------------
+
+
+def _records(root: Path) -> dict[str, Path]:
+    paths = (root / "containers").glob("*/config.v2.json")
+    return {json.loads(path.read_text())["Name"].lstrip("/"): path for path in paths}
+
+
+def test_a_truncated_record_is_told_and_the_others_are_shown(unpack: Unpack) -> None:
+    root = unpack("docker-29-overlay2")
+    record = _records(root)["c1"]
+    record.write_bytes(record.read_bytes()[:200])
+    rows = dtui_json("--root", str(root), "ls")
+    assert {row["state"] for row in rows} == {"unknown", "exited"}
+    damaged = next(row for row in rows if row["state"] == "unknown")
+    assert "not whole JSON" in damaged["layer"]["reason"]
+    assert b"not whole JSON" in dtui("--root", str(root), "changes", damaged["id"][:12], code=1)
+    dtui("--root", str(root), "changes", "c3")
+
+
+def test_an_unknown_driver_is_named_and_the_others_are_shown(unpack: Unpack) -> None:
+    root = unpack("docker-29-overlay2")
+    record = _records(root)["c1"]
+    record.write_text(record.read_text().replace('"Driver":"overlay2"', '"Driver":"quantumfs"'))
+    rows = {row["name"]: row for row in dtui_json("--root", str(root), "ls")}
+    assert (rows["c1"]["layer"]["reach"], rows["c3"]["layer"]["reach"]) == ("none", "direct")
+    assert "quantumfs" in rows["c1"]["layer"]["reason"]
+    assert b"quantumfs" in dtui("--root", str(root), "tree", "c1", code=3)
+
+
+def test_a_missing_lower_layer_is_named_and_the_others_are_shown(unpack: Unpack) -> None:
+    root = unpack("docker-29-overlay2")
+    home = Path(dtui("--root", str(root), "path", "c1").decode().strip()).parent
+    lowest = (home / "lower").read_text().split(":")[-1].strip()
+    (root / "overlay2" / lowest).unlink()
+    assert b"lower layer l/" in dtui("--root", str(root), "changes", "c1", code=3)
+    rows = dtui_json("--root", str(root), "ls")
+    assert all("missing" in row["layer"]["reason"] for row in rows)
+    assert {row["state"] for row in rows} == {"exited"}
+
+
+def test_a_missing_image_snapshot_is_one_line(unpack: Unpack) -> None:
+    root = unpack("docker-29-overlayfs-snapshotter")
+    shutil.rmtree(root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots/1")
+    said = dtui("--root", str(root), "changes", "c1", code=1).decode()
+    assert "snapshots/1/fs" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("page", range(16))
+def test_a_damaged_page_of_the_database_is_one_line_and_never_a_wrong_layer(unpack: Unpack, page: int) -> None:
+    root = unpack("docker-29-overlayfs-snapshotter")
+    right = dtui("--root", str(root), "path", "c1")
+    database = root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/metadata.db"
+    data = bytearray(database.read_bytes())
+    data[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    database.write_bytes(data)
+    rows = dtui_json("--root", str(root), "ls")
+    assert len(rows) == 2
+    for row in rows:
+        if row["layer"]["reach"] == "direct":
+            assert row["name"] != "c1" or row["layer"]["path"] == right.decode().strip()
+        else:
+            assert row["layer"]["reason"]
+
+
+def test_a_pool_that_is_not_active_is_one_line_with_what_to_do(unpack: Unpack) -> None:
+    root = unpack("docker-20.10-devicemapper-metadata")
+    rows = dtui_json("--root", str(root), "ls")
+    assert {row["layer"]["reach"] for row in rows} == {"mount"}
+    said = dtui("--root", str(root), "changes", "web", code=3).decode()
+    assert "is not active" in said
+    assert said.count("\n") == 1
+
+
+def test_a_deleted_device_is_refused(unpack: Unpack) -> None:
+    root = unpack("docker-20.10-devicemapper-metadata")
+    for record in (root / "devicemapper/metadata").glob("*[0-9a-f]"):
+        if record.name not in ("base",) and record.read_text().startswith("{"):
+            body = json.loads(record.read_text())
+            record.write_text(json.dumps({**body, "deleted": True}))
+    assert b"marked as deleted" in dtui("--root", str(root), "changes", "web", code=3)

@@ -38,6 +38,15 @@ APPLETS = (
 )
 
 
+STORAGE_OPTIONS = {
+    "devicemapper": (
+        "--storage-opt=dm.loopdatasize=3G",
+        "--storage-opt=dm.loopmetadatasize=200M",
+        "--storage-opt=dm.basesize=1G",
+    ),
+}
+
+
 def docker_cli() -> str | None:
     return shutil.which("docker")
 
@@ -59,8 +68,11 @@ class Dockerd:
         self.socket = self.run / "d.sock"
         self.log = self.home / "dockerd.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._pool = ""
         if storage_driver == "btrfs":
             self._make_btrfs()
+        if storage_driver == "zfs":
+            self._make_zfs()
 
     def _make_btrfs(self) -> None:
         """Lay the data-root on a btrfs of its own, in a file."""
@@ -70,6 +82,15 @@ class Dockerd:
         subprocess.run(["/sbin/mkfs.btrfs", "-q", str(image)], check=True)
         self.root.mkdir()
         subprocess.run(["/bin/mount", "-o", "loop", str(image), str(self.root)], check=True)
+
+    def _make_zfs(self) -> None:
+        """Lay the data-root on a dataset of a pool of its own, in a file."""
+        image = self.home / "zpool.img"
+        with image.open("wb") as file:
+            file.truncate(2 << 30)
+        self._pool = f"dtui{os.getpid()}"
+        subprocess.run(["zpool", "create", "-f", "-m", "none", self._pool, str(image)], check=True)
+        subprocess.run(["zfs", "create", "-o", f"mountpoint={self.root}", f"{self._pool}/docker"], check=True)
 
     @property
     def version(self) -> str:
@@ -92,6 +113,7 @@ class Dockerd:
                     f"--pidfile={self.run}/d.pid",
                     f"--host={self.host}",
                     f"--storage-driver={self.driver}",
+                    *STORAGE_OPTIONS.get(self.driver, ()),
                     "--bridge=none",
                     "--iptables=false",
                     "--ip-masq=false",
@@ -148,6 +170,8 @@ class Dockerd:
             for container in self.docker("ps", "-aq").split():
                 self.docker("rm", "-f", container)
             self.stop()
+        if self._pool:
+            subprocess.run(["zpool", "destroy", "-f", self._pool], check=True)
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             point = line.split()[1]
             if point.startswith((str(self.home), str(self.run))):

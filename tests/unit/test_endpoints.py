@@ -180,5 +180,5 @@ def test_what_is_no_data_root_is_said_so(tmp_path: Path, make: bool, words: str)
 def test_a_start_without_daemon_is_refused_with_the_way_out(sample: OfflineEndpoint) -> None:
     from tui.engine.endpoint import Verb
 
-    with pytest.raises(DtuiError, match="start dockerd"):
+    with pytest.raises(DtuiError, match="start the Engine"):
         sample.act(sample.snapshot()[0].id, Verb.START)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tui.core.errors import DtuiError, NotReachable
 from tui.engine.endpoint import Endpoint
 from tui.engine.offline import OfflineEndpoint
+from tui.engine.podman_root import PodmanRoot, is_podman_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: 
     if hosts or contexts or roots:
         found: list[Endpoint] = [_live(_short(host), host) for host in hosts]
         found += [_context(name) for name in contexts]
-        found += [OfflineEndpoint(_root_name(root), root.absolute()) for root in roots]
+        found += [_at_rest(root.absolute()) for root in roots]
         return Discovery(_named_apart(found))
     host = os.environ.get("DOCKER_HOST")
     if host:
@@ -113,6 +114,11 @@ def _context(name: str) -> Endpoint:
     context = context_address(name)
     address = context[1] if context else "unix:///var/run/docker.sock"
     return LiveEndpoint(name, address, tls=context[2] if context else None)
+
+
+def _at_rest(root: Path) -> Endpoint:
+    """Open a directory as what it is: podman's graphroot or Docker's data-root."""
+    return PodmanRoot(_root_name(root), root) if is_podman_root(root) else OfflineEndpoint(_root_name(root), root)
 
 
 def _short(address: str) -> str:

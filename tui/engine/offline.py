@@ -4,43 +4,34 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable
-from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, Event, LayerStack, Mount, State
+from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
 from tui.core.text import printable
-from tui.drivers.base import DataRoot, read_json
+from tui.drivers.base import read_json
 from tui.drivers.registry import driver_for, reach_of
 from tui.engine import parse
-from tui.engine.endpoint import LogLine, Verb
+from tui.engine.atrest import AtRest, FileLog, JsonLog
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _GRAPH_DRIVERS = frozenset(("overlay2", "overlay", "aufs", "btrfs", "zfs", "devicemapper", "vfs", "fuse-overlayfs"))
 _OF_BOTH_KINDS = frozenset(("btrfs", "zfs"))
-_LOG_BYTES = 8 << 20
-"""Bytes read from the end of a log."""
 
 _UNKNOWN = Driver(DriverKind.GRAPH, "unknown")
 
 
-class OfflineEndpoint:
+class OfflineEndpoint(AtRest):
     """A data-root on this host. Fulfils :class:`tui.engine.endpoint.Endpoint`; nothing in it is written here."""
-
-    live = False
 
     def __init__(self, name: str, root: Path, *, sample: bool = False) -> None:
         """Open a data-root; in the ``sample`` of the demo states are as recorded, for it has no processes."""
-        self.name = name
+        super().__init__(name, root)
         self._sample = sample
-        self.root = DataRoot(root)
         if not os.path.isdir(root / "containers"):
             raise self._why_no_root(root)
-        self._closed = threading.Event()
         self._known: dict[str, tuple[tuple[int, int], Container]] = {}
 
     @staticmethod
@@ -54,15 +45,6 @@ class OfflineEndpoint:
         if remapped:
             return NotFound(f"{shown} is remapped", f"name {shown}/{remapped[0]}, where the containers are")
         return NotFound(f"{shown} is no data-root: it has no directory `containers`", "docker info names it")
-
-    @property
-    def address(self) -> str:
-        """The directory."""
-        return str(self.root.path)
-
-    def close(self) -> None:
-        """Nothing is held but streams."""
-        self._closed.set()
 
     def facts(self) -> EngineFacts:
         """Say what kind of data-root it is, by the driver that most containers use."""
@@ -171,71 +153,10 @@ class OfflineEndpoint:
         except DtuiError as error:
             return None, error
 
-    def size(self, container_id: str) -> int | None:
-        """Not recorded on disk."""
-        del container_id
-        return None
-
-    def events(self) -> NoEvents:
-        """Nothing announces anything here: wait until closed."""
-        return NoEvents(self._closed)
-
     def logs(self, container_id: str, *, follow: bool, tail: int) -> FileLog:
         """Yield the last lines of the container's json-file log; it cannot be followed."""
         del follow
-        return FileLog(self.root.path / "containers" / container_id / f"{container_id}-json.log", tail)
-
-    def act(self, container_id: str, verb: Verb) -> None:
-        """Refuse: there is no daemon here."""
-        raise NotReachable(
-            f"{verb} {container_id[:12]}: a data-root is read without its daemon", "start dockerd and use dtui on it"
-        )
-
-
-class NoEvents:
-    """The event stream of what has none."""
-
-    def __init__(self, closed: threading.Event) -> None:
-        self._closed = closed
-
-    def __iter__(self) -> Iterator[Event]:
-        self._closed.wait()
-        return iter(())
-
-    def close(self) -> None:
-        """End the wait."""
-        self._closed.set()
-
-
-class FileLog:
-    """The end of a json-file log on disk."""
-
-    def __init__(self, path: Path, tail: int) -> None:
-        self._path = path
-        self._tail = tail
-
-    def __iter__(self) -> Iterator[LogLine]:
-        import json
-
-        try:
-            with self._path.open("rb") as file:
-                start = max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES)
-                file.seek(start)
-                lines = deque(file.read(_LOG_BYTES).split(b"\n"), maxlen=self._tail + 1)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise NotReachable(f"{printable(str(self._path))}: {error.strerror}", "run dtui as root") from error
-        for line in filter(None, lines):
-            try:
-                body = json.loads(line)
-                text = os.fsencode(str(body["log"]))
-            except (ValueError, KeyError, TypeError):
-                continue  # the first line may be cut by the limit, the last one by a crash
-            yield LogLine(text.rstrip(b"\n"), parse.parse_time(body.get("time")))
-
-    def close(self) -> None:
-        """Nothing to end."""
+        return JsonLog(self.root.path / "containers" / container_id / f"{container_id}-json.log", tail)
 
 
 def _object(body: dict[str, Any], key: str) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""podman's Docker-compatible service on storage of its own, driven by the docker command as an Engine is."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from tests.support.dockerd import Dockerd
+
+
+class Podman(Dockerd):
+    """``podman system service``; it keeps no daemon state, so that stopping it leaves containers as they are."""
+
+    def _podman(self) -> list[str]:
+        return [
+            "/usr/bin/podman",
+            f"--root={self.root}",
+            f"--runroot={self.run}/r",
+            f"--storage-driver={self.driver}",
+            "--cgroup-manager=cgroupfs",
+            "--events-backend=file",
+        ]
+
+    def docker(self, *args: str, stdin: bytes | None = None, check: bool = True) -> str:
+        """Run podman's own command, whose words are docker's: docker's cannot attach to podman."""
+        if args[0] in ("run", "create"):
+            # podman wants a million files and processes: more than a machine without CAP_SYS_RESOURCE gives
+            args = (args[0], "--ulimit=nofile=1000:1000", "--ulimit=nproc=1000:1000", *args[1:])
+        result = subprocess.run(
+            [*self._podman(), *args],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+        if check and result.returncode:
+            raise RuntimeError(f"podman {' '.join(args)}: {result.stderr.decode(errors='replace')}")
+        return (result.stdout + (result.stderr if args[0] == "logs" else b"")).decode(errors="surrogateescape")
+
+    def start(self) -> None:
+        command = [*self._podman(), "system", "service", "--time=0", self.host]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        end = time.monotonic() + 60
+        while not self._answers():
+            if time.monotonic() > end or self._process.poll() is not None:
+                raise RuntimeError("podman does not come up:\n" + self.log.read_text(errors="replace")[-2000:])
+            time.sleep(0.1)

@@ -1,0 +1,125 @@
+"""What all directories read without their Engine have in common: no events, no acts, logs that do not follow."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from tui.core.errors import NotReachable
+from tui.core.model import Event
+from tui.core.text import printable
+from tui.drivers.base import DataRoot
+from tui.engine import parse
+from tui.engine.endpoint import LogLine, Verb
+
+_LOG_BYTES = 8 << 20
+"""Bytes read from the end of a log."""
+
+
+class NoEvents:
+    """The event stream of what has none."""
+
+    def __init__(self, closed: threading.Event) -> None:
+        self._closed = closed
+
+    def __iter__(self) -> Iterator[Event]:
+        self._closed.wait()
+        return iter(())
+
+    def close(self) -> None:
+        """End the wait."""
+        self._closed.set()
+
+
+class FileLog:
+    """The end of a log file on disk; a subclass knows its lines."""
+
+    def __init__(self, path: Path, tail: int) -> None:
+        self._path = path
+        self._tail = tail
+
+    def __iter__(self) -> Iterator[LogLine]:
+        try:
+            with self._path.open("rb") as file:
+                start = max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES)
+                file.seek(start)
+                lines = deque(file.read(_LOG_BYTES).split(b"\n"), maxlen=self._tail + 1)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise NotReachable(f"{printable(str(self._path))}: {error.strerror}", "run dtui as root") from error
+        for raw in filter(None, lines):
+            line = self.parse(raw)
+            if line:
+                yield line
+
+    @abstractmethod
+    def parse(self, raw: bytes) -> LogLine | None:
+        """Return a line of the log; None for one that is cut, by the limit at the start or by a crash at the end."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class JsonLog(FileLog):
+    """Docker's json-file."""
+
+    def parse(self, raw: bytes) -> LogLine | None:
+        """Understand one JSON object."""
+        try:
+            body = json.loads(raw)
+            text = os.fsencode(str(body["log"]))
+        except (ValueError, KeyError, TypeError):
+            return None
+        return LogLine(text.rstrip(b"\n"), parse.parse_time(body.get("time")))
+
+
+class K8sLog(FileLog):
+    """podman's k8s-file: time, stream, F or P, then the text."""
+
+    def parse(self, raw: bytes) -> LogLine | None:
+        """Understand one line."""
+        parts = raw.split(b" ", 3)
+        if len(parts) < 4:
+            return None
+        return LogLine(parts[3], parse.parse_time(parts[0].decode("ascii", "replace")))
+
+
+class AtRest:
+    """The part of an endpoint that is the same for every directory read without its Engine."""
+
+    live = False
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self.root = DataRoot(root)
+        self._closed = threading.Event()
+
+    @property
+    def address(self) -> str:
+        """The directory."""
+        return str(self.root.path)
+
+    def close(self) -> None:
+        """Nothing is held but streams."""
+        self._closed.set()
+
+    def size(self, container_id: str) -> int | None:
+        """Not recorded on disk."""
+        del container_id
+        return None
+
+    def events(self) -> NoEvents:
+        """Nothing announces anything here: wait until closed."""
+        return NoEvents(self._closed)
+
+    def act(self, container_id: str, verb: Verb) -> None:
+        """Refuse: there is no Engine here."""
+        raise NotReachable(
+            f"{verb} {container_id[:12]}: a data-root is read without its Engine", "start the Engine and use dtui on it"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -63,8 +64,10 @@ def test_changes_are_those_that_the_engine_told_when_it_ran(unpack: Unpack, name
 
 
 AUFS = "docker-20.10-aufs"
+ROW = ("aufs", "data-root of Docker 20.10")
 
 
+@pytest.mark.cell("changes", row=ROW)
 @pytest.mark.parametrize("container", ["web", "db", "idle"])
 def test_aufs_changes_are_docker_diffs_but_for_its_wart(unpack: Unpack, container: str) -> None:
     said = set((FIXTURES / "engine" / f"{AUFS}.diff-{container}.txt").read_text().splitlines())
@@ -75,6 +78,14 @@ def test_aufs_changes_are_docker_diffs_but_for_its_wart(unpack: Unpack, containe
     assert ours == (said - wart) | hidden
 
 
+@pytest.mark.cell("list", row=ROW)
+def test_an_aufs_data_root_is_listed_with_its_directories(unpack: Unpack) -> None:
+    rows = {row["name"]: row for row in dtui_json("--root", str(unpack(AUFS)), "ls")}
+    assert set(rows) == {"web", "db", "idle"}
+    assert all(row["driver"]["name"] == "aufs" and os.path.isdir(row["layer"]["path"]) for row in rows.values())
+
+
+@pytest.mark.cell("tree", row=ROW)
 def test_the_house_keeping_of_aufs_is_never_shown(unpack: Unpack) -> None:
     root = unpack(AUFS)
     for view in ("layer", "merged"):
@@ -82,6 +93,7 @@ def test_the_house_keeping_of_aufs_is_never_shown(unpack: Unpack) -> None:
         assert not [entry["path"] for entry in tree if "/.wh." in entry["path"]]
 
 
+@pytest.mark.cell("offline", row=ROW)
 def test_an_aufs_container_is_edited_on_a_kernel_without_aufs(unpack: Unpack) -> None:
     root = unpack(AUFS)
     layer = Path(dtui("--root", str(root), "path", "web").decode().strip())

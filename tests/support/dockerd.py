@@ -69,6 +69,7 @@ class Dockerd:
         self.log = self.home / "dockerd.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._pool = ""
+        self.row = ("", "")
         if storage_driver == "btrfs":
             self._make_btrfs()
         if storage_driver == "zfs":

@@ -37,6 +37,10 @@ class Podman(Dockerd):
             raise RuntimeError(f"podman {' '.join(args)}: {result.stderr.decode(errors='replace')}")
         return (result.stdout + (result.stderr if args[0] == "logs" else b"")).decode(errors="surrogateescape")
 
+    @property
+    def version(self) -> str:
+        return self.docker("version", "--format", "{{.Client.Version}}").strip()
+
     def start(self) -> None:
         command = [*self._podman(), "system", "service", "--time=0", self.host]
         with self.log.open("ab") as log:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tui.core.errors import DtuiError, NotFound
-from tui.core.model import Details
+from tui.core.model import Details, Marks
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.atomic import Metadata, metadata_of
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.stamp import stamp_of
 from tui.editing.state import container_lock
-from tui.layers.mounts import in_use, sweep, write_view
+from tui.layers.mounts import in_use, sweep, tree_root, write_view
 from tui.layers.paths import Root
 
 
@@ -45,7 +45,10 @@ def _put_right(record: journal.Record, details: Details) -> str:
         with running_root(details) as root:
             return _in_root(record, root)
     stack = stack_of(details)
-    if not privileged():
+    if stack.marks is Marks.TREE:
+        with tree_root(stack) as root:
+            return _in_root(record, root)
+    if stack.marks is not Marks.OVERLAY or not privileged():
         with Root.open(stack.writable.path) as upper:
             return _in_root(record, upper)
     if in_use(stack):
@@ -60,8 +63,16 @@ def _in_root(record: journal.Record, root: Root) -> str:
     if record.in_place:
         return _roll_back(record, root, path)
     with suppress(NotFound), root.parent(path) as (dir_fd, _), suppress(FileNotFoundError):
-        os.unlink(os.fsencode(record.temporary), dir_fd=dir_fd)
+        _remove(os.fsencode(record.temporary), dir_fd)
     return "the file is whole"
+
+
+def _remove(temporary: bytes, dir_fd: int) -> None:
+    """Remove a temporary file, or a directory that was being copied up: that one is still empty."""
+    try:
+        os.unlink(temporary, dir_fd=dir_fd)
+    except IsADirectoryError:
+        os.rmdir(temporary, dir_fd=dir_fd)
 
 
 def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:

@@ -38,7 +38,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Note what a test proved of a storage driver, for the README's table."""
     report = yield
     mark, cells = item.get_closest_marker("cell"), os.environ.get("DTUI_CELLS")
-    if mark and cells and (report.when == "call" or report.failed):
+    if mark and cells and report.when == "call":
         row, engine = mark.kwargs.get("row") or item.funcargs["daemon"].row  # type: ignore[attr-defined]
         with open(cells, "a") as file:
             cell = {"row": row, "engine": engine, "column": mark.args[0], "passed": report.passed}

@@ -37,6 +37,9 @@ IN_GUEST = {name: {"storage_driver": name} for name in ("devicemapper", "zfs")}
 
 ENGINES = IN_GUEST if os.environ.get("DTUI_GUEST") else HERE
 
+ASK = 4
+"""Times to ask for a diff: on btrfs containerd's own at times compares with an empty directory (seen on 28.5.2)."""
+
 PRINT = "cat /app/greeting.txt; cat /etc/app.conf"
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "changes.txt"
@@ -128,7 +131,7 @@ def test_changes_are_those_of_docker_diff_and_the_same_on_every_driver(engine: D
     details = details_of(engine, "web")
     ours = our_changes(details)
     if not (is_podman(engine) and engine.driver == "overlay"):  # whose own diff fails on a directory that was a file
-        assert ours == diff_of(engine, "web")
+        assert ours in (diff_of(engine, "web") for _ in range(ASK))
     assert [f"{change} {path!r}" for path, change in sorted(ours.items())] == GOLDEN.read_text().splitlines()
     listed = {os.fsencode(row["path"]): Change(row["change"]) for row in dtui_json("-H", engine.host, "changes", "web")}
     assert listed == ours

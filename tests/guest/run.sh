@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cat >"$work/scenario.sh" <<'SCENARIO'
 export PYTHONPATH=/work/packages:/work CI=true DTUI_GUEST=1 DTUI_CELLS=/work/cells.jsonl TMPDIR=/var/tmp
-python3 -m pytest -p no:cacheprovider -p no:xdist -x tests/engine/test_every_driver.py
+python3 -m pytest -p no:cacheprovider -p no:xdist --tb=short --color=no tests/engine/test_every_driver.py
 result=$?
 sed 's/^/CELL /' /work/cells.jsonl
 exit $result

@@ -31,9 +31,11 @@ mkdir -p "$root/usr/lib/modules"
 cp -a "$work/kernel/lib/modules/." "$root/usr/lib/modules/"
 chroot "$root" depmod "$version"
 chroot "$root" apt-get install -y -qq --no-install-recommends "linux-headers-$version" dkms zfs-dkms zfsutils-linux
-chroot "$root" modinfo -k "$version" zfs >/dev/null
+cp -a "$root/usr/lib/modules/$version/updates" "$work/updates" # dkms takes them along when it goes
 chroot "$root" apt-get purge -y -qq "linux-headers-$version" dkms gcc-12 cpp-12 >/dev/null 2>&1 || true
+cp -a "$work/updates" "$root/usr/lib/modules/$version/"
 chroot "$root" depmod "$version"
+chroot "$root" modinfo -k "$version" zfs >/dev/null
 
 mkdir -p "$out" "$work/initrd/bin" "$work/initrd/modules"
 cp "$work/kernel/boot/vmlinuz-$version" "$out/vmlinuz"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tui.cli.session import Session, put_json, say, session
+from tui.cli.session import Session, note, put_json, say, session
 from tui.core.errors import DtuiError
 from tui.core.model import Container, Reach, ReachKind
 from tui.core.text import human_age, human_size, printable
@@ -17,15 +17,20 @@ from tui.core.text import human_age, human_size, printable
 def run(options: Namespace) -> int:
     """Print a table, or JSON with the layer's reach."""
     with session(options) as open_session:
-        rows = [row for row in open_session.containers() if _wanted(row, options)]
+        listing = open_session.listing()
+        if not listing.rows and len(listing.lost) == 1 == len(open_session.endpoints):
+            raise listing.lost[0][1]
+        for name, error in listing.lost:
+            note(f"dtui: {printable(name)}: {printable(str(error))}")
+        rows = [row for row in listing.rows if _wanted(row, options)]
         rows.sort(key=lambda row: row.created, reverse=True)
         if options.size:
             rows = [_with_size(row, open_session) for row in rows]
         if options.json:
             put_json([as_json(row, _reach(row, open_session)) for row in rows])
-            return 0
-    _table(rows)
-    return 0
+        else:
+            _table(rows)
+    return 1 if listing.lost else 0
 
 
 def _wanted(row: Container, options: Namespace) -> bool:
@@ -66,6 +71,7 @@ def as_json(row: Container, reach: Reach) -> dict[str, Any]:
         "driver": {"kind": row.driver.kind.value, "name": row.driver.name},
         "image": row.image,
         "endpoint": row.endpoint,
+        "hidden": row.hidden,
         "created": row.created.isoformat(),
         "layer": {
             "reach": reach.kind.value,

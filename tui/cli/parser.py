@@ -21,6 +21,7 @@ VERBS = {
     "write": "replace a file with standard input, safely",
     "edit": "open a file in the app's editor",
     "bench": "run IOzone on an engine's storage driver",
+    "which": "whose a directory of a data-root is: a container's, an image's, the build cache's, nobody's",
     "doctor": "what is there, what is missing, how to mend it",
     "demo": "the app, or any verb, over a sample data-root",
 }
@@ -113,6 +114,11 @@ def _bench(sub: argparse.ArgumentParser) -> None:
     _json(clean)
 
 
+def _which(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("hostpath", metavar="HOSTPATH", type=Path, help="a path of this host below a data-root")
+    _json(sub)
+
+
 def _doctor(sub: argparse.ArgumentParser) -> None:
     _json(sub)
 
@@ -142,6 +148,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "write": _write,
     "edit": _edit,
     "bench": _bench,
+    "which": _which,
     "doctor": _doctor,
     "demo": _demo,
 }

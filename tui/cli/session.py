@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import queue
 import sys
+import threading
+import time
 import tomllib
 from argparse import Namespace
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import UsageError
+from tui.core.errors import DtuiError, EngineLost, NotFound, UsageError
 from tui.core.model import Container, Details
 from tui.core.text import printable
 from tui.engine.discover import Discovery, discover, require
@@ -50,14 +53,50 @@ def discovery(options: Namespace) -> Discovery:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The containers of all endpoints that answered, and why the others did not."""
+
+    rows: tuple[Container, ...]
+    lost: tuple[tuple[str, DtuiError], ...] = ()
+
+
+_PATIENCE = 15
+"""Seconds to wait for the slowest of several endpoints."""
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """Open endpoints."""
 
     endpoints: tuple[Endpoint, ...]
 
-    def containers(self) -> tuple[Container, ...]:
-        """List the containers of all endpoints."""
-        return tuple(row for endpoint in self.endpoints for row in endpoint.snapshot())
+    def listing(self, only: str = "") -> Listing:
+        """List the containers of all endpoints at once, or of one; what does not answer holds no other up."""
+        asked = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
+        answers: queue.Queue[tuple[str, tuple[Container, ...] | DtuiError]] = queue.Queue()
+
+        def ask(endpoint: Endpoint) -> None:
+            try:
+                answers.put((endpoint.name, endpoint.snapshot()))
+            except DtuiError as error:
+                answers.put((endpoint.name, error))
+
+        for endpoint in asked:  # daemon threads: one that hangs does not keep the process from ending
+            threading.Thread(target=ask, args=(endpoint,), daemon=True).start()
+        found: dict[str, tuple[Container, ...] | DtuiError] = {}
+        end = time.monotonic() + _PATIENCE
+        while len(found) < len(asked):
+            try:
+                name, answer = answers.get(timeout=max(0.0, end - time.monotonic()) if len(asked) > 1 else None)
+            except queue.Empty:
+                break
+            found[name] = answer
+        silent = EngineLost(f"no answer within {_PATIENCE} s", "is the host up? dtui doctor tells more")
+        results = [(endpoint.name, found.get(endpoint.name, silent)) for endpoint in asked]
+        return Listing(
+            tuple(row for _, rows in results if not isinstance(rows, DtuiError) for row in rows),
+            tuple((name, error) for name, error in results if isinstance(error, DtuiError)),
+        )
 
     def endpoint_of(self, container: Container) -> Endpoint:
         """Return where a container lives."""
@@ -65,7 +104,17 @@ class Session:
 
     def find(self, ref: str) -> tuple[Endpoint, Details]:
         """Return the endpoint and the details of the container that a REF means."""
-        container = resolve_ref(self.containers(), ref)
+        name = ref.rpartition("/")[0]
+        listing = self.listing(name if name in [endpoint.name for endpoint in self.endpoints] else "")
+        if not listing.rows and listing.lost:
+            raise listing.lost[0][1]
+        try:
+            container = resolve_ref(listing.rows, ref)
+        except NotFound as error:
+            if not listing.lost:
+                raise
+            lost = ", ".join(printable(name) for name, _ in listing.lost)
+            raise NotFound(f"{error.message} where somebody answers", f"{lost} did not: dtui ls tells why") from error
         endpoint = self.endpoint_of(container)
         return endpoint, endpoint.inspect(container.id)
 

@@ -39,6 +39,20 @@ def containerd_roots(root: DataRoot) -> Iterator[Path]:
     yield _SYSTEM_ROOT
 
 
+def all_snapshots(home: Path) -> Iterator[Snapshot]:
+    """Yield every snapshot of a snapshotter's database, of all namespaces; raises LayerError, NotReachable."""
+    snapshots = read_bolt(home / "metadata.db").bucket(b"v1", b"snapshots")
+    for name, bucket in snapshots.items() if snapshots else ():
+        if isinstance(bucket, Bucket):
+            yield _snapshot(name, bucket)
+
+
+def _snapshot(name: bytes, bucket: Bucket) -> Snapshot:
+    fields = dict(bucket.items())
+    key = name.decode("utf-8", "replace").split("/", 2)[-1]
+    return Snapshot(key, uvarint(bytes_of(fields.get(b"id"))), bytes_of(fields.get(b"kind")) == b"\x03")
+
+
 def chain_of(home: Path, key: str) -> tuple[Snapshot, ...]:
     """Return the active snapshot with a key and all below it; raises NotFound, LayerError, NotReachable."""
     snapshots = read_bolt(home / "metadata.db").bucket(b"v1", b"snapshots")
@@ -52,11 +66,8 @@ def chain_of(home: Path, key: str) -> tuple[Snapshot, ...]:
         record = records.get(name)
         if record is None or len(chain) > _LONGEST:
             raise LayerError(f"snapshot {printable(name[-64:])} is missing", "the image was removed, or is damaged")
-        fields = dict(record.items())
-        number, kind, parent = (bytes_of(fields.get(field)) for field in (b"id", b"kind", b"parent"))
-        last = name.decode("utf-8", "replace").split("/", 2)[-1]
-        chain.append(Snapshot(last, uvarint(number), kind == b"\x03"))
-        name = parent
+        chain.append(_snapshot(name, record))
+        name = record.value(b"parent")
     return tuple(chain)
 
 

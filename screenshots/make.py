@@ -121,6 +121,7 @@ async def main() -> None:
         "layer": (layer, (120, 40)),
         "editor": (editor, (120, 40)),
         "save": (save, (120, 40)),
+        "disk": (disk, (120, 40)),
         "keys": (keys, (120, 40)),
     }
     for name, (steps, size) in shots.items():

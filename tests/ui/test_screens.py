@@ -59,6 +59,12 @@ async def merged(pilot: Pilot[int]) -> None:
     await settle(pilot)
 
 
+async def disk(pilot: Pilot[int]) -> None:
+    await first(pilot)
+    await pilot.press("D")
+    await settle(pilot)
+
+
 async def save(pilot: Pilot[int]) -> None:
     await layer(pilot)
     await pilot.press("e")
@@ -83,6 +89,8 @@ async def keys(pilot: Pilot[int]) -> None:
         (layer, (80, 24)),
         (merged, (120, 30)),
         (save, (120, 30)),
+        (disk, (120, 30)),
+        (disk, (80, 24)),
         (keys, (120, 30)),
     ],
     ids=lambda value: value.__name__ if callable(value) else f"{value[0]}x{value[1]}",
@@ -100,12 +108,13 @@ async def test_every_action_of_the_table_has_its_method(sample: Discovery) -> No
     from tui.ui.actions import actions_of
     from tui.ui.screens.bench import BenchScreen
     from tui.ui.screens.containers import ContainersScreen
+    from tui.ui.screens.disk import DiskScreen
     from tui.ui.screens.layer import LayerScreen
     from tui.ui.screens.logs import LogsScreen
     from tui.ui.screens.welcome import WelcomeScreen
     from tui.ui.widgets.rows import Rows
 
-    classes = (Rows, BenchScreen, ContainersScreen, LayerScreen, LogsScreen, WelcomeScreen, DtuiApp)
+    classes = (Rows, BenchScreen, ContainersScreen, DiskScreen, LayerScreen, LogsScreen, WelcomeScreen, DtuiApp)
     for cls in classes:
         scope = {"Rows": "move", "DtuiApp": "app"}.get(cls.__name__) or cls.scope  # type: ignore[attr-defined]
         for action in actions_of(scope):

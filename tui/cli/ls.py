@@ -29,7 +29,7 @@ def run(options: Namespace) -> int:
         if options.json:
             put_json([as_json(row, _reach(row, open_session)) for row in rows])
         else:
-            _table(rows)
+            _table(rows, several=len(open_session.endpoints) > 1)
     return 1 if listing.lost else 0
 
 
@@ -82,14 +82,15 @@ def as_json(row: Container, reach: Reach) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[Container]) -> None:
+def _table(rows: list[Container], *, several: bool) -> None:
     now = datetime.now(UTC)
-    lines = [("CONTAINER", "NAME", "STATE", "DRIVER", "IMAGE", "AGE", "SIZE")]
+    lines = [("CONTAINER", "NAME", "STATE", "DRIVER", "IMAGE", "AGE", "SIZE", *(("ENDPOINT",) if several else ()))]
     for row in rows:
         state = f"{row.state} ({row.exit_code})" if row.exit_code is not None else str(row.state)
         driver = row.driver.name + (" (hidden)" if row.hidden else "")
         age = human_age(row.created, now)
-        lines.append((row.short_id, row.name, state, driver, row.image, age, human_size(row.size_rw)))
+        where = (row.endpoint,) if several else ()
+        lines.append((row.short_id, row.name, state, driver, row.image, age, human_size(row.size_rw), *where))
     shown = [tuple(printable(cell) for cell in line) for line in lines]
     widths = [max(len(line[i]) for line in shown) for i in range(len(lines[0]))]
     for line in shown:

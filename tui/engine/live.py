@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,8 @@ class LiveEndpoint:
         self._mine = threading.local()
         self._clients: list[APIClient] = []
         self._lock = threading.Lock()
+        self._last_facts: EngineFacts | None = None
+        self._last_disk: OfflineEndpoint | None = None
 
     @property
     def local(self) -> bool:
@@ -70,16 +71,18 @@ class LiveEndpoint:
         for client in clients:
             client.close()
 
-    @cached_property
+    @property
     def _facts(self) -> EngineFacts:
-        with engine_errors(self.name):
-            version, info = self.client.version(), self.client.info()
-        return parse.facts_of(self.name, version, info, local=self.local)
+        # not functools.cached_property: until Python 3.12 all its instances share one lock, and an Engine that
+        # never answers would hold up every other
+        return self._last_facts or self.facts()
 
     def facts(self) -> EngineFacts:
         """Say who answers."""
-        self.__dict__.pop("_facts", None)
-        return self._facts
+        with engine_errors(self.name):
+            version, info = self.client.version(), self.client.info()
+        self._last_facts = parse.facts_of(self.name, version, info, local=self.local)
+        return self._last_facts
 
     def snapshot(self) -> tuple[Container, ...]:
         """List all containers by one call."""
@@ -89,19 +92,20 @@ class LiveEndpoint:
         listed = tuple(parse.container_of(row, self.name, driver) for row in rows)
         return listed + self._hidden({row.id for row in listed})
 
-    @cached_property
+    @property
     def _disk(self) -> OfflineEndpoint | None:
         """The Engine's data-root as it lies on this host, None where we cannot look into it."""
         root = Path(self._facts.data_root or "/var/lib/docker")
-        if not self.local or not os.access(root / "containers", os.R_OK | os.X_OK):
-            return None
-        return OfflineEndpoint(self.name, root)
+        if self._last_disk is None and self.local and os.access(root / "containers", os.R_OK | os.X_OK):
+            self._last_disk = OfflineEndpoint(self.name, root)
+        return self._last_disk
 
     def _hidden(self, listed: set[str]) -> tuple[Container, ...]:
         """Return the containers of other storage drivers, which the daemon finds on disk and leaves out of its list."""
-        if self._disk is None:
+        disk = self._disk
+        if disk is None:
             return ()
-        others = self._disk.rows_beside(listed)
+        others = disk.rows_beside(listed)
         return tuple(replace(row, hidden=True) for row in others if row.driver != self._facts.driver)
 
     def size(self, container_id: str) -> int | None:
@@ -120,7 +124,8 @@ class LiveEndpoint:
         return self._details(body)
 
     def _inspect_hidden(self, container_id: str) -> Details:
-        details = self._disk.inspect(container_id) if self._disk else None
+        disk = self._disk
+        details = disk.inspect(container_id) if disk else None
         if details is None or details.container.driver == self._facts.driver:
             raise NotFound(f"there is no container {container_id[:12]}", "dtui ls shows what there is")
         return replace(details, container=replace(details.container, hidden=True))

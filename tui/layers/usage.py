@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from pathlib import Path
 
-from tui.core.errors import NotFound
+from tui.core.errors import NotFound, NotReachable
 from tui.core.model import Change, EntryKind, Marks
+from tui.core.text import printable
 from tui.layers.view import LayerView
 
 
@@ -15,6 +17,37 @@ def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:
     """Count the bytes of regular files in the writable layer, a hard-linked file once; of full trees the changed."""
     with view.held():
         return _changed_bytes(view, stop) if view.stack.marks is Marks.TREE else _own_bytes(view, stop)
+
+
+def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int:
+    """Count the bytes that a directory takes on disk, a hard-linked file once; links are never followed.
+
+    What vanishes meanwhile is left out; raises NotReachable without permission.
+    """
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    denied: list[OSError] = []
+
+    def note(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            denied.append(error)
+
+    for _, folders, files, fd in os.fwalk(path, onerror=note):
+        if stop() or denied:
+            break
+        for name in (".", *files, *folders):
+            status = _status(fd, os.fsencode(name))
+            # a directory counts where it is walked, a link to one here
+            if status is None or (name in folders and stat.S_ISDIR(status.st_mode)):
+                continue
+            if status.st_nlink > 1 and name != ".":
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+            total += status.st_blocks * 512
+    if denied:
+        raise NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo")
+    return total
 
 
 def _own_bytes(view: LayerView, stop: Callable[[], bool]) -> int:

@@ -38,6 +38,7 @@ SCOPE_TITLES = {
     "editor": "Editor",
     "logs": "Logs",
     "bench": "Benchmark",
+    "disk": "Disk",
     "welcome": "No Docker here",
     "app": "Everywhere",
 }
@@ -70,6 +71,7 @@ TABLE: tuple[Action, ...] = (
     Action("inspect", "i", "inspect", "Show all that is known about the container", ("containers", "layer")),
     Action("refresh", "f5,ctrl+l", "refresh", "List everything again", ("containers", "layer"), key_display="f5"),
     Action("bench", "b", "bench", "Benchmark the storage driver with IOzone", ("containers",), footer=True),
+    Action("disk", "D", "disk", "Show whose each layer directory of the data-root is, and its size", ("containers",)),
     # layer
     Action("open_entry", "enter", "open", "Open the directory, or edit the file", ("layer",), footer=True),
     Action("edit", "e", "edit", "Edit the file in place", ("layer",), footer=True),
@@ -101,13 +103,19 @@ TABLE: tuple[Action, ...] = (
     Action("next_chart", "tab,right", "next chart", "Show the next test", ("bench",), footer=True),
     Action("previous_chart", "shift+tab,left", "previous chart", "Show the test before", ("bench",)),
     Action("zoom", "z,space", "zoom", "One chart large, or all six", ("bench",), footer=True, key_display="z"),
+    # disk
+    Action("sort", "o", "sort", "Sort by size or by owner", ("disk",), footer=True),
+    Action("open_owner", "enter", "layer", "Open the layer of the container it belongs to", ("disk",), footer=True),
+    Action("refresh", "f5,ctrl+l", "refresh", "Read the data-root again", ("disk",), True, key_display="f5"),
     # welcome
     Action("demo", "d", "demo", "Open the sample containers", ("welcome",), footer=True),
     Action("data_root", "r", "data-root", "Read a data-root without a daemon", ("welcome",), footer=True),
     Action("host", "h", "host", "Connect to another Docker host", ("welcome",), footer=True),
     Action("retry", "f5,enter", "try again", "Look for a Docker Engine again", ("welcome",), True, key_display="f5"),
     # everywhere
-    Action("back", "escape,backspace", "back", "Go back; never quits, never loses text", ("layer", "logs"), True),
+    Action(
+        "back", "escape,backspace", "back", "Go back; never quits, never loses text", ("layer", "logs", "disk"), True
+    ),
     Action("change_theme", "t", "theme", "Choose the colours", ("app",)),
     Action("help", "question_mark,f1", "help", "Show all keys", ("app",), footer=True, key_display="?"),
     Action("command_palette", "ctrl+p", "commands", "Find any action by name", ("app",), True, palette=False),

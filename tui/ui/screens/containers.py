@@ -303,6 +303,13 @@ class ContainersScreen(ActingFrame):
         name = self.container.endpoint if self.container else self.dtui.feed.sources[0].name
         self.app.push_screen(BenchScreen(self.dtui.endpoint(name)))
 
+    def action_disk(self) -> None:
+        """Go to the layers of this endpoint's data-root."""
+        from tui.ui.screens.disk import DiskScreen
+
+        name = self.container.endpoint if self.container else self.dtui.feed.sources[0].name
+        self.app.push_screen(DiskScreen(name))
+
     def action_refresh(self) -> None:
         """List again."""
         self.tell("listing again…")

@@ -1,0 +1,121 @@
+"""Several endpoints at once: each container carries its own, and one that is dead or slow holds no other up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import IMAGE
+from tests.support.cli import dtui, dtui_json
+from tests.support.dockerd import Dockerd
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[str]:
+    """The address of something that takes connections and never answers."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        path = tmp_path / "silent.sock"
+        listener.bind(str(path))
+        listener.listen(8)
+        yield f"unix://{path}"
+
+
+def test_a_dead_endpoint_is_told_and_the_others_are_listed(engine: Dockerd, tmp_path: Path) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
+    words = ("-H", engine.host, "-H", f"unix://{tmp_path}/none.sock", "--root", str(engine.root))
+    result = subprocess.run([sys.executable, "-m", "tui", *words, "ls"], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == ["ENDPOINT", "local", "root"]
+    assert "none.sock" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_container_is_found_while_another_endpoint_never_answers(engine: Dockerd, silent: str) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
+    begin = time.monotonic()
+    out = dtui("-H", silent, "-H", engine.host, "path", "web")
+    assert str(engine.root).encode() in out
+    assert time.monotonic() - begin < 40
+
+
+def test_a_reference_with_its_endpoint_asks_nobody_else(engine: Dockerd, silent: str) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
+    rows = dtui_json("-H", engine.host, "ls")
+    out = dtui("-H", engine.host, "-H", silent, "path", f"{rows[0]['endpoint']}/web")
+    assert str(engine.root).encode() in out
+
+
+def forward(listener: socket.socket, context: ssl.SSLContext, target: str) -> None:
+    """Do what an Engine's own TLS port does: hand what comes over TLS to its socket."""
+    while True:
+        try:
+            plain, _ = listener.accept()
+        except OSError:
+            return
+        with contextlib.suppress(OSError):
+            outer = context.wrap_socket(plain, server_side=True)
+            inner = socket.socket(socket.AF_UNIX)
+            inner.connect(target)
+            threading.Thread(target=pump, args=(outer, inner), daemon=True).start()
+            threading.Thread(target=pump, args=(inner, outer), daemon=True).start()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def certificates(place: Path) -> None:
+    """Make what docker wants for TLS: a CA, a server's and a client's certificate."""
+    place.mkdir(parents=True)
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=place, check=True, capture_output=True)
+
+    new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+    openssl(*new, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=dtui test")
+    (place / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    for name in ("cert", "server"):
+        key = "key.pem" if name == "cert" else "server-key.pem"
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        signing = ("-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2", "-extfile", "names")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signing)
+
+
+def test_a_context_over_tcp_with_tls_is_listed(
+    engine: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
+    place = tmp_path / "tls"
+    certificates(place)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(place / "server.pem", place / "server-key.pem")
+    context.load_verify_locations(place / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        threading.Thread(target=forward, args=(listener, context, str(engine.socket)), daemon=True).start()
+        config = tmp_path / "docker"
+        config.mkdir()
+        (config / "config.json").write_text("{}")
+        monkeypatch.setenv("DOCKER_CONFIG", str(config))
+        options = [f"{name}={place}/{name}.pem" for name in ("ca", "cert", "key")]
+        command = ["docker", "context", "create", "far", "--docker", ",".join([f"host={address}", *options])]
+        subprocess.run(command, check=True, capture_output=True)
+        (row,) = dtui_json("--context", "far", "ls")
+        assert (row["name"], row["endpoint"], row["layer"]["reach"]) == ("web", "far", "engine")
+        both = dtui_json("--context", "far", "-H", engine.host, "ls")
+        assert sorted(json.dumps(r["layer"]["reach"]) for r in both) == ['"direct"', '"engine"']

@@ -1,0 +1,73 @@
+"""Whose directory it is: container, init layer, image layer, build cache, orphan."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FILES, IMAGE
+from tests.engine.test_every_driver import HERE, new_engine
+from tests.support.cli import dtui, dtui_json
+from tests.support.dockerd import Dockerd
+from tui.engine.disk import Owner, inventory
+
+NAMES = ("overlay2", "vfs", "btrfs", "overlay", "containerd overlayfs", "containerd native", "podman overlay")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
+    """An Engine with an image of two layers and a container that was made from it."""
+    assert request.param in HERE
+    found = new_engine(request.param)
+    try:
+        found.start()
+        found.import_image("shop/base:1", FILES)
+        found.layered_image(IMAGE, "shop/base:1", "echo two > /app/layer2.txt")
+        found.docker("create", "--network=none", "--name=web", IMAGE, "true")
+        yield found
+    finally:
+        found.close()
+
+
+def test_each_layer_directory_has_its_owner(daemon: Dockerd) -> None:
+    found = inventory(daemon.root)
+    by_owner: dict[Owner, list[tuple[str, ...]]] = {}
+    for entry in found:
+        by_owner.setdefault(entry.owner, []).append(entry.names)
+    assert by_owner[Owner.CONTAINER] == [("web",)]
+    if "containerd" not in str(daemon.row) and not hasattr(daemon, "_podman"):
+        assert by_owner.get(Owner.INIT, [("web",)]) == [("web",)]
+    images = by_owner[Owner.IMAGE]
+    assert len(images) == 2
+    assert all(any("shop/web:1" in name for name in names) for names in images)
+    assert sum(any("shop/base:1" in name for name in names) for names in images) == 1
+    assert Owner.ORPHAN not in by_owner
+
+
+def test_which_names_the_container_of_its_directory(daemon: Dockerd) -> None:
+    path = dtui("-H", daemon.host, "path", "web").decode().strip()
+    said = dtui_json("which", path + "/some/where")
+    assert (said["owner"], said["names"]) == ("container", ["web"])
+    assert Path(path).is_relative_to(said["path"])
+    assert dtui("which", path).startswith(b"container web\n")
+
+
+def test_a_layer_that_nothing_refers_to_is_an_orphan_and_is_left_alone(daemon: Dockerd) -> None:
+    entry = next(entry for entry in inventory(daemon.root) if entry.owner is Owner.IMAGE)
+    name = "99999" if entry.id.isdigit() else "f" * 64
+    orphan = entry.path.with_name(name)
+    orphan.mkdir()
+    try:
+        said = dtui_json("which", str(orphan))
+        assert (said["owner"], said["names"]) == ("orphan", [])
+        assert os.path.isdir(orphan)
+    finally:
+        shutil.rmtree(orphan)
+
+
+def test_a_path_outside_of_every_data_root_is_one_line(tmp_path: Path) -> None:
+    assert b"lies in no data-root" in dtui("which", str(tmp_path), code=1)

@@ -1,0 +1,182 @@
+"""The disk: every layer directory of a data-root, its size, its owner, and whether anything still refers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from tui.core.errors import DtuiError, NotReachable
+from tui.core.text import count_of, human_size, printable
+from tui.engine.disk import LayerDirectory, Owner, inventory
+from tui.layers.usage import directory_usage
+from tui.ui.actions import bindings
+from tui.ui.screens.base import Frame, set_title
+from tui.ui.widgets.disk_rows import SORTS, DiskRows
+
+
+class Listed(Message):
+    """The data-root was read, or could not be."""
+
+    def __init__(self, root: Path | None, entries: tuple[LayerDirectory, ...], error: DtuiError | None = None) -> None:
+        super().__init__()
+        self.root = root
+        self.entries = entries
+        self.error = error
+
+
+class Sized(Message):
+    """One directory was counted; None for one that cannot be."""
+
+    def __init__(self, path: Path, size: int | None) -> None:
+        super().__init__()
+        self.path = path
+        self.size = size
+
+
+class Counted(Message):
+    """All directories were counted."""
+
+
+class DiskScreen(Frame):
+    """The layer directories of one endpoint's data-root. Orphans are told, never removed."""
+
+    scope = "disk"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("disk")
+    DEFAULT_CSS = """
+    DiskScreen #disk-list { height: 1fr; }
+    DiskScreen #disk-rows { height: 1fr; }
+    DiskScreen #disk-detail { height: 4; padding: 0 1; }
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+        self._counted = False
+
+    def body(self) -> ComposeResult:
+        """Compose list and detail."""
+        with Vertical(id="disk-list", classes="pane"):
+            yield DiskRows(id="disk-rows")
+        yield Static(id="disk-detail", classes="pane")
+
+    @property
+    def rows(self) -> DiskRows:
+        """The list."""
+        return self.query_one("#disk-rows", DiskRows)
+
+    def on_mount(self) -> None:
+        """Read in the background."""
+        self.title_line.left = Text.assemble(("dtui", "bold"), f" ▸ disk ▸ {printable(self._endpoint)}")
+        set_title(self.query_one("#disk-list"), "layers", f"sort: {self.rows.sort}")
+        self.rows.focus()
+        self.action_refresh()
+
+    def action_refresh(self) -> None:
+        """Read the data-root again."""
+        self._counted = False
+        self._read()
+
+    @work(thread=True, exclusive=True, group="disk")
+    def _read(self) -> None:
+        worker = get_current_worker()
+        try:
+            facts = self.dtui.endpoint(self._endpoint).facts()
+            if not facts.local:
+                raise NotReachable("its data-root is on another host", "run dtui there")
+            root = Path(facts.data_root or "/var/lib/docker")
+            entries = inventory(root)
+        except DtuiError as error:
+            self.post_message(Listed(None, (), error))
+            return
+        self.post_message(Listed(root, entries))
+        for entry in entries:
+            if worker.is_cancelled:
+                return
+            self.post_message(Sized(entry.path, _size_of(entry.path, lambda: worker.is_cancelled)))
+        self.post_message(Counted())
+
+    @on(Listed)
+    def _listed(self, event: Listed) -> None:
+        if event.error:
+            self.rows.show((), printable(event.error.message))
+            self.tell_error(event.error)
+            return
+        set_title(self.query_one("#disk-list"), str(event.root))
+        self.rows.show(event.entries, "there is no layer in this data-root")
+        self._sum_up()
+
+    @on(Sized)
+    def _sized(self, event: Sized) -> None:
+        self.rows.sized(event.path, event.size)
+        self._sum_up()
+
+    @on(Counted)
+    def _all_counted(self) -> None:
+        self._counted = True
+        self.rows.show(self.rows.entries, self.rows.note)
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        entries, sizes = self.rows.entries, self.rows.sizes
+        total = sum(sizes.get(entry.path) or 0 for entry in entries)
+        orphans = [entry for entry in entries if entry.owner is Owner.ORPHAN]
+        lost = sum(sizes.get(entry.path) or 0 for entry in orphans)
+        words = [count_of(len(entries), "layer"), human_size(total) + ("" if self._counted else " so far")]
+        if orphans:
+            words.append(f"{count_of(len(orphans), 'orphan')} with {human_size(lost)}")
+        self.title_line.right = Text(" · ".join(words))
+        self._show_detail()
+
+    @on(DiskRows.Moved, "#disk-rows")
+    def _show_detail(self) -> None:
+        entry = self.rows.current
+        detail = self.query_one("#disk-detail", Static)
+        if entry is None:
+            detail.update("")
+            return
+        names = ", ".join(map(printable, entry.names)) or "nothing refers to it; dtui never removes it"
+        lines = (f"{entry.owner.value}: {names}", printable(str(entry.path)))
+        detail.update(Text("\n").join(Text(line) for line in lines))
+        self.refresh_bindings()
+
+    @on(DiskRows.Chosen, "#disk-rows")
+    def action_open_owner(self) -> None:
+        """Open the layer of the container under the cursor."""
+        entry = self.rows.current
+        container = entry and self.dtui.feed.find((self._endpoint, entry.container_id))
+        if container:
+            self.dtui.open_layer(container)
+
+    def why_not(self, action: str) -> str:
+        """Only a container's layer opens."""
+        entry = self.rows.current
+        if action == "open_owner" and not (entry and entry.container_id):
+            return "it belongs to no container"
+        return ""
+
+    def action_sort(self) -> None:
+        """Sort otherwise."""
+        self.rows.sort = SORTS[(SORTS.index(self.rows.sort) + 1) % len(SORTS)]
+        self.query_one("#disk-list").border_subtitle = f"sort: {self.rows.sort}"
+        self.rows.show(self.rows.entries, self.rows.note)
+
+    def action_back(self) -> None:
+        """Go back to the containers."""
+        self.dismiss()
+
+
+def _size_of(path: Path, stop: Callable[[], bool]) -> int | None:
+    try:
+        return directory_usage(path, stop)
+    except DtuiError:
+        return None

@@ -1,0 +1,77 @@
+"""The layer directories of a data-root as a list: size, owner, who refers to it, driver, id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+
+from tui.core.text import human_size, printable
+from tui.engine.disk import LayerDirectory, Owner
+from tui.ui.widgets.rows import Rows
+
+_STYLES = {Owner.CONTAINER: "green", Owner.ORPHAN: "red", Owner.CACHE: "yellow", Owner.INIT: "dim"}
+_ORDER = (Owner.ORPHAN, Owner.CACHE, Owner.CONTAINER, Owner.INIT, Owner.IMAGE)
+"""What one may want to act on comes first."""
+
+SORTS = ("size", "owner")
+
+
+class DiskRows(Rows):
+    """Layer directories; sizes are filled in as they are counted."""
+
+    header_height = 1
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.entries: tuple[LayerDirectory, ...] = ()
+        self.sizes: dict[Path, int | None] = {}
+        self.sort = SORTS[0]
+        self.note = "reading the data-root…"
+
+    @property
+    def current(self) -> LayerDirectory | None:
+        """The entry under the cursor."""
+        return self.entries[self.cursor] if self.cursor < len(self.entries) else None
+
+    def show(self, entries: tuple[LayerDirectory, ...], note: str = "") -> None:
+        """Show these, sorted; the cursor stays on its entry."""
+        here = self.current
+        self.note = note
+        by_size = {entry.path: -(self.sizes.get(entry.path) or 0) for entry in entries}
+        if self.sort == "size":
+            found = sorted(entries, key=lambda entry: (by_size[entry.path], _ORDER.index(entry.owner)))
+        else:
+            found = sorted(entries, key=lambda entry: (_ORDER.index(entry.owner), entry.names, by_size[entry.path]))
+        self.entries = tuple(found)
+        self.rows_changed()
+        if here:
+            self.cursor = next((i for i, entry in enumerate(found) if entry.path == here.path), self.cursor)
+
+    def sized(self, path: Path, size: int | None) -> None:
+        """Fill in a size, None for one that cannot be counted."""
+        self.sizes[path] = size
+        self.refresh()
+
+    def count(self) -> int:
+        """One line an entry, or one that says why there is none."""
+        return len(self.entries) or 1
+
+    def header(self, width: int) -> Text:
+        """Name the columns."""
+        del width
+        return Text(f" {'size':>10}  {'owner':<12} {'driver':<15} {'id':<13} of")
+
+    def row(self, index: int, width: int) -> Text:
+        """Draw an entry."""
+        if not self.entries:
+            return Text(f" {self.note}", style="dim")
+        entry = self.entries[index]
+        size = human_size(self.sizes[entry.path]) if entry.path in self.sizes else "…"
+        names = ", ".join(map(printable, entry.names)) or "nothing refers to it"
+        line = Text(f" {size:>10}  ")
+        line.append(f"{entry.owner.value:<12} ", style=_STYLES.get(entry.owner, ""))
+        line.append(f"{printable(entry.driver.name)[:15]:<15} {printable(entry.id)[:12]:<13} ", style="dim")
+        line.append(names, style="" if entry.names else "dim")
+        line.truncate(width, overflow="ellipsis")
+        return line

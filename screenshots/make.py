@@ -64,6 +64,10 @@ async def save(pilot: Pilot[int]) -> None:
     await pilot.press("ctrl+s")
 
 
+async def disk(pilot: Pilot[int]) -> None:
+    await pilot.press("D")
+
+
 async def keys(pilot: Pilot[int]) -> None:
     await pilot.press("question_mark")
 

@@ -27,6 +27,7 @@ tar -C "$packages" -rf "$work/work.tar" --transform='s,^\./,packages/,' --exclud
   --exclude='./*mypyc*' --exclude='./pip*' --exclude='./setuptools*' --exclude='./tree_sitter*' --exclude='./grimp*' \
   --exclude='./importlinter*' --exclude='./hypothesis*' --exclude='./_hypothesis*' --exclude='./__editable__*' .
 
+covered=$("$here/covered.sh")
 timeout "${DTUI_GUEST_SECONDS:-1500}" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -cpu max -m 3072 \
   -nographic -no-reboot -kernel "$guest/vmlinuz" -initrd "$guest/initrd.gz" -snapshot \
   -drive "file=$guest/disk.img,if=virtio,format=raw,cache=unsafe" \
@@ -34,3 +35,4 @@ timeout "${DTUI_GUEST_SECONDS:-1500}" qemu-system-x86_64 -accel tcg,thread=multi
   -append 'console=ttyS0 quiet panic=-1' </dev/null | tr -d '\r' | tee "$work/console"
 sed -n 's/^CELL //p' "$work/console" >>"$cells"
 grep -q '^GUEST ENDED 0$' "$work/console"
+echo "$covered" >"$here/proven"

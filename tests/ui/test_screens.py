@@ -129,7 +129,7 @@ async def test_a_key_that_can_do_nothing_says_why(sample: Discovery) -> None:
         await first(pilot)
         await pilot.press("s")
         await pilot.pause()
-        assert "without its Engine" in app.screen.query_one("StatusLine").message.plain  # type: ignore[attr-defined]
+        assert "without its daemon" in app.screen.query_one("StatusLine").message.plain  # type: ignore[attr-defined]
 
 
 async def test_the_palette_offers_what_the_screen_can_do(sample: Discovery) -> None:

@@ -71,7 +71,7 @@ def connect(address: str, *, tls: docker.tls.TLSConfig | None = None, timeout: i
     """
     try:
         with engine_errors(address):
-            return APIClient(
+            return _Client(
                 base_url=address,
                 version="auto",
                 tls=tls or environment_tls(address),
@@ -80,6 +80,15 @@ def connect(address: str, *, tls: docker.tls.TLSConfig | None = None, timeout: i
             )
     except ValueError as error:
         raise UsageError(f"{address} is no Docker address", "such as unix:///run/docker.sock or ssh://host") from error
+
+
+class _Client(APIClient):
+    """The SDK's client, which trusts the Engine's own CA whatever the environment says of others."""
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Put the CA of the context first: requests alone prefers REQUESTS_CA_BUNDLE to a session's (2.32)."""
+        verify = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
 
 def close_stream(stream: Any) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from tui.core.errors import LayerError
 from tui.core.process import owner_lives, owner_mark
+from tui.engine.images import chain_ids
 from tui.layers.whiteouts import xattr_prefix
 
 Files = dict[str, bytes]
@@ -126,6 +127,7 @@ def build_sample(root: Path) -> None:
             link = root / "overlay2" / "l" / _short(name)
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(f"../{_layer_id(name)}/diff")
+        _write_images(root / "image" / "overlay2")
         for sample in _SAMPLES:
             _write_container(root, sample, datetime.now(UTC))
     except OSError as error:
@@ -159,6 +161,23 @@ def _write_layer(root: Path, layer_id: str, files: Files) -> Path:
         os.utime(target, (_BUILT, _BUILT))
         target.chmod(0o755 if data.startswith((b"#!", b"\x7fELF")) else 0o644)
     return diff
+
+
+def _write_images(home: Path) -> None:
+    """Write the records of the images: names, layers of each, and the directory of each layer."""
+    names: dict[str, dict[str, str]] = {}
+    content = home / "imagedb" / "content" / "sha256"
+    content.mkdir(parents=True)
+    for image, layers in sorted({(sample.image, sample.layers) for sample in _SAMPLES}):
+        base_first = layers[::-1]
+        diff_ids = [f"sha256:{_hash('diff', name)}" for name in base_first]
+        for name, chain in zip(base_first, chain_ids(diff_ids), strict=True):
+            record = home / "layerdb" / "sha256" / chain
+            record.mkdir(parents=True, exist_ok=True)
+            (record / "cache-id").write_text(_layer_id(name))
+        (content / _hash("image", image)).write_text(json.dumps({"rootfs": {"type": "layers", "diff_ids": diff_ids}}))
+        names.setdefault(image.partition(":")[0], {})[image] = f"sha256:{_hash('image', image)}"
+    (home / "repositories.json").write_text(json.dumps({"Repositories": names}))
 
 
 def _write_container(root: Path, sample: _Sample, now: datetime) -> None:

@@ -82,7 +82,7 @@ def connect(address: str, *, tls: docker.tls.TLSConfig | None = None, timeout: i
         raise UsageError(f"{address} is no Docker address", "such as unix:///run/docker.sock or ssh://host") from error
 
 
-class _Client(APIClient):
+class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
     """The SDK's client, which trusts the Engine's own CA whatever the environment says of others."""
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from argparse import Namespace
+from typing import BinaryIO
 
-from tui.cli.session import say, session
+from tui.cli.session import archive_of, say, session
+from tui.core.archive import REMOTE_LIMIT
 from tui.core.text import printable
 from tui.editing.session import reading
+from tui.layers.paths import clean
 
 _CHUNK = 1 << 20
 
@@ -16,14 +20,21 @@ _CHUNK = 1 << 20
 def run(options: Namespace) -> int:
     """Write raw bytes into a pipe or file; on a terminal show every line made safe."""
     with session(options) as open_session:
-        _, details, path = open_session.find_file(options.ref)
-    with reading(details, os.fsencode(path)) as fd:
-        if sys.stdout.isatty():
-            with os.fdopen(os.dup(fd), "rb") as file:
-                for line in file:
-                    say(printable(line.rstrip(b"\n")))
+        endpoint, details, path = open_session.find_file(options.ref)
+        archive = archive_of(endpoint, details)
+        if archive:
+            _put(io.BytesIO(archive.get(clean(os.fsencode(path)), REMOTE_LIMIT).data))
             return 0
-        while chunk := os.read(fd, _CHUNK):
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    with reading(details, os.fsencode(path)) as fd, os.fdopen(os.dup(fd), "rb") as file:
+        _put(file)
     return 0
+
+
+def _put(file: BinaryIO) -> None:
+    if sys.stdout.isatty():
+        for line in file:
+            say(printable(line.rstrip(b"\n")))
+        return
+    while chunk := file.read(_CHUNK):
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.session import put_json, say, session
+from tui.cli.session import archive_of, put_json, say, session
+from tui.core.model import Change
 from tui.core.text import printable
 from tui.editing.session import stack_of
 from tui.layers.changes import changes
@@ -15,7 +16,10 @@ from tui.layers.view import LayerView
 def run(options: Namespace) -> int:
     """Print a letter and a path a line, or JSON."""
     with session(options) as open_session:
-        _, details = open_session.find(options.ref)
+        endpoint, details = open_session.find(options.ref)
+        archive = archive_of(endpoint, details)
+        if archive:
+            return _told_by_engine(archive.changes(), as_json=options.json)
     with LayerView.open(stack_of(details), details.mounts) as view:
         found = changes(view)
     if options.json:
@@ -35,4 +39,15 @@ def run(options: Namespace) -> int:
         return 0
     for change in found:
         say(f"{change.change} {printable(change.path)}")
+    return 0
+
+
+def _told_by_engine(found: tuple[tuple[bytes, Change], ...], *, as_json: bool) -> int:
+    """Print what the Engine says of a container whose layer is out of reach: paths and letters, no more."""
+    unknown = {"type": None, "size": None, "metadata_only": None, "layer": None}
+    if as_json:
+        put_json([{"path": os.fsdecode(path), "change": change.value, **unknown} for path, change in found])
+        return 0
+    for path, change in found:
+        say(f"{change} {printable(path)}")
     return 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tui.core.errors import EditRefused, NotFound, NotReachable
-from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, Mount, State
+from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, Mount, ReachKind, State
 from tui.core.text import human_size, printable
 from tui.editing.document import EDIT_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
@@ -37,7 +37,10 @@ class Plan:
 def stack_of(details: Details) -> LayerStack:
     """Return the layers of a container; raises NotReachable where they cannot be had here."""
     if details.stack is None or not details.reach.kind.readable:
-        raise NotReachable(f"the layer cannot be reached: {details.reach.reason}", "dtui doctor tells what is missing")
+        hint = "dtui doctor tells what is missing"
+        if details.reach.kind is ReachKind.ENGINE:
+            hint = "dtui changes, cat and write work through the Engine"
+        raise NotReachable(f"the layer cannot be reached: {details.reach.reason}", hint)
     return details.stack
 
 

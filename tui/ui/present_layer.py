@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from tui.core.model import Change, Entry, EntryKind, LayerRole, LayerStack, View
+from tui.core.model import Change, Entry, EntryKind, LayerRole, LayerStack, Marks, View
 from tui.core.text import human_size, mode_text, printable
 from tui.ui.tree_model import TreeLine
 
@@ -22,6 +22,10 @@ MARK_WORDS = {
     " ": "from the image, unchanged",
 }
 """What each mark says; the letter carries the meaning, colour only helps."""
+
+
+_TREE_WORDS = {"M": "modified by the container", "D": "deleted: the container's own tree has it no more"}
+"""What is otherwise on storage drivers that give each container a whole tree."""
 
 
 def mark_of(entry: Entry) -> str:
@@ -106,10 +110,11 @@ def meta_words(entry: Entry) -> str:
 def entry_info(entry: Entry, stack: LayerStack) -> Text:
     """Draw what is known of an entry that has no text to show: directory, link, device, deleted file."""
     when = datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC)
+    words = MARK_WORDS | _TREE_WORDS if stack.marks is Marks.TREE else MARK_WORDS
     pairs = [
         ("path", printable(entry.path)),
         ("type", str(entry.kind) + (", deleted" if entry.change is Change.DELETED else "")),
-        ("mark", f"{mark_of(entry)}  {MARK_WORDS[mark_of(entry)]}"),
+        ("mark", f"{mark_of(entry)}  {words[mark_of(entry)]}"),
         ("from", origin(stack, entry.layer)),
         ("size", f"{entry.size:,} B"),
         ("mode", f"{mode_text(entry.mode)}  owner {entry.uid}:{entry.gid}"),

@@ -1,0 +1,129 @@
+"""Saving where only the Engine reaches the file: its archive API, checked before and after.
+
+It is the second best way: the Engine removes the old file before it writes the new one, so that what was there is kept
+on this host first; ACLs, other names of the file (hard links) and attributes that the Engine leaves out are lost.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from tui.core.archive import REMOTE_LIMIT, FileFacts, RemoteFile
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
+from tui.core.model import Details
+from tui.core.text import printable
+from tui.editing import backups
+from tui.editing.session import refuse_covered, refuse_state
+from tui.editing.stamp import Stamp, stamp_of
+from tui.editing.state import container_lock
+from tui.editing.writing import Receipt, kept_note
+from tui.layers.paths import clean, split
+
+LOST = "written by the Engine: ACLs and hard links are not kept, and it is not done in one step"
+
+
+class Archive(Protocol):
+    """The Engine's way to one container's files."""
+
+    def facts(self, path: bytes) -> FileFacts:
+        """Say what a path means; raises NotFound."""
+        ...
+
+    def get(self, path: bytes, limit: int) -> RemoteFile:
+        """Read a regular file; raises NotFound, EditRefused, LayerError."""
+        ...
+
+    def put(self, directory: bytes, tar: bytes) -> None:
+        """Unpack a tar in a directory, never a file over a directory; raises EditRefused."""
+        ...
+
+
+def save_by_engine(
+    container_id: str,
+    path: bytes,
+    data: bytes,
+    *,
+    inspect: Callable[[str], Details],
+    archive: Archive,
+    create: bool = False,
+    mode: int | None = None,
+) -> Receipt:
+    """Replace a file's bytes through the Engine, keep what its tar header tells, and read it back.
+
+    Raises NotFound, EditRefused, ChangedMeanwhile; the receipt says what this way cannot keep.
+    """
+    if len(data) > REMOTE_LIMIT:
+        raise EditRefused("that is too large to send through the Engine", "nothing was changed; docker cp does it")
+    with container_lock(container_id):
+        details = inspect(container_id)
+        refuse_state(details)
+        wanted = clean(path)
+        if not details.container.state.alive:
+            refuse_covered(details, wanted)
+        above = split(wanted)[0]
+        if create and archive.facts(above).kind != "directory":
+            raise EditRefused(f"{printable(above)} is no directory", "make it first")
+        try:
+            old = archive.get(wanted, REMOTE_LIMIT)
+        except NotFound:
+            if not create:
+                raise
+            return _create(archive, wanted, data, 0o644 if mode is None else mode)
+        kept = _keep(container_id, old)
+        new = RemoteFile(
+            old.path, data, old.mode if mode is None else mode, old.uid, old.gid, int(time.time()), old.attributes
+        )
+        if archive.get(old.path, REMOTE_LIMIT) != old:
+            raise ChangedMeanwhile(f"{printable(old.path)} was changed meanwhile", "read it again")
+        _put(archive, new, kept)
+        return Receipt(old.path, False, False, len(data), kept, (*kept_note(kept), LOST))
+
+
+def _create(archive: Archive, path: bytes, data: bytes, mode: int) -> Receipt:
+    above, name = split(path)
+    real = archive.facts(above).path.rstrip(b"/") + b"/" + name
+    _put(archive, RemoteFile(real, data, mode, 0, 0, int(time.time())), None)
+    return Receipt(real, False, True, len(data), None, (LOST,))
+
+
+def _keep(container_id: str, old: RemoteFile) -> Path | None:
+    fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
+    try:
+        _write_all(fd, old.data)
+        found = stamp_of(fd)
+        told = Stamp(found.size, old.mtime * 10**9, old.mode, old.uid, old.gid, found.sha256)
+        return backups.keep(container_id, old.path, fd, told)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _put(archive: Archive, new: RemoteFile, kept: Path | None) -> None:
+    directory, name = split(new.path)
+    archive.put(directory, _tar_of(new, name))
+    now = archive.get(new.path, REMOTE_LIMIT)
+    if (now.data, now.mode, now.uid, now.gid) != (new.data, new.mode, new.uid, new.gid):
+        where = f"the old bytes are in {kept}" if kept else "read it again"
+        raise ChangedMeanwhile(f"{printable(new.path)} is not what was written", where)
+
+
+def _tar_of(file: RemoteFile, name: bytes) -> bytes:
+    """Return a tar of one member, the bare name: the Engine must not go anywhere with it."""
+    member = tarfile.TarInfo(os.fsdecode(name))
+    member.size, member.mode, member.mtime = len(file.data), file.mode, file.mtime
+    member.uid, member.gid, member.pax_headers = file.uid, file.gid, dict(file.attributes)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+        tar.addfile(member, io.BytesIO(file.data))
+    return buffer.getvalue()

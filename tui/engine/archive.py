@@ -1,0 +1,128 @@
+"""A container's files through the Engine's archive API, for what cannot be reached as directories on this host.
+
+moby api: ``HEAD``, ``GET`` and ``PUT /containers/ID/archive``, ``GET /containers/ID/changes``; measured on 20.10.24.
+The Engine resolves links in a path inside the container's root, but for the last component.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from typing import IO, Any, cast
+
+from tui.core.archive import FileFacts, RemoteFile
+from tui.core.errors import EditRefused, LayerError, NotFound
+from tui.core.model import Change
+from tui.core.text import human_size, printable
+from tui.engine.live import LiveEndpoint
+from tui.engine.sdk import engine_errors
+
+_GO_TYPES = {1 << 31: "directory", 1 << 27: "symlink", 1 << 26: "device", 1 << 25: "fifo", 1 << 24: "socket"}
+_GO_BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
+"""Bits of Go's os.FileMode, which are not the kernel's."""
+
+_MAX_LINKS = 40
+_CHANGES = (Change.MODIFIED, Change.ADDED, Change.DELETED)
+"""``Kind`` 0, 1 and 2 of the changes API."""
+
+
+class _Chunks:
+    """A stream of chunks as a file to read from, which is all that tarfile wants of one."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes, fewer at the end."""
+        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
+            self._rest += chunk
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return found
+
+
+class EngineArchive:
+    """One container's files. Fulfils :class:`tui.editing.remote.Archive`."""
+
+    def __init__(self, endpoint: LiveEndpoint, container_id: str) -> None:
+        self._endpoint = endpoint
+        self._id = container_id
+
+    def _url(self) -> str:
+        client = self._endpoint.client
+        return f"{client.base_url}/v{client.api_version}/containers/{self._id}/archive"
+
+    def _ask(self, path: bytes) -> dict[str, Any]:
+        with engine_errors(printable(path)):
+            answer = self._endpoint.client.head(self._url(), params={"path": os.fsdecode(path)}, timeout=60)
+        if answer.status_code == 404:
+            raise NotFound(f"{printable(path)} does not exist in the container", "dtui changes shows what is new")
+        if answer.status_code != 200:
+            raise LayerError(f"{printable(path)}: the Engine answers {answer.status_code}", "is that its real path?")
+        told = answer.headers.get("X-Docker-Container-Path-Stat", "")
+        try:
+            found = json.loads(base64.b64decode(told))
+            return {"mode": int(found["mode"]), "size": int(found["size"]), "link": str(found.get("linkTarget") or "")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise LayerError(f"the Engine says nothing of {printable(path)}", "is it a Docker Engine?") from error
+
+    def facts(self, path: bytes) -> FileFacts:
+        """Say what a path means, links followed; raises NotFound."""
+        for _ in range(_MAX_LINKS):
+            found = self._ask(path)
+            kind = next((name for bit, name in _GO_TYPES.items() if found["mode"] & bit), "file")
+            if kind != "symlink":
+                mode = found["mode"] & 0o777 | sum(bit for go, bit in _GO_BITS.items() if found["mode"] & go)
+                return FileFacts(path, kind, found["size"], mode)
+            path = os.fsencode(found["link"])
+        raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
+
+    def get(self, path: bytes, limit: int) -> RemoteFile:
+        """Read a regular file of at most ``limit`` bytes; raises EditRefused for anything else.
+
+        The Engine's tar must hold this one file and nothing else: it is never unpacked.
+        """
+        facts = self.facts(path)
+        if facts.kind != "file":
+            raise EditRefused(f"{printable(path)} is a {facts.kind}, not a file", "only regular files can be read")
+        if facts.size > limit:
+            raise EditRefused(f"{printable(path)} has {human_size(facts.size)}", "docker cp takes any size")
+        with engine_errors(printable(path)):
+            chunks, _ = self._endpoint.client.get_archive(self._id, os.fsdecode(facts.path))
+            return _only_member(_Chunks(iter(chunks)), facts)
+
+    def put(self, directory: bytes, tar: bytes) -> None:
+        """Have the Engine unpack a tar in a directory; it refuses to put a file in the place of a directory."""
+        params = {"path": os.fsdecode(directory), "noOverwriteDirNonDir": "true"}
+        with engine_errors(printable(directory)):
+            answer = self._endpoint.client.put(self._url(), params=params, data=tar, timeout=120)
+        if answer.status_code != 200:
+            text = answer.text.strip()[:300].replace("\n", " ")
+            raise EditRefused(f"the Engine refused: {printable(text)}", "nothing was changed")
+
+    def changes(self) -> tuple[tuple[bytes, Change], ...]:
+        """Return what the Engine says was changed, sorted by path."""
+        with engine_errors(self._id[:12]):
+            rows = self._endpoint.client.diff(self._id) or []
+        return tuple(sorted((os.fsencode(str(row["Path"])), _CHANGES[int(row["Kind"])]) for row in rows))
+
+
+def _only_member(stream: _Chunks, facts: FileFacts) -> RemoteFile:
+    shown = printable(facts.path)
+    try:
+        with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|") as tar:
+            member = tar.next()
+            if member is None or not member.isreg() or member.size != facts.size:
+                raise LayerError(f"the Engine's answer is not {shown}", "was it changed meanwhile? try again")
+            content = tar.extractfile(member)
+            data = content.read() if content else b""
+            attributes = {k: v for k, v in member.pax_headers.items() if k.startswith("SCHILY.xattr.")}
+            if len(data) != facts.size or tar.next() is not None:
+                raise LayerError(f"the Engine's answer is not {shown} alone", "was it changed meanwhile? try again")
+    except (tarfile.TarError, EOFError) as error:
+        raise LayerError(f"the Engine's answer for {shown} is cut short or no tar", "try again") from error
+    return RemoteFile(facts.path, data, member.mode & 0o7777, member.uid, member.gid, int(member.mtime), attributes)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.dockerd import BUSYBOX, Dockerd, docker_cli
+from tests.support.forward import pump
 
 _NEEDS = {
     "engine": (
@@ -18,6 +21,7 @@ _NEEDS = {
         ("dockerd", lambda: os.path.exists("/usr/sbin/dockerd") and docker_cli(), "apt-get install docker.io"),
         ("busybox", BUSYBOX.exists, "apt-get install busybox-static"),
     ),
+    "ssh": (("sshd", lambda: os.path.exists("/usr/sbin/sshd"), "apt-get install openssh-server"),),
     "iozone": (("iozone", lambda: shutil.which("iozone"), "apt-get install iozone3 (Debian non-free)"),),
 }
 
@@ -92,3 +96,23 @@ def engine(dockerd: Dockerd) -> Iterator[Dockerd]:
     assert not list(dockerd.root.glob("overlay2/*/dtui-work"))
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     assert not [line for line in mounts if "dtui-work" in line]
+
+
+@pytest.fixture
+def far(engine: Dockerd) -> Iterator[str]:
+    """The address of the engine over tcp, as if it were another host's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    outer, _ = listener.accept()
+                except OSError:
+                    return
+                inner = socket.socket(socket.AF_UNIX)
+                inner.connect(str(engine.socket))
+                threading.Thread(target=pump, args=(outer, inner), daemon=True).start()
+                threading.Thread(target=pump, args=(inner, outer), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"

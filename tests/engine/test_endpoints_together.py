@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
+from tests.support.forward import pump
 
 
 @pytest.fixture
@@ -68,14 +69,6 @@ def forward(listener: socket.socket, context: ssl.SSLContext, target: str) -> No
             inner.connect(target)
             threading.Thread(target=pump, args=(outer, inner), daemon=True).start()
             threading.Thread(target=pump, args=(inner, outer), daemon=True).start()
-
-
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
 
 
 def certificates(place: Path) -> None:

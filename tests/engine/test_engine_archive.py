@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import io
-import socket
+import json
+import os
+import subprocess
+import sys
 import tarfile
-import threading
-from collections.abc import Iterator
+import tempfile
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import IMAGE
-from tests.engine.test_endpoints_together import pump
 from tests.engine.test_layers_match_docker import SCENARIO, diff_of
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tui.core.archive import FileFacts
 from tui.core.errors import DtuiError
-from tui.engine.archive import _Chunks, _only_member
-
-
-@pytest.fixture
-def far(engine: Dockerd) -> Iterator[str]:
-    """The address of the engine over tcp, as if it were another host's."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    outer, _ = listener.accept()
-                except OSError:
-                    return
-                inner = socket.socket(socket.AF_UNIX)
-                inner.connect(str(engine.socket))
-                threading.Thread(target=pump, args=(outer, inner), daemon=True).start()
-                threading.Thread(target=pump, args=(inner, outer), daemon=True).start()
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+from tui.core.model import View
+from tui.engine import archive_view
+from tui.engine.archive import EngineArchive, _Chunks, _only_member
+from tui.engine.archive_view import ArchiveView
+from tui.engine.live import LiveEndpoint
 
 
 def test_an_exited_containers_file_is_changed_through_the_engine_and_it_runs(engine: Dockerd, far: str) -> None:
@@ -82,12 +69,75 @@ def test_changes_are_the_engines_own(engine: Dockerd, far: str) -> None:
     assert told == {path.decode("utf-8", "surrogateescape"): c.value for path, c in diff_of(engine, "web").items()}
 
 
+def test_the_tree_is_the_same_as_on_the_engines_host(engine: Dockerd, far: str) -> None:
+    engine.docker("run", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO)
+    known = ("path", "type", "mode", "change", "target")
+    here, there = (
+        [
+            tuple(row[key] for key in known)
+            for row in dtui_json("-H", host, "tree", "web", "--view", "merged")
+            if not row["hidden_by_mount"]  # of which the Engine sends what is mounted
+        ]
+        for host in (engine.host, far)
+    )
+    assert there == here
+    changed = {row["path"]: row["change"] for row in dtui_json("-H", far, "tree", "web", "--view", "layer")}
+    assert changed == {row["path"]: row["change"] for row in dtui_json("-H", engine.host, "changes", "web")}
+    below = dtui_json("-H", far, "tree", "web:/etc", "--view", "merged")
+    assert {row["path"] for row in below} >= {"/etc/app.conf"}
+
+
+def test_without_root_the_engine_gives_what_the_layer_does_not(engine: Dockerd, tmp_path: Path) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "cat", "/etc/app.conf")
+    engine.run.chmod(0o755)
+    engine.socket.chmod(0o666)
+    with tempfile.TemporaryDirectory() as state:
+        os.chmod(state, 0o777)
+        as_nobody = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+        def run(*words: str, stdin: bytes = b"") -> bytes:
+            command = [*as_nobody, sys.executable, "-m", "tui", "-H", engine.host, *words]
+            environment = {**os.environ, "DTUI_STATE": f"{state}/mine", "PYTHONDONTWRITEBYTECODE": "1"}
+            done = subprocess.run(command, input=stdin, capture_output=True, check=True, env=environment)
+            return done.stdout
+
+        row = json.loads(run("ls", "--json"))[0]
+        assert row["layer"]["reach"] == "engine"
+        assert "permission denied" in row["layer"]["reason"]
+        assert b"app.conf" in run("tree", "web:/etc", "--view", "merged")
+        run("write", "web:/etc/app.conf", stdin=b"port=7\n")
+    assert engine.docker("start", "-a", "web") == "port=7\n"
+
+
+def test_a_tree_that_is_too_large_is_cut_and_says_so(
+    engine: Dockerd, far: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
+    endpoint = LiveEndpoint("far", far)
+    monkeypatch.setattr(archive_view, "TREE_LIMIT", 4 << 10)
+    with closing(endpoint):
+        view = ArchiveView(EngineArchive(endpoint, endpoint.snapshot()[0].id), ())
+        some = view.children(b"/", View.MERGED)
+        assert view.cut
+        assert {entry.path for entry in some} < {
+            b"/.dockerenv",
+            b"/app",
+            b"/bin",
+            b"/conf.d",
+            b"/data",
+            b"/dev",
+            b"/etc",
+            b"/old",
+        }
+        monkeypatch.setattr(archive_view, "TREE_LIMIT", 256 << 20)
+        assert {entry.path for entry in view.children(b"/etc", View.MERGED)} >= {b"/etc/motd", b"/etc/app.conf"}
+
+
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(engine: Dockerd, far: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     assert b"is a directory, not a file" in dtui("-H", far, "write", "web:/app", stdin=b"x", code=1)
     assert b"does not exist" in dtui("-H", far, "write", "web:/none", stdin=b"x", code=1)
     assert b"is no directory" in dtui("-H", far, "write", "--create", "web:/etc/motd/x", stdin=b"x", code=1)
-    assert b"cat and write work through the Engine" in dtui("-H", far, "tree", "web", code=3)
     assert engine.docker("diff", "web") == ""
 
 

@@ -8,10 +8,11 @@ import sys
 from argparse import Namespace
 from typing import BinaryIO
 
-from tui.cli.session import archive_of, say, session
+from tui.cli.session import say, session
 from tui.core.archive import REMOTE_LIMIT
 from tui.core.text import printable
 from tui.editing.session import reading
+from tui.engine.archive import archive_of
 from tui.layers.paths import clean
 
 _CHUNK = 1 << 20

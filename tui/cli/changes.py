@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.session import archive_of, put_json, say, session
+from tui.cli.session import put_json, say, session
 from tui.core.model import Change
 from tui.core.text import printable
 from tui.editing.session import stack_of
+from tui.engine.archive import archive_of
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
 

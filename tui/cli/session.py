@@ -13,18 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tui.core.errors import DtuiError, EngineLost, NotFound, UsageError
-from tui.core.model import Container, Details, ReachKind
+from tui.core.model import Container, Details
 from tui.core.text import printable
 from tui.engine.discover import Discovery, discover, require
 from tui.engine.endpoint import Endpoint
 from tui.engine.offline import OfflineEndpoint
 from tui.engine.resolve import resolve_ref
-
-if TYPE_CHECKING:
-    from tui.engine.archive import EngineArchive
 
 _SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
 
@@ -128,16 +125,6 @@ class Session:
             raise UsageError(f"{printable(ref)} names no file", "write REF:PATH, such as web:/etc/app.conf")
         endpoint, details = self.find(name)
         return endpoint, details, path
-
-
-def archive_of(endpoint: Endpoint, details: Details) -> EngineArchive | None:
-    """Return the Engine's way to a container's files where that is the only one, else None."""
-    from tui.engine.archive import EngineArchive
-    from tui.engine.live import LiveEndpoint
-
-    if isinstance(endpoint, LiveEndpoint) and details.reach.kind is ReachKind.ENGINE:
-        return EngineArchive(endpoint, details.container.id)
-    return None
 
 
 @contextmanager

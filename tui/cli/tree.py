@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from contextlib import closing
 from typing import Any
 
-from tui.cli.session import put_json, say, session
+from tui.cli.session import note, put_json, say, session
 from tui.core.model import Change, Entry, EntryKind, LayerStack, View
 from tui.core.text import human_size, mode_text, printable
-from tui.editing.session import stack_of
 from tui.layers.changes import walk
-from tui.layers.view import LayerView
+from tui.ui.reach import tree_of
 
 
 def run(options: Namespace) -> int:
     """Print a line an entry: letter, mode, owner, size, name."""
     name, _, path = options.ref.partition(":")
     with session(options) as open_session:
-        _, details = open_session.find(name)
-    stack = stack_of(details)
-    with LayerView.open(stack, details.mounts) as view:
-        root = view.resolve(os.fsencode(path or "/"))
-        found = walk(view, root, View(options.view), options.depth)
-        if options.json:
-            put_json([_as_json(entry, stack) for _, entry in found])
-            return 0
-        for depth, entry in found:
-            say(_line(depth, entry))
+        endpoint, details = open_session.find(name)
+        with closing(tree_of(endpoint, details)) as view:
+            root = view.resolve(os.fsencode(path or "/"))
+            found = walk(view, root, View(options.view), options.depth)
+            if options.json:
+                put_json([_as_json(entry, view.stack) for _, entry in found])
+            else:
+                for depth, entry in found:
+                    say(_line(depth, entry))
+            if view.cut:
+                note("dtui: the Engine's answer was cut: it sends whole directories; name one further down")
     return 0
 
 
@@ -42,7 +43,7 @@ def _line(depth: int, entry: Entry) -> str:
     return f"{mark} {mode_text(entry.mode)} {owner:<11} {size:>9}  {'  ' * depth}{printable(entry.name)}{tail}{notes}"
 
 
-def _as_json(entry: Entry, stack: LayerStack) -> dict[str, Any]:
+def _as_json(entry: Entry, stack: LayerStack | None) -> dict[str, Any]:
     return {
         "path": os.fsdecode(entry.path),
         "type": entry.kind.value,
@@ -53,7 +54,7 @@ def _as_json(entry: Entry, stack: LayerStack) -> dict[str, Any]:
         "mtime_ns": entry.mtime_ns,
         "change": entry.change.value if entry.change else None,
         "opaque": entry.opaque,
-        "layer": stack.layers[entry.layer].id,
+        "layer": stack.layers[entry.layer].id if stack else None,
         "target": os.fsdecode(entry.target) if entry.target else None,
         "hidden_by_mount": entry.covered_by.source if entry.covered_by else None,
     }

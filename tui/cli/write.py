@@ -6,14 +6,12 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.cli.session import archive_of, note, put_json, session
+from tui.cli.session import note, put_json, session
 from tui.core.errors import EditRefused, UsageError
 from tui.core.text import human_size, printable
 from tui.editing.recover import recover
-from tui.editing.remote import save_by_engine
-from tui.editing.save import save
-from tui.editing.session import stack_of
 from tui.editing.writing import Receipt
+from tui.ui.reach import files_of
 
 _LIMIT = 1 << 30
 """Bytes that are taken from standard input; they are held in memory until the save is certain."""
@@ -30,16 +28,10 @@ def run(options: Namespace) -> int:
         )
     with session(options) as open_session:
         endpoint, details, path = open_session.find_file(options.ref)
-        archive = archive_of(endpoint, details)
-        if archive is None:
-            stack_of(details)  # what cannot be reached at all is said first
+        files = files_of(endpoint, details)
         for line in recover(endpoint.inspect):
             note(f"dtui: {line}")
-        wanted = {"inspect": endpoint.inspect, "create": options.create, "mode": options.mode}
-        if archive:
-            receipt = save_by_engine(details.container.id, os.fsencode(path), data, archive=archive, **wanted)
-        else:
-            receipt = save(details.container.id, os.fsencode(path), data, None, **wanted)
+        receipt = files.save(os.fsencode(path), data, None, create=options.create, mode=options.mode)
     if options.json:
         put_json(_as_json(receipt))
     else:

@@ -17,6 +17,7 @@ class FileFacts:
     kind: str
     size: int
     mode: int
+    mtime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

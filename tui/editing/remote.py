@@ -6,6 +6,7 @@ on this host first; ACLs, other names of the file (hard links) and attributes th
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
@@ -19,8 +20,9 @@ from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.model import Details
 from tui.core.text import printable
 from tui.editing import backups
-from tui.editing.session import refuse_covered, refuse_state
-from tui.editing.stamp import Stamp, stamp_of
+from tui.editing.document import Document
+from tui.editing.session import Opened, Plan, refuse_covered, refuse_state
+from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
 from tui.editing.writing import Receipt, kept_note
 from tui.layers.paths import clean, split
@@ -44,10 +46,32 @@ class Archive(Protocol):
         ...
 
 
+def open_by_engine(archive: Archive, path: bytes, limit: int) -> Opened:
+    """Read a file for the editor; raises NotFound, EditRefused."""
+    found = archive.get(clean(path), limit)
+    return Opened(path, Document.parse(found.data), _stamp_of(found))
+
+
+def plan_by_engine(details: Details, archive: Archive, path: bytes) -> Plan:
+    """Say what a save would do now, and what it cannot keep."""
+    refuse_state(details)
+    if not details.container.state.alive:
+        refuse_covered(details, clean(path))
+    facts = archive.facts(clean(path))
+    warnings = [] if facts.path == clean(path) else [f"{printable(path)} is a link: {printable(facts.path)} is written"]
+    return Plan(False, "sent to the Engine, which replaces the file; owner and mode kept", (*warnings, LOST))
+
+
+def _stamp_of(file: RemoteFile) -> Stamp:
+    digest = hashlib.sha256(file.data).hexdigest()
+    return Stamp(len(file.data), file.mtime * 10**9, file.mode, file.uid, file.gid, digest)
+
+
 def save_by_engine(
     container_id: str,
     path: bytes,
     data: bytes,
+    stamp: Stamp | None,
     *,
     inspect: Callable[[str], Details],
     archive: Archive,
@@ -75,6 +99,10 @@ def save_by_engine(
             if not create:
                 raise
             return _create(archive, wanted, data, 0o644 if mode is None else mode)
+        if stamp is not None and _stamp_of(old) != stamp:
+            raise ChangedMeanwhile(
+                f"{printable(old.path)} was changed meanwhile", "look at the difference, then decide"
+            )
         kept = _keep(container_id, old)
         new = RemoteFile(
             old.path, data, old.mode if mode is None else mode, old.uid, old.gid, int(time.time()), old.attributes
@@ -96,9 +124,7 @@ def _keep(container_id: str, old: RemoteFile) -> Path | None:
     fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
     try:
         _write_all(fd, old.data)
-        found = stamp_of(fd)
-        told = Stamp(found.size, old.mtime * 10**9, old.mode, old.uid, old.gid, found.sha256)
-        return backups.keep(container_id, old.path, fd, told)
+        return backups.keep(container_id, old.path, fd, _stamp_of(old))
     finally:
         os.close(fd)
 

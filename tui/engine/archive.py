@@ -12,13 +12,16 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from tui.core.archive import FileFacts, RemoteFile
 from tui.core.errors import EditRefused, LayerError, NotFound
-from tui.core.model import Change
+from tui.core.model import Change, Details, ReachKind
 from tui.core.text import human_size, printable
+from tui.engine.endpoint import Endpoint
 from tui.engine.live import LiveEndpoint
+from tui.engine.parse import parse_time
 from tui.engine.sdk import engine_errors
 
 _GO_TYPES = {1 << 31: "directory", 1 << 27: "symlink", 1 << 26: "device", 1 << 25: "fifo", 1 << 24: "socket"}
@@ -33,12 +36,18 @@ _CHANGES = (Change.MODIFIED, Change.ADDED, Change.DELETED)
 class _Chunks:
     """A stream of chunks as a file to read from, which is all that tarfile wants of one."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], limit: int | None = None) -> None:
         self._chunks = chunks
         self._rest = b""
+        self._left = limit
+        self.cut = False
 
     def read(self, size: int) -> bytes:
         """Return so many bytes, fewer at the end."""
+        if self._left is not None:
+            self.cut = self.cut or size > self._left
+            size = min(size, self._left)
+            self._left -= size
         while len(self._rest) < size and (chunk := next(self._chunks, b"")):
             self._rest += chunk
         found, self._rest = self._rest[:size], self._rest[size:]
@@ -66,7 +75,12 @@ class EngineArchive:
         told = answer.headers.get("X-Docker-Container-Path-Stat", "")
         try:
             found = json.loads(base64.b64decode(told))
-            return {"mode": int(found["mode"]), "size": int(found["size"]), "link": str(found.get("linkTarget") or "")}
+            return {
+                "mode": int(found["mode"]),
+                "size": int(found["size"]),
+                "link": str(found.get("linkTarget") or ""),
+                "time": parse_time(str(found.get("mtime") or "")),
+            }
         except (ValueError, KeyError, TypeError) as error:
             raise LayerError(f"the Engine says nothing of {printable(path)}", "is it a Docker Engine?") from error
 
@@ -74,12 +88,26 @@ class EngineArchive:
         """Say what a path means, links followed; raises NotFound."""
         for _ in range(_MAX_LINKS):
             found = self._ask(path)
-            kind = next((name for bit, name in _GO_TYPES.items() if found["mode"] & bit), "file")
-            if kind != "symlink":
-                mode = found["mode"] & 0o777 | sum(bit for go, bit in _GO_BITS.items() if found["mode"] & go)
-                return FileFacts(path, kind, found["size"], mode)
+            facts = _facts_of(path, found)
+            if facts.kind != "symlink":
+                return facts
             path = os.fsencode(found["link"])
         raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
+
+    def facts_of_name(self, path: bytes) -> FileFacts:
+        """Say what stands at a path, a link being a link; raises NotFound."""
+        return _facts_of(path, self._ask(path))
+
+    @contextmanager
+    def tree(self, path: bytes, limit: int) -> Iterator[TarNames]:
+        """Yield the names below a directory with their tar headers; reads at most ``limit`` bytes of the tar."""
+        with engine_errors(printable(path)):
+            chunks, _ = self._endpoint.client.get_archive(self._id, os.fsdecode(path))
+            names = TarNames(_Chunks(iter(chunks), limit), path)
+            try:
+                yield names
+            finally:
+                chunks.close()
 
     def get(self, path: bytes, limit: int) -> RemoteFile:
         """Read a regular file of at most ``limit`` bytes; raises EditRefused for anything else.
@@ -111,6 +139,41 @@ class EngineArchive:
         return tuple(sorted((os.fsencode(str(row["Path"])), _CHANGES[int(row["Kind"])]) for row in rows))
 
 
+class TarNames:
+    """The members of a directory's tar as paths below it. Nothing is unpacked; a name that leads out is an error."""
+
+    def __init__(self, stream: _Chunks, path: bytes) -> None:
+        self._stream = stream
+        self._shown = printable(path)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the tar was longer than what was to be read of it."""
+        return self._stream.cut
+
+    def __iter__(self) -> Iterator[tuple[bytes, tarfile.TarInfo]]:
+        try:
+            with tarfile.open(fileobj=cast("IO[bytes]", self._stream), mode="r|") as tar:
+                top = tar.next()
+                prefix = len(os.fsencode(top.name.rstrip("/"))) if top else 0
+                while (member := tar.next()) is not None:
+                    cast("Any", tar).members.clear()  # tarfile keeps them all
+                    below = os.fsencode(member.name)[prefix:].strip(b"/")
+                    if not below or b".." in below.split(b"/"):
+                        raise LayerError(f"the Engine's answer is not {self._shown}", "try again")
+                    yield below, member
+        except (tarfile.TarError, EOFError) as error:
+            if not self.cut:
+                raise LayerError(f"the Engine's answer for {self._shown} is cut short or no tar", "again?") from error
+
+
+def _facts_of(path: bytes, found: dict[str, Any]) -> FileFacts:
+    kind = next((name for bit, name in _GO_TYPES.items() if found["mode"] & bit), "file")
+    mode = found["mode"] & 0o777 | sum(bit for go, bit in _GO_BITS.items() if found["mode"] & go)
+    time = found["time"]
+    return FileFacts(path, kind, found["size"], mode, int(time.timestamp() * 10**9) if time else 0)
+
+
 def _only_member(stream: _Chunks, facts: FileFacts) -> RemoteFile:
     shown = printable(facts.path)
     try:
@@ -126,3 +189,10 @@ def _only_member(stream: _Chunks, facts: FileFacts) -> RemoteFile:
     except (tarfile.TarError, EOFError) as error:
         raise LayerError(f"the Engine's answer for {shown} is cut short or no tar", "try again") from error
     return RemoteFile(facts.path, data, member.mode & 0o7777, member.uid, member.gid, int(member.mtime), attributes)
+
+
+def archive_of(endpoint: Endpoint, details: Details) -> EngineArchive | None:
+    """Return the Engine's way to a container's files where that is the only one, else None."""
+    if isinstance(endpoint, LiveEndpoint) and details.reach.kind is ReachKind.ENGINE:
+        return EngineArchive(endpoint, details.container.id)
+    return None

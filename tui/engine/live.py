@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound
-from tui.core.model import Container, Details, EngineFacts, Event, LayerStack
+from tui.core.model import Container, Details, EngineFacts, Event, LayerStack, Reach, ReachKind
 from tui.core.text import printable
 from tui.drivers.base import DataRoot
 from tui.drivers.registry import driver_for, reach_of
@@ -146,7 +146,7 @@ class LiveEndpoint:
             finished_at=parse.parse_time(state.get("FinishedAt")),
             mounts=parse.mounts_of(body),
             stack=stack,
-            reach=reach_of(driver, stack, local=self.local, problem=problem),
+            reach=_by_engine(reach_of(driver, stack, local=self.local, problem=problem)),
             log_path=str(body.get("LogPath") or ""),
             mount_id=stack.writable.id if stack else "",
         )
@@ -218,6 +218,11 @@ class LiveEndpoint:
                     client.kill(container_id)
                 case Verb.REMOVE:
                     client.remove_container(container_id, force=True)
+
+
+def _by_engine(reach: Reach) -> Reach:
+    """Where the layer itself is out of reach, there is still the Engine's archive API."""
+    return replace(reach, kind=ReachKind.ENGINE) if reach.kind is ReachKind.NONE else reach
 
 
 class _LiveStream:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from tui.core.model import Change, Entry, EntryKind, PathChange, View
 from tui.layers.compare import Difference
@@ -48,7 +50,19 @@ def _record(entry: Entry, differs: Difference) -> PathChange:
     )
 
 
-def walk(view: LayerView, path: bytes, shown: View, depth: int) -> Iterator[tuple[int, Entry]]:
+class Listing(Protocol):
+    """Something that lists directories of a container."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep what has to be mounted for the walk."""
+        ...
+
+    def children(self, path: bytes, view: View) -> list[Entry]:
+        """List a directory by its canonical path."""
+        ...
+
+
+def walk(view: Listing, path: bytes, shown: View, depth: int) -> Iterator[tuple[int, Entry]]:
     """Yield (depth, entry) of a subtree in the order of a tree listing; ``depth`` levels, 0 for all."""
     with view.held():
         todo = [(0, entry) for entry in reversed(view.children(path, shown))]

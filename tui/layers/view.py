@@ -30,6 +30,9 @@ _MAX_LINKS = 40
 class LayerView:
     """A layer stack, opened: one descriptor a layer, copied for each use, so that any thread may close it."""
 
+    cut = False
+    """It always shows all there is; the Engine's answers do not."""
+
     def __init__(self, stack: LayerStack, mounts: Iterable[Mount], directories: LayerDirectories) -> None:
         self.stack = stack
         self._roots = directories

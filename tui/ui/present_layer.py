@@ -39,8 +39,15 @@ def mark_of(entry: Entry) -> str:
     return str(entry.change) if entry.change else " "
 
 
-def origin(stack: LayerStack, index: int) -> str:
-    """Name a layer of the stack: ``writable``, ``init`` or ``image 2/3``, counted from the base."""
+def origin(stack: LayerStack | None, index: int) -> str:
+    """Name a layer of the stack: ``writable``, ``init`` or ``image 2/3``, counted from the base.
+
+    Without a stack, as the Engine tells it, there are only ``writable`` and ``image``.
+    """
+    if stack is None:
+        return "image" if index else "writable"
+    if stack.marks is Marks.TREE and index == 0:
+        return "own tree"
     layer = stack.layers[index]
     if layer.role is not LayerRole.IMAGE:
         return str(layer.role)
@@ -63,7 +70,7 @@ _ROOMY = 44
 _SHORT = {"hidden by a mount": "mount", "replaced": "new"}
 
 
-def _remark(entry: Entry, stack: LayerStack, view: View) -> str:
+def _remark(entry: Entry, stack: LayerStack | None, view: View) -> str:
     if entry.covered_by:
         return "hidden by a mount"
     if entry.opaque:
@@ -75,7 +82,7 @@ def _remark(entry: Entry, stack: LayerStack, view: View) -> str:
     return ""
 
 
-def tree_line(line: TreeLine, stack: LayerStack, view: View, width: int) -> Text:
+def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) -> Text:
     """Draw one line of the tree: mark, indent, name, remark, size at the right edge."""
     entry = line.entry
     mark = mark_of(entry)
@@ -107,10 +114,10 @@ def meta_words(entry: Entry) -> str:
     return " · ".join(parts)
 
 
-def entry_info(entry: Entry, stack: LayerStack) -> Text:
+def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
     """Draw what is known of an entry that has no text to show: directory, link, device, deleted file."""
     when = datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC)
-    words = MARK_WORDS | _TREE_WORDS if stack.marks is Marks.TREE else MARK_WORDS
+    words = MARK_WORDS | _TREE_WORDS if stack and stack.marks is Marks.TREE else MARK_WORDS
     pairs = [
         ("path", printable(entry.path)),
         ("type", str(entry.kind) + (", deleted" if entry.change is Change.DELETED else "")),

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from tui.core.errors import DtuiError
 from tui.core.model import Change, Details
 from tui.core.text import count_of
+from tui.engine.archive import archive_of
+from tui.engine.endpoint import Endpoint
 from tui.layers.changes import changes
 from tui.layers.usage import usage
 from tui.layers.view import LayerView
@@ -22,14 +24,17 @@ def change_words(counts: Counter[Change]) -> str:
     return f"{count_of(total, 'change')}: {letters}"
 
 
-def summarise(details: Details, stop: Callable[[], bool]) -> tuple[int | None, str]:
+def summarise(endpoint: Endpoint, details: Details, stop: Callable[[], bool]) -> tuple[int | None, str]:
     """Return the bytes in the writable layer and the counts of its changes in words.
 
     Reads the whole layer: for a worker thread, which ``stop`` ends early.
     """
-    if details.stack is None:
-        return None, ""
     try:
+        archive = archive_of(endpoint, details)
+        if archive:
+            return endpoint.size(details.container.id), change_words(Counter(change for _, change in archive.changes()))
+        if details.stack is None or not details.reach.kind.readable:
+            return None, ""
         with LayerView.open(details.stack, details.mounts) as view:
             size = usage(view, stop)
             counts = Counter(change.change for change in changes(view, stop))

@@ -18,7 +18,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.model import Container, Details
+from tui.core.model import Container, Details, ReachKind
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint, Verb
 from tui.ui.actions import bindings
@@ -213,8 +213,8 @@ class ContainersScreen(ActingFrame):
         if worker.is_cancelled:
             return
         self.post_message(Detailed(container, details))
-        if details.stack and details.reach.kind.readable:
-            size, words = summarise(details, lambda: worker.is_cancelled)
+        if details.reach.kind is not ReachKind.NONE:
+            size, words = summarise(endpoint, details, lambda: worker.is_cancelled)
             if not worker.is_cancelled:
                 self.post_message(Summed(container, size, words))
 

@@ -13,16 +13,16 @@ from textual.timer import Timer
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
-from tui.core.errors import DtuiError, NotReachable
+from tui.core.errors import DtuiError
 from tui.core.model import Change, Container, Details, Entry, EntryKind, View
 from tui.core.text import human_size, printable
 from tui.editing.document import language_of
-from tui.editing.session import Opened, open_file
-from tui.layers.view import LayerView
+from tui.editing.session import Opened
 from tui.ui.actions import actions_of, bindings
 from tui.ui.feed import Feed, Happened
 from tui.ui.present import state_text
 from tui.ui.present_layer import entry_info, mark_of, meta_words
+from tui.ui.reach import Tree, files_of, tree_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.layer_messages import Counted, Loaded, Opening, Previewed
 from tui.ui.screens.saving import SavingFrame
@@ -55,7 +55,7 @@ class LayerScreen(SavingFrame):
         self._goal = path
         self._goal_edit = edit
         self._to_edit = b""
-        self._layer_view: LayerView | None = None
+        self._layer_view: Tree | None = None
         self._settle: Timer | None = None
         self._words = ""
         self._counts = ""
@@ -119,14 +119,12 @@ class LayerScreen(SavingFrame):
         details: Details | None = None
         try:
             details = self.endpoint.inspect(self._container.id)
-            if details.stack is None or not details.reach.kind.readable:
-                raise NotReachable(f"no layer to show: {details.reach.reason}", "dtui doctor tells what is missing")
-            view = LayerView.open(details.stack, details.mounts)
+            view = tree_of(self.endpoint, details)
         except DtuiError as error:
             self.post_message(Opening(details, None, error))
             return
         self.post_message(Opening(details, view))
-        size, words = summarise(details, lambda: worker.is_cancelled)
+        size, words = summarise(self.endpoint, details, lambda: worker.is_cancelled)
         if not worker.is_cancelled:
             self.post_message(Counted(size, words))
 
@@ -169,7 +167,7 @@ class LayerScreen(SavingFrame):
             return
         self.run_worker(lambda: self._children(view, shown, path), thread=True, group="load")
 
-    def _children(self, view: LayerView, shown: View, path: bytes) -> None:
+    def _children(self, view: Tree, shown: View, path: bytes) -> None:
         try:
             self.post_message(Loaded(view, shown, path, tuple(view.children(path, shown))))
         except DtuiError as error:
@@ -179,8 +177,10 @@ class LayerScreen(SavingFrame):
     def _loaded(self, event: Loaded) -> None:
         if event.view is not self.tree_rows.shown_view or event.source is not self._layer_view:
             return
-        if event.error and event.path == b"/":
+        if event.error:
             self.tell_error(event.error)
+        elif event.source.cut and event.view is View.MERGED:
+            self.tell("names are missing: the Engine sends whole directories, and this one is too large")
         if event.path == b"/" and not event.children and not self._unfolded and event.view is View.LAYER:
             self._unfolded.add(b"/")
             self.action_view()
@@ -221,7 +221,7 @@ class LayerScreen(SavingFrame):
 
     def _preview(self, *, edit: bool) -> None:
         entry, details = self.tree_rows.entry, self.details
-        if entry is None or details is None or details.stack is None or self.file_pane.editing:
+        if entry is None or details is None or self.file_pane.editing:
             return
         # a preview that the cursor asked for must not take the place of the one that the editor waits for
         edit = edit or entry.path == self._to_edit
@@ -238,7 +238,7 @@ class LayerScreen(SavingFrame):
         opened: Opened | None = None
         failed: DtuiError | None = None
         try:
-            opened = open_file(details, entry.path)
+            opened = files_of(self.endpoint, details).open(entry.path)
         except DtuiError as error:
             failed = error
         if not worker.is_cancelled:
@@ -251,7 +251,7 @@ class LayerScreen(SavingFrame):
         if current is None or current.path != event.entry.path or self.file_pane.editing:
             return
         if event.opened is None:
-            info = entry_info(event.entry, self.details.stack) if self.details and self.details.stack else Text()
+            info = entry_info(event.entry, self.details.stack if self.details else None)
             self.file_pane.show_info(info)
             if event.error:
                 self.tell_error(event.error)

@@ -7,13 +7,13 @@ from textual.message import Message
 from tui.core.errors import DtuiError
 from tui.core.model import Details, Entry, View
 from tui.editing.session import Opened
-from tui.layers.view import LayerView
+from tui.ui.reach import Tree
 
 
 class Opening(Message):
     """The layer is open, or cannot be opened."""
 
-    def __init__(self, details: Details | None, view: LayerView | None, error: DtuiError | None = None) -> None:
+    def __init__(self, details: Details | None, view: Tree | None, error: DtuiError | None = None) -> None:
         super().__init__()
         self.details = details
         self.view = view
@@ -25,7 +25,7 @@ class Loaded(Message):
 
     def __init__(
         self,
-        source: LayerView,
+        source: Tree,
         view: View,
         path: bytes,
         children: tuple[Entry, ...],

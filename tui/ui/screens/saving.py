@@ -19,12 +19,13 @@ from tui.core.model import Details, Entry
 from tui.core.text import printable
 from tui.editing.diff import diff_lines
 from tui.editing.document import Document
-from tui.editing.save import save
-from tui.editing.session import Opened, open_file, plan
+from tui.editing.files import Files
+from tui.editing.session import Opened
 from tui.editing.writing import Receipt
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.present_layer import diff_text, meta_words
+from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.following import FollowingFrame
 from tui.ui.widgets.file_pane import FilePane
@@ -46,6 +47,11 @@ class SavingFrame(FollowingFrame):
         if self.details is None:
             raise EditRefused("the layer is not open", "f5 tries to open it again")
         return self.details
+
+    @property
+    def files(self) -> Files:
+        """The way to the container's files, by what is known of it now."""
+        return files_of(self.dtui.endpoint(self.held.container.endpoint), self.held)
 
     @property
     def file_pane(self) -> FilePane:
@@ -166,7 +172,7 @@ class SavingFrame(FollowingFrame):
 
     async def _confirm_and_write(self, opened: Opened, data: bytes) -> bool:
         try:
-            how = await asyncio.to_thread(plan, self.held, opened.path)
+            how = await asyncio.to_thread(self.files.plan, opened.path)
         except DtuiError as error:
             self.tell_error(error)
             return False
@@ -202,9 +208,7 @@ class SavingFrame(FollowingFrame):
                 return True
 
     def _save_now(self, opened: Opened, data: bytes, force: bool) -> Receipt:
-        endpoint = self.dtui.endpoint(self.held.container.endpoint)
-        stamp = None if force else opened.stamp
-        return save(self.held.container.id, opened.path, data, stamp, inspect=endpoint.inspect)
+        return self.files.save(opened.path, data, None if force else opened.stamp)
 
     async def _conflict(self, opened: Opened, mine: bytes, error: ChangedMeanwhile) -> str | None:
         body = Text(printable(str(error)))
@@ -214,14 +218,14 @@ class SavingFrame(FollowingFrame):
             if answer != "diff":
                 return answer
             try:
-                theirs = await asyncio.to_thread(open_file, self.held, opened.path)
+                theirs = await asyncio.to_thread(self.files.open, opened.path)
                 body = Text.assemble("theirs (-) and mine (+)\n\n", diff_text(diff_lines(theirs.document.data, mine)))
             except DtuiError as gone:
                 body = Text(printable(str(gone)))
 
     async def _reload_file(self, path: bytes) -> None:
         try:
-            self.opened = await asyncio.to_thread(open_file, self.held, path)
+            self.opened = await asyncio.to_thread(self.files.open, path)
         except DtuiError as error:
             self.tell_error(error)
             return
@@ -250,7 +254,7 @@ class SavingFrame(FollowingFrame):
         if entry is None or self.details is None:
             return
         try:
-            self.opened = await asyncio.to_thread(open_file, self.held, entry.path)
+            self.opened = await asyncio.to_thread(self.files.open, entry.path)
         except DtuiError as error:
             self.tell_error(error)
             return

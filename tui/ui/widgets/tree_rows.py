@@ -66,7 +66,7 @@ class TreeRows(Rows):
 
     def row(self, index: int, width: int) -> Text:
         """Draw one line."""
-        if not self.model.lines or self.stack is None:
+        if not self.model.lines:
             return Text(f" {self.note}", style="italic")
         return tree_line(self.model.lines[index], self.stack, self.shown_view, width)
 

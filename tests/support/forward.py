@@ -1,0 +1,14 @@
+"""Bytes passed on between two sockets, both ways."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)

@@ -1,0 +1,90 @@
+"""A container's files for whoever shows and changes them, whichever way they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tui.core.archive import REMOTE_LIMIT
+from tui.core.model import Details
+from tui.editing import session
+from tui.editing.document import EDIT_LIMIT
+from tui.editing.remote import Archive, open_by_engine, plan_by_engine, save_by_engine
+from tui.editing.save import save
+from tui.editing.session import Opened, Plan
+from tui.editing.stamp import Stamp
+from tui.editing.writing import Receipt
+
+
+class Files(Protocol):
+    """Read and replace files of one container."""
+
+    def open(self, path: bytes) -> Opened:
+        """Read a file for the editor; raises NotFound, EditRefused, NotReachable."""
+        ...
+
+    def plan(self, path: bytes) -> Plan:
+        """Say what a save would do now; raises as the save would."""
+        ...
+
+    def save(
+        self, path: bytes, data: bytes, stamp: Stamp | None, *, create: bool = False, mode: int | None = None
+    ) -> Receipt:
+        """Replace a file's bytes; ``stamp`` is what it was when it was read, None writes over whatever is there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFiles:
+    """Files in layers on this host, or below a process of the container."""
+
+    details: Details
+    inspect: Callable[[str], Details]
+
+    def open(self, path: bytes) -> Opened:
+        """Read a file for the editor."""
+        return session.open_file(self.details, path)
+
+    def plan(self, path: bytes) -> Plan:
+        """Say what a save would do now."""
+        return session.plan(self.details, path)
+
+    def save(
+        self, path: bytes, data: bytes, stamp: Stamp | None, *, create: bool = False, mode: int | None = None
+    ) -> Receipt:
+        """Replace a file's bytes."""
+        container = self.details.container.id
+        return save(container, path, data, stamp, inspect=self.inspect, create=create, mode=mode)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFiles:
+    """Files that only the Engine reaches."""
+
+    details: Details
+    inspect: Callable[[str], Details]
+    archive: Archive
+
+    def open(self, path: bytes) -> Opened:
+        """Read a file for the editor."""
+        return open_by_engine(self.archive, path, min(REMOTE_LIMIT, 8 * EDIT_LIMIT))
+
+    def plan(self, path: bytes) -> Plan:
+        """Say what a save would do now."""
+        return plan_by_engine(self.details, self.archive, path)
+
+    def save(
+        self, path: bytes, data: bytes, stamp: Stamp | None, *, create: bool = False, mode: int | None = None
+    ) -> Receipt:
+        """Replace a file's bytes."""
+        return save_by_engine(
+            self.details.container.id,
+            path,
+            data,
+            stamp,
+            inspect=self.inspect,
+            archive=self.archive,
+            create=create,
+            mode=mode,
+        )

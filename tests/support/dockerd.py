@@ -55,18 +55,29 @@ class Dockerd:
     """``dockerd`` on one storage driver; start, stop, kill and start again keep the data-root."""
 
     def __init__(
-        self, storage_driver: str = "overlay2", *, system: Path | None = None, snapshotter: bool = False
+        self,
+        storage_driver: str = "overlay2",
+        *,
+        system: Path | None = None,
+        snapshotter: bool = False,
+        remapped: bool = False,
     ) -> None:
-        """``system`` is the root of a Debian whose dockerd is run; ``snapshotter`` chooses the containerd store."""
+        """``system`` is the root of a Debian whose dockerd is run; ``snapshotter`` chooses the containerd store.
+
+        ``remapped`` gives containers user ids of their own, from 100000.
+        """
         self.driver = storage_driver
         self.system = system
         self.snapshotter = snapshotter
+        self.remapped = remapped
         self.home = Path(tempfile.mkdtemp(prefix="dtui-test-", dir="/var/tmp"))
         self.root = self.home / "root"
         # sockets below the exec-root have a limit of 108 bytes, so it lies in a short directory
         self.run = Path(tempfile.mkdtemp(prefix="dt-", dir="/tmp"))
         self.socket = self.run / "d.sock"
         self.log = self.home / "dockerd.log"
+        if remapped:
+            self.home.chmod(0o711)
         self._process: subprocess.Popen[bytes] | None = None
         self._pool = ""
         self.row = ("", "")
@@ -129,6 +140,8 @@ class Dockerd:
             time.sleep(0.1)
 
     def _features(self) -> list[str]:
+        if self.remapped:
+            return ["--userns-remap=nobody:nogroup"]
         if self.system is None:
             return []
         config = self.home / "daemon.json"
@@ -140,6 +153,11 @@ class Dockerd:
 
         The root is changed for good: below a mere chroot ``docker exec`` would land outside of the container.
         """
+        if self.remapped:
+            ids = self.home / "ids"
+            ids.write_text("nobody:100000:65536\nnogroup:100000:65536\n")
+            script = 'for i in subuid subgid; do mount --bind "$0" /etc/$i; done; exec "$@"'
+            return ["/usr/bin/unshare", "-m", "--propagation=slave", "/bin/sh", "-ec", script, str(ids)]
         if self.system is None:
             return []
         root = self.system

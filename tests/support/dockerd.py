@@ -31,6 +31,8 @@ APPLETS = (
     "touch",
     "echo",
     "sha256sum",
+    "sort",
+    "xargs",
     "stat",
     "true",
     "dd",

@@ -19,6 +19,15 @@ VERBS = {
     "tree": "the tree of a layer, or of what the container sees",
     "cat": "a file's bytes",
     "write": "replace a file with standard input, safely",
+    "rm": "delete a file or directory inside a container; undo brings it back",
+    "mv": "rename inside a container",
+    "mkdir": "make a directory inside a container",
+    "chmod": "change permission bits inside a container",
+    "chown": "change owner and group inside a container",
+    "cp": "copy between this host and a container",
+    "revert": "back to what the image has: edited, deleted or added",
+    "undo": "take back the last thing dtui changed",
+    "backups": "what dtui changed and can take back",
     "edit": "open a file in the app's editor",
     "bench": "run IOzone on an engine's storage driver",
     "which": "whose a directory of a data-root is: a container's, an image's, the build cache's, nobody's",
@@ -99,6 +108,64 @@ def _write(sub: argparse.ArgumentParser) -> None:
     _json(sub)
 
 
+def _rm(sub: argparse.ArgumentParser) -> None:
+    _file(sub)
+    sub.add_argument("-r", "--recursive", action="store_true", help="a directory and all below it")
+    sub.add_argument("--no-backup", action="store_true", help="for good, without a way back")
+    _json(sub)
+
+
+def _mv(sub: argparse.ArgumentParser) -> None:
+    _file(sub)
+    sub.add_argument("new", metavar="NEWPATH", help="the new path in the same container, or a directory to move into")
+    _json(sub)
+
+
+def _mkdir(sub: argparse.ArgumentParser) -> None:
+    _file(sub)
+    sub.add_argument("-p", "--parents", action="store_true", help="make those above too")
+    sub.add_argument("--mode", type=lambda text: int(text, 8), metavar="0755", help="permission bits, octal")
+    _json(sub)
+
+
+def _chmod(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("-R", "--recursive", action="store_true", help="a directory and all below it")
+    sub.add_argument("mode", metavar="MODE", help="0644, or u+x,go-w")
+    _file(sub)
+    _json(sub)
+
+
+def _chown(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("-R", "--recursive", action="store_true", help="a directory and all below it")
+    sub.add_argument("owner", metavar="USER[:GROUP]", help="numbers, or names that the container knows")
+    _file(sub)
+    _json(sub)
+
+
+def _cp(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("source", metavar="SOURCE", help="a path of this host, or REF:PATH")
+    sub.add_argument("target", metavar="TARGET", help="REF:PATH, or a path of this host")
+    sub.add_argument("--force", action="store_true", help="replace a file of this host")
+    _json(sub)
+
+
+def _revert(sub: argparse.ArgumentParser) -> None:
+    _file(sub)
+    _json(sub)
+
+
+def _undo(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("ref", metavar="REF", nargs="?", help="only what was done to this container")
+    sub.add_argument("--id", help="the one of dtui backups, by its id or the beginning of it")
+    sub.add_argument("--force", action="store_true", help="even if the file was changed since")
+    _json(sub)
+
+
+def _backups(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("ref", metavar="REF", nargs="?", help="only of this container")
+    _json(sub)
+
+
 def _edit(sub: argparse.ArgumentParser) -> None:
     _file(sub)
 
@@ -146,6 +213,15 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "tree": _tree,
     "cat": _cat,
     "write": _write,
+    "rm": _rm,
+    "mv": _mv,
+    "mkdir": _mkdir,
+    "chmod": _chmod,
+    "chown": _chown,
+    "cp": _cp,
+    "revert": _revert,
+    "undo": _undo,
+    "backups": _backups,
     "edit": _edit,
     "bench": _bench,
     "which": _which,

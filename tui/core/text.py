@@ -49,9 +49,9 @@ def human_size(size: int | None) -> str:
     raise AssertionError("unreachable: TB ends the loop")
 
 
-def count_of(number: int, noun: str) -> str:
+def count_of(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun, in the plural where it is not one: ``1,004 containers``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 _AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

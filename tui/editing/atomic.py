@@ -20,6 +20,10 @@ Checkpoint = Callable[[str], None]
 """Called between the steps of a write with the step's name; tests end the process there."""
 
 
+Rename = Callable[[int, bytes, int, bytes], None]
+"""Gives a name in one directory another in the same or another one; raises OSError."""
+
+
 def no_checkpoint(step: str) -> None:
     """Do nothing between steps."""
     del step
@@ -73,7 +77,7 @@ def explain(error: OSError, path: bytes) -> DtuiError:
         if os.geteuid() != 0:
             return NotReachable(f"{shown}: permission denied", "nothing was changed; run dtui as root")
         return EditRefused(f"{shown} cannot be changed: it may be immutable", "lsattr tells; nothing was changed")
-    if error.errno == errno.EBUSY:
+    if error.errno in (errno.EBUSY, errno.EXDEV):
         return EditRefused(f"{shown} is a mount point or in use", "nothing was changed")
     if error.errno == errno.EEXIST:
         return ChangedMeanwhile(f"{shown} exists now", "look at it, then save again")
@@ -126,12 +130,13 @@ def replace(
     temporary: bytes,
     exclusive: bool,
     before_rename: Callable[[], None],
+    rename: Rename,
     checkpoint: Checkpoint = no_checkpoint,
 ) -> tuple[int, int]:
     """Write a new file and put it under a name in one step; return its inode number and size.
 
-    ``before_rename`` may raise to stop it. ``exclusive`` demands that the name is free. Raises OSError; whatever
-    happens, the name has its old file or the new one.
+    ``before_rename`` may raise to stop it; ``rename`` is by whose hands it is done. ``exclusive`` demands that the name
+    is free. Raises OSError; whatever happens, the name has its old file or the new one.
     """
     fd, named = new_file(dir_fd)
     try:
@@ -150,7 +155,7 @@ def replace(
             if exclusive:
                 os.link(named, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
             else:
-                os.rename(named, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+                rename(dir_fd, named, dir_fd, name)
                 named = b""
         checkpoint("renamed")
         os.fsync(dir_fd)

@@ -1,76 +1,272 @@
-"""What every save replaced, kept on the host: mode 0600, bounded, the oldest dropped first."""
+"""What every act replaced, kept on the host: private, bounded, the oldest dropped first, taken back by undo.
+
+An act is a directory ``TIME`` below the container's: ``act.json`` tells what stood where, ``data`` holds the files'
+bytes one after another with their holes (a single file's are simply its bytes), ``done`` and ``undone`` are marks.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
-from tui.core.text import printable
-from tui.editing.stamp import Stamp
+from tui.core.errors import EditRefused, NotFound
+from tui.core.process import owner_lives, owner_mark
+from tui.core.text import human_size
+from tui.editing.nodes import Node, from_json, to_json
+from tui.editing.sparse import copy_data
 from tui.editing.state import state_dir, sync_dir
 
-TOTAL_LIMIT = 256 << 20
-FILE_LIMIT = 64 << 20
-"""Bytes of one file that are kept; a larger one is named in the receipt as not kept."""
+TOTAL_LIMIT = 1 << 30
+ACT_LIMIT = 512 << 20
+"""Bytes that one act may replace; more than that is refused unless it is told to keep nothing."""
 
-_CHUNK = 1 << 20
-
-
-def keep(container_id: str, path: bytes, fd: int, stamp: Stamp) -> Path | None:
-    """Keep the bytes of an open file before they are replaced; return where, None for a file too large to keep."""
-    if stamp.size > FILE_LIMIT:
-        return None
-    folder = state_dir("backups", container_id[:64])
-    target = folder / f"{time.time_ns()}.data"
-    copy_out(fd, target)
-    facts = {
-        "container": container_id,
-        "path": os.fsdecode(path),
-        "shown": printable(path),
-        "size": stamp.size,
-        "mode": stamp.mode,
-        "uid": stamp.uid,
-        "gid": stamp.gid,
-        "mtime_ns": stamp.mtime_ns,
-        "sha256": stamp.sha256,
-    }
-    _write(target.with_suffix(".json"), json.dumps(facts).encode())
-    sync_dir(folder)
-    _drop_oldest(state_dir("backups"))
-    return target
+_VERSION = 1
 
 
-def copy_out(fd: int, target: Path) -> None:
-    """Copy an open file to a new file only this user can read, and make it durable."""
-    out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        offset = 0
-        while chunk := os.pread(fd, _CHUNK, offset):
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(out, view) :]
-            offset += len(chunk)
-        os.fsync(out)
-    finally:
-        os.close(out)
+class TooLarge(EditRefused):
+    """An act would replace more than is kept."""
 
 
-def _write(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+class ActKind(StrEnum):
+    """What was done; the words of ``dtui backups``."""
+
+    WRITE = "write"
+    CREATE = "create"
+    REMOVE = "delete"
+    RENAME = "rename"
+    MKDIR = "new directory"
+    CHMOD = "chmod"
+    CHOWN = "chown"
+    COPY = "copy in"
+    REVERT = "revert"
+    UNDO = "undo"
 
 
-def _drop_oldest(store: Path) -> None:
-    kept = sorted(store.glob("*/*.data"), key=lambda p: p.name)
-    total = sum(path.stat().st_size for path in kept)
-    for path in kept[:-1]:
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that was done to a container: what stood at each path before it, and where the bytes are.
+
+    ``other`` is the new path of a rename. ``wrote`` is the SHA-256 of what a write put there.
+    """
+
+    folder: Path
+    container: str
+    name: str
+    kind: ActKind
+    path: bytes
+    other: bytes
+    wrote: str
+    owner: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def id(self) -> str:
+        """The act's name in the store, which orders acts by time."""
+        return self.folder.name
+
+    @property
+    def time(self) -> datetime:
+        """When it was done."""
+        return datetime.fromtimestamp(int(self.id) / 1e9, UTC)
+
+    @property
+    def data(self) -> Path:
+        """The file with the bytes that were replaced."""
+        return self.folder / "data"
+
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps."""
+        return sum(node.size for node in self.nodes)
+
+    @property
+    def done(self) -> bool:
+        """Whether it came to its end."""
+        return (self.folder / "done").exists()
+
+    @property
+    def undone(self) -> bool:
+        """Whether it was taken back."""
+        return (self.folder / "undone").exists()
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its dtui is gone before it came to its end."""
+        return not self.done and not owner_lives(self.owner)
+
+    def mark(self, word: str) -> None:
+        """Write down that it is ``done`` or ``undone``."""
+        fd = os.open(self.folder / word, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.fsync(fd)
+        os.close(fd)
+        sync_dir(self.folder)
+
+    def forget(self) -> None:
+        """Drop it, as an act that never took place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Keeper:
+    """Takes down what an act is about to replace; nothing may be changed before :meth:`commit`."""
+
+    def __init__(
+        self, container_id: str, name: str, kind: ActKind, path: bytes, *, other: bytes = b"", wrote: str = ""
+    ) -> None:
+        self._told = {
+            "version": _VERSION,
+            "container": container_id,
+            "name": name,
+            "kind": kind.value,
+            "path": os.fsdecode(path),
+            "other": os.fsdecode(other),
+            "wrote": wrote,
+            "owner": owner_mark(),
+        }
+        self._store = state_dir("backups", container_id[:64])
+        self._id = f"{time.time_ns():020d}"
+        self._part = self._store / f".{self._id}.part"
+        self._part.mkdir(mode=0o700)
+        self._data = os.open(self._part / "data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._end = 0
+        self._bytes = 0
+        self._nodes: list[Node] = []
+        self._inodes: dict[tuple[int, int], bytes] = {}
+
+    def add(self, node: Node, fd: int | None = None) -> None:
+        """Keep an entry, a file with the bytes of ``fd``; raises TooLarge, EditRefused."""
+        if fd is not None:
+            other = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
+            if other != node.path:
+                node = replace(node, same_as=other)
+            else:
+                start = self._end
+                self._copy(node, fd)
+                node = replace(node, offset=start)
+        self._nodes.append(node)
+
+    def _copy(self, node: Node, fd: int) -> None:
+        try:
+            for copied in copy_data(fd, 0, node.size, self._data, self._end):
+                self._bytes += copied
+                if self._bytes > ACT_LIMIT:
+                    raise TooLarge(
+                        f"this replaces more than the {human_size(ACT_LIMIT)} that are kept for undo",
+                        "--no-backup does it for good",
+                    )
+            self._end += node.size
+            os.ftruncate(self._data, self._end)
+        except OSError as error:
+            raise EditRefused(f"{self._store}: {error.strerror}", "no backup, no change: free some space") from error
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What was kept so far."""
+        return tuple(self._nodes)
+
+    def commit(self) -> Act:
+        """Make it durable; from now on the act can be taken back."""
+        self._told["nodes"] = [to_json(node) for node in self._nodes]
+        try:
+            os.fsync(self._data)
+            with open(self._part / "act.json", "x", encoding="utf-8") as file:
+                json.dump(self._told, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise EditRefused(f"{self._store}: {error.strerror}", "no backup, no change: free some space") from error
+        finally:
+            self._close()
+        folder = self._store / self._id
+        self._part.rename(folder)
+        sync_dir(self._store)
+        _drop_oldest(keep=folder)
+        return _read(folder)
+
+    def _close(self) -> None:
+        if self._data >= 0:
+            os.close(self._data)
+            self._data = -1
+
+    def discard(self) -> None:
+        """Keep nothing; harmless after a commit."""
+        self._close()
+        shutil.rmtree(self._part, ignore_errors=True)
+
+
+def _read(folder: Path) -> Act:
+    told = json.loads((folder / "act.json").read_text())
+    if told["version"] != _VERSION:
+        raise ValueError(f"version {told['version']}")
+    return Act(
+        folder=folder,
+        container=str(told["container"]),
+        name=str(told["name"]),
+        kind=ActKind(told["kind"]),
+        path=os.fsencode(told["path"]),
+        other=os.fsencode(told["other"]),
+        wrote=str(told["wrote"]),
+        owner=str(told["owner"]),
+        nodes=tuple(from_json(one) for one in told["nodes"]),
+    )
+
+
+def acts(container_id: str = "") -> Iterator[Act]:
+    """Yield the acts of a container, or of all, newest first; one that cannot be read is left where it is."""
+    store = state_dir("backups")
+    folders = store.glob(f"{container_id[:64] or '*'}/[0-9]*")
+    for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            yield _read(folder)
+
+
+def find(act_id: str) -> Act:
+    """Return the act of an id or unique beginning of one; raises NotFound."""
+    found = [act for act in acts() if act.id.startswith(act_id)]
+    if len(found) != 1:
+        raise NotFound(f"{'no' if not found else 'more than one'} backup {act_id}", "dtui backups lists them")
+    return found[0]
+
+
+def last_to_undo(container_id: str = "") -> Act:
+    """Return the newest act that can be taken back; raises NotFound."""
+    for act in acts(container_id):
+        if act.kind is not ActKind.UNDO and act.done and not act.undone:
+            return act
+    raise NotFound("there is nothing to take back", "dtui backups lists what was done")
+
+
+def _drop_oldest(keep: Path) -> None:
+    folders = sorted(state_dir("backups").glob("*/[0-9]*"), key=lambda folder: folder.name)
+    sizes = {folder: _on_disk(folder) for folder in folders}
+    total = sum(sizes.values())
+    for folder in folders:
         if total <= TOTAL_LIMIT:
             return
-        total -= path.stat().st_size
-        path.unlink()
-        path.with_suffix(".json").unlink(missing_ok=True)
+        if folder != keep:
+            total -= sizes[folder]
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _on_disk(folder: Path) -> int:
+    total = 0
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            total += path.stat().st_blocks * 512
+    return total
+
+
+def sweep() -> None:
+    """Remove what a killed dtui was still writing down: nothing had been changed by then."""
+    for part in state_dir("backups").glob("*/.*.part"):
+        stamp = part.name.strip(".").removesuffix(".part")
+        age = time.time_ns() - int(stamp) if stamp.isdigit() else 0
+        if age > 600 * 10**9:  # one that is being written now is younger
+            shutil.rmtree(part, ignore_errors=True)

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tui.core.process import owner_lives, owner_mark
-from tui.editing import backups
 from tui.editing.atomic import Metadata
+from tui.editing.sparse import copy_data
 from tui.editing.state import state_dir, sync_dir
 
 
@@ -65,9 +66,22 @@ def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha2
         uid=metadata.uid,
         gid=metadata.gid,
     )
-    backups.copy_out(fd, record.data)
+    _copy_out(fd, record.data)
     _store(record)
     return record
+
+
+def _copy_out(fd: int, target: Path) -> None:
+    """Copy an open file to a new file that only this user can read, and make it durable."""
+    size = os.fstat(fd).st_size
+    out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        for _ in copy_data(fd, 0, size, out, 0):
+            pass
+        os.ftruncate(out, size)
+        os.fsync(out)
+    finally:
+        os.close(out)
 
 
 def _store(record: Record) -> None:
@@ -85,6 +99,14 @@ def end(record: Record) -> None:
     """Forget a write that ended."""
     record.file.unlink(missing_ok=True)
     record.data.unlink(missing_ok=True)
+
+
+def is_old(record: Record) -> bool:
+    """Say whether a record has waited for a week: its container will not come back."""
+    try:
+        return time.time() - record.file.stat().st_mtime > 7 * 86_400
+    except FileNotFoundError:
+        return True
 
 
 def pending() -> tuple[Record, ...]:

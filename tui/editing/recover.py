@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Details, Marks
 from tui.core.text import printable
-from tui.editing import atomic, journal
+from tui.editing import atomic, backups, journal
 from tui.editing.atomic import Metadata, metadata_of
-from tui.editing.session import privileged, running_root, stack_of
+from tui.editing.backups import Act, ActKind
+from tui.editing.session import privileged, refuse_state, running_root, stack_of
 from tui.editing.stamp import stamp_of
 from tui.editing.state import container_lock
+from tui.editing.undo import is_plain_rename, put_back, was_written
+from tui.editing.workspace import writable_tree
 from tui.layers.mounts import in_use, sweep, tree_root, write_view
 from tui.layers.paths import Root
 
@@ -31,13 +34,51 @@ def recover(inspect: Callable[[str], Details]) -> tuple[str, ...]:
             with container_lock(record.container_id):
                 outcome = _put_right(record, inspect(record.container_id))
         except NotFound:
+            if not journal.is_old(record):
+                continue  # perhaps a container of another endpoint
             outcome = "its container is gone"
         except DtuiError as error:
             lines.append(f"{name}: a write that was cut off cannot be put right yet: {error}")
             continue
         journal.end(record)
         lines.append(f"{name}: a write was cut off; {outcome}")
-    return tuple(lines)
+    return (*lines, *_settle_acts(inspect))
+
+
+def _settle_acts(inspect: Callable[[str], Details]) -> Iterator[str]:
+    """Roll back acts that were cut off in the middle; of a single write, find out whether it took place."""
+    backups.sweep()
+    for act in [act for act in backups.acts() if act.cut_off]:
+        try:
+            line = _settle(act, inspect)
+        except NotFound:
+            continue  # its container is gone, or another endpoint's
+        except DtuiError as error:
+            line = f"{printable(act.path)}: the {act.kind} that was cut off cannot be put right yet: {error}"
+        if line:
+            yield line
+
+
+def _settle(act: Act, inspect: Callable[[str], Details]) -> str:
+    if act.kind in (ActKind.WRITE, ActKind.CREATE) or (act.kind is ActKind.UNDO and act.wrote):
+        if was_written(act, inspect):
+            act.mark("done")
+        else:
+            act.forget()
+        return ""
+    with container_lock(act.container):
+        details = inspect(act.container)
+        refuse_state(details)
+        with writable_tree(details) as tree:
+            if is_plain_rename(act):
+                if tree.look(act.path) is None and tree.look(act.other) is not None:
+                    act.mark("done")
+                else:
+                    act.forget()
+                return ""
+            put_back(tree, act)
+    act.forget()
+    return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
 
 
 def _put_right(record: journal.Record, details: Details) -> str:

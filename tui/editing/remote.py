@@ -17,14 +17,15 @@ from typing import Protocol
 
 from tui.core.archive import REMOTE_LIMIT, FileFacts, RemoteFile
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
-from tui.core.model import Details
+from tui.core.model import Details, EntryKind
 from tui.core.text import printable
-from tui.editing import backups
+from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.document import Document
+from tui.editing.nodes import Node
 from tui.editing.session import Opened, Plan, refuse_covered, refuse_state
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
-from tui.editing.writing import Receipt, kept_note
+from tui.editing.writing import Receipt
 from tui.layers.paths import clean, split
 
 LOST = "written by the Engine: ACLs and hard links are not kept, and it is not done in one step"
@@ -103,14 +104,16 @@ def save_by_engine(
             raise ChangedMeanwhile(
                 f"{printable(old.path)} was changed meanwhile", "look at the difference, then decide"
             )
-        kept = _keep(container_id, old)
+        act = _keep(details, old, data)
+        kept = act.data
         new = RemoteFile(
             old.path, data, old.mode if mode is None else mode, old.uid, old.gid, int(time.time()), old.attributes
         )
         if archive.get(old.path, REMOTE_LIMIT) != old:
             raise ChangedMeanwhile(f"{printable(old.path)} was changed meanwhile", "read it again")
         _put(archive, new, kept)
-        return Receipt(old.path, False, False, len(data), kept, (*kept_note(kept), LOST))
+        act.mark("done")
+        return Receipt(old.path, False, False, len(data), kept, (LOST,))
 
 
 def _create(archive: Archive, path: bytes, data: bytes, mode: int) -> Receipt:
@@ -120,19 +123,20 @@ def _create(archive: Archive, path: bytes, data: bytes, mode: int) -> Receipt:
     return Receipt(real, False, True, len(data), None, (LOST,))
 
 
-def _keep(container_id: str, old: RemoteFile) -> Path | None:
+def _keep(details: Details, old: RemoteFile, new: bytes) -> Act:
     fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
+    wrote = hashlib.sha256(new).hexdigest()
+    keeper = Keeper(details.container.id, details.container.name, ActKind.WRITE, old.path, wrote=wrote)
     try:
-        _write_all(fd, old.data)
-        return backups.keep(container_id, old.path, fd, _stamp_of(old))
+        view = memoryview(old.data)
+        while view:
+            view = view[os.write(fd, view) :]
+        size, mtime = len(old.data), old.mtime * 10**9
+        keeper.add(Node(old.path, EntryKind.FILE, old.mode, old.uid, old.gid, mtime, size=size), fd)
+        return keeper.commit()
     finally:
+        keeper.discard()
         os.close(fd)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _put(archive: Archive, new: RemoteFile, kept: Path | None) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tui.core.errors import ChangedMeanwhile, NotFound
+from tui.core.errors import NotFound
 from tui.core.model import Details, Marks
 from tui.core.text import printable
 from tui.editing.atomic import Checkpoint, no_checkpoint
+from tui.editing.backups import ActKind
 from tui.editing.copyup import save_by_hand
-from tui.editing.session import covering_mount, privileged, refuse_covered, refuse_state, running_root, stack_of
+from tui.editing.hands import hands_inside
+from tui.editing.session import covering_mount, refuse_covered, refuse_state, running_root, stack_of
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
+from tui.editing.workspace import by_hand, refuse_in_use
 from tui.editing.writing import Job, Receipt, source_path, write_below
-from tui.layers.mounts import in_use, tree_root, write_view
+from tui.layers.mounts import tree_root, write_view
 from tui.layers.paths import clean
 from tui.layers.view import LayerView
 
@@ -28,6 +31,7 @@ def save(
     inspect: Callable[[str], Details],
     create: bool = False,
     mode: int | None = None,
+    kind: ActKind | None = None,
     checkpoint: Checkpoint = no_checkpoint,
 ) -> Receipt:
     """Replace a file's bytes, safely in whatever state the container is, and keep owner, mode and attributes.
@@ -36,13 +40,13 @@ def save(
     with the owner of its directory and mode 0644 unless ``mode`` says otherwise. Raises ChangedMeanwhile when the
     file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new then.
     """
-    job = Job(container_id, clean(path), data, stamp, create, mode, checkpoint)
     with container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
+        job = Job(container_id, clean(path), data, stamp, create, mode, checkpoint, details.container.name, kind)
         if details.container.state.alive:
-            with running_root(details) as root:
-                receipt = write_below(root, replace(job, running=True), source_path(root, job.path))
+            with running_root(details) as root, hands_inside(details.pid, container_id) as hands:
+                receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))
         else:
             receipt = _save_at_rest(details, job)
         return _look_again(details, inspect, receipt)
@@ -56,10 +60,9 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
     if stack.marks is Marks.TREE:
         with tree_root(stack) as root:
             return write_below(root, job, source_path(root, job.path))
-    if stack.marks is not Marks.OVERLAY or not privileged():
+    if by_hand(stack):
         return save_by_hand(details, job, real)
-    if in_use(stack):
-        raise ChangedMeanwhile("the container's layer is in use", "the container was started: look at it again")
+    refuse_in_use(stack)
     with write_view(stack) as root:
         return write_below(root, job, source_path(root, job.path))
 

@@ -23,7 +23,9 @@ def state_dir(*parts: str) -> Path:
         base = os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "dtui")
     path = Path(base, *parts)
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(base).parent.mkdir(parents=True, exist_ok=True)
+        for depth in range(len(parts) + 1):  # mkdir's own parents=True would let others look in
+            Path(base, *parts[:depth]).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise EditRefused(f"{path}: {error.strerror}", "set DTUI_STATE to a directory that can be written") from error
     return path

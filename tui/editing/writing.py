@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.text import printable
-from tui.editing import atomic, backups, journal
+from tui.editing import atomic, journal
 from tui.editing.atomic import Checkpoint, Metadata
+from tui.editing.backups import Act, ActKind, Keeper, TooLarge
+from tui.editing.hands import Hands, OwnHands
+from tui.editing.nodes import Node, node_of
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.paths import Root, is_mount_point, split
 
@@ -40,7 +44,45 @@ class Job:
     create: bool
     mode: int | None
     checkpoint: Checkpoint
+    name: str = ""
+    kind: ActKind | None = None
     running: bool = False
+    hands: Hands = field(default_factory=OwnHands)
+
+
+class ReplacedSince(ChangedMeanwhile):
+    """The new bytes were in place, and somebody replaced the file right after."""
+
+
+@contextmanager
+def keeping_old(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]:
+    """Keep what a save is about to replace; yield where its bytes are, None for nothing or too much."""
+    kind = job.kind or (ActKind.CREATE if old is None else ActKind.WRITE)
+    wrote = hashlib.sha256(job.data).hexdigest()
+    keeper = Keeper(job.container_id, job.name, kind, real, wrote=wrote)
+    act: Act | None = None
+    try:
+        if old is None:
+            keeper.add(Node(real))
+        else:
+            keeper.add(replace(node_of(old, real), inode=(0, 0)), old)
+        act = keeper.commit()
+    except TooLarge:
+        act = None
+    finally:
+        keeper.discard()
+    try:
+        yield act.data if act and old is not None else None
+    except ReplacedSince:
+        if act:
+            act.mark("done")
+        raise
+    except DtuiError:  # the file is as it was
+        if act:
+            act.forget()
+        raise
+    if act:
+        act.mark("done")
 
 
 def source_path(root: Root, path: bytes) -> bytes:
@@ -73,13 +115,13 @@ def write_below(root: Root, job: Job, real: bytes) -> Receipt:
             return create(job, real, dir_fd, name)
         before = check_stamp(job, real, old)
         metadata = new_metadata(job, atomic.metadata_of(old))
-        kept = backups.keep(job.container_id, real, old, before)
         status = os.fstat(old)
         in_place = is_mount_point(dir_fd, name) or (status.st_nlink > 1 and job.running)
-        if in_place:
-            written = _overwrite(root, job, real, old, before, metadata)
-        else:
-            written = rename_over(job, real, dir_fd, name, metadata, status)
+        with keeping_old(job, real, old) as kept:
+            if in_place:
+                written = _overwrite(root, job, real, old, before, metadata)
+            else:
+                written = rename_over(job, real, dir_fd, name, metadata, status)
         return Receipt(real, in_place, False, written, kept, kept_note(kept))
 
 
@@ -128,6 +170,7 @@ def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metad
             temporary=temporary,
             exclusive=False,
             before_rename=still_the_same,
+            rename=job.hands.rename,
             checkpoint=job.checkpoint,
         )
     except OSError as error:
@@ -135,38 +178,41 @@ def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metad
     finally:
         journal.end(record)
     if os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_ino != inode:
-        raise ChangedMeanwhile(f"{printable(real)} was replaced right after the save", "read it again")
+        raise ReplacedSince(f"{printable(real)} was replaced right after the save", "read it again")
     return written
 
 
-def create(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata | None = None) -> Receipt:
-    """Make a new file where there is none, with metadata of its own or its directory's owner.
-
-    Without ``metadata`` it raises NotFound unless a new file was asked for.
-    """
-    if metadata is None and not job.create:
+def create(job: Job, real: bytes, dir_fd: int, name: bytes) -> Receipt:
+    """Make a new file where there is none, with its directory's owner; raises NotFound unless one was asked for."""
+    if not job.create:
         raise NotFound(f"{printable(real)} does not exist in the container", "--create makes a new file")
     parent = os.fstat(dir_fd)
-    given = metadata or Metadata(0o644 if job.mode is None else job.mode, parent.st_uid, parent.st_gid)
+    given = Metadata(0o644 if job.mode is None else job.mode, parent.st_uid, parent.st_gid)
+    with keeping_old(job, real, None):
+        return Receipt(real, False, True, put_new(job, real, dir_fd, name, given), None)
+
+
+def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
+    """Put a new file under a name that is free; return its size."""
     temporary = atomic.temporary_name()
     record = journal.begin_rename(job.container_id, real, temporary)
     try:
-        _, written = atomic.replace(
+        return atomic.replace(
             dir_fd,
             name,
             (job.data,),
-            given,
+            metadata,
             size=len(job.data),
             temporary=temporary,
             exclusive=True,
             before_rename=lambda: None,
+            rename=job.hands.rename,
             checkpoint=job.checkpoint,
-        )
+        )[1]
     except OSError as error:
         raise atomic.explain(error, real) from error
     finally:
         journal.end(record)
-    return Receipt(real, False, True, written, None)
 
 
 def _overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metadata: Metadata) -> int:

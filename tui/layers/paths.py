@@ -77,6 +77,30 @@ def explain(error: OSError, path: bytes) -> DtuiError:
     return LayerError(f"{shown}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
 
 
+@contextmanager
+def process_of(pid: int, container_id: str) -> Iterator[None]:
+    """Make sure that a process is the container's own, before and after what is done by its id; raises NotReachable.
+
+    A process id may have been given to another process meanwhile: the pidfd is taken first, then the cgroup must name
+    the container, and the process must still live at the end.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError as error:
+        raise NotReachable("the container's process is gone", "look at its state again") from error
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
+            if container_id not in groups.read(65536):
+                raise NotReachable(f"process {pid} does not belong to the container", "it may have ended: look again")
+        yield
+        if select.select([pidfd], [], [], 0)[0]:
+            raise NotReachable("the container's process has just ended", "look at its state again")
+    except FileNotFoundError as error:
+        raise NotReachable("the container's process is gone", "look at its state again") from error
+    finally:
+        os.close(pidfd)
+
+
 class Root:
     """A directory descriptor inside which paths of a container are resolved; closes with the context."""
 
@@ -93,29 +117,16 @@ class Root:
 
     @classmethod
     def of_process(cls, pid: int, container_id: str) -> Root:
-        """Open the root of a running container's process, after making sure that it is that container's.
-
-        A process id may have been given to another process meanwhile: the pidfd is taken first, then the cgroup
-        must name the container, and the process must still live when its root is open.
-        """
+        """Open the root of a running container's process, after making sure that it is that container's."""
+        root = cls(-1)
         try:
-            pidfd = os.pidfd_open(pid)
+            with process_of(pid, container_id):
+                root.fd = os.open(f"/proc/{pid}/root/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise NotReachable("the container's process is gone", "look at its state again") from error
-        try:
-            with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
-                if container_id not in groups.read(65536):
-                    raise NotReachable(
-                        f"process {pid} does not belong to the container", "it may have ended: look again"
-                    )
-            root = cls(os.open(f"/proc/{pid}/root/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            if select.select([pidfd], [], [], 0)[0]:
-                root.close()
-                raise NotReachable("the container's process has just ended", "look at its state again")
-        except OSError as error:
-            raise NotReachable(f"/proc/{pid}/root: {error.strerror}", "run dtui as root on the Docker host") from error
-        finally:
-            os.close(pidfd)
+            raise NotReachable(f"/proc/{pid}/root: {error.strerror}", "run dtui as root on this host") from error
+        except NotReachable:
+            root.close()
+            raise
         return root
 
     def __enter__(self) -> Root:
@@ -137,6 +148,13 @@ class Root:
         wanted = flags if follow else flags | os.O_NOFOLLOW
         try:
             return openat2(self.fd, path.lstrip(b"/") or b".", wanted, IN_ROOT)
+        except OSError as error:
+            raise explain(error, path) from error
+
+    def open_canonical(self, path: bytes, flags: int = O_PATH) -> int:
+        """Return a descriptor of a path in which no name is a link any more; one put there since is refused."""
+        try:
+            return openat2(self.fd, path.lstrip(b"/") or b".", flags, IN_ROOT | Resolve.NO_SYMLINKS)
         except OSError as error:
             raise explain(error, path) from error
 

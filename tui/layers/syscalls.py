@@ -82,6 +82,10 @@ _fsconfig = _syscall(_FSCONFIG, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ct
 _fsmount = _syscall(_FSMOUNT, ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
 
 
+_renameat2 = _libc.renameat2  # glibc 2.28
+_renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+
 @lru_cache(maxsize=64)
 def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
     """The kernel only reads it, so that one record serves all threads."""
@@ -95,6 +99,13 @@ def openat2(dirfd: int, path: bytes, flags: int, resolve: Resolve, mode: int = 0
     """
     how = _how(flags | os.O_CLOEXEC, mode, int(resolve))
     return _openat2(dirfd, path, ctypes.byref(how), ctypes.sizeof(how))
+
+
+def renameat2(source: int, old: bytes, target: int, new: bytes, flags: int) -> None:
+    """Rename between two directories with the flags of renameat2(2), such as RENAME_NOREPLACE."""
+    if _renameat2(source, old, target, new, flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 @cache

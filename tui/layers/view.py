@@ -273,13 +273,21 @@ class LayerView:
             if entry.change or entry.path in self._touched
         ]
 
+    def names_before(self, path: bytes) -> list[bytes]:
+        """List the names that the container began with in a directory, by its canonical path."""
+        with self._directories(path, self._before) as base:
+            return sorted(self._merge(base))
+
     # contents ----------------------------------------------------------------------------------------------
 
-    def open_path(self, path: bytes) -> int:
-        """Return an O_PATH descriptor of what a path means in the union, in the layer it comes from."""
+    def open_path(self, path: bytes, *, follow: bool = True, before: bool = False) -> int:
+        """Return an O_PATH descriptor of what a path means in the union, in the layer it comes from.
+
+        Without ``follow`` a link is itself; ``before`` asks what the container began with, by a canonical path.
+        """
         with self.held():
-            above, name = split(self.resolve(path))
-            with self._directories(above) as here:
+            above, name = split(path if before else self.resolve(path, follow=follow))
+            with self._directories(above, self._before if before else None) as here:
                 item = self._find(here, name or b".")
                 if item is None:
                     raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")

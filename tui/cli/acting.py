@@ -1,0 +1,99 @@
+"""What the verbs that change files share: the container, putting an earlier run right, progress, and the receipt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from tui.cli.session import Session, note, put_json, session
+from tui.core.errors import EditRefused
+from tui.core.model import Details
+from tui.core.text import count_of, printable
+from tui.editing.acts import Outcome, Step
+from tui.editing.recover import recover
+from tui.engine.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path in a container, and how to look at the container."""
+
+    endpoint: Endpoint
+    details: Details
+    path: bytes
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """The container and how it is inspected, as every act takes them."""
+        return {"container_id": self.details.container.id, "inspect": self.endpoint.inspect}
+
+
+def place_of(open_session: Session, ref: str) -> Place:
+    """Find REF:PATH and put right what an earlier run left there."""
+    endpoint, details, path = open_session.find_file(ref)
+    for line in recover(endpoint.inspect):
+        note(f"dtui: {line}")
+    return Place(endpoint, details, os.fsencode(path))
+
+
+def act_on(
+    options: Namespace, ref: str, act: Callable[[Place, Callable[[int, bytes], None]], Outcome], done: str
+) -> int:
+    """Do an act on REF:PATH and print its receipt; Ctrl+C stops it between two entries."""
+    with session(options) as open_session:
+        place = place_of(open_session, ref)
+        with stoppable() as step:
+            outcome = act(place, step)
+    return tell(options, outcome, done)
+
+
+@contextmanager
+def stoppable() -> Iterator[Step]:
+    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt."""
+    stopped: list[int] = []
+    live = sys.stderr.isatty()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        stopped.append(number)
+
+    def step(count: int, path: bytes) -> None:
+        if stopped:
+            raise EditRefused("stopped", "what was done can be undone")
+        if live and count and count % 50 == 0:
+            sys.stderr.write(f"\r\x1b[K{count:,} · {printable(path)[:60]}")
+            sys.stderr.flush()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield step
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if live:
+            sys.stderr.write("\r\x1b[K")
+
+
+def tell(options: Namespace, outcome: Outcome, done: str) -> int:
+    """Print what an act did."""
+    if options.json:
+        put_json(
+            {
+                "path": os.fsdecode(outcome.path),
+                "count": outcome.count,
+                "backup": outcome.act.id if outcome.act else None,
+                "notes": list(outcome.notes),
+            }
+        )
+        return 0
+    many = f" ({count_of(outcome.count, 'entry', 'entries')})" if outcome.count != 1 else ""
+    notes = "".join(f"; {printable(text)}" for text in outcome.notes)
+    note(f"{printable(outcome.path)}: {done}{many}{notes}")
+    return 0

@@ -1,0 +1,28 @@
+"""``dtui chmod``: change permission bits in a container."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from tui.cli.acting import act_on
+from tui.editing.acts import change_metadata
+from tui.editing.backups import ActKind
+from tui.editing.permissions import mode_change
+
+
+def run(options: Namespace) -> int:
+    """Change the mode, octal or by letters."""
+    change = mode_change(options.mode)
+    return act_on(
+        options,
+        options.ref,
+        lambda place, step: change_metadata(
+            path=place.path,
+            change=change,
+            kind=ActKind.CHMOD,
+            recursive=options.recursive,
+            step=step,
+            **place.words,
+        ),
+        "mode changed",
+    )

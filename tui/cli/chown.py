@@ -1,0 +1,48 @@
+"""``dtui chown``: change owner and group in a container, by the container's own names or by number."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from tui.cli.acting import Place, act_on
+from tui.core.errors import DtuiError
+from tui.editing.acts import change_metadata
+from tui.editing.backups import ActKind
+from tui.editing.permissions import id_of, owner_change
+from tui.editing.session import reading
+from tui.layers.paths import read_limited
+
+_TABLE = 1 << 20
+"""Bytes of the container's /etc/passwd that are read."""
+
+
+def run(options: Namespace) -> int:
+    """Change the owner; setuid bits and capabilities of files go, as the kernel does it."""
+    return act_on(
+        options,
+        options.ref,
+        lambda place, step: change_metadata(
+            path=place.path,
+            change=owner_change(
+                options.owner,
+                lambda name: id_of(name, _table(place, b"/etc/passwd", name), "user"),
+                lambda name: id_of(name, _table(place, b"/etc/group", name), "group"),
+            ),
+            kind=ActKind.CHOWN,
+            recursive=options.recursive,
+            step=step,
+            **place.words,
+        ),
+        "owner changed",
+    )
+
+
+def _table(place: Place, path: bytes, name: str) -> bytes:
+    """Read a table of names; a number needs none, and a container without one knows no names."""
+    if name.isdigit():
+        return b""
+    try:
+        with reading(place.details, path) as fd:
+            return read_limited(fd, path, _TABLE)
+    except DtuiError:
+        return b""

@@ -1,0 +1,47 @@
+"""``dtui cp``: copy between this host and a container."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from tui.cli.acting import act_on, place_of, stoppable
+from tui.cli.session import note, put_json, session
+from tui.core.errors import UsageError
+from tui.core.text import count_of, printable
+from tui.editing.copying import copy_in, copy_out
+
+
+def run(options: Namespace) -> int:
+    """Copy in when the second name is REF:PATH, out when the first is; a host path with a colon starts with ./ or /."""
+    inside = [_is_ref(options.source), _is_ref(options.target)]
+    if inside == [False, True]:
+        source = Path(options.source)
+        return act_on(
+            options,
+            options.target,
+            lambda place, step: copy_in(source=source, path=place.path, step=step, **place.words),
+            "copied in",
+        )
+    if inside == [True, False]:
+        return _out(options)
+    raise UsageError("one of the two is a container's, as REF:PATH", "dtui cp web:/etc/app.conf . or the other way")
+
+
+def _is_ref(text: str) -> bool:
+    return ":" in text and not text.startswith((".", "/"))
+
+
+def _out(options: Namespace) -> int:
+    with session(options) as open_session:
+        place = place_of(open_session, options.source)
+        with stoppable() as step:
+            target, count, notes = copy_out(
+                place.details, place.path, Path(options.target), force=options.force, step=step
+            )
+    if options.json:
+        put_json({"path": str(target), "count": count, "notes": list(notes)})
+    else:
+        left = "".join(f"; {printable(text)}" for text in notes)
+        note(f"{printable(str(target))}: {count_of(count, 'entry', 'entries')} copied out{left}")
+    return 0

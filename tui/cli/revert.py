@@ -1,0 +1,18 @@
+"""``dtui revert``: back to what the image has."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from tui.cli.acting import act_on
+from tui.editing.revert import revert
+
+
+def run(options: Namespace) -> int:
+    """Revert an edited, deleted, added or otherwise changed entry, of a directory all that changed in it."""
+    return act_on(
+        options,
+        options.ref,
+        lambda place, step: revert(path=place.path, step=step, **place.words),
+        "as the image has it",
+    )

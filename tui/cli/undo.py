@@ -1,0 +1,40 @@
+"""``dtui undo``: take the last act back, or the one that is named."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from tui.cli.acting import stoppable, tell
+from tui.cli.session import note, session
+from tui.core.errors import NotFound
+from tui.core.text import printable
+from tui.editing.backups import Act, find, last_to_undo
+from tui.editing.recover import recover
+from tui.editing.undo import undo
+from tui.engine.endpoint import Endpoint
+
+
+def run(options: Namespace) -> int:
+    """Put back what an act replaced; what stands there now is kept in its turn."""
+    with session(options) as open_session:
+        if options.ref:
+            endpoint, details = open_session.find(options.ref)
+            act = find(options.id) if options.id else last_to_undo(details.container.id)
+        else:
+            act = find(options.id) if options.id else last_to_undo()
+            endpoint = _where(open_session.endpoints, act)
+        for line in recover(endpoint.inspect):
+            note(f"dtui: {line}")
+        with stoppable():
+            outcome = undo(act, inspect=endpoint.inspect, force=options.force)
+    return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back")
+
+
+def _where(endpoints: tuple[Endpoint, ...], act: Act) -> Endpoint:
+    for endpoint in endpoints:
+        try:
+            endpoint.inspect(act.container)
+        except NotFound:
+            continue
+        return endpoint
+    raise NotFound(f"{printable(act.name)}, to which it was done, is gone", f"its old bytes are in {act.data}")

@@ -1,0 +1,326 @@
+"""What can be done to a container's files beside writing one; each act keeps what it replaces, for undo.
+
+Every function holds the container's lock, looks at the container before and after, works on canonical paths, and takes
+``step``, which is called with a count and a path for each entry and may raise to stop: what was done by then is kept
+track of. They raise NotFound, NotReachable, EditRefused, ChangedMeanwhile and LayerError.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from tui.core.errors import DtuiError, EditRefused, NotFound
+from tui.core.model import Details, EntryKind
+from tui.core.text import count_of, printable
+from tui.editing.backups import Act, ActKind, Keeper
+from tui.editing.nodes import Node
+from tui.editing.session import covering_mount, refuse_covered, refuse_state
+from tui.editing.state import container_lock
+from tui.editing.trees import Tree
+from tui.editing.workspace import writable_tree
+from tui.layers.paths import clean, split
+
+Step = Callable[[int, bytes], None]
+Inspect = Callable[[str], Details]
+
+
+def no_step(count: int, path: bytes) -> None:
+    """Tell nobody."""
+    del count, path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an act did: the canonical path, how many entries, the act by which it is taken back, and what to know."""
+
+    path: bytes
+    count: int
+    act: Act | None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def acting(container_id: str, inspect: Inspect) -> Iterator[Details]:
+    """Hold a container's lock and yield what it is now; raises EditRefused for a state in which nobody may write."""
+    with container_lock(container_id):
+        details = inspect(container_id)
+        refuse_state(details)
+        yield details
+
+
+def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
+    """Say whether the container was started, stopped or removed while an act was done."""
+    try:
+        after = inspect(before.container.id)
+    except NotFound:
+        return ("the container was removed meanwhile",)
+    if after.session_key == before.session_key:
+        return ()
+    return (f"the container is {after.container.state} now: make sure that it sees the change",)
+
+
+@contextmanager
+def guarded(act: Act | None) -> Iterator[list[int]]:
+    """Mark an act done at its end; the list counts what was changed. Cut short by an error, it can still be undone."""
+    changed: list[int] = []
+    try:
+        yield changed
+    except DtuiError as error:
+        if act is None:
+            raise
+        if not changed:
+            act.forget()
+            raise
+        act.mark("done")
+        raise type(error)(f"{error.message} ({count_of(len(changed), 'entry', 'entries')} done)", _HINT) from error
+    if act is not None:
+        act.mark("done")
+
+
+_HINT = "dtui undo takes back what was done"
+
+
+def capture(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True, step: Step = no_step) -> None:
+    """Keep an entry and all below it, parents first. A mount point below is refused: nothing was changed by then."""
+    todo = [node]
+    while todo:
+        here = todo.pop()
+        step(len(keeper.nodes), here.path)
+        keep_one(tree, here, keeper, data=data)
+        if here.kind is EntryKind.DIRECTORY:
+            prefix = here.path.rstrip(b"/") + b"/"
+            below = (tree.look(prefix + name) for name in reversed(tree.names(here.path)))
+            todo += [child for child in below if child is not None]
+
+
+def keep_one(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True) -> None:
+    """Keep one entry, a file with its bytes."""
+    if node.kind is not EntryKind.FILE or not data:
+        keeper.add(node)
+        return
+    fd = tree.open_file(node.path)
+    try:
+        keeper.add(node, fd)
+    finally:
+        os.close(fd)
+
+
+def found(tree: Tree, path: bytes) -> Node:
+    """Return what stands at a canonical path; raises NotFound."""
+    node = tree.look(path)
+    if node is None:
+        raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+    return node
+
+
+def refuse_mounts(details: Details, path: bytes) -> None:
+    """Raise EditRefused for a path that a mount covers or that has a mount below it: nothing of it may be torn off."""
+    if not details.container.state.alive:
+        refuse_covered(details, path)
+    prefix = path.rstrip(b"/") + b"/"
+    for mount in details.mounts:
+        place = clean(mount.destination)
+        if place.startswith(prefix) or (place == path and covering_mount(details, path)):
+            what = f"the {mount.kind} at {printable(place)}"
+            raise EditRefused(f"{printable(path)} holds {what}", "remove what is beside it, entry by entry")
+
+
+def remove_nodes(tree: Tree, nodes: tuple[Node, ...], changed: list[int], step: Step) -> None:
+    """Remove entries that were listed parents first, deepest first; what came since stops it."""
+    for node in reversed(nodes):
+        step(len(changed), node.path)
+        tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY)
+        changed.append(1)
+
+
+def remove(
+    container_id: str,
+    path: bytes,
+    *,
+    inspect: Inspect,
+    recursive: bool = False,
+    keep: bool = True,
+    step: Step = no_step,
+) -> Outcome:
+    """Delete a file, or with ``recursive`` a directory and all below it; without ``keep`` for good."""
+    with acting(container_id, inspect) as details:
+        with writable_tree(details) as tree:
+            real = tree.real(clean(path))
+            if real == b"/":
+                raise EditRefused("/ is the container itself", "docker rm removes containers")
+            node = found(tree, real)
+            refuse_mounts(details, real)
+            if node.kind is EntryKind.DIRECTORY and not recursive and tree.names(real):
+                raise EditRefused(f"{printable(real)} is a directory that is not empty", "-r deletes all below it")
+            with keeping(details, ActKind.REMOVE, real) as keeper:
+                capture(tree, node, keeper, data=keep, step=step)
+                nodes = keeper.nodes
+                act = keeper.commit() if keep else None
+            with guarded(act) as changed:
+                remove_nodes(tree, nodes, changed, step)
+        return Outcome(real, len(nodes), act, notes_after(details, inspect))
+
+
+@contextmanager
+def keeping(details: Details, kind: ActKind, path: bytes, **more: bytes) -> Iterator[Keeper]:
+    """Yield a keeper for an act on a container; what was not committed is dropped."""
+    keeper = Keeper(details.container.id, details.container.name, kind, path, **more)  # type: ignore[arg-type]
+    try:
+        yield keeper
+    finally:
+        keeper.discard()
+
+
+def rename(container_id: str, path: bytes, new: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
+    """Give an entry another name or place, never over another; into a directory that is there, by its own name."""
+    with acting(container_id, inspect) as details:
+        with writable_tree(details) as tree:
+            real = tree.real(clean(path))
+            node = found(tree, real)
+            goal = _goal(tree, clean(new), split(real)[1])
+            refuse_mounts(details, real)
+            refuse_mounts(details, goal)
+            if (goal + b"/").startswith(real.rstrip(b"/") + b"/"):
+                raise EditRefused(f"{printable(real)} cannot be moved into itself", "choose another place")
+            act, count = _rename(details, tree, node, goal, step)
+        return Outcome(goal, count, act, notes_after(details, inspect))
+
+
+def _goal(tree: Tree, wanted: bytes, name: bytes) -> bytes:
+    goal = tree.real(wanted)
+    there = tree.look(goal)
+    if there is not None and there.kind is EntryKind.DIRECTORY:
+        goal = goal.rstrip(b"/") + b"/" + name
+        there = tree.look(goal)
+    if there is not None:
+        raise EditRefused(f"{printable(goal)} exists already", "delete it first, or choose another name")
+    return goal
+
+
+def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -> tuple[Act, int]:
+    with keeping(details, ActKind.RENAME, node.path, other=goal) as keeper:
+        keeper.add(Node(goal))
+        act = keeper.commit()
+    with guarded(act) as changed:
+        if tree.move(node.path, goal):
+            changed.append(1)
+            return act, 1
+    act.forget()
+    with keeping(details, ActKind.RENAME, node.path, other=goal) as keeper:
+        keeper.add(Node(goal))
+        capture(tree, node, keeper, step=step)
+        act = keeper.commit()
+    with guarded(act) as changed:
+        make_nodes(tree, _moved(act.nodes[1:], node.path, goal), act, changed, step)
+        remove_nodes(tree, act.nodes[1:], changed, step)
+    return act, len(act.nodes) - 1
+
+
+def _moved(nodes: tuple[Node, ...], old: bytes, new: bytes) -> tuple[Node, ...]:
+    def there(path: bytes) -> bytes:
+        return new + path[len(old) :] if path else b""
+
+    return tuple(replace(node, path=there(node.path), same_as=there(node.same_as)) for node in nodes)
+
+
+def make_nodes(tree: Tree, nodes: tuple[Node, ...], act: Act, changed: list[int], step: Step) -> None:
+    """Make entries, parents first, files with the bytes that an act keeps; directories get their times at the end."""
+    fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for node in nodes:
+            step(len(changed), node.path)
+            tree.make(node, fd)
+            changed.append(1)
+        for node in reversed(nodes):
+            if node.kind is EntryKind.DIRECTORY:
+                tree.dress(node)
+    finally:
+        os.close(fd)
+
+
+def make_directory(
+    container_id: str, path: bytes, *, inspect: Inspect, mode: int = 0o755, parents: bool = False
+) -> Outcome:
+    """Make a directory that belongs to whom the one above belongs; with ``parents`` those above that are missing."""
+    with acting(container_id, inspect) as details:
+        with writable_tree(details) as tree:
+            wanted = clean(path)
+            missing = _missing(tree, wanted)
+            if not missing:
+                raise EditRefused(f"{printable(wanted)} exists already", "choose another name")
+            if len(missing) > 1 and not parents:
+                raise NotFound(f"{printable(split(wanted)[0])} does not exist in the container", "-p makes it too")
+            refuse_mounts(details, missing[0])
+            owner = found(tree, split(missing[0])[0])
+            with keeping(details, ActKind.MKDIR, missing[0]) as keeper:
+                keeper.add(Node(missing[0]))
+                act = keeper.commit()
+            with guarded(act) as changed:
+                for one in missing:
+                    now = _now_ns()
+                    tree.make(Node(one, EntryKind.DIRECTORY, mode, owner.uid, owner.gid, now), None)
+                    changed.append(1)
+        return Outcome(missing[-1], len(missing), act, notes_after(details, inspect))
+
+
+def _missing(tree: Tree, wanted: bytes) -> list[bytes]:
+    """Return the canonical paths of the directories to make, outermost first."""
+    names: list[bytes] = []
+    while True:
+        try:
+            real = tree.real(wanted)
+        except NotFound:
+            names.append(split(wanted)[1])
+            wanted = split(wanted)[0]
+            continue
+        break
+    node = tree.look(real)
+    if node is not None and (names and node.kind is not EntryKind.DIRECTORY):
+        raise EditRefused(f"{printable(real)} is a {node.kind}, not a directory", "choose another name")
+    missing = [] if node is not None else [real]
+    for name in reversed(names):
+        real = real.rstrip(b"/") + b"/" + name
+        missing.append(real)
+    return missing
+
+
+def _now_ns() -> int:
+    import time
+
+    return time.time_ns()
+
+
+def change_metadata(
+    container_id: str,
+    path: bytes,
+    change: Callable[[Node], Node],
+    kind: ActKind,
+    *,
+    inspect: Inspect,
+    recursive: bool = False,
+    step: Step = no_step,
+) -> Outcome:
+    """Give an entry, or with ``recursive`` all below it too, the mode or owner that ``change`` says; links are left."""
+    with acting(container_id, inspect) as details:
+        with writable_tree(details) as tree:
+            real = tree.real(clean(path))
+            node = found(tree, real)
+            if not details.container.state.alive:
+                refuse_covered(details, real)
+            with keeping(details, kind, real) as keeper:
+                if recursive:
+                    capture(tree, node, keeper, data=False, step=step)
+                else:
+                    keeper.add(node)
+                act = keeper.commit()
+            with guarded(act) as changed:
+                for one in act.nodes:
+                    step(len(changed), one.path)
+                    wanted = change(one)
+                    if one.kind is not EntryKind.SYMLINK and wanted != one:
+                        tree.dress(wanted)
+                        changed.append(1)
+        return Outcome(real, len(changed), act, notes_after(details, inspect))

@@ -1,0 +1,148 @@
+"""How names are renamed and removed: by this process, or inside a running container's mount namespace."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from tui.core.errors import NotReachable
+from tui.layers.paths import process_of
+from tui.layers.syscalls import renameat2
+
+NO_REPLACE = 1
+"""RENAME_NOREPLACE (linux/fs.h): the new name must be free."""
+
+_REMOVE_DIRECTORY = 0x200  # AT_REMOVEDIR
+
+
+class Hands(Protocol):
+    """Changes of single names in directories that are held open. All raise OSError."""
+
+    def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
+        """Give an entry another name, in another directory of the same mount if need be."""
+        ...
+
+    def unlink(self, directory: int, name: bytes) -> None:
+        """Remove a name that is no directory."""
+        ...
+
+    def rmdir(self, directory: int, name: bytes) -> None:
+        """Remove an empty directory."""
+        ...
+
+
+class OwnHands:
+    """The plain system calls: for trees in which nothing of a running container is mounted."""
+
+    def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
+        """Rename by renameat2; where a file system knows no flags, look first."""
+        try:
+            renameat2(source, old, target, new, flags)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not flags:
+                raise
+            if _exists(target, new):
+                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+            os.rename(old, new, src_dir_fd=source, dst_dir_fd=target)
+
+    def unlink(self, directory: int, name: bytes) -> None:
+        """Remove a name."""
+        os.unlink(name, dir_fd=directory)
+
+    def rmdir(self, directory: int, name: bytes) -> None:
+        """Remove an empty directory."""
+        os.rmdir(name, dir_fd=directory)
+
+
+def _exists(directory: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+class NamespaceHands:
+    """The helper inside a container's mount namespace; a mount point answers EBUSY there."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+
+    def _ask(self, op: bytes, flags: int, names: tuple[bytes, ...], fds: list[int]) -> None:
+        request = struct.pack("ciH", op, flags, len(names[0])) + b"".join(names)
+        try:
+            socket.send_fds(self._control, [request], fds)
+            answer = self._control.recv(4)
+        except OSError as error:
+            raise OSError(errno.EIO, "the helper in the container's namespace is gone") from error
+        if len(answer) != 4:
+            raise OSError(errno.EIO, "the helper in the container's namespace is gone")
+        (number,) = struct.unpack("i", answer)
+        if number:
+            raise OSError(number, os.strerror(number))
+
+    def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
+        """Rename inside the namespace."""
+        self._ask(b"r", flags, (old, new), [source, target])
+
+    def unlink(self, directory: int, name: bytes) -> None:
+        """Remove a name inside the namespace."""
+        self._ask(b"u", 0, (name,), [directory])
+
+    def rmdir(self, directory: int, name: bytes) -> None:
+        """Remove an empty directory inside the namespace."""
+        self._ask(b"u", _REMOVE_DIRECTORY, (name,), [directory])
+
+
+@contextmanager
+def hands_inside(pid: int, container_id: str) -> Iterator[NamespaceHands]:
+    """Start the helper in the mount namespace of a running container's process and end it afterwards.
+
+    It is a fresh interpreter, for a process with threads may not enter another mount namespace (setns(2)).
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs, process_of(pid, container_id):
+            process = _start_helper(pid, theirs)
+        try:
+            _entered(ours)
+            yield NamespaceHands(ours)
+        finally:
+            ours.close()
+            process.wait(10)
+
+
+def _start_helper(pid: int, control: socket.socket) -> subprocess.Popen[bytes]:
+    helper = Path(__file__).with_name("namespace_helper.py")
+    try:
+        namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotReachable("the container's process is gone", "look at its state again") from error
+    try:
+        return subprocess.Popen(  # noqa: S603 - this program's own interpreter and file
+            [sys.executable, "-I", "-S", str(helper), str(control.fileno()), str(namespace)],
+            pass_fds=(control.fileno(), namespace),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+        )
+    finally:
+        os.close(namespace)
+
+
+def _entered(control: socket.socket) -> None:
+    answer = control.recv(4)
+    number = struct.unpack("i", answer)[0] if len(answer) == 4 else errno.EIO
+    if number:
+        why = os.strerror(number).lower()
+        raise NotReachable(f"the container's mount namespace cannot be entered: {why}", "run dtui as root")

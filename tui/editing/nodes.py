@@ -1,0 +1,111 @@
+"""One entry of a container as a record: all that it takes to make it again, its bytes apart."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from dataclasses import dataclass
+from typing import Any
+
+from tui.core.model import EntryKind
+from tui.layers.paths import kind_of
+
+_TYPES = {
+    EntryKind.FIFO: stat.S_IFIFO,
+    EntryKind.SOCKET: stat.S_IFSOCK,
+    EntryKind.CHARACTER: stat.S_IFCHR,
+    EntryKind.BLOCK: stat.S_IFBLK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An entry at a canonical path; without a ``kind`` it says that nothing is there.
+
+    ``size`` bytes of a file lie at ``offset`` wherever its data are kept. ``same_as`` is the path of another node that
+    is the same file by a hard link. Overlay's own attributes are not the entry's.
+    """
+
+    path: bytes
+    kind: EntryKind | None = None
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    target: bytes = b""
+    rdev: int = 0
+    size: int = 0
+    offset: int = 0
+    same_as: bytes = b""
+    inode: tuple[int, int] = (0, 0)
+    """Device and inode of a file with several names, while it is looked at; not kept."""
+
+    @property
+    def type_bits(self) -> int:
+        """The type as mknod takes it."""
+        return _TYPES.get(self.kind, 0) if self.kind else 0
+
+
+def node_of(fd: int, path: bytes) -> Node:
+    """Describe what an O_PATH descriptor holds; nothing is opened."""
+    status = os.fstat(fd)
+    kind = kind_of(status.st_mode)
+    return Node(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime_ns=status.st_mtime_ns,
+        xattrs=_xattrs(fd),
+        target=os.readlink(b"", dir_fd=fd) if kind is EntryKind.SYMLINK else b"",
+        rdev=status.st_rdev if kind in (EntryKind.CHARACTER, EntryKind.BLOCK) else 0,
+        size=status.st_size if kind is EntryKind.FILE else 0,
+        inode=(status.st_dev, status.st_ino) if kind is EntryKind.FILE and status.st_nlink > 1 else (0, 0),
+    )
+
+
+def _xattrs(fd: int) -> tuple[tuple[str, bytes], ...]:
+    place = f"/proc/self/fd/{fd}"
+    try:
+        names = [n for n in os.listxattr(place) if not n.startswith(("trusted.overlay.", "user.overlay."))]
+    except OSError:  # a file system without any
+        return ()
+    names.sort(key=lambda name: name == "security.capability")  # set last, for other changes drop it
+    return tuple((name, os.getxattr(place, name)) for name in names)
+
+
+def to_json(node: Node) -> dict[str, Any]:
+    """Return a node as JSON values; what has its default is left out."""
+    told: dict[str, Any] = {"path": os.fsdecode(node.path), "kind": node.kind.value if node.kind else None}
+    for name in ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset"):
+        if getattr(node, name):
+            told[name] = getattr(node, name)
+    for name in ("target", "same_as"):
+        if getattr(node, name):
+            told[name] = os.fsdecode(getattr(node, name))
+    if node.xattrs:
+        told["xattrs"] = {name: base64.b64encode(value).decode() for name, value in node.xattrs}
+    return told
+
+
+def from_json(told: dict[str, Any]) -> Node:
+    """Return the node that :func:`to_json` wrote; raises ValueError, KeyError, TypeError for anything else."""
+    numbers = {name: int(told.get(name, 0)) for name in ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset")}
+    xattrs = tuple((str(name), base64.b64decode(value)) for name, value in dict(told.get("xattrs", {})).items())
+    return Node(
+        path=os.fsencode(told["path"]),
+        kind=EntryKind(told["kind"]) if told["kind"] else None,
+        xattrs=xattrs,
+        target=os.fsencode(told.get("target", "")),
+        same_as=os.fsencode(told.get("same_as", "")),
+        mode=numbers["mode"],
+        uid=numbers["uid"],
+        gid=numbers["gid"],
+        mtime_ns=numbers["mtime_ns"],
+        rdev=numbers["rdev"],
+        size=numbers["size"],
+        offset=numbers["offset"],
+    )

@@ -1,0 +1,265 @@
+"""A container's files as a tree that can be changed, an entry at a time; paths are canonical, no link is followed.
+
+Here is the tree in which the kernel does the copy-up: a mount of the layers, a full tree, a running container's root.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
+from tui.core.model import EntryKind
+from tui.core.text import printable
+from tui.editing import atomic, journal
+from tui.editing.hands import NO_REPLACE, Hands
+from tui.editing.nodes import Node, node_of
+from tui.editing.sparse import copy_data
+from tui.layers.paths import Root, explain, open_child, reopen_regular, split
+
+
+class Tree(Protocol):
+    """What acts are made of. Every method raises DtuiError for what cannot be done; OSError is the act's to explain."""
+
+    def real(self, path: bytes) -> bytes:
+        """Return the canonical path of a name: links above it are resolved, the name itself is not."""
+        ...
+
+    def look(self, path: bytes) -> Node | None:
+        """Describe what stands at a path, None for nothing; EditRefused for a mount point."""
+        ...
+
+    def open_file(self, path: bytes) -> int:
+        """Return a descriptor to read a regular file; the caller closes it."""
+        ...
+
+    def names(self, path: bytes) -> list[bytes]:
+        """List a directory, sorted."""
+        ...
+
+    def make(self, node: Node, data: int | None) -> None:
+        """Put an entry in its place in one step, ``node.size`` bytes at ``node.offset`` of ``data`` in it.
+
+        A file may replace a file, a directory that is there only gets the node's owner, mode and attributes.
+        """
+        ...
+
+    def dress(self, node: Node) -> None:
+        """Give what is there the owner, mode, attributes and time of a node."""
+        ...
+
+    def remove(self, path: bytes, *, directory: bool) -> None:
+        """Remove one entry, a directory only when it is empty."""
+        ...
+
+    def move(self, path: bytes, new: bytes) -> bool:
+        """Rename in one step, never over another; say False where it has to be copied instead."""
+        ...
+
+
+class RootTree:
+    """The tree below a root; the kernel copies up and writes whiteouts."""
+
+    def __init__(self, root: Root, hands: Hands, container_id: str) -> None:
+        self._root = root
+        self._hands = hands
+        self._id = container_id
+
+    def real(self, path: bytes) -> bytes:
+        """Return the canonical path of a name."""
+        above, name = split(path)
+        return self._root.real_path(above).rstrip(b"/") + b"/" + name if name else b"/"
+
+    @contextmanager
+    def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the directory that holds a name; a link on the way means that somebody put it there just now."""
+        above, name = split(path)
+        fd = self._root.open_canonical(above, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield fd, name or b"."
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _entry(self, path: bytes) -> Iterator[int]:
+        with self._parent(path) as (dir_fd, name):
+            try:
+                fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
+            except OSError as error:
+                if error.errno == errno.EXDEV:
+                    raise EditRefused(f"{printable(path)} is a mount point", "nothing was changed") from error
+                raise explain(error, path) from error
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+
+    def look(self, path: bytes) -> Node | None:
+        """Describe what stands at a path."""
+        try:
+            with self._entry(path) as fd:
+                return node_of(fd, path)
+        except NotFound:
+            return None
+
+    def open_file(self, path: bytes) -> int:
+        """Return a descriptor to read a regular file."""
+        with self._entry(path) as fd:
+            return reopen_regular(fd, path)
+
+    def names(self, path: bytes) -> list[bytes]:
+        """List a directory."""
+        with self._entry(path) as fd:
+            try:
+                readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as error:
+                raise explain(error, path) from error
+            try:
+                return sorted(os.fsencode(name) for name in os.listdir(readable))
+            finally:
+                os.close(readable)
+
+    # making ------------------------------------------------------------------------------------------------
+
+    def make(self, node: Node, data: int | None) -> None:
+        """Put an entry in its place in one step."""
+        try:
+            if node.kind is EntryKind.DIRECTORY and self.look(node.path) is not None:
+                self.dress(node)
+                return
+            with self._parent(node.path) as (dir_fd, name):
+                self._make(node, data, dir_fd, name)
+        except OSError as error:
+            raise atomic.explain(error, node.path) from error
+
+    def _make(self, node: Node, data: int | None, dir_fd: int, name: bytes) -> None:
+        temporary = atomic.temporary_name()
+        record = journal.begin_rename(self._id, node.path, temporary)
+        try:
+            self._make_temporary(node, data, dir_fd, temporary)
+            flags = 0 if node.kind in (EntryKind.FILE, EntryKind.SYMLINK) else NO_REPLACE
+            self._hands.rename(dir_fd, temporary, dir_fd, name, flags)
+            os.fsync(dir_fd)
+        except OSError:
+            with suppress(FileNotFoundError):
+                remove_any(dir_fd, temporary)
+            raise
+        finally:
+            journal.end(record)
+
+    def _make_temporary(self, node: Node, data: int | None, dir_fd: int, temporary: bytes) -> None:
+        if node.same_as:
+            with self._parent(node.same_as) as (other_fd, other):
+                os.link(other, temporary, src_dir_fd=other_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+            return
+        if node.kind is EntryKind.FILE:
+            _make_file(node, data, dir_fd, temporary)
+        elif node.kind is EntryKind.DIRECTORY:
+            os.mkdir(temporary, 0o700, dir_fd=dir_fd)
+        elif node.kind is EntryKind.SYMLINK:
+            os.symlink(node.target, temporary, dir_fd=dir_fd)
+        else:
+            os.mknod(temporary, node.type_bits | 0o600, node.rdev, dir_fd=dir_fd)
+        dress_name(dir_fd, temporary, node)
+
+    def dress(self, node: Node) -> None:
+        """Give what is there the node's owner, mode, attributes and time."""
+        try:
+            if node.path == b"/":
+                dress_name(self._root.fd, b".", node)
+                return
+            with self._parent(node.path) as (dir_fd, name):
+                dress_name(dir_fd, name, node)
+        except OSError as error:
+            raise atomic.explain(error, node.path) from error
+
+    # removing and renaming ---------------------------------------------------------------------------------
+
+    def remove(self, path: bytes, *, directory: bool) -> None:
+        """Remove one entry."""
+        with self._parent(path) as (dir_fd, name):
+            try:
+                if directory:
+                    self._hands.rmdir(dir_fd, name)
+                else:
+                    self._hands.unlink(dir_fd, name)
+                os.fsync(dir_fd)
+            except OSError as error:
+                if error.errno == errno.ENOTEMPTY:
+                    raise ChangedMeanwhile(
+                        f"{printable(path)} is not empty", "somebody made something in it"
+                    ) from error
+                raise atomic.explain(error, path) from error
+
+    def move(self, path: bytes, new: bytes) -> bool:
+        """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
+        with self._parent(path) as (dir_fd, name), self._parent(new) as (new_fd, new_name):
+            try:
+                self._hands.rename(dir_fd, name, new_fd, new_name, NO_REPLACE)
+                os.fsync(dir_fd)
+                os.fsync(new_fd)
+            except OSError as error:
+                if error.errno == errno.EXDEV:
+                    return False
+                raise atomic.explain(error, new if error.errno == errno.EEXIST else path) from error
+        return True
+
+
+def remove_any(dir_fd: int, name: bytes) -> None:
+    """Remove a file or an empty directory."""
+    try:
+        os.unlink(name, dir_fd=dir_fd)
+    except (IsADirectoryError, PermissionError):
+        os.rmdir(name, dir_fd=dir_fd)
+
+
+def _make_file(node: Node, data: int | None, dir_fd: int, temporary: bytes) -> None:
+    fd, named = atomic.new_file(dir_fd)
+    try:
+        if data is not None:
+            for _ in copy_data(data, node.offset, node.size, fd, 0):
+                pass
+        os.ftruncate(fd, node.size)
+        os.fsync(fd)
+        if named:
+            os.rename(named, temporary, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        else:
+            os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=dir_fd, follow_symlinks=True)
+    finally:
+        os.close(fd)
+
+
+def dress_name(dir_fd: int, name: bytes, node: Node) -> None:
+    """Give a name its owner, attributes, mode and time, in the order in which none drops another."""
+    os.chown(name, node.uid, node.gid, dir_fd=dir_fd, follow_symlinks=False)
+    fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
+    try:
+        place = f"/proc/self/fd/{fd}"
+        if stat.S_ISLNK(os.fstat(fd).st_mode) != (node.kind is EntryKind.SYMLINK):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        _set_xattrs(place, node)
+        if node.kind is not EntryKind.SYMLINK:
+            os.chmod(place, node.mode)
+    finally:
+        os.close(fd)
+    os.utime(name, ns=(node.mtime_ns, node.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+
+
+def _set_xattrs(place: str, node: Node) -> None:
+    wanted = dict(node.xattrs)
+    own = ("trusted.overlay.", "user.overlay.")
+    with suppress(OSError):  # a file system without any
+        for name in os.listxattr(place):
+            if name not in wanted and not name.startswith(own) and name != "security.selinux":
+                os.removexattr(place, name)
+    for name, value in node.xattrs:
+        try:
+            os.setxattr(place, name, value)
+        except OSError as error:
+            # A label of a security module that is not active here cannot be set and means nothing.
+            if error.errno != errno.EOPNOTSUPP or name != "security.selinux":
+                raise

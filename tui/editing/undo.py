@@ -1,0 +1,138 @@
+"""Taking acts back: everything that stood at each path before is put there again."""
+
+from __future__ import annotations
+
+import os
+
+from tui.core.errors import ChangedMeanwhile, NotFound
+from tui.core.model import EntryKind
+from tui.core.text import printable
+from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after, remove_nodes
+from tui.editing.backups import Act, ActKind, Keeper
+from tui.editing.nodes import Node
+from tui.editing.save import save
+from tui.editing.trees import Tree
+from tui.editing.workspace import writable_tree
+
+_METADATA = (ActKind.CHMOD, ActKind.CHOWN)
+
+
+def undo(act: Act, *, inspect: Inspect, force: bool = False) -> Outcome:
+    """Take an act back; what stands there now is kept first, so that this can be taken back too.
+
+    Raises ChangedMeanwhile, unless ``force``, when a file that was written has been written again by somebody else.
+    """
+    if act.kind is ActKind.WRITE:
+        return _undo_write(act, inspect, force=force)
+    with acting(act.container, inspect) as details:
+        with writable_tree(details) as tree:
+            if is_plain_rename(act):
+                _move_back(tree, act)
+                act.mark("undone")
+                return Outcome(act.path, 1, None)
+            with keeping(details, ActKind.UNDO, act.path) as keeper:
+                for node in act.nodes:
+                    _keep_present(tree, node, act, keeper)
+                present = keeper.commit()
+            put_back(tree, act)
+        act.mark("undone")
+        present.mark("done")
+        return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+
+
+def _undo_write(act: Act, inspect: Inspect, *, force: bool) -> Outcome:
+    node = act.nodes[0]
+    if not force and act.wrote and _hash_now(act, inspect) != act.wrote:
+        raise ChangedMeanwhile(
+            f"{printable(act.path)} was changed since", "look at it; --force puts the old bytes back"
+        )
+    receipt = save(
+        act.container, act.path, act.data.read_bytes(), None, inspect=inspect, mode=node.mode, kind=ActKind.UNDO
+    )
+    act.mark("undone")
+    return Outcome(receipt.path, 1, None, receipt.notes)
+
+
+def _hash_now(act: Act, inspect: Inspect) -> str:
+    from tui.editing.session import reading
+    from tui.editing.stamp import stamp_of
+
+    try:
+        with reading(inspect(act.container), act.path) as fd:
+            return stamp_of(fd).sha256
+    except NotFound as error:
+        raise ChangedMeanwhile(f"{printable(act.path)} is gone", "undo what deleted it first") from error
+
+
+def is_plain_rename(act: Act) -> bool:
+    """Say whether an act was one rename, so that another takes it back."""
+    return act.kind is ActKind.RENAME and len(act.nodes) == 1
+
+
+def _move_back(tree: Tree, act: Act) -> None:
+    if tree.look(act.path) is not None:
+        raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
+    if tree.look(act.other) is None:
+        raise ChangedMeanwhile(f"{printable(act.other)} is gone", "undo what deleted it first")
+    if not tree.move(act.other, act.path):
+        raise ChangedMeanwhile(f"{printable(act.other)} cannot be renamed in one step", "dtui mv does it")
+
+
+def _keep_present(tree: Tree, node: Node, act: Act, keeper: Keeper) -> None:
+    """Keep what stands at a path now, as much of it as putting the node back would replace."""
+    now = tree.look(node.path)
+    if now is None:
+        keeper.add(Node(node.path))
+    elif act.kind in _METADATA:
+        keeper.add(now)
+    elif now.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
+        capture(tree, now, keeper)
+    else:
+        keep_one(tree, now, keeper)
+
+
+def put_back(tree: Tree, act: Act) -> None:
+    """Bring every path of an act to what it was before. May be done again after it was cut off."""
+    if act.kind in _METADATA:
+        for node in act.nodes:
+            if tree.look(node.path) is not None:
+                tree.dress(node)
+        return
+    for node in reversed(act.nodes):
+        now = tree.look(node.path)
+        if now is not None and (node.kind is None or _other_shape(now, node)):
+            clear(tree, now)
+    fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for node in act.nodes:
+            if node.kind is not None:
+                tree.make(node, fd)
+    finally:
+        os.close(fd)
+    for node in reversed(act.nodes):
+        if node.kind is EntryKind.DIRECTORY:
+            tree.dress(node)
+
+
+def _other_shape(now: Node, node: Node) -> bool:
+    """Say whether one must be removed before the other can be made: only files and links replace each other."""
+    plain = (EntryKind.FILE, EntryKind.SYMLINK)
+    return not (now.kind in plain and node.kind in plain) and not (now.kind is node.kind is EntryKind.DIRECTORY)
+
+
+def clear(tree: Tree, node: Node) -> None:
+    """Remove an entry and all below it."""
+    nodes = [node]
+    for here in nodes:
+        if here.kind is EntryKind.DIRECTORY:
+            prefix = here.path.rstrip(b"/") + b"/"
+            nodes += [child for name in tree.names(here.path) if (child := tree.look(prefix + name)) is not None]
+    remove_nodes(tree, tuple(nodes), [], lambda count, path: None)
+
+
+def was_written(act: Act, inspect: Inspect) -> bool:
+    """Say whether a write that was cut off came to its end: the new bytes are there."""
+    try:
+        return _hash_now(act, inspect) == act.wrote
+    except ChangedMeanwhile:
+        return False

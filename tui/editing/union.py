@@ -1,0 +1,218 @@
+"""The tree of a container at rest where no kernel copies up: aufs, fuse-overlayfs, a data-root of the user's own.
+
+Copy-up, whiteouts and opaque directories are made here, in the writable layer alone. Offline changes of an upper
+directory are allowed while the union is not mounted (kernel: overlayfs.rst, "Offline changes"; aufs and fuse-overlayfs
+read their branches anew with each mount).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import replace
+
+from tui.core.errors import EditRefused, NotFound
+from tui.core.model import EntryKind, LayerStack, Marks, View
+from tui.core.text import printable
+from tui.editing import atomic
+from tui.editing.hands import OwnHands
+from tui.editing.nodes import Node, node_of
+from tui.editing.trees import RootTree, remove_any
+from tui.layers.paths import Root, open_child, reopen_regular, split
+from tui.layers.view import LayerView
+from tui.layers.whiteouts import dotted, is_mark, is_whiteout, mark_of, xattr_prefix
+
+_OPAQUE_FILE = b".wh..wh..opq"
+
+
+class UnionTree:
+    """The union, read through all layers, written in the topmost one. Fulfils :class:`tui.editing.trees.Tree`."""
+
+    def __init__(self, stack: LayerStack, view: LayerView, upper: Root, container_id: str) -> None:
+        self._stack = stack
+        self._view = view
+        self._upper = upper
+        self._own = RootTree(upper, OwnHands(), container_id)
+
+    def real(self, path: bytes) -> bytes:
+        """Return the canonical path of a name."""
+        return self._view.resolve(path, follow=False)
+
+    def look(self, path: bytes) -> Node | None:
+        """Describe what stands at a path."""
+        try:
+            fd = self._view.open_path(path, follow=False)
+        except NotFound:
+            return None
+        try:
+            return node_of(fd, path)
+        finally:
+            os.close(fd)
+
+    def open_file(self, path: bytes) -> int:
+        """Return a descriptor to read a regular file."""
+        fd = self._view.open_path(path, follow=False)
+        try:
+            return reopen_regular(fd, path)
+        finally:
+            os.close(fd)
+
+    def names(self, path: bytes) -> list[bytes]:
+        """List a directory."""
+        return sorted(entry.name for entry in self._view.children(path, View.MERGED))
+
+    # making ------------------------------------------------------------------------------------------------
+
+    def make(self, node: Node, data: int | None) -> None:
+        """Put an entry in its place; what hid it is taken away, what lay below it stays hidden."""
+        above, name = split(node.path)
+        if is_mark(name, self._stack.marks):
+            raise EditRefused(f"{printable(name)} is a name that {self._stack.driver.name} keeps for itself", "rename")
+        self.copy_up_directories(above)
+        node = _mine(node)
+        if node.kind is not EntryKind.DIRECTORY:
+            if node.same_as:
+                self._copy_up(node.same_as)
+            self._unhide(node.path, node.kind)
+            self._own.make(node, data)
+            self.drop_mark(node.path)
+        elif self.look(node.path) is not None:
+            self.dress(node)
+        else:
+            self._make_directory(node)
+
+    def _make_directory(self, node: Node) -> None:
+        """Make a directory; over one of a lower layer, which is hidden now and must stay so, an opaque one."""
+        shown = self._before(node.path)
+        self._unhide(node.path, EntryKind.DIRECTORY)
+        self._own.make(node, None)
+        if shown is not None and shown.kind is EntryKind.DIRECTORY:
+            self._make_opaque(node.path)
+        self.drop_mark(node.path)
+
+    def _make_opaque(self, path: bytes) -> None:
+        fd = self._upper.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if dotted(self._stack.marks):
+                os.close(os.open(_OPAQUE_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644, dir_fd=fd))
+            else:
+                os.setxattr(fd, xattr_prefix(self._stack.userxattr) + "opaque", b"y")
+        except OSError as error:
+            raise atomic.explain(error, path) from error
+        finally:
+            os.close(fd)
+
+    def _unhide(self, path: bytes, kind: EntryKind | None) -> None:
+        """Take a whiteout away that a rename could not replace in one step."""
+        if kind in (EntryKind.FILE, EntryKind.SYMLINK):
+            return
+        with self._upper.parent(path) as (dir_fd, name), suppress(FileNotFoundError):
+            if is_whiteout(os.stat(name, dir_fd=dir_fd, follow_symlinks=False)):
+                os.unlink(name, dir_fd=dir_fd)
+
+    def drop_mark(self, path: bytes) -> None:
+        """Remove the file that hid a name, now that the name is there again."""
+        with self._upper.parent(path) as (dir_fd, name), suppress(FileNotFoundError):
+            mark = mark_of(name, self._stack.marks)
+            if mark:
+                os.unlink(mark, dir_fd=dir_fd)
+
+    def _before(self, path: bytes) -> Node | None:
+        """Describe what the layers below the writable one have at a path, whatever hides it now."""
+        try:
+            fd = self._view.open_path(path, before=True)
+        except NotFound:
+            return None
+        try:
+            return node_of(fd, path)
+        finally:
+            os.close(fd)
+
+    def copy_up_directories(self, path: bytes) -> None:
+        """Copy directories up, outermost first, each with its owner, mode, attributes and time."""
+        done = b""
+        for part in filter(None, path.split(b"/")):
+            done += b"/" + part
+            self._copy_up(done)
+
+    def _copy_up(self, path: bytes) -> None:
+        """Copy one entry up unless the writable layer has it."""
+        if self._in_upper(path):
+            return
+        node = self.look(path)
+        if node is None:
+            raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+        self.copy_up_directories(split(path)[0])
+        if node.kind is not EntryKind.FILE:
+            self._own.make(_mine(node), None)
+            return
+        fd = self.open_file(path)
+        try:
+            self._own.make(_mine(node), fd)
+        finally:
+            os.close(fd)
+
+    def _in_upper(self, path: bytes) -> bool:
+        try:
+            with self._upper.parent(path) as (dir_fd, name):
+                os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        except (NotFound, FileNotFoundError):
+            return False
+        return True
+
+    def dress(self, node: Node) -> None:
+        """Copy up what is there and give it the node's owner, mode, attributes and time."""
+        if node.path != b"/":
+            self._copy_up(node.path)
+        self._own.dress(_mine(node))
+
+    # removing ----------------------------------------------------------------------------------------------
+
+    def remove(self, path: bytes, *, directory: bool) -> None:
+        """Remove one entry from the writable layer and hide what lies below it."""
+        below = self._before(path)
+        if below is not None:
+            self.copy_up_directories(split(path)[0])
+        try:
+            with self._upper.parent(path) as (dir_fd, name):
+                if below is not None and dotted(self._stack.marks):
+                    mark = mark_of(name, self._stack.marks) or b""
+                    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444, dir_fd=dir_fd))
+                with suppress(FileNotFoundError):
+                    if directory:
+                        self._clear_marks(dir_fd, name)
+                    remove_any(dir_fd, name)
+                if below is not None and not dotted(self._stack.marks):
+                    os.mknod(name, 0o020000, 0, dir_fd=dir_fd)  # a whiteout: character device 0:0
+                os.fsync(dir_fd)
+        except OSError as error:
+            raise atomic.explain(error, path) from error
+
+    def _clear_marks(self, dir_fd: int, name: bytes) -> None:
+        """Remove the marks that are all that is left in an empty directory of the writable layer."""
+        fd = open_child(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for text in os.listdir(fd):
+                child = os.fsencode(text)
+                status = os.stat(child, dir_fd=fd, follow_symlinks=False)
+                if is_mark(child, self._stack.marks) or is_whiteout(status):
+                    os.unlink(child, dir_fd=fd)
+        finally:
+            os.close(fd)
+
+    def move(self, path: bytes, new: bytes) -> bool:
+        """Rename what only the writable layer has; everything else has to be copied."""
+        node = self.look(path)
+        alone = self._before(path) is None and self._before(new) is None and self._stack.marks is not Marks.TREE
+        if not alone or node is None or node.kind is EntryKind.DIRECTORY:
+            return False
+        self.copy_up_directories(split(new)[0])
+        return self._own.move(path, new)
+
+
+def _mine(node: Node) -> Node:
+    """Return a node that this process can make: only root can give files away, and attributes that are not user's."""
+    if os.geteuid() == 0:
+        return node
+    xattrs = tuple((name, value) for name, value in node.xattrs if name.startswith("user."))
+    return replace(node, uid=os.geteuid(), gid=os.getegid(), xattrs=xattrs)

@@ -194,6 +194,42 @@ def test_a_deleted_file_can_be_made_anew_while_the_container_is_stopped(engine: 
     assert "back" in engine.docker("logs", "web")
 
 
+@pytest.mark.cell("revert")
+@pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+def test_what_a_container_changed_is_reverted_deleted_and_undone(engine: Dockerd, alive: bool) -> None:
+    script = (
+        "test -s /done && exec sleep 1000; "
+        "echo mine > /etc/app.conf; rm /etc/motd; echo new > /app/new; chmod 600 /conf.d/a.conf; rm -r /old; "
+    )
+    engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-ec", script + "echo > /done; sleep 1000")
+    engine.docker("exec", "web", "sh", "-c", "while ! test -s /done; do sleep 0.1; done")
+    if not alive:
+        engine.docker("stop", "-t", "0", "web")
+    before = our_changes(details_of(engine, "web"))
+    below = [layer.path for layer in details_of(engine, "web").stack.layers[1:]]  # type: ignore[union-attr]
+    checksum = tree_checksum(below)
+    paths = ("/etc/app.conf", "/etc/motd", "/app/new", "/conf.d/a.conf", "/old")
+    for path in paths:
+        dtui("-H", engine.host, "revert", f"web:{path}")
+    after = our_changes(details_of(engine, "web"))
+    assert not [path for path in paths if os.fsencode(path) in after] or alive
+    assert dtui("-H", engine.host, "cat", "web:/etc/app.conf") == b"port=80\n"
+    assert dtui("-H", engine.host, "cat", "web:/old/one/two.txt") == b"two\n"
+    dtui("-H", engine.host, "rm", "-r", "web:/conf.d")
+    dtui("-H", engine.host, "mv", "web:/old", "/older")
+    assert tree_checksum(below) == checksum
+    if not alive:
+        engine.docker("start", "web")
+    seen = "cat /etc/motd /older/one/two.txt; test ! -e /conf.d; test ! -e /old"
+    assert engine.docker("exec", "web", "sh", "-ec", seen) == "hello\ntwo\n"
+    engine.docker("stop", "-t", "0", "web")
+    for _ in range(2 + len(paths)):
+        dtui("-H", engine.host, "undo", "web")
+    now = our_changes(details_of(engine, "web"))
+    assert {path for path in before if path.startswith((b"/etc/", b"/app/", b"/old"))} <= set(now)
+    assert dtui("-H", engine.host, "cat", "web:/conf.d/b.conf") == b"b\n"
+
+
 @pytest.mark.cell("edit running")
 def test_a_running_container_sees_the_edit_at_once(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sleep", "1000")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- made by tests.support.matrix -->", "<!-- end -->"
-COLUMNS = ("list", "tree", "changes", "edit stopped", "edit running", "offline")
+COLUMNS = ("list", "tree", "changes", "edit stopped", "edit running", "revert", "offline")
 YES, NO = "yes", "–"
 
 Rows = dict[str, list[str]]

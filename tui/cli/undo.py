@@ -12,6 +12,7 @@ from tui.editing.backups import Act, find, last_to_undo
 from tui.editing.recover import recover
 from tui.editing.undo import undo
 from tui.engine.endpoint import Endpoint
+from tui.ui.reach import files_of
 
 
 def run(options: Namespace) -> int:
@@ -25,8 +26,9 @@ def run(options: Namespace) -> int:
             endpoint = _where(open_session.endpoints, act)
         for line in recover(endpoint.inspect):
             note(f"dtui: {line}")
+        files = files_of(endpoint, endpoint.inspect(act.container))
         with stoppable():
-            outcome = undo(act, inspect=endpoint.inspect, force=options.force)
+            outcome = undo(act, inspect=endpoint.inspect, save=files.save, force=options.force)
     return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back")
 
 

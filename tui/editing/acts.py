@@ -24,6 +24,7 @@ from tui.editing.workspace import writable_tree
 from tui.layers.paths import clean, split
 
 Step = Callable[[int, bytes], None]
+NodeChange = Callable[[Node], Node]
 Inspect = Callable[[str], Details]
 
 
@@ -296,7 +297,7 @@ def _now_ns() -> int:
 def change_metadata(
     container_id: str,
     path: bytes,
-    change: Callable[[Node], Node],
+    change: NodeChange,
     kind: ActKind,
     *,
     inspect: Inspect,

@@ -176,7 +176,8 @@ class Keeper:
         self._told["nodes"] = [to_json(node) for node in self._nodes]
         try:
             os.fsync(self._data)
-            with open(self._part / "act.json", "x", encoding="utf-8") as file:
+            told = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(told, "w", encoding="utf-8") as file:
                 json.dump(self._told, file)
                 file.flush()
                 os.fsync(file.fileno())

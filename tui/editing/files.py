@@ -9,6 +9,7 @@ from typing import Protocol
 from tui.core.archive import REMOTE_LIMIT
 from tui.core.model import Details
 from tui.editing import session
+from tui.editing.backups import ActKind
 from tui.editing.document import EDIT_LIMIT
 from tui.editing.remote import Archive, open_by_engine, plan_by_engine, save_by_engine
 from tui.editing.save import save
@@ -29,9 +30,18 @@ class Files(Protocol):
         ...
 
     def save(
-        self, path: bytes, data: bytes, stamp: Stamp | None, *, create: bool = False, mode: int | None = None
+        self,
+        path: bytes,
+        data: bytes,
+        stamp: Stamp | None,
+        *,
+        create: bool = False,
+        mode: int | None = None,
+        kind: ActKind | None = None,
+        wrote: str = "",
+        only_new: bool = False,
     ) -> Receipt:
-        """Replace a file's bytes; ``stamp`` is what it was when it was read, None writes over whatever is there."""
+        """Replace a file's bytes, on the terms of :func:`tui.editing.save.save`."""
         ...
 
 
@@ -51,11 +61,31 @@ class LayerFiles:
         return session.plan(self.details, path)
 
     def save(
-        self, path: bytes, data: bytes, stamp: Stamp | None, *, create: bool = False, mode: int | None = None
+        self,
+        path: bytes,
+        data: bytes,
+        stamp: Stamp | None,
+        *,
+        create: bool = False,
+        mode: int | None = None,
+        kind: ActKind | None = None,
+        wrote: str = "",
+        only_new: bool = False,
     ) -> Receipt:
         """Replace a file's bytes."""
         container = self.details.container.id
-        return save(container, path, data, stamp, inspect=self.inspect, create=create, mode=mode)
+        return save(
+            container,
+            path,
+            data,
+            stamp,
+            inspect=self.inspect,
+            create=create,
+            mode=mode,
+            kind=kind,
+            wrote=wrote,
+            only_new=only_new,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +105,16 @@ class EngineFiles:
         return plan_by_engine(self.details, self.archive, path)
 
     def save(
-        self, path: bytes, data: bytes, stamp: Stamp | None, *, create: bool = False, mode: int | None = None
+        self,
+        path: bytes,
+        data: bytes,
+        stamp: Stamp | None,
+        *,
+        create: bool = False,
+        mode: int | None = None,
+        kind: ActKind | None = None,
+        wrote: str = "",
+        only_new: bool = False,
     ) -> Receipt:
         """Replace a file's bytes."""
         return save_by_engine(
@@ -87,4 +126,7 @@ class EngineFiles:
             archive=self.archive,
             create=create,
             mode=mode,
+            kind=kind,
+            wrote=wrote,
+            only_new=only_new,
         )

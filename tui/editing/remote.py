@@ -78,6 +78,9 @@ def save_by_engine(
     archive: Archive,
     create: bool = False,
     mode: int | None = None,
+    kind: ActKind | None = None,
+    wrote: str = "",
+    only_new: bool = False,
 ) -> Receipt:
     """Replace a file's bytes through the Engine, keep what its tar header tells, and read it back.
 
@@ -104,7 +107,11 @@ def save_by_engine(
             raise ChangedMeanwhile(
                 f"{printable(old.path)} was changed meanwhile", "look at the difference, then decide"
             )
-        act = _keep(details, old, data)
+        if only_new:
+            raise EditRefused(f"{printable(old.path)} exists already", "edit it, or choose another name")
+        if wrote and _stamp_of(old).sha256 != wrote:
+            raise ChangedMeanwhile(f"{printable(old.path)} was changed since", "--force puts the old bytes back anyway")
+        act = _keep(details, old, data, kind or ActKind.WRITE)
         kept = act.data
         new = RemoteFile(
             old.path, data, old.mode if mode is None else mode, old.uid, old.gid, int(time.time()), old.attributes
@@ -123,10 +130,10 @@ def _create(archive: Archive, path: bytes, data: bytes, mode: int) -> Receipt:
     return Receipt(real, False, True, len(data), None, (LOST,))
 
 
-def _keep(details: Details, old: RemoteFile, new: bytes) -> Act:
+def _keep(details: Details, old: RemoteFile, new: bytes, kind: ActKind) -> Act:
     fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
     wrote = hashlib.sha256(new).hexdigest()
-    keeper = Keeper(details.container.id, details.container.name, ActKind.WRITE, old.path, wrote=wrote)
+    keeper = Keeper(details.container.id, details.container.name, kind, old.path, wrote=wrote)
     try:
         view = memoryview(old.data)
         while view:

@@ -32,18 +32,34 @@ def save(
     create: bool = False,
     mode: int | None = None,
     kind: ActKind | None = None,
+    wrote: str = "",
+    only_new: bool = False,
     checkpoint: Checkpoint = no_checkpoint,
 ) -> Receipt:
     """Replace a file's bytes, safely in whatever state the container is, and keep owner, mode and attributes.
 
     ``stamp`` is what the file was when it was read; None writes over whatever is there. ``create`` makes a new file,
-    with the owner of its directory and mode 0644 unless ``mode`` says otherwise. Raises ChangedMeanwhile when the
-    file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new then.
+    with the owner of its directory and mode 0644 unless ``mode`` says otherwise; ``only_new`` refuses one that exists.
+    ``wrote`` is the SHA-256 that it must have, ``kind`` what the act is called in the backups. Raises ChangedMeanwhile
+    when the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new
+    then.
     """
     with container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
-        job = Job(container_id, clean(path), data, stamp, create, mode, checkpoint, details.container.name, kind)
+        job = Job(
+            container_id,
+            clean(path),
+            data,
+            stamp,
+            create,
+            mode,
+            checkpoint,
+            name=details.container.name,
+            kind=kind,
+            wrote=wrote,
+            only_new=only_new,
+        )
         if details.container.state.alive:
             with running_root(details) as root, hands_inside(details.pid, container_id) as hands:
                 receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))

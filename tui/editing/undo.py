@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Protocol
 
 from tui.core.errors import ChangedMeanwhile, NotFound
 from tui.core.model import EntryKind
@@ -10,20 +11,40 @@ from tui.core.text import printable
 from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after, remove_nodes
 from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.nodes import Node
-from tui.editing.save import save
+from tui.editing.session import reading
+from tui.editing.stamp import Stamp, stamp_of
 from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
+from tui.editing.writing import Receipt
 
 _METADATA = (ActKind.CHMOD, ActKind.CHOWN)
 
 
-def undo(act: Act, *, inspect: Inspect, force: bool = False) -> Outcome:
+class Save(Protocol):
+    """The way files of the container are written, as :meth:`tui.editing.files.Files.save`."""
+
+    def __call__(
+        self,
+        path: bytes,
+        data: bytes,
+        stamp: Stamp | None,
+        *,
+        mode: int | None = None,
+        kind: ActKind | None = None,
+        wrote: str = "",
+    ) -> Receipt:
+        """Replace a file's bytes."""
+        ...
+
+
+def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outcome:
     """Take an act back; what stands there now is kept first, so that this can be taken back too.
 
-    Raises ChangedMeanwhile, unless ``force``, when a file that was written has been written again by somebody else.
+    ``save`` puts a written file's old bytes back. Raises ChangedMeanwhile, unless ``force``, when the file has been
+    written again by somebody else.
     """
     if act.kind is ActKind.WRITE:
-        return _undo_write(act, inspect, force=force)
+        return _undo_write(act, save, force=force)
     with acting(act.container, inspect) as details:
         with writable_tree(details) as tree:
             if is_plain_rename(act):
@@ -40,28 +61,17 @@ def undo(act: Act, *, inspect: Inspect, force: bool = False) -> Outcome:
         return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
 
 
-def _undo_write(act: Act, inspect: Inspect, *, force: bool) -> Outcome:
-    node = act.nodes[0]
-    if not force and act.wrote and _hash_now(act, inspect) != act.wrote:
-        raise ChangedMeanwhile(
-            f"{printable(act.path)} was changed since", "look at it; --force puts the old bytes back"
-        )
-    receipt = save(
-        act.container, act.path, act.data.read_bytes(), None, inspect=inspect, mode=node.mode, kind=ActKind.UNDO
-    )
+def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
+    expected = "" if force else act.wrote
+    data = act.data.read_bytes()
+    receipt = save(act.path, data, None, mode=act.nodes[0].mode, kind=ActKind.UNDO, wrote=expected)
     act.mark("undone")
     return Outcome(receipt.path, 1, None, receipt.notes)
 
 
 def _hash_now(act: Act, inspect: Inspect) -> str:
-    from tui.editing.session import reading
-    from tui.editing.stamp import stamp_of
-
-    try:
-        with reading(inspect(act.container), act.path) as fd:
-            return stamp_of(fd).sha256
-    except NotFound as error:
-        raise ChangedMeanwhile(f"{printable(act.path)} is gone", "undo what deleted it first") from error
+    with reading(inspect(act.container), act.path) as fd:
+        return stamp_of(fd).sha256
 
 
 def is_plain_rename(act: Act) -> bool:
@@ -134,5 +144,6 @@ def was_written(act: Act, inspect: Inspect) -> bool:
     """Say whether a write that was cut off came to its end: the new bytes are there."""
     try:
         return _hash_now(act, inspect) == act.wrote
-    except ChangedMeanwhile:
+    except NotFound:
+        inspect(act.container)  # a container that is gone is another matter
         return False

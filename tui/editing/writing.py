@@ -46,6 +46,8 @@ class Job:
     checkpoint: Checkpoint
     name: str = ""
     kind: ActKind | None = None
+    wrote: str = ""
+    only_new: bool = False
     running: bool = False
     hands: Hands = field(default_factory=OwnHands)
 
@@ -127,7 +129,11 @@ def write_below(root: Root, job: Job, real: bytes) -> Receipt:
 
 def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
     """Return the stamp of the file to replace; raises ChangedMeanwhile when it is not the one that was read."""
+    if job.only_new:
+        raise EditRefused(f"{printable(real)} exists already", "edit it, or choose another name")
     now = stamp_of(old)
+    if job.wrote and now.sha256 != job.wrote:
+        raise ChangedMeanwhile(f"{printable(real)} was changed since", "--force puts the old bytes back all the same")
     if job.stamp is not None and now != job.stamp:
         raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
     return now

@@ -24,8 +24,8 @@ from tui.ui.present import state_text
 from tui.ui.present_layer import entry_info, mark_of, meta_words
 from tui.ui.reach import Tree, files_of, tree_of
 from tui.ui.screens.base import set_title
+from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY, ChangingFrame
 from tui.ui.screens.layer_messages import Counted, Loaded, Opening, Previewed
-from tui.ui.screens.saving import SavingFrame
 from tui.ui.summary import summarise
 from tui.ui.tree_model import ancestors
 from tui.ui.widgets.file_pane import FilePane
@@ -42,7 +42,7 @@ _UNFOLDED = 30
 """Lines up to which the tree of changes opens by itself."""
 
 
-class LayerScreen(SavingFrame):
+class LayerScreen(ChangingFrame):
     """Tree on the left, file on the right, log below it."""
 
     scope = "layer"
@@ -55,6 +55,7 @@ class LayerScreen(SavingFrame):
         self._goal = path
         self._goal_edit = edit
         self._to_edit = b""
+        self._shown_entry: Entry | None = None
         self._layer_view: Tree | None = None
         self._settle: Timer | None = None
         self._words = ""
@@ -189,6 +190,8 @@ class LayerScreen(SavingFrame):
         self.tree_rows.note = "the container has changed nothing: m shows all its files"
         self.tree_rows.put(event.path, event.children)
         self._unfold(event)
+        if self.tree_rows.entry != self._shown_entry:
+            self._moved()
         if self.file_pane.editing:
             self._mark()
         if self._goal != b"/" and self.tree_rows.go_to(self._goal):
@@ -221,6 +224,7 @@ class LayerScreen(SavingFrame):
 
     def _preview(self, *, edit: bool) -> None:
         entry, details = self.tree_rows.entry, self.details
+        self._shown_entry = entry
         if entry is None or details is None or self.file_pane.editing:
             return
         # a preview that the cursor asked for must not take the place of the one that the editor waits for
@@ -267,6 +271,10 @@ class LayerScreen(SavingFrame):
         """The entry under the cursor."""
         return self.tree_rows.entry
 
+    def go_to(self, path: bytes) -> None:
+        """Put the cursor on a path once the layer is read again."""
+        self._goal = path
+
     def file_changed(self) -> None:
         """Read the tree and its counts again after a save."""
         self._open()
@@ -285,6 +293,8 @@ class LayerScreen(SavingFrame):
             return "" if self.file_pane.editing else "the file is not being edited"
         if action in ("start", "stop", "restart", "pause", "kill", "logs"):
             return self.verb_reason(action)
+        if action in (*ON_ENTRY, *ON_CONTAINER):
+            return self.why_not_act(action)
         if action in ("edit", "external"):
             entry = self.tree_rows.entry
             if entry is None:

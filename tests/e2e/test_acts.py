@@ -1,0 +1,98 @@
+"""Changing a layer from its tree, in a real terminal on a real engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import IMAGE
+from tests.e2e.conftest import Open
+from tests.support.dockerd import Dockerd
+from tests.support.terminal import Terminal
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def term(engine: Dockerd, terminal: Open) -> Terminal:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "sleep", "1000")
+    engine.docker("start", "web")
+    engine.docker("exec", "web", "sh", "-c", "rm /etc/motd; echo mine > /etc/app.conf")
+    engine.docker("stop", "-t0", "web")
+    found = terminal("-H", engine.host, size=(110, 34))
+    found.wait("exited")
+    found.press("enter")
+    found.wait_all("motd", "app.conf")
+    return found
+
+
+def find(term: Terminal, name: str) -> None:
+    term.press("/")
+    term.press(name, "enter")
+    term.wait(f"{name} ──")
+
+
+def diff(engine: Dockerd) -> list[str]:
+    return sorted(engine.docker("diff", "web").splitlines())
+
+
+def test_a_deleted_file_is_brought_back_from_the_image_and_that_is_taken_back(engine: Dockerd, term: Terminal) -> None:
+    before = diff(engine)
+    find(term, "motd")
+    term.press("u")
+    term.wait("Revert /etc/motd to the image?")
+    term.press("u")
+    term.wait("is as the image has it")
+    assert "D /etc/motd" not in diff(engine)
+    term.press("z")
+    term.wait("Take back: revert /etc/motd")
+    term.press("z")
+    term.wait("is as it was")
+    assert diff(engine) == before
+
+
+def test_files_are_made_renamed_given_a_mode_copied_out_and_deleted(
+    engine: Dockerd, term: Terminal, tmp_path: Path
+) -> None:
+    find(term, "app.conf")
+    term.press("+")
+    term.wait("New in /etc")
+    term.press("extra/", "enter")
+    term.wait("✓ /etc/extra made")
+    term.press("+")
+    term.wait("New in /etc/extra")
+    term.press("one", "enter")
+    term.wait("✓ /etc/extra/one made")
+    term.wait("/etc/extra/one ──")
+    term.press("r")
+    term.wait("Rename /etc/extra/one to")
+    term.press("backspace", "backspace", "backspace")
+    term.press("two", "enter")
+    term.wait("/etc/extra/two is its new name")
+    term.wait("/etc/extra/two ──")
+    term.press("c")
+    term.wait("Mode of /etc/extra/two")
+    term.press(*["backspace"] * 4)
+    term.press("u=rwx,go=", "enter")
+    term.wait("has its new mode")
+    term.wait("rwx------")
+    term.press("x")
+    term.wait("Copy /etc/extra/two to this host")
+    term.press(*["backspace"] * 5)
+    term.press(f"{tmp_path}/out", "enter")
+    term.wait("copied out")
+    assert (tmp_path / "out").read_bytes() == b""
+    engine.docker("start", "web")
+    assert engine.docker("exec", "web", "stat", "-c", "%a %s", "/etc/extra/two") == "700 0\n"
+    term.wait("● running")
+    find(term, "two")
+    term.press("d")
+    term.wait("Delete /etc/extra/two?")
+    term.press("d")
+    term.wait("/etc/extra/two deleted")
+    assert "two" not in engine.docker("exec", "web", "ls", "/etc/extra")
+    term.press("esc")
+    term.wait("1 running")
+    term.press("q")
+    assert term.close() == 0

@@ -1,0 +1,54 @@
+"""Shown over the screen while something takes its time: what is being done, how far it is, and a way to stop it."""
+
+from __future__ import annotations
+
+import threading
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from tui.core.errors import EditRefused
+from tui.core.text import count_of, printable
+from tui.ui.dialogs.base import Dialog
+
+_LOOK = 0.1
+"""Seconds between two looks at how far it is."""
+
+
+class Working(Dialog[None]):
+    """Progress of an act in another thread; Escape stops it after the entry that is being done."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+        self._stopped = threading.Event()
+        self._count = 0
+        self._path = b""
+
+    def step(self, count: int, path: bytes) -> None:
+        """Take note of how far the act is; raises EditRefused once it is to stop. For the act's own thread."""
+        self._count, self._path = count, path
+        if self._stopped.is_set():
+            raise EditRefused("stopped", "nothing more was changed")
+
+    def compose(self) -> ComposeResult:
+        """Lay out title and progress."""
+        with Vertical():
+            yield Static(Text(self._title), classes="question")
+            yield Static(id="progress")
+            yield Static(Text.assemble((" esc ", "bold reverse"), " stop"), classes="hint")
+
+    def on_mount(self) -> None:
+        """Show how far it is, again and again."""
+        self._show()
+        self.set_interval(_LOOK, self._show)
+
+    def _show(self) -> None:
+        words = "stopping…" if self._stopped.is_set() else printable(self._path)
+        self.query_one("#progress", Static).update(Text(f"{count_of(self._count, 'entry', 'entries')}  {words}"))
+
+    def action_cancel(self) -> None:
+        """Stop; the act itself ends the dialog."""
+        self._stopped.set()

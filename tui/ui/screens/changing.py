@@ -1,0 +1,318 @@
+"""What can be done to the entry under the cursor: delete, rename, new, mode, owner, copy, revert; and undo."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.text import Text
+from textual import work
+
+from tui.core.errors import DtuiError
+from tui.core.model import Change, Entry, EntryKind
+from tui.core.text import count_of, mode_text, printable
+from tui.editing import acts
+from tui.editing.acts import Outcome, Step
+from tui.editing.backups import Act, ActKind, last_to_undo
+from tui.editing.copying import copy_in, copy_out
+from tui.editing.permissions import id_of, mode_change, owner_change
+from tui.editing.revert import revert
+from tui.editing.session import reading
+from tui.editing.undo import undo
+from tui.layers.paths import clean, read_limited, split
+from tui.ui.dialogs.ask import Ask
+from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.working import Working
+from tui.ui.screens.saving import SavingFrame
+
+_PATIENCE = 0.3
+"""Seconds after which an act shows its progress."""
+
+ON_ENTRY = ("delete_entry", "rename_entry", "mode_entry", "owner_entry", "copy_out", "revert_entry")
+ON_CONTAINER = ("new_entry", "copy_in", "undo_act")
+_TABLE = 1 << 20
+
+
+class ChangingFrame(SavingFrame):
+    """A screen with a tree in hand. Each act runs in a thread that its flow waits for."""
+
+    def why_not_act(self, action: str) -> str:
+        """Say why an act cannot be done to the entry under the cursor now; empty when it can."""
+        if self.details is None:
+            return "the layer is not open"
+        if not self.details.reach.kind.readable and action != "undo_act":
+            return f"only the Engine reaches the files: it edits them, no more ({self.details.reach.reason})"
+        entry = self.tree_entry
+        if action in ON_CONTAINER:
+            return ""
+        if entry is None:
+            return "nothing is selected"
+        if action == "revert_entry":
+            return "" if entry.change else f"{printable(entry.name)} is as the image has it"
+        return "it is deleted; u brings the image's back" if entry.change is Change.DELETED else ""
+
+    def go_to(self, path: bytes) -> None:
+        """Put the cursor on a path when the layer is shown afresh."""
+        raise NotImplementedError
+
+    async def _do(
+        self, title: str, act: Callable[[Step], Outcome], done: str, *, go_to: bool = False
+    ) -> Outcome | None:
+        """Run an act, with its progress when it takes long; tell how it ended and show the layer afresh."""
+        dialog = Working(title)
+        task = asyncio.ensure_future(asyncio.to_thread(act, dialog.step))
+        await asyncio.wait({task}, timeout=_PATIENCE)
+        shown = not task.done()
+        if shown:
+            self.app.push_screen(dialog)
+        try:
+            outcome = await task
+        except DtuiError as error:
+            self.tell_error(error)
+            return None
+        finally:
+            if shown:
+                dialog.dismiss()
+            if go_to and task.done() and not task.exception():
+                self.go_to(task.result().path)
+            self.file_changed()
+        many = f" · {count_of(outcome.count, 'entry', 'entries')}" if outcome.count != 1 else ""
+        notes = "".join(f" · {note}" for note in outcome.notes)
+        back = " · z takes it back" if outcome.act and outcome.act.kind is not ActKind.UNDO else ""
+        self.tell(f"{printable(outcome.path)} {done}{many}{back}{notes}", "good")
+        return outcome
+
+    @property
+    def _inspect(self) -> acts.Inspect:
+        return self.dtui.endpoint(self.held.container.endpoint).inspect
+
+    def _here(self) -> bytes:
+        """Return the directory that the cursor is in or on."""
+        entry = self.tree_entry
+        if entry is None:
+            return b"/"
+        gone = entry.change is Change.DELETED
+        return entry.path if entry.kind is EntryKind.DIRECTORY and not gone else split(entry.path)[0]
+
+    # acts on the entry ---------------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="flow")
+    async def action_delete_entry(self) -> None:
+        """Delete the entry, after a question."""
+        entry = self.tree_entry
+        if entry is None:
+            return
+        folder = entry.kind is EntryKind.DIRECTORY
+        what = " and all below it" if folder else ""
+        body = Text("It is kept on this host first: z takes it back.", style="italic")
+        question = f"Delete {printable(entry.path)}{what}?"
+        if await self.app.push_screen_wait(Choose(question, (Choice("d", "delete", "delete"),), body)) != "delete":
+            return
+        container, inspect = self.held.container.id, self._inspect
+        await self._do(
+            f"Deleting {printable(entry.path)}",
+            lambda step: acts.remove(container, entry.path, inspect=inspect, recursive=folder, step=step),
+            "deleted",
+        )
+
+    @work(exclusive=True, group="flow")
+    async def action_rename_entry(self) -> None:
+        """Ask for the new name and rename the entry."""
+        entry = self.tree_entry
+        if entry is None:
+            return
+        answer = await self.app.push_screen_wait(Ask(f"Rename {printable(entry.path)} to", value=_typed(entry.name)))
+        if not answer or os.fsencode(answer) == entry.name:
+            return
+        new = os.fsencode(answer)
+        goal = new if new.startswith(b"/") else split(entry.path)[0] + b"/" + new
+        container, inspect = self.held.container.id, self._inspect
+        await self._do(
+            f"Renaming {printable(entry.path)}",
+            lambda step: acts.rename(container, entry.path, goal, inspect=inspect, step=step),
+            "is its new name",
+            go_to=True,
+        )
+
+    @work(exclusive=True, group="flow")
+    async def action_new_entry(self) -> None:
+        """Ask for a name and make an empty file, or a directory when it ends in a slash."""
+        above = self._here()
+        answer = await self.app.push_screen_wait(
+            Ask(f"New in {printable(above)}", placeholder="name of a file, or of a directory with / at its end")
+        )
+        if not answer:
+            return
+        path = clean(os.fsencode(answer) if answer.startswith("/") else above + b"/" + os.fsencode(answer))
+        container, inspect = self.held.container.id, self._inspect
+        if answer.endswith("/"):
+            await self._do(
+                f"Making {printable(path)}",
+                lambda _: acts.make_directory(container, path, inspect=inspect),
+                "made",
+                go_to=True,
+            )
+            return
+        files = self.files
+
+        def create(step: Step) -> Outcome:
+            del step
+            receipt = files.save(path, b"", None, create=True, only_new=True)
+            return Outcome(receipt.path, 1, None, receipt.notes)
+
+        await self._do(f"Making {printable(path)}", create, "made · z takes it back · e edits it", go_to=True)
+
+    @work(exclusive=True, group="flow")
+    async def action_mode_entry(self) -> None:
+        """Ask for permission bits and set them."""
+        entry = self.tree_entry
+        if entry is None:
+            return
+        question = f"Mode of {printable(entry.path)}: {mode_text(entry.mode)}"
+        answer = await self.app.push_screen_wait(Ask(question, value=f"{entry.mode:04o}", placeholder="0644 or u+x"))
+        if answer:
+            await self._metadata(entry, ActKind.CHMOD, lambda: mode_change(answer), "has its new mode")
+
+    @work(exclusive=True, group="flow")
+    async def action_owner_entry(self) -> None:
+        """Ask for owner and group and set them."""
+        entry = self.tree_entry
+        if entry is None:
+            return
+        question = f"Owner of {printable(entry.path)}"
+        answer = await self.app.push_screen_wait(
+            Ask(question, value=f"{entry.uid}:{entry.gid}", placeholder="user:group")
+        )
+        if answer:
+            await self._metadata(
+                entry,
+                ActKind.CHOWN,
+                lambda: owner_change(
+                    answer,
+                    lambda name: id_of(name, self._table(b"/etc/passwd", name), "user"),
+                    lambda name: id_of(name, self._table(b"/etc/group", name), "group"),
+                ),
+                "has its new owner",
+            )
+
+    def _table(self, path: bytes, name: str) -> bytes:
+        """Read the container's table of names; where there is none it knows no names."""
+        if name.isdigit():
+            return b""
+        try:
+            with reading(self.held, path) as fd:
+                return read_limited(fd, path, _TABLE)
+        except DtuiError:
+            return b""
+
+    async def _metadata(self, entry: Entry, kind: ActKind, change: Callable[[], acts.NodeChange], done: str) -> None:
+        recursive = False
+        if entry.kind is EntryKind.DIRECTORY:
+            choices = (Choice("o", "one", "only the directory"), Choice("a", "all", "all below it too"))
+            answer = await self.app.push_screen_wait(Choose(f"{printable(entry.path)} is a directory.", choices))
+            if answer is None:
+                return
+            recursive = answer == "all"
+        container, inspect = self.held.container.id, self._inspect
+        await self._do(
+            f"Changing {printable(entry.path)}",
+            lambda step: acts.change_metadata(
+                container, entry.path, change(), kind, inspect=inspect, recursive=recursive, step=step
+            ),
+            done,
+        )
+
+    @work(exclusive=True, group="flow")
+    async def action_revert_entry(self) -> None:
+        """Bring the entry back to what the image has, after a question."""
+        entry = self.tree_entry
+        if entry is None:
+            return
+        words = {Change.ADDED: "It is not in the image: it goes.", Change.DELETED: "The image's comes back."}
+        told = words.get(entry.change or Change.MODIFIED, "The image's takes its place.")
+        if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
+            told = "All that the container changed in it goes back to the image."
+        body = Text(f"{told} z takes that back.", style="italic")
+        question = f"Revert {printable(entry.path)} to the image?"
+        if await self.app.push_screen_wait(Choose(question, (Choice("u", "revert", "revert"),), body)) != "revert":
+            return
+        container, inspect = self.held.container.id, self._inspect
+        await self._do(
+            f"Reverting {printable(entry.path)}",
+            lambda step: revert(container, entry.path, inspect=inspect, step=step),
+            "is as the image has it",
+        )
+
+    # copying -------------------------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="flow")
+    async def action_copy_out(self) -> None:
+        """Ask where to on this host and copy the entry there."""
+        entry = self.tree_entry
+        if entry is None:
+            return
+        question = f"Copy {printable(entry.path)} to this host, as"
+        answer = await self.app.push_screen_wait(Ask(question, value=f"./{_typed(entry.name)}"))
+        if not answer:
+            return
+        details, target = self.held, _on_host(answer)
+
+        def copy(step: Step) -> Outcome:
+            where, count, notes = copy_out(details, entry.path, target, step=step)
+            return Outcome(entry.path, count, None, (f"now {where} on this host", *notes))
+
+        await self._do(f"Copying {printable(entry.path)}", copy, "copied out")
+
+    @work(exclusive=True, group="flow")
+    async def action_copy_in(self) -> None:
+        """Ask for a file or directory of this host and copy it to where the cursor is."""
+        above = self._here()
+        question = f"Copy into {printable(above)} from this host"
+        answer = await self.app.push_screen_wait(Ask(question, placeholder="a file or directory of this host"))
+        if not answer:
+            return
+        container, inspect, source = self.held.container.id, self._inspect, _on_host(answer)
+        await self._do(
+            f"Copying {printable(answer)}",
+            lambda step: copy_in(container, source, above, inspect=inspect, step=step),
+            "copied in",
+            go_to=True,
+        )
+
+    # undo ----------------------------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="flow")
+    async def action_undo_act(self) -> None:
+        """Take the last act on this container back, after a question."""
+        try:
+            act = await asyncio.to_thread(last_to_undo, self.held.container.id)
+        except DtuiError as error:
+            self.tell_error(error)
+            return
+        question = f"Take back: {_act_words(act)}?"
+        if await self.app.push_screen_wait(Choose(question, (Choice("z", "undo", "take it back"),))) != "undo":
+            return
+        files = self.files
+        await self._do(
+            f"Taking back {_act_words(act)}",
+            lambda _: undo(act, inspect=self._inspect, save=files.save),
+            "is as it was",
+        )
+
+
+def _on_host(text: str) -> Path:
+    """Return what was typed as a path of this host, ``~`` being this user's home."""
+    return Path(text).expanduser()
+
+
+def _typed(name: bytes) -> str:
+    """Return a name as a line can hold it; one that no terminal can type starts empty."""
+    text = os.fsdecode(name)
+    return text if printable(text) == text else ""
+
+
+def _act_words(act: Act) -> str:
+    other = f" → {printable(act.other)}" if act.other else ""
+    return f"{act.kind} {printable(act.path)}{other} ({act.time:%H:%M:%S} UTC)"

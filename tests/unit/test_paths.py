@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, UsageError
+from tui.layers import syscalls
 from tui.layers.paths import Root, clean, is_mount_point, read_limited, split
+
+
+def no_openat2(*args: object) -> int:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+@pytest.fixture(autouse=True, params=["openat2", "walk"])
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """This kernel, and one that is so old that every path is walked by us."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "walk":
+            patch.setattr(syscalls, "_openat2", no_openat2)
+            patch.setattr(syscalls, "has_openat2", lambda: False)
+        yield request.param
+
+
+def test_a_bind_mounted_file_is_a_mount_point_though_its_device_is_the_same(tree: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    target = tree / "etc" / "passwd"
+    subprocess.run(["/bin/mount", "--bind", str(tree.parent / "secret"), str(target)], check=True)
+    try:
+        with Root.open(tree / "etc") as root:
+            assert is_mount_point(root.fd, b"passwd")
+    finally:
+        subprocess.run(["/bin/umount", str(target)], check=True)
 
 
 @given(st.binary(max_size=80).filter(lambda b: b"\0" not in b))

@@ -104,6 +104,7 @@ def _cat(sub: argparse.ArgumentParser) -> None:
 def _write(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("--create", action="store_true", help="make a new file")
+    sub.add_argument("--in-place", action="store_true", help="overwrite the file itself, for who has it open")
     sub.add_argument("--mode", type=lambda text: int(text, 8), metavar="0644", help="permission bits, octal")
     _json(sub)
 

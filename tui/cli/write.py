@@ -31,7 +31,9 @@ def run(options: Namespace) -> int:
         files = files_of(endpoint, details)
         for line in recover(endpoint.inspect):
             note(f"dtui: {line}")
-        receipt = files.save(os.fsencode(path), data, None, create=options.create, mode=options.mode)
+        receipt = files.save(
+            os.fsencode(path), data, None, create=options.create, mode=options.mode, in_place=options.in_place
+        )
     if options.json:
         put_json(_as_json(receipt))
     else:

@@ -40,6 +40,7 @@ class Files(Protocol):
         kind: ActKind | None = None,
         wrote: str = "",
         only_new: bool = False,
+        in_place: bool = False,
     ) -> Receipt:
         """Replace a file's bytes, on the terms of :func:`tui.editing.save.save`."""
         ...
@@ -71,6 +72,7 @@ class LayerFiles:
         kind: ActKind | None = None,
         wrote: str = "",
         only_new: bool = False,
+        in_place: bool = False,
     ) -> Receipt:
         """Replace a file's bytes."""
         container = self.details.container.id
@@ -85,6 +87,7 @@ class LayerFiles:
             kind=kind,
             wrote=wrote,
             only_new=only_new,
+            in_place=in_place,
         )
 
 
@@ -115,8 +118,10 @@ class EngineFiles:
         kind: ActKind | None = None,
         wrote: str = "",
         only_new: bool = False,
+        in_place: bool = False,
     ) -> Receipt:
-        """Replace a file's bytes."""
+        """Replace a file's bytes; the Engine always writes a new file."""
+        del in_place
         return save_by_engine(
             self.details.container.id,
             path,

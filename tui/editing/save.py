@@ -34,12 +34,14 @@ def save(
     kind: ActKind | None = None,
     wrote: str = "",
     only_new: bool = False,
+    in_place: bool = False,
     checkpoint: Checkpoint = no_checkpoint,
 ) -> Receipt:
     """Replace a file's bytes, safely in whatever state the container is, and keep owner, mode and attributes.
 
     ``stamp`` is what the file was when it was read; None writes over whatever is there. ``create`` makes a new file,
     with the owner of its directory and mode 0644 unless ``mode`` says otherwise; ``only_new`` refuses one that exists.
+    ``in_place`` overwrites the file's own bytes, so that who has it open sees them, with a journal on this host.
     ``wrote`` is the SHA-256 that it must have, ``kind`` what the act is called in the backups. Raises ChangedMeanwhile
     when the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new
     then.
@@ -59,6 +61,7 @@ def save(
             kind=kind,
             wrote=wrote,
             only_new=only_new,
+            in_place=in_place,
         )
         if details.container.state.alive:
             with running_root(details) as root, hands_inside(details.pid, container_id) as hands:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tui.core.errors import EditRefused, NotFound, NotReachable
 from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, Mount, ReachKind, State
-from tui.core.text import human_size, printable
+from tui.core.text import count_of, human_size, printable
 from tui.editing.document import EDIT_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.paths import Root, clean, is_mount_point, read_limited
@@ -27,11 +27,15 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a save would do: in place or by rename, one sentence for the dialog, and what to beware of."""
+    """What a save would do: in place or by rename, one sentence for the dialog, and what to beware of.
+
+    ``choice`` says whether it could be done in place instead.
+    """
 
     in_place: bool
     sentence: str
     warnings: tuple[str, ...] = ()
+    choice: bool = False
 
 
 def stack_of(details: Details) -> LayerStack:
@@ -142,7 +146,8 @@ def _plan_running(details: Details, path: bytes) -> Plan:
     with running_root(details) as root:
         fd = root.open_regular(path)
         try:
-            links = os.fstat(fd).st_nlink
+            status = os.fstat(fd)
+            links = status.st_nlink
         finally:
             os.close(fd)
         real = root.real_path(path)
@@ -153,8 +158,37 @@ def _plan_running(details: Details, path: bytes) -> Plan:
         why = "a mount" if mounted else f"one of {links} names of this file"
         return Plan(True, f"in place in the running container, with a journal: {printable(real)} is {why}", warnings)
     sentence = "atomic rename in the running container; owner, mode, xattrs kept"
-    held = "a process that has it open keeps the old one until it opens it again"
-    return Plan(False, sentence, (*warnings, held))
+    held = holders(details.pid, status)
+    if held:
+        who = ", ".join(printable(name) for name in held[:3])
+        warnings = (*warnings, f"open in {count_of(len(held), 'process', 'processes')} ({who}): i lets them see it too")
+    return Plan(False, sentence, warnings, choice=True)
+
+
+def holders(pid: int, status: os.stat_result) -> tuple[str, ...]:
+    """Name the processes in the mount namespace of one that have a file open; they keep it when it is replaced."""
+    found = []
+    try:
+        inside = os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except OSError:
+        return ()
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with suppress(OSError):  # it has ended meanwhile
+            if os.stat(f"/proc/{entry}/ns/mnt").st_ino == inside and _holds(entry, status):
+                with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as comm:
+                    found.append(f"{comm.read().strip()} {entry}")
+    return tuple(found)
+
+
+def _holds(pid: str, status: os.stat_result) -> bool:
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):
+            held = os.stat(f"/proc/{pid}/fd/{number}")
+            if (held.st_dev, held.st_ino) == (status.st_dev, status.st_ino):
+                return True
+    return False
 
 
 def privileged() -> bool:

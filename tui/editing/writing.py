@@ -48,6 +48,7 @@ class Job:
     kind: ActKind | None = None
     wrote: str = ""
     only_new: bool = False
+    in_place: bool = False
     running: bool = False
     hands: Hands = field(default_factory=OwnHands)
 
@@ -118,7 +119,7 @@ def write_below(root: Root, job: Job, real: bytes) -> Receipt:
         before = check_stamp(job, real, old)
         metadata = new_metadata(job, atomic.metadata_of(old))
         status = os.fstat(old)
-        in_place = is_mount_point(dir_fd, name) or (status.st_nlink > 1 and job.running)
+        in_place = job.in_place or is_mount_point(dir_fd, name) or (status.st_nlink > 1 and job.running)
         with keeping_old(job, real, old) as kept:
             if in_place:
                 written = _overwrite(root, job, real, old, before, metadata)

@@ -32,6 +32,13 @@ def refuse_unsafe(stack: LayerStack) -> None:
         raise EditRefused(
             "the layer was mounted volatile and may be incomplete", "start the container, or remove it and begin anew"
         )
+    other = whiteouts.xattr_prefix(not stack.userxattr)
+    with suppress(OSError):
+        if any(name.startswith(other) for name in os.listxattr(stack.writable.path)):
+            raise EditRefused(
+                f"the layer bears {other}* marks, which this mount would not honour",
+                "start the container by the Engine that made it",
+            )
 
 
 def _work_dir(stack: LayerStack) -> Path:

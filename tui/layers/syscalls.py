@@ -10,8 +10,13 @@ from enum import IntEnum, IntFlag
 from functools import cache, lru_cache
 from typing import Any
 
+from tui.layers.walk import open_inside
+
 _TRIES = 128
 """A rename or mount anywhere on the host lets openat2 answer EAGAIN for a path with ``..``: ask again, not for ever."""
+
+_MISSING = (errno.ENOSYS, errno.EPERM)
+"""What a call answers that the kernel does not have, or that a seccomp filter forbids."""
 
 _OPENAT2, _FSOPEN, _FSCONFIG, _FSMOUNT = 437, 430, 431, 432  # the same on every architecture (syscall tables >= 5.1)
 
@@ -93,12 +98,18 @@ def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
 
 
 def openat2(dirfd: int, path: bytes, flags: int, resolve: Resolve, mode: int = 0) -> int:
-    """Open a path as openat2(2) does (Linux 5.6) and return a descriptor that is closed on exec.
+    """Open a path as openat2(2) does (Linux 5.6; before, by a walk) and return a descriptor that is closed on exec.
 
     ``mode`` must be 0 unless ``flags`` create a file. EAGAIN and EINTR are asked again up to a bound.
     """
     how = _how(flags | os.O_CLOEXEC, mode, int(resolve))
-    return _openat2(dirfd, path, ctypes.byref(how), ctypes.sizeof(how))
+    try:
+        return _openat2(dirfd, path, ctypes.byref(how), ctypes.sizeof(how))
+    except OSError as error:
+        if error.errno not in _MISSING or has_openat2():
+            raise
+    follow, cross = not resolve & Resolve.NO_SYMLINKS, not resolve & Resolve.NO_XDEV
+    return open_inside(dirfd, path, flags, mode, follow=follow, cross=cross)
 
 
 def renameat2(source: int, old: bytes, target: int, new: bytes, flags: int) -> None:
@@ -112,9 +123,10 @@ def renameat2(source: int, old: bytes, target: int, new: bytes, flags: int) -> N
 def has_openat2() -> bool:
     """Say whether openat2 can be used: False before Linux 5.6, and where a seccomp filter forbids it."""
     try:
-        os.close(openat2(-100, b"/", O_PATH, Resolve.NO_MAGICLINKS))
+        how = _how(O_PATH | os.O_CLOEXEC, 0, int(Resolve.NO_MAGICLINKS))
+        os.close(_openat2(-100, b"/", ctypes.byref(how), ctypes.sizeof(how)))
     except OSError as error:
-        if error.errno in (errno.ENOSYS, errno.EPERM):
+        if error.errno in _MISSING:
             return False
         raise
     return True

@@ -180,19 +180,22 @@ class SavingFrame(FollowingFrame):
         for warning in how.warnings:
             body.append(f"! {printable(warning)}\n", style="yellow")
         body.append_text(Text.assemble("\n", diff_text(diff_lines(opened.document.data, data))))
-        save_it = (Choice("enter", "save", "save"),)
-        if await self.app.push_screen_wait(Choose(f"Save {printable(opened.path)}?", save_it, body)) != "save":
+        choices = [Choice("enter", "save", "save")]
+        if how.choice:
+            choices.append(Choice("i", "in place", "in place, for who has it open"))
+        answer = await self.app.push_screen_wait(Choose(f"Save {printable(opened.path)}?", tuple(choices), body))
+        if answer is None:
             self.tell("not saved")
             return False
-        return await self._write(opened, data)
+        return await self._write(opened, data, in_place=answer == "in place")
 
-    async def _write(self, opened: Opened, data: bytes) -> bool:
+    async def _write(self, opened: Opened, data: bytes, *, in_place: bool) -> bool:
         """Write; in a conflict ask, as often as somebody else is faster."""
         force = False
         while True:
             self.tell("saving…")
             try:
-                receipt = await asyncio.to_thread(self._save_now, opened, data, force)
+                receipt = await asyncio.to_thread(self._save_now, opened, data, force, in_place)
             except ChangedMeanwhile as error:
                 answer = await self._conflict(opened, data, error)
                 if answer == "theirs":
@@ -207,8 +210,8 @@ class SavingFrame(FollowingFrame):
                 await self._written(opened, receipt)
                 return True
 
-    def _save_now(self, opened: Opened, data: bytes, force: bool) -> Receipt:
-        return self.files.save(opened.path, data, None if force else opened.stamp)
+    def _save_now(self, opened: Opened, data: bytes, force: bool, in_place: bool) -> Receipt:
+        return self.files.save(opened.path, data, None if force else opened.stamp, in_place=in_place)
 
     async def _conflict(self, opened: Opened, mine: bytes, error: ChangedMeanwhile) -> str | None:
         body = Text(printable(str(error)))

@@ -36,6 +36,8 @@ APPLETS = (
     "stat",
     "true",
     "dd",
+    "mkfifo",
+    "mknod",
     "test",
 )
 

@@ -31,6 +31,7 @@ KEYS = {
     "ctrl+f": "\x06",
     "ctrl+g": "\x07",
     "ctrl+o": "\x0f",
+    "ctrl+u": "\x15",
     "ctrl+z": "\x1a",
     "f5": "\x1b[15~",
     "backspace": "\x7f",

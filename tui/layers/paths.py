@@ -78,6 +78,15 @@ def explain(error: OSError, path: bytes) -> DtuiError:
 
 
 @contextmanager
+def explained(path: bytes) -> Iterator[None]:
+    """Turn every OSError inside the context into ours, about a container's path: the tree may change under us."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+@contextmanager
 def process_of(pid: int, container_id: str) -> Iterator[None]:
     """Make sure that a process is the container's own, before and after what is done by its id; raises NotReachable.
 

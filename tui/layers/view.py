@@ -20,7 +20,7 @@ from tui.core.text import printable
 from tui.layers.compare import Difference, Item, difference
 from tui.layers.directories import Directories, LayerDirectories
 from tui.layers.fulltree import touched
-from tui.layers.paths import clean, explain, kind_of, open_child, reopen_regular, split
+from tui.layers.paths import clean, explained, kind_of, open_child, reopen_regular, split
 from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, mark_of, unreadable_alone
 
 _MAX_LINKS = 40
@@ -140,6 +140,10 @@ class LayerView:
 
         Raises LayerError for a loop of links and NotFound where a directory on the way does not exist.
         """
+        with explained(path):
+            return self._resolved(path, follow)
+
+    def _resolved(self, path: bytes, follow: bool) -> bytes:
         done: list[bytes] = []
         todo = [part for part in clean(path).split(b"/") if part][::-1]
         links = 0
@@ -168,13 +172,13 @@ class LayerView:
 
     def lookup(self, path: bytes, *, follow: bool = True) -> Entry:
         """Return the entry at a path of the union; raises NotFound."""
-        with self.held():
+        with explained(path), self.held():
             return self._entry_at(self.resolve(path, follow=follow), self._seen)
 
     def below(self, path: bytes) -> Entry | None:
         """Return what the image has at a canonical path, None for nothing."""
         try:
-            with self.held():
+            with explained(path), self.held():
                 return self._entry_at(path, self._before)
         except NotFound:
             return None
@@ -220,14 +224,11 @@ class LayerView:
 
     def children(self, path: bytes, view: View) -> list[Entry]:
         """List a directory (canonical path), directories first, then by name; raises NotFound, LayerError."""
-        try:
-            with self.held():
-                if view is View.LAYER:
-                    found = [entry for entry, _ in self.changed_children(path)]
-                else:
-                    found = self._merged_children(path)
-        except OSError as error:
-            raise explain(error, path) from error
+        with explained(path), self.held():
+            if view is View.LAYER:
+                found = [entry for entry, _ in self.changed_children(path)]
+            else:
+                found = self._merged_children(path)
         return sorted(found, key=lambda entry: (entry.kind is not EntryKind.DIRECTORY, entry.path))
 
     def _merged_children(self, path: bytes) -> list[Entry]:
@@ -246,7 +247,7 @@ class LayerView:
         A directory that holds changes is listed as modified even if it itself is as it was.
         """
         prefix = path.rstrip(b"/") + b"/"
-        with self._directories(path) as here, self._directories(path, self._before) as base:
+        with explained(path), self._directories(path) as here, self._directories(path, self._before) as base:
             image = self._merge(base)
             deleted = image.keys() - self._merge(here).keys() if image else ()
             found = [
@@ -275,7 +276,7 @@ class LayerView:
 
     def names_before(self, path: bytes) -> list[bytes]:
         """List the names that the container began with in a directory, by its canonical path."""
-        with self._directories(path, self._before) as base:
+        with explained(path), self._directories(path, self._before) as base:
             return sorted(self._merge(base))
 
     # contents ----------------------------------------------------------------------------------------------
@@ -285,16 +286,13 @@ class LayerView:
 
         Without ``follow`` a link is itself; ``before`` asks what the container began with, by a canonical path.
         """
-        with self.held():
+        with explained(path), self.held():
             above, name = split(path if before else self.resolve(path, follow=follow))
             with self._directories(above, self._before if before else None) as here:
                 item = self._find(here, name or b".")
                 if item is None:
                     raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
-                try:
-                    return open_child(item.dir_fd, item.name, os.O_PATH)
-                except OSError as error:
-                    raise explain(error, path) from error
+                return open_child(item.dir_fd, item.name, os.O_PATH)
 
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read the file that a path means in the union.
@@ -318,10 +316,8 @@ class LayerView:
         with ExitStack() as held:
             fd = self._roots.copies(held, (0,))[0][1]
             for name in filter(None, path.split(b"/")):
-                try:
+                with explained(path):
                     fd = open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)
-                except OSError as error:
-                    raise explain(error, path) from error
                 held.callback(os.close, fd)
             yield fd
 

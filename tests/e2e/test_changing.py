@@ -33,6 +33,14 @@ def find(term: Terminal, name: str) -> None:
     term.wait(f"{name} ──")
 
 
+def retype(term: Terminal, old: str, new: str) -> None:
+    """Answer a question that has an answer in it already with another."""
+    term.wait(f"▊  {old}   ")
+    term.press("ctrl+u")
+    term.wait(lambda shown: f"▊  {old}   " not in shown)
+    term.press(new, "enter")
+
+
 def diff(engine: Dockerd) -> list[str]:
     return sorted(engine.docker("diff", "web").splitlines())
 
@@ -59,7 +67,7 @@ def test_files_are_made_renamed_given_a_mode_copied_out_and_deleted(
     term.press("+")
     term.wait("New in /etc")
     term.press("extra/", "enter")
-    term.wait("✓ /etc/extra made")
+    term.wait_all("✓ /etc/extra made", "/etc/extra ──")
     term.press("+")
     term.wait("New in /etc/extra")
     term.press("one", "enter")
@@ -67,20 +75,17 @@ def test_files_are_made_renamed_given_a_mode_copied_out_and_deleted(
     term.wait("/etc/extra/one ──")
     term.press("r")
     term.wait("Rename /etc/extra/one to")
-    term.press("backspace", "backspace", "backspace")
-    term.press("two", "enter")
+    retype(term, "one", "two")
     term.wait("/etc/extra/two is its new name")
     term.wait("/etc/extra/two ──")
     term.press("c")
     term.wait("Mode of /etc/extra/two")
-    term.press(*["backspace"] * 4)
-    term.press("u=rwx,go=", "enter")
+    retype(term, "0644", "u=rwx,go=")
     term.wait("has its new mode")
     term.wait("rwx------")
     term.press("x")
     term.wait("Copy /etc/extra/two to this host")
-    term.press(*["backspace"] * 5)
-    term.press(f"{tmp_path}/out", "enter")
+    retype(term, "./two", f"{tmp_path}/out")
     term.wait("copied out")
     assert (tmp_path / "out").read_bytes() == b""
     engine.docker("start", "web")

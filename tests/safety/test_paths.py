@@ -1,0 +1,209 @@
+"""Paths of strangers: what is opened, and what never is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.safety.conftest import Box, Boxes
+from tests.support.cli import dtui
+from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
+from tui.core.text import printable
+
+pytestmark = pytest.mark.engine
+
+BOTH = pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+
+
+@pytest.mark.case(1)
+@BOTH
+def test_an_absolute_link_means_the_containers_own_file(boxes: Boxes, alive: bool) -> None:
+    box = boxes(alive=alive)
+    before = Path("/etc/passwd").read_bytes()
+    assert box.read(b"/abs") == b"inside\n"
+    assert box.write(b"/abs", b"changed\n").path == b"/etc/passwd"
+    assert box.read(b"/etc/passwd") == b"changed\n"
+    assert Path("/etc/passwd").read_bytes() == before
+
+
+@pytest.mark.case(2)
+@BOTH
+def test_a_link_that_climbs_ends_at_the_containers_root(boxes: Boxes, alive: bool) -> None:
+    box = boxes(alive=alive)
+    before = Path("/etc/shadow").read_bytes()
+    assert box.read(b"/app/up") == b"inside-shadow\n"
+    assert box.read(b"/../../../../../../etc/shadow") == b"inside-shadow\n"
+    assert box.write(b"/app/up", b"mine\n").path == b"/etc/shadow"
+    assert Path("/etc/shadow").read_bytes() == before
+
+
+@pytest.mark.case(3)
+def test_a_link_of_the_kernels_own_is_refused(boxes: Boxes) -> None:
+    box = boxes("ln -s /proc/1/root /magic", alive=True)
+    # dtui has no number in the container's own /proc: its "self" leads nowhere
+    refusals = {b"/proc/self/root/../etc/passwd": "does not exist"}
+    for path in (b"/proc/self/root/../etc/passwd", b"/proc/1/root/etc/shadow", b"/magic/etc/passwd"):
+        with pytest.raises(DtuiError, match=refusals.get(path, "link out of /proc")):
+            box.read(path)
+        with pytest.raises(DtuiError):
+            box.write(path, b"x")
+
+
+@pytest.mark.case(5)
+@BOTH
+def test_loops_and_dangling_links_are_one_line(boxes: Boxes, alive: bool) -> None:
+    box = boxes(alive=alive)
+    with pytest.raises(LayerError, match="too many symbolic links"):
+        box.read(b"/loop")
+    with pytest.raises(NotFound):
+        box.read(b"/dangling")
+    with pytest.raises(NotFound):
+        box.write(b"/dangling/x", b"x", create=True)
+
+
+@pytest.mark.case(6, 7, 8)
+@BOTH
+def test_what_is_no_file_is_never_opened_for_its_contents(boxes: Boxes, alive: bool, tmp_path: Path) -> None:
+    box = boxes(alive=alive)
+    log = tmp_path / "trace"
+    for path in ("/pipe", "/null", "/disk"):
+        trace = ["/usr/bin/strace", "-f", "-e", "trace=open,openat,openat2", "-o", str(log)]
+        words = [sys.executable, "-m", "tui", "-H", box.engine.host, "cat", f"web:{path}"]
+        done = subprocess.run([*trace, *words], capture_output=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert b"not a file" in done.stderr
+        name = path.strip("/")
+        opened = [line for line in log.read_text(errors="replace").splitlines() if f'"{name}"' in line]
+        assert opened
+        assert all("O_PATH" in line for line in opened), opened
+        assert b"not a file" in dtui("-H", box.engine.host, "write", f"web:{path}", stdin=b"x", code=1)
+
+
+@pytest.mark.case(8)
+def test_a_socket_is_refused_and_can_be_deleted_and_brought_back(boxes: Boxes) -> None:
+    import socket
+
+    box = boxes()
+    if box.details.container.driver.name == "vfs":
+        place = box.upper / "srv" / "sock"
+    else:
+        (box.upper / "srv").mkdir()
+        place = box.upper / "srv" / "sock"
+    with socket.socket(socket.AF_UNIX) as one:
+        held = os.open(place.parent, os.O_PATH)
+        one.bind(f"/proc/self/fd/{held}/sock")
+        os.close(held)
+    with pytest.raises(EditRefused, match="is a socket, not a file"):
+        box.read(b"/srv/sock")
+    box.remove(b"/srv/sock")
+    assert not box.exists(b"/srv/sock")
+    box.undo()
+    assert box.exists(b"/srv/sock")
+
+
+@pytest.mark.case(9)
+@BOTH
+def test_eight_terabytes_of_nothing_are_opened_and_kept_at_once(boxes: Boxes, alive: bool) -> None:
+    box = boxes("dd if=/dev/zero of=/huge bs=1 count=1 seek=8796093022207 2>/dev/null", alive=alive)
+    begin = time.monotonic()
+    with pytest.raises(EditRefused, match="larger than"):
+        box.read(b"/huge")
+    box.chmod(b"/huge", "600")
+    box.remove(b"/huge")
+    box.undo()
+    assert time.monotonic() - begin < 20
+    assert box.exists(b"/huge")
+
+
+NAMES = [b"line\nbreak", b"\x1b[31mred", b"byte\xff", b"-rf", b"n" * 255, "ü\u202e".encode(), b"sp ace ", b"[red]x"]
+
+
+@pytest.mark.case(10)
+@BOTH
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: printable(name)[:20])
+def test_any_name_is_opened_saved_and_deleted_as_exactly_that_name(boxes: Boxes, alive: bool, name: bytes) -> None:
+    box = boxes(alive=alive)
+    path = b"/srv/" + name
+    assert box.write(path, b"one\n", create=True).created
+    assert box.read(path) == b"one\n"
+    box.write(path, b"two\n")
+    assert box.rename(path, b"/srv/plain").path == b"/srv/plain"
+    assert box.read(b"/srv/plain") == b"two\n"
+    box.undo()
+    assert box.read(path) == b"two\n"
+    box.remove(path)
+    assert not box.exists(path)
+
+
+SWAP = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+here = os.open(sys.argv[1], os.O_RDONLY)
+print("on", flush=True)
+while True:
+    libc.renameat2(here, b"www", here, b"evil", 2)
+"""
+
+
+@pytest.mark.case(4)
+@BOTH
+def test_nothing_goes_out_or_comes_in_while_directories_and_links_are_swapped(
+    boxes: Boxes, alive: bool, tmp_path: Path
+) -> None:
+    seconds = float(os.environ.get("DTUI_RACE_SECONDS", "8"))
+    box = boxes("echo inside > /srv/www/file; ln -s /outside /srv/evil", alive=alive)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("SECRET")
+    (outside / "only-outside").touch()
+    where = _place_of(box, alive) / "srv"
+    (where / "evil").unlink()
+    (where / "evil").symlink_to("../" * 30 + str(outside).lstrip("/"))
+    before = sorted(os.listdir(outside))
+    counts = {"done": 0, "refused": 0}
+    with subprocess.Popen([sys.executable, "-c", SWAP, str(where)], stdout=subprocess.PIPE) as swapper:
+        assert swapper.stdout is not None
+        swapper.stdout.readline()
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                _try_all(box, counts)
+        finally:
+            swapper.kill()
+    assert counts["done"], counts
+    assert sorted(os.listdir(outside)) == before
+    assert (outside / "file").read_text() == "SECRET"
+    assert (outside / "file").stat().st_mode & 0o777 != 0o600
+
+
+def _try_all(box: Box, counts: dict[str, int]) -> None:
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: box.read(b"/srv/www/file"),
+        lambda: box.names(b"/srv/www"),
+        lambda: box.write(b"/srv/www/file", b"inside\n"),
+        lambda: box.write(b"/srv/www/new", b"inside\n", create=True),
+        lambda: box.remove(b"/srv/www/new"),
+        lambda: box.chmod(b"/srv/www/file", "600"),
+    )
+    for act in acts:
+        try:
+            told = act()
+        except DtuiError:
+            counts["refused"] += 1
+        else:
+            counts["done"] += 1
+            assert told != b"SECRET"
+            assert not isinstance(told, list) or b"only-outside" not in told
+
+
+def _place_of(box: Box, alive: bool) -> Path:
+    """Return a directory of the host in which the container's /srv can be swapped behind our back."""
+    if alive:
+        return Path(f"/proc/{box.details.pid}/root")
+    return box.upper

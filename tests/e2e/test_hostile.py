@@ -24,6 +24,7 @@ exit 3
 FORBIDDEN = (b"pwned\x07", b"\x1b]52;", b"\x1b]0;p", b"\xe2\x80\xae", b"\xc2\x9b")
 
 
+@pytest.mark.case(39)
 def test_no_byte_of_a_stranger_is_obeyed_on_any_screen(engine: Dockerd, terminal: Open) -> None:
     command = ["create", "--network=none", "--name=evil", "--label=x=\x1b]0;pwned\x07", IMAGE, "sh", "-c", EVIL]
     engine.docker(*command)

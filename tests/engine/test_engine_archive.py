@@ -133,6 +133,7 @@ def test_a_tree_that_is_too_large_is_cut_and_says_so(
         assert {entry.path for entry in view.children(b"/etc", View.MERGED)} >= {b"/etc/motd", b"/etc/app.conf"}
 
 
+@pytest.mark.case(40)
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(engine: Dockerd, far: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     assert b"is a directory, not a file" in dtui("-H", far, "write", "web:/app", stdin=b"x", code=1)
@@ -151,6 +152,7 @@ def tar(*members: tuple[str, bytes, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.case(40)
 @pytest.mark.parametrize(
     "answer",
     [

@@ -239,6 +239,7 @@ save(sys.argv[2], os.fsencode(sys.argv[3]), b"N" * 70000, None, inspect=endpoint
 """
 
 
+@pytest.mark.case(25)
 @pytest.mark.parametrize("step", ["created", "written", "synced", "linked", "renamed"])
 @pytest.mark.parametrize("alive", [False, True])
 def test_kill_at_any_step_leaves_old_or_new_and_the_next_start_tidies_up(

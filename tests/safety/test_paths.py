@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.safety.conftest import Box, Boxes
+from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
 from tui.core.text import printable

@@ -15,6 +15,7 @@ PIECES += [b"\xef\xbb\xbf", b"\xe2\x80\xae", "é".encode(), "😀".encode(), b"\
 texts = st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join) | st.binary(max_size=200)
 
 
+@pytest.mark.case(38)
 @given(texts)
 def test_unchanged_text_is_unchanged_bytes(data: bytes) -> None:
     document = Document.parse(data)
@@ -22,6 +23,7 @@ def test_unchanged_text_is_unchanged_bytes(data: bytes) -> None:
         assert document.with_text(document.text) == data
 
 
+@pytest.mark.case(38)
 @given(texts, st.integers(min_value=0, max_value=300))
 def test_one_added_letter_is_one_added_byte(data: bytes, place: int) -> None:
     document = Document.parse(data)

@@ -95,6 +95,11 @@ class Mount:
     name: str = ""
     writable: bool = True
 
+    @property
+    def what(self) -> str:
+        """Its kind in the words of a sentence: "bind mount", "volume", "tmpfs", "engine's mount"."""
+        return {"bind": "bind mount", "engine": "engine's mount"}.get(self.kind, self.kind)
+
 
 @dataclass(frozen=True, slots=True)
 class Container:

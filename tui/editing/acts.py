@@ -125,7 +125,7 @@ def refuse_mounts(details: Details, path: bytes) -> None:
     for mount in details.mounts:
         place = clean(mount.destination)
         if place.startswith(prefix) or (place == path and covering_mount(details, path)):
-            what = f"the {mount.kind} at {printable(place)}"
+            what = f"the {mount.what} at {printable(place)}"
             raise EditRefused(f"{printable(path)} holds {what}", "remove what is beside it, entry by entry")
 
 

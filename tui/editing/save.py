@@ -75,6 +75,7 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
     stack = stack_of(details)
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(job.path)
+        view.refuse_metacopy(real)
     refuse_covered(details, real)
     if stack.marks is Marks.TREE:
         with tree_root(stack) as root:

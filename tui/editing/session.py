@@ -109,7 +109,7 @@ def refuse_covered(details: Details, path: bytes) -> None:
         hint = "its contents go with each stop: start the container first"
     else:
         hint = f"edit {printable(mount.source)} on the host, or start the container first"
-    raise EditRefused(f"{printable(path)} is hidden by the {mount.kind} at {printable(mount.destination)}", hint)
+    raise EditRefused(f"{printable(path)} is hidden by the {mount.what} at {printable(mount.destination)}", hint)
 
 
 def plan(details: Details, path: bytes) -> Plan:
@@ -121,6 +121,7 @@ def plan(details: Details, path: bytes) -> Plan:
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(path)
         refuse_covered(details, real)
+        view.refuse_metacopy(real)
         entry = view.lookup(real, follow=False)
         if entry.kind is not EntryKind.FILE:
             raise EditRefused(f"{printable(path)} is a {entry.kind}, not a file", "only regular files can be saved")

@@ -226,7 +226,9 @@ def _overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metad
     try:
         fd = root.open_path(real, follow=False, flags=os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
     except DtuiError as error:
-        raise EditRefused(f"{printable(real)} cannot be written in place: {error.message}", error.hint) from error
+        if isinstance(error.__cause__, OSError):
+            raise atomic.explain(error.__cause__, real) from error
+        raise
     try:
         mine, theirs = os.fstat(fd), os.fstat(old)
         if not stat.S_ISREG(mine.st_mode) or mine.st_ino != theirs.st_ino:

@@ -69,6 +69,8 @@ def explain(error: OSError, path: bytes) -> DtuiError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return NotFound(f"{shown} does not exist in the container", "dtui tree shows what does")
     if error.errno in (errno.EACCES, errno.EPERM):
+        if os.geteuid() == 0:
+            return LayerError(f"{shown}: the kernel does not let it be opened", "start the container to look into it")
         return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
     if error.errno == errno.ELOOP:
         return LayerError(f"{shown}: too many symbolic links, or a link out of /proc", "name the file itself")

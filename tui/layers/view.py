@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
 
-from tui.core.errors import LayerError, NotFound
+from tui.core.errors import EditRefused, LayerError, NotFound
 from tui.core.model import Change, Entry, EntryKind, LayerStack, Marks, Mount, View
 from tui.core.text import printable
 from tui.layers.compare import Difference, Item, difference
@@ -295,18 +295,41 @@ class LayerView:
                 return open_child(item.dir_fd, item.name, os.O_PATH)
 
     def open_regular(self, path: bytes) -> int:
-        """Return a descriptor to read the file that a path means in the union.
+        """Return a descriptor to read the file that a path means in the union; raises EditRefused for what is none.
 
-        Raises EditRefused for what is not a regular file, LayerError where its layer alone does not hold the bytes.
+        The bytes of a metacopy are its namesake's in the layers below (kernel: Documentation/filesystems/overlayfs).
         """
-        fd = self.open_path(path)
+        with explained(path), self.held():
+            above, name = split(self.resolve(path))
+            with self._directories(above) as here:
+                while item := self._find(here, name or b"."):
+                    fd = open_child(item.dir_fd, item.name, os.O_PATH)
+                    try:
+                        if not self._lacks_bytes(fd):
+                            return reopen_regular(fd, path)
+                    finally:
+                        os.close(fd)
+                    here = [one for one in here if one[0] > item.layer]
+        raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+
+    def _lacks_bytes(self, fd: int) -> bool:
+        feature = unreadable_alone(fd, userxattr=self.stack.userxattr)
+        if feature == "redirect":
+            raise LayerError("a file's bytes lie under another name (redirect)", "start the container to read it")
+        return feature == "metacopy"
+
+    def refuse_metacopy(self, path: bytes) -> None:
+        """Raise EditRefused for a canonical path whose file in the layer has no bytes of its own."""
         try:
-            if unreadable_alone(fd, userxattr=self.stack.userxattr) == "metacopy":
-                raise LayerError(
+            fd = self.open_path(path, follow=False)
+        except NotFound:
+            return
+        try:
+            if unreadable_alone(fd, userxattr=self.stack.userxattr):
+                raise EditRefused(
                     f"{printable(path)} is only a metacopy: its layer does not hold the bytes",
-                    "start the container to read it",
+                    "start the container to write it",
                 )
-            return reopen_regular(fd, path)
         finally:
             os.close(fd)
 

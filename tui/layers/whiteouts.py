@@ -84,7 +84,7 @@ def _has(fd: int, name: bytes) -> bool:
 
 def unreadable_alone(fd: int, *, userxattr: bool) -> str:
     """Name the feature that makes an entry meaningless outside its mount: metacopy, redirect; or nothing."""
-    for name in ("metacopy", "redirect"):
+    for name in ("redirect", "metacopy"):
         if overlay_xattr(fd, name, userxattr=userxattr) is not None:
             return name
     return ""

@@ -1,0 +1,270 @@
+"""Containers at rest: what an act leaves in the layer, and what the container makes of it."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Box, Boxes
+from tests.support.checksums import tree_checksum
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
+from tui.core.model import Details
+from tui.editing.backups import acts
+from tui.editing.save import save
+from tui.layers.whiteouts import is_whiteout
+
+pytestmark = pytest.mark.engine
+
+UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+
+
+def is_union(box: Box) -> bool:
+    return box.details.container.driver.name == "overlay2"
+
+
+def healthy(box: Box) -> None:
+    """The container can still write, remove and change files of its image: its own work directory is whole."""
+    box.sh("echo w >> /app/keep.txt; rm /conf.d/b.conf; chmod 600 /app/start.sh; mkdir /srv/www/new; mv /old/one /old/1")
+
+
+@pytest.mark.case(11)
+def test_an_edit_of_an_image_file_leaves_the_image_and_is_seen_by_the_container(boxes: Boxes) -> None:
+    box = boxes()
+    stack = box.details.stack
+    assert stack is not None
+    images = [layer.path for layer in stack.images]
+    before = tree_checksum(images)
+    box.write(b"/etc/app.conf", b"port=9\n")
+    assert tree_checksum(images) == before
+    assert (box.upper / "etc" / "app.conf").read_bytes() == b"port=9\n"
+    box.start()
+    assert box.sh("cat /etc/app.conf") == "port=9\n"
+
+
+def acl() -> bytes:
+    entries = ((1, 7, 2**32 - 1), (2, 6, 1234), (4, 5, 2**32 - 1), (16, 7, 2**32 - 1), (32, 5, 2**32 - 1))
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@pytest.mark.case(12)
+def test_capability_setuid_and_acl_survive_every_act(boxes: Boxes) -> None:
+    box = boxes("cp /app/start.sh /srv/tool; chown 12:34 /srv/tool")
+    target = box.upper / "srv" / "tool"
+    os.setxattr(target, "system.posix_acl_access", acl())
+    os.setxattr(target, "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))
+    os.chmod(target, 0o6775)
+
+    def told(path: Path) -> object:
+        status = path.stat()
+        names = ("system.posix_acl_access", "security.capability")
+        return status.st_uid, status.st_gid, status.st_mode, [os.getxattr(path, name) for name in names]
+
+    before = told(target)
+    box.write(b"/srv/tool", b"#!/bin/sh\n")
+    assert told(target) == before
+    box.rename(b"/srv/tool", b"/app/tool")
+    assert told(box.upper / "app" / "tool") == before
+    box.undo()
+    box.remove(b"/srv/tool")
+    box.undo()
+    assert told(target) == before
+
+
+@pytest.mark.case(13)
+def test_a_deleted_image_file_is_a_whiteout(boxes: Boxes) -> None:
+    box = boxes()
+    box.remove(b"/etc/motd")
+    if is_union(box):
+        assert is_whiteout(os.lstat(box.upper / "etc" / "motd"))
+    assert box.diff().count("D /etc/motd") == 1
+    box.start()
+    assert box.sh("test -e /etc/motd || echo gone") == "gone\n"
+
+
+@pytest.mark.case(14)
+def test_a_deleted_file_of_the_layer_alone_leaves_nothing(boxes: Boxes) -> None:
+    box = boxes("echo x > /etc/extra")
+    box.remove(b"/etc/extra")
+    assert not os.path.lexists(box.upper / "etc" / "extra")
+    assert not [line for line in box.diff() if "extra" in line]
+
+
+@pytest.mark.case(15)
+def test_a_directory_deleted_and_made_anew_hides_what_was_in_it(boxes: Boxes) -> None:
+    box = boxes("rm -r /conf.d; mkdir /conf.d; echo n > /conf.d/new")
+    assert box.names(b"/conf.d") == [b"new"]
+    box.remove(b"/conf.d", recursive=True)
+    assert not box.exists(b"/conf.d")
+    box.undo()
+    assert box.names(b"/conf.d") == [b"new"]
+    box.start()
+    assert box.sh("ls /conf.d") == "new\n"
+
+
+@pytest.mark.case(16)
+def test_a_deleted_file_and_directory_come_back_as_the_image_has_them(boxes: Boxes) -> None:
+    box = boxes("rm /etc/motd; rm -r /old")
+    box.revert(b"/etc/motd")
+    box.revert(b"/old")
+    assert [line for line in box.diff() if "motd" in line or "old" in line] == []
+    box.start()
+    assert box.sh("cat /etc/motd /old/one/two.txt") == "hello\ntwo\n"
+
+
+CHANGES = {
+    b"/etc/app.conf": "echo x > /etc/app.conf",
+    b"/etc/motd": "rm /etc/motd",
+    b"/app/new": "echo n > /app/new",
+    b"/srv/dir": "mkdir -p /srv/dir/deep; echo n > /srv/dir/deep/n",
+    b"/conf.d": "rm -r /conf.d; mkdir /conf.d; echo o > /conf.d/other",
+    b"/app/keep.txt": "chmod 600 /app/keep.txt",
+    b"/old": "rm -r /old; ln -s /etc /old",
+    b"/data": "rm -r /data; echo file > /data",
+}
+
+
+@pytest.mark.case(17)
+def test_every_kind_of_change_reverted_leaves_no_difference(boxes: Boxes) -> None:
+    box = boxes("; ".join(CHANGES.values()))
+    noise = boxes(name="plain").diff()
+    for path in CHANGES:
+        box.revert(path)
+    assert [line for line in box.diff() if line not in noise] == []
+
+
+@pytest.mark.case(18)
+def test_a_directory_of_the_image_is_renamed_by_copy_with_all_its_marks(boxes: Boxes) -> None:
+    box = boxes("chown 5:6 /conf.d/a.conf; chmod 4750 /conf.d/a.conf; ln -s a.conf /conf.d/link; mkfifo /conf.d/pipe")
+    box.rename(b"/conf.d", b"/etc/conf")
+    box.start()
+    told = box.sh("cd /etc/conf; stat -c '%n %a %u:%g %F' *; readlink link; test -e /conf.d || echo moved")
+    assert told.splitlines() == [
+        "a.conf 4750 5:6 regular file",
+        "b.conf 644 0:0 regular file",
+        "link 777 0:0 symbolic link",
+        "pipe 644 0:0 fifo",
+        "a.conf",
+        "moved",
+    ]
+
+
+@pytest.mark.case(19)
+@UNION
+def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_not_written(boxes: Boxes) -> None:
+    box = boxes("chmod 600 /etc/app.conf")
+    place = box.upper / "etc" / "app.conf"
+    os.truncate(place, 0)
+    os.truncate(place, 8)
+    os.setxattr(place, "trusted.overlay.metacopy", b"")
+    assert box.read(b"/etc/app.conf") == b"port=80\n"
+    with pytest.raises(EditRefused, match="only a metacopy"):
+        box.write(b"/etc/app.conf", b"x")
+    for act in (box.remove, box.revert, lambda path: box.rename(path, b"/etc/b")):
+        with pytest.raises(LayerError, match="start the container|does not let"):
+            act(b"/etc/app.conf")
+    assert os.getxattr(place, "trusted.overlay.metacopy") == b""
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert box.read(b"/etc/app.conf") == b"port=80\n"
+
+
+@pytest.mark.case(20)
+@UNION
+def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes) -> None:
+    box = boxes()
+    (box.upper.parent / "work" / "work" / "incompat" / "volatile").mkdir(parents=True)
+    assert box.read(b"/etc/motd") == b"hello\n"
+    for act in (lambda: box.write(b"/etc/motd", b"x"), lambda: box.remove(b"/etc/motd")):
+        with pytest.raises(EditRefused, match="mounted volatile"):
+            act()
+    assert box.read(b"/etc/motd") == b"hello\n"
+
+
+@pytest.mark.case(21)
+@UNION
+def test_a_layer_with_the_other_kind_of_marks_is_refused(boxes: Boxes) -> None:
+    box = boxes()
+    os.setxattr(box.upper, "user.overlay.opaque", b"y")
+    with pytest.raises(EditRefused, match=r"bears user.overlay.\* marks"):
+        box.write(b"/etc/motd", b"x")
+
+
+@pytest.mark.case(22)
+def test_of_two_names_of_one_image_file_only_the_edited_one_changes_and_that_is_said(boxes: Boxes) -> None:
+    box = boxes()
+    if is_union(box):  # docker copied a full tree without its hard links
+        assert "2 names share this file" in " ".join(box.files.plan(b"/app/keep.txt").warnings)
+    box.write(b"/app/keep.txt", b"mine\n")
+    assert box.read(b"/app/also.txt") == b"kept\n"
+    box.start()
+    assert box.sh("cat /app/keep.txt /app/also.txt") == "mine\nkept\n"
+
+
+def started_after(box: Box) -> Callable[[str], Details]:
+    """Return an ``inspect`` after whose first answer the container is started."""
+    answers: list[Details] = []
+
+    def inspect(container: str) -> Details:
+        answers.append(box.endpoint.inspect(container))
+        if len(answers) == 1:
+            box.start()
+        return answers[-1]
+
+    return inspect
+
+
+@pytest.mark.case(23)
+@pytest.mark.parametrize("turn", range(int(os.environ.get("DTUI_START_TURNS", "2"))))
+@pytest.mark.parametrize("moment", ["before", "created", "written", "synced", "renamed"])
+def test_a_container_that_starts_in_the_middle_of_a_save_stays_healthy(boxes: Boxes, moment: str, turn: int) -> None:
+    """The work directory that docker gave its mount must never be emptied by ours."""
+    box = boxes()
+    inspect = started_after(box) if moment == "before" else box.endpoint.inspect
+
+    def start(step: str) -> None:
+        if step == moment:
+            box.start()
+
+    try:
+        save(box.id, b"/etc/motd", b"new\n", None, inspect=inspect, checkpoint=start)
+    except DtuiError:
+        assert moment == "before"
+        assert is_union(box)
+    assert box.details.container.state.alive
+    assert box.sh("cat /etc/motd") in ("hello\n", "new\n")
+    healthy(box)
+    assert box.details.container.state.alive
+
+
+@pytest.mark.case(24)
+def test_a_container_removed_in_the_middle_is_told_and_not_made_again(boxes: Boxes) -> None:
+    box = boxes()
+    box.engine.docker("create", "--network=none", "--name=held", "--volumes-from=web", box.details.container.image)
+    opened = box.files.open(b"/etc/motd")
+    layer = box.upper
+    box.engine.docker("rm", "web")
+    with pytest.raises((NotFound, LayerError, ChangedMeanwhile)):
+        save(box.id, b"/etc/motd", b"mine\n", opened.stamp, inspect=box.endpoint.inspect)
+    assert not layer.exists()
+    assert not list(acts(box.id))
+
+
+@pytest.mark.case(26)
+def test_what_the_engine_or_a_volume_puts_over_a_path_is_named_and_not_written_below(
+    boxes: Boxes, tmp_path: Path
+) -> None:
+    (tmp_path / "vol").mkdir()
+    box = boxes("true", "-v", f"{tmp_path}/vol:/srv/www", "--tmpfs", "/mem")
+    before = subprocess.run(["/usr/bin/find", box.upper, "-ls"], capture_output=True, check=True).stdout
+    for path in (b"/etc/hosts", b"/etc/resolv.conf", b"/etc/hostname", b"/srv/www/file", b"/mem/file"):
+        with pytest.raises(EditRefused, match="hidden by the") as refused:
+            box.write(path, b"x\n", create=True)
+        assert "start the container" in refused.value.hint or "on the host" in refused.value.hint
+        for act in (box.remove, lambda one: box.chmod(one, "600"), box.revert):
+            with pytest.raises(DtuiError):
+                act(path)
+    assert subprocess.run(["/usr/bin/find", box.upper, "-ls"], capture_output=True, check=True).stdout == before

@@ -1,0 +1,180 @@
+"""Running containers: their mounts stay, their readers are told, and nothing of theirs is run by us."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Box, Boxes
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable
+from tui.core.model import Details
+from tui.editing.files import LayerFiles
+from tui.editing.save import save
+
+pytestmark = pytest.mark.engine
+
+
+def mounts(box: Box) -> str:
+    return box.sh("sed 's/^[^ ]* [^ ]* //' /proc/self/mountinfo | grep -v ' /proc\\| /sys\\| /dev' || true")
+
+
+@pytest.mark.case(27)
+def test_a_bind_mounted_file_is_saved_in_place_and_stays_mounted(boxes: Boxes, tmp_path: Path) -> None:
+    source = tmp_path / "conf"
+    source.write_bytes(b"port=1\n")
+    inode = source.stat().st_ino
+    box = boxes("true", "-v", f"{source}:/etc/app.conf", alive=True)
+    before = mounts(box)
+    receipt = box.write(b"/etc/app.conf", b"port=22\n")
+    assert receipt.in_place
+    assert (source.read_bytes(), source.stat().st_ino) == (b"port=22\n", inode)
+    assert mounts(box) == before
+    box.undo()
+    assert (source.read_bytes(), source.stat().st_ino) == (b"port=1\n", inode)
+
+
+@pytest.mark.case(28)
+def test_a_mount_point_can_be_neither_deleted_nor_renamed(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume" / "row").write_text("kept")
+    (tmp_path / "file").write_text("kept")
+    box = boxes("true", "-v", f"{tmp_path}/volume:/srv/www", "-v", f"{tmp_path}/file:/etc/app.conf", alive=True)
+    before = mounts(box)
+    for path in (b"/srv/www", b"/etc/app.conf", b"/etc/hosts"):
+        with pytest.raises(EditRefused):
+            box.remove(path, recursive=True)
+        with pytest.raises(EditRefused):
+            box.rename(path, b"/app/moved")
+    assert mounts(box) == before
+    assert (tmp_path / "volume" / "row").read_text() == "kept"
+
+
+MOUNT = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+space = os.open(f"/proc/{sys.argv[1]}/ns/mnt", os.O_RDONLY)
+assert libc.setns(space, 0) == 0
+assert libc.mount(b"own", sys.argv[2].encode(), b"tmpfs", 0, None) == 0
+"""
+
+
+@pytest.mark.case(28)
+def test_a_mount_that_the_engine_does_not_know_answers_busy(boxes: Boxes) -> None:
+    """One that the container made itself is in no answer of the engine: only the kernel can stop us."""
+    box = boxes("mkdir /srv/own; echo below > /srv/own/file", alive=True)
+    subprocess.run([sys.executable, "-c", MOUNT, str(box.details.pid), "/srv/own"], check=True)
+    box.sh("echo above > /srv/own/file")
+    for act in (
+        lambda: box.remove(b"/srv/own", recursive=True),
+        lambda: box.remove(b"/srv", recursive=True),
+        lambda: box.rename(b"/srv/own", b"/srv/other"),
+    ):
+        with pytest.raises(DtuiError):
+            act()
+    assert box.sh("cat /srv/own/file; grep -c ' /srv/own ' /proc/self/mountinfo") == "above\n1\n"
+
+
+@pytest.mark.case(29)
+def test_a_directory_above_a_volume_is_not_deleted_at_all(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "row").write_text("kept")
+    box = boxes("mkdir -p /srv/a/b; echo x > /srv/a/first", "-v", f"{tmp_path}:/srv/a/b", alive=True)
+    with pytest.raises(EditRefused, match="holds the bind mount at /srv/a/b"):
+        box.remove(b"/srv", recursive=True)
+    assert box.sh("ls /srv/a") == "b\nfirst\n"
+    assert (tmp_path / "row").read_text() == "kept"
+
+
+@pytest.mark.case(30)
+def test_what_is_read_only_says_so_and_stays(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old\n")
+    box = boxes("true", "-v", f"{tmp_path}:/srv/www:ro", alive=True)
+    locked = boxes("true", "--read-only", alive=True, name="locked")
+    for one, path in ((box, b"/srv/www/file"), (locked, b"/etc/motd")):
+        before = one.read(path)
+        acts = (
+            lambda one=one, path=path: one.write(path, b"x"),
+            lambda one=one, path=path: one.remove(path),
+            lambda one=one, path=path: one.rename(path, path + b"2"),
+            lambda one=one, path=path: one.chmod(path, "600"),
+        )
+        for act in acts:
+            with pytest.raises(EditRefused, match="read-only"):
+                act()
+        assert one.read(path) == before
+    assert (tmp_path / "file").read_bytes() == b"old\n"
+
+
+@pytest.mark.case(31)
+def test_who_has_the_file_open_sees_an_edit_in_place_and_not_one_by_rename(boxes: Boxes) -> None:
+    script = "echo one > /srv/log; (exec 3< /srv/log; while :; do read line <&3 && echo $line >> /srv/seen; sleep .05; "
+    box = boxes(script + "done) & sleep .3", alive=True)
+    told = box.files.plan(b"/srv/log")
+    assert "open" in " ".join(told.warnings)
+    assert told.choice
+    box.files.save(b"/srv/log", b"one\ntwo\n", None, in_place=True)
+    box.sh("for i in 1 2 3 4 5 6 7 8 9 10; do grep -q two /srv/seen && exit 0; sleep .1; done; exit 1")
+    box.write(b"/srv/log", b"one\ntwo\nthree\n")
+    assert "three" not in box.sh("sleep .3; cat /srv/seen")
+
+
+@pytest.mark.case(32)
+def test_after_a_restart_the_save_goes_to_the_new_process_or_not_at_all(boxes: Boxes) -> None:
+    box = boxes(alive=True)
+    old: Details = box.details
+    opened = LayerFiles(old, box.endpoint.inspect).open(b"/etc/motd")
+    box.engine.docker("restart", "-t0", "web")
+    receipt = LayerFiles(old, box.endpoint.inspect).save(b"/etc/motd", b"new\n", opened.stamp)
+    assert receipt.bytes_written == 4
+    assert box.sh("cat /etc/motd") == "new\n"
+    stale = replace(old, container=replace(old.container, state=old.container.state))
+    with pytest.raises(NotReachable, match="gone|does not belong"):
+        save(box.id, b"/etc/motd", b"lost\n", None, inspect=lambda _: stale)
+    assert box.sh("cat /etc/motd") == "new\n"
+
+
+@pytest.mark.case(33)
+def test_a_process_id_that_now_belongs_to_somebody_else_is_not_entered(boxes: Boxes, tmp_path: Path) -> None:
+    box = boxes(alive=True)
+    before = Path("/etc/hostname").read_bytes()
+    with subprocess.Popen(["/bin/sleep", "60"]) as other:
+        try:
+            fake = replace(box.details, pid=other.pid)
+            for act in (
+                lambda: LayerFiles(fake, lambda _: fake).open(b"/etc/hostname"),
+                lambda: LayerFiles(fake, lambda _: fake).save(b"/etc/hostname", b"x", None),
+            ):
+                with pytest.raises(NotReachable, match="does not belong to the container"):
+                    act()
+        finally:
+            other.kill()
+    assert Path("/etc/hostname").read_bytes() == before
+
+
+NAMES = "os encodings/__init__ encodings/utf_8 encodings/idna socket sitecustomize signal ctypes struct errno"
+EVIL = (
+    "for lib in /usr/lib/python3 /usr/lib/python3.11 {prefix}; do mkdir -p $lib/encodings; "
+    f"for name in {NAMES}; do echo 'open(\"/ran\", \"w\")' > $lib/$name.py; done; done; "
+    "mkdir -p /lib64 /lib/x86_64-linux-gnu; echo evil > /lib/x86_64-linux-gnu/libc.so.6; echo evil > /lib64/libnss.so.2"
+)
+
+
+@pytest.mark.case(34)
+def test_no_module_of_the_container_is_ever_loaded(boxes: Boxes, tmp_path: Path) -> None:
+    prefix = os.path.dirname(os.__file__)
+    box = boxes(EVIL.replace("{prefix}", prefix), alive=True)
+    log = tmp_path / "trace"
+    trace = ["/usr/bin/strace", "-f", "-e", "trace=setns,open,openat,openat2,execve", "-o", str(log)]
+    words = [sys.executable, "-m", "tui", "-H", box.engine.host]
+    subprocess.run([*trace, *words, "rm", "web:/etc/motd"], check=True, timeout=120, capture_output=True)
+    subprocess.run([*words, "mv", "web:/etc/app.conf", "/etc/b.conf"], check=True, timeout=60, capture_output=True)
+    assert box.sh("ls /etc/motd 2>&1; cat /etc/b.conf; test -e /ran || echo calm").endswith("port=80\ncalm\n")
+    lines = log.read_text(errors="replace").splitlines()
+    (entered,) = [number for number, line in enumerate(lines) if "setns(" in line]
+    helper = lines[entered].split()[0]
+    after = [line for line in lines[entered + 1 :] if line.split()[0] == helper and ("open" in line or "exec" in line)]
+    assert after == []

@@ -1,0 +1,118 @@
+"""A container of a real engine, with dtui's own functions and the engine's on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import IMAGE
+from tests.support.dockerd import Dockerd
+from tui.core.model import Details, View
+from tui.editing import acts
+from tui.editing.acts import Inspect, Outcome
+from tui.editing.backups import ActKind, last_to_undo
+from tui.editing.copying import readable_tree
+from tui.editing.files import LayerFiles
+from tui.editing.permissions import mode_change
+from tui.editing.revert import revert
+from tui.editing.undo import undo
+from tui.editing.writing import Receipt
+from tui.engine.live import LiveEndpoint
+from tui.layers.view import LayerView
+
+
+@dataclass
+class Box:
+    """A container, and dtui's own functions on it."""
+
+    engine: Dockerd
+    endpoint: LiveEndpoint
+    name: str = "web"
+    hooked: Inspect | None = None
+
+    def __post_init__(self) -> None:
+        self.id = self.engine.docker("inspect", "--format", "{{.Id}}", self.name).strip()
+
+    @property
+    def details(self) -> Details:
+        return self.endpoint.inspect(self.id)
+
+    @property
+    def files(self) -> LayerFiles:
+        return LayerFiles(self.details, self.inspect)
+
+    def read(self, path: bytes) -> bytes:
+        return self.files.open(path).document.data
+
+    def names(self, path: bytes) -> list[bytes]:
+        stack = self.details.stack
+        assert stack is not None
+        with LayerView.open(stack, self.details.mounts) as view:
+            return [entry.name for entry in view.children(path, View.MERGED)]
+
+    def write(self, path: bytes, data: bytes, *, create: bool = False) -> Receipt:
+        return self.files.save(path, data, None, create=create)
+
+    @property
+    def inspect(self) -> Inspect:
+        """What dtui asks the engine with; a test may put its own in its place."""
+        return self.hooked or self.endpoint.inspect
+
+    def remove(self, path: bytes, *, recursive: bool = False) -> Outcome:
+        return acts.remove(self.id, path, inspect=self.inspect, recursive=recursive)
+
+    def rename(self, path: bytes, new: bytes) -> Outcome:
+        return acts.rename(self.id, path, new, inspect=self.inspect)
+
+    def chmod(self, path: bytes, mode: str) -> Outcome:
+        change = mode_change(mode)
+        return acts.change_metadata(self.id, path, change, ActKind.CHMOD, inspect=self.inspect)
+
+    def revert(self, path: bytes) -> Outcome:
+        return revert(self.id, path, inspect=self.inspect)
+
+    def undo(self) -> Outcome:
+        return undo(last_to_undo(self.id), inspect=self.inspect, save=self.files.save)
+
+    def exists(self, path: bytes) -> bool:
+        with readable_tree(self.details) as tree:
+            return tree.look(path) is not None
+
+    def sh(self, script: str) -> str:
+        """Run a script in the running container."""
+        return self.engine.docker("exec", self.name, "sh", "-c", script)
+
+    def start(self) -> None:
+        self.engine.docker("start", self.name)
+
+    def stop(self) -> None:
+        self.engine.docker("stop", "-t0", self.name)
+
+    def diff(self) -> list[str]:
+        return sorted(self.engine.docker("diff", self.name).splitlines())
+
+    @property
+    def upper(self) -> Path:
+        stack = self.details.stack
+        assert stack is not None
+        return stack.writable.path
+
+
+class Boxes:
+    """Makes containers; afterwards the image is as it was and nothing of ours is left."""
+
+    def __init__(self, engine: Dockerd) -> None:
+        self.engine = engine
+        self.endpoint = LiveEndpoint("local", engine.host)
+
+    def __call__(self, script: str = "true", *options: str, alive: bool = False, name: str = "web") -> Box:
+        """Run a script in a new container; leave it running, or exited."""
+        body = f"test -e /ready || {{ {script}; touch /ready; }}; exec sleep 1000"
+        command = ("sleep", "1000") if "--read-only" in options else ("sh", "-ec", body)
+        self.engine.docker("run", "-d", "--network=none", f"--name={name}", *options, IMAGE, *command)
+        box = Box(self.engine, self.endpoint, name)
+        if "--read-only" not in options:
+            box.sh("while ! test -e /ready; do sleep 0.05; done")
+        if not alive:
+            box.stop()
+        return box

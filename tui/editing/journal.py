@@ -7,6 +7,8 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +20,10 @@ from tui.editing.state import state_dir, sync_dir
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One write under way: a temporary name beside the file, or its own bytes being overwritten (``in_place``)."""
+    """One write under way: a temporary name beside the file, or its own bytes being overwritten (``in_place``).
+
+    Without a path it is only a work directory beside the layer.
+    """
 
     token: str
     owner: str
@@ -49,6 +54,17 @@ def begin_rename(container_id: str, path: bytes, temporary: bytes) -> Record:
     record = Record(secrets.token_hex(8), owner_mark(), container_id, os.fsdecode(path), os.fsdecode(temporary), False)
     _store(record)
     return record
+
+
+@contextmanager
+def working(container_id: str) -> Iterator[None]:
+    """Write down that a work directory stands beside a container's layer for as long as the context lasts."""
+    record = Record(secrets.token_hex(8), owner_mark(), container_id, "", "", False)
+    _store(record)
+    try:
+        yield
+    finally:
+        end(record)
 
 
 def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha256: str, metadata: Metadata) -> Record:

@@ -41,7 +41,8 @@ def recover(inspect: Callable[[str], Details]) -> tuple[str, ...]:
             lines.append(f"{name}: a write that was cut off cannot be put right yet: {error}")
             continue
         journal.end(record)
-        lines.append(f"{name}: a write was cut off; {outcome}")
+        if record.path:
+            lines.append(f"{name}: a write was cut off; {outcome}")
     return (*lines, *_settle_acts(inspect))
 
 
@@ -82,6 +83,9 @@ def _settle(act: Act, inspect: Callable[[str], Details]) -> str:
 
 
 def _put_right(record: journal.Record, details: Details) -> str:
+    if not record.path:
+        sweep(stack_of(details))
+        return ""
     if details.container.state.alive:
         with running_root(details) as root:
             return _in_root(record, root)

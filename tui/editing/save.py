@@ -15,9 +15,9 @@ from tui.editing.hands import hands_inside
 from tui.editing.session import covering_mount, refuse_covered, refuse_state, running_root, stack_of
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
-from tui.editing.workspace import by_hand, refuse_in_use
+from tui.editing.workspace import by_hand, mounted
 from tui.editing.writing import Job, Receipt, source_path, write_below
-from tui.layers.mounts import tree_root, write_view
+from tui.layers.mounts import tree_root
 from tui.layers.paths import clean
 from tui.layers.view import LayerView
 
@@ -82,8 +82,7 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
             return write_below(root, job, source_path(root, job.path))
     if by_hand(stack):
         return save_by_hand(details, job, real)
-    refuse_in_use(stack)
-    with write_view(stack) as root:
+    with mounted(stack, job.container_id) as root:
         return write_below(root, job, source_path(root, job.path))
 
 

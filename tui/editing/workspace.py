@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tui.core.errors import ChangedMeanwhile
 from tui.core.model import Details, LayerStack, Marks
+from tui.editing import journal
 from tui.editing.hands import OwnHands, hands_inside
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.trees import RootTree, Tree
@@ -35,9 +36,17 @@ def writable_tree(details: Details) -> Iterator[Tree]:
         with LayerView.open(stack) as view, Root.open(stack.writable.path) as upper:
             yield UnionTree(stack, view, upper, container)
     else:
+        with mounted(stack, container) as root:
+            yield RootTree(root, OwnHands(), container)
+
+
+@contextmanager
+def mounted(stack: LayerStack, container_id: str) -> Iterator[Root]:
+    """Yield the root of a private mount of layers that nobody uses now; its work directory never outlives a crash."""
+    with journal.working(container_id):
         refuse_in_use(stack)
         with write_view(stack) as root:
-            yield RootTree(root, OwnHands(), container)
+            yield root
 
 
 def by_hand(stack: LayerStack) -> bool:

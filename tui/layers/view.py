@@ -302,14 +302,15 @@ class LayerView:
         with explained(path), self.held():
             above, name = split(self.resolve(path))
             with self._directories(above) as here:
-                while item := self._find(here, name or b"."):
+                todo = here
+                while item := self._find(todo, name or b"."):
                     fd = open_child(item.dir_fd, item.name, os.O_PATH)
                     try:
                         if not self._lacks_bytes(fd):
                             return reopen_regular(fd, path)
                     finally:
                         os.close(fd)
-                    here = [one for one in here if one[0] > item.layer]
+                    todo = [one for one in todo if one[0] > item.layer]
         raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
 
     def _lacks_bytes(self, fd: int) -> bool:

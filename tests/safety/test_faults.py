@@ -1,0 +1,138 @@
+"""Every act cut off or failing at every system call by which it changes something: old or new, and nothing lies about.
+
+By default a share of the calls is tried in which one of them *fails*; every one of them with ``DTUI_FAULT_POINTS=all``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Boxes
+from tests.support.inject import Point, failed_at, killed_at, points
+from tests.support.labs import ACTS, CHANGED, Lab, View, of_aufs, of_box
+from tui.core.errors import DtuiError
+from tui.editing.backups import last_to_undo
+from tui.editing.files import LayerFiles
+from tui.editing.recover import recover
+from tui.editing.undo import undo
+
+pytestmark = pytest.mark.engine
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+ERRORS = ("ENOSPC", "EIO", "EROFS", "EPERM")
+SHARE = 10**9 if os.environ.get("DTUI_FAULT_POINTS") == "all" else 9
+
+
+@pytest.fixture
+def docker_lab(boxes: Boxes, private_state: Path) -> Iterator[Lab]:
+    lab = of_box(boxes(CHANGED), private_state)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def aufs_lab(tmp_path: Path, private_state: Path) -> Iterator[Lab]:
+    archive = FIXTURES / "data-roots" / "docker-20.10-aufs.tar.xz"
+    root = tmp_path / "aufs"
+    root.mkdir()
+    subprocess.run(["/bin/tar", "-C", root, "--xattrs", "--xattrs-include=*", "-xf", archive], check=True)
+    lab = of_aufs(root, private_state)
+    yield lab
+    lab.close()
+
+
+def prepare(lab: Lab, name: str) -> tuple[Callable[[], object], View, View, list[Point]]:
+    """Return an act, what the container sees before and after it, and where it can be cut off."""
+    if name == "undo":
+        lab.act("delete")()
+        lab.keep()
+    act = lab.act(name)
+    old = lab.view()
+    found = points(act)
+    new = lab.view()
+    assert old != new
+    lab.reset()
+    assert lab.view() == old
+    return act, old, new, found
+
+
+def cut_off_everywhere(lab: Lab, name: str) -> None:
+    act, old, new, found = prepare(lab, name)
+    ends: Counter[str] = Counter()
+    for point in found:
+        lab.reset()
+        assert killed_at(act, point).how == "killed", point
+        told = recover(lab.inspect)
+        now = lab.view()
+        assert now in (old, new), (point, told, difference(now, old), difference(now, new))
+        assert lab.leftovers() == [], (point, told)
+        assert recover(lab.inspect) == (), point
+        ends["new" if now == new else "old"] += 1
+    print(f"\n{lab.layer.parent.parent.name}: {name} killed at {len(found)} calls: {dict(ends)}")
+    assert ends["old"]
+    assert ends["new"]
+
+
+def fails_everywhere(lab: Lab, name: str) -> None:
+    act, old, new, found = prepare(lab, name)
+    for error in ERRORS:
+        ends: Counter[str] = Counter()
+        said: set[str] = set()
+        for point in found[ERRORS.index(error) % 2 :: max(1, len(found) // SHARE)]:
+            lab.reset()
+            ended = failed_at(act, point, error)
+            assert ended.how != "broke", (point, error, ended.told)
+            assert ended.told.count("\n") == 0, (point, error, ended.told)
+            now = lab.view()
+            if now not in (old, new):
+                assert "dtui undo takes back" in ended.told, (point, error, ended, difference(now, old))
+                files = LayerFiles(lab.details, lab.inspect)
+                undo(last_to_undo(lab.id), inspect=lab.inspect, save=files.save)
+                now = lab.view()
+                ends["undone"] += 1
+            recover(lab.inspect)
+            now = lab.view()
+            assert now in (old, new), (point, error, ended, difference(now, old), difference(now, new))
+            assert lab.leftovers() == [], (point, error, ended)
+            ends["new" if now == new else "old"] += 1
+            said.add(ended.told)
+        print(f"\n{name} with {error}: {dict(ends)}: {sorted(said)[-1][:100]!r}")
+        assert ends
+
+
+def difference(one: View, other: View) -> list[object]:
+    return [(path, one.get(path), other.get(path)) for path in {*one, *other} if one.get(path) != other.get(path)][:5]
+
+
+@pytest.mark.case(25)
+@pytest.mark.parametrize("name", ACTS)
+def test_killed_at_any_call_an_act_has_taken_place_or_not(docker_lab: Lab, name: str) -> None:
+    cut_off_everywhere(docker_lab, name)
+
+
+@pytest.mark.case(25)
+@pytest.mark.parametrize("name", ACTS)
+def test_killed_at_any_call_an_act_by_our_own_copy_up_has_taken_place_or_not(aufs_lab: Lab, name: str) -> None:
+    cut_off_everywhere(aufs_lab, name)
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_call_that_fails_is_one_line_and_loses_nothing(docker_lab: Lab, name: str) -> None:
+    fails_everywhere(docker_lab, name)
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_call_that_fails_in_our_own_copy_up_is_one_line_and_loses_nothing(aufs_lab: Lab, name: str) -> None:
+    fails_everywhere(aufs_lab, name)
+
+
+def test_a_second_start_finds_nothing_to_put_right(docker_lab: Lab) -> None:
+    with pytest.raises(DtuiError):
+        LayerFiles(docker_lab.details, docker_lab.inspect).open(b"/nothing")
+    assert recover(docker_lab.inspect) == ()

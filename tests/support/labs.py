@@ -1,0 +1,194 @@
+"""A container at rest that can be put back to what it was as often as one likes, on three kinds of layers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.boxes import Box
+from tui.core.model import Details
+from tui.editing import acts
+from tui.editing.acts import Inspect
+from tui.editing.backups import last_to_undo
+from tui.editing.copying import readable_tree
+from tui.editing.files import LayerFiles
+from tui.editing.revert import revert
+from tui.editing.save import save
+from tui.editing.undo import undo
+from tui.engine.live import LiveEndpoint
+from tui.engine.offline import OfflineEndpoint
+
+View = dict[str, tuple[object, ...]]
+
+CHANGED = (
+    "echo mine > /etc/app.conf; rm /etc/motd; rm -r /conf.d; mkdir /conf.d; echo n > /conf.d/new; "
+    "chmod 600 /app/keep.txt; mkdir /app/sub; echo s > /app/sub/s; ln -s s /app/sub/link"
+)
+"""What the container did before: edited, deleted, replaced and added."""
+
+
+@dataclass
+class Lab:
+    """One container at rest; ``inspect`` makes an endpoint of its own, for a process of its own."""
+
+    id: str
+    layer: Path
+    state: Path
+    endpoint: Callable[[], LiveEndpoint | OfflineEndpoint]
+    places: dict[str, bytes]
+    mounted: tuple[Path, ...] = ()
+    saved: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.saved = Path(tempfile.mkdtemp(prefix="dtui-lab-", dir="/var/tmp"))
+        self._copy(self.layer, self.saved)
+
+    @staticmethod
+    def _copy(source: Path, target: Path) -> None:
+        subprocess.run(["/bin/cp", "-a", f"{source}/.", f"{target}/"], check=True)
+
+    def keep(self) -> None:
+        """Take what the layer is now for what it is put back to."""
+        shutil.rmtree(self.saved)
+        self.saved.mkdir()
+        self._copy(self.layer, self.saved)
+        kept = self.state.with_name("kept")
+        shutil.rmtree(kept, ignore_errors=True)
+        if self.state.exists():
+            shutil.copytree(self.state, kept)
+
+    def reset(self) -> None:
+        """Put the layer, and what dtui keeps on the host, back."""
+        for one in self.layer.iterdir():
+            if one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one)
+            else:
+                one.unlink()
+        self._copy(self.saved, self.layer)
+        with suppress(OSError):  # the kernel's own note, which a probe that was killed leaves behind
+            os.removexattr(self.layer, "trusted.overlay.origin")
+        shutil.rmtree(self.state, ignore_errors=True)
+        kept = self.state.with_name("kept")
+        if kept.exists():
+            shutil.copytree(kept, self.state)
+
+    def close(self) -> None:
+        shutil.rmtree(self.saved, ignore_errors=True)
+
+    @property
+    def inspect(self) -> Inspect:
+        return self.endpoint().inspect
+
+    @property
+    def details(self) -> Details:
+        return self.inspect(self.id)
+
+    def view(self) -> View:
+        """Return what the container would see: by the kernel's own overlay where there is one."""
+        if self.mounted:
+            with tempfile.TemporaryDirectory(prefix="dtui-look-", dir="/var/tmp") as place:
+                lower = ":".join(map(str, (self.layer, *self.mounted)))
+                subprocess.run(["/bin/mount", "-t", "overlay", "-o", f"ro,lowerdir={lower}", "o", place], check=True)
+                try:
+                    return walk(Path(place))
+                finally:
+                    subprocess.run(["/bin/umount", place], check=True)
+        if (self.layer / "proc").exists():
+            return walk(self.layer)
+        return self._by_ourselves()
+
+    def _by_ourselves(self) -> View:
+        """On a kernel without aufs the union is dtui's own."""
+        found: View = {}
+        with readable_tree(self.details) as tree:
+            todo = [b""]
+            for above in todo:
+                for name in tree.names(above or b"/"):
+                    node = tree.look(above + b"/" + name)
+                    assert node is not None
+                    path = os.fsdecode(node.path)
+                    content = b""
+                    if node.kind == "file":
+                        fd = tree.open_file(node.path)
+                        content = os.read(fd, 1 << 24)
+                        os.close(fd)
+                    if node.kind == "directory":
+                        todo.append(node.path)
+                    digest = hashlib.sha256(content).hexdigest()
+                    found[path] = (str(node.kind), node.mode, node.uid, node.gid, digest, node.target)
+        return found
+
+    def leftovers(self) -> list[str]:
+        """Return what of dtui's lies about in the layer or beside it."""
+        return [str(path) for path in (*self.layer.rglob("*dtui*"), *self.layer.parent.glob("*dtui*"))]
+
+    # the five acts, each on its own ------------------------------------------------------------------------
+
+    def act(self, name: str) -> Callable[[], object]:
+        """Return an act as something to call in a process of its own."""
+        places = self.places
+
+        def call() -> object:
+            inspect = self.endpoint().inspect
+            if name == "save":
+                return save(self.id, places["save"], b"N" * 70_000, None, inspect=inspect)
+            if name == "save in place":
+                return save(self.id, places["save"], b"N" * 70_000, None, inspect=inspect, in_place=True)
+            if name == "delete":
+                return acts.remove(self.id, places["delete"], inspect=inspect, recursive=True)
+            if name == "rename":
+                return acts.rename(self.id, places["delete"], places["goal"], inspect=inspect)
+            if name == "revert":
+                return revert(self.id, places["revert"], inspect=inspect)
+            files = LayerFiles(inspect(self.id), inspect)
+            return undo(last_to_undo(self.id), inspect=inspect, save=files.save)
+
+        return call
+
+
+ACTS = ("save", "save in place", "delete", "rename", "revert", "undo")
+
+
+def walk(root: Path) -> View:
+    """Return every entry of a tree: type, mode, owner, content or target, attributes."""
+    found: View = {}
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if not (folder == str(root) and name in ("proc", "sys", "dev"))]
+        for name in (*names, *files):
+            path = Path(folder, name)
+            status = path.lstat()
+            content = hashlib.sha256(path.read_bytes() if stat.S_ISREG(status.st_mode) else b"").hexdigest()
+            target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
+            mode = f"{status.st_mode:o}"
+            found[str(path.relative_to(root))] = (mode, status.st_uid, status.st_gid, content, target)
+    return found
+
+
+def of_box(box: Box, state: Path) -> Lab:
+    """Return a lab around a stopped container."""
+    details = box.details
+    stack = details.stack
+    assert stack is not None
+    union = details.container.driver.name == "overlay2"
+    lowers = tuple(layer.path for layer in stack.layers[1:]) if union else ()
+    host = box.engine.host
+    places = {"save": b"/app/start.sh", "delete": b"/old", "goal": b"/etc/moved", "revert": b"/conf.d"}
+    return Lab(box.id, box.upper, state, lambda: LiveEndpoint("local", host), places, lowers)
+
+
+def of_aufs(root: Path, state: Path) -> Lab:
+    """Return a lab around a container of a captured aufs data-root."""
+    endpoint = OfflineEndpoint("root", root)
+    found = next(one for one in endpoint.snapshot() if one.name == "web")
+    stack = endpoint.inspect(found.id).stack
+    assert stack is not None
+    places = {"save": b"/etc/passwd", "delete": b"/app/data", "goal": b"/etc/moved", "revert": b"/app/conf.d"}
+    return Lab(found.id, stack.writable.path, state, lambda: OfflineEndpoint("root", root), places)

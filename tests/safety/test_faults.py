@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.boxes import Boxes
 from tests.support.inject import Point, failed_at, killed_at, points
-from tests.support.labs import ACTS, CHANGED, Lab, View, of_aufs, of_box
+from tests.support.labs import ACTS, CHANGED, UNDONE, Lab, View, of_aufs, of_box
 from tui.core.errors import DtuiError
 from tui.editing.backups import last_to_undo
 from tui.editing.files import LayerFiles
@@ -25,6 +25,7 @@ from tui.editing.undo import undo
 pytestmark = pytest.mark.engine
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
+EVERY = (*ACTS, *(f"undo {name}" for name in UNDONE))
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EPERM")
 SHARE = 10**9 if os.environ.get("DTUI_FAULT_POINTS") == "all" else 9
 
@@ -49,8 +50,8 @@ def aufs_lab(tmp_path: Path, private_state: Path) -> Iterator[Lab]:
 
 def prepare(lab: Lab, name: str) -> tuple[Callable[[], object], View, View, list[Point]]:
     """Return an act, what the container sees before and after it, and where it can be cut off."""
-    if name == "undo":
-        lab.act("delete")()
+    if name.startswith("undo "):
+        lab.act(name.removeprefix("undo "))()
         lab.keep()
     act = lab.act(name)
     old = lab.view()
@@ -111,23 +112,23 @@ def difference(one: View, other: View) -> list[object]:
 
 
 @pytest.mark.case(25)
-@pytest.mark.parametrize("name", ACTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_killed_at_any_call_an_act_has_taken_place_or_not(docker_lab: Lab, name: str) -> None:
     cut_off_everywhere(docker_lab, name)
 
 
 @pytest.mark.case(25)
-@pytest.mark.parametrize("name", ACTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_killed_at_any_call_an_act_by_our_own_copy_up_has_taken_place_or_not(aufs_lab: Lab, name: str) -> None:
     cut_off_everywhere(aufs_lab, name)
 
 
-@pytest.mark.parametrize("name", ACTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_call_that_fails_is_one_line_and_loses_nothing(docker_lab: Lab, name: str) -> None:
     fails_everywhere(docker_lab, name)
 
 
-@pytest.mark.parametrize("name", ACTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_call_that_fails_in_our_own_copy_up_is_one_line_and_loses_nothing(aufs_lab: Lab, name: str) -> None:
     fails_everywhere(aufs_lab, name)
 

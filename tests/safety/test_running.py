@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.boxes import Box, Boxes
-from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable
+from tui.core.errors import DtuiError, EditRefused, NotReachable
 from tui.core.model import Details
 from tui.editing.files import LayerFiles
 from tui.editing.save import save
@@ -132,7 +132,7 @@ def test_after_a_restart_the_save_goes_to_the_new_process_or_not_at_all(boxes: B
     assert receipt.bytes_written == 4
     assert box.sh("cat /etc/motd") == "new\n"
     stale = replace(old, container=replace(old.container, state=old.container.state))
-    with pytest.raises(NotReachable, match="gone|does not belong"):
+    with pytest.raises(NotReachable, match=r"gone|does not belong"):
         save(box.id, b"/etc/motd", b"lost\n", None, inspect=lambda _: stale)
     assert box.sh("cat /etc/motd") == "new\n"
 
@@ -158,7 +158,7 @@ def test_a_process_id_that_now_belongs_to_somebody_else_is_not_entered(boxes: Bo
 NAMES = "os encodings/__init__ encodings/utf_8 encodings/idna socket sitecustomize signal ctypes struct errno"
 EVIL = (
     "for lib in /usr/lib/python3 /usr/lib/python3.11 {prefix}; do mkdir -p $lib/encodings; "
-    f"for name in {NAMES}; do echo 'open(\"/ran\", \"w\")' > $lib/$name.py; done; done; "
+    f'for name in {NAMES}; do echo \'open("/ran", "w")\' > $lib/$name.py; done; done; '
     "mkdir -p /lib64 /lib/x86_64-linux-gnu; echo evil > /lib/x86_64-linux-gnu/libc.so.6; echo evil > /lib64/libnss.so.2"
 )
 

@@ -77,7 +77,7 @@ def _child(act: Callable[[], object], mine: socket.socket, childs: socket.socket
             childs.sendall(b"done\n")
         except DtuiError as error:
             childs.sendall(f"refused\n{error}".encode())
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the parent tells it
             childs.sendall(f"broke\n{traceback.format_exc()}".encode())
         code = 0
     finally:

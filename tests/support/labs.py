@@ -17,9 +17,10 @@ from tests.support.boxes import Box
 from tui.core.model import Details
 from tui.editing import acts
 from tui.editing.acts import Inspect
-from tui.editing.backups import last_to_undo
-from tui.editing.copying import readable_tree
+from tui.editing.backups import ActKind, last_to_undo
+from tui.editing.copying import copy_in, readable_tree
 from tui.editing.files import LayerFiles
+from tui.editing.permissions import mode_change
 from tui.editing.revert import revert
 from tui.editing.save import save
 from tui.editing.undo import undo
@@ -146,6 +147,13 @@ class Lab:
                 return acts.remove(self.id, places["delete"], inspect=inspect, recursive=True)
             if name == "rename":
                 return acts.rename(self.id, places["delete"], places["goal"], inspect=inspect)
+            if name == "chmod":
+                change = mode_change("o-rwx,u+s")
+                return acts.change_metadata(
+                    self.id, places["delete"], change, ActKind.CHMOD, inspect=inspect, recursive=True
+                )
+            if name == "copy in":
+                return copy_in(self.id, Path(__file__).with_name("labs.py"), places["save"], inspect=inspect)
             if name == "revert":
                 return revert(self.id, places["revert"], inspect=inspect)
             files = LayerFiles(inspect(self.id), inspect)
@@ -154,7 +162,9 @@ class Lab:
         return call
 
 
-ACTS = ("save", "save in place", "delete", "rename", "revert", "undo")
+ACTS = ("save", "save in place", "delete", "rename", "chmod", "copy in", "revert")
+UNDONE = ("save", "delete", "rename", "chmod", "revert")
+"""Acts that are tried to be taken back, too: ``undo save`` and so on."""
 
 
 def walk(root: Path) -> View:

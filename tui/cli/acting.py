@@ -13,10 +13,11 @@ from types import FrameType
 from typing import Any
 
 from tui.cli.session import Session, note, put_json, session
-from tui.core.errors import EditRefused
+from tui.core.errors import Stopped
 from tui.core.model import Details
 from tui.core.text import count_of, printable
-from tui.editing.acts import Outcome, Step
+from tui.editing.acts import Outcome
+from tui.editing.guard import Step
 from tui.editing.recover import recover
 from tui.engine.endpoint import Endpoint
 
@@ -66,7 +67,7 @@ def stoppable() -> Iterator[Step]:
 
     def step(count: int, path: bytes) -> None:
         if stopped:
-            raise EditRefused("stopped", "what was done can be undone")
+            raise Stopped("stopped", "what was done can be undone")
         if live and count and count % 50 == 0:
             sys.stderr.write(f"\r\x1b[K{count:,} · {printable(path)[:60]}")
             sys.stderr.flush()

@@ -61,5 +61,9 @@ class EditRefused(DtuiError):
     """An edit that cannot be made safely, or that the file system refuses; nothing was written."""
 
 
+class Stopped(EditRefused):
+    """The user stopped an act in the middle."""
+
+
 class BenchError(DtuiError):
     """A benchmark run that cannot start or did not end as it must."""

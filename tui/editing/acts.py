@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from tui.core.errors import DtuiError, EditRefused, NotFound
+from tui.core.errors import EditRefused, NotFound
 from tui.core.model import Details, EntryKind
-from tui.core.text import count_of, printable
+from tui.core.text import printable
+from tui.editing import atomic
 from tui.editing.backups import Act, ActKind, Keeper
+from tui.editing.guard import Step, guarded, no_step, remove_nodes
 from tui.editing.nodes import Node
 from tui.editing.session import covering_mount, refuse_covered, refuse_state
 from tui.editing.state import container_lock
@@ -23,14 +25,8 @@ from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
 from tui.layers.paths import clean, split
 
-Step = Callable[[int, bytes], None]
 NodeChange = Callable[[Node], Node]
 Inspect = Callable[[str], Details]
-
-
-def no_step(count: int, path: bytes) -> None:
-    """Tell nobody."""
-    del count, path
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class Outcome:
 @contextmanager
 def acting(container_id: str, inspect: Inspect) -> Iterator[Details]:
     """Hold a container's lock and yield what it is now; raises EditRefused for a state in which nobody may write."""
-    with container_lock(container_id):
+    with atomic.explained(container_id[:12].encode()), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
         yield details
@@ -61,27 +57,6 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
     if after.session_key == before.session_key:
         return ()
     return (f"the container is {after.container.state} now: make sure that it sees the change",)
-
-
-@contextmanager
-def guarded(act: Act | None) -> Iterator[list[int]]:
-    """Mark an act done at its end; the list counts what was changed. Cut short by an error, it can still be undone."""
-    changed: list[int] = []
-    try:
-        yield changed
-    except DtuiError as error:
-        if act is None:
-            raise
-        if not changed:
-            act.forget()
-            raise
-        act.mark("done")
-        raise type(error)(f"{error.message} ({count_of(len(changed), 'entry', 'entries')} done)", _HINT) from error
-    if act is not None:
-        act.mark("done")
-
-
-_HINT = "dtui undo takes back what was done"
 
 
 def capture(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True, step: Step = no_step) -> None:
@@ -129,14 +104,6 @@ def refuse_mounts(details: Details, path: bytes) -> None:
             raise EditRefused(f"{printable(path)} holds {what}", "remove what is beside it, entry by entry")
 
 
-def remove_nodes(tree: Tree, nodes: tuple[Node, ...], changed: list[int], step: Step) -> None:
-    """Remove entries that were listed parents first, deepest first; what came since stops it."""
-    for node in reversed(nodes):
-        step(len(changed), node.path)
-        tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY)
-        changed.append(1)
-
-
 def remove(
     container_id: str,
     path: bytes,
@@ -160,7 +127,7 @@ def remove(
                 capture(tree, node, keeper, data=keep, step=step)
                 nodes = keeper.nodes
                 act = keeper.commit() if keep else None
-            with guarded(act) as changed:
+            with guarded(act, lambda: nullcontext(tree)) as changed:
                 remove_nodes(tree, nodes, changed, step)
         return Outcome(real, len(nodes), act, notes_after(details, inspect))
 
@@ -205,7 +172,7 @@ def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -
     with keeping(details, ActKind.RENAME, node.path, other=goal) as keeper:
         keeper.add(Node(goal))
         act = keeper.commit()
-    with guarded(act) as changed:
+    with guarded(act, lambda: nullcontext(tree)) as changed:
         if tree.move(node.path, goal):
             changed.append(1)
             return act, 1
@@ -214,7 +181,7 @@ def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -
         keeper.add(Node(goal))
         capture(tree, node, keeper, step=step)
         act = keeper.commit()
-    with guarded(act) as changed:
+    with guarded(act, lambda: nullcontext(tree)) as changed:
         make_nodes(tree, _moved(act.nodes[1:], node.path, goal), act, changed, step)
         remove_nodes(tree, act.nodes[1:], changed, step)
     return act, len(act.nodes) - 1
@@ -259,7 +226,7 @@ def make_directory(
             with keeping(details, ActKind.MKDIR, missing[0]) as keeper:
                 keeper.add(Node(missing[0]))
                 act = keeper.commit()
-            with guarded(act) as changed:
+            with guarded(act, lambda: nullcontext(tree)) as changed:
                 for one in missing:
                     now = _now_ns()
                     tree.make(Node(one, EntryKind.DIRECTORY, mode, owner.uid, owner.gid, now), None)
@@ -317,7 +284,7 @@ def change_metadata(
                 else:
                     keeper.add(node)
                 act = keeper.commit()
-            with guarded(act) as changed:
+            with guarded(act, lambda: nullcontext(tree)) as changed:
                 for one in act.nodes:
                     step(len(changed), one.path)
                     wanted = change(one)

@@ -10,7 +10,8 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable
@@ -86,6 +87,15 @@ def explain(error: OSError, path: bytes) -> DtuiError:
     return EditRefused(f"{shown}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
 
 
+@contextmanager
+def explained(path: bytes) -> Iterator[None]:
+    """Turn every OSError inside the context into ours, about a path that was to be changed."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
 def write_chunks(fd: int, chunks: Iterable[bytes], size: int | None) -> int:
     """Reserve ``size`` bytes if it is known, then write; return how many bytes were written."""
     if size:
@@ -104,15 +114,30 @@ def write_chunks(fd: int, chunks: Iterable[bytes], size: int | None) -> int:
     return total
 
 
-def new_file(dir_fd: int) -> tuple[int, bytes]:
-    """Open a new file in a directory: without a name where the file system can (empty name), else with its own."""
+class NotDurable(EditRefused):
+    """The new bytes are in place, but the disk did not confirm it."""
+
+
+def new_file(dir_fd: int, temporary: bytes) -> tuple[int, bytes]:
+    """Open a new file in a directory: without a name where the file system can (empty name), else the temporary one."""
     try:
         return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=dir_fd), b""
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
             raise
-    name = temporary_name()
-    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd), name
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(temporary, flags, 0o600, dir_fd=dir_fd), temporary
+
+
+def is_gone(dir_fd: int, name: bytes) -> bool:
+    """Say whether a directory surely has no such name."""
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def temporary_name() -> bytes:
@@ -136,9 +161,10 @@ def replace(
     """Write a new file and put it under a name in one step; return its inode number and size.
 
     ``before_rename`` may raise to stop it; ``rename`` is by whose hands it is done. ``exclusive`` demands that the name
-    is free. Raises OSError; whatever happens, the name has its old file or the new one.
+    is free. Raises OSError while the name has its old file, NotDurable when it has the new one. What could not be
+    removed stands under ``temporary``.
     """
-    fd, named = new_file(dir_fd)
+    fd, named = new_file(dir_fd, temporary)
     try:
         checkpoint("created")
         written = write_chunks(fd, chunks, size)
@@ -158,11 +184,15 @@ def replace(
                 rename(dir_fd, named, dir_fd, name)
                 named = b""
         checkpoint("renamed")
-        os.fsync(dir_fd)
+        try:
+            os.fsync(dir_fd)
+        except OSError as error:
+            raise NotDurable("the new bytes are there, but the disk did not confirm it", "dmesg tells why") from error
         return os.fstat(fd).st_ino, written
     finally:
         if named:
-            os.unlink(named, dir_fd=dir_fd)
+            with suppress(OSError):
+                os.unlink(named, dir_fd=dir_fd)
         os.close(fd)
 
 

@@ -103,11 +103,16 @@ class Act:
         return not self.done and not owner_lives(self.owner)
 
     def mark(self, word: str) -> None:
-        """Write down that it is ``done`` or ``undone``."""
-        fd = os.open(self.folder / word, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.fsync(fd)
-        os.close(fd)
-        sync_dir(self.folder)
+        """Write down that it is ``done`` or ``undone``; raises EditRefused."""
+        try:
+            fd = os.open(self.folder / word, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            sync_dir(self.folder)
+        except OSError as error:
+            raise EditRefused(f"{self.folder}: {error.strerror}", "the next start of dtui puts it right") from error
 
     def forget(self) -> None:
         """Drop it, as an act that never took place."""
@@ -133,8 +138,11 @@ class Keeper:
         self._store = state_dir("backups", container_id[:64])
         self._id = f"{time.time_ns():020d}"
         self._part = self._store / f".{self._id}.part"
-        self._part.mkdir(mode=0o700)
-        self._data = os.open(self._part / "data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            self._part.mkdir(mode=0o700)
+            self._data = os.open(self._part / "data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._refused(error) from error
         self._end = 0
         self._bytes = 0
         self._nodes: list[Node] = []
@@ -145,11 +153,11 @@ class Keeper:
         if fd is not None:
             other = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
             if other != node.path:
-                node = replace(node, same_as=other)
+                node = replace(node, same_as=other, kept=True)
             else:
                 start = self._end
                 self._copy(node, fd)
-                node = replace(node, offset=start)
+                node = replace(node, offset=start, kept=True)
         self._nodes.append(node)
 
     def _copy(self, node: Node, fd: int) -> None:
@@ -164,7 +172,10 @@ class Keeper:
             self._end += node.size
             os.ftruncate(self._data, self._end)
         except OSError as error:
-            raise EditRefused(f"{self._store}: {error.strerror}", "no backup, no change: free some space") from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> EditRefused:
+        return EditRefused(f"{self._store}: {(error.strerror or '').lower()}", "no backup, no change: free some space")
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -181,15 +192,20 @@ class Keeper:
                 json.dump(self._told, file)
                 file.flush()
                 os.fsync(file.fileno())
+            folder = self._store / self._id
+            self._part.rename(folder)
         except OSError as error:
-            raise EditRefused(f"{self._store}: {error.strerror}", "no backup, no change: free some space") from error
+            raise self._refused(error) from error
         finally:
             self._close()
-        folder = self._store / self._id
-        self._part.rename(folder)
-        sync_dir(self._store)
+        try:
+            sync_dir(self._store)
+            act = _read(folder)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise self._refused(error) from error
         _drop_oldest(keep=folder)
-        return _read(folder)
+        return act
 
     def _close(self) -> None:
         if self._data >= 0:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,18 +16,16 @@ from tui.core.text import printable
 from tui.editing.acts import (
     Inspect,
     Outcome,
-    Step,
     acting,
     found,
-    guarded,
     keep_one,
     keeping,
-    no_step,
     notes_after,
     refuse_mounts,
 )
 from tui.editing.atomic import temporary_name
 from tui.editing.backups import ActKind
+from tui.editing.guard import Step, guarded, no_step
 from tui.editing.hands import OwnHands
 from tui.editing.nodes import Node, node_of
 from tui.editing.session import running_root, stack_of
@@ -77,7 +75,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
                 else:
                     keep_one(tree, there, keeper)
                 act = keeper.commit()
-            with guarded(act) as changed:
+            with guarded(act, lambda: nullcontext(tree)) as changed:
                 for node, fd in _host_nodes(above, os.fsencode(name), goal):
                     step(len(changed), node.path)
                     tree.make(replace(node, uid=owner.uid, gid=owner.gid, xattrs=()), fd)

@@ -8,10 +8,11 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tui.core.errors import EditRefused
 from tui.core.process import owner_lives, owner_mark
 from tui.editing.atomic import Metadata
 from tui.editing.sparse import copy_data
@@ -57,14 +58,15 @@ def begin_rename(container_id: str, path: bytes, temporary: bytes) -> Record:
 
 
 @contextmanager
-def working(container_id: str) -> Iterator[None]:
-    """Write down that a work directory stands beside a container's layer for as long as the context lasts."""
+def working(container_id: str, work: Path) -> Iterator[None]:
+    """Write down that a work directory stands beside a container's layer, until it is gone."""
     record = Record(secrets.token_hex(8), owner_mark(), container_id, "", "", False)
     _store(record)
     try:
         yield
     finally:
-        end(record)
+        if not work.exists():
+            end(record)
 
 
 def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha256: str, metadata: Metadata) -> Record:
@@ -82,7 +84,11 @@ def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha2
         uid=metadata.uid,
         gid=metadata.gid,
     )
-    _copy_out(fd, record.data)
+    try:
+        _copy_out(fd, record.data)
+    except OSError as error:
+        end(record)
+        raise _refused(error) from error
     _store(record)
     return record
 
@@ -102,19 +108,31 @@ def _copy_out(fd: int, target: Path) -> None:
 
 def _store(record: Record) -> None:
     partial = record.file.with_suffix(".part")
-    with partial.open("w") as file:
-        os.fchmod(file.fileno(), 0o600)
-        json.dump(asdict(record), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(record.file)
-    sync_dir(record.file.parent)
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+            json.dump(asdict(record), file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(record.file)
+        sync_dir(record.file.parent)
+    except OSError as error:
+        for path in (partial, record.file, record.data):
+            with suppress(OSError):
+                path.unlink()
+        raise _refused(error) from error
+
+
+def _refused(error: OSError) -> EditRefused:
+    return EditRefused(
+        f"{state_dir('journal')}: {(error.strerror or '').lower()}", "no journal, no change: free some space"
+    )
 
 
 def end(record: Record) -> None:
-    """Forget a write that ended."""
-    record.file.unlink(missing_ok=True)
-    record.data.unlink(missing_ok=True)
+    """Forget a write that ended; a record that cannot be removed is found settled at the next start."""
+    for path in (record.file, record.data):
+        with suppress(OSError):
+            path.unlink()
 
 
 def is_old(record: Record) -> bool:

@@ -39,6 +39,8 @@ class Node:
     size: int = 0
     offset: int = 0
     same_as: bytes = b""
+    kept: bool = False
+    """Whether a file's bytes are kept; else only what it is besides."""
     inode: tuple[int, int] = (0, 0)
     """Device and inode of a file with several names, while it is looked at; not kept."""
 
@@ -86,6 +88,8 @@ def to_json(node: Node) -> dict[str, Any]:
     for name in ("target", "same_as"):
         if getattr(node, name):
             told[name] = os.fsdecode(getattr(node, name))
+    if node.kept:
+        told["kept"] = True
     if node.xattrs:
         told["xattrs"] = {name: base64.b64encode(value).decode() for name, value in node.xattrs}
     return told
@@ -108,4 +112,5 @@ def from_json(told: dict[str, Any]) -> Node:
         rdev=numbers["rdev"],
         size=numbers["size"],
         offset=numbers["offset"],
+        kept=bool(told.get("kept")),
     )

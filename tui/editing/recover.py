@@ -12,10 +12,11 @@ from tui.core.text import printable
 from tui.editing import atomic, backups, journal
 from tui.editing.atomic import Metadata, metadata_of
 from tui.editing.backups import Act, ActKind
+from tui.editing.guard import is_plain_rename, put_back
 from tui.editing.session import privileged, refuse_state, running_root, stack_of
 from tui.editing.stamp import stamp_of
 from tui.editing.state import container_lock
-from tui.editing.undo import is_plain_rename, put_back, was_written
+from tui.editing.undo import was_written
 from tui.editing.workspace import writable_tree
 from tui.layers.mounts import in_use, sweep, tree_root, write_view
 from tui.layers.paths import Root
@@ -37,7 +38,7 @@ def recover(inspect: Callable[[str], Details]) -> tuple[str, ...]:
             if not journal.is_old(record):
                 continue  # perhaps a container of another endpoint
             outcome = "its container is gone"
-        except DtuiError as error:
+        except (DtuiError, OSError) as error:
             lines.append(f"{name}: a write that was cut off cannot be put right yet: {error}")
             continue
         journal.end(record)
@@ -54,7 +55,7 @@ def _settle_acts(inspect: Callable[[str], Details]) -> Iterator[str]:
             line = _settle(act, inspect)
         except NotFound:
             continue  # its container is gone, or another endpoint's
-        except DtuiError as error:
+        except (DtuiError, OSError) as error:
             line = f"{printable(act.path)}: the {act.kind} that was cut off cannot be put right yet: {error}"
         if line:
             yield line

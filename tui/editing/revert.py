@@ -8,30 +8,27 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
-from tui.core.errors import EditRefused, NotFound
+from tui.core.errors import DtuiError, EditRefused, NotFound
 from tui.core.model import Change, Details, EntryKind, LayerStack, Marks, PathChange
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.acts import (
     Inspect,
     Outcome,
-    Step,
     acting,
-    guarded,
     keep_one,
     keeping,
-    no_step,
     notes_after,
     refuse_mounts,
 )
 from tui.editing.backups import Act, ActKind
+from tui.editing.guard import Step, clear, guarded, no_step
 from tui.editing.nodes import Node, node_of
 from tui.editing.session import stack_of
 from tui.editing.trees import Tree
-from tui.editing.undo import clear
-from tui.editing.workspace import refuse_in_use, writable_tree
+from tui.editing.workspace import by_hand, refuse_in_use, writable_tree
 from tui.layers.changes import changes
 from tui.layers.paths import Root, clean, open_child, reopen_regular, split
 from tui.layers.view import LayerView
@@ -74,12 +71,16 @@ def _revert(
     with writable_tree(details) as tree:
         act = _keep(details, tree, real, found, step)
         if not exact:
-            with guarded(act) as changed:
+            with guarded(act, lambda: nullcontext(tree)) as changed:
                 _copy_back(tree, view, found, changed, step)
             return act
-    with guarded(act) as changed:
-        if stack.marks is Marks.OVERLAY and not stack.userxattr:
-            refuse_in_use(stack)
+    if stack.marks is Marks.OVERLAY and not by_hand(stack):
+        try:
+            refuse_in_use(stack, details.container.id)
+        except DtuiError:
+            act.forget()
+            raise
+    with guarded(act, lambda: writable_tree(details)) as changed:
         _uncover(stack, view, real)
         changed.append(1)
     return act

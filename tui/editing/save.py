@@ -8,6 +8,7 @@ from dataclasses import replace
 from tui.core.errors import NotFound
 from tui.core.model import Details, Marks
 from tui.core.text import printable
+from tui.editing import atomic
 from tui.editing.atomic import Checkpoint, no_checkpoint
 from tui.editing.backups import ActKind
 from tui.editing.copyup import save_by_hand
@@ -46,7 +47,7 @@ def save(
     when the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new
     then.
     """
-    with container_lock(container_id):
+    with atomic.explained(clean(path)), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
         job = Job(

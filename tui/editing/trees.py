@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.model import EntryKind
 from tui.core.text import printable
 from tui.editing import atomic, journal
@@ -144,12 +144,13 @@ class RootTree:
             flags = 0 if node.kind in (EntryKind.FILE, EntryKind.SYMLINK) else NO_REPLACE
             self._hands.rename(dir_fd, temporary, dir_fd, name, flags)
             os.fsync(dir_fd)
-        except OSError:
-            with suppress(FileNotFoundError):
+        except (DtuiError, OSError):
+            with suppress(OSError):
                 remove_any(dir_fd, temporary)
             raise
         finally:
-            journal.end(record)
+            if atomic.is_gone(dir_fd, temporary):
+                journal.end(record)
 
     def _make_temporary(self, node: Node, data: int | None, dir_fd: int, temporary: bytes) -> None:
         if node.same_as:
@@ -218,16 +219,14 @@ def remove_any(dir_fd: int, name: bytes) -> None:
 
 
 def _make_file(node: Node, data: int | None, dir_fd: int, temporary: bytes) -> None:
-    fd, named = atomic.new_file(dir_fd)
+    fd, named = atomic.new_file(dir_fd, temporary)
     try:
         if data is not None:
             for _ in copy_data(data, node.offset, node.size, fd, 0):
                 pass
         os.ftruncate(fd, node.size)
         os.fsync(fd)
-        if named:
-            os.rename(named, temporary, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-        else:
+        if not named:
             os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=dir_fd, follow_symlinks=True)
     finally:
         os.close(fd)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import nullcontext
 from typing import Protocol
 
 from tui.core.errors import ChangedMeanwhile, NotFound
 from tui.core.model import EntryKind
 from tui.core.text import printable
-from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after, remove_nodes
+from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after
 from tui.editing.backups import Act, ActKind, Keeper
+from tui.editing.guard import guarded, is_plain_rename, put_back
 from tui.editing.nodes import Node
 from tui.editing.session import reading
 from tui.editing.stamp import Stamp, stamp_of
@@ -55,9 +56,9 @@ def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outc
                 for node in act.nodes:
                     _keep_present(tree, node, act, keeper)
                 present = keeper.commit()
-            put_back(tree, act)
-        act.mark("undone")
-        present.mark("done")
+            with guarded(present, lambda: nullcontext(tree)):
+                put_back(tree, act)
+                act.mark("undone")
         return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
 
 
@@ -72,11 +73,6 @@ def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
 def _hash_now(act: Act, inspect: Inspect) -> str:
     with reading(inspect(act.container), act.path) as fd:
         return stamp_of(fd).sha256
-
-
-def is_plain_rename(act: Act) -> bool:
-    """Say whether an act was one rename, so that another takes it back."""
-    return act.kind is ActKind.RENAME and len(act.nodes) == 1
 
 
 def _move_back(tree: Tree, act: Act) -> None:
@@ -99,45 +95,6 @@ def _keep_present(tree: Tree, node: Node, act: Act, keeper: Keeper) -> None:
         capture(tree, now, keeper)
     else:
         keep_one(tree, now, keeper)
-
-
-def put_back(tree: Tree, act: Act) -> None:
-    """Bring every path of an act to what it was before. May be done again after it was cut off."""
-    if act.kind in _METADATA:
-        for node in act.nodes:
-            if tree.look(node.path) is not None:
-                tree.dress(node)
-        return
-    for node in reversed(act.nodes):
-        now = tree.look(node.path)
-        if now is not None and (node.kind is None or _other_shape(now, node)):
-            clear(tree, now)
-    fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        for node in act.nodes:
-            if node.kind is not None:
-                tree.make(node, fd)
-    finally:
-        os.close(fd)
-    for node in reversed(act.nodes):
-        if node.kind is EntryKind.DIRECTORY:
-            tree.dress(node)
-
-
-def _other_shape(now: Node, node: Node) -> bool:
-    """Say whether one must be removed before the other can be made: only files and links replace each other."""
-    plain = (EntryKind.FILE, EntryKind.SYMLINK)
-    return not (now.kind in plain and node.kind in plain) and not (now.kind is node.kind is EntryKind.DIRECTORY)
-
-
-def clear(tree: Tree, node: Node) -> None:
-    """Remove an entry and all below it."""
-    nodes = [node]
-    for here in nodes:
-        if here.kind is EntryKind.DIRECTORY:
-            prefix = here.path.rstrip(b"/") + b"/"
-            nodes += [child for name in tree.names(here.path) if (child := tree.look(prefix + name)) is not None]
-    remove_nodes(tree, tuple(nodes), [], lambda count, path: None)
 
 
 def was_written(act: Act, inspect: Inspect) -> bool:

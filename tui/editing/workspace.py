@@ -12,7 +12,7 @@ from tui.editing.hands import OwnHands, hands_inside
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
-from tui.layers.mounts import in_use, tree_root, write_view
+from tui.layers.mounts import in_use, tree_root, work_dir, write_view
 from tui.layers.paths import Root
 from tui.layers.view import LayerView
 
@@ -43,8 +43,8 @@ def writable_tree(details: Details) -> Iterator[Tree]:
 @contextmanager
 def mounted(stack: LayerStack, container_id: str) -> Iterator[Root]:
     """Yield the root of a private mount of layers that nobody uses now; its work directory never outlives a crash."""
-    with journal.working(container_id):
-        refuse_in_use(stack)
+    with journal.working(container_id, work_dir(stack)):
+        _refuse_in_use(stack)
         with write_view(stack) as root:
             yield root
 
@@ -54,7 +54,12 @@ def by_hand(stack: LayerStack) -> bool:
     return stack.marks in (Marks.AUFS, Marks.FUSE) or (stack.marks is Marks.OVERLAY and not privileged())
 
 
-def refuse_in_use(stack: LayerStack) -> None:
+def refuse_in_use(stack: LayerStack, container_id: str) -> None:
     """Raise ChangedMeanwhile while any overlay mount uses the writable layer."""
+    with journal.working(container_id, work_dir(stack)):
+        _refuse_in_use(stack)
+
+
+def _refuse_in_use(stack: LayerStack) -> None:
     if in_use(stack):
         raise ChangedMeanwhile("the container's layer is in use", "the container was started: look at it again")

@@ -76,11 +76,11 @@ def keeping_old(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]
         keeper.discard()
     try:
         yield act.data if act and old is not None else None
-    except ReplacedSince:
+    except (ReplacedSince, atomic.NotDurable):
         if act:
             act.mark("done")
         raise
-    except DtuiError:  # the file is as it was
+    except (DtuiError, OSError):  # the file is as it was
         if act:
             act.forget()
         raise
@@ -183,7 +183,8 @@ def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metad
     except OSError as error:
         raise atomic.explain(error, real) from error
     finally:
-        journal.end(record)
+        if atomic.is_gone(dir_fd, temporary):
+            journal.end(record)
     if os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_ino != inode:
         raise ReplacedSince(f"{printable(real)} was replaced right after the save", "read it again")
     return written
@@ -219,7 +220,8 @@ def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata)
     except OSError as error:
         raise atomic.explain(error, real) from error
     finally:
-        journal.end(record)
+        if atomic.is_gone(dir_fd, temporary):
+            journal.end(record)
 
 
 def _overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metadata: Metadata) -> int:
@@ -237,7 +239,11 @@ def _overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metad
         try:
             written = atomic.overwrite(fd, (job.data,), metadata, size=len(job.data), checkpoint=job.checkpoint)
         except OSError as error:
-            atomic.overwrite(fd, (record.data.read_bytes(),), metadata, size=before.size)
+            try:
+                atomic.overwrite(fd, (record.data.read_bytes(),), metadata, size=before.size)
+            except OSError as worse:
+                hint = f"the old bytes are in {record.data}; the next start of dtui puts them back"
+                raise EditRefused(f"{printable(real)}: the disk fails: {worse.strerror}", hint) from worse
             journal.end(record)
             raise atomic.explain(error, real) from error
         journal.end(record)

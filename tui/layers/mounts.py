@@ -41,19 +41,20 @@ def refuse_unsafe(stack: LayerStack) -> None:
             )
 
 
-def _work_dir(stack: LayerStack) -> Path:
+def work_dir(stack: LayerStack) -> Path:
+    """Return where the work directory of a mount of ours is, for as long as it lasts: beside the layer."""
     return stack.writable.path.parent / WORK_NAME
 
 
 def sweep(stack: LayerStack) -> None:
-    """Remove the work directory that a killed dtui left behind."""
+    """Remove the work directory that a killed dtui left behind; raises OSError."""
     with suppress(FileNotFoundError):
-        shutil.rmtree(_work_dir(stack))
+        shutil.rmtree(work_dir(stack))
 
 
 @contextmanager
 def _private_work(stack: LayerStack) -> Iterator[Path]:
-    work = _work_dir(stack)
+    work = work_dir(stack)
     try:
         sweep(stack)
         work.mkdir(mode=0o700)
@@ -66,7 +67,8 @@ def _private_work(stack: LayerStack) -> Iterator[Path]:
     try:
         yield work
     finally:
-        sweep(stack)
+        with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
+            sweep(stack)
 
 
 def _mount(stack: LayerStack, work: Path, *, index: bool) -> int:
@@ -162,7 +164,8 @@ def in_use(stack: LayerStack) -> bool:
             raise _explain(error) from error
         finally:
             if not had_origin and _has_xattr(upper, attribute):
-                os.removexattr(upper, attribute)
+                with suppress(OSError):  # it is the kernel's own note and means nothing with index=off
+                    os.removexattr(upper, attribute)
     return False
 
 

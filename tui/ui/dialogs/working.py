@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from tui.core.errors import EditRefused
+from tui.core.errors import Stopped
 from tui.core.text import count_of, printable
 from tui.ui.dialogs.base import Dialog
 
@@ -28,10 +28,10 @@ class Working(Dialog[None]):
         self._path = b""
 
     def step(self, count: int, path: bytes) -> None:
-        """Take note of how far the act is; raises EditRefused once it is to stop. For the act's own thread."""
+        """Take note of how far the act is; raises Stopped once it is to stop. For the act's own thread."""
         self._count, self._path = count, path
         if self._stopped.is_set():
-            raise EditRefused("stopped", "nothing more was changed")
+            raise Stopped("stopped", "nothing more was changed")
 
     def compose(self) -> ComposeResult:
         """Lay out title and progress."""

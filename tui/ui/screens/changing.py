@@ -14,9 +14,10 @@ from tui.core.errors import DtuiError
 from tui.core.model import Change, Entry, EntryKind
 from tui.core.text import count_of, mode_text, printable
 from tui.editing import acts
-from tui.editing.acts import Outcome, Step
+from tui.editing.acts import Outcome
 from tui.editing.backups import Act, ActKind, last_to_undo
 from tui.editing.copying import copy_in, copy_out
+from tui.editing.guard import Step
 from tui.editing.permissions import id_of, mode_change, owner_change
 from tui.editing.revert import revert
 from tui.editing.session import reading

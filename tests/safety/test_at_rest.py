@@ -29,9 +29,7 @@ def is_union(box: Box) -> bool:
 
 def healthy(box: Box) -> None:
     """The container can still write, remove and change files of its image: its own work directory is whole."""
-    box.sh(
-        "echo w >> /app/keep.txt; rm /conf.d/b.conf; chmod 600 /app/start.sh; mkdir /srv/www/new; mv /old/one/two.txt /old"
-    )
+    box.sh("echo w >> /app/keep.txt; rm /conf.d/b.conf; chmod 600 /app/start.sh; mkdir /srv/n; mv /old/one/two.txt /")
 
 
 @pytest.mark.case(11)

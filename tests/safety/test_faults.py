@@ -1,6 +1,7 @@
 """Every act cut off or failing at every system call by which it changes something: old or new, and nothing lies about.
 
-By default a share of the calls is tried in which one of them *fails*; every one of them with ``DTUI_FAULT_POINTS=all``.
+A save is cut off at each of its calls. Of the longer acts, and of the calls that fail, a share spread evenly is tried
+unless ``DTUI_FAULT_POINTS=all``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.engine
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 EVERY = (*ACTS, *(f"undo {name}" for name in UNDONE))
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EPERM")
-SHARE = 10**9 if os.environ.get("DTUI_FAULT_POINTS") == "all" else 9
+ALL = os.environ.get("DTUI_FAULT_POINTS") == "all"
+KILLS, FAILURES = 24, 5
+"""Calls of one act that are tried, for each error; the last ones are always among them."""
 
 
 @pytest.fixture
@@ -63,10 +66,16 @@ def prepare(lab: Lab, name: str) -> tuple[Callable[[], object], View, View, list
     return act, old, new, found
 
 
+def some(found: list[Point], count: int) -> list[Point]:
+    if ALL or len(found) <= count:
+        return found
+    return [found[number * len(found) // count] for number in range(count)] + found[-1:]
+
+
 def cut_off_everywhere(lab: Lab, name: str) -> None:
     act, old, new, found = prepare(lab, name)
     ends: Counter[str] = Counter()
-    for point in found:
+    for point in found if "save" in name else some(found, KILLS):
         lab.reset()
         assert killed_at(act, point).how == "killed", point
         told = recover(lab.inspect)
@@ -85,7 +94,7 @@ def fails_everywhere(lab: Lab, name: str) -> None:
     for error in ERRORS:
         ends: Counter[str] = Counter()
         said: set[str] = set()
-        for point in found[ERRORS.index(error) % 2 :: max(1, len(found) // SHARE)]:
+        for point in some(found[ERRORS.index(error) :], FAILURES):
             lab.reset()
             ended = failed_at(act, point, error)
             assert ended.how != "broke", (point, error, ended.told)

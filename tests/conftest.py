@@ -116,3 +116,18 @@ def far(engine: Dockerd) -> Iterator[str]:
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of faults and acts, with what the user saw and what was there afterwards."""
+    rows = [
+        value
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == "matrix"
+    ]
+    if rows:
+        terminalreporter.section("faults, acts, what is there afterwards, what was told")
+        for row in sorted(rows):
+            terminalreporter.line(row)

@@ -46,4 +46,5 @@ def boxes(daemon: Dockerd) -> Iterator[Boxes]:
     for container in daemon.docker("ps", "-aq").split():
         daemon.docker("rm", "-f", container)
     assert not [path for path in daemon.root.rglob("*dtui*") if "rootfs" not in path.parts]
-    assert not [line for line in Path("/proc/self/mounts").read_text().splitlines() if "dtui-work" in line]
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    assert not [line for line in mounts if "dtui-work" in line and str(daemon.root) in line]

@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")
@@ -65,10 +66,12 @@ class Dockerd:
         system: Path | None = None,
         snapshotter: bool = False,
         remapped: bool = False,
+        disk: int = 0,
     ) -> None:
         """``system`` is the root of a Debian whose dockerd is run; ``snapshotter`` chooses the containerd store.
 
-        ``remapped`` gives containers user ids of their own, from 100000.
+        ``remapped`` gives containers user ids of their own, from 100000; ``disk`` lays the data-root on an ext4 of so
+        many MiB.
         """
         self.driver = storage_driver
         self.system = system
@@ -86,16 +89,18 @@ class Dockerd:
         self._pool = ""
         self.row = ("", "")
         if storage_driver == "btrfs":
-            self._make_btrfs()
+            self._lay_on("/sbin/mkfs.btrfs", "-q", size=1024)
+        if disk:
+            self._lay_on("/sbin/mkfs.ext4", "-q", "-m0", size=disk)
         if storage_driver == "zfs":
             self._make_zfs()
 
-    def _make_btrfs(self) -> None:
-        """Lay the data-root on a btrfs of its own, in a file."""
-        image = self.home / "btrfs.img"
+    def _lay_on(self, *maker: str, size: int) -> None:
+        """Lay the data-root on a file system of its own of so many MiB, in a file."""
+        image = self.home / "disk.img"
         with image.open("wb") as file:
-            file.truncate(1 << 30)
-        subprocess.run(["/sbin/mkfs.btrfs", "-q", str(image)], check=True)
+            file.truncate(size << 20)
+        subprocess.run([*maker, str(image)], check=True)
         self.root.mkdir()
         subprocess.run(["/bin/mount", "-o", "loop", str(image), str(self.root)], check=True)
 
@@ -186,6 +191,14 @@ class Dockerd:
             self._process.send_signal(number)
             self._process.wait(60)
             self._process = None
+
+    def die(self) -> None:
+        """End as in a crash of the host's services: dockerd and its containerd at once, nothing is put in order."""
+        containerd = self.run / "x" / "containerd" / "containerd.pid"
+        self.stop(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(int(containerd.read_text()), signal.SIGKILL)
+        containerd.unlink()  # where nobody reaps it, the next dockerd would take the dead one for alive
 
     def close(self) -> None:
         """Remove every container, stop, and leave nothing behind."""

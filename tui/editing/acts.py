@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from tui.core.errors import EditRefused, NotFound
+from tui.core.errors import EditRefused, EngineError, NotFound
 from tui.core.model import Details, EntryKind
 from tui.core.text import printable
 from tui.editing import atomic
@@ -54,6 +54,8 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
         after = inspect(before.container.id)
     except NotFound:
         return ("the container was removed meanwhile",)
+    except EngineError as error:  # the act itself is done
+        return (f"the container cannot be looked at again: {error.message}",)
     if after.session_key == before.session_key:
         return ()
     return (f"the container is {after.container.state} now: make sure that it sees the change",)

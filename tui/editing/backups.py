@@ -112,7 +112,8 @@ class Act:
                 os.close(fd)
             sync_dir(self.folder)
         except OSError as error:
-            raise EditRefused(f"{self.folder}: {error.strerror}", "the next start of dtui puts it right") from error
+            what = (error.strerror or "").lower()
+            raise EditRefused(f"{self.folder}: {what}", "the next start of dtui puts it right") from error
 
     def forget(self) -> None:
         """Drop it, as an act that never took place."""
@@ -175,7 +176,8 @@ class Keeper:
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> EditRefused:
-        return EditRefused(f"{self._store}: {(error.strerror or '').lower()}", "no backup, no change: free some space")
+        what = (error.strerror or "").lower()
+        return EditRefused(f"{self._store.parent}: {what}", "no backup, no change: free some space")
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tui.core.errors import NotFound
+from tui.core.errors import EngineError, NotFound
 from tui.core.model import Details, Marks
 from tui.core.text import printable
 from tui.editing import atomic
@@ -94,6 +94,8 @@ def _look_again(before: Details, inspect: Callable[[str], Details], receipt: Rec
         after = inspect(before.container.id)
     except NotFound:
         notes.append("the container was removed meanwhile, and the file with it")
+    except EngineError as error:  # the file itself is saved
+        notes.append(f"the container cannot be looked at again: {error.message}")
     else:
         if after.session_key != before.session_key:
             notes.append(f"the container is {after.container.state} now: make sure that it sees the new file")

@@ -94,6 +94,10 @@ def _open(layer: Layer) -> int:
         raise NotReachable(
             f"{printable(str(layer.path))}: permission denied", "run dtui as root, or use sudo"
         ) from error
+    except FileNotFoundError as error:
+        shown = printable(str(layer.path))
+        hint = "the container was removed meanwhile, or the data-root is damaged: f5"
+        raise LayerError(f"layer {shown} is gone", hint) from error
     except OSError as error:
         shown = printable(str(layer.path))
         raise LayerError(f"layer {shown} cannot be opened: {error.strerror}", "is the data-root whole?") from error

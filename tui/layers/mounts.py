@@ -59,11 +59,12 @@ def _private_work(stack: LayerStack) -> Iterator[Path]:
         sweep(stack)
         work.mkdir(mode=0o700)
     except PermissionError as error:
-        raise NotReachable("a stopped container's layer is mounted for an edit", "run dtui as root") from error
+        raise _explain(error) from error
     except FileNotFoundError as error:
         raise LayerError("the layer's directory is gone", "the container was removed meanwhile: f5") from error
     except OSError as error:
-        raise EditRefused(f"no work directory beside the layer: {error.strerror}", "nothing was changed") from error
+        what = (error.strerror or "").lower()
+        raise EditRefused(f"no work directory beside the layer: {what}", "nothing was changed") from error
     try:
         yield work
     finally:
@@ -107,12 +108,14 @@ def _mount(stack: LayerStack, work: Path, *, index: bool) -> int:
 
 def _explain(error: OSError) -> NotReachable | EditRefused | LayerError:
     if error.errno in (errno.EPERM, errno.EACCES):
+        if os.geteuid() == 0:
+            return EditRefused("the layer cannot be written: it may be immutable", "lsattr tells; nothing was changed")
         return NotReachable("a stopped container's layer is mounted for an edit", "run dtui as root")
     if error.errno in (errno.ENOSYS, errno.EINVAL, errno.ENODEV):
         return NotReachable("this kernel cannot mount the layers privately", "Linux 6.8 with overlay is needed")
     if error.errno == errno.ENOENT:
         return LayerError("a layer's directory is missing", "the image or the data-root is damaged")
-    return EditRefused(f"the layers cannot be mounted: {error.strerror}", "nothing was changed")
+    return EditRefused(f"the layers cannot be mounted: {(error.strerror or '').lower()}", "nothing was changed")
 
 
 @contextmanager

@@ -123,6 +123,8 @@ class Root:
         """Open a directory of the host as a root."""
         try:
             return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except FileNotFoundError as error:
+            raise LayerError("the layer's directory is gone", "the container was removed meanwhile: f5") from error
         except OSError as error:
             raise explain(error, os.fsencode(path)) from error
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
+from tui.core.errors import EngineError
 from tui.core.model import Container, Driver, DriverKind, EngineFacts, Event, Mount, Port, State
 
 Json = Mapping[str, Any]
+_Args = ParamSpec("_Args")
+_Found = TypeVar("_Found")
 
 _EXIT = re.compile(r"(?:Exited|Dead|Removal In Progress)?\s*\((\d{1,3})\)")
 _FRACTION = re.compile(r"(\.\d{1,6})\d*")
@@ -21,6 +25,22 @@ _ENGINE_FILES = (
     ("HostnamePath", "/etc/hostname"),
     ("ResolvConfPath", "/etc/resolv.conf"),
 )
+
+
+def _understood(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+    """Turn an answer of another shape than the API's into one line instead of a traceback."""
+
+    @wraps(parser)
+    def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
+        try:
+            return parser(*args, **kwargs)
+        except (TypeError, KeyError, AttributeError, ValueError, IndexError, OverflowError, OSError) as error:
+            what = parser.__name__.removesuffix("_of").replace("_", " ")
+            raise EngineError(
+                f"an answer about {what} is not understood", "is this a Docker or podman Engine?"
+            ) from error
+
+    return checked
 
 
 def parse_time(text: object) -> datetime | None:
@@ -54,6 +74,7 @@ def is_podman(version: Json) -> bool:
     return "podman" in str(first.get("Name", "")).lower()
 
 
+@_understood
 def driver_of(info: Json, version: Json) -> Driver:
     """Tell from ``/info`` and ``/version`` which storage driver, and of which family, an Engine runs.
 
@@ -71,6 +92,7 @@ def driver_of(info: Json, version: Json) -> Driver:
     return Driver(DriverKind.SNAPSHOTTER if snapshotter else DriverKind.GRAPH, name)
 
 
+@_understood
 def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> EngineFacts:
     """Return who answers."""
     rows = {str(r[0]): str(r[1]) for r in info.get("DriverStatus") or [] if isinstance(r, list) and len(r) == 2}
@@ -89,6 +111,7 @@ def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> Engine
     )
 
 
+@_understood
 def container_of(row: Json, endpoint: str, driver: Driver) -> Container:
     """Return a row of the list call."""
     names = row.get("Names") or []
@@ -120,6 +143,7 @@ def container_of(row: Json, endpoint: str, driver: Driver) -> Container:
     )
 
 
+@_understood
 def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     """Return the list record of a container from its inspect answer."""
     state = body.get("State") or {}
@@ -142,6 +166,7 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     )
 
 
+@_understood
 def ports_of(body: Json) -> tuple[Port, ...]:
     """Return the ports of an inspect answer."""
     found = []
@@ -154,11 +179,13 @@ def ports_of(body: Json) -> tuple[Port, ...]:
     return tuple(found)
 
 
+@_understood
 def argv_of(body: Json) -> tuple[str, ...]:
     """Return the command line of the main process."""
     return (str(body.get("Path") or ""), *(str(a) for a in body.get("Args") or []))
 
 
+@_understood
 def mounts_of(body: Json) -> tuple[Mount, ...]:
     """Return what is mounted over the container's files, the Engine's own three files among it."""
     found = [
@@ -182,6 +209,7 @@ def mounts_of(body: Json) -> tuple[Mount, ...]:
     return tuple(found)
 
 
+@_understood
 def event_of(body: Json) -> Event:
     """Return an event; Docker's ``health_status: healthy`` keeps its words."""
     actor = body.get("Actor") or {}

@@ -1,0 +1,195 @@
+"""Every parser of bytes that strangers write: whatever comes, it is an answer or one of our errors, and soon."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tui.core.archive import FileFacts
+from tui.core.errors import DtuiError
+from tui.core.text import printable
+from tui.drivers.bolt import Bucket, read_bolt
+from tui.engine import containerd, parse
+from tui.engine.archive import TarNames, _Chunks, _only_member
+from tui.engine.atrest import JsonLog, K8sLog
+from tui.engine.offline import OfflineEndpoint
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+OFTEN = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+SELDOM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+damages = st.lists(st.tuples(st.integers(0, 2**20), st.binary(min_size=1, max_size=8)), min_size=1, max_size=12)
+
+
+def damaged(data: bytes, damage: list[tuple[int, bytes]], cut: int | None = None) -> bytes:
+    """Return data with some bytes overwritten and perhaps its end cut off."""
+    out = bytearray(data)
+    for place, new in damage:
+        at = place % max(1, len(out))
+        out[at : at + len(new)] = new
+    return bytes(out if cut is None else out[: cut % (len(out) + 1)])
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Let through one of our own errors, if it says something."""
+    try:
+        yield
+    except DtuiError as error:
+        if not str(error):
+            raise
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("root")
+    archive = FIXTURES / "data-roots" / "docker-29-overlayfs-snapshotter.tar.xz"
+    subprocess.run(["/bin/tar", "-C", place, "-xf", archive], check=True)
+    return place
+
+
+@given(st.binary(max_size=300) | st.text(max_size=200))
+@OFTEN
+def test_a_name_is_shown_without_any_control_byte(name: bytes | str) -> None:
+    shown = printable(name)
+    assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    shown.encode("utf-8")
+
+
+@given(damages, st.none() | st.integers(0, 2**16), json_values)
+@SELDOM
+def test_a_damaged_record_of_one_container_leaves_the_others_in_the_list(
+    root: Path, damage: list[tuple[int, bytes]], cut: int | None, junk: object
+) -> None:
+    endpoint = OfflineEndpoint("root", root)
+    whole = {one.id for one in endpoint.snapshot()}
+    (victim, *others) = sorted(whole)
+    record = root / "containers" / victim / "config.v2.json"
+    before = record.read_bytes()
+    body = json.loads(before)
+    strange = {**body, **dict.fromkeys(list(body)[::3], junk)}
+    try:
+        for data in (damaged(before, damage, cut), json.dumps(junk).encode(), json.dumps(strange).encode()):
+            record.write_bytes(data)
+            rows = endpoint.snapshot()
+            assert {one.id for one in rows} >= set(others)
+            with one_line():
+                printable(endpoint.inspect(victim).container.name)
+    finally:
+        record.write_bytes(before)
+
+
+def contents(bucket: Bucket, depth: int = 0) -> Iterator[bytes]:
+    for name, value in bucket.items():
+        yield name
+        if isinstance(value, Bucket):
+            yield from contents(value, depth + 1)
+
+
+@given(damages, st.none() | st.integers(0, 2**20))
+@OFTEN
+def test_a_damaged_bolt_file_is_an_error_or_an_answer_and_never_a_loop(
+    root: Path, damage: list[tuple[int, bytes]], cut: int | None
+) -> None:
+    (source, *_) = sorted(root.rglob("io.containerd.snapshotter.v1.overlayfs/metadata.db"))
+    copy = root / "damaged.db"
+    used = source.read_bytes()[: 16 * 4096]
+    copy.write_bytes(damaged(used, damage, cut))
+    with one_line():
+        for number, _ in enumerate(contents(read_bolt(copy))):
+            assert number < 100_000
+
+
+@given(st.binary(max_size=400))
+@OFTEN
+def test_an_answer_of_containerd_is_an_answer_or_an_error(data: bytes) -> None:
+    with one_line():
+        for number, value in containerd._fields(data):
+            assert number >= 0
+            assert isinstance(value, int | bytes)
+
+
+@given(json_values, json_values, json_values)
+@OFTEN
+def test_an_engines_answers_of_any_shape_are_answers_or_errors(one: object, two: object, three: object) -> None:
+    body = {"Id": one, "Names": two, "State": three, "Mounts": one, "NetworkSettings": two, "HostConfig": three}
+    body |= {"Config": one, "Created": two, "Driver": three, "GraphDriver": one, "Status": two, "Name": two}
+    info = {"Driver": one, "DriverStatus": two, "DockerRootDir": three, "Version": one, "Components": two}
+    for parser in (
+        lambda: parse.parse_time(one),
+        lambda: parse.parse_state(two),
+        lambda: parse.driver_of(info, info),
+        lambda: parse.facts_of("e", info, info, local=True),
+        lambda: parse.container_of(body, "e", parse.driver_of({}, {})),
+        lambda: parse.inspected_container(body, "e", parse.driver_of({}, {})),
+        lambda: parse.ports_of(body),
+        lambda: parse.argv_of(body),
+        lambda: parse.mounts_of(body),
+        lambda: parse.event_of(body),
+    ):
+        with one_line():
+            parser()
+
+
+def tar_of(name: str, data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as out:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        out.addfile(info, io.BytesIO(data))
+        link = tarfile.TarInfo("b")
+        link.type, link.linkname = tarfile.SYMTYPE, "../../etc/passwd"
+        out.addfile(link)
+    return buffer.getvalue()
+
+
+@given(damages, st.none() | st.integers(0, 2**16), st.integers(1, 700))
+@OFTEN
+def test_a_tar_of_the_archive_api_gives_the_file_that_was_asked_for_or_an_error(
+    damage: list[tuple[int, bytes]], cut: int | None, piece: int
+) -> None:
+    data = damaged(tar_of("file", b"0123456789" * 30), damage, cut)
+    pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
+    with one_line():
+        assert len(_only_member(_Chunks(iter(pieces)), FileFacts(b"/file", "file", 300, 0o644)).data) == 300
+    with one_line():
+        for path, member in TarNames(_Chunks(iter(pieces)), b"/"):
+            assert path.startswith(b"/")
+            assert b"/../" not in path + b"/"
+            assert member.size >= 0
+
+
+@given(st.binary(max_size=400))
+@OFTEN
+def test_a_line_of_a_log_file_is_a_line_or_nothing(raw: bytes) -> None:
+    for log in (JsonLog, K8sLog):
+        line = log.parse(log.__new__(log), raw)
+        assert line is None or isinstance(line.data, bytes)
+
+
+@given(st.lists(st.binary(max_size=80), max_size=8))
+@SELDOM
+def test_an_act_that_somebody_wrote_over_is_left_out_of_the_list(private_state: Path, lines: list[bytes]) -> None:
+    from tui.editing.backups import acts
+
+    folder = private_state / "backups" / ("0" * 64) / "00000000000000000001"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "act.json").write_bytes(b"".join(lines))
+    assert list(acts()) == []
+    shutil.rmtree(private_state)

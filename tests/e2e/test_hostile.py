@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import IMAGE
 from tests.e2e.conftest import Open
 from tests.support.dockerd import Dockerd
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.engine
 
@@ -51,11 +52,60 @@ def test_no_byte_of_a_stranger_is_obeyed_on_any_screen(engine: Dockerd, terminal
     term.press("enter")
     term.wait("saved")
     term.press("esc")
+    unharmed(term)
+    assert engine.docker("cp", "evil:/evil/file.txt", "-").count("]52;c;aGk=") == 1  # the file itself is unharmed
+
+
+def unharmed(term: Terminal) -> None:
     for bad in FORBIDDEN:
         assert bad not in bytes(term.raw), bad
-    titles = set(re.findall(rb"\x1b\]0;([^\x07]*)\x07", bytes(term.raw)))
-    assert not any(b"pwned" in title for title in titles)
-    assert engine.docker("cp", "evil:/evil/file.txt", "-").count("]52;c;aGk=") == 1  # the file itself is unharmed
+    assert not any(b"pwned" in title for title in re.findall(rb"\x1b\]0;([^\x07]*)\x07", bytes(term.raw)))
+
+
+@pytest.mark.case(39)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_every_question_and_answer_about_a_hostile_name_is_only_text(
+    engine: Dockerd, terminal: Open, size: tuple[int, int]
+) -> None:
+    engine.docker("create", "--network=none", "--name=evil", IMAGE, "sh", "-c", EVIL)
+    engine.docker("start", "-a", "evil", check=False)
+    term = terminal("-H", engine.host, size=size)
+    term.wait("exited (3)")
+    term.press("D")
+    term.wait("disk")
+    term.settle()
+    term.press("esc", "b")
+    term.wait("bench")
+    term.settle()
+    term.press("esc")
+    term.wait("exited (3)")
+    term.press("enter")
+    term.wait("file.txt")
+    term.press("/")
+    term.press("[nope", "enter")
+    term.wait("type ")
+    term.settle()
+    asked = {"d": "Delete", "r": "Rename", "+": "New in", "c": "Mode of", "C": "Owner of", "x": "Copy", "u": "Revert"}
+    for key, question in {**asked, "a": "Copy into"}.items():
+        term.press(key)
+        term.wait(question)
+        term.settle()
+        term.press("esc")
+        term.wait(lambda shown, question=question: question not in shown)
+    term.press("d")
+    term.wait("Delete")
+    term.press("d")
+    term.wait("deleted")
+    term.press("z")
+    term.wait("Take back")
+    term.press("z")
+    term.wait(" is as it")
+    term.press("ctrl+p")
+    term.settle()
+    term.press("esc")
+    term.press("?")
+    term.settle()
+    unharmed(term)
 
 
 def test_the_command_line_escapes_on_a_terminal_and_is_raw_into_a_pipe(engine: Dockerd, terminal: Open) -> None:

@@ -64,6 +64,11 @@ async def save(pilot: Pilot[int]) -> None:
     await pilot.press("ctrl+s")
 
 
+async def revert(pilot: Pilot[int]) -> None:
+    await layer(pilot)
+    await pilot.press("u")
+
+
 async def disk(pilot: Pilot[int]) -> None:
     await pilot.press("D")
 
@@ -125,6 +130,7 @@ async def main() -> None:
         "layer": (layer, (120, 40)),
         "editor": (editor, (120, 40)),
         "save": (save, (120, 40)),
+        "revert": (revert, (120, 40)),
         "disk": (disk, (120, 40)),
         "keys": (keys, (120, 40)),
     }

@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 
 from tui.cli.session import discovery, put_json, say
 from tui.core.errors import DtuiError
-from tui.core.text import printable
+from tui.core.text import count_of, human_size, printable
 from tui.editing import journal
+from tui.editing.backups import TOTAL_LIMIT, acts
 from tui.editing.session import privileged
+from tui.editing.state import state_dir
 from tui.engine.discover import Discovery
 from tui.layers.syscalls import has_openat2
 
@@ -60,10 +62,12 @@ def _host() -> list[Check]:
     kernel_ok = version >= _MOUNT_KERNEL
     iozone = shutil.which("iozone")
     root = privileged()
-    cut_off = journal.pending()
     return [
         Check(
-            "kernel", has_openat2(), f"Linux {platform.release()}", "" if has_openat2() else "5.6 or newer is needed"
+            "kernel",
+            True,
+            f"Linux {platform.release()}"
+            + ("" if has_openat2() else ", without openat2: paths are walked name by name"),
         ),
         Check(
             "mounts",
@@ -85,13 +89,28 @@ def _host() -> list[Check]:
             "" if iozone else "apt-get install iozone3 (Debian non-free)",
             needed=False,
         ),
+        *_store(),
+        Check("editor", True, os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"),
+    ]
+
+
+def _store() -> list[Check]:
+    """Look at what dtui keeps on this host: acts that were cut off, and backups."""
+    try:
+        kept = tuple(acts())
+        cut_off = len(journal.pending()) + sum(act.cut_off for act in kept)
+        place = state_dir("backups")
+    except DtuiError as error:
+        return [Check("backups", False, error.message, error.hint)]
+    size = human_size(sum(act.size for act in kept))
+    return [
         Check(
             "journal",
             not cut_off,
-            f"{len(cut_off)} writes were cut off" if cut_off else "no write was cut off",
-            "the next dtui write or start of the app puts them right" if cut_off else "",
+            f"{count_of(cut_off, 'change')} cut off" if cut_off else "no change was cut off",
+            "the next change or start of the app puts that right" if cut_off else "",
         ),
-        Check("editor", True, os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"),
+        Check("backups", True, f"{place}: {count_of(len(kept), 'act')}, {size} of at most {human_size(TOTAL_LIMIT)}"),
     ]
 
 

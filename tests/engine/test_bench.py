@@ -14,7 +14,7 @@ from tui.bench.image import LABEL
 from tui.bench.plan import TESTS, Preset, make_plan
 from tui.bench.runner import OWNER, Run, clean, sweep
 from tui.engine.live import LiveEndpoint
-from tui.engine.workshop import EngineWorkshop
+from tui.engine.workshop import EndpointTarget, EngineWorkshop
 
 pytestmark = pytest.mark.iozone
 
@@ -35,7 +35,7 @@ def numbers(raw: str) -> list[list[int]]:
 def test_the_quick_preset_gives_iozones_own_numbers_and_leaves_nothing(
     engine: Dockerd, workshop: EngineWorkshop
 ) -> None:
-    run = Run(make_plan(Preset.QUICK, 2), workshop)
+    run = Run(make_plan(Preset.QUICK, 2), [EndpointTarget(workshop.endpoint)])
     seen = [progress.sample for progress in run if progress.sample]
     result = run.result
     assert result is not None
@@ -49,13 +49,13 @@ def test_the_quick_preset_gives_iozones_own_numbers_and_leaves_nothing(
         assert {(c.file_kb, c.record_kb, c.test): c.kb_per_s for c in mine} == {
             (*size, test): value for size, row in table.items() for test, value in zip(TESTS, row, strict=True)
         }
-    assert result.facts["driver"] == "overlay2"
+    assert result.targets["local"]["driver"] == "overlay2"
     assert engine.docker("ps", "-aq") == ""
 
 
 def test_the_image_is_made_once_labelled_and_removable(engine: Dockerd, workshop: EngineWorkshop) -> None:
-    phases = [p.phase for p in Run(make_plan(Preset.QUICK, 1), workshop)]
-    again = [p.phase for p in Run(make_plan(Preset.QUICK, 1), workshop)]
+    phases = [p.phase for p in Run(make_plan(Preset.QUICK, 1), [EndpointTarget(workshop.endpoint)])]
+    again = [p.phase for p in Run(make_plan(Preset.QUICK, 1), [EndpointTarget(workshop.endpoint)])]
     assert "putting iozone into an image" not in again
     assert phases
     assert len(engine.docker("images", "-q", "--filter", f"label={LABEL}").split()) == 1
@@ -64,7 +64,7 @@ def test_the_image_is_made_once_labelled_and_removable(engine: Dockerd, workshop
 
 
 def test_an_abort_keeps_what_is_finished_and_leaves_no_container(engine: Dockerd, workshop: EngineWorkshop) -> None:
-    run = Run(make_plan(Preset.ARTICLE), workshop)
+    run = Run(make_plan(Preset.ARTICLE), [EndpointTarget(workshop.endpoint)])
     for progress in run:
         if progress.done == 30:
             run.abort()
@@ -79,8 +79,8 @@ import sys
 from tui.bench.plan import Preset, make_plan
 from tui.bench.runner import Run
 from tui.engine.live import LiveEndpoint
-from tui.engine.workshop import EngineWorkshop
-for progress in Run(make_plan(Preset.ARTICLE), EngineWorkshop(LiveEndpoint("local", sys.argv[1]))):
+from tui.engine.workshop import EndpointTarget
+for progress in Run(make_plan(Preset.ARTICLE), [EndpointTarget(LiveEndpoint("local", sys.argv[1]))]):
     print(progress.done, flush=True)
 """
 
@@ -99,7 +99,7 @@ def test_what_a_killed_run_leaves_is_swept_at_the_next_start(engine: Dockerd, wo
 
 def test_an_engine_that_dies_in_the_middle_ends_the_run_with_its_numbers_kept(engine: Dockerd) -> None:
     endpoint = LiveEndpoint("local", engine.host)
-    run = Run(make_plan(Preset.ARTICLE), EngineWorkshop(endpoint))
+    run = Run(make_plan(Preset.ARTICLE), [EndpointTarget(endpoint)])
     try:
         for progress in run:
             if progress.done == 12:

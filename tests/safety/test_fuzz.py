@@ -180,7 +180,7 @@ def test_a_tar_of_the_archive_api_gives_the_file_that_was_asked_for_or_an_error(
 def test_a_line_of_a_log_file_is_a_line_or_nothing(raw: bytes) -> None:
     for log in (JsonLog, K8sLog):
         line = log.parse(log.__new__(log), raw)
-        assert line is None or isinstance(line.data, bytes)
+        assert line is None or isinstance(line.text, bytes)
 
 
 @given(st.lists(st.binary(max_size=80), max_size=8))

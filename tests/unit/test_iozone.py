@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tui.bench.charts import chart, table
 from tui.bench.iozone import Cell, Parser
 from tui.bench.plan import TESTS, IoTest, Preset, make_plan
-from tui.bench.runner import Sample
+from tui.bench.results import Sample
 from tui.bench.stats import summarise
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "iozone"

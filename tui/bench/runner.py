@@ -1,4 +1,4 @@
-"""Runs a plan in containers and tells, number by number, how far it is."""
+"""Runs a plan on its targets, turn by turn, and tells number by number how far it is."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import platform
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from tui.bench.image import LABEL, REPOSITORY, make_image
-from tui.bench.iozone import Cell, Parser
-from tui.bench.plan import TESTS, Plan
-from tui.bench.workshop import Job, Workshop
+from tui.bench.image import LABEL, REPOSITORY, BenchImage, make_image
+from tui.bench.iozone import Parser
+from tui.bench.plan import Plan, Turn, schedule
+from tui.bench.results import NoRecorder, Output, Recorder, Result, Sample
+from tui.bench.workshop import Job, Target, Workshop
 from tui.core.errors import BenchError, DtuiError
 from tui.core.process import owner_lives, owner_mark
 from tui.core.text import human_size
@@ -25,14 +26,6 @@ OWNER = "org.dtui.bench.owner"
 
 _ROW_COST = 2048
 """What a row costs besides its bytes, in kB, for the estimate of the time left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One measured number of one repeat (counted from 1)."""
-
-    repeat: int
-    cell: Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,53 +39,39 @@ class Progress:
     sample: Sample | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """All that a run gave; ``raw`` is IOzone's own text of each repeat, ``problem`` is empty for a whole run."""
-
-    plan: Plan
-    started: datetime
-    facts: dict[str, str]
-    samples: tuple[Sample, ...]
-    raw: tuple[str, ...]
-    problem: str
-    notices: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the run as JSON values."""
-        return {
-            "preset": self.plan.preset.value,
-            "argv": list(self.plan.argv("FILE")),
-            "started": self.started.isoformat(),
-            "complete": not self.problem,
-            "problem": self.problem or None,
-            "facts": self.facts,
-            "notices": list(self.notices),
-            "samples": [
-                {
-                    "repeat": s.repeat,
-                    "test": s.cell.test.value,
-                    "file_kb": s.cell.file_kb,
-                    "record_kb": s.cell.record_kb,
-                    "kb_per_s": s.cell.kb_per_s,
-                    "unsure": s.cell.unsure,
-                }
-                for s in self.samples
-            ],
-        }
-
-
 def host_facts() -> dict[str, str]:
     """Return what of this host may matter to the numbers."""
     with open("/proc/meminfo", encoding="ascii") as file:
         memory = int(file.readline().split()[1]) * 1024
-    load = os.getloadavg()[0]
-    return {
+    facts = {
         "kernel": platform.release(),
         "cpus": str(os.cpu_count()),
         "memory": human_size(memory),
-        "load": f"{load:.2f}",
+        "load": f"{os.getloadavg()[0]:.2f}",
     }
+    with suppress(OSError), open("/proc/sys/vm/dirty_ratio", encoding="ascii") as file:
+        facts["dirty_ratio"] = file.read().strip()
+    return facts | pressure()
+
+
+def pressure() -> dict[str, str]:
+    """Return the percent of the last ten seconds in which somebody waited for the disk (kernel doc: accounting/psi)."""
+    with suppress(OSError, IndexError), open("/proc/pressure/io", encoding="ascii") as file:
+        return {"io_pressure": file.readline().split()[1].partition("=")[2]}
+    return {}
+
+
+def warnings_of(facts: dict[str, str]) -> tuple[str, ...]:
+    """Return what on this host will spread the numbers."""
+    found = []
+    if float(facts["load"]) > int(facts["cpus"]):
+        found.append(f"the load was {facts['load']} on {facts['cpus']} cores when it began")
+    if float(facts.get("io_pressure", "0")) > _BUSY:
+        found.append(f"others waited for the disk {facts['io_pressure']} % of the time when it began")
+    return tuple(found)
+
+
+_BUSY = 5.0
 
 
 @dataclass(slots=True)
@@ -100,12 +79,16 @@ class Run:
     """One run: iterate over it in a thread of its own; :meth:`abort` ends it from another."""
 
     plan: Plan
-    workshop: Workshop
+    targets: Sequence[Target]
+    recorder: Recorder = field(default_factory=NoRecorder)
+    seed: int = field(default_factory=lambda: secrets.randbelow(1 << 30))
     result: Result | None = None
     _aborted: threading.Event = field(default_factory=threading.Event)
     _job: Job | None = None
+    _open: dict[str, Workshop] = field(default_factory=dict)
+    _described: dict[str, dict[str, str]] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
-    _raw: list[str] = field(default_factory=list)
+    _outputs: list[Output] = field(default_factory=list)
     _notices: list[str] = field(default_factory=list)
     _began: float = 0.0
     _done_cost: float = 0.0
@@ -113,54 +96,89 @@ class Run:
     def abort(self) -> None:
         """End the run; finished numbers are kept."""
         self._aborted.set()
-        if self._job:
-            self._job.stop()
+        job = self._job
+        if job:
+            job.stop()
+
+    @property
+    def total(self) -> int:
+        """How many numbers there will be."""
+        return self.plan.cells * len(self.targets)
 
     def __iter__(self) -> Iterator[Progress]:
         started = datetime.now(UTC)
         facts: dict[str, str] = {}
         problem = ""
         try:
-            yield Progress("looking at the host", 0, self.plan.cells)
-            facts = {**self.workshop.describe(), **host_facts()}
-            self._check_space()
+            yield self._at("looking at the host")
             image = make_image()
-            facts |= {"iozone": image.version, "image": image.name}
-            if not self.workshop.has_image(image.name):
-                yield Progress("putting iozone into an image", 0, self.plan.cells)
-                self.workshop.import_image(REPOSITORY, image.tag, image.tar, {LABEL: "iozone"})
+            facts = {**host_facts(), "iozone": image.version, "image": image.name, "seed": str(self.seed)}
+            self._notices += warnings_of(facts)
+            self.recorder.begin(self.plan, started, facts)
+            yield from self._make_ready(image)
             self._began = time.monotonic()
-            for repeat in range(1, self.plan.repeats + 1):
+            for turn in schedule(self.plan, tuple(self._open), self.seed):
                 if self._aborted.is_set():
                     break
-                yield from self._repeat(repeat, image.name)
+                yield from self._take(turn, image.name)
         except DtuiError as error:
             problem = str(error)
+        except BaseException:
+            for _ in self._clear_away():
+                pass
+            raise
+        yield from self._clear_away()
         if self._aborted.is_set():
             problem = "aborted"
+        notices = tuple(dict.fromkeys(self._notices))
+        self.recorder.end(problem, notices)
         self.result = Result(
-            self.plan,
-            started,
-            facts,
-            tuple(self._samples),
-            tuple(self._raw),
-            problem,
-            tuple(dict.fromkeys(self._notices)),
+            self.plan, started, facts, self._described, tuple(self._samples), tuple(self._outputs), problem, notices
         )
 
-    def _check_space(self) -> None:
-        free = self.workshop.free_bytes()
+    def _at(self, phase: str) -> Progress:
+        return Progress(phase, len(self._samples), self.total)
+
+    def _make_ready(self, image: BenchImage) -> Iterator[Progress]:
+        for target in self.targets:
+            if self._aborted.is_set():
+                return
+            yield self._at(f"making {target.name} ready")
+            workshop = target.open()
+            self._check_space(target.name, workshop)
+            facts = {**workshop.describe(), **({"control": "yes"} if target.control else {})}
+            self._described[target.name] = facts
+            self.recorder.target(target.name, facts)
+            if not workshop.has_image(image.name):
+                yield self._at(f"putting iozone into an image for {target.name}")
+                workshop.import_image(REPOSITORY, image.tag, image.tar, {LABEL: "iozone"})
+            self._open[target.name] = workshop
+
+    def _clear_away(self) -> Iterator[Progress]:
+        for target in reversed(self.targets):
+            yield self._at(f"clearing {target.name} away")
+            try:
+                target.close()
+            except DtuiError as error:
+                self._notices.append(f"{target.name} is not cleared away: {error}")
+
+    def _check_space(self, name: str, workshop: Workshop) -> None:
+        free = workshop.free_bytes()
         if free is not None and free < self.plan.space:
             raise BenchError(
-                f"only {human_size(free)} are free where containers write, {human_size(self.plan.space)} are needed",
+                f"only {human_size(free)} are free where {name} writes, {human_size(self.plan.space)} are needed",
                 "free some, or take the quick preset",
             )
 
-    def _repeat(self, repeat: int, image: str) -> Iterator[Progress]:
-        parser = Parser()
+    def _take(self, turn: Turn, image: str) -> Iterator[Progress]:
+        """Run IOzone once; a turn that fails ends its run, one that was aborted keeps its numbers."""
+        parser = Parser(self.plan.tests)
         raw = bytearray()
-        file = f"/work/dtui-{secrets.token_hex(6)}.tmp"
-        job = self.workshop.start(image, self.plan.argv(file), {OWNER: owner_mark()})
+        workshop = self._open[turn.target]
+        argv = self.plan.argv(f"{workshop.place()}/dtui-{secrets.token_hex(6)}.tmp", turn.mode)
+        began = time.monotonic()
+        failure = "aborted"
+        job = workshop.start(image, argv, {OWNER: owner_mark()})
         self._job = job
         try:
             if self._aborted.is_set():
@@ -168,25 +186,31 @@ class Run:
             for chunk in job.output():
                 raw += chunk
                 for cell in parser.feed(chunk):
-                    yield self._count(Sample(repeat, cell))
+                    yield self._count(Sample(turn.repeat, cell, turn.target, turn.mode))
             code = job.wait()
             self._notices += parser.notices
             failure = parser.failure(code, len(self.plan.rows))
-            if failure and not self._aborted.is_set():
-                raise BenchError(failure, "its own words are in the result")
         finally:
-            self._raw.append(raw.decode("ascii", "replace"))
             self._job = None
             job.remove()
+            problem = "aborted" if failure and self._aborted.is_set() else failure
+            output = Output(turn, argv, raw.decode("ascii", "replace"), time.monotonic() - began, problem)
+            self._outputs.append(output)
+            self.recorder.output(output)
+        if failure and not self._aborted.is_set():
+            raise BenchError(f"{turn.target}: {failure}", "its own words are in the result")
 
     def _count(self, sample: Sample) -> Progress:
         self._samples.append(sample)
-        self._done_cost += (sample.cell.file_kb + _ROW_COST) / len(TESTS)
-        whole = sum(kb + _ROW_COST for kb, _ in self.plan.rows) * self.plan.repeats
+        self.recorder.sample(sample)
+        self._done_cost += (sample.cell.file_kb + _ROW_COST) / len(self.plan.tests)
+        turns = self.plan.repeats * len(self._open) * len(self.plan.modes)
+        whole = sum(kb + _ROW_COST for kb, _ in self.plan.rows) * turns
         spent = time.monotonic() - self._began
         left = spent * (whole - self._done_cost) / self._done_cost
-        phase = f"repeat {sample.repeat}/{self.plan.repeats} · {sample.cell.test.value} {human_kb(sample.cell.file_kb)}"
-        return Progress(phase, len(self._samples), self.plan.cells, max(0.0, left), sample)
+        where = f"{sample.target} · {sample.cell.test.value} {human_kb(sample.cell.file_kb)}"
+        phase = f"repeat {sample.repeat}/{self.plan.repeats} · {where}"
+        return Progress(phase, len(self._samples), self.total, max(0.0, left), sample)
 
 
 def human_kb(kb: int) -> str:

@@ -1,14 +1,25 @@
-"""From samples to what is shown: medians with their spread. Pure."""
+"""From samples to what is shown: medians with their spread, ratios to a control, and what may be said of them. Pure."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 
-from tui.bench.plan import IoTest
-from tui.bench.runner import Sample
+from tui.bench.plan import IoTest, Mode
+from tui.bench.results import Result, Sample
+
+LEAST_SPREAD = 0.10
+"""Two targets that differ by less are never told apart: what was measured between two plain ext4 directories."""
+
+_LEAST_REPEATS = 3
+"""With fewer repeats nobody wins."""
+
+_HONEST_DIRECT = 1.5
+"""A target that reads or writes past the cache so many times faster than the host itself does not: it caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +38,29 @@ class Summary:
 Key = tuple[IoTest, int, int]
 """IoTest, file kB, record kB."""
 
+Summaries = dict[Key, Summary]
 
-def summarise(samples: Iterable[Sample]) -> dict[Key, Summary]:
-    """Summarise the samples of one target by test, file and record size."""
+
+class Verdict(Enum):
+    """What may be said of a target beside its control."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    SAME = "no measurable difference"
+    UNKNOWN = "not enough repeats"
+    SHORT = "too short to compare"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two summaries of one number: their ratio (target by control), and what that means."""
+
+    ratio: float
+    verdict: Verdict
+
+
+def summarise(samples: Iterable[Sample]) -> Summaries:
+    """Summarise the samples of one target and mode by test, file and record size."""
     values: dict[Key, list[int]] = defaultdict(list)
     unsure: dict[Key, bool] = defaultdict(bool)
     for sample in samples:
@@ -46,3 +77,61 @@ def _summary(found: list[int], unsure: bool) -> Summary:
     else:
         low = high = found[0]
     return Summary(statistics.median(found), low, high, found[0], found[-1], len(found), unsure)
+
+
+def by_target(samples: Iterable[Sample], mode: Mode, order: Iterable[str] = ()) -> dict[str, Summaries]:
+    """Summarise the samples of each target in one mode: the targets in an order, then as they first came."""
+    parts: dict[str, list[Sample]] = {target: [] for target in order}
+    for sample in samples:
+        if sample.mode is mode:
+            parts.setdefault(sample.target, []).append(sample)
+    return {target: summarise(found) for target, found in parts.items() if found}
+
+
+def spread_of(one: Summaries, again: Summaries) -> dict[int, float]:
+    """Return by how much a target differs from itself at each file size in kB: the largest ratio of medians less one.
+
+    Small files are much noisier than large ones, so each size has its own; numbers that are too short do not count.
+    """
+    worst: dict[int, float] = {}
+    for key in one.keys() & again.keys():
+        a, b = one[key], again[key]
+        if not a.unsure and not b.unsure:
+            differs = math.exp(abs(math.log(a.median / b.median))) - 1
+            worst[key[1]] = max(worst.get(key[1], LEAST_SPREAD), differs)
+    return worst
+
+
+def spread_in(result: Result, mode: Mode) -> dict[int, float]:
+    """Return the spread of a run's two measurements of one target by file size; empty when none was measured twice."""
+    targets = by_target(result.samples, mode, result.targets)
+    for name, summaries in targets.items():
+        if f"{name} again" in targets:
+            return spread_of(summaries, targets[f"{name} again"])
+    return {}
+
+
+def compare(one: Summary, control: Summary, spread: float | None) -> Comparison:
+    """Say whether two numbers differ by more than the measuring itself does; an unknown spread tells nothing apart."""
+    ratio = one.median / control.median
+    if one.unsure or control.unsure:
+        return Comparison(ratio, Verdict.SHORT)
+    if min(one.n, control.n) < _LEAST_REPEATS or spread is None:
+        return Comparison(ratio, Verdict.UNKNOWN)
+    if 1 / (1 + spread) <= ratio <= 1 + spread:
+        return Comparison(ratio, Verdict.SAME)
+    return Comparison(ratio, Verdict.FASTER if ratio > 1 else Verdict.SLOWER)
+
+
+def not_direct(result: Result) -> tuple[str, ...]:
+    """Return the targets that do not honour O_DIRECT: much faster past the cache than the host itself."""
+    targets = by_target(result.samples, Mode.DIRECT)
+    host = targets.get("host")
+    if host is None:
+        return ()
+    found = []
+    for name, summaries in targets.items():
+        ratios = [summaries[key].median / host[key].median for key in summaries.keys() & host.keys()]
+        if ratios and statistics.median(ratios) > _HONEST_DIRECT:
+            found.append(name)
+    return tuple(found)

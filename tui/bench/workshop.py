@@ -1,4 +1,4 @@
-"""What a benchmark needs of an Engine. Implemented in the engine package; this one does not know it."""
+"""What a benchmark needs of a place to run in. Engines fulfil it in the engine package; this one does not know them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Job(Protocol):
-    """A container at work."""
+    """A process at work, in a container or not."""
 
     def output(self) -> Iterator[bytes]:
         """Yield what it prints, as it prints it, until it ends."""
@@ -22,31 +22,35 @@ class Job(Protocol):
         ...
 
     def remove(self) -> None:
-        """Remove the container and all it wrote; idempotent."""
+        """Remove it and all it wrote; idempotent."""
         ...
 
 
 class Workshop(Protocol):
-    """An Engine as a place to run benchmarks. All methods block; errors are DtuiErrors."""
+    """A place to run benchmarks. All methods block; errors are DtuiErrors."""
 
     def describe(self) -> Mapping[str, str]:
         """Return facts for the record: engine, version, driver, backing, data_root."""
         ...
 
     def free_bytes(self) -> int | None:
-        """Return the free space where containers write; None when it cannot be known from here."""
+        """Return the free space where files are written; None when it cannot be known from here."""
         ...
 
     def has_image(self, name: str) -> bool:
-        """Say whether an image is there."""
+        """Say whether an image is there; a place without containers has them all."""
         ...
 
     def import_image(self, repository: str, tag: str, tar: bytes, labels: Mapping[str, str]) -> None:
         """Make an image of one layer."""
         ...
 
+    def place(self) -> str:
+        """Return the directory in which benchmarks may make files, as the process there sees it."""
+        ...
+
     def start(self, image: str, argv: tuple[str, ...], labels: Mapping[str, str]) -> Job:
-        """Start a container without network and give its output from the first byte."""
+        """Start a process without network and give its output from the first byte."""
         ...
 
     def leftovers(self, label: str) -> list[tuple[str, str]]:
@@ -59,4 +63,26 @@ class Workshop(Protocol):
 
     def remove_images(self, label: str) -> int:
         """Remove all images that carry a label; return how many."""
+        ...
+
+
+class Target(Protocol):
+    """One of the things that a run compares: made ready before it, cleared away after it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in charts and tables."""
+        ...
+
+    @property
+    def control(self) -> bool:
+        """Whether it is there to judge the others by: the host itself, or another target once more."""
+        ...
+
+    def open(self) -> Workshop:
+        """Make it ready, which may start a daemon; raises DtuiError."""
+        ...
+
+    def close(self) -> None:
+        """Clear away what it made; idempotent."""
         ...

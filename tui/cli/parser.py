@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tui import __version__
 from tui.core.errors import UsageError
@@ -29,7 +29,8 @@ VERBS = {
     "undo": "take back the last thing dtui changed",
     "backups": "what dtui changed and can take back",
     "edit": "open a file in the app's editor",
-    "bench": "run IOzone on an engine's storage driver",
+    "bench": "measure storage drivers with IOzone, and look at what was measured",
+    "drivers": "which storage drivers can be measured here, and what the others lack",
     "which": "whose a directory of a data-root is: a container's, an image's, the build cache's, nobody's",
     "doctor": "what is there, what is missing, how to mend it",
     "demo": "the app, or any verb, over a sample data-root",
@@ -173,13 +174,51 @@ def _edit(sub: argparse.ArgumentParser) -> None:
 
 def _bench(sub: argparse.ArgumentParser) -> None:
     does = sub.add_subparsers(title="what", metavar="WHAT", required=True, dest="what")
-    run = does.add_parser("run", help="run IOzone and print the table")
-    run.add_argument("--preset", choices=("quick", "article"), default="quick")
-    run.add_argument("--repeat", type=int, metavar="N", help="runs of each cell")
-    run.add_argument("--driver", action="append", default=[], help="only engines on this storage driver")
-    _json(run)
+    _bench_run(does.add_parser("run", help="measure, and print the tables"))
+    _json(does.add_parser("list", help="the runs that were made here"))
+    show = does.add_parser("show", help="a run as it was printed when it was made")
+    _json(_run_of(show))
+    compare = _run_of(does.add_parser("compare", help="what two runs differ by, with a verdict for each number"))
+    compare.add_argument("other", metavar="RUN", help="the run that is laid beside it")
+    compare.add_argument("--target", action="append", default=[], help="only this target; two lay one beside the other")
+    _json(compare)
+    export = _run_of(does.add_parser("export", help="write a run to a file"))
+    export.add_argument("--format", required=True, choices=("csv", "json", "xlsx", "svg", "png"))
+    export.add_argument("file", metavar="FILE")
+    export.add_argument("--force", action="store_true", help="replace a file that is there")
+    foreign = does.add_parser("import", help="keep IOzone's own text output of another host as a run")
+    foreign.add_argument("file", metavar="FILE", help="the text, - for standard input")
+    foreign.add_argument("--target", required=True, help="what it was measured on")
+    foreign.add_argument("--name", default="", help="what the run is called")
+    rename = _run_of(does.add_parser("rename", help="give a run a name"))
+    rename.add_argument("name", metavar="NAME")
+    _run_of(does.add_parser("delete", help="remove a run"))
     clean = does.add_parser("clean", help="remove what dtui put into the engine for benchmarks")
     _json(clean)
+
+
+def _run_of(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    sub.add_argument("ref", metavar="RUN", help="its number or name; last is the newest")
+    return sub
+
+
+def _bench_run(sub: argparse.ArgumentParser) -> None:
+    many: dict[str, Any] = {"action": "append", "default": []}
+    sub.add_argument("--driver", **many, help="a storage driver, by an engine of its own; also host and volume")
+    sub.add_argument("--engine", **many, help="a running engine, by its endpoint's name")
+    sub.add_argument("--preset", choices=("quick", "standard", "article"), default="quick")
+    sub.add_argument("--repeat", type=int, metavar="N", help="runs of each cell")
+    sub.add_argument("--size", **many, help="a file size of your own, such as 16m")
+    sub.add_argument("--record", **many, help="a record size of your own, such as 4k")
+    tests = ("write", "rewrite", "read", "reread", "random read", "random write")
+    sub.add_argument("--test", **many, choices=tests, help="only these tests, and what they need before them")
+    sub.add_argument("--mode", **many, choices=("cached", "flushed", "direct"), help="cache, with fsync, or past it")
+    sub.add_argument("--name", default="", help="what the run is called")
+    sub.add_argument(
+        "--no-controls", dest="controls", action="store_false", help="without the host and the second look"
+    )
+    sub.add_argument("--yes", action="store_true", help="also when it takes long")
+    _json(sub)
 
 
 def _which(sub: argparse.ArgumentParser) -> None:
@@ -225,6 +264,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "backups": _backups,
     "edit": _edit,
     "bench": _bench,
+    "drivers": _json,
     "which": _which,
     "doctor": _doctor,
     "demo": _demo,

@@ -214,7 +214,7 @@ def _whiteout(path: Path) -> None:
 def _write_records(root: Path, sample: _Sample, container_id: str, now: datetime) -> None:
     home = root / "containers" / container_id
     home.mkdir(parents=True)
-    created = now - timedelta(minutes=sample.minutes)
+    created = now - timedelta(minutes=sample.minutes, seconds=30)  # so that no age turns over while one looks
     started = sample.state.get("StartedAt", (created + timedelta(seconds=1)).isoformat())
     running = sample.state.get("Running")
     finished = "0001-01-01T00:00:00Z" if running else (created + timedelta(seconds=1.3)).isoformat()

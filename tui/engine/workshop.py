@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from tui.core.errors import NotFound
+from tui.core.mounts import file_system_of
 from tui.engine.live import LiveEndpoint
 from tui.engine.sdk import APIClient, close_stream, engine_errors
+
+WORK = "/work"
+"""A directory of the image: what is made in it lies in the container's writable layer."""
+
+_VOLUME = "/volume"
 
 
 class EngineJob:
     """A benchmark container, attached before it started so that no byte is missed."""
 
-    def __init__(self, endpoint: LiveEndpoint, image: str, argv: tuple[str, ...], labels: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        endpoint: LiveEndpoint,
+        image: str,
+        argv: tuple[str, ...],
+        labels: Mapping[str, str],
+        volume: Path | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._client: APIClient = endpoint.connect(timeout=None)
         with engine_errors("benchmark"):
-            host = self._client.create_host_config(network_mode="none")
+            binds = [f"{volume}:{_VOLUME}"] if volume else None
+            host = self._client.create_host_config(network_mode="none", binds=binds)
             made = self._client.create_container(image, list(argv), labels=dict(labels), host_config=host)
             self.id = str(made["Id"])
             self._stream = self._client.attach(self.id, stdout=True, stderr=True, stream=True)
@@ -53,23 +68,24 @@ class EngineJob:
 class EngineWorkshop:
     """Fulfils :class:`tui.bench.workshop.Workshop` on a live endpoint."""
 
-    def __init__(self, endpoint: LiveEndpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: LiveEndpoint, volume: Path | None = None) -> None:
+        self.endpoint = endpoint
+        self._volume = volume
 
     def describe(self) -> dict[str, str]:
         """Return facts for the record."""
-        facts = self._endpoint.facts()
+        facts = self.endpoint.facts()
         return {
             "endpoint": facts.endpoint,
             "engine": f"{facts.product} {facts.version}",
-            "driver": facts.driver.name,
-            "backing": facts.backing,
+            "driver": "volume" if self._volume else facts.driver.name,
+            "backing": facts.backing or (file_system_of(facts.data_root) if facts.local else ""),
             "data_root": facts.data_root,
         }
 
     def free_bytes(self) -> int | None:
         """Return the free space of the data-root, if it is on this host."""
-        facts = self._endpoint.facts()
+        facts = self.endpoint.facts()
         try:
             found = os.statvfs(facts.data_root) if facts.local else None
         except OSError:
@@ -80,7 +96,7 @@ class EngineWorkshop:
         """Say whether an image is there."""
         try:
             with engine_errors("benchmark image"):
-                self._endpoint.client.inspect_image(name)
+                self.endpoint.client.inspect_image(name)
         except NotFound:
             return False
         return True
@@ -89,27 +105,48 @@ class EngineWorkshop:
         """Make an image of one layer, labelled."""
         changes = [f"LABEL {key}={value}" for key, value in labels.items()]
         with engine_errors("benchmark image"):
-            self._endpoint.client.import_image_from_data(tar, repository=repository, tag=tag, changes=changes)
+            self.endpoint.client.import_image_from_data(tar, repository=repository, tag=tag, changes=changes)
 
     def start(self, image: str, argv: tuple[str, ...], labels: Mapping[str, str]) -> EngineJob:
         """Start a container without network."""
-        return EngineJob(self._endpoint, image, argv, labels)
+        return EngineJob(self.endpoint, image, argv, labels, self._volume)
+
+    def place(self) -> str:
+        """Return the directory in the image that is there for it, or where the volume is mounted."""
+        return _VOLUME if self._volume else WORK
 
     def leftovers(self, label: str) -> list[tuple[str, str]]:
         """Return the containers that carry a label, with its value."""
         with engine_errors("benchmark"):
-            rows = self._endpoint.client.containers(all=True, filters={"label": label})
+            rows = self.endpoint.client.containers(all=True, filters={"label": label})
         return [(str(row["Id"]), str((row.get("Labels") or {}).get(label, ""))) for row in rows]
 
     def remove_container(self, container_id: str) -> None:
         """Remove a container, running or not."""
         with engine_errors("benchmark"):
-            self._endpoint.client.remove_container(container_id, force=True, v=True)
+            self.endpoint.client.remove_container(container_id, force=True, v=True)
 
     def remove_images(self, label: str) -> int:
         """Remove all images that carry a label."""
         with engine_errors("benchmark image"):
-            found = self._endpoint.client.images(filters={"label": label})
+            found = self.endpoint.client.images(filters={"label": label})
             for image in found:
-                self._endpoint.client.remove_image(image["Id"], force=True)
+                self.endpoint.client.remove_image(image["Id"], force=True)
         return len(found)
+
+
+class EndpointTarget:
+    """A running Engine as a target: fulfils :class:`tui.bench.workshop.Target`; it is left as it is."""
+
+    control = False
+
+    def __init__(self, endpoint: LiveEndpoint, name: str = "") -> None:
+        self._endpoint = endpoint
+        self.name = name or endpoint.name
+
+    def open(self) -> EngineWorkshop:
+        """Return the Engine as a workshop."""
+        return EngineWorkshop(self._endpoint)
+
+    def close(self) -> None:
+        """Nothing was made ready."""

@@ -15,7 +15,8 @@ from textual.widgets import ProgressBar, Static
 
 from tui.bench.charts import ChartSpec, charts, shown_record, table
 from tui.bench.plan import TESTS, Plan, Preset, make_plan
-from tui.bench.runner import Progress, Result, Run, Sample
+from tui.bench.results import Result, Sample
+from tui.bench.runner import Progress, Run
 from tui.bench.stats import summarise
 from tui.core.errors import DtuiError, NotReachable
 from tui.core.text import human_size, printable
@@ -26,7 +27,7 @@ from tui.ui.screens.base import Frame, set_title
 from tui.ui.widgets.chart import Chart
 
 if TYPE_CHECKING:
-    from tui.engine.workshop import EngineWorkshop
+    from tui.engine.workshop import EndpointTarget
 
 _LONG_RUN = 30
 """Seconds from which a run is asked for first."""
@@ -98,13 +99,13 @@ class BenchScreen(Frame):
         self._show_plan()
         self._draw()
 
-    def _workshop(self) -> EngineWorkshop:
+    def _target(self) -> EndpointTarget:
         from tui.engine.live import LiveEndpoint
-        from tui.engine.workshop import EngineWorkshop
+        from tui.engine.workshop import EndpointTarget
 
         if not isinstance(self._endpoint, LiveEndpoint):
             raise NotReachable("a benchmark needs a running Engine", "start dockerd, then open dtui on it")
-        return EngineWorkshop(self._endpoint)
+        return EndpointTarget(self._endpoint)
 
     # what is shown -----------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class BenchScreen(Frame):
             ("mode", "CACHED"),
             ("repeats", str(plan.repeats)),
             ("rows", f"{len(plan.rows)} × 6 tests"),
-            ("takes", f"~ {plan.seconds * plan.repeats:.0f} s"),
+            ("takes", f"~ {plan.seconds:.0f} s"),
             ("needs", f"{human_size(plan.space)} free"),
         ]
         text = Text()
@@ -197,7 +198,7 @@ class BenchScreen(Frame):
     def action_run(self) -> None:
         """Start, after a question when it takes long."""
         plan = self.plan
-        if plan.seconds * plan.repeats < _LONG_RUN:
+        if plan.seconds < _LONG_RUN:
             self._start(plan)
             return
         question = f"Run {' '.join(plan.argv('FILE')[:12])} for about {plan.seconds:.0f} s?"
@@ -205,7 +206,7 @@ class BenchScreen(Frame):
         self.app.push_screen(Choose(question, choices), lambda answer: self._start(plan) if answer else None)
 
     def _start(self, plan: Plan) -> None:
-        run = Run(plan, self._workshop())
+        run = Run(plan, [self._target()])
         self._run = run
         self._samples = []
         self._draw()

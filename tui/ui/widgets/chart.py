@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from rich.text import Text
 from textual.app import RenderResult
@@ -10,6 +11,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tui.bench.charts import ChartSpec
+from tui.core.text import printable
 
 RGB = tuple[int, int, int]
 
@@ -20,6 +22,9 @@ PALETTE: tuple[tuple[RGB, str], ...] = (
     ((0xE0, 0x80, 0xB0), "▲"),
     ((0x56, 0xB4, 0xE9), "○"),
     ((0xF0, 0xE4, 0x42), "□"),
+    ((0xE0, 0x6C, 0x40), "△"),
+    ((0xC8, 0xC8, 0xC8), "◇"),
+    ((0xA0, 0x90, 0xE8), "▼"),
 )
 """Colours that colour-blind people can tell apart (after Okabe and Ito, lightened), each with a mark of its own."""
 
@@ -55,6 +60,16 @@ def draw(spec: ChartSpec, width: int, height: int, ink: RGB, paper: RGB) -> str:
         if spec.y_ticks:
             figure.ruler("y", "left").lim(spec.y_ticks[0][0], spec.y_ticks[-1][0])
         return str(figure.build().string()).rstrip("\n")
+
+
+def legend(labels: Iterable[str]) -> Text:
+    """Return the mark of each line with its name."""
+    text = Text()
+    for number, label in enumerate(labels):
+        (red, green, blue), sign = PALETTE[number % len(PALETTE)]
+        text.append(f"{sign} ", style=f"rgb({red},{green},{blue})")
+        text.append(f"{printable(label)}   ")
+    return text
 
 
 class Chart(Widget):

@@ -1,0 +1,150 @@
+"""Throwaway engines on real storage drivers: compared, kept, and gone without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import dtui, dtui_json
+from tui.bench.plan import TESTS
+from tui.bench.store import Store
+from tui.core.errors import BenchError
+from tui.engine.lab import LAB_DRIVERS, LabDaemon, LabDriver
+
+pytestmark = pytest.mark.iozone
+
+DRIVERS = ("overlay2", "overlay", "btrfs", "vfs", "fuse-overlayfs", "volume")
+
+
+def traces(state: Path) -> list[str]:
+    """Return what labs left: directories, mounts, loop devices, processes."""
+    found = [str(path) for path in (*(state / "lab").glob("*"), *Path("/run/dtui-lab").glob("*"))]
+    found += [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(state) in line]
+    loops = subprocess.run(["/sbin/losetup", "-a"], capture_output=True, text=True, check=True).stdout
+    found += [line for line in loops.splitlines() if str(state) in line]
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(state).encode() in words and b"pytest" not in words:
+            found.append(words.decode(errors="replace"))
+    return found
+
+
+def table_of(text: str) -> dict[tuple[int, int], list[int]]:
+    """Read IOzone's table in the plainest way there is."""
+    rows = [[int(word) for word in line.split()] for line in text.splitlines() if line.replace(" ", "").isdigit()]
+    return {(row[0], row[1]): row[2:] for row in rows if len(row) >= 8}
+
+
+def test_six_targets_and_the_controls_are_compared_and_every_number_is_iozones_own(private_state: Path) -> None:
+    words = [word for driver in DRIVERS for word in ("--driver", driver)]
+    run = json.loads(dtui("bench", "run", *words, "--repeat", "2", "--name", "all", "--json"))
+    assert run["complete"], run["problem"]
+    assert list(run["targets"]) == [*DRIVERS, "overlay2 again", "host"]
+    assert {name: told["driver"] for name, told in run["targets"].items()} == {
+        **{name: name for name in DRIVERS},
+        "overlay2 again": "overlay2",
+        "host": "host",
+    }
+    assert run["targets"]["btrfs"]["backing"] == "btrfs"
+    assert len(run["samples"]) == 8 * 2 * 4 * 6
+    result = Store(private_state / "bench" / "runs.sqlite").load(run["id"] or 1)
+    for output in result.outputs:
+        mine = [s for s in result.samples if (s.target, s.repeat) == (output.turn.target, output.turn.repeat)]
+        found = {(s.cell.file_kb, s.cell.record_kb, s.cell.test): s.cell.kb_per_s for s in mine}
+        assert found == {
+            (*size, test): value
+            for size, row in table_of(output.text).items()
+            for test, value in zip(TESTS, row, strict=True)
+        }
+    order = [output.turn.target for output in result.outputs]
+    assert sorted(order[:8]) == sorted(order[8:])
+    assert traces(private_state) == []
+    assert b"one target measured twice differs from itself" in dtui("bench", "show", "all")
+    assert dtui_json("bench", "list")[0]["numbers"] == 384
+
+
+def test_a_driver_that_does_not_run_here_is_refused_with_what_it_lacks(private_state: Path) -> None:
+    able = {row["name"]: row for row in dtui_json("drivers")}
+    assert set(able) == {driver.name for driver in LAB_DRIVERS}
+    for name, row in able.items():
+        if not row["runs"]:
+            told = dtui("bench", "run", "--driver", name, code=3).decode()
+            assert row["missing"] in told
+            assert row["mend"] in told
+    assert b"is no target" in dtui("bench", "run", "--driver", "ext5", code=2)
+
+
+def test_a_daemon_that_does_not_come_up_says_its_last_words_and_leaves_nothing(private_state: Path) -> None:
+    lab = LabDaemon(LabDriver("nonsense", "nonsense"), private_state / "lab", 1 << 30)
+    with pytest.raises(BenchError, match=r"does not come up: .*driver not supported"):
+        lab.start()
+    lab.close()
+    assert traces(private_state) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_asked_to_end_keeps_its_numbers_and_clears_away(private_state: Path, number: int) -> None:
+    with start() as process:
+        until_numbers(private_state, 30)
+        process.send_signal(number)
+        assert process.wait(60) == 1
+    kept = dtui_json("bench", "show", "last")
+    assert kept["problem"] == "aborted"
+    assert len(kept["samples"]) >= 30
+    assert traces(private_state) == []
+
+
+@pytest.mark.parametrize("phase", ["daemon", "image", "numbers"])
+def test_what_a_killed_run_leaves_is_gone_after_the_next_look(private_state: Path, phase: str) -> None:
+    with start() as process:
+        if phase == "numbers":
+            until_numbers(private_state, 20)
+        else:
+            wanted = {"daemon": b"making overlay2 ready", "image": b"into an image for btrfs"}[phase]
+            assert process.stderr is not None
+            while wanted not in process.stderr.readline():
+                pass
+        process.kill()
+    assert traces(private_state)
+    dtui("bench", "clean", code=3)  # no engine here; the labs are swept before
+    assert traces(private_state) == []
+    if phase == "numbers":
+        kept = dtui_json("bench", "show", "last")
+        assert kept["problem"] == "cut off: dtui was killed"
+        assert len(kept["samples"]) >= 20
+
+
+def test_two_runs_at_once_on_one_host_are_refused(private_state: Path) -> None:
+    with start() as process:
+        until_numbers(private_state, 1)
+        assert b"another benchmark runs on this host: dtui" in dtui("bench", "run", "--driver", "vfs", code=1)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def start() -> subprocess.Popen[bytes]:
+    words = ["bench", "run", "--driver", "btrfs", "--driver", "overlay2", "--repeat", "40", "--yes"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tui", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
+    )
+
+
+def until_numbers(state: Path, count: int) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if (state / "bench" / "runs.sqlite").exists():
+            runs = Store(state / "bench" / "runs.sqlite").runs()
+            if runs and runs[0].numbers >= count:
+                return
+        time.sleep(0.2)
+    raise AssertionError("no numbers")

@@ -1,0 +1,59 @@
+"""A run as CSV, JSON or a workbook."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+
+from tui.bench.results import Result
+from tui.core.errors import BenchError
+
+_TITLES = ("target", "mode", "repeat", "test", "file_kb", "record_kb", "kb_per_s", "too_short")
+
+
+def _rows(result: Result) -> Iterator[tuple[object, ...]]:
+    for one in result.samples:
+        cell = one.cell
+        row = (one.target, one.mode.value, one.repeat, cell.test.value, cell.file_kb, cell.record_kb, cell.kb_per_s)
+        yield (*row, int(cell.unsure))
+
+
+def as_csv(result: Result) -> bytes:
+    """Return every sample as a row, the titles first."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(_TITLES)
+    writer.writerows(_rows(result))
+    return out.getvalue().encode()
+
+
+def as_json(result: Result) -> bytes:
+    """Return the whole run, the host's facts among it."""
+    return json.dumps(result.as_json(), indent=2).encode()
+
+
+def as_xlsx(result: Result) -> bytes:
+    """Return a workbook with a sheet of samples and one of facts; raises BenchError where xlsxwriter is missing."""
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise BenchError("xlsxwriter is not installed", "pip install 'dtui[xlsx]'") from error
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True, "strings_to_formulas": False}) as book:
+        sheet = book.add_worksheet("samples")
+        for number, row in enumerate([_TITLES, *_rows(result)]):
+            sheet.write_row(number, 0, row)
+        sheet.autofilter(0, 0, len(result.samples), len(_TITLES) - 1)
+        facts = book.add_worksheet("facts")
+        pairs = [*result.facts.items()]
+        for target, told in result.targets.items():
+            pairs += [(f"{target}: {name}", value) for name, value in told.items()]
+        for number, pair in enumerate(pairs):
+            facts.write_row(number, 0, pair)
+    return out.getvalue()
+
+
+WRITERS: dict[str, Callable[[Result], bytes]] = {"csv": as_csv, "json": as_json, "xlsx": as_xlsx}
+"""What each format is made by."""

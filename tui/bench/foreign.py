@@ -1,0 +1,60 @@
+"""IOzone's text from elsewhere as a run, so that another host can be laid beside this one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tui.bench.iozone import Parser
+from tui.bench.plan import MODE_OPTIONS, TESTS, IoTest, Mode, Plan, Preset, Turn
+from tui.bench.results import Output, Result, Sample
+from tui.core.errors import BenchError
+
+
+def result_of_text(data: bytes, target: str, name: str) -> Result:
+    """Return a run of one repeat; raises BenchError for what is not IOzone's table in kB/s.
+
+    Which tests the columns are of is told by the command line that IOzone prints.
+    """
+    text = data.decode("ascii", "replace")
+    words = _command(text)
+    parser = Parser(_tests(words))
+    cells = parser.feed(data if data.endswith(b"\n") else data + b"\n")
+    if parser.unit != "kB/s" or not cells:
+        raise BenchError("this is no IOzone output in kB/s", "iozone's text on standard output is wanted")
+    mode = _mode(words)
+    rows = tuple(dict.fromkeys((cell.file_kb, cell.record_kb) for cell in cells))
+    plan = Plan(Preset.CUSTOM, tuple(words[1:]), rows, 1, (mode,), parser.tests)
+    problem = "" if parser.complete else "IOzone did not come to its end"
+    return Result(
+        plan=plan,
+        started=datetime.now(UTC),
+        facts={"iozone": parser.version, "imported": "yes"},
+        targets={target: {"driver": target, "backing": "", "engine": "another host"}},
+        samples=tuple(Sample(1, cell, target, mode) for cell in cells),
+        outputs=(Output(Turn(1, target, mode), tuple(words), text, 0.0, problem),),
+        problem=problem,
+        notices=tuple(parser.notices),
+        name=name,
+    )
+
+
+def _command(text: str) -> list[str]:
+    for line in text.splitlines():
+        if "Command line used:" in line:
+            return line.partition("Command line used:")[2].split()
+    return ["iozone"]
+
+
+def _tests(words: list[str]) -> tuple[IoTest, ...]:
+    asked = {words[place + 1] for place, word in enumerate(words[:-1]) if word == "-i"}
+    asked |= {word[2:] for word in words if word.startswith("-i") and len(word) > 2}
+    families = {"0": TESTS[0:2], "1": TESTS[2:4], "2": TESTS[4:6]}
+    if unknown := asked - families.keys():
+        raise BenchError(f"IOzone's test {min(unknown)} is not known here", "-i 0, -i 1 and -i 2 are")
+    return tuple(test for number in sorted(asked) for test in families[number]) or TESTS
+
+
+def _mode(words: list[str]) -> Mode:
+    if "-I" in words:
+        return Mode.DIRECT
+    return Mode.FLUSHED if set(MODE_OPTIONS[Mode.FLUSHED]) & set(words) else Mode.CACHED

@@ -1,0 +1,288 @@
+"""The runs of this host in one SQLite file, written number by number; a run that was cut off keeps what it has."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tui.bench.iozone import Cell
+from tui.bench.plan import IoTest, Mode, Plan, Preset, Turn
+from tui.bench.results import Output, Result, Sample
+from tui.core.errors import BenchError, NotFound
+from tui.core.process import owner_lives, owner_mark
+
+_VERSION = 1
+
+_TABLES = """
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, started TEXT NOT NULL, plan TEXT NOT NULL, facts TEXT NOT NULL,
+    owner TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0, problem TEXT NOT NULL DEFAULT '',
+    notices TEXT NOT NULL DEFAULT '[]'
+);
+CREATE TABLE target (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, name TEXT NOT NULL, facts TEXT NOT NULL,
+    PRIMARY KEY (run, name)
+);
+CREATE TABLE sample (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, target TEXT NOT NULL, mode TEXT NOT NULL,
+    repeat INTEGER NOT NULL, test TEXT NOT NULL, file_kb INTEGER NOT NULL, record_kb INTEGER NOT NULL,
+    kb_per_s INTEGER NOT NULL
+);
+CREATE INDEX sample_of_run ON sample (run);
+CREATE TABLE output (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, target TEXT NOT NULL, mode TEXT NOT NULL,
+    repeat INTEGER NOT NULL, argv TEXT NOT NULL, text TEXT NOT NULL, seconds REAL NOT NULL, problem TEXT NOT NULL
+);
+CREATE INDEX output_of_run ON output (run);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line of the history."""
+
+    id: int
+    name: str
+    started: datetime
+    preset: Preset
+    targets: tuple[str, ...]
+    numbers: int
+    problem: str
+
+
+class Store:
+    """The file with all runs; raises BenchError when it is damaged or of a newer dtui."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as line:
+            version = line.execute("PRAGMA user_version").fetchone()[0]
+            if version > _VERSION:
+                raise BenchError(
+                    f"{path} is of a newer dtui (version {version}, this one knows {_VERSION})", "update dtui"
+                )
+            if version == 0:
+                line.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
+        path.chmod(0o600)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=10)) as line, line:
+                line.execute("PRAGMA foreign_keys = ON")
+                yield line
+        except sqlite3.Error as error:
+            raise BenchError(f"{self.path}: {error}", "move the file away to begin with a new one") from error
+
+    def record(self, name: str = "") -> RunRecorder:
+        """Return what takes a new run down."""
+        return RunRecorder(self.path, name)
+
+    def runs(self) -> tuple[RunSummary, ...]:
+        """Return all runs, newest first; one whose dtui was killed says so."""
+        with self._open() as line:
+            found = line.execute(
+                "SELECT id, name, started, plan, problem, ended, owner,"
+                " (SELECT count(*) FROM sample WHERE run = id),"
+                " (SELECT json_group_array(name) FROM target WHERE run = id)"
+                " FROM run ORDER BY id DESC"
+            ).fetchall()
+        return tuple(
+            RunSummary(
+                id=number,
+                name=name,
+                started=datetime.fromisoformat(started),
+                preset=Preset(json.loads(plan)["preset"]),
+                targets=tuple(json.loads(targets)),
+                numbers=numbers,
+                problem=problem or _how(bool(ended), owner),
+            )
+            for number, name, started, plan, problem, ended, owner, numbers, targets in found
+        )
+
+    def find(self, reference: str) -> int:
+        """Return the number of a run by its number or name, ``last`` being the newest; raises NotFound."""
+        runs = self.runs()
+        for run in runs:
+            if reference in (str(run.id), run.name) or (reference == "last" and run is runs[0]):
+                return run.id
+        raise NotFound(f"there is no run {reference}", "dtui bench list shows them")
+
+    def load(self, number: int) -> Result:
+        """Return a run; raises NotFound."""
+        with self._open() as line:
+            row = line.execute(
+                "SELECT name, started, plan, facts, problem, notices, ended, owner FROM run WHERE id = ?", (number,)
+            ).fetchone()
+            if row is None:
+                raise NotFound(f"there is no run {number}", "dtui bench list shows them")
+            targets = line.execute("SELECT name, facts FROM target WHERE run = ? ORDER BY rowid", (number,)).fetchall()
+            samples = line.execute(
+                "SELECT repeat, file_kb, record_kb, test, kb_per_s, target, mode FROM sample WHERE run = ?"
+                " ORDER BY rowid",
+                (number,),
+            ).fetchall()
+            outputs = line.execute(
+                "SELECT repeat, target, mode, argv, text, seconds, problem FROM output WHERE run = ? ORDER BY rowid",
+                (number,),
+            ).fetchall()
+        name, started, plan, facts, problem, notices, ended, owner = row
+        return Result(
+            plan=_plan(json.loads(plan)),
+            started=datetime.fromisoformat(started),
+            facts=json.loads(facts),
+            targets={target: json.loads(told) for target, told in targets},
+            samples=tuple(
+                Sample(repeat, Cell(file_kb, record_kb, IoTest(test), kb_per_s), target, Mode(mode))
+                for repeat, file_kb, record_kb, test, kb_per_s, target, mode in samples
+            ),
+            outputs=tuple(
+                Output(Turn(repeat, target, Mode(mode)), tuple(json.loads(argv)), text, seconds, said)
+                for repeat, target, mode, argv, text, seconds, said in outputs
+            ),
+            problem=problem or _how(bool(ended), owner),
+            notices=tuple(json.loads(notices)),
+            id=number,
+            name=name,
+        )
+
+    def rename(self, number: int, name: str) -> None:
+        """Give a run a name of its own; raises BenchError for one that is taken."""
+        if any(run.name == name and run.id != number for run in self.runs() if name):
+            raise BenchError(f"a run is called {name} already", "choose another name")
+        with self._open() as line:
+            line.execute("UPDATE run SET name = ? WHERE id = ?", (name, number))
+
+    def delete(self, number: int) -> None:
+        """Remove a run and all its numbers."""
+        with self._open() as line:
+            line.execute("DELETE FROM run WHERE id = ?", (number,))
+
+    def keep(self, result: Result) -> int:
+        """Store a run that was made elsewhere; return its number."""
+        recorder = self.record(result.name)
+        recorder.begin(result.plan, result.started, result.facts)
+        for name, facts in result.targets.items():
+            recorder.target(name, facts)
+        for sample in result.samples:
+            recorder.sample(sample)
+        for output in result.outputs:
+            recorder.output(output)
+        recorder.end(result.problem, result.notices)
+        return recorder.number
+
+
+def _how(ended: bool, owner: str) -> str:
+    if ended:
+        return ""
+    return "still running" if owner_lives(owner) else "cut off: dtui was killed"
+
+
+class RunRecorder:
+    """Takes one run down. Fulfils :class:`tui.bench.results.Recorder`.
+
+    Each number is committed at once, but not flushed: that would be measured along with the drivers. What a kill of
+    dtui leaves is whole; a power cut may lose the last seconds.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+        self._line: sqlite3.Connection | None = None
+        self.number = 0
+
+    def _do(self, words: str, values: tuple[object, ...]) -> int:
+        try:
+            if self._line is None:
+                self._line = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
+                self._line.execute("PRAGMA journal_mode = WAL")
+                self._line.execute("PRAGMA synchronous = OFF")
+            return self._line.execute(words, values).lastrowid or 0
+        except sqlite3.Error as error:
+            raise BenchError(f"{self._path}: {error}", "free some space, or move the file away") from error
+
+    def begin(self, plan: Plan, started: datetime, facts: dict[str, str]) -> None:
+        """Store the plan and the host's facts."""
+        self.number = self._do(
+            "INSERT INTO run (name, started, plan, facts, owner) VALUES (?, ?, ?, ?, ?)",
+            (self._name, started.isoformat(), json.dumps(_told(plan)), json.dumps(facts), owner_mark()),
+        )
+
+    def target(self, name: str, facts: dict[str, str]) -> None:
+        """Store a target's facts."""
+        self._do("INSERT INTO target VALUES (?, ?, ?)", (self.number, name, json.dumps(facts)))
+
+    def sample(self, sample: Sample) -> None:
+        """Store a number."""
+        cell = sample.cell
+        self._do(
+            "INSERT INTO sample VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.number,
+                sample.target,
+                sample.mode.value,
+                sample.repeat,
+                cell.test.value,
+                cell.file_kb,
+                cell.record_kb,
+                cell.kb_per_s,
+            ),
+        )
+
+    def output(self, output: Output) -> None:
+        """Store IOzone's own words of a turn."""
+        turn = output.turn
+        self._do(
+            "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.number,
+                turn.target,
+                turn.mode.value,
+                turn.repeat,
+                json.dumps(output.argv),
+                output.text,
+                output.seconds,
+                output.problem,
+            ),
+        )
+
+    def end(self, problem: str, notices: tuple[str, ...]) -> None:
+        """Store how it ended, and make all of it durable."""
+        if self.number:
+            self._do(
+                "UPDATE run SET ended = 1, problem = ?, notices = ? WHERE id = ?",
+                (problem, json.dumps(notices), self.number),
+            )
+        if self._line is not None:
+            self._line.execute("PRAGMA synchronous = FULL")
+            self._line.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._line.close()
+            self._line = None
+
+
+def _told(plan: Plan) -> dict[str, object]:
+    return {
+        "preset": plan.preset.value,
+        "options": plan.options,
+        "rows": plan.rows,
+        "repeats": plan.repeats,
+        "modes": [mode.value for mode in plan.modes],
+        "tests": [test.value for test in plan.tests],
+    }
+
+
+def _plan(told: dict[str, Any]) -> Plan:
+    return Plan(
+        preset=Preset(told["preset"]),
+        options=tuple(str(word) for word in told["options"]),
+        rows=tuple((int(kb), int(record)) for kb, record in told["rows"]),
+        repeats=int(told["repeats"]),
+        modes=tuple(Mode(mode) for mode in told["modes"]),
+        tests=tuple(IoTest(test) for test in told["tests"]),
+    )

@@ -1,0 +1,52 @@
+"""The controls of a run: the host's own directory, and another target once more."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.bench.host import HostWorkshop
+from tui.bench.workshop import Target, Workshop
+from tui.core.process import owner_mark
+
+
+@dataclass(frozen=True, slots=True)
+class HostTarget:
+    """A directory of this host, made for the run and removed after it."""
+
+    folder: Path
+    name: str = "host"
+    control: bool = True
+
+    def open(self) -> Workshop:
+        """Make the directory."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.folder / "owner").write_text(owner_mark())
+        work = self.folder / "work"
+        work.mkdir(exist_ok=True)
+        return HostWorkshop(work)
+
+    def close(self) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A target once more under another name: what the two differ by is the spread of the measuring itself."""
+
+    other: Target
+    control: bool = True
+
+    @property
+    def name(self) -> str:
+        """The other's name, and that it is the second."""
+        return f"{self.other.name} again"
+
+    def open(self) -> Workshop:
+        """Return the other's place, which is open already or is opened now."""
+        return self.other.open()
+
+    def close(self) -> None:
+        """The other clears away."""

@@ -1,0 +1,183 @@
+"""``dtui bench``: IOzone on storage drivers, without the screen."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tui.bench.lock import only_one
+from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, make_plan
+from tui.bench.results import Result
+from tui.bench.runner import Run, clean, sweep
+from tui.bench.store import Store
+from tui.bench.tables import LEGEND, comparison_rows, label_of, spread_words
+from tui.bench.workshop import Target
+from tui.cli.session import discovery, note, put_json, say, session
+from tui.core.errors import BenchError, NotReachable, UsageError
+from tui.core.text import count_of, human_size, printable
+from tui.editing.state import state_dir
+from tui.engine import lab
+from tui.engine.endpoint import Endpoint
+from tui.engine.live import LiveEndpoint
+from tui.engine.workshop import EngineWorkshop
+from tui.ui.lab import engine_targets, lab_home, lab_targets
+
+_UNITS = {"k": 1, "m": 1 << 10, "g": 1 << 20}
+_LONG = 600
+"""Seconds from which a run has to be asked for by --yes."""
+
+
+def run(options: Namespace) -> int:
+    """Run, or clean up; progress goes to standard error."""
+    for line in lab.sweep(lab_home()):
+        note(printable(f"dtui: {line}"))
+    return _clean(options) if options.what == "clean" else _run(options)
+
+
+def _clean(options: Namespace) -> int:
+    with session(options) as open_session:
+        found = [clean(EngineWorkshop(e)) for e in open_session.endpoints if isinstance(e, LiveEndpoint)]
+    containers, images = sum(one for one, _ in found), sum(two for _, two in found)
+    if options.json:
+        put_json({"containers": containers, "images": images})
+    else:
+        say(f"removed {count_of(containers, 'container')} and {count_of(images, 'image')} of benchmarks")
+    return 0
+
+
+def _run(options: Namespace) -> int:
+    plan = _plan(options)
+    found = None
+    try:
+        targets: tuple[Target, ...]
+        if options.driver:
+            targets = lab_targets(options.driver, controls=options.controls)
+        else:
+            found = discovery(options)
+            targets = engine_targets(_live(found.endpoints, options.engine), controls=options.controls)
+        _ask_first(plan, targets, options)
+        with only_one(state_dir("bench")):
+            result = _measure(Run(plan, targets, Store(state_dir("bench") / "runs.sqlite").record(options.name)))
+    finally:
+        if found:
+            found.close()
+    if options.json:
+        put_json(result.as_json())
+    else:
+        show(result)
+    if result.problem:
+        raise BenchError(result.problem, "the numbers that were finished are kept: dtui bench show last")
+    return 0
+
+
+def _live(endpoints: Iterable[Endpoint], wanted: list[str]) -> list[LiveEndpoint]:
+    found = [e for e in endpoints if isinstance(e, LiveEndpoint)]
+    if missing := [name for name in wanted if name not in [e.name for e in found]]:
+        raise UsageError(f"there is no engine {missing[0]}", f"there are {', '.join(e.name for e in found) or 'none'}")
+    chosen = [e for e in found if not wanted or e.name in wanted]
+    if not chosen:
+        raise NotReachable("a benchmark needs a running Engine", "start dockerd, or name storage drivers with --driver")
+    for endpoint in chosen:
+        sweep(EngineWorkshop(endpoint))
+    return chosen
+
+
+def _plan(options: Namespace) -> Plan:
+    if options.repeat is not None and not 1 <= options.repeat <= 100:
+        raise UsageError("--repeat takes 1 to 100", "three are enough to see the spread")
+    if not (options.size or options.record or options.test or options.mode):
+        return make_plan(Preset(options.preset), options.repeat)
+    base = make_plan(Preset.QUICK)
+    return custom_plan(
+        tuple(_kilobytes(word) for word in options.size) or tuple(kb for kb, _ in base.rows),
+        tuple(_kilobytes(word) for word in options.record) or (base.rows[0][1],),
+        tuple(IoTest(word) for word in options.test) or base.tests,
+        tuple(Mode(word.upper()) for word in options.mode) or base.modes,
+        options.repeat,
+    )
+
+
+def _kilobytes(word: str) -> int:
+    number, unit = word[:-1], word[-1:].lower()
+    if unit not in _UNITS or not number.isdigit():
+        raise UsageError(f"{printable(word)} is no size", "64k, 16m and 1g are sizes")
+    return int(number) * _UNITS[unit]
+
+
+def _ask_first(plan: Plan, targets: tuple[Target, ...], options: Namespace) -> None:
+    seconds = plan.seconds * len(targets)
+    note(f"{count_of(len(targets), 'target')}, about {_minutes(seconds)}, {human_size(plan.space)} free are needed")
+    if seconds > _LONG and not options.yes:
+        raise UsageError(f"this takes about {_minutes(seconds)}", "--yes runs it all the same")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _measure(work: Run) -> Result:
+    live = sys.stderr.isatty()
+    last = ""
+    with _abortable(work):
+        for progress in work:
+            left = f" · {_minutes(progress.seconds_left)} left" if progress.seconds_left is not None else ""
+            line = printable(f"{progress.done}/{progress.total} · {progress.phase}{left}")
+            if live:
+                sys.stderr.write(f"\r\x1b[K{line}")
+                sys.stderr.flush()
+            elif (turn := progress.phase.rpartition(" · ")[0] or progress.phase) != last:
+                note(line)
+                last = turn
+    if live:
+        sys.stderr.write("\n")
+    if work.result is None:
+        raise BenchError("the run ended without a result", "run it again")
+    return work.result
+
+
+@contextmanager
+def _abortable(work: Run) -> Iterator[None]:
+    """End a run in order at an interrupt, a request to end, and when the line drops."""
+
+    def abort(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        work.abort()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, abort) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def show(result: Result) -> None:
+    """Print a run: what it was made with, then a table a mode."""
+    facts = result.facts
+    when = f"{result.started:%Y-%m-%d %H:%M}"
+    made = f"iozone {facts.get('iozone', '?')} · Linux {facts.get('kernel', '?')} · load {facts.get('load', '?')}"
+    say(printable(f"{result.name or result.plan.preset.value} · {when} · {made}"))
+    for name, told in result.targets.items():
+        words = f"{told.get('driver', '')} on {told.get('backing') or '?'} · {told.get('engine', '')}"
+        say(printable(f"  {name:<16} {words}" + (" · control" if told.get("control") else "")))
+    for mode in result.plan.modes:
+        say()
+        say(printable(f"{label_of(result, mode)} · GB/s, medians of {result.plan.repeats}, ratio to the host"))
+        rows = comparison_rows(result, mode)
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            first = f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}"
+            say(
+                printable(
+                    "  ".join([first, *(cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True))])
+                )
+            )
+        say(spread_words(result, mode))
+    say(LEGEND)
+    for notice in result.notices:
+        say(printable(f"note: {notice}"))

@@ -1,0 +1,159 @@
+"""The verbs of ``dtui bench`` that look at runs that were made: list, show, compare, export, import, rename, delete."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from tui.bench import export
+from tui.bench.compare import RunComparison, compare_runs
+from tui.bench.foreign import result_of_text
+from tui.bench.runner import human_kb
+from tui.bench.store import Store
+from tui.bench.tables import MARKS
+from tui.cli.bench_run import show
+from tui.cli.session import put_json, say
+from tui.core.errors import BenchError
+from tui.core.text import count_of, printable
+from tui.editing.state import state_dir
+
+
+def store() -> Store:
+    """Open this host's runs."""
+    return Store(state_dir("bench") / "runs.sqlite")
+
+
+def list_runs(options: Namespace) -> int:
+    """Print a line a run, newest first."""
+    runs = store().runs()
+    if options.json:
+        put_json(
+            [
+                {
+                    "id": run.id,
+                    "name": run.name or None,
+                    "started": run.started.isoformat(),
+                    "preset": run.preset.value,
+                    "targets": list(run.targets),
+                    "numbers": run.numbers,
+                    "problem": run.problem or None,
+                }
+                for run in runs
+            ]
+        )
+        return 0
+    for run in runs:
+        words = (
+            f"{run.id:>4}  {run.started:%Y-%m-%d %H:%M}  {run.preset.value:<8}  {count_of(run.numbers, 'number'):>14}"
+        )
+        name = f"  {run.name}" if run.name else ""
+        problem = f"  ({run.problem})" if run.problem else ""
+        say(printable(f"{words}  {' '.join(run.targets)}{name}{problem}"))
+    if not runs:
+        say("no run yet: dtui bench run makes one")
+    return 0
+
+
+def show_run(options: Namespace) -> int:
+    """Print a run as it was printed when it was made."""
+    kept = store()
+    result = kept.load(kept.find(options.ref))
+    if options.json:
+        put_json(result.as_json())
+        return 0
+    show(result)
+    if result.problem:
+        say(printable(f"note: {result.problem}"))
+    return 0
+
+
+def compare(options: Namespace) -> int:
+    """Print what two runs differ by, each target beside its namesake, or two targets that are named."""
+    kept = store()
+    one, other = (kept.load(kept.find(reference)) for reference in (options.ref, options.other))
+    found = compare_runs(one, other, tuple(options.target))
+    if options.json:
+        put_json([_told(row) for row in found])
+        return 0
+    if not found:
+        raise BenchError("the two runs have no number in common", "compare runs of the same plan and targets")
+    for row in found:
+        size = f"{human_kb(row.file_kb)}/{human_kb(row.record_kb)}"
+        words = f"{row.target:<16} {row.mode.value:<8} {row.test.value:<12} {size:>10}"
+        numbers = f"{row.one.median * 1024 / 1e9:>8.2f} {row.other.median * 1024 / 1e9:>8.2f} GB/s  {row.ratio:>5.2f}"
+        say(printable(f"{words} {numbers} {MARKS[row.verdict]} {row.verdict.value}"))
+    return 0
+
+
+def _told(row: RunComparison) -> dict[str, object]:
+    return {
+        "target": row.target,
+        "mode": row.mode.value,
+        "test": row.test.value,
+        "file_kb": row.file_kb,
+        "record_kb": row.record_kb,
+        "kb_per_s": [row.one.median, row.other.median],
+        "n": [row.one.n, row.other.n],
+        "ratio": row.ratio,
+        "spread": row.spread,
+        "verdict": row.verdict.value,
+    }
+
+
+def export_run(options: Namespace) -> int:
+    """Write a run to a file; never over one that is there, unless told."""
+    kept = store()
+    result = kept.load(kept.find(options.ref))
+    target = Path(options.file)
+    if target.exists() and not options.force:
+        raise BenchError(f"{target} exists already", "--force replaces it")
+    if options.format in ("svg", "png"):
+        from tui.ui.chart_files import chart_file
+
+        data = chart_file(result, options.format)
+    else:
+        data = export.WRITERS[options.format](result)
+    _write(target, data)
+    say(printable(f"{target}: {count_of(len(data), 'byte')}"))
+    return 0
+
+
+def _write(target: Path, data: bytes) -> None:
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise BenchError(f"{target}: {(error.strerror or '').lower()}", "choose another file") from error
+
+
+def import_run(options: Namespace) -> int:
+    """Keep IOzone's own text output of another host as a run."""
+    source = Path(options.file)
+    try:
+        data = sys.stdin.buffer.read() if options.file == "-" else source.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{source}: {(error.strerror or '').lower()}", "name a file with IOzone's output") from error
+    result = result_of_text(data, options.target, options.name or source.stem)
+    number = store().keep(result)
+    say(printable(f"run {number}: {count_of(len(result.samples), 'number')} of {options.target}"))
+    return 0
+
+
+def rename_run(options: Namespace) -> int:
+    """Give a run a name."""
+    kept = store()
+    kept.rename(kept.find(options.ref), options.name)
+    return 0
+
+
+def delete_run(options: Namespace) -> int:
+    """Remove a run."""
+    kept = store()
+    number = kept.find(options.ref)
+    kept.delete(number)
+    say(f"run {number} is removed")
+    return 0

@@ -1,0 +1,273 @@
+"""Throwaway engines: a dockerd of its own for each storage driver that is to be measured, gone without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tui.core.errors import BenchError, DtuiError
+from tui.core.process import owner_lives, owner_mark
+from tui.core.text import printable
+from tui.engine.lab_disks import make_pool, mount_disk, program, run_tool, unmount_below
+from tui.engine.live import LiveEndpoint
+from tui.engine.workshop import EngineWorkshop
+
+_UP = 60
+"""Seconds that a dockerd has to answer."""
+
+_DOWN = 20
+_RUN = Path("/run/dtui-lab")
+"""Sockets lie here: their paths must be shorter than 108 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabDriver:
+    """A storage driver as a lab runs it: Docker's word for it, and the disk that is made below its data-root."""
+
+    name: str
+    storage: str
+    disk: str = ""
+    containerd: bool = False
+    options: tuple[str, ...] = ()
+
+
+_THIN = ("dm.loopdatasize=8G", "dm.loopmetadatasize=512M", "dm.basesize=4G")
+
+LAB_DRIVERS = (
+    LabDriver("overlay2", "overlay2"),
+    LabDriver("overlay", "overlay"),
+    LabDriver("vfs", "vfs"),
+    LabDriver("fuse-overlayfs", "fuse-overlayfs"),
+    LabDriver("btrfs", "btrfs", "btrfs"),
+    LabDriver("zfs", "zfs", "zfs"),
+    LabDriver("devicemapper", "devicemapper", options=_THIN),
+    LabDriver("overlay2-xfs", "overlay2", "xfs"),
+    LabDriver("containerd", "overlayfs", containerd=True),
+)
+"""Every kind of lab there is; which of them run here, :mod:`tui.engine.installed` tells."""
+
+
+class LabDaemon:
+    """A dockerd with data-root, sockets and disk of its own below one directory.
+
+    The directory says whose it is, so that :func:`sweep` clears it away when its dtui was killed.
+    """
+
+    def __init__(self, driver: LabDriver, home: Path, disk_size: int) -> None:
+        self.driver = driver
+        self.id = secrets.token_hex(4)
+        self.home = home / self.id
+        self.root = self.home / "root"
+        self.run = _RUN / self.id
+        self.log = self.home / "dockerd.log"
+        self._disk_size = disk_size
+        self._process: subprocess.Popen[bytes] | None = None
+        self.endpoint = LiveEndpoint(driver.name, f"unix://{self.run}/docker.sock")
+
+    def start(self) -> None:
+        """Make the disk and start the daemon; raises BenchError with the last of its log when it does not come up."""
+        self.home.mkdir(mode=0o711, parents=True)
+        (self.home / "owner").write_text(owner_mark())
+        self.run.mkdir(mode=0o700, parents=True)
+        if self.driver.disk == "zfs":
+            make_pool(_pool(self.id), self.home / "disk.img", self.root, self._disk_size)
+        elif self.driver.disk:
+            mount_disk(self.driver.disk, self.home / "disk.img", self.root, self._disk_size)
+        place = program("dockerd")
+        if place is None:
+            raise BenchError("dockerd is not installed", "apt-get install docker.io")
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - an absolute path, no shell, a clean environment
+                [place, *self._words()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # ^C is for dtui, which then ends it in order
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+            )
+        self._await()
+
+    def _words(self) -> list[str]:
+        features = {"features": {"containerd-snapshotter": True}} if self.driver.containerd else {}
+        config = self.home / "daemon.json"
+        config.write_text(json.dumps(features))
+        words = [
+            f"--config-file={config}",
+            f"--data-root={self.root}",
+            f"--exec-root={self.run}/x",
+            f"--pidfile={self.run}/docker.pid",
+            f"--host=unix://{self.run}/docker.sock",
+            "--bridge=none",
+            "--iptables=false",
+            "--ip-masq=false",
+            *(f"--storage-opt={option}" for option in self.driver.options),
+        ]
+        return words if self.driver.containerd else [*words, f"--storage-driver={self.driver.storage}"]
+
+    def _await(self) -> None:
+        end = time.monotonic() + _UP
+        while not self._answers():
+            process = self._process
+            if time.monotonic() > end or process is None or process.poll() is not None:
+                raise BenchError(
+                    f"a dockerd on {self.driver.name} does not come up: {self._last_words()}", "dtui drivers"
+                )
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(2)
+                line.connect(f"{self.run}/docker.sock")
+                line.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b"200 OK" in line.recv(4096)
+        except OSError:
+            return False
+
+    def _last_words(self) -> str:
+        """Return the last line in which dockerd says why, without its own decoration."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        wanted = [line for line in lines if "failed" in line or "rror" in line] or lines or ["it says nothing"]
+        return printable(wanted[-1].partition("failed to start daemon: ")[2] or wanted[-1])[-300:]
+
+    def close(self) -> None:
+        """End the daemon and remove all that it and its disk left; idempotent. Raises BenchError for what stays."""
+        self.endpoint.close()
+        if self._process is not None:
+            _end(self._process.pid, self._process.poll)
+            self._process.wait()
+            self._process = None
+        _remove(self.home, self.run)
+
+
+def _end(pid: int, gone: Callable[[], object]) -> None:
+    """Ask a process to end, and end it when it does not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        end = time.monotonic() + _DOWN
+        while time.monotonic() < end:
+            if gone() is not None:
+                return
+            time.sleep(0.05)
+
+
+def _pool(lab: str) -> str:
+    return f"dtui-lab-{lab}"
+
+
+def _remove(home: Path, run: Path) -> None:
+    """Remove a lab's mounts, pool, devices and files."""
+    unmount_below(run)
+    if program("zpool") and _pool(home.name) in run_tool("zpool", "list", "-H", "-o", "name").split():
+        run_tool("zpool", "destroy", "-f", _pool(home.name))
+    unmount_below(home)
+    for folder in (run, home):  # what names the lab goes last
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            raise BenchError(f"{folder} cannot be removed", "the next benchmark, or dtui bench clean, tries again")
+
+
+@dataclass
+class LabTarget:
+    """A storage driver of this host as a target: fulfils :class:`tui.bench.workshop.Target`."""
+
+    driver: LabDriver
+    home: Path
+    disk_size: int = 12 << 30
+    control: bool = False
+    _daemon: LabDaemon | None = None
+
+    @property
+    def name(self) -> str:
+        """The driver's name."""
+        return self.driver.name
+
+    def open(self) -> EngineWorkshop:
+        """Start its dockerd, once."""
+        if self._daemon is None:
+            daemon = LabDaemon(self.driver, self.home, self.disk_size)
+            self._daemon = daemon
+            daemon.start()
+        return EngineWorkshop(self._daemon.endpoint)
+
+    def close(self) -> None:
+        """End its dockerd and remove its data-root."""
+        if self._daemon is not None:
+            self._daemon.close()
+            self._daemon = None
+
+
+@dataclass
+class VolumeTarget:
+    """A directory of the host, mounted into containers of another target: what a volume costs."""
+
+    other: LabTarget
+    folder: Path
+    name: str = "volume"
+    control: bool = False
+
+    def open(self) -> EngineWorkshop:
+        """Make the directory."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.folder / "owner").write_text(owner_mark())
+        place = self.folder / "work"
+        place.mkdir(exist_ok=True)
+        return EngineWorkshop(self.other.open().endpoint, volume=place)
+
+    def close(self) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def leftovers(home: Path) -> tuple[Path, ...]:
+    """Return the labs whose dtui is gone."""
+    found = []
+    for lab in sorted(home.glob("[0-9a-f]" * 8)) if home.is_dir() else ():
+        with suppress(OSError):
+            if not owner_lives((lab / "owner").read_text()):
+                found.append(lab)
+    return tuple(found)
+
+
+def sweep(home: Path) -> tuple[str, ...]:
+    """Clear away what killed runs left: daemons, containers, mounts, disks. Return what was done, a line each."""
+    lines = []
+    for lab in leftovers(home):
+        run = _RUN / lab.name
+        try:
+            while processes := _processes_of(run):
+                _end(processes[0], partial(_is_gone, processes[0]))
+            _remove(lab, run)
+            lines.append(f"a lab of a benchmark that was killed is cleared away ({lab.name})")
+        except (DtuiError, OSError) as error:
+            lines.append(f"{lab} cannot be cleared away yet: {error}")
+    return tuple(lines)
+
+
+def _is_gone(pid: int) -> bool | None:
+    """Say True when a process is gone, or only its parent has not noticed yet; None while it runs."""
+    return None if os.path.exists(f"/proc/{pid}/exe") else True
+
+
+def _processes_of(run: Path) -> list[int]:
+    """Return the processes that name a lab's sockets in their command: dockerd first, then what it started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes()
+                if os.fsencode(f"{run}/") in words:
+                    found.append((b"dockerd" not in words.split(b"\0")[0], int(entry.name)))
+    return [pid for _, pid in sorted(found)]

@@ -8,7 +8,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
+from tui.bench.workshop import Holder
 from tui.core.errors import BenchError
 from tui.core.mounts import file_system_of
 
@@ -76,6 +78,14 @@ class HostWorkshop:
 
     def import_image(self, repository: str, tag: str, tar: bytes, labels: Mapping[str, str]) -> None:
         """No image is needed."""
+
+    def load_image(self, archive: IO[bytes]) -> None:
+        """Raise BenchError: there are no images."""
+        raise BenchError("the host has no images", "choose a storage driver")
+
+    def hold(self, image: str, labels: Mapping[str, str]) -> Holder:
+        """Raise BenchError: there are no containers."""
+        raise BenchError("the host has no containers", "choose a storage driver")
 
     def place(self) -> str:
         """Return the directory."""

@@ -44,13 +44,17 @@ def make_image() -> BenchImage:
         raise BenchError(
             "iozone is not installed", "apt-get install iozone3 (Debian non-free), or your system's package"
         )
-    found = _run(["/usr/bin/ldd", program])
-    files = {"bin/iozone": Path(program)}
-    for library in _LIBRARY.findall(found):
-        files[library.lstrip("/")] = Path(library)
-    tar = _tar(files)
+    tar = _tar(closure_of(program, "bin/iozone"))
     version = _VERSION.search(_run([program, "-v"]))
     return BenchImage(hashlib.sha256(tar).hexdigest()[:12], version.group(1) if version else "unknown", tar)
+
+
+def closure_of(program: str, name: str = "") -> dict[str, Path]:
+    """Return a program of this host and all libraries that it loads, by their names in an image."""
+    files = {name or program.lstrip("/"): Path(program)}
+    for library in _LIBRARY.findall(_run(["/usr/bin/ldd", program])):
+        files[library.lstrip("/")] = Path(library)
+    return files
 
 
 def _run(command: list[str]) -> str:

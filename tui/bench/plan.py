@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
@@ -176,3 +177,11 @@ def schedule(plan: Plan, targets: tuple[str, ...], seed: int) -> tuple[Turn, ...
         chance.shuffle(lot)
         turns += lot
     return tuple(turns)
+
+
+def cow_order(repeats: int, targets: list[str], seed: int) -> Iterator[tuple[int, str]]:
+    """Yield (repeat, target) of the copy-on-write suite, the targets shuffled anew within each repeat."""
+    chance = random.Random(seed)  # noqa: S311 - an order, no secret
+    for repeat in range(1, repeats + 1):
+        for target in chance.sample(targets, len(targets)):
+            yield repeat, target

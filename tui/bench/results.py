@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from tui.bench.copyup import CowSample
 from tui.bench.iozone import Cell
 from tui.bench.plan import Mode, Plan, Turn
 
@@ -45,6 +46,7 @@ class Result:
     notices: tuple[str, ...] = ()
     id: int = 0
     name: str = ""
+    cow: tuple[CowSample, ...] = ()
 
     @property
     def raw(self) -> tuple[str, ...]:
@@ -84,11 +86,25 @@ class Result:
                 }
                 for s in self.samples
             ],
+            "copy_on_write": [
+                {
+                    "target": s.target,
+                    "repeat": s.repeat,
+                    "measure": s.test.title,
+                    "over": s.test.over or None,
+                    "x": s.x,
+                    "value": s.value,
+                    "unit": s.test.unit,
+                }
+                for s in self.cow
+            ],
         }
 
 
 class Recorder(Protocol):
-    """Takes a run down as it goes, so that nothing finished is lost with it."""
+    """Takes a run down as it goes, so that nothing finished is lost with it; ``number`` is its own for the run."""
+
+    number: int
 
     def begin(self, plan: Plan, started: datetime, facts: dict[str, str]) -> None:
         """A run has begun."""
@@ -100,6 +116,10 @@ class Recorder(Protocol):
 
     def sample(self, sample: Sample) -> None:
         """A number came."""
+        ...
+
+    def cow(self, sample: CowSample) -> None:
+        """A number of the copy-on-write suite came."""
         ...
 
     def output(self, output: Output) -> None:
@@ -114,6 +134,8 @@ class Recorder(Protocol):
 class NoRecorder:
     """Takes nothing down."""
 
+    number = 0
+
     def begin(self, plan: Plan, started: datetime, facts: dict[str, str]) -> None:
         """Nothing is kept."""
 
@@ -121,6 +143,9 @@ class NoRecorder:
         """Nothing is kept."""
 
     def sample(self, sample: Sample) -> None:
+        """Nothing is kept."""
+
+    def cow(self, sample: CowSample) -> None:
         """Nothing is kept."""
 
     def output(self, output: Output) -> None:

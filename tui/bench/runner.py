@@ -11,12 +11,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from tui.bench.archives import image_archive, image_name
+from tui.bench.copyup import CowPlan, CowSample, measure
 from tui.bench.image import LABEL, REPOSITORY, BenchImage, make_image
 from tui.bench.iozone import Parser
-from tui.bench.plan import Plan, Turn, schedule
+from tui.bench.plan import Plan, Turn, cow_order, schedule
 from tui.bench.results import NoRecorder, Output, Recorder, Result, Sample
-from tui.bench.workshop import Job, Target, Workshop
+from tui.bench.workshop import Holder, Job, Target, Workshop
 from tui.core.errors import BenchError, DtuiError
 from tui.core.process import owner_lives, owner_mark
 from tui.core.text import human_size
@@ -37,6 +41,7 @@ class Progress:
     total: int
     seconds_left: float | None = None
     sample: Sample | None = None
+    cow: CowSample | None = None
 
 
 def host_facts() -> dict[str, str]:
@@ -82,12 +87,16 @@ class Run:
     targets: Sequence[Target]
     recorder: Recorder = field(default_factory=NoRecorder)
     seed: int = field(default_factory=lambda: secrets.randbelow(1 << 30))
+    cow: CowPlan | None = None
+    iozone: bool = True
+    scratch: Path | None = None
     result: Result | None = None
     _aborted: threading.Event = field(default_factory=threading.Event)
     _job: Job | None = None
     _open: dict[str, Workshop] = field(default_factory=dict)
     _described: dict[str, dict[str, str]] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
+    _cow: list[CowSample] = field(default_factory=list)
     _outputs: list[Output] = field(default_factory=list)
     _notices: list[str] = field(default_factory=list)
     _began: float = 0.0
@@ -103,7 +112,12 @@ class Run:
     @property
     def total(self) -> int:
         """How many numbers there will be."""
-        return self.plan.cells * len(self.targets)
+        cow = self.cow.numbers * sum(target.has_images for target in self.targets) if self.cow else 0
+        return (self.plan.cells * len(self.targets) if self.iozone else 0) + cow
+
+    @property
+    def _done(self) -> int:
+        return len(self._samples) + len(self._cow)
 
     def __iter__(self) -> Iterator[Progress]:
         started = datetime.now(UTC)
@@ -116,8 +130,10 @@ class Run:
             self._notices += warnings_of(facts)
             self.recorder.begin(self.plan, started, facts)
             yield from self._make_ready(image)
+            if self.cow:
+                yield from self._copy_on_write(self.cow)
             self._began = time.monotonic()
-            for turn in schedule(self.plan, tuple(self._open), self.seed):
+            for turn in schedule(self.plan, tuple(self._open), self.seed) if self.iozone else ():
                 if self._aborted.is_set():
                     break
                 yield from self._take(turn, image.name)
@@ -133,11 +149,20 @@ class Run:
         notices = tuple(dict.fromkeys(self._notices))
         self.recorder.end(problem, notices)
         self.result = Result(
-            self.plan, started, facts, self._described, tuple(self._samples), tuple(self._outputs), problem, notices
+            self.plan,
+            started,
+            facts,
+            self._described,
+            tuple(self._samples),
+            tuple(self._outputs),
+            problem,
+            notices,
+            id=self.recorder.number,
+            cow=tuple(self._cow),
         )
 
     def _at(self, phase: str) -> Progress:
-        return Progress(phase, len(self._samples), self.total)
+        return Progress(phase, self._done, self.total)
 
     def _make_ready(self, image: BenchImage) -> Iterator[Progress]:
         for target in self.targets:
@@ -169,6 +194,34 @@ class Run:
                 f"only {human_size(free)} are free where {name} writes, {human_size(self.plan.space)} are needed",
                 "free some, or take the quick preset",
             )
+
+    def _copy_on_write(self, plan: CowPlan) -> Iterator[Progress]:
+        """Run the copy-on-write suite on the targets that have images, in another order in each repeat."""
+        able = [target.name for target in self.targets if target.has_images and target.name in self._open]
+        with TemporaryDirectory(prefix="dtui-bench-", dir=self.scratch) as folder:
+            for depth in plan.depths:
+                yield self._at(f"making an image of {depth} layers")
+                sizes = plan.sizes if depth == plan.depths[0] else ()
+                with image_archive(depth, sizes, Path(folder)) as archive:
+                    for name in able:
+                        if not self._open[name].has_image(image_name(depth, sizes)):
+                            yield self._at(f"loading an image of {depth} layers into {name}")
+                            archive.seek(0)
+                            self._open[name].load_image(archive)
+        for repeat, name in cow_order(plan.repeats, able, self.seed):
+            workshop = self._open[name]
+
+            def hold(depth: int, workshop: Workshop = workshop) -> Holder:
+                sizes = plan.sizes if depth == plan.depths[0] else ()
+                return workshop.hold(image_name(depth, sizes), {OWNER: owner_mark()})
+
+            for sample in measure(plan, hold, name, repeat):
+                self._cow.append(sample)
+                self.recorder.cow(sample)
+                phase = f"repeat {repeat}/{plan.repeats} · {name} · {sample.test.title}"
+                yield Progress(phase, self._done, self.total, cow=sample)
+            if self._aborted.is_set():
+                return
 
     def _take(self, turn: Turn, image: str) -> Iterator[Progress]:
         """Run IOzone once; a turn that fails ends its run, one that was aborted keeps its numbers."""
@@ -210,7 +263,7 @@ class Run:
         left = spent * (whole - self._done_cost) / self._done_cost
         where = f"{sample.target} · {sample.cell.test.value} {human_kb(sample.cell.file_kb)}"
         phase = f"repeat {sample.repeat}/{self.plan.repeats} · {where}"
-        return Progress(phase, len(self._samples), self.total, max(0.0, left), sample)
+        return Progress(phase, self._done, self.total, max(0.0, left), sample)
 
 
 def human_kb(kb: int) -> str:

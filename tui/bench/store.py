@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tui.bench.copyup import CowSample, CowTest
 from tui.bench.iozone import Cell
 from tui.bench.plan import IoTest, Mode, Plan, Preset, Turn
 from tui.bench.results import Output, Result, Sample
@@ -35,6 +36,11 @@ CREATE TABLE sample (
     kb_per_s INTEGER NOT NULL
 );
 CREATE INDEX sample_of_run ON sample (run);
+CREATE TABLE cow (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, target TEXT NOT NULL, repeat INTEGER NOT NULL,
+    test TEXT NOT NULL, x INTEGER NOT NULL, value REAL NOT NULL
+);
+CREATE INDEX cow_of_run ON cow (run);
 CREATE TABLE output (
     run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, target TEXT NOT NULL, mode TEXT NOT NULL,
     repeat INTEGER NOT NULL, argv TEXT NOT NULL, text TEXT NOT NULL, seconds REAL NOT NULL, problem TEXT NOT NULL
@@ -89,7 +95,7 @@ class Store:
         with self._open() as line:
             found = line.execute(
                 "SELECT id, name, started, plan, problem, ended, owner,"
-                " (SELECT count(*) FROM sample WHERE run = id),"
+                " (SELECT count(*) FROM sample WHERE run = id) + (SELECT count(*) FROM cow WHERE run = id),"
                 " (SELECT json_group_array(name) FROM target WHERE run = id)"
                 " FROM run ORDER BY id DESC"
             ).fetchall()
@@ -128,6 +134,9 @@ class Store:
                 " ORDER BY rowid",
                 (number,),
             ).fetchall()
+            cow = line.execute(
+                "SELECT target, repeat, test, x, value FROM cow WHERE run = ? ORDER BY rowid", (number,)
+            ).fetchall()
             outputs = line.execute(
                 "SELECT repeat, target, mode, argv, text, seconds, problem FROM output WHERE run = ? ORDER BY rowid",
                 (number,),
@@ -148,6 +157,7 @@ class Store:
             ),
             problem=problem or _how(bool(ended), owner),
             notices=tuple(json.loads(notices)),
+            cow=tuple(CowSample(target, repeat, CowTest[test], x, value) for target, repeat, test, x, value in cow),
             id=number,
             name=name,
         )
@@ -172,6 +182,8 @@ class Store:
             recorder.target(name, facts)
         for sample in result.samples:
             recorder.sample(sample)
+        for one in result.cow:
+            recorder.cow(one)
         for output in result.outputs:
             recorder.output(output)
         recorder.end(result.problem, result.notices)
@@ -233,6 +245,13 @@ class RunRecorder:
                 cell.record_kb,
                 cell.kb_per_s,
             ),
+        )
+
+    def cow(self, sample: CowSample) -> None:
+        """Store a number of the copy-on-write suite."""
+        self._do(
+            "INSERT INTO cow VALUES (?, ?, ?, ?, ?, ?)",
+            (self.number, sample.target, sample.repeat, sample.test.name, sample.x, sample.value),
         )
 
     def output(self, output: Output) -> None:

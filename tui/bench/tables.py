@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+
 from tui.bench.charts import gigabytes
+from tui.bench.copyup import CowTest
 from tui.bench.plan import TESTS, Mode
 from tui.bench.results import Result
 from tui.bench.runner import human_kb
@@ -82,3 +85,18 @@ def label_of(result: Result, mode: Mode) -> str:
     }[mode]
     cheats = not_direct(result) if mode is Mode.DIRECT else ()
     return words + (f"; not honoured by {', '.join(cheats)}" if cheats else "")
+
+
+def cow_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return titles, then a row a measure of the copy-on-write suite and what it is over: medians of each target."""
+    values: dict[tuple[CowTest, int], dict[str, list[float]]] = {}
+    for one in result.cow:
+        values.setdefault((one.test, one.x), {}).setdefault(one.target, []).append(one.value)
+    targets = [name for name in result.targets if any(name in found for found in values.values())]
+    rows: list[tuple[str, ...]] = [("measure", "over", *targets)]
+    order = {test: number for number, test in enumerate(CowTest)}
+    for (test, x), found in sorted(values.items(), key=lambda item: (order[item[0][0]], item[0][1])):
+        over = {"file": human_kb(x), "layers": f"{x} layer{'s' * (x != 1)}"}.get(test.over, "")
+        cells = [f"{statistics.median(found[name]):.2f}" if name in found else "–" for name in targets]
+        rows.append((f"{test.title}, {test.unit}", over, *cells))
+    return rows

@@ -18,6 +18,7 @@ class HostTarget:
     folder: Path
     name: str = "host"
     control: bool = True
+    has_images: bool = False
 
     def open(self) -> Workshop:
         """Make the directory."""
@@ -43,6 +44,11 @@ class Twin:
     def name(self) -> str:
         """The other's name, and that it is the second."""
         return f"{self.other.name} again"
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the other has."""
+        return self.other.has_images
 
     def open(self) -> Workshop:
         """Return the other's place, which is open already or is opened now."""

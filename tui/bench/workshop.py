@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import IO, Protocol
 
 
 class Job(Protocol):
@@ -26,6 +26,19 @@ class Job(Protocol):
         ...
 
 
+class Holder(Protocol):
+    """A container that does nothing but be there: its process, and what making and starting it took."""
+
+    id: str
+    pid: int
+    create_seconds: float
+    start_seconds: float
+
+    def remove(self) -> None:
+        """Remove it; idempotent."""
+        ...
+
+
 class Workshop(Protocol):
     """A place to run benchmarks. All methods block; errors are DtuiErrors."""
 
@@ -43,6 +56,14 @@ class Workshop(Protocol):
 
     def import_image(self, repository: str, tag: str, tar: bytes, labels: Mapping[str, str]) -> None:
         """Make an image of one layer."""
+        ...
+
+    def load_image(self, archive: IO[bytes]) -> None:
+        """Load an image from an archive as ``docker save`` writes it."""
+        ...
+
+    def hold(self, image: str, labels: Mapping[str, str]) -> Holder:
+        """Start a container of an image that keeps itself alive."""
         ...
 
     def place(self) -> str:
@@ -77,6 +98,11 @@ class Target(Protocol):
     @property
     def control(self) -> bool:
         """Whether it is there to judge the others by: the host itself, or another target once more."""
+        ...
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images can be put into it and their containers' files be reached from this host."""
         ...
 
     def open(self) -> Workshop:

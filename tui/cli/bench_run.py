@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from tui.bench.copyup import QUICK, STANDARD
 from tui.bench.lock import only_one
 from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, make_plan
 from tui.bench.results import Result
 from tui.bench.runner import Run, clean, sweep
 from tui.bench.store import Store
-from tui.bench.tables import LEGEND, comparison_rows, label_of, spread_words
+from tui.bench.tables import LEGEND, comparison_rows, cow_rows, label_of, spread_words
 from tui.bench.workshop import Target
 from tui.cli.session import discovery, note, put_json, say, session
 from tui.core.errors import BenchError, NotReachable, UsageError
@@ -61,7 +62,10 @@ def _run(options: Namespace) -> int:
             targets = engine_targets(_live(found.endpoints, options.engine), controls=options.controls)
         _ask_first(plan, targets, options)
         with only_one(state_dir("bench")):
-            result = _measure(Run(plan, targets, Store(state_dir("bench") / "runs.sqlite").record(options.name)))
+            recorder = Store(state_dir("bench") / "runs.sqlite").record(options.name)
+            cow = (STANDARD if plan.preset is Preset.STANDARD else QUICK) if options.suite != "iozone" else None
+            work = Run(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
+            result = _measure(work)
     finally:
         if found:
             found.close()
@@ -165,19 +169,22 @@ def show(result: Result) -> None:
     for name, told in result.targets.items():
         words = f"{told.get('driver', '')} on {told.get('backing') or '?'} · {told.get('engine', '')}"
         say(printable(f"  {name:<16} {words}" + (" · control" if told.get("control") else "")))
-    for mode in result.plan.modes:
+    if result.cow:
+        say()
+        say("copy-on-write, medians")
+        _table(cow_rows(result))
+    for mode in result.plan.modes if result.samples else ():
         say()
         say(printable(f"{label_of(result, mode)} · GB/s, medians of {result.plan.repeats}, ratio to the host"))
-        rows = comparison_rows(result, mode)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows:
-            first = f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}"
-            say(
-                printable(
-                    "  ".join([first, *(cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True))])
-                )
-            )
+        _table(comparison_rows(result, mode))
         say(spread_words(result, mode))
-    say(LEGEND)
+        say(LEGEND)
     for notice in result.notices:
         say(printable(f"note: {notice}"))
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        say(printable("  ".join([row[0].ljust(widths[0]), *cells])))

@@ -214,6 +214,8 @@ def _bench_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--test", **many, choices=tests, help="only these tests, and what they need before them")
     sub.add_argument("--mode", **many, choices=("cached", "flushed", "direct"), help="cache, with fsync, or past it")
     sub.add_argument("--name", default="", help="what the run is called")
+    suites = ("iozone", "cow", "all")
+    sub.add_argument("--suite", choices=suites, default="iozone", help="IOzone, what copy-on-write costs, or both")
     sub.add_argument(
         "--no-controls", dest="controls", action="store_false", help="without the host and the second look"
     )

@@ -187,6 +187,7 @@ class LabTarget:
     home: Path
     disk_size: int = 12 << 30
     control: bool = False
+    has_images: bool = True
     _daemon: LabDaemon | None = None
 
     @property
@@ -217,6 +218,7 @@ class VolumeTarget:
     folder: Path
     name: str = "volume"
     control: bool = False
+    has_images: bool = False
 
     def open(self) -> EngineWorkshop:
         """Make the directory."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from tui.core.errors import NotFound
 from tui.core.mounts import file_system_of
@@ -65,6 +67,32 @@ class EngineJob:
             self._client.close()
 
 
+class EngineHolder:
+    """A container that keeps itself alive, with what the Engine took to make and start it."""
+
+    def __init__(self, endpoint: LiveEndpoint, image: str, labels: Mapping[str, str]) -> None:
+        self._endpoint = endpoint
+        client = endpoint.client
+        with engine_errors("benchmark"):
+            began = time.perf_counter()
+            host = client.create_host_config(network_mode="none")
+            made = client.create_container(image, labels=dict(labels), host_config=host)
+            self.id = str(made["Id"])
+            self.create_seconds = time.perf_counter() - began
+            began = time.perf_counter()
+            client.start(self.id)
+            self.start_seconds = time.perf_counter() - began
+            self.pid = int(client.inspect_container(self.id)["State"]["Pid"])
+
+    def remove(self) -> None:
+        """Kill and remove it."""
+        try:
+            with engine_errors("benchmark"):
+                self._endpoint.client.remove_container(self.id, force=True, v=True)
+        except NotFound:
+            return
+
+
 class EngineWorkshop:
     """Fulfils :class:`tui.bench.workshop.Workshop` on a live endpoint."""
 
@@ -111,6 +139,20 @@ class EngineWorkshop:
         """Start a container without network."""
         return EngineJob(self.endpoint, image, argv, labels, self._volume)
 
+    def load_image(self, archive: IO[bytes]) -> None:
+        """Load an image, which may take longer than other answers."""
+        client = self.endpoint.connect(timeout=None)
+        try:
+            with engine_errors("benchmark image"):
+                for _ in client.load_image(archive, quiet=True):
+                    pass
+        finally:
+            client.close()
+
+    def hold(self, image: str, labels: Mapping[str, str]) -> EngineHolder:
+        """Start a container of an image whose own command keeps it alive."""
+        return EngineHolder(self.endpoint, image, labels)
+
     def place(self) -> str:
         """Return the directory in the image that is there for it, or where the volume is mounted."""
         return _VOLUME if self._volume else WORK
@@ -143,6 +185,7 @@ class EndpointTarget:
     def __init__(self, endpoint: LiveEndpoint, name: str = "") -> None:
         self._endpoint = endpoint
         self.name = name or endpoint.name
+        self.has_images = endpoint.local and os.geteuid() == 0
 
     def open(self) -> EngineWorkshop:
         """Return the Engine as a workshop."""

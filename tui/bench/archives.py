@@ -1,0 +1,137 @@
+"""Images for the copy-on-write suite, put together here: known files in the lowest of as many layers as wanted.
+
+The format is that of ``docker save`` (a manifest, a configuration, a tar a layer), which every Engine loads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from tui.bench.image import LABEL, closure_of
+from tui.core.errors import BenchError
+
+REPOSITORY = "dtui/layers"
+MANY = 1000
+"""Files of 4 KiB in the directory ``many`` of the lowest layer."""
+
+_SLEEP = "/bin/sleep"
+_BLOCK = 1 << 20
+
+
+def image_name(layers: int, sizes: tuple[int, ...]) -> str:
+    """Return the name of the image with so many layers and files of these sizes in kB."""
+    return f"{REPOSITORY}:{layers}-{'-'.join(map(str, sizes)) or 'none'}"
+
+
+@contextmanager
+def image_archive(layers: int, sizes: tuple[int, ...], folder: Path) -> Iterator[IO[bytes]]:
+    """Yield an open file to load; it lies in ``folder`` while it lasts. Raises BenchError."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="image-", dir=folder) as place:
+            yield _archive(layers, sizes, Path(place))
+    except OSError as error:
+        raise BenchError(f"{folder}: {(error.strerror or '').lower()}", "free some space") from error
+
+
+def _archive(layers: int, sizes: tuple[int, ...], place: Path) -> IO[bytes]:
+    parts = [_lowest(sizes, place / "0.tar")] + [_next(number, place / f"{number}.tar") for number in range(1, layers)]
+    config = json.dumps(
+        {
+            "architecture": _architecture(),
+            "os": "linux",
+            "config": {"Cmd": [_SLEEP, "infinity"], "Labels": {LABEL: "layers"}},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for _, digest in parts]},
+            "history": [{"created_by": "dtui"} for _ in parts],
+        }
+    ).encode()
+    name = f"{hashlib.sha256(config).hexdigest()}.json"
+    names = [f"{digest}/layer.tar" for _, digest in parts]
+    manifest = json.dumps([{"Config": name, "RepoTags": [image_name(layers, sizes)], "Layers": names}]).encode()
+    whole = open(place / "image.tar", "w+b")  # noqa: SIM115 - the caller reads it
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        for member, data in ((name, config), ("manifest.json", manifest)):
+            _add(tar, member, io.BytesIO(data), len(data))
+        for (path, _), member in zip(parts, names, strict=True):
+            with path.open("rb") as layer:
+                _add(tar, member, layer, path.stat().st_size)
+            path.unlink()
+    whole.seek(0)
+    return whole
+
+
+def _architecture() -> str:
+    machine = os.uname().machine
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def _lowest(sizes: tuple[int, ...], path: Path) -> tuple[Path, str]:
+    """Write the layer with all files: the program that holds the container, one file a size, and many small ones."""
+    with tarfile.open(path, "w") as tar:
+        for name, source in sorted(closure_of(_SLEEP).items()):
+            with source.open("rb") as file:
+                _add(tar, name, file, source.stat().st_size, 0o755)
+        for folder in ("data", "many", "work"):
+            _add_directory(tar, folder)
+        for kb in sizes:
+            _add(tar, f"data/{kb}", _Noise(kb << 10), kb << 10)
+        for number in range(MANY):
+            _add(tar, f"many/{number}", _Noise(4096), 4096)
+    return path, _digest(path)
+
+
+def _next(number: int, path: Path) -> tuple[Path, str]:
+    """Write a layer that has the directory too, so that each lookup in it passes through this layer."""
+    with tarfile.open(path, "w") as tar:
+        _add_directory(tar, "many")
+        _add(tar, f"many/layer{number}", io.BytesIO(), 0)
+    return path, _digest(path)
+
+
+class _Noise(io.RawIOBase):
+    """So many random bytes: no file system below can compress or share them."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        count = self._left if size < 0 else min(size, self._left)
+        self._left -= count
+        return os.urandom(count)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: object, size: int, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = size, mode
+    tar.addfile(entry, data)  # type: ignore[arg-type]
+
+
+def _add_directory(tar: tarfile.TarFile, name: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    tar.addfile(entry)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def free_for(sizes: tuple[int, ...], depths: tuple[int, ...]) -> int:
+    """Return the bytes that a target needs for the suite: the archive, the image, and three full copies of it."""
+    return 5 * (sum(kb << 10 for kb in sizes) + MANY * 4096 * len(depths)) + (1 << 30)
+
+
+def room_in(folder: Path) -> int:
+    """Return the free bytes where archives are made."""
+    return shutil.disk_usage(folder).free

@@ -84,11 +84,20 @@ async def nothing(pilot: Pilot[int]) -> None:
 async def bench(pilot: Pilot[int]) -> None:
     await pilot.press("b")
     await settle(pilot)
-    await pilot.press("enter")
-    for _ in range(240):
+    await pilot.press("d")
+    await settle(pilot, 2)
+    await pilot.press("space", "down", "space", "down", "down", "space", "down", "space", "down", "space", "enter")
+    await settle(pilot)
+    await pilot.press("c", "c", "enter")
+    for _ in range(1200):
         await pilot.pause(0.25)
         if "done:" in str(pilot.app.screen.query_one("StatusLine").message):  # type: ignore[attr-defined]
             return
+
+
+async def bench_tables(pilot: Pilot[int]) -> None:
+    await bench(pilot)
+    await pilot.press("v")
 
 
 def still(svg: str) -> str:
@@ -143,7 +152,10 @@ async def main() -> None:
     daemon = Dockerd()
     try:
         daemon.start()
-        await shoot("bench", (LiveEndpoint("local", daemon.host),), bench)
+        with tempfile.TemporaryDirectory(prefix="dtui-demo-") as folder:
+            os.environ["DTUI_STATE"] = folder
+            await shoot("bench", (LiveEndpoint("local", daemon.host),), bench, (160, 48))
+            await shoot("bench-tables", (LiveEndpoint("local", daemon.host),), bench_tables, (160, 48))
     finally:
         daemon.close()
 

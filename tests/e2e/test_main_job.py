@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -185,7 +186,7 @@ def test_the_benchmark_runs_and_a_killed_one_is_swept_at_the_next(engine: Docker
     term.press("enter")
     tests = ("write", "rewrite", "read", "reread", "random read", "random write")
     term.wait_all("done: 72 numbers", *(f"{test} · GB/s" for test in tests), seconds=90)
-    term.press("p", "enter")
+    term.press("p", "p", "enter")
     term.wait("Run iozone -a -n 4k -g 1g")
     term.press("enter")
     term.wait("64K", 20)
@@ -204,10 +205,51 @@ def test_escape_aborts_a_benchmark_and_keeps_its_numbers(engine: Dockerd, broken
     term.wait("exited (127)")
     term.press("b")
     term.wait("enter starts")
-    term.press("p", "enter")
+    term.press("p", "p", "enter")
     term.wait("Run iozone")
     term.press("enter")
     term.wait(lambda shown: bool(re.search(r"[1-9]\d*/870 · \w", shown)), 60)
     term.press("esc")
     term.wait("aborted:", 20)
     assert not engine.docker("ps", "-aq", "--filter", f"label={OWNER}")
+
+
+@pytest.mark.iozone
+def test_storage_drivers_are_compared_and_the_run_is_found_again(
+    engine: Dockerd, broken: str, terminal: Open, private_state: Path
+) -> None:
+    term = terminal("-H", engine.host, size=(160, 45))
+    term.wait("exited (127)")
+    term.press("b")
+    term.wait("d chooses")
+    term.press("d")
+    term.wait_all("[x] local", "[ ] overlay2", "[ ] vfs")
+    term.press(" ", "down", " ", "down", "down", " ")
+    term.wait_all("[ ] local", "[x] overlay2", "[x] vfs")
+    term.press("enter")
+    term.wait("▲ host")
+    term.press("c", "c")
+    term.wait("both")
+    term.press("enter")
+    shown = term.wait("done:", seconds=120)
+    assert f"done: {4 * 72 + 3 * 57} numbers" in shown
+    assert "ratio to the host" in shown
+    term.press("m")
+    term.wait("× host")
+    term.press("v")
+    term.wait_all("first append, ms", "overlay2 again", "second reader, MiB")
+    term.press("h")
+    term.wait_all("Runs on this host", "459 numbers")
+    term.press("c")
+    term.wait("run 1 beside run 1")
+    term.press("esc", "h")
+    term.wait("Runs on this host")
+    term.press("X")
+    term.wait("Delete run 1")
+    term.press("X")
+    term.wait("run 1 is deleted")
+    assert not list((private_state / "lab").iterdir())
+    term.press("esc")
+    term.wait("exited (127)")
+    term.press("q")
+    assert term.close() == 0

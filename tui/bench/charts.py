@@ -57,31 +57,42 @@ def _top(value: float) -> float:
     return next(step * factor for factor in (1, 2, 3, 4, 5, 6, 8, 10) if step * factor >= value)
 
 
-def chart(test: IoTest, targets: dict[str, dict[Key, Summary]], record: int) -> ChartSpec:
-    """Return the chart of one test: throughput over log2 of the file size, one line a target."""
+def chart(
+    test: IoTest, targets: dict[str, dict[Key, Summary]], record: int, beside: dict[Key, Summary] | None = None
+) -> ChartSpec:
+    """Return the chart of one test over log2 of the file size, one line a target: GB/s, or the ratio to ``beside``."""
     series = []
     sizes: set[int] = set()
     for label, summaries in targets.items():
-        found = sorted((kb, s) for (t, kb, r), s in summaries.items() if t is test and r == record)
-        sizes |= {kb for kb, _ in found}
-        points = tuple((math.log2(kb), gigabytes(s.median)) for kb, s in found)
-        weak = tuple((math.log2(kb), gigabytes(s.median)) for kb, s in found if s.unsure)
+        found = sorted((key[1], key, s) for key, s in summaries.items() if key[0] is test and key[2] == record)
+        values = [(kb, _height(s, beside, key), s.unsure) for kb, key, s in found]
+        sizes |= {kb for kb, _, _ in values}
+        points = tuple((math.log2(kb), value) for kb, value, _ in values if value is not None)
+        weak = tuple((math.log2(kb), value) for kb, value, unsure in values if value is not None and unsure)
         series.append(Series(label, points, weak))
     top = _top(max((y for s in series for _, y in s.points), default=0.0))
     labels = sorted(sizes)
     every = max(1, -(-len(labels) // 6))
     return ChartSpec(
         title=test.value,
-        unit="GB/s",
+        unit="× host" if beside is not None else "GB/s",
         series=tuple(series),
         x_ticks=tuple((math.log2(kb), human_kb(kb)) for kb in labels[::every]),
         y_ticks=tuple((value, f"{value:g}") for value in (0.0, top / 2, top)),
     )
 
 
-def charts(targets: dict[str, dict[Key, Summary]], record: int) -> tuple[ChartSpec, ...]:
+def _height(summary: Summary, beside: dict[Key, Summary] | None, key: Key) -> float | None:
+    if beside is None:
+        return gigabytes(summary.median)
+    return summary.median / beside[key].median if key in beside else None
+
+
+def charts(
+    targets: dict[str, dict[Key, Summary]], record: int, beside: dict[Key, Summary] | None = None
+) -> tuple[ChartSpec, ...]:
     """Return the six charts."""
-    return tuple(chart(test, targets, record) for test in TESTS)
+    return tuple(chart(test, targets, record, beside) for test in TESTS)
 
 
 def table(summaries: dict[Key, Summary], record: int) -> list[tuple[str, ...]]:

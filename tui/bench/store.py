@@ -96,8 +96,8 @@ class Store:
             found = line.execute(
                 "SELECT id, name, started, plan, problem, ended, owner,"
                 " (SELECT count(*) FROM sample WHERE run = id) + (SELECT count(*) FROM cow WHERE run = id),"
-                " (SELECT json_group_array(name) FROM target WHERE run = id)"
-                " FROM run ORDER BY id DESC"
+                " (SELECT json_group_array(name) FROM (SELECT name FROM target WHERE run = r.id ORDER BY rowid))"
+                " FROM run AS r ORDER BY id DESC"
             ).fetchall()
         return tuple(
             RunSummary(

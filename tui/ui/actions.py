@@ -108,11 +108,16 @@ TABLE: tuple[Action, ...] = (
     Action("search", "slash", "search", "Search in the log", ("logs",), True, True),
     # bench
     Action("run", "enter,r", "run", "Start the benchmark", ("bench",), footer=True, key_display="enter"),
-    Action("preset", "p", "preset", "Switch between quick and the article's full command", ("bench",), footer=True),
+    Action("targets", "d", "drivers", "Choose the storage drivers and engines that are compared", ("bench",), True),
+    Action("preset", "p", "preset", "The next preset: quick, standard, the article's command", ("bench",), footer=True),
+    Action("suite", "c", "suite", "IOzone, what copy-on-write costs, or both", ("bench",)),
+    Action("relative", "m", "ratio", "Numbers as they are, or beside the host's", ("bench",)),
+    Action("history", "h", "history", "Open, compare or delete runs that were made", ("bench",), footer=True),
     Action("abort", "escape", "abort/back", "Abort the run cleanly; without one, go back", ("bench",), footer=True),
     Action("next_chart", "tab,right", "next chart", "Show the next test", ("bench",), footer=True),
     Action("previous_chart", "shift+tab,left", "previous chart", "Show the test before", ("bench",)),
     Action("zoom", "z,space", "zoom", "One chart large, or all six", ("bench",), footer=True, key_display="z"),
+    Action("table", "v", "table", "The tables alone, with the copy-on-write suite", ("bench",), footer=True),
     # disk
     Action("sort", "o", "sort", "Sort by size or by owner", ("disk",), footer=True),
     Action("open_owner", "enter", "layer", "Open the layer of the container it belongs to", ("disk",), footer=True),

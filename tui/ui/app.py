@@ -73,6 +73,11 @@ class DtuiApp(App[int]):
             return
         self.open_endpoints(self._first)
 
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """All endpoints that are followed."""
+        return tuple(watcher.endpoint for watcher in self._watchers.values())
+
     def open_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Follow these endpoints and show their containers."""
         from tui.ui.screens.containers import ContainersScreen

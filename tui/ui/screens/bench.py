@@ -1,33 +1,41 @@
-"""The benchmark: real IOzone on this endpoint's storage driver, six charts that grow as the numbers come."""
+"""The benchmark: storage drivers and engines compared by real IOzone, six charts that grow as the numbers come."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import asyncio
+from datetime import UTC, datetime
+from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Grid, Horizontal, Vertical
+from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import ProgressBar, Static
 
 from tui.bench.charts import ChartSpec, charts, shown_record, table
-from tui.bench.plan import TESTS, Plan, Preset, make_plan
-from tui.bench.results import Result, Sample
+from tui.bench.copyup import QUICK, STANDARD
+from tui.bench.lock import only_one
+from tui.bench.plan import TESTS, Mode, Plan, Preset, make_plan
+from tui.bench.results import Result
 from tui.bench.runner import Progress, Run
-from tui.bench.stats import summarise
-from tui.core.errors import DtuiError, NotReachable
-from tui.core.text import human_size, printable
+from tui.bench.stats import by_target, summarise
+from tui.bench.store import Store
+from tui.bench.tables import HOST, LEGEND, comparison_rows, cow_rows, spread_words
+from tui.bench.workshop import Target
+from tui.core.errors import DtuiError
+from tui.core.text import printable
+from tui.editing.state import state_dir
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
-from tui.ui.screens.base import Frame, set_title
+from tui.ui.lab import lab_home, lab_targets, with_controls
+from tui.ui.present_bench import duration, of_test, plan_text, rows_text
+from tui.ui.screens.base import set_title
+from tui.ui.screens.bench_choices import ChoosingBench
 from tui.ui.widgets.chart import Chart
-
-if TYPE_CHECKING:
-    from tui.engine.workshop import EndpointTarget
 
 _LONG_RUN = 30
 """Seconds from which a run is asked for first."""
@@ -45,29 +53,27 @@ class Advanced(Message):
 class Ended(Message):
     """A run ended: whole, aborted or failed."""
 
-    def __init__(self, run: Run, result: Result | None) -> None:
+    def __init__(self, run: Run, result: Result | None, problem: str = "") -> None:
         super().__init__()
         self.run = run
         self.result = result
+        self.problem = problem
 
 
-class BenchScreen(Frame):
+class BenchScreen(ChoosingBench):
     """Plan on the left, charts and table on the right."""
 
     scope = "bench"
     CSS_PATH = "bench.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("bench")
 
-    preset: reactive[Preset] = reactive(Preset.QUICK, init=False)
     chosen: reactive[int] = reactive(0, init=False)
     zoomed: reactive[bool] = reactive(False, init=False)
 
     def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__()
+        super().__init__((endpoint.name,))
         self._endpoint = endpoint
         self._run: Run | None = None
-        self._samples: list[Sample] = []
-        self._problem = ""
         self._label = endpoint.name
 
     def body(self) -> ComposeResult:
@@ -80,7 +86,8 @@ class BenchScreen(Frame):
                 with Grid(id="charts"):
                     for number, _ in enumerate(TESTS):
                         yield Chart(id=f"chart-{number}", classes="pane")
-                yield Static(id="table", classes="pane")
+                with VerticalScroll(id="table", classes="pane"):
+                    yield Static(id="table-text")
 
     def on_mount(self) -> None:
         """Show the empty charts."""
@@ -96,16 +103,8 @@ class BenchScreen(Frame):
         set_title(self.query_one("#plan"), "plan")
         set_title(self.query_one("#table"), "table")
         self.query_one("#progress").display = False
-        self._show_plan()
-        self._draw()
-
-    def _target(self) -> EndpointTarget:
-        from tui.engine.live import LiveEndpoint
-        from tui.engine.workshop import EndpointTarget
-
-        if not isinstance(self._endpoint, LiveEndpoint):
-            raise NotReachable("a benchmark needs a running Engine", "start dockerd, then open dtui on it")
-        return EndpointTarget(self._endpoint)
+        self.show_plan()
+        self.draw()
 
     # what is shown -----------------------------------------------------------------------------------------
 
@@ -114,145 +113,210 @@ class BenchScreen(Frame):
         """The plan that is chosen."""
         return make_plan(self.preset)
 
-    def _show_plan(self, progress: Progress | None = None) -> None:
-        plan = self._run.plan if self._run else self.plan
-        pairs = [
-            ("preset", plan.preset.value),
-            ("mode", "CACHED"),
-            ("repeats", str(plan.repeats)),
-            ("rows", f"{len(plan.rows)} × 6 tests"),
-            ("takes", f"~ {plan.seconds:.0f} s"),
-            ("needs", f"{human_size(plan.space)} free"),
-        ]
-        text = Text()
-        for name, value in pairs:
-            text.append_text(Text.assemble((f"{name:<8}", "bold"), value, "\n"))
-        text.append(f"\niozone {' '.join(plan.options)}\n", style="dim")
-        if plan.repeats < 3:
-            text.append("\n1 run: its error is not known\n", style="yellow")
-        if progress:
-            left = f"{progress.seconds_left:.0f} s left" if progress.seconds_left is not None else "…"
-            text.append(f"\n{progress.phase}\n{progress.done}/{progress.total} · {left}\n", style="bold")
-        self.query_one("#plan-text", Static).update(text)
+    @property
+    def _all_names(self) -> tuple[str, ...]:
+        """The targets that take part or took part, the controls among them."""
+        if self.shown:
+            return tuple(self.shown.targets)
+        if self._run:
+            return tuple(target.name for target in self._run.targets)
+        lab = [name for name in self.names if name != self._endpoint.name]
+        return (*self.names, f"{self.names[0]} again", "host") if lab and "host" not in lab else self.names
 
-    def _draw(self) -> None:
-        summaries = summarise(self._samples)
-        record = shown_record(summaries)
-        specs = charts({self._label: summaries}, record)
+    def show_plan(self, progress: Progress | None = None) -> None:
+        """Write the plan, who takes part, and how far it is."""
+        plan = self._run.plan if self._run else self.shown.plan if self.shown else self.plan
+        self.query_one("#plan-text", Static).update(plan_text(plan, self._all_names, self.suite, progress))
+
+    def _result(self) -> Result:
+        """Return what is shown as a result: of the run under way as far as it is."""
+        if self.shown:
+            return self.shown
+        told: dict[str, dict[str, str]] = {name: {} for name in self._all_names}
+        plan = self._run.plan if self._run else self.plan
+        now = datetime.now(UTC)
+        return Result(plan, now, {}, told, tuple(self.samples), (), "", cow=tuple(self.cow_samples))
+
+    def draw(self) -> None:
+        """Draw charts and tables of what is shown."""
+        result = self._result()
+        mode = result.plan.modes[0]
+        targets = by_target(result.samples, mode, result.targets)
+        record = shown_record(next(iter(targets.values()), {}))
+        beside = targets.get(HOST) if self.relative else None
+        specs = charts(targets or {self._label: {}}, record, beside)
         narrow = self.has_class("-narrow") or self.has_class("-short")
         single = self.zoomed or narrow
         self.query_one("#charts").set_class(single, "-single")
+        self.query_one("#charts").display = not self.tables
         for number, spec in enumerate(specs):
             self._draw_chart(number, spec, shown=not single or number == self.chosen)
-        self._draw_table(table(summaries, record), record)
+        self._draw_table(result, mode, record, single=len(targets) <= 1)
 
     def _draw_chart(self, number: int, spec: ChartSpec, *, shown: bool) -> None:
         chart = self.query_one(f"#chart-{number}", Chart)
         chart.display = shown
         chart.set_class(number == self.chosen, "-chosen")
         chart.spec = spec
-        legend = " ".join(f"● {series.label}" for series in spec.series)
-        set_title(chart, f"{spec.title} · {spec.unit}", legend)
+        names = " ".join(f"● {series.label}" for series in spec.series) if len(spec.series) == 1 else ""
+        set_title(chart, f"{spec.title} · {spec.unit}", names)
 
-    def _draw_table(self, rows: list[tuple[str, ...]], record: int) -> None:
-        n = max((int(row[-1]) for row in rows[1:]), default=0)
-        set_title(
-            self.query_one("#table"),
-            f"medians of {n}, GB/s, {record} KiB records · CACHED",
-            "~ under 100 µs: not comparable",
-        )
-        text = Text(no_wrap=True)
-        for number, row in enumerate(rows):
-            line = "".join(cell.rjust({0: 6, 7: 4}.get(column, 11)) for column, cell in enumerate(row))
-            text.append(line + "\n", style="bold" if number == 0 else "")
-        if len(rows) == 1:
-            text.append("\n enter starts the run", style="italic")
-        self.query_one("#table", Static).update(text)
+    def _draw_table(self, result: Result, mode: Mode, record: int, *, single: bool) -> None:
+        n = max((sample.repeat for sample in result.samples), default=0)
+        test = TESTS[self.chosen]
+        if self.tables:
+            rows = [*cow_rows(result)] if result.cow else []
+            text = rows_text(rows)
+            if result.samples:
+                text.append("\n" if rows else "")
+                text.append_text(rows_text(comparison_rows(result, mode)))
+                text.append(f"\n{spread_words(result, mode)}\n", style="italic")
+            set_title(self.query_one("#table"), f"medians, GB/s · {mode.value}", LEGEND)
+        elif single:
+            summaries = summarise(sample for sample in result.samples if sample.mode is mode)
+            text = rows_text(table(summaries, record))
+            title = f"medians of {n}, GB/s, {record} KiB records · {mode.value}"
+            set_title(self.query_one("#table"), title, "~ under 100 µs: not comparable")
+        else:
+            text = rows_text(of_test(comparison_rows(result, mode), test))
+            set_title(self.query_one("#table"), f"{test.value} · medians of {n}, GB/s, ratio to the host", LEGEND)
+        if not result.samples and not result.cow:
+            text.append("\n enter starts the run, d chooses what is compared", style="italic")
+        self.query_one("#table-text", Static).update(text)
 
     def on_resize(self) -> None:
         """One chart or six, as there is room."""
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(self.draw)
 
     def watch_preset(self) -> None:
         """Show another plan."""
-        self._show_plan()
+        self.show_plan()
 
     def watch_chosen(self) -> None:
         """Show another chart."""
-        self._draw()
+        self.draw()
 
     def watch_zoomed(self) -> None:
         """Show one chart or all."""
-        self._draw()
+        self.draw()
+
+    def watch_relative(self) -> None:
+        """Show numbers, or ratios to the host."""
+        self.draw()
+
+    def watch_tables(self) -> None:
+        """Show charts, or tables alone."""
+        self.set_class(self.tables, "-tables")
+        self.draw()
+
+    def watch_suite(self) -> None:
+        """Show what will be run."""
+        self.show_plan()
 
     # running -----------------------------------------------------------------------------------------------
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
-        if action in ("run", "preset") and self._run is not None:
+        if action in ("run", "preset", "targets", "suite", "history") and self._run is not None:
             return "a run is under way: esc aborts it"
-        if action == "run" and not self._endpoint.live:
-            return "a benchmark needs a running Engine: a data-root alone cannot run anything"
+        if action == "run" and self._endpoint.name in self.names and not self._endpoint.live:
+            return "a data-root alone cannot run anything: d chooses storage drivers"
+        if action == "relative" and HOST not in self._all_names:
+            return "the host took no part: d chooses storage drivers, the host comes with them"
         return ""
 
-    def action_run(self) -> None:
+    @work(exclusive=True, group="flow")
+    async def action_run(self) -> None:
         """Start, after a question when it takes long."""
         plan = self.plan
-        if plan.seconds < _LONG_RUN:
-            self._start(plan)
+        seconds = plan.seconds * len(self._all_names)
+        if seconds >= _LONG_RUN:
+            question = f"Run {' '.join(plan.argv('FILE')[:12])} for about {duration(seconds)}?"
+            if await self.app.push_screen_wait(Choose(question, (Choice("enter", "run", "run it"),))) is None:
+                return
+        try:
+            targets = await asyncio.to_thread(self._targets)
+        except DtuiError as error:
+            self.tell_error(error)
             return
-        question = f"Run {' '.join(plan.argv('FILE')[:12])} for about {plan.seconds:.0f} s?"
-        choices = (Choice("enter", "run", "run it"),)
-        self.app.push_screen(Choose(question, choices), lambda answer: self._start(plan) if answer else None)
+        self._start(plan, targets)
 
-    def _start(self, plan: Plan) -> None:
-        run = Run(plan, [self._target()])
+    def _targets(self) -> tuple[Target, ...]:
+        from tui.engine.live import LiveEndpoint
+        from tui.engine.workshop import EndpointTarget
+
+        engines = {e.name: e for e in self.dtui.endpoints if isinstance(e, LiveEndpoint)}
+        if self.names == (self._endpoint.name,):
+            return tuple(EndpointTarget(engines[name]) for name in self.names)
+        found: list[Target] = [EndpointTarget(engines[name]) for name in self.names if name in engines]
+        lab = lab_targets([name for name in self.names if name not in engines], controls=False)
+        return with_controls([*found, *lab])
+
+    def _start(self, plan: Plan, targets: tuple[Target, ...]) -> None:
+        store = Store(state_dir("bench") / "runs.sqlite")
+        cow = None if self.suite == "iozone" else STANDARD if plan.preset is Preset.STANDARD else QUICK
+        run = Run(plan, targets, store.record(), cow=cow, iozone=self.suite != "copy-on-write", scratch=lab_home())
         self._run = run
-        self._samples = []
-        self._draw()
+        self.shown = None
+        self.samples, self.cow_samples = [], []
+        self.draw()
         bar = self.query_one("#progress", ProgressBar)
         bar.display = True
-        bar.update(total=plan.cells, progress=0)
+        bar.update(total=run.total, progress=0)
         self.tell("running…")
         self.refresh_bindings()
         self.run_worker(lambda: self._work(run), thread=True, group="bench")
 
     def _work(self, run: Run) -> None:
-        for progress in run:
-            self.post_message(Advanced(run, progress))
-        self.post_message(Ended(run, run.result))
+        try:
+            with only_one(state_dir("bench")):
+                for progress in run:
+                    self.post_message(Advanced(run, progress))
+        except DtuiError as error:
+            self.post_message(Ended(run, None, str(error)))
+        else:
+            self.post_message(Ended(run, run.result))
 
     @on(Advanced)
     def _advanced(self, event: Advanced) -> None:
         if event.run is not self._run:
             return
-        self._show_plan(event.progress)
+        self.show_plan(event.progress)
         progress = event.progress
         left = f" · {progress.seconds_left:.0f} s left" if progress.seconds_left is not None else ""
         self.tell(f"{progress.done}/{progress.total} · {progress.phase}{left}")
         self.query_one("#progress", ProgressBar).update(progress=event.progress.done)
-        if event.progress.sample:
-            self._samples.append(event.progress.sample)
-            if event.progress.done % len(TESTS) == 0:
-                self._draw()
+        if progress.sample:
+            self.samples.append(progress.sample)
+        if progress.cow:
+            self.cow_samples.append(progress.cow)
+        if (progress.sample or progress.cow) and progress.done % len(TESTS) == 0:
+            self.draw()
 
     @on(Ended)
     def _ended(self, event: Ended) -> None:
         self._run = None
         self.query_one("#progress").display = False
-        result = event.result
-        if result:
-            self._samples = list(result.samples)
-            self._draw()
-            self._show_plan()
-            facts = result.facts
-            self.title_line.right = Text(printable(f"{result.started:%H:%M} · iozone {facts.get('iozone', '?')}"))
-            if result.problem:
-                self.tell(f"{result.problem}: {len(result.samples)} numbers are kept", "bad")
-            else:
-                note = f" · {' '.join(result.notices)}" if result.notices else ""
-                self.tell(f"done: {len(result.samples)} numbers{note}", "good")
+        if event.result:
+            self.show_result(event.result)
+        else:
+            self.tell(event.problem, "bad")
         self.refresh_bindings()
+
+    def show_result(self, result: Result) -> None:
+        """Show a run that ended, just now or long ago."""
+        self.shown = result
+        self.draw()
+        self.show_plan()
+        when = f"{result.started:%Y-%m-%d %H:%M}"
+        words = f"run {result.id} · {when} · iozone {result.facts.get('iozone', '?')}"
+        self.title_line.right = Text(printable(words))
+        count = len(result.samples) + len(result.cow)
+        if result.problem:
+            self.tell(f"{result.problem}: {count} numbers are kept", "bad")
+        else:
+            note = f" · {' '.join(result.notices)}" if result.notices else ""
+            self.tell(f"done: {count} numbers{note}", "good")
 
     def on_unmount(self) -> None:
         """Never leave a container at work behind."""
@@ -274,10 +338,6 @@ class BenchScreen(Frame):
             run.abort()
         except DtuiError:
             return  # the Engine is gone: the run itself ends with that and says so
-
-    def action_preset(self) -> None:
-        """Choose the other preset."""
-        self.preset = Preset.ARTICLE if self.preset is Preset.QUICK else Preset.QUICK
 
     def action_next_chart(self) -> None:
         """Choose the next test."""

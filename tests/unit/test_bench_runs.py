@@ -1,0 +1,212 @@
+"""What is told of runs: verdicts, spreads, schedules, the store, exports and imports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.bench import export
+from tui.bench.compare import compare_runs
+from tui.bench.copyup import CowSample, CowTest
+from tui.bench.foreign import result_of_text
+from tui.bench.iozone import Cell
+from tui.bench.lock import only_one
+from tui.bench.plan import TESTS, IoTest, Mode, Preset, Turn, custom_plan, make_plan, schedule
+from tui.bench.results import Output, Result, Sample
+from tui.bench.stats import Verdict, by_target, compare, not_direct, spread_in
+from tui.bench.store import Store
+from tui.bench.tables import comparison_rows, cow_rows, spread_words
+from tui.core.errors import BenchError, NotFound, UsageError
+from tui.ui.chart_files import chart_file
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "iozone"
+SIZE = 65536
+FAST = SIZE * 1000  # kB/s at which a file of 64 MiB takes a millisecond
+
+
+def run(values: dict[str, list[int]], mode: Mode = Mode.CACHED, size: int = SIZE) -> Result:
+    """Return a run in which each target gave these numbers, one a repeat."""
+    samples = tuple(
+        Sample(repeat, Cell(size, 64, IoTest.READ, value), target, mode)
+        for target, found in values.items()
+        for repeat, value in enumerate(found, 1)
+    )
+    plan = replace(custom_plan((size,), (64,), repeats=3), modes=(mode,))
+    targets = {name: {"driver": name, "backing": "ext4"} for name in values}
+    facts = {"kernel": "6.18", "iozone": "3.489", "load": "0.1", "cpus": "2"}
+    return Result(plan, datetime(2026, 1, 2, 3, 4, tzinfo=UTC), facts, targets, samples, (), "")
+
+
+def verdict(result: Result, target: str) -> Verdict:
+    found = by_target(result.samples, result.plan.modes[0], result.targets)
+    key = (IoTest.READ, result.plan.rows[0][0], 64)
+    spread = spread_in(result, result.plan.modes[0])
+    return compare(found[target][key], found["host"][key], spread.get(key[1])).verdict
+
+
+def test_a_difference_inside_the_spread_of_one_target_measured_twice_is_none() -> None:
+    twice = {"overlay2": [FAST] * 3, "overlay2 again": [int(FAST * 1.3)] * 3, "host": [FAST] * 3}
+    assert verdict(run({**twice, "vfs": [int(FAST * 1.25)] * 3}), "vfs") is Verdict.SAME
+    assert verdict(run({**twice, "vfs": [int(FAST * 1.35)] * 3}), "vfs") is Verdict.FASTER
+    assert verdict(run({**twice, "vfs": [int(FAST * 0.7)] * 3}), "vfs") is Verdict.SLOWER
+
+
+def test_two_measurements_that_agree_by_chance_do_not_make_ten_percent_a_difference() -> None:
+    twice = {"overlay2": [FAST] * 3, "overlay2 again": [FAST] * 3, "host": [FAST] * 3}
+    assert verdict(run({**twice, "vfs": [int(FAST * 1.09)] * 3}), "vfs") is Verdict.SAME
+    assert verdict(run({**twice, "vfs": [int(FAST * 1.12)] * 3}), "vfs") is Verdict.FASTER
+
+
+def test_nobody_wins_with_two_repeats_or_without_a_second_measurement() -> None:
+    assert verdict(run({"vfs": [FAST * 9] * 2, "vfs again": [FAST] * 2, "host": [FAST] * 2}), "vfs") is Verdict.UNKNOWN
+    alone = run({"vfs": [FAST * 9] * 3, "host": [FAST] * 3})
+    assert verdict(alone, "vfs") is Verdict.UNKNOWN
+    assert "nothing can be told apart" in spread_words(alone, Mode.CACHED)
+
+
+def test_what_takes_less_than_a_tenth_of_a_millisecond_is_not_compared() -> None:
+    twice = {"vfs": [64 * 20_000] * 3, "vfs again": [64 * 20_000] * 3, "host": [64 * 5_000] * 3}
+    assert verdict(run(twice, size=64), "vfs") is Verdict.SHORT
+
+
+def test_a_target_that_reads_past_the_cache_faster_than_the_host_does_not_read_past_it() -> None:
+    result = run({"fuse-overlayfs": [FAST * 2] * 3, "overlay2": [FAST] * 3, "host": [FAST] * 3}, Mode.DIRECT)
+    assert not_direct(result) == ("fuse-overlayfs",)
+
+
+@given(st.integers(1, 6), st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), st.integers())
+def test_a_schedule_has_every_turn_once_and_a_whole_repeat_before_the_next(
+    repeats: int, targets: list[str], seed: int
+) -> None:
+    plan = replace(make_plan(Preset.STANDARD), repeats=repeats)
+    turns = schedule(plan, tuple(targets), seed)
+    assert turns == schedule(plan, tuple(targets), seed)
+    assert sorted(turns, key=str) == sorted(
+        (Turn(r, t, m) for r in range(1, repeats + 1) for t in targets for m in plan.modes), key=str
+    )
+    assert [turn.repeat for turn in turns] == sorted(turn.repeat for turn in turns)
+
+
+def test_reads_alone_are_measured_after_a_write_that_makes_their_file() -> None:
+    plan = custom_plan((64,), (4,), (IoTest.RANDOM_READ,))
+    assert plan.tests == (*TESTS[0:2], *TESTS[4:6])
+    assert plan.argv("F")[1:] == ("-i", "0", "-i", "2", "-s", "64k", "-r", "4k", "-f", "F")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "records"), [((0,), (4,)), ((1 << 30,), (4,)), ((4,), (64,)), ((), (4,)), ((64,), ())]
+)
+def test_a_plan_that_cannot_be_measured_is_refused(sizes: tuple[int, ...], records: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError):
+        custom_plan(sizes, records)
+
+
+def whole_run() -> Result:
+    result = run({"overlay2": [FAST, FAST * 2], "host": [FAST]})
+    output = Output(Turn(1, "overlay2", Mode.CACHED), ("iozone", "-f", "x"), "its own words", 1.5, "")
+    cow = (CowSample("overlay2", 1, CowTest.APPEND, 1024, 2.5), CowSample("overlay2", 2, CowTest.APPEND, 1024, 3.5))
+    return replace(result, outputs=(output,), cow=cow, notices=("a note",), name="mine")
+
+
+def test_a_run_comes_out_of_the_store_as_it_went_in(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs.sqlite")
+    number = store.keep(whole_run())
+    assert store.load(number) == replace(whole_run(), id=number)
+    (line,) = store.runs()
+    assert (line.name, line.targets, line.numbers, line.problem) == ("mine", ("overlay2", "host"), 5, "")
+    assert store.find("mine") == store.find("last") == store.find(str(number)) == number
+    assert (tmp_path / "runs.sqlite").stat().st_mode & 0o777 == 0o600
+    store.rename(number, "other")
+    with pytest.raises(NotFound, match="dtui bench list"):
+        store.find("mine")
+    store.delete(number)
+    assert store.runs() == ()
+    with sqlite3.connect(tmp_path / "runs.sqlite") as line_:
+        assert line_.execute("SELECT (SELECT count(*) FROM sample) + (SELECT count(*) FROM cow)").fetchone() == (0,)
+
+
+def test_a_file_of_a_newer_version_and_one_that_is_none_are_refused_and_left(tmp_path: Path) -> None:
+    newer, broken = tmp_path / "newer.sqlite", tmp_path / "broken.sqlite"
+    with sqlite3.connect(newer) as line:
+        line.execute("PRAGMA user_version = 99")
+    broken.write_bytes(b"no database" * 1000)
+    before = newer.read_bytes()
+    with pytest.raises(BenchError, match="newer dtui"):
+        Store(newer)
+    assert newer.read_bytes() == before
+    with pytest.raises(BenchError, match="not a database"):
+        Store(broken)
+    assert broken.read_bytes() == b"no database" * 1000
+
+
+def test_a_second_benchmark_on_this_host_is_told_who_runs_the_first(tmp_path: Path) -> None:
+    refused = pytest.raises(BenchError, match=r"another benchmark runs on this host: dtui \d+ since")
+    with only_one(tmp_path), refused, only_one(tmp_path):
+        pass
+    with only_one(tmp_path):
+        pass
+
+
+def test_two_runs_are_compared_by_the_wider_of_their_spreads() -> None:
+    old = run({"overlay2": [FAST] * 3, "overlay2 again": [int(FAST * 1.05)] * 3})
+    new = run({"overlay2": [int(FAST * 0.8)] * 3, "overlay2 again": [int(FAST * 0.6)] * 3})
+    (row, _) = compare_runs(old, new)
+    assert (row.target, row.verdict) == ("overlay2", Verdict.SAME)
+    assert row.spread == pytest.approx(1 / 3)
+    quiet = run({"overlay2": [int(FAST * 0.8)] * 3, "overlay2 again": [int(FAST * 0.8)] * 3})
+    assert compare_runs(old, quiet)[0].verdict is Verdict.SLOWER
+    assert compare_runs(old, quiet, ("overlay2", "overlay2 again"))[0].target == "overlay2 : overlay2 again"
+
+
+def test_exports_hold_every_number() -> None:
+    result = whole_run()
+    rows = list(csv.DictReader(io.StringIO(export.as_csv(result).decode())))
+    assert [int(row["kb_per_s"]) for row in rows] == [s.cell.kb_per_s for s in result.samples]
+    told = json.loads(export.as_json(result))
+    assert told["copy_on_write"][0] == {
+        "target": "overlay2",
+        "repeat": 1,
+        "measure": "first append",
+        "over": "file",
+        "x": 1024,
+        "value": 2.5,
+        "unit": "ms",
+    }
+    with zipfile.ZipFile(io.BytesIO(export.as_xlsx(result))) as book:
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+    assert all(f"<v>{s.cell.kb_per_s}</v>" in sheet for s in result.samples)
+    svg = chart_file(result, "svg").decode()
+    assert svg.startswith("<svg")
+    assert "overlay2" in svg
+    assert chart_file(result, "png").startswith(b"\x89PNG")
+
+
+def test_iozones_text_of_another_host_becomes_a_run() -> None:
+    data = (FIXTURES / "host-article-4k-1g.txt").read_bytes()
+    result = result_of_text(data, "elsewhere", "article")
+    assert result.problem == ""
+    assert {(s.cell.file_kb, s.cell.record_kb) for s in result.samples} == set(make_plan(Preset.ARTICLE).rows)
+    two = result_of_text((FIXTURES / "v510-1-i02.txt").read_bytes(), "elsewhere", "two")
+    assert {s.cell.test for s in two.samples} == {*TESTS[0:2], *TESTS[4:6]}
+    assert result_of_text((FIXTURES / "interrupted-INT.txt").read_bytes(), "x", "cut").problem
+    for bad in (b"", b"garbage" * 500, (FIXTURES / "s16m-r4-O.txt").read_bytes()):
+        with pytest.raises(BenchError, match="no IOzone output in kB/s"):
+            result_of_text(bad, "x", "y")
+
+
+def test_tables_show_a_dash_for_what_was_not_measured() -> None:
+    result = whole_run()
+    assert comparison_rows(result, Mode.CACHED)[0] == ("test", "file", "overlay2", "host")
+    partly = replace(result, samples=result.samples[:2])
+    assert "–" not in comparison_rows(partly, Mode.CACHED)[1]
+    assert cow_rows(result) == [("measure", "over", "overlay2"), ("first append, ms", "1M", "3.00")]

@@ -1,0 +1,63 @@
+"""The runs that were made on this host: one to open, to lay beside the one that is shown, or to delete."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from tui.bench.store import RunSummary
+from tui.core.text import count_of, printable
+from tui.ui.dialogs.base import Dialog
+
+
+class History(Dialog[tuple[str, int]]):
+    """Answers with what to do and the run: ``open``, ``compare`` or ``delete``."""
+
+    DEFAULT_CSS = "History OptionList { height: auto; max-height: 60vh; border: none; padding: 0; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "answer('open')", "open", priority=True),
+        Binding("c", "answer('compare')", "compare"),
+        Binding("delete,X", "answer('delete')", "delete"),
+    ]
+
+    def __init__(self, runs: tuple[RunSummary, ...]) -> None:
+        super().__init__()
+        self._runs = runs
+
+    def compose(self) -> ComposeResult:
+        """Lay out a line a run, newest first."""
+        with Vertical():
+            yield Static(Text("Runs on this host"), classes="question")
+            yield OptionList(*(Option(_line(run), str(run.id)) for run in self._runs))
+            keys = (("enter", "open"), ("c", "beside the one shown"), ("X", "delete"), ("esc", "cancel"))
+            text = Text()
+            for key, word in keys:
+                text.append_text(Text.assemble((f" {key} ", "bold reverse"), f" {word}    "))
+            yield Static(text, classes="hint")
+
+    def on_mount(self) -> None:
+        """Begin at the newest."""
+        self.query_one(OptionList).highlighted = 0
+
+    def action_answer(self, what: str) -> None:
+        """Answer for the run under the cursor."""
+        place = self.query_one(OptionList).highlighted
+        if place is not None:
+            self.dismiss((what, self._runs[place].id))
+
+
+def _line(run: RunSummary) -> Text:
+    numbers = count_of(run.numbers, "number")
+    words = f"{run.id:>4}  {run.started:%Y-%m-%d %H:%M}  {run.preset.value:<8} {numbers:>14}  {' '.join(run.targets)}"
+    line = Text(printable(words))
+    if run.name:
+        line.append(f"  {printable(run.name)}", style="bold")
+    if run.problem:
+        line.append(f"  {printable(run.problem)}", style="yellow")
+    return line

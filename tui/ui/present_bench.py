@@ -1,0 +1,93 @@
+"""What the benchmark screen writes: the plan, and tables of numbers, as Rich text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from tui.bench.compare import RunComparison
+from tui.bench.plan import IoTest, Plan
+from tui.bench.results import Result
+from tui.bench.runner import Progress, human_kb
+from tui.bench.stats import Verdict
+from tui.bench.tables import MARKS
+from tui.core.text import human_size, printable
+from tui.ui.widgets.chart import PALETTE
+
+COLOURS = {
+    Verdict.FASTER: "green",
+    Verdict.SLOWER: "red",
+    Verdict.SAME: "",
+    Verdict.UNKNOWN: "dim",
+    Verdict.SHORT: "dim",
+}
+
+
+def duration(seconds: float) -> str:
+    """Return a time to wait in words."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def plan_text(plan: Plan, targets: Sequence[str], suite: str, progress: Progress | None) -> Text:
+    """Write what a run does and needs, who takes part under which mark, and how far it is."""
+    text = Text()
+    for number, name in enumerate(targets):
+        (red, green, blue), sign = PALETTE[number % len(PALETTE)]
+        text.append(f"{sign} ", style=f"rgb({red},{green},{blue})")
+        text.append(f"{printable(name)}\n")
+    pairs = [
+        ("preset", plan.preset.value),
+        ("suite", suite),
+        ("mode", " ".join(mode.value for mode in plan.modes)),
+        ("repeats", str(plan.repeats)),
+        ("takes", f"~ {duration(plan.seconds * len(targets))}"),
+        ("needs", f"{human_size(plan.space)} free"),
+    ]
+    text.append("\n")
+    for name, value in pairs:
+        text.append_text(Text.assemble((f"{name:<8}", "bold"), value, "\n"))
+    text.append(f"\niozone {' '.join(plan.options)}\n", style="dim")
+    if plan.repeats < 3:
+        text.append("\n1 run: its error is not known\n", style="yellow")
+    if progress:
+        left = f"{duration(progress.seconds_left)} left" if progress.seconds_left is not None else "…"
+        text.append(f"\n{printable(progress.phase)}\n{progress.done}/{progress.total} · {left}\n", style="bold")
+    return text
+
+
+def rows_text(rows: Sequence[tuple[str, ...]]) -> Text:
+    """Write rows of cells in columns, the titles bold, verdicts in colour beside their signs."""
+    text = Text(no_wrap=True)
+    if not rows:
+        return text
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            shown = cell.ljust(widths[column]) if column == 0 else cell.rjust(widths[column] + 2)
+            text.append(printable(shown), style="bold" if number == 0 else _style(cell))
+        text.append("\n")
+    return text
+
+
+def _style(cell: str) -> str:
+    for verdict, sign in MARKS.items():
+        if cell.endswith(sign) or (verdict is Verdict.SHORT and cell.startswith(sign)):
+            return COLOURS[verdict]
+    return ""
+
+
+def of_test(rows: Sequence[tuple[str, ...]], test: IoTest) -> list[tuple[str, ...]]:
+    """Return the rows of one test without its name, the titles first."""
+    return [row[1:] for number, row in enumerate(rows) if number == 0 or row[0] == test.value]
+
+
+def compared_text(found: Sequence[RunComparison], one: Result, other: Result) -> Text:
+    """Write two runs side by side, the second by the first."""
+    titles = (f"run {one.id}", f"run {other.id}", "ratio", "")
+    rows: list[tuple[str, ...]] = [("target", "mode", "test", "file", *titles)]
+    for row in found:
+        numbers = (f"{row.one.median * 1024 / 1e9:.2f}", f"{row.other.median * 1024 / 1e9:.2f}", f"{row.ratio:.2f}")
+        sign = f"{row.verdict.value} {MARKS[row.verdict]}"
+        rows.append((row.target, row.mode.value, row.test.value, human_kb(row.file_kb), *numbers, sign))
+    return rows_text(rows)

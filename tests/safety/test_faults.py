@@ -29,7 +29,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 EVERY = (*ACTS, *(f"undo {name}" for name in UNDONE))
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EPERM")
 ALL = os.environ.get("DTUI_FAULT_POINTS") == "all"
-KILLS, FAILURES = 24, 5
+KILLS, FAILURES = 10, 2
 """Calls of one act that are tried, for each error; the last ones are always among them."""
 
 

@@ -156,7 +156,7 @@ while True:
 def test_nothing_goes_out_or_comes_in_while_directories_and_links_are_swapped(
     boxes: Boxes, alive: bool, tmp_path: Path
 ) -> None:
-    seconds = float(os.environ.get("DTUI_RACE_SECONDS", "8"))
+    seconds = float(os.environ.get("DTUI_RACE_SECONDS", "5"))
     box = boxes("echo inside > /srv/www/file; ln -s /outside /srv/evil", alive=alive)
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.bench import export
+from tui.bench.claims import Outcome, findings
 from tui.bench.compare import compare_runs
 from tui.bench.copyup import CowSample, CowTest
 from tui.bench.foreign import result_of_text
@@ -210,3 +211,36 @@ def test_tables_show_a_dash_for_what_was_not_measured() -> None:
     partly = replace(result, samples=result.samples[:2])
     assert "–" not in comparison_rows(partly, Mode.CACHED)[1]
     assert cow_rows(result) == [("measure", "over", "overlay2"), ("first append, ms", "1M", "3.00")]
+
+
+def driver_run(size: int, **medians: int) -> Result:
+    """Return a run of all six tests on drivers, each with one speed throughout."""
+    samples = tuple(
+        Sample(repeat, Cell(size, 64, test, speed), target)
+        for target, speed in medians.items()
+        for test in TESTS
+        for repeat in (1, 2, 3)
+    )
+    plan = custom_plan((size,), (64,), repeats=3)
+    targets = {name: {"driver": name} for name in medians}
+    return Result(plan, datetime(2026, 1, 1, tzinfo=UTC), {}, targets, samples, (), "")
+
+
+def outcomes(result: Result) -> dict[str, Outcome]:
+    return {finding.claim.split()[0]: finding.outcome for finding in findings(result)}
+
+
+def test_the_findings_hold_or_not_by_the_numbers_of_this_host() -> None:
+    large, small = 1 << 20, 16384
+    slow = outcomes(driver_run(large, overlay2=1000, vfs=1000, devicemapper=300, zfs=500))
+    assert slow["devicemapper"] is Outcome.HOLDS
+    assert slow["zfs"] is Outcome.HOLDS
+    assert slow["aufs"] is slow["btrfs"] is Outcome.NOT_MEASURABLE
+    fine = outcomes(driver_run(large, overlay2=1000, vfs=1000, devicemapper=900, zfs=1000))
+    assert fine["devicemapper"] is fine["zfs"] is Outcome.DOES_NOT_HOLD
+    both = driver_run(large, overlay2=1000, btrfs=2000)
+    below = driver_run(small, overlay2=1000, btrfs=300)
+    mixed = replace(both, samples=(*both.samples, *below.samples))
+    assert outcomes(mixed)["btrfs"] is Outcome.HOLDS
+    assert outcomes(both)["btrfs"] is Outcome.NOT_MEASURABLE
+    assert outcomes(driver_run(large, overlay2=1000))["zfs"] is Outcome.NOT_MEASURABLE

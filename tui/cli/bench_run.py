@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from tui.bench.claims import findings
 from tui.bench.copyup import QUICK, STANDARD
 from tui.bench.lock import only_one
 from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, make_plan
@@ -179,6 +180,10 @@ def show(result: Result) -> None:
         _table(comparison_rows(result, mode))
         say(spread_words(result, mode))
         say(LEGEND)
+    if result.samples:
+        say()
+        for finding in findings(result):
+            say(printable(f"{finding.claim}: {finding.outcome.value} ({finding.figures})"))
     for notice in result.notices:
         say(printable(f"note: {notice}"))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from tui.bench.claims import Finding
 from tui.bench.compare import RunComparison
 from tui.bench.plan import IoTest, Plan
 from tui.bench.results import Result
@@ -91,3 +92,11 @@ def compared_text(found: Sequence[RunComparison], one: Result, other: Result) ->
         sign = f"{row.verdict.value} {MARKS[row.verdict]}"
         rows.append((row.target, row.mode.value, row.test.value, human_kb(row.file_kb), *numbers, sign))
     return rows_text(rows)
+
+
+def findings_text(found: Sequence[Finding]) -> Text:
+    """Write what became of each finding here."""
+    text = Text()
+    for one in found:
+        text.append_text(Text.assemble(f"{one.claim}: ", (one.outcome.value, "bold"), f" ({one.figures})\n"))
+    return text

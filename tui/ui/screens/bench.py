@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from textual.widgets import ProgressBar, Static
 
 from tui.bench.charts import ChartSpec, charts, shown_record, table
+from tui.bench.claims import findings
 from tui.bench.copyup import QUICK, STANDARD
 from tui.bench.lock import only_one
 from tui.bench.plan import TESTS, Mode, Plan, Preset, make_plan
@@ -32,7 +33,7 @@ from tui.engine.endpoint import Endpoint
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.lab import lab_home, lab_targets, with_controls
-from tui.ui.present_bench import duration, of_test, plan_text, rows_text
+from tui.ui.present_bench import duration, findings_text, of_test, plan_text, rows_text
 from tui.ui.screens.base import set_title
 from tui.ui.screens.bench_choices import ChoosingBench
 from tui.ui.widgets.chart import Chart
@@ -170,7 +171,8 @@ class BenchScreen(ChoosingBench):
             if result.samples:
                 text.append("\n" if rows else "")
                 text.append_text(rows_text(comparison_rows(result, mode)))
-                text.append(f"\n{spread_words(result, mode)}\n", style="italic")
+                text.append(f"\n{spread_words(result, mode)}\n\n", style="italic")
+                text.append_text(findings_text(findings(result)))
             set_title(self.query_one("#table"), f"medians, GB/s · {mode.value}", LEGEND)
         elif single:
             summaries = summarise(sample for sample in result.samples if sample.mode is mode)

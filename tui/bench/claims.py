@@ -1,0 +1,138 @@
+"""Four findings about storage drivers, of one host and one day, looked for in the numbers of this host. Pure.
+
+Each compares one driver with the median of the other drivers at the same test, file and record; the ratios of many
+numbers are put together by their geometric mean.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from tui.bench.plan import IoTest
+from tui.bench.results import Result
+from tui.bench.stats import Key, Summaries, by_target
+
+_LARGE = 512 << 10
+"""File size in kB from which the findings speak of large files: 512 MiB."""
+
+_WELL = 0.67
+_LESS, _MORE = 0.9, 1.1
+"""Ratios beyond which *well below*, *slower* and *faster* are said; between the last two nothing is told apart."""
+
+_READS = (IoTest.READ, IoTest.REREAD, IoTest.RANDOM_READ)
+_WRITES = (IoTest.WRITE, IoTest.REWRITE, IoTest.RANDOM_WRITE)
+
+
+class Outcome(Enum):
+    """What became of a finding here."""
+
+    HOLDS = "holds"
+    DOES_NOT_HOLD = "does not hold"
+    NOT_MEASURABLE = "not measurable here"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A claim, what became of it, and the figures or what was missing."""
+
+    claim: str
+    outcome: Outcome
+    figures: str
+
+
+Ratios = Callable[[tuple[IoTest, ...], Callable[[int], bool]], float | None]
+"""Gives the geometric mean of a driver's ratios in some tests and file sizes; None where nothing was measured."""
+
+
+def findings(result: Result) -> tuple[Finding, ...]:
+    """Look for the four findings in a run's first mode."""
+    claims = (
+        ("aufs", "aufs reads slower than the overlay drivers, but writes faster", _reads_slower_writes_faster),
+        ("devicemapper", "devicemapper reads and writes well below the others from 512 MiB on", _badly_when_large),
+        ("btrfs", "btrfs is very good from 512 MiB on, and worse than the others below", _good_when_large),
+        ("zfs", "zfs is slower than the others throughout", _slower_throughout),
+    )
+    return tuple(_judge(result, driver, claim, judge) for driver, claim, judge in claims)
+
+
+def _judge(result: Result, driver: str, claim: str, judge: Callable[[Ratios], tuple[bool, str] | str]) -> Finding:
+    targets = by_target(result.samples, result.plan.modes[0], result.targets)
+    drivers = {
+        name: summaries
+        for name, summaries in targets.items()
+        if name not in result.controls and result.targets[name].get("driver") not in ("volume", "host")
+    }
+    mine = next((n for n in drivers if result.targets[n].get("driver") == driver), None)
+    others = [summaries for name, summaries in drivers.items() if name != mine]
+    if mine is None:
+        return Finding(claim, Outcome.NOT_MEASURABLE, f"{driver} took no part")
+    if not others:
+        return Finding(claim, Outcome.NOT_MEASURABLE, "no other driver took part")
+    told = judge(_ratios(drivers[mine], others))
+    if isinstance(told, str):
+        return Finding(claim, Outcome.NOT_MEASURABLE, told)
+    repeats = min(result.plan.repeats, max((s.repeat for s in result.samples), default=0))
+    doubt = "" if repeats > 2 else f", by {repeats} repeat{'s' * (repeats != 1)}: the error is not known"
+    return Finding(claim, Outcome.HOLDS if told[0] else Outcome.DOES_NOT_HOLD, told[1] + doubt)
+
+
+def _ratios(mine: Summaries, others: list[Summaries]) -> Ratios:
+    def ratio(key: Key) -> float | None:
+        beside = [one[key].median for one in others if key in one]
+        return mine[key].median / statistics.median(beside) if beside else None
+
+    def mean(tests: tuple[IoTest, ...], size: Callable[[int], bool]) -> float | None:
+        keys = [key for key in mine if key[0] in tests and size(key[1]) and not mine[key].unsure]
+        found = [value for key in keys if (value := ratio(key)) is not None]
+        return math.exp(statistics.fmean(map(math.log, found))) if found else None
+
+    return mean
+
+
+def _every(size: int) -> bool:
+    return size > 0
+
+
+def _large(size: int) -> bool:
+    return size >= _LARGE
+
+
+def _small(size: int) -> bool:
+    return size < _LARGE
+
+
+_NO_LARGE = "no file of 512 MiB or more was measured: the article's preset has them"
+
+
+def _reads_slower_writes_faster(ratios: Ratios) -> tuple[bool, str] | str:
+    reads, writes = ratios(_READS, _every), ratios(_WRITES, _every)
+    if reads is None or writes is None:
+        return "reads or writes were not measured"
+    return reads < _LESS and writes > _MORE, f"reads {reads:.2f}, writes {writes:.2f} of the others"
+
+
+def _badly_when_large(ratios: Ratios) -> tuple[bool, str] | str:
+    reads, writes = ratios(_READS, _large), ratios(_WRITES, _large)
+    if reads is None or writes is None:
+        return _NO_LARGE
+    return max(reads, writes) < _WELL, f"reads {reads:.2f}, writes {writes:.2f} of the others from 512 MiB on"
+
+
+def _good_when_large(ratios: Ratios) -> tuple[bool, str] | str:
+    large, small = ratios((*_READS, *_WRITES), _large), ratios((*_READS, *_WRITES), _small)
+    if large is None or small is None:
+        return _NO_LARGE
+    return large > _MORE and small < _LESS, f"{large:.2f} of the others from 512 MiB on, {small:.2f} below"
+
+
+def _slower_throughout(ratios: Ratios) -> tuple[bool, str] | str:
+    found = {test: value for test in (*_READS, *_WRITES) if (value := ratios((test,), _every)) is not None}
+    if not found:
+        return "nothing was measured long enough to compare"
+    best = max(found, key=lambda test: found[test])
+    figures = f"at best {found[best]:.2f} of the others ({best.value})"
+    return found[best] < _LESS, figures

@@ -15,7 +15,9 @@ trap 'rm -rf "$work"' EXIT
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cat >"$work/scenario.sh" <<'SCENARIO'
 export PYTHONPATH=/work/packages:/work CI=true DTUI_GUEST=1 DTUI_CELLS=/work/cells.jsonl TMPDIR=/var/tmp
-python3 -m pytest -p no:cacheprovider -p no:xdist --tb=short --color=no tests/engine/test_every_driver.py
+export PATH=$PATH:/work/usr/bin
+python3 -m pytest -p no:cacheprovider -p no:xdist --tb=short --color=no tests/engine/test_every_driver.py \
+  tests/engine/test_lab_drivers.py
 result=$?
 sed 's/^/CELL /' /work/cells.jsonl
 exit $result
@@ -23,6 +25,7 @@ SCENARIO
 # the compiled packages are for static checks and colours: nothing that the contract needs
 tar -C "$repo" -cf "$work/work.tar" --exclude=__pycache__ tui tests pyproject.toml
 tar -C "$work" -rf "$work/work.tar" scenario.sh
+tar -C / -rhf "$work/work.tar" usr/bin/iozone
 tar -C "$packages" -rf "$work/work.tar" --transform='s,^\./,packages/,' --exclude=__pycache__ --exclude='./mypy*' \
   --exclude='./*mypyc*' --exclude='./pip*' --exclude='./setuptools*' --exclude='./tree_sitter*' --exclude='./grimp*' \
   --exclude='./importlinter*' --exclude='./hypothesis*' --exclude='./_hypothesis*' --exclude='./__editable__*' .

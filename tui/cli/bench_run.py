@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 from argparse import Namespace
@@ -73,6 +74,8 @@ def _run(options: Namespace) -> int:
     if options.json:
         put_json(result.as_json())
     else:
+        if options.charts:
+            draw_charts(result)
         show(result)
     if result.problem:
         raise BenchError(result.problem, "the numbers that were finished are kept: dtui bench show last")
@@ -186,6 +189,15 @@ def show(result: Result) -> None:
             say(printable(f"{finding.claim}: {finding.outcome.value} ({finding.figures})"))
     for notice in result.notices:
         say(printable(f"note: {notice}"))
+
+
+def draw_charts(result: Result) -> None:
+    """Print the charts of each mode as wide as the terminal."""
+    from tui.ui.chart_files import chart_text
+
+    width = min(shutil.get_terminal_size().columns, 160)
+    for mode in result.plan.modes:
+        say(chart_text(result, mode, width, plain=not sys.stdout.isatty()))
 
 
 def _table(rows: list[tuple[str, ...]]) -> None:

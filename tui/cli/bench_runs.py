@@ -13,7 +13,7 @@ from tui.bench.foreign import result_of_text
 from tui.bench.runner import human_kb
 from tui.bench.store import Store
 from tui.bench.tables import MARKS
-from tui.cli.bench_run import show
+from tui.cli.bench_run import draw_charts, show
 from tui.cli.session import put_json, say
 from tui.core.errors import BenchError
 from tui.core.text import count_of, printable
@@ -63,6 +63,8 @@ def show_run(options: Namespace) -> int:
     if options.json:
         put_json(result.as_json())
         return 0
+    if options.charts:
+        draw_charts(result)
     show(result)
     if result.problem:
         say(printable(f"note: {result.problem}"))

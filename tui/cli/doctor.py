@@ -16,7 +16,9 @@ from tui.editing.backups import TOTAL_LIMIT, acts
 from tui.editing.session import privileged
 from tui.editing.state import state_dir
 from tui.engine.discover import Discovery
+from tui.engine.lab import sweep
 from tui.layers.syscalls import has_openat2
+from tui.ui.lab import lab_home
 
 _MOUNT_KERNEL = (6, 8)
 """First Linux that takes the lower layers of an overlay one by one (``lowerdir+``)."""
@@ -37,9 +39,10 @@ class Check:
 def run(options: Namespace) -> int:
     """Print a line a check; exit code 1 when something needed is missing."""
     found: Discovery | None = None
+    lab_lines = sweep(lab_home()) if privileged() else ()
     try:
         found = discovery(options)
-        checks = [*_host(), *_engines(found)]
+        checks = [*_host(), *_labs(lab_lines), *_engines(found)]
     except DtuiError as error:
         checks = [*_host(), Check("endpoint", False, error.message, error.hint)]
     finally:
@@ -91,6 +94,14 @@ def _host() -> list[Check]:
         ),
         *_store(),
         Check("editor", True, os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"),
+    ]
+
+
+def _labs(lines: tuple[str, ...]) -> list[Check]:
+    """Tell what killed benchmarks had left, which is cleared away by now."""
+    return [
+        Check("bench", "cannot" not in line, line, "dtui doctor tries again" if "cannot" in line else "")
+        for line in lines
     ]
 
 

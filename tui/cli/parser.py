@@ -178,6 +178,7 @@ def _bench(sub: argparse.ArgumentParser) -> None:
     _json(does.add_parser("list", help="the runs that were made here"))
     show = does.add_parser("show", help="a run as it was printed when it was made")
     _json(_run_of(show))
+    show.add_argument("--charts", action="store_true", help="six charts before the tables")
     compare = _run_of(does.add_parser("compare", help="what two runs differ by, with a verdict for each number"))
     compare.add_argument("other", metavar="RUN", help="the run that is laid beside it")
     compare.add_argument("--target", action="append", default=[], help="only this target; two lay one beside the other")
@@ -219,6 +220,7 @@ def _bench_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--no-controls", dest="controls", action="store_false", help="without the host and the second look"
     )
+    sub.add_argument("--charts", action="store_true", help="six charts before the tables")
     sub.add_argument("--yes", action="store_true", help="also when it takes long")
     _json(sub)
 

@@ -18,6 +18,7 @@ from tui.core.errors import DtuiError
 from tui.core.model import Container
 from tui.core.text import count_of, printable
 from tui.editing.recover import recover
+from tui.editing.session import privileged
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import TABLE, bindings
@@ -66,6 +67,7 @@ class DtuiApp(App[int]):
 
     def on_mount(self) -> None:
         """Paint first, ask the Engines afterwards."""
+        self._tidy_labs()
         if not self._first:
             from tui.ui.screens.welcome import WelcomeScreen
 
@@ -135,6 +137,19 @@ class DtuiApp(App[int]):
             lines = [f"cleaning up after an earlier run: {error}"]
         if lines:
             self.post_message(Tidied(tuple(lines)))
+
+    @work(thread=True, group="tidy")
+    def _tidy_labs(self) -> None:
+        """Clear away what killed benchmarks left on this host."""
+        from tui.engine.lab import sweep
+        from tui.ui.lab import lab_home
+
+        try:
+            lines = sweep(lab_home()) if privileged() else ()
+        except DtuiError as error:
+            lines = (f"cleaning up after an earlier benchmark: {error}",)
+        if lines:
+            self.post_message(Tidied(lines))
 
     @on(Tidied)
     def _tell_tidied(self, event: Tidied) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+from typing import Literal
 
 from rich.console import Console
 from rich.text import Text
 
 from tui.bench.charts import charts, shown_record
+from tui.bench.plan import Mode
 from tui.bench.results import Result
 from tui.bench.stats import by_target
 from tui.core.errors import BenchError
@@ -32,6 +34,20 @@ def chart_file(result: Result, kind: str) -> bytes:
     if done.returncode:
         raise BenchError("rsvg-convert cannot draw the chart", "take --format svg")
     return done.stdout
+
+
+def chart_text(result: Result, mode: Mode, width: int, *, plain: bool) -> str:
+    """Return the six charts of a mode for a terminal of so many columns; ``plain`` leaves the colours out."""
+    targets = by_target(result.samples, mode, result.targets)
+    record = shown_record(next(iter(targets.values()), {}))
+    colours: Literal["truecolor"] | None = None if plain else "truecolor"
+    console = Console(width=width, file=io.StringIO(), force_terminal=not plain, color_system=colours)
+    for spec in charts(targets, record):
+        console.print(Text(f"{spec.title} · {spec.unit} · {mode.value} · {record} KiB records", style="bold"))
+        console.print(Text.from_ansi(draw(spec, width, _HEIGHT - 4, _INK, _PAPER)))
+    console.print(legend(targets))
+    assert isinstance(console.file, io.StringIO)  # noqa: S101 - it was made above
+    return console.file.getvalue()
 
 
 def _svg(result: Result) -> str:

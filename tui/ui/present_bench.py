@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.text import Text
@@ -12,7 +13,7 @@ from tui.bench.plan import IoTest, Plan
 from tui.bench.results import Result
 from tui.bench.runner import Progress, human_kb
 from tui.bench.stats import Verdict
-from tui.bench.tables import MARKS
+from tui.bench.tables import MARKS, cow_rows
 from tui.core.text import human_size, printable
 from tui.ui.widgets.chart import PALETTE
 
@@ -100,3 +101,37 @@ def findings_text(found: Sequence[Finding]) -> Text:
     for one in found:
         text.append_text(Text.assemble(f"{one.claim}: ", (one.outcome.value, "bold"), f" ({one.figures})\n"))
     return text
+
+
+_BAR = 40
+"""Cells of the longest bar."""
+
+
+def cow_bars(result: Result) -> Text:
+    """Draw the copy-on-write suite: a group a measure, a bar a target, on a scale on which each cell is so much more.
+
+    The drivers differ by up to a thousand times, so the bars grow with the logarithm; the numbers stand beside them.
+    """
+    text = Text(no_wrap=True)
+    titles, *rows = cow_rows(result)
+    names = titles[2:]
+    for measure, over, *cells in rows:
+        values = [float(cell) if cell != "–" else None for cell in cells]
+        known = [value for value in values if value]
+        text.append(f"{measure} {over}".rstrip() + "\n", style="bold")
+        for number, (name, value) in enumerate(zip(names, values, strict=True)):
+            if value is None:
+                continue
+            (red, green, blue), sign = PALETTE[number % len(PALETTE)]
+            text.append(f"  {printable(name):<18}")
+            text.append(f"{sign}{'━' * _length(value, known)}", style=f"rgb({red},{green},{blue})")
+            text.append(f" {value:.2f}\n")
+    return text
+
+
+def _length(value: float, known: list[float]) -> int:
+    if not value or not known:
+        return 0
+    low, high = min(known), max(known)
+    decades = max(1.0, math.log10(high / low))
+    return max(1, round(_BAR * (1 + math.log10(value / low) / decades * 3) / 4))

@@ -24,7 +24,7 @@ from tui.bench.results import Result
 from tui.bench.runner import Progress, Run
 from tui.bench.stats import by_target, summarise
 from tui.bench.store import Store
-from tui.bench.tables import HOST, LEGEND, comparison_rows, cow_rows, spread_words
+from tui.bench.tables import HOST, LEGEND, comparison_rows, spread_words
 from tui.bench.workshop import Target
 from tui.core.errors import DtuiError
 from tui.core.text import printable
@@ -33,7 +33,7 @@ from tui.engine.endpoint import Endpoint
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.lab import lab_home, lab_targets, with_controls
-from tui.ui.present_bench import duration, findings_text, of_test, plan_text, rows_text
+from tui.ui.present_bench import cow_bars, duration, findings_text, of_test, plan_text, rows_text
 from tui.ui.screens.base import set_title
 from tui.ui.screens.bench_choices import ChoosingBench
 from tui.ui.widgets.chart import Chart
@@ -166,10 +166,9 @@ class BenchScreen(ChoosingBench):
         n = max((sample.repeat for sample in result.samples), default=0)
         test = TESTS[self.chosen]
         if self.tables:
-            rows = [*cow_rows(result)] if result.cow else []
-            text = rows_text(rows)
+            text = cow_bars(result) if result.cow else Text()
             if result.samples:
-                text.append("\n" if rows else "")
+                text.append("\n" if result.cow else "")
                 text.append_text(rows_text(comparison_rows(result, mode)))
                 text.append(f"\n{spread_words(result, mode)}\n\n", style="italic")
                 text.append_text(findings_text(findings(result)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
@@ -253,3 +254,27 @@ def test_storage_drivers_are_compared_and_the_run_is_found_again(
     term.wait("exited (127)")
     term.press("q")
     assert term.close() == 0
+
+
+@pytest.mark.iozone
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_line_that_drops_in_the_middle_of_a_benchmark_leaves_nothing_behind(
+    engine: Dockerd, broken: str, terminal: Open, private_state: Path, number: signal.Signals
+) -> None:
+    term = terminal("-H", engine.host, size=(160, 45))
+    term.wait("exited (127)")
+    term.press("b")
+    term.wait("d chooses")
+    term.press("d")
+    term.wait("[ ] overlay2")
+    term.press("down", " ", "enter")
+    term.wait("host")
+    term.press("p", "enter")
+    term.wait("Run iozone")
+    term.press("enter")
+    term.wait(lambda shown: bool(re.search(r"[1-9]\d*/\d+ · repeat", shown)), 60)
+    os.kill(term.pid, number)
+    assert term.close(60) == 128 + number
+    assert not list((private_state / "lab").iterdir())
+    assert not [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(private_state) in line]
+    assert not engine.docker("ps", "-aq", "--filter", f"label={OWNER}")

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +24,6 @@ MANY = 1000
 """Files of 4 KiB in the directory ``many`` of the lowest layer."""
 
 _SLEEP = "/bin/sleep"
-_BLOCK = 1 << 20
 
 
 def image_name(layers: int, sizes: tuple[int, ...]) -> str:
@@ -130,8 +128,3 @@ def _digest(path: Path) -> str:
 def free_for(sizes: tuple[int, ...], depths: tuple[int, ...]) -> int:
     """Return the bytes that a target needs for the suite: the archive, the image, and three full copies of it."""
     return 5 * (sum(kb << 10 for kb in sizes) + MANY * 4096 * len(depths)) + (1 << 30)
-
-
-def room_in(folder: Path) -> int:
-    """Return the free bytes where archives are made."""
-    return shutil.disk_usage(folder).free

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tui.bench.archives import image_archive, image_name
+from tui.bench.archives import free_for, image_archive, image_name
 from tui.bench.copyup import CowPlan, CowSample, measure
 from tui.bench.image import LABEL, REPOSITORY, BenchImage, make_image
 from tui.bench.iozone import Parser
@@ -170,7 +170,7 @@ class Run:
                 return
             yield self._at(f"making {target.name} ready")
             workshop = target.open()
-            self._check_space(target.name, workshop)
+            self._check_space(target.name, workshop, self.plan.space)
             facts = {**workshop.describe(), **({"control": "yes"} if target.control else {})}
             self._described[target.name] = facts
             self.recorder.target(target.name, facts)
@@ -187,17 +187,19 @@ class Run:
             except DtuiError as error:
                 self._notices.append(f"{target.name} is not cleared away: {error}")
 
-    def _check_space(self, name: str, workshop: Workshop) -> None:
+    def _check_space(self, name: str, workshop: Workshop, needed: int) -> None:
         free = workshop.free_bytes()
-        if free is not None and free < self.plan.space:
+        if free is not None and free < needed:
             raise BenchError(
-                f"only {human_size(free)} are free where {name} writes, {human_size(self.plan.space)} are needed",
+                f"only {human_size(free)} are free where {name} writes, {human_size(needed)} are needed",
                 "free some, or take the quick preset",
             )
 
     def _copy_on_write(self, plan: CowPlan) -> Iterator[Progress]:
         """Run the copy-on-write suite on the targets that have images, in another order in each repeat."""
         able = [target.name for target in self.targets if target.has_images and target.name in self._open]
+        for name in able:
+            self._check_space(name, self._open[name], free_for(plan.sizes, plan.depths))
         with TemporaryDirectory(prefix="dtui-bench-", dir=self.scratch) as folder:
             for depth in plan.depths:
                 yield self._at(f"making an image of {depth} layers")

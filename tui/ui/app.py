@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -67,6 +69,7 @@ class DtuiApp(App[int]):
 
     def on_mount(self) -> None:
         """Paint first, ask the Engines afterwards."""
+        self._end_in_order()
         self._tidy_labs()
         if not self._first:
             from tui.ui.screens.welcome import WelcomeScreen
@@ -74,6 +77,12 @@ class DtuiApp(App[int]):
             self.push_screen(WelcomeScreen())
             return
         self.open_endpoints(self._first)
+
+    def _end_in_order(self) -> None:
+        """Leave as by q when asked to end or when the line drops: a benchmark then clears its engines away."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with suppress(ValueError, RuntimeError):  # not in the main thread: somebody else's loop
+                asyncio.get_running_loop().add_signal_handler(number, self.exit, 128 + number)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -29,6 +29,7 @@ from tui.bench.store import Store
 from tui.bench.tables import comparison_rows, cow_rows, spread_words
 from tui.core.errors import BenchError, NotFound, UsageError
 from tui.ui.chart_files import chart_file
+from tui.ui.present_bench import heat_maps
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "iozone"
 SIZE = 65536
@@ -244,3 +245,13 @@ def test_the_findings_hold_or_not_by_the_numbers_of_this_host() -> None:
     assert outcomes(mixed)["btrfs"] is Outcome.HOLDS
     assert outcomes(both)["btrfs"] is Outcome.NOT_MEASURABLE
     assert outcomes(driver_run(large, overlay2=1000))["zfs"] is Outcome.NOT_MEASURABLE
+
+
+def test_a_heat_map_shades_by_what_is_sure_and_marks_the_rest() -> None:
+    result = result_of_text((FIXTURES / "host-article-4k-1g.txt").read_bytes(), "host", "article")
+    lines = heat_maps(result, Mode.CACHED, IoTest.READ).plain.splitlines()
+    rows = {line.split()[0]: line for line in lines[3:]}
+    assert len(rows) == 13
+    assert "~" in rows["64K"]
+    assert "█" in "".join(lines)
+    assert heat_maps(whole_run(), Mode.CACHED, IoTest.READ).plain == ""

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from tui.bench.charts import gigabytes
 from tui.bench.claims import Finding
 from tui.bench.compare import RunComparison
-from tui.bench.plan import IoTest, Plan
+from tui.bench.plan import IoTest, Mode, Plan
 from tui.bench.results import Result
 from tui.bench.runner import Progress, human_kb
-from tui.bench.stats import Verdict
+from tui.bench.stats import Summary, Verdict, by_target
 from tui.bench.tables import MARKS, cow_rows
 from tui.core.text import human_size, printable
 from tui.ui.widgets.chart import PALETTE
@@ -135,3 +136,32 @@ def _length(value: float, known: list[float]) -> int:
     low, high = min(known), max(known)
     decades = max(1.0, math.log10(high / low))
     return max(1, round(_BAR * (1 + math.log10(value / low) / decades * 3) / 4))
+
+
+_SHADES = " ░▒▓█"
+
+
+def heat_maps(result: Result, mode: Mode, test: IoTest) -> Text:
+    """Draw record size by file size for each target: GB/s, denser the faster it is, ``~`` where it was too short."""
+    text = Text(no_wrap=True)
+    for name, summaries in by_target(result.samples, mode, result.targets).items():
+        found = {(record, file): summary for (t, file, record), summary in summaries.items() if t is test}
+        records, files = sorted({key[0] for key in found}), sorted({key[1] for key in found})
+        if len(records) < 2:
+            continue
+        top = max((one.median for one in found.values() if not one.unsure), default=1.0)
+        text.append(f"\n{printable(name)} · {test.value} · GB/s, records down, files across\n", style="bold")
+        text.append(" " * 7 + "".join(f"{human_kb(file):>8}" for file in files) + "\n", style="bold")
+        for record in records:
+            text.append(f"{human_kb(record):>6} ")
+            for file in files:
+                text.append(_heat(found.get((record, file)), top))
+            text.append("\n")
+    return text
+
+
+def _heat(summary: Summary | None, top: float) -> str:
+    if summary is None:
+        return " " * 8
+    shade = "~ " if summary.unsure else 2 * _SHADES[min(4, int(summary.median / top * 5))]
+    return f"{gigabytes(summary.median):>6.2f}{shade}"

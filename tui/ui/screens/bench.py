@@ -33,7 +33,7 @@ from tui.engine.endpoint import Endpoint
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.lab import lab_home, lab_targets, with_controls
-from tui.ui.present_bench import cow_bars, duration, findings_text, of_test, plan_text, rows_text
+from tui.ui.present_bench import cow_bars, duration, findings_text, heat_maps, of_test, plan_text, rows_text
 from tui.ui.screens.base import set_title
 from tui.ui.screens.bench_choices import ChoosingBench
 from tui.ui.widgets.chart import Chart
@@ -172,6 +172,7 @@ class BenchScreen(ChoosingBench):
                 text.append_text(rows_text(comparison_rows(result, mode)))
                 text.append(f"\n{spread_words(result, mode)}\n\n", style="italic")
                 text.append_text(findings_text(findings(result)))
+                text.append_text(heat_maps(result, mode, test))
             set_title(self.query_one("#table"), f"medians, GB/s · {mode.value}", LEGEND)
         elif single:
             summaries = summarise(sample for sample in result.samples if sample.mode is mode)

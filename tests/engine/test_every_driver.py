@@ -12,12 +12,14 @@ import pytest
 
 from tests.conftest import FILES, IMAGE
 from tests.engine.test_layers_match_docker import SCENARIO, details_of, diff_of, our_changes
+from tests.support.boxes import Box
 from tests.support.checksums import tree_checksum
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.newer_debian import newer_debian
 from tests.support.podman import Podman
 from tui.core.model import Change, View
+from tui.engine.live import LiveEndpoint
 from tui.layers.changes import walk
 from tui.layers.view import LayerView
 
@@ -209,14 +211,15 @@ def test_what_a_container_changed_is_reverted_deleted_and_undone(engine: Dockerd
     below = [layer.path for layer in details_of(engine, "web").stack.layers[1:]]  # type: ignore[union-attr]
     checksum = tree_checksum(below)
     paths = ("/etc/app.conf", "/etc/motd", "/app/new", "/conf.d/a.conf", "/old")
+    box = Box(engine, LiveEndpoint("local", engine.host))  # a process each would take minutes on an emulated machine
     for path in paths:
-        dtui("-H", engine.host, "revert", f"web:{path}")
+        box.revert(path.encode())
     after = our_changes(details_of(engine, "web"))
     assert not [path for path in paths if os.fsencode(path) in after] or alive
     assert dtui("-H", engine.host, "cat", "web:/etc/app.conf") == b"port=80\n"
     assert dtui("-H", engine.host, "cat", "web:/old/one/two.txt") == b"two\n"
-    dtui("-H", engine.host, "rm", "-r", "web:/conf.d")
-    dtui("-H", engine.host, "mv", "web:/old", "/older")
+    box.remove(b"/conf.d", recursive=True)
+    box.rename(b"/old", b"/older")
     assert tree_checksum(below) == checksum
     if not alive:
         engine.docker("start", "web")
@@ -224,7 +227,8 @@ def test_what_a_container_changed_is_reverted_deleted_and_undone(engine: Dockerd
     assert engine.docker("exec", "web", "sh", "-ec", seen) == "hello\ntwo\n"
     engine.docker("stop", "-t", "0", "web")
     for _ in range(2 + len(paths)):
-        dtui("-H", engine.host, "undo", "web")
+        box.undo()
+    box.endpoint.close()
     now = our_changes(details_of(engine, "web"))
     assert {path for path in before if path.startswith((b"/etc/", b"/app/", b"/old"))} <= set(now)
     assert dtui("-H", engine.host, "cat", "web:/conf.d/b.conf") == b"b\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,13 @@ from tests.support.cli import dtui, dtui_json
 
 pytestmark = pytest.mark.iozone
 
-GUEST = os.environ.get("DTUI_GUEST") == "1"
-MUST = {"devicemapper", "zfs"} if GUEST else {"overlay2", "overlay", "vfs", "btrfs", "fuse-overlayfs"}
+MUST = {"overlay2", "overlay", "vfs", "btrfs", "fuse-overlayfs"}
 
 
 def test_every_driver_that_runs_here_is_measured_by_the_same_plan(private_state: Path) -> None:
     able = {row["name"]: row for row in dtui_json("drivers")}
     assert {name for name, row in able.items() if row["runs"]} >= MUST, able
-    chosen = sorted(MUST) if GUEST else [name for name, row in able.items() if row["runs"]]
+    chosen = [name for name, row in able.items() if row["runs"]]
     words = [word for driver in chosen for word in ("--driver", driver)]
     plan = ["--size", "64k", "--size", "1m", "--repeat", "1", "--suite", "all", "--yes"]
     run = json.loads(dtui("bench", "run", *words, *plan, "--json", seconds=1200))
@@ -36,7 +34,6 @@ def test_every_driver_that_runs_here_is_measured_by_the_same_plan(private_state:
     assert not list((private_state / "lab").iterdir())
 
 
-@pytest.mark.skipif(GUEST, reason="the machine has neither overlay2 nor btrfs to compare")
 def test_a_second_reader_shares_the_page_cache_on_overlay_and_not_on_btrfs() -> None:
     words = ["--driver", "overlay2", "--driver", "btrfs", "--suite", "cow", "--no-controls"]
     run = json.loads(dtui("bench", "run", *words, "--json"))

@@ -3,6 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 find tui/core tui/drivers tui/layers tui/editing tui/engine/{live,offline,atrest,parse,discover}.py tests/guest/*.sh tests/support/dockerd.py \
-  tests/engine/test_every_driver.py tests/engine/test_lab_drivers.py \
-  tui/bench tui/engine/{lab,lab_disks,installed,workshop}.py -type f -not -path '*/__pycache__/*' -print0 |
+  tests/engine/test_every_driver.py -type f -not -path '*/__pycache__/*' -print0 |
   LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1

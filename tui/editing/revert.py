@@ -53,7 +53,8 @@ def _changed(view: LayerView, path: bytes) -> tuple[bytes, tuple[PathChange, ...
     except NotFound as error:
         raise NotFound(error.message, "if its directory was deleted, revert that") from error
     prefix = real.rstrip(b"/") + b"/"
-    found = tuple(one for one in changes(view) if one.path == real or one.path.startswith(prefix))
+    with view.held():
+        found = tuple(one for one in changes(view) if one.path == real or one.path.startswith(prefix))
     if not found:
         raise EditRefused(f"{printable(real)} is as the image has it", "dtui changes lists what is not")
     return real, found
@@ -71,7 +72,7 @@ def _revert(
     with writable_tree(details) as tree:
         act = _keep(details, tree, real, found, step)
         if not exact:
-            with guarded(act, lambda: nullcontext(tree)) as changed:
+            with guarded(act, lambda: nullcontext(tree)) as changed, view.held():
                 _copy_back(tree, view, found, changed, step)
             return act
     if stack.marks is Marks.OVERLAY and not by_hand(stack):

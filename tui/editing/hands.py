@@ -8,7 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -43,15 +43,8 @@ class OwnHands:
     """The plain system calls: for trees in which nothing of a running container is mounted."""
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
-        """Rename by renameat2; where a file system knows no flags, look first."""
-        try:
-            renameat2(source, old, target, new, flags)
-        except OSError as error:
-            if error.errno != errno.EINVAL or not flags:
-                raise
-            if _exists(target, new):
-                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-            os.rename(old, new, src_dir_fd=source, dst_dir_fd=target)
+        """Rename by renameat2."""
+        _never_over(lambda wanted: renameat2(source, old, target, new, wanted), target, new, flags)
 
     def unlink(self, directory: int, name: bytes) -> None:
         """Remove a name."""
@@ -60,6 +53,18 @@ class OwnHands:
     def rmdir(self, directory: int, name: bytes) -> None:
         """Remove an empty directory."""
         os.rmdir(name, dir_fd=directory)
+
+
+def _never_over(rename: Callable[[int], None], target: int, new: bytes, flags: int) -> None:
+    """Rename with flags; where a file system knows none (OpenZFS before 2.2), look first."""
+    try:
+        rename(flags)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not flags:
+            raise
+        if _exists(target, new):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        rename(0)
 
 
 def _exists(directory: int, name: bytes) -> bool:
@@ -91,7 +96,7 @@ class NamespaceHands:
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
         """Rename inside the namespace."""
-        self._ask(b"r", flags, (old, new), [source, target])
+        _never_over(lambda wanted: self._ask(b"r", wanted, (old, new), [source, target]), target, new, flags)
 
     def unlink(self, directory: int, name: bytes) -> None:
         """Remove a name inside the namespace."""

@@ -173,7 +173,9 @@ def test_two_runs_are_compared_by_the_wider_of_their_spreads() -> None:
 def test_exports_hold_every_number() -> None:
     result = whole_run()
     rows = list(csv.DictReader(io.StringIO(export.as_csv(result).decode())))
-    assert [int(row["kb_per_s"]) for row in rows] == [s.cell.kb_per_s for s in result.samples]
+    numbers = [float(s.cell.kb_per_s) for s in result.samples] + [one.value for one in result.cow]
+    assert [float(row["value"]) for row in rows] == numbers
+    assert [row["unit"] for row in rows] == ["kB/s"] * len(result.samples) + ["ms"] * len(result.cow)
     told = json.loads(export.as_json(result))
     assert told["copy_on_write"][0] == {
         "target": "overlay2",

@@ -16,14 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tui.bench.image import LABEL, closure_of
+from tui.bench.image import IDLE, LABEL, closure_of
 from tui.core.errors import BenchError
 
 REPOSITORY = "dtui/layers"
 MANY = 1000
 """Files of 4 KiB in the directory ``many`` of the lowest layer."""
-
-_SLEEP = "/bin/sleep"
 
 
 def image_name(layers: int, sizes: tuple[int, ...]) -> str:
@@ -47,7 +45,7 @@ def _archive(layers: int, sizes: tuple[int, ...], place: Path) -> IO[bytes]:
         {
             "architecture": _architecture(),
             "os": "linux",
-            "config": {"Cmd": [_SLEEP, "infinity"], "Labels": {LABEL: "layers"}},
+            "config": {"Cmd": IDLE, "Labels": {LABEL: "layers"}},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for _, digest in parts]},
             "history": [{"created_by": "dtui"} for _ in parts],
         }
@@ -75,7 +73,7 @@ def _architecture() -> str:
 def _lowest(sizes: tuple[int, ...], path: Path) -> tuple[Path, str]:
     """Write the layer with all files: the program that holds the container, one file a size, and many small ones."""
     with tarfile.open(path, "w") as tar:
-        for name, source in sorted(closure_of(_SLEEP).items()):
+        for name, source in sorted(closure_of(IDLE[0]).items()):
             with source.open("rb") as file:
                 _add(tar, name, file, source.stat().st_size, 0o755)
         for folder in ("data", "many", "work"):

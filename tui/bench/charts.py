@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tui.bench.plan import TESTS, IoTest
-from tui.bench.runner import human_kb
-from tui.bench.stats import Key, Summary
+from tui.bench.plan import TESTS, IoTest, Mode, human_kb
+from tui.bench.results import Result
+from tui.bench.stats import Key, Summaries, Summary, not_direct
 
 _SHOWN_RECORD = 64
 """Record size in kB that is drawn when a run has several: it is there for every file from 64 kB to 1 GiB."""
@@ -15,9 +15,13 @@ _SHOWN_RECORD = 64
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a chart: its label and its (x, y) points; ``unsure`` are those too short to compare."""
+    """One line of a chart: its label, the number of its colour and sign, and its (x, y) points.
+
+    ``unsure`` are the points too short to compare.
+    """
 
     label: str
+    style: int
     points: tuple[tuple[float, float], ...]
     unsure: tuple[tuple[float, float], ...] = ()
 
@@ -33,17 +37,43 @@ class ChartSpec:
     y_ticks: tuple[tuple[float, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Who is drawn: the targets of a run in an order by which each keeps its colour and sign, less the hidden ones.
+
+    ``cached`` are those whose numbers are of the page cache though they were asked to go past it.
+    """
+
+    order: tuple[str, ...]
+    hidden: frozenset[str] = frozenset()
+    cached: frozenset[str] = frozenset()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The targets that are drawn."""
+        return tuple(name for name in self.order if name not in self.hidden)
+
+    def style(self, name: str) -> int:
+        """Return the number of a target's colour and sign."""
+        return self.order.index(name) if name in self.order else 0
+
+
+def look_of(result: Result, mode: Mode, hidden: frozenset[str] = frozenset()) -> Look:
+    """Return how a mode of a run is drawn."""
+    return Look(tuple(result.targets), hidden, frozenset(not_direct(result) if mode is Mode.DIRECT else ()))
+
+
 def gigabytes(kb_per_s: float) -> float:
     """Return kB/s (of 1024 B) as GB/s (of 10^9 B)."""
     return kb_per_s * 1024 / 1e9
 
 
-def records(summaries: dict[Key, Summary]) -> tuple[int, ...]:
+def records(summaries: Summaries) -> tuple[int, ...]:
     """Return the record sizes of a run in kB."""
     return tuple(sorted({record for _, _, record in summaries}))
 
 
-def shown_record(summaries: dict[Key, Summary]) -> int:
+def shown_record(summaries: Summaries) -> int:
     """Return the record size that is drawn: 64 kB, else the nearest to it."""
     found = records(summaries)
     return min(found, key=lambda kb: abs(math.log2(kb / _SHOWN_RECORD))) if found else _SHOWN_RECORD
@@ -58,7 +88,7 @@ def _top(value: float) -> float:
 
 
 def chart(
-    test: IoTest, targets: dict[str, dict[Key, Summary]], record: int, beside: dict[Key, Summary] | None = None
+    test: IoTest, targets: dict[str, Summaries], record: int, look: Look, beside: Summaries | None = None
 ) -> ChartSpec:
     """Return the chart of one test over log2 of the file size, one line a target: GB/s, or the ratio to ``beside``."""
     series = []
@@ -67,9 +97,11 @@ def chart(
         found = sorted((key[1], key, s) for key, s in summaries.items() if key[0] is test and key[2] == record)
         values = [(kb, _height(s, beside, key), s.unsure) for kb, key, s in found]
         sizes |= {kb for kb, _, _ in values}
+        if label in look.hidden:
+            continue
         points = tuple((math.log2(kb), value) for kb, value, _ in values if value is not None)
         weak = tuple((math.log2(kb), value) for kb, value, unsure in values if value is not None and unsure)
-        series.append(Series(label, points, weak))
+        series.append(Series(label, look.style(label), points, weak))
     top = _top(max((y for s in series for _, y in s.points), default=0.0))
     labels = sorted(sizes)
     every = max(1, -(-len(labels) // 6))
@@ -82,20 +114,20 @@ def chart(
     )
 
 
-def _height(summary: Summary, beside: dict[Key, Summary] | None, key: Key) -> float | None:
+def _height(summary: Summary, beside: Summaries | None, key: Key) -> float | None:
     if beside is None:
         return gigabytes(summary.median)
     return summary.median / beside[key].median if key in beside else None
 
 
 def charts(
-    targets: dict[str, dict[Key, Summary]], record: int, beside: dict[Key, Summary] | None = None
+    targets: dict[str, Summaries], record: int, look: Look, beside: Summaries | None = None
 ) -> tuple[ChartSpec, ...]:
     """Return the six charts."""
-    return tuple(chart(test, targets, record, beside) for test in TESTS)
+    return tuple(chart(test, targets, record, look, beside) for test in TESTS)
 
 
-def table(summaries: dict[Key, Summary], record: int) -> list[tuple[str, ...]]:
+def table(summaries: Summaries, record: int) -> list[tuple[str, ...]]:
     """Return the rows of the table beside the charts: titles first, then a file size a row, medians in GB/s.
 
     ``~`` leads what is too short to compare; a dash stands for what was not measured.

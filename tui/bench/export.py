@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 from tui.bench.results import Result
 from tui.core.errors import BenchError
 
-_TITLES = ("target", "mode", "repeat", "test", "file_kb", "record_kb", "kb_per_s", "too_short")
+_TITLES = ("target", "repeat", "mode", "test", "file_kb", "record_kb", "layers", "value", "unit", "too_short")
 
 
 def _rows(result: Result) -> Iterator[tuple[object, ...]]:
+    """Yield a row a number: IOzone's, then those of the copy-on-write suite, which have no mode and no record."""
     for one in result.samples:
         cell = one.cell
-        row = (one.target, one.mode.value, one.repeat, cell.test.value, cell.file_kb, cell.record_kb, cell.kb_per_s)
-        yield (*row, int(cell.unsure))
+        size = (cell.file_kb, cell.record_kb, "")
+        yield (one.target, one.repeat, one.mode.value, cell.test.value, *size, cell.kb_per_s, "kB/s", int(cell.unsure))
+    for other in result.cow:
+        over = (other.x if other.test.over == "file" else "", "", other.x if other.test.over == "layers" else "")
+        yield (other.target, other.repeat, "", other.test.title, *over, other.value, other.test.unit, 0)
 
 
 def as_csv(result: Result) -> bytes:
@@ -45,7 +49,7 @@ def as_xlsx(result: Result) -> bytes:
         sheet = book.add_worksheet("samples")
         for number, row in enumerate([_TITLES, *_rows(result)]):
             sheet.write_row(number, 0, row)
-        sheet.autofilter(0, 0, len(result.samples), len(_TITLES) - 1)
+        sheet.autofilter(0, 0, len(result.samples) + len(result.cow), len(_TITLES) - 1)
         facts = book.add_worksheet("facts")
         pairs = [*result.facts.items()]
         for target, told in result.targets.items():

@@ -16,22 +16,20 @@ from tui.core.errors import BenchError
 REPOSITORY = "dtui/iozone"
 LABEL = "org.dtui.image"
 
+IDLE = ("/bin/sleep", "infinity")
+"""What keeps a container there for the processes that are run in it."""
+
 _LIBRARY = re.compile(r"(?:=>\s*|^\s*)(/\S+)\s*\(0x", re.MULTILINE)
 _VERSION = re.compile(r"Revision: ([\d.]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class BenchImage:
-    """An image to import: its tag by contents, IOzone's version, and the tar with one layer."""
+    """An image to import: its name with a tag by contents, IOzone's version, and the tar with one layer."""
 
-    tag: str
+    name: str
     version: str
     tar: bytes
-
-    @property
-    def name(self) -> str:
-        """Repository and tag."""
-        return f"{REPOSITORY}:{self.tag}"
 
 
 def make_image() -> BenchImage:
@@ -44,9 +42,10 @@ def make_image() -> BenchImage:
         raise BenchError(
             "iozone is not installed", "apt-get install iozone3 (Debian non-free), or your system's package"
         )
-    tar = _tar(closure_of(program, "bin/iozone"))
+    tar = _tar(closure_of(program, "bin/iozone") | closure_of(IDLE[0]))
     version = _VERSION.search(_run([program, "-v"]))
-    return BenchImage(hashlib.sha256(tar).hexdigest()[:12], version.group(1) if version else "unknown", tar)
+    name = f"{REPOSITORY}:{hashlib.sha256(tar).hexdigest()[:12]}"
+    return BenchImage(name, version.group(1) if version else "unknown", tar)
 
 
 def closure_of(program: str, name: str = "") -> dict[str, Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
 from tui.core.errors import UsageError
+from tui.core.text import printable
 
 
 class IoTest(Enum):
@@ -37,20 +38,48 @@ class Preset(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a number is of: the page cache, with the flush in it (-c -e), or past the cache (-I)."""
+    """What a number is of: the page cache, with the flush in it (-c -e), past the cache (-I), or an emptied cache."""
 
     CACHED = "CACHED"
     FLUSHED = "FLUSHED"
     DIRECT = "DIRECT"
+    COLD = "COLD"
 
 
-MODE_OPTIONS = {Mode.CACHED: (), Mode.FLUSHED: ("-c", "-e"), Mode.DIRECT: ("-I",)}
+MODE_OPTIONS = {Mode.CACHED: (), Mode.FLUSHED: ("-c", "-e"), Mode.DIRECT: ("-I",), Mode.COLD: ()}
 
-_SECONDS_A_MB = {Mode.CACHED: 0.0034, Mode.FLUSHED: 0.005, Mode.DIRECT: 0.012}
+COLD_TESTS = (IoTest.READ, IoTest.RANDOM_READ)
+"""What an emptied cache is felt by: the first of each pair; rereads find the cache full again, writes never need it."""
+
+_COLD_RECORDS, _COLD_KB = 8, 1024
+"""The least file for COLD, in records and in kB.
+
+IOzone reads the first record before its clock starts (system calls of 3.489), and the kernel reads 128 KiB ahead:
+smaller files are warm by then.
+"""
+
+_SECONDS_A_MB = {Mode.CACHED: 0.0034, Mode.FLUSHED: 0.005, Mode.DIRECT: 0.012, Mode.COLD: 0.006}
 """What a megabyte of file takes for all six tests on a fast disk, measured: the estimate before the first number."""
 
 _SECONDS_A_RUN = 0.5
 """A container's creation, start and end."""
+
+_SECONDS_A_DROP = 0.3
+"""Emptying the host's caches once, dirty pages written first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One IOzone process: the tests that it prints, those whose numbers count, and how many rows it must give.
+
+    ``cold`` asks for empty caches before it.
+    """
+
+    argv: tuple[str, ...]
+    prints: tuple[IoTest, ...]
+    counts: tuple[IoTest, ...]
+    rows: int
+    cold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +96,37 @@ class Plan:
     modes: tuple[Mode, ...] = (Mode.CACHED,)
     tests: tuple[IoTest, ...] = TESTS
 
+    def tests_of(self, mode: Mode) -> tuple[IoTest, ...]:
+        """Return the tests whose numbers a mode gives."""
+        return tuple(test for test in self.tests if mode is not Mode.COLD or test in COLD_TESTS)
+
+    def rows_of(self, mode: Mode) -> tuple[tuple[int, int], ...]:
+        """Return the rows whose numbers a mode gives."""
+        return tuple(row for row in self.rows if mode is not Mode.COLD or is_cold(*row))
+
     @property
     def cells(self) -> int:
         """How many numbers all repeats on one target give."""
-        return len(self.rows) * len(self.tests) * self.repeats * len(self.modes)
+        return self.repeats * sum(len(self.rows_of(mode)) * len(self.tests_of(mode)) for mode in self.modes)
+
+    @property
+    def drops(self) -> int:
+        """How often the host's caches are emptied for one target."""
+        cold = self.steps("", Mode.COLD) if Mode.COLD in self.modes else ()
+        return self.repeats * sum(step.cold for step in cold)
 
     @property
     def seconds(self) -> float:
         """What one target takes on a fast disk, all repeats and modes."""
-        megabytes = sum(kb for kb, _ in self.rows) / 1024 * len(self.tests) / len(TESTS)
-        return sum(_SECONDS_A_RUN + megabytes * _SECONDS_A_MB[mode] for mode in self.modes) * self.repeats
+        return self.repeats * sum(
+            self.seconds_of(mode, kb) * len(self.tests_of(mode)) for mode in self.modes for kb, _ in self.rows_of(mode)
+        )
+
+    def seconds_of(self, mode: Mode, file_kb: int) -> float:
+        """Return what one number takes on a fast disk, its share of the container's time in it."""
+        transfer = file_kb / 1024 * _SECONDS_A_MB[mode] * len(self.tests) / len(TESTS)
+        row = _SECONDS_A_RUN / len(self.rows_of(mode)) + transfer
+        return row / len(self.tests_of(mode)) + (_SECONDS_A_DROP if mode is Mode.COLD else 0.0)
 
     @property
     def space(self) -> int:
@@ -87,6 +137,24 @@ class Plan:
         """Return the command; ``file`` is deleted and made anew by IOzone, so it must be nobody's."""
         report = ("-Rb", f"{file}.xls") if self.preset is Preset.ARTICLE else ()
         return ("iozone", *self.options, *MODE_OPTIONS[mode], "-f", file, *report)
+
+    def steps(self, file: str, mode: Mode) -> tuple[Step, ...]:
+        """Return the processes of one turn: one for all rows, or for empty caches several a row.
+
+        A file is then written and kept (-w), and each read of it is a process of its own after the caches were emptied.
+        """
+        if mode is not Mode.COLD:
+            return (Step(self.argv(file, mode), self.tests, self.tests, len(self.rows)),)
+        found = []
+        for kb, record in self.rows_of(mode):
+            size = ("-s", f"{kb}k", "-r", f"{record}k", "-f", file)
+            found.append(Step(("iozone", "-i", "0", "-w", *size), _FAMILIES[0], (), 1))
+            cold = self.tests_of(mode)
+            for test in cold:
+                number, family = next((n, family) for n, family in enumerate(_FAMILIES) if test in family)
+                keep = ("-w",) if test is not cold[-1] else ()
+                found.append(Step(("iozone", "-i", str(number), *keep, *size), family, (test,), 1, cold=True))
+        return tuple(found)
 
 
 _SIZES = {Preset.QUICK: (64, 1024, 16384, 65536), Preset.STANDARD: (64, 256, 1024, 4096, 16384, 65536, 262144)}
@@ -148,7 +216,36 @@ def custom_plan(
     for word, values in (("-s", sizes), ("-r", records)):
         for kb in values:
             options += [word, f"{kb}k"]
-    return Plan(Preset.CUSTOM, tuple(options), rows, repeats or _REPEATS[Preset.CUSTOM], modes, measured)
+    plan = Plan(Preset.CUSTOM, tuple(options), rows, repeats or _REPEATS[Preset.CUSTOM], modes, measured)
+    if Mode.COLD in modes and not plan.tests_of(Mode.COLD):
+        raise UsageError("COLD measures reads, and no read is asked for", "add the test read or random read")
+    if Mode.COLD in modes and not plan.rows_of(Mode.COLD):
+        raise UsageError("COLD needs files of 1m and more, and of 8 records and more", "add the size 16m")
+    return plan
+
+
+def is_cold(file_kb: int, record_kb: int) -> bool:
+    """Say whether a file is large enough for empty caches to be felt."""
+    return file_kb >= max(_COLD_KB, _COLD_RECORDS * record_kb)
+
+
+_UNITS = {"k": 1, "m": 1 << 10, "g": 1 << 20}
+
+
+def kilobytes(word: str) -> int:
+    """Return a size such as ``64k``, ``16m`` or ``1g`` in kB; raises UsageError."""
+    number, unit = word[:-1], word[-1:].lower()
+    if unit not in _UNITS or not (number.isascii() and number.isdigit()):
+        raise UsageError(f"{printable(word)} is no size", "64k, 16m and 1g are sizes")
+    return int(number) * _UNITS[unit]
+
+
+def human_kb(kb: int) -> str:
+    """Return a size in IOzone's own steps: ``64K``, ``16M``, ``1G``."""
+    for limit, unit in ((1 << 20, "G"), (1 << 10, "M")):
+        if kb >= limit:
+            return f"{kb // limit}{unit}"
+    return f"{kb}K"
 
 
 def _which(tests: tuple[IoTest, ...]) -> tuple[str, ...]:

@@ -126,8 +126,8 @@ class Recorder(Protocol):
         """A turn ended."""
         ...
 
-    def end(self, problem: str, notices: tuple[str, ...]) -> None:
-        """The run ended."""
+    def end(self, problem: str, notices: tuple[str, ...], facts: dict[str, str]) -> None:
+        """The run ended; ``facts`` are all that is known of the host by now."""
         ...
 
 
@@ -151,5 +151,5 @@ class NoRecorder:
     def output(self, output: Output) -> None:
         """Nothing is kept."""
 
-    def end(self, problem: str, notices: tuple[str, ...]) -> None:
+    def end(self, problem: str, notices: tuple[str, ...], facts: dict[str, str]) -> None:
         """Nothing is kept."""

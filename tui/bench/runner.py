@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tui.bench.archives import free_for, image_archive, image_name
+from tui.bench.clock import Clock
 from tui.bench.copyup import CowPlan, CowSample, measure
-from tui.bench.image import LABEL, REPOSITORY, BenchImage, make_image
+from tui.bench.facts import busy_facts, facts_afterwards, host_facts, processor_ticks, warnings_of
+from tui.bench.host import drop_caches
+from tui.bench.image import IDLE, LABEL, BenchImage, make_image
 from tui.bench.iozone import Parser
-from tui.bench.plan import Plan, Turn, cow_order, schedule
+from tui.bench.plan import Mode, Plan, Step, Turn, cow_order, human_kb, schedule
 from tui.bench.results import NoRecorder, Output, Recorder, Result, Sample
-from tui.bench.workshop import Holder, Job, Target, Workshop
+from tui.bench.workshop import Holder, Target, Workshop
 from tui.core.errors import BenchError, DtuiError
 from tui.core.process import owner_lives, owner_mark
 from tui.core.text import human_size
@@ -28,55 +29,17 @@ from tui.core.text import human_size
 OWNER = "org.dtui.bench.owner"
 """Label of every container of a run; its value tells which dtui made it."""
 
-_ROW_COST = 2048
-"""What a row costs besides its bytes, in kB, for the estimate of the time left."""
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is. ``sample`` is the newest number, if this is about one; seconds_left is None until known."""
+    """Where a run is. ``sample`` or ``cow`` is the newest number, if this is about one."""
 
     phase: str
     done: int
     total: int
-    seconds_left: float | None = None
+    seconds_left: float
     sample: Sample | None = None
     cow: CowSample | None = None
-
-
-def host_facts() -> dict[str, str]:
-    """Return what of this host may matter to the numbers."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        memory = int(file.readline().split()[1]) * 1024
-    facts = {
-        "kernel": platform.release(),
-        "cpus": str(os.cpu_count()),
-        "memory": human_size(memory),
-        "load": f"{os.getloadavg()[0]:.2f}",
-    }
-    with suppress(OSError), open("/proc/sys/vm/dirty_ratio", encoding="ascii") as file:
-        facts["dirty_ratio"] = file.read().strip()
-    return facts | pressure()
-
-
-def pressure() -> dict[str, str]:
-    """Return the percent of the last ten seconds in which somebody waited for the disk (kernel doc: accounting/psi)."""
-    with suppress(OSError, IndexError), open("/proc/pressure/io", encoding="ascii") as file:
-        return {"io_pressure": file.readline().split()[1].partition("=")[2]}
-    return {}
-
-
-def warnings_of(facts: dict[str, str]) -> tuple[str, ...]:
-    """Return what on this host will spread the numbers."""
-    found = []
-    if float(facts["load"]) > int(facts["cpus"]):
-        found.append(f"the load was {facts['load']} on {facts['cpus']} cores when it began")
-    if float(facts.get("io_pressure", "0")) > _BUSY:
-        found.append(f"others waited for the disk {facts['io_pressure']} % of the time when it began")
-    return tuple(found)
-
-
-_BUSY = 5.0
 
 
 @dataclass(slots=True)
@@ -92,28 +55,40 @@ class Run:
     scratch: Path | None = None
     result: Result | None = None
     _aborted: threading.Event = field(default_factory=threading.Event)
-    _job: Job | None = None
+    _holder: Holder | None = None
     _open: dict[str, Workshop] = field(default_factory=dict)
     _described: dict[str, dict[str, str]] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
     _cow: list[CowSample] = field(default_factory=list)
     _outputs: list[Output] = field(default_factory=list)
     _notices: list[str] = field(default_factory=list)
-    _began: float = 0.0
-    _done_cost: float = 0.0
+    _clock: Clock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._clock = Clock(self.seconds)
 
     def abort(self) -> None:
         """End the run; finished numbers are kept."""
         self._aborted.set()
-        job = self._job
-        if job:
-            job.stop()
+        holder = self._holder
+        if holder:
+            with suppress(DtuiError):  # ended by itself, or the Engine is gone: the run notices
+                holder.stop()
 
     @property
     def total(self) -> int:
         """How many numbers there will be."""
-        cow = self.cow.numbers * sum(target.has_images for target in self.targets) if self.cow else 0
+        cow = self.cow.numbers * self._with_images if self.cow else 0
         return (self.plan.cells * len(self.targets) if self.iozone else 0) + cow
+
+    @property
+    def seconds(self) -> float:
+        """What it takes on a fast disk."""
+        return expected_seconds(self.plan if self.iozone else None, self.cow, len(self.targets), self._with_images)
+
+    @property
+    def _with_images(self) -> int:
+        return sum(target.has_images for target in self.targets)
 
     @property
     def _done(self) -> int:
@@ -121,18 +96,18 @@ class Run:
 
     def __iter__(self) -> Iterator[Progress]:
         started = datetime.now(UTC)
+        before = processor_ticks()
         facts: dict[str, str] = {}
         problem = ""
         try:
             yield self._at("looking at the host")
             image = make_image()
-            facts = {**host_facts(), "iozone": image.version, "image": image.name, "seed": str(self.seed)}
-            self._notices += warnings_of(facts)
+            facts = host_facts() | busy_facts()
+            facts |= {"iozone": image.version, "image": image.name, "seed": str(self.seed)}
             self.recorder.begin(self.plan, started, facts)
             yield from self._make_ready(image)
             if self.cow:
                 yield from self._copy_on_write(self.cow)
-            self._began = time.monotonic()
             for turn in schedule(self.plan, tuple(self._open), self.seed) if self.iozone else ():
                 if self._aborted.is_set():
                     break
@@ -143,11 +118,12 @@ class Run:
             for _ in self._clear_away():
                 pass
             raise
+        facts |= facts_afterwards(before)
         yield from self._clear_away()
         if self._aborted.is_set():
             problem = "aborted"
-        notices = tuple(dict.fromkeys(self._notices))
-        self.recorder.end(problem, notices)
+        notices = tuple(dict.fromkeys((*warnings_of(facts), *self._notices)))
+        self.recorder.end(problem, notices, facts)
         self.result = Result(
             self.plan,
             started,
@@ -162,7 +138,7 @@ class Run:
         )
 
     def _at(self, phase: str) -> Progress:
-        return Progress(phase, self._done, self.total)
+        return Progress(phase, self._done, self.total, self._clock.left)
 
     def _make_ready(self, image: BenchImage) -> Iterator[Progress]:
         for target in self.targets:
@@ -170,13 +146,15 @@ class Run:
                 return
             yield self._at(f"making {target.name} ready")
             workshop = target.open()
+            if Mode.COLD in self.plan.modes and not workshop.local:
+                raise BenchError(f"COLD empties a host's caches: {target.name} is on another host", "run dtui there")
             self._check_space(target.name, workshop, self.plan.space)
             facts = {**workshop.describe(), **({"control": "yes"} if target.control else {})}
             self._described[target.name] = facts
             self.recorder.target(target.name, facts)
             if not workshop.has_image(image.name):
                 yield self._at(f"putting iozone into an image for {target.name}")
-                workshop.import_image(REPOSITORY, image.tag, image.tar, {LABEL: "iozone"})
+                workshop.import_image(image.name, image.tar, {LABEL: "iozone"}, IDLE)
             self._open[target.name] = workshop
 
     def _clear_away(self) -> Iterator[Progress]:
@@ -217,39 +195,56 @@ class Run:
                 sizes = plan.sizes if depth == plan.depths[0] else ()
                 return workshop.hold(image_name(depth, sizes), {OWNER: owner_mark()})
 
-            for sample in measure(plan, hold, name, repeat):
-                self._cow.append(sample)
-                self.recorder.cow(sample)
-                phase = f"repeat {repeat}/{plan.repeats} · {name} · {sample.test.title}"
-                yield Progress(phase, self._done, self.total, cow=sample)
-            if self._aborted.is_set():
-                return
+            self._clock.begin()
+            with closing(measure(plan, hold, name, repeat)) as numbers:
+                for sample in numbers:
+                    self._cow.append(sample)
+                    self.recorder.cow(sample)
+                    self._clock.did(plan.seconds / plan.numbers)
+                    phase = f"repeat {repeat}/{plan.repeats} · {name} · {sample.test.title}"
+                    yield Progress(phase, self._done, self.total, self._clock.left, cow=sample)
+                    if self._aborted.is_set():
+                        return
 
     def _take(self, turn: Turn, image: str) -> Iterator[Progress]:
-        """Run IOzone once; a turn that fails ends its run, one that was aborted keeps its numbers."""
-        parser = Parser(self.plan.tests)
-        raw = bytearray()
+        """Take one turn in a new container; one that fails ends the run, one that was aborted keeps its numbers."""
         workshop = self._open[turn.target]
-        argv = self.plan.argv(f"{workshop.place()}/dtui-{secrets.token_hex(6)}.tmp", turn.mode)
+        file = f"{workshop.place()}/dtui-{secrets.token_hex(6)}.tmp"
+        self._clock.begin()
+        holder = workshop.hold(image, {OWNER: owner_mark()})
+        self._holder = holder
+        try:
+            for step in self.plan.steps(file, turn.mode):
+                if step.cold:
+                    drop_caches()
+                if self._aborted.is_set():
+                    return
+                yield from self._run_step(turn, step, holder)
+        finally:
+            self._holder = None
+            holder.remove()
+
+    def _run_step(self, turn: Turn, step: Step, holder: Holder) -> Iterator[Progress]:
+        """Run IOzone once."""
+        parser = Parser(step.prints)
+        raw = bytearray()
         began = time.monotonic()
         failure = "aborted"
-        job = workshop.start(image, argv, {OWNER: owner_mark()})
-        self._job = job
         try:
+            job = holder.run(step.argv)
             if self._aborted.is_set():
-                job.stop()
+                holder.stop()
             for chunk in job.output():
                 raw += chunk
                 for cell in parser.feed(chunk):
-                    yield self._count(Sample(turn.repeat, cell, turn.target, turn.mode))
+                    if cell.test in step.counts:
+                        yield self._count(Sample(turn.repeat, cell, turn.target, turn.mode))
             code = job.wait()
             self._notices += parser.notices
-            failure = parser.failure(code, len(self.plan.rows))
+            failure = parser.failure(code, step.rows)
         finally:
-            self._job = None
-            job.remove()
             problem = "aborted" if failure and self._aborted.is_set() else failure
-            output = Output(turn, argv, raw.decode("ascii", "replace"), time.monotonic() - began, problem)
+            output = Output(turn, step.argv, raw.decode("ascii", "replace"), time.monotonic() - began, problem)
             self._outputs.append(output)
             self.recorder.output(output)
         if failure and not self._aborted.is_set():
@@ -258,22 +253,20 @@ class Run:
     def _count(self, sample: Sample) -> Progress:
         self._samples.append(sample)
         self.recorder.sample(sample)
-        self._done_cost += (sample.cell.file_kb + _ROW_COST) / len(self.plan.tests)
-        turns = self.plan.repeats * len(self._open) * len(self.plan.modes)
-        whole = sum(kb + _ROW_COST for kb, _ in self.plan.rows) * turns
-        spent = time.monotonic() - self._began
-        left = spent * (whole - self._done_cost) / self._done_cost
+        self._clock.did(self.plan.seconds_of(sample.mode, sample.cell.file_kb))
         where = f"{sample.target} · {sample.cell.test.value} {human_kb(sample.cell.file_kb)}"
         phase = f"repeat {sample.repeat}/{self.plan.repeats} · {where}"
-        return Progress(phase, self._done, self.total, max(0.0, left), sample)
+        return Progress(phase, self._done, self.total, self._clock.left, sample)
 
 
-def human_kb(kb: int) -> str:
-    """Return a size in IOzone's own steps: ``64K``, ``16M``, ``1G``."""
-    for limit, unit in ((1 << 20, "G"), (1 << 10, "M")):
-        if kb >= limit:
-            return f"{kb // limit}{unit}"
-    return f"{kb}K"
+def expected_seconds(plan: Plan | None, cow: CowPlan | None, targets: int, with_images: int) -> float:
+    """Return what a run takes on a fast disk: IOzone on all targets, the copy-on-write suite on those with images."""
+    return (plan.seconds * targets if plan else 0.0) + (cow.seconds * with_images if cow else 0.0)
+
+
+def expected_space(plan: Plan | None, cow: CowPlan | None) -> int:
+    """Return the bytes that must be free where a target writes."""
+    return max(plan.space if plan else 0, free_for(cow.sizes, cow.depths) if cow else 0)
 
 
 def sweep(workshop: Workshop) -> int:

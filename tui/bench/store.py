@@ -186,7 +186,7 @@ class Store:
             recorder.cow(one)
         for output in result.outputs:
             recorder.output(output)
-        recorder.end(result.problem, result.notices)
+        recorder.end(result.problem, result.notices, result.facts)
         return recorder.number
 
 
@@ -271,12 +271,12 @@ class RunRecorder:
             ),
         )
 
-    def end(self, problem: str, notices: tuple[str, ...]) -> None:
+    def end(self, problem: str, notices: tuple[str, ...], facts: dict[str, str]) -> None:
         """Store how it ended, and make all of it durable."""
         if self.number:
             self._do(
-                "UPDATE run SET ended = 1, problem = ?, notices = ? WHERE id = ?",
-                (problem, json.dumps(notices), self.number),
+                "UPDATE run SET ended = 1, problem = ?, notices = ?, facts = ? WHERE id = ?",
+                (problem, json.dumps(notices), json.dumps(facts), self.number),
             )
         if self._line is not None:
             self._line.execute("PRAGMA synchronous = FULL")

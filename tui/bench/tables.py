@@ -6,10 +6,10 @@ import statistics
 
 from tui.bench.charts import gigabytes
 from tui.bench.copyup import CowTest
-from tui.bench.plan import TESTS, Mode
+from tui.bench.plan import TESTS, Mode, human_kb
 from tui.bench.results import Result
-from tui.bench.runner import human_kb
 from tui.bench.stats import Comparison, Summary, Verdict, by_target, compare, not_direct, spread_in
+from tui.core.text import count_of
 
 MARKS = {
     Verdict.FASTER: "▲",
@@ -39,9 +39,9 @@ def compared(result: Result, mode: Mode) -> dict[tuple[str, str, int, int], tupl
     return found
 
 
-def comparison_rows(result: Result, mode: Mode) -> list[tuple[str, ...]]:
+def comparison_rows(result: Result, mode: Mode, hidden: frozenset[str] = frozenset()) -> list[tuple[str, ...]]:
     """Return titles, then a row a test and file size: the median in GB/s of each target, and the ratio to the host."""
-    targets = tuple(by_target(result.samples, mode, result.targets))
+    targets = tuple(name for name in by_target(result.samples, mode, result.targets) if name not in hidden)
     found = compared(result, mode)
     sizes = sorted({(file, record) for _, _, file, record in found})
     one_record = len({record for _, record in sizes}) == 1
@@ -82,21 +82,63 @@ def label_of(result: Result, mode: Mode) -> str:
         Mode.CACHED: "CACHED: of the page cache; the disk is not waited for",
         Mode.FLUSHED: "FLUSHED: with close and fsync in the time (-c -e)",
         Mode.DIRECT: "DIRECT: past the page cache (-I)",
+        Mode.COLD: "COLD: the host's caches emptied before each read",
     }[mode]
     cheats = not_direct(result) if mode is Mode.DIRECT else ()
     return words + (f"; not honoured by {', '.join(cheats)}" if cheats else "")
 
 
+def cold_warning(drops: int) -> str:
+    """Say what COLD does to the host."""
+    return f"COLD empties the caches of the whole host {count_of(drops, 'time')}: everything on it slows down"
+
+
+_HOST_WORDS = (("load", "load", ""), ("available", "memory free", ""), ("io_pressure", "waiting for the disk", " %"))
+
+
+def host_words(result: Result) -> str:
+    """Say how busy the host was when a run began and when it ended, and what the hypervisor took."""
+    facts = result.facts
+    found = [
+        f"{words} {facts[name]}{unit} → {facts.get(f'{name}_after', '?')}{unit}"
+        for name, words, unit in _HOST_WORDS
+        if name in facts
+    ]
+    return " · ".join([*found, *([f"steal {facts['steal']} %"] if "steal" in facts else [])])
+
+
+Medians = dict[int, dict[str, float]]
+"""What a measure is over (file kB, layers, or 0), then by target."""
+
+
+def cow_medians(result: Result) -> dict[CowTest, Medians]:
+    """Return the medians of the copy-on-write suite, what tells drivers apart most first."""
+    values: dict[CowTest, dict[int, dict[str, list[float]]]] = {}
+    for one in result.cow:
+        values.setdefault(one.test, {}).setdefault(one.x, {}).setdefault(one.target, []).append(one.value)
+    return {
+        test: {
+            x: {name: statistics.median(found) for name, found in targets.items()}
+            for x, targets in sorted(values[test].items())
+        }
+        for test in CowTest
+        if test in values
+    }
+
+
+def over_words(test: CowTest, x: int) -> str:
+    """Say what a number is over: ``64M``, ``20 layers``, or nothing."""
+    return {"file": human_kb(x), "layers": f"{x} layer{'s' * (x != 1)}"}.get(test.over, "")
+
+
 def cow_rows(result: Result) -> list[tuple[str, ...]]:
     """Return titles, then a row a measure of the copy-on-write suite and what it is over: medians of each target."""
-    values: dict[tuple[CowTest, int], dict[str, list[float]]] = {}
-    for one in result.cow:
-        values.setdefault((one.test, one.x), {}).setdefault(one.target, []).append(one.value)
-    targets = [name for name in result.targets if any(name in found for found in values.values())]
+    medians = cow_medians(result)
+    measured = {name for test in medians.values() for found in test.values() for name in found}
+    targets = [name for name in result.targets if name in measured]
     rows: list[tuple[str, ...]] = [("measure", "over", *targets)]
-    order = {test: number for number, test in enumerate(CowTest)}
-    for (test, x), found in sorted(values.items(), key=lambda item: (order[item[0][0]], item[0][1])):
-        over = {"file": human_kb(x), "layers": f"{x} layer{'s' * (x != 1)}"}.get(test.over, "")
-        cells = [f"{statistics.median(found[name]):.2f}" if name in found else "–" for name in targets]
-        rows.append((f"{test.title}, {test.unit}", over, *cells))
+    for test, over in medians.items():
+        for x, found in over.items():
+            cells = [f"{found[name]:.2f}" if name in found else "–" for name in targets]
+            rows.append((f"{test.title}, {test.unit}", over_words(test, x), *cells))
     return rows

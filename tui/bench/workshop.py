@@ -7,7 +7,7 @@ from typing import IO, Protocol
 
 
 class Job(Protocol):
-    """A process at work, in a container or not."""
+    """A process at work."""
 
     def output(self) -> Iterator[bytes]:
         """Yield what it prints, as it prints it, until it ends."""
@@ -17,25 +17,28 @@ class Job(Protocol):
         """Wait for its end and return the exit code."""
         ...
 
-    def stop(self) -> None:
-        """Ask it to end, and end it three seconds later; from any thread."""
-        ...
-
-    def remove(self) -> None:
-        """Remove it and all it wrote; idempotent."""
-        ...
-
 
 class Holder(Protocol):
-    """A container that does nothing but be there: its process, and what making and starting it took."""
+    """A container that is there for the processes run in it: its first process, and what making and starting it took.
+
+    Processes that run in it one after another find each other's files.
+    """
 
     id: str
     pid: int
     create_seconds: float
     start_seconds: float
 
+    def run(self, argv: tuple[str, ...]) -> Job:
+        """Start a process in it, and give its output from the first byte."""
+        ...
+
+    def stop(self) -> None:
+        """End all that runs in it at once; from any thread."""
+        ...
+
     def remove(self) -> None:
-        """Remove it; idempotent."""
+        """Remove it and all that was written in it; idempotent."""
         ...
 
 
@@ -46,6 +49,11 @@ class Workshop(Protocol):
         """Return facts for the record: engine, version, driver, backing, data_root."""
         ...
 
+    @property
+    def local(self) -> bool:
+        """Whether it is on this host."""
+        ...
+
     def free_bytes(self) -> int | None:
         """Return the free space where files are written; None when it cannot be known from here."""
         ...
@@ -54,8 +62,8 @@ class Workshop(Protocol):
         """Say whether an image is there; a place without containers has them all."""
         ...
 
-    def import_image(self, repository: str, tag: str, tar: bytes, labels: Mapping[str, str]) -> None:
-        """Make an image of one layer."""
+    def import_image(self, name: str, tar: bytes, labels: Mapping[str, str], command: tuple[str, ...]) -> None:
+        """Make an image of one layer, with the command that its containers run."""
         ...
 
     def load_image(self, archive: IO[bytes]) -> None:
@@ -63,15 +71,11 @@ class Workshop(Protocol):
         ...
 
     def hold(self, image: str, labels: Mapping[str, str]) -> Holder:
-        """Start a container of an image that keeps itself alive."""
+        """Start a container without network, of an image that keeps itself alive."""
         ...
 
     def place(self) -> str:
         """Return the directory in which benchmarks may make files, as the process there sees it."""
-        ...
-
-    def start(self, image: str, argv: tuple[str, ...], labels: Mapping[str, str]) -> Job:
-        """Start a process without network and give its output from the first byte."""
         ...
 
     def leftovers(self, label: str) -> list[tuple[str, str]]:

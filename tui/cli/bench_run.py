@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,11 @@ from types import FrameType
 from tui.bench.claims import findings
 from tui.bench.copyup import QUICK, STANDARD
 from tui.bench.lock import only_one
-from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, make_plan
+from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, kilobytes, make_plan
 from tui.bench.results import Result
-from tui.bench.runner import Run, clean, sweep
+from tui.bench.runner import Run, clean, expected_space, sweep
 from tui.bench.store import Store
-from tui.bench.tables import LEGEND, comparison_rows, cow_rows, label_of, spread_words
+from tui.bench.tables import LEGEND, cold_warning, comparison_rows, cow_rows, host_words, label_of, spread_words
 from tui.bench.workshop import Target
 from tui.cli.session import discovery, note, put_json, say, session
 from tui.core.errors import BenchError, NotReachable, UsageError
@@ -29,7 +30,6 @@ from tui.engine.live import LiveEndpoint
 from tui.engine.workshop import EngineWorkshop
 from tui.ui.lab import engine_targets, lab_home, lab_targets
 
-_UNITS = {"k": 1, "m": 1 << 10, "g": 1 << 20}
 _LONG = 600
 """Seconds from which a run has to be asked for by --yes."""
 
@@ -62,11 +62,11 @@ def _run(options: Namespace) -> int:
         else:
             found = discovery(options)
             targets = engine_targets(_live(found.endpoints, options.engine), controls=options.controls)
-        _ask_first(plan, targets, options)
+        cow = (STANDARD if plan.preset is Preset.STANDARD else QUICK) if options.suite != "iozone" else None
+        recorder = Store(state_dir("bench") / "runs.sqlite").record(options.name)
+        work = Run(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
+        _ask_first(work, options)
         with only_one(state_dir("bench")):
-            recorder = Store(state_dir("bench") / "runs.sqlite").record(options.name)
-            cow = (STANDARD if plan.preset is Preset.STANDARD else QUICK) if options.suite != "iozone" else None
-            work = Run(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
             result = _measure(work)
     finally:
         if found:
@@ -101,26 +101,22 @@ def _plan(options: Namespace) -> Plan:
         return make_plan(Preset(options.preset), options.repeat)
     base = make_plan(Preset.QUICK)
     return custom_plan(
-        tuple(_kilobytes(word) for word in options.size) or tuple(kb for kb, _ in base.rows),
-        tuple(_kilobytes(word) for word in options.record) or (base.rows[0][1],),
+        tuple(kilobytes(word) for word in options.size) or tuple(kb for kb, _ in base.rows),
+        tuple(kilobytes(word) for word in options.record) or (base.rows[0][1],),
         tuple(IoTest(word) for word in options.test) or base.tests,
         tuple(Mode(word.upper()) for word in options.mode) or base.modes,
         options.repeat,
     )
 
 
-def _kilobytes(word: str) -> int:
-    number, unit = word[:-1], word[-1:].lower()
-    if unit not in _UNITS or not number.isdigit():
-        raise UsageError(f"{printable(word)} is no size", "64k, 16m and 1g are sizes")
-    return int(number) * _UNITS[unit]
-
-
-def _ask_first(plan: Plan, targets: tuple[Target, ...], options: Namespace) -> None:
-    seconds = plan.seconds * len(targets)
-    note(f"{count_of(len(targets), 'target')}, about {_minutes(seconds)}, {human_size(plan.space)} free are needed")
-    if seconds > _LONG and not options.yes:
-        raise UsageError(f"this takes about {_minutes(seconds)}", "--yes runs it all the same")
+def _ask_first(work: Run, options: Namespace) -> None:
+    plan = work.plan if work.iozone else None
+    space = human_size(expected_space(plan, work.cow))
+    note(f"{count_of(len(work.targets), 'target')}, about {_minutes(work.seconds)}, {space} free are needed")
+    if plan and plan.drops:
+        note(cold_warning(plan.drops * len(work.targets)))
+    if work.seconds > _LONG and not options.yes:
+        raise UsageError(f"this takes about {_minutes(work.seconds)}", "--yes runs it all the same")
 
 
 def _minutes(seconds: float) -> str:
@@ -132,8 +128,8 @@ def _measure(work: Run) -> Result:
     last = ""
     with _abortable(work):
         for progress in work:
-            left = f" · {_minutes(progress.seconds_left)} left" if progress.seconds_left is not None else ""
-            line = printable(f"{progress.done}/{progress.total} · {progress.phase}{left}")
+            left = _minutes(progress.seconds_left)
+            line = printable(f"{progress.done}/{progress.total} · {progress.phase} · {left} left")
             if live:
                 sys.stderr.write(f"\r\x1b[K{line}")
                 sys.stderr.flush()
@@ -153,7 +149,7 @@ def _abortable(work: Run) -> Iterator[None]:
 
     def abort(number: int, frame: FrameType | None) -> None:
         del number, frame
-        work.abort()
+        threading.Thread(target=work.abort, daemon=True).start()  # it asks the Engine, which this thread may be doing
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, abort) for number in numbers}
@@ -168,8 +164,9 @@ def show(result: Result) -> None:
     """Print a run: what it was made with, then a table a mode."""
     facts = result.facts
     when = f"{result.started:%Y-%m-%d %H:%M}"
-    made = f"iozone {facts.get('iozone', '?')} · Linux {facts.get('kernel', '?')} · load {facts.get('load', '?')}"
+    made = f"iozone {facts.get('iozone', '?')} · Linux {facts.get('kernel', '?')}"
     say(printable(f"{result.name or result.plan.preset.value} · {when} · {made}"))
+    say(printable(f"  {host_words(result)}"))
     for name, told in result.targets.items():
         words = f"{told.get('driver', '')} on {told.get('backing') or '?'} · {told.get('engine', '')}"
         say(printable(f"  {name:<16} {words}" + (" · control" if told.get("control") else "")))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
 
-from tui.bench import export
 from tui.bench.compare import RunComparison, compare_runs
 from tui.bench.foreign import result_of_text
-from tui.bench.runner import human_kb
+from tui.bench.plan import human_kb
 from tui.bench.store import Store
 from tui.bench.tables import MARKS
 from tui.cli.bench_run import draw_charts, show
@@ -108,28 +106,12 @@ def export_run(options: Namespace) -> int:
     """Write a run to a file; never over one that is there, unless told."""
     kept = store()
     result = kept.load(kept.find(options.ref))
+    from tui.ui.export_run import write_run
+
     target = Path(options.file)
-    if target.exists() and not options.force:
-        raise BenchError(f"{target} exists already", "--force replaces it")
-    if options.format in ("svg", "png"):
-        from tui.ui.chart_files import chart_file
-
-        data = chart_file(result, options.format)
-    else:
-        data = export.WRITERS[options.format](result)
-    _write(target, data)
-    say(printable(f"{target}: {count_of(len(data), 'byte')}"))
+    size = write_run(result, target, options.format, replace=options.force)
+    say(printable(f"{target}: {count_of(size, 'byte')}"))
     return 0
-
-
-def _write(target: Path, data: bytes) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise BenchError(f"{target}: {(error.strerror or '').lower()}", "choose another file") from error
 
 
 def import_run(options: Namespace) -> int:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tui.core.errors import BenchError, DtuiError
@@ -27,6 +26,11 @@ _UP = 60
 """Seconds that a dockerd has to answer."""
 
 _DOWN = 20
+"""Seconds that a process has to end when asked to, and again when told to."""
+
+_UNSIGNED = 60
+"""Seconds after which a lab that does not say whose it is was cut off."""
+
 _RUN = Path("/run/dtui-lab")
 """Sockets lie here: their paths must be shorter than 108 bytes."""
 
@@ -80,6 +84,7 @@ class LabDaemon:
         self.home.mkdir(mode=0o711, parents=True)
         (self.home / "owner").write_text(owner_mark())
         self.run.mkdir(mode=0o700, parents=True)
+        (self.run / "home").symlink_to(self.home)
         if self.driver.disk == "zfs":
             make_pool(_pool(self.id), self.home / "disk.img", self.root, self._disk_size)
         elif self.driver.disk:
@@ -145,22 +150,30 @@ class LabDaemon:
         """End the daemon and remove all that it and its disk left; idempotent. Raises BenchError for what stays."""
         self.endpoint.close()
         if self._process is not None:
-            _end(self._process.pid, self._process.poll)
+            _end(self._process.pid)
             self._process.wait()
             self._process = None
         _remove(self.home, self.run)
 
 
-def _end(pid: int, gone: Callable[[], object]) -> None:
-    """Ask a process to end, and end it when it does not."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-        end = time.monotonic() + _DOWN
-        while time.monotonic() < end:
-            if gone() is not None:
-                return
-            time.sleep(0.05)
+def _end(pid: int) -> None:
+    """Ask a process to end, end it when it does not, and wait until all it had open is closed; raises BenchError.
+
+    A process that has no memory any more may still hold files, and with them mounts: its pidfd is readable when the
+    last of its threads is gone (pidfd_open(2)).
+    """
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            ended = select.poll()
+            ended.register(handle, select.POLLIN)
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                signal.pidfd_send_signal(handle, number)
+                if ended.poll(_DOWN * 1000):
+                    return
+        finally:
+            os.close(handle)
+        raise BenchError(f"process {pid} does not end", "the next benchmark, or dtui bench clean, tries again")
 
 
 def _pool(lab: str) -> str:
@@ -235,12 +248,17 @@ class VolumeTarget:
 
 def leftovers(home: Path) -> tuple[Path, ...]:
     """Return the labs whose dtui is gone."""
-    found = []
-    for lab in sorted(home.glob("[0-9a-f]" * 8)) if home.is_dir() else ():
-        with suppress(OSError):
-            if not owner_lives((lab / "owner").read_text()):
-                found.append(lab)
-    return tuple(found)
+    labs = sorted(home.glob("[0-9a-f]" * 8)) if home.is_dir() else ()
+    return tuple(lab for lab in labs if _is_left(lab))
+
+
+def _is_left(lab: Path) -> bool:
+    try:
+        return not owner_lives((lab / "owner").read_text())
+    except FileNotFoundError:  # being made, or cut off before it was said whose it is
+        return lab.exists() and time.time() - lab.stat().st_mtime > _UNSIGNED
+    except OSError:
+        return False
 
 
 def sweep(home: Path) -> tuple[str, ...]:
@@ -250,17 +268,12 @@ def sweep(home: Path) -> tuple[str, ...]:
         run = _RUN / lab.name
         try:
             while processes := _processes_of(run):
-                _end(processes[0], partial(_is_gone, processes[0]))
+                _end(processes[0])
             _remove(lab, run)
             lines.append(f"a lab of a benchmark that was killed is cleared away ({lab.name})")
         except (DtuiError, OSError) as error:
             lines.append(f"{lab} cannot be cleared away yet: {error}")
     return tuple(lines)
-
-
-def _is_gone(pid: int) -> bool | None:
-    """Say True when a process is gone, or only its parent has not noticed yet; None while it runs."""
-    return None if os.path.exists(f"/proc/{pid}/exe") else True
 
 
 def _processes_of(run: Path) -> list[int]:

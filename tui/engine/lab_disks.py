@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import BenchError
 
 _SEARCH = "/usr/sbin:/sbin:/usr/bin:/bin"
+_BUSY = 10
+"""Seconds that a mount may stay busy."""
+
 _ENVIRONMENT = {"PATH": _SEARCH, "LC_ALL": "C"}
 
 
@@ -68,9 +72,21 @@ def make_pool(name: str, image: Path, point: Path, size: int) -> None:
 
 
 def unmount_below(folder: Path) -> None:
-    """Unmount all that is mounted at or below a directory, the latest first; raises BenchError."""
+    """Unmount all that is mounted at or below a directory, the latest first; raises BenchError for one that is busy.
+
+    Whoever looks at every mount of a host, as disk monitors do, holds one for a moment: it is tried again.
+    """
+    end = time.monotonic() + _BUSY
+    while points := _mounted_below(folder):
+        try:
+            run_tool("umount", points[-1])
+        except BenchError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def _mounted_below(folder: Path) -> list[str]:
     with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
         points = [line.split()[1].encode().decode("unicode_escape") for line in file]
-    for point in reversed(points):
-        if point == str(folder) or point.startswith(f"{folder}/"):
-            run_tool("umount", point)
+    return [point for point in points if point == str(folder) or point.startswith(f"{folder}/")]

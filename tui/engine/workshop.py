@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from tui.core.errors import NotFound
 from tui.core.mounts import file_system_of
 from tui.engine.live import LiveEndpoint
-from tui.engine.sdk import APIClient, close_stream, engine_errors
+from tui.engine.sdk import APIClient, engine_errors
 
 WORK = "/work"
 """A directory of the image: what is made in it lies in the container's writable layer."""
@@ -19,26 +21,18 @@ WORK = "/work"
 _VOLUME = "/volume"
 
 
-class EngineJob:
-    """A benchmark container, attached before it started so that no byte is missed."""
+_KILLED = 137
+"""What a process that was killed ends with; an Engine knows no code of one whose container was removed under it."""
 
-    def __init__(
-        self,
-        endpoint: LiveEndpoint,
-        image: str,
-        argv: tuple[str, ...],
-        labels: Mapping[str, str],
-        volume: Path | None = None,
-    ) -> None:
-        self._endpoint = endpoint
-        self._client: APIClient = endpoint.connect(timeout=None)
+
+class EngineJob:
+    """A process in a benchmark container."""
+
+    def __init__(self, client: APIClient, container_id: str, argv: tuple[str, ...]) -> None:
+        self._client = client
         with engine_errors("benchmark"):
-            binds = [f"{volume}:{_VOLUME}"] if volume else None
-            host = self._client.create_host_config(network_mode="none", binds=binds)
-            made = self._client.create_container(image, list(argv), labels=dict(labels), host_config=host)
-            self.id = str(made["Id"])
-            self._stream = self._client.attach(self.id, stdout=True, stderr=True, stream=True)
-            self._client.start(self.id)
+            self._id = str(client.exec_create(container_id, list(argv))["Id"])
+            self._stream = client.exec_start(self._id, stream=True)
 
     def output(self) -> Iterator[bytes]:
         """Yield what it prints until it ends."""
@@ -46,36 +40,25 @@ class EngineJob:
             yield from self._stream
 
     def wait(self) -> int:
-        """Wait for its end and return the exit code."""
+        """Return the exit code; its output has ended."""
         with engine_errors("benchmark"):
-            return int(self._client.wait(self.id)["StatusCode"])
-
-    def stop(self) -> None:
-        """Ask it to end: iozone unlinks its file on SIGTERM."""
-        with engine_errors("benchmark"):
-            self._endpoint.client.stop(self.id, timeout=3)
-
-    def remove(self) -> None:
-        """Remove the container and all it wrote."""
-        close_stream(self._stream)
-        try:
-            with engine_errors("benchmark"):
-                self._endpoint.client.remove_container(self.id, force=True, v=True)
-        except NotFound:
-            return
-        finally:
-            self._client.close()
+            code = self._client.exec_inspect(self._id)["ExitCode"]
+        return _KILLED if code is None else int(code)
 
 
 class EngineHolder:
     """A container that keeps itself alive, with what the Engine took to make and start it."""
 
-    def __init__(self, endpoint: LiveEndpoint, image: str, labels: Mapping[str, str]) -> None:
+    def __init__(
+        self, endpoint: LiveEndpoint, image: str, labels: Mapping[str, str], volume: Path | None = None
+    ) -> None:
         self._endpoint = endpoint
-        client = endpoint.client
+        self._client: APIClient = endpoint.connect(timeout=None)  # a process may be silent for long
+        client = self._client
         with engine_errors("benchmark"):
             began = time.perf_counter()
-            host = client.create_host_config(network_mode="none")
+            binds = [f"{volume}:{_VOLUME}"] if volume else None
+            host = client.create_host_config(network_mode="none", binds=binds)
             made = client.create_container(image, labels=dict(labels), host_config=host)
             self.id = str(made["Id"])
             self.create_seconds = time.perf_counter() - began
@@ -84,13 +67,22 @@ class EngineHolder:
             self.start_seconds = time.perf_counter() - began
             self.pid = int(client.inspect_container(self.id)["State"]["Pid"])
 
+    def run(self, argv: tuple[str, ...]) -> EngineJob:
+        """Start a process in the container."""
+        return EngineJob(self._client, self.id, argv)
+
+    def stop(self) -> None:
+        """Kill all that runs in it."""
+        with engine_errors("benchmark"):
+            self._endpoint.client.kill(self.id)
+
     def remove(self) -> None:
         """Kill and remove it."""
         try:
-            with engine_errors("benchmark"):
+            with suppress(NotFound), engine_errors("benchmark"):
                 self._endpoint.client.remove_container(self.id, force=True, v=True)
-        except NotFound:
-            return
+        finally:
+            self._client.close()
 
 
 class EngineWorkshop:
@@ -99,6 +91,11 @@ class EngineWorkshop:
     def __init__(self, endpoint: LiveEndpoint, volume: Path | None = None) -> None:
         self.endpoint = endpoint
         self._volume = volume
+
+    @property
+    def local(self) -> bool:
+        """Whether the Engine is on this host."""
+        return self.endpoint.local
 
     def describe(self) -> dict[str, str]:
         """Return facts for the record."""
@@ -129,15 +126,12 @@ class EngineWorkshop:
             return False
         return True
 
-    def import_image(self, repository: str, tag: str, tar: bytes, labels: Mapping[str, str]) -> None:
-        """Make an image of one layer, labelled."""
-        changes = [f"LABEL {key}={value}" for key, value in labels.items()]
+    def import_image(self, name: str, tar: bytes, labels: Mapping[str, str], command: tuple[str, ...]) -> None:
+        """Make an image of one layer, labelled, with a command of its own."""
+        repository, _, tag = name.partition(":")
+        changes = [f"LABEL {key}={value}" for key, value in labels.items()] + [f"CMD {json.dumps(command)}"]
         with engine_errors("benchmark image"):
             self.endpoint.client.import_image_from_data(tar, repository=repository, tag=tag, changes=changes)
-
-    def start(self, image: str, argv: tuple[str, ...], labels: Mapping[str, str]) -> EngineJob:
-        """Start a container without network."""
-        return EngineJob(self.endpoint, image, argv, labels, self._volume)
 
     def load_image(self, archive: IO[bytes]) -> None:
         """Load an image, which may take longer than other answers."""
@@ -151,7 +145,7 @@ class EngineWorkshop:
 
     def hold(self, image: str, labels: Mapping[str, str]) -> EngineHolder:
         """Start a container of an image whose own command keeps it alive."""
-        return EngineHolder(self.endpoint, image, labels)
+        return EngineHolder(self.endpoint, image, labels, self._volume)
 
     def place(self) -> str:
         """Return the directory in the image that is there for it, or where the volume is mounted."""

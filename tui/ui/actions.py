@@ -29,6 +29,8 @@ class Action:
     palette: bool = True
     own: bool = True
     """False for a key that the widget brings along; it stands here for the help alone."""
+    told: bool = False
+    """True where the action is told which of its keys was pressed."""
 
 
 SCOPE_TITLES = {
@@ -110,14 +112,27 @@ TABLE: tuple[Action, ...] = (
     Action("run", "enter,r", "run", "Start the benchmark", ("bench",), footer=True, key_display="enter"),
     Action("targets", "d", "drivers", "Choose the storage drivers and engines that are compared", ("bench",), True),
     Action("preset", "p", "preset", "The next preset: quick, standard, the article's command", ("bench",), footer=True),
+    Action("own_plan", "P", "own plan", "A plan of your own: file sizes, records, tests, modes", ("bench",)),
     Action("suite", "c", "suite", "IOzone, what copy-on-write costs, or both", ("bench",)),
-    Action("relative", "m", "ratio", "Numbers as they are, or beside the host's", ("bench",)),
-    Action("history", "h", "history", "Open, compare or delete runs that were made", ("bench",), footer=True),
-    Action("abort", "escape", "abort/back", "Abort the run cleanly; without one, go back", ("bench",), footer=True),
-    Action("next_chart", "tab,right", "next chart", "Show the next test", ("bench",), footer=True),
+    Action("abort", "escape", "back", "Abort the run cleanly; without one, go back", ("bench",), footer=True),
+    Action("next_chart", "tab,right", "chart", "Show the next test", ("bench",), footer=True),
     Action("previous_chart", "shift+tab,left", "previous chart", "Show the test before", ("bench",)),
-    Action("zoom", "z,space", "zoom", "One chart large, or all six", ("bench",), footer=True, key_display="z"),
+    Action("zoom", "z,space", "zoom", "One chart large, or all six", ("bench",), key_display="z"),
     Action("table", "v", "table", "The tables alone, with the copy-on-write suite", ("bench",), footer=True),
+    Action("relative", "m", "ratio", "Numbers as they are, or beside the host's", ("bench",)),
+    Action("mode", "o", "mode", "The next mode measured: cached, flushed, direct, cold", ("bench",)),
+    Action(
+        "pick",
+        "1,2,3,4,5,6,7,8,9,0",
+        "pick",
+        "Take a driver out of the charts and tables, or put it back; 0 puts all back",
+        ("bench",),
+        key_display="1-9 0",
+        palette=False,
+        told=True,
+    ),
+    Action("history", "h", "history", "Open, compare, rename or delete runs that were made", ("bench",), footer=True),
+    Action("export", "x", "export", "Write the run to a file: CSV, JSON, XLSX, SVG or PNG", ("bench",)),
     # disk
     Action("sort", "o", "sort", "Sort by size or by owner", ("disk",), footer=True),
     Action("open_owner", "enter", "layer", "Open the layer of the container it belongs to", ("disk",), footer=True),
@@ -150,17 +165,18 @@ def bindings(scope: str, target: str = "", only: tuple[str, ...] = ()) -> list[B
     """
     return [
         Binding(
-            action.keys,
-            target + action.id,
+            keys,
+            f"{target}{action.id}" + (f"('{keys}')" if action.told else ""),
             action.label,
             show=action.footer,
             priority=action.priority,
             key_display=action.key_display,
             tooltip=action.help,
-            id=f"{scope}.{action.id}",
+            id=f"{scope}.{action.id}" + (f".{keys}" if action.told else ""),
         )
         for action in actions_of(scope)
         if action.own and (not only or action.id in only)
+        for keys in (action.keys.split(",") if action.told else (action.keys,))
     ]
 
 

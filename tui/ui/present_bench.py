@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 
-from tui.bench.charts import gigabytes
+from tui.bench.charts import Look, gigabytes
 from tui.bench.claims import Finding
 from tui.bench.compare import RunComparison
-from tui.bench.plan import IoTest, Mode, Plan
+from tui.bench.plan import IoTest, Mode, Plan, human_kb
 from tui.bench.results import Result
-from tui.bench.runner import Progress, human_kb
+from tui.bench.runner import Progress
 from tui.bench.stats import Summary, Verdict, by_target
-from tui.bench.tables import MARKS, cow_rows
+from tui.bench.tables import MARKS, cold_warning, cow_medians, over_words
 from tui.core.text import human_size, printable
 from tui.ui.widgets.chart import PALETTE
 
@@ -27,35 +28,75 @@ COLOURS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run takes and needs: seconds on a fast disk, free bytes where a target writes, emptied caches."""
+
+    seconds: float
+    space: int
+    drops: int
+
+
+def expected_words(expected: Expected) -> str:
+    """Say what a run takes and needs."""
+    words = f"~ {duration(expected.seconds)} on all targets, {human_size(expected.space)} free"
+    return words + (f"; {cold_warning(expected.drops)}" if expected.drops else "")
+
+
 def duration(seconds: float) -> str:
     """Return a time to wait in words."""
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def plan_text(plan: Plan, targets: Sequence[str], suite: str, progress: Progress | None) -> Text:
-    """Write what a run does and needs, who takes part under which mark, and how far it is."""
-    text = Text()
-    for number, name in enumerate(targets):
-        (red, green, blue), sign = PALETTE[number % len(PALETTE)]
-        text.append(f"{sign} ", style=f"rgb({red},{green},{blue})")
-        text.append(f"{printable(name)}\n")
+def style_of(number: int) -> tuple[str, str]:
+    """Return the colour of a target as a style, and its sign."""
+    (red, green, blue), sign = PALETTE[number % len(PALETTE)]
+    return f"rgb({red},{green},{blue})", sign
+
+
+def legend_text(look: Look, *, lines: bool = False, digits: bool = False) -> Text:
+    """Write who is drawn under which sign, and the digit that takes it out or in; a line each, or all in one."""
+    text = Text(no_wrap=lines)
+    for number, name in enumerate(look.order):
+        colour, sign = style_of(number)
+        hidden = name in look.hidden
+        if digits:
+            text.append(f"{number + 1} " if number < DIGITS else "  ", style="dim")
+        text.append("– " if hidden else f"{sign} ", style="dim" if hidden else colour)
+        text.append(printable(name), style="dim" if hidden else "")
+        if name in look.cached:
+            text.append(" (not direct)", style="yellow")
+        text.append("\n" if lines else "   ")
+    return text
+
+
+DIGITS = 9
+"""How many targets have a digit to take them out and in."""
+
+
+def plan_text(plan: Plan, look: Look, suite: str, expected: Expected, progress: Progress | None) -> Text:
+    """Write who takes part under which sign, what the run does and needs, and how far it is."""
+    text = legend_text(look, lines=True, digits=True)
     pairs = [
         ("preset", plan.preset.value),
         ("suite", suite),
         ("mode", " ".join(mode.value for mode in plan.modes)),
         ("repeats", str(plan.repeats)),
-        ("takes", f"~ {duration(plan.seconds * len(targets))}"),
-        ("needs", f"{human_size(plan.space)} free"),
+        ("takes", f"~ {duration(expected.seconds)}"),
+        ("needs", f"{human_size(expected.space)} free"),
     ]
     text.append("\n")
     for name, value in pairs:
         text.append_text(Text.assemble((f"{name:<8}", "bold"), value, "\n"))
     text.append(f"\niozone {' '.join(plan.options)}\n", style="dim")
     if plan.repeats < 3:
-        text.append("\n1 run: its error is not known\n", style="yellow")
+        text.append(
+            "\n1 run: its error is not known\n" if plan.repeats == 1 else "\n2 runs: no winner\n", style="yellow"
+        )
     if progress:
-        left = f"{duration(progress.seconds_left)} left" if progress.seconds_left is not None else "…"
+        left = f"{duration(progress.seconds_left)} left"
         text.append(f"\n{printable(progress.phase)}\n{progress.done}/{progress.total} · {left}\n", style="bold")
+        text.append("esc aborts, numbers stay\n", style="dim")
     return text
 
 
@@ -104,50 +145,60 @@ def findings_text(found: Sequence[Finding]) -> Text:
     return text
 
 
-_BAR = 40
-"""Cells of the longest bar."""
+_NAME, _NUMBER = 18, 10
+"""Cells of a target's name and of a number."""
+
+_LEAST_BAR, _MOST_BAR = 8, 40
 
 
-def cow_bars(result: Result) -> Text:
-    """Draw the copy-on-write suite: a group a measure, a bar a target, on a scale on which each cell is so much more.
+def cow_bars(result: Result, look: Look, width: int) -> Text:
+    """Draw the copy-on-write suite: a group a measure, a line a target with its medians, a bar for the last of them.
 
-    The drivers differ by up to a thousand times, so the bars grow with the logarithm; the numbers stand beside them.
+    The drivers differ by up to a thousand times, so bars grow with the logarithm: each cell is so many times more.
     """
     text = Text(no_wrap=True)
-    titles, *rows = cow_rows(result)
-    names = titles[2:]
-    for measure, over, *cells in rows:
-        values = [float(cell) if cell != "–" else None for cell in cells]
-        known = [value for value in values if value]
-        text.append(f"{measure} {over}".rstrip() + "\n", style="bold")
-        for number, (name, value) in enumerate(zip(names, values, strict=True)):
-            if value is None:
-                continue
-            (red, green, blue), sign = PALETTE[number % len(PALETTE)]
-            text.append(f"  {printable(name):<18}")
-            text.append(f"{sign}{'━' * _length(value, known)}", style=f"rgb({red},{green},{blue})")
-            text.append(f" {value:.2f}\n")
+    for test, over in cow_medians(result).items():
+        xs = tuple(over)
+        text.append(f"{test.title}, {test.unit}".ljust(_NAME + 2), style="bold")
+        text.append("".join(over_words(test, x).rjust(_NUMBER) for x in xs) + "\n", style="bold dim")
+        last = {name: value for name, value in over[xs[-1]].items() if name in look.shown}
+        room = max(_LEAST_BAR, min(_MOST_BAR, width - _NAME - 4 - _NUMBER * len(xs)))
+        for name in (one for one in look.shown if any(one in found for found in over.values())):
+            colour, sign = style_of(look.style(name))
+            text.append(f"{sign} ", style=colour)
+            text.append(printable(name)[:_NAME].ljust(_NAME))
+            text.append("".join(_number(over[x].get(name)).rjust(_NUMBER) for x in xs))
+            text.append(f"  {'━' * _length(last.get(name, 0.0), list(last.values()), room)}\n", style=colour)
+        text.append("\n")
     return text
 
 
-def _length(value: float, known: list[float]) -> int:
-    if not value or not known:
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _length(value: float, known: list[float], room: int) -> int:
+    """Return a bar's cells: a quarter for the smallest, all for the largest, by the logarithm between."""
+    positive = [one for one in known if one > 0]
+    if value <= 0 or not positive:
         return 0
-    low, high = min(known), max(known)
+    low, high = min(positive), max(positive)
     decades = max(1.0, math.log10(high / low))
-    return max(1, round(_BAR * (1 + math.log10(value / low) / decades * 3) / 4))
+    return max(1, round(room * (1 + 3 * math.log10(value / low) / decades) / 4))
 
 
 _SHADES = " ░▒▓█"
 
 
-def heat_maps(result: Result, mode: Mode, test: IoTest) -> Text:
+def heat_maps(result: Result, mode: Mode, test: IoTest, hidden: frozenset[str] = frozenset()) -> Text:
     """Draw record size by file size for each target: GB/s, denser the faster it is, ``~`` where it was too short."""
     text = Text(no_wrap=True)
     for name, summaries in by_target(result.samples, mode, result.targets).items():
         found = {(record, file): summary for (t, file, record), summary in summaries.items() if t is test}
         records, files = sorted({key[0] for key in found}), sorted({key[1] for key in found})
-        if len(records) < 2:
+        if len(records) < 2 or name in hidden:
             continue
         top = max((one.median for one in found.values() if not one.unsure), default=1.0)
         text.append(f"\n{printable(name)} · {test.value} · GB/s, records down, files across\n", style="bold")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
-from tui.ui.dialogs.base import Dialog
+from tui.ui.dialogs.base import Dialog, hint
+from tui.ui.widgets.lines import Line
 
 
 class Ask(Dialog[str]):
@@ -23,9 +24,5 @@ class Ask(Dialog[str]):
         """Lay out question and input."""
         with Vertical():
             yield Static(Text(self._question), classes="question")
-            yield Input(self._value, placeholder=self._placeholder)
-            yield Static(Text.assemble((" enter ", "bold reverse"), " go    ", (" esc ", "bold reverse"), " cancel"))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Answer with what was typed."""
-        self.dismiss(event.value)
+            yield Line(self.dismiss, self._value, placeholder=self._placeholder)
+            yield hint(("enter", "go"), ("esc", "cancel"))

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
+from rich.text import Text
 from textual.binding import BindingType
 from textual.screen import ModalScreen
+from textual.widgets import Static
 
 Answer = TypeVar("Answer")
+
+
+def hint(*keys: tuple[str, str]) -> Static:
+    """Return the lower line of a dialog: each key and what it does."""
+    text = Text()
+    for key, word in keys:
+        text.append_text(Text.assemble((f" {key} ", "bold reverse"), f" {word}    "))
+    return Static(text, classes="hint")
 
 
 class Dialog(ModalScreen[Answer]):

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
-from tui.ui.dialogs.base import Dialog
+from tui.ui.dialogs.base import Dialog, hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,7 @@ class Choose(Dialog[str]):
             if self._body is not None:
                 with VerticalScroll(id="body"):
                     yield Static(self._body)
-            answers = Text()
-            for choice in self._choices:
-                answers.append_text(Text.assemble((f" {choice.key} ", "bold reverse"), f" {choice.text}    "))
-            answers.append_text(Text.assemble((" esc ", "bold reverse"), " cancel"))
-            yield Static(answers, classes="hint")
+            yield hint(*((choice.key, choice.text) for choice in self._choices), ("esc", "cancel"))
 
     def on_key(self, event: events.Key) -> None:
         """Answer when the key is one of the choices."""

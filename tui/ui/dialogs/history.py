@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -13,16 +14,16 @@ from textual.widgets.option_list import Option
 
 from tui.bench.store import RunSummary
 from tui.core.text import count_of, printable
-from tui.ui.dialogs.base import Dialog
+from tui.ui.dialogs.base import Dialog, hint
 
 
 class History(Dialog[tuple[str, int]]):
-    """Answers with what to do and the run: ``open``, ``compare`` or ``delete``."""
+    """Answers with what to do and the run: ``open``, ``compare``, ``rename`` or ``delete``."""
 
     DEFAULT_CSS = "History OptionList { height: auto; max-height: 60vh; border: none; padding: 0; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "answer('open')", "open", priority=True),
         Binding("c", "answer('compare')", "compare"),
+        Binding("r", "answer('rename')", "rename"),
         Binding("delete,X", "answer('delete')", "delete"),
     ]
 
@@ -35,15 +36,16 @@ class History(Dialog[tuple[str, int]]):
         with Vertical():
             yield Static(Text("Runs on this host"), classes="question")
             yield OptionList(*(Option(_line(run), str(run.id)) for run in self._runs))
-            keys = (("enter", "open"), ("c", "beside the one shown"), ("X", "delete"), ("esc", "cancel"))
-            text = Text()
-            for key, word in keys:
-                text.append_text(Text.assemble((f" {key} ", "bold reverse"), f" {word}    "))
-            yield Static(text, classes="hint")
+            open_, beside, rename = ("enter", "open"), ("c", "beside the one shown"), ("r", "rename")
+            yield hint(open_, beside, rename, ("X", "delete"), ("esc", "cancel"))
 
     def on_mount(self) -> None:
         """Begin at the newest."""
         self.query_one(OptionList).highlighted = 0
+
+    @on(OptionList.OptionSelected)
+    def _open(self) -> None:
+        self.action_answer("open")
 
     def action_answer(self, what: str) -> None:
         """Answer for the run under the cursor."""

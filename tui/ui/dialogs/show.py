@@ -11,7 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from tui.ui.actions import SCOPE_TITLES, actions_of, key_text
-from tui.ui.dialogs.base import Dialog
+from tui.ui.dialogs.base import Dialog, hint
 
 
 class Show(Dialog[None]):
@@ -31,7 +31,7 @@ class Show(Dialog[None]):
             yield Static(Text(self._title), classes="question")
             with VerticalScroll():
                 yield Static(self._text)
-            yield Static(Text.assemble((" esc ", "bold reverse"), " close   ↑↓ scroll"), classes="hint")
+            yield hint(("↑↓", "scroll"), ("esc", "close"))
 
 
 def help_text(scope: str) -> Text:

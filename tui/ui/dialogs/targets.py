@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.core.text import printable
-from tui.ui.dialogs.base import Dialog
+from tui.ui.dialogs.base import Dialog, hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,7 @@ class ChooseTargets(Dialog[tuple[str, ...]]):
     """Space ticks, Enter takes what is ticked."""
 
     DEFAULT_CSS = "ChooseTargets OptionList { height: auto; max-height: 60vh; border: none; padding: 0; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "tick", "tick", priority=True),
-        Binding("enter", "take", "take them", priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [("space", "tick", "tick")]
 
     def __init__(self, offers: tuple[Offer, ...], chosen: tuple[str, ...]) -> None:
         super().__init__()
@@ -44,9 +42,7 @@ class ChooseTargets(Dialog[tuple[str, ...]]):
         with Vertical():
             yield Static(Text("Which are compared?"), classes="question")
             yield OptionList(*(Option(self._line(one), disabled=bool(one.why_not)) for one in self._offers))
-            keys = ((" space ", " tick    "), (" enter ", " take them    "), (" esc ", " cancel"))
-            hint = Text.assemble(*(part for key, word in keys for part in ((key, "bold reverse"), word)))
-            yield Static(hint, classes="hint")
+            yield hint(("space", "tick"), ("enter", "take them"), ("esc", "cancel"))
 
     def on_mount(self) -> None:
         """Begin at the first line."""
@@ -65,6 +61,7 @@ class ChooseTargets(Dialog[tuple[str, ...]]):
         self._ticked ^= {one.name}
         lines.replace_option_prompt_at_index(lines.highlighted, self._line(one))
 
-    def action_take(self) -> None:
+    @on(OptionList.OptionSelected)
+    def _take(self) -> None:
         """Answer with what is ticked, in the order of the list."""
         self.dismiss(tuple(one.name for one in self._offers if one.name in self._ticked))

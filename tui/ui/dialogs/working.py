@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from tui.core.errors import Stopped
 from tui.core.text import count_of, printable
-from tui.ui.dialogs.base import Dialog
+from tui.ui.dialogs.base import Dialog, hint
 
 _LOOK = 0.1
 """Seconds between two looks at how far it is."""
@@ -38,7 +38,7 @@ class Working(Dialog[None]):
         with Vertical():
             yield Static(Text(self._title), classes="question")
             yield Static(id="progress")
-            yield Static(Text.assemble((" esc ", "bold reverse"), " stop"), classes="hint")
+            yield hint(("esc", "stop"))
 
     def on_mount(self) -> None:
         """Show how far it is, again and again."""

@@ -15,30 +15,39 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import ProgressBar, Static
 
-from tui.bench.charts import ChartSpec, charts, shown_record, table
+from tui.bench.charts import Look, charts, look_of, shown_record, table
 from tui.bench.claims import findings
-from tui.bench.copyup import QUICK, STANDARD
 from tui.bench.lock import only_one
-from tui.bench.plan import TESTS, Mode, Plan, Preset, make_plan
+from tui.bench.plan import TESTS, IoTest, Mode, Plan
 from tui.bench.results import Result
 from tui.bench.runner import Progress, Run
-from tui.bench.stats import by_target, summarise
+from tui.bench.stats import by_target
 from tui.bench.store import Store
-from tui.bench.tables import HOST, LEGEND, comparison_rows, spread_words
+from tui.bench.tables import HOST, LEGEND, cold_warning, comparison_rows, host_words, label_of, spread_words
 from tui.bench.workshop import Target
 from tui.core.errors import DtuiError
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 from tui.editing.state import state_dir
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.lab import lab_home, lab_targets, with_controls
-from tui.ui.present_bench import cow_bars, duration, findings_text, heat_maps, of_test, plan_text, rows_text
+from tui.ui.present_bench import (
+    cow_bars,
+    duration,
+    findings_text,
+    heat_maps,
+    legend_text,
+    of_test,
+    plan_text,
+    rows_text,
+)
 from tui.ui.screens.base import set_title
-from tui.ui.screens.bench_choices import ChoosingBench
+from tui.ui.screens.bench_choices import COPY_ON_WRITE
+from tui.ui.screens.bench_history import BenchHistory
 from tui.ui.widgets.chart import Chart
 
-_LONG_RUN = 30
+_LONG_RUN = 120
 """Seconds from which a run is asked for first."""
 
 
@@ -61,7 +70,7 @@ class Ended(Message):
         self.problem = problem
 
 
-class BenchScreen(ChoosingBench):
+class BenchScreen(BenchHistory):
     """Plan on the left, charts and table on the right."""
 
     scope = "bench"
@@ -75,18 +84,19 @@ class BenchScreen(ChoosingBench):
         super().__init__((endpoint.name,))
         self._endpoint = endpoint
         self._run: Run | None = None
-        self._label = endpoint.name
 
     def body(self) -> ComposeResult:
         """Compose plan, charts, table."""
         with Horizontal(id="main"):
             with Vertical(id="plan", classes="pane"):
-                yield Static(id="plan-text")
+                with VerticalScroll(can_focus=False):
+                    yield Static(id="plan-text")
                 yield ProgressBar(id="progress", show_eta=False)
             with Vertical(id="right"):
                 with Grid(id="charts"):
                     for number, _ in enumerate(TESTS):
                         yield Chart(id=f"chart-{number}", classes="pane")
+                yield Static(id="legend")
                 with VerticalScroll(id="table", classes="pane"):
                     yield Static(id="table-text")
 
@@ -96,7 +106,6 @@ class BenchScreen(ChoosingBench):
         source = next((s for s in self.dtui.feed.sources if s.name == self._endpoint.name), None)
         if source and source.facts:
             facts = source.facts
-            self._label = facts.driver.name
             words = f"{facts.product} {facts.version} · {facts.driver.name}" + (
                 f" on {facts.backing}" * bool(facts.backing)
             )
@@ -110,89 +119,85 @@ class BenchScreen(ChoosingBench):
     # what is shown -----------------------------------------------------------------------------------------
 
     @property
-    def plan(self) -> Plan:
-        """The plan that is chosen."""
-        return make_plan(self.preset)
-
-    @property
-    def _all_names(self) -> tuple[str, ...]:
+    def all_names(self) -> tuple[str, ...]:
         """The targets that take part or took part, the controls among them."""
-        if self.shown:
-            return tuple(self.shown.targets)
-        if self._run:
-            return tuple(target.name for target in self._run.targets)
-        lab = [name for name in self.names if name != self._endpoint.name]
-        return (*self.names, f"{self.names[0]} again", "host") if lab and "host" not in lab else self.names
+        return tuple(target.name for target in self._run.targets) if self._run else super().all_names
 
     def show_plan(self, progress: Progress | None = None) -> None:
         """Write the plan, who takes part, and how far it is."""
         plan = self._run.plan if self._run else self.shown.plan if self.shown else self.plan
-        self.query_one("#plan-text", Static).update(plan_text(plan, self._all_names, self.suite, progress))
+        text = plan_text(plan, self._look(), self.suite, self.expected(plan), progress)
+        self.query_one("#plan-text", Static).update(text)
 
     def _result(self) -> Result:
         """Return what is shown as a result: of the run under way as far as it is."""
         if self.shown:
             return self.shown
-        told: dict[str, dict[str, str]] = {name: {} for name in self._all_names}
+        told: dict[str, dict[str, str]] = {name: {} for name in self.all_names}
         plan = self._run.plan if self._run else self.plan
         now = datetime.now(UTC)
         return Result(plan, now, {}, told, tuple(self.samples), (), "", cow=tuple(self.cow_samples))
 
+    def _look(self) -> Look:
+        result = self._result()
+        return look_of(result, self.mode_of(result.plan), self.hidden)
+
     def draw(self) -> None:
         """Draw charts and tables of what is shown."""
         result = self._result()
-        mode = result.plan.modes[0]
+        mode = self.mode_of(result.plan)
         targets = by_target(result.samples, mode, result.targets)
         record = shown_record(next(iter(targets.values()), {}))
         beside = targets.get(HOST) if self.relative else None
-        specs = charts(targets or {self._label: {}}, record, beside)
         narrow = self.has_class("-narrow") or self.has_class("-short")
         single = self.zoomed or narrow
         self.query_one("#charts").set_class(single, "-single")
         self.query_one("#charts").display = not self.tables
-        for number, spec in enumerate(specs):
-            self._draw_chart(number, spec, shown=not single or number == self.chosen)
-        self._draw_table(result, mode, record, single=len(targets) <= 1)
+        look = self._look()
+        self.query_one("#legend", Static).update(legend_text(look, digits=True))
+        measured = result.plan.tests_of(mode)
+        for number, (test, spec) in enumerate(zip(TESTS, charts(targets, record, look, beside), strict=True)):
+            chart = self.query_one(f"#chart-{number}", Chart)
+            chart.display = not single or number == self.chosen
+            chart.set_class(number == self.chosen, "-chosen")
+            chart.without = "no numbers yet" if test in measured else f"{mode.value} does not measure this"
+            chart.spec = spec
+            set_title(chart, f"{spec.title} · {spec.unit} · {mode.value}")
+        self._draw_table(result, mode, record)
 
-    def _draw_chart(self, number: int, spec: ChartSpec, *, shown: bool) -> None:
-        chart = self.query_one(f"#chart-{number}", Chart)
-        chart.display = shown
-        chart.set_class(number == self.chosen, "-chosen")
-        chart.spec = spec
-        names = " ".join(f"● {series.label}" for series in spec.series) if len(spec.series) == 1 else ""
-        set_title(chart, f"{spec.title} · {spec.unit}", names)
-
-    def _draw_table(self, result: Result, mode: Mode, record: int, *, single: bool) -> None:
-        n = max((sample.repeat for sample in result.samples), default=0)
+    def _draw_table(self, result: Result, mode: Mode, record: int) -> None:
+        """Write the numbers: of the chosen test beside charts, all of them where they stand alone."""
         test = TESTS[self.chosen]
+        targets = by_target(result.samples, mode, result.targets)
+        single = len(targets) <= 1
+        n = max((sample.repeat for sample in result.samples if sample.mode is mode), default=0)
         if self.tables:
-            text = cow_bars(result) if result.cow else Text()
-            if result.samples:
-                text.append("\n" if result.cow else "")
-                text.append_text(rows_text(comparison_rows(result, mode)))
-                text.append(f"\n{spread_words(result, mode)}\n\n", style="italic")
-                text.append_text(findings_text(findings(result)))
-                text.append_text(heat_maps(result, mode, test))
-            set_title(self.query_one("#table"), f"medians, GB/s · {mode.value}", LEGEND)
+            title, legend, text = f"medians of {n}, GB/s · {mode.value}", LEGEND, self._all_tables(result, mode, test)
         elif single:
-            summaries = summarise(sample for sample in result.samples if sample.mode is mode)
-            text = rows_text(table(summaries, record))
             title = f"medians of {n}, GB/s, {record} KiB records · {mode.value}"
-            set_title(self.query_one("#table"), title, "~ under 100 µs: not comparable")
+            legend, text = "~ under 100 µs: not comparable", rows_text(table(next(iter(targets.values()), {}), record))
         else:
-            text = rows_text(of_test(comparison_rows(result, mode), test))
-            set_title(self.query_one("#table"), f"{test.value} · medians of {n}, GB/s, ratio to the host", LEGEND)
+            title = f"{test.value} · {mode.value} · medians of {n}, GB/s, ratio to the host"
+            legend, text = LEGEND, rows_text(of_test(comparison_rows(result, mode, self.hidden), test))
         if not result.samples and not result.cow:
             text.append("\n enter starts the run, d chooses what is compared", style="italic")
+        set_title(self.query_one("#table"), title, legend)
         self.query_one("#table-text", Static).update(text)
+
+    def _all_tables(self, result: Result, mode: Mode, test: IoTest) -> Text:
+        text = cow_bars(result, self._look(), self.query_one("#table").content_size.width) if result.cow else Text()
+        if result.samples:
+            text.append_text(rows_text(comparison_rows(result, mode, self.hidden)))
+            text.append(f"\n{label_of(result, mode)}\n{spread_words(result, mode)}\n\n", style="italic")
+            text.append_text(findings_text(findings(result)))
+            text.append_text(heat_maps(result, mode, test, self.hidden))
+        if result.facts:
+            text.append(f"\n{printable(host_words(result))}\n", style="dim")
+        return text
 
     def on_resize(self) -> None:
         """One chart or six, as there is room."""
         self.call_after_refresh(self.draw)
-
-    def watch_preset(self) -> None:
-        """Show another plan."""
-        self.show_plan()
 
     def watch_chosen(self) -> None:
         """Show another chart."""
@@ -211,30 +216,43 @@ class BenchScreen(ChoosingBench):
         self.set_class(self.tables, "-tables")
         self.draw()
 
-    def watch_suite(self) -> None:
-        """Show what will be run."""
+    def watch_hidden(self) -> None:
+        """Draw with other targets in it."""
         self.show_plan()
+        self.draw()
+
+    def watch_mode_number(self) -> None:
+        """Draw another mode."""
+        self.show_plan()
+        self.draw()
 
     # running -----------------------------------------------------------------------------------------------
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
-        if action in ("run", "preset", "targets", "suite", "history") and self._run is not None:
+        if action in ("run", "preset", "own_plan", "targets", "suite", "history") and self._run is not None:
             return "a run is under way: esc aborts it"
         if action == "run" and self._endpoint.name in self.names and not self._endpoint.live:
             return "a data-root alone cannot run anything: d chooses storage drivers"
-        if action == "relative" and HOST not in self._all_names:
+        if action == "relative" and HOST not in self.all_names:
             return "the host took no part: d chooses storage drivers, the host comes with them"
+        if action == "mode" and len((self.shown.plan if self.shown else self.plan).modes) < 2:
+            return "only one mode is measured: P makes a plan with more"
+        if action == "export" and self.shown is None:
+            return "no run is shown: enter makes one, h opens one"
         return ""
 
     @work(exclusive=True, group="flow")
     async def action_run(self) -> None:
-        """Start, after a question when it takes long."""
+        """Start, after a question when it takes long or slows the host down."""
         plan = self.plan
-        seconds = plan.seconds * len(self._all_names)
-        if seconds >= _LONG_RUN:
-            question = f"Run {' '.join(plan.argv('FILE')[:12])} for about {duration(seconds)}?"
-            if await self.app.push_screen_wait(Choose(question, (Choice("enter", "run", "run it"),))) is None:
+        expected = self.expected(plan)
+        if expected.seconds >= _LONG_RUN or expected.drops:
+            what = f"the {plan.preset.value} plan on {count_of(len(self.all_names), 'target')}"
+            question = f"Run {what} for about {duration(expected.seconds)}?"
+            warning = Text(cold_warning(expected.drops)) if expected.drops else None
+            choices = (Choice("enter", "run", "run it"),)
+            if await self.app.push_screen_wait(Choose(question, choices, warning)) is None:
                 return
         try:
             targets = await asyncio.to_thread(self._targets)
@@ -256,12 +274,10 @@ class BenchScreen(ChoosingBench):
 
     def _start(self, plan: Plan, targets: tuple[Target, ...]) -> None:
         store = Store(state_dir("bench") / "runs.sqlite")
-        cow = None if self.suite == "iozone" else STANDARD if plan.preset is Preset.STANDARD else QUICK
-        run = Run(plan, targets, store.record(), cow=cow, iozone=self.suite != "copy-on-write", scratch=lab_home())
+        iozone = self.suite != COPY_ON_WRITE
+        run = Run(plan, targets, store.record(), cow=self.cow, iozone=iozone, scratch=lab_home())
         self._run = run
-        self.shown = None
-        self.samples, self.cow_samples = [], []
-        self.draw()
+        self.forget()
         bar = self.query_one("#progress", ProgressBar)
         bar.display = True
         bar.update(total=run.total, progress=0)
@@ -285,8 +301,7 @@ class BenchScreen(ChoosingBench):
             return
         self.show_plan(event.progress)
         progress = event.progress
-        left = f" · {progress.seconds_left:.0f} s left" if progress.seconds_left is not None else ""
-        self.tell(f"{progress.done}/{progress.total} · {progress.phase}{left}")
+        self.tell(f"{progress.done}/{progress.total} · {progress.phase} · {duration(progress.seconds_left)} left")
         self.query_one("#progress", ProgressBar).update(progress=event.progress.done)
         if progress.sample:
             self.samples.append(progress.sample)
@@ -308,6 +323,8 @@ class BenchScreen(ChoosingBench):
     def show_result(self, result: Result) -> None:
         """Show a run that ended, just now or long ago."""
         self.shown = result
+        self.names = tuple(name for name, told in result.targets.items() if not told.get("control")) or self.names
+        self.hidden, self.mode_number = frozenset(), 0
         self.draw()
         self.show_plan()
         when = f"{result.started:%Y-%m-%d %H:%M}"
@@ -331,15 +348,8 @@ class BenchScreen(ChoosingBench):
         if run is None:
             self.dismiss()
             return
-        self.tell("aborting: iozone has 3 s to end…")
-        self.run_worker(lambda: self._abort(run), thread=True, group="abort")
-
-    @staticmethod
-    def _abort(run: Run) -> None:
-        try:
-            run.abort()
-        except DtuiError:
-            return  # the Engine is gone: the run itself ends with that and says so
+        self.tell("aborting: what is finished is kept…")
+        self.run_worker(run.abort, thread=True, group="abort")
 
     def action_next_chart(self) -> None:
         """Choose the next test."""

@@ -1,4 +1,4 @@
-"""What is chosen on the benchmark screen: targets, preset, suite, the way numbers are shown, and runs of the past."""
+"""What is chosen on the benchmark screen: targets, plan, suite, and the way numbers are shown."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import asyncio
 from textual import work
 from textual.reactive import reactive
 
-from tui.bench.compare import compare_runs
-from tui.bench.copyup import CowSample
-from tui.bench.plan import Preset
+from tui.bench.copyup import QUICK, STANDARD, CowPlan, CowSample
+from tui.bench.plan import Mode, Plan, Preset, make_plan
 from tui.bench.results import Result, Sample
-from tui.bench.runner import Progress
-from tui.bench.store import Store
-from tui.core.errors import DtuiError
-from tui.editing.state import state_dir
+from tui.bench.runner import Progress, expected_seconds, expected_space
 from tui.engine.installed import abilities
-from tui.ui.dialogs.choose import Choice, Choose
-from tui.ui.dialogs.history import History
-from tui.ui.dialogs.show import Show
+from tui.ui.dialogs.plan_form import PlanForm
 from tui.ui.dialogs.targets import ChooseTargets, Offer
-from tui.ui.lab import VOLUME
-from tui.ui.present_bench import compared_text
+from tui.ui.lab import HOST, VOLUME
+from tui.ui.present_bench import Expected, expected_words
 from tui.ui.screens.base import Frame
 
+IOZONE, COPY_ON_WRITE, BOTH = "iozone", "copy-on-write", "both"
 
-class ChoosingBench(Frame):
+_PRESETS = (Preset.QUICK, Preset.STANDARD, Preset.ARTICLE)
+_NOTHING: frozenset[str] = frozenset()
+
+
+class BenchChoices(Frame):
     """The benchmark screen's state and its choices; drawing and running are the screen's own."""
 
-    preset: reactive[Preset] = reactive(Preset.QUICK, init=False)
-    suite: reactive[str] = reactive("iozone", init=False)
+    plan: reactive[Plan] = reactive(make_plan(Preset.QUICK), init=False)
+    suite: reactive[str] = reactive(IOZONE, init=False)
     relative: reactive[bool] = reactive(False, init=False)
     tables: reactive[bool] = reactive(False, init=False)
+    hidden: reactive[frozenset[str]] = reactive(_NOTHING, init=False)
+    mode_number: reactive[int] = reactive(0, init=False)
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -39,10 +40,6 @@ class ChoosingBench(Frame):
         self.shown: Result | None = None
         self.samples: list[Sample] = []
         self.cow_samples: list[CowSample] = []
-
-    def show_result(self, result: Result) -> None:
-        """Show a run that ended, just now or long ago."""
-        raise NotImplementedError
 
     def show_plan(self, progress: Progress | None = None) -> None:
         """Write the plan, who takes part, and how far it is."""
@@ -52,22 +49,57 @@ class ChoosingBench(Frame):
         """Draw charts and tables of what is shown."""
         raise NotImplementedError
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The targets that take part or took part, the controls among them."""
+        if self.shown:
+            return tuple(self.shown.targets)
+        engines = {endpoint.name for endpoint in self.dtui.endpoints}
+        again = (f"{self.names[0]} again",) if self.names[0] not in (HOST, VOLUME) else ()
+        more = (*again, *(HOST,) * (HOST not in self.names))
+        return self.names if set(self.names) <= engines else (*self.names, *more)
+
+    @property
+    def cow(self) -> CowPlan | None:
+        """The copy-on-write suite that is chosen."""
+        if self.suite == IOZONE:
+            return None
+        return STANDARD if self.plan.preset is Preset.STANDARD else QUICK
+
+    def expected(self, plan: Plan) -> Expected:
+        """Return what a run of a plan takes and needs on the targets that are chosen."""
+        iozone = plan if self.suite != COPY_ON_WRITE else None
+        images = sum(name not in (HOST, VOLUME) for name in self.all_names)
+        seconds = expected_seconds(iozone, self.cow, len(self.all_names), images)
+        drops = iozone.drops * len(self.all_names) if iozone else 0
+        return Expected(seconds, expected_space(iozone, self.cow), drops)
+
     def forget(self) -> None:
         """Show no run any more, but what would be run."""
         self.shown, self.samples, self.cow_samples = None, [], []
+        self.hidden, self.mode_number = _NOTHING, 0
+        self.show_plan()
         self.draw()
 
     def action_preset(self) -> None:
-        """Choose the next preset."""
-        presets = (Preset.QUICK, Preset.STANDARD, Preset.ARTICLE)
+        """Choose the next preset; after a plan of one's own the first."""
+        now = self.plan.preset
+        self.plan = make_plan(_PRESETS[(_PRESETS.index(now) + 1) % len(_PRESETS)] if now in _PRESETS else _PRESETS[0])
         self.forget()
-        self.preset = presets[(presets.index(self.preset) + 1) % len(presets)]
+
+    @work(exclusive=True, group="flow")
+    async def action_own_plan(self) -> None:
+        """Write a plan of one's own."""
+        plan = await self.app.push_screen_wait(PlanForm(self.plan, lambda plan: expected_words(self.expected(plan))))
+        if plan:
+            self.plan = plan
+            self.forget()
 
     def action_suite(self) -> None:
         """Choose IOzone, the copy-on-write suite, or both."""
-        suites = ("iozone", "copy-on-write", "both")
-        self.forget()
+        suites = (IOZONE, COPY_ON_WRITE, BOTH)
         self.suite = suites[(suites.index(self.suite) + 1) % len(suites)]
+        self.forget()
 
     def action_relative(self) -> None:
         """Numbers as they are, or beside the host's."""
@@ -76,6 +108,27 @@ class ChoosingBench(Frame):
     def action_table(self) -> None:
         """The tables alone, or the charts with them."""
         self.tables = not self.tables
+
+    def action_mode(self) -> None:
+        """Show the next mode that the plan measures."""
+        self.mode_number += 1
+
+    def mode_of(self, plan: Plan) -> Mode:
+        """Return the mode of a plan that is shown."""
+        return plan.modes[self.mode_number % len(plan.modes)]
+
+    def action_pick(self, digit: str) -> None:
+        """Take a target out of the charts and tables or put it back; 0 puts all back."""
+        names = self.all_names
+        number = int(digit)
+        if number == 0:
+            self.hidden = _NOTHING
+        elif number <= len(names):
+            hidden = self.hidden ^ {names[number - 1]}
+            if len(hidden) == len(names):
+                self.tell("that is the last one", "bad")
+            else:
+                self.hidden = hidden
 
     @work(exclusive=True, group="flow")
     async def action_targets(self) -> None:
@@ -88,40 +141,4 @@ class ChoosingBench(Frame):
         if answer:
             self.names = answer
             self.forget()
-            self.show_plan()
             self.refresh_bindings()
-
-    @work(exclusive=True, group="flow")
-    async def action_history(self) -> None:
-        """Open a run, lay one beside the one that is shown, or delete one."""
-        try:
-            store = await asyncio.to_thread(Store, state_dir("bench") / "runs.sqlite")
-            runs = await asyncio.to_thread(store.runs)
-            if not runs:
-                self.tell("no run yet: enter makes one")
-                return
-            answer = await self.app.push_screen_wait(History(runs))
-            if answer is None:
-                return
-            what, number = answer
-            if what == "delete":
-                await self._delete(store, number)
-                return
-            result = await asyncio.to_thread(store.load, number)
-            if what == "compare" and self.shown is not None:
-                found = compare_runs(self.shown, result)
-                title = f"run {result.id} beside run {self.shown.id}"
-                self.app.push_screen(Show(title, compared_text(found, self.shown, result)))
-                return
-            self.names = tuple(name for name, told in result.targets.items() if not told.get("control")) or self.names
-            self.show_result(result)
-        except DtuiError as error:
-            self.tell_error(error)
-
-    async def _delete(self, store: Store, number: int) -> None:
-        question = f"Delete run {number} and all its numbers?"
-        if await self.app.push_screen_wait(Choose(question, (Choice("X", "delete", "delete it"),))) == "delete":
-            await asyncio.to_thread(store.delete, number)
-            if self.shown and self.shown.id == number:
-                self.forget()
-            self.tell(f"run {number} is deleted", "good")

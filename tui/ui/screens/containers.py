@@ -29,6 +29,7 @@ from tui.ui.screens.acts import ActingFrame
 from tui.ui.screens.base import set_title
 from tui.ui.summary import summarise
 from tui.ui.widgets.container_rows import ContainerRows, GroupRows, group_tabs
+from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 
 _SETTLE = 0.12
@@ -80,9 +81,8 @@ class ContainersScreen(ActingFrame):
             yield GroupRows(id="groups", classes="pane")
             with Vertical(id="right"):
                 with Vertical(id="list", classes="pane"):
-                    yield Input(
-                        placeholder="name, image, id or status, such as exited (127)", id="filter", classes="line"
-                    )
+                    words = "name, image, id or status, such as exited (127)"
+                    yield Line(self._filter_done, placeholder=words, id="filter")
                     yield ContainerRows(id="rows")
                 yield Static(id="detail", classes="pane")
                 yield LogPane(id="log")
@@ -346,7 +346,7 @@ class ContainersScreen(ActingFrame):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        line = self.query_one("#filter", Input)
+        line = self.query_one("#filter", Line)
         line.display = True
         self.set_focus(line)
 
@@ -354,14 +354,14 @@ class ContainersScreen(ActingFrame):
     def _filter_changed(self, event: Input.Changed) -> None:
         self.words = event.value
 
-    @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
-        self.query_one("#filter").display = bool(self.words)
+    def _filter_done(self, words: str) -> None:
+        self.words = words
+        self.query_one("#filter").display = bool(words)
         self.set_focus(self.rows)
 
     def action_clear_filter(self) -> None:
         """Clear the filter; never leaves the screen."""
-        line = self.query_one("#filter", Input)
+        line = self.query_one("#filter", Line)
         line.value = ""
         line.display = False
         self.set_focus(self.rows)

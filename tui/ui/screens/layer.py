@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
-from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
@@ -29,6 +28,7 @@ from tui.ui.screens.layer_messages import Counted, Loaded, Opening, Previewed
 from tui.ui.summary import summarise
 from tui.ui.tree_model import ancestors
 from tui.ui.widgets.file_pane import FilePane
+from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 from tui.ui.widgets.tree_rows import TreeRows
 
@@ -67,7 +67,7 @@ class LayerScreen(ChangingFrame):
         with Horizontal(id="main"):
             with Vertical(id="left", classes="pane"):
                 yield TreeRows(id="tree")
-                yield Input(placeholder="name", id="find-path", classes="line")
+                yield Line(self._find_named, placeholder="name", id="find-path")
             with Vertical(id="right"):
                 yield FilePane(id="file", classes="pane")
                 yield LogPane(id="log")
@@ -369,14 +369,13 @@ class LayerScreen(ChangingFrame):
 
     def action_find_path(self) -> None:
         """Type a name to find."""
-        line = self.query_one("#find-path", Input)
+        line = self.query_one("#find-path", Line)
         line.display = True
         self.set_focus(line)
 
-    @on(Input.Submitted, "#find-path")
-    def _find_submitted(self, event: Input.Submitted) -> None:
-        self._words = event.value
-        event.input.display = False
+    def _find_named(self, words: str) -> None:
+        self._words = words
+        self.query_one("#find-path").display = False
         self.set_focus(self.tree_rows)
         self._find(1)
 
@@ -394,7 +393,7 @@ class LayerScreen(ChangingFrame):
 
     def action_back(self) -> None:
         """Leave the find line, then the file, then the screen."""
-        line = self.query_one("#find-path", Input)
+        line = self.query_one("#find-path", Line)
         if line.display:
             line.display = False
             self.set_focus(self.tree_rows)

@@ -8,7 +8,6 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Input
 
 from tui.core.model import Container
 from tui.core.text import count_of, printable
@@ -16,6 +15,7 @@ from tui.ui.actions import bindings
 from tui.ui.feed import Feed, Happened
 from tui.ui.present import state_text
 from tui.ui.screens.base import Frame
+from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 
 
@@ -32,7 +32,7 @@ class LogsScreen(Frame):
 
     def body(self) -> ComposeResult:
         """Compose search line and log."""
-        yield Input(placeholder="search", id="search", classes="line")
+        yield Line(self._search, placeholder="search", id="search")
         yield LogPane(id="log")
 
     @property
@@ -70,7 +70,7 @@ class LogsScreen(Frame):
 
     def action_back(self) -> None:
         """Leave the search first, then the screen."""
-        line = self.query_one("#search", Input)
+        line = self.query_one("#search", Line)
         if line.display:
             line.display = False
             self.log_pane.needle = ""
@@ -85,13 +85,12 @@ class LogsScreen(Frame):
 
     def action_search(self) -> None:
         """Type what to search for."""
-        line = self.query_one("#search", Input)
+        line = self.query_one("#search", Line)
         line.display = True
         self.set_focus(line)
 
-    @on(Input.Submitted, "#search")
-    def _search(self, event: Input.Submitted) -> None:
-        self.log_pane.needle = event.value
+    def _search(self, words: str) -> None:
+        self.log_pane.needle = words
         self.set_focus(self.log_pane)
         self._find(-1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 
 from rich.text import Text
 from textual.app import RenderResult
@@ -11,7 +10,6 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tui.bench.charts import ChartSpec
-from tui.core.text import printable
 
 RGB = tuple[int, int, int]
 
@@ -43,8 +41,8 @@ def draw(spec: ChartSpec, width: int, height: int, ink: RGB, paper: RGB) -> str:
         figure.plot_size(width, height)
         plotext.add_theme("dtui", canvas=paper, text=plotext.pixel(foreground=ink, background=paper))
         figure.theme("dtui")
-        for number, series in enumerate(spec.series):
-            colour, sign = PALETTE[number % len(PALETTE)]
+        for series in spec.series:
+            colour, sign = PALETTE[series.style % len(PALETTE)]
             xs, ys = [p[0] for p in series.points], [p[1] for p in series.points]
             line = plotext.marker("braille", plotext.pixel(foreground=colour))
             figure.draw(figure.signal(xs, ys, marker=line).lines(True))
@@ -62,27 +60,19 @@ def draw(spec: ChartSpec, width: int, height: int, ink: RGB, paper: RGB) -> str:
         return str(figure.build().string()).rstrip("\n")
 
 
-def legend(labels: Iterable[str]) -> Text:
-    """Return the mark of each line with its name."""
-    text = Text()
-    for number, label in enumerate(labels):
-        (red, green, blue), sign = PALETTE[number % len(PALETTE)]
-        text.append(f"{sign} ", style=f"rgb({red},{green},{blue})")
-        text.append(f"{printable(label)}   ")
-    return text
-
-
 class Chart(Widget):
     """One chart, drawn anew when its spec, its size or the theme changes."""
 
     DEFAULT_CSS = "Chart { width: 1fr; height: 1fr; min-height: 6; }"
 
     spec: reactive[ChartSpec | None] = reactive(None)
+    without: reactive[str] = reactive("no numbers yet")
+    """What is written where there is nothing to draw."""
 
     def render(self) -> RenderResult:
         """Draw; too small a box stays empty."""
         width, height = self.content_size
         if self.spec is None or width < 16 or height < 5 or not any(s.points for s in self.spec.series):
-            return Text("no numbers yet", style="italic")
+            return Text(self.without, style="italic")
         _, paper = self.background_colors
         return Text.from_ansi(draw(self.spec, width, height, self.styles.color.rgb, paper.rgb), no_wrap=True)

@@ -11,12 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import ContentSwitcher, Input, Static, TextArea
+from textual.widgets import ContentSwitcher, Static, TextArea
 from textual.widgets.text_area import Selection
 
 from tui.core.text import printable
 from tui.editing.document import Document, hex_lines
 from tui.ui.actions import bindings
+from tui.ui.widgets.lines import Line
 from tui.ui.widgets.rows import Rows
 
 
@@ -109,7 +110,7 @@ class FilePane(Vertical):
             )
             yield HexRows(id="hex")
             yield Static(id="info")
-        yield Input(placeholder="find", id="find", classes="line")
+        yield Line(self._find_text, placeholder="find", id="find")
 
     @property
     def area(self) -> CodeArea:
@@ -206,13 +207,12 @@ class FilePane(Vertical):
 
     def open_find(self) -> None:
         """Show the find line."""
-        line = self.query_one("#find", Input)
+        line = self.query_one("#find", Line)
         line.add_class("-shown")
         self.screen.set_focus(line)  # at once: the next key is meant for it
 
-    @on(Input.Submitted, "#find")
-    def _find_submitted(self, event: Input.Submitted) -> None:
-        self._words = event.value
+    def _find_text(self, words: str) -> None:
+        self._words = words
         self.query_one("#find").remove_class("-shown")
         self.screen.set_focus(self.area)
         self.find_again()

@@ -1,11 +1,16 @@
-"""The one-line parts of the frame: where am I, and what just happened."""
+"""The one-line parts of the frame: where am I, what just happened, and lines to type in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.text import Text
+from textual import events
 from textual.app import RenderResult
+from textual.binding import Binding
 from textual.reactive import reactive
 from textual.widget import Widget
+from textual.widgets import Input
 
 
 class TitleLine(Widget):
@@ -72,3 +77,35 @@ class Banner(Widget):
     def render(self) -> RenderResult:
         """Return the text."""
         return self.message
+
+
+_EDITS = {
+    key: binding.action for binding in Input.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")
+}
+"""What Input's own keys do, such as backspace."""
+
+
+class Line(Input):
+    """A line to type in; Enter gives its text to ``taken``.
+
+    Every key waits its turn, as in the editor: Textual 8.2.8 runs bound keys a turn later than letters. What is typed
+    right behind Enter may be on its way here already when the focus goes on: it is sent on to whoever has it then.
+    """
+
+    def __init__(self, taken: Callable[[str], object], value: str = "", *, placeholder: str = "", id: str = "") -> None:  # noqa: A002 - Textual's word
+        super().__init__(value, placeholder=placeholder, id=id or None, classes="line")
+        self._taken = taken
+
+    async def _on_key(self, event: events.Key) -> None:
+        if self.screen.focused is not self or self.app.screen is not self.screen:
+            event.stop()
+            event.prevent_default()
+            self.app.post_message(events.Key(event.key, event.character))
+        elif event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self._taken(self.value)
+        elif action := _EDITS.get(event.key):
+            event.stop()
+            event.prevent_default()
+            await self.run_action(action)

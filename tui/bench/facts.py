@@ -1,0 +1,66 @@
+"""What of this host may matter to a run's numbers, before it and after it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import suppress
+
+from tui.core.text import human_size
+
+_BUSY = 5.0
+"""Percent of the time in which somebody waited for the disk, or the hypervisor took the processors: too much."""
+
+Ticks = tuple[int, int]
+"""Clock ticks since boot of all processors together: those that the hypervisor took, and all."""
+
+
+def host_facts() -> dict[str, str]:
+    """Return what stays the same while a run lasts."""
+    facts = {"kernel": platform.release(), "cpus": str(os.cpu_count()), "memory": human_size(_memory("MemTotal:"))}
+    with suppress(OSError), open("/proc/sys/vm/dirty_ratio", encoding="ascii") as file:
+        facts["dirty_ratio"] = file.read().strip()
+    return facts
+
+
+def busy_facts() -> dict[str, str]:
+    """Return how busy the host is: load, memory that is free for more, percent of time waited for the disk.
+
+    The latter is of the last ten seconds (kernel doc: accounting/psi).
+    """
+    facts = {"load": f"{os.getloadavg()[0]:.2f}", "available": human_size(_memory("MemAvailable:"))}
+    with suppress(OSError, IndexError), open("/proc/pressure/io", encoding="ascii") as file:
+        facts["io_pressure"] = file.readline().split()[1].partition("=")[2]
+    return facts
+
+
+def facts_afterwards(before: Ticks) -> dict[str, str]:
+    """Return how busy the host is after a run, and the percent of it in which the hypervisor gave time to others."""
+    stolen, whole = (now - then for now, then in zip(processor_ticks(), before, strict=True))
+    facts = {f"{name}_after": value for name, value in busy_facts().items()}
+    return facts | {"steal": f"{100 * stolen / max(1, whole):.1f}"}
+
+
+def _memory(name: str) -> int:
+    """Return a line of /proc/meminfo in bytes."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return next((int(line.split()[1]) * 1024 for line in file if line.startswith(name)), 0)
+
+
+def processor_ticks() -> Ticks:
+    """Return what the processors did since boot (proc(5), stat: the eighth number of the first line is steal)."""
+    with open("/proc/stat", encoding="ascii") as file:
+        numbers = [int(word) for word in file.readline().split()[1:9]]
+    return numbers[7] if len(numbers) > 7 else 0, sum(numbers)
+
+
+def warnings_of(facts: dict[str, str]) -> tuple[str, ...]:
+    """Return what on this host spreads the numbers."""
+    found = []
+    if float(facts.get("load", "0")) > int(facts.get("cpus", "1")):
+        found.append(f"the load was {facts['load']} on {facts['cpus']} cores when it began")
+    if float(facts.get("io_pressure", "0")) > _BUSY:
+        found.append(f"others waited for the disk {facts['io_pressure']} % of the time when it began")
+    if float(facts.get("steal", "0")) > _BUSY:
+        found.append(f"the hypervisor gave {facts['steal']} % of the processors' time to others")
+    return tuple(found)

@@ -238,7 +238,7 @@ def test_storage_drivers_are_compared_and_the_run_is_found_again(
     term.press("v")
     term.wait_all("first append, ms", "overlay2 again", "second reader, MiB")
     term.press("2")
-    term.wait(lambda shown: "2 – vfs" in shown and "vfs " not in shown.partition("first append")[2])
+    term.wait(lambda shown: "2 – vfs" in shown and "■ vfs" not in shown)
     term.press("0")
     term.wait("2 ■ vfs")
     term.press("x")
@@ -265,6 +265,36 @@ def test_storage_drivers_are_compared_and_the_run_is_found_again(
     term.wait("exited (127)")
     term.press("q")
     assert term.close() == 0
+
+
+@pytest.mark.iozone
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+def test_a_plan_of_ones_own_is_written_and_emptying_the_caches_is_asked_for(
+    engine: Dockerd, broken: str, terminal: Open, size: tuple[int, int]
+) -> None:
+    term = terminal("-H", engine.host, size=size)
+    term.wait("exited (127)")
+    term.press("b")
+    term.wait("enter starts")
+    term.press("P")
+    term.wait("72 numbers a target")
+    term.press("ctrl+u", "1m 4q")
+    term.wait("4q is no size")
+    term.press("enter")  # not while it cannot be measured
+    term.press("backspace", "backspace", "4m")
+    term.wait("36 numbers a target")
+    term.press("tab", "tab", "tab", "tab", "end", " ")
+    term.wait_all("48 numbers a target", "COLD empties the caches of the whole host 12 times")
+    term.press("enter")
+    term.wait(lambda shown: "A plan of your own" not in shown)
+    term.press("enter")
+    term.wait_all("Run the custom plan on 1 target", "everything on it slows down")
+    term.press("enter")
+    term.wait("done: 48 numbers", 60)
+    term.press("o")
+    term.wait_all("COLD does not measure this", "write · GB/s · COLD")
+    term.press("tab", "tab")
+    term.wait(lambda shown: "read · GB/s · COLD" in shown and "⢀" in shown or "⠤" in shown or "⠒" in shown)
 
 
 @pytest.mark.iozone

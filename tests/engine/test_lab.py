@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import dtui, dtui_json
-from tui.bench.plan import TESTS
+from tui.bench.plan import TESTS, IoTest, Mode
+from tui.bench.results import Result, Sample
 from tui.bench.store import Store
 from tui.core.errors import BenchError
 from tui.engine.lab import LAB_DRIVERS, LabDaemon, LabDriver
@@ -44,10 +45,14 @@ def traces(state: Path) -> list[str]:
     return found
 
 
-def table_of(text: str) -> dict[tuple[int, int], list[int]]:
+def table_in(text: str) -> list[list[int]]:
     """Read IOzone's table in the plainest way there is."""
     rows = [[int(word) for word in line.split()] for line in text.splitlines() if line.replace(" ", "").isdigit()]
-    return {(row[0], row[1]): row[2:] for row in rows if len(row) >= 8}
+    return [row for row in rows if len(row) >= 4]
+
+
+def table_of(text: str) -> dict[tuple[int, int], list[int]]:
+    return {(row[0], row[1]): row[2:] for row in table_in(text)}
 
 
 def test_six_targets_and_the_controls_are_compared_and_every_number_is_iozones_own(private_state: Path) -> None:
@@ -76,6 +81,45 @@ def test_six_targets_and_the_controls_are_compared_and_every_number_is_iozones_o
     assert traces(private_state) == []
     assert b"one target measured twice differs from itself" in dtui("bench", "show", "all")
     assert dtui_json("bench", "list")[0]["numbers"] == 384
+
+
+def test_reads_with_emptied_caches_come_from_the_disk_and_are_iozones_own(private_state: Path) -> None:
+    plan = [
+        "--size",
+        "1m",
+        "--size",
+        "64m",
+        "--test",
+        "read",
+        "--test",
+        "random read",
+        "--mode",
+        "cached",
+        "--mode",
+        "cold",
+    ]
+    words = ["bench", "run", "--driver", "overlay2", "--driver", "volume", "--repeat", "2", *plan, "--json"]
+    run = json.loads(dtui(*words))
+    assert run["complete"], run["problem"]
+    cold = [one for one in run["samples"] if one["mode"] == "COLD"]
+    assert {one["test"] for one in cold} == {"read", "random read"}
+    assert len(cold) == 4 * 2 * 2 * 2
+    result = Store(private_state / "bench" / "runs.sqlite").load(run["id"])
+    said = [row for output in result.outputs if output.turn.mode is Mode.COLD for row in table_in(output.text)]
+    assert len(said) == 4 * 2 * 2 * 3
+    values = {value for row in said for value in row[2:]}
+    assert {one["kb_per_s"] for one in cold} <= values
+    for target in run["targets"]:
+        fastest = {mode: max(s.cell.kb_per_s for s in large_reads(result, target, mode)) for mode in result.plan.modes}
+        assert fastest[Mode.COLD] < fastest[Mode.CACHED]
+    assert {"load", "load_after", "available_after", "io_pressure_after", "steal"} <= run["facts"].keys()
+    assert traces(private_state) == []
+
+
+def large_reads(result: Result, target: str, mode: Mode) -> list[Sample]:
+    """Return the samples of the largest file's first read."""
+    found = [s for s in result.samples if (s.target, s.mode, s.cell.test) == (target, mode, IoTest.READ)]
+    return [s for s in found if s.cell.file_kb == 65536]
 
 
 def test_a_driver_that_does_not_run_here_is_refused_with_what_it_lacks(private_state: Path) -> None:

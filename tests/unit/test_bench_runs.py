@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tui.bench import export
 from tui.bench.claims import Outcome, findings
+from tui.bench.clock import Clock
 from tui.bench.compare import compare_runs
 from tui.bench.copyup import CowSample, CowTest
 from tui.bench.foreign import result_of_text
@@ -103,6 +104,48 @@ def test_reads_alone_are_measured_after_a_write_that_makes_their_file() -> None:
     plan = custom_plan((64,), (4,), (IoTest.RANDOM_READ,))
     assert plan.tests == (*TESTS[0:2], *TESTS[4:6])
     assert plan.argv("F")[1:] == ("-i", "0", "-i", "2", "-s", "64k", "-r", "4k", "-f", "F")
+
+
+def test_emptied_caches_are_felt_by_first_reads_of_files_larger_than_what_is_read_ahead() -> None:
+    plan = custom_plan((64, 1024, 65536), (64, 1024), modes=(Mode.CACHED, Mode.COLD), repeats=2)
+    assert plan.tests_of(Mode.COLD) == (IoTest.READ, IoTest.RANDOM_READ)
+    assert plan.rows_of(Mode.COLD) == ((1024, 64), (65536, 64), (65536, 1024))
+    steps = plan.steps("F", Mode.COLD)
+    assert [(step.argv[2], step.cold, "-w" in step.argv) for step in steps[:3]] == [
+        ("0", False, True),  # the file is written and kept
+        ("1", True, True),
+        ("2", True, False),  # IOzone removes it
+    ]
+    assert plan.drops == 2 * 2 * 3
+    assert plan.cells == 2 * (5 * 6 + 3 * 2)
+    (whole,) = plan.steps("F", Mode.CACHED)
+    assert (whole.rows, whole.counts, whole.cold) == (5, TESTS, False)
+    for sizes, tests in (((64,), TESTS), ((65536,), TESTS[:2])):
+        with pytest.raises(UsageError, match="COLD"):
+            custom_plan(sizes, (64,), tests, (Mode.COLD,))
+
+
+def test_the_time_left_follows_how_the_guess_has_fared(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    clock = Clock(60)
+    assert clock.left == 60
+    clock.begin()
+    now, _ = 120.0, clock.did(10)
+    assert clock.left == 100  # twice as slow as guessed
+    clock.did(50)
+    assert clock.left == 0
+
+
+def test_a_guess_is_the_sum_of_its_numbers() -> None:
+    for plan in (make_plan(Preset.QUICK), make_plan(Preset.STANDARD), make_plan(Preset.ARTICLE)):
+        numbers = [
+            plan.seconds_of(mode, kb)
+            for mode in plan.modes
+            for kb, _ in plan.rows_of(mode)
+            for _ in plan.tests_of(mode)
+        ]
+        assert sum(numbers) * plan.repeats == pytest.approx(plan.seconds)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ class BenchHistory(BenchChoices):
         """Open a run, lay one beside the one that is shown, rename or delete one."""
         try:
             store = await asyncio.to_thread(Store, state_dir("bench") / "runs.sqlite")
+            if not await asyncio.to_thread(store.runs):
+                self.tell("no run yet: enter makes one")
             while (answer := await self._choose(store)) is not None:
                 what, number = answer
                 if what == "rename":
@@ -48,10 +50,7 @@ class BenchHistory(BenchChoices):
 
     async def _choose(self, store: Store) -> tuple[str, int] | None:
         runs = await asyncio.to_thread(store.runs)
-        if not runs:
-            self.tell("no run yet: enter makes one")
-            return None
-        return await self.app.push_screen_wait(History(runs))
+        return await self.app.push_screen_wait(History(runs)) if runs else None
 
     async def _open(self, store: Store, number: int, *, beside: bool) -> None:
         result = await asyncio.to_thread(store.load, number)

@@ -284,17 +284,17 @@ def test_a_plan_of_ones_own_is_written_and_emptying_the_caches_is_asked_for(
     term.press("backspace", "backspace", "4m")
     term.wait("36 numbers a target")
     term.press("tab", "tab", "tab", "tab", "end", " ")
-    term.wait_all("48 numbers a target", "COLD empties the caches of the whole host 12 times")
+    term.wait_all("48 numbers a target", "caches of the whole host")
     term.press("enter")
     term.wait(lambda shown: "A plan of your own" not in shown)
     term.press("enter")
-    term.wait_all("Run the custom plan on 1 target", "everything on it slows down")
+    term.wait_all("Run the custom plan on 1 target", "slows down")
     term.press("enter")
     term.wait("done: 48 numbers", 60)
     term.press("o")
-    term.wait_all("COLD does not measure this", "write · GB/s · COLD")
+    term.wait_all("COLD does not measure this", " COLD ─")
     term.press("tab", "tab")
-    term.wait(lambda shown: "read · GB/s · COLD" in shown and "⢀" in shown or "⠤" in shown or "⠒" in shown)
+    term.wait(lambda shown: " read · GB/s" in shown and " COLD ─" in shown and bool(re.search("[⠁-⣿]", shown)))
 
 
 @pytest.mark.iozone

@@ -102,7 +102,7 @@ class Terminal:
             for char in [KEYS[key]] if key in KEYS else list(key):
                 os.write(self.fd, char.encode())
                 # Escape and a key right after it are Alt with that key to any terminal program.
-                end = time.monotonic() + (0.25 if key == "esc" else gap)
+                end = time.monotonic() + (0.5 if key == "esc" else gap)
                 while (left := end - time.monotonic()) > 0:
                     self.pump(left)
 

@@ -100,6 +100,12 @@ def plan_text(plan: Plan, look: Look, suite: str, expected: Expected, progress: 
     return text
 
 
+def plan_line(plan: Plan, suite: str, expected: Expected) -> Text:
+    """Write in one line what would be run, where there is no room for more."""
+    modes = " ".join(mode.value for mode in plan.modes)
+    return Text(f"{plan.preset.value} · {suite} · {modes} · {plan.repeats} times · ~ {duration(expected.seconds)}")
+
+
 def rows_text(rows: Sequence[tuple[str, ...]]) -> Text:
     """Write rows of cells in columns, the titles bold, verdicts in colour beside their signs."""
     text = Text(no_wrap=True)

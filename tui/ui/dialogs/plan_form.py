@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Label, SelectionList, Static
-from textual.widgets.selection_list import Selection
+from textual.widgets import Input, Label, OptionList, Static
 
 from tui.bench.plan import TESTS, IoTest, Mode, Plan, custom_plan, human_kb, kilobytes
 from tui.core.errors import UsageError
 from tui.core.text import printable
 from tui.ui.dialogs.base import Dialog, hint
 from tui.ui.widgets.lines import Line
+from tui.ui.widgets.ticks import Tick, Ticks
 
-Choice = TypeVar("Choice")
+_MODES = (
+    Tick(Mode.CACHED, "of the page cache"),
+    Tick(Mode.FLUSHED, "with close and fsync in the time"),
+    Tick(Mode.DIRECT, "past the page cache"),
+    Tick(Mode.COLD, "first reads after all caches were emptied"),
+)
 
-_MODES = {
-    Mode.CACHED: "CACHED   the page cache",
-    Mode.FLUSHED: "FLUSHED  close and fsync in the time",
-    Mode.DIRECT: "DIRECT   past the cache",
-    Mode.COLD: "COLD     reads, all caches emptied first",
-}
-
-_READS = ((IoTest.READ, "read, reread"), (IoTest.RANDOM_READ, "random read, random write"))
+_READS = (
+    Tick(IoTest.READ.value, "and reread"),
+    Tick(IoTest.RANDOM_READ.value, "and random write"),
+)
 """What can be left out: IOzone always writes the file first."""
 
 _MOST_REPEATS = 100
-
-
-class Ticks(SelectionList[Choice]):
-    """A list to tick by space; Enter takes the whole form."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [("enter", "screen.take", "take it")]
 
 
 class PlanForm(Dialog[Plan]):
@@ -46,8 +39,8 @@ class PlanForm(Dialog[Plan]):
     DEFAULT_CSS = """
     PlanForm .line { height: 1; }
     PlanForm Label { width: 10; text-style: bold; }
-    PlanForm SelectionList { height: auto; width: 1fr; border: none; padding: 0; background: $surface; }
-    PlanForm #plan-said { height: 2; margin-top: 1; }
+    PlanForm Ticks { background: $surface; }
+    PlanForm #plan-said { height: 3; margin-top: 1; }
     """
 
     def __init__(self, plan: Plan, expected: Callable[[Plan], str]) -> None:
@@ -69,10 +62,9 @@ class PlanForm(Dialog[Plan]):
             with Horizontal(classes="line"):
                 yield Label("tests")
                 yield Static("write, rewrite: always, they make the file")
-            reads = (Selection(words, test, test in plan.tests) for test, words in _READS)
-            yield Ticks[IoTest](*reads, id="plan-tests")
-            modes = (Selection(words, mode, mode in plan.modes) for mode, words in _MODES.items())
-            yield Ticks[Mode](*modes, id="plan-modes")
+            yield Ticks(_READS, tuple(test.value for test in plan.tests), id="plan-tests")
+            yield Label("modes")
+            yield Ticks(_MODES, tuple(mode.value for mode in plan.modes), id="plan-modes")
             yield Static(id="plan-said")
             yield hint(("tab", "next"), ("space", "tick"), ("enter", "take it"), ("esc", "cancel"))
 
@@ -81,7 +73,7 @@ class PlanForm(Dialog[Plan]):
         self._say()
 
     @on(Input.Changed)
-    @on(SelectionList.SelectedChanged)
+    @on(Ticks.Changed)
     def _say(self) -> None:
         said = self.query_one("#plan-said", Static)
         try:
@@ -98,19 +90,20 @@ class PlanForm(Dialog[Plan]):
         return custom_plan(
             tuple(kilobytes(word) for word in self._words("files")),
             tuple(kilobytes(word) for word in self._words("records")),
-            (*TESTS[:2], *self.query_one("#plan-tests", SelectionList).selected),
-            tuple(mode for mode in Mode if mode in self.query_one("#plan-modes", SelectionList).selected),
+            (*TESTS[:2], *(IoTest(name) for name in self.query_one("#plan-tests", Ticks).ticked)),
+            tuple(Mode(name) for name in self.query_one("#plan-modes", Ticks).ticked),
             int(repeats[0]),
         )
 
     def _words(self, name: str) -> list[str]:
         return list(dict.fromkeys(self.query_one(f"#plan-{name}", Input).value.replace(",", " ").split()))
 
-    def action_take(self) -> None:
-        """Answer with the plan, unless it cannot be measured."""
+    @on(OptionList.OptionSelected)
+    def _take_from_list(self) -> None:
         self._take()
 
     def _take(self, _line: str = "") -> None:
+        """Answer with the plan, unless it cannot be measured."""
         try:
             self.dismiss(self._plan())
         except UsageError:

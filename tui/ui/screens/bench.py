@@ -39,6 +39,7 @@ from tui.ui.present_bench import (
     heat_maps,
     legend_text,
     of_test,
+    plan_line,
     plan_text,
     rows_text,
 )
@@ -154,7 +155,7 @@ class BenchScreen(BenchHistory):
         self.query_one("#charts").set_class(single, "-single")
         self.query_one("#charts").display = not self.tables
         look = self._look()
-        self.query_one("#legend", Static).update(legend_text(look, digits=True))
+        self._draw_legend(look)
         measured = result.plan.tests_of(mode)
         for number, (test, spec) in enumerate(zip(TESTS, charts(targets, record, look, beside), strict=True)):
             chart = self.query_one(f"#chart-{number}", Chart)
@@ -162,8 +163,16 @@ class BenchScreen(BenchHistory):
             chart.set_class(number == self.chosen, "-chosen")
             chart.without = "no numbers yet" if test in measured else f"{mode.value} does not measure this"
             chart.spec = spec
-            set_title(chart, f"{spec.title} · {spec.unit} · {mode.value}")
+            set_title(chart, f"{spec.title} · {spec.unit}", mode.value)
         self._draw_table(result, mode, record)
+
+    def _draw_legend(self, look: Look) -> None:
+        """Write who is who and, before a run, what would be run: where the plan has no pane of its own."""
+        text = legend_text(look, digits=True)
+        if not self.shown and not self._run:
+            text.append("\n")
+            text.append_text(plan_line(self.plan, self.suite, self.expected(self.plan)))
+        self.query_one("#legend", Static).update(text)
 
     def _draw_table(self, result: Result, mode: Mode, record: int) -> None:
         """Write the numbers: of the chosen test beside charts, all of them where they stand alone."""

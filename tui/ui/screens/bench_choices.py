@@ -13,10 +13,11 @@ from tui.bench.results import Result, Sample
 from tui.bench.runner import Progress, expected_seconds, expected_space
 from tui.engine.installed import abilities
 from tui.ui.dialogs.plan_form import PlanForm
-from tui.ui.dialogs.targets import ChooseTargets, Offer
+from tui.ui.dialogs.targets import ChooseTargets
 from tui.ui.lab import HOST, VOLUME
 from tui.ui.present_bench import Expected, expected_words
 from tui.ui.screens.base import Frame
+from tui.ui.widgets.ticks import Tick
 
 IOZONE, COPY_ON_WRITE, BOTH = "iozone", "copy-on-write", "both"
 
@@ -134,9 +135,9 @@ class BenchChoices(Frame):
     async def action_targets(self) -> None:
         """Choose what is compared."""
         able = await asyncio.to_thread(abilities)
-        engines = [Offer(e.name, "a running engine, as it is") for e in self.dtui.endpoints if e.live]
-        labs = [Offer(one.driver.name, "an engine of its own, gone afterwards", one.missing) for one in able]
-        more = (Offer(VOLUME, "a directory of the host, mounted into containers"),)
+        engines = [Tick(e.name, "a running engine, as it is") for e in self.dtui.endpoints if e.live]
+        labs = [Tick(one.driver.name, "an engine of its own, gone afterwards", one.missing) for one in able]
+        more = (Tick(VOLUME, "a directory of the host, mounted into containers"),)
         answer = await self.app.push_screen_wait(ChooseTargets((*engines, *labs, *more), self.names))
         if answer:
             self.names = answer

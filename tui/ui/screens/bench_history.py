@@ -50,7 +50,9 @@ class BenchHistory(BenchChoices):
 
     async def _choose(self, store: Store) -> tuple[str, int] | None:
         runs = await asyncio.to_thread(store.runs)
-        return await self.app.push_screen_wait(History(runs)) if runs else None
+        if not runs:
+            return None
+        return await self.app.push_screen_wait(History(runs))
 
     async def _open(self, store: Store, number: int, *, beside: bool) -> None:
         result = await asyncio.to_thread(store.load, number)

@@ -81,8 +81,8 @@ class Banner(Widget):
 
 _EDITS = {
     key: binding.action for binding in Input.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")
-}
-"""What Input's own keys do, such as backspace."""
+} | {"tab": "app.focus_next", "shift+tab": "app.focus_previous"}
+"""What keys do in a line, such as backspace."""
 
 
 class Line(Input):
@@ -97,15 +97,15 @@ class Line(Input):
         self._taken = taken
 
     async def _on_key(self, event: events.Key) -> None:
-        if self.screen.focused is not self or self.app.screen is not self.screen:
-            event.stop()
-            event.prevent_default()
+        late = self.screen.focused is not self or self.app.screen is not self.screen
+        action = _EDITS.get(event.key)
+        if not late and action is None:
+            return
+        event.stop()
+        event.prevent_default()
+        if late:
             self.app.post_message(events.Key(event.key, event.character))
         elif event.key == "enter":
-            event.stop()
-            event.prevent_default()
             self._taken(self.value)
-        elif action := _EDITS.get(event.key):
-            event.stop()
-            event.prevent_default()
+        elif action:
             await self.run_action(action)

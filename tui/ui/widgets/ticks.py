@@ -1,0 +1,63 @@
+"""A list to tick: readable without colour, by space or by the mouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from tui.core.text import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One line: its name, what to know of it, and why it cannot be ticked (empty when it can)."""
+
+    name: str
+    words: str
+    why_not: str = ""
+
+
+class Ticks(OptionList):
+    """Space ticks a line or takes its tick away; Enter is left to the dialog around it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("space", "tick", "tick")]
+    DEFAULT_CSS = """
+    Ticks { height: auto; max-height: 60vh; border: none; padding: 0; }
+    Ticks:focus { border: none; }
+    """
+
+    class Changed(Message):
+        """Something was ticked or not any more."""
+
+    def __init__(self, lines: tuple[Tick, ...], ticked: tuple[str, ...], *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
+        self._ticks = lines
+        self._ticked_names = {line.name for line in lines if line.name in ticked and not line.why_not}
+        super().__init__(*(Option(self._text(line), disabled=bool(line.why_not)) for line in lines), id=id)
+
+    @property
+    def ticked(self) -> tuple[str, ...]:
+        """The names that are ticked, in the order of the list."""
+        return tuple(line.name for line in self._ticks if line.name in self._ticked_names)
+
+    def on_mount(self) -> None:
+        """Begin at the first line that can be ticked."""
+        self.highlighted = next((number for number, line in enumerate(self._ticks) if not line.why_not), None)
+
+    def _text(self, line: Tick) -> Text:
+        sign = " – " if line.why_not else "[x]" if line.name in self._ticked_names else "[ ]"
+        return Text(f"{sign} {printable(line.name):<16} {printable(line.why_not or line.words)}", no_wrap=True)
+
+    def action_tick(self) -> None:
+        """Tick the line under the cursor, or take its tick away."""
+        place = self.highlighted
+        if place is None or self._ticks[place].why_not:
+            return
+        self._ticked_names ^= {self._ticks[place].name}
+        self.replace_option_prompt_at_index(place, self._text(self._ticks[place]))
+        self.post_message(self.Changed())

@@ -35,9 +35,9 @@ def find(term: Terminal, name: str) -> None:
 
 def retype(term: Terminal, old: str, new: str) -> None:
     """Answer a question that has an answer in it already with another."""
-    term.wait(f"▊  {old}   ")
+    term.wait(f"│  {old}   ")
     term.press("ctrl+u")
-    term.wait(lambda shown: f"▊  {old}   " not in shown)
+    term.wait(lambda shown: f"│  {old}   " not in shown)
     term.press(new, "enter")
 
 

@@ -22,6 +22,7 @@ _NEEDS = {
         ("busybox", BUSYBOX.exists, "apt-get install busybox-static"),
     ),
     "ssh": (("sshd", lambda: os.path.exists("/usr/sbin/sshd"), "apt-get install openssh-server"),),
+    "png": (("rsvg-convert", lambda: shutil.which("rsvg-convert"), "apt-get install librsvg2-bin"),),
     "iozone": (("iozone", lambda: shutil.which("iozone"), "apt-get install iozone3 (Debian non-free)"),),
 }
 

@@ -30,6 +30,7 @@ from tui.bench.store import Store
 from tui.bench.tables import comparison_rows, cow_rows, spread_words
 from tui.core.errors import BenchError, NotFound, UsageError
 from tui.ui.chart_files import chart_file
+from tui.ui.export_run import write_run
 from tui.ui.present_bench import heat_maps
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "iozone"
@@ -235,7 +236,18 @@ def test_exports_hold_every_number() -> None:
     svg = chart_file(result, "svg").decode()
     assert svg.startswith("<svg")
     assert "overlay2" in svg
-    assert chart_file(result, "png").startswith(b"\x89PNG")
+    assert "copy-on-write" in svg.replace("&#160;", " ")
+
+
+@pytest.mark.png
+def test_charts_are_exported_as_a_picture_too(tmp_path: Path) -> None:
+    assert chart_file(whole_run(), "png").startswith(b"\x89PNG")
+    target = tmp_path / "run.png"
+    assert write_run(whole_run(), target, replace=False) == target.stat().st_size
+    with pytest.raises(BenchError, match="exists already"):
+        write_run(whole_run(), target, replace=False)
+    with pytest.raises(BenchError, match="no ending"):
+        write_run(whole_run(), tmp_path / "run.gif", replace=False)
 
 
 def test_iozones_text_of_another_host_becomes_a_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -82,6 +83,12 @@ class Run:
         return (self.plan.cells * len(self.targets) if self.iozone else 0) + cow
 
     @property
+    def space(self) -> int:
+        """The bytes that must be free."""
+        own = sum(target.has_images and not target.control for target in self.targets)
+        return expected_space(self.plan if self.iozone else None, self.cow, own)
+
+    @property
     def seconds(self) -> float:
         """What it takes on a fast disk."""
         return expected_seconds(self.plan if self.iozone else None, self.cow, len(self.targets), self._with_images)
@@ -148,7 +155,7 @@ class Run:
             workshop = target.open()
             if Mode.COLD in self.plan.modes and not workshop.local:
                 raise BenchError(f"COLD empties a host's caches: {target.name} is on another host", "run dtui there")
-            self._check_space(target.name, workshop, self.plan.space)
+            self._check_space(target.name, workshop.free_bytes(), self.plan.space)
             facts = {**workshop.describe(), **({"control": "yes"} if target.control else {})}
             self._described[target.name] = facts
             self.recorder.target(target.name, facts)
@@ -165,11 +172,11 @@ class Run:
             except DtuiError as error:
                 self._notices.append(f"{target.name} is not cleared away: {error}")
 
-    def _check_space(self, name: str, workshop: Workshop, needed: int) -> None:
-        free = workshop.free_bytes()
+    @staticmethod
+    def _check_space(where: str, free: int | None, needed: int) -> None:
         if free is not None and free < needed:
             raise BenchError(
-                f"only {human_size(free)} are free where {name} writes, {human_size(needed)} are needed",
+                f"only {human_size(free)} are free for {where}, {human_size(needed)} are needed",
                 "free some, or take the quick preset",
             )
 
@@ -177,7 +184,11 @@ class Run:
         """Run the copy-on-write suite on the targets that have images, in another order in each repeat."""
         able = [target.name for target in self.targets if target.has_images and target.name in self._open]
         for name in able:
-            self._check_space(name, self._open[name], free_for(plan.sizes, plan.depths))
+            self._check_space(name, self._open[name].free_bytes(), free_for(plan.sizes, plan.depths))
+        if self.scratch:  # labs lie beside it
+            self._check_space(
+                str(self.scratch), shutil.disk_usage(self.scratch).free, expected_space(None, plan, len(able))
+            )
         with TemporaryDirectory(prefix="dtui-bench-", dir=self.scratch) as folder:
             for depth in plan.depths:
                 yield self._at(f"making an image of {depth} layers")
@@ -264,9 +275,9 @@ def expected_seconds(plan: Plan | None, cow: CowPlan | None, targets: int, with_
     return (plan.seconds * targets if plan else 0.0) + (cow.seconds * with_images if cow else 0.0)
 
 
-def expected_space(plan: Plan | None, cow: CowPlan | None) -> int:
-    """Return the bytes that must be free where a target writes."""
-    return max(plan.space if plan else 0, free_for(cow.sizes, cow.depths) if cow else 0)
+def expected_space(plan: Plan | None, cow: CowPlan | None, with_images: int) -> int:
+    """Return the bytes that must be free: IOzone's files are there one at a time, images in all targets at once."""
+    return max(plan.space if plan else 0, free_for(cow.sizes, cow.depths) * with_images if cow else 0)
 
 
 def sweep(workshop: Workshop) -> int:

@@ -16,7 +16,7 @@ from tui.bench.copyup import QUICK, STANDARD
 from tui.bench.lock import only_one
 from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, kilobytes, make_plan
 from tui.bench.results import Result
-from tui.bench.runner import Run, clean, expected_space, sweep
+from tui.bench.runner import Run, clean, sweep
 from tui.bench.store import Store
 from tui.bench.tables import LEGEND, cold_warning, comparison_rows, cow_rows, host_words, label_of, spread_words
 from tui.bench.workshop import Target
@@ -110,11 +110,10 @@ def _plan(options: Namespace) -> Plan:
 
 
 def _ask_first(work: Run, options: Namespace) -> None:
-    plan = work.plan if work.iozone else None
-    space = human_size(expected_space(plan, work.cow))
-    note(f"{count_of(len(work.targets), 'target')}, about {_minutes(work.seconds)}, {space} free are needed")
-    if plan and plan.drops:
-        note(cold_warning(plan.drops * len(work.targets)))
+    targets, space = count_of(len(work.targets), "target"), human_size(work.space)
+    note(f"{targets}, about {_minutes(work.seconds)}, {space} free are needed")
+    if work.iozone and work.plan.drops:
+        note(cold_warning(work.plan.drops * len(work.targets)))
     if work.seconds > _LONG and not options.yes:
         raise UsageError(f"this takes about {_minutes(work.seconds)}", "--yes runs it all the same")
 

@@ -73,7 +73,8 @@ class BenchChoices(Frame):
         images = sum(name not in (HOST, VOLUME) for name in self.all_names)
         seconds = expected_seconds(iozone, self.cow, len(self.all_names), images)
         drops = iozone.drops * len(self.all_names) if iozone else 0
-        return Expected(seconds, expected_space(iozone, self.cow), drops)
+        own = sum(name not in (HOST, VOLUME) for name in self.names)
+        return Expected(seconds, expected_space(iozone, self.cow, own), drops)
 
     def forget(self) -> None:
         """Show no run any more, but what would be run."""

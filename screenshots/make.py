@@ -96,9 +96,25 @@ async def bench(pilot: Pilot[int]) -> None:
             return
 
 
+async def bench_again(pilot: Pilot[int]) -> None:
+    await pilot.press("b")
+    await settle(pilot)
+    await pilot.press("h")
+    await settle(pilot)
+    await pilot.press("enter")
+    await settle(pilot)
+
+
 async def bench_tables(pilot: Pilot[int]) -> None:
-    await bench(pilot)
+    await bench_again(pilot)
     await pilot.press("v")
+
+
+async def bench_plan(pilot: Pilot[int]) -> None:
+    await bench_again(pilot)
+    await pilot.press("P")
+    await settle(pilot)
+    await pilot.press("tab", "tab", "tab", "tab", "end", "space")
 
 
 def still(svg: str) -> str:
@@ -152,7 +168,9 @@ async def main() -> None:
         with tempfile.TemporaryDirectory(prefix="dtui-demo-") as folder:
             os.environ["DTUI_STATE"] = folder
             await shoot("bench", (LiveEndpoint("local", daemon.host),), bench, (160, 48))
+            await shoot("bench-80x24", (LiveEndpoint("local", daemon.host),), bench_again, (80, 24))
             await shoot("bench-tables", (LiveEndpoint("local", daemon.host),), bench_tables, (160, 48))
+            await shoot("bench-plan", (LiveEndpoint("local", daemon.host),), bench_plan, (120, 40))
     finally:
         daemon.close()
 

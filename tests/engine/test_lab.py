@@ -153,15 +153,21 @@ def test_a_run_that_is_asked_to_end_keeps_its_numbers_and_clears_away(private_st
     assert traces(private_state) == []
 
 
-@pytest.mark.parametrize("phase", ["daemon", "image", "numbers"])
+PHASES = {
+    "daemon": b"making overlay2 ready",
+    "image": b"into an image for btrfs",
+    "layers": b"loading an image of 20 layers into btrfs",
+}
+
+
+@pytest.mark.parametrize("phase", [*PHASES, "numbers"])
 def test_what_a_killed_run_leaves_is_gone_after_the_next_look(private_state: Path, phase: str) -> None:
-    with start() as process:
+    with start("all" if phase == "layers" else "iozone") as process:
         if phase == "numbers":
             until_numbers(private_state, 20)
         else:
-            wanted = {"daemon": b"making overlay2 ready", "image": b"into an image for btrfs"}[phase]
             assert process.stderr is not None
-            while wanted not in process.stderr.readline():
+            while PHASES[phase] not in process.stderr.readline():
                 pass
         process.kill()
     assert traces(private_state)
@@ -182,8 +188,8 @@ def test_two_runs_at_once_on_one_host_are_refused(private_state: Path) -> None:
         process.wait(60)
 
 
-def start() -> subprocess.Popen[bytes]:
-    words = ["bench", "run", "--driver", "btrfs", "--driver", "overlay2", "--repeat", "40", "--yes"]
+def start(suite: str = "iozone") -> subprocess.Popen[bytes]:
+    words = ["bench", "run", "--driver", "btrfs", "--driver", "overlay2", "--repeat", "40", "--suite", suite, "--yes"]
     return subprocess.Popen(
         [sys.executable, "-m", "tui", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
     )

@@ -7,11 +7,11 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 from tui.bench.archives import free_for, image_archive, image_name
 from tui.bench.clock import Clock
@@ -24,7 +24,7 @@ from tui.bench.plan import Mode, Plan, Step, Turn, cow_order, human_kb, schedule
 from tui.bench.results import NoRecorder, Output, Recorder, Result, Sample
 from tui.bench.workshop import Holder, Target, Workshop
 from tui.core.errors import BenchError, DtuiError
-from tui.core.process import owner_lives, owner_mark
+from tui.core.process import owned_name, owner_lives, owner_mark
 from tui.core.text import human_size
 
 OWNER = "org.dtui.bench.owner"
@@ -187,11 +187,11 @@ class Run:
             self._check_space(name, self._open[name].free_bytes(), free_for(plan.sizes, plan.depths))
         if self.scratch:  # labs lie beside it, in files that grow
             self._check_space(str(self.scratch), shutil.disk_usage(self.scratch).free, self.space)
-        with TemporaryDirectory(prefix="dtui-bench-", dir=self.scratch) as folder:
+        with self._scratch_folder() as folder:
             for depth in plan.depths:
                 yield self._at(f"making an image of {depth} layers")
                 sizes = plan.sizes if depth == plan.depths[0] else ()
-                with image_archive(depth, sizes, Path(folder)) as archive:
+                with image_archive(depth, sizes, folder) as archive:
                     for name in able:
                         if not self._open[name].has_image(image_name(depth, sizes)):
                             yield self._at(f"loading an image of {depth} layers into {name}")
@@ -214,6 +214,16 @@ class Run:
                     yield Progress(phase, self._done, self.total, self._clock.left, cow=sample)
                     if self._aborted.is_set():
                         return
+
+    @contextmanager
+    def _scratch_folder(self) -> Iterator[Path]:
+        """Make a directory for the images, whose name lets it be swept with the labs when dtui is killed."""
+        folder = (self.scratch or Path(gettempdir())) / owned_name()
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
     def _take(self, turn: Turn, image: str) -> Iterator[Progress]:
         """Take one turn in a new container; one that fails ends the run, one that was aborted keeps its numbers."""

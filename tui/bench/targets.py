@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tui.bench.host import HostWorkshop
 from tui.bench.workshop import Target, Workshop
-from tui.core.process import owner_mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,6 @@ class HostTarget:
     def open(self) -> Workshop:
         """Make the directory."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.folder / "owner").write_text(owner_mark())
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
         return HostWorkshop(work)

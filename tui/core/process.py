@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from functools import cache
 
 
@@ -32,3 +33,16 @@ def owner_lives(mark: str) -> bool:
     boot, _, rest = mark.partition(":")
     pid, _, started = rest.partition(":")
     return boot == _boot() and pid.isdigit() and bool(started) and _started(int(pid)) == started
+
+
+def owned_name() -> str:
+    """Return a new name for a directory of this process, which says whose it is from the moment it is made.
+
+    Eight random digits, then the mark with points for its colons: they part paths in mount options.
+    """
+    return f"{secrets.token_hex(4)}.{owner_mark().replace(':', '.')}"
+
+
+def named_owner_lives(name: str) -> bool:
+    """Say whether the process that made such a name still runs."""
+    return owner_lives(name.partition(".")[2].replace(".", ":"))

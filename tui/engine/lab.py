@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import shutil
 import signal
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import BenchError, DtuiError
-from tui.core.process import owner_lives, owner_mark
+from tui.core.process import named_owner_lives, owned_name
 from tui.core.text import printable
 from tui.engine.lab_disks import make_pool, mount_disk, program, run_tool, unmount_below
 from tui.engine.live import LiveEndpoint
@@ -27,9 +26,6 @@ _UP = 60
 
 _DOWN = 20
 """Seconds that a process has to end when asked to, and again when told to."""
-
-_UNSIGNED = 60
-"""Seconds after which a lab that does not say whose it is was cut off."""
 
 _RUN = Path("/run/dtui-lab")
 """Sockets lie here: their paths must be shorter than 108 bytes."""
@@ -65,15 +61,14 @@ LAB_DRIVERS = (
 class LabDaemon:
     """A dockerd with data-root, sockets and disk of its own below one directory.
 
-    The directory says whose it is, so that :func:`sweep` clears it away when its dtui was killed.
+    The directory's name says whose it is, so that :func:`sweep` clears it away when its dtui was killed.
     """
 
     def __init__(self, driver: LabDriver, home: Path, disk_size: int) -> None:
         self.driver = driver
-        self.id = secrets.token_hex(4)
-        self.home = home / self.id
+        self.home = home / owned_name()
         self.root = self.home / "root"
-        self.run = _RUN / self.id
+        self.run = _run_of(self.home)
         self.log = self.home / "dockerd.log"
         self._disk_size = disk_size
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,11 +77,10 @@ class LabDaemon:
     def start(self) -> None:
         """Make the disk and start the daemon; raises BenchError with the last of its log when it does not come up."""
         self.home.mkdir(mode=0o711, parents=True)
-        (self.home / "owner").write_text(owner_mark())
         self.run.mkdir(mode=0o700, parents=True)
         (self.run / "home").symlink_to(self.home)
         if self.driver.disk == "zfs":
-            make_pool(_pool(self.id), self.home / "disk.img", self.root, self._disk_size)
+            make_pool(_pool(self.run), self.home / "disk.img", self.root, self._disk_size)
         elif self.driver.disk:
             mount_disk(self.driver.disk, self.home / "disk.img", self.root, self._disk_size)
         place = program("dockerd")
@@ -176,15 +170,19 @@ def _end(pid: int) -> None:
         raise BenchError(f"process {pid} does not end", "the next benchmark, or dtui bench clean, tries again")
 
 
-def _pool(lab: str) -> str:
-    return f"dtui-lab-{lab}"
+def _run_of(home: Path) -> Path:
+    return _RUN / home.name.partition(".")[0]
+
+
+def _pool(run: Path) -> str:
+    return f"dtui-lab-{run.name}"
 
 
 def _remove(home: Path, run: Path) -> None:
     """Remove a lab's mounts, pool, devices and files."""
     unmount_below(run)
-    if program("zpool") and _pool(home.name) in run_tool("zpool", "list", "-H", "-o", "name").split():
-        run_tool("zpool", "destroy", "-f", _pool(home.name))
+    if program("zpool") and _pool(run) in run_tool("zpool", "list", "-H", "-o", "name").split():
+        run_tool("zpool", "destroy", "-f", _pool(run))
     unmount_below(home)
     for folder in (run, home):  # what names the lab goes last
         shutil.rmtree(folder, ignore_errors=True)
@@ -236,7 +234,6 @@ class VolumeTarget:
     def open(self) -> EngineWorkshop:
         """Make the directory."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.folder / "owner").write_text(owner_mark())
         place = self.folder / "work"
         place.mkdir(exist_ok=True)
         return EngineWorkshop(self.other.open().endpoint, volume=place)
@@ -248,29 +245,20 @@ class VolumeTarget:
 
 def leftovers(home: Path) -> tuple[Path, ...]:
     """Return the labs whose dtui is gone."""
-    labs = sorted(home.glob("[0-9a-f]" * 8)) if home.is_dir() else ()
-    return tuple(lab for lab in labs if _is_left(lab))
-
-
-def _is_left(lab: Path) -> bool:
-    try:
-        return not owner_lives((lab / "owner").read_text())
-    except FileNotFoundError:  # being made, or cut off before it was said whose it is
-        return lab.exists() and time.time() - lab.stat().st_mtime > _UNSIGNED
-    except OSError:
-        return False
+    labs = sorted(home.glob(f"{'[0-9a-f]' * 8}.*")) if home.is_dir() else ()
+    return tuple(lab for lab in labs if not named_owner_lives(lab.name))
 
 
 def sweep(home: Path) -> tuple[str, ...]:
     """Clear away what killed runs left: daemons, containers, mounts, disks. Return what was done, a line each."""
     lines = []
     for lab in leftovers(home):
-        run = _RUN / lab.name
+        run = _run_of(lab)
         try:
             while processes := _processes_of(run):
                 _end(processes[0])
             _remove(lab, run)
-            lines.append(f"a lab of a benchmark that was killed is cleared away ({lab.name})")
+            lines.append(f"a lab of a benchmark that was killed is cleared away ({run.name})")
         except (DtuiError, OSError) as error:
             lines.append(f"{lab} cannot be cleared away yet: {error}")
     return tuple(lines)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tui.bench.targets import HostTarget, Twin
 from tui.bench.workshop import Target
 from tui.core.errors import NotReachable, UsageError
+from tui.core.process import owned_name
 from tui.editing.state import state_dir
 from tui.engine.installed import Ability, abilities
 from tui.engine.lab import LAB_DRIVERS, LabDriver, LabTarget, VolumeTarget
@@ -82,4 +82,4 @@ def with_controls(found: Sequence[Target], *, host: bool = True) -> tuple[Target
 
 
 def _folder() -> Path:
-    return lab_home() / secrets.token_hex(4)
+    return lab_home() / owned_name()

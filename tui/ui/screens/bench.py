@@ -153,7 +153,9 @@ class BenchScreen(BenchHistory):
         narrow = self.has_class("-narrow") or self.has_class("-short")
         single = self.zoomed or narrow
         self.query_one("#charts").set_class(single, "-single")
-        self.query_one("#charts").display = not self.tables
+        tables = self.tables or (bool(result.cow) and not result.samples)  # nothing to chart, or not yet
+        self.set_class(tables, "-tables")
+        self.query_one("#charts").display = not tables
         look = self._look()
         self._draw_legend(look)
         measured = result.plan.tests_of(mode)
@@ -164,7 +166,7 @@ class BenchScreen(BenchHistory):
             chart.without = "no numbers yet" if test in measured else f"{mode.value} does not measure this"
             chart.spec = spec
             set_title(chart, f"{spec.title} · {spec.unit}", mode.value)
-        self._draw_table(result, mode, record)
+        self._draw_table(result, mode, record, alone=tables)
 
     def _draw_legend(self, look: Look) -> None:
         """Write who is who and, before a run, what would be run: where the plan has no pane of its own."""
@@ -174,13 +176,13 @@ class BenchScreen(BenchHistory):
             text.append_text(plan_line(self.plan, self.suite, self.expected(self.plan)))
         self.query_one("#legend", Static).update(text)
 
-    def _draw_table(self, result: Result, mode: Mode, record: int) -> None:
+    def _draw_table(self, result: Result, mode: Mode, record: int, *, alone: bool) -> None:
         """Write the numbers: of the chosen test beside charts, all of them where they stand alone."""
         test = TESTS[self.chosen]
         targets = by_target(result.samples, mode, result.targets)
         single = len(targets) <= 1
         n = max((sample.repeat for sample in result.samples if sample.mode is mode), default=0)
-        if self.tables:
+        if alone:
             title, legend, text = f"medians of {n}, GB/s · {mode.value}", LEGEND, self._all_tables(result, mode, test)
         elif single:
             title = f"medians of {n}, GB/s, {record} KiB records · {mode.value}"
@@ -222,7 +224,6 @@ class BenchScreen(BenchHistory):
 
     def watch_tables(self) -> None:
         """Show charts, or tables alone."""
-        self.set_class(self.tables, "-tables")
         self.draw()
 
     def watch_hidden(self) -> None:

@@ -82,10 +82,16 @@ class ActingFrame(Frame):
         live = container is not None and self.dtui.endpoint(container.endpoint).live
         return why_no_verb(container, action, live=live)
 
-    def act(self, verb: Verb) -> None:
-        """Do it in a worker; the outcome comes as :class:`Acted`."""
-        container = self.container
+    def act(self, verb: Verb, asked: Container | None) -> None:
+        """Do it in a worker to the container that was asked about; the outcome comes as :class:`Acted`.
+
+        The list goes on while a question is open: what is in hand afterwards may be another one.
+        """
+        if asked is None:
+            return
+        container = self.dtui.feed.find((asked.endpoint, asked.id))
         if container is None:
+            self.tell(f"{asked.name} is gone: nothing was done", "bad")
             return
         self.tell(_DOING.get(verb, f"{verb}: {{}}…").format(container.name))
         self._awaited[container.id] = set(_TELLS[verb])
@@ -125,20 +131,20 @@ class ActingFrame(Frame):
 
     def action_stop(self) -> None:
         """Stop the container."""
-        self.act(Verb.STOP)
+        self.act(Verb.STOP, self.container)
 
     def action_restart(self) -> None:
         """Restart the container."""
-        self.act(Verb.RESTART)
+        self.act(Verb.RESTART, self.container)
 
     def action_kill(self) -> None:
         """Kill the container's main process."""
-        self.act(Verb.KILL)
+        self.act(Verb.KILL, self.container)
 
     def action_pause(self) -> None:
         """Pause it, or let it go on."""
         paused = self.container is not None and self.container.state is State.PAUSED
-        self.act(Verb.UNPAUSE if paused else Verb.PAUSE)
+        self.act(Verb.UNPAUSE if paused else Verb.PAUSE, self.container)
 
     def start_verb(self) -> Verb:
         """Return what starting means now: a running container is restarted."""

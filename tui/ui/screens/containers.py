@@ -18,7 +18,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.model import Container, Details, ReachKind
+from tui.core.model import Container, Details, ReachKind, State
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint, Verb
 from tui.ui.actions import bindings
@@ -34,6 +34,9 @@ from tui.ui.widgets.log_pane import LogPane
 
 _SETTLE = 0.12
 """Seconds the cursor rests on a row before the Engine is asked for its details."""
+
+
+_WOULD_BE_KILLED = (State.RUNNING, State.PAUSED, State.RESTARTING)
 
 
 class Detailed(Message):
@@ -266,20 +269,28 @@ class ContainersScreen(ActingFrame):
 
     def action_start(self) -> None:
         """Start or restart."""
-        self.act(self.start_verb())
+        self.act(self.start_verb(), self.container)
 
     @work
     async def action_remove(self) -> None:
-        """Remove after a question that says what goes."""
-        container = self.container
-        if container is None:
-            return
+        """Remove after a question that says what goes; what has started meanwhile is asked about again."""
+        asked = self.container
+        told = False
+        while asked and await self._may_remove(asked):
+            told = told or asked.state in _WOULD_BE_KILLED
+            now = self.dtui.feed.find((asked.endpoint, asked.id))
+            if told or now is None or now.state not in _WOULD_BE_KILLED:
+                self.act(Verb.REMOVE, asked)
+                return
+            asked = now
+
+    async def _may_remove(self, container: Container) -> bool:
         size = self._sizes.get((container.endpoint, container.id))
         words = f"Remove {printable(container.name)}? Its writable layer goes with it and cannot be brought back."
         body = Text(f"{printable(container.image)} · layer {human_size(size)} · volumes are kept")
-        choices = (Choice("y", "remove", "remove it"),)
-        if await self.app.push_screen_wait(Choose(words, choices, body)) == "remove":
-            self.act(Verb.REMOVE)
+        if container.state in _WOULD_BE_KILLED:
+            body = Text.assemble((f"It is {container.state.upper()} and will be killed.\n", "bold red"), body)
+        return await self.app.push_screen_wait(Choose(words, (Choice("y", "remove", "remove it"),), body)) == "remove"
 
     def action_logs(self) -> None:
         """Show the log of the container under the cursor."""

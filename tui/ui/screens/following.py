@@ -46,7 +46,7 @@ class FollowingFrame(ActingFrame):
 
     def action_start(self) -> None:
         """Start or restart, and follow the log."""
-        self.act(self.start_verb())
+        self.act(self.start_verb(), self.container)
 
     def on_acted(self, event: Acted) -> None:
         """Follow the log of what was started."""

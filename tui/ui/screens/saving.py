@@ -153,7 +153,7 @@ class SavingFrame(FollowingFrame):
         if reason:
             self.tell(reason, "bad")
         else:
-            self.act(self.start_verb())
+            self.act(self.start_verb(), self.container)
 
     async def _save_flow(self) -> bool:
         """Save the text of the editor; say whether it is on disk now."""
@@ -284,6 +284,7 @@ class SavingFrame(FollowingFrame):
         in_pane = not document.read_only_reason and not opened.document.read_only_reason
         if in_pane:  # unsaved text in the editor until the save went through, so that nothing is lost
             if not was_editing:
+                self.opened = opened  # the cursor may have gone on while the file was read
                 self.file_pane.show_document(opened.document, None)
                 self.begin_edit()
             self.file_pane.replace_text(document.text)

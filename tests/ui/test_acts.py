@@ -1,0 +1,113 @@
+"""Keys that change containers hit the one that was meant, and ask before they end anything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from textual.pilot import Pilot
+
+from tests.support.pretend import Pretend
+from tui.core.model import State
+from tui.engine.endpoint import Verb
+from tui.ui.app import DtuiApp
+from tui.ui.screens.containers import ContainersScreen
+from tui.ui.widgets.lines import StatusLine
+
+RUNNING, EXITED, CREATED, RESTARTING = State.RUNNING, State.EXITED, State.CREATED, State.RESTARTING
+
+
+@asynccontextmanager
+async def opened(engine: Pretend, size: tuple[int, int] = (120, 30)) -> AsyncIterator[Pilot[int]]:
+    """The container list on a pretended Engine, its rows on the screen."""
+    app = DtuiApp((engine,))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: bool(names(pilot)))
+        yield pilot
+
+
+async def until(pilot: Pilot[int], true: Callable[[], bool]) -> None:
+    for _ in range(200):
+        await pilot.pause(0.02)
+        if true():
+            return
+    raise AssertionError(f"never came true; the status line says {status(pilot)!r}")
+
+
+def listed(pilot: Pilot[int]) -> ContainersScreen:
+    return next(screen for screen in pilot.app.screen_stack if isinstance(screen, ContainersScreen))
+
+
+def names(pilot: Pilot[int]) -> list[str]:
+    found = [screen for screen in pilot.app.screen_stack if isinstance(screen, ContainersScreen)]
+    return [row.name for row in found[0].rows.containers] if found and found[0].is_mounted else []
+
+
+def current(pilot: Pilot[int]) -> str:
+    container = listed(pilot).container
+    return container.name if container else ""
+
+
+def status(pilot: Pilot[int]) -> str:
+    return pilot.app.screen_stack[-1].query(StatusLine).first().message.plain
+
+
+def shown(pilot: Pilot[int]) -> str:
+    """All that is on the screen, as text."""
+    lines = pilot.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
+async def go_to_group(pilot: Pilot[int], key: str) -> None:
+    listed(pilot).chosen = key
+    await pilot.pause()
+
+
+async def test_what_was_asked_about_is_removed_though_the_cursor_is_on_another_by_now() -> None:
+    engine = Pretend({"crashing": RUNNING, "innocent": RUNNING})
+    async with opened(engine) as pilot:
+        await go_to_group(pilot, "running")
+        assert current(pilot) == "crashing"
+        await pilot.press("X")
+        await until(pilot, lambda: "Remove crashing?" in shown(pilot))
+        engine.move("crashing", EXITED, "die", exit_code=1)
+        listed(pilot).rows.cursor = len(names(pilot)) - 1
+        await until(pilot, lambda: current(pilot) == "innocent")
+        await pilot.press("y")
+        await until(pilot, lambda: bool(engine.acts))
+    assert engine.acts == [("crashing", Verb.REMOVE)]
+
+
+async def test_what_went_while_the_question_was_open_is_said_to_be_gone() -> None:
+    engine = Pretend({"brief": EXITED, "innocent": EXITED})
+    async with opened(engine) as pilot:
+        await pilot.press("X")
+        await until(pilot, lambda: "Remove brief?" in shown(pilot))
+        engine.move("brief", None, "destroy")
+        await until(pilot, lambda: names(pilot) == ["innocent"])
+        await pilot.press("y")
+        await until(pilot, lambda: "brief is gone" in status(pilot))
+    assert engine.acts == []
+
+
+async def test_the_question_says_that_a_running_container_will_be_killed() -> None:
+    engine = Pretend({"up": RUNNING})
+    async with opened(engine) as pilot:
+        await pilot.press("X")
+        await until(pilot, lambda: "RUNNING and will be killed" in shown(pilot))
+
+
+async def test_a_container_that_started_while_its_removal_was_asked_is_asked_about_again() -> None:
+    engine = Pretend({"asleep": EXITED})
+    async with opened(engine) as pilot:
+        await pilot.press("X")
+        await until(pilot, lambda: "Remove asleep?" in shown(pilot))
+        assert "will be killed" not in shown(pilot)
+        engine.move("asleep", RUNNING, "start")
+        await until(pilot, lambda: listed(pilot).rows.containers[0].state is RUNNING)
+        await pilot.press("y")
+        await until(pilot, lambda: "RUNNING and will be killed" in shown(pilot))
+        assert engine.acts == []
+        await pilot.press("y")
+        await until(pilot, lambda: names(pilot) == [])
+    assert engine.acts == [("asleep", Verb.REMOVE)]

@@ -12,6 +12,7 @@ from tui.core.model import State
 from tui.engine.endpoint import Verb
 from tui.ui.app import DtuiApp
 from tui.ui.screens.containers import ContainersScreen
+from tui.ui.widgets.container_rows import GroupRows
 from tui.ui.widgets.lines import StatusLine
 
 RUNNING, EXITED, CREATED, RESTARTING = State.RUNNING, State.EXITED, State.CREATED, State.RESTARTING
@@ -111,3 +112,44 @@ async def test_a_container_that_started_while_its_removal_was_asked_is_asked_abo
         await pilot.press("y")
         await until(pilot, lambda: names(pilot) == [])
     assert engine.acts == [("asleep", Verb.REMOVE)]
+
+
+async def test_the_cursor_stays_on_what_was_started_until_it_is_moved() -> None:
+    engine = Pretend({"created-1": CREATED, "created-2": CREATED, "created-3": CREATED})
+    async with opened(engine) as pilot:
+        await go_to_group(pilot, "created")
+        await pilot.press("end", "s")
+        await until(pilot, lambda: "created-3 started" in status(pilot))
+        await until(pilot, lambda: listed(pilot).rows.containers[-1].state is RUNNING)
+        assert current(pilot) == "created-3"
+        await pilot.press("up")
+        await until(pilot, lambda: names(pilot) == ["created-1", "created-2"])
+        assert current(pilot) == "created-2"
+
+
+async def test_a_group_that_empties_stays_chosen_and_says_nought() -> None:
+    engine = Pretend({"only": CREATED, "other": EXITED})
+    async with opened(engine) as pilot:
+        await go_to_group(pilot, "created")
+        engine.move("only", None, "destroy")
+        await until(pilot, lambda: names(pilot) == [])
+        assert listed(pilot).chosen == "created"
+        assert [(g.key, g.size) for g in listed(pilot).query_one(GroupRows).groups] == [
+            ("", 1),
+            ("created", 0),
+            ("exited", 1),
+        ]
+        assert "no containers here" in shown(pilot)
+        await pilot.press("tab")
+        await until(pilot, lambda: names(pilot) == ["other"])
+
+
+async def test_the_filter_counts_in_all_groups_and_says_where_it_found_something() -> None:
+    engine = Pretend({"looping": RESTARTING, "broken-web": EXITED, "whole": EXITED})
+    async with opened(engine) as pilot:
+        await go_to_group(pilot, "restarting")
+        await pilot.press("slash", *"broken", "enter")
+        await until(pilot, lambda: "nothing here matches broken, but 1 in exited: tab goes there" in shown(pilot))
+        assert [g.size for g in listed(pilot).query_one(GroupRows).groups] == [1, 0, 1]
+        await pilot.press("tab")
+        await until(pilot, lambda: names(pilot) == ["broken-web"])

@@ -149,19 +149,22 @@ class Group:
     size: int
 
 
-def groups(rows: Iterable[Container], by: str) -> tuple[Group, ...]:
-    """Count the containers by ``state`` or ``driver``, with all of them first."""
+def groups(rows: Iterable[Container], by: str, chosen: str = "") -> tuple[Group, ...]:
+    """Count the containers by ``state`` or ``driver``, with all of them first; the chosen group is there when empty."""
     found = list(rows)
     result = [Group("", " ", "all", "", len(found))]
     if by == "state":
         for state in State:
             size = sum(c.state is state for c in found)
-            if size:
+            if size or state.value == chosen:
                 mark, style = STATE_MARKS[state]
                 result.append(Group(state.value, mark, state.value, style, size))
         return tuple(result)
-    names = dict.fromkeys(sorted((group_key(c, by), driver_text(c)) for c in found))
-    result += [Group(key, "▤", title, "", sum(group_key(c, by) == key for c in found)) for key, title in names]
+    titles = {group_key(c, by): driver_text(c) for c in found}
+    if chosen and chosen not in titles:
+        titles[chosen] = printable(chosen.split(":")[1])
+    keys = [group_key(c, by) for c in found]
+    result += [Group(key, "▤", titles[key], "", keys.count(key)) for key in sorted(titles)]
     return tuple(result)
 
 

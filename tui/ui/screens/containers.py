@@ -24,7 +24,7 @@ from tui.engine.endpoint import Endpoint, Verb
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened
-from tui.ui.present import SORTS, detail_lines, group_key, groups, inspect_lines, matches
+from tui.ui.present import SORTS, Group, detail_lines, group_key, groups, inspect_lines, matches
 from tui.ui.screens.acts import ActingFrame
 from tui.ui.screens.base import set_title
 from tui.ui.summary import summarise
@@ -76,6 +76,7 @@ class ContainersScreen(ActingFrame):
         self._details: Details | None = None
         self._sizes: dict[tuple[str, str], int] = {}
         self._settle: Timer | None = None
+        self._stray: Container | None = None
 
     def body(self) -> ComposeResult:
         """Compose groups, list, details and log."""
@@ -112,30 +113,42 @@ class ContainersScreen(ActingFrame):
         return self.rows.current
 
     def show_feed(self, feed: Feed) -> None:
-        """Show the newest lists of all endpoints."""
-        every = groups(feed.rows, self.by)
-        if self.chosen not in [group.key for group in every]:
-            self.set_reactive(ContainersScreen.chosen, "")
+        """Show the newest lists of all endpoints.
+
+        The container under the cursor stays in its row, though it left the group, until the cursor goes on: the next
+        key would hit its neighbour.
+        """
+        self._show_rows(feed, self.container)
+
+    def _show_rows(self, feed: Feed, held: Container | None) -> None:
+        found = [c for c in feed.rows if matches(c, self.words)]
+        every = groups(found, self.by, self.chosen)
         self.query_one("#groups", GroupRows).show(every, self.chosen)
         self.query_one("#tabs", Static).update(group_tabs(every, self.chosen))
-        in_group = [c for c in feed.rows if not self.chosen or group_key(c, self.by) == self.chosen]
-        found = [self._with_size(c) for c in in_group if matches(c, self.words)]
-        found.sort(key=SORTS[self.sort])
-        self.rows.show(
-            tuple(found), sort=self.sort, several_endpoints=len(feed.sources) > 1, note=self._note(feed, len(in_group))
-        )
+        here = [c for c in found if not self.chosen or group_key(c, self.by) == self.chosen]
+        stray = feed.find((held.endpoint, held.id)) if held else None
+        self._stray = stray if stray not in here else None
+        if self._stray:
+            here.append(self._stray)
+        here = sorted(map(self._with_size, here), key=SORTS[self.sort])
+        note = self._note(feed, every)
+        self.rows.show(tuple(here), sort=self.sort, several_endpoints=len(feed.sources) > 1, note=note)
         self._show_frame(feed)
+        self.refresh_bindings()
 
     def _with_size(self, container: Container) -> Container:
         size = self._sizes.get((container.endpoint, container.id))
         return container if size is None else replace(container, size_rw=size)
 
-    def _note(self, feed: Feed, in_group: int) -> str:
+    def _note(self, feed: Feed, every: tuple[Group, ...]) -> str:
         if not feed.listed:
             return "asking the Engine…"
-        if in_group and self.words:
+        elsewhere = ", ".join(f"{group.size:,} in {group.title}" for group in every[1:] if group.size)
+        if self.words and elsewhere:
+            return f"nothing here matches {printable(self.words)}, but {elsewhere}: tab goes there"
+        if self.words and feed.rows:
             return f"nothing matches {printable(self.words)}: esc clears the filter"
-        return "no containers here"
+        return "no containers here" + (": tab goes to the next group" if elsewhere else "")
 
     def _show_frame(self, feed: Feed) -> None:
         running = sum(c.state.alive for c in feed.rows)
@@ -169,12 +182,12 @@ class ContainersScreen(ActingFrame):
 
     def watch_by(self) -> None:
         """Group otherwise, all groups chosen."""
-        self.chosen = ""
-        self.show_feed(self.dtui.feed)
+        self.set_reactive(ContainersScreen.chosen, "")
+        self._show_rows(self.dtui.feed, None)
 
     def watch_chosen(self) -> None:
         """Show another group."""
-        self.show_feed(self.dtui.feed)
+        self._show_rows(self.dtui.feed, None)
 
     def watch_sort(self) -> None:
         """Sort otherwise."""
@@ -182,7 +195,7 @@ class ContainersScreen(ActingFrame):
 
     def watch_words(self) -> None:
         """Filter otherwise."""
-        self.show_feed(self.dtui.feed)
+        self._show_rows(self.dtui.feed, None)
 
     # details -----------------------------------------------------------------------------------------------
 
@@ -191,6 +204,9 @@ class ContainersScreen(ActingFrame):
         if self._settle:
             self._settle.stop()
         self._settle = self.set_timer(_SETTLE, self._ask_details)
+        current = self.container
+        if self._stray and current and (current.endpoint, current.id) != (self._stray.endpoint, self._stray.id):
+            self.show_feed(self.dtui.feed)
         self.refresh_bindings()
 
     def _ask_details(self) -> None:
@@ -333,7 +349,7 @@ class ContainersScreen(ActingFrame):
         self.by = "driver" if self.by == "state" else "state"
 
     def _step_group(self, step: int) -> None:
-        keys = [group.key for group in groups(self.dtui.feed.rows, self.by)]
+        keys = [group.key for group in self.query_one("#groups", GroupRows).groups]
         self.chosen = keys[(keys.index(self.chosen) + step) % len(keys)]
 
     def action_next_group(self) -> None:

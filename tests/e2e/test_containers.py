@@ -61,15 +61,22 @@ def test_logs_are_followed_over_a_restart_and_searched(engine: Dockerd, terminal
 
 
 def test_pause_stop_and_kill_are_done_and_a_key_without_use_says_why(engine: Dockerd, terminal: Open) -> None:
-    engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "1000")
+    engine.docker(
+        "run", "-d", "--network=none", "--name=up", IMAGE, "sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"
+    )
     term = terminal("-H", engine.host)
-    for key, state, told in (
-        ("", "● running", ""),
-        ("p", "◐ paused", "up paused"),
-        ("p", "● running", "up goes on"),
-        ("K", "✗ exited", "up killed"),
+    for key, question, state, told in (
+        ("", "", "● running", ""),
+        ("p", "", "◐ paused", "up paused"),
+        ("p", "", "● running", "up goes on"),
+        ("K", "Kill up?", "✗ exited", "up killed"),
+        ("s", "", "● running", "up started"),
+        ("S", "Stop up?", "✗ exited", "up stopped"),
     ):
         term.press(key)
+        if question:
+            term.wait(question)
+            term.press("y")
         # the count of the group is the list's own; the detail pane, which asks for itself, may be ahead of it
         term.wait(lambda shown, state=state, told=told: bool(re.search(rf"{state} +1 ", shown)) and told in shown)
     term.press("K")

@@ -103,6 +103,12 @@ def test_a_running_container_sees_the_edit_at_once(engine: Dockerd, terminal: Op
     term.press("enter")
     term.wait("saved")
     assert engine.docker("exec", "live", "cat", "/etc/app.conf") == "port=881\n"
+    since = engine.docker("inspect", "--format", "{{.State.StartedAt}}", "live")
+    term.press("ctrl+r")
+    term.wait("Restart live?")
+    term.press("esc")
+    term.wait(lambda shown: "Restart live?" not in shown)
+    assert engine.docker("inspect", "--format", "{{.State.StartedAt}}", "live") == since
 
 
 def test_a_container_started_elsewhere_moves_within_a_second(engine: Dockerd, terminal: Open) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from textual.pilot import Pilot
 
 from tests.support.pretend import Pretend
@@ -153,3 +154,38 @@ async def test_the_filter_counts_in_all_groups_and_says_where_it_found_something
         assert [g.size for g in listed(pilot).query_one(GroupRows).groups] == [1, 0, 1]
         await pilot.press("tab")
         await until(pilot, lambda: names(pilot) == ["broken-web"])
+
+
+@pytest.mark.parametrize(
+    ("key", "question", "verb"),
+    [
+        ("K", "Kill up?", Verb.KILL),
+        ("S", "Stop up?", Verb.STOP),
+        ("R", "Restart up?", Verb.RESTART),
+        ("s", "Restart up?", Verb.RESTART),
+    ],
+)
+async def test_what_ends_a_running_container_asks_first(key: str, question: str, verb: Verb) -> None:
+    engine = Pretend({"up": RUNNING})
+    async with opened(engine) as pilot:
+        await pilot.press(key)
+        await until(pilot, lambda: question in shown(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is listed(pilot))
+        assert engine.acts == []
+        await pilot.press(key)
+        await until(pilot, lambda: question in shown(pilot))
+        await pilot.press("y")
+        await until(pilot, lambda: bool(engine.acts))
+    assert engine.acts == [("up", verb)]
+
+
+async def test_a_start_and_a_pause_do_not_ask_and_the_footer_says_what_s_does_now() -> None:
+    engine = Pretend({"web": EXITED})
+    async with opened(engine) as pilot:
+        await until(pilot, lambda: "s start" in shown(pilot))
+        await pilot.press("s")
+        await until(pilot, lambda: "s restart" in shown(pilot))
+        await pilot.press("p")
+        await until(pilot, lambda: len(engine.acts) == 2)
+    assert engine.acts == [("web", Verb.START), ("web", Verb.PAUSE)]

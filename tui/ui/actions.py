@@ -31,6 +31,8 @@ class Action:
     """False for a key that the widget brings along; it stands here for the help alone."""
     told: bool = False
     """True where the action is told which of its keys was pressed."""
+    instead_of: str = ""
+    """The action that has the same key; the screen hides one of the two (``hides``)."""
 
 
 SCOPE_TITLES = {
@@ -56,12 +58,32 @@ TABLE: tuple[Action, ...] = (
     Action("choose", "enter", "Open", "Open what the cursor is on", ("move",), palette=False),
     # containers
     Action("open_layer", "enter", "layer", "Open the container's writable layer", ("containers",), footer=True),
-    Action("start", "s", "start", "Start the container, or restart it when it runs", ("containers",), footer=True),
-    Action("start", "s", "start+logs", "Start or restart the container and follow its logs", ("layer",), footer=True),
-    Action("stop", "S", "stop", "Stop the container", ("containers", "layer")),
-    Action("restart", "R", "restart", "Restart the container", ("containers", "layer")),
+    Action("start", "s", "start", "Start the container", ("containers",), footer=True),
+    Action(
+        "start_again",
+        "s",
+        "restart",
+        "Restart the container that runs (asks first)",
+        ("containers",),
+        footer=True,
+        palette=False,
+        instead_of="start",
+    ),
+    Action("start", "s", "start+logs", "Start the container and follow its logs", ("layer",), footer=True),
+    Action(
+        "start_again",
+        "s",
+        "restart+logs",
+        "Restart the container that runs (asks first)",
+        ("layer",),
+        footer=True,
+        palette=False,
+        instead_of="start",
+    ),
+    Action("stop", "S", "stop", "Stop the container (asks first)", ("containers", "layer")),
+    Action("restart", "R", "restart", "Restart the container (asks first)", ("containers", "layer")),
     Action("pause", "p", "pause", "Pause the container, or let it go on", ("containers", "layer")),
-    Action("kill", "K", "kill", "Kill the container's main process", ("containers", "layer")),
+    Action("kill", "K", "kill", "Kill the container's main process (asks first)", ("containers", "layer")),
     Action("remove", "delete,X", "remove", "Remove the container (asks first)", ("containers",), key_display="X"),
     Action("logs", "l", "logs", "Show and follow the container's logs", ("containers",), footer=True),
     Action("logs", "l", "logs", "Show and follow the container's logs", ("layer",)),
@@ -104,7 +126,14 @@ TABLE: tuple[Action, ...] = (
     Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True),
     Action("undo", "ctrl+z", "undo", "Take the last edit back", ("editor",), palette=False, own=False),
     Action("redo", "ctrl+y", "redo", "Do the edit again", ("editor",), palette=False, own=False),
-    Action("start", "ctrl+r", "start+logs", "Start or restart the container, follow its logs", ("editor",), True),
+    Action(
+        "start",
+        "ctrl+r",
+        "start+logs",
+        "Start the container, or restart it (asks first), and follow its logs",
+        ("editor",),
+        True,
+    ),
     # logs
     Action("follow", "f", "follow", "Follow the log, or hold it still", ("logs",), footer=True),
     Action("search", "slash", "search", "Search in the log", ("logs",), True, True),

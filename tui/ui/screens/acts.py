@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.text import Text
+from textual import work
 from textual.message import Message
 from textual.worker import get_current_worker
 
@@ -9,6 +11,7 @@ from tui.core.errors import DtuiError
 from tui.core.model import Container, Event, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
+from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.screens.base import Frame
 
 _DONE = {
@@ -35,6 +38,13 @@ _DOING = {
     Verb.STOP: "stopping {}: it has 10 s to end by itself…",
     Verb.RESTART: "restarting {}: it has 10 s to end by itself…",
 }
+
+_ENDS = {
+    Verb.STOP: "it has 10 s to end by itself, then it is killed",
+    Verb.RESTART: "it has 10 s to end by itself, then it is killed and started again",
+    Verb.KILL: "its main process is killed at once",
+}
+"""What becomes of a running container; nothing here can be taken back."""
 
 
 class Acted(Message):
@@ -129,17 +139,45 @@ class ActingFrame(Frame):
         elif event.action in ("start", "pause", "unpause", "destroy"):
             self.tell(f"{name}: {event.action}")
 
+    async def agreed(self, verb: Verb, container: Container | None) -> bool:
+        """Ask before a verb ends what runs; there is nothing to ask about a container that does not."""
+        if container is None or verb not in _ENDS or not container.state.alive:
+            return container is not None
+        question = f"{verb.capitalize()} {printable(container.name)}?"
+        body = Text(f"It is {container.state}: {_ENDS[verb]}.")
+        return await self.app.push_screen_wait(Choose(question, (Choice("y", "yes", f"{verb} it"),), body)) == "yes"
+
+    @work(exclusive=True, group="verbs")
+    async def _ask_and_act(self, verb: Verb) -> None:
+        container = self.container
+        if await self.agreed(verb, container):
+            self.act(verb, container)
+
+    def hides(self, action: str) -> bool:
+        """Show one of the two things that ``s`` does: start, or restart what runs."""
+        if action in ("start", "start_again"):
+            return (self.start_verb() is Verb.START) is (action == "start_again")
+        return super().hides(action)
+
+    def action_start(self) -> None:
+        """Start the container."""
+        self._ask_and_act(Verb.START)
+
+    def action_start_again(self) -> None:
+        """Restart the container, after a question."""
+        self._ask_and_act(Verb.RESTART)
+
     def action_stop(self) -> None:
-        """Stop the container."""
-        self.act(Verb.STOP, self.container)
+        """Stop the container, after a question."""
+        self._ask_and_act(Verb.STOP)
 
     def action_restart(self) -> None:
-        """Restart the container."""
-        self.act(Verb.RESTART, self.container)
+        """Restart the container, after a question."""
+        self._ask_and_act(Verb.RESTART)
 
     def action_kill(self) -> None:
-        """Kill the container's main process."""
-        self.act(Verb.KILL, self.container)
+        """Kill the container's main process, after a question."""
+        self._ask_and_act(Verb.KILL)
 
     def action_pause(self) -> None:
         """Pause it, or let it go on."""

@@ -81,7 +81,7 @@ class Frame(Screen[None]):
         if isinstance(self.focused, Input):
             return
         for action in actions_of(self.scope):
-            if event.key in action.keys.split(","):
+            if event.key in action.keys.split(",") and not self.hides(action.id):
                 reason = self.why_not(action.id)
                 if reason:
                     event.stop()

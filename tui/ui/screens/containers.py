@@ -271,7 +271,7 @@ class ContainersScreen(ActingFrame):
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
-        if action in ("start", "stop", "restart", "pause", "kill", "remove"):
+        if action in ("start", "start_again", "stop", "restart", "pause", "kill", "remove"):
             return self.verb_reason(action)
         if action in ("open_layer", "logs", "inspect") and self.container is None:
             return "no container is selected"
@@ -282,10 +282,6 @@ class ContainersScreen(ActingFrame):
         """Open the layer of the container under the cursor."""
         if self.container:
             self.dtui.open_layer(self.container)
-
-    def action_start(self) -> None:
-        """Start or restart."""
-        self.act(self.start_verb(), self.container)
 
     @work
     async def action_remove(self) -> None:

@@ -44,10 +44,6 @@ class FollowingFrame(ActingFrame):
         pane.follow = True
         pane.open(self.endpoint, self.container.id, follow=self.endpoint.live, tail=200)
 
-    def action_start(self) -> None:
-        """Start or restart, and follow the log."""
-        self.act(self.start_verb(), self.container)
-
     def on_acted(self, event: Acted) -> None:
         """Follow the log of what was started."""
         super().on_acted(event)

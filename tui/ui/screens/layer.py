@@ -291,7 +291,7 @@ class LayerScreen(ChangingFrame):
         """Say why an action cannot be taken now."""
         if action.startswith("editor_"):
             return "" if self.file_pane.editing else "the file is not being edited"
-        if action in ("start", "stop", "restart", "pause", "kill", "logs"):
+        if action in ("start", "start_again", "stop", "restart", "pause", "kill", "logs"):
             return self.verb_reason(action)
         if action in (*ON_ENTRY, *ON_CONTAINER):
             return self.why_not_act(action)

@@ -150,10 +150,11 @@ class SavingFrame(FollowingFrame):
         if self.file_pane.modified and not await self._save_flow():
             return
         reason = self.verb_reason("start")
+        container, verb = self.container, self.start_verb()
         if reason:
             self.tell(reason, "bad")
-        else:
-            self.act(self.start_verb(), self.container)
+        elif await self.agreed(verb, container):
+            self.act(verb, container)
 
     async def _save_flow(self) -> bool:
         """Save the text of the editor; say whether it is on disk now."""

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 
-from tests.ui.test_screens import layer, sample, settle
-from tui.engine.discover import Discovery
+from tests.ui.test_screens import first, layer, settle
+from tui.engine.discover import Discovery, sample_in
 from tui.ui.app import DtuiApp
+from tui.ui.dialogs.choose import Choose
 from tui.ui.screens import saving
 from tui.ui.screens.layer import LayerScreen
 
-__all__ = ["sample"]
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Iterator[Discovery]:
+    """The sample in a directory of the test's own."""
+    (tmp_path / "sample").mkdir()
+    found = sample_in(tmp_path / "sample")
+    yield found
+    found.close()
 
 
 async def test_what_the_users_editor_left_belongs_to_its_file_though_the_cursor_went_on(
@@ -34,3 +45,54 @@ async def test_what_the_users_editor_left_belongs_to_its_file_though_the_cursor_
         await settle(pilot)
         assert screen.file_pane.modified
         assert screen.unsaved == first.path.decode()
+
+
+async def typed(pilot: Pilot[int]) -> LayerScreen:
+    """The editor with text in it that is not saved."""
+    await layer(pilot)
+    await pilot.press("e")
+    await settle(pilot)
+    await pilot.press("end", "x")
+    screen = pilot.app.screen
+    assert isinstance(screen, LayerScreen)
+    assert screen.unsaved
+    return screen
+
+
+@pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
+async def test_no_key_quits_over_unsaved_text_without_a_question(sample: Discovery, key: str) -> None:
+    app = DtuiApp(sample.endpoints)
+    async with app.run_test(size=(120, 30)) as pilot:
+        screen = await typed(pilot)
+        await pilot.press(key)
+        await settle(pilot)
+        assert isinstance(app.screen, Choose)
+        await pilot.press("ctrl+q", "escape")
+        await settle(pilot)
+        assert app.screen is screen
+        assert app.return_value is None
+        await pilot.press(key)
+        await settle(pilot)
+        await pilot.press("q")
+        await settle(pilot)
+        assert app.return_value == 0
+
+
+@pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
+async def test_the_keys_that_end_programs_end_this_one(sample: Discovery, key: str) -> None:
+    app = DtuiApp(sample.endpoints)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await first(pilot)
+        await pilot.press("slash", key)
+        await settle(pilot)
+    assert app.return_value == 0
+
+
+async def test_what_is_selected_in_the_editor_is_copied_by_ctrl_c(sample: Discovery) -> None:
+    app = DtuiApp(sample.endpoints)
+    async with app.run_test(size=(120, 30)) as pilot:
+        screen = await typed(pilot)
+        await pilot.press("home", "shift+end", "ctrl+c")
+        await settle(pilot)
+        assert app.screen is screen
+        assert app.clipboard == screen.file_pane.area.selected_text != ""

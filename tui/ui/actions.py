@@ -178,7 +178,8 @@ TABLE: tuple[Action, ...] = (
     Action("change_theme", "t", "theme", "Choose the colours", ("app",)),
     Action("help", "question_mark,f1", "help", "Show all keys", ("app",), footer=True, key_display="?"),
     Action("command_palette", "ctrl+p", "commands", "Find any action by name", ("app",), True, palette=False),
-    Action("quit_safely", "q", "quit", "Quit; asks when there is unsaved text", ("app",), footer=True),
+    Action("quit_safely", "q,ctrl+c", "quit", "Quit; asks when there is unsaved text", ("app",), True, key_display="q"),
+    Action("quit_safely", "ctrl+q", "quit", "Quit from a line or question too", ("app",), False, True, palette=False),
 )
 
 

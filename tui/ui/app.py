@@ -38,6 +38,13 @@ class Tidied(Message):
         self.lines = lines
 
 
+class QuitQuestion(Choose):
+    """Asks whether to lose what is unsaved."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} has unsaved text.", (Choice("q", "quit", "quit and lose it"),))
+
+
 class DtuiApp(App[int]):
     """dtui. ``endpoints`` are followed; ``tried`` tells where none was found; ``open_path`` opens a file at once."""
 
@@ -198,12 +205,11 @@ class DtuiApp(App[int]):
     @work
     async def action_quit_safely(self) -> None:
         """Leave, after a question when text would be lost."""
+        if isinstance(self.screen, QuitQuestion):
+            return
         unsaved = [s.unsaved for s in self.screen_stack if isinstance(s, Frame) and s.unsaved]
-        if unsaved:
-            choices = (Choice("q", "quit", "quit and lose it"),)
-            answer = await self.push_screen_wait(Choose(f"{unsaved[0]} has unsaved text.", choices))
-            if answer != "quit":
-                return
+        if unsaved and await self.push_screen_wait(QuitQuestion(unsaved[0])) != "quit":
+            return
         self.exit(0)
 
 

@@ -35,9 +35,9 @@ class CodeArea(TextArea):
         if action is None:
             await super()._on_key(event)
             return
-        event.stop()
         event.prevent_default()
-        await self.run_action(action)
+        if await self.app.run_action(action, self):  # ^c with nothing selected goes on to the app
+            event.stop()
 
 
 def _actions_by_key() -> dict[str, str]:

@@ -108,4 +108,4 @@ class Line(Input):
         elif event.key == "enter":
             self._taken(self.value)
         elif action:
-            await self.run_action(action)
+            event.stop(await self.app.run_action(action, self))  # ^c with nothing selected goes on to the app

@@ -323,3 +323,35 @@ def test_a_line_that_drops_in_the_middle_of_a_benchmark_leaves_nothing_behind(
     assert not list((private_state / "lab").iterdir())
     assert not [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(private_state) in line]
     assert not engine.docker("ps", "-aq", "--filter", f"label={OWNER}")
+
+
+def test_a_terminal_that_goes_away_ends_the_app_whatever_it_was_painting(engine: Dockerd, terminal: Open) -> None:
+    script = "while :; do echo $RANDOM of many; done"
+    engine.docker("run", "-d", "--network=none", "--name=loud", IMAGE, "sh", "-c", script)
+    for _ in range(4):
+        term = terminal("-H", engine.host)
+        term.wait("● running")
+        term.press("l")
+        term.wait("of many")
+        assert term.drop() == 128 + signal.SIGHUP
+
+
+def test_unsaved_text_outlives_a_line_that_drops_and_is_told_of_at_the_next_start(
+    engine: Dockerd, broken: str, terminal: Open, private_state: Path
+) -> None:
+    term = terminal("-H", engine.host, "edit", "web:/etc/app.conf")
+    term.wait("editing:")
+    term.press("end", "9")
+    term.wait("edited *")
+    assert term.drop() == 128 + signal.SIGHUP
+    (kept,) = (path for path in (private_state / "unsaved").iterdir() if not path.suffix)
+    assert kept.read_bytes() == b"port=809\n"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    again = terminal("-H", engine.host, size=(160, 40))
+    again.wait_all("unsaved text of", "web:/etc/app.conf", kept.name)
+    again.press("q")
+    assert again.close() == 0
+    third = terminal("-H", engine.host)
+    third.wait("exited (127)")
+    assert "unsaved text of" not in third.settle()
+    assert kept.exists()

@@ -127,9 +127,27 @@ class Terminal:
                 raise AssertionError(f"the app does not end\n{self.text()}")
         return self._ended
 
+    def drop(self, seconds: float = 20.0) -> int:
+        """Take the terminal away, as a line that drops does; return the exit code."""
+        os.close(self.fd)
+        self.fd = -1
+        end = time.monotonic() + seconds
+        while self._ended is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            if done:
+                self._ended = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                self._ended = -signal.SIGKILL
+                raise AssertionError("the app does not end without its terminal")
+            time.sleep(0.02)
+        return self._ended
+
     def abandon(self) -> None:
         """End by force if need be, and give the terminal back."""
         if self._ended is None:
             os.kill(self.pid, signal.SIGKILL)
             self.close()
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)

@@ -12,6 +12,8 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -21,6 +23,7 @@ from tui.core.model import Container
 from tui.core.text import count_of, printable
 from tui.editing.recover import recover
 from tui.editing.session import privileged
+from tui.editing.unsaved import keep_to_tell, told_once
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import TABLE, bindings
@@ -28,6 +31,7 @@ from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened, SourceChanged, Watcher
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
+from tui.ui.terminal import DroppingDriver, let_go_of_terminal
 
 
 class Tidied(Message):
@@ -77,6 +81,7 @@ class DtuiApp(App[int]):
     def on_mount(self) -> None:
         """Paint first, ask the Engines afterwards."""
         self._end_in_order()
+        self._tell_unsaved()
         self._tidy_labs()
         if not self._first:
             from tui.ui.screens.welcome import WelcomeScreen
@@ -85,11 +90,32 @@ class DtuiApp(App[int]):
             return
         self.open_endpoints(self._first)
 
+    def get_driver_class(self) -> type[Driver]:
+        """Return a driver that outlives its terminal, unless another kind was asked for."""
+        usual = super().get_driver_class()
+        return DroppingDriver if usual is LinuxDriver else usual
+
     def _end_in_order(self) -> None:
         """Leave as by q when asked to end or when the line drops: a benchmark then clears its engines away."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            with suppress(ValueError, RuntimeError):  # not in the main thread: somebody else's loop
-                asyncio.get_running_loop().add_signal_handler(number, self.exit, 128 + number)
+        loop = asyncio.get_running_loop()
+
+        def hung_up(number: int, _frame: object) -> None:
+            let_go_of_terminal()
+            loop.call_soon_threadsafe(self._leave, 128 + number)
+
+        with suppress(ValueError, RuntimeError):  # not in the main thread: somebody else's loop
+            loop.add_signal_handler(signal.SIGTERM, self._leave, 128 + signal.SIGTERM)
+            # not by the loop: the SIGCONT that comes along would be answered before the loop's turn
+            signal.signal(signal.SIGHUP, hung_up)
+
+    def _leave(self, code: int) -> None:
+        """Leave without a question; unsaved text is kept for the next start."""
+        for screen in self.screen_stack:
+            text = screen.unsaved_text if isinstance(screen, Frame) else None
+            if text:
+                with suppress(OSError):  # a full disk must not keep the app from ending
+                    keep_to_tell(text)
+        self.exit(code)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -153,6 +179,13 @@ class DtuiApp(App[int]):
             lines = [f"cleaning up after an earlier run: {error}"]
         if lines:
             self.post_message(Tidied(tuple(lines)))
+
+    @work(thread=True, group="tidy")
+    def _tell_unsaved(self) -> None:
+        """Say where the text is that was open when a line dropped."""
+        lines = told_once()
+        if lines:
+            self.post_message(Tidied(lines))
 
     @work(thread=True, group="tidy")
     def _tidy_labs(self) -> None:

@@ -13,6 +13,7 @@ from textual.widgets import Footer, Input
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
+from tui.editing.unsaved import Unsaved
 from tui.ui.actions import TABLE, actions_of
 from tui.ui.widgets.lines import Banner, StatusLine, TitleLine
 
@@ -99,3 +100,8 @@ class Frame(Screen[None]):
     def unsaved(self) -> str:
         """Name what would be lost if the screen went now; empty when nothing would."""
         return ""
+
+    @property
+    def unsaved_text(self) -> Unsaved | None:
+        """Return what would be lost, to be kept when nobody can be asked."""
+        return None

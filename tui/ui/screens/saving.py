@@ -21,6 +21,7 @@ from tui.editing.diff import diff_lines
 from tui.editing.document import Document
 from tui.editing.files import Files
 from tui.editing.session import Opened
+from tui.editing.unsaved import Unsaved, keep_copy
 from tui.editing.writing import Receipt
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
@@ -72,6 +73,18 @@ class SavingFrame(FollowingFrame):
         """Name the file with unsaved text."""
         pane = self.file_pane
         return printable(self.opened.path) if pane.modified and self.opened else ""
+
+    @property
+    def unsaved_text(self) -> Unsaved | None:
+        """Return the text of the editor as the bytes that a save would write."""
+        if not self.unsaved or self.opened is None:
+            return None
+        text = self.file_pane.area.text
+        try:
+            data = self.opened.document.with_text(text)
+        except DtuiError:
+            data = text.encode("utf-8", "surrogatepass")
+        return Unsaved(data, self.container.name, self.opened.path)
 
     # edit and leave ----------------------------------------------------------------------------------------
 
@@ -304,14 +317,6 @@ def editor_command() -> list[str]:
     if program is None:
         raise EditRefused("no editor to open the file with", "set EDITOR to one that is installed")
     return [program, *words[1:]]
-
-
-def keep_copy(data: bytes) -> str:
-    """Keep bytes that could not be saved in a file only this user can read; return its path."""
-    descriptor, path = tempfile.mkstemp(prefix="dtui-unsaved-")
-    with os.fdopen(descriptor, "wb") as copy:
-        copy.write(data)
-    return path
 
 
 def edit_outside(data: bytes, path: bytes) -> bytes:

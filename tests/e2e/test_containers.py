@@ -81,3 +81,17 @@ def test_pause_stop_and_kill_are_done_and_a_key_without_use_says_why(engine: Doc
         term.wait(lambda shown, state=state, told=told: bool(re.search(rf"{state} +1 ", shown)) and told in shown)
     term.press("K")
     term.wait("up is not running")
+
+
+def test_what_is_typed_while_the_app_starts_is_neither_lost_nor_taken_for_commands(
+    engine: Dockerd, terminal: Open
+) -> None:
+    for name in ("broken", "whole"):
+        engine.docker("create", "--network=none", f"--name={name}", IMAGE, "true")
+    for ready in (b"\x1b[?1049h", b"dtui"):
+        term = terminal("-H", engine.host)
+        while ready not in term.raw:
+            term.pump(0.01)
+        term.burst("/", *"broken")
+        term.wait_all("filter: broken", "○ created")
+        assert "whole" not in term.settle()

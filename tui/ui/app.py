@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.driver import Driver
@@ -94,6 +94,12 @@ class DtuiApp(App[int]):
         """Return a driver that outlives its terminal, unless another kind was asked for."""
         usual = super().get_driver_class()
         return DroppingDriver if usual is LinuxDriver else usual
+
+    async def on_event(self, event: events.Event) -> None:
+        """Let keys wait until the screen they are typed for is there."""
+        if isinstance(event, events.Key) and isinstance(self.screen, Frame):
+            await self.screen.there.wait()
+        await super().on_event(event)
 
     def _end_in_order(self) -> None:
         """Leave as by q when asked to end or when the line drops: a benchmark then clears its engines away."""

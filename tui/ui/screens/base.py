@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, getters
@@ -41,6 +42,14 @@ class Frame(Screen[None]):
     title_line = getters.query_one(TitleLine)
     status = getters.query_one(StatusLine)
     banner = getters.query_one(Banner)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there = asyncio.Event()
+
+    def on_mount(self) -> None:
+        """Note that there is something to type to; the screens' own handlers come before this one."""
+        self.there.set()
 
     @property
     def dtui(self) -> DtuiApp:

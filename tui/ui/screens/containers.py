@@ -63,6 +63,7 @@ class ContainersScreen(ActingFrame):
     """The first screen."""
 
     scope = "containers"
+    AUTO_FOCUS = "#rows"
     CSS_PATH = "containers.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("containers")
 
@@ -86,17 +87,16 @@ class ContainersScreen(ActingFrame):
             with Vertical(id="right"):
                 with Vertical(id="list", classes="pane"):
                     words = "name, image, id or status, such as exited (127)"
-                    yield Line(self._filter_done, placeholder=words, id="filter")
+                    yield Line(self._filter_done, placeholder=words, id="filter", hidden=True)
                     yield ContainerRows(id="rows")
                 yield Static(id="detail", classes="pane")
                 yield LogPane(id="log")
 
     def on_mount(self) -> None:
         """Begin with what is known."""
-        self.query_one("#filter").display = False
         self.query_one("#log", LogPane).add_class("pane").can_focus = False
         set_title(self.query_one("#log"), "log")
-        self.query_one("#rows").focus()
+        self.set_focus(self.rows)
         self.watch(self.app, "feed", self.show_feed)
         self.set_interval(10, self.query_one("#rows").refresh, name="ages")
 
@@ -369,9 +369,7 @@ class ContainersScreen(ActingFrame):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        line = self.query_one("#filter", Line)
-        line.display = True
-        self.set_focus(line)
+        self.query_one("#filter", Line).show()
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -379,12 +377,13 @@ class ContainersScreen(ActingFrame):
 
     def _filter_done(self, words: str) -> None:
         self.words = words
-        self.query_one("#filter").display = bool(words)
+        if not words:
+            self.query_one("#filter", Line).hide()
         self.set_focus(self.rows)
 
     def action_clear_filter(self) -> None:
         """Clear the filter; never leaves the screen."""
         line = self.query_one("#filter", Line)
         line.value = ""
-        line.display = False
+        line.hide()
         self.set_focus(self.rows)

@@ -46,6 +46,7 @@ class LayerScreen(ChangingFrame):
     """Tree on the left, file on the right, log below it."""
 
     scope = "layer"
+    AUTO_FOCUS = "#tree"
     CSS_PATH = "layer.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("layer")
 
@@ -67,14 +68,13 @@ class LayerScreen(ChangingFrame):
         with Horizontal(id="main"):
             with Vertical(id="left", classes="pane"):
                 yield TreeRows(id="tree")
-                yield Line(self._find_named, placeholder="name", id="find-path")
+                yield Line(self._find_named, placeholder="name", id="find-path", hidden=True)
             with Vertical(id="right"):
                 yield FilePane(id="file", classes="pane")
                 yield LogPane(id="log")
 
     def on_mount(self) -> None:
         """Ask for the layer; the frame stands meanwhile."""
-        self.query_one("#find-path").display = False
         self.log_pane.display = False
         self.log_pane.add_class("pane")
         self.tree_rows.note = "opening the layer…"
@@ -369,13 +369,11 @@ class LayerScreen(ChangingFrame):
 
     def action_find_path(self) -> None:
         """Type a name to find."""
-        line = self.query_one("#find-path", Line)
-        line.display = True
-        self.set_focus(line)
+        self.query_one("#find-path", Line).show()
 
     def _find_named(self, words: str) -> None:
         self._words = words
-        self.query_one("#find-path").display = False
+        self.query_one("#find-path", Line).hide()
         self.set_focus(self.tree_rows)
         self._find(1)
 
@@ -395,7 +393,7 @@ class LayerScreen(ChangingFrame):
         """Leave the find line, then the file, then the screen."""
         line = self.query_one("#find-path", Line)
         if line.display:
-            line.display = False
+            line.hide()
             self.set_focus(self.tree_rows)
         elif self.focused is not self.tree_rows:
             self.set_focus(self.tree_rows)

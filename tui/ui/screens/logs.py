@@ -23,6 +23,7 @@ class LogsScreen(Frame):
     """Follows a container's log over its stops and starts."""
 
     scope = "logs"
+    AUTO_FOCUS = "#log"
     CSS_PATH = "logs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("logs")
 
@@ -32,7 +33,7 @@ class LogsScreen(Frame):
 
     def body(self) -> ComposeResult:
         """Compose search line and log."""
-        yield Line(self._search, placeholder="search", id="search")
+        yield Line(self._search, placeholder="search", id="search", hidden=True)
         yield LogPane(id="log")
 
     @property
@@ -42,7 +43,6 @@ class LogsScreen(Frame):
 
     def on_mount(self) -> None:
         """Open the log."""
-        self.query_one("#search").display = False
         self.set_focus(self.log_pane)
         self._open()
         self.watch(self.app, "feed", self._show_state)
@@ -72,7 +72,7 @@ class LogsScreen(Frame):
         """Leave the search first, then the screen."""
         line = self.query_one("#search", Line)
         if line.display:
-            line.display = False
+            line.hide()
             self.log_pane.needle = ""
             self.set_focus(self.log_pane)
             return
@@ -85,9 +85,7 @@ class LogsScreen(Frame):
 
     def action_search(self) -> None:
         """Type what to search for."""
-        line = self.query_one("#search", Line)
-        line.display = True
-        self.set_focus(line)
+        self.query_one("#search", Line).show()
 
     def _search(self, words: str) -> None:
         self.log_pane.needle = words

@@ -92,9 +92,28 @@ class Line(Input):
     right behind Enter may be on its way here already when the focus goes on: it is sent on to whoever has it then.
     """
 
-    def __init__(self, taken: Callable[[str], object], value: str = "", *, placeholder: str = "", id: str = "") -> None:  # noqa: A002 - Textual's word
+    def __init__(
+        self,
+        taken: Callable[[str], object],
+        value: str = "",
+        *,
+        placeholder: str = "",
+        id: str = "",  # noqa: A002 - Textual's word
+        hidden: bool = False,
+    ) -> None:
         super().__init__(value, placeholder=placeholder, id=id or None, classes="line")
         self._taken = taken
+        if hidden:
+            self.hide()
+
+    def show(self) -> None:
+        """Show the line and give it the keys at once: the next one is meant for it."""
+        self.display = self.can_focus = True
+        self.screen.set_focus(self)
+
+    def hide(self) -> None:
+        """Hide the line; a hidden one takes no keys."""
+        self.display = self.can_focus = False
 
     async def _on_key(self, event: events.Key) -> None:
         late = self.screen.focused is not self or self.app.screen is not self.screen

@@ -95,3 +95,13 @@ def test_what_is_typed_while_the_app_starts_is_neither_lost_nor_taken_for_comman
         term.burst("/", *"broken")
         term.wait_all("filter: broken", "○ created")
         assert "whole" not in term.settle()
+
+
+def test_why_a_container_does_not_start_is_there_to_read_on_a_narrow_screen(engine: Dockerd, terminal: Open) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "/srv/not-there")
+    term = terminal("-H", engine.host, size=(80, 24))
+    term.wait("○ created")
+    term.press("s")
+    shown = term.wait("! start web: ")
+    shown = term.wait(lambda shown: "no such file or directory" in " ".join(shown.rpartition("! start web")[2].split()))
+    assert "OCI runtime" not in shown.rpartition("! start web")[2]

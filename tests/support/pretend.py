@@ -60,7 +60,7 @@ class Pretend:
         self.name = name
         self.acts: list[tuple[str, Verb]] = []
         self.refuses: DtuiError | None = None
-        self.inspected: list[str] = []
+        self.error = ""
         self._stream = _Stream()
         self.rows = [
             Container(
@@ -100,9 +100,8 @@ class Pretend:
         row = next((row for row in self.rows if row.id == container_id), None)
         if row is None:
             raise NotFound(f"no {container_id}")
-        self.inspected.append(row.name)
         reach = Reach(ReachKind.NONE, "it is pretended")
-        return Details(row, 0, ("true",), "/", "", False, 0, None, None, (), None, reach)
+        return Details(row, 0, ("true",), "/", self.error, False, 0, None, None, (), None, reach)
 
     def size(self, container_id: str) -> int | None:
         del container_id
@@ -121,6 +120,7 @@ class Pretend:
             raise NotFound(f"no {container_id}")
         self.acts.append((row.name, verb))
         if self.refuses:
+            self.error = "refused"
             raise self.refuses
         self.move(row.name, _AFTER.get(verb), *_EVENTS[verb])
 

@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.support.pretend import Pretend
+from tui.core.errors import EngineError
 from tui.core.model import State
 from tui.engine.endpoint import Verb
 from tui.ui.app import DtuiApp
@@ -189,3 +190,37 @@ async def test_a_start_and_a_pause_do_not_ask_and_the_footer_says_what_s_does_no
         await pilot.press("p")
         await until(pilot, lambda: len(engine.acts) == 2)
     assert engine.acts == [("web", Verb.START), ("web", Verb.PAUSE)]
+
+
+NOPE = 'start web: exec: "/srv/app/bin/nope-that-is-a-long-name": stat /srv/app/bin/nope: no such file or directory'
+
+
+async def test_bad_news_is_there_to_its_last_word_and_the_details_are_asked_for_again() -> None:
+    engine = Pretend({"web": CREATED})
+    engine.refuses = EngineError(NOPE, "the Engine refused; nothing was done")
+    async with opened(engine, (80, 24)) as pilot:
+        await until(pilot, lambda: "restarts 0" in shown(pilot))
+        await pilot.press("s")
+        await until(pilot, lambda: NOPE in " ".join(shown(pilot).split()))
+        assert "nothing was done" in " ".join(shown(pilot).split())
+        await until(pilot, lambda: "error   refused" in shown(pilot))
+
+
+async def test_what_happens_to_others_does_not_take_the_place_of_the_news() -> None:
+    engine = Pretend({"mine": EXITED, "other": RUNNING})
+    async with opened(engine) as pilot:
+        await pilot.press("s")
+        await until(pilot, lambda: "mine started" in status(pilot))
+        engine.move("other", EXITED, "die", exit_code=3)
+        await until(pilot, lambda: listed(pilot).rows.containers[1].state is EXITED)
+        assert "mine started" in status(pilot)
+        await pilot.press("down")
+        engine.move("mine", EXITED, "die", exit_code=4)
+        await until(pilot, lambda: "mine exited with code 4" in status(pilot))
+
+
+async def test_a_list_that_was_asked_for_is_said_to_have_come() -> None:
+    engine = Pretend({"web": EXITED})
+    async with opened(engine) as pilot:
+        await pilot.press("f5")
+        await until(pilot, lambda: status(pilot) == "listed")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.core.text import human_age, human_size, mode_text, printable
+from tui.engine.sdk import innermost
 
 
 @given(st.text() | st.binary())
@@ -50,3 +51,26 @@ def test_ages_are_given_in_their_largest_unit() -> None:
 
 def test_modes_are_written_as_ls_writes_them() -> None:
     assert mode_text(0o6755) == "rwsr-sr-x"
+
+
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        (
+            "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container "
+            'process: exec: "/nope": stat /nope: no such file or directory: unknown',
+            'exec: "/nope": stat /nope: no such file or directory',
+        ),
+        (
+            "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+            "container_linux.go:380: starting container process caused: exec: permission denied: unknown",
+            "exec: permission denied",
+        ),
+        (
+            "Bind for 0.0.0.0:80 failed: port is already allocated",
+            "Bind for 0.0.0.0:80 failed: port is already allocated",
+        ),
+    ],
+)
+def test_the_cause_is_what_remains_of_an_engines_refusal(told: str, cause: str) -> None:
+    assert innermost(told) == cause

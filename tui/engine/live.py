@@ -42,6 +42,7 @@ class LiveEndpoint:
         self._lock = threading.Lock()
         self._last_facts: EngineFacts | None = None
         self._last_disk: OfflineEndpoint | None = None
+        self._names: dict[str, str] = {}
 
     @property
     def local(self) -> bool:
@@ -90,6 +91,7 @@ class LiveEndpoint:
         with engine_errors(self.name):
             rows = self.client.containers(all=True)
         listed = tuple(parse.container_of(row, self.name, driver) for row in rows)
+        self._names = {row.id: row.name for row in listed}
         return listed + self._hidden({row.id for row in listed})
 
     @property
@@ -202,7 +204,7 @@ class LiveEndpoint:
     def act(self, container_id: str, verb: Verb) -> None:
         """Do one thing to a container."""
         client = self.client
-        with engine_errors(f"{verb} {container_id[:12]}"):
+        with engine_errors(f"{verb} {self._names.get(container_id, container_id[:12])}"):
             match verb:
                 case Verb.START:
                     client.start(container_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,7 +36,22 @@ def engine_errors(what: str) -> Iterator[None]:
 
 
 def _explanation(error: docker.errors.APIError) -> str:
-    return str(error.explanation or error).strip().replace("\n", " ")
+    return innermost(str(error.explanation or error).strip().replace("\n", " "))
+
+
+_WRAPPED = re.compile(
+    r"(failed to create (shim )?task( for container)?|OCI runtime \w+ failed|(runc|crun)( \w+ failed)?"
+    r"|unable to start container process|error during container init"
+    r"|\w+_linux\.go:\d+: .{,60}? caused): ",
+    re.IGNORECASE,
+)
+
+
+def innermost(text: str) -> str:
+    """Return the cause out of what the Engine and its runtimes have put around it."""
+    while match := _WRAPPED.match(text):
+        text = text[match.end() :]
+    return text.removesuffix(": unknown")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

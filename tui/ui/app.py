@@ -28,7 +28,7 @@ from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import TABLE, bindings
 from tui.ui.dialogs.choose import Choice, Choose
-from tui.ui.feed import Feed, Happened, SourceChanged, Watcher
+from tui.ui.feed import Feed, Happened, Listed, SourceChanged, Watcher
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
 from tui.ui.terminal import DroppingDriver, let_go_of_terminal
@@ -216,6 +216,12 @@ class DtuiApp(App[int]):
         for screen in self.screen_stack:
             if isinstance(screen, Frame):
                 screen.post_message(Happened(event.endpoint, event.event))
+
+    @on(Listed)
+    def _listed(self, event: Listed) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Frame):
+                screen.post_message(Listed(event.problem))
 
     def open_layer(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
         """Open a container's layer, at a path, with the editor on it if asked."""

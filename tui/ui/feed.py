@@ -86,6 +86,14 @@ class Happened(Message, bubble=False):
         self.event = event
 
 
+class Listed(Message, bubble=False):
+    """The list that somebody asked for came, or the reason why not. It goes to every screen and no further."""
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__()
+        self.problem = problem
+
+
 class Watcher:
     """Follows one endpoint until closed; only posts messages."""
 
@@ -96,6 +104,7 @@ class Watcher:
         self._closed = threading.Event()
         self._due = threading.Event()
         self._wake = threading.Event()
+        self._asked = threading.Event()
         self._stream: EventStream | None = None
 
     @property
@@ -110,6 +119,7 @@ class Watcher:
 
     def refresh(self) -> None:
         """List again now; when the endpoint was lost, try to reach it now."""
+        self._asked.set()
         self._wake.set()
         self._due.set()
 
@@ -155,10 +165,17 @@ class Watcher:
                 confirm = iter(_CONFIRM if self.endpoint.live else ())
             if self._closed.is_set():
                 return
-            try:
-                rows = self.endpoint.snapshot()
-                self._tell(replace(self._source, rows=rows, listed=True, problem="", hint=""))
-                if self._source.facts is None:
-                    self._tell(replace(self._source, facts=self.endpoint.facts()))
-            except DtuiError as error:
-                self._tell(replace(self._source, problem=error.message, hint=error.hint))
+            asked = self._asked.is_set()
+            self._asked.clear()
+            self._list_once()
+            if asked:
+                self._post(Listed(self._source.problem))
+
+    def _list_once(self) -> None:
+        try:
+            rows = self.endpoint.snapshot()
+            self._tell(replace(self._source, rows=rows, listed=True, problem="", hint=""))
+            if self._source.facts is None:
+                self._tell(replace(self._source, facts=self.endpoint.facts()))
+        except DtuiError as error:
+            self._tell(replace(self._source, problem=error.message, hint=error.hint))

@@ -78,6 +78,8 @@ class ActingFrame(Frame):
 
     def __init__(self) -> None:
         super().__init__()
+        self.acted_on: set[str] = set()
+        """Ids of the containers that something was done to here: what becomes of them is news."""
         self._awaited: dict[str, set[str]] = {}
         self._ended: set[str] = set()
 
@@ -104,6 +106,7 @@ class ActingFrame(Frame):
             self.tell(f"{asked.name} is gone: nothing was done", "bad")
             return
         self.tell(_DOING.get(verb, f"{verb}: {{}}…").format(container.name))
+        self.acted_on.add(container.id)
         self._awaited[container.id] = set(_TELLS[verb])
         self._ended.discard(container.id)
         endpoint = self.dtui.endpoint(container.endpoint)

@@ -23,9 +23,9 @@ from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint, Verb
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
-from tui.ui.feed import Feed, Happened
+from tui.ui.feed import Feed, Happened, Listed
 from tui.ui.present import SORTS, Group, detail_lines, group_key, groups, inspect_lines, matches
-from tui.ui.screens.acts import ActingFrame
+from tui.ui.screens.acts import Acted, ActingFrame
 from tui.ui.screens.base import set_title
 from tui.ui.summary import summarise
 from tui.ui.widgets.container_rows import ContainerRows, GroupRows, group_tabs
@@ -262,10 +262,20 @@ class ContainersScreen(ActingFrame):
     def _happened(self, event: Happened) -> None:
         current = self.container
         name = next((c.name for c in self.dtui.feed.rows if c.id == event.event.id), event.event.id[:12])
-        self.tell_event(event.event, name)
+        if event.event.id in self.acted_on or (current and current.id == event.event.id):
+            self.tell_event(event.event, name)
         if current and current.id == event.event.id:
             self._sizes.pop((current.endpoint, current.id), None)
             self._settle = self.set_timer(_SETTLE, self._ask_details)
+
+    @on(Listed)
+    def _listed(self, event: Listed) -> None:
+        self.tell(f"not listed: {event.problem}" if event.problem else "listed", "bad" if event.problem else "")
+
+    def on_acted(self, event: Acted) -> None:
+        """Show what a failed act left; the Engine announces only those that went well."""
+        if event.error:
+            self._ask_details()
 
     # actions -----------------------------------------------------------------------------------------------
 

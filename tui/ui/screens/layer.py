@@ -60,6 +60,7 @@ class LayerScreen(ChangingFrame):
         self._layer_view: Tree | None = None
         self._settle: Timer | None = None
         self._words = ""
+        self._asked_again = False
         self._counts = ""
         self._unfolded: set[bytes] = set()
 
@@ -143,6 +144,9 @@ class LayerScreen(ChangingFrame):
         self._layer_view = event.view
         self.tree_rows.stack = event.details.stack
         self._show_frame(self.dtui.feed)
+        if self._asked_again:
+            self._asked_again = False
+            self.tell("read again")
         self._reload()
 
     @on(Counted)
@@ -347,6 +351,7 @@ class LayerScreen(ChangingFrame):
     def action_refresh(self) -> None:
         """Open the layer again and read everything afresh."""
         self.tell("reading again…")
+        self._asked_again = True
         self._open()
 
     def action_inspect(self) -> None:

@@ -38,22 +38,22 @@ class TitleLine(Widget):
 
 
 class StatusLine(Widget):
-    """The last line above the footer: what just happened or goes on now, in words."""
+    """The last line above the footer: what just happened or goes on now, in words. Bad news may take three."""
 
     DEFAULT_CSS = """
-    StatusLine { height: 1; padding: 0 1; color: $text-muted; }
+    StatusLine { height: auto; min-height: 1; max-height: 3; padding: 0 1; color: $text-muted; }
     StatusLine.-good { color: $text-success; }
     StatusLine.-bad { color: $text-error; text-style: bold; }
     """
 
-    message: reactive[Text] = reactive(Text)
+    message: reactive[Text] = reactive(Text, layout=True)
 
     def say(self, text: str, level: str = "") -> None:
         """Show a line; ``level`` is empty, ``good`` or ``bad``. Bad news are marked by a word-like sign too."""
         self.set_class(level == "good", "-good")
         self.set_class(level == "bad", "-bad")
         mark = {"good": "✓ ", "bad": "! "}.get(level, "")
-        self.message = Text(mark + text, no_wrap=True, overflow="ellipsis")
+        self.message = Text(mark + text, no_wrap=level != "bad", overflow="fold" if level == "bad" else "ellipsis")
 
     def render(self) -> RenderResult:
         """Return the line."""

@@ -224,3 +224,17 @@ async def test_a_list_that_was_asked_for_is_said_to_have_come() -> None:
     async with opened(engine) as pilot:
         await pilot.press("f5")
         await until(pilot, lambda: status(pilot) == "listed")
+
+
+async def test_the_palette_offers_what_the_container_is_in_a_state_for() -> None:
+    engine = Pretend({"web": EXITED})
+    async with opened(engine) as pilot:
+        app = pilot.app
+        exited = {command.title for command in app.get_system_commands(app.screen)}
+        await pilot.press("s")
+        await until(pilot, lambda: listed(pilot).rows.containers[0].state is RUNNING)
+        running = {command.title for command in app.get_system_commands(app.screen)}
+    assert "Start" in exited
+    assert not {"Kill", "Stop", "Restart", "Pause"} & exited
+    assert {"Kill", "Stop", "Restart", "Pause"} <= running
+    assert "Start" not in running

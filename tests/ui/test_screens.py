@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,14 +19,16 @@ Steps = Callable[[Pilot[int]], Awaitable[None]]
 
 @pytest.fixture
 def sample() -> Iterator[Discovery]:
-    """The sample at a path that does not change, for it is shown."""
+    """The sample at a path that does not change, for it is shown; one test at a time has it."""
     root = Path("/tmp/dtui-snapshot")
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir()
-    found = sample_in(root)
-    yield found
-    found.close()
-    shutil.rmtree(root)
+    with open(f"{root}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        found = sample_in(root)
+        yield found
+        found.close()
+        shutil.rmtree(root)
 
 
 async def settle(pilot: Pilot[int]) -> None:
@@ -137,7 +140,22 @@ async def test_the_palette_offers_what_the_screen_can_do(sample: Discovery) -> N
     async with app.run_test(size=(120, 30)) as pilot:
         await first(pilot)
         titles = {command.title for command in app.get_system_commands(app.screen)}
-    assert {"Layer", "Start", "Logs", "Filter", "Bench", "Help", "Quit"} <= titles
+    assert {"Layer", "Logs", "Filter", "Bench", "Help", "Quit"} <= titles
+    assert not {"Start", "Kill", "Stop"} & titles  # nothing runs a data-root that is read without its daemon
+
+
+async def test_the_palette_offers_the_editor_while_a_file_is_edited_and_the_tree_no_more(sample: Discovery) -> None:
+    app = DtuiApp(sample.endpoints)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await layer(pilot)
+        before = {command.title for command in app.get_system_commands(app.screen)}
+        await pilot.press("e")
+        await settle(pilot)
+        during = {command.title for command in app.get_system_commands(app.screen)}
+    assert "Delete" in before
+    assert "Save" not in before
+    assert "Save" in during
+    assert "Delete" not in during
 
 
 async def test_the_cursor_stays_on_its_container_when_the_list_changes(sample: Discovery) -> None:

@@ -12,6 +12,7 @@ from typing import ClassVar
 from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
@@ -26,7 +27,7 @@ from tui.editing.session import privileged
 from tui.editing.unsaved import keep_to_tell, told_once
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
-from tui.ui.actions import TABLE, bindings
+from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened, Listed, SourceChanged, Watcher
 from tui.ui.safe import SafeFilter
@@ -230,15 +231,15 @@ class DtuiApp(App[int]):
         self.push_screen(LayerScreen(container, path, edit=edit))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Offer the actions of the present screen, then those everywhere."""
-        scopes = (screen.scope, "app") if isinstance(screen, Frame) else ("app",)
-        for action in TABLE:
-            if not action.palette or not set(scopes) & set(action.scopes):
-                continue
-            target = screen if scopes[0] in action.scopes else self
-            method = getattr(target, f"action_{action.id}", None)
-            if method is not None:
-                yield SystemCommand(action.label.capitalize(), action.help, method)
+        """Offer what can be done on the present screen now, then what can be done everywhere."""
+        ways: list[tuple[str, DOMNode, str]] = [("app", self, "")]
+        if isinstance(screen, Frame):
+            ways = [("editor", screen, "editor_"), (screen.scope, screen, ""), *ways]
+        for scope, target, prefix in ways:
+            for action in actions_of(scope):
+                method = getattr(target, f"action_{prefix}{action.id}", None)
+                if action.palette and method and target.check_action(prefix + action.id, ()):
+                    yield SystemCommand(action.label.capitalize(), action.help, method)
 
     def action_help(self) -> None:
         """Show all keys."""

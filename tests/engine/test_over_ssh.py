@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
+from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.engine, pytest.mark.ssh]
 
@@ -82,3 +83,55 @@ def test_a_host_that_ssh_cannot_reach_is_one_line(over_ssh: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1].startswith("dtui: ")
+
+
+def ssh_left(port: str) -> list[str]:
+    """Command lines of ssh clients to a port that still run."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"ssh") and port.encode() in words:
+            lines.append(str(words))
+    return lines
+
+
+def test_the_reason_is_what_ssh_said(over_ssh: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=90)
+    assert "Connection refused" in done.stderr.splitlines()[-1]
+
+
+def test_an_unknown_host_key_is_a_reason_and_no_question_on_our_terminal(over_ssh: str, tmp_path: Path) -> None:
+    config = tmp_path / "ssh_config"
+    config.write_text(config.read_text().replace("StrictHostKeyChecking no", "StrictHostKeyChecking ask"))
+    term = Terminal("-H", over_ssh)
+    try:
+        term.wait("Host key verification failed")
+        assert b"authenticity" not in term.raw
+        term.press("h")
+        term.wait_all("No Docker Engine answers.", "Host key verification failed")
+        term.press("q")
+        assert term.close() == 0
+    finally:
+        term.abandon()
+
+
+def test_no_ssh_outlives_the_app(engine: Dockerd, over_ssh: str) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "1000")
+    port = over_ssh.rpartition(":")[2]
+    term = Terminal("-H", over_ssh)
+    try:
+        term.wait("● running", 40)
+        term.press("l")
+        term.wait("▸ logs")
+        assert ssh_left(port)
+        term.press("q")
+        assert term.close(20) == 0, term.text()
+    finally:
+        term.abandon()
+    assert ssh_left(port) == []

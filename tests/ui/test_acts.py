@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -10,7 +12,7 @@ from textual.pilot import Pilot
 
 from tests.support.pretend import Pretend
 from tui.core.errors import EngineError
-from tui.core.model import State
+from tui.core.model import Container, State
 from tui.engine.endpoint import Verb
 from tui.ui.app import DtuiApp
 from tui.ui.screens.containers import ContainersScreen
@@ -238,3 +240,36 @@ async def test_the_palette_offers_what_the_container_is_in_a_state_for() -> None
     assert not {"Kill", "Stop", "Restart", "Pause"} & exited
     assert {"Kill", "Stop", "Restart", "Pause"} <= running
     assert "Start" not in running
+
+
+class Silent(Pretend):
+    """An Engine that takes what is said to it and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.closed = threading.Event()
+
+    def snapshot(self) -> tuple[Container, ...]:
+        self.closed.wait()
+        raise EngineError("closed")
+
+    def close(self) -> None:
+        self.closed.set()
+        super().close()
+
+
+@pytest.mark.parametrize("key", ["h", "escape"])
+async def test_who_waits_for_a_silent_host_sees_how_long_and_can_go_elsewhere(key: str) -> None:
+    app = DtuiApp((Silent(),))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: bool(re.search(r"asking the Engine… [3-9] s · esc or h", shown(pilot))))
+        await pilot.press(key)
+        await until(pilot, lambda: "No Docker Engine answers." in shown(pilot))
+        assert "no answer yet" in shown(pilot)
+
+
+async def test_escape_keeps_to_the_list_once_an_engine_has_answered() -> None:
+    async with opened(Pretend({"web": EXITED})) as pilot:
+        await pilot.press("escape", "h")
+        await pilot.pause()
+        assert pilot.app.screen is listed(pilot)

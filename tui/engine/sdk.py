@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import http.client
 import os
 import re
+import signal
+import subprocess
+import tempfile
+import threading
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import docker.errors
@@ -13,6 +20,7 @@ import docker.tls
 import requests.exceptions
 from docker.api.client import APIClient
 from docker.context import ContextAPI
+from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter, SSHSocket
 
 from tui.core.errors import EngineError, EngineLost, NotFound, NotReachable, UsageError
 
@@ -68,6 +76,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _lost(what: str, error: BaseException) -> EngineLost | NotReachable:
     causes = list(_causes(error))
+    by_ssh = next((cause for cause in causes if isinstance(cause, _SSHEnded)), None)
+    if by_ssh:
+        return EngineLost(f"{what}: {by_ssh}", "try ssh by hand: here it asks nothing, no password and no host key")
     if any(isinstance(cause, PermissionError) for cause in causes):
         return NotReachable(f"{what}: permission denied", "run dtui as root, or join the docker group")
     if any(isinstance(cause, FileNotFoundError) for cause in causes):
@@ -99,7 +110,16 @@ def connect(address: str, *, tls: docker.tls.TLSConfig | None = None, timeout: i
 
 
 class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
-    """The SDK's client, which trusts the Engine's own CA whatever the environment says of others."""
+    """The SDK's client, which trusts the Engine's own CA whatever the environment says of others.
+
+    Its ssh runs apart from our terminal.
+    """
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        """Put our ssh in the place of the SDK's."""
+        if isinstance(adapter, SSHHTTPAdapter):
+            adapter = self._custom_adapter = _SSHAdapter(adapter.ssh_host, adapter.timeout, shell_out=True)
+        super().mount(prefix, adapter)
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """Put the CA of the context first: requests alone prefers REQUESTS_CA_BUNDLE to a session's (2.32)."""
@@ -107,11 +127,139 @@ class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
 
+class _SSHEnded(OSError):
+    """The ssh program ended before the Engine had answered; its own words say why."""
+
+
+_SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
+"""It must ask nothing, for nobody would see the question, and must not wait for a dead host as long as TCP does."""
+
+_RUNNING: weakref.WeakSet[_SSHSocket] = weakref.WeakSet()
+
+
+class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
+    """An ssh in a session of its own, which cannot read our keys nor write over our screen."""
+
+    proc: subprocess.Popen[bytes] | None
+
+    def connect(self, **_: Any) -> None:
+        """Start ssh."""
+        words = [*_SSH, *(("-l", self.user) if self.user else ()), *(("-p", self.port) if self.port else ())]
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as ssh
+        try:
+            self.proc = subprocess.Popen(  # noqa: S603 - the user's own ssh, to the host that was named
+                [*words, "--", self.host, "docker system dial-stdio"],
+                env={k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise _SSHEnded("there is no ssh program") from error
+        _RUNNING.add(self)
+
+    def why(self) -> str:
+        """Return the last line ssh said."""
+        with suppress(subprocess.TimeoutExpired):
+            if self.proc:
+                self.proc.wait(1)
+        self._said.seek(0)
+        lines = self._said.read(65_536).decode(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else "ssh had no answer"
+
+    def close(self) -> None:
+        """End ssh and what it started; idempotent."""
+        _RUNNING.discard(self)
+        super(SSHSocket, self).close()
+        process, self.proc = self.proc, None
+        if process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+                break
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError, ValueError):  # another thread may be in the middle of it
+                if pipe:
+                    pipe.close()
+
+
+@atexit.register
+def _end_ssh() -> None:
+    for one in list(_RUNNING):
+        one.close()
+
+
+class _SSHConnection(SSHConnection):  # type: ignore[misc]
+    running: weakref.WeakSet[_SSHSocket]
+
+    def connect(self) -> None:
+        self._ssh = _SSHSocket(self.ssh_host)  # sock is None again before an error comes to us
+        self._ssh.connect()
+        self.running.add(self._ssh)
+        self.sock = self._ssh
+
+    def request(self, *args: Any, **options: Any) -> None:
+        with self._reasons():
+            super().request(*args, **options)
+
+    def getresponse(self, *args: Any, **options: Any) -> Any:
+        """Wait for the answer no longer than for that of a socket: a pipe has no time limit of its own."""
+        late = threading.Timer(self.timeout or 0, self._ssh.close)
+        late.daemon = True
+        if self.timeout:
+            late.start()
+        try:
+            with self._reasons():
+                return super().getresponse(*args, **options)
+        finally:
+            late.cancel()
+
+    @contextmanager
+    def _reasons(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise _SSHEnded(self._ssh.why()) from error
+
+
+class _SSHPool(SSHConnectionPool):  # type: ignore[misc]
+    running: weakref.WeakSet[_SSHSocket]
+
+    def _new_conn(self) -> _SSHConnection:
+        connection = _SSHConnection(None, self.timeout, self.ssh_host)
+        connection.running = self.running
+        return connection
+
+
+class _SSHAdapter(SSHHTTPAdapter):  # type: ignore[misc]
+    """Ends with the client what its requests started: the SDK takes a new ssh for each."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._running: weakref.WeakSet[_SSHSocket] = weakref.WeakSet()
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        """Return a pool for one request."""
+        pool = _SSHPool(timeout=self.timeout, maxsize=self.max_pool_size, host=self.ssh_host)
+        pool.running = self._running
+        return pool
+
+    def close(self) -> None:
+        """End every ssh of this client."""
+        for one in list(self._running):
+            one.close()
+        super().close()
+
+
 def close_stream(stream: Any) -> None:
     """End a stream of the SDK that another thread waits on; a dead one is ended already."""
     try:
         stream.close()
-    except (docker.errors.DockerException, OSError, AttributeError):
+    except (docker.errors.DockerException, OSError, AttributeError, UnboundLocalError):
         return  # over ssh, or no socket any more: closing the client, which follows, ends it
 
 

@@ -89,6 +89,7 @@ TABLE: tuple[Action, ...] = (
     Action("logs", "l", "logs", "Show and follow the container's logs", ("layer",)),
     Action("filter", "slash", "filter", "Filter by name, image, id or status", ("containers",), True, True),
     Action("clear_filter", "escape", "clear", "Clear the filter", ("containers",)),
+    Action("elsewhere", "h", "other hosts", "Go to the other ways in, while no Engine has answered", ("containers",)),
     Action("group", "g", "group", "Group by state or by storage driver", ("containers",), footer=True),
     Action("next_group", "tab,right_square_bracket", "next group", "Go to the next group", ("containers",)),
     Action("previous_group", "shift+tab,left_square_bracket", "previous group", "To the group before", ("containers",)),

@@ -150,6 +150,14 @@ class DtuiApp(App[int]):
             watcher.endpoint.close()
         self._watchers = {}
 
+    def leave_endpoints(self) -> None:
+        """Go to the ways in and say what was tried."""
+        from tui.ui.screens.welcome import WelcomeScreen
+
+        self.tried = tuple(Tried(s.address, s.problem or "no answer yet") for s in self.feed.sources)
+        self.close_endpoints()
+        self.switch_screen(WelcomeScreen())
+
     def on_unmount(self) -> None:
         """Give everything back."""
         self.close_endpoints()

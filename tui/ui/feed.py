@@ -56,6 +56,11 @@ class Feed:
         """Whether any endpoint has answered or failed yet."""
         return any(source.listed or source.problem for source in self.sources)
 
+    @property
+    def answered(self) -> bool:
+        """Whether any endpoint has listed its containers yet."""
+        return any(source.listed for source in self.sources)
+
     def find(self, key: tuple[str, str]) -> Container | None:
         """Return the container with this (endpoint, id)."""
         return next((row for row in self.rows if (row.endpoint, row.id) == key), None)

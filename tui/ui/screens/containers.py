@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,7 +12,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widgets import Input, Static
@@ -27,36 +27,20 @@ from tui.ui.feed import Feed, Happened, Listed
 from tui.ui.present import SORTS, Group, detail_lines, group_key, groups, inspect_lines, matches
 from tui.ui.screens.acts import Acted, ActingFrame
 from tui.ui.screens.base import set_title
+from tui.ui.screens.containers_messages import Detailed, Summed
 from tui.ui.summary import summarise
 from tui.ui.widgets.container_rows import ContainerRows, GroupRows, group_tabs
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
+
+_PATIENCE = 3
+"""Seconds after which it is said how long the Engine has been asked already."""
 
 _SETTLE = 0.12
 """Seconds the cursor rests on a row before the Engine is asked for its details."""
 
 
 _WOULD_BE_KILLED = (State.RUNNING, State.PAUSED, State.RESTARTING)
-
-
-class Detailed(Message):
-    """Details of a container came, or the reason why not."""
-
-    def __init__(self, container: Container, details: Details | None, error: DtuiError | None = None) -> None:
-        super().__init__()
-        self.container = container
-        self.details = details
-        self.error = error
-
-
-class Summed(Message):
-    """The changes in a container's layer are counted."""
-
-    def __init__(self, container: Container, size: int | None, words: str) -> None:
-        super().__init__()
-        self.container = container
-        self.size = size
-        self.words = words
 
 
 class ContainersScreen(ActingFrame):
@@ -78,6 +62,7 @@ class ContainersScreen(ActingFrame):
         self._sizes: dict[tuple[str, str], int] = {}
         self._settle: Timer | None = None
         self._stray: Container | None = None
+        self._since = monotonic()
 
     def body(self) -> ComposeResult:
         """Compose groups, list, details and log."""
@@ -98,7 +83,14 @@ class ContainersScreen(ActingFrame):
         set_title(self.query_one("#log"), "log")
         self.set_focus(self.rows)
         self.watch(self.app, "feed", self.show_feed)
-        self.set_interval(10, self.query_one("#rows").refresh, name="ages")
+        self.set_interval(10, self.rows.refresh, name="ages")
+        self._asking = self.set_interval(1, self._still_asking)
+
+    def _still_asking(self) -> None:
+        if self.dtui.feed.listed:
+            self._asking.stop()
+        else:
+            self.show_feed(self.dtui.feed)
 
     # what is shown -----------------------------------------------------------------------------------------
 
@@ -141,8 +133,12 @@ class ContainersScreen(ActingFrame):
         return container if size is None else replace(container, size_rw=size)
 
     def _note(self, feed: Feed, every: tuple[Group, ...]) -> str:
+        ways_on = "esc or h shows the other ways in"
         if not feed.listed:
-            return "asking the Engine…"
+            seconds = int(monotonic() - self._since)
+            return f"asking the Engine… {seconds} s · {ways_on}" if seconds >= _PATIENCE else "asking the Engine…"
+        if not feed.answered:
+            return f"nobody has answered yet: {ways_on}"
         elsewhere = ", ".join(f"{group.size:,} in {group.title}" for group in every[1:] if group.size)
         if self.words and elsewhere:
             return f"nothing here matches {printable(self.words)}, but {elsewhere}: tab goes there"
@@ -391,9 +387,20 @@ class ContainersScreen(ActingFrame):
             self.query_one("#filter", Line).hide()
         self.set_focus(self.rows)
 
+    def hides(self, action: str) -> bool:
+        """Hide the way to other hosts once this one has answered."""
+        return super().hides(action) or (action == "elsewhere" and self.dtui.feed.answered)
+
+    def action_elsewhere(self) -> None:
+        """Go to the other ways in."""
+        self.dtui.leave_endpoints()
+
     def action_clear_filter(self) -> None:
-        """Clear the filter; never leaves the screen."""
+        """Clear the filter; leaves the screen only for the other ways in, while there is nothing to see here."""
         line = self.query_one("#filter", Line)
+        if not line.display and not self.hides("elsewhere"):
+            self.action_elsewhere()
+            return
         line.value = ""
         line.hide()
         self.set_focus(self.rows)

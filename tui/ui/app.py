@@ -76,6 +76,7 @@ class DtuiApp(App[int]):
         self._first = tuple(endpoints)
         self._kept = ExitStack()
         self._tidied: set[str] = set()
+        self._leaving = False
         if theme:
             self.theme = theme
 
@@ -117,6 +118,9 @@ class DtuiApp(App[int]):
 
     def _leave(self, code: int) -> None:
         """Leave without a question; unsaved text is kept for the next start."""
+        if self._leaving:
+            return
+        self._leaving = True
         for screen in self.screen_stack:
             text = screen.unsaved_text if isinstance(screen, Frame) else None
             if text:

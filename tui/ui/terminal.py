@@ -53,10 +53,12 @@ class DroppingDriver(LinuxDriver):
 def let_go_of_terminal() -> None:
     """Take the terminal away from this process before it is read or painted to again.
 
-    With the hang-up the kernel sends a SIGCONT, for which Textual would start a second writer and reader.
+    With the hang-up the kernel sends a SIGCONT, for which Textual would start a second writer and reader. A second
+    hang-up must not end the cleaning up after the first.
     """
-    signal.signal(signal.SIGCONT, signal.SIG_IGN)
+    for number in (signal.SIGCONT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for number in (0, 1, 2):
-        os.dup2(nowhere, number)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
     os.close(nowhere)

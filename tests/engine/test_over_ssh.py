@@ -16,6 +16,8 @@ from tests.conftest import IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.terminal import Terminal
+from tui.core.errors import EngineLost
+from tui.engine.sdk import connect
 
 pytestmark = [pytest.mark.engine, pytest.mark.ssh]
 
@@ -135,3 +137,9 @@ def test_no_ssh_outlives_the_app(engine: Dockerd, over_ssh: str) -> None:
     finally:
         term.abandon()
     assert ssh_left(port) == []
+
+
+def test_a_host_that_takes_the_connection_and_says_nothing_is_given_up(over_ssh: str, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "ssh").write_text("#!/bin/sh\nexec sleep 1000\n")
+    with pytest.raises(EngineLost, match="no answer in time"):
+        connect(over_ssh, timeout=1)

@@ -12,6 +12,9 @@ from tui.engine.endpoint import Endpoint
 from tui.engine.offline import OfflineEndpoint
 from tui.engine.podman_root import PodmanRoot, is_podman_root
 
+_PATIENCE, _SSH_PATIENCE = 5, 20
+"""Seconds a candidate has to answer; ssh has to log in first, and gives up a dead host after ten by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -76,7 +79,7 @@ def _first_that_answers(candidates: Iterable[tuple[str, str]]) -> Discovery:
                 tried.append(Tried(address, "there is no such socket"))
                 continue
             endpoint = _live(_short(address) if name == "DOCKER_HOST" else name, address)
-            endpoint.connect(timeout=5).close()
+            endpoint.connect(timeout=_SSH_PATIENCE if address.startswith("ssh://") else _PATIENCE).close()
         except DtuiError as error:
             tried.append(Tried(address, str(error)))
         else:

@@ -141,6 +141,7 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
     """An ssh in a session of its own, which cannot read our keys nor write over our screen."""
 
     proc: subprocess.Popen[bytes] | None
+    _late = False
 
     def connect(self, **_: Any) -> None:
         """Start ssh."""
@@ -161,12 +162,19 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
 
     def why(self) -> str:
         """Return the last line ssh said."""
+        if self._late:
+            return "ssh had no answer in time"
         with suppress(subprocess.TimeoutExpired):
             if self.proc:
                 self.proc.wait(1)
         self._said.seek(0)
         lines = self._said.read(65_536).decode(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else "ssh had no answer"
+
+    def give_up(self) -> None:
+        """End an ssh that takes too long."""
+        self._late = True
+        self.close()
 
     def close(self) -> None:
         """End ssh and what it started; idempotent."""
@@ -208,7 +216,7 @@ class _SSHConnection(SSHConnection):  # type: ignore[misc]
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
         """Wait for the answer no longer than for that of a socket: a pipe has no time limit of its own."""
-        late = threading.Timer(self.timeout or 0, self._ssh.close)
+        late = threading.Timer(self.timeout or 0, self._ssh.give_up)
         late.daemon = True
         if self.timeout:
             late.start()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from tests.support.pretend import Pretend
@@ -273,3 +274,13 @@ async def test_escape_keeps_to_the_list_once_an_engine_has_answered() -> None:
         await pilot.press("escape", "h")
         await pilot.pause()
         assert pilot.app.screen is listed(pilot)
+
+
+async def test_keys_that_come_before_their_screen_is_there_wait_for_it() -> None:
+    async with opened(Pretend({"broken": EXITED, "whole": EXITED})) as pilot:
+        screen = ContainersScreen()
+        pilot.app.push_screen(screen)
+        for key in "/broken":
+            pilot.app.post_message(events.Key("slash" if key == "/" else key, key))
+        await until(pilot, lambda: screen.is_mounted and screen.words == "broken")
+        assert [row.name for row in screen.rows.containers] == ["broken"]

@@ -161,8 +161,16 @@ class LogPane(Rows):
             if event.reader.problem:
                 self.note = event.reader.problem
             self.post_message(self.Ended(self, event.reader.problem))
-        if self.follow:
-            self.scroll_end(animate=False)
+        self._keep_to_end()
+
+    def _keep_to_end(self) -> None:
+        if self.follow:  # forced, for a log that has just grown shows its scrollbar only a layout later
+            self.scroll_end(animate=False, force=True, x_axis=False)
+
+    def on_resize(self) -> None:
+        """Measure again; the last lines stay in sight while following."""
+        super().on_resize()
+        self._keep_to_end()
 
     def count(self) -> int:
         """Say how many lines there are; a note stands in for an empty log."""
@@ -170,7 +178,7 @@ class LogPane(Rows):
 
     def content_width(self) -> int:
         """Return the widest line's cells."""
-        return max(self._widest + 1, self.size.width)
+        return self._widest + 1
 
     def row(self, index: int, width: int) -> Text:
         """Draw a line; what went to stderr and what is searched for stand out."""
@@ -186,10 +194,9 @@ class LogPane(Rows):
         """Paint the matches."""
         self.refresh()
 
-    def watch_follow(self, follow: bool) -> None:
+    def watch_follow(self) -> None:
         """Jump to the end when following begins."""
-        if follow:
-            self.scroll_end(animate=False)
+        self._keep_to_end()
 
     def find(self, step: int) -> int:
         """Scroll to the next (1) or previous (-1) match; return how many lines match."""
@@ -199,7 +206,7 @@ class LogPane(Rows):
         self.follow = False
         top = int(self.scroll_y)
         ahead = [i for i in hits if i > top] if step > 0 else [i for i in hits if i < top][::-1]
-        self.scroll_to(y=ahead[0] if ahead else (hits[0] if step > 0 else hits[-1]), animate=False)
+        self._scroll_rows(ahead[0] if ahead else (hits[0] if step > 0 else hits[-1]))
         return len(hits)
 
     def _move(self, by: int) -> None:

@@ -23,7 +23,7 @@ from tui.editing.recover import recover
 from tui.editing.session import privileged
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
-from tui.ui.actions import TABLE, bindings
+from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened, SourceChanged, Watcher
 from tui.ui.safe import SafeFilter
@@ -179,14 +179,13 @@ class DtuiApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer the actions of the present screen, then those everywhere."""
-        scopes = (screen.scope, "app") if isinstance(screen, Frame) else ("app",)
-        for action in TABLE:
-            if not action.palette or not set(scopes) & set(action.scopes):
-                continue
-            target = screen if scopes[0] in action.scopes else self
-            method = getattr(target, f"action_{action.id}", None)
-            if method is not None:
-                yield SystemCommand(action.label.capitalize(), action.help, method)
+        places = [(screen, scope, prefix) for scope, prefix in screen.palette] if isinstance(screen, Frame) else []
+        for target, scope, prefix in [*places, (self, "app", "")]:
+            for action in actions_of(scope):
+                method = getattr(target, f"action_{prefix}{action.id}", None)
+                hidden = isinstance(target, Frame) and target.hides(prefix + action.id)
+                if method is not None and action.palette and not hidden:
+                    yield SystemCommand(action.label.capitalize(), action.help, method)
 
     def action_help(self) -> None:
         """Show all keys."""

@@ -42,6 +42,11 @@ class Frame(Screen[None]):
     banner = getters.query_one(Banner)
 
     @property
+    def palette(self) -> tuple[tuple[str, str], ...]:
+        """The scopes whose actions the palette offers, each with what stands before their names in methods."""
+        return ((self.scope, ""),)
+
+    @property
     def dtui(self) -> DtuiApp:
         """The app, as what it is."""
         return cast("DtuiApp", self.app)

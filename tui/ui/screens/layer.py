@@ -36,7 +36,8 @@ _SETTLE = 0.08
 """Seconds the cursor rests on a file before it is read."""
 
 
-_TREE_ACTIONS = frozenset(action.id for action in actions_of("layer"))
+_TREE_ACTIONS = frozenset(action.id for action in actions_of("layer")) - {"back", "switch_pane"}
+"""What is not there while a file is edited: its keys are letters then."""
 
 _UNFOLDED = 30
 """Lines up to which the tree of changes opens by itself."""
@@ -47,7 +48,7 @@ class LayerScreen(ChangingFrame):
 
     scope = "layer"
     CSS_PATH = "layer.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("layer")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("layer"), *bindings("editor", "editor_")]
 
     def __init__(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
         super().__init__()
@@ -271,6 +272,11 @@ class LayerScreen(ChangingFrame):
         """The entry under the cursor."""
         return self.tree_rows.entry
 
+    def _end_edit(self) -> None:
+        super()._end_edit()
+        if self.opened and self.tree_entry and self.opened.path != self.tree_entry.path:
+            self._moved()  # the mouse was in the tree meanwhile
+
     def go_to(self, path: bytes) -> None:
         """Put the cursor on a path once the layer is read again."""
         self._goal = path
@@ -280,6 +286,11 @@ class LayerScreen(ChangingFrame):
         self._open()
 
     # actions -----------------------------------------------------------------------------------------------
+
+    @property
+    def palette(self) -> tuple[tuple[str, str], ...]:
+        """The tree's actions, or the editor's while it is open."""
+        return (("editor", "editor_"), *super().palette)
 
     def hides(self, action: str) -> bool:
         """Hide the keys of the tree while the file is edited: they are letters then."""
@@ -291,6 +302,8 @@ class LayerScreen(ChangingFrame):
         """Say why an action cannot be taken now."""
         if action.startswith("editor_"):
             return "" if self.file_pane.editing else "the file is not being edited"
+        if action in _TREE_ACTIONS and self.file_pane.editing:
+            return "a file is being edited: esc goes back to its text"
         if action in ("start", "stop", "restart", "pause", "kill", "logs"):
             return self.verb_reason(action)
         if action in (*ON_ENTRY, *ON_CONTAINER):
@@ -341,8 +354,11 @@ class LayerScreen(ChangingFrame):
         self.tree_rows.close_here()
 
     def action_switch_pane(self) -> None:
-        """Go to the next pane."""
-        self.focus_next()
+        """Go to the next pane; while editing, back to the text."""
+        if self.file_pane.editing:
+            self.set_focus(self.file_pane.area)
+        else:
+            self.focus_next()
 
     def action_refresh(self) -> None:
         """Open the layer again and read everything afresh."""
@@ -392,8 +408,14 @@ class LayerScreen(ChangingFrame):
         self._find(-1)
 
     def action_back(self) -> None:
-        """Leave the find line, then the file, then the screen."""
+        """Leave the find line, then the file, then the screen; unsaved text is asked about."""
         line = self.query_one("#find-path", Line)
+        if self.file_pane.editing:
+            if self.file_pane.has_focus_within:
+                self.action_editor_leave()
+            else:
+                self.set_focus(self.file_pane.area)
+            return
         if line.display:
             line.display = False
             self.set_focus(self.tree_rows)

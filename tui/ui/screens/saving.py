@@ -94,10 +94,12 @@ class SavingFrame(FollowingFrame):
         self._mark()
 
     def _mark(self) -> None:
-        if self.opened is None or self.tree_entry is None:
+        entry = self.tree_entry
+        if self.opened is None:
             return
         mark = " · edited *" if self.file_pane.modified else ""
-        set_title(self.file_pane, f"{printable(self.opened.path)}{mark} ── {meta_words(self.tree_entry)}")
+        words = f" ── {meta_words(entry)}" if entry and entry.path == self.opened.path else ""
+        set_title(self.file_pane, f"{printable(self.opened.path)}{mark}{words}")
 
     @work(exclusive=True, group="flow")
     async def action_editor_leave(self) -> None:

@@ -35,6 +35,8 @@ from tui.ui.widgets.tree_rows import TreeRows
 _SETTLE = 0.08
 """Seconds the cursor rests on a file before it is read."""
 
+_PATIENCE = 0.15
+"""Seconds after which another file's contents make way for the word that this one is being read."""
 
 _TREE_ACTIONS = frozenset(action.id for action in actions_of("layer")) - {"back", "switch_pane"}
 """What is not there while a file is edited: its keys are letters then."""
@@ -59,6 +61,8 @@ class LayerScreen(ChangingFrame):
         self._shown_entry: Entry | None = None
         self._layer_view: Tree | None = None
         self._settle: Timer | None = None
+        self._patience: Timer | None = None
+        self._in_pane = b""
         self._words = ""
         self._counts = ""
         self._unfolded: set[bytes] = set()
@@ -222,6 +226,22 @@ class LayerScreen(ChangingFrame):
         if self._settle:
             self._settle.stop()
         self._settle = self.set_timer(_SETTLE, lambda: self._preview(edit=False))
+        self._name_entry()
+
+    def _name_entry(self) -> None:
+        """Put the name over the pane at once; another file's contents do not stay under it."""
+        entry = self.tree_rows.entry
+        if entry is None:
+            return
+        set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry)}")
+        if entry.path != self._in_pane:
+            self._patience = self._patience or self.set_timer(_PATIENCE, self._tell_reading)
+
+    def _tell_reading(self) -> None:
+        self._patience = None
+        entry = self.tree_rows.entry
+        if entry and entry.path != self._in_pane and not self.file_pane.editing:
+            self.file_pane.show_info(Text("reading…", style="italic"))
 
     def _preview(self, *, edit: bool) -> None:
         entry, details = self.tree_rows.entry, self.details
@@ -231,8 +251,9 @@ class LayerScreen(ChangingFrame):
         # a preview that the cursor asked for must not take the place of the one that the editor waits for
         edit = edit or entry.path == self._to_edit
         self._to_edit = entry.path if edit else b""
-        set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry)}")
+        self._name_entry()
         if entry.kind is not EntryKind.FILE or entry.change is Change.DELETED:
+            self._in_pane = entry.path
             self.file_pane.show_info(entry_info(entry, details.stack))
             return
         self._read(entry, details, edit)
@@ -255,6 +276,7 @@ class LayerScreen(ChangingFrame):
         current = self.tree_rows.entry
         if current is None or current.path != event.entry.path or self.file_pane.editing:
             return
+        self._in_pane = event.entry.path
         if event.opened is None:
             info = entry_info(event.entry, self.details.stack if self.details else None)
             self.file_pane.show_info(info)

@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from tests.ui.conftest import Open, until
 from tui.core.model import Details
-from tui.editing.session import Opened
+from tui.editing.document import Document
 from tui.engine.discover import Discovery
 from tui.ui.app import DtuiApp
 from tui.ui.screens import layer
@@ -68,9 +68,9 @@ async def test_the_text_of_the_file_before_does_not_stay_under_the_next_ones_nam
         def __init__(self, *args: object) -> None:
             self._files = files_of(*args)  # type: ignore[arg-type]
 
-        def open(self, path: bytes) -> Opened:
+        def peek(self, path: bytes) -> Document:
             held.wait(10)
-            return self._files.open(path)
+            return self._files.peek(path)
 
     monkeypatch.setattr(layer, "files_of", Slow)
     async with open_layer() as (pilot, screen):

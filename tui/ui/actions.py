@@ -98,7 +98,7 @@ TABLE: tuple[Action, ...] = (
     # editor
     Action("save", "ctrl+s", "save", "Show the difference, then save", ("editor",), True),
     Action("leave", "escape", "back", "Leave the editor; asks when there is unsaved text", ("editor",), True),
-    Action("find", "ctrl+f", "find", "Find text in the file", ("editor",), True),
+    Action("find", "ctrl+f", "find", "Find text in the file, also in one that is only looked at", ("editor",), True),
     Action("find_again", "f3", "find next", "To the next match", ("editor",)),
     Action("goto_line", "ctrl+g", "line", "Go to a line", ("editor",), True),
     Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True),

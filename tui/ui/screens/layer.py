@@ -15,8 +15,7 @@ from textual.worker import get_current_worker
 from tui.core.errors import DtuiError
 from tui.core.model import Change, Container, Details, Entry, EntryKind, View
 from tui.core.text import human_size, printable
-from tui.editing.document import language_of
-from tui.editing.session import Opened
+from tui.editing.document import EDIT_LIMIT, language_of
 from tui.ui.actions import actions_of, bindings
 from tui.ui.feed import Feed, Happened
 from tui.ui.present import state_text
@@ -40,6 +39,9 @@ _PATIENCE = 0.15
 
 _TREE_ACTIONS = frozenset(action.id for action in actions_of("layer")) - {"back", "switch_pane"}
 """What is not there while a file is edited: its keys are letters then."""
+
+_TO_READ = ("editor_find", "editor_find_again", "editor_goto_line")
+"""What the editor does to a text that is only looked at too."""
 
 _UNFOLDED = 30
 """Lines up to which the tree of changes opens by itself."""
@@ -261,14 +263,17 @@ class LayerScreen(ChangingFrame):
     @work(thread=True, exclusive=True, group="preview")
     def _read(self, entry: Entry, details: Details, edit: bool) -> None:
         worker = get_current_worker()
-        opened: Opened | None = None
-        failed: DtuiError | None = None
         try:
-            opened = files_of(self.endpoint, details).open(entry.path)
+            files = files_of(self.endpoint, details)
+            if edit:
+                opened = files.open(entry.path)
+                event = Previewed(entry, opened.document, opened)
+            else:
+                event = Previewed(entry, files.peek(entry.path))
         except DtuiError as error:
-            failed = error
+            event = Previewed(entry, error=error)
         if not worker.is_cancelled:
-            self.post_message(Previewed(entry, opened, failed, edit))
+            self.post_message(event)
 
     @on(Previewed)
     def _previewed(self, event: Previewed) -> None:
@@ -277,16 +282,15 @@ class LayerScreen(ChangingFrame):
         if current is None or current.path != event.entry.path or self.file_pane.editing:
             return
         self._in_pane = event.entry.path
-        if event.opened is None:
+        self.opened = event.opened
+        if event.document is None:
             info = entry_info(event.entry, self.details.stack if self.details else None)
             self.file_pane.show_info(info)
             if event.error:
                 self.tell_error(event.error)
             return
-        self.opened = event.opened
-        document = event.opened.document
-        self.file_pane.show_document(document, language_of(event.entry.path, document))
-        if event.edit:
+        self.file_pane.show_document(event.document, language_of(event.entry.path, event.document))
+        if event.opened:
             self.begin_edit()
 
     @property
@@ -317,13 +321,13 @@ class LayerScreen(ChangingFrame):
     def hides(self, action: str) -> bool:
         """Hide the keys of the tree while the file is edited: they are letters then."""
         if action.startswith("editor_"):
-            return not self.file_pane.editing
+            return not (self.file_pane.editing or (action in _TO_READ and self.file_pane.face == "text"))
         return super().hides(action) or (self.file_pane.editing and action in _TREE_ACTIONS)
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
         if action.startswith("editor_"):
-            return "" if self.file_pane.editing else "the file is not being edited"
+            return ""
         if action in _TREE_ACTIONS and self.file_pane.editing:
             return "a file is being edited: esc goes back to its text"
         if action in ("start", "stop", "restart", "pause", "kill", "logs"):
@@ -338,6 +342,8 @@ class LayerScreen(ChangingFrame):
                 return "a deleted file cannot be edited; the image still has it"
             if entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
                 return f"{printable(entry.name)} is a {entry.kind}, not a file"
+            if action == "edit" and entry.kind is EntryKind.FILE and entry.size > EDIT_LIMIT:
+                return f"it is larger than {human_size(EDIT_LIMIT)}: o opens it in $EDITOR, x copies it out"
         return ""
 
     @on(TreeRows.Chosen, "#tree")
@@ -441,6 +447,8 @@ class LayerScreen(ChangingFrame):
         if line.display:
             line.display = False
             self.set_focus(self.tree_rows)
+        elif self.file_pane.close_find():
+            return
         elif self.focused is not self.tree_rows:
             self.set_focus(self.tree_rows)
         else:

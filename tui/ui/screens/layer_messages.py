@@ -6,6 +6,7 @@ from textual.message import Message
 
 from tui.core.errors import DtuiError
 from tui.core.model import Details, Entry, View
+from tui.editing.document import Document
 from tui.editing.session import Opened
 from tui.ui.reach import Tree
 
@@ -40,14 +41,20 @@ class Loaded(Message):
 
 
 class Previewed(Message):
-    """The contents of a file came, or the reason why not."""
+    """The beginning of a file came to be looked at, or all of it to be edited, or the reason why not."""
 
-    def __init__(self, entry: Entry, opened: Opened | None, error: DtuiError | None, edit: bool) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        document: Document | None = None,
+        opened: Opened | None = None,
+        error: DtuiError | None = None,
+    ) -> None:
         super().__init__()
         self.entry = entry
+        self.document = document
         self.opened = opened
         self.error = error
-        self.edit = edit
 
 
 class Counted(Message):

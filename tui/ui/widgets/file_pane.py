@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.widgets import ContentSwitcher, Static, TextArea
 from textual.widgets.text_area import Selection
 
-from tui.core.text import printable
-from tui.editing.document import Document, hex_lines
+from tui.core.text import human_size, printable
+from tui.editing.document import PREVIEW_LIMIT, Document, hex_lines
 from tui.ui.actions import bindings
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.rows import Rows
@@ -147,7 +147,8 @@ class FilePane(Vertical):
         if document.binary:
             self.query_one("#hex", HexRows).show(document.data)
             self.query_one(ContentSwitcher).current = "hex"
-            self.border_subtitle = Content(f"binary · {len(document.data):,} B")
+            size = f"first {human_size(len(document.data))}" if document.cut else f"{len(document.data):,} B"
+            self.border_subtitle = Content(f"binary · {size}")
             return
         self.load(document.text, language)
         self.query_one(ContentSwitcher).current = "text"
@@ -156,9 +157,13 @@ class FilePane(Vertical):
     def load(self, text: str, language: str | None) -> None:
         """Put text into the area; its own load event is not an edit."""
         area = self.area
-        area.language = language if language in area.available_languages else None
-        dark = self.app.current_theme.dark
-        area.theme = "vscode_dark" if dark else "github_light"
+        area.text = ""  # first, for each new language or theme lays the text out that is there
+        known = language if language in area.available_languages else None
+        if area.language != known:
+            area.language = known
+        theme = "vscode_dark" if self.app.current_theme.dark else "github_light"
+        if area.theme != theme:
+            area.theme = theme
         area.text = text
         area.scroll_home(animate=False)
 
@@ -200,7 +205,9 @@ class FilePane(Vertical):
         if document.read_only_reason:
             parts.insert(0, f"read-only: {document.read_only_reason}")
         elif not self.editing:
-            parts.insert(0, "e edits")
+            parts.insert(0, "e opens it" if document.cut else "e edits")
+        if document.cut:
+            parts.insert(0, f"first {PREVIEW_LIMIT >> 10} KiB")
         self.border_subtitle = Content(printable(" · ".join(parts)))
 
     # find and go to ----------------------------------------------------------------------------------------

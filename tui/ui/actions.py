@@ -89,7 +89,7 @@ TABLE: tuple[Action, ...] = (
     Action("owner_entry", "C", "owner", "Change owner and group", ("layer",)),
     Action("copy_out", "x", "copy out", "Copy the file or directory to this host", ("layer",)),
     Action("copy_in", "a", "copy in", "Copy a file or directory of this host to here", ("layer",)),
-    Action("find_path", "slash", "find", "Find a name among the entries shown", ("layer",), False, True),
+    Action("find_path", "slash", "find", "Find a name in the whole tree, or go to a /path", ("layer",), False, True),
     Action("find_next", "n", "next", "To the next match", ("layer", "logs")),
     Action("find_previous", "N", "previous", "To the match before", ("layer", "logs")),
     Action("expand", "right,space", "expand", "Open the directory in the tree", ("layer",)),

@@ -22,7 +22,8 @@ from tui.ui.present import state_text
 from tui.ui.present_layer import entry_info, mark_of, meta_words
 from tui.ui.reach import Tree, files_of, tree_of
 from tui.ui.screens.base import set_title
-from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY, ChangingFrame
+from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY
+from tui.ui.screens.finding import FindingFrame
 from tui.ui.screens.layer_messages import Counted, Loaded, Opening, Previewed
 from tui.ui.summary import summarise
 from tui.ui.tree_model import ancestors
@@ -47,7 +48,7 @@ _UNFOLDED = 30
 """Lines up to which the tree of changes opens by itself."""
 
 
-class LayerScreen(ChangingFrame):
+class LayerScreen(FindingFrame):
     """Tree on the left, file on the right, log below it."""
 
     scope = "layer"
@@ -65,7 +66,6 @@ class LayerScreen(ChangingFrame):
         self._settle: Timer | None = None
         self._patience: Timer | None = None
         self._in_pane = b""
-        self._words = ""
         self._counts = ""
         self._unfolded: set[bytes] = set()
 
@@ -74,7 +74,7 @@ class LayerScreen(ChangingFrame):
         with Horizontal(id="main"):
             with Vertical(id="left", classes="pane"):
                 yield TreeRows(id="tree")
-                yield Line(self._find_named, placeholder="name", id="find-path")
+                yield Line(self.find_named, placeholder="name, or /path", id="find-path")
             with Vertical(id="right"):
                 yield FilePane(id="file", classes="pane")
                 yield LogPane(id="log")
@@ -104,9 +104,26 @@ class LayerScreen(ChangingFrame):
         return self._container
 
     @property
-    def tree_rows(self) -> TreeRows:
-        """The tree."""
-        return self.query_one("#tree", TreeRows)
+    def layer_view(self) -> Tree | None:
+        """Where directories are listed from."""
+        return self._layer_view
+
+    def reveal(self, path: bytes, shown: View) -> None:
+        """Open the directories above a path in one of the two views, and put the cursor on it."""
+        rows = self.tree_rows
+        if shown is not rows.shown_view:
+            self.action_view()
+        if rows.go_to(path):
+            self._goal = b"/"
+            return
+        self._goal = path
+        for above in ancestors(path):
+            rows.model.open(above)
+            if not rows.model.loaded(above):
+                self._load(above)
+        rows.rows_changed()
+        if rows.go_to(path):
+            self._goal = b"/"
 
     def _show_frame(self, feed: Feed) -> None:
         self._container = feed.find((self._container.endpoint, self._container.id)) or self._container
@@ -145,6 +162,7 @@ class LayerScreen(ChangingFrame):
             if event.error:
                 self.tell_error(event.error)
             return
+        self.stop_search()
         if self._layer_view:
             self._layer_view.close()
         self._layer_view = event.view
@@ -411,33 +429,12 @@ class LayerScreen(ChangingFrame):
         if event.event.action in ("start", "die", "pause", "unpause", "destroy"):
             self._open()
 
-    def action_find_path(self) -> None:
-        """Type a name to find."""
-        line = self.query_one("#find-path", Line)
-        line.display = True
-        self.set_focus(line)
-
-    def _find_named(self, words: str) -> None:
-        self._words = words
-        self.query_one("#find-path").display = False
-        self.set_focus(self.tree_rows)
-        self._find(1)
-
-    def _find(self, step: int) -> None:
-        if not self.tree_rows.find(self._words, step):
-            self.tell(f"no name here contains {self._words}", "bad")
-
-    def action_find_next(self) -> None:
-        """Go to the next match."""
-        self._find(1)
-
-    def action_find_previous(self) -> None:
-        """Go to the match before."""
-        self._find(-1)
-
     def action_back(self) -> None:
         """Leave the find line, then the file, then the screen; unsaved text is asked about."""
         line = self.query_one("#find-path", Line)
+        if self.stop_search():
+            self.tell("the search is stopped")
+            return
         if self.file_pane.editing:
             if self.file_pane.has_focus_within:
                 self.action_editor_leave()

@@ -42,7 +42,7 @@ def stack_of(details: Details) -> LayerStack:
     """Return the layers of a container; raises NotReachable where they cannot be had here."""
     if details.stack is None or not details.reach.kind.readable:
         if details.reach.kind is ReachKind.ENGINE:
-            hint = "dtui tree, changes, cat and write work through the Engine"
+            hint = "reading and writing its files works through the Engine"
             raise NotReachable(f"only the Engine reaches the files: {details.reach.reason}", hint)
         reason = f"the layer cannot be reached: {details.reach.reason}"
         raise NotReachable(reason, "dtui doctor tells what is missing")

@@ -52,7 +52,7 @@ TABLE: tuple[Action, ...] = (
     Action("page_up", "pageup,ctrl+u", "Page up", "One page up", ("move",), palette=False),
     Action("page_down", "pagedown,ctrl+d", "Page down", "One page down", ("move",), palette=False),
     Action("first", "home", "First", "To the first line", ("move",), palette=False),
-    Action("last", "end", "Last", "To the last line", ("move",), palette=False),
+    Action("last", "end,G", "Last", "To the last line", ("move",), palette=False),
     Action("choose", "enter", "Open", "Open what the cursor is on", ("move",), palette=False),
     # containers
     Action("open_layer", "enter", "layer", "Open the container's writable layer", ("containers",), footer=True),
@@ -105,6 +105,7 @@ TABLE: tuple[Action, ...] = (
     Action("undo", "ctrl+z", "undo", "Take the last edit back", ("editor",), palette=False, own=False),
     Action("redo", "ctrl+y", "redo", "Do the edit again", ("editor",), palette=False, own=False),
     Action("start", "ctrl+r", "start+logs", "Start or restart the container, follow its logs", ("editor",), True),
+    Action("help", "f1", "help", "Show all keys; ? is a letter here", ("editor",), footer=True, palette=False),
     # logs
     Action("follow", "f", "follow", "Follow the log, or hold it still", ("logs",), footer=True),
     Action("search", "slash", "search", "Search in the log", ("logs",), True, True),

@@ -187,6 +187,13 @@ class DtuiApp(App[int]):
                 if method is not None and action.palette and not hidden:
                     yield SystemCommand(action.label.capitalize(), action.help, method)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave out what the screen says it has not now, such as the help on ``?`` where that is a letter."""
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if action == "help" and isinstance(screen, Frame) and screen.is_mounted and screen.hides(action):
+            return False
+        return super().check_action(action, parameters)
+
     def action_help(self) -> None:
         """Show all keys."""
         from tui.ui.dialogs.show import Show, help_text

@@ -340,7 +340,7 @@ class LayerScreen(FindingFrame):
         """Hide the keys of the tree while the file is edited: they are letters then."""
         if action.startswith("editor_"):
             return not (self.file_pane.editing or (action in _TO_READ and self.file_pane.face == "text"))
-        return super().hides(action) or (self.file_pane.editing and action in _TREE_ACTIONS)
+        return super().hides(action) or (self.file_pane.editing and action in (*_TREE_ACTIONS, "help"))
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""

@@ -24,6 +24,7 @@ from tui.editing.session import Opened
 from tui.editing.writing import Receipt
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.show import Show, help_text
 from tui.ui.present_layer import diff_text, meta_words
 from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
@@ -122,6 +123,10 @@ class SavingFrame(FollowingFrame):
         self._mark()
         self.set_focus(self.query_one("#tree"))
         self.refresh_bindings()
+
+    def action_editor_help(self) -> None:
+        """Show all keys, the editor's first."""
+        self.app.push_screen(Show("Keys", help_text("editor")))
 
     def action_editor_find(self) -> None:
         """Find text."""

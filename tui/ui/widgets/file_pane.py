@@ -94,6 +94,10 @@ class FilePane(Vertical):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
         self.document: Document | None = None
+        self.editing = False
+        """Whether the text can be typed into; a field, for it is asked before the pane is composed."""
+        self.face = "info"
+        """Which face shows: ``text``, ``hex`` or ``info``."""
         self._marked = False
         self._words = ""
 
@@ -118,26 +122,20 @@ class FilePane(Vertical):
         return self.query_one("#text", CodeArea)
 
     @property
-    def editing(self) -> bool:
-        """Whether the text can be typed into."""
-        return not self.area.read_only
-
-    @property
     def modified(self) -> bool:
         """Whether the text differs from what was loaded; asked of the text itself, for events come late."""
         return self.editing and self.document is not None and self.area.text != self.document.text
 
-    @property
-    def face(self) -> str:
-        """Which face shows: ``text``, ``hex`` or ``info``."""
-        return self.query_one(ContentSwitcher).current or "info"
+    def _show_face(self, face: str) -> None:
+        self.face = face
+        self.query_one(ContentSwitcher).current = face
 
     def show_info(self, text: Text) -> None:
         """Show what is known instead of contents."""
         self._leave()
         self.document = None
         self.query_one("#info", Static).update(text)
-        self.query_one(ContentSwitcher).current = "info"
+        self._show_face("info")
         self.border_subtitle = Content("")
 
     def show_document(self, document: Document, language: str | None) -> None:
@@ -146,12 +144,12 @@ class FilePane(Vertical):
         self.document = document
         if document.binary:
             self.query_one("#hex", HexRows).show(document.data)
-            self.query_one(ContentSwitcher).current = "hex"
+            self._show_face("hex")
             size = f"first {human_size(len(document.data))}" if document.cut else f"{len(document.data):,} B"
             self.border_subtitle = Content(f"binary · {size}")
             return
         self.load(document.text, language)
-        self.query_one(ContentSwitcher).current = "text"
+        self._show_face("text")
         self.tell_place()
 
     def load(self, text: str, language: str | None) -> None:
@@ -170,6 +168,7 @@ class FilePane(Vertical):
     def begin_edit(self) -> None:
         """Let the text be typed into."""
         self.area.read_only = False
+        self.editing = True
         self.screen.set_focus(self.area)
         self.tell_place()
 
@@ -179,6 +178,7 @@ class FilePane(Vertical):
 
     def _leave(self) -> None:
         self.area.read_only = True
+        self.editing = False
         self._marked = False
         self.query_one("#find").remove_class("-shown")
 

@@ -26,6 +26,7 @@ from tui.engine.endpoint import Endpoint
 from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened, SourceChanged, Watcher
+from tui.ui.ink import PlainInk
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
 
@@ -57,6 +58,8 @@ class DtuiApp(App[int]):
         theme: str | None = None,
     ) -> None:
         super().__init__()
+        if self.no_color:
+            self._filters.insert(0, PlainInk())
         self._filters.append(SafeFilter())  # no public way in Textual 8.2.8; a test holds it in place
         self.tried = tuple(tried)
         self._watchers: dict[str, Watcher] = {}

@@ -28,6 +28,8 @@ class Rows(ScrollView, can_focus=True):
     Rows { scrollbar-size: 1 1; }
     Rows > .rows--cursor { background: $surface-lighten-2; }
     Rows:focus > .rows--cursor { background: $primary-muted; color: $text; text-style: bold; }
+    Rows:nocolor > .rows--cursor { text-style: underline; }
+    Rows:nocolor:focus > .rows--cursor { text-style: reverse; }
     Rows > .rows--header { color: $text-muted; }
     """
 

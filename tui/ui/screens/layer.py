@@ -82,6 +82,7 @@ class LayerScreen(FindingFrame):
     def on_mount(self) -> None:
         """Ask for the layer; the frame stands meanwhile."""
         self.query_one("#find-path").display = False
+        self.title_line.middle_stays = True  # the state of the container matters more than the counts
         self.log_pane.display = False
         self.log_pane.add_class("pane")
         self.tree_rows.note = "opening the layer…"

@@ -70,6 +70,10 @@ class HexRows(Rows):
         """Say how many lines of sixteen bytes there are."""
         return (len(self.data) + 15) // 16
 
+    def content_width(self) -> int:
+        """Return the cells of a whole line: where it does not fit, the text at its end is scrolled to."""
+        return len(next(hex_lines(bytes(16))))
+
     def row(self, index: int, width: int) -> Text:
         """Draw sixteen bytes."""
         del width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.text import Text
@@ -114,6 +115,7 @@ async def test_a_log_that_is_followed_shows_its_last_line_after_it_came_in_and_a
     app = Lists()
     async with app.run_test(size=(40, 24)) as pilot:
         pane = app.log_pane
+        pane.wrap = False
         await pilot.pause()
         reader = LogReader(lambda: iter(()), pane.post_message)  # type: ignore[arg-type, return-value]
         pane._reader = reader
@@ -123,3 +125,26 @@ async def test_a_log_that_is_followed_shows_its_last_line_after_it_came_in_and_a
         pane.styles.height = 5
         await pilot.pause()
         assert "line 39" in shown(pane)[-1]
+
+
+async def test_long_lines_of_a_log_are_broken_until_asked_not_to_be_and_stderr_is_marked() -> None:
+    app = Lists()
+    async with app.run_test(size=(40, 24)) as pilot:
+        pane = app.log_pane
+        await pilot.pause()
+        pane._reader = LogReader(lambda: iter(()), pane.post_message)  # type: ignore[arg-type, return-value]
+        whole = "the end of this long line says what was wrong: needle"
+        fresh = (*lines("short"), replace(lines(whole)[0], error=True), *lines("last"))
+        pane.post_message(LogPane.Arrived(pane._reader, fresh, False))
+        await pilot.pause()
+        seen = shown(pane)
+        assert seen[0] == " 00:00:00 short"
+        assert seen[1].startswith("!00:00:00 the end")
+        assert "".join(line.removeprefix("   ") for line in seen[1:3]).endswith("needle")
+        assert not pane.show_horizontal_scrollbar
+        pane.needle = "WRONG: NEEDLE"
+        assert pane.find(1) == 1, "a match over the break is found"
+        pane.wrap = False
+        await pilot.pause()
+        assert [line[:15] for line in shown(pane)[:3]] == [" 00:00:00 short", "!00:00:00 the e", " 00:00:00 last"]
+        assert pane.show_horizontal_scrollbar

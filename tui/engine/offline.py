@@ -142,6 +142,7 @@ class OfflineEndpoint(AtRest):
             reach=reach_of(container.driver, stack, local=True, problem=problem),
             log_path=str(body.get("LogPath") or ""),
             mount_id=stack.writable.id if stack else "",
+            settings=parse.settings_of(body),
         )
 
     def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from docker.context import ContextAPI
 
 from tui.core.errors import EngineError, EngineLost, NotFound, NotReachable, UsageError
 
-__all__ = ["APIClient", "close_stream", "connect", "context_address", "engine_errors"]
+__all__ = ["APIClient", "ErrorChunk", "close_stream", "connect", "context_address", "engine_errors"]
 
 _TIMEOUT = 60
 """Seconds for one answer; stopping a container alone may take ten, removing a large one longer."""
@@ -82,6 +83,10 @@ def connect(address: str, *, tls: docker.tls.TLSConfig | None = None, timeout: i
         raise UsageError(f"{address} is no Docker address", "such as unix:///run/docker.sock or ssh://host") from error
 
 
+class ErrorChunk(bytes):
+    """Bytes of a container's stderr."""
+
+
 class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
     """The SDK's client, which trusts the Engine's own CA whatever the environment says of others."""
 
@@ -89,6 +94,16 @@ class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
         """Put the CA of the context first: requests alone prefers REQUESTS_CA_BUNDLE to a session's (2.32)."""
         verify = self.verify if verify is None else verify
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
+    def _multiplexed_response_stream_helper(self, response: Any) -> Iterator[bytes]:
+        """Keep apart what the SDK mixes (7.2): each frame says in its header which stream it is of."""
+        self._disable_socket_timeout(self._get_raw_response_socket(response))
+        while header := response.raw.read(8):
+            number, length = struct.unpack(">BxxxL", header)
+            if length and not (data := response.raw.read(length)):
+                return
+            if length:
+                yield ErrorChunk(data) if number == 2 else data
 
 
 def close_stream(stream: Any) -> None:

@@ -109,6 +109,7 @@ TABLE: tuple[Action, ...] = (
     # logs
     Action("follow", "f", "follow", "Follow the log, or hold it still", ("logs",), footer=True),
     Action("search", "slash", "search", "Search in the log", ("logs",), True, True),
+    Action("wrap", "w", "wrap", "Break long lines, or leave them whole and scroll sideways", ("logs",), footer=True),
     # bench
     Action("run", "enter,r", "run", "Start the benchmark", ("bench",), footer=True, key_display="enter"),
     Action("targets", "d", "drivers", "Choose the storage drivers and engines that are compared", ("bench",), True),

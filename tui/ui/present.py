@@ -282,8 +282,12 @@ def inspect_lines(details: Details, now: datetime) -> Text:
     if stack:
         pairs += [("found by", stack.how), ("by hand", stack.command)]
         pairs += [(str(layer.role), str(layer.path)) for layer in stack.layers]
-    pairs += [(f"mount {m.kind}", f"{m.destination} ← {m.name or m.source}") for m in details.mounts]
+    pairs += [
+        (f"mount {m.kind}", f"{m.destination} ← {m.name or m.source}{'' if m.writable else ' (ro)'}")
+        for m in details.mounts
+    ]
+    pairs += details.settings
     text = detail_lines(details, now)
     for name, value in pairs:
-        text.append_text(Text.assemble(("\n" + printable(name).ljust(14), "bold"), printable(value)))
+        text.append_text(Text.assemble(("\n" + printable(name).ljust(14) + " ", "bold"), printable(value)))
     return text

@@ -13,7 +13,7 @@ from tui.core.model import Details
 from tui.editing.document import Document
 from tui.engine.discover import Discovery
 from tui.ui.app import DtuiApp
-from tui.ui.screens import layer
+from tui.ui.screens import previewing
 from tui.ui.screens.containers import ContainersScreen
 from tui.ui.widgets.container_rows import ContainerRows
 
@@ -62,7 +62,7 @@ async def test_the_details_of_the_container_before_do_not_stay_under_the_next_on
 async def test_the_text_of_the_file_before_does_not_stay_under_the_next_ones_name(
     open_layer: Open, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files_of = layer.files_of
+    files_of = previewing.files_of
 
     class Slow:
         def __init__(self, *args: object) -> None:
@@ -72,7 +72,7 @@ async def test_the_text_of_the_file_before_does_not_stay_under_the_next_ones_nam
             held.wait(10)
             return self._files.peek(path)
 
-    monkeypatch.setattr(layer, "files_of", Slow)
+    monkeypatch.setattr(previewing, "files_of", Slow)
     async with open_layer() as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/static/s.css"))
         await until(pilot, lambda: screen.file_pane.face == "text")

@@ -160,17 +160,18 @@ def actions_of(scope: str) -> Iterator[Action]:
     return (action for action in TABLE if scope in action.scopes)
 
 
-def bindings(scope: str, target: str = "", only: tuple[str, ...] = ()) -> list[BindingType]:
+def bindings(scope: str, target: str = "", only: tuple[str, ...] = (), *, footer: bool = True) -> list[BindingType]:
     """Return the Textual bindings of one scope, or of ``only`` some of its actions.
 
-    ``target`` goes before each action, such as ``screen.editor_`` for a widget whose keys act on its screen.
+    ``target`` goes before each action, such as ``screen.editor_`` for a widget whose keys act on its screen. Without
+    ``footer`` none of them is shown there.
     """
     return [
         Binding(
             keys,
             f"{target}{action.id}" + (f"('{keys}')" if action.told else ""),
             action.label,
-            show=action.footer,
+            show=action.footer and footer,
             priority=action.priority,
             key_display=action.key_display,
             tooltip=action.help,

@@ -9,34 +9,27 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.timer import Timer
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
 from tui.core.model import Change, Container, Details, Entry, EntryKind, View
 from tui.core.text import human_size, printable
-from tui.editing.document import EDIT_LIMIT, language_of
+from tui.editing.document import EDIT_LIMIT
 from tui.ui.actions import actions_of, bindings
 from tui.ui.feed import Feed, Happened
 from tui.ui.present import state_text
-from tui.ui.present_layer import entry_info, mark_of, meta_words
-from tui.ui.reach import Tree, files_of, tree_of
+from tui.ui.present_layer import mark_of
+from tui.ui.reach import Tree, tree_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY
-from tui.ui.screens.finding import FindingFrame
-from tui.ui.screens.layer_messages import Counted, Loaded, Opening, Previewed
+from tui.ui.screens.layer_messages import Counted, Loaded, Opening
+from tui.ui.screens.previewing import PreviewingFrame
 from tui.ui.summary import summarise
 from tui.ui.tree_model import ancestors
 from tui.ui.widgets.file_pane import FilePane
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 from tui.ui.widgets.tree_rows import TreeRows
-
-_SETTLE = 0.08
-"""Seconds the cursor rests on a file before it is read."""
-
-_PATIENCE = 0.15
-"""Seconds after which another file's contents make way for the word that this one is being read."""
 
 _TREE_ACTIONS = frozenset(action.id for action in actions_of("layer")) - {"back", "switch_pane"}
 """What is not there while a file is edited: its keys are letters then."""
@@ -48,24 +41,19 @@ _UNFOLDED = 30
 """Lines up to which the tree of changes opens by itself."""
 
 
-class LayerScreen(FindingFrame):
+class LayerScreen(PreviewingFrame):
     """Tree on the left, file on the right, log below it."""
 
     scope = "layer"
     CSS_PATH = "layer.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("layer"), *bindings("editor", "editor_")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("layer"), *bindings("editor", "editor_", footer=False)]
 
     def __init__(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
         super().__init__()
         self._container = container
         self._goal = path
         self._goal_edit = edit
-        self._to_edit = b""
-        self._shown_entry: Entry | None = None
         self._layer_view: Tree | None = None
-        self._settle: Timer | None = None
-        self._patience: Timer | None = None
-        self._in_pane = b""
         self._counts = ""
         self._unfolded: set[bytes] = set()
 
@@ -237,90 +225,12 @@ class LayerScreen(FindingFrame):
                 model.open(entry.path)
                 self._load(entry.path)
 
-    # preview -----------------------------------------------------------------------------------------------
-
-    @on(TreeRows.Moved, "#tree")
-    def _moved(self) -> None:
-        self.refresh_bindings()
-        if self.file_pane.editing:
-            return
-        if self._settle:
-            self._settle.stop()
-        self._settle = self.set_timer(_SETTLE, lambda: self._preview(edit=False))
-        self._name_entry()
-
-    def _name_entry(self) -> None:
-        """Put the name over the pane at once; another file's contents do not stay under it."""
-        entry = self.tree_rows.entry
-        if entry is None:
-            return
-        set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry)}")
-        if entry.path != self._in_pane:
-            self._patience = self._patience or self.set_timer(_PATIENCE, self._tell_reading)
-
-    def _tell_reading(self) -> None:
-        self._patience = None
-        entry = self.tree_rows.entry
-        if entry and entry.path != self._in_pane and not self.file_pane.editing:
-            self.file_pane.show_info(Text("reading…", style="italic"))
-
-    def _preview(self, *, edit: bool) -> None:
-        entry, details = self.tree_rows.entry, self.details
-        self._shown_entry = entry
-        if entry is None or details is None or self.file_pane.editing:
-            return
-        # a preview that the cursor asked for must not take the place of the one that the editor waits for
-        edit = edit or entry.path == self._to_edit
-        self._to_edit = entry.path if edit else b""
-        self._name_entry()
-        if entry.kind is not EntryKind.FILE or entry.change is Change.DELETED:
-            self._in_pane = entry.path
-            self.file_pane.show_info(entry_info(entry, details.stack))
-            return
-        self._read(entry, details, edit)
-
-    @work(thread=True, exclusive=True, group="preview")
-    def _read(self, entry: Entry, details: Details, edit: bool) -> None:
-        worker = get_current_worker()
-        try:
-            files = files_of(self.endpoint, details)
-            if edit:
-                opened = files.open(entry.path)
-                event = Previewed(entry, opened.document, opened)
-            else:
-                event = Previewed(entry, files.peek(entry.path))
-        except DtuiError as error:
-            event = Previewed(entry, error=error)
-        if not worker.is_cancelled:
-            self.post_message(event)
-
-    @on(Previewed)
-    def _previewed(self, event: Previewed) -> None:
-        self._to_edit = b""
-        current = self.tree_rows.entry
-        if current is None or current.path != event.entry.path or self.file_pane.editing:
-            return
-        self._in_pane = event.entry.path
-        self.opened = event.opened
-        if event.document is None:
-            info = entry_info(event.entry, self.details.stack if self.details else None)
-            self.file_pane.show_info(info)
-            if event.error:
-                self.tell_error(event.error)
-            return
-        self.file_pane.show_document(event.document, language_of(event.entry.path, event.document))
-        if event.opened:
-            self.begin_edit()
+    # the file ------------------------------------------------------------------------------------------
 
     @property
     def tree_entry(self) -> Entry | None:
         """The entry under the cursor."""
         return self.tree_rows.entry
-
-    def _end_edit(self) -> None:
-        super()._end_edit()
-        if self.opened and self.tree_entry and self.opened.path != self.tree_entry.path:
-            self._moved()  # the mouse was in the tree meanwhile
 
     def go_to(self, path: bytes) -> None:
         """Put the cursor on a path once the layer is read again."""

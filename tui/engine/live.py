@@ -127,7 +127,7 @@ class LiveEndpoint:
         disk = self._disk
         details = disk.inspect(container_id) if disk else None
         if details is None or details.container.driver == self._facts.driver:
-            raise NotFound(f"there is no container {container_id[:12]}", "dtui ls shows what there is")
+            raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
         return replace(details, container=replace(details.container, hidden=True))
 
     def _details(self, body: dict[str, Any]) -> Details:

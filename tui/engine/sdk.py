@@ -28,7 +28,7 @@ def engine_errors(what: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.NotFound as error:
-        raise NotFound(f"{what}: {_explanation(error)}", "dtui ls shows what there is") from error
+        raise NotFound(f"{what}: {_explanation(error)}", "the list shows what there is") from error
     except docker.errors.APIError as error:
         raise EngineError(f"{what}: {_explanation(error)}", "the Engine refused; nothing was done") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:

@@ -60,6 +60,18 @@ def test_logs_are_followed_over_a_restart_and_searched(engine: Dockerd, terminal
     term.wait("▸ containers")
 
 
+def test_inspect_tells_what_a_container_was_made_with_and_logs_mark_stderr(engine: Dockerd, terminal: Open) -> None:
+    options = ("--network=none", "--restart=on-failure:3", "--env=PORT=80", "--label=team=shop", "--tmpfs=/scratch")
+    script = "echo plain; echo trouble >&2; sleep 1000"
+    engine.docker("run", "-d", "--name=loud", *options, IMAGE, "sh", "-c", script)
+    term = terminal("-H", engine.host, size=(120, 60))
+    term.wait_all("● running", "!")
+    term.wait(lambda shown: bool(re.search(r"!\d\d:\d\d:\d\d trouble", shown)) and " plain" in shown)
+    assert not re.search(r"!\d\d:\d\d:\d\d plain", term.text())
+    term.press("i")
+    term.wait_all("on-failure, at most 3 times", "network none", "team=shop", "PORT=80", "/scratch")
+
+
 def test_pause_stop_and_kill_are_done_and_a_key_without_use_says_why(engine: Dockerd, terminal: Open) -> None:
     engine.docker(
         "run", "-d", "--network=none", "--name=up", IMAGE, "sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"

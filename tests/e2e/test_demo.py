@@ -46,6 +46,19 @@ def test_the_demo_is_browsed_edited_and_saved(terminal: Open) -> None:
     term.wait("M     ")
 
 
+def test_without_colours_states_can_be_read_and_the_cursor_seen(terminal: Open) -> None:
+    term = terminal("demo", env={"NO_COLOR": "1"})
+    term.wait("exited (137)")
+    term.press("down")
+    term.settle()
+    shown = term.text().split("\n")
+    y = next(i for i, line in enumerate(shown) if "exited (1)" in line)
+    cells = [term.screen.buffer[y][x] for x in range(shown[y].index("exited"), shown[y].index("exited") + 6)]
+    assert all(int(cell.fg[:2], 16) > 0x80 for cell in cells), cells[0]
+    cursor = [i for i in range(len(shown)) if term.screen.buffer[i][40].reverse]
+    assert len(cursor) == 1
+
+
 def test_keys_that_arrive_in_one_burst_are_carried_out_in_order(terminal: Open) -> None:
     term = terminal("demo", "edit", "web:/app/start.sh")
     term.wait("editing:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.engine.test_every_driver import HERE, new_engine
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tui.engine.disk import Owner, inventory
+from tui.layers.usage import directory_usage
 
 NAMES = ("overlay2", "vfs", "btrfs", "overlay", "containerd overlayfs", "containerd native", "podman overlay")
 
@@ -71,3 +73,12 @@ def test_a_layer_that_nothing_refers_to_is_an_orphan_and_is_left_alone(daemon: D
 
 def test_a_path_outside_of_every_data_root_is_one_line(tmp_path: Path) -> None:
     assert b"lies in no data-root" in dtui("which", str(tmp_path), code=1)
+
+
+def test_a_running_container_takes_what_its_own_layer_takes_and_not_its_image(engine: Dockerd) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "1000")
+    layer = next(entry for entry in inventory(engine.root) if entry.owner is Owner.CONTAINER)
+    counted = subprocess.run(["du", "-skx", layer.path], capture_output=True, text=True, check=True).stdout
+    whole = subprocess.run(["du", "-sk", layer.path], capture_output=True, text=True, check=True).stdout
+    assert int(whole.split()[0]) > int(counted.split()[0]), "its tree is not mounted: this proves nothing"
+    assert directory_usage(layer.path) == int(counted.split()[0]) * 1024

@@ -146,7 +146,7 @@ def what_is_there(bench: Bench, old: View, new: View, ended: Ended) -> str:
     recover(lab.inspect)
     now = lab.view()
     if now not in (old, new):
-        assert "dtui undo takes back" in ended.told, ended
+        assert "undo takes back" in ended.told, ended
         undo(last_to_undo(lab.id), inspect=lab.inspect, save=LayerFiles(lab.details, lab.inspect).save)
         assert lab.view() == old
         return "old, by undo"

@@ -101,7 +101,7 @@ def fails_everywhere(lab: Lab, name: str) -> None:
             assert ended.told.count("\n") == 0, (point, error, ended.told)
             now = lab.view()
             if now not in (old, new):
-                assert "dtui undo takes back" in ended.told, (point, error, ended, difference(now, old))
+                assert "undo takes back" in ended.told, (point, error, ended, difference(now, old))
                 files = LayerFiles(lab.details, lab.inspect)
                 undo(last_to_undo(lab.id), inspect=lab.inspect, save=files.save)
                 now = lab.view()

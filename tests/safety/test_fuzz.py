@@ -141,6 +141,7 @@ def test_an_engines_answers_of_any_shape_are_answers_or_errors(one: object, two:
         lambda: parse.ports_of(body),
         lambda: parse.argv_of(body),
         lambda: parse.mounts_of(body),
+        lambda: parse.settings_of(body),
         lambda: parse.event_of(body),
     ):
         with one_line():

@@ -36,8 +36,8 @@ async def test_what_the_users_editor_left_belongs_to_its_file_though_the_cursor_
         await layer(pilot)
         screen = app.screen
         assert isinstance(screen, LayerScreen)
-        first = screen.opened
-        assert first is not None
+        assert screen.tree_entry is not None
+        first = screen.files.open(screen.tree_entry.path)
         screen.opened = None  # as it is once another entry is looked at
         screen.run_worker(screen._external(first, first.document.data))
         await settle(pilot)

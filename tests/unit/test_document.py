@@ -81,3 +81,11 @@ def test_a_difference_names_the_missing_newline() -> None:
 
 def test_a_difference_of_binary_files_gives_sizes_only() -> None:
     assert diff_lines(b"\0a", b"\0ab") == ("binary: 2 B before, 3 B after",)
+
+
+def test_a_beginning_ends_with_a_whole_line_and_never_becomes_bytes_again() -> None:
+    document = Document.beginning(b"one\ntwo\nthr", 1 << 30)
+    assert document.text == "one\ntwo\n"
+    assert document.read_only_reason == "larger than 1 MiB"
+    with pytest.raises(EditRefused):
+        Document.beginning(b"one\ntwo\nthr", 100).with_text("x")

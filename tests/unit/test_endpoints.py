@@ -14,11 +14,21 @@ from hypothesis import strategies as st
 from tests.unit.test_ui_pure import container
 from tui.core.errors import DtuiError, NotFound, UsageError
 from tui.core.model import DriverKind, ReachKind, State
+from tui.engine.atrest import FileLog, JsonLog, K8sLog
 from tui.engine.discover import discover
 from tui.engine.endpoint import LogLine
 from tui.engine.loglines import LogParser
 from tui.engine.offline import OfflineEndpoint
-from tui.engine.parse import container_of, driver_of, exit_code_of, facts_of, inspected_container, mounts_of, parse_time
+from tui.engine.parse import (
+    container_of,
+    driver_of,
+    exit_code_of,
+    facts_of,
+    inspected_container,
+    mounts_of,
+    parse_time,
+    settings_of,
+)
 from tui.engine.resolve import resolve_ref
 from tui.engine.sample import build_sample
 
@@ -182,3 +192,37 @@ def test_a_start_without_daemon_is_refused_with_the_way_out(sample: OfflineEndpo
 
     with pytest.raises(DtuiError, match="start the Engine"):
         sample.act(sample.snapshot()[0].id, Verb.START)
+
+
+def test_what_a_container_was_made_with_is_told_by_name_and_value() -> None:
+    body = {
+        "Config": {"Env": ["PORT=80"], "Labels": {"team": "shop"}, "User": "web"},
+        "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}},
+        "State": {"Health": {"Status": "unhealthy", "FailingStreak": 4, "Log": [{"Output": "refused\nmore"}]}},
+        "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}, "front": {"IPAddress": ""}}},
+    }
+    assert settings_of(body) == (
+        ("restart", "on-failure, at most 3 times"),
+        ("health", "unhealthy, failed 4 times in a row: refused"),
+        ("network bridge", "172.17.0.2"),
+        ("network front", "no address now"),
+        ("user", "web"),
+        ("label", "team=shop"),
+        ("env", "PORT=80"),
+    )
+    assert settings_of({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("log", "raw"),
+    [
+        (JsonLog, b'{"log":"no\\n","stream":"stderr","time":"2026-11-25T04:00:00Z"}'),
+        (K8sLog, b"2026-11-25T04:00:00Z stderr F no"),
+    ],
+)
+def test_a_line_of_stderr_is_told_from_one_of_stdout(log: type[FileLog], raw: bytes, tmp_path: Path) -> None:
+    parser = log(tmp_path / "none", 10)
+    line, other = parser.parse(raw), parser.parse(raw.replace(b"stderr", b"stdout"))
+    assert line is not None
+    assert other is not None
+    assert (line.text, line.error, other.error) == (b"no", True, False)

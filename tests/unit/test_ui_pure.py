@@ -92,6 +92,21 @@ def test_a_container_line_is_as_wide_as_the_list(width: int) -> None:
     assert line.cell_len <= max(width, 60)
 
 
+def test_a_wide_list_gives_name_and_image_the_same_and_cuts_an_image_at_its_beginning() -> None:
+    layout = columns(200, several_endpoints=False)
+    line = container_line(
+        container("n" * 90, image="registry.example/" + "x" * 60 + "/shop/web:1.2.3"), layout, 200, NOW
+    )
+    assert line.cell_len <= 200
+    assert "/shop/web:1.2.3 " in line.plain
+    image = next(column.width for column in layout if column.title == "IMAGE")
+    assert abs(line.plain.count("n") - image) <= 2
+    narrow = container_line(
+        container("web", image="registry.example/shop/web:1.2.3"), columns(60, several_endpoints=False), 60, NOW
+    )
+    assert "shop/web:1.2.3" in narrow.plain.replace("…", "") or "hop/web:1.2.3" in narrow.plain
+
+
 def test_a_hostile_image_name_is_shown_escaped_and_not_as_markup() -> None:
     line = container_line(
         container("web", image="\x1b]0;x\x07[/nope]"), columns(120, several_endpoints=False), 120, NOW

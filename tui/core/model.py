@@ -244,6 +244,8 @@ class Details:
     reach: Reach
     log_path: str = ""
     mount_id: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+    """What else it was made with, to be shown: name and value of restart policy, health, networks, labels, env."""
 
     @property
     def session_key(self) -> tuple[str, str, str, int, str]:

@@ -90,7 +90,7 @@ def found(tree: Tree, path: bytes) -> Node:
     """Return what stands at a canonical path; raises NotFound."""
     node = tree.look(path)
     if node is None:
-        raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+        raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
     return node
 
 

@@ -168,7 +168,7 @@ class Keeper:
                 if self._bytes > ACT_LIMIT:
                     raise TooLarge(
                         f"this replaces more than the {human_size(ACT_LIMIT)} that are kept for undo",
-                        "--no-backup does it for good",
+                        "on the command line --no-backup does it for good",
                     )
             self._end += node.size
             os.ftruncate(self._data, self._end)
@@ -259,7 +259,7 @@ def last_to_undo(container_id: str = "") -> Act:
     for act in acts(container_id):
         if act.kind is not ActKind.UNDO and act.done and not act.undone:
             return act
-    raise NotFound("there is nothing to take back", "dtui backups lists what was done")
+    raise NotFound("there is nothing to take back", "dtui backups on the command line lists all")
 
 
 def _drop_oldest(keep: Path) -> None:

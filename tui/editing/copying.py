@@ -152,7 +152,10 @@ def _refuse_existing(above: int, name: bytes, target: Path, node: Node, *, force
     except FileNotFoundError:
         return
     if not (force and node.kind is EntryKind.FILE and stat.S_ISREG(status.st_mode)):
-        raise EditRefused(f"{printable(str(target))} exists already", "--force replaces a file; nothing was changed")
+        raise EditRefused(
+            f"{printable(str(target))} exists already",
+            "choose another name; on the command line --force replaces a file",
+        )
 
 
 def _below(tree: Tree, node: Node, notes: list[str]) -> Iterator[tuple[Node, bytes]]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tui.core.errors import EditRefused
 
 EDIT_LIMIT = 1 << 20
 """Bytes up to which a file opens in the editor: above, one key press takes longer than people bear."""
+
+PREVIEW_LIMIT = 256 << 10
+"""Bytes of a file that are shown to look at: laying out a text takes the screen's own time, some 2 s for 2 MB."""
 
 HIGHLIGHT_LIMIT = 64 << 10
 """Bytes up to which the editor colours syntax."""
@@ -33,7 +36,8 @@ _BINARY_SHARE = 0.1
 class Document:
     """A file's bytes and how they stand in the editor.
 
-    ``eol`` is LF, CRLF or mixed; ``read_only_reason`` is empty for what can be edited without damage.
+    ``eol`` is LF, CRLF or mixed; ``read_only_reason`` is empty for what can be edited without damage. Where ``cut`` is
+    true the text is only the beginning and never becomes bytes again.
     """
 
     data: bytes
@@ -43,6 +47,15 @@ class Document:
     binary: bool = False
     read_only_reason: str = ""
     shielded: int = 0
+    cut: bool = False
+
+    @classmethod
+    def beginning(cls, data: bytes, size: int) -> Document:
+        """Take the first bytes of a file of ``size`` bytes in, to look at: whole lines where it has any."""
+        end = data.rfind(b"\n", max(0, len(data) - _PROBE)) + 1
+        seen = cls.parse(data[: end or None])
+        reason = seen.read_only_reason or (f"larger than {EDIT_LIMIT >> 20} MiB" if size > EDIT_LIMIT else "")
+        return replace(seen, read_only_reason=reason, cut=True)
 
     @classmethod
     def parse(cls, data: bytes) -> Document:
@@ -69,8 +82,9 @@ class Document:
 
     def with_text(self, text: str) -> bytes:
         """Return the bytes of an edited text, with this file's line ends; raises EditRefused when it cannot be said."""
-        if self.read_only_reason:
-            raise EditRefused(f"the file is read-only here: {self.read_only_reason}", "edit it with $EDITOR")
+        if self.read_only_reason or self.cut:
+            reason = self.read_only_reason or "only its beginning is shown"
+            raise EditRefused(f"the file is read-only here: {reason}", "edit it with $EDITOR")
         if self.eol == "CRLF":
             text = text.replace("\n", "\r\n")
         plain = _SHIELDED.sub(lambda m: chr(ord(m.group()) - SHIELD), text)
@@ -81,9 +95,9 @@ class Document:
 
 
 def _closed(data: bytes, reason: str, *, binary: bool) -> Document:
-    text = "" if binary else data[:EDIT_LIMIT].decode("utf-8", "replace")
+    text = "" if binary else data[:PREVIEW_LIMIT].decode("utf-8", "replace")
     text = _DAMAGED.sub("\ufffd", _SHIELDED.sub("\ufffd", text.replace("\r\n", "\n")))
-    return Document(data, text, "LF", "binary" if binary else "utf-8", binary, reason)
+    return Document(data, text, "LF", "binary" if binary else "utf-8", binary, reason, cut=not binary)
 
 
 def _decodes(data: bytes) -> bool:

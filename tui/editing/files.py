@@ -10,7 +10,7 @@ from tui.core.archive import REMOTE_LIMIT
 from tui.core.model import Details
 from tui.editing import session
 from tui.editing.backups import ActKind
-from tui.editing.document import EDIT_LIMIT
+from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.remote import Archive, open_by_engine, plan_by_engine, save_by_engine
 from tui.editing.save import save
 from tui.editing.session import Opened, Plan
@@ -23,6 +23,10 @@ class Files(Protocol):
 
     def open(self, path: bytes) -> Opened:
         """Read a file for the editor; raises NotFound, EditRefused, NotReachable."""
+        ...
+
+    def peek(self, path: bytes) -> Document:
+        """Read the beginning of a file, to look at; raises NotFound, EditRefused, NotReachable."""
         ...
 
     def plan(self, path: bytes) -> Plan:
@@ -56,6 +60,10 @@ class LayerFiles:
     def open(self, path: bytes) -> Opened:
         """Read a file for the editor."""
         return session.open_file(self.details, path)
+
+    def peek(self, path: bytes) -> Document:
+        """Read the beginning of a file, to look at."""
+        return session.peek_file(self.details, path)
 
     def plan(self, path: bytes) -> Plan:
         """Say what a save would do now."""
@@ -102,6 +110,12 @@ class EngineFiles:
     def open(self, path: bytes) -> Opened:
         """Read a file for the editor."""
         return open_by_engine(self.archive, path, min(REMOTE_LIMIT, 8 * EDIT_LIMIT))
+
+    def peek(self, path: bytes) -> Document:
+        """Read a file to look at its beginning: the Engine sends whole files."""
+        document = self.open(path).document
+        size = len(document.data)
+        return document if size <= PREVIEW_LIMIT else Document.beginning(document.data[:PREVIEW_LIMIT], size)
 
     def plan(self, path: bytes) -> Plan:
         """Say what a save would do now."""

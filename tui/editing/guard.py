@@ -18,7 +18,7 @@ from tui.editing.trees import Tree
 Step = Callable[[int, bytes], None]
 
 _METADATA = (ActKind.CHMOD, ActKind.CHOWN)
-_HINT = "dtui undo takes back what was done"
+_HINT = "undo takes back what was done"
 
 
 def no_step(count: int, path: bytes) -> None:

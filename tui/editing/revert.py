@@ -56,7 +56,7 @@ def _changed(view: LayerView, path: bytes) -> tuple[bytes, tuple[PathChange, ...
     with view.held():
         found = tuple(one for one in changes(view) if one.path == real or one.path.startswith(prefix))
     if not found:
-        raise EditRefused(f"{printable(real)} is as the image has it", "dtui changes lists what is not")
+        raise EditRefused(f"{printable(real)} is as the image has it", "the changes list what is not")
     return real, found
 
 

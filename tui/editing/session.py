@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tui.core.errors import EditRefused, NotFound, NotReachable
 from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, Mount, ReachKind, State
 from tui.core.text import count_of, human_size, printable
-from tui.editing.document import EDIT_LIMIT, Document
+from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.paths import Root, clean, is_mount_point, read_limited
 from tui.layers.view import LayerView
@@ -42,7 +42,7 @@ def stack_of(details: Details) -> LayerStack:
     """Return the layers of a container; raises NotReachable where they cannot be had here."""
     if details.stack is None or not details.reach.kind.readable:
         if details.reach.kind is ReachKind.ENGINE:
-            hint = "dtui tree, changes, cat and write work through the Engine"
+            hint = "reading and writing its files works through the Engine"
             raise NotReachable(f"only the Engine reaches the files: {details.reach.reason}", hint)
         reason = f"the layer cannot be reached: {details.reach.reason}"
         raise NotReachable(reason, "dtui doctor tells what is missing")
@@ -79,6 +79,22 @@ def open_file(details: Details, path: bytes) -> Opened:
     with reading(details, path) as fd:
         data = read_limited(fd, path, 8 * EDIT_LIMIT)
         return Opened(path, Document.parse(data), stamp_of(fd))
+
+
+def peek_file(details: Details, path: bytes) -> Document:
+    """Read the beginning of a file of any size, to look at."""
+    with reading(details, path) as fd:
+        return peeked(fd)
+
+
+def peeked(fd: int) -> Document:
+    """Take in the beginning of an open file, or all of a small one."""
+    data = b""
+    while len(data) <= PREVIEW_LIMIT and (chunk := os.read(fd, PREVIEW_LIMIT + 1 - len(data))):
+        data += chunk
+    if len(data) <= PREVIEW_LIMIT:
+        return Document.parse(data)
+    return Document.beginning(data[:PREVIEW_LIMIT], os.fstat(fd).st_size)
 
 
 def covering_mount(details: Details, path: bytes) -> Mount | None:

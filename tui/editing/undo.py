@@ -81,7 +81,7 @@ def _move_back(tree: Tree, act: Act) -> None:
     if tree.look(act.other) is None:
         raise ChangedMeanwhile(f"{printable(act.other)} is gone", "undo what deleted it first")
     if not tree.move(act.other, act.path):
-        raise ChangedMeanwhile(f"{printable(act.other)} cannot be renamed in one step", "dtui mv does it")
+        raise ChangedMeanwhile(f"{printable(act.other)} cannot be renamed in one step", "rename it by hand")
 
 
 def _keep_present(tree: Tree, node: Node, act: Act, keeper: Keeper) -> None:

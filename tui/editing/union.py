@@ -141,7 +141,7 @@ class UnionTree:
             return
         node = self.look(path)
         if node is None:
-            raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+            raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
         self.copy_up_directories(split(path)[0])
         if node.kind is not EntryKind.FILE:
             self._own.make(_mine(node), None)

@@ -69,7 +69,7 @@ class EngineArchive:
         with engine_errors(printable(path)):
             answer = self._endpoint.client.head(self._url(), params={"path": os.fsdecode(path)}, timeout=60)
         if answer.status_code == 404:
-            raise NotFound(f"{printable(path)} does not exist in the container", "dtui changes shows what is new")
+            raise NotFound(f"{printable(path)} does not exist in the container", "the changes show what is new")
         if answer.status_code != 200:
             raise LayerError(f"{printable(path)}: the Engine answers {answer.status_code}", "is that its real path?")
         told = answer.headers.get("X-Docker-Container-Path-Stat", "")

@@ -114,7 +114,7 @@ class ArchiveView:
     def _read_tree(self, path: bytes) -> None:
         """Read a directory's tar and keep what its headers tell of all that lies below."""
         if self._archive.facts(path).kind != "directory":
-            raise NotFound(f"{printable(path)} is no directory of the container", "dtui tree shows what is")
+            raise NotFound(f"{printable(path)} is no directory of the container", "the tree shows what is")
         tree: dict[bytes, dict[bytes, Entry]] = {path: {}}
         last = path
         with self._archive.tree(path, TREE_LIMIT) as members:

@@ -76,7 +76,7 @@ class JsonLog(FileLog):
             text = os.fsencode(str(body["log"]))
         except (ValueError, KeyError, TypeError):
             return None
-        return LogLine(text.rstrip(b"\n"), parse.parse_time(body.get("time")))
+        return LogLine(text.rstrip(b"\n"), parse.parse_time(body.get("time")), body.get("stream") == "stderr")
 
 
 class K8sLog(FileLog):
@@ -87,7 +87,8 @@ class K8sLog(FileLog):
         parts = raw.split(b" ", 3)
         if len(parts) < 4:
             return None
-        return LogLine(parts[3], parse.parse_time(parts[0].decode("ascii", "replace")))
+        time = parse.parse_time(parts[0].decode("ascii", "replace"))
+        return LogLine(parts[3], time, parts[1] == b"stderr")
 
 
 class AtRest:

@@ -29,6 +29,8 @@ class LogLine:
 
     text: bytes
     time: datetime | None = None
+    error: bool = False
+    """Whether it went to stderr."""
 
 
 class Stream(Protocol):

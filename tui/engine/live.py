@@ -19,7 +19,7 @@ from tui.engine import containerd, parse
 from tui.engine.endpoint import LogLine, Verb
 from tui.engine.loglines import LogParser
 from tui.engine.offline import OfflineEndpoint
-from tui.engine.sdk import APIClient, close_stream, connect, engine_errors
+from tui.engine.sdk import APIClient, ErrorChunk, close_stream, connect, engine_errors
 
 _CONTAINERD = "/run/containerd/containerd.sock"
 """Where Engines before 27, which do not tell, find a containerd that somebody else runs."""
@@ -129,7 +129,7 @@ class LiveEndpoint:
         disk = self._disk
         details = disk.inspect(container_id) if disk else None
         if details is None or details.container.driver == self._facts.driver:
-            raise NotFound(f"there is no container {container_id[:12]}", "dtui ls shows what there is")
+            raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
         return replace(details, container=replace(details.container, hidden=True))
 
     def _details(self, body: dict[str, Any]) -> Details:
@@ -151,6 +151,7 @@ class LiveEndpoint:
             reach=_by_engine(reach_of(driver, stack, local=self.local, problem=problem)),
             log_path=str(body.get("LogPath") or ""),
             mount_id=stack.writable.id if stack else "",
+            settings=parse.settings_of(body),
         )
 
     def _stack(self, body: dict[str, Any]) -> tuple[LayerStack | None, DtuiError | None]:
@@ -263,7 +264,7 @@ class LiveLogs(_LiveStream):
     """A container's log."""
 
     def __iter__(self) -> Iterator[LogLine]:
-        parser = LogParser()
+        out, err = LogParser(), LogParser(error=True)
         for chunk in self._chunks():
-            yield from parser.feed(chunk)
-        yield from parser.end()
+            yield from (err if isinstance(chunk, ErrorChunk) else out).feed(chunk)
+        yield from (*out.end(), *err.end())

@@ -12,8 +12,9 @@ _LONGEST = 64 << 10
 class LogParser:
     """Fed with chunks as they arrive, split anywhere; gives whole lines, each led by the Engine's timestamp."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, error: bool = False) -> None:
         self._rest = b""
+        self._error = error
 
     def feed(self, chunk: bytes) -> list[LogLine]:
         """Return the lines that a chunk completes."""
@@ -21,14 +22,14 @@ class LogParser:
         if len(rest) > _LONGEST:
             whole, rest = [*whole, rest], b""
         self._rest = rest
-        return [_line(line) for line in whole]
+        return [_line(line, self._error) for line in whole]
 
     def end(self) -> list[LogLine]:
         """Return what came without a final newline."""
-        return [_line(self._rest)] if self._rest else []
+        return [_line(self._rest, self._error)] if self._rest else []
 
 
-def _line(line: bytes) -> LogLine:
+def _line(line: bytes, error: bool) -> LogLine:
     stamp, _, text = line.partition(b" ")
     time = parse_time(stamp.decode("ascii", "replace")) if len(stamp) > 18 else None
-    return LogLine((text if time else line)[:_LONGEST], time)
+    return LogLine((text if time else line)[:_LONGEST], time, error)

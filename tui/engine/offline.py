@@ -122,7 +122,7 @@ class OfflineEndpoint(AtRest):
     def inspect(self, container_id: str) -> Details:
         """Tell everything that the records of one container say."""
         if not os.path.isdir(self.root.path / "containers" / container_id):
-            raise NotFound(f"there is no container {printable(container_id[:12])}", "dtui ls shows what there is")
+            raise NotFound(f"there is no container {printable(container_id[:12])}", "the list shows what there is")
         body = self._record(container_id)
         container = self._container(body)
         state = _object(body, "State")
@@ -142,6 +142,7 @@ class OfflineEndpoint(AtRest):
             reach=reach_of(container.driver, stack, local=True, problem=problem),
             log_path=str(body.get("LogPath") or ""),
             mount_id=stack.writable.id if stack else "",
+            settings=parse.settings_of(body),
         )
 
     def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:

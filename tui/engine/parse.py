@@ -210,6 +210,35 @@ def mounts_of(body: Json) -> tuple[Mount, ...]:
 
 
 @_understood
+def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
+    """Return what a container was made with and how its networks and health are, as names and values to show."""
+    config, state = body.get("Config") or {}, body.get("State") or {}
+    policy = (body.get("HostConfig") or {}).get("RestartPolicy") or {}
+    found = []
+    if policy.get("Name"):
+        most = policy.get("MaximumRetryCount")
+        found.append(("restart", str(policy["Name"]) + (f", at most {most} times" if most else "")))
+    health = state.get("Health") or {}
+    if health.get("Status"):
+        found.append(("health", _health_words(health)))
+    for name, network in ((body.get("NetworkSettings") or {}).get("Networks") or {}).items():
+        # a record on disk keeps what the Engine's answer shows one step deeper
+        settings = network.get("EndpointSettings") or network
+        found.append((f"network {name}", str(settings.get("IPAddress") or "no address now")))
+    if config.get("User"):
+        found.append(("user", str(config["User"])))
+    found += [("label", f"{name}={value}") for name, value in sorted((config.get("Labels") or {}).items())]
+    found += [("env", str(pair)) for pair in config.get("Env") or []]
+    return tuple(found)
+
+
+def _health_words(health: Json) -> str:
+    words, failed = str(health["Status"]), int(health.get("FailingStreak") or 0)
+    last = str(((health.get("Log") or [{}])[-1] or {}).get("Output") or "").strip().split("\n")[0]
+    return words + (f", failed {failed} times in a row: {last}" if failed else "")
+
+
+@_understood
 def event_of(body: Json) -> Event:
     """Return an event; Docker's ``health_status: healthy`` keeps its words."""
     actor = body.get("Actor") or {}

@@ -94,7 +94,7 @@ class PodmanRoot(AtRest):
             for row in self._rows(driver, running):
                 if row.id == container_id:
                     return self._details(row, running.get(container_id))
-        raise NotFound(f"there is no container {container_id[:12]}", "dtui ls shows what there is")
+        raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
 
     def _details(self, row: Container, monitor: _Monitor | None) -> Details:
         configuration = self._configuration(row.driver.name, row.id)

@@ -27,5 +27,5 @@ def resolve_ref(containers: Sequence[Container], ref: str) -> Container:
         names = ", ".join(f"{printable(c.endpoint)}/{printable(c.name)} ({c.short_id})" for c in found[:8])
         raise UsageError(f"{printable(ref)} means {len(found)} containers: {names}", "write more of it")
     near = difflib.get_close_matches(word, [c.name for c in containers], n=3)
-    hint = f"did you mean {', '.join(map(printable, near))}?" if near else "dtui ls shows what there is"
+    hint = f"did you mean {', '.join(map(printable, near))}?" if near else "the list shows what there is"
     raise NotFound(f"there is no container {printable(ref)}", hint)

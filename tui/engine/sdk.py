@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import signal
+import struct
 import subprocess
 import tempfile
 import threading
@@ -24,7 +25,7 @@ from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAd
 
 from tui.core.errors import EngineError, EngineLost, NotFound, NotReachable, UsageError
 
-__all__ = ["APIClient", "close_stream", "connect", "context_address", "engine_errors"]
+__all__ = ["APIClient", "ErrorChunk", "close_stream", "connect", "context_address", "engine_errors"]
 
 _TIMEOUT = 60
 """Seconds for one answer; stopping a container alone may take ten, removing a large one longer."""
@@ -36,7 +37,7 @@ def engine_errors(what: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.NotFound as error:
-        raise NotFound(f"{what}: {_explanation(error)}", "dtui ls shows what there is") from error
+        raise NotFound(f"{what}: {_explanation(error)}", "the list shows what there is") from error
     except docker.errors.APIError as error:
         raise EngineError(f"{what}: {_explanation(error)}", "the Engine refused; nothing was done") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
@@ -109,6 +110,10 @@ def connect(address: str, *, tls: docker.tls.TLSConfig | None = None, timeout: i
         raise UsageError(f"{address} is no Docker address", "such as unix:///run/docker.sock or ssh://host") from error
 
 
+class ErrorChunk(bytes):
+    """Bytes of a container's stderr."""
+
+
 class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
     """The SDK's client, which trusts the Engine's own CA whatever the environment says of others.
 
@@ -125,6 +130,16 @@ class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
         """Put the CA of the context first: requests alone prefers REQUESTS_CA_BUNDLE to a session's (2.32)."""
         verify = self.verify if verify is None else verify
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
+    def _multiplexed_response_stream_helper(self, response: Any) -> Iterator[bytes]:
+        """Keep apart what the SDK mixes (7.2): each frame says in its header which stream it is of."""
+        self._disable_socket_timeout(self._get_raw_response_socket(response))
+        while header := response.raw.read(8):
+            number, length = struct.unpack(">BxxxL", header)
+            if length and not (data := response.raw.read(length)):
+                return
+            if length:
+                yield ErrorChunk(data) if number == 2 else data
 
 
 class _SSHEnded(OSError):

@@ -67,7 +67,7 @@ def explain(error: OSError, path: bytes) -> DtuiError:
     """Turn an OSError about a container's path into ours."""
     shown = printable(path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return NotFound(f"{shown} does not exist in the container", "dtui tree shows what does")
+        return NotFound(f"{shown} does not exist in the container", "the tree shows what does")
     if error.errno in (errno.EACCES, errno.EPERM):
         if os.geteuid() == 0:
             return LayerError(f"{shown}: the kernel does not let it be opened", "start the container to look into it")
@@ -214,7 +214,7 @@ def reopen_regular(path_fd: int, path: bytes) -> int:
     before = os.fstat(path_fd)
     if not stat.S_ISREG(before.st_mode):
         what = kind_of(before.st_mode)
-        hint = "dtui tree lists it" if what is EntryKind.DIRECTORY else "only regular files can be read"
+        hint = "the tree lists it" if what is EntryKind.DIRECTORY else "only regular files can be read"
         raise EditRefused(f"{printable(path)} is a {what}, not a file", hint)
     try:
         fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

@@ -22,7 +22,8 @@ def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:
 def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int:
     """Count the bytes that a directory takes on disk, a hard-linked file once; links are never followed.
 
-    What vanishes meanwhile is left out; raises NotReachable without permission.
+    What is mounted below it is not its own: overlay2's ``merged`` is the whole tree while the container runs. What
+    vanishes meanwhile is left out; raises NotReachable without permission.
     """
     total = 0
     seen: set[tuple[int, int]] = set()
@@ -32,9 +33,15 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
         if isinstance(error, PermissionError):
             denied.append(error)
 
+    device: int | None = None
     for _, folders, files, fd in os.fwalk(path, onerror=note):
         if stop() or denied:
             break
+        here = os.fstat(fd).st_dev
+        device = here if device is None else device
+        if here != device:
+            folders.clear()
+            continue
         for name in (".", *files, *folders):
             status = _status(fd, os.fsencode(name))
             # a directory counts where it is walked, a link to one here

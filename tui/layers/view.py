@@ -164,7 +164,7 @@ class LayerView:
                     todo.extend(part for part in target.split(b"/")[::-1] if part not in (b"", b"."))
                     continue
                 if todo and (item is None or not stat.S_ISDIR(item.status.st_mode)):
-                    raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+                    raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
             done.append(name)
         return b"/" + b"/".join(done)
 
@@ -192,7 +192,7 @@ class LayerView:
         with self._directories(above, layers) as here:
             item = self._find(here, name)
             if item is None:
-                raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+                raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
             with self._directories(above, self._before) as base:
                 under = self._find(base, name)
                 return self._marked(path, item, under)[0]
@@ -234,7 +234,7 @@ class LayerView:
     def _merged_children(self, path: bytes) -> list[Entry]:
         with self._directories(path) as here, self._directories(path, self._before) as base:
             if not here:
-                raise NotFound(f"{printable(path)} is no directory of the container", "dtui tree shows what is")
+                raise NotFound(f"{printable(path)} is no directory of the container", "the tree shows what is")
             prefix = path.rstrip(b"/") + b"/"
             return [
                 self._marked(prefix + name, item, self._find(base, name) if item.layer == 0 else None)[0]
@@ -291,7 +291,7 @@ class LayerView:
             with self._directories(above, self._before if before else None) as here:
                 item = self._find(here, name or b".")
                 if item is None:
-                    raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+                    raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
                 return open_child(item.dir_fd, item.name, os.O_PATH)
 
     def open_regular(self, path: bytes) -> int:
@@ -311,7 +311,7 @@ class LayerView:
                     finally:
                         os.close(fd)
                     todo = [one for one in todo if one[0] > item.layer]
-        raise NotFound(f"{printable(path)} does not exist in the container", "dtui tree shows what does")
+        raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
 
     def _lacks_bytes(self, fd: int) -> bool:
         feature = unreadable_alone(fd, userxattr=self.stack.userxattr)

@@ -54,7 +54,7 @@ TABLE: tuple[Action, ...] = (
     Action("page_up", "pageup,ctrl+u", "Page up", "One page up", ("move",), palette=False),
     Action("page_down", "pagedown,ctrl+d", "Page down", "One page down", ("move",), palette=False),
     Action("first", "home", "First", "To the first line", ("move",), palette=False),
-    Action("last", "end", "Last", "To the last line", ("move",), palette=False),
+    Action("last", "end,G", "Last", "To the last line", ("move",), palette=False),
     Action("choose", "enter", "Open", "Open what the cursor is on", ("move",), palette=False),
     # containers
     Action("open_layer", "enter", "layer", "Open the container's writable layer", ("containers",), footer=True),
@@ -112,7 +112,7 @@ TABLE: tuple[Action, ...] = (
     Action("owner_entry", "C", "owner", "Change owner and group", ("layer",)),
     Action("copy_out", "x", "copy out", "Copy the file or directory to this host", ("layer",)),
     Action("copy_in", "a", "copy in", "Copy a file or directory of this host to here", ("layer",)),
-    Action("find_path", "slash", "find", "Find a name among the entries shown", ("layer",), False, True),
+    Action("find_path", "slash", "find", "Find a name in the whole tree, or go to a /path", ("layer",), False, True),
     Action("find_next", "n", "next", "To the next match", ("layer", "logs")),
     Action("find_previous", "N", "previous", "To the match before", ("layer", "logs")),
     Action("expand", "right,space", "expand", "Open the directory in the tree", ("layer",)),
@@ -121,7 +121,7 @@ TABLE: tuple[Action, ...] = (
     # editor
     Action("save", "ctrl+s", "save", "Show the difference, then save", ("editor",), True),
     Action("leave", "escape", "back", "Leave the editor; asks when there is unsaved text", ("editor",), True),
-    Action("find", "ctrl+f", "find", "Find text in the file", ("editor",), True),
+    Action("find", "ctrl+f", "find", "Find text in the file, also in one that is only looked at", ("editor",), True),
     Action("find_again", "f3", "find next", "To the next match", ("editor",)),
     Action("goto_line", "ctrl+g", "line", "Go to a line", ("editor",), True),
     Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True),
@@ -135,9 +135,11 @@ TABLE: tuple[Action, ...] = (
         ("editor",),
         True,
     ),
+    Action("help", "f1", "help", "Show all keys; ? is a letter here", ("editor",), footer=True, palette=False),
     # logs
     Action("follow", "f", "follow", "Follow the log, or hold it still", ("logs",), footer=True),
     Action("search", "slash", "search", "Search in the log", ("logs",), True, True),
+    Action("wrap", "w", "wrap", "Break long lines, or leave them whole and scroll sideways", ("logs",), footer=True),
     # bench
     Action("run", "enter,r", "run", "Start the benchmark", ("bench",), footer=True, key_display="enter"),
     Action("targets", "d", "drivers", "Choose the storage drivers and engines that are compared", ("bench",), True),
@@ -189,17 +191,18 @@ def actions_of(scope: str) -> Iterator[Action]:
     return (action for action in TABLE if scope in action.scopes)
 
 
-def bindings(scope: str, target: str = "", only: tuple[str, ...] = ()) -> list[BindingType]:
+def bindings(scope: str, target: str = "", only: tuple[str, ...] = (), *, footer: bool = True) -> list[BindingType]:
     """Return the Textual bindings of one scope, or of ``only`` some of its actions.
 
-    ``target`` goes before each action, such as ``screen.editor_`` for a widget whose keys act on its screen.
+    ``target`` goes before each action, such as ``screen.editor_`` for a widget whose keys act on its screen. Without
+    ``footer`` none of them is shown there.
     """
     return [
         Binding(
             keys,
             f"{target}{action.id}" + (f"('{keys}')" if action.told else ""),
             action.label,
-            show=action.footer,
+            show=action.footer and footer,
             priority=action.priority,
             key_display=action.key_display,
             tooltip=action.help,

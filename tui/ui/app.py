@@ -12,7 +12,6 @@ from typing import ClassVar
 from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
-from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
@@ -30,6 +29,7 @@ from tui.engine.endpoint import Endpoint
 from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened, Listed, SourceChanged, Watcher
+from tui.ui.ink import PlainInk
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
 from tui.ui.terminal import DroppingDriver, let_go_of_terminal
@@ -69,6 +69,8 @@ class DtuiApp(App[int]):
         theme: str | None = None,
     ) -> None:
         super().__init__()
+        if self.no_color:
+            self._filters.insert(0, PlainInk())
         self._filters.append(SafeFilter())  # no public way in Textual 8.2.8; a test holds it in place
         self.tried = tuple(tried)
         self._watchers: dict[str, Watcher] = {}
@@ -244,14 +246,19 @@ class DtuiApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer what can be done on the present screen now, then what can be done everywhere."""
-        ways: list[tuple[str, DOMNode, str]] = [("app", self, "")]
-        if isinstance(screen, Frame):
-            ways = [("editor", screen, "editor_"), (screen.scope, screen, ""), *ways]
-        for scope, target, prefix in ways:
+        places = [(screen, scope, prefix) for scope, prefix in screen.palette] if isinstance(screen, Frame) else []
+        for target, scope, prefix in [*places, (self, "app", "")]:
             for action in actions_of(scope):
                 method = getattr(target, f"action_{prefix}{action.id}", None)
                 if action.palette and method and target.check_action(prefix + action.id, ()):
                     yield SystemCommand(action.label.capitalize(), action.help, method)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave out what the screen says it has not now, such as the help on ``?`` where that is a letter."""
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if action == "help" and isinstance(screen, Frame) and screen.is_mounted and screen.hides(action):
+            return False
+        return super().check_action(action, parameters)
 
     def action_help(self) -> None:
         """Show all keys."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from rich.cells import set_cell_size
 from rich.text import Text
 
 from tui.core.model import Container, Details, LayerRole, Port, ReachKind, State
@@ -65,11 +66,22 @@ def ports_text(ports: Iterable[Port]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the container list: its title, its width (0: takes the rest) and what stands in it."""
+    """A column of the container list: its title, its width (0: takes the rest) and what stands in it.
+
+    ``tail`` keeps the end of what does not fit, as of an image: what tells two of them apart stands there.
+    """
 
     title: str
     width: int
     cell: Callable[[Container, datetime], Text]
+    tail: bool = False
+
+    def fitted(self, container: Container, now: datetime) -> Text:
+        """Return what stands in the column for a container, its end if it has to be cut."""
+        text = self.cell(container, now)
+        if self.tail and text.cell_len > self.width:
+            text = Text("…" + set_cell_size(text.plain[::-1], self.width - 1)[::-1], style=text.style)
+        return text
 
 
 def _plain(get: Callable[[Container], str]) -> Callable[[Container, datetime], Text]:
@@ -79,7 +91,8 @@ def _plain(get: Callable[[Container], str]) -> Callable[[Container, datetime], T
 _NAME = Column("NAME", 0, _plain(lambda c: printable(c.name)))
 _STATE = Column("STATE", 15, lambda c, _now: state_text(c))
 _DRIVER = Column("DRIVER", 10, _plain(driver_text))
-_IMAGE = Column("IMAGE", 18, _plain(lambda c: printable(c.image)))
+_IMAGE = Column("IMAGE", 18, _plain(lambda c: printable(c.image)), tail=True)
+_LONGEST_IMAGE = 70
 _LAYER = Column("LAYER", 9, _plain(lambda c: human_size(c.size_rw)))
 _PORTS = Column("PORTS", 13, _plain(lambda c: ports_text(c.ports)))
 _AGE = Column("AGE", 7, lambda c, now: Text(human_age(c.created, now)))
@@ -89,12 +102,15 @@ _ENDPOINT = Column("ENDPOINT", 14, _plain(lambda c: printable(c.endpoint)))
 def columns(width: int, *, several_endpoints: bool) -> tuple[Column, ...]:
     """Choose the columns that fit: the narrow screen keeps name, state, image and age."""
     if width < 64:
-        return (_NAME, _STATE, Column("IMAGE", 14, _IMAGE.cell), _AGE)
+        return (_NAME, _STATE, replace(_IMAGE, width=14), _AGE)
     if width < 84:
-        return (_NAME, _STATE, _DRIVER, Column("IMAGE", 16, _IMAGE.cell), _AGE)
+        return (_NAME, _STATE, _DRIVER, replace(_IMAGE, width=16), _AGE)
     ports = (_PORTS,) if width >= 104 else ()
     endpoint = (_ENDPOINT,) if several_endpoints else ()
-    return (_NAME, _STATE, _DRIVER, _IMAGE, _LAYER, *ports, _AGE, *endpoint)
+    others = (_STATE, _DRIVER, _LAYER, *ports, _AGE, *endpoint)
+    rest = width - sum(column.width + 1 for column in others) - 3
+    image = replace(_IMAGE, width=max(_IMAGE.width, min(rest // 2, _LONGEST_IMAGE)))
+    return (_NAME, _STATE, _DRIVER, image, _LAYER, *ports, _AGE, *endpoint)
 
 
 def table_line(cells: Iterable[tuple[Text, int]], width: int) -> Text:
@@ -112,7 +128,7 @@ def table_line(cells: Iterable[tuple[Text, int]], width: int) -> Text:
 
 def container_line(container: Container, layout: tuple[Column, ...], width: int, now: datetime) -> Text:
     """Draw one row of the container list."""
-    return table_line(((column.cell(container, now), column.width) for column in layout), width)
+    return table_line(((column.fitted(container, now), column.width) for column in layout), width)
 
 
 def header_line(layout: tuple[Column, ...], width: int, sort: str) -> Text:
@@ -269,8 +285,12 @@ def inspect_lines(details: Details, now: datetime) -> Text:
     if stack:
         pairs += [("found by", stack.how), ("by hand", stack.command)]
         pairs += [(str(layer.role), str(layer.path)) for layer in stack.layers]
-    pairs += [(f"mount {m.kind}", f"{m.destination} ← {m.name or m.source}") for m in details.mounts]
+    pairs += [
+        (f"mount {m.kind}", f"{m.destination} ← {m.name or m.source}{'' if m.writable else ' (ro)'}")
+        for m in details.mounts
+    ]
+    pairs += details.settings
     text = detail_lines(details, now)
     for name, value in pairs:
-        text.append_text(Text.assemble(("\n" + printable(name).ljust(14), "bold"), printable(value)))
+        text.append_text(Text.assemble(("\n" + printable(name).ljust(14) + " ", "bold"), printable(value)))
     return text

@@ -7,22 +7,28 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from tui.core.text import printable
 from tui.ui.dialogs.base import Dialog, hint
 from tui.ui.widgets.lines import Line
 
 
 class Ask(Dialog[str]):
-    """Asks for a line; Enter answers with it."""
+    """Asks for a line; Enter answers with it. ``error`` says why the line as it stands was not taken."""
 
-    def __init__(self, question: str, *, value: str = "", placeholder: str = "") -> None:
+    DEFAULT_CSS = "Ask #refused { color: $text-error; margin-bottom: 1; }"
+
+    def __init__(self, question: str, *, value: str = "", placeholder: str = "", error: str = "") -> None:
         super().__init__()
         self._question = question
         self._value = value
         self._placeholder = placeholder
+        self._error = error
 
     def compose(self) -> ComposeResult:
         """Lay out question and input."""
         with Vertical():
             yield Static(Text(self._question), classes="question")
+            if self._error:
+                yield Static(Text(f"! {printable(self._error)}"), id="refused")
             yield Line(self.dismiss, self._value, placeholder=self._placeholder)
             yield hint(("enter", "go"), ("esc", "cancel"))

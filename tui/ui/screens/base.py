@@ -52,6 +52,11 @@ class Frame(Screen[None]):
         self.there.set()
 
     @property
+    def palette(self) -> tuple[tuple[str, str], ...]:
+        """The scopes whose actions the palette offers, each with what stands before their names in methods."""
+        return ((self.scope, ""),)
+
+    @property
     def dtui(self) -> DtuiApp:
         """The app, as what it is."""
         return cast("DtuiApp", self.app)
@@ -90,12 +95,12 @@ class Frame(Screen[None]):
         """Answer a greyed-out key with the reason."""
         if isinstance(self.focused, Input):
             return
-        for action in actions_of(self.scope):
-            if event.key in action.keys.split(",") and not self.hides(action.id):
-                reason = self.why_not(action.id)
-                if reason:
-                    event.stop()
-                    self.tell(reason, "bad")
+        meant = [action for action in actions_of(self.scope) if event.key in action.keys.split(",")]
+        for action in [one for one in meant if not self.hides(one.id)] or meant:
+            reason = self.why_not(action.id)
+            if reason:
+                event.stop()
+                self.tell(reason, "bad")
 
     def tell(self, text: str, level: str = "") -> None:
         """Write on the status line; ``level`` is empty, ``good`` or ``bad``."""

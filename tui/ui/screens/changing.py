@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rich.text import Text
 from textual import work
 
-from tui.core.errors import DtuiError
+from tui.core.errors import DtuiError, Stopped
 from tui.core.model import Change, Entry, EntryKind
 from tui.core.text import count_of, mode_text, printable
 from tui.editing import acts
@@ -58,9 +58,31 @@ class ChangingFrame(SavingFrame):
         """Put the cursor on a path when the layer is shown afresh."""
         raise NotImplementedError
 
-    async def _do(
-        self, title: str, act: Callable[[Step], Outcome], done: str, *, go_to: bool = False
-    ) -> Outcome | None:
+    async def _do(self, title: str, act: Callable[[Step], Outcome], done: str) -> None:
+        """Carry an act out and tell how it ended, also when it was refused."""
+        try:
+            await self._carry(title, act, done)
+        except DtuiError as error:
+            self.tell_error(error)
+
+    async def _ask(
+        self, question: str, act: Callable[[str], Awaitable[None]], *, value: str = "", placeholder: str = ""
+    ) -> None:
+        """Ask for a line and act on it; one that is refused stays in the question, with the reason."""
+        error = ""
+        while answer := await self.app.push_screen_wait(
+            Ask(question, value=value, placeholder=placeholder, error=error)
+        ):
+            try:
+                await act(answer)
+            except Stopped as stopped:
+                self.tell_error(stopped)
+            except DtuiError as refused:
+                value, error = answer, str(refused)
+                continue
+            return
+
+    async def _carry(self, title: str, act: Callable[[Step], Outcome], done: str, *, go_to: bool = False) -> None:
         """Run an act, with its progress when it takes long; tell how it ended and show the layer afresh."""
         dialog = Working(title)
         task = asyncio.ensure_future(asyncio.to_thread(act, dialog.step))
@@ -70,9 +92,6 @@ class ChangingFrame(SavingFrame):
             self.app.push_screen(dialog)
         try:
             outcome = await task
-        except DtuiError as error:
-            self.tell_error(error)
-            return None
         finally:
             if shown:
                 dialog.dismiss()
@@ -83,7 +102,6 @@ class ChangingFrame(SavingFrame):
         notes = "".join(f" · {note}" for note in outcome.notes)
         back = " · z takes it back" if outcome.act and outcome.act.kind is not ActKind.UNDO else ""
         self.tell(f"{printable(outcome.path)} {done}{many}{back}{notes}", "good")
-        return outcome
 
     @property
     def _inspect(self) -> acts.Inspect:
@@ -124,46 +142,46 @@ class ChangingFrame(SavingFrame):
         entry = self.tree_entry
         if entry is None:
             return
-        answer = await self.app.push_screen_wait(Ask(f"Rename {printable(entry.path)} to", value=_typed(entry.name)))
-        if not answer or os.fsencode(answer) == entry.name:
-            return
-        new = os.fsencode(answer)
-        goal = new if new.startswith(b"/") else split(entry.path)[0] + b"/" + new
         container, inspect = self.held.container.id, self._inspect
-        await self._do(
-            f"Renaming {printable(entry.path)}",
-            lambda step: acts.rename(container, entry.path, goal, inspect=inspect, step=step),
-            "is its new name",
-            go_to=True,
-        )
+
+        async def rename(answer: str) -> None:
+            new = os.fsencode(answer)
+            if new == entry.name:
+                return
+            goal = new if new.startswith(b"/") else split(entry.path)[0] + b"/" + new
+            await self._carry(
+                f"Renaming {printable(entry.path)}",
+                lambda step: acts.rename(container, entry.path, goal, inspect=inspect, step=step),
+                "is its new name",
+                go_to=True,
+            )
+
+        await self._ask(f"Rename {printable(entry.path)} to", rename, value=_typed(entry.name))
 
     @work(exclusive=True, group="flow")
     async def action_new_entry(self) -> None:
         """Ask for a name and make an empty file, or a directory when it ends in a slash."""
         above = self._here()
-        answer = await self.app.push_screen_wait(
-            Ask(f"New in {printable(above)}", placeholder="name of a file, or of a directory with / at its end")
-        )
-        if not answer:
-            return
-        path = clean(os.fsencode(answer) if answer.startswith("/") else above + b"/" + os.fsencode(answer))
-        container, inspect = self.held.container.id, self._inspect
-        if answer.endswith("/"):
-            await self._do(
-                f"Making {printable(path)}",
-                lambda _: acts.make_directory(container, path, inspect=inspect),
-                "made",
-                go_to=True,
-            )
-            return
-        files = self.files
+
+        async def make(answer: str) -> None:
+            path = clean(os.fsencode(answer) if answer.startswith("/") else above + b"/" + os.fsencode(answer))
+            await self._make(path, directory=answer.endswith("/"))
+
+        placeholder = "name of a file, or of a directory with / at its end"
+        await self._ask(f"New in {printable(above)}", make, placeholder=placeholder)
+
+    async def _make(self, path: bytes, *, directory: bool) -> None:
+        container, inspect, files = self.held.container.id, self._inspect, self.files
 
         def create(step: Step) -> Outcome:
             del step
+            if directory:
+                return acts.make_directory(container, path, inspect=inspect)
             receipt = files.save(path, b"", None, create=True, only_new=True)
             return Outcome(receipt.path, 1, None, receipt.notes)
 
-        await self._do(f"Making {printable(path)}", create, "made · z takes it back · e edits it", go_to=True)
+        done = "made" if directory else "made · z takes it back · e edits it"
+        await self._carry(f"Making {printable(path)}", create, done, go_to=True)
 
     @work(exclusive=True, group="flow")
     async def action_mode_entry(self) -> None:
@@ -172,9 +190,11 @@ class ChangingFrame(SavingFrame):
         if entry is None:
             return
         question = f"Mode of {printable(entry.path)}: {mode_text(entry.mode)}"
-        answer = await self.app.push_screen_wait(Ask(question, value=f"{entry.mode:04o}", placeholder="0644 or u+x"))
-        if answer:
+
+        async def change(answer: str) -> None:
             await self._metadata(entry, ActKind.CHMOD, lambda: mode_change(answer), "has its new mode")
+
+        await self._ask(question, change, value=f"{entry.mode:04o}", placeholder="0644 or u+x")
 
     @work(exclusive=True, group="flow")
     async def action_owner_entry(self) -> None:
@@ -182,11 +202,8 @@ class ChangingFrame(SavingFrame):
         entry = self.tree_entry
         if entry is None:
             return
-        question = f"Owner of {printable(entry.path)}"
-        answer = await self.app.push_screen_wait(
-            Ask(question, value=f"{entry.uid}:{entry.gid}", placeholder="user:group")
-        )
-        if answer:
+
+        async def change(answer: str) -> None:
             await self._metadata(
                 entry,
                 ActKind.CHOWN,
@@ -197,6 +214,9 @@ class ChangingFrame(SavingFrame):
                 ),
                 "has its new owner",
             )
+
+        question = f"Owner of {printable(entry.path)}"
+        await self._ask(question, change, value=f"{entry.uid}:{entry.gid}", placeholder="user:group")
 
     def _table(self, path: bytes, name: str) -> bytes:
         """Read the container's table of names; where there is none it knows no names."""
@@ -217,7 +237,7 @@ class ChangingFrame(SavingFrame):
                 return
             recursive = answer == "all"
         container, inspect = self.held.container.id, self._inspect
-        await self._do(
+        await self._carry(
             f"Changing {printable(entry.path)}",
             lambda step: acts.change_metadata(
                 container, entry.path, change(), kind, inspect=inspect, recursive=recursive, step=step
@@ -254,33 +274,36 @@ class ChangingFrame(SavingFrame):
         entry = self.tree_entry
         if entry is None:
             return
-        question = f"Copy {printable(entry.path)} to this host, as"
-        answer = await self.app.push_screen_wait(Ask(question, value=f"./{_typed(entry.name)}"))
-        if not answer:
-            return
-        details, target = self.held, _on_host(answer)
+        details = self.held
 
-        def copy(step: Step) -> Outcome:
-            where, count, notes = copy_out(details, entry.path, target, step=step)
-            return Outcome(entry.path, count, None, (f"now {where} on this host", *notes))
+        async def copy_to(answer: str) -> None:
+            target = _on_host(answer)
 
-        await self._do(f"Copying {printable(entry.path)}", copy, "copied out")
+            def copy(step: Step) -> Outcome:
+                where, count, notes = copy_out(details, entry.path, target, step=step)
+                return Outcome(entry.path, count, None, (f"now {where} on this host", *notes))
+
+            await self._carry(f"Copying {printable(entry.path)}", copy, "copied out")
+
+        await self._ask(f"Copy {printable(entry.path)} to this host, as", copy_to, value=f"./{_typed(entry.name)}")
 
     @work(exclusive=True, group="flow")
     async def action_copy_in(self) -> None:
         """Ask for a file or directory of this host and copy it to where the cursor is."""
         above = self._here()
+        container, inspect = self.held.container.id, self._inspect
+
+        async def copy_from(answer: str) -> None:
+            source = _on_host(answer)
+            await self._carry(
+                f"Copying {printable(answer)}",
+                lambda step: copy_in(container, source, above, inspect=inspect, step=step),
+                "copied in",
+                go_to=True,
+            )
+
         question = f"Copy into {printable(above)} from this host"
-        answer = await self.app.push_screen_wait(Ask(question, placeholder="a file or directory of this host"))
-        if not answer:
-            return
-        container, inspect, source = self.held.container.id, self._inspect, _on_host(answer)
-        await self._do(
-            f"Copying {printable(answer)}",
-            lambda step: copy_in(container, source, above, inspect=inspect, step=step),
-            "copied in",
-            go_to=True,
-        )
+        await self._ask(question, copy_from, placeholder="a file or directory of this host")
 
     # undo ----------------------------------------------------------------------------------------------------
 

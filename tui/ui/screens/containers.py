@@ -39,6 +39,8 @@ _PATIENCE = 3
 _SETTLE = 0.12
 """Seconds the cursor rests on a row before the Engine is asked for its details."""
 
+_READING = 0.2
+"""Seconds after which another container's details make way for the word that these are being read."""
 
 _WOULD_BE_KILLED = (State.RUNNING, State.PAUSED, State.RESTARTING)
 
@@ -63,6 +65,7 @@ class ContainersScreen(ActingFrame):
         self._settle: Timer | None = None
         self._stray: Container | None = None
         self._since = monotonic()
+        self._patience: Timer | None = None
 
     def body(self) -> ComposeResult:
         """Compose groups, list, details and log."""
@@ -203,7 +206,22 @@ class ContainersScreen(ActingFrame):
         current = self.container
         if self._stray and current and (current.endpoint, current.id) != (self._stray.endpoint, self._stray.id):
             self.show_feed(self.dtui.feed)
+        self._name_details()
         self.refresh_bindings()
+
+    def _name_details(self) -> None:
+        """Put the name over the details at once; another container's details do not stay under it."""
+        container = self.container
+        if container is None or (self._details and self._details.container.id == container.id):
+            return
+        self._details = None
+        set_title(self.query_one("#detail"), container.name, container.short_id)
+        self._patience = self._patience or self.set_timer(_READING, self._tell_reading)
+
+    def _tell_reading(self) -> None:
+        self._patience = None
+        if self._details is None and self.container:
+            self.query_one("#detail", Static).update(Text("reading…", style="italic"))
 
     def _ask_details(self) -> None:
         container = self.container
@@ -237,6 +255,9 @@ class ContainersScreen(ActingFrame):
     def _detailed(self, event: Detailed) -> None:
         if self.container is None or self.container.id != event.container.id:
             return
+        if self._patience:
+            self._patience.stop()
+            self._patience = None
         self._details = event.details
         set_title(self.query_one("#detail"), event.container.name, event.container.short_id)
         detail = self.query_one("#detail", Static)

@@ -9,22 +9,21 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.timer import Timer
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
 from tui.core.model import Change, Container, Details, Entry, EntryKind, View
 from tui.core.text import human_size, printable
-from tui.editing.document import language_of
-from tui.editing.session import Opened
+from tui.editing.document import EDIT_LIMIT
 from tui.ui.actions import actions_of, bindings
 from tui.ui.feed import Feed, Happened
 from tui.ui.present import state_text
-from tui.ui.present_layer import entry_info, mark_of, meta_words
-from tui.ui.reach import Tree, files_of, tree_of
+from tui.ui.present_layer import mark_of
+from tui.ui.reach import Tree, tree_of
 from tui.ui.screens.base import set_title
-from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY, ChangingFrame
-from tui.ui.screens.layer_messages import Counted, Loaded, Opening, Previewed
+from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY
+from tui.ui.screens.layer_messages import Counted, Loaded, Opening
+from tui.ui.screens.previewing import PreviewingFrame
 from tui.ui.summary import summarise
 from tui.ui.tree_model import ancestors
 from tui.ui.widgets.file_pane import FilePane
@@ -32,34 +31,30 @@ from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 from tui.ui.widgets.tree_rows import TreeRows
 
-_SETTLE = 0.08
-"""Seconds the cursor rests on a file before it is read."""
+_TREE_ACTIONS = frozenset(action.id for action in actions_of("layer")) - {"back", "switch_pane"}
+"""What is not there while a file is edited: its keys are letters then."""
 
-
-_TREE_ACTIONS = frozenset(action.id for action in actions_of("layer"))
+_TO_READ = ("editor_find", "editor_find_again", "editor_goto_line")
+"""What the editor does to a text that is only looked at too."""
 
 _UNFOLDED = 30
 """Lines up to which the tree of changes opens by itself."""
 
 
-class LayerScreen(ChangingFrame):
+class LayerScreen(PreviewingFrame):
     """Tree on the left, file on the right, log below it."""
 
     scope = "layer"
     AUTO_FOCUS = "#tree"
     CSS_PATH = "layer.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("layer")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("layer"), *bindings("editor", "editor_", footer=False)]
 
     def __init__(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
         super().__init__()
         self._container = container
         self._goal = path
         self._goal_edit = edit
-        self._to_edit = b""
-        self._shown_entry: Entry | None = None
         self._layer_view: Tree | None = None
-        self._settle: Timer | None = None
-        self._words = ""
         self._asked_again = False
         self._counts = ""
         self._unfolded: set[bytes] = set()
@@ -69,13 +64,14 @@ class LayerScreen(ChangingFrame):
         with Horizontal(id="main"):
             with Vertical(id="left", classes="pane"):
                 yield TreeRows(id="tree")
-                yield Line(self._find_named, placeholder="name", id="find-path", hidden=True)
+                yield Line(self.find_named, placeholder="name, or /path", id="find-path", hidden=True)
             with Vertical(id="right"):
                 yield FilePane(id="file", classes="pane")
                 yield LogPane(id="log")
 
     def on_mount(self) -> None:
         """Ask for the layer; the frame stands meanwhile."""
+        self.title_line.middle_stays = True  # the state of the container matters more than the counts
         self.log_pane.display = False
         self.log_pane.add_class("pane")
         self.tree_rows.note = "opening the layer…"
@@ -98,9 +94,26 @@ class LayerScreen(ChangingFrame):
         return self._container
 
     @property
-    def tree_rows(self) -> TreeRows:
-        """The tree."""
-        return self.query_one("#tree", TreeRows)
+    def layer_view(self) -> Tree | None:
+        """Where directories are listed from."""
+        return self._layer_view
+
+    def reveal(self, path: bytes, shown: View) -> None:
+        """Open the directories above a path in one of the two views, and put the cursor on it."""
+        rows = self.tree_rows
+        if shown is not rows.shown_view:
+            self.action_view()
+        if rows.go_to(path):
+            self._goal = b"/"
+            return
+        self._goal = path
+        for above in ancestors(path):
+            rows.model.open(above)
+            if not rows.model.loaded(above):
+                self._load(above)
+        rows.rows_changed()
+        if rows.go_to(path):
+            self._goal = b"/"
 
     def _show_frame(self, feed: Feed) -> None:
         self._container = feed.find((self._container.endpoint, self._container.id)) or self._container
@@ -139,6 +152,7 @@ class LayerScreen(ChangingFrame):
             if event.error:
                 self.tell_error(event.error)
             return
+        self.stop_search()
         if self._layer_view:
             self._layer_view.close()
         self._layer_view = event.view
@@ -215,60 +229,7 @@ class LayerScreen(ChangingFrame):
                 model.open(entry.path)
                 self._load(entry.path)
 
-    # preview -----------------------------------------------------------------------------------------------
-
-    @on(TreeRows.Moved, "#tree")
-    def _moved(self) -> None:
-        self.refresh_bindings()
-        if self.file_pane.editing:
-            return
-        if self._settle:
-            self._settle.stop()
-        self._settle = self.set_timer(_SETTLE, lambda: self._preview(edit=False))
-
-    def _preview(self, *, edit: bool) -> None:
-        entry, details = self.tree_rows.entry, self.details
-        self._shown_entry = entry
-        if entry is None or details is None or self.file_pane.editing:
-            return
-        # a preview that the cursor asked for must not take the place of the one that the editor waits for
-        edit = edit or entry.path == self._to_edit
-        self._to_edit = entry.path if edit else b""
-        set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry)}")
-        if entry.kind is not EntryKind.FILE or entry.change is Change.DELETED:
-            self.file_pane.show_info(entry_info(entry, details.stack))
-            return
-        self._read(entry, details, edit)
-
-    @work(thread=True, exclusive=True, group="preview")
-    def _read(self, entry: Entry, details: Details, edit: bool) -> None:
-        worker = get_current_worker()
-        opened: Opened | None = None
-        failed: DtuiError | None = None
-        try:
-            opened = files_of(self.endpoint, details).open(entry.path)
-        except DtuiError as error:
-            failed = error
-        if not worker.is_cancelled:
-            self.post_message(Previewed(entry, opened, failed, edit))
-
-    @on(Previewed)
-    def _previewed(self, event: Previewed) -> None:
-        self._to_edit = b""
-        current = self.tree_rows.entry
-        if current is None or current.path != event.entry.path or self.file_pane.editing:
-            return
-        if event.opened is None:
-            info = entry_info(event.entry, self.details.stack if self.details else None)
-            self.file_pane.show_info(info)
-            if event.error:
-                self.tell_error(event.error)
-            return
-        self.opened = event.opened
-        document = event.opened.document
-        self.file_pane.show_document(document, language_of(event.entry.path, document))
-        if event.edit:
-            self.begin_edit()
+    # the file ------------------------------------------------------------------------------------------
 
     @property
     def tree_entry(self) -> Entry | None:
@@ -285,16 +246,23 @@ class LayerScreen(ChangingFrame):
 
     # actions -----------------------------------------------------------------------------------------------
 
+    @property
+    def palette(self) -> tuple[tuple[str, str], ...]:
+        """The tree's actions, or the editor's while it is open."""
+        return (("editor", "editor_"), *super().palette)
+
     def hides(self, action: str) -> bool:
         """Hide the keys of the tree while the file is edited: they are letters then."""
         if action.startswith("editor_"):
-            return not self.file_pane.editing
-        return super().hides(action) or (self.file_pane.editing and action in _TREE_ACTIONS)
+            return not (self.file_pane.editing or (action in _TO_READ and self.file_pane.face == "text"))
+        return super().hides(action) or (self.file_pane.editing and action in (*_TREE_ACTIONS, "help"))
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
         if action.startswith("editor_"):
-            return "" if self.file_pane.editing else "the file is not being edited"
+            return ""
+        if action in _TREE_ACTIONS and self.file_pane.editing:
+            return "a file is being edited: esc goes back to its text"
         if action in ("start", "start_again", "stop", "restart", "pause", "kill", "logs"):
             return self.verb_reason(action)
         if action in (*ON_ENTRY, *ON_CONTAINER):
@@ -307,6 +275,8 @@ class LayerScreen(ChangingFrame):
                 return "a deleted file cannot be edited; the image still has it"
             if entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
                 return f"{printable(entry.name)} is a {entry.kind}, not a file"
+            if action == "edit" and entry.kind is EntryKind.FILE and entry.size > EDIT_LIMIT:
+                return f"it is larger than {human_size(EDIT_LIMIT)}: o opens it in $EDITOR, x copies it out"
         return ""
 
     @on(TreeRows.Chosen, "#tree")
@@ -345,8 +315,11 @@ class LayerScreen(ChangingFrame):
         self.tree_rows.close_here()
 
     def action_switch_pane(self) -> None:
-        """Go to the next pane."""
-        self.focus_next()
+        """Go to the next pane; while editing, back to the text."""
+        if self.file_pane.editing:
+            self.set_focus(self.file_pane.area)
+        else:
+            self.focus_next()
 
     def action_refresh(self) -> None:
         """Open the layer again and read everything afresh."""
@@ -372,34 +345,23 @@ class LayerScreen(ChangingFrame):
         if event.event.action in ("start", "die", "pause", "unpause", "destroy"):
             self._open()
 
-    def action_find_path(self) -> None:
-        """Type a name to find."""
-        self.query_one("#find-path", Line).show()
-
-    def _find_named(self, words: str) -> None:
-        self._words = words
-        self.query_one("#find-path", Line).hide()
-        self.set_focus(self.tree_rows)
-        self._find(1)
-
-    def _find(self, step: int) -> None:
-        if not self.tree_rows.find(self._words, step):
-            self.tell(f"no name here contains {self._words}", "bad")
-
-    def action_find_next(self) -> None:
-        """Go to the next match."""
-        self._find(1)
-
-    def action_find_previous(self) -> None:
-        """Go to the match before."""
-        self._find(-1)
-
     def action_back(self) -> None:
-        """Leave the find line, then the file, then the screen."""
+        """Leave the find line, then the file, then the screen; unsaved text is asked about."""
         line = self.query_one("#find-path", Line)
+        if self.stop_search():
+            self.tell("the search is stopped")
+            return
+        if self.file_pane.editing:
+            if self.file_pane.has_focus_within:
+                self.action_editor_leave()
+            else:
+                self.set_focus(self.file_pane.area)
+            return
         if line.display:
             line.hide()
             self.set_focus(self.tree_rows)
+        elif self.file_pane.close_find():
+            return
         elif self.focused is not self.tree_rows:
             self.set_focus(self.tree_rows)
         else:

@@ -6,7 +6,9 @@ from textual.message import Message
 
 from tui.core.errors import DtuiError
 from tui.core.model import Details, Entry, View
+from tui.editing.document import Document
 from tui.editing.session import Opened
+from tui.layers.search import Hits
 from tui.ui.reach import Tree
 
 
@@ -40,14 +42,20 @@ class Loaded(Message):
 
 
 class Previewed(Message):
-    """The contents of a file came, or the reason why not."""
+    """The beginning of a file came to be looked at, or all of it to be edited, or the reason why not."""
 
-    def __init__(self, entry: Entry, opened: Opened | None, error: DtuiError | None, edit: bool) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        document: Document | None = None,
+        opened: Opened | None = None,
+        error: DtuiError | None = None,
+    ) -> None:
         super().__init__()
         self.entry = entry
+        self.document = document
         self.opened = opened
         self.error = error
-        self.edit = edit
 
 
 class Counted(Message):
@@ -57,3 +65,31 @@ class Counted(Message):
         super().__init__()
         self.size = size
         self.words = words
+
+
+class Located(Message):
+    """A path was looked for: ``shown`` is the view it is in, None for nowhere."""
+
+    def __init__(self, path: bytes, shown: View | None) -> None:
+        super().__init__()
+        self.path = path
+        self.shown = shown
+
+
+class Searching(Message):
+    """How far a search is."""
+
+    def __init__(self, count: int, found: int) -> None:
+        super().__init__()
+        self.count = count
+        self.found = found
+
+
+class Found(Message):
+    """The whole tree was searched; ``there`` when the cursor went to a match already."""
+
+    def __init__(self, words: str, hits: Hits, there: bool) -> None:
+        super().__init__()
+        self.words = words
+        self.hits = hits
+        self.there = there

@@ -83,6 +83,11 @@ class LogsScreen(Frame):
         self.log_pane.follow = not self.log_pane.follow
         self.tell("following" if self.log_pane.follow else "held still: f follows again")
 
+    def action_wrap(self) -> None:
+        """Break long lines, or leave them whole."""
+        self.log_pane.wrap = not self.log_pane.wrap
+        self.tell("long lines are broken" if self.log_pane.wrap else "long lines stay whole: → scrolls")
+
     def action_search(self) -> None:
         """Type what to search for."""
         self.query_one("#search", Line).show()

@@ -25,6 +25,7 @@ from tui.editing.unsaved import Unsaved, keep_copy
 from tui.editing.writing import Receipt
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.show import Show, help_text
 from tui.ui.present_layer import diff_text, meta_words
 from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
@@ -107,10 +108,12 @@ class SavingFrame(FollowingFrame):
         self._mark()
 
     def _mark(self) -> None:
-        if self.opened is None or self.tree_entry is None:
+        entry = self.tree_entry
+        if self.opened is None:
             return
         mark = " · edited *" if self.file_pane.modified else ""
-        set_title(self.file_pane, f"{printable(self.opened.path)}{mark} ── {meta_words(self.tree_entry)}")
+        words = f" ── {meta_words(entry)}" if entry and entry.path == self.opened.path else ""
+        set_title(self.file_pane, f"{printable(self.opened.path)}{mark}{words}")
 
     @work(exclusive=True, group="flow")
     async def action_editor_leave(self) -> None:
@@ -133,6 +136,10 @@ class SavingFrame(FollowingFrame):
         self._mark()
         self.set_focus(self.query_one("#tree"))
         self.refresh_bindings()
+
+    def action_editor_help(self) -> None:
+        """Show all keys, the editor's first."""
+        self.app.push_screen(Show("Keys", help_text("editor")))
 
     def action_editor_find(self) -> None:
         """Find text."""

@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.widgets import ContentSwitcher, Static, TextArea
 from textual.widgets.text_area import Selection
 
-from tui.core.text import printable
-from tui.editing.document import Document, hex_lines
+from tui.core.text import human_size, printable
+from tui.editing.document import PREVIEW_LIMIT, Document, hex_lines
 from tui.ui.actions import bindings
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.rows import Rows
@@ -70,6 +70,10 @@ class HexRows(Rows):
         """Say how many lines of sixteen bytes there are."""
         return (len(self.data) + 15) // 16
 
+    def content_width(self) -> int:
+        """Return the cells of a whole line: where it does not fit, the text at its end is scrolled to."""
+        return len(next(hex_lines(bytes(16))))
+
     def row(self, index: int, width: int) -> Text:
         """Draw sixteen bytes."""
         del width
@@ -94,6 +98,10 @@ class FilePane(Vertical):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
         self.document: Document | None = None
+        self.editing = False
+        """Whether the text can be typed into; a field, for it is asked before the pane is composed."""
+        self.face = "info"
+        """Which face shows: ``text``, ``hex`` or ``info``."""
         self._marked = False
         self._words = ""
 
@@ -118,26 +126,20 @@ class FilePane(Vertical):
         return self.query_one("#text", CodeArea)
 
     @property
-    def editing(self) -> bool:
-        """Whether the text can be typed into."""
-        return not self.area.read_only
-
-    @property
     def modified(self) -> bool:
         """Whether the text differs from what was loaded; asked of the text itself, for events come late."""
         return self.editing and self.document is not None and self.area.text != self.document.text
 
-    @property
-    def face(self) -> str:
-        """Which face shows: ``text``, ``hex`` or ``info``."""
-        return self.query_one(ContentSwitcher).current or "info"
+    def _show_face(self, face: str) -> None:
+        self.face = face
+        self.query_one(ContentSwitcher).current = face
 
     def show_info(self, text: Text) -> None:
         """Show what is known instead of contents."""
         self._leave()
         self.document = None
         self.query_one("#info", Static).update(text)
-        self.query_one(ContentSwitcher).current = "info"
+        self._show_face("info")
         self.border_subtitle = Content("")
 
     def show_document(self, document: Document, language: str | None) -> None:
@@ -146,25 +148,31 @@ class FilePane(Vertical):
         self.document = document
         if document.binary:
             self.query_one("#hex", HexRows).show(document.data)
-            self.query_one(ContentSwitcher).current = "hex"
-            self.border_subtitle = Content(f"binary · {len(document.data):,} B")
+            self._show_face("hex")
+            size = f"first {human_size(len(document.data))}" if document.cut else f"{len(document.data):,} B"
+            self.border_subtitle = Content(f"binary · {size}")
             return
         self.load(document.text, language)
-        self.query_one(ContentSwitcher).current = "text"
+        self._show_face("text")
         self.tell_place()
 
     def load(self, text: str, language: str | None) -> None:
         """Put text into the area; its own load event is not an edit."""
         area = self.area
-        area.language = language if language in area.available_languages else None
-        dark = self.app.current_theme.dark
-        area.theme = "vscode_dark" if dark else "github_light"
+        area.text = ""  # first, for each new language or theme lays the text out that is there
+        known = language if language in area.available_languages else None
+        if area.language != known:
+            area.language = known
+        theme = "vscode_dark" if self.app.current_theme.dark else "github_light"
+        if area.theme != theme:
+            area.theme = theme
         area.text = text
         area.scroll_home(animate=False)
 
     def begin_edit(self) -> None:
         """Let the text be typed into."""
         self.area.read_only = False
+        self.editing = True
         self.screen.set_focus(self.area)
         self.tell_place()
 
@@ -174,6 +182,7 @@ class FilePane(Vertical):
 
     def _leave(self) -> None:
         self.area.read_only = True
+        self.editing = False
         self._marked = False
         self.query_one("#find").remove_class("-shown")
 
@@ -200,7 +209,9 @@ class FilePane(Vertical):
         if document.read_only_reason:
             parts.insert(0, f"read-only: {document.read_only_reason}")
         elif not self.editing:
-            parts.insert(0, "e edits")
+            parts.insert(0, "e opens it" if document.cut else "e edits")
+        if document.cut:
+            parts.insert(0, f"first {PREVIEW_LIMIT >> 10} KiB")
         self.border_subtitle = Content(printable(" · ".join(parts)))
 
     # find and go to ----------------------------------------------------------------------------------------

@@ -21,11 +21,15 @@ class TitleLine(Widget):
     left: reactive[Text] = reactive(Text)
     middle: reactive[Text] = reactive(Text)
     right: reactive[Text] = reactive(Text)
+    middle_stays = False
 
     def render(self) -> RenderResult:
-        """Lay the three parts out; the middle gives way first."""
+        """Lay the three parts out; the middle gives way first, or the right one where the middle matters more."""
         width = self.content_size.width
         left, middle, right = self.left.copy(), self.middle.copy(), self.right.copy()
+        if self.middle_stays:
+            room = width - left.cell_len - middle.cell_len - 4
+            right = right if room >= right.cell_len else Text()
         room = width - left.cell_len - right.cell_len - 4
         if room < 12:
             middle = Text()

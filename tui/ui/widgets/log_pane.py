@@ -5,9 +5,10 @@ from __future__ import annotations
 import queue
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
+from rich.cells import cell_len, chop_cells
 from rich.text import Text
 from textual.message import Message
 from textual.reactive import reactive
@@ -22,6 +23,9 @@ _COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
 
 _KEPT = 50_000
 """Lines kept in memory; older ones fall off the top."""
+
+_NARROWEST = 20
+"""Cells below which breaking lines would help nobody."""
 
 _BATCH_SECONDS = 0.05
 
@@ -85,10 +89,16 @@ class LogReader:
                 self._post(LogPane.Arrived(self, lines, ended))
 
 
+_STDERR = "!"
+_BREAK = "   "
+"""What leads the rest of a line that was broken."""
+
+
 def log_text(line: LogLine) -> str:
-    """Return one log line safe to show: time of day and text, without colours."""
+    """Return one log line safe to show: a mark if it went to stderr, time of day and text, without colours."""
+    mark = _STDERR if line.error else " "
     text = printable(_COLOURS.sub(b"", line.text.rstrip(b"\r")).replace(b"\t", b"    "))
-    return f"{line.time:%H:%M:%S} {text}" if line.time else text
+    return mark + (f"{line.time:%H:%M:%S} {text}" if line.time else text)
 
 
 class LogPane(Rows):
@@ -102,6 +112,7 @@ class LogPane(Rows):
 
     follow: reactive[bool] = reactive(True)
     needle: reactive[str] = reactive("")
+    wrap: reactive[bool] = reactive(True)
 
     class Arrived(Message):
         """Lines came, or the log ended."""
@@ -123,6 +134,8 @@ class LogPane(Rows):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
         self.lines: list[str] = []
+        self._rows: list[str] = []
+        self._broken_at = 0
         self._reader: LogReader | None = None
         self._widest = 0
         self.note = ""
@@ -131,6 +144,7 @@ class LogPane(Rows):
         """Show the log of another container, from its last lines on."""
         self.shut()
         self.lines = []
+        self._rows = []
         self._widest = 0
         self.note = "no output yet"
         self.rows_changed()
@@ -154,6 +168,7 @@ class LogPane(Rows):
             return
         fresh = [log_text(line) for line in event.lines]
         self.lines = (self.lines + fresh)[-_KEPT:]
+        self._rows = (self._rows + [row for text in fresh for row in self._broken(text)])[-_KEPT:]
         self._widest = max([self._widest, *(len(text) for text in fresh)])
         self.note = "" if self.lines else ("no output" if event.ended else "no output yet")
         self.rows_changed()
@@ -161,22 +176,50 @@ class LogPane(Rows):
             if event.reader.problem:
                 self.note = event.reader.problem
             self.post_message(self.Ended(self, event.reader.problem))
-        if self.follow:
-            self.scroll_end(animate=False)
+        self._keep_to_end()
+
+    def _keep_to_end(self) -> None:
+        if self.follow:  # forced, for a log that has just grown shows its scrollbar only a layout later
+            self.scroll_end(animate=False, force=True, x_axis=False)
+
+    def _broken(self, text: str) -> list[str]:
+        """Return a line as the rows that it takes."""
+        room = self._broken_at
+        if not room or len(text) <= room >> 1 or cell_len(text) <= room:
+            return [text]
+        first = chop_cells(text, room)[0]
+        return [first, *(_BREAK + rest for rest in chop_cells(text[len(first) :], room - len(_BREAK)))]
+
+    def _break_all(self) -> None:
+        room = self.size.width - self.styles.scrollbar_size_vertical
+        self._broken_at = room if self.wrap and room > _NARROWEST else 0
+        self._rows = [row for text in self.lines for row in self._broken(text)][-_KEPT:]
+
+    def watch_wrap(self) -> None:
+        """Break the lines anew."""
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        """Measure again; the last lines stay in sight while following."""
+        self._break_all()
+        super().on_resize()
+        self._keep_to_end()
 
     def count(self) -> int:
         """Say how many lines there are; a note stands in for an empty log."""
-        return len(self.lines) or 1
+        return len(self._rows) or 1
 
     def content_width(self) -> int:
         """Return the widest line's cells."""
-        return max(self._widest + 1, self.size.width)
+        return 0 if self._broken_at else self._widest
 
     def row(self, index: int, width: int) -> Text:
         """Draw a line; what went to stderr and what is searched for stand out."""
         if not self.lines:
             return Text(f" {printable(self.note)}", style="italic")
-        line = Text(" " + self.lines[index])
+        line = Text(self._rows[index])
+        if self._rows[index].startswith(_STDERR):
+            line.stylize("bold", 0, 1)
         if self.needle:
             style = self.get_component_rich_style("log--match", partial=True)
             line.highlight_regex(re.compile(re.escape(self.needle), re.IGNORECASE), style)
@@ -186,21 +229,28 @@ class LogPane(Rows):
         """Paint the matches."""
         self.refresh()
 
-    def watch_follow(self, follow: bool) -> None:
+    def watch_follow(self) -> None:
         """Jump to the end when following begins."""
-        if follow:
-            self.scroll_end(animate=False)
+        self._keep_to_end()
 
     def find(self, step: int) -> int:
         """Scroll to the next (1) or previous (-1) match; return how many lines match."""
-        hits = [i for i, text in enumerate(self.lines) if self.needle.lower() in text.lower()]
+        hits = list(self._hits())
         if not hits:
             return 0
         self.follow = False
         top = int(self.scroll_y)
         ahead = [i for i in hits if i > top] if step > 0 else [i for i in hits if i < top][::-1]
-        self.scroll_to(y=ahead[0] if ahead else (hits[0] if step > 0 else hits[-1]), animate=False)
+        self._scroll_rows(ahead[0] if ahead else (hits[0] if step > 0 else hits[-1]))
         return len(hits)
+
+    def _hits(self) -> Iterator[int]:
+        """Yield the first row of each line that holds what is searched for."""
+        needle, row = self.needle.lower(), len(self._rows) - sum(len(self._broken(text)) for text in self.lines)
+        for text in self.lines:
+            if needle in text[1:].lower() and row >= 0:
+                yield row
+            row += len(self._broken(text))
 
     def _move(self, by: int) -> None:
         if by < 0:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -28,6 +28,8 @@ class Rows(ScrollView, can_focus=True):
     Rows { scrollbar-size: 1 1; }
     Rows > .rows--cursor { background: $surface-lighten-2; }
     Rows:focus > .rows--cursor { background: $primary-muted; color: $text; text-style: bold; }
+    Rows:nocolor > .rows--cursor { text-style: underline; }
+    Rows:nocolor:focus > .rows--cursor { text-style: reverse; }
     Rows > .rows--header { color: $text-muted; }
     """
 
@@ -64,23 +66,35 @@ class Rows(ScrollView, can_focus=True):
         raise NotImplementedError
 
     def content_width(self) -> int:
-        """Say how wide the widest row is, for scrolling sideways; 0 keeps to the widget's width."""
+        """Say how wide the widest row is, for scrolling sideways; 0 keeps to what is visible."""
         return 0
+
+    @property
+    def inner(self) -> Size:
+        """The cells that rows can take: ``size`` counts the scrollbars too."""
+        return self.scrollable_size
+
+    @property
+    def visible_rows(self) -> int:
+        """How many rows are visible at once."""
+        return max(1, self.inner.height - self.header_height)
 
     def rows_changed(self) -> None:
         """Measure and paint again after the rows changed; keeps the cursor in range."""
         count = self.count()
-        self.virtual_size = Size(self.content_width() or self.size.width, count + self.header_height)
+        self.virtual_size = Size(self.content_width(), count + self.header_height)
         self.cursor = max(0, min(self.cursor, count - 1))
         self.refresh()
 
     def on_resize(self) -> None:
-        """Fit the virtual width to the new size."""
+        """Measure again; the cursor stays in sight."""
         self.rows_changed()
+        if self.has_cursor:
+            self.show_row(self.cursor)
 
     def render_line(self, y: int) -> Strip:
         """Paint one line of the widget."""
-        width = self.size.width
+        width = self.inner.width
         scroll_x, scroll_y = self.scroll_offset
         base = self.rich_style
         if y < self.header_height:
@@ -106,19 +120,22 @@ class Rows(ScrollView, can_focus=True):
 
     def show_row(self, index: int) -> None:
         """Scroll so that a row is visible."""
-        height = max(1, self.size.height - self.header_height)
         top = int(self.scroll_y)
         if index < top:
-            self.scroll_to(y=index, animate=False)
-        elif index >= top + height:
-            self.scroll_to(y=index - height + 1, animate=False)
+            self._scroll_rows(index)
+        elif index >= top + self.visible_rows:
+            self._scroll_rows(index - self.visible_rows + 1)
+
+    def _scroll_rows(self, top: int) -> None:
+        # forced, for a list that has just grown shows its scrollbar, and may scroll, only a layout later
+        self.scroll_to(y=top, animate=False, force=True)
 
     def _page(self) -> int:
-        return max(1, self.size.height - self.header_height - 1)
+        return max(1, self.visible_rows - 1)
 
     def _move(self, by: int) -> None:
         if not self.has_cursor:
-            self.scroll_to(y=self.scroll_y + by, animate=False)
+            self._scroll_rows(int(self.scroll_y) + by)
             return
         self.cursor = max(0, min(self.cursor + by, self.count() - 1))
 
@@ -153,15 +170,10 @@ class Rows(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse is; a click on the cursor's row chooses it."""
-        index = int(self.scroll_y) + event.y - self.header_height
-        if event.y < self.header_height or index >= self.count():
+        place = event.get_content_offset(self)
+        index = int(self.scroll_y) + (place.y if place else 0) - self.header_height
+        if place is None or place.y < self.header_height or index >= self.count():
             return
         if index == self.cursor:
             self.action_choose()
         self.cursor = index
-
-    def refresh_row(self, index: int) -> None:
-        """Paint one row again."""
-        y = index - int(self.scroll_y) + self.header_height
-        if self.header_height <= y < self.size.height:
-            self.refresh(Region(0, y, self.size.width, 1))

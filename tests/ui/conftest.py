@@ -1,0 +1,57 @@
+"""The sample as a data-root of the test's own, and its layer screen with or without the editor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+from textual.pilot import Pilot
+
+from tui.engine.discover import Discovery, sample_in
+from tui.ui.app import DtuiApp
+from tui.ui.screens.layer import LayerScreen
+
+Layer = tuple[Pilot[int], LayerScreen]
+Open = Callable[..., AbstractAsyncContextManager[Layer]]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Discovery]:
+    root = tmp_path / "sample"
+    root.mkdir()
+    found = sample_in(root)
+    yield found
+    found.close()
+
+
+async def until(pilot: Pilot[int], ready: Callable[[], bool]) -> None:
+    """Wait until something holds; the test's own asserts say what was wrong when it never does."""
+    for _ in range(200):
+        await pilot.pause(0.05)
+        if ready():
+            return
+
+
+@pytest.fixture
+def open_layer(demo: Discovery) -> Open:
+    """Open the layer of a container of the sample, with the editor on a path of it."""
+
+    @asynccontextmanager
+    async def opened(path: bytes = b"", name: str = "web", size: tuple[int, int] = (120, 40)) -> AsyncIterator[Layer]:
+        endpoint = demo.endpoints[0]
+        container = next(c for c in endpoint.snapshot() if c.name == name)
+        app = DtuiApp(demo.endpoints, open_path=(container, path) if path else None)
+        async with app.run_test(size=size) as pilot:
+            if not path:
+                await pilot.pause()
+                app.open_layer(container)
+            await until(pilot, lambda: isinstance(app.screen, LayerScreen) and bool(app.screen.tree_rows.model.lines))
+            screen = cast("LayerScreen", app.screen)
+            if path:
+                await until(pilot, lambda: screen.file_pane.editing)
+            yield pilot, screen
+
+    return opened

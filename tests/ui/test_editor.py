@@ -1,0 +1,73 @@
+"""The editor: its text is never lost and its keys work wherever the focus is."""
+
+from __future__ import annotations
+
+import pytest
+from textual.command import CommandPalette
+
+from tests.ui.conftest import Open, until
+from tui.ui.dialogs.choose import Choose
+from tui.ui.screens.layer import LayerScreen
+
+PATH = b"/app/server.json"
+
+
+async def test_back_from_the_palette_asks_before_unsaved_text_is_lost(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x")
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+        await pilot.press(*"back")
+        await pilot.pause(0.5)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        assert isinstance(pilot.app.screen, Choose)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert pilot.app.screen is screen
+        assert screen.file_pane.area.text.startswith("x{")
+
+
+async def test_back_never_closes_a_screen_with_unsaved_text(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x")
+        screen.action_back()
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        assert isinstance(pilot.app.screen, Choose)
+        assert any(isinstance(below, LayerScreen) for below in pilot.app.screen_stack)
+
+
+@pytest.mark.parametrize("key", ["escape", "tab"])
+async def test_from_the_tree_a_key_goes_back_to_the_text_that_is_edited(open_layer: Open, key: str) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x")
+        await pilot.click("#tree", offset=(4, 4))
+        assert screen.focused is screen.tree_rows
+        await pilot.press(key)
+        await pilot.pause()
+        assert screen.focused is screen.file_pane.area
+        assert screen.file_pane.area.text.startswith("x{")
+
+
+async def test_save_works_with_the_focus_on_the_tree(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x")
+        screen.set_focus(screen.tree_rows)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        assert isinstance(pilot.app.screen, Choose)
+
+
+async def test_a_key_of_the_tree_says_while_editing_how_to_get_back_to_the_text(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        screen.set_focus(screen.tree_rows)
+        await pilot.press("d")
+        await pilot.pause()
+        assert "esc goes back to its text" in screen.status.message.plain
+
+
+async def test_what_the_tree_does_is_not_offered_while_editing_and_what_the_editor_does_is(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        titles = {command.title for command in pilot.app.get_system_commands(screen)}
+        assert {"Save", "Back"} <= titles
+        assert not {"Delete", "Rename", "Merged"} & titles

@@ -1,0 +1,72 @@
+"""Finding names in the tree of a layer, unfolded or not."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.ui.conftest import Layer, Open, until
+from tui.core.model import Entry, View
+from tui.layers.view import LayerView
+
+
+async def find(layer: Layer, words: str) -> None:
+    pilot, _ = layer
+    await pilot.press("slash", *words, "enter")
+
+
+async def test_a_path_is_gone_to_though_its_directories_are_closed_and_only_changes_are_shown(open_layer: Open) -> None:
+    async with open_layer() as (pilot, screen):
+        await find((pilot, screen), "/usr/lib/python3/server.py")
+        await until(pilot, lambda: bool(screen.tree_entry and screen.tree_entry.path.endswith(b"server.py")))
+        assert screen.tree_entry is not None
+        assert screen.tree_entry.path == b"/usr/lib/python3/server.py"
+        assert screen.tree_rows.shown_view is View.MERGED
+
+
+async def test_a_path_that_is_not_there_is_said(open_layer: Open) -> None:
+    async with open_layer() as (pilot, screen):
+        await find((pilot, screen), "/no/such")
+        await until(pilot, lambda: "no /no/such" in screen.status.message.plain)
+        assert "there is no /no/such in the container" in screen.status.message.plain
+
+
+async def test_a_word_is_found_in_closed_directories_and_n_goes_through_all_matches(open_layer: Open) -> None:
+    async with open_layer() as (pilot, screen):
+        await pilot.press("m")
+        await until(pilot, lambda: screen.tree_rows.model.index(b"/usr") is not None)
+        screen.tree_rows.go_to(b"/usr")
+        await find((pilot, screen), ".py")
+        await until(pilot, lambda: "3 names" in screen.status.message.plain)
+        seen = []
+        for key in ("n", "n", "n", "N"):
+            await pilot.press(key)
+            await until(pilot, lambda: screen._goal == b"/")
+            assert screen.tree_entry is not None
+            seen.append(screen.tree_entry.path)
+        assert set(seen) == {b"/app/main.py", b"/usr/lib/python3/json5.py", b"/usr/lib/python3/server.py"}
+        assert seen[1] == seen[3]
+
+
+async def test_escape_stops_a_search_and_leaves_the_screen_where_it_is(
+    open_layer: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children, gate = LayerView.children, threading.Event()
+
+    def slow(self: LayerView, path: bytes, view: View) -> list[Entry]:
+        if path != b"/":
+            gate.wait(10)
+        return children(self, path, view)
+
+    async with open_layer() as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.model.index(b"/app/run") is not None)
+        monkeypatch.setattr(LayerView, "children", slow)
+        await find((pilot, screen), "nowhere")
+        await until(pilot, lambda: screen.searching)
+        await pilot.press("escape")
+        await pilot.pause()
+        gate.set()
+        assert "stopped" in screen.status.message.plain
+        assert pilot.app.screen is screen
+        assert not screen.searching

@@ -1,0 +1,150 @@
+"""Lists: what is on the screen when they grow, shrink, overflow and scroll."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.widgets import Static
+
+from tui.engine.endpoint import LogLine
+from tui.ui.widgets.log_pane import LogPane, LogReader
+from tui.ui.widgets.rows import Rows
+
+
+class Numbers(Rows):
+    """As many rows as it is told."""
+
+    header_height = 1
+    rows = 3
+
+    def count(self) -> int:
+        return self.rows
+
+    def row(self, index: int, width: int) -> Text:
+        return Text(f"row {index}".ljust(width - 1) + "|")
+
+    def header(self, width: int) -> Text:
+        return Text("title")
+
+
+class Lists(App[None]):
+    CSS = "Numbers { height: 1fr; } #below { height: 2; } #log { height: 8; border: round red; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chosen: list[int] = []
+
+    def compose(self) -> ComposeResult:
+        yield Numbers(classes="pane")
+        yield LogPane(id="log")
+        yield Static(id="below")
+
+    def on_rows_moved(self, event: Rows.Moved) -> None:
+        self.chosen.append(event.index)
+
+    @property
+    def numbers(self) -> Numbers:
+        return self.query_one(Numbers)
+
+    @property
+    def log_pane(self) -> LogPane:
+        return self.query_one(LogPane)
+
+
+def shown(rows: Rows) -> list[str]:
+    """Return the lines of a list that no scrollbar covers, as the compositor paints them."""
+    height = rows.scrollable_content_region.height
+    return [rows.render_line(y).text.rstrip() for y in range(height)]
+
+
+async def test_the_last_row_of_a_list_that_overflows_is_seen_at_its_end() -> None:
+    app = Lists()
+    async with app.run_test(size=(40, 24)) as pilot:
+        app.numbers.rows = 60
+        app.numbers.rows_changed()
+        await pilot.pause()
+        app.numbers.focus()
+        await pilot.press("end")
+        await pilot.pause()
+        assert not app.numbers.show_horizontal_scrollbar
+        assert shown(app.numbers)[-1].startswith("row 59")
+        assert shown(app.numbers)[-1].endswith("|"), "the scrollbar covers the end of the row"
+
+
+async def test_the_row_under_the_cursor_stays_in_sight_when_the_list_shrinks() -> None:
+    app = Lists()
+    async with app.run_test(size=(40, 24)) as pilot:
+        app.numbers.rows = 60
+        app.numbers.rows_changed()
+        await pilot.pause()
+        app.numbers.cursor = 12
+        await pilot.pause()
+        app.query_one("#below").styles.height = 9
+        await pilot.pause()
+        assert any(line.startswith("row 12 ") for line in shown(app.numbers))
+
+
+async def test_a_list_that_has_just_grown_scrolls_to_its_cursor_at_once() -> None:
+    app = Lists()
+    async with app.run_test(size=(40, 24)) as pilot:
+        await pilot.pause()
+        app.numbers.rows = 3000
+        app.numbers.rows_changed()
+        app.numbers.cursor = 2956
+        await pilot.pause()
+        assert any(line.startswith("row 2956") for line in shown(app.numbers))
+
+
+async def test_a_click_in_a_list_with_a_border_goes_to_the_row_that_was_clicked() -> None:
+    app = Lists()
+    async with app.run_test(size=(40, 24)) as pilot:
+        app.numbers.styles.border = ("round", "red")
+        await pilot.pause()
+        await pilot.click(Numbers, offset=(3, 4))
+        assert app.numbers.cursor == 2, "border, title, then rows 0, 1 and 2"
+
+
+def lines(*texts: str) -> tuple[LogLine, ...]:
+    return tuple(LogLine(text.encode(), time=datetime.fromtimestamp(0, UTC)) for text in texts)
+
+
+async def test_a_log_that_is_followed_shows_its_last_line_after_it_came_in_and_after_a_resize() -> None:
+    app = Lists()
+    async with app.run_test(size=(40, 24)) as pilot:
+        pane = app.log_pane
+        pane.wrap = False
+        await pilot.pause()
+        reader = LogReader(lambda: iter(()), pane.post_message)  # type: ignore[arg-type, return-value]
+        pane._reader = reader
+        pane.post_message(LogPane.Arrived(reader, lines(*(f"line {i} " + "x" * 80 for i in range(40))), False))
+        await pilot.pause()
+        assert "line 39" in shown(pane)[-1]
+        pane.styles.height = 5
+        await pilot.pause()
+        assert "line 39" in shown(pane)[-1]
+
+
+async def test_long_lines_of_a_log_are_broken_until_asked_not_to_be_and_stderr_is_marked() -> None:
+    app = Lists()
+    async with app.run_test(size=(40, 24)) as pilot:
+        pane = app.log_pane
+        await pilot.pause()
+        pane._reader = LogReader(lambda: iter(()), pane.post_message)  # type: ignore[arg-type, return-value]
+        whole = "the end of this long line says what was wrong: needle"
+        fresh = (*lines("short"), replace(lines(whole)[0], error=True), *lines("last"))
+        pane.post_message(LogPane.Arrived(pane._reader, fresh, False))
+        await pilot.pause()
+        seen = shown(pane)
+        assert seen[0] == " 00:00:00 short"
+        assert seen[1].startswith("!00:00:00 the end")
+        assert "".join(line.removeprefix("   ") for line in seen[1:3]).endswith("needle")
+        assert not pane.show_horizontal_scrollbar
+        pane.needle = "WRONG: NEEDLE"
+        assert pane.find(1) == 1, "a match over the break is found"
+        pane.wrap = False
+        await pilot.pause()
+        assert [line[:15] for line in shown(pane)[:3]] == [" 00:00:00 short", "!00:00:00 the e", " 00:00:00 last"]
+        assert pane.show_horizontal_scrollbar

@@ -1,0 +1,45 @@
+"""What fits on small screens."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tests.ui.conftest import Open, until
+from tui.engine.discover import Discovery
+from tui.ui.app import DtuiApp
+from tui.ui.screens.containers import ContainersScreen
+from tui.ui.widgets.file_pane import HexRows
+
+
+async def test_the_list_keeps_rows_on_a_screen_of_sixteen_lines(demo: Discovery) -> None:
+    app = DtuiApp(demo.endpoints)
+    async with app.run_test(size=(60, 16)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.screen.rows.containers))
+        screen = app.screen
+        assert isinstance(screen, ContainersScreen)
+        await until(pilot, lambda: screen.query_one("#detail").border_title is not None)
+        assert screen.rows.visible_rows >= 3
+
+
+async def test_the_state_stays_in_the_title_when_the_counts_are_long(open_layer: Open) -> None:
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await until(pilot, lambda: bool(screen.title_line.right.plain))
+        screen.title_line.right = Text("12,345 added · 2,345 modified · 345 deleted · 1.2 GB writable")
+        shown = screen.title_line.render()
+        assert isinstance(shown, Text)
+        assert "exited" in shown.plain
+        assert shown.cell_len <= 80
+
+
+async def test_the_text_beside_the_hex_can_be_scrolled_to(open_layer: Open) -> None:
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await pilot.press("m")
+        screen.reveal(b"/bin/sh", screen.tree_rows.shown_view)
+        await until(pilot, lambda: screen.file_pane.face == "hex")
+        rows = screen.query_one(HexRows)
+        screen.set_focus(rows)
+        assert "|" not in rows.render_line(0).text
+        rows.scroll_end(animate=False, immediate=True)
+        await pilot.press(*["right"] * 60)
+        await until(pilot, lambda: "ELF" in rows.render_line(0).text)
+        assert "ELF" in rows.render_line(0).text

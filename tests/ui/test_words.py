@@ -1,0 +1,61 @@
+"""What is said and asked: keys as they are now, and refused answers that stay in the question."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Static
+
+from tests.ui.conftest import Open, until
+from tui.ui.dialogs.ask import Ask
+from tui.ui.dialogs.show import Show, help_text
+from tui.ui.widgets.lines import Line
+
+
+async def test_the_editor_names_f1_for_help_where_a_question_mark_is_a_letter(open_layer: Open) -> None:
+    async with open_layer(b"/app/server.json") as (pilot, screen):
+        keys = {key: one.binding.description for key, one in screen.active_bindings.items()}
+        assert keys.get("f1") == "help"
+        assert "question_mark" not in keys
+        await pilot.press("f1")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, Show)
+    assert "f1 " in help_text("editor").plain.partition("Moving")[0]
+
+
+async def test_outside_the_editor_a_question_mark_helps(open_layer: Open) -> None:
+    async with open_layer() as (pilot, _):
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, Show)
+
+
+async def test_a_capital_g_goes_to_the_last_line(open_layer: Open) -> None:
+    async with open_layer() as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.model.index(b"/app/run") is not None)
+        await pilot.press("G")
+        assert screen.tree_rows.cursor == screen.tree_rows.count() - 1
+
+
+@pytest.mark.parametrize(
+    ("key", "answer", "reason"),
+    [("r", "start.sh", "exists already"), ("plus", "static/s.css", "exists"), ("c", "0999", ""), ("C", "noone:x", "")],
+)
+async def test_an_answer_that_is_refused_is_asked_again_with_what_was_typed_and_the_reason(
+    open_layer: Open, key: str, answer: str, reason: str
+) -> None:
+    async with open_layer() as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        asked = pilot.app.screen
+        line = asked.query_one(Line)
+        line.value = answer
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask) and pilot.app.screen is not asked)
+        again = pilot.app.screen
+        assert isinstance(again, Ask)
+        assert again.query_one(Line).value == answer
+        told = str(again.query_one("#refused", Static).render())
+        assert told.startswith("! ")
+        assert reason in told
+        await pilot.press("escape")

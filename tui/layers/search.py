@@ -1,0 +1,74 @@
+"""Names that contain some words, anywhere in a container's tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tui.core.errors import DtuiError
+from tui.core.model import Change, Entry, EntryKind, View
+
+_MOST_LOOKED_AT = 500_000
+_MOST_FOUND = 1_000
+
+
+class Listing(Protocol):
+    """What lists directories of a container."""
+
+    def children(self, path: bytes, view: View) -> list[Entry]:
+        """List a directory in the order in which it is shown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What was found in how many entries, in the order of the tree; ``cut`` when there is more."""
+
+    entries: tuple[Entry, ...]
+    looked_at: int
+    cut: bool = False
+
+
+def search(view: Listing, shown: View, words: str, step: Callable[[int, int], bool]) -> Hits:
+    """Walk the tree for names that contain the words, upper and lower case alike.
+
+    ``step`` is told how many entries were looked at and found, and says whether to go on. Directories that cannot be
+    read or vanish meanwhile are left out.
+    """
+    needle = words.lower().encode("utf-8", "surrogateescape")
+    found: list[Entry] = []
+    count = 0
+    todo: list[Entry] = _listed(view, b"/", shown)[::-1]
+    while todo:
+        entry = todo.pop()
+        count += 1
+        if needle in entry.name.lower():
+            found.append(entry)
+        if not step(count, len(found)) or count >= _MOST_LOOKED_AT or len(found) >= _MOST_FOUND:
+            return Hits(tuple(found), count, cut=True)
+        if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
+            todo += reversed(_listed(view, entry.path, shown))
+    return Hits(tuple(found), count)
+
+
+def _listed(view: Listing, path: bytes, shown: View) -> list[Entry]:
+    try:
+        return view.children(path, shown)
+    except DtuiError:
+        return []
+
+
+def place_of(entry: Entry) -> tuple[tuple[bool, bytes], ...]:
+    """Return what sorts entries as the tree shows them: of each directory its directories first."""
+    *above, name = entry.path.split(b"/")
+    return (*((False, part) for part in above), (entry.kind is not EntryKind.DIRECTORY, name))
+
+
+def next_of(entries: Iterable[Entry], here: Entry | None, step: int) -> Entry | None:
+    """Return the entry after (1) or before (-1) the one here, round the end; None when there is none."""
+    places = sorted(entries, key=place_of)[::step]
+    if here is None or not places:
+        return places[0] if places else None
+    now = place_of(here)
+    return next((one for one in places if (place_of(one) > now) == (step > 0) and place_of(one) != now), places[0])

@@ -1,0 +1,163 @@
+"""Finding a name in the tree of a layer: a path at once, a word in the whole tree by a walk in the background."""
+
+from __future__ import annotations
+
+import time
+
+from textual import on, work
+from textual.worker import Worker, get_current_worker
+
+from tui.core.errors import DtuiError
+from tui.core.model import Entry, View
+from tui.core.text import count_of, printable
+from tui.layers.paths import clean, split
+from tui.layers.search import Hits, next_of, search
+from tui.ui.reach import Tree
+from tui.ui.screens.changing import ChangingFrame
+from tui.ui.screens.layer_messages import Found, Located, Searching
+from tui.ui.widgets.lines import Line
+from tui.ui.widgets.tree_rows import TreeRows
+
+_TELL = 0.25
+"""Seconds between two words on how far a search is."""
+
+
+class FindingFrame(ChangingFrame):
+    """A screen with a tree in which names are found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = ""
+        self._hits: tuple[Entry, ...] = ()
+        self._walk: Worker[None] | None = None
+
+    @property
+    def tree_rows(self) -> TreeRows:
+        """The tree."""
+        return self.query_one("#tree", TreeRows)
+
+    @property
+    def layer_view(self) -> Tree | None:
+        """Where directories are listed from."""
+        raise NotImplementedError
+
+    def reveal(self, path: bytes, shown: View) -> None:
+        """Open the directories above a path in one of the two views, and put the cursor on it."""
+        raise NotImplementedError
+
+    def find_named(self, text: str) -> None:
+        """Go to a path, or to the next name that contains a word."""
+        self.query_one("#find-path", Line).hide()
+        self.set_focus(self.tree_rows)
+        self.stop_search()
+        self._words, self._hits = text, ()
+        view, shown = self.layer_view, self.tree_rows.shown_view
+        if view is None or not text:
+            return
+        if text.startswith("/"):
+            self._locate(view, text)
+            return
+        here = self.tree_rows.find(text, 1)  # what is seen is gone to at once: the next key may be meant for it
+        self._search(view, shown, text, here)
+
+    @work(thread=True, exclusive=True, group="find")
+    def _locate(self, view: Tree, text: str) -> None:
+        """Look for a path in what is shown, then in all that the container sees."""
+        path = clean(text.encode("utf-8", "surrogateescape"))
+        for shown in dict.fromkeys((self.tree_rows.shown_view, View.MERGED)):
+            try:
+                there = any(entry.path == path for entry in view.children(split(path)[0], shown))
+            except DtuiError:
+                there = False
+            if there:
+                self.post_message(Located(path, shown))
+                return
+        self.post_message(Located(path, None))
+
+    @on(Located)
+    def _located(self, event: Located) -> None:
+        if event.shown is None:
+            self.tell(f"there is no {printable(event.path)} in the container", "bad")
+        else:
+            self.reveal(event.path, event.shown)
+
+    def _search(self, view: Tree, shown: View, words: str, there: bool) -> None:
+        self._walk = self.run_worker(
+            lambda: self._walked(view, shown, words, there), thread=True, exclusive=True, group="find"
+        )
+
+    def _walked(self, view: Tree, shown: View, words: str, there: bool) -> None:
+        worker = get_current_worker()
+        told = time.monotonic()
+
+        def step(count: int, found: int) -> bool:
+            nonlocal told
+            if time.monotonic() - told > _TELL:
+                told = time.monotonic()
+                self.post_message(Searching(count, found))
+            return not worker.is_cancelled
+
+        with view.held():
+            hits = search(view, shown, words, step)
+        if not worker.is_cancelled:
+            self.post_message(Found(words, hits, there))
+
+    @on(Searching)
+    def _tell_searching(self, event: Searching) -> None:
+        if self.searching:
+            self.tell(f"searching: {event.found:,} found in {count_of(event.count, 'entry', 'entries')} · esc stops")
+
+    @on(Found)
+    def _found(self, event: Found) -> None:
+        if event.words != self._words:
+            return
+        self._walk = None
+        self._hits = event.hits.entries
+        self.tell(_words_of(event.words, event.hits), "" if self._hits else "bad")
+        if self._hits and not event.there:
+            self._go(1)
+
+    @property
+    def searching(self) -> bool:
+        """Whether the tree is being walked."""
+        return self._walk is not None and not self._walk.is_finished
+
+    def stop_search(self) -> bool:
+        """Stop the walk; say whether there was one."""
+        going, walk = self.searching, self._walk
+        if walk is not None and going:
+            walk.cancel()
+            self._walk = None
+        return going
+
+    def _go(self, step: int) -> None:
+        rows = self.tree_rows
+        if self._hits:
+            goal = next_of(self._hits, rows.entry, step)
+            if goal is not None:
+                self.reveal(goal.path, rows.shown_view)
+        elif not self._words or not rows.find(self._words, step):
+            self.tell("nothing is found: / finds a name in the whole tree, or a path that begins with /", "bad")
+
+    def action_find_path(self) -> None:
+        """Type a name or a path to find."""
+        self.query_one("#find-path", Line).show()
+
+    def action_find_next(self) -> None:
+        """Go to the next match."""
+        self._go(1)
+
+    def action_find_previous(self) -> None:
+        """Go to the match before."""
+        self._go(-1)
+
+
+def _words_of(words: str, hits: Hits) -> str:
+    """Say what a search found."""
+    among = count_of(hits.looked_at, "entry", "entries")
+    if not hits.entries:
+        return f"no name contains {words}, of {among}" + (" looked at; there are more" if hits.cut else "")
+    more = "; there are more" if hits.cut else ""
+    return f"{count_of(len(hits.entries), 'name')} with {words}{more}" + (
+        " · n next, N back" if hits.entries[1:] else ""
+    )

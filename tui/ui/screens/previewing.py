@@ -1,0 +1,116 @@
+"""The file under the cursor of the tree: its beginning to look at, all of it to edit."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual import on, work
+from textual.timer import Timer
+from textual.worker import get_current_worker
+
+from tui.core.errors import DtuiError
+from tui.core.model import Change, Details, Entry, EntryKind
+from tui.core.text import printable
+from tui.editing.document import language_of
+from tui.ui.present_layer import entry_info, meta_words
+from tui.ui.reach import files_of
+from tui.ui.screens.base import set_title
+from tui.ui.screens.finding import FindingFrame
+from tui.ui.screens.layer_messages import Previewed
+from tui.ui.widgets.tree_rows import TreeRows
+
+_SETTLE = 0.08
+"""Seconds the cursor rests on a file before it is read."""
+
+_PATIENCE = 0.15
+"""Seconds after which another file's contents make way for the word that this one is being read."""
+
+
+class PreviewingFrame(FindingFrame):
+    """A screen with a tree and beside it the file that its cursor is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._to_edit = b""
+        self._shown_entry: Entry | None = None
+        self._settle: Timer | None = None
+        self._patience: Timer | None = None
+        self._in_pane = b""
+
+    @on(TreeRows.Moved, "#tree")
+    def _moved(self) -> None:
+        self.refresh_bindings()
+        if self.file_pane.editing:
+            return
+        if self._settle:
+            self._settle.stop()
+        self._settle = self.set_timer(_SETTLE, lambda: self._preview(edit=False))
+        self._name_entry()
+
+    def _name_entry(self) -> None:
+        """Put the name over the pane at once; another file's contents do not stay under it."""
+        entry = self.tree_rows.entry
+        if entry is None:
+            return
+        set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry)}")
+        if entry.path != self._in_pane:
+            self._patience = self._patience or self.set_timer(_PATIENCE, self._tell_reading)
+
+    def _tell_reading(self) -> None:
+        self._patience = None
+        entry = self.tree_rows.entry
+        if entry and entry.path != self._in_pane and not self.file_pane.editing:
+            self.file_pane.show_info(Text("reading…", style="italic"))
+
+    def _preview(self, *, edit: bool) -> None:
+        entry, details = self.tree_rows.entry, self.details
+        self._shown_entry = entry
+        if entry is None or details is None or self.file_pane.editing:
+            return
+        # a preview that the cursor asked for must not take the place of the one that the editor waits for
+        edit = edit or entry.path == self._to_edit
+        self._to_edit = entry.path if edit else b""
+        self._name_entry()
+        if entry.kind is not EntryKind.FILE or entry.change is Change.DELETED:
+            self._in_pane = entry.path
+            self.file_pane.show_info(entry_info(entry, details.stack))
+            return
+        self._read(entry, details, edit)
+
+    @work(thread=True, exclusive=True, group="preview")
+    def _read(self, entry: Entry, details: Details, edit: bool) -> None:
+        worker = get_current_worker()
+        try:
+            files = files_of(self.endpoint, details)
+            if edit:
+                opened = files.open(entry.path)
+                event = Previewed(entry, opened.document, opened)
+            else:
+                event = Previewed(entry, files.peek(entry.path))
+        except DtuiError as error:
+            event = Previewed(entry, error=error)
+        if not worker.is_cancelled:
+            self.post_message(event)
+
+    @on(Previewed)
+    def _previewed(self, event: Previewed) -> None:
+        self._to_edit = b""
+        current = self.tree_rows.entry
+        if current is None or current.path != event.entry.path or self.file_pane.editing:
+            return
+        self._in_pane = event.entry.path
+        self.opened = event.opened
+        if event.document is None:
+            info = entry_info(event.entry, self.details.stack if self.details else None)
+            self.file_pane.show_info(info)
+            if event.error:
+                self.tell_error(event.error)
+            return
+        self.file_pane.show_document(event.document, language_of(event.entry.path, event.document))
+        self.refresh_bindings()  # a text can be searched
+        if event.opened:
+            self.begin_edit()
+
+    def _end_edit(self) -> None:
+        super()._end_edit()
+        if self.opened and self.tree_entry and self.opened.path != self.tree_entry.path:
+            self._moved()  # the mouse was in the tree meanwhile

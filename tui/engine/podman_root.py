@@ -16,7 +16,7 @@ from typing import Any
 from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
 from tui.drivers.base import DataRoot, read_json
-from tui.drivers.podman import records
+from tui.drivers.podman import container_records, has_records
 from tui.drivers.registry import driver_for, reach_of
 from tui.engine import parse
 from tui.engine.atrest import AtRest, FileLog, JsonLog, K8sLog
@@ -26,7 +26,7 @@ _DRIVERS = ("overlay", "vfs")
 
 def is_podman_root(root: Path) -> bool:
     """Tell podman's graphroot from Docker's data-root."""
-    return any(os.path.exists(root / f"{name}-containers" / "containers.json") for name in _DRIVERS)
+    return any(has_records(root, name) for name in _DRIVERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class PodmanRoot(AtRest):
         return EngineFacts(self.name, "podman storage", "", "", driver, "", str(self.root.path), local=True)
 
     def _drivers(self) -> list[str]:
-        return [n for n in _DRIVERS if os.path.exists(self.root.path / f"{n}-containers" / "containers.json")]
+        return [name for name in _DRIVERS if has_records(self.root.path, name)]
 
     def snapshot(self) -> tuple[Container, ...]:
         """List the containers of every driver."""
@@ -56,8 +56,7 @@ class PodmanRoot(AtRest):
         return tuple(row for driver in self._drivers() for row in self._rows(driver, running))
 
     def _rows(self, driver: str, running: dict[str, _Monitor]) -> list[Container]:
-        found = records(self.root.path / f"{driver}-containers" / "containers.json")
-        return [self._container(record, driver, running) for record in found]
+        return [self._container(record, driver, running) for record in container_records(self.root.path, driver)]
 
     def _container(self, record: dict[str, Any], driver: str, running: dict[str, _Monitor]) -> Container:
         container_id = str(record.get("id") or "")

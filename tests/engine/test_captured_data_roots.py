@@ -132,6 +132,36 @@ def test_a_truncated_record_is_told_and_the_others_are_shown(unpack: Unpack) -> 
     dtui("--root", str(root), "changes", "c3")
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "too deep", "an exit code of letters", "a pid of letters"])
+def test_a_record_that_is_none_is_told_at_once_and_the_others_are_shown(unpack: Unpack, kind: str) -> None:
+    root = unpack("docker-29-overlay2")
+    record = _records(root)["c1"]
+    body = json.loads(record.read_text())
+    record.unlink()
+    if kind == "a pipe":
+        os.mkfifo(record)
+    elif kind == "too deep":
+        record.write_text("[" * 200_000)
+    elif kind == "an exit code of letters":
+        record.write_text(json.dumps({**body, "State": {**body["State"], "ExitCode": "abc"}}))
+    else:
+        record.write_text(json.dumps({**body, "State": {**body["State"], "Running": True, "Pid": "x"}}))
+    rows = {row["id"]: row for row in dtui_json("--root", str(root), "ls")}
+    assert {row["state"] for row in rows.values()} == {"unknown", "exited"}
+    assert rows[record.parent.name]["layer"]["reason"]
+    said = dtui("--root", str(root), "changes", record.parent.name[:12], code=1)
+    assert said.count(b"\n") == 1
+    dtui("--root", str(root), "changes", "c3")
+
+
+def test_a_database_that_is_a_pipe_is_told_at_once(unpack: Unpack) -> None:
+    root = unpack("docker-29-overlayfs-snapshotter")
+    database = root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/metadata.db"
+    database.unlink()
+    os.mkfifo(database)
+    assert b"no regular file" in dtui("--root", str(root), "changes", "c1", code=3)
+
+
 def test_an_unknown_driver_is_named_and_the_others_are_shown(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     record = _records(root)["c1"]

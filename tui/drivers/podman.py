@@ -26,7 +26,7 @@ def records(path: Path) -> list[dict[str, Any]]:
     """Read a list of records; raises LayerError for anything else."""
     try:
         found = json.loads(read_record(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LayerError(f"{printable(str(path))} is not whole JSON", "the storage's record is damaged") from error
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
         raise LayerError(f"{printable(str(path))} holds no list of records", "the storage's record is damaged")

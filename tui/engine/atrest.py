@@ -13,7 +13,7 @@ from pathlib import Path
 from tui.core.errors import NotReachable
 from tui.core.model import Event
 from tui.core.text import printable
-from tui.drivers.base import DataRoot
+from tui.drivers.base import DataRoot, open_regular
 from tui.engine import parse
 from tui.engine.endpoint import LogLine, Verb
 
@@ -45,7 +45,7 @@ class FileLog:
 
     def __iter__(self) -> Iterator[LogLine]:
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 start = max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES)
                 file.seek(start)
                 lines = deque(file.read(_LOG_BYTES).split(b"\n"), maxlen=self._tail + 1)
@@ -74,7 +74,7 @@ class JsonLog(FileLog):
         try:
             body = json.loads(raw)
             text = os.fsencode(str(body["log"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
         return LogLine(text.rstrip(b"\n"), parse.parse_time(body.get("time")))
 

@@ -114,7 +114,7 @@ class LiveEndpoint:
         """Ask the Engine for the bytes in the writable layer; it walks the layer for that."""
         with engine_errors(self.name):
             rows = self.client.containers(all=True, size=True, filters={"id": container_id})
-        return int(rows[0].get("SizeRw") or 0) if rows else None
+        return (parse.container_of(rows[0], self.name, self._facts.driver).size_rw or 0) if rows else None
 
     def inspect(self, container_id: str) -> Details:
         """Ask for everything about one container."""
@@ -132,6 +132,7 @@ class LiveEndpoint:
             raise NotFound(f"there is no container {container_id[:12]}", "dtui ls shows what there is")
         return replace(details, container=replace(details.container, hidden=True))
 
+    @parse.understood
     def _details(self, body: dict[str, Any]) -> Details:
         driver = self._facts.driver
         state = body.get("State") or {}

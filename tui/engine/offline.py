@@ -93,6 +93,7 @@ class OfflineEndpoint(AtRest):
             raise LayerError("the record is of another container", "the data-root is damaged")
         return body
 
+    @parse.recorded
     def _container(self, body: dict[str, Any]) -> Container:
         state, code = _state_of(body, believe=self._sample)
         config = _object(body, "Config")
@@ -123,7 +124,10 @@ class OfflineEndpoint(AtRest):
         """Tell everything that the records of one container say."""
         if not os.path.isdir(self.root.path / "containers" / container_id):
             raise NotFound(f"there is no container {printable(container_id[:12])}", "dtui ls shows what there is")
-        body = self._record(container_id)
+        return self._details(self._record(container_id))
+
+    @parse.recorded
+    def _details(self, body: dict[str, Any]) -> Details:
         container = self._container(body)
         state = _object(body, "State")
         stack, problem = self._stack(container)

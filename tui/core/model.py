@@ -197,6 +197,8 @@ class LayerStack:
     idmapped: bool = False
     """The engine mounts the lower layers with other owners than they have on disk."""
     marks: Marks = Marks.OVERLAY
+    merged: Path | None = None
+    """Where the engine mounts what the container sees while it runs; None for full trees, which show it always."""
     apart: tuple[int, ...] = ()
     """Layers that are compared with, but not part of what the container sees: it has a copy of them."""
 

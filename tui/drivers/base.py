@@ -39,6 +39,8 @@ class StorageDriver(Protocol):
     driver: Driver
     tells: str
     """Key of inspect's GraphDriver.Data by which the Engine says where a layer is; empty when it does not."""
+    home: str
+    """Where the driver has one entry for each layer, below the data-root; empty when that is not in it."""
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Find a container's layers by the records in a data-root; raises LayerError, NotReachable."""

@@ -92,6 +92,7 @@ class PodmanOverlay:
 
     driver = Driver(DriverKind.STORAGE, "overlay")
     tells = "UpperDir"
+    home = "overlay"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow containers.json to the layer, and its ``lower`` file to those below."""
@@ -124,6 +125,7 @@ class PodmanOverlay:
             work=upper.with_name("work"),
             userxattr=uses_user_xattrs(upper),
             idmapped=idmapped,
+            merged=upper.with_name("merged"),
         )
 
 
@@ -132,6 +134,7 @@ class PodmanVfs:
 
     driver = Driver(DriverKind.STORAGE, "vfs")
     tells = ""
+    home = "vfs/dir"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow containers.json to the tree, and layers.json to the one it was copied from."""

@@ -20,6 +20,7 @@ class Zfs:
 
     driver = Driver(DriverKind.GRAPH, "zfs")
     tells = "Dataset"
+    home = "zfs/graph"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the dataset below the one that the data-root lies on."""

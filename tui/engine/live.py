@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,8 @@ class LiveEndpoint:
         """The Engine's data-root as it lies on this host, None where we cannot look into it."""
         root = Path(self._facts.data_root or "/var/lib/docker")
         if self._last_disk is None and self.local and os.access(root / "containers", os.R_OK | os.X_OK):
-            self._last_disk = OfflineEndpoint(self.name, root)
+            with suppress(DtuiError):
+                self._last_disk = OfflineEndpoint(self.name, root)
         return self._last_disk
 
     def _hidden(self, listed: set[str]) -> tuple[Container, ...]:
@@ -180,7 +182,7 @@ class LiveEndpoint:
             parts = containerd.mounts(address, namespace, known.driver.name, container_id)
         except DtuiError:
             return known.from_data_root(root, container_id)
-        stack = known.in_home(home, container_id, address)
+        stack = known.in_home(home, root, container_id, address)
         told = next((part.writable for part in parts if part.writable), None)
         if told not in (None, stack.writable.path):
             raise LayerError(

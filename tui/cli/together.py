@@ -37,7 +37,7 @@ def ask_together(
 
     for number, endpoint in enumerate(endpoints):  # daemon threads: one that hangs does not keep us from ending
         threading.Thread(target=ask, args=(number, endpoint), daemon=True).start()
-    silent = EngineLost(f"no answer within {FIRST} s", "is the host up? dtui doctor tells more")
+    silent = EngineLost(f"no answer within {FIRST} s", "is the host up, and its disk idle?")
     found: dict[int, _Answer | DtuiError] = {}
     begin = time.monotonic()
     end = begin + FIRST
@@ -51,5 +51,5 @@ def ask_together(
         found[number] = answer
         if not isinstance(answer, DtuiError) and end == begin + FIRST:
             end = min(end, time.monotonic() + REST)
-            silent = EngineLost(f"no answer within {REST} s of the first", "is the host up? dtui doctor tells more")
+            silent = EngineLost(f"no answer within {REST} s of the first", "is the host up, and its disk idle?")
     return [found.get(number, silent) for number in range(len(endpoints))]

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from tui.core.errors import NotReachable
-from tui.core.model import Event
+from tui.core.errors import DtuiError, NotReachable
+from tui.core.model import Container, Details, EngineFacts, Event
 from tui.core.text import printable
 from tui.drivers.base import DataRoot, open_regular
 from tui.engine import parse
@@ -88,6 +88,48 @@ class K8sLog(FileLog):
         if len(parts) < 4:
             return None
         return LogLine(parts[3], parse.parse_time(parts[0].decode("ascii", "replace")))
+
+
+class LostRoot:
+    """A data-root that was named and cannot be opened, beside others that can. Fulfils the contract of an endpoint."""
+
+    live = False
+
+    def __init__(self, name: str, root: Path, error: DtuiError) -> None:
+        self.name = name
+        self.address = str(root)
+        self._error = error
+
+    def facts(self) -> EngineFacts:
+        """Tell why not, as all else here."""
+        raise self._error
+
+    def snapshot(self) -> tuple[Container, ...]:
+        """Tell why not."""
+        raise self._error
+
+    def inspect(self, container_id: str) -> Details:
+        """Tell why not."""
+        raise self._error
+
+    def size(self, container_id: str) -> int | None:
+        """Tell why not."""
+        raise self._error
+
+    def events(self) -> NoEvents:
+        """Tell why not."""
+        raise self._error
+
+    def logs(self, container_id: str, *, follow: bool, tail: int) -> FileLog:
+        """Tell why not."""
+        raise self._error
+
+    def act(self, container_id: str, verb: Verb) -> None:
+        """Tell why not."""
+        raise self._error
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class AtRest:

@@ -17,7 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, LayerError
+from tui.core.errors import DtuiError, LayerError, NotReachable
+from tui.core.text import printable
 from tui.drivers.base import read_record
 from tui.drivers.bolt import Bucket, read_bolt
 from tui.drivers.podman import container_records, layer_records, records
@@ -67,9 +68,11 @@ class Claims:
 
 
 def entries(path: Path) -> list[str]:
-    """List a directory; nothing for a driver that was never used here."""
+    """List a directory; nothing for a driver that was never used here. Raises NotReachable without permission."""
     try:
         return sorted(os.listdir(path))
+    except PermissionError as error:
+        raise NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo") from error
     except OSError:
         return []
 

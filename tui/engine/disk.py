@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.core.errors import NotFound
+from tui.core.errors import NotFound, NotReachable
 from tui.core.model import Driver, DriverKind
 from tui.core.text import printable
 from tui.drivers.base import DataRoot
 from tui.drivers.registry import DRIVERS
 from tui.drivers.snapshotters import containerd_roots
 from tui.engine.claims import Claims, Owner, entries, graph_claims, podman_claims, snapshot_claims
-from tui.engine.offline import OfflineEndpoint
+from tui.engine.offline import OfflineEndpoint, is_data_root
 from tui.engine.podman_root import PodmanRoot, is_podman_root
 
 _LAYER = re.compile(r"[0-9a-z]{25}|[0-9a-f]{64}(-init)?")
@@ -84,16 +84,29 @@ def which(path: Path, roots: tuple[Path, ...] = ()) -> LayerDirectory:
 
     Raises NotFound for a path that is in no layer of a data-root.
     """
-    place = _without_short_link(Path(os.path.abspath(path)))
     shown = printable(str(path))
-    found = roots or _roots_above(place)
-    if not found:
-        raise NotFound(f"{shown} lies in no data-root", "name the data-root with --root DIR")
-    for root in found:
-        best = [entry for entry in inventory(root) if _holds(entry, place, root)]
+    real = tuple(Path(os.path.realpath(root)) for root in roots)
+    looked_in: tuple[Path, ...] = ()
+    # first where the name itself lies: a link within a layer is the layer's, wherever it leads
+    for place in dict.fromkeys((_without_short_link(Path(os.path.abspath(path))), Path(os.path.realpath(path)))):
+        found = real or _roots_above(place)
+        looked_in = looked_in or found
+        best = [entry for root in found for entry in inventory(root) if _holds(entry, place, root)]
         if best:
             return max(best, key=lambda entry: len(str(entry.path)))
-    raise NotFound(f"{shown} is in no layer of {printable(str(found[0]))}", "is it a volume or a record?")
+    if not looked_in:
+        _check_permission(path)
+        raise NotFound(f"{shown} lies in no data-root", "name the data-root with --root DIR")
+    raise NotFound(f"{shown} is in no layer of {printable(str(looked_in[0]))}", "is it a volume or a record?")
+
+
+def _check_permission(path: Path) -> None:
+    try:
+        os.lstat(path)
+    except PermissionError as error:
+        raise NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo") from error
+    except OSError:
+        return  # it may be gone: its place tells all the same
 
 
 def _holds(entry: LayerDirectory, place: Path, root: Path) -> bool:
@@ -108,7 +121,7 @@ def _holds(entry: LayerDirectory, place: Path, root: Path) -> bool:
 def _without_short_link(place: Path) -> Path:
     """Follow ``overlay2/l/SHORT``, the only links that Engines make between layers."""
     for part in (place, *place.parents):
-        if part.parent.name == "l" and part.is_symlink():
+        if part.parent.name == "l" and os.path.islink(part):
             target = Path(os.path.normpath(part.parent / os.readlink(part)))
             return target / place.relative_to(part)
     return place
@@ -118,7 +131,7 @@ def _roots_above(place: Path) -> tuple[Path, ...]:
     for above in (place, *place.parents):
         if is_podman_root(above):
             return (above,)
-        if (above / "containers").is_dir() and ((above / "image").is_dir() or (above / "containerd").is_dir()):
+        if is_data_root(above):
             return (above,)
         if above.name.startswith("io.containerd.snapshotter.") and Path("/var/lib/docker/containers").is_dir():
             return (Path("/var/lib/docker"),)

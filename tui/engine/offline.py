@@ -23,14 +23,13 @@ _UNKNOWN = Driver(DriverKind.GRAPH, "unknown")
 
 
 def is_data_root(root: Path) -> bool:
-    """Tell a data-root of Docker's: a directory ``containers`` alone has podman in /etc and /var/lib too."""
+    """Tell a data-root of Docker's: podman and containerd keep directories of these names in /etc and /var/lib too."""
     try:
-        inside = set(os.listdir(root))
-        return "containers" in inside and (
-            bool(inside & {"image", "containerd"}) or any(map(_CONTAINER_ID.fullmatch, os.listdir(root / "containers")))
-        )
+        records = os.listdir(root / "containers")
     except OSError:
         return False
+    own = ("image", "buildkit", "engine-id", "containerd/daemon")
+    return any(os.path.exists(root / name) for name in own) or any(map(_CONTAINER_ID.fullmatch, records))
 
 
 class OfflineEndpoint(AtRest):

@@ -99,11 +99,11 @@ class PodmanRoot(AtRest):
 
     def inspect(self, container_id: str) -> Details:
         """Tell everything that the records of one container say."""
-        running = _monitors()
         for driver in self._drivers():
-            for row in self._rows(driver, running):
-                if row.id == container_id:
-                    return self._details(row, running.get(container_id))
+            for record in container_records(self.root.path, driver):
+                if record.get("id") == container_id:
+                    running = _monitors()
+                    return self._details(self._container(record, driver, running), running.get(container_id))
         raise NotFound(f"there is no container {container_id[:12]}", "dtui ls shows what there is")
 
     @parse.recorded

@@ -66,7 +66,7 @@ def _private_work(stack: LayerStack) -> Iterator[Path]:
     except PermissionError as error:
         raise _explain(error) from error
     except FileNotFoundError as error:
-        raise LayerError("the layer's directory is gone", "the container was removed meanwhile: f5") from error
+        raise LayerError("the layer's directory is gone", "the container was removed: look again") from error
     except OSError as error:
         what = (error.strerror or "").lower()
         raise EditRefused(f"no work directory beside the layer: {what}", "nothing was changed") from error

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,96 @@ def test_a_truncated_record_is_told_and_the_others_are_shown(unpack: Unpack) -> 
     assert "not whole JSON" in damaged["layer"]["reason"]
     assert b"not whole JSON" in dtui("--root", str(root), "changes", damaged["id"][:12], code=1)
     dtui("--root", str(root), "changes", "c3")
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "too deep", "an exit code of letters", "a pid of letters"])
+def test_a_record_that_is_none_is_told_at_once_and_the_others_are_shown(unpack: Unpack, kind: str) -> None:
+    root = unpack("docker-29-overlay2")
+    record = _records(root)["c1"]
+    body = json.loads(record.read_text())
+    record.unlink()
+    if kind == "a pipe":
+        os.mkfifo(record)
+    elif kind == "too deep":
+        record.write_text("[" * 200_000)
+    elif kind == "an exit code of letters":
+        record.write_text(json.dumps({**body, "State": {**body["State"], "ExitCode": "abc"}}))
+    else:
+        record.write_text(json.dumps({**body, "State": {**body["State"], "Running": True, "Pid": "x"}}))
+    rows = {row["id"]: row for row in dtui_json("--root", str(root), "ls")}
+    assert {row["state"] for row in rows.values()} == {"unknown", "exited"}
+    assert rows[record.parent.name]["layer"]["reason"]
+    said = dtui("--root", str(root), "changes", record.parent.name[:12], code=1)
+    assert said.count(b"\n") == 1
+    dtui("--root", str(root), "changes", "c3")
+
+
+def test_a_database_that_is_a_pipe_is_told_at_once(unpack: Unpack) -> None:
+    root = unpack("docker-29-overlayfs-snapshotter")
+    database = root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/metadata.db"
+    database.unlink()
+    os.mkfifo(database)
+    assert b"no regular file" in dtui("--root", str(root), "changes", "c1", code=3)
+
+
+def test_the_table_tells_why_a_record_is_unknown_and_guesses_no_age(unpack: Unpack) -> None:
+    root = unpack("docker-29-overlay2")
+    record = _records(root)["c1"]
+    record.write_text("{")
+    words = [sys.executable, "-m", "tui", "--root", str(root), "ls"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True)
+    (line,) = [line for line in said.stdout.splitlines() if line.startswith(record.parent.name[:12])]
+    assert " — " in line
+    assert " y " not in line
+    assert "is not whole JSON" in said.stderr
+
+
+def test_a_tree_of_what_does_not_exist_is_an_error_in_each_view(unpack: Unpack) -> None:
+    root = ("--root", str(unpack("docker-29-overlay2")))
+    for view in ("layer", "merged"):
+        assert b"/nonexistent" in dtui(*root, "tree", "--view", view, "c1:/nonexistent", code=1)
+        assert b"no directory" in dtui(*root, "tree", "--view", view, "c1:/bin/busybox", code=1)
+    dtui(*root, "tree", "c1:/bin")
+
+
+def test_a_data_root_is_read_through_a_link_to_it(unpack: Unpack, tmp_path: Path) -> None:
+    root = unpack("docker-29-overlay2")
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    real = dtui("--root", str(root), "path", "c1").decode().strip()
+    assert dtui("--root", str(link), "path", "c1").decode().strip() == real
+    layer = tmp_path / "layer"
+    layer.symlink_to(real)
+    inside = Path(real) / "elsewhere"
+    inside.symlink_to("/etc")
+    for words in (
+        ("--root", str(link), "which", real),
+        ("--root", str(root), "which", real.replace(str(root), str(link))),
+        ("which", str(layer)),
+        ("which", str(inside)),
+    ):
+        assert dtui_json(*words)["names"] == ["c1"]
+
+
+def test_a_data_root_that_is_gone_beside_another_is_told_and_the_other_is_shown(unpack: Unpack) -> None:
+    root = unpack("docker-29-overlay2")
+    words = [sys.executable, "-m", "tui", "--root", str(root), "--root", str(root / "none"), "ls"]
+    said = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert "c1" in said.stdout
+    assert "none does not exist" in said.stderr
+    assert dtui("--root", str(root), "--root", str(root / "none"), "path", "c1")
+
+
+def test_why_a_layer_is_no_directory_is_told_with_the_way_by_which_it_was_found(unpack: Unpack) -> None:
+    said = dtui("--root", str(unpack("docker-20.10-devicemapper-metadata")), "path", "-v", "web", code=3).decode()
+    assert said.startswith("found by ")
+    assert said.splitlines()[-1].startswith("dtui: web has no layer directory here")
+
+
+def test_merged_is_the_tree_itself_where_a_layer_is_a_whole_tree(unpack: Unpack) -> None:
+    root = ("--root", str(unpack("docker-29-vfs")))
+    assert dtui(*root, "path", "--merged", "c1") == dtui(*root, "path", "c1")
 
 
 def test_an_unknown_driver_is_named_and_the_others_are_shown(unpack: Unpack) -> None:

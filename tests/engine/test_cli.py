@@ -86,6 +86,9 @@ def test_the_tree_names_the_layer_of_every_entry(engine: Dockerd, web: str) -> N
         (("write", "web:/new"), 1, "--create"),
         (("path", "web", "--merged"), 3, "mounted while it runs"),
         (("frobnicate",), 2, "--help"),
+        (("tree", "--depth", "-1", "web"), 2, "levels"),
+        (("ls", "--state", "bogus"), 2, "bogus"),
+        (("write", "--mode", "9", "web:/etc/motd"), 2, "permission bits in octal"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do(
@@ -160,16 +163,23 @@ def test_without_permission_each_verb_says_so_and_how_to_get_it(engine: Dockerd,
     engine.run.chmod(0o755)
     engine.home.chmod(0o755)
     host, root = ["-H", engine.host], ["--root", str(engine.root)]
-    verbs = [[*host, "path", web], [*host, "changes", web], [*root, "ls"], [*host, "write", f"{web}:/etc/motd"]]
+    upper = dtui(*host, "path", web)[0].decode().strip()
+    verbs = [
+        [*host, "path", web],
+        [*host, "changes", web],
+        [*root, "ls"],
+        ["which", upper],
+        [*host, "write", f"{web}:/etc/motd"],
+    ]
     group = engine.socket.stat().st_gid if in_group else 65534
     script = [sys.executable, "-c", AS_NOBODY, json.dumps(verbs), str(group)]
     before = sorted(engine.docker("diff", web).splitlines())
     result = subprocess.run(script, input="x", capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     # whom the Engine lets in, it shows what the container changed; without a place for backups nothing is written
-    assert json.loads(result.stdout.splitlines()[-1]) == ([3, 0, 3, 1] if in_group else [3, 3, 3, 3])
-    assert result.stderr.lower().count("permission denied") == (3 if in_group else 4)
-    assert result.stderr.count("run dtui as root") == (2 if in_group else 4)
+    assert json.loads(result.stdout.splitlines()[-1]) == ([3, 0, 3, 3, 1] if in_group else [3, 3, 3, 3, 3])
+    assert result.stderr.lower().count("permission denied") == (4 if in_group else 5)
+    assert result.stderr.count("run dtui as root") == (3 if in_group else 5)
     assert [line for line in before if "motd" not in line] == [
         line for line in sorted(engine.docker("diff", web).splitlines()) if "motd" not in line
     ]

@@ -234,6 +234,22 @@ def test_what_a_container_changed_is_reverted_deleted_and_undone(engine: Dockerd
     assert dtui("-H", engine.host, "cat", "web:/conf.d/b.conf") == b"b\n"
 
 
+def test_the_merged_directory_shows_what_the_running_container_sees(engine: Dockerd) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sh", "-c", "echo new > /app/new; sleep 1000")
+    engine.docker("exec", "live", "sh", "-c", "while ! test -s /app/new; do sleep 0.1; done")
+    if is_mounted_for_a_look(engine):
+        assert b"found by" in dtui("-H", engine.host, "path", "--merged", "-v", "live", code=3)
+        return
+    if engine.snapshotter and engine.driver == "overlayfs":  # mounted in a namespace of the test's
+        said = dtui("-H", engine.host, "path", "--merged", "live", code=3).decode()
+        seen_by_engine = {line.split()[1] for line in engine.mounts().splitlines()}
+        assert said.removeprefix("dtui: ").split(" is not mounted here")[0] in seen_by_engine
+        return
+    place = Path(dtui("-H", engine.host, "path", "--merged", "live").decode().strip())
+    assert (place / "app/new").read_text() == "new\n"
+    assert (place / "app/keep.txt").read_text() == "kept\n"
+
+
 @pytest.mark.cell("edit running")
 def test_a_running_container_sees_the_edit_at_once(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sleep", "1000")

@@ -1,16 +1,20 @@
-"""An Engine that gives containers user ids of their own (``--userns-remap``): right paths, right owners."""
+"""User ids of the container's own, by ``--userns-remap`` or ``--uidmap``: right paths, right owners."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import FILES, IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
+from tests.support.podman import Podman
 
 pytestmark = pytest.mark.engine
+
+MAPPED = ("--uidmap=0:100000:65536", "--gidmap=0:100000:65536")
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +47,33 @@ def test_its_data_root_is_read_and_the_directory_above_names_it(remapped: Docker
     assert [row["name"] for row in dtui_json("--root", str(where), "ls")] == ["web"]
     assert b"app.conf" in dtui("--root", str(where), "changes", "web")
     assert f"is remapped; name {where}".encode() in dtui("--root", str(remapped.root), "ls", code=1)
+
+
+@pytest.fixture
+def podman() -> Iterator[Podman]:
+    found = Podman("overlay")
+    try:
+        found.start()
+        found.import_image(IMAGE, FILES)
+        yield found
+    finally:
+        found.close()
+
+
+def test_a_container_with_mapped_mounts_is_edited_while_it_runs_and_refused_while_it_does_not(podman: Podman) -> None:
+    podman.docker("create", "--network=none", *MAPPED, "--name=web", IMAGE, "sleep", "1000")
+    upper = dtui("-H", podman.host, "path", "web").decode().strip()
+    for reached in (("-H", podman.host), ("--root", str(podman.root))):
+        said = dtui(*reached, "write", "web:/etc/app.conf", stdin=b"port=1\n", code=1)
+        assert b"start the container to edit it" in said
+    assert not list(Path(upper).iterdir())
+    podman.docker("start", "web")
+    dtui("-H", podman.host, "write", "web:/etc/app.conf", stdin=b"port=2\n")
+    assert podman.docker("exec", "web", "stat", "-c", "%u:%g", "/etc", "/etc/app.conf") == "0:0\n0:0\n"
+    assert podman.docker("exec", "web", "cat", "/etc/app.conf") == "port=2\n"
+
+
+def test_a_plain_container_beside_it_is_edited_at_rest(podman: Podman) -> None:
+    podman.docker("create", "--network=none", "--name=plain", IMAGE, "cat", "/etc/app.conf")
+    dtui("--root", str(podman.root), "write", "plain:/etc/app.conf", stdin=b"port=3\n")
+    assert podman.docker("start", "-a", "plain") == "port=3\n"

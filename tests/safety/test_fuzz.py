@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tui.core.archive import FileFacts
-from tui.core.errors import DtuiError
+from tui.core.errors import DtuiError, LayerError
 from tui.core.text import printable
+from tui.drivers import bolt
 from tui.drivers.bolt import Bucket, read_bolt
 from tui.engine import containerd, parse
 from tui.engine.archive import TarNames, _Chunks, _only_member
@@ -72,10 +73,29 @@ def test_a_name_is_shown_without_any_control_byte(name: bytes | str) -> None:
     shown.encode("utf-8")
 
 
-@given(damages, st.none() | st.integers(0, 2**16), json_values)
+def places_in(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the way to everything in a JSON value, at any depth."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inside:
+        yield (*path, key)
+        yield from places_in(below, (*path, key))
+
+
+def with_junk(body: object, place: tuple[str | int, ...], junk: object) -> object:
+    """Return a copy of a JSON value with something else at one place."""
+    copy = json.loads(json.dumps(body))
+    *above, last = place
+    here = copy
+    for key in above:
+        here = here[key]
+    here[last] = junk
+    return copy
+
+
+@given(damages, st.none() | st.integers(0, 2**16), json_values, st.integers(0, 2**16))
 @SELDOM
 def test_a_damaged_record_of_one_container_leaves_the_others_in_the_list(
-    root: Path, damage: list[tuple[int, bytes]], cut: int | None, junk: object
+    root: Path, damage: list[tuple[int, bytes]], cut: int | None, junk: object, at: int
 ) -> None:
     endpoint = OfflineEndpoint("root", root)
     whole = {one.id for one in endpoint.snapshot()}
@@ -83,7 +103,8 @@ def test_a_damaged_record_of_one_container_leaves_the_others_in_the_list(
     record = root / "containers" / victim / "config.v2.json"
     before = record.read_bytes()
     body = json.loads(before)
-    strange = {**body, **dict.fromkeys(list(body)[::3], junk)}
+    places = list(places_in(body))
+    strange = with_junk(body, places[at % len(places)], junk)
     try:
         for data in (damaged(before, damage, cut), json.dumps(junk).encode(), json.dumps(strange).encode()):
             record.write_bytes(data)
@@ -93,6 +114,37 @@ def test_a_damaged_record_of_one_container_leaves_the_others_in_the_list(
                 printable(endpoint.inspect(victim).container.name)
     finally:
         record.write_bytes(before)
+
+
+ODD = ("abc", [1], 1e400)
+
+
+def test_no_value_of_a_record_at_whatever_place_is_more_than_one_line(root: Path) -> None:
+    endpoint = OfflineEndpoint("root", root)
+    record = sorted((root / "containers").glob("*/config.v2.json"))[0]
+    before = record.read_bytes()
+    body = json.loads(before)
+    body["State"] |= {"Running": True, "Pid": 1}
+    number = len(endpoint.snapshot())
+    try:
+        for place in places_in(body):
+            for odd in ODD:
+                record.write_text(json.dumps(with_junk(body, place, odd)))
+                assert len(endpoint.snapshot()) == number
+                with one_line():
+                    endpoint.inspect(record.parent.name)
+    finally:
+        record.write_bytes(before)
+
+
+def test_a_page_number_beyond_every_file_is_one_line(tmp_path: Path) -> None:
+    database = tmp_path / "metadata.db"
+    fields = (bolt._MAGIC, bolt._VERSION, 4096, 0, 1 << 62, 0, 0, 0, 1)
+    whole = bolt._META.pack(*fields, 0)
+    whole = bolt._META.pack(*fields, bolt._checksum(whole[:56]))
+    database.write_bytes(bolt._PAGE.pack(0, 4, 0, 0) + whole.ljust(3 * 4096, b"\0"))
+    with pytest.raises(LayerError, match="outside the file"):
+        list(read_bolt(database).items())
 
 
 def contents(bucket: Bucket, depth: int = 0) -> Iterator[bytes]:

@@ -215,6 +215,11 @@ class Dockerd:
         shutil.rmtree(self.home, ignore_errors=True)
         shutil.rmtree(self.run, ignore_errors=True)
 
+    def mounts(self) -> str:
+        """Return the mount table as the daemon has it."""
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/mounts").read_text()
+
     def docker(self, *args: str, stdin: bytes | None = None, check: bool = True) -> str:
         """Run the docker CLI; return what it printed."""
         result = subprocess.run(

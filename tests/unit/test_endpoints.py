@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.test_ui_pure import container
 from tui.core.errors import DtuiError, NotFound, UsageError
 from tui.core.model import DriverKind, ReachKind, State
+from tui.core.mounts import MountPoint, holding
 from tui.engine.atrest import FileLog, JsonLog, K8sLog
 from tui.engine.discover import discover
 from tui.engine.endpoint import LogLine
@@ -185,6 +186,63 @@ def test_what_is_no_data_root_is_said_so(tmp_path: Path, make: bool, words: str)
         root.mkdir()
     with pytest.raises(DtuiError, match=words):
         discover(roots=(root,))
+
+
+def test_a_directory_that_has_podmans_and_containerds_is_no_data_root(tmp_path: Path) -> None:
+    (tmp_path / "containers").mkdir()
+    (tmp_path / "containerd").mkdir()
+    with pytest.raises(DtuiError, match="no data-root"):
+        discover(roots=(tmp_path,))
+
+
+@pytest.mark.parametrize("address", ["foo://bar", "http://x", "tcp://", "://x"])
+def test_an_address_of_no_known_kind_is_wrong_usage(address: str) -> None:
+    with pytest.raises(UsageError, match="is no Docker address"):
+        discover(hosts=(address,))
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("tcp://[::1]:2375", "ip6-1"),
+        ("tcp://[fe80::2]:2375", "ip6-fe80-2"),
+        ("tcp://far:2375", "far"),
+        ("ssh://me@far:22", "far"),
+        ("unix:///run/docker.sock", "local"),
+    ],
+)
+def test_an_endpoints_name_can_lead_a_reference(address: str, name: str) -> None:
+    (endpoint,) = discover(hosts=(address,)).endpoints
+    assert endpoint.name == name
+
+
+def test_a_damaged_record_beside_a_live_engine_is_listed_unless_the_engine_lists_it(
+    sample: OfflineEndpoint, tmp_path: Path
+) -> None:
+    broken = next(row for row in sample.snapshot() if row.name == "cron")
+    (tmp_path / "containers" / broken.id / "config.v2.json").write_text("{")
+    others = {row.id for row in sample.snapshot()} - {broken.id}
+    (row,) = sample.rows_beside(others)
+    assert (row.id, row.state) == (broken.id, State.UNKNOWN)
+    assert sample.rows_beside(others | {broken.id}) == ()
+
+
+def test_damaged_records_do_not_decide_what_kind_a_data_root_is(sample: OfflineEndpoint, tmp_path: Path) -> None:
+    said = sample.facts().driver
+    for row in sample.snapshot()[1:]:
+        (tmp_path / "containers" / row.id / "config.v2.json").write_text("{")
+    assert sample.facts().driver == said
+
+
+def test_a_mount_is_found_by_its_place_with_spaces_in_it() -> None:
+    table = [
+        "/dev/sda1 / ext4 rw 0 0\n",
+        "pool/my\\040data /srv/my\\040data zfs rw 0 0\n",
+        "/dev/sdb /srv/my ext4 rw 0 0\n",
+    ]
+    found = holding(table, "/srv/my data/docker/zfs")
+    assert found == MountPoint("pool/my data", "/srv/my data", "zfs")
+    assert holding(table, "/srv/mydata") == MountPoint("/dev/sda1", "/", "ext4")
 
 
 def test_a_start_without_daemon_is_refused_with_the_way_out(sample: OfflineEndpoint) -> None:

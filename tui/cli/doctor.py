@@ -9,6 +9,7 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 
 from tui.cli.session import discovery, put_json, say
+from tui.cli.together import ask_together
 from tui.core.errors import DtuiError
 from tui.core.text import count_of, human_size, printable
 from tui.editing import journal
@@ -127,9 +128,11 @@ def _store() -> list[Check]:
 
 def _engines(found: Discovery) -> list[Check]:
     checks = []
-    for endpoint in found.endpoints:
-        try:
-            facts = endpoint.facts()
+    answers = ask_together(found.endpoints, lambda endpoint: endpoint.facts())
+    for endpoint, facts in zip(found.endpoints, answers, strict=True):
+        if isinstance(facts, DtuiError):
+            checks.append(Check("endpoint", False, f"{endpoint.address}: {facts.message}", facts.hint))
+        else:
             backing = f" on {facts.backing}" if facts.backing else ""
             words = (
                 f"{endpoint.address}: {facts.product} {facts.version}, {facts.driver.name}{backing}, {facts.data_root}"
@@ -138,8 +141,6 @@ def _engines(found: Discovery) -> list[Check]:
             readable = not facts.local or os.access(facts.data_root, os.R_OK | os.X_OK)
             mend = "" if readable else "run dtui as root, on the Engine's own host"
             checks.append(Check("data-root", readable, facts.data_root, mend))
-        except DtuiError as error:
-            checks.append(Check("endpoint", False, error.message, error.hint))
     if not found.endpoints:
         checks += [Check("tried", False, f"{one.address}: {one.reason}", needed=False) for one in found.tried]
         checks.append(

@@ -10,7 +10,7 @@ from typing import Any
 
 from tui.cli.session import Session, note, put_json, say, session
 from tui.core.errors import DtuiError
-from tui.core.model import Container, Reach, ReachKind
+from tui.core.model import Container, Reach, ReachKind, State
 from tui.core.text import human_age, human_size, printable
 
 
@@ -30,6 +30,9 @@ def run(options: Namespace) -> int:
             put_json([as_json(row, _reach(row, open_session)) for row in rows])
         else:
             _table(rows, several=len(open_session.endpoints) > 1)
+            for row in rows:
+                if row.state is State.UNKNOWN:
+                    note(f"dtui: {printable(row.name)}: {printable(row.status)}")
     return 1 if listing.lost else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, NoReturn
 
 from tui import __version__
 from tui.core.errors import UsageError
+from tui.core.model import State
+from tui.core.text import printable
 
 VERBS = {
     "ls": "list containers of all endpoints",
@@ -73,8 +76,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def _levels(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{printable(text)} is no number of levels")
+    return int(text)
+
+
+def _permissions(text: str) -> int:
+    if not re.fullmatch("[0-7]{1,4}", text):
+        raise argparse.ArgumentTypeError(f"{printable(text)} are no permission bits in octal, such as 0644")
+    return int(text, 8)
+
+
 def _ls(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--state", help="only those in this state")
+    sub.add_argument("--state", choices=[state.value for state in State], help="only those in this state")
     sub.add_argument("--driver", help="only those on this storage driver")
     sub.add_argument("--size", action="store_true", help="count the writable layers, which takes time")
     _json(sub)
@@ -94,7 +109,7 @@ def _changes(sub: argparse.ArgumentParser) -> None:
 def _tree(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("ref", metavar="REF[:PATH]")
     sub.add_argument("--view", choices=("layer", "merged"), default="layer")
-    sub.add_argument("--depth", type=int, default=0, help="levels; 0 for all")
+    sub.add_argument("--depth", type=_levels, default=0, help="levels; 0 for all")
     _json(sub)
 
 
@@ -106,7 +121,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("--create", action="store_true", help="make a new file")
     sub.add_argument("--in-place", action="store_true", help="overwrite the file itself, for who has it open")
-    sub.add_argument("--mode", type=lambda text: int(text, 8), metavar="0644", help="permission bits, octal")
+    sub.add_argument("--mode", type=_permissions, metavar="0644", help="permission bits, octal")
     _json(sub)
 
 
@@ -126,7 +141,7 @@ def _mv(sub: argparse.ArgumentParser) -> None:
 def _mkdir(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("-p", "--parents", action="store_true", help="make those above too")
-    sub.add_argument("--mode", type=lambda text: int(text, 8), metavar="0755", help="permission bits, octal")
+    sub.add_argument("--mode", type=_permissions, metavar="0755", help="permission bits, octal")
     _json(sub)
 
 

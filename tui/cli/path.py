@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
+from pathlib import Path
 
 from tui.cli.session import note, say, session
 from tui.core.errors import NotReachable
+from tui.core.model import Details, LayerStack
 from tui.core.text import printable
 
 
@@ -13,19 +16,35 @@ def run(options: Namespace) -> int:
     """Print one line; without a directory say why, with exit code 3."""
     with session(options) as open_session:
         _, details = open_session.find(options.ref)
-    if details.stack is None or details.reach.path is None:
+    stack, path = details.stack, details.reach.path
+    if options.verbose and stack is not None and path is None:
+        _tell_way(stack)
+    if stack is None or path is None:
         raise NotReachable(f"{printable(options.ref)} has no layer directory here: {details.reach.reason}")
-    path = details.reach.path
-    if options.merged:
-        path = path.parent / "merged"
-        if not details.container.state.alive:
-            raise NotReachable(
-                f"{printable(options.ref)} is {details.container.state}: its merged directory is mounted while it runs",
-                "dtui tree --view merged shows it",
-            )
-    say(printable(str(path)))
+    say(printable(str(_merged(options.ref, details, stack) if options.merged else path)))
     if options.verbose:
-        note(f"found by {details.stack.how}; by hand: {details.stack.command}")
-        for layer in details.stack.layers:
-            note(f"{layer.role:<9} {printable(str(layer.path))}")
+        _tell_way(stack)
     return 0
+
+
+def _merged(ref: str, details: Details, stack: LayerStack) -> Path:
+    """Return the directory that shows what the container sees."""
+    if stack.merged is None:
+        return stack.writable.path
+    if not details.container.state.alive:
+        raise NotReachable(
+            f"{printable(ref)} is {details.container.state}: its merged directory is mounted while it runs",
+            "dtui tree --view merged shows it",
+        )
+    if not os.path.ismount(stack.merged):
+        raise NotReachable(
+            f"{printable(str(stack.merged))} is not mounted here: the Engine mounts it where only it can see it",
+            "dtui tree --view merged shows it",
+        )
+    return stack.merged
+
+
+def _tell_way(stack: LayerStack) -> None:
+    note(f"found by {stack.how}; by hand: {stack.command}")
+    for layer in stack.layers:
+        note(f"{layer.role:<9} {printable(str(layer.path))}")

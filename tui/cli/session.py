@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import queue
 import sys
-import threading
-import time
 import tomllib
 from argparse import Namespace
 from collections.abc import Iterator
@@ -15,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, EngineLost, NotFound, UsageError
+from tui.cli.together import ask_together
+from tui.core.errors import DtuiError, NotFound, UsageError
 from tui.core.model import Container, Details
 from tui.core.text import printable
 from tui.engine.discover import Discovery, discover, require
@@ -60,10 +58,6 @@ class Listing:
     lost: tuple[tuple[str, DtuiError], ...] = ()
 
 
-_PATIENCE = 15
-"""Seconds to wait for the slowest of several endpoints."""
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
     """Open endpoints."""
@@ -73,26 +67,8 @@ class Session:
     def listing(self, only: str = "") -> Listing:
         """List the containers of all endpoints at once, or of one; what does not answer holds no other up."""
         asked = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
-        answers: queue.Queue[tuple[str, tuple[Container, ...] | DtuiError]] = queue.Queue()
-
-        def ask(endpoint: Endpoint) -> None:
-            try:
-                answers.put((endpoint.name, endpoint.snapshot()))
-            except DtuiError as error:
-                answers.put((endpoint.name, error))
-
-        for endpoint in asked:  # daemon threads: one that hangs does not keep the process from ending
-            threading.Thread(target=ask, args=(endpoint,), daemon=True).start()
-        found: dict[str, tuple[Container, ...] | DtuiError] = {}
-        end = time.monotonic() + _PATIENCE
-        while len(found) < len(asked):
-            try:
-                name, answer = answers.get(timeout=max(0.0, end - time.monotonic()) if len(asked) > 1 else None)
-            except queue.Empty:
-                break
-            found[name] = answer
-        silent = EngineLost(f"no answer within {_PATIENCE} s", "is the host up? dtui doctor tells more")
-        results = [(endpoint.name, found.get(endpoint.name, silent)) for endpoint in asked]
+        answers = ask_together(asked, lambda endpoint: endpoint.snapshot(), patient=len(asked) == 1)
+        results = [(endpoint.name, answer) for endpoint, answer in zip(asked, answers, strict=True)]
         return Listing(
             tuple(row for _, rows in results if not isinstance(rows, DtuiError) for row in rows),
             tuple((name, error) for name, error in results if isinstance(error, DtuiError)),

@@ -6,7 +6,8 @@ from argparse import Namespace
 
 from tui.cli.session import put_json, say
 from tui.core.text import printable
-from tui.engine.disk import Owner, which
+from tui.engine.claims import Owner
+from tui.engine.disk import which
 
 
 def run(options: Namespace) -> int:
@@ -28,4 +29,6 @@ def run(options: Namespace) -> int:
     say(f"{printable(found.driver.name)} {printable(str(found.path))}")
     if found.owner is Owner.ORPHAN:
         say("no container, image or build cache refers to it; the Engine would not miss it while it is stopped")
+    if found.owner is Owner.UNKNOWN:
+        say("a record of the data-root cannot be read, so that nobody can tell whether something refers to it")
     return 0

@@ -194,7 +194,11 @@ class LayerStack:
     """The engine's own overlay work directory; never used by dtui, only looked at."""
     userxattr: bool = False
     """Whiteout and opaque marks are ``user.overlay.*`` (rootless) instead of ``trusted.overlay.*``."""
+    idmapped: bool = False
+    """The engine mounts the lower layers with other owners than they have on disk."""
     marks: Marks = Marks.OVERLAY
+    merged: Path | None = None
+    """Where the engine mounts what the container sees while it runs; None for full trees, which show it always."""
     apart: tuple[int, ...] = ()
     """Layers that are compared with, but not part of what the container sees: it has a copy of them."""
 

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """A line of the mount table: what is mounted, where, and of which type."""
+
+    source: str
+    place: str
+    kind: str
+
 
 def file_system_of(path: str) -> str:
     """Return the type of the file system that a path lies on, by the host's mount table."""
-    best, kind = "", "unknown"
-    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            _, point, type_, *_ = line.split()
-            inside = point == "/" or f"{path}/".startswith(point.rstrip("/") + "/")
-            if inside and len(point) >= len(best):
-                best, kind = point, type_
-    return kind
+    found = mount_holding(path)
+    return found.kind if found else "unknown"
+
+
+def mount_holding(path: str) -> MountPoint | None:
+    """Return the mount that a path without links lies on."""
+    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+        return holding(file, path)
+
+
+def holding(lines: Iterable[str], path: str) -> MountPoint | None:
+    """Return the mount of a table that a path lies on: the deepest, of several at one place the last."""
+    best: MountPoint | None = None
+    for line in lines:
+        source, place, kind = (_unescaped(word) for word in line.split(" ", 3)[:3])
+        inside = f"{path}/".startswith(place.rstrip("/") + "/")
+        if inside and (best is None or len(place) >= len(best.place)):
+            best = MountPoint(source, place, kind)
+    return best
+
+
+def _unescaped(word: str) -> str:
+    """Return a word of the table with space, tab, newline and backslash as they are (getmntent(3))."""
+    return _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), word)

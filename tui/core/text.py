@@ -58,7 +58,12 @@ _AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")
 
 
 def human_age(since: datetime, now: datetime) -> str:
-    """Return the time between two aware datetimes in its largest unit: ``2 min``; a future moment is ``now``."""
+    """Return the time between two aware datetimes in its largest unit: ``2 min``; a future moment is ``now``.
+
+    The epoch itself stands for a time that nobody knows: an em dash.
+    """
+    if not since.timestamp():
+        return "—"
     seconds = int((now - since).total_seconds())
     for length, unit in _AGES:
         if seconds >= length:

@@ -18,6 +18,7 @@ class Aufs:
 
     driver = Driver(DriverKind.GRAPH, "aufs")
     tells = ""
+    home = "aufs/diff"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to those below."""
@@ -32,6 +33,7 @@ class Aufs:
             "layerdb mount-id",
             mount_command(root, "aufs", container_id),
             marks=Marks.AUFS,
+            merged=root.path / "aufs" / "mnt" / mount_id,
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:

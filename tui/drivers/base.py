@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from tui.core.errors import LayerError, NotReachable
 from tui.core.model import Driver, LayerRole, LayerStack
@@ -37,6 +39,8 @@ class StorageDriver(Protocol):
     driver: Driver
     tells: str
     """Key of inspect's GraphDriver.Data by which the Engine says where a layer is; empty when it does not."""
+    home: str
+    """Where the driver has one entry for each layer, below the data-root; empty when that is not in it."""
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Find a container's layers by the records in a data-root; raises LayerError, NotReachable."""
@@ -69,16 +73,25 @@ def inspect_command(key: str, container_id: str) -> str:
     return f"docker inspect --format '{{{{.GraphDriver.Data.{key}}}}}' {container_id[:12]}"
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read; raises OSError, for a pipe or device instead of waiting for it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return open(fd, "rb")
+
+
 def read_record(path: Path) -> str:
     """Read a small text file of a data-root; raises LayerError, NotReachable, each naming the file."""
     shown = printable(str(path))
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_LARGEST + 1)
     except PermissionError as error:
         raise NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo") from error
     except OSError as error:
-        raise LayerError(f"{shown}: {os.strerror(error.errno or 0).lower()}", "the data-root is not whole") from error
+        raise LayerError(f"{shown}: {(error.strerror or '').lower()}", "the data-root is not whole") from error
     if len(data) > _LARGEST:
         raise LayerError(f"{shown} is larger than any record of Docker's", "is this really a data-root?")
     return data.decode("utf-8", "surrogateescape")
@@ -88,7 +101,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a data-root; raises LayerError when it is cut short or is none."""
     try:
         value = json.loads(read_record(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LayerError(f"{printable(str(path))} is not whole JSON", "the container's record is damaged") from error
     if not isinstance(value, dict):
         raise LayerError(f"{printable(str(path))} holds no JSON object", "the container's record is damaged")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tui.core.errors import LayerError, NotReachable
 from tui.core.text import printable
+from tui.drivers.base import open_regular
 
 _MAGIC = 0xED0CDAED
 _VERSION = 2
@@ -81,8 +82,8 @@ class Bucket:
                     yield name, Bucket(self._path, self._data, self._page_size, root, b"" if root else value[16:])
                 else:
                     yield name, value
-        except struct.error as error:
-            raise _damaged(self._path, "a page ends too early") from error
+        except (struct.error, OverflowError) as error:
+            raise _damaged(self._path, "a page or record lies outside the file") from error
 
     def _walk(self, page: int, depth: int) -> Iterator[tuple[bytes, bytes, int]]:
         offset = page * self._page_size
@@ -129,7 +130,7 @@ def read_bolt(path: Path) -> Bucket:
     """Read a consistent state of a database that containerd may be writing; raises LayerError, NotReachable."""
     for _ in range(_TRIES):
         try:
-            with path.open("rb", buffering=0) as file:
+            with open_regular(path) as file:
                 before = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))
                 data = _read_all(file.fileno(), path)
                 after = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))

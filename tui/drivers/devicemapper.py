@@ -23,6 +23,7 @@ class Devicemapper:
 
     driver = Driver(DriverKind.GRAPH, "devicemapper")
     tells = ""
+    home = "devicemapper/metadata"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the metadata of the device, and name it as the Engine would."""

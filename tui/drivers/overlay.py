@@ -22,6 +22,7 @@ class Overlay:
 
     driver = Driver(DriverKind.GRAPH, "overlay")
     tells = "UpperDir"
+    home = "overlay"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the upper directory, and ``lower-id`` to the image's tree."""
@@ -46,4 +47,5 @@ class Overlay:
             Layer(init, LayerRole.INIT, base / init / "upper"),
             Layer(lower_id, LayerRole.IMAGE, base / lower_id / "root"),
         )
-        return LayerStack(self.driver, layers, how, command, work=base / mount_id / "work", apart=(_INIT,))
+        work, merged = base / mount_id / "work", base / mount_id / "merged"
+        return LayerStack(self.driver, layers, how, command, work=work, merged=merged, apart=(_INIT,))

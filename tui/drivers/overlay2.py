@@ -28,6 +28,7 @@ class Overlay2:
 
     def __init__(self, name: str = "overlay2", marks: Marks = Marks.OVERLAY) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
+        self.home = name
         self._marks = marks
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
@@ -56,6 +57,7 @@ class Overlay2:
             work=layers[0].path.with_name("work"),
             userxattr=uses_user_xattrs(layers[0].path),
             marks=self._marks,
+            merged=layers[0].path.with_name("merged"),
         )
 
 

@@ -1,13 +1,16 @@
 """podman's containers/storage: ``overlay`` with the files of Docker's overlay2, and ``vfs``; records in JSON.
 
 ``<driver>-containers/containers.json`` maps container ids to layer ids, ``<driver>-layers/layers.json`` has their
-parents. There is no init layer. Read in containers/storage, measured on podman 4.3.1 and 5.8.6.
+parents; ``volatile-*.json`` beside them has what is gone after a reboot. There is no init layer. Read in
+containers/storage, measured on podman 4.3.1 and 5.8.6.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +24,75 @@ _HOW = "containers.json"
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Read a list of records; raises LayerError for anything else."""
+    """Read a list of records, which nobody may change; raises LayerError for anything else."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return _parsed(path, None)
+    return _parsed(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, stamp: tuple[int, int, int] | None) -> list[dict[str, Any]]:
+    """Read a list of records once for each time it was written: every container's is in one file."""
+    del stamp
     try:
         found = json.loads(read_record(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LayerError(f"{printable(str(path))} is not whole JSON", "the storage's record is damaged") from error
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
         raise LayerError(f"{printable(str(path))} holds no list of records", "the storage's record is damaged")
     return found
 
 
-def _layer_of(root: DataRoot, driver: str, container_id: str) -> str:
-    for record in records(root.path / f"{driver}-containers" / "containers.json"):
+def has_records(root: Path, driver: str) -> bool:
+    """Say whether a driver of podman's keeps containers here."""
+    return any(os.path.exists(path) for path in _both(root, driver, "containers"))
+
+
+def container_records(root: Path, driver: str) -> list[dict[str, Any]]:
+    """Read the records of a driver's containers; raises LayerError, NotReachable."""
+    return _joined(root, driver, "containers")
+
+
+def layer_records(root: Path, driver: str) -> list[dict[str, Any]]:
+    """Read the records of a driver's layers; raises LayerError, NotReachable."""
+    return _joined(root, driver, "layers")
+
+
+def _both(root: Path, driver: str, kind: str) -> tuple[Path, Path]:
+    folder = root / f"{driver}-{kind}"
+    return folder / f"{kind}.json", folder / f"volatile-{kind}.json"
+
+
+def _joined(root: Path, driver: str, kind: str) -> list[dict[str, Any]]:
+    lasting, volatile = _both(root, driver, kind)
+    if not os.path.exists(volatile):
+        return records(lasting)
+    return (records(lasting) if os.path.exists(lasting) else []) + records(volatile)
+
+
+def _record_of(root: DataRoot, driver: str, container_id: str) -> dict[str, Any]:
+    for record in container_records(root.path, driver):
         if record.get("id") == container_id:
-            return check_layer_id(str(record.get("layer")))
+            return record
     raise NotFound(f"the storage knows no container {container_id[:12]}", "it was removed meanwhile")
+
+
+def _layer_of(record: dict[str, Any]) -> str:
+    return check_layer_id(str(record.get("layer")))
+
+
+def _is_idmapped(root: DataRoot, container: dict[str, Any]) -> bool:
+    """Tell a container whose users are mapped by its mounts alone: its record has the map, its layer's has not.
+
+    Where the kernel cannot map mounts, podman gives the container a copy of the image with other owners instead, and
+    notes the map with the layer too.
+    """
+    if not (container.get("uidmap") or container.get("gidmap")):
+        return False
+    layer = next((one for one in layer_records(root.path, "overlay") if one.get("id") == container.get("layer")), {})
+    return not (layer.get("uidmap") or layer.get("gidmap"))
 
 
 def _command(root: DataRoot, driver: str) -> str:
@@ -47,12 +104,13 @@ class PodmanOverlay:
 
     driver = Driver(DriverKind.STORAGE, "overlay")
     tells = "UpperDir"
+    home = "overlay"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow containers.json to the layer, and its ``lower`` file to those below."""
-        layer_id = _layer_of(root, "overlay", container_id)
-        layers = overlay2_layers(root.path / "overlay", layer_id)
-        return self._stack(layers, _HOW, _command(root, "overlay"))
+        record = _record_of(root, "overlay", container_id)
+        layers = overlay2_layers(root.path / "overlay", _layer_of(record))
+        return self._stack(layers, _HOW, _command(root, "overlay"), idmapped=_is_idmapped(root, record))
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take the directories from GraphDriver.Data: UpperDir, LowerDir."""
@@ -63,12 +121,24 @@ class PodmanOverlay:
         for path in map(Path, filter(None, data.get("LowerDir", "").split(":"))):
             layers.append(Layer(path.parent.name, LayerRole.IMAGE, path))
         command = inspect_command("UpperDir", container_id).replace("docker", "podman", 1)
-        return self._stack(layers, "GraphDriver.Data.UpperDir", command)
+        root = DataRoot(Path(upper).parent.parent.parent)
+        # podman does not tell of the map; of another host's container there is no record here
+        known = has_records(root.path, "overlay")
+        idmapped = known and _is_idmapped(root, _record_of(root, "overlay", container_id))
+        return self._stack(layers, "GraphDriver.Data.UpperDir", command, idmapped=idmapped)
 
-    def _stack(self, layers: list[Layer], how: str, command: str) -> LayerStack:
+    def _stack(self, layers: list[Layer], how: str, command: str, *, idmapped: bool) -> LayerStack:
         upper = layers[0].path
-        work = upper.with_name("work")
-        return LayerStack(self.driver, tuple(layers), how, command, work=work, userxattr=uses_user_xattrs(upper))
+        return LayerStack(
+            self.driver,
+            tuple(layers),
+            how,
+            command,
+            work=upper.with_name("work"),
+            userxattr=uses_user_xattrs(upper),
+            idmapped=idmapped,
+            merged=upper.with_name("merged"),
+        )
 
 
 class PodmanVfs:
@@ -76,11 +146,12 @@ class PodmanVfs:
 
     driver = Driver(DriverKind.STORAGE, "vfs")
     tells = ""
+    home = "vfs/dir"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow containers.json to the tree, and layers.json to the one it was copied from."""
-        layer_id = _layer_of(root, "vfs", container_id)
-        parents = {record.get("id"): record.get("parent") for record in records(root.path / "vfs-layers/layers.json")}
+        layer_id = _layer_of(_record_of(root, "vfs", container_id))
+        parents = {record.get("id"): record.get("parent") for record in layer_records(root.path, "vfs")}
         parent = parents.get(layer_id)
         if not parent:
             raise LayerError(f"layer {layer_id[:12]} has no parent in layers.json", "the storage's record is damaged")

@@ -36,6 +36,9 @@ _KNOWN: tuple[StorageDriver, ...] = (
 DRIVERS: dict[Driver, StorageDriver] = {known.driver: known for known in _KNOWN}
 """Every storage driver that dtui reads, by kind and name."""
 
+GRAPH_DRIVERS = frozenset(driver.name for driver in DRIVERS if driver.kind is DriverKind.GRAPH)
+"""Names of the drivers of Docker's own, older store."""
+
 _NEEDS = {
     "zfs": "its snapshots are datasets: mount them with zfs, then use --root",
     "devmapper": "its snapshots are thin devices; only the Engine can open them",

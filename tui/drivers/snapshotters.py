@@ -26,11 +26,16 @@ _LONGEST = 256
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot: the key that containerd's clients know, its number on disk, and whether it is committed."""
+    """A snapshot: the key that containerd's clients know, its number on disk, and whether it is committed.
+
+    ``name`` is what the database has it under, ``parent`` the name of the one below; empty for none.
+    """
 
     key: str
     number: int
     committed: bool
+    name: bytes
+    parent: bytes
 
 
 def containerd_roots(root: DataRoot) -> Iterator[Path]:
@@ -50,7 +55,8 @@ def all_snapshots(home: Path) -> Iterator[Snapshot]:
 def _snapshot(name: bytes, bucket: Bucket) -> Snapshot:
     fields = dict(bucket.items())
     key = name.decode("utf-8", "replace").split("/", 2)[-1]
-    return Snapshot(key, uvarint(bytes_of(fields.get(b"id"))), bytes_of(fields.get(b"kind")) == b"\x03")
+    committed = bytes_of(fields.get(b"kind")) == b"\x03"
+    return Snapshot(key, uvarint(bytes_of(fields.get(b"id"))), committed, name, bytes_of(fields.get(b"parent")))
 
 
 def chain_of(home: Path, key: str) -> tuple[Snapshot, ...]:
@@ -67,7 +73,7 @@ def chain_of(home: Path, key: str) -> tuple[Snapshot, ...]:
         if record is None or len(chain) > _LONGEST:
             raise LayerError(f"snapshot {printable(name[-64:])} is missing", "the image was removed, or is damaged")
         chain.append(_snapshot(name, record))
-        name = record.value(b"parent")
+        name = chain[-1].parent
     return tuple(chain)
 
 
@@ -80,6 +86,7 @@ class Snapshotter:
     """Layers of one snapshotter that keeps directories: ``active`` and ``committed`` below its own."""
 
     tells = ""
+    home = ""
 
     def __init__(
         self, name: str, marks: Marks, *, active: str = "snapshots/{}", committed: str = "snapshots/{}"
@@ -95,7 +102,7 @@ class Snapshotter:
         problem: NotFound | LayerError | None = None
         for home in homes:
             try:
-                return self.in_home(home, container_id)
+                return self.in_home(home, root, container_id)
             except (NotFound, LayerError) as error:
                 problem = problem or error
         raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is this the data-root?")
@@ -105,7 +112,7 @@ class Snapshotter:
         del data
         raise LayerError(f"the Engine tells nothing about the layers of {container_id[:12]}", "read its data-root")
 
-    def in_home(self, home: Path, container_id: str, address: str = "") -> LayerStack:
+    def in_home(self, home: Path, root: DataRoot, container_id: str, address: str = "") -> LayerStack:
         """Read the stack below the snapshotter's own directory; ``address`` is the containerd that named it, if any."""
         chain = chain_of(home, container_id)
         layers = tuple(self._layer(home, snapshot, container_id) for snapshot in chain)
@@ -122,6 +129,7 @@ class Snapshotter:
             work=writable.with_name("work") if overlay else None,
             userxattr=overlay and uses_user_xattrs(writable),
             marks=self._marks,
+            merged=root.path / "rootfs" / self.driver.name / container_id if overlay else None,
         )
 
     def _layer(self, home: Path, snapshot: Snapshot, container_id: str) -> Layer:

@@ -22,13 +22,13 @@ class FullTrees:
 
     def __init__(self, name: str, folder: str) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
-        self._folder = folder
+        self.home = folder
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the tree, and its init-id to the tree that the container began with."""
         mount_id = root.mount_record(self.driver.name, container_id, "mount-id")
         init_id = root.mount_record(self.driver.name, container_id, "init-id")
-        base = root.path / self._folder
+        base = root.path / self.home
         layers = (
             Layer(check_layer_id(mount_id), LayerRole.WRITABLE, base / mount_id),
             Layer(check_layer_id(init_id), LayerRole.INIT, base / init_id),

@@ -6,11 +6,13 @@ daemon/graphdriver/zfs (20.10 to 29), measured on 20.10.24 with OpenZFS 2.1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from tui.core.errors import LayerError, NotReachable
 from tui.core.model import Dataset, Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.mounts import mount_holding
 from tui.core.text import printable
 from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command
 
@@ -20,6 +22,7 @@ class Zfs:
 
     driver = Driver(DriverKind.GRAPH, "zfs")
     tells = "Dataset"
+    home = "zfs/graph"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the dataset below the one that the data-root lies on."""
@@ -47,15 +50,9 @@ class Zfs:
 
 def _dataset_at(path: Path) -> str:
     """Return the dataset that a directory lies on; raises NotReachable where that is no ZFS file system."""
-    best, found = "", ""
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
-        for line in mounts:
-            source, point, kind = line.split(" ", 3)[:3]
-            inside = str(path) == point or str(path).startswith(point.rstrip("/") + "/")
-            if inside and len(point) >= len(best):
-                best, found = point, source if kind == "zfs" else ""
-    if not found:
+    found = mount_holding(os.path.realpath(path))
+    if found is None or found.kind != "zfs":
         raise NotReachable(
             f"{printable(str(path))} lies on no mounted ZFS dataset", "zfs mount it, or name the right data-root"
         )
-    return found
+    return found.source

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from tui.core.errors import NotReachable
-from tui.core.model import Event
+from tui.core.errors import DtuiError, NotReachable
+from tui.core.model import Container, Details, EngineFacts, Event
 from tui.core.text import printable
-from tui.drivers.base import DataRoot
+from tui.drivers.base import DataRoot, open_regular
 from tui.engine import parse
 from tui.engine.endpoint import LogLine, Verb
 
@@ -45,7 +45,7 @@ class FileLog:
 
     def __iter__(self) -> Iterator[LogLine]:
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 start = max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES)
                 file.seek(start)
                 lines = deque(file.read(_LOG_BYTES).split(b"\n"), maxlen=self._tail + 1)
@@ -74,7 +74,7 @@ class JsonLog(FileLog):
         try:
             body = json.loads(raw)
             text = os.fsencode(str(body["log"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
         return LogLine(text.rstrip(b"\n"), parse.parse_time(body.get("time")), body.get("stream") == "stderr")
 
@@ -89,6 +89,48 @@ class K8sLog(FileLog):
             return None
         time = parse.parse_time(parts[0].decode("ascii", "replace"))
         return LogLine(parts[3], time, parts[1] == b"stderr")
+
+
+class LostRoot:
+    """A data-root that was named and cannot be opened, beside others that can. Fulfils the contract of an endpoint."""
+
+    live = False
+
+    def __init__(self, name: str, root: Path, error: DtuiError) -> None:
+        self.name = name
+        self.address = str(root)
+        self._error = error
+
+    def facts(self) -> EngineFacts:
+        """Tell why not, as all else here."""
+        raise self._error
+
+    def snapshot(self) -> tuple[Container, ...]:
+        """Tell why not."""
+        raise self._error
+
+    def inspect(self, container_id: str) -> Details:
+        """Tell why not."""
+        raise self._error
+
+    def size(self, container_id: str) -> int | None:
+        """Tell why not."""
+        raise self._error
+
+    def events(self) -> NoEvents:
+        """Tell why not."""
+        raise self._error
+
+    def logs(self, container_id: str, *, follow: bool, tail: int) -> FileLog:
+        """Tell why not."""
+        raise self._error
+
+    def act(self, container_id: str, verb: Verb) -> None:
+        """Tell why not."""
+        raise self._error
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class AtRest:

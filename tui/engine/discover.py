@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.core.errors import DtuiError, NotReachable
+from tui.core.errors import DtuiError, NotReachable, UsageError
+from tui.core.text import printable
+from tui.engine.atrest import LostRoot
 from tui.engine.endpoint import Endpoint
 from tui.engine.offline import OfflineEndpoint
 from tui.engine.podman_root import PodmanRoot, is_podman_root
@@ -51,12 +54,14 @@ def usual_sockets() -> list[Path]:
 def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: Sequence[Path] = ()) -> Discovery:
     """Find endpoints; those that were named are taken even if nobody answers there yet.
 
-    Raises DtuiError for a data-root that is none, a context that does not exist, an address that is none.
+    Raises UsageError for a context that does not exist and an address that is none, DtuiError for a data-root that is
+    none and was named alone; among others it is an endpoint that does not answer.
     """
     if hosts or contexts or roots:
         found: list[Endpoint] = [_live(_short(host), host) for host in hosts]
         found += [_context(name) for name in contexts]
-        found += [_at_rest(root.absolute()) for root in roots]
+        alone = len(hosts) + len(contexts) + len(roots) == 1
+        found += [_at_rest(root) if alone else _at_rest_or_lost(root) for root in roots]
         return Discovery(_named_apart(found))
     host = os.environ.get("DOCKER_HOST")
     if host:
@@ -120,25 +125,38 @@ def _context(name: str) -> Endpoint:
 
 
 def _at_rest(root: Path) -> Endpoint:
-    """Open a directory as what it is: podman's graphroot or Docker's data-root."""
-    return PodmanRoot(_root_name(root), root) if is_podman_root(root) else OfflineEndpoint(_root_name(root), root)
+    """Open a directory as what it is: podman's graphroot or Docker's data-root; records name it without links."""
+    real = Path(os.path.realpath(root))
+    name = real.name or "root"
+    return PodmanRoot(name, real) if is_podman_root(real) else OfflineEndpoint(name, real)
+
+
+def _at_rest_or_lost(root: Path) -> Endpoint:
+    try:
+        return _at_rest(root)
+    except DtuiError as error:
+        return LostRoot(root.name or "root", root, error)
 
 
 def _short(address: str) -> str:
-    """Return a name for an address: the host, or ``local`` for a socket."""
+    """Return a name for an address: the host, or ``local`` for a socket; raises UsageError for none that Docker knows.
+
+    A name leads a REF, so that it holds neither slash nor colon.
+    """
     scheme, _, rest = address.rpartition("://")
-    if scheme in ("", "unix"):
+    if scheme in ("unix", "http+unix") or "://" not in address:
         return "local"
-    return rest.rsplit("@", 1)[-1].split("/")[0].split(":")[0] or address
+    host = rest.rsplit("@", 1)[-1].split("/")[0]
+    if scheme not in ("tcp", "ssh") or not host:
+        raise UsageError(f"{printable(address)} is no Docker address", "such as unix:///run/docker.sock or ssh://host")
+    if host.startswith("["):
+        return "ip6-" + re.sub("[^0-9a-zA-Z]+", "-", host.partition("]")[0]).strip("-")
+    return host.split(":")[0] or address
 
 
 def _socket_name(path: Path) -> str:
     kind = "podman" if "podman" in path.name else "docker"
     return "local" if str(path) == "/var/run/docker.sock" else f"{kind}-user" if "user" in str(path) else kind
-
-
-def _root_name(root: Path) -> str:
-    return root.resolve().name or "root"
 
 
 def _named_apart(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:

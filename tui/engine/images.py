@@ -28,20 +28,26 @@ def chain_ids(diff_ids: list[str]) -> Iterator[str]:
         yield chain.removeprefix("sha256:")
 
 
-def docker_images(home: Path) -> dict[str, tuple[str, ...]]:
-    """Return chain id to names of images, from ``image/<driver>``; one without a name goes by its short id."""
+def docker_images(home: Path, missed: list[DtuiError]) -> dict[str, tuple[str, ...]]:
+    """Return chain id to names of images, from ``image/<driver>``; one without a name goes by its short id.
+
+    Images whose record cannot be read are left out, and the errors added to ``missed``.
+    """
     names: dict[str, list[str]] = defaultdict(list)
     with suppress(DtuiError):
-        for repository in (read_json(home / "repositories.json").get("Repositories") or {}).values():
-            for name, image_id in repository.items():
+        repositories = read_json(home / "repositories.json").get("Repositories")
+        for repository in repositories.values() if isinstance(repositories, dict) else ():
+            for name, image_id in repository.items() if isinstance(repository, dict) else ():
                 if "@" not in name:
                     names[str(image_id).removeprefix("sha256:")].append(str(name))
     users: dict[str, set[str]] = defaultdict(set)
     content = home / "imagedb" / "content" / "sha256"
     for image_id in os.listdir(content) if content.is_dir() else ():
-        with suppress(DtuiError):
+        try:
             for chain in chain_ids(_diff_ids(read_json(content / image_id))):
                 users[chain].update(names.get(image_id) or [image_id[:12]])
+        except DtuiError as error:
+            missed.append(error)
     return {chain: tuple(sorted(found)) for chain, found in users.items()}
 
 
@@ -51,10 +57,10 @@ def _diff_ids(config: dict[str, Any]) -> list[str]:
     return [str(diff) for diff in found] if isinstance(found, list) else []
 
 
-def stored_images(containerd: Path) -> dict[str, tuple[str, ...]]:
-    """Return chain id to names of images, of all namespaces of a containerd; nothing where its database is damaged."""
+def stored_images(containerd: Path, missed: list[DtuiError]) -> dict[str, tuple[str, ...]]:
+    """Return chain id to names of images, of all namespaces of a containerd; what cannot be read adds to ``missed``."""
     users: dict[str, set[str]] = defaultdict(set)
-    with suppress(DtuiError):
+    try:
         version = read_bolt(containerd / "io.containerd.metadata.v1.bolt" / "meta.db").bucket(b"v1")
         for _, namespace in version.items() if version else ():
             images = namespace.bucket(b"images") if isinstance(namespace, Bucket) else None
@@ -64,6 +70,8 @@ def stored_images(containerd: Path) -> dict[str, tuple[str, ...]]:
                 for diff_ids in _configurations(containerd, digest, 0):
                     for chain in chain_ids(diff_ids):
                         users[chain].add(name.decode("utf-8", "replace"))
+    except DtuiError as error:
+        missed.append(error)
     return {chain: tuple(sorted(found)) for chain, found in users.items()}
 
 

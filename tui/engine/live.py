@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,8 @@ class LiveEndpoint:
         """The Engine's data-root as it lies on this host, None where we cannot look into it."""
         root = Path(self._facts.data_root or "/var/lib/docker")
         if self._last_disk is None and self.local and os.access(root / "containers", os.R_OK | os.X_OK):
-            self._last_disk = OfflineEndpoint(self.name, root)
+            with suppress(DtuiError):
+                self._last_disk = OfflineEndpoint(self.name, root)
         return self._last_disk
 
     def _hidden(self, listed: set[str]) -> tuple[Container, ...]:
@@ -114,7 +116,7 @@ class LiveEndpoint:
         """Ask the Engine for the bytes in the writable layer; it walks the layer for that."""
         with engine_errors(self.name):
             rows = self.client.containers(all=True, size=True, filters={"id": container_id})
-        return int(rows[0].get("SizeRw") or 0) if rows else None
+        return (parse.container_of(rows[0], self.name, self._facts.driver).size_rw or 0) if rows else None
 
     def inspect(self, container_id: str) -> Details:
         """Ask for everything about one container."""
@@ -132,6 +134,7 @@ class LiveEndpoint:
             raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
         return replace(details, container=replace(details.container, hidden=True))
 
+    @parse.understood
     def _details(self, body: dict[str, Any]) -> Details:
         driver = self._facts.driver
         state = body.get("State") or {}
@@ -180,7 +183,7 @@ class LiveEndpoint:
             parts = containerd.mounts(address, namespace, known.driver.name, container_id)
         except DtuiError:
             return known.from_data_root(root, container_id)
-        stack = known.in_home(home, container_id, address)
+        stack = known.in_home(home, root, container_id, address)
         told = next((part.writable for part in parts if part.writable), None)
         if told not in (None, stack.writable.path):
             raise LayerError(

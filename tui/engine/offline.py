@@ -12,15 +12,24 @@ from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable
 from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
 from tui.core.text import printable
 from tui.drivers.base import read_json
-from tui.drivers.registry import driver_for, reach_of
+from tui.drivers.registry import GRAPH_DRIVERS, driver_for, reach_of
 from tui.engine import parse
 from tui.engine.atrest import AtRest, FileLog, JsonLog
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
-_GRAPH_DRIVERS = frozenset(("overlay2", "overlay", "aufs", "btrfs", "zfs", "devicemapper", "vfs", "fuse-overlayfs"))
 _OF_BOTH_KINDS = frozenset(("btrfs", "zfs"))
 
 _UNKNOWN = Driver(DriverKind.GRAPH, "unknown")
+
+
+def is_data_root(root: Path) -> bool:
+    """Tell a data-root of Docker's: podman and containerd keep directories of these names in /etc and /var/lib too."""
+    try:
+        records = os.listdir(root / "containers")
+    except OSError:
+        return False
+    own = ("image", "buildkit", "engine-id", "containerd/daemon")
+    return any(os.path.exists(root / name) for name in own) or any(map(_CONTAINER_ID.fullmatch, records))
 
 
 class OfflineEndpoint(AtRest):
@@ -30,7 +39,7 @@ class OfflineEndpoint(AtRest):
         """Open a data-root; in the ``sample`` of the demo states are as recorded, for it has no processes."""
         super().__init__(name, root)
         self._sample = sample
-        if not os.path.isdir(root / "containers"):
+        if not is_data_root(root):
             raise self._why_no_root(root)
         self._known: dict[str, tuple[tuple[int, int], Container]] = {}
 
@@ -44,12 +53,13 @@ class OfflineEndpoint(AtRest):
         remapped = [p.name for p in root.iterdir() if re.fullmatch(r"\d+\.\d+", p.name)]
         if remapped:
             return NotFound(f"{shown} is remapped", f"name {shown}/{remapped[0]}, where the containers are")
-        return NotFound(f"{shown} is no data-root: it has no directory `containers`", "docker info names it")
+        return NotFound(f"{shown} is no data-root: it has no containers and no images", "docker info names it")
 
     def facts(self) -> EngineFacts:
         """Say what kind of data-root it is, by the driver that most containers use."""
         drivers = [row.driver for row in self.snapshot()]
-        common = max(set(drivers), key=drivers.count) if drivers else _UNKNOWN
+        known = sorted({driver for driver in drivers if driver != _UNKNOWN}, key=lambda driver: driver.name)
+        common = max(known, key=drivers.count) if known else _UNKNOWN
         product = "sample data-root" if self._sample else "data-root without daemon"
         return EngineFacts(self.name, product, "", "", common, "", str(self.root.path), local=True)
 
@@ -77,7 +87,7 @@ class OfflineEndpoint(AtRest):
                 if self._known.get(name, (None,))[0] != stamp:
                     self._known[name] = (stamp, self._row(name))
                 found.append(self._known[name][1])
-        return tuple(row for row in found if row.driver != _UNKNOWN)
+        return tuple(found)
 
     def _row(self, container_id: str) -> Container:
         try:
@@ -93,6 +103,7 @@ class OfflineEndpoint(AtRest):
             raise LayerError("the record is of another container", "the data-root is damaged")
         return body
 
+    @parse.recorded
     def _container(self, body: dict[str, Any]) -> Container:
         state, code = _state_of(body, believe=self._sample)
         config = _object(body, "Config")
@@ -114,7 +125,7 @@ class OfflineEndpoint(AtRest):
 
     def _driver_of(self, name: str, container_id: str) -> Driver:
         """Return the driver of a record; ``btrfs`` and ``zfs`` are graph drivers where layerdb knows the container."""
-        graph = name in _GRAPH_DRIVERS
+        graph = name in GRAPH_DRIVERS
         if name in _OF_BOTH_KINDS:
             graph = os.path.exists(self.root.path / "image" / name / "layerdb" / "mounts" / container_id)
         return Driver(DriverKind.GRAPH if graph else DriverKind.SNAPSHOTTER, name)
@@ -123,7 +134,10 @@ class OfflineEndpoint(AtRest):
         """Tell everything that the records of one container say."""
         if not os.path.isdir(self.root.path / "containers" / container_id):
             raise NotFound(f"there is no container {printable(container_id[:12])}", "the list shows what there is")
-        body = self._record(container_id)
+        return self._details(self._record(container_id))
+
+    @parse.recorded
+    def _details(self, body: dict[str, Any]) -> Details:
         container = self._container(body)
         state = _object(body, "State")
         stack, problem = self._stack(container)

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from tui.core.errors import EngineError
+from tui.core.errors import EngineError, LayerError
 from tui.core.model import Container, Driver, DriverKind, EngineFacts, Event, Mount, Port, State
+from tui.core.text import printable
 
 Json = Mapping[str, Any]
 _Args = ParamSpec("_Args")
@@ -27,18 +28,45 @@ _ENGINE_FILES = (
 )
 
 
-def _understood(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+_OTHER_SHAPE = (
+    TypeError,
+    KeyError,
+    AttributeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    OSError,
+    RecursionError,
+)
+"""What an expression raises that meets another shape of data than it was written for."""
+
+
+def understood(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
     """Turn an answer of another shape than the API's into one line instead of a traceback."""
 
     @wraps(parser)
     def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
         try:
             return parser(*args, **kwargs)
-        except (TypeError, KeyError, AttributeError, ValueError, IndexError, OverflowError, OSError) as error:
-            what = parser.__name__.removesuffix("_of").replace("_", " ")
+        except _OTHER_SHAPE as error:
+            what = parser.__name__.strip("_").removesuffix("_of").replace("_", " ")
             raise EngineError(
                 f"an answer about {what} is not understood", "is this a Docker or podman Engine?"
             ) from error
+
+    return checked
+
+
+def recorded(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+    """Turn a record on disk of another shape than Engines write into one line instead of a traceback."""
+
+    @wraps(reader)
+    def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
+        try:
+            return reader(*args, **kwargs)
+        except _OTHER_SHAPE as error:
+            what = printable(str(error)[:80])
+            raise LayerError(f"the container's record is not understood: {what}", "it is damaged") from error
 
     return checked
 
@@ -74,7 +102,7 @@ def is_podman(version: Json) -> bool:
     return "podman" in str(first.get("Name", "")).lower()
 
 
-@_understood
+@understood
 def driver_of(info: Json, version: Json) -> Driver:
     """Tell from ``/info`` and ``/version`` which storage driver, and of which family, an Engine runs.
 
@@ -92,7 +120,7 @@ def driver_of(info: Json, version: Json) -> Driver:
     return Driver(DriverKind.SNAPSHOTTER if snapshotter else DriverKind.GRAPH, name)
 
 
-@_understood
+@understood
 def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> EngineFacts:
     """Return who answers."""
     rows = {str(r[0]): str(r[1]) for r in info.get("DriverStatus") or [] if isinstance(r, list) and len(r) == 2}
@@ -111,7 +139,7 @@ def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> Engine
     )
 
 
-@_understood
+@understood
 def container_of(row: Json, endpoint: str, driver: Driver) -> Container:
     """Return a row of the list call."""
     names = row.get("Names") or []
@@ -143,7 +171,7 @@ def container_of(row: Json, endpoint: str, driver: Driver) -> Container:
     )
 
 
-@_understood
+@understood
 def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     """Return the list record of a container from its inspect answer."""
     state = body.get("State") or {}
@@ -166,7 +194,7 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     )
 
 
-@_understood
+@understood
 def ports_of(body: Json) -> tuple[Port, ...]:
     """Return the ports of an inspect answer."""
     found = []
@@ -179,13 +207,13 @@ def ports_of(body: Json) -> tuple[Port, ...]:
     return tuple(found)
 
 
-@_understood
+@understood
 def argv_of(body: Json) -> tuple[str, ...]:
     """Return the command line of the main process."""
     return (str(body.get("Path") or ""), *(str(a) for a in body.get("Args") or []))
 
 
-@_understood
+@understood
 def mounts_of(body: Json) -> tuple[Mount, ...]:
     """Return what is mounted over the container's files, the Engine's own three files among it."""
     found = [
@@ -209,7 +237,7 @@ def mounts_of(body: Json) -> tuple[Mount, ...]:
     return tuple(found)
 
 
-@_understood
+@understood
 def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
     """Return what a container was made with and how its networks and health are, as names and values to show."""
     config, state = body.get("Config") or {}, body.get("State") or {}
@@ -238,7 +266,7 @@ def _health_words(health: Json) -> str:
     return words + (f", failed {failed} times in a row: {last}" if failed else "")
 
 
-@_understood
+@understood
 def event_of(body: Json) -> Event:
     """Return an event; Docker's ``health_status: healthy`` keeps its words."""
     actor = body.get("Actor") or {}

@@ -15,8 +15,8 @@ from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
-from tui.drivers.base import DataRoot, read_json
-from tui.drivers.podman import records
+from tui.drivers.base import DataRoot, open_regular, read_json
+from tui.drivers.podman import container_records, has_records
 from tui.drivers.registry import driver_for, reach_of
 from tui.engine import parse
 from tui.engine.atrest import AtRest, FileLog, JsonLog, K8sLog
@@ -26,7 +26,7 @@ _DRIVERS = ("overlay", "vfs")
 
 def is_podman_root(root: Path) -> bool:
     """Tell podman's graphroot from Docker's data-root."""
-    return any(os.path.exists(root / f"{name}-containers" / "containers.json") for name in _DRIVERS)
+    return any(has_records(root, name) for name in _DRIVERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class PodmanRoot(AtRest):
         return EngineFacts(self.name, "podman storage", "", "", driver, "", str(self.root.path), local=True)
 
     def _drivers(self) -> list[str]:
-        return [n for n in _DRIVERS if os.path.exists(self.root.path / f"{n}-containers" / "containers.json")]
+        return [name for name in _DRIVERS if has_records(self.root.path, name)]
 
     def snapshot(self) -> tuple[Container, ...]:
         """List the containers of every driver."""
@@ -56,9 +56,19 @@ class PodmanRoot(AtRest):
         return tuple(row for driver in self._drivers() for row in self._rows(driver, running))
 
     def _rows(self, driver: str, running: dict[str, _Monitor]) -> list[Container]:
-        found = records(self.root.path / f"{driver}-containers" / "containers.json")
-        return [self._container(record, driver, running) for record in found]
+        return [self._row(record, driver, running) for record in container_records(self.root.path, driver)]
 
+    def _row(self, record: dict[str, Any], driver: str, running: dict[str, _Monitor]) -> Container:
+        try:
+            return self._container(record, driver, running)
+        except DtuiError as error:
+            container_id = str(record.get("id") or "")[:64]
+            kind = Driver(DriverKind.STORAGE, driver)
+            return Container(
+                self.name, container_id, container_id[:12], State.UNKNOWN, str(error), kind, "?", parse.EPOCH
+            )
+
+    @parse.recorded
     def _container(self, record: dict[str, Any], driver: str, running: dict[str, _Monitor]) -> Container:
         container_id = str(record.get("id") or "")
         names = record.get("names") or [container_id[:12]]
@@ -89,13 +99,14 @@ class PodmanRoot(AtRest):
 
     def inspect(self, container_id: str) -> Details:
         """Tell everything that the records of one container say."""
-        running = _monitors()
         for driver in self._drivers():
-            for row in self._rows(driver, running):
-                if row.id == container_id:
-                    return self._details(row, running.get(container_id))
+            for record in container_records(self.root.path, driver):
+                if record.get("id") == container_id:
+                    running = _monitors()
+                    return self._details(self._container(record, driver, running), running.get(container_id))
         raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
 
+    @parse.recorded
     def _details(self, row: Container, monitor: _Monitor | None) -> Details:
         configuration = self._configuration(row.driver.name, row.id)
         process = configuration.get("process")
@@ -138,7 +149,7 @@ class PodmanRoot(AtRest):
 def _metadata(record: dict[str, Any]) -> dict[str, Any]:
     try:
         found = json.loads(str(record.get("metadata") or "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -184,7 +195,7 @@ def _monitors() -> dict[str, _Monitor]:
 
 def _pid_in(pidfile: str) -> int:
     try:
-        with open(pidfile, encoding="ascii", errors="replace") as file:
+        with open_regular(Path(pidfile)) as file:
             text = file.read(32).strip()
     except OSError:
         return 0

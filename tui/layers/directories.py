@@ -96,7 +96,7 @@ def _open(layer: Layer) -> int:
         ) from error
     except FileNotFoundError as error:
         shown = printable(str(layer.path))
-        hint = "the container was removed meanwhile, or the data-root is damaged: f5"
+        hint = "the container was removed, or the data-root is damaged: look again"
         raise LayerError(f"layer {shown} is gone", hint) from error
     except OSError as error:
         shown = printable(str(layer.path))

@@ -32,6 +32,11 @@ def refuse_unsafe(stack: LayerStack) -> None:
         raise EditRefused(
             "the layer was mounted volatile and may be incomplete", "start the container, or remove it and begin anew"
         )
+    if stack.idmapped:
+        raise EditRefused(
+            "the container's users are mapped where its layers are mounted, which this mount would not do",
+            "start the container to edit it",
+        )
     other = whiteouts.xattr_prefix(not stack.userxattr)
     with suppress(OSError):
         if any(name.startswith(other) for name in os.listxattr(stack.writable.path)):
@@ -61,7 +66,7 @@ def _private_work(stack: LayerStack) -> Iterator[Path]:
     except PermissionError as error:
         raise _explain(error) from error
     except FileNotFoundError as error:
-        raise LayerError("the layer's directory is gone", "the container was removed meanwhile: f5") from error
+        raise LayerError("the layer's directory is gone", "the container was removed: look again") from error
     except OSError as error:
         what = (error.strerror or "").lower()
         raise EditRefused(f"no work directory beside the layer: {what}", "nothing was changed") from error

@@ -35,6 +35,14 @@ _KINDS = {
 }
 
 
+def status_of(fd: int, name: bytes) -> os.stat_result | None:
+    """Return a name's own status in a directory, None where it is not (any more)."""
+    try:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
 def kind_of(mode: int) -> EntryKind:
     """Return the type in a stat mode."""
     return _KINDS[stat.S_IFMT(mode)]
@@ -124,7 +132,7 @@ class Root:
         try:
             return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except FileNotFoundError as error:
-            raise LayerError("the layer's directory is gone", "the container was removed meanwhile: f5") from error
+            raise LayerError("the layer's directory is gone", "the container was removed: look again") from error
         except OSError as error:
             raise explain(error, os.fsencode(path)) from error
 

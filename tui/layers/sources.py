@@ -120,7 +120,8 @@ def _activated(device: ThinDevice, *, exclusive: bool) -> Iterator[str]:
     """
     if dmsetup("info", "-c", "--noheadings", "-o", "name", device.pool).returncode:
         raise NotReachable(
-            f"pool {printable(device.pool)} is not active", "start the daemon once: it activates the pool"
+            f"pool {printable(device.pool)} is not active",
+            "start the daemon once, which activates it; a pool of your own (dm.thinpooldev) is not read",
         )
     table = f"0 {device.size // _SECTOR} thin /dev/mapper/{device.pool} {device.device_id}"
     made = dmsetup("create", "-u", _UUID + device.name, device.name, "--table", table)

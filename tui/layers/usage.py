@@ -10,6 +10,7 @@ from pathlib import Path
 from tui.core.errors import NotFound, NotReachable
 from tui.core.model import Change, EntryKind, Marks
 from tui.core.text import printable
+from tui.layers.paths import status_of
 from tui.layers.view import LayerView
 
 
@@ -43,7 +44,7 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
             folders.clear()
             continue
         for name in (".", *files, *folders):
-            status = _status(fd, os.fsencode(name))
+            status = status_of(fd, os.fsencode(name))
             # a directory counts where it is walked, a link to one here
             if status is None or (name in folders and stat.S_ISDIR(status.st_mode)):
                 continue
@@ -65,7 +66,7 @@ def _own_bytes(view: LayerView, stop: Callable[[], bool]) -> int:
         path = todo.pop()
         try:
             with view.own_directory(path) as fd:
-                statuses = [(name, _status(fd, name)) for name in map(os.fsencode, os.listdir(fd))]
+                statuses = [(name, status_of(fd, name)) for name in map(os.fsencode, os.listdir(fd))]
         except NotFound:
             continue  # removed while we walk
         for name, status in statuses:
@@ -78,13 +79,6 @@ def _own_bytes(view: LayerView, stop: Callable[[], bool]) -> int:
                 if status.st_nlink > 1:
                     seen.add(status.st_ino)
     return total
-
-
-def _status(fd: int, name: bytes) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def _changed_bytes(view: LayerView, stop: Callable[[], bool]) -> int:

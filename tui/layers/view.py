@@ -20,7 +20,7 @@ from tui.core.text import printable
 from tui.layers.compare import Difference, Item, difference
 from tui.layers.directories import Directories, LayerDirectories
 from tui.layers.fulltree import touched
-from tui.layers.paths import clean, explained, kind_of, open_child, reopen_regular, split
+from tui.layers.paths import clean, explained, kind_of, open_child, reopen_regular, split, status_of
 from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, mark_of, unreadable_alone
 
 _MAX_LINKS = 40
@@ -82,7 +82,7 @@ class LayerView:
         if is_mark(name, self.stack.marks):
             return below
         for index, fd in here:
-            status = _status(fd, name)
+            status = status_of(fd, name)
             if status is None:
                 if self._marked_gone(fd, name):
                     break
@@ -104,7 +104,7 @@ class LayerView:
     def _marked_gone(self, fd: int, name: bytes) -> bool:
         """Say whether a directory holds a file that hides a name in the layers below."""
         mark = mark_of(name, self.stack.marks)
-        return mark is not None and _status(fd, mark) is not None
+        return mark is not None and status_of(fd, mark) is not None
 
     def _hides(self, status: os.stat_result) -> bool:
         return not self._tree and is_whiteout(status)
@@ -113,7 +113,7 @@ class LayerView:
         if is_mark(name, self.stack.marks):
             return None
         for index, fd in here:
-            status = _status(fd, name)
+            status = status_of(fd, name)
             if status is not None:
                 return None if self._hides(status) else Item(index, fd, name, status)
             if self._marked_gone(fd, name):
@@ -128,7 +128,7 @@ class LayerView:
             for name in names:
                 if is_mark(name, self.stack.marks):
                     continue
-                if name not in merged and (status := _status(fd, name)) is not None:
+                if name not in merged and (status := status_of(fd, name)) is not None:
                     merged[name] = None if self._hides(status) else Item(index, fd, name, status)
             for name in names:
                 if is_mark(name, self.stack.marks):
@@ -227,14 +227,20 @@ class LayerView:
         with explained(path), self.held():
             if view is View.LAYER:
                 found = [entry for entry, _ in self.changed_children(path)]
+                if not found:
+                    self._check_directory(path)
             else:
                 found = self._merged_children(path)
         return sorted(found, key=lambda entry: (entry.kind is not EntryKind.DIRECTORY, entry.path))
 
-    def _merged_children(self, path: bytes) -> list[Entry]:
-        with self._directories(path) as here, self._directories(path, self._before) as base:
+    def _check_directory(self, path: bytes) -> None:
+        with self._directories(path) as here:
             if not here:
                 raise NotFound(f"{printable(path)} is no directory of the container", "the tree shows what is")
+
+    def _merged_children(self, path: bytes) -> list[Entry]:
+        self._check_directory(path)
+        with self._directories(path) as here, self._directories(path, self._before) as base:
             prefix = path.rstrip(b"/") + b"/"
             return [
                 self._marked(prefix + name, item, self._find(base, name) if item.layer == 0 else None)[0]
@@ -344,14 +350,6 @@ class LayerView:
                     fd = open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)
                 held.callback(os.close, fd)
             yield fd
-
-
-def _status(fd: int, name: bytes) -> os.stat_result | None:
-    """Return a name's own status in a directory, None where it is not (any more)."""
-    try:
-        return os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def _entry(

@@ -70,6 +70,13 @@ class Feed:
         return replace(self, sources=tuple(new if s.name == new.name else s for s in self.sources))
 
 
+def _trouble(error: Exception) -> tuple[str, str]:
+    """Return what happened and what to do next."""
+    if isinstance(error, DtuiError):
+        return error.message, error.hint
+    return f"{type(error).__name__}: {error}", "an answer that dtui does not understand"
+
+
 class SourceChanged(Message):
     """One endpoint's list, facts or trouble is another now."""
 
@@ -154,8 +161,8 @@ class Watcher:
                         self._post(Happened(self.endpoint.name, event))
                         self._due.set()
                 problem, hint = "the connection to the Engine ended", "trying again"
-            except DtuiError as error:
-                problem, hint = error.message, error.hint
+            except Exception as error:  # noqa: BLE001 - a thread that died would leave the list as it is for ever
+                problem, hint = _trouble(error)
             self._tell(replace(self._source, facts=None, problem=problem, hint=hint))
             self._wake.wait(_RETRY[min(attempt, len(_RETRY) - 1)])
             self._wake.clear()
@@ -182,5 +189,6 @@ class Watcher:
             self._tell(replace(self._source, rows=rows, listed=True, problem="", hint=""))
             if self._source.facts is None:
                 self._tell(replace(self._source, facts=self.endpoint.facts()))
-        except DtuiError as error:
-            self._tell(replace(self._source, problem=error.message, hint=error.hint))
+        except Exception as error:  # noqa: BLE001 - as above
+            problem, hint = _trouble(error)
+            self._tell(replace(self._source, problem=problem, hint=hint))

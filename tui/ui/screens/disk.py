@@ -17,11 +17,12 @@ from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError, NotReachable
 from tui.core.text import count_of, human_size, printable
-from tui.engine.disk import LayerDirectory, Owner, inventory
+from tui.engine.claims import Owner
+from tui.engine.disk import LayerDirectory, inventory
 from tui.layers.usage import directory_usage
 from tui.ui.actions import bindings
 from tui.ui.screens.base import Frame, set_title
-from tui.ui.widgets.disk_rows import SORTS, DiskRows
+from tui.ui.widgets.disk_rows import SORTS, DiskRows, nobody
 
 
 class Listed(Message):
@@ -144,7 +145,7 @@ class DiskScreen(Frame):
         if entry is None:
             detail.update("")
             return
-        names = ", ".join(map(printable, entry.names)) or "nothing refers to it; dtui never removes it"
+        names = ", ".join(map(printable, entry.names)) or f"{nobody(entry)}; dtui never removes it"
         lines = (f"{entry.owner.value}: {names}", printable(str(entry.path)))
         detail.update(Text("\n").join(Text(line) for line in lines))
         self.refresh_bindings()

@@ -7,14 +7,27 @@ from pathlib import Path
 from rich.text import Text
 
 from tui.core.text import human_size, printable
-from tui.engine.disk import LayerDirectory, Owner
+from tui.engine.claims import Owner
+from tui.engine.disk import LayerDirectory
 from tui.ui.widgets.rows import Rows
 
-_STYLES = {Owner.CONTAINER: "green", Owner.ORPHAN: "red", Owner.CACHE: "yellow", Owner.INIT: "dim"}
-_ORDER = (Owner.ORPHAN, Owner.CACHE, Owner.CONTAINER, Owner.INIT, Owner.IMAGE)
+_STYLES = {
+    Owner.CONTAINER: "green",
+    Owner.ORPHAN: "red",
+    Owner.CACHE: "yellow",
+    Owner.UNKNOWN: "yellow",
+    Owner.INIT: "dim",
+}
+_ORDER = (Owner.ORPHAN, Owner.UNKNOWN, Owner.CACHE, Owner.CONTAINER, Owner.INIT, Owner.IMAGE)
 """What one may want to act on comes first."""
 
 SORTS = ("size", "owner")
+
+
+def nobody(entry: LayerDirectory) -> str:
+    """Say of a layer without names why it has none."""
+    unread = entry.owner is Owner.UNKNOWN
+    return "a record that may refer to it cannot be read" if unread else "nothing refers to it"
 
 
 class DiskRows(Rows):
@@ -68,7 +81,7 @@ class DiskRows(Rows):
             return Text(f" {self.note}", style="dim")
         entry = self.entries[index]
         size = human_size(self.sizes[entry.path]) if entry.path in self.sizes else "…"
-        names = ", ".join(map(printable, entry.names)) or "nothing refers to it"
+        names = ", ".join(map(printable, entry.names)) or nobody(entry)
         line = Text(f" {size:>10}  ")
         line.append(f"{entry.owner.value:<12} ", style=_STYLES.get(entry.owner, ""))
         line.append(f"{printable(entry.driver.name)[:15]:<15} {printable(entry.id)[:12]:<13} ", style="dim")

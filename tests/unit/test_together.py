@@ -1,0 +1,58 @@
+"""Several endpoints asked at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+import pytest
+
+from tui.cli import together
+from tui.cli.session import Session
+from tui.core.errors import DtuiError, EngineLost
+from tui.engine.endpoint import Endpoint
+
+
+class Answering:
+    """An endpoint that lists what it was given, raises it, or waits for ever."""
+
+    def __init__(self, name: str, answer: Any) -> None:
+        self.name = name
+        self._answer = answer
+
+    def snapshot(self) -> Any:
+        if isinstance(self._answer, threading.Event):
+            self._answer.wait()
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def session(*answers: Any) -> Session:
+    return Session(tuple(cast("Endpoint", Answering(str(number), one)) for number, one in enumerate(answers)))
+
+
+@pytest.mark.parametrize("others", [(), ((),)], ids=["alone", "beside another"])
+def test_an_error_that_nobody_foresaw_is_raised_and_does_not_hang(others: tuple[Any, ...]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        session(ZeroDivisionError("none of ours"), *others).listing()
+
+
+def test_an_endpoint_that_fails_is_told_and_the_others_are_listed() -> None:
+    listing = session(("row",), DtuiError("it is ill")).listing()
+    assert listing.rows == ("row",)
+    assert [(name, str(error)) for name, error in listing.lost] == [("1", "it is ill")]
+
+
+def test_an_endpoint_that_never_answers_is_waited_for_only_after_the_first_has_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together, "REST", 0.05)
+    never = threading.Event()
+    listing = session(("row",), never).listing()
+    never.set()
+    assert listing.rows == ("row",)
+    ((name, error),) = listing.lost
+    assert name == "1"
+    assert isinstance(error, EngineLost)
+    assert "of the first" in str(error)

@@ -1,0 +1,55 @@
+"""Several endpoints asked at once, so that one which is slow or dead holds no other up."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from tui.core.errors import DtuiError, EngineLost
+from tui.engine.endpoint import Endpoint
+
+_Answer = TypeVar("_Answer")
+
+FIRST = 15
+"""Seconds to wait for the first answer of several endpoints."""
+
+REST = 5
+"""Seconds that the others have after the first has answered."""
+
+
+def ask_together(
+    endpoints: Sequence[Endpoint], question: Callable[[Endpoint], _Answer], *, patient: bool = False
+) -> list[_Answer | DtuiError]:
+    """Return what each endpoint answers, or why it does not; ``patient`` is for one alone, which sets its own limit.
+
+    An error that is none of ours is raised here, not lost in a thread.
+    """
+    answers: queue.Queue[tuple[int, _Answer | BaseException]] = queue.Queue()
+
+    def ask(number: int, endpoint: Endpoint) -> None:
+        try:
+            answers.put((number, question(endpoint)))
+        except BaseException as error:  # noqa: BLE001 - raised by the caller, who would wait for ever else
+            answers.put((number, error))
+
+    for number, endpoint in enumerate(endpoints):  # daemon threads: one that hangs does not keep us from ending
+        threading.Thread(target=ask, args=(number, endpoint), daemon=True).start()
+    silent = EngineLost(f"no answer within {FIRST} s", "is the host up, and its disk idle?")
+    found: dict[int, _Answer | DtuiError] = {}
+    begin = time.monotonic()
+    end = begin + FIRST
+    while len(found) < len(endpoints):
+        try:
+            number, answer = answers.get(timeout=None if patient else max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            break
+        if isinstance(answer, BaseException) and not isinstance(answer, DtuiError):
+            raise answer
+        found[number] = answer
+        if not isinstance(answer, DtuiError) and end == begin + FIRST:
+            end = min(end, time.monotonic() + REST)
+            silent = EngineLost(f"no answer within {REST} s of the first", "is the host up, and its disk idle?")
+    return [found.get(number, silent) for number in range(len(endpoints))]

@@ -3,46 +3,181 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import pytest
 
+from tests.engine.test_lab import traces
 from tests.support.cli import dtui, dtui_json
+from tui.bench.archives import image_archive, image_name
+from tui.bench.copyup import QUICK, CowPlan, CowTest
+from tui.bench.plan import TESTS
+from tui.engine.lab import LAB_DRIVERS, LabDaemon, sweep
+from tui.engine.workshop import EngineWorkshop
 
 pytestmark = pytest.mark.iozone
 
-MUST = {"overlay2", "overlay", "vfs", "btrfs", "fuse-overlayfs"}
+IN_GUEST = bool(os.environ.get("DTUI_GUEST"))
+"""Whether this is the machine of tests/guest: slow, able to do what few kernels are, and with nothing else on it."""
+
+MUST = (
+    ("overlay2", "overlay2-xfs", "devicemapper", "zfs")
+    if IN_GUEST
+    else ("overlay2", "overlay", "vfs", "btrfs", "fuse-overlayfs")
+)
+
+SIZES = (64, 1024)
+COW = CowPlan((64, 16384), (1, 5), 1) if IN_GUEST else QUICK
 
 
-def test_every_driver_that_runs_here_is_measured_by_the_same_plan(private_state: Path) -> None:
-    able = {row["name"]: row for row in dtui_json("drivers")}
-    assert {name for name, row in able.items() if row["runs"]} >= MUST, able
-    chosen = [name for name, row in able.items() if row["runs"]]
-    words = [word for driver in chosen for word in ("--driver", driver)]
-    plan = ["--size", "64k", "--size", "1m", "--repeat", "1", "--suite", "all", "--yes"]
-    run = json.loads(dtui("bench", "run", *words, *plan, "--json", seconds=1200))
+@dataclass
+class Measured:
+    """One run on every driver, and what was found on the host after it."""
+
+    drivers: list[str]
+    run: dict[str, Any]
+    left: list[str]
+
+    def values(self, target: str, test: CowTest) -> list[float]:
+        rows = self.run["copy_on_write"]
+        return [one["value"] for one in rows if (one["target"], one["measure"]) == (target, test.title)]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+    """Run the small plan and the copy-on-write suite once."""
+    with pytest.MonkeyPatch.context() as patch:
+        state = tmp_path_factory.mktemp("measured")
+        patch.setenv("DTUI_STATE", str(state))
+        able = [row["name"] for row in dtui_json("drivers") if row["runs"]]
+        assert set(able) >= set(MUST)
+        drivers = list(MUST) if IN_GUEST else able
+        words = [word for driver in drivers for word in ("--driver", driver)]
+        words += [word for kb in SIZES for word in ("--size", f"{kb}k")]
+        words += [word for kb in COW.sizes for word in ("--cow-size", f"{kb}k")]
+        words += [word for depth in COW.depths for word in ("--cow-depth", str(depth))]
+        words += ["--repeat", str(COW.repeats), "--suite", "all", "--yes", "--json"]
+        run = dtui("bench", "run", *words, seconds=1200)
+        yield Measured(drivers, json.loads(run), traces(state) + devices())
+
+
+def test_every_driver_that_runs_here_is_measured_by_the_same_plan(measured: Measured) -> None:
+    run = measured.run
     assert run["complete"], run["problem"]
-    targets = [*chosen, f"{chosen[0]} again", "host"]
+    targets = [*measured.drivers, f"{measured.drivers[0]} again", "host"]
     assert list(run["targets"]) == targets
+    storage = {driver.name: driver.storage for driver in LAB_DRIVERS}
+    assert [run["targets"][name]["driver"] for name in measured.drivers] == [storage[name] for name in measured.drivers]
     for name in targets:
-        assert len([one for one in run["samples"] if one["target"] == name]) == 2 * 6
+        mine = [one for one in run["samples"] if one["target"] == name]
+        assert sorted((one["repeat"], one["test"], one["file_kb"]) for one in mine) == iozone_numbers(), name
+        assert all(one["kb_per_s"] > 0 for one in mine), name
     for name in targets[:-1]:
-        found = {(one["measure"], one["x"]): one["value"] for one in run["copy_on_write"] if one["target"] == name}
-        assert all(value >= 0 for value in found.values())
-        assert ("first append", 65536) in found
-        assert ("container start", 20) in found
-    assert not list((private_state / "lab").iterdir())
+        mine = [one for one in run["copy_on_write"] if one["target"] == name]
+        assert sorted((one["repeat"], one["measure"], one["x"]) for one in mine) == cow_numbers(), name
+        assert all(one["value"] > 0 or one["measure"] == CowTest.SECOND_READER.title for one in mine), name
 
 
-def test_a_second_reader_shares_the_page_cache_on_overlay_and_not_on_btrfs() -> None:
-    words = ["--driver", "overlay2", "--driver", "btrfs", "--suite", "cow", "--no-controls"]
-    run = json.loads(dtui("bench", "run", *words, "--json"))
-    grown = {
-        target: sorted(
-            one["value"] for one in run["copy_on_write"] if (one["target"], one["measure"]) == (target, "second reader")
-        )
-        for target in ("overlay2", "btrfs")
+def iozone_numbers() -> list[tuple[int, str, int]]:
+    """Return which numbers IOzone gives of a target: repeat, test, file size."""
+    return sorted((repeat, test.value, kb) for repeat in range(1, COW.repeats + 1) for test in TESTS for kb in SIZES)
+
+
+def cow_numbers() -> list[tuple[int, str, int]]:
+    """Return which numbers the copy-on-write suite gives of a target: repeat, measure, size or depth."""
+    over = {"file": COW.sizes, "layers": COW.depths, "": (0,)}
+    return sorted(
+        (repeat, test.title, x)
+        for repeat in range(1, COW.repeats + 1)
+        for test in CowTest
+        for x in ((max(COW.sizes),) if test is CowTest.SECOND_READER else over[test.over])
+    )
+
+
+def test_nothing_is_left_of_any_of_them(measured: Measured) -> None:
+    assert measured.left == []
+    assert not [notice for notice in measured.run["notices"] if "cleared away" in notice]
+
+
+def devices() -> list[str]:
+    """Return the pools and devices of a machine that has none of its own."""
+    tools = (["zpool", "list", "-H"], ["zfs", "list", "-H"], ["dmsetup", "ls"], ["losetup", "-a"])
+    said = [subprocess.run(tool, capture_output=True, text=True, check=True) for tool in tools if IN_GUEST]
+    nodes = [str(path) for path in Path("/dev/mapper").glob("*") if IN_GUEST and path.name != "control"]
+    return nodes + [line for one in said for line in one.stdout.splitlines() if line != "No devices found"]
+
+
+KILLED = (
+    {
+        "devicemapper": ("devicemapper", True),
+        "devicemapper without udevd": ("devicemapper", False),
+        "zfs": ("zfs", True),
     }
-    assert [len(values) for values in grown.values()] == [3, 3]
-    assert grown["overlay2"][1] < 32
-    assert grown["btrfs"][1] > 48
+    if IN_GUEST
+    else {"overlay2": ("overlay2", True), "btrfs": ("btrfs", True)}
+)
+
+
+@pytest.fixture
+def udev(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """With udevd or without, as in a container: then nobody else looks after the nodes of devices."""
+    if not request.param:
+        subprocess.run(["udevadm", "control", "--exit"], check=True)
+        Path("/run/udev/control").unlink(missing_ok=True)
+    yield request.param
+    if not request.param:
+        subprocess.run(["/lib/systemd/systemd-udevd", "--daemon"], check=True)
+
+
+@pytest.mark.parametrize(("name", "udev"), KILLED.values(), ids=KILLED, indirect=["udev"])
+def test_what_a_killed_engine_leaves_is_gone_after_the_next_look(
+    name: str, udev: bool, private_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.engine.lab.owned_name", lambda: "0123abcd.another-boot.1.1")  # of a dtui that is gone
+    driver = next(one for one in LAB_DRIVERS if one.name == name)
+    lab = LabDaemon(driver, private_state / "lab", 12 << 30)
+    lab.start()
+    workshop = EngineWorkshop(lab.endpoint)
+    with image_archive(2, (64,), tmp_path) as archive:
+        workshop.load_image(archive)
+    holder = workshop.hold(image_name(2, (64,)), {})
+    lab.endpoint.close()
+    for program in ("dockerd", "containerd", "containerd-shim"):
+        for pid in named(program, lab.run):
+            os.kill(pid, signal.SIGKILL)
+    assert Path(f"/proc/{holder.pid}").exists()
+    assert [line.partition(" (")[0] for line in sweep(private_state / "lab")] == [
+        "a lab of a benchmark that was killed is cleared away"
+    ]
+    assert traces(private_state) + devices() == []
+    assert not Path(f"/proc/{holder.pid}/exe").exists()
+
+
+def named(program: str, run: Path) -> list[int]:
+    """Return the processes of a program that names a lab's sockets."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        words = b""
+        with suppress(OSError):  # it has ended meanwhile
+            words = (entry / "cmdline").read_bytes()
+        program_of = words.partition(b"\0")[0]
+        if os.path.basename(program_of).startswith(program.encode()) and f"{run}/".encode() in words:
+            found.append(int(entry.name))
+    return found
+
+
+def test_a_second_reader_shares_the_page_cache_on_overlay_and_not_on_devices_of_their_own(measured: Measured) -> None:
+    together = measured.values("overlay2", CowTest.SECOND_READER)
+    apart = measured.values("devicemapper" if IN_GUEST else "btrfs", CowTest.SECOND_READER)
+    assert len(together) == len(apart) == COW.repeats
+    whole = max(COW.sizes) / 1024
+    assert median(together) < whole / 2
+    assert median(apart) > whole * 0.75

@@ -14,7 +14,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-debootstrap --variant=minbase --components=main,contrib,non-free --include=docker.io,busybox-static,dmsetup,\
+debootstrap --variant=minbase --components=main,contrib,non-free --include=docker.io,busybox-static,iozone3,dmsetup,\
 thin-provisioning-tools,e2fsprogs,xfsprogs,python3,kmod,udev,iproute2,procps,ca-certificates bookworm "$root" "$mirror"
 echo "deb http://deb.debian.org/debian-security bookworm-security main contrib" >>"$root/etc/apt/sources.list"
 for place in proc sys dev; do mount --bind "/$place" "$root/$place"; done

@@ -19,7 +19,7 @@ from tui.bench import export
 from tui.bench.claims import Outcome, findings
 from tui.bench.clock import Clock
 from tui.bench.compare import compare_runs
-from tui.bench.copyup import CowSample, CowTest
+from tui.bench.copyup import QUICK, CowPlan, CowSample, CowTest, custom_cow
 from tui.bench.foreign import result_of_text
 from tui.bench.iozone import Cell
 from tui.bench.lock import only_one
@@ -155,6 +155,20 @@ def test_a_guess_is_the_sum_of_its_numbers() -> None:
 def test_a_plan_that_cannot_be_measured_is_refused(sizes: tuple[int, ...], records: tuple[int, ...]) -> None:
     with pytest.raises(UsageError):
         custom_plan(sizes, records)
+
+
+def test_a_copy_on_write_plan_of_ones_own_keeps_the_presets_parts_that_are_not_given() -> None:
+    assert custom_cow(QUICK, (), (), None) == QUICK
+    assert custom_cow(QUICK, (16384, 64, 64), (5, 1), 1) == CowPlan((64, 16384), (1, 5), 1)
+    assert custom_cow(QUICK, (), (3,), None) == CowPlan(QUICK.sizes, (3,), QUICK.repeats)
+
+
+@pytest.mark.parametrize(("sizes", "depths"), [((0,), ()), ((1 << 30,), ()), ((), (0,)), ((), (101,))])
+def test_a_copy_on_write_plan_that_cannot_be_measured_is_refused(
+    sizes: tuple[int, ...], depths: tuple[int, ...]
+) -> None:
+    with pytest.raises(UsageError):
+        custom_cow(QUICK, sizes, depths, None)
 
 
 def whole_run() -> Result:

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from tui.bench.archives import MANY
+from tui.bench.plan import LARGEST
 from tui.bench.workshop import Holder
-from tui.core.errors import BenchError
+from tui.core.errors import BenchError, UsageError
 from tui.layers.paths import Root
 
 _SMALL = 1000
@@ -69,6 +70,21 @@ class CowPlan:
 
 QUICK = CowPlan((4, 1024, 16384, 65536), (1, 20), 3)
 STANDARD = CowPlan((4, 1024, 16384, 65536, 262144, 1 << 20), (1, 10, 50), 3)
+
+_DEEPEST = 100
+"""Layers that every storage driver takes: overlay2 has its limit at 128, and a container adds two."""
+
+
+def custom_cow(base: CowPlan, sizes: Iterable[int], depths: Iterable[int], repeats: int | None) -> CowPlan:
+    """Return a plan of one's own, sizes in kB, with the base's parts for those not given; raises UsageError."""
+    plan = CowPlan(
+        tuple(sorted(set(sizes))) or base.sizes, tuple(sorted(set(depths))) or base.depths, repeats or base.repeats
+    )
+    if bad := [kb for kb in plan.sizes if not 1 <= kb <= LARGEST]:
+        raise UsageError(f"{bad[0]}k is no size from 1k to 16g", "64k, 16m and 1g are sizes")
+    if bad := [depth for depth in plan.depths if not 1 <= depth <= _DEEPEST]:
+        raise UsageError(f"{bad[0]} is no number of layers from 1 to {_DEEPEST}", "1 and 20 are the quick preset's")
+    return plan
 
 
 @dataclass(frozen=True, slots=True)

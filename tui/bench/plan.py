@@ -160,7 +160,7 @@ class Plan:
 _SIZES = {Preset.QUICK: (64, 1024, 16384, 65536), Preset.STANDARD: (64, 256, 1024, 4096, 16384, 65536, 262144)}
 _RECORD = 64
 _REPEATS = {Preset.QUICK: 3, Preset.STANDARD: 5, Preset.ARTICLE: 1, Preset.CUSTOM: 3}
-_LARGEST = 1 << 24
+LARGEST = 1 << 24
 """Largest file in kB that may be asked for: 16 GiB."""
 
 
@@ -205,7 +205,7 @@ def custom_plan(
     """
     if not sizes or not records or not modes:
         raise UsageError("a plan needs a file size, a record size and a mode", "dtui bench run --help")
-    if bad := [kb for kb in (*sizes, *records) if not 1 <= kb <= _LARGEST]:
+    if bad := [kb for kb in (*sizes, *records) if not 1 <= kb <= LARGEST]:
         raise UsageError(f"{bad[0]}k is no size from 1k to 16g", "64k, 16m and 1g are sizes")
     rows = tuple((size, record) for size in sizes for record in records if record <= size)
     if not rows:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from tui.bench.claims import findings
-from tui.bench.copyup import QUICK, STANDARD
+from tui.bench.copyup import QUICK, STANDARD, CowPlan, custom_cow
 from tui.bench.lock import only_one
 from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, kilobytes, make_plan
 from tui.bench.results import Result
@@ -62,7 +62,7 @@ def _run(options: Namespace) -> int:
         else:
             found = discovery(options)
             targets = engine_targets(_live(found.endpoints, options.engine), controls=options.controls)
-        cow = (STANDARD if plan.preset is Preset.STANDARD else QUICK) if options.suite != "iozone" else None
+        cow = _cow(plan, options) if options.suite != "iozone" else None
         recorder = Store(state_dir("bench") / "runs.sqlite").record(options.name)
         work = Run(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
         _ask_first(work, options)
@@ -107,6 +107,12 @@ def _plan(options: Namespace) -> Plan:
         tuple(Mode(word.upper()) for word in options.mode) or base.modes,
         options.repeat,
     )
+
+
+def _cow(plan: Plan, options: Namespace) -> CowPlan:
+    base = STANDARD if plan.preset is Preset.STANDARD else QUICK
+    sizes = (kilobytes(word) for word in options.cow_size)
+    return custom_cow(base, sizes, options.cow_depth, options.repeat)
 
 
 def _ask_first(work: Run, options: Namespace) -> None:

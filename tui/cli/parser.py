@@ -233,6 +233,8 @@ def _bench_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--name", default="", help="what the run is called")
     suites = ("iozone", "cow", "all")
     sub.add_argument("--suite", choices=suites, default="iozone", help="IOzone, what copy-on-write costs, or both")
+    sub.add_argument("--cow-size", **many, help="a file size of the copy-on-write suite, such as 16m")
+    sub.add_argument("--cow-depth", **many, type=int, metavar="N", help="a number of layers of the copy-on-write suite")
     sub.add_argument(
         "--no-controls", dest="controls", action="store_false", help="without the host and the second look"
     )

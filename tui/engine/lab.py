@@ -17,7 +17,15 @@ from pathlib import Path
 from tui.core.errors import BenchError, DtuiError
 from tui.core.process import named_owner_lives, owned_name
 from tui.core.text import printable
-from tui.engine.lab_disks import make_pool, mount_disk, program, run_tool, unmount_below
+from tui.engine.lab_disks import (
+    destroy_pool,
+    make_pool,
+    mount_disk,
+    program,
+    remove_devices,
+    remove_stale_nodes,
+    unmount_below,
+)
 from tui.engine.live import LiveEndpoint
 from tui.engine.workshop import EngineWorkshop
 
@@ -42,7 +50,12 @@ class LabDriver:
     options: tuple[str, ...] = ()
 
 
-_THIN = ("dm.loopdatasize=8G", "dm.loopmetadatasize=512M", "dm.basesize=4G")
+_THIN = (
+    "dm.loopdatasize=8G",
+    "dm.loopmetadatasize=512M",
+    "dm.basesize=4G",
+    "dm.override_udev_sync_check=true",  # where no udevd runs, as in a container, the library makes the nodes itself
+)
 
 LAB_DRIVERS = (
     LabDriver("overlay2", "overlay2"),
@@ -150,7 +163,7 @@ class LabDaemon:
         _remove(self.home, self.run)
 
 
-def _end(pid: int) -> None:
+def _end(pid: int, first: signal.Signals = signal.SIGTERM) -> None:
     """Ask a process to end, end it when it does not, and wait until all it had open is closed; raises BenchError.
 
     A process that has no memory any more may still hold files, and with them mounts: its pidfd is readable when the
@@ -161,7 +174,7 @@ def _end(pid: int) -> None:
         try:
             ended = select.poll()
             ended.register(handle, select.POLLIN)
-            for number in (signal.SIGTERM, signal.SIGKILL):
+            for number in (first, signal.SIGKILL):
                 signal.pidfd_send_signal(handle, number)
                 if ended.poll(_DOWN * 1000):
                     return
@@ -181,8 +194,10 @@ def _pool(run: Path) -> str:
 def _remove(home: Path, run: Path) -> None:
     """Remove a lab's mounts, pool, devices and files."""
     unmount_below(run)
-    if program("zpool") and _pool(run) in run_tool("zpool", "list", "-H", "-o", "name").split():
-        run_tool("zpool", "destroy", "-f", _pool(run))
+    destroy_pool(_pool(run))
+    remove_devices(home)
+    if (home / "root" / "devicemapper").exists():
+        remove_stale_nodes()
     unmount_below(home)
     for folder in (run, home):  # what names the lab goes last
         shutil.rmtree(folder, ignore_errors=True)
@@ -257,6 +272,8 @@ def sweep(home: Path) -> tuple[str, ...]:
         try:
             while processes := _processes_of(run):
                 _end(processes[0])
+            for orphan in _orphans_of(lab):  # as first process of its container it need not listen
+                _end(orphan, signal.SIGKILL)
             _remove(lab, run)
             lines.append(f"a lab of a benchmark that was killed is cleared away ({run.name})")
         except (DtuiError, OSError) as error:
@@ -274,3 +291,16 @@ def _processes_of(run: Path) -> list[int]:
                 if os.fsencode(f"{run}/") in words:
                     found.append((b"dockerd" not in words.split(b"\0")[0], int(entry.name)))
     return [pid for _, pid in sorted(found)]
+
+
+def _orphans_of(lab: Path) -> list[int]:
+    """Return the processes of a lab's containers, which outlive an engine that was killed."""
+    containers = [os.fsencode(entry.name) for entry in (lab / "root" / "containers").glob("*")]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                group = (entry / "cgroup").read_bytes()
+                if any(container in group for container in containers):
+                    found.append(int(entry.name))
+    return found

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,17 +70,30 @@ def make_pool(name: str, image: Path, point: Path, size: int) -> None:
     with image.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)
         file.truncate(size)
-    run_tool("zpool", "create", "-f", "-m", "none", name, str(image))
+    # not in the host's list of pools: after a crash it would look for this one at every boot
+    run_tool("zpool", "create", "-f", "-o", "cachefile=none", "-m", "none", name, str(image))
     run_tool("zfs", "create", "-o", f"mountpoint={point}", f"{name}/docker")
 
 
+def destroy_pool(name: str) -> None:
+    """Destroy a ZFS pool if it is there; raises BenchError."""
+    # the kernel is asked, for the tools fail where it has no ZFS
+    if os.path.exists(f"/proc/spl/kstat/zfs/{name}"):
+        run_tool("zpool", "destroy", "-f", name)
+
+
 def unmount_below(folder: Path) -> None:
-    """Unmount all that is mounted at or below a directory, the latest first; raises BenchError for one that is busy.
+    """Unmount all that is mounted at or below a directory, the latest first; raises BenchError for one that is busy."""
+    _unmount(lambda source, point: point == str(folder) or point.startswith(f"{folder}/"))
+
+
+def _unmount(wanted: Callable[[str, str], bool]) -> None:
+    """Unmount what is wanted by its source and its point, the latest first.
 
     Whoever looks at every mount of a host, as disk monitors do, holds one for a moment: it is tried again.
     """
     end = time.monotonic() + _BUSY
-    while points := _mounted_below(folder):
+    while points := [point for source, point in _mounts() if wanted(source, point)]:
         try:
             run_tool("umount", points[-1])
         except BenchError:
@@ -86,7 +102,57 @@ def unmount_below(folder: Path) -> None:
             time.sleep(0.2)
 
 
-def _mounted_below(folder: Path) -> list[str]:
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
-        points = [line.split()[1].encode().decode("unicode_escape") for line in file]
-    return [point for point in points if point == str(folder) or point.startswith(f"{folder}/")]
+def _mounts() -> Iterator[tuple[str, str]]:
+    """Yield source and point of every mount, in which the kernel writes a blank as \\040 (proc(5))."""
+    with open("/proc/self/mounts", "rb") as file:
+        for line in file:
+            source, point, *_ = (os.fsdecode(_OCTAL.sub(_character, word)) for word in line.split(b" "))
+            yield source, point
+
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 8)])
+
+
+def remove_devices(folder: Path) -> None:
+    """Remove the loop devices over files below a directory and all devices that were laid on them; raises BenchError.
+
+    They are what a dockerd that was killed leaves of its pool, and they hold the file system that the files lie on.
+    """
+    for block in Path("/sys/block").glob("loop*"):
+        with suppress(OSError):  # no file is attached, or no more
+            if (block / "loop" / "backing_file").read_text().startswith(f"{folder}/"):
+                _remove_above(block)
+                # one that is mounted goes when it is unmounted
+                _unless_gone(block / "loop", "losetup", "-d", f"/dev/{block.name}")
+
+
+def _remove_above(block: Path) -> None:
+    """Unmount and remove the mapped devices that hold a device, those that hold them first."""
+    for holder in sorted((block / "holders").iterdir()):
+        _remove_mapped(Path("/sys/block", holder.name))
+
+
+def _remove_mapped(block: Path) -> None:
+    name = (block / "dm" / "name").read_text().strip()
+    _remove_above(block)
+    _unmount(lambda source, point: source == f"/dev/mapper/{name}")
+    _unless_gone(block, "dmsetup", "remove", "--retry", name)
+
+
+def _unless_gone(device: Path, *words: str) -> None:
+    """Run a program that removes a device, which may go by itself meanwhile."""
+    try:
+        run_tool(*words)
+    except BenchError:
+        if device.exists():
+            raise
+
+
+def remove_stale_nodes() -> None:
+    """Remove the nodes of mapped devices that removed themselves, which nobody else does where no udevd runs."""
+    if not os.path.exists("/run/udev/control"):
+        run_tool("dmsetup", "mknodes")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui.cli.acting import act_on, place_of, stoppable
+from tui.cli.acting import act_on, stoppable
 from tui.cli.session import note, put_json, session
 from tui.core.errors import UsageError
 from tui.core.text import count_of, printable
@@ -34,10 +35,10 @@ def _is_ref(text: str) -> bool:
 
 def _out(options: Namespace) -> int:
     with session(options) as open_session:
-        place = place_of(open_session, options.source)
+        _, details, path = open_session.find_file(options.source)
         with stoppable() as step:
             target, count, notes = copy_out(
-                place.details, place.path, Path(options.target), force=options.force, step=step
+                details, os.fsencode(path), Path(options.target), force=options.force, step=step
             )
     if options.json:
         put_json({"path": str(target), "count": count, "notes": list(notes)})

@@ -184,7 +184,9 @@ def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -
         capture(tree, node, keeper, step=step)
         act = keeper.commit()
     with guarded(act, lambda: nullcontext(tree)) as changed:
-        make_nodes(tree, _moved(act.nodes[1:], node.path, goal), act, changed, step)
+        moved = _moved(act.nodes[1:], node.path, goal)
+        act.expect(*moved)
+        make_nodes(tree, moved, act, changed, step)
         remove_nodes(tree, act.nodes[1:], changed, step)
     return act, len(act.nodes) - 1
 
@@ -229,9 +231,11 @@ def make_directory(
                 keeper.add(Node(missing[0]))
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
-                for one in missing:
-                    now = _now_ns()
-                    tree.make(Node(one, EntryKind.DIRECTORY, mode, owner.uid, owner.gid, now), None)
+                now = _now_ns()
+                nodes = [Node(one, EntryKind.DIRECTORY, mode, owner.uid, owner.gid, now) for one in missing]
+                act.expect(*nodes)
+                for node in nodes:
+                    tree.make(node, None)
                     changed.append(1)
         return Outcome(missing[-1], len(missing), act, notes_after(details, inspect))
 
@@ -287,6 +291,7 @@ def change_metadata(
                     keeper.add(node)
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
+                act.expect(*(change(one) for one in act.nodes if one.kind is not EntryKind.SYMLINK))
                 for one in act.nodes:
                     step(len(changed), one.path)
                     wanted = change(one)

@@ -1,7 +1,8 @@
 """What every act replaced, kept on the host: private, bounded, the oldest dropped first, taken back by undo.
 
 An act is a directory ``TIME`` below the container's: ``act.json`` tells what stood where, ``data`` holds the files'
-bytes one after another with their holes (a single file's are simply its bytes), ``done`` and ``undone`` are marks.
+bytes one after another with their holes (a single file's are simply its bytes), ``after`` a line for each entry that
+it was about to make, ``done`` and ``undone`` are marks.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class Act:
     wrote: str
     owner: str
     nodes: tuple[Node, ...]
+    expects: bool = False
+    """Whether it writes down what it makes; those of older versions do not."""
 
     @property
     def id(self) -> str:
@@ -102,6 +105,26 @@ class Act:
         """Whether its dtui is gone before it came to its end."""
         return not self.done and not owner_lives(self.owner)
 
+    def expect(self, *nodes: Node) -> None:
+        """Write down what is about to stand somewhere, so that nothing else is taken for it later; raises OSError."""
+        lines = "".join(json.dumps(to_json(node)) + "\n" for node in nodes).encode()
+        fd = os.open(self.folder / "after", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as file:
+            file.write(lines)
+
+    @property
+    def after(self) -> dict[bytes, Node] | None:
+        """What it made, by path, as far as it came; None where that was not written down."""
+        if not self.expects:
+            return None
+        found: dict[bytes, Node] = {}
+        with suppress(FileNotFoundError), open(self.folder / "after", encoding="utf-8") as lines:
+            for line in lines:
+                with suppress(ValueError):  # the last one may have been cut off
+                    node = from_json(json.loads(line))
+                    found[node.path] = node
+        return found
+
     def mark(self, word: str) -> None:
         """Write down that it is ``done`` or ``undone``; raises EditRefused."""
         try:
@@ -135,6 +158,7 @@ class Keeper:
             "other": os.fsdecode(other),
             "wrote": wrote,
             "owner": owner_mark(),
+            "expects": True,
         }
         self._store = state_dir("backups", container_id[:64])
         self._id = f"{time.time_ns():020d}"
@@ -234,6 +258,7 @@ def _read(folder: Path) -> Act:
         wrote=str(told["wrote"]),
         owner=str(told["owner"]),
         nodes=tuple(from_json(one) for one in told["nodes"]),
+        expects=bool(told.get("expects")),
     )
 
 

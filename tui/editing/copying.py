@@ -78,7 +78,9 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
             with guarded(act, lambda: nullcontext(tree)) as changed:
                 for node, fd in _host_nodes(above, os.fsencode(name), goal):
                     step(len(changed), node.path)
-                    tree.make(replace(node, uid=owner.uid, gid=owner.gid, xattrs=()), fd)
+                    wanted = replace(node, uid=owner.uid, gid=owner.gid, xattrs=())
+                    act.expect(wanted)
+                    tree.make(wanted, fd)
                     changed.append(1)
         return Outcome(goal, len(changed), act, notes_after(details, inspect))
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
 
 from tui.core.errors import DtuiError, Stopped
 from tui.core.model import EntryKind
-from tui.core.text import count_of
+from tui.core.text import count_of, printable
 from tui.editing import atomic
-from tui.editing.backups import Act, ActKind
+from tui.editing.backups import Act
 from tui.editing.nodes import Node
+from tui.editing.restore import put_back
 from tui.editing.trees import Tree
 
 Step = Callable[[int, bytes], None]
 
-_METADATA = (ActKind.CHMOD, ActKind.CHOWN)
 _HINT = "undo takes back what was done"
 
 
@@ -53,68 +51,28 @@ def _settled(act: Act, opened: Callable[[], AbstractContextManager[Tree]], count
             act.mark("done")
             return partly
         with opened() as tree:
-            if count or not _untouched(tree, act):
-                put_back(tree, act)
-                told = type(told)(told.message, "all is as it was before")
+            left = put_back(tree, act)
+        if left and count:
+            settle_left(act)
+            return type(told)(told.message, f"{left_words(left)}; the old bytes are in {act.data}")
     except (DtuiError, OSError):
         with suppress(DtuiError):
             act.mark("done")
         return partly
     act.forget()
-    return told
+    return type(told)(told.message, "all is as it was before") if count else told
 
 
-def _untouched(tree: Tree, act: Act) -> bool:
-    """Say whether at every path of an act there still stands what stood there before it."""
-    return all(_same(tree.look(node.path), node) for node in act.nodes)
+def settle_left(act: Act) -> None:
+    """Close an act that was taken back as far as it could be; what it kept stays, for something was left."""
+    act.mark("done")
+    act.mark("undone")
 
 
-def _same(now: Node | None, node: Node) -> bool:
-    if now is None or node.kind is None:
-        return now is None and node.kind is None
-    time = node.mtime_ns if node.kind is not EntryKind.DIRECTORY else now.mtime_ns  # what is made in it shows itself
-    plain = replace(node, offset=0, same_as=b"", kept=False, inode=(0, 0), mtime_ns=time)
-    return replace(now, inode=(0, 0)) == plain
-
-
-def is_plain_rename(act: Act) -> bool:
-    """Say whether an act was one rename, so that another takes it back."""
-    return act.kind is ActKind.RENAME and len(act.nodes) == 1
-
-
-def put_back(tree: Tree, act: Act) -> None:
-    """Bring every path of an act to what it was before. May be done again after it was cut off."""
-    if is_plain_rename(act):
-        if tree.look(act.path) is None and tree.look(act.other) is not None:
-            tree.move(act.other, act.path)
-        return
-    for node in reversed(act.nodes):
-        now = tree.look(node.path)
-        if now is not None and (node.kind is None or _other_shape(now, node)) and act.kind not in _METADATA:
-            clear(tree, now)
-    fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        for node in act.nodes:
-            _put_one_back(tree, node, fd)
-    finally:
-        os.close(fd)
-    for node in reversed(act.nodes):
-        if node.kind is EntryKind.DIRECTORY:
-            tree.dress(node)
-
-
-def _put_one_back(tree: Tree, node: Node, data: int) -> None:
-    if node.kind is EntryKind.FILE and not node.kept:
-        if tree.look(node.path) is not None:
-            tree.dress(node)
-    elif node.kind is not None and (node.kept or not _same(tree.look(node.path), node)):
-        tree.make(node, data)
-
-
-def _other_shape(now: Node, node: Node) -> bool:
-    """Say whether one must be removed before the other can be made: only files and links replace each other."""
-    plain = (EntryKind.FILE, EntryKind.SYMLINK)
-    return not (now.kind in plain and node.kind in plain) and not (now.kind is node.kind is EntryKind.DIRECTORY)
+def left_words(left: tuple[bytes, ...]) -> str:
+    """Say which paths were left to whoever changed them meanwhile."""
+    more = f" and {count_of(len(left) - 1, 'other entry', 'other entries')}" if len(left) > 1 else ""
+    return f"{printable(left[0])}{more} left as somebody else changed it meanwhile, the rest is as it was before"
 
 
 def remove_nodes(tree: Tree, nodes: tuple[Node, ...], changed: list[int], step: Step) -> None:

@@ -18,6 +18,8 @@ from tui.editing.atomic import Metadata
 from tui.editing.sparse import copy_data
 from tui.editing.state import state_dir, sync_dir
 
+_CHUNK = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -48,6 +50,11 @@ class Record:
     def data(self) -> Path:
         """Where the old bytes of a write in place are."""
         return state_dir("journal") / f"{self.token}.data"
+
+    @property
+    def new(self) -> Path:
+        """Where the new bytes of a write in place are."""
+        return state_dir("journal") / f"{self.token}.new"
 
 
 def begin_rename(container_id: str, path: bytes, temporary: bytes) -> Record:
@@ -86,6 +93,7 @@ def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha2
     )
     try:
         _copy_out(fd, record.data)
+        _put_down(new, record.new)
     except OSError as error:
         end(record)
         raise _refused(error) from error
@@ -106,6 +114,38 @@ def _copy_out(fd: int, target: Path) -> None:
         os.close(out)
 
 
+def _put_down(data: bytes, target: Path) -> None:
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(data)
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Return how many bytes two strings begin with in common."""
+    if one == other:
+        return len(one)
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def is_half_done(record: Record, fd: int) -> bool:
+    """Say whether a file holds a beginning of the new bytes and else the old ones, as only this write leaves it."""
+    with suppress(FileNotFoundError), record.new.open("rb") as new, record.data.open("rb") as old:
+        size, sizes = os.fstat(fd).st_size, [os.fstat(file.fileno()).st_size for file in (new, old)]
+        if not sizes[1] <= size <= max(sizes):
+            return False
+        place, begun = 0, True
+        while chunk := os.pread(fd, _CHUNK, place):
+            expected = os.pread(new.fileno(), len(chunk), place)
+            count = _common(chunk, expected) if begun else 0
+            begun = count == len(chunk)
+            rest = os.pread(old.fileno(), len(chunk) - count, place + count)
+            if chunk[count:] != rest.ljust(len(chunk) - count, b"\0"):  # space that was reserved holds zeros
+                return False
+            place += len(chunk)
+        return True
+    return False
+
+
 def _store(record: Record) -> None:
     partial = record.file.with_suffix(".part")
     try:
@@ -116,7 +156,7 @@ def _store(record: Record) -> None:
         partial.rename(record.file)
         sync_dir(record.file.parent)
     except OSError as error:
-        for path in (partial, record.file, record.data):
+        for path in (partial, record.file, record.data, record.new):
             with suppress(OSError):
                 path.unlink()
         raise _refused(error) from error
@@ -130,9 +170,18 @@ def _refused(error: OSError) -> EditRefused:
 
 def end(record: Record) -> None:
     """Forget a write that ended; a record that cannot be removed is found settled at the next start."""
-    for path in (record.file, record.data):
+    for path in (record.file, record.data, record.new):
         with suppress(OSError):
             path.unlink()
+
+
+def sweep() -> None:
+    """Remove what a killed dtui was still writing down: without its record nothing was begun."""
+    for path in state_dir("journal").iterdir():
+        if path.suffix in (".part", ".data", ".new") and not path.with_suffix(".json").exists():
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > 600:  # one that is being written now is younger
+                    path.unlink()
 
 
 def is_old(record: Record) -> bool:

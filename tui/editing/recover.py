@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Details, Marks
@@ -12,11 +14,12 @@ from tui.core.text import printable
 from tui.editing import atomic, backups, journal
 from tui.editing.atomic import Metadata, metadata_of
 from tui.editing.backups import Act, ActKind
-from tui.editing.guard import is_plain_rename, put_back
-from tui.editing.session import privileged, refuse_state, running_root, stack_of
+from tui.editing.guard import left_words, settle_left
+from tui.editing.restore import is_one_write, is_plain_rename, put_back
+from tui.editing.session import privileged, reading, refuse_state, running_root, stack_of
+from tui.editing.sparse import chunks_of
 from tui.editing.stamp import stamp_of
 from tui.editing.state import container_lock
-from tui.editing.undo import was_written
 from tui.editing.workspace import writable_tree
 from tui.layers.mounts import in_use, sweep, tree_root, write_view
 from tui.layers.paths import Root
@@ -26,9 +29,11 @@ def recover(inspect: Callable[[str], Details]) -> tuple[str, ...]:
     """Finish or roll back every write whose dtui is gone; return what was done, a line each.
 
     A write in place is rolled back to the old bytes unless all new ones are there; a temporary file is removed. What
-    cannot be reached now stays in the journal and is tried again at the next start.
+    somebody else has changed since is left as it is. What cannot be reached now stays in the journal and is tried again
+    at the next start.
     """
     lines = []
+    journal.sweep()
     for record in journal.pending():
         name = printable(record.path)
         try:
@@ -50,9 +55,11 @@ def recover(inspect: Callable[[str], Details]) -> tuple[str, ...]:
 def _settle_acts(inspect: Callable[[str], Details]) -> Iterator[str]:
     """Roll back acts that were cut off in the middle; of a single write, find out whether it took place."""
     backups.sweep()
-    for act in [act for act in backups.acts() if act.cut_off]:
+    waiting = {record.container_id for record in journal.pending()}  # their files may be half written
+    for act in [act for act in backups.acts() if act.cut_off and act.container not in waiting]:
         try:
-            line = _settle(act, inspect)
+            with container_lock(act.container):
+                line = _settle(act, inspect(act.container))
         except NotFound:
             continue  # its container is gone, or another endpoint's
         except (DtuiError, OSError) as error:
@@ -61,45 +68,64 @@ def _settle_acts(inspect: Callable[[str], Details]) -> Iterator[str]:
             yield line
 
 
-def _settle(act: Act, inspect: Callable[[str], Details]) -> str:
-    if act.kind in (ActKind.WRITE, ActKind.CREATE) or (act.kind is ActKind.UNDO and act.wrote):
-        if was_written(act, inspect):
-            act.mark("done")
-        else:
-            act.forget()
-        return ""
-    with container_lock(act.container):
-        details = inspect(act.container)
-        refuse_state(details)
-        with writable_tree(details) as tree:
-            if is_plain_rename(act):
-                if tree.look(act.path) is None and tree.look(act.other) is not None:
-                    act.mark("done")
-                else:
-                    act.forget()
-                return ""
-            put_back(tree, act)
+def _settle(act: Act, details: Details) -> str:
+    if act.kind is ActKind.CREATE or is_one_write(act):
+        return _settle_write(act, details)
+    refuse_state(details)
+    with writable_tree(details) as tree:
+        if is_plain_rename(act):
+            if tree.look(act.path) is None and tree.look(act.other) is not None:
+                act.mark("done")
+            else:
+                act.forget()
+            return ""
+        left = put_back(tree, act)
+    if left:
+        settle_left(act)
+        return f"{printable(act.path)}: a {act.kind} was cut off; {left_words(left)}; the old bytes are in {act.data}"
     act.forget()
     return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
 
 
+def _settle_write(act: Act, details: Details) -> str:
+    """Find out whether a write came to its end; its backup goes only when the file still has those very bytes."""
+    try:
+        with reading(details, act.path) as fd:
+            now = stamp_of(fd).sha256
+    except NotFound:
+        now = ""
+    if now == act.wrote:
+        act.mark("done")
+    elif act.kind is ActKind.CREATE or now == _hash_of(act.data):
+        act.forget()
+    else:
+        act.mark("done")
+        return f"{printable(act.path)}: it was changed after a write that was cut off; the old bytes are in {act.data}"
+    return ""
+
+
+def _hash_of(data: Path) -> str:
+    with data.open("rb") as file:
+        return stamp_of(file.fileno()).sha256
+
+
 def _put_right(record: journal.Record, details: Details) -> str:
-    if not record.path:
-        sweep(stack_of(details))
-        return ""
-    if details.container.state.alive:
+    alive = details.container.state.alive
+    if alive and record.path:
         with running_root(details) as root:
             return _in_root(record, root)
     stack = stack_of(details)
-    if stack.marks is Marks.TREE:
+    if stack.marks is Marks.TREE and record.path:
         with tree_root(stack) as root:
             return _in_root(record, root)
     if stack.marks is not Marks.OVERLAY or not privileged():
         with Root.open(stack.writable.path) as upper:
-            return _in_root(record, upper)
-    if in_use(stack):
+            return _in_root(record, upper) if record.path else ""
+    if not alive and in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")
     sweep(stack)
+    if not record.path:
+        return ""
     with write_view(stack) as root:
         return _in_root(record, root)
 
@@ -122,14 +148,28 @@ def _remove(temporary: bytes, dir_fd: int) -> None:
 
 
 def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
-    fd = root.open_path(path, follow=False, flags=os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        held = root.open_path(path, follow=False)
+    except NotFound:
+        return "the file was removed since"
+    try:
+        if not stat.S_ISREG(os.fstat(held).st_mode):  # opening a device or a FIFO alone may have effects
+            return "something else stands there now and was left"
+        fd = os.open(f"/proc/self/fd/{held}", os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise atomic.explain(error, path) from error
+    finally:
+        os.close(held)
     try:
         now = stamp_of(fd).sha256
         if now in (record.new_sha256, record.old_sha256):
             return "the file is whole"
-        old = record.data.read_bytes()
-        metadata = Metadata(record.mode, record.uid, record.gid, metadata_of(fd).xattrs)
-        atomic.overwrite(fd, (old,), metadata, size=len(old))
+        if not journal.is_half_done(record, fd):
+            return "the file was written again since and left as it is"
+        with record.data.open("rb") as old:
+            size = os.fstat(old.fileno()).st_size
+            metadata = Metadata(record.mode, record.uid, record.gid, metadata_of(fd).xattrs)
+            atomic.overwrite(fd, chunks_of(old.fileno()), metadata, size=size)
         return "the old bytes are back"
     except OSError as error:
         raise atomic.explain(error, path) from error

@@ -73,6 +73,7 @@ def _revert(
         act = _keep(details, tree, real, found, step)
         if not exact:
             with guarded(act, lambda: nullcontext(tree)) as changed, view.held():
+                _foresee(act, view)
                 _copy_back(tree, view, found, changed, step)
             return act
     if stack.marks is Marks.OVERLAY and not by_hand(stack):
@@ -82,6 +83,8 @@ def _revert(
             act.forget()
             raise
     with guarded(act, lambda: writable_tree(details)) as changed:
+        with view.held():
+            _foresee(act, view)
         _uncover(stack, view, real)
         changed.append(1)
     return act
@@ -97,6 +100,24 @@ def _keep(details: Details, tree: Tree, real: bytes, found: tuple[PathChange, ..
             else:
                 keep_one(tree, node, keeper)
         return keeper.commit()
+
+
+def _foresee(act: Act, view: LayerView) -> None:
+    """Write down which entries of the image will show."""
+    for node in act.nodes:
+        todo = [node.path]
+        for path in todo:
+            try:
+                fd = view.open_path(path, before=True)
+            except NotFound:
+                continue
+            try:
+                image = node_of(fd, path)
+            finally:
+                os.close(fd)
+            act.expect(image)
+            if image.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
+                todo += [path.rstrip(b"/") + b"/" + name for name in view.names_before(path)]
 
 
 # by copying ------------------------------------------------------------------------------------------------

@@ -29,6 +29,14 @@ def copy_data(source: int, start: int, size: int, sink: int, offset: int) -> Ite
             yield len(chunk)
 
 
+def chunks_of(fd: int) -> Iterator[bytes]:
+    """Yield an open file's bytes from its beginning, a part at a time."""
+    place = 0
+    while chunk := os.pread(fd, _CHUNK, place):
+        yield chunk
+        place += len(chunk)
+
+
 def _data_from(fd: int, place: int, end: int) -> tuple[int, int]:
     """Return the next stretch of data at or after a place; an empty one at the end for a hole up to there."""
     try:

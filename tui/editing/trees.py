@@ -41,6 +41,10 @@ class Tree(Protocol):
         """List a directory, sorted."""
         ...
 
+    def beneath(self, path: bytes) -> Node | None:
+        """Describe what an image has at a path, where copy-up and whiteouts are ours to make; else None."""
+        ...
+
     def make(self, node: Node, data: int | None) -> None:
         """Put an entry in its place in one step, ``node.size`` bytes at ``node.offset`` of ``data`` in it.
 
@@ -122,6 +126,11 @@ class RootTree:
                 return sorted(os.fsencode(name) for name in os.listdir(readable))
             finally:
                 os.close(readable)
+
+    def beneath(self, path: bytes) -> Node | None:
+        """The kernel shows nothing of the image's that is not to be seen."""
+        del path
+        return None
 
     # making ------------------------------------------------------------------------------------------------
 

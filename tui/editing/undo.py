@@ -5,20 +5,18 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Protocol
 
-from tui.core.errors import ChangedMeanwhile, NotFound
+from tui.core.errors import ChangedMeanwhile, EditRefused
 from tui.core.model import EntryKind
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after
-from tui.editing.backups import Act, ActKind, Keeper
-from tui.editing.guard import guarded, is_plain_rename, put_back
+from tui.editing.backups import Act, ActKind, Keeper, find
+from tui.editing.guard import guarded
 from tui.editing.nodes import Node
-from tui.editing.session import reading
-from tui.editing.stamp import Stamp, stamp_of
+from tui.editing.restore import METADATA, changed_since, is_one_write, is_plain_rename, put_back
+from tui.editing.stamp import Stamp
 from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
 from tui.editing.writing import Receipt
-
-_METADATA = (ActKind.CHMOD, ActKind.CHOWN)
 
 
 class Save(Protocol):
@@ -41,25 +39,47 @@ class Save(Protocol):
 def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outcome:
     """Take an act back; what stands there now is kept first, so that this can be taken back too.
 
-    ``save`` puts a written file's old bytes back. Raises ChangedMeanwhile, unless ``force``, when the file has been
-    written again by somebody else.
+    ``save`` puts a written file's old bytes back. Raises ChangedMeanwhile, unless ``force``, when somebody changed
+    since what the act left, and EditRefused for an act that is not there to be taken back.
     """
-    if act.kind is ActKind.WRITE:
+    if is_one_write(act):
+        _refuse_closed(act, force=force)
         return _undo_write(act, save, force=force)
     with acting(act.container, inspect) as details:
+        _refuse_closed(act, force=force)
         with writable_tree(details) as tree:
             if is_plain_rename(act):
                 _move_back(tree, act)
                 act.mark("undone")
                 return Outcome(act.path, 1, None)
+            if not force:
+                _refuse_changed(changed_since(tree, act))
             with keeping(details, ActKind.UNDO, act.path) as keeper:
                 for node in act.nodes:
                     _keep_present(tree, node, act, keeper)
                 present = keeper.commit()
             with guarded(present, lambda: nullcontext(tree)):
-                put_back(tree, act)
+                present.expect(*act.nodes)
+                _refuse_changed(put_back(tree, act, force=force))
                 act.mark("undone")
         return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+
+
+def _refuse_closed(act: Act, *, force: bool) -> None:
+    if act.undone and not force:
+        raise EditRefused(f"{printable(act.path)}: this {act.kind} was taken back already", "--force does it once more")
+    if not act.done:
+        what = "was cut off" if act.cut_off else "is under way"
+        raise EditRefused(f"{printable(act.path)}: this {act.kind} {what}", "dtui backups tells how each one ended")
+
+
+def _refuse_changed(paths: tuple[bytes, ...]) -> None:
+    if paths:
+        more = f", and {count_of(len(paths) - 1, 'other entry', 'other entries')}" if len(paths) > 1 else ""
+        raise ChangedMeanwhile(
+            f"{printable(paths[0])} was changed since{more}",
+            "--force takes it back all the same, and keeps what is there",
+        )
 
 
 def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
@@ -67,12 +87,8 @@ def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
     data = act.data.read_bytes()
     receipt = save(act.path, data, None, mode=act.nodes[0].mode, kind=ActKind.UNDO, wrote=expected)
     act.mark("undone")
-    return Outcome(receipt.path, 1, None, receipt.notes)
-
-
-def _hash_now(act: Act, inspect: Inspect) -> str:
-    with reading(inspect(act.container), act.path) as fd:
-        return stamp_of(fd).sha256
+    kept = find(receipt.backup.parent.name) if receipt.backup else None
+    return Outcome(receipt.path, 1, kept, receipt.notes)
 
 
 def _move_back(tree: Tree, act: Act) -> None:
@@ -89,18 +105,9 @@ def _keep_present(tree: Tree, node: Node, act: Act, keeper: Keeper) -> None:
     now = tree.look(node.path)
     if now is None:
         keeper.add(Node(node.path))
-    elif act.kind in _METADATA:
+    elif act.kind in METADATA:
         keeper.add(now)
     elif now.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
         capture(tree, now, keeper)
     else:
         keep_one(tree, now, keeper)
-
-
-def was_written(act: Act, inspect: Inspect) -> bool:
-    """Say whether a write that was cut off came to its end: the new bytes are there."""
-    try:
-        return _hash_now(act, inspect) == act.wrote
-    except NotFound:
-        inspect(act.container)  # a container that is gone is another matter
-        return False

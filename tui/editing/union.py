@@ -83,7 +83,7 @@ class UnionTree:
 
     def _make_directory(self, node: Node) -> None:
         """Make a directory; over one of a lower layer, which is hidden now and must stay so, an opaque one."""
-        shown = self._before(node.path)
+        shown = self.beneath(node.path)
         self._unhide(node.path, EntryKind.DIRECTORY)
         self._own.make(node, None)
         if shown is not None and shown.kind is EntryKind.DIRECTORY:
@@ -117,7 +117,7 @@ class UnionTree:
             if mark:
                 os.unlink(mark, dir_fd=dir_fd)
 
-    def _before(self, path: bytes) -> Node | None:
+    def beneath(self, path: bytes) -> Node | None:
         """Describe what the layers below the writable one have at a path, whatever hides it now."""
         try:
             fd = self._view.open_path(path, before=True)
@@ -170,7 +170,7 @@ class UnionTree:
 
     def remove(self, path: bytes, *, directory: bool) -> None:
         """Remove one entry from the writable layer and hide what lies below it."""
-        below = self._before(path)
+        below = self.beneath(path)
         if below is not None:
             self.copy_up_directories(split(path)[0])
         try:
@@ -203,7 +203,7 @@ class UnionTree:
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename what only the writable layer has; everything else has to be copied."""
         node = self.look(path)
-        alone = self._before(path) is None and self._before(new) is None and self._stack.marks is not Marks.TREE
+        alone = self.beneath(path) is None and self.beneath(new) is None and self._stack.marks is not Marks.TREE
         if not alone or node is None or node.kind is EntryKind.DIRECTORY:
             return False
         self.copy_up_directories(split(new)[0])

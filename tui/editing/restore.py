@@ -1,0 +1,215 @@
+"""Bringing back what an act replaced, and nothing else: what somebody put there since is left as it is."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import replace
+
+from tui.core.model import EntryKind
+from tui.editing.backups import Act, ActKind
+from tui.editing.nodes import Node
+from tui.editing.stamp import stamp_of
+from tui.editing.trees import Tree
+from tui.layers.paths import split
+
+METADATA = (ActKind.CHMOD, ActKind.CHOWN)
+"""Acts that change what an entry is, never its bytes nor whether it is there."""
+
+_PLAIN = (EntryKind.FILE, EntryKind.SYMLINK)
+
+
+def is_plain_rename(act: Act) -> bool:
+    """Say whether an act was one rename, so that another takes it back."""
+    return act.kind is ActKind.RENAME and len(act.nodes) == 1
+
+
+def is_one_write(act: Act) -> bool:
+    """Say whether an act put bytes into a file that was there, or put the old ones back."""
+    return act.kind is ActKind.WRITE or (act.kind is ActKind.UNDO and bool(act.wrote))
+
+
+def put_back(tree: Tree, act: Act, *, force: bool = False) -> tuple[bytes, ...]:
+    """Bring every path of an act to what it was before; return those that were left, for they are somebody else's now.
+
+    May be done again after it was cut off. With ``force`` nothing is left.
+    """
+    if is_plain_rename(act):
+        if tree.look(act.path) is None and tree.look(act.other) is not None:
+            tree.move(act.other, act.path)
+        return ()
+    return _Restorer(tree, act, force=force).run(change=True)
+
+
+def changed_since(tree: Tree, act: Act) -> tuple[bytes, ...]:
+    """Return the paths where something stands that is neither what was there before an act nor of its making."""
+    return _Restorer(tree, act, force=False).run(change=False)
+
+
+def same(now: Node | None, node: Node) -> bool:
+    """Say whether what stands somewhere is what was kept, a directory whatever was made in it."""
+    if now is None or node.kind is None:
+        return now is None and node.kind is None
+    time = node.mtime_ns if node.kind is not EntryKind.DIRECTORY else now.mtime_ns
+    plain = replace(node, offset=0, same_as=b"", kept=False, inode=(0, 0), mtime_ns=time)
+    return replace(now, inode=(0, 0)) == plain
+
+
+def _like(now: Node, made: Node) -> bool:
+    """Say whether what stands somewhere is what was made there; attributes may have come from the file system."""
+    names = ["kind", "rdev", "target"]
+    if now.kind is not EntryKind.SYMLINK:
+        names.append("mode")
+    if now.kind in _PLAIN:
+        names += ["size", "mtime_ns"]
+    if os.geteuid() == 0:  # nobody else can give files away
+        names += ["uid", "gid"]
+    return all(getattr(now, name) == getattr(made, name) for name in names)
+
+
+def _between(now: Node, before: Node, after: Node) -> bool:
+    """Say whether an entry that is given another mode and owner is somewhere on its way."""
+    return (
+        now.kind is after.kind
+        and now.uid in (before.uid, after.uid)
+        and now.gid in (before.gid, after.gid)
+        and now.mode & 0o777 in (before.mode & 0o777, after.mode & 0o777)
+        and not now.mode & 0o7000 & ~(before.mode | after.mode)
+    )
+
+
+def _metadata_only(node: Node) -> bool:
+    return node.kind is EntryKind.FILE and not node.kept
+
+
+class _Restorer:
+    def __init__(self, tree: Tree, act: Act, *, force: bool) -> None:
+        self._tree = tree
+        self._act = act
+        self._force = force
+        self._before = {node.path: node for node in act.nodes}
+        self._after = act.after
+        self._names: dict[bytes, list[Node]] = defaultdict(list)
+        for node in act.nodes:
+            if node.kind is EntryKind.FILE:
+                self._names[node.same_as or node.path].append(node)
+        self._left: dict[bytes, Node] = {}
+        self._touched: set[bytes] = set()
+
+    def run(self, *, change: bool) -> tuple[bytes, ...]:
+        """Go through all paths, or only find out which would be left."""
+        nodes = self._act.nodes
+        for node in reversed(nodes):
+            self._clear_the_way(node, change=change)
+        fd = os.open(self._act.data, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for node in nodes:
+                self._bring(node, fd, change=change)
+        finally:
+            os.close(fd)
+        for node in reversed(nodes):
+            if node.kind is EntryKind.DIRECTORY and node.path in self._touched and node.path not in self._left:
+                self._tree.dress(node)
+        return tuple(self._left)
+
+    # whose it is -------------------------------------------------------------------------------------------
+
+    def _is_ours(self, now: Node) -> bool:
+        """Say whether nothing is lost when an entry goes: it is kept, of the act's making, or an image's."""
+        if self._force:
+            return True
+        before = self._before.get(now.path, Node(now.path))
+        return same(now, before) or self._was_made(now, before) or self._is_the_image_s(now)
+
+    def _was_made(self, now: Node, before: Node) -> bool:
+        if self._act.kind is ActKind.CREATE:
+            return now.kind is EntryKind.FILE and self._hash(now.path) == self._act.wrote
+        if self._after is None:  # an older dtui did it, and did not write down what it would make
+            known = {ActKind.REMOVE: False, ActKind.MKDIR: now.kind is EntryKind.DIRECTORY}
+            return known.get(self._act.kind, True)
+        after = self._after.get(now.path)
+        if after is None or after.kind is None:
+            return False
+        if before.kind is now.kind and not before.kept:
+            return _between(now, before, after)
+        return _like(now, after)
+
+    def _hash(self, path: bytes) -> str:
+        fd = self._tree.open_file(path)
+        try:
+            return stamp_of(fd).sha256
+        finally:
+            os.close(fd)
+
+    def _is_the_image_s(self, now: Node) -> bool:
+        """Where whiteouts are made by hand the image's entry may show for a moment."""
+        beneath = self._tree.beneath(now.path)
+        return beneath is not None and _like(now, beneath)
+
+    def _leave(self, now: Node) -> None:
+        self._left[now.path] = now
+
+    # bringing it back --------------------------------------------------------------------------------------
+
+    def _clear_the_way(self, node: Node, *, change: bool) -> None:
+        now = self._tree.look(node.path)
+        if now is None or not self._in_the_way(now, node):
+            return
+        held: set[bytes] = set()
+        for one in reversed(self._all_of(now)):
+            if not self._is_ours(one):
+                self._leave(one)
+                held.add(split(one.path)[0])
+            elif one.path in held:
+                held.add(split(one.path)[0])
+            elif change:
+                self._tree.remove(one.path, directory=one.kind is EntryKind.DIRECTORY)
+                self._touched.add(split(one.path)[0])
+        if held and node.kind is not None:
+            self._leave(now)
+
+    def _in_the_way(self, now: Node, node: Node) -> bool:
+        """Say whether one must be removed before the other can be made: only files and links replace each other."""
+        if self._act.kind in METADATA or _metadata_only(node):
+            return False
+        if node.kind is None:
+            return True
+        if now.kind is node.kind:
+            return now.rdev != node.rdev
+        return not (now.kind in _PLAIN and node.kind in _PLAIN)
+
+    def _all_of(self, node: Node) -> list[Node]:
+        """Return an entry and all below it, parents first."""
+        nodes = [node]
+        for here in nodes:
+            if here.kind is EntryKind.DIRECTORY:
+                prefix = here.path.rstrip(b"/") + b"/"
+                below = (self._tree.look(prefix + name) for name in self._tree.names(here.path))
+                nodes += [child for child in below if child is not None]
+        return nodes
+
+    def _bring(self, node: Node, data: int, *, change: bool) -> None:
+        if node.kind is None:
+            return
+        above = self._left.get(split(node.path)[0])
+        if above is not None and above.kind is not EntryKind.DIRECTORY:
+            self._left[node.path] = node  # there is nothing to put it in
+            return
+        now = self._tree.look(node.path)
+        if same(now, node) or node.path in self._left:
+            return
+        if now is not None and not self._is_ours(now):
+            self._leave(now)
+        elif not change:
+            return
+        elif now is not None and now.kind is node.kind and not node.kept and now.target == node.target:
+            self._tree.dress(replace(node, mtime_ns=now.mtime_ns))  # what it holds is as old as it is
+        elif not (self._act.kind in METADATA or _metadata_only(node)):
+            self._make(node, data)
+
+    def _make(self, node: Node, data: int) -> None:
+        self._touched.add(split(node.path)[0])
+        names = self._names.get(node.same_as or node.path, [])
+        link = next((one.path for one in names if one != node and same(self._tree.look(one.path), one)), b"")
+        offset = self._before[node.same_as].offset if node.same_as else node.offset
+        self._tree.make(replace(node, same_as=link, offset=offset), data)

@@ -21,6 +21,8 @@ def run(options: Namespace) -> int:
         if options.ref:
             endpoint, details = open_session.find(options.ref)
             act = find(options.id) if options.id else last_to_undo(details.container.id)
+            if act.container != details.container.id:
+                raise NotFound(f"{act.id} was not done to {options.ref}", "dtui backups lists what was")
         else:
             act = find(options.id) if options.id else last_to_undo()
             endpoint = _where(open_session.endpoints, act)
@@ -29,7 +31,8 @@ def run(options: Namespace) -> int:
         files = files_of(endpoint, endpoint.inspect(act.container))
         with stoppable():
             outcome = undo(act, inspect=endpoint.inspect, save=files.save, force=options.force)
-    return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back")
+    again = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
+    return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{again}")
 
 
 def _where(endpoints: tuple[Endpoint, ...], act: Act) -> Endpoint:

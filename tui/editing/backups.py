@@ -294,9 +294,15 @@ def _drop_oldest(keep: Path) -> None:
     for folder in folders:
         if total <= TOTAL_LIMIT:
             return
-        if folder != keep:
+        if folder != keep and _is_settled(folder):
             total -= sizes[folder]
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_settled(folder: Path) -> bool:
+    """Say whether nobody needs an act to put something right any more; after a week its container is gone for good."""
+    week_ago = time.time_ns() - 7 * 86_400 * 10**9
+    return (folder / "done").exists() or int(folder.name) < week_ago
 
 
 def _on_disk(folder: Path) -> int:

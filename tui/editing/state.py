@@ -40,10 +40,23 @@ def sync_dir(path: Path) -> None:
         os.close(fd)
 
 
+def _lock_dir() -> Path:
+    """Return where locks are: for root one place on the host, whatever DTUI_STATE says; for a user the state's own."""
+    if os.geteuid() != 0:
+        return state_dir("locks")
+    place = Path("/run/dtui")
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise EditRefused(f"{place}: {(error.strerror or '').lower()}", "locks are kept there") from error
+    return place
+
+
 @contextmanager
 def container_lock(container_id: str) -> Iterator[None]:
     """Hold the lock of a container's edits; raises EditRefused while another dtui holds it."""
-    fd = os.open(state_dir("locks") / f"{container_id[:64]}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = _lock_dir() / f"{container_id[:64]}.lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

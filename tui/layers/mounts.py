@@ -22,6 +22,8 @@ from tui.layers.sources import source_directory
 from tui.layers.syscalls import MountAttr
 
 WORK_NAME = "dtui-work"
+PROBE_NAME = "dtui-probe"
+"""The work directory of the question whether the layer is in use: another dtui's own must be left alone until then."""
 
 _ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
 
@@ -52,16 +54,21 @@ def work_dir(stack: LayerStack) -> Path:
 
 
 def sweep(stack: LayerStack) -> None:
-    """Remove the work directory that a killed dtui left behind; raises OSError."""
+    """Remove the work directories that a killed dtui left behind; nobody may use the layer. Raises OSError."""
+    for name in (WORK_NAME, PROBE_NAME):
+        _remove(work_dir(stack).with_name(name))
+
+
+def _remove(work: Path) -> None:
     with suppress(FileNotFoundError):
-        shutil.rmtree(work_dir(stack))
+        shutil.rmtree(work)
 
 
 @contextmanager
-def _private_work(stack: LayerStack) -> Iterator[Path]:
-    work = work_dir(stack)
+def _private_work(stack: LayerStack, name: str) -> Iterator[Path]:
+    work = work_dir(stack).with_name(name)
     try:
-        sweep(stack)
+        _remove(work)
         work.mkdir(mode=0o700)
     except PermissionError as error:
         raise _explain(error) from error
@@ -74,7 +81,7 @@ def _private_work(stack: LayerStack) -> Iterator[Path]:
         yield work
     finally:
         with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
-            sweep(stack)
+            _remove(work)
 
 
 def _mount(stack: LayerStack, work: Path, *, index: bool) -> int:
@@ -127,10 +134,10 @@ def _explain(error: OSError) -> NotReachable | EditRefused | LayerError:
 def write_view(stack: LayerStack) -> Iterator[Root]:
     """Mount a stopped container's layers for one operation and yield its root.
 
-    The kernel does copy-up and whiteouts; lower layers are never written.
+    The kernel does copy-up and whiteouts; lower layers are never written. The caller has asked whether it is in use.
     """
     refuse_unsafe(stack)
-    with _private_work(stack) as work:
+    with _private_work(stack, WORK_NAME) as work:
         try:
             mount = _mount(stack, work, index=False)
         except OSError as error:
@@ -163,7 +170,7 @@ def in_use(stack: LayerStack) -> bool:
     upper = stack.writable.path
     attribute = whiteouts.xattr_prefix(stack.userxattr) + "origin"
     had_origin = _has_xattr(upper, attribute)
-    with _private_work(stack) as work:
+    with _private_work(stack, PROBE_NAME) as work:
         try:
             os.close(_mount(stack, work, index=True))
         except OSError as error:

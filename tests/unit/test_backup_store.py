@@ -1,0 +1,58 @@
+"""The store of backups and the journal: what is thrown away by itself, and what never is."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tui.editing import backups, journal
+from tui.editing.backups import Act, ActKind, Keeper, acts
+from tui.editing.nodes import Node
+from tui.editing.state import state_dir
+
+
+def kept(path: bytes) -> Act:
+    keeper = Keeper("c" * 64, "web", ActKind.REMOVE, path)
+    keeper.add(Node(path))
+    return keeper.commit()
+
+
+def test_a_full_store_drops_the_oldest_that_are_done_and_never_one_that_was_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut_off, done = kept(b"/cut-off"), kept(b"/done")
+    done.mark("done")
+    monkeypatch.setattr(backups, "TOTAL_LIMIT", 1)
+    newest = kept(b"/newest")
+    assert {act.path for act in acts()} == {cut_off.path, newest.path}
+
+
+def test_what_a_killed_dtui_left_in_the_journal_without_its_record_goes_when_it_is_old() -> None:
+    place = state_dir("journal")
+    long_ago = time.time() - 3600
+    for name in ("a.data", "a.new", "b.part", "young.data", "whole.data"):
+        Path(place, name).write_bytes(b"x")
+        if name != "young.data":
+            os.utime(place / name, (long_ago, long_ago))
+    Path(place, "whole.json").write_text("{}")
+    journal.sweep()
+    assert sorted(path.name for path in place.iterdir()) == ["whole.data", "whole.json", "young.data"]
+
+
+def test_what_an_act_makes_is_written_down_and_a_line_that_was_cut_off_is_passed_over() -> None:
+    act = kept(b"/a")
+    act.expect(Node(b"/a", mode=0o640), Node(b"/b\xff", size=3))
+    with (act.folder / "after").open("ab") as file:
+        file.write(b'{"path": "/c"')
+    assert act.after == {b"/a": Node(b"/a", mode=0o640), b"/b\xff": Node(b"/b\xff", size=3)}
+
+
+def test_an_act_of_an_older_version_is_still_read() -> None:
+    act = kept(b"/a")
+    told = (act.folder / "act.json").read_text().replace(', "expects": true', "")
+    (act.folder / "act.json").write_text(told)
+    (old,) = acts()
+    assert (old.path, old.after) == (b"/a", None)

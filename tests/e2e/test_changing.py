@@ -60,6 +60,25 @@ def test_a_deleted_file_is_brought_back_from_the_image_and_that_is_taken_back(en
     assert diff(engine) == before
 
 
+def test_taking_back_over_what_the_container_wrote_since_asks_again(engine: Dockerd, term: Terminal) -> None:
+    find(term, "app.conf")
+    term.press("d")
+    term.wait("Delete /etc/app.conf?")
+    term.press("d")
+    term.wait("✓ /etc/app.conf deleted")
+    engine.docker("start", "web")
+    engine.docker("exec", "web", "sh", "-c", "echo theirs > /etc/app.conf")
+    engine.docker("stop", "-t0", "web")
+    term.press("z")
+    term.wait("Take back: delete /etc/app.conf")
+    term.press("z")
+    term.wait("/etc/app.conf was changed since. Take it back all the same?")
+    term.press("f")
+    term.wait("is as it was")
+    engine.docker("start", "web")
+    assert engine.docker("exec", "web", "cat", "/etc/app.conf") == "mine\n"
+
+
 def test_files_are_made_renamed_given_a_mode_copied_out_and_deleted(
     engine: Dockerd, term: Terminal, tmp_path: Path
 ) -> None:

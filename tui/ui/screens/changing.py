@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.text import Text
 from textual import work
 
-from tui.core.errors import DtuiError, Stopped
+from tui.core.errors import ChangedMeanwhile, DtuiError, Stopped
 from tui.core.model import Change, Entry, EntryKind
 from tui.core.text import count_of, mode_text, printable
 from tui.editing import acts
@@ -19,6 +19,7 @@ from tui.editing.backups import Act, ActKind, last_to_undo
 from tui.editing.copying import copy_in, copy_out
 from tui.editing.guard import Step
 from tui.editing.permissions import id_of, mode_change, owner_change
+from tui.editing.restore import is_plain_rename
 from tui.editing.revert import revert
 from tui.editing.session import reading
 from tui.editing.undo import undo
@@ -318,12 +319,35 @@ class ChangingFrame(SavingFrame):
         question = f"Take back: {_act_words(act)}?"
         if await self.app.push_screen_wait(Choose(question, (Choice("z", "undo", "take it back"),))) != "undo":
             return
+        try:
+            await self._take_back(act, force=False)
+        except ChangedMeanwhile as error:
+            await self._take_back_by_force(act, error)
+        except DtuiError as error:
+            self.tell_error(error)
+
+    async def _take_back(self, act: Act, *, force: bool) -> None:
         files = self.files
-        await self._do(
+        await self._carry(
             f"Taking back {_act_words(act)}",
-            lambda _: undo(act, inspect=self._inspect, save=files.save),
+            lambda _: undo(act, inspect=self._inspect, save=files.save, force=force),
             "is as it was",
         )
+
+    async def _take_back_by_force(self, act: Act, refused: ChangedMeanwhile) -> None:
+        """Ask whether what somebody else changed since goes too; a name that is taken is nothing to be forced."""
+        if is_plain_rename(act):
+            self.tell_error(refused)
+            return
+        body = Text("What stands there now is kept on this host first.", style="italic")
+        question = f"{refused.message}. Take it back all the same?"
+        choice = Choice("f", "force", "take it back all the same")
+        if await self.app.push_screen_wait(Choose(question, (choice,), body)) != "force":
+            return
+        try:
+            await self._take_back(act, force=True)
+        except DtuiError as error:
+            self.tell_error(error)
 
 
 def _on_host(text: str) -> Path:

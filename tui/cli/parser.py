@@ -121,6 +121,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("--create", action="store_true", help="make a new file")
     sub.add_argument("--in-place", action="store_true", help="overwrite the file itself, for who has it open")
+    sub.add_argument("--no-backup", action="store_true", help="for good, without a way back")
     sub.add_argument("--mode", type=_permissions, metavar="0644", help="permission bits, octal")
     _json(sub)
 

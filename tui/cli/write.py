@@ -32,7 +32,13 @@ def run(options: Namespace) -> int:
         for line in recover(endpoint.inspect):
             note(f"dtui: {line}")
         receipt = files.save(
-            os.fsencode(path), data, None, create=options.create, mode=options.mode, in_place=options.in_place
+            os.fsencode(path),
+            data,
+            None,
+            create=options.create,
+            mode=options.mode,
+            in_place=options.in_place,
+            keep=not options.no_backup,
         )
     if options.json:
         put_json(_as_json(receipt))

@@ -182,12 +182,13 @@ def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -
     with keeping(details, ActKind.RENAME, node.path, other=goal) as keeper:
         keeper.add(Node(goal))
         capture(tree, node, keeper, step=step)
+        nodes = keeper.nodes[1:]
         act = keeper.commit()
     with guarded(act, lambda: nullcontext(tree)) as changed:
-        moved = _moved(act.nodes[1:], node.path, goal)
+        moved = _moved(nodes, node.path, goal)
         act.expect(*moved)
         make_nodes(tree, moved, act, changed, step)
-        remove_nodes(tree, act.nodes[1:], changed, step)
+        remove_nodes(tree, nodes, changed, step)
     return act, len(act.nodes) - 1
 
 
@@ -289,13 +290,14 @@ def change_metadata(
                     capture(tree, node, keeper, data=False, step=step)
                 else:
                     keeper.add(node)
+                nodes = keeper.nodes
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
-                act.expect(*(change(one) for one in act.nodes if one.kind is not EntryKind.SYMLINK))
-                for one in act.nodes:
+                act.expect(*(change(one) for one in nodes if one.kind is not EntryKind.SYMLINK))
+                for one in nodes:
                     step(len(changed), one.path)
                     wanted = change(one)
                     if one.kind is not EntryKind.SYMLINK and wanted != one:
-                        tree.dress(wanted)
+                        tree.permit(one, wanted)
                         changed.append(1)
         return Outcome(real, len(changed), act, notes_after(details, inspect))

@@ -51,6 +51,14 @@ class ActKind(StrEnum):
     UNDO = "undo"
 
 
+_FOR_GOOD = {
+    ActKind.WRITE: "on the command line --no-backup does it for good",
+    ActKind.REMOVE: "on the command line --no-backup does it for good",
+    ActKind.RENAME: "move what is in it entry by entry",
+}
+"""What to do instead of an act that would replace more than is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """Something that was done to a container: what stood at each path before it, and where the bytes are.
@@ -160,6 +168,7 @@ class Keeper:
             "owner": owner_mark(),
             "expects": True,
         }
+        self._kind = kind
         self._store = state_dir("backups", container_id[:64])
         self._id = f"{time.time_ns():020d}"
         self._part = self._store / f".{self._id}.part"
@@ -192,7 +201,7 @@ class Keeper:
                 if self._bytes > ACT_LIMIT:
                     raise TooLarge(
                         f"this replaces more than the {human_size(ACT_LIMIT)} that are kept for undo",
-                        "on the command line --no-backup does it for good",
+                        _FOR_GOOD.get(self._kind, "dtui rm --no-backup deletes the large files for good first"),
                     )
             self._end += node.size
             os.ftruncate(self._data, self._end)

@@ -80,7 +80,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
                     step(len(changed), node.path)
                     wanted = replace(node, uid=owner.uid, gid=owner.gid, xattrs=())
                     act.expect(wanted)
-                    tree.make(wanted, fd)
+                    tree.make(wanted, fd, over=there if not changed else None)
                     changed.append(1)
         return Outcome(goal, len(changed), act, notes_after(details, inspect))
 

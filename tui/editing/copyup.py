@@ -21,8 +21,10 @@ from tui.editing.writing import (
     keeping_old,
     kept_note,
     new_metadata,
+    overwrite,
     put_new,
     rename_over,
+    split_note,
 )
 from tui.layers.paths import Root, split
 from tui.layers.view import LayerView
@@ -39,21 +41,26 @@ def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
         tree = UnionTree(stack, view, upper, job.container_id)
         tree.copy_up_directories(above)
         with upper.parent(real) as (dir_fd, name):
-            receipt = _put(details, job, real, dir_fd, name)
+            receipt = _put(details, job, real, upper, dir_fd, name)
         tree.drop_mark(real)
         return receipt
 
 
-def _put(details: Details, job: Job, real: bytes, dir_fd: int, name: bytes) -> Receipt:
+def _put(details: Details, job: Job, real: bytes, upper: Root, dir_fd: int, name: bytes) -> Receipt:
+    names = 1
     try:
         with reading(details, real) as old:
-            check_stamp(job, real, old)
+            before = check_stamp(job, real, old)
             metadata = _mine(new_metadata(job, atomic.metadata_of(old)))
+            status = os.fstat(old)
             with keeping_old(job, real, old) as kept:
-                written = _put_into_layer(job, real, dir_fd, name, metadata)
+                if job.shared:
+                    written, names = overwrite(upper, job, real, old, before, metadata)
+                else:
+                    written = _put_into_layer(job, real, dir_fd, name, metadata)
     except NotFound:
         return _create(job, real, dir_fd, name)
-    return Receipt(real, False, False, written, kept, kept_note(kept))
+    return Receipt(real, job.shared, False, written, kept, (*kept_note(kept), *split_note(status, names)))
 
 
 def _create(job: Job, real: bytes, dir_fd: int, name: bytes) -> Receipt:

@@ -45,6 +45,7 @@ class Files(Protocol):
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
+        keep: bool = True,
     ) -> Receipt:
         """Replace a file's bytes, on the terms of :func:`tui.editing.save.save`."""
         ...
@@ -81,6 +82,7 @@ class LayerFiles:
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
+        keep: bool = True,
     ) -> Receipt:
         """Replace a file's bytes."""
         container = self.details.container.id
@@ -96,6 +98,7 @@ class LayerFiles:
             wrote=wrote,
             only_new=only_new,
             in_place=in_place,
+            keep=keep,
         )
 
 
@@ -133,9 +136,10 @@ class EngineFiles:
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
+        keep: bool = True,
     ) -> Receipt:
-        """Replace a file's bytes; the Engine always writes a new file."""
-        del in_place
+        """Replace a file's bytes; the Engine always writes a new file, and the old one is always kept."""
+        del in_place, keep
         return save_by_engine(
             self.details.container.id,
             path,

@@ -76,18 +76,8 @@ def left_words(left: tuple[bytes, ...]) -> str:
 
 
 def remove_nodes(tree: Tree, nodes: tuple[Node, ...], changed: list[int], step: Step) -> None:
-    """Remove entries that were listed parents first, deepest first; what came since stops it."""
+    """Remove entries that were listed parents first, deepest first; what came or was written since stops it."""
     for node in reversed(nodes):
         step(len(changed), node.path)
-        tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY)
+        tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY, seen=node)
         changed.append(1)
-
-
-def clear(tree: Tree, node: Node) -> None:
-    """Remove an entry and all below it."""
-    nodes = [node]
-    for here in nodes:
-        if here.kind is EntryKind.DIRECTORY:
-            prefix = here.path.rstrip(b"/") + b"/"
-            nodes += [child for name in tree.names(here.path) if (child := tree.look(prefix + name)) is not None]
-    remove_nodes(tree, tuple(nodes), [], no_step)

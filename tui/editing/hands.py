@@ -140,6 +140,7 @@ def _start_helper(pid: int, control: socket.socket) -> subprocess.Popen[bytes]:
             stderr=subprocess.DEVNULL,
             env={},
             cwd="/",
+            start_new_session=True,  # Ctrl+C is for us, who end it when an entry is whole
         )
     finally:
         os.close(namespace)

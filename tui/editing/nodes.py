@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import stat
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from tui.core.model import EntryKind
 from tui.layers.paths import kind_of
@@ -17,6 +17,14 @@ _TYPES = {
     EntryKind.CHARACTER: stat.S_IFCHR,
     EntryKind.BLOCK: stat.S_IFBLK,
 }
+
+
+class Seen(NamedTuple):
+    """Which inode an entry was when it was looked at, and what tells that its bytes were written since."""
+
+    inode: int
+    size: int
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class Node:
     """Whether a file's bytes are kept; else only what it is besides."""
     inode: tuple[int, int] = (0, 0)
     """Device and inode of a file with several names, while it is looked at; not kept."""
+    seen: Seen | None = field(default=None, compare=False)
+    """What it was when it was looked at; not kept, and no part of what it is."""
 
     @property
     def type_bits(self) -> int:
@@ -66,6 +76,28 @@ def node_of(fd: int, path: bytes) -> Node:
         rdev=status.st_rdev if kind in (EntryKind.CHARACTER, EntryKind.BLOCK) else 0,
         size=status.st_size if kind is EntryKind.FILE else 0,
         inode=(status.st_dev, status.st_ino) if kind is EntryKind.FILE and status.st_nlink > 1 else (0, 0),
+        seen=Seen(status.st_ino, status.st_size, status.st_mtime_ns),
+    )
+
+
+def is_same_entry(status: os.stat_result, node: Node) -> bool:
+    """Say whether what stands somewhere is the entry that was looked at, whatever was written into it since.
+
+    A directory is told by its type alone: a union may give it another inode each time.
+    """
+    if kind_of(status.st_mode) is not node.kind:
+        return False
+    return node.seen is None or node.kind is EntryKind.DIRECTORY or status.st_ino == node.seen.inode
+
+
+def is_untouched(status: os.stat_result, node: Node) -> bool:
+    """Say whether what stands somewhere is the entry that was looked at, with the bytes that it had then."""
+    if not is_same_entry(status, node):
+        return False
+    return (
+        node.seen is None
+        or node.kind is EntryKind.DIRECTORY
+        or Seen(*node.seen) == Seen(status.st_ino, status.st_size, status.st_mtime_ns)
     )
 
 

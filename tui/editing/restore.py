@@ -163,7 +163,7 @@ class _Restorer:
             elif one.path in held:
                 held.add(split(one.path)[0])
             elif change:
-                self._tree.remove(one.path, directory=one.kind is EntryKind.DIRECTORY)
+                self._tree.remove(one.path, directory=one.kind is EntryKind.DIRECTORY, seen=one)
                 self._touched.add(split(one.path)[0])
         if held and node.kind is not None:
             self._leave(now)
@@ -202,14 +202,16 @@ class _Restorer:
             self._leave(now)
         elif not change:
             return
+        elif now is not None and self._act.kind in METADATA:
+            self._tree.permit(now, node)
         elif now is not None and now.kind is node.kind and not node.kept and now.target == node.target:
             self._tree.dress(replace(node, mtime_ns=now.mtime_ns))  # what it holds is as old as it is
         elif not (self._act.kind in METADATA or _metadata_only(node)):
-            self._make(node, data)
+            self._make(node, data, now)
 
-    def _make(self, node: Node, data: int) -> None:
+    def _make(self, node: Node, data: int, now: Node | None) -> None:
         self._touched.add(split(node.path)[0])
         names = self._names.get(node.same_as or node.path, [])
         link = next((one.path for one in names if one != node and same(self._tree.look(one.path), one)), b"")
         offset = self._before[node.same_as].offset if node.same_as else node.offset
-        self._tree.make(replace(node, same_as=link, offset=offset), data)
+        self._tree.make(replace(node, same_as=link, offset=offset), data, over=now)

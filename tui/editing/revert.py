@@ -24,7 +24,7 @@ from tui.editing.acts import (
     refuse_mounts,
 )
 from tui.editing.backups import Act, ActKind
-from tui.editing.guard import Step, clear, guarded, no_step
+from tui.editing.guard import Step, guarded, no_step
 from tui.editing.nodes import Node, node_of
 from tui.editing.session import stack_of
 from tui.editing.trees import Tree
@@ -70,11 +70,11 @@ def _revert(
 ) -> Act:
     exact = not details.container.state.alive and _shows_through(stack, view, real)
     with writable_tree(details) as tree:
-        act = _keep(details, tree, real, found, step)
+        act, kept = _keep(details, tree, real, found, step)
         if not exact:
             with guarded(act, lambda: nullcontext(tree)) as changed, view.held():
                 _foresee(act, view)
-                _copy_back(tree, view, found, changed, step)
+                _copy_back(tree, view, found, kept, changed, step)
             return act
     if stack.marks is Marks.OVERLAY and not by_hand(stack):
         try:
@@ -90,7 +90,9 @@ def _revert(
     return act
 
 
-def _keep(details: Details, tree: Tree, real: bytes, found: tuple[PathChange, ...], step: Step) -> Act:
+def _keep(
+    details: Details, tree: Tree, real: bytes, found: tuple[PathChange, ...], step: Step
+) -> tuple[Act, dict[bytes, Node]]:
     with keeping(details, ActKind.REVERT, real) as keeper:
         for number, change in enumerate(found):
             step(number, change.path)
@@ -99,7 +101,8 @@ def _keep(details: Details, tree: Tree, real: bytes, found: tuple[PathChange, ..
                 keeper.add(Node(change.path))
             else:
                 keep_one(tree, node, keeper)
-        return keeper.commit()
+        kept = {node.path: node for node in keeper.nodes if node.kind}
+        return keeper.commit(), kept
 
 
 def _foresee(act: Act, view: LayerView) -> None:
@@ -123,45 +126,48 @@ def _foresee(act: Act, view: LayerView) -> None:
 # by copying ------------------------------------------------------------------------------------------------
 
 
-def _copy_back(tree: Tree, view: LayerView, found: tuple[PathChange, ...], changed: list[int], step: Step) -> None:
+def _copy_back(
+    tree: Tree,
+    view: LayerView,
+    found: tuple[PathChange, ...],
+    kept: dict[bytes, Node],
+    changed: list[int],
+    step: Step,
+) -> None:
     for change in reversed(found):
         step(len(changed), change.path)
-        node = tree.look(change.path)
+        node = kept.get(change.path)
         if change.change is Change.ADDED and node is not None:
-            tree.remove(change.path, directory=node.kind is EntryKind.DIRECTORY)
+            tree.remove(change.path, directory=node.kind is EntryKind.DIRECTORY, seen=node)
             changed.append(1)
     for change in found:
         if change.change is not Change.ADDED:
             step(len(changed), change.path)
-            _copy_one(tree, view, change.path, changed)
+            _copy_one(tree, view, change.path, kept.get(change.path), changed)
 
 
-def _copy_one(tree: Tree, view: LayerView, path: bytes, changed: list[int]) -> None:
-    """Put the image's entry in the place of what is there; of a directory that is there only what it is itself."""
-    now = tree.look(path)
+def _copy_one(tree: Tree, view: LayerView, path: bytes, now: Node | None, changed: list[int]) -> None:
+    """Put the image's entry in the place of what was kept; of a directory that is there only what it is itself."""
     fd = view.open_path(path, before=True)
     try:
         node = node_of(fd, path)
         if now is not None and (now.kind is EntryKind.DIRECTORY) != (node.kind is EntryKind.DIRECTORY):
-            clear(tree, now)
+            tree.remove(path, directory=now.kind is EntryKind.DIRECTORY, seen=now)
             now = None
         if node.kind is EntryKind.FILE:
             data = reopen_regular(fd, path)
             try:
-                tree.make(node, data)
+                tree.make(node, data, over=now)
             finally:
                 os.close(data)
-        elif now is not None and node.kind not in (EntryKind.DIRECTORY, EntryKind.SYMLINK):
-            clear(tree, now)
-            tree.make(node, None)
         else:
-            tree.make(node, None)
+            tree.make(node, None, over=now)
         changed.append(1)
     finally:
         os.close(fd)
     if node.kind is EntryKind.DIRECTORY and now is None:
         for name in view.names_before(path):
-            _copy_one(tree, view, path.rstrip(b"/") + b"/" + name, changed)
+            _copy_one(tree, view, path.rstrip(b"/") + b"/" + name, None, changed)
         tree.dress(node)
 
 

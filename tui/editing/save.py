@@ -13,7 +13,14 @@ from tui.editing.atomic import Checkpoint, no_checkpoint
 from tui.editing.backups import ActKind
 from tui.editing.copyup import save_by_hand
 from tui.editing.hands import hands_inside
-from tui.editing.session import covering_mount, refuse_covered, refuse_state, running_root, stack_of
+from tui.editing.session import (
+    covering_mount,
+    has_several_names,
+    refuse_covered,
+    refuse_state,
+    running_root,
+    stack_of,
+)
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
 from tui.editing.workspace import by_hand, mounted
@@ -36,6 +43,7 @@ def save(
     wrote: str = "",
     only_new: bool = False,
     in_place: bool = False,
+    keep: bool = True,
     checkpoint: Checkpoint = no_checkpoint,
 ) -> Receipt:
     """Replace a file's bytes, safely in whatever state the container is, and keep owner, mode and attributes.
@@ -43,9 +51,9 @@ def save(
     ``stamp`` is what the file was when it was read; None writes over whatever is there. ``create`` makes a new file,
     with the owner of its directory and mode 0644 unless ``mode`` says otherwise; ``only_new`` refuses one that exists.
     ``in_place`` overwrites the file's own bytes, so that who has it open sees them, with a journal on this host.
-    ``wrote`` is the SHA-256 that it must have, ``kind`` what the act is called in the backups. Raises ChangedMeanwhile
-    when the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new
-    then.
+    ``wrote`` is the SHA-256 that it must have, ``kind`` what the act is called in the backups; without ``keep`` no
+    backup is kept. Raises ChangedMeanwhile when the file or the container is not as it was, EditRefused for what cannot
+    be done safely; the file is old or new then.
     """
     with atomic.explained(clean(path)), container_lock(container_id):
         details = inspect(container_id)
@@ -63,6 +71,7 @@ def save(
             wrote=wrote,
             only_new=only_new,
             in_place=in_place,
+            keep=keep,
         )
         if details.container.state.alive:
             with running_root(details) as root, hands_inside(details.pid, container_id) as hands:
@@ -77,6 +86,7 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(job.path)
         view.refuse_metacopy(real)
+        job = replace(job, shared=has_several_names(view, real))
     refuse_covered(details, real)
     if stack.marks is Marks.TREE:
         with tree_root(stack) as root:

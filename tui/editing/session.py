@@ -128,6 +128,16 @@ def refuse_covered(details: Details, path: bytes) -> None:
     raise EditRefused(f"{printable(path)} is hidden by the {mount.what} at {printable(mount.destination)}", hint)
 
 
+def has_several_names(view: LayerView, real: bytes) -> bool:
+    """Say whether a file of a container at rest is the layer's own under several names, of which none is to be cut."""
+    try:
+        entry = view.lookup(real, follow=False)
+    except NotFound:
+        return False
+    own = entry.layer == 0 or view.stack.marks is Marks.TREE
+    return own and entry.kind is EntryKind.FILE and entry.nlink > 1
+
+
 def plan(details: Details, path: bytes) -> Plan:
     """Say what saving a file would do now; raises EditRefused, NotFound, NotReachable when it cannot be done."""
     refuse_state(details)
@@ -141,6 +151,7 @@ def plan(details: Details, path: bytes) -> Plan:
         entry = view.lookup(real, follow=False)
         if entry.kind is not EntryKind.FILE:
             raise EditRefused(f"{printable(path)} is a {entry.kind}, not a file", "only regular files can be saved")
+        shared = has_several_names(view, real)
         with reading(details, real) as fd:
             attributes = len(os.listxattr(fd))
     copied = ""
@@ -150,12 +161,14 @@ def plan(details: Details, path: bytes) -> Plan:
         where = f"image layer {number}/{len(stack.images)}" if number else "the init layer"
         copied = f"; it is only in {where}, so the container gets its own copy ({human_size(entry.size)})"
     kept = "owner, mode" + (f", {attributes} xattr{'s' if attributes != 1 else ''}" if attributes else "")
-    warnings = [f"{entry.nlink} names share this file; only this one changes"] if entry.nlink > 1 else []
+    warnings = [f"{entry.nlink} names share this file; only this one changes"] if entry.nlink > 1 and not shared else []
     if real != clean(path):
         warnings.append(f"{printable(path)} is a link: {printable(real)} is written")
     how = "in the stopped container's layer" if privileged() else "in the layer directory of a data-root of your own"
     if stack.marks is Marks.TREE:
         how = "in the stopped container's own tree"
+    if shared:
+        return Plan(True, f"in place {how}, with a journal: {entry.nlink} names share this file", tuple(warnings))
     return Plan(False, f"atomic rename {how}; {kept} kept{copied}", tuple(warnings))
 
 

@@ -17,7 +17,7 @@ from tui.core.model import EntryKind
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, Hands
-from tui.editing.nodes import Node, node_of
+from tui.editing.nodes import Node, is_same_entry, is_untouched, node_of
 from tui.editing.sparse import copy_data
 from tui.layers.paths import Root, explain, open_child, reopen_regular, split
 
@@ -45,10 +45,11 @@ class Tree(Protocol):
         """Describe what an image has at a path, where copy-up and whiteouts are ours to make; else None."""
         ...
 
-    def make(self, node: Node, data: int | None) -> None:
+    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
         """Put an entry in its place in one step, ``node.size`` bytes at ``node.offset`` of ``data`` in it.
 
-        A file may replace a file, a directory that is there only gets the node's owner, mode and attributes.
+        It replaces only ``over``, as that was when it was looked at: ChangedMeanwhile for anything else, and without
+        one for whatever is there. A directory over a directory only gets the node's owner, mode and attributes.
         """
         ...
 
@@ -56,8 +57,12 @@ class Tree(Protocol):
         """Give what is there the owner, mode, attributes and time of a node."""
         ...
 
-    def remove(self, path: bytes, *, directory: bool) -> None:
-        """Remove one entry, a directory only when it is empty."""
+    def permit(self, node: Node, wanted: Node) -> None:
+        """Give the entry that was looked at the owner and mode that are wanted, and touch nothing else of it."""
+        ...
+
+    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+        """Remove one entry, a directory only when it is empty, a file only as it was when it was looked at."""
         ...
 
     def move(self, path: bytes, new: bytes) -> bool:
@@ -134,24 +139,25 @@ class RootTree:
 
     # making ------------------------------------------------------------------------------------------------
 
-    def make(self, node: Node, data: int | None) -> None:
+    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
         """Put an entry in its place in one step."""
         try:
-            if node.kind is EntryKind.DIRECTORY and self.look(node.path) is not None:
+            if over is not None and over.kind is node.kind is EntryKind.DIRECTORY:
                 self.dress(node)
                 return
             with self._parent(node.path) as (dir_fd, name):
-                self._make(node, data, dir_fd, name)
+                self._make(node, data, dir_fd, name, over)
         except OSError as error:
             raise atomic.explain(error, node.path) from error
 
-    def _make(self, node: Node, data: int | None, dir_fd: int, name: bytes) -> None:
+    def _make(self, node: Node, data: int | None, dir_fd: int, name: bytes, over: Node | None) -> None:
         temporary = atomic.temporary_name()
         record = journal.begin_rename(self._id, node.path, temporary)
         try:
             self._make_temporary(node, data, dir_fd, temporary)
-            flags = 0 if node.kind in (EntryKind.FILE, EntryKind.SYMLINK) else NO_REPLACE
-            self._hands.rename(dir_fd, temporary, dir_fd, name, flags)
+            if over is not None:
+                _require_untouched(dir_fd, name, over)
+            self._hands.rename(dir_fd, temporary, dir_fd, name, NO_REPLACE if over is None else 0)
             os.fsync(dir_fd)
         except (DtuiError, OSError):
             with suppress(OSError):
@@ -187,12 +193,25 @@ class RootTree:
         except OSError as error:
             raise atomic.explain(error, node.path) from error
 
+    def permit(self, node: Node, wanted: Node) -> None:
+        """Change owner and mode by a descriptor, so that no other entry gets them."""
+        try:
+            with self._entry(node.path) as fd:
+                status = os.fstat(fd)
+                if not is_same_entry(status, node):
+                    raise ChangedMeanwhile(f"{printable(node.path)} was replaced meanwhile", "look at it again")
+                _permit(fd, status, wanted)
+        except OSError as error:
+            raise atomic.explain(error, node.path) from error
+
     # removing and renaming ---------------------------------------------------------------------------------
 
-    def remove(self, path: bytes, *, directory: bool) -> None:
+    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
         """Remove one entry."""
         with self._parent(path) as (dir_fd, name):
             try:
+                if seen is not None:
+                    _require_untouched(dir_fd, name, seen)
                 if directory:
                     self._hands.rmdir(dir_fd, name)
                 else:
@@ -217,6 +236,26 @@ class RootTree:
                     return False
                 raise atomic.explain(error, new if error.errno == errno.EEXIST else path) from error
         return True
+
+
+def changed_meanwhile(path: bytes) -> ChangedMeanwhile:
+    """Return what is raised for an entry that is not what it was when it was looked at."""
+    return ChangedMeanwhile(f"{printable(path)} was changed meanwhile", "look at it, then do it again")
+
+
+def _require_untouched(dir_fd: int, name: bytes, node: Node) -> None:
+    if not is_untouched(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), node):
+        raise changed_meanwhile(node.path)
+
+
+def _permit(fd: int, status: os.stat_result, wanted: Node) -> None:
+    place = f"/proc/self/fd/{fd}"
+    if (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid):
+        os.chown(place, wanted.uid, wanted.gid)  # takes capabilities and setuid bits away
+        capability = dict(wanted.xattrs).get("security.capability")
+        if capability is not None:
+            os.setxattr(place, "security.capability", capability)
+    os.chmod(place, wanted.mode)
 
 
 def remove_any(dir_fd: int, name: bytes) -> None:

@@ -16,8 +16,8 @@ from tui.core.model import EntryKind, LayerStack, Marks, View
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.hands import OwnHands
-from tui.editing.nodes import Node, node_of
-from tui.editing.trees import RootTree, remove_any
+from tui.editing.nodes import Node, is_untouched, node_of
+from tui.editing.trees import RootTree, changed_meanwhile, remove_any
 from tui.layers.paths import Root, open_child, reopen_regular, split
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import dotted, is_mark, is_whiteout, mark_of, xattr_prefix
@@ -63,8 +63,9 @@ class UnionTree:
 
     # making ------------------------------------------------------------------------------------------------
 
-    def make(self, node: Node, data: int | None) -> None:
+    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
         """Put an entry in its place; what hid it is taken away, what lay below it stays hidden."""
+        self._require(node.path, over)
         above, name = split(node.path)
         if is_mark(name, self._stack.marks):
             raise EditRefused(f"{printable(name)} is a name that {self._stack.driver.name} keeps for itself", "rename")
@@ -73,10 +74,9 @@ class UnionTree:
         if node.kind is not EntryKind.DIRECTORY:
             if node.same_as:
                 self._copy_up(node.same_as)
-            self._unhide(node.path, node.kind)
-            self._own.make(node, data)
+            self._own.make(node, data, over=self._own.look(node.path))  # a whiteout is replaced in the same step
             self.drop_mark(node.path)
-        elif self.look(node.path) is not None:
+        elif over is not None and over.kind is EntryKind.DIRECTORY:
             self.dress(node)
         else:
             self._make_directory(node)
@@ -84,7 +84,7 @@ class UnionTree:
     def _make_directory(self, node: Node) -> None:
         """Make a directory; over one of a lower layer, which is hidden now and must stay so, an opaque one."""
         shown = self.beneath(node.path)
-        self._unhide(node.path, EntryKind.DIRECTORY)
+        self._unhide(node.path)
         self._own.make(node, None)
         if shown is not None and shown.kind is EntryKind.DIRECTORY:
             self._make_opaque(node.path)
@@ -102,10 +102,8 @@ class UnionTree:
         finally:
             os.close(fd)
 
-    def _unhide(self, path: bytes, kind: EntryKind | None) -> None:
-        """Take a whiteout away that a rename could not replace in one step."""
-        if kind in (EntryKind.FILE, EntryKind.SYMLINK):
-            return
+    def _unhide(self, path: bytes) -> None:
+        """Take a whiteout away, which a directory cannot replace in one step."""
         with self._upper.parent(path) as (dir_fd, name), suppress(FileNotFoundError):
             if is_whiteout(os.stat(name, dir_fd=dir_fd, follow_symlinks=False)):
                 os.unlink(name, dir_fd=dir_fd)
@@ -166,10 +164,33 @@ class UnionTree:
             self._copy_up(node.path)
         self._own.dress(_mine(node))
 
+    def permit(self, node: Node, wanted: Node) -> None:
+        """Copy up what is there and give it the owner and mode that are wanted."""
+        self._require(node.path, node)
+        if node.path != b"/":
+            self._copy_up(node.path)
+        self._own.permit(replace(node, seen=None), _mine(wanted))
+
+    def _require(self, path: bytes, node: Node | None) -> None:
+        """Raise ChangedMeanwhile unless what stands at a path is what was looked at, nothing for None."""
+        try:
+            fd = self._view.open_path(path, follow=False)
+        except NotFound as error:
+            if node is None:
+                return
+            raise changed_meanwhile(path) from error
+        try:
+            if node is None or not is_untouched(os.fstat(fd), node):
+                raise changed_meanwhile(path)
+        finally:
+            os.close(fd)
+
     # removing ----------------------------------------------------------------------------------------------
 
-    def remove(self, path: bytes, *, directory: bool) -> None:
+    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
         """Remove one entry from the writable layer and hide what lies below it."""
+        if seen is not None:
+            self._require(path, seen)
         below = self.beneath(path)
         if below is not None:
             self.copy_up_directories(split(path)[0])

@@ -14,11 +14,11 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.atomic import Checkpoint, Metadata
-from tui.editing.backups import Act, ActKind, Keeper, TooLarge
+from tui.editing.backups import ActKind, Keeper
 from tui.editing.hands import Hands, OwnHands
 from tui.editing.nodes import Node, node_of
 from tui.editing.stamp import Stamp, stamp_of
-from tui.layers.paths import Root, is_mount_point, split
+from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One save: what to write where, what the file was when it was read, and whether the container runs."""
+    """One save: what to write where, what the file was when it was read, and whether the container runs.
+
+    ``keep`` says whether a backup is kept; ``shared`` that the layer's own file has several names.
+    """
 
     container_id: str
     path: bytes
@@ -49,6 +52,8 @@ class Job:
     wrote: str = ""
     only_new: bool = False
     in_place: bool = False
+    keep: bool = True
+    shared: bool = False
     running: bool = False
     hands: Hands = field(default_factory=OwnHands)
 
@@ -59,33 +64,30 @@ class ReplacedSince(ChangedMeanwhile):
 
 @contextmanager
 def keeping_old(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]:
-    """Keep what a save is about to replace; yield where its bytes are, None for nothing or too much."""
+    """Keep what a save is about to replace; yield where its bytes are, None for nothing. Raises TooLarge."""
+    if not job.keep:
+        yield None
+        return
     kind = job.kind or (ActKind.CREATE if old is None else ActKind.WRITE)
     wrote = hashlib.sha256(job.data).hexdigest()
     keeper = Keeper(job.container_id, job.name, kind, real, wrote=wrote)
-    act: Act | None = None
     try:
         if old is None:
             keeper.add(Node(real))
         else:
             keeper.add(replace(node_of(old, real), inode=(0, 0)), old)
         act = keeper.commit()
-    except TooLarge:
-        act = None
     finally:
         keeper.discard()
     try:
-        yield act.data if act and old is not None else None
+        yield act.data if old is not None else None
     except (ReplacedSince, atomic.NotDurable):
-        if act:
-            act.mark("done")
+        act.mark("done")
         raise
     except (DtuiError, OSError):  # the file is as it was
-        if act:
-            act.forget()
+        act.forget()
         raise
-    if act:
-        act.mark("done")
+    act.mark("done")
 
 
 def source_path(root: Root, path: bytes) -> bytes:
@@ -113,19 +115,27 @@ def _old_file(root: Root, real: bytes) -> Iterator[int | None]:
 
 def write_below(root: Root, job: Job, real: bytes) -> Receipt:
     """Write below a root in which the kernel does copy-up: a mount of the layers, or a running container's own."""
-    with root.parent(real) as (dir_fd, name), _old_file(root, real) as old:
-        if old is None:
-            return create(job, real, dir_fd, name)
-        before = check_stamp(job, real, old)
-        metadata = new_metadata(job, atomic.metadata_of(old))
-        status = os.fstat(old)
-        in_place = job.in_place or is_mount_point(dir_fd, name) or (status.st_nlink > 1 and job.running)
-        with keeping_old(job, real, old) as kept:
-            if in_place:
-                written = _overwrite(root, job, real, old, before, metadata)
-            else:
-                written = rename_over(job, real, dir_fd, name, metadata, status)
-        return Receipt(real, in_place, False, written, kept, kept_note(kept))
+    with root.parent(real) as (dir_fd, name):
+        refuse_kernel_files(dir_fd, real)
+        with _old_file(root, real) as old:
+            if old is None:
+                return create(job, real, dir_fd, name)
+            refuse_kernel_files(old, real)
+            return _replace(root, job, real, dir_fd, name, old)
+
+
+def _replace(root: Root, job: Job, real: bytes, dir_fd: int, name: bytes, old: int) -> Receipt:
+    before = check_stamp(job, real, old)
+    metadata = new_metadata(job, atomic.metadata_of(old))
+    status = os.fstat(old)
+    several = status.st_nlink > 1 and (job.running or job.shared)
+    in_place = job.in_place or several or is_mount_point(dir_fd, name)
+    with keeping_old(job, real, old) as kept:
+        if in_place:
+            written, names = overwrite(root, job, real, old, before, metadata)
+        else:
+            written, names = rename_over(job, real, dir_fd, name, metadata, status), 1
+    return Receipt(real, in_place, False, written, kept, (*kept_note(kept), *split_note(status, names)))
 
 
 def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
@@ -148,8 +158,15 @@ def new_metadata(job: Job, metadata: Metadata) -> Metadata:
 
 
 def kept_note(kept: Path | None) -> tuple[str, ...]:
-    """Say it where no backup could be kept."""
-    return () if kept else ("the replaced file was too large to keep a backup of",)
+    """Say it where no backup was kept."""
+    return () if kept else ("no backup is kept",)
+
+
+def split_note(before: os.stat_result, names: int) -> tuple[str, ...]:
+    """Say it where a file had several names and only one of them has the new bytes."""
+    if before.st_nlink == 1 or names > 1:
+        return ()
+    return (f"{before.st_nlink} names shared this file; only this one changed",)
 
 
 def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result) -> int:
@@ -224,29 +241,50 @@ def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata)
             journal.end(record)
 
 
-def _overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metadata: Metadata) -> int:
+def overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metadata: Metadata) -> tuple[int, int]:
+    """Overwrite a file's own bytes with a journal of the old ones; return its size and how many names it has."""
+    fd = _open_to_write(root, real, old)
     try:
-        fd = root.open_path(real, follow=False, flags=os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+        record = journal.begin_in_place(job.container_id, real, old, job.data, before.sha256, metadata)
+        try:
+            now = os.fstat(fd)
+            if (now.st_size, now.st_mtime_ns) != (before.size, before.mtime_ns):
+                raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference first")
+            written = atomic.overwrite(fd, (job.data,), metadata, size=len(job.data), checkpoint=job.checkpoint)
+        except ChangedMeanwhile:
+            journal.end(record)
+            raise
+        except OSError as error:
+            _put_old_back(fd, record, before, metadata)
+            journal.end(record)
+            raise atomic.explain(error, real) from error
+        journal.end(record)
+        return written, os.fstat(fd).st_nlink
+    finally:
+        os.close(fd)
+
+
+def _open_to_write(root: Root, real: bytes, old: int) -> int:
+    """Open a file to write it, once it is sure that it is the one that was read: a device is never opened."""
+    held = root.open_canonical(real)
+    try:
+        mine, theirs = os.fstat(held), os.fstat(old)
+        if not stat.S_ISREG(mine.st_mode) or mine.st_ino != theirs.st_ino:
+            raise ChangedMeanwhile(f"{printable(real)} was replaced meanwhile", "read it again")
+        return reopen_regular(held, real, os.O_RDWR)
     except DtuiError as error:
         if isinstance(error.__cause__, OSError):
             raise atomic.explain(error.__cause__, real) from error
         raise
-    try:
-        mine, theirs = os.fstat(fd), os.fstat(old)
-        if not stat.S_ISREG(mine.st_mode) or mine.st_ino != theirs.st_ino:
-            raise ChangedMeanwhile(f"{printable(real)} was replaced meanwhile", "read it again")
-        record = journal.begin_in_place(job.container_id, real, old, job.data, before.sha256, metadata)
-        try:
-            written = atomic.overwrite(fd, (job.data,), metadata, size=len(job.data), checkpoint=job.checkpoint)
-        except OSError as error:
-            try:
-                atomic.overwrite(fd, (record.data.read_bytes(),), metadata, size=before.size)
-            except OSError as worse:
-                hint = f"the old bytes are in {record.data}; the next start of dtui puts them back"
-                raise EditRefused(f"{printable(real)}: the disk fails: {worse.strerror}", hint) from worse
-            journal.end(record)
-            raise atomic.explain(error, real) from error
-        journal.end(record)
-        return written
     finally:
-        os.close(fd)
+        os.close(held)
+
+
+def _put_old_back(fd: int, record: journal.Record, before: Stamp, metadata: Metadata) -> None:
+    """Bring the old bytes back after a write failed; what fails too stays in the journal."""
+    try:
+        with record.data.open("rb") as kept:
+            atomic.overwrite(fd, iter(lambda: kept.read(1 << 20), b""), metadata, size=before.size)
+    except OSError as worse:
+        hint = f"the old bytes are in {record.data}; the next start of dtui puts them back"
+        raise EditRefused(f"{printable(os.fsencode(record.path))}: the disk fails: {worse.strerror}", hint) from worse

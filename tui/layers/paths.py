@@ -18,7 +18,7 @@ from types import TracebackType
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, UsageError
 from tui.core.model import EntryKind
 from tui.core.text import human_size, printable
-from tui.layers.syscalls import O_PATH, Resolve, openat2
+from tui.layers.syscalls import O_PATH, Resolve, file_system_of, openat2
 
 IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
 ONE_NAME = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_XDEV | Resolve.NO_MAGICLINKS
@@ -33,6 +33,21 @@ _KINDS = {
     stat.S_IFCHR: EntryKind.CHARACTER,
     stat.S_IFBLK: EntryKind.BLOCK,
 }
+
+
+_KERNEL = {
+    0x9FA0: "proc",
+    0x62656572: "sysfs",
+    0x27E0EB: "cgroup",
+    0x63677270: "cgroup2",
+    0x1CD1: "devpts",
+    0x64626720: "debugfs",
+    0x74726163: "tracefs",
+    0x73636673: "securityfs",
+    0x62656570: "configfs",
+    0xCAFE4A11: "bpf",
+}
+"""File systems whose files are the kernel's own settings (linux/magic.h)."""
 
 
 def status_of(fd: int, name: bytes) -> os.stat_result | None:
@@ -214,8 +229,15 @@ class Root:
             return reopen_regular(fd, path)
 
 
-def reopen_regular(path_fd: int, path: bytes) -> int:
-    """Open for reading what an O_PATH descriptor holds, if it is a regular file.
+def refuse_kernel_files(fd: int, path: bytes) -> None:
+    """Raise EditRefused for what is the kernel's and no file: writing it would change this host."""
+    name = _KERNEL.get(file_system_of(fd))
+    if name:
+        raise EditRefused(f"{printable(path)} is the kernel's own, on {name}", "nothing was changed")
+
+
+def reopen_regular(path_fd: int, path: bytes, flags: int = os.O_RDONLY) -> int:
+    """Open, for reading unless told otherwise, what an O_PATH descriptor holds, if it is a regular file.
 
     FIFOs and devices are never opened, for opening alone may hang or have effects. Raises EditRefused for them.
     """
@@ -225,7 +247,7 @@ def reopen_regular(path_fd: int, path: bytes) -> int:
         hint = "the tree lists it" if what is EntryKind.DIRECTORY else "only regular files can be read"
         raise EditRefused(f"{printable(path)} is a {what}, not a file", hint)
     try:
-        fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/self/fd/{path_fd}", flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise explain(error, path) from error
     after = os.fstat(fd)

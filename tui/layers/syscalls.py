@@ -26,6 +26,22 @@ _FSMOUNT_CLOEXEC = 1
 O_PATH = os.O_PATH
 
 
+@cache
+def _fstatfs() -> Callable[[int, Any], int]:
+    function = ctypes.CDLL(None, use_errno=True).fstatfs
+    function.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    return function
+
+
+def file_system_of(fd: int) -> int:
+    """Return the magic number of the file system that a descriptor is on (linux/magic.h)."""
+    answer = (ctypes.c_long * 64)()  # struct statfs begins with the type, a word wide
+    if _fstatfs()(fd, answer) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return answer[0] & 0xFFFFFFFF
+
+
 class Resolve(IntFlag):
     """How openat2 may walk a path (linux/openat2.h)."""
 

@@ -94,7 +94,9 @@ class Parser:
             self._in_table = True
         elif line == COMPLETE:
             self.complete = True
-        elif line.startswith(("Timer resolution", "reported inaccurate", "Error ", "iozone:")):
+        elif line.startswith("reported inaccurate") and self.notices:
+            self.notices[-1] += f" {line}"  # IOzone breaks its sentence
+        elif line.startswith(("Timer resolution", "Error ", "iozone:")):
             self.notices.append(line)
 
     def failure(self, exit_code: int, expected_rows: int) -> str:

@@ -344,8 +344,7 @@ class BenchScreen(BenchHistory):
         if result.problem:
             self.tell(f"{result.problem}: {count} numbers are kept", "bad")
         else:
-            note = f" · {' '.join(result.notices)}" if result.notices else ""
-            self.tell(f"done: {count} numbers{note}", "good")
+            self.tell(" · ".join((f"done: {count} numbers", *result.notices)), "good")
 
     def on_unmount(self) -> None:
         """Never leave a container at work behind."""

@@ -146,13 +146,20 @@ def done_then_changed(box: Box, kind: str, host: Path) -> str:
     return "echo theirs >> /srv/moved/a.conf; echo more > /srv/moved/c"
 
 
-@pytest.mark.parametrize("kind", ["create", "mkdir", "rm", "cp over", "revert", "mv"])
+@pytest.mark.parametrize("daemon", ["overlay2"], indirect=True)
+def test_undo_of_a_move_by_copying_refuses_what_was_changed_since(boxes: Boxes, tmp_path: Path) -> None:
+    """On a full tree it is one rename, which loses nothing."""
+    undo_refuses_then_obeys(boxes("echo mine > /etc/app.conf", alive=True), "mv", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["create", "mkdir", "rm", "cp over", "revert"])
 def test_undo_refuses_what_was_changed_since_and_by_force_keeps_it(boxes: Boxes, tmp_path: Path, kind: str) -> None:
-    host = tmp_path / "host"
+    undo_refuses_then_obeys(boxes("echo mine > /etc/app.conf", alive=True), kind, tmp_path)
+
+
+def undo_refuses_then_obeys(box: Box, kind: str, folder: Path) -> None:
+    host = folder / "host"
     host.write_text("from the host\n")
-    box = boxes("echo mine > /etc/app.conf", alive=True)
-    if kind == "mv" and box.details.container.driver.name != "overlay2":
-        pytest.skip("on a full tree it is one rename, which loses nothing")
     look = "cd /; find srv app etc/motd etc/app.conf conf.d -type f 2>/dev/null | sort | xargs sha256sum"
     old = box.sh(look)
     box.sh(done_then_changed(box, kind, host))
@@ -165,6 +172,15 @@ def test_undo_refuses_what_was_changed_since_and_by_force_keeps_it(boxes: Boxes,
     (again, *_) = kept_acts(box.id)
     take_back(box, act_id=again.id)
     assert box.sh(look) == theirs
+
+
+def test_a_written_file_gets_its_old_bytes_back_with_its_holes(boxes: Boxes) -> None:
+    box = boxes("dd if=/dev/zero of=/srv/holes bs=1 count=1 seek=3G 2>/dev/null; chmod 640 /srv/holes", alive=True)
+    box.write(b"/srv/holes", b"small\n")
+    take_back(box)
+    size, blocks, mode = box.sh("stat -c '%s %b %a' /srv/holes").split()
+    assert (int(size), mode) == ((3 << 30) + 1, "640")
+    assert int(blocks) < 100
 
 
 def test_an_act_is_taken_back_once_and_only_in_its_own_container(boxes: Boxes) -> None:
@@ -199,12 +215,11 @@ def test_modes_of_a_tree_with_a_fifo_and_a_device_are_taken_back(boxes: Boxes, a
     ]
 
 
+@pytest.mark.parametrize("daemon", ["overlay2"], indirect=True)
 def test_another_dtui_s_live_work_directory_is_left_alone(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes()
     stack = box.details.stack
     assert stack is not None
-    if box.details.container.driver.name != "overlay2":
-        pytest.skip("a full tree is not mounted")
     with write_view(stack) as root:
         inside = sorted(path.name for path in work_dir(stack).rglob("*"))
         with pytest.raises(DtuiError, match="in use"):

@@ -122,7 +122,7 @@ class _Restorer:
         return same(now, before) or self._was_made(now, before) or self._is_the_image_s(now)
 
     def _was_made(self, now: Node, before: Node) -> bool:
-        if self._act.kind is ActKind.CREATE:
+        if self._act.wrote:
             return now.kind is EntryKind.FILE and self._hash(now.path) == self._act.wrote
         if self._after is None:  # an older dtui did it, and did not write down what it would make
             known = {ActKind.REMOVE: False, ActKind.MKDIR: now.kind is EntryKind.DIRECTORY}

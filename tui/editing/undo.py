@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Protocol
 
-from tui.core.errors import ChangedMeanwhile, EditRefused
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotReachable
 from tui.core.model import EntryKind
 from tui.core.text import count_of, printable
 from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after
 from tui.editing.backups import Act, ActKind, Keeper, find
+from tui.editing.copying import readable_tree
 from tui.editing.guard import guarded
 from tui.editing.nodes import Node
 from tui.editing.restore import METADATA, changed_since, is_one_write, is_plain_rename, put_back
@@ -39,10 +40,11 @@ class Save(Protocol):
 def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outcome:
     """Take an act back; what stands there now is kept first, so that this can be taken back too.
 
-    ``save`` puts a written file's old bytes back. Raises ChangedMeanwhile, unless ``force``, when somebody changed
-    since what the act left, and EditRefused for an act that is not there to be taken back.
+    ``save`` puts old bytes back into a file that must stay the same one, or that only the Engine reaches. Raises
+    ChangedMeanwhile, unless ``force``, when somebody changed since what the act left, and EditRefused for an act that
+    is not there to be taken back.
     """
-    if is_one_write(act):
+    if is_one_write(act) and not _may_be_replaced(act, inspect):
         _refuse_closed(act, force=force)
         return _undo_write(act, save, force=force)
     with acting(act.container, inspect) as details:
@@ -63,6 +65,16 @@ def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outc
                 _refuse_changed(put_back(tree, act, force=force))
                 act.mark("undone")
         return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+
+
+def _may_be_replaced(act: Act, inspect: Inspect) -> bool:
+    """Say whether a written file can be made anew, with its holes and whatever its size: it has no other name."""
+    try:
+        with readable_tree(inspect(act.container)) as tree:
+            now = tree.look(act.path)
+    except (NotReachable, EditRefused):  # only the Engine reaches it, or it is a mount point
+        return False
+    return now is None or now.inode == (0, 0)
 
 
 def _refuse_closed(act: Act, *, force: bool) -> None:

@@ -1,0 +1,178 @@
+"""What the container writes while dtui acts is never thrown away: all is looked at again before it is replaced."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Boxes
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
+from tui.editing import acts, backups, journal, writing
+from tui.editing.backups import ActKind, last_to_undo
+from tui.editing.copying import copy_in
+from tui.editing.hands import hands_inside
+from tui.editing.permissions import mode_change
+from tui.editing.revert import revert
+from tui.editing.save import save
+from tui.editing.undo import undo
+from tui.layers.paths import Root
+
+pytestmark = pytest.mark.engine
+
+UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+
+
+def in_phase(number: int, do: Callable[[], object]) -> Callable[[int, bytes], None]:
+    """Return a step that does something once, when counting from nothing began for the ``number``-th time."""
+    begun = 0
+
+    def step(count: int, path: bytes) -> None:
+        nonlocal begun
+        del path
+        if count == 0:
+            begun += 1
+            if begun == number:
+                do()
+
+    return step
+
+
+@pytest.mark.parametrize("target", [b"/tree/a/f", b"/tree"])
+def test_what_is_written_after_it_was_kept_is_not_deleted(boxes: Boxes, target: bytes) -> None:
+    box = boxes(alive=True)
+    step = in_phase(2, lambda: box.sh("echo later >> /tree/a/f"))
+    with pytest.raises(ChangedMeanwhile):
+        acts.remove(box.id, target, inspect=box.inspect, recursive=True, step=step)
+    assert box.sh("cat /tree/a/f /tree/a/g /tree/b/c/h /tree/f") == "af\nlater\nag\nh\nf\n"
+
+
+@UNION
+def test_what_is_written_while_a_directory_is_moved_by_copying_stays(boxes: Boxes) -> None:
+    box = boxes(alive=True)
+    begun: list[bytes] = []
+
+    def step(count: int, path: bytes) -> None:
+        del count
+        if path.startswith(b"/srv/tree") and not begun:
+            begun.append(path)
+            box.sh("echo later >> /tree/a/f")
+
+    with pytest.raises(ChangedMeanwhile):
+        acts.rename(box.id, b"/tree", b"/srv/tree", inspect=box.inspect, step=step)
+    assert box.sh("cat /tree/a/f /tree/a/g /tree/f; test ! -e /srv/tree") == "af\nlater\nag\nf\n"
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["free", "taken"])
+def test_a_copy_in_replaces_only_what_was_kept(boxes: Boxes, tmp_path: Path, there: bool) -> None:
+    box = boxes("echo one > /srv/file" if there else "true", alive=True)
+    (tmp_path / "file").write_text("mine\n")
+    step = in_phase(1, lambda: box.sh("echo theirs > /srv/file"))
+    with pytest.raises(ChangedMeanwhile):
+        copy_in(box.id, tmp_path / "file", b"/srv/file", inspect=box.inspect, step=step)
+    assert box.sh("cat /srv/file") == "theirs\n"
+
+
+def test_a_revert_by_copying_replaces_only_what_was_kept(boxes: Boxes) -> None:
+    box = boxes("echo one > /etc/app.conf", alive=True)
+    step = in_phase(2, lambda: box.sh("echo theirs >> /etc/app.conf"))
+    with pytest.raises(ChangedMeanwhile):
+        revert(box.id, b"/etc/app.conf", inspect=box.inspect, step=step)
+    assert box.sh("cat /etc/app.conf") == "one\ntheirs\n"
+
+
+def test_a_save_in_place_overwrites_only_what_its_journal_holds(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes(alive=True)
+    begin = journal.begin_in_place
+
+    def begin_and_be_late(*given: object) -> journal.Record:
+        record = begin(*given)  # type: ignore[arg-type]
+        box.sh("echo later >> /etc/app.conf")
+        return record
+
+    before = box.read(b"/etc/app.conf")
+    monkeypatch.setattr(journal, "begin_in_place", begin_and_be_late)
+    with pytest.raises(ChangedMeanwhile):
+        save(box.id, b"/etc/app.conf", b"mine\n", None, inspect=box.inspect, in_place=True)
+    assert box.read(b"/etc/app.conf") == before + b"later\n"
+    assert not journal.pending()
+
+
+def test_a_device_put_in_the_place_of_a_file_is_never_opened(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes("echo x > /srv/f", alive=True)
+    replace, open_path, writing_opens = writing.new_metadata, Root.open_path, []
+
+    def too_late(*given: object) -> object:
+        box.sh("rm /srv/f; mknod /srv/f c 1 5")
+        return replace(*given)  # type: ignore[arg-type]
+
+    def spy(root: Root, path: bytes, *, follow: bool = True, flags: int = os.O_PATH) -> int:
+        if flags & os.O_ACCMODE:
+            writing_opens.append(path)
+        return open_path(root, path, follow=follow, flags=flags)
+
+    monkeypatch.setattr(writing, "new_metadata", too_late)
+    monkeypatch.setattr(Root, "open_path", spy)
+    with pytest.raises(DtuiError):
+        save(box.id, b"/srv/f", b"mine\n", None, inspect=box.inspect, in_place=True)
+    assert writing_opens == []
+
+
+def test_a_save_over_more_than_is_kept_is_refused_unless_it_is_for_good(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = boxes("head -c 9000 /dev/urandom > /srv/large")
+    before = box.read(b"/srv/large")
+    monkeypatch.setattr(backups, "ACT_LIMIT", 4000)
+    with pytest.raises(EditRefused, match="no-backup"):
+        box.write(b"/srv/large", b"small")
+    assert box.read(b"/srv/large") == before
+    receipt = save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=False)
+    assert (receipt.backup, receipt.notes) == (None, ("no backup is kept",))
+    assert box.read(b"/srv/large") == b"small"
+
+
+def test_a_change_of_mode_and_its_undo_leave_the_times_of_a_file_that_is_being_written(boxes: Boxes) -> None:
+    box = boxes(alive=True)
+    step = in_phase(2, lambda: box.sh("echo later >> /tree/a/f; touch -d @1900000000 /tree/a/f"))
+    change = mode_change("640")
+    acts.change_metadata(box.id, b"/tree/a", change, ActKind.CHMOD, inspect=box.inspect, recursive=True, step=step)
+    assert box.sh("cat /tree/a/f; stat -c '%a %Y' /tree/a/f") == "af\nlater\n640 1900000000\n"
+    undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, force=True)
+    assert box.sh("stat -c '%a %Y' /tree/a/f") == "644 1900000000\n"
+
+
+def test_both_names_of_a_file_at_rest_have_the_new_bytes(boxes: Boxes) -> None:
+    box = boxes("mkdir /u; echo one > /u/a; ln /u/a /u/b")
+    receipt = box.write(b"/u/a", b"two\n")
+    assert receipt.in_place
+    assert box.read(b"/u/b") == b"two\n"
+    box.undo()
+    assert box.read(b"/u/b") == b"one\n"
+
+
+@UNION
+def test_it_is_said_when_a_file_of_the_image_loses_its_other_name(boxes: Boxes) -> None:
+    receipt = boxes().write(b"/app/keep.txt", b"two\n")
+    assert receipt.notes == ("2 names shared this file; only this one changed",)
+
+
+def test_the_kernels_own_files_are_not_written(boxes: Boxes) -> None:
+    box = boxes("ln -s /proc/1/oom_score_adj /cfg", alive=True)
+    before = box.sh("cat /cfg")
+    with pytest.raises(EditRefused, match="kernel"):
+        save(box.id, b"/cfg", b"7\n", None, inspect=box.inspect, in_place=True)
+    assert box.sh("cat /cfg") == before
+
+
+def test_an_interrupt_at_the_keyboard_does_not_reach_the_helper(boxes: Boxes) -> None:
+    box = boxes(alive=True)
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    before = set(children.read_text().split())
+    details = box.details
+    with hands_inside(details.pid, box.id):
+        (helper,) = set(children.read_text().split()) - before
+        assert os.getsid(int(helper)) != os.getsid(0)

@@ -251,7 +251,9 @@ def reopen_regular(path_fd: int, path: bytes, flags: int = os.O_RDONLY) -> int:
     except OSError as error:
         raise explain(error, path) from error
     after = os.fstat(fd)
-    if (after.st_dev, after.st_ino) != (before.st_dev, before.st_ino):
+    # opened to write, an image's file is copied up, and on overlay without an index it then has another number
+    same = (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino) or flags & os.O_ACCMODE != os.O_RDONLY
+    if not same or not stat.S_ISREG(after.st_mode):
         os.close(fd)
         raise LayerError(f"{printable(path)} changed while it was opened", "try again")
     return fd

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from tui.core.errors import EditRefused
 
+LOCKS = Path("/run/dtui")
+"""Where root's locks are."""
+
 
 def state_dir(*parts: str) -> Path:
     """Return a directory below DTUI_STATE, else /var/lib/dtui for root and $XDG_STATE_HOME/dtui for a user; made 0700.
@@ -44,12 +47,11 @@ def _lock_dir() -> Path:
     """Return where locks are: for root one place on the host, whatever DTUI_STATE says; for a user the state's own."""
     if os.geteuid() != 0:
         return state_dir("locks")
-    place = Path("/run/dtui")
     try:
-        place.mkdir(mode=0o700, exist_ok=True)
+        LOCKS.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise EditRefused(f"{place}: {(error.strerror or '').lower()}", "locks are kept there") from error
-    return place
+        raise EditRefused(f"{LOCKS}: {(error.strerror or '').lower()}", "locks are kept there") from error
+    return LOCKS
 
 
 @contextmanager

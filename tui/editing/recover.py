@@ -44,12 +44,17 @@ def recover(inspect: Callable[[str], Details]) -> tuple[str, ...]:
                 continue  # perhaps a container of another endpoint
             outcome = "its container is gone"
         except (DtuiError, OSError) as error:
-            lines.append(f"{name}: a write that was cut off cannot be put right yet: {error}")
+            what = f"{name}: a write that was cut off" if record.path else f"what was left beside {_short(record)}"
+            lines.append(f"{what} cannot be put right yet: {error}")
             continue
         journal.end(record)
         if record.path:
             lines.append(f"{name}: a write was cut off; {outcome}")
     return (*lines, *_settle_acts(inspect))
+
+
+def _short(record: journal.Record) -> str:
+    return f"the layer of {printable(record.container_id[:12])}"
 
 
 def _settle_acts(inspect: Callable[[str], Details]) -> Iterator[str]:
@@ -119,8 +124,11 @@ def _put_right(record: journal.Record, details: Details) -> str:
         with tree_root(stack) as root:
             return _in_root(record, root)
     if stack.marks is not Marks.OVERLAY or not privileged():
+        if not record.path:
+            sweep(stack)
+            return ""
         with Root.open(stack.writable.path) as upper:
-            return _in_root(record, upper) if record.path else ""
+            return _in_root(record, upper)
     if not alive and in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")
     sweep(stack)

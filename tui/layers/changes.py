@@ -8,11 +8,14 @@ from typing import Protocol
 
 from tui.core.model import Change, Entry, EntryKind, PathChange, View
 from tui.layers.compare import Difference
+from tui.layers.paths import split
 from tui.layers.view import LayerView
 
 
-def changes(view: LayerView, stop: Callable[[], bool] = lambda: False) -> tuple[PathChange, ...]:
-    """Return every changed path, sorted: the same set as ``docker diff``.
+def changes(
+    view: LayerView, stop: Callable[[], bool] = lambda: False, *, under: bytes = b"/"
+) -> tuple[PathChange, ...]:
+    """Return every changed path, or those at and below a canonical one, sorted: the same set as ``docker diff``.
 
     Only the writable layer is walked. A directory counts as modified when its mode or owner differs or something in
     it changed; what lies below a deleted directory is not listed. Contents decide where size and time agree, so a
@@ -20,11 +23,12 @@ def changes(view: LayerView, stop: Callable[[], bool] = lambda: False) -> tuple[
     """
     found: dict[bytes, PathChange] = {}
     holders: dict[bytes, PathChange] = {}
-    todo = [b"/"]
+    todo = [split(under)[0]]
+    prefix = under.rstrip(b"/") + b"/"
     with view.held():
         while todo and not stop():
             for entry, differs in view.changed_children(todo.pop()):
-                if entry.change is None:
+                if entry.change is None or not (entry.path + b"/").startswith(prefix):
                     continue
                 if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
                     todo.append(entry.path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,12 +17,16 @@ from tui.core.errors import EditRefused, LayerError, NotReachable
 from tui.core.model import LayerStack
 from tui.layers import syscalls, whiteouts
 from tui.layers.paths import Root
+from tui.layers.removal import remove_tree
 from tui.layers.sources import source_directory
 from tui.layers.syscalls import MountAttr
 
 WORK_NAME = "dtui-work"
 PROBE_NAME = "dtui-probe"
 """The work directory of the question whether the layer is in use: another dtui's own must be left alone until then."""
+
+TRASH_NAME = "dtui-trash"
+"""Where what is taken out of a layer is until it is certain that nobody uses the layer."""
 
 _ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
 
@@ -53,15 +56,24 @@ def work_dir(stack: LayerStack) -> Path:
     return stack.writable.path.parent / WORK_NAME
 
 
+def trash_dir(stack: LayerStack) -> Path:
+    """Return where what is taken out of a layer is for a moment: beside it, on the same file system."""
+    return stack.writable.path.parent / TRASH_NAME
+
+
 def sweep(stack: LayerStack) -> None:
-    """Remove the work directories that a killed dtui left behind; nobody may use the layer. Raises OSError."""
-    for name in (WORK_NAME, PROBE_NAME):
+    """Remove the directories that a killed dtui left beside a layer; nobody may use the layer. Raises OSError."""
+    for name in (WORK_NAME, PROBE_NAME, TRASH_NAME):
         _remove(work_dir(stack).with_name(name))
 
 
 def _remove(work: Path) -> None:
     with suppress(FileNotFoundError):
-        shutil.rmtree(work)
+        beside = os.open(work.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_tree(beside, os.fsencode(work.name))
+        finally:
+            os.close(beside)
 
 
 @contextmanager

@@ -1,0 +1,113 @@
+"""A revert at rest takes the layer's own entry away in one step, whoever starts the container meanwhile."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import threading
+
+import pytest
+
+from tests.support.boxes import Box, Boxes
+from tui.core.errors import ChangedMeanwhile
+from tui.core.model import Details
+from tui.editing.backups import acts, last_to_undo
+from tui.editing.undo import undo
+
+pytestmark = pytest.mark.engine
+
+UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+
+MANY = "mkdir -p /srv/many/deep; cd /srv/many; for i in $(seq 400); do echo $i > f$i; done; echo x > deep/x"
+
+
+def started_at(box: Box, look: int, script: str = "") -> None:
+    """Start the container right before dtui looks at it for the ``look``-th time, and run a script in it."""
+    looks = 0
+
+    def look_again(container: str) -> Details:
+        nonlocal looks
+        looks += 1
+        if looks == look:
+            box.start()
+            box.sh(script or "true")
+        return box.endpoint.inspect(container)
+
+    box.hooked = look_again
+
+
+@UNION
+@pytest.mark.parametrize("look", [2, 3], ids=["before", "after"])
+def test_a_container_that_starts_while_its_directory_is_taken_away_has_it_whole(boxes: Boxes, look: int) -> None:
+    box = boxes(MANY)
+    started_at(box, look)
+    with pytest.raises(ChangedMeanwhile, match="started or stopped meanwhile"):
+        box.revert(b"/srv/many")
+    assert box.sh("ls /srv/many | wc -l; cat /srv/many/f400 /srv/many/deep/x").split() == ["401", "400", "x"]
+    box.sh("echo more >> /srv/many/f1; rm /srv/many/f2; touch /srv/many/new; rm -r /srv/many; test ! -e /srv/many")
+    assert list(acts(box.id)) == []
+
+
+@UNION
+def test_what_a_container_makes_in_the_place_of_what_was_taken_away_stays(boxes: Boxes) -> None:
+    box = boxes(MANY)
+    started_at(box, 3, "mkdir /srv/many; echo theirs > /srv/many/f1")
+    with pytest.raises(ChangedMeanwhile, match="made /srv/many anew; dtui undo --force"):
+        box.revert(b"/srv/many")
+    assert box.sh("cat /srv/many/*") == "theirs\n"
+    box.hooked = None
+    with pytest.raises(ChangedMeanwhile):
+        box.undo()
+    undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, force=True)
+    assert box.sh("ls /srv/many | wc -l; cat /srv/many/f1").split() == ["401", "1"]
+
+
+@UNION
+def test_a_revert_and_a_start_at_once_leave_the_whole_directory_or_none(boxes: Boxes) -> None:
+    box = boxes(MANY.replace("400", "3000"))
+    for _ in range(4):
+        starting = threading.Thread(target=box.start)
+        starting.start()
+        try:
+            box.revert(b"/srv/many")
+            reverted = True
+        except ChangedMeanwhile:
+            reverted = False
+        starting.join()
+        assert box.sh("ls /srv/many 2>/dev/null | wc -l").split() == (["0"] if reverted else ["3001"])
+        box.sh("rm -rf /srv/many; mkdir /srv/many; echo y > /srv/many/y; rm -r /srv/many")
+        box.sh(MANY.replace("400", "3000"))
+        box.stop()
+
+
+@UNION
+def test_a_directory_that_hides_the_image_s_goes_on_hiding_it_when_all_in_it_is_reverted(boxes: Boxes) -> None:
+    box = boxes("rm -r /conf.d; mkdir /conf.d; echo o > /conf.d/other")
+    box.revert(b"/conf.d/other")
+    assert box.names(b"/conf.d") == []
+    box.start()
+    assert box.sh("ls /conf.d") == ""
+
+
+@UNION
+def test_a_directory_with_an_attribute_of_its_own_stays_when_all_in_it_is_reverted(boxes: Boxes) -> None:
+    box = boxes("echo new > /conf.d/new")
+    os.setxattr(box.upper / "conf.d", "user.mine", b"1")
+    box.revert(b"/conf.d/new")
+    assert os.getxattr(box.upper / "conf.d", "user.mine") == b"1"
+
+
+@UNION
+def test_a_tree_of_any_depth_is_reverted_and_comes_back(boxes: Boxes) -> None:
+    box = boxes("mkdir /srv/deep; cd /srv/deep; for i in $(seq 400); do mkdir d; cd d; done; echo x > bottom")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 200)  # nothing of it may take a frame for each level
+    try:
+        box.revert(b"/srv/deep")
+        assert not box.exists(b"/srv/deep")
+        box.undo()
+        assert box.read(b"/srv/deep" + b"/d" * 400 + b"/bottom") == b"x\n"
+        box.remove(b"/srv/deep", recursive=True)
+    finally:
+        sys.setrecursionlimit(limit)

@@ -1,0 +1,155 @@
+"""A writable layer's own entry taken away, marks and all, so that the image's shows again and no trace is left.
+
+It is renamed, in one step, out of the layer into a directory beside it, and thrown away only when the layer is still at
+rest then: a container that starts meanwhile finds the old entry or the image's, never half of one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
+from tui.core.model import EntryKind, LayerStack, Marks
+from tui.core.text import printable
+from tui.editing import atomic, journal
+from tui.editing.hands import NO_REPLACE, OwnHands
+from tui.editing.nodes import node_of
+from tui.layers.mounts import trash_dir
+from tui.layers.paths import Root, split
+from tui.layers.removal import remove_tree
+from tui.layers.view import LayerView
+from tui.layers.whiteouts import is_opaque, mark_of
+
+
+class MadeAnew(ChangedMeanwhile):
+    """The container was started in the middle and made the entry anew; the old one is only in the backup."""
+
+
+def shows_through(stack: LayerStack, view: LayerView, real: bytes) -> bool:
+    """Say whether the image's entry shows once the writable layer's own is gone: nothing above it is opaque."""
+    if stack.marks is Marks.TREE:
+        return False
+    above = b"/"
+    for name in [b"", *filter(None, split(real)[0].split(b"/"))]:
+        above = above.rstrip(b"/") + b"/" + name if name else above
+        under = view.below(above) if name else None
+        if name and (under is None or under.kind is not EntryKind.DIRECTORY):
+            return view.below(real) is None
+        try:
+            with view.own_directory(above) as fd:
+                if name and is_opaque(fd, stack.marks, userxattr=stack.userxattr):
+                    return view.below(real) is None
+        except NotFound:
+            return True  # the writable layer has nothing here
+    return True
+
+
+@contextmanager
+def uncovered(
+    stack: LayerStack, view: LayerView, real: bytes, container_id: str, still_at_rest: Callable[[], None]
+) -> Iterator[None]:
+    """Take an entry's own part in the writable layer away; what was taken is thrown away at the end of the context.
+
+    With it go directories above that were copied up for it alone. ``still_at_rest`` raises when somebody uses the
+    layer; the entry is back in its place then. Raises DtuiError, MadeAnew where it cannot be put back.
+    """
+    trash = trash_dir(stack)
+    with (
+        journal.working(container_id, trash),
+        Root.open(stack.writable.path) as upper,
+        Root.open(trash.parent) as beside,
+        _new_directory(beside.fd, os.fsencode(trash.name), real) as trash_fd,
+    ):
+        still_at_rest()
+        with (
+            atomic.explained(real),
+            _own_names(stack, view, upper, real) as (dir_fd, names),
+            _taken(dir_fd, names, trash_fd, real),
+        ):
+            still_at_rest()
+            yield
+
+
+@contextmanager
+def _new_directory(beside: int, name: bytes, real: bytes) -> Iterator[int]:
+    """Yield a new directory, which is removed with all that came into it."""
+    try:
+        with suppress(FileNotFoundError):
+            remove_tree(beside, name)
+        os.mkdir(name, 0o700, dir_fd=beside)
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=beside)
+    except OSError as error:
+        raise atomic.explain(error, real) from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+        with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
+            remove_tree(beside, name)
+
+
+@contextmanager
+def _own_names(stack: LayerStack, view: LayerView, upper: Root, real: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield a directory of the writable layer, open, and which of its names to take; of the root, all."""
+    if real == b"/":
+        yield upper.fd, [os.fsencode(name) for name in os.listdir(upper.fd)]
+        return
+    path = real
+    while _only_for(stack, view, upper, path):
+        path = split(path)[0]
+    with upper.parent(path) as (dir_fd, name):
+        yield dir_fd, [one for one in (name, mark_of(name, stack.marks)) if one and not atomic.is_gone(dir_fd, one)]
+
+
+def _only_for(stack: LayerStack, view: LayerView, upper: Root, path: bytes) -> bool:
+    """Say whether the directory above was copied up for an entry alone: it holds nothing else and is the image's."""
+    above, name = split(path)
+    if above == b"/":
+        return False
+    try:
+        fd = upper.open_canonical(above, os.O_RDONLY | os.O_DIRECTORY)
+    except (NotFound, LayerError):
+        return False
+    try:
+        others = {os.fsencode(one) for one in os.listdir(fd)} - {name, mark_of(name, stack.marks)}
+        if others or is_opaque(fd, stack.marks, userxattr=stack.userxattr):
+            return False
+        image_fd = view.open_path(above, before=True)
+        try:
+            own, image = node_of(fd, above), node_of(image_fd, above)
+        finally:
+            os.close(image_fd)
+    except NotFound:
+        return False
+    finally:
+        os.close(fd)
+    return (own.kind, own.mode, own.uid, own.gid, own.xattrs) == (
+        image.kind,
+        image.mode,
+        image.uid,
+        image.gid,
+        image.xattrs,
+    )
+
+
+@contextmanager
+def _taken(dir_fd: int, names: list[bytes], trash_fd: int, real: bytes) -> Iterator[None]:
+    """Rename names into the trash, and back when the context fails."""
+    hands = OwnHands()
+    taken: list[bytes] = []
+    try:
+        for name in names:
+            hands.rename(dir_fd, name, trash_fd, name, NO_REPLACE)
+            taken.append(name)
+        os.fsync(dir_fd)
+        yield
+    except BaseException:
+        try:
+            for name in reversed(taken):
+                hands.rename(trash_fd, name, dir_fd, name, NO_REPLACE)
+        except FileExistsError as error:
+            told = f"the container was started meanwhile and made {printable(real)} anew"
+            raise MadeAnew(told, "dtui undo --force brings the old one back") from error
+        raise

@@ -16,7 +16,7 @@ PREPARE = "ln /app/keep.txt /app/also.txt; ln -s /etc/passwd /abs; ln -s ../../.
 PREPARE += "ln -s loop /loop; ln -s /nowhere /dangling; mkfifo /pipe; mknod /null c 1 3; mknod /disk b 7 0; "
 PREPARE += "mkdir -p /srv/www /usr/lib; echo inside > /etc/passwd; echo inside-shadow > /etc/shadow; "
 PREPARE += "mkdir -p /tree/a /tree/b/c; cd /tree; echo af > a/f; echo ag > a/g; echo h > b/c/h; echo f > f; "
-PREPARE += "chmod 600 a/g; chmod 755 b/c/h; chmod 750 b"
+PREPARE += "chmod 600 a/g; chmod 755 b/c/h; chmod 750 b; mkdir -p /run /var; ln -s ../run /var/run"
 """What is in the image beside its files: links that lead out, what is no file, two names of one file."""
 
 

@@ -13,9 +13,12 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.checksums import tree_checksum
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
-from tui.core.model import Details
+from tui.core.model import Details, View
+from tui.editing.acts import make_directory
 from tui.editing.backups import acts
+from tui.editing.copying import copy_in
 from tui.editing.save import save
+from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_whiteout
 
 pytestmark = pytest.mark.engine
@@ -268,3 +271,35 @@ def test_what_the_engine_or_a_volume_puts_over_a_path_is_named_and_not_written_b
             with pytest.raises(DtuiError):
                 act(path)
     assert subprocess.run(["/usr/bin/find", box.upper, "-ls"], capture_output=True, check=True).stdout == before
+
+
+@pytest.mark.case(26)
+def test_a_volume_behind_a_link_of_the_image_hides_what_lies_where_the_link_leads(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "vol").mkdir()
+    (tmp_path / "mine").write_text("mine\n")
+    box = boxes("echo theirs > /var/run/data/file", "-v", f"{tmp_path}/vol:/var/run/data")
+    before = subprocess.run(["/usr/bin/find", box.upper, "-ls"], capture_output=True, check=True).stdout
+    tries: list[Callable[[], object]] = [
+        lambda: box.write(b"/run/data/file", b"x\n", create=True),
+        lambda: box.write(b"/var/run/data/file", b"x\n", create=True),
+        lambda: box.files.plan(b"/var/run/data"),
+        lambda: box.remove(b"/run/data", recursive=True),
+        lambda: box.remove(b"/run", recursive=True),
+        lambda: box.chmod(b"/var/run/data", "700"),
+        lambda: box.rename(b"/etc/motd", b"/run/data/motd"),
+        lambda: box.rename(b"/run", b"/elsewhere"),
+        lambda: box.revert(b"/run/data"),
+        lambda: make_directory(box.id, b"/run/data/sub", inspect=box.inspect),
+        lambda: copy_in(box.id, tmp_path / "mine", b"/run/data/", inspect=box.inspect),
+    ]
+    for attempt in tries:
+        with pytest.raises(EditRefused, match=r"hidden by the bind mount at /var/run/data|holds the bind mount at"):
+            attempt()
+    assert subprocess.run(["/usr/bin/find", box.upper, "-ls"], capture_output=True, check=True).stdout == before
+    stack = box.details.stack
+    assert stack is not None
+    with LayerView.open(stack, box.details.mounts) as view:
+        (data,) = view.children(b"/run", View.MERGED)
+    assert data.covered_by is not None
+    box.start()
+    assert box.sh("cat /run/data/file") == "theirs\n"

@@ -13,7 +13,7 @@ from tests.support.boxes import Boxes
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 from tui.editing import acts, backups, journal, writing
 from tui.editing.backups import ActKind, last_to_undo
-from tui.editing.copying import copy_in
+from tui.editing.copying import copy_in, copy_out
 from tui.editing.hands import hands_inside
 from tui.editing.permissions import mode_change
 from tui.editing.revert import revert
@@ -166,6 +166,27 @@ def test_the_kernels_own_files_are_not_written(boxes: Boxes) -> None:
     with pytest.raises(EditRefused, match="kernel"):
         save(box.id, b"/cfg", b"7\n", None, inspect=box.inspect, in_place=True)
     assert box.sh("cat /cfg") == before
+
+
+def test_nothing_of_what_the_kernel_shows_of_itself_is_changed_behind_a_link(boxes: Boxes, tmp_path: Path) -> None:
+    box = boxes("ln -s /proc/1 /one; ln -s /sys/fs/cgroup /groups", alive=True)
+    (tmp_path / "file").write_text("7")
+    before = box.sh("ls -l /proc/1/oom_score_adj; cat /proc/1/oom_score_adj; ls -ld /sys/fs/cgroup")
+    tries: list[Callable[[], object]] = [
+        lambda: box.chmod(b"/one/oom_score_adj", "777"),
+        lambda: box.remove(b"/one/oom_score_adj"),
+        lambda: box.rename(b"/one/oom_score_adj", b"/moved"),
+        lambda: box.rename(b"/etc/motd", b"/one/motd"),
+        lambda: acts.make_directory(box.id, b"/one/sub", inspect=box.inspect),
+        lambda: acts.make_directory(box.id, b"/groups/sub", inspect=box.inspect),
+        lambda: copy_in(box.id, tmp_path / "file", b"/one/oom_score_adj", inspect=box.inspect),
+        lambda: copy_out(box.details, b"/one/oom_score_adj", tmp_path / "out"),
+    ]
+    for attempt in tries:
+        with pytest.raises(DtuiError, match="the kernel's own, on"):
+            attempt()
+    assert box.sh("ls -l /proc/1/oom_score_adj; cat /proc/1/oom_score_adj; ls -ld /sys/fs/cgroup") == before
+    assert box.sh("cat /etc/motd") == "hello\n"
 
 
 def test_an_interrupt_at_the_keyboard_does_not_reach_the_helper(boxes: Boxes) -> None:

@@ -43,6 +43,17 @@ def test_a_link_that_climbs_ends_at_the_containers_root(boxes: Boxes, alive: boo
     assert Path("/etc/shadow").read_bytes() == before
 
 
+@BOTH
+def test_dots_behind_a_link_mean_the_same_file_to_whoever_reads_and_writes(boxes: Boxes, alive: bool) -> None:
+    box = boxes("ln -s /srv/www /up; mkdir /srv/etc; echo theirs > /srv/etc/app.conf", alive=alive)
+    path = b"/up/../etc/app.conf"
+    assert box.read(path) == b"port=80\n"
+    assert dtui("-H", box.engine.host, "cat", "web:/up/../etc/app.conf") == b"port=80\n"
+    assert "/srv" not in box.files.plan(path).sentence
+    assert box.write(path, b"port=81\n").path == b"/etc/app.conf"
+    assert (box.read(path), box.read(b"/srv/etc/app.conf")) == (b"port=81\n", b"theirs\n")
+
+
 @pytest.mark.case(3)
 def test_a_link_of_the_kernels_own_is_refused(boxes: Boxes) -> None:
     box = boxes("ln -s /proc/1/root /magic", alive=True)

@@ -89,6 +89,16 @@ def test_a_directory_above_a_volume_is_not_deleted_at_all(boxes: Boxes, tmp_path
     assert (tmp_path / "row").read_text() == "kept"
 
 
+@pytest.mark.case(29)
+def test_a_directory_above_a_volume_that_a_link_leads_to_is_not_deleted_at_all(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "row").write_text("kept")
+    box = boxes("echo x > /run/first", "-v", f"{tmp_path}:/var/run/data", alive=True)
+    with pytest.raises(EditRefused, match="holds the bind mount at /run/data"):
+        box.remove(b"/run", recursive=True)
+    assert box.sh("ls /run") == "data\nfirst\n"
+    assert (tmp_path / "row").read_text() == "kept"
+
+
 @pytest.mark.case(30)
 def test_what_is_read_only_says_so_and_stays(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"old\n")

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, UsageError
+from tui.core.model import Mount
 from tui.layers import syscalls
+from tui.layers.covers import Covers, place_of
 from tui.layers.paths import Root, clean, is_mount_point, read_limited, split
 
 
@@ -161,3 +163,39 @@ def test_a_directory_swapped_for_a_link_in_a_loop_never_lets_a_read_out(tmp_path
         swapper.kill()
     assert seen["inside"]
     assert seen["refused"]
+
+
+LINKS = {b"/var/run": b"../run", b"/run/data": b"/srv/./data", b"/loop": b"loop", b"/up": b"../../../etc"}
+
+
+@pytest.mark.parametrize(
+    ("destination", "place"),
+    [
+        ("/srv/www", b"/srv/www"),
+        ("/var/run/lock", b"/run/lock"),
+        ("/var/run/data/sub", b"/srv/data/sub"),
+        ("/up/hosts", b"/etc/hosts"),
+        ("/not/there/yet", b"/not/there/yet"),
+        ("/", b"/"),
+    ],
+)
+def test_a_mount_lies_where_the_links_in_its_destination_lead(destination: str, place: bytes) -> None:
+    assert place_of(destination, lambda path: LINKS.get(path, b"")) == place
+
+
+@given(
+    st.dictionaries(st.sampled_from([b"/a", b"/a/b", b"/b", b"/b/c"]), st.text("/ab.c", max_size=12).map(os.fsencode)),
+    st.text("/ab.c"),
+)
+def test_any_web_of_links_ends_in_a_clean_path(links: dict[bytes, bytes], destination: str) -> None:
+    place = place_of(destination, lambda path: links.get(path, b""))
+    assert place == clean(place)
+
+
+def test_the_nearest_mount_hides_a_path_and_any_below_is_found() -> None:
+    outer, inner = Mount("/data", "/one", "volume"), Mount("/data/in", "/two", "bind")
+    covers = Covers.of((outer, inner))
+    assert (covers.over(b"/data/in/x"), covers.over(b"/data/x"), covers.over(b"/database")) == (inner, outer, None)
+    assert (covers.at(b"/data"), covers.at(b"/data/x")) == (outer, None)
+    assert covers.within(b"/data/in") == (b"/data/in", inner)
+    assert (covers.within(b"/"), covers.within(b"/dat")) == ((b"/data", outer), None)

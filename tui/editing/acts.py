@@ -19,10 +19,11 @@ from tui.editing import atomic
 from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.guard import Step, guarded, no_step, remove_nodes
 from tui.editing.nodes import Node
-from tui.editing.session import covering_mount, refuse_covered, refuse_state
+from tui.editing.session import refuse_covered, refuse_state
 from tui.editing.state import container_lock
 from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
+from tui.layers.covers import Covers
 from tui.layers.paths import clean, split
 
 NodeChange = Callable[[Node], Node]
@@ -94,16 +95,19 @@ def found(tree: Tree, path: bytes) -> Node:
     return node
 
 
-def refuse_mounts(details: Details, path: bytes) -> None:
+def covers_of(details: Details, tree: Tree) -> Covers:
+    """Return where what is mounted over a container's tree lies, links in the way followed."""
+    return Covers.of(details.mounts, tree.target_of)
+
+
+def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a path that a mount covers or that has a mount below it: nothing of it may be torn off."""
     if not details.container.state.alive:
-        refuse_covered(details, path)
-    prefix = path.rstrip(b"/") + b"/"
-    for mount in details.mounts:
-        place = clean(mount.destination)
-        if place.startswith(prefix) or (place == path and covering_mount(details, path)):
-            what = f"the {mount.what} at {printable(place)}"
-            raise EditRefused(f"{printable(path)} holds {what}", "remove what is beside it, entry by entry")
+        refuse_covered(covers, path)
+    held = covers.within(path)
+    if held is not None:
+        what = f"the {held[1].what} at {printable(held[0])}"
+        raise EditRefused(f"{printable(path)} holds {what}", "remove what is beside it, entry by entry")
 
 
 def remove(
@@ -122,7 +126,7 @@ def remove(
             if real == b"/":
                 raise EditRefused("/ is the container itself", "docker rm removes containers")
             node = found(tree, real)
-            refuse_mounts(details, real)
+            refuse_mounts(details, covers_of(details, tree), real)
             if node.kind is EntryKind.DIRECTORY and not recursive and tree.names(real):
                 raise EditRefused(f"{printable(real)} is a directory that is not empty", "-r deletes all below it")
             with keeping(details, ActKind.REMOVE, real) as keeper:
@@ -151,8 +155,8 @@ def rename(container_id: str, path: bytes, new: bytes, *, inspect: Inspect, step
             real = tree.real(clean(path))
             node = found(tree, real)
             goal = _goal(tree, clean(new), split(real)[1])
-            refuse_mounts(details, real)
-            refuse_mounts(details, goal)
+            refuse_mounts(details, covers_of(details, tree), real)
+            refuse_mounts(details, covers_of(details, tree), goal)
             if (goal + b"/").startswith(real.rstrip(b"/") + b"/"):
                 raise EditRefused(f"{printable(real)} cannot be moved into itself", "choose another place")
             act, count = _rename(details, tree, node, goal, step)
@@ -226,7 +230,7 @@ def make_directory(
                 raise EditRefused(f"{printable(wanted)} exists already", "choose another name")
             if len(missing) > 1 and not parents:
                 raise NotFound(f"{printable(split(wanted)[0])} does not exist in the container", "-p makes it too")
-            refuse_mounts(details, missing[0])
+            refuse_mounts(details, covers_of(details, tree), missing[0])
             owner = found(tree, split(missing[0])[0])
             with keeping(details, ActKind.MKDIR, missing[0]) as keeper:
                 keeper.add(Node(missing[0]))
@@ -284,7 +288,7 @@ def change_metadata(
             real = tree.real(clean(path))
             node = found(tree, real)
             if not details.container.state.alive:
-                refuse_covered(details, real)
+                refuse_covered(covers_of(details, tree), real)
             with keeping(details, kind, real) as keeper:
                 if recursive:
                     capture(tree, node, keeper, data=False, step=step)

@@ -17,6 +17,7 @@ from tui.editing.acts import (
     Inspect,
     Outcome,
     acting,
+    covers_of,
     found,
     keep_one,
     keeping,
@@ -65,7 +66,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
             if there is not None and there.kind is EntryKind.DIRECTORY:
                 goal = goal.rstrip(b"/") + b"/" + os.fsencode(name)
                 there = tree.look(goal)
-            refuse_mounts(details, goal)
+            refuse_mounts(details, covers_of(details, tree), goal)
             if there is not None and there.kind is EntryKind.DIRECTORY:
                 raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
             owner = found(tree, split(goal)[0])

@@ -26,6 +26,7 @@ from tui.editing.session import Opened, Plan, refuse_covered, refuse_state
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
 from tui.editing.writing import Receipt
+from tui.layers.covers import Covers
 from tui.layers.paths import clean, split
 
 LOST = "written by the Engine: ACLs and hard links are not kept, and it is not done in one step"
@@ -57,7 +58,7 @@ def plan_by_engine(details: Details, archive: Archive, path: bytes) -> Plan:
     """Say what a save would do now, and what it cannot keep."""
     refuse_state(details)
     if not details.container.state.alive:
-        refuse_covered(details, clean(path))
+        refuse_covered(Covers.of(details.mounts), clean(path))
     facts = archive.facts(clean(path))
     warnings = [] if facts.path == clean(path) else [f"{printable(path)} is a link: {printable(facts.path)} is written"]
     return Plan(False, "sent to the Engine, which replaces the file; owner and mode kept", (*warnings, LOST))
@@ -93,7 +94,7 @@ def save_by_engine(
         refuse_state(details)
         wanted = clean(path)
         if not details.container.state.alive:
-            refuse_covered(details, wanted)
+            refuse_covered(Covers.of(details.mounts), wanted)
         above = split(wanted)[0]
         if create and archive.facts(above).kind != "directory":
             raise EditRefused(f"{printable(above)} is no directory", "make it first")

@@ -42,7 +42,7 @@ def revert(container_id: str, path: bytes, *, inspect: Inspect, step: Step = no_
         with LayerView.open(stack, details.mounts) as view:
             real, found = _changed(view, path)
             if not details.container.state.alive:
-                refuse_mounts(details, real)
+                refuse_mounts(details, view.covers, real)
             at_rest = partial(_refuse_changed_state, details, stack, inspect)
             act = _revert(details, stack, view, real, found, at_rest, step)
         return Outcome(real, len(found), act, notes_after(details, inspect))

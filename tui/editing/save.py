@@ -14,7 +14,6 @@ from tui.editing.backups import ActKind
 from tui.editing.copyup import save_by_hand
 from tui.editing.hands import hands_inside
 from tui.editing.session import (
-    covering_mount,
     has_several_names,
     refuse_covered,
     refuse_state,
@@ -25,6 +24,7 @@ from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
 from tui.editing.workspace import by_hand, mounted
 from tui.editing.writing import Job, Receipt, source_path, write_below
+from tui.layers.covers import Covers
 from tui.layers.mounts import tree_root
 from tui.layers.paths import clean
 from tui.layers.view import LayerView
@@ -76,9 +76,18 @@ def save(
         if details.container.state.alive:
             with running_root(details) as root, hands_inside(details.pid, container_id) as hands:
                 receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))
+                receipt = _through(receipt, Covers.of(details.mounts, root.target_of))
         else:
             receipt = _save_at_rest(details, job)
         return _look_again(details, inspect, receipt)
+
+
+def _through(receipt: Receipt, covers: Covers) -> Receipt:
+    """Say it where a mount was written."""
+    mount = covers.over(receipt.path) if receipt.in_place else None
+    if mount is None:
+        return receipt
+    return replace(receipt, notes=(*receipt.notes, f"written through to {printable(mount.source)}"))
 
 
 def _save_at_rest(details: Details, job: Job) -> Receipt:
@@ -87,7 +96,7 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
         real = view.resolve(job.path)
         view.refuse_metacopy(real)
         job = replace(job, shared=has_several_names(view, real))
-    refuse_covered(details, real)
+        refuse_covered(view.covers, real)
     if stack.marks is Marks.TREE:
         with tree_root(stack) as root:
             return write_below(root, job, source_path(root, job.path))
@@ -109,6 +118,4 @@ def _look_again(before: Details, inspect: Callable[[str], Details], receipt: Rec
     else:
         if after.session_key != before.session_key:
             notes.append(f"the container is {after.container.state} now: make sure that it sees the new file")
-        elif receipt.in_place and (mount := covering_mount(before, receipt.path)):
-            notes.append(f"written through to {printable(mount.source)}")
-    return Receipt(receipt.path, receipt.in_place, receipt.created, receipt.bytes_written, receipt.backup, tuple(notes))
+    return replace(receipt, notes=tuple(notes))

@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tui.core.errors import EditRefused, NotFound, NotReachable
-from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, Mount, ReachKind, State
+from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, ReachKind, State
 from tui.core.text import count_of, human_size, printable
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
+from tui.layers.covers import Covers
 from tui.layers.paths import Root, clean, is_mount_point, read_limited
 from tui.layers.view import LayerView
 
@@ -60,8 +61,11 @@ def running_root(details: Details) -> Root:
 
 @contextmanager
 def reading(details: Details, path: bytes) -> Iterator[int]:
-    """Yield a descriptor to read a file of a container: through its process while it runs, else from its layers."""
-    stack = stack_of(details)
+    """Yield a descriptor to read a file of a container: through its process while it runs, else from its layers.
+
+    ``..`` goes back along the path as it is written, not behind a link, as everywhere in dtui and in ``docker cp``.
+    """
+    stack, path = stack_of(details), clean(path)
     if details.container.state.alive and details.pid and os.geteuid() == 0:
         with running_root(details) as root:
             fd = root.open_regular(path)
@@ -97,17 +101,6 @@ def peeked(fd: int) -> Document:
     return Document.beginning(data[:PREVIEW_LIMIT], os.fstat(fd).st_size)
 
 
-def covering_mount(details: Details, path: bytes) -> Mount | None:
-    """Return the mount that hides a path while the container runs, the nearest one."""
-    best: Mount | None = None
-    for mount in details.mounts:
-        place = clean(mount.destination)
-        inside = path == place or path.startswith(place.rstrip(b"/") + b"/")
-        if inside and (best is None or len(place) > len(clean(best.destination))):
-            best = mount
-    return best
-
-
 def refuse_state(details: Details) -> None:
     """Raise EditRefused for a container in a state in which nobody knows who uses its layer."""
     state = details.container.state
@@ -116,9 +109,9 @@ def refuse_state(details: Details) -> None:
         raise EditRefused(f"{printable(details.container.name)} is {state}", hint)
 
 
-def refuse_covered(details: Details, path: bytes) -> None:
+def refuse_covered(covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a stopped container's path that a mount hides once it runs: the edit would not be seen."""
-    mount = covering_mount(details, path)
+    mount = covers.over(path)
     if mount is None:
         return
     if mount.kind == "tmpfs":
@@ -146,7 +139,7 @@ def plan(details: Details, path: bytes) -> Plan:
         return _plan_running(details, path)
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(path)
-        refuse_covered(details, real)
+        refuse_covered(view.covers, real)
         view.refuse_metacopy(real)
         entry = view.lookup(real, follow=False)
         if entry.kind is not EntryKind.FILE:
@@ -174,13 +167,13 @@ def plan(details: Details, path: bytes) -> Plan:
 
 def _plan_running(details: Details, path: bytes) -> Plan:
     with running_root(details) as root:
-        fd = root.open_regular(path)
+        fd = root.open_regular(clean(path))
         try:
             status = os.fstat(fd)
             links = status.st_nlink
         finally:
             os.close(fd)
-        real = root.real_path(path)
+        real = root.real_path(clean(path))
         with root.parent(real) as (dir_fd, name):
             mounted = is_mount_point(dir_fd, name)
     warnings = () if real == clean(path) else (f"{printable(path)} is a link: {printable(real)} is written",)

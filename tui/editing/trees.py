@@ -19,7 +19,7 @@ from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, Hands
 from tui.editing.nodes import Node, is_same_entry, is_untouched, node_of
 from tui.editing.sparse import copy_data
-from tui.layers.paths import Root, explain, open_child, reopen_regular, split
+from tui.layers.paths import Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 
 
 class Tree(Protocol):
@@ -31,6 +31,10 @@ class Tree(Protocol):
 
     def look(self, path: bytes) -> Node | None:
         """Describe what stands at a path, None for nothing; EditRefused for a mount point."""
+        ...
+
+    def target_of(self, path: bytes) -> bytes:
+        """Say where the link at a path points, nothing for what is no link or not there."""
         ...
 
     def open_file(self, path: bytes) -> int:
@@ -85,10 +89,14 @@ class RootTree:
 
     @contextmanager
     def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the directory that holds a name; a link on the way means that somebody put it there just now."""
+        """Yield the directory that holds a name; a link on the way means that somebody put it there just now.
+
+        What the kernel shows of itself, as on proc, is refused: acting there would act on this host.
+        """
         above, name = split(path)
         fd = self._root.open_canonical(above, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            refuse_kernel_files(fd, path)
             yield fd, name or b"."
         finally:
             os.close(fd)
@@ -114,6 +122,10 @@ class RootTree:
                 return node_of(fd, path)
         except NotFound:
             return None
+
+    def target_of(self, path: bytes) -> bytes:
+        """Say where the link at a path points."""
+        return self._root.target_of(path)
 
     def open_file(self, path: bytes) -> int:
         """Return a descriptor to read a regular file."""

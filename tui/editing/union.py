@@ -49,6 +49,10 @@ class UnionTree:
         finally:
             os.close(fd)
 
+    def target_of(self, path: bytes) -> bytes:
+        """Say where the link at a path points."""
+        return self._view.target_of(path)
+
     def open_file(self, path: bytes) -> int:
         """Return a descriptor to read a regular file."""
         fd = self._view.open_path(path, follow=False)

@@ -17,6 +17,7 @@ from tui.core.errors import NotFound
 from tui.core.model import Change, Entry, EntryKind, Mount, View
 from tui.core.text import printable
 from tui.engine.archive import EngineArchive
+from tui.layers.covers import Covers
 from tui.layers.paths import clean, split
 
 TREE_LIMIT = 256 << 20
@@ -42,7 +43,7 @@ class ArchiveView:
 
     def __init__(self, archive: EngineArchive, mounts: Iterable[Mount]) -> None:
         self._archive = archive
-        self._covers = {clean(mount.destination): mount for mount in mounts}
+        self._covers = Covers.of(mounts)
         self._lock = threading.Lock()
         self._told: dict[bytes, Change] | None = None
         self._listed: dict[bytes, dict[bytes, Entry]] = {}
@@ -93,7 +94,7 @@ class ArchiveView:
         self, path: bytes, kind: EntryKind, change: Change | None, size: int = 0, mode: int = 0, mtime_ns: int = 0
     ) -> Entry:
         layer = 0 if change in (Change.ADDED, Change.MODIFIED) else 1
-        cover = self._covers.get(path)
+        cover = self._covers.at(path)
         return Entry(path, kind, size, mode, 0, 0, mtime_ns, layer, change=change, covered_by=cover)
 
     def _all_children(self, path: bytes) -> list[Entry]:

@@ -223,6 +223,14 @@ class Root:
             raise LayerError(f"{printable(path)} cannot be named inside the container", "it moved meanwhile: try again")
         return os.fsencode(target[len(root) :] or "/")
 
+    def target_of(self, path: bytes) -> bytes:
+        """Say where the link at a canonical path points, nothing for what is no link or cannot be read."""
+        try:
+            with self.parent(path) as (dir_fd, name):
+                return os.readlink(name, dir_fd=dir_fd)
+        except (DtuiError, OSError):
+            return b""
+
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read a regular file; links are followed inside the root."""
         with self._held(path) as fd:

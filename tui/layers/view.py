@@ -12,12 +12,14 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 
-from tui.core.errors import EditRefused, LayerError, NotFound
+from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
 from tui.core.model import Change, Entry, EntryKind, LayerStack, Marks, Mount, View
 from tui.core.text import printable
 from tui.layers.compare import Difference, Item, difference
+from tui.layers.covers import Covers
 from tui.layers.directories import Directories, LayerDirectories
 from tui.layers.fulltree import touched
 from tui.layers.paths import clean, explained, kind_of, open_child, reopen_regular, split, status_of
@@ -40,7 +42,7 @@ class LayerView:
         self._before = stack.before
         self._tree = stack.marks is Marks.TREE
         self._touched: frozenset[bytes] | None = None
-        self._covers = {clean(mount.destination): mount for mount in mounts}
+        self._mounts = tuple(mounts)
 
     @classmethod
     def open(cls, stack: LayerStack, mounts: Iterable[Mount] = ()) -> LayerView:
@@ -62,6 +64,12 @@ class LayerView:
     def held(self) -> AbstractContextManager[None]:
         """Keep layers that have to be mounted mounted for as long as the context lasts: for a walk."""
         return self._roots.held()
+
+    @cached_property
+    def covers(self) -> Covers:
+        """Where what is mounted over the layers lies while the container runs."""
+        with self.held():
+            return Covers.of(self._mounts, self.target_of)
 
     # walking the union -------------------------------------------------------------------------------------
 
@@ -168,6 +176,17 @@ class LayerView:
             done.append(name)
         return b"/" + b"/".join(done)
 
+    def target_of(self, path: bytes) -> bytes:
+        """Say where the link at a canonical path points, nothing for what is no link or cannot be read."""
+        above, name = split(path)
+        try:
+            with explained(path), self._directories(above) as here:
+                item = self._find(here, name) if name else None
+                link = item is not None and stat.S_ISLNK(item.status.st_mode)
+                return os.fsencode(os.readlink(name, dir_fd=item.dir_fd)) if item and link else b""
+        except DtuiError:
+            return b""
+
     # entries -----------------------------------------------------------------------------------------------
 
     def lookup(self, path: bytes, *, follow: bool = True) -> Entry:
@@ -199,7 +218,7 @@ class LayerView:
 
     def _marked(self, path: bytes, item: Item, under: Item | None) -> tuple[Entry, Difference]:
         """Return an entry with its change against the image, and whether it itself differs."""
-        cover = self._covers.get(path)
+        cover = self.covers.at(path)
         if item.layer > 0:
             return _entry(path, item, cover), Difference.NONE
         if under is None:
@@ -258,7 +277,7 @@ class LayerView:
             deleted = image.keys() - self._merge(here).keys() if image else ()
             found = [
                 (
-                    _entry(prefix + name, image[name], self._covers.get(prefix + name), change=Change.DELETED),
+                    _entry(prefix + name, image[name], self.covers.at(prefix + name), change=Change.DELETED),
                     Difference.CONTENT,
                 )
                 for name in deleted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import socket
 import ssl
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.conftest import IMAGE
@@ -131,3 +133,26 @@ def test_a_context_over_tcp_with_tls_is_listed(
         assert (row["name"], row["endpoint"], row["layer"]["reach"]) == ("web", "far", "engine")
         both = dtui_json("--context", "far", "-H", engine.host, "ls")
         assert sorted(json.dumps(r["layer"]["reach"]) for r in both) == ['"direct"', '"engine"']
+
+
+def test_an_engine_that_lets_us_wait_is_named_on_the_terminal_and_an_interrupt_ends_it(silent: str) -> None:
+    with pexpect.spawn(sys.executable, ["-m", "tui", "-H", silent, "ls"], encoding="utf-8", timeout=30) as terminal:
+        terminal.expect("dtui: waiting for local to answer; ctrl[+]c ends it")
+        terminal.sendintr()
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus == 130
+
+
+def test_a_web_server_is_told_from_an_engine() -> None:
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html></html>")
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        told = dtui("-H", f"tcp://127.0.0.1:{server.server_port}", "ls", code=3)
+        server.shutdown()
+    assert b"what answers there is no Docker Engine; check the address and the port" in told

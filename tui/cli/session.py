@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tui.cli.together import ask_together
+from tui.cli.together import ask_together, told_if_slow
 from tui.core.errors import DtuiError, NotFound, UsageError
 from tui.core.model import Container, Details
 from tui.core.text import printable
@@ -67,7 +67,8 @@ class Session:
     def listing(self, only: str = "") -> Listing:
         """List the containers of all endpoints at once, or of one; what does not answer holds no other up."""
         asked = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
-        answers = ask_together(asked, lambda endpoint: endpoint.snapshot(), patient=len(asked) == 1)
+        with told_if_slow([endpoint.name for endpoint in asked]):
+            answers = ask_together(asked, lambda endpoint: endpoint.snapshot(), patient=len(asked) == 1)
         results = [(endpoint.name, answer) for endpoint, answer in zip(asked, answers, strict=True)]
         return Listing(
             tuple(row for _, rows in results if not isinstance(rows, DtuiError) for row in rows),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tui.core.errors import DtuiError, EngineLost
+from tui.core.text import printable
 from tui.engine.endpoint import Endpoint
 
 _Answer = TypeVar("_Answer")
@@ -18,6 +21,27 @@ FIRST = 15
 
 REST = 5
 """Seconds that the others have after the first has answered."""
+
+SLOW = 3
+"""Seconds after which it is said on a terminal whom we wait for."""
+
+
+@contextmanager
+def told_if_slow(names: Sequence[str]) -> Iterator[None]:
+    """Say on the terminal that somebody lets us wait, and how to end it."""
+
+    def tell() -> None:
+        shown = printable(", ".join(names))
+        print(f"dtui: waiting for {shown} to answer; ctrl+c ends it", file=sys.stderr)  # noqa: T201
+
+    timer = threading.Timer(SLOW, tell)
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def ask_together(

@@ -88,6 +88,8 @@ def _lost(what: str, error: BaseException) -> EngineLost | NotReachable:
         return EngineLost(f"{what}: nobody answers", "start Docker: systemctl start docker")
     if any(isinstance(cause, requests.exceptions.Timeout | TimeoutError) for cause in causes):
         return EngineLost(f"{what}: no answer in time", "is the Engine or its disk overloaded?")
+    if any(isinstance(cause, requests.exceptions.InvalidJSONError | http.client.BadStatusLine) for cause in causes):
+        return EngineLost(f"{what}: what answers there is no Docker Engine", "check the address and the port")
     last = str(causes[-1]).strip().replace("\n", " ")[:200]
     return EngineLost(f"{what}: {last or type(error).__name__}", "is the Engine running?")
 

@@ -24,7 +24,8 @@ from tui.engine.endpoint import Endpoint, Verb
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened, Listed
-from tui.ui.present import SORTS, Group, detail_lines, group_key, groups, inspect_lines, matches
+from tui.ui.feed_words import empty_words, source_words, trouble
+from tui.ui.present import SORTS, detail_lines, group_key, groups, inspect_lines, matches
 from tui.ui.screens.acts import Acted, ActingFrame
 from tui.ui.screens.base import set_title
 from tui.ui.screens.containers_messages import Detailed, Summed
@@ -32,9 +33,6 @@ from tui.ui.summary import summarise
 from tui.ui.widgets.container_rows import ContainerRows, GroupRows, group_tabs
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
-
-_PATIENCE = 3
-"""Seconds after which it is said how long the Engine has been asked already."""
 
 _SETTLE = 0.12
 """Seconds the cursor rests on a row before the Engine is asked for its details."""
@@ -126,7 +124,7 @@ class ContainersScreen(ActingFrame):
         if self._stray:
             here.append(self._stray)
         here = sorted(map(self._with_size, here), key=SORTS[self.sort])
-        note = self._note(feed, every)
+        note = empty_words(feed, every, self.words, monotonic() - self._since)
         self.rows.show(tuple(here), sort=self.sort, several_endpoints=len(feed.sources) > 1, note=note)
         self._show_frame(feed)
         self.refresh_bindings()
@@ -135,49 +133,17 @@ class ContainersScreen(ActingFrame):
         size = self._sizes.get((container.endpoint, container.id))
         return container if size is None else replace(container, size_rw=size)
 
-    def _note(self, feed: Feed, every: tuple[Group, ...]) -> str:
-        ways_on = "esc or h shows the other ways in"
-        if not feed.listed:
-            seconds = int(monotonic() - self._since)
-            return f"asking the Engine… {seconds} s · {ways_on}" if seconds >= _PATIENCE else "asking the Engine…"
-        if not feed.answered:
-            return f"nobody has answered yet: {ways_on}"
-        elsewhere = ", ".join(f"{group.size:,} in {group.title}" for group in every[1:] if group.size)
-        if self.words and elsewhere:
-            return f"nothing here matches {printable(self.words)}, but {elsewhere}: tab goes there"
-        if self.words and feed.rows:
-            return f"nothing matches {printable(self.words)}: esc clears the filter"
-        return "no containers here" + (": tab goes to the next group" if elsewhere else "")
-
     def _show_frame(self, feed: Feed) -> None:
         running = sum(c.state.alive for c in feed.rows)
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ containers")
         self.title_line.right = Text(f"{count_of(len(feed.rows), 'container')} · {running:,} running")
-        self.title_line.middle = Text(" · ".join(self._source_words(feed)))
-        trouble = [s for s in feed.sources if s.problem]
-        self.banner.message = Text("\n").join(
-            Text(printable(f"{s.name}: {s.problem}" + (f"; {s.hint}" if s.hint else "")) + self._again(s.live))
-            for s in trouble
-        )
+        self.title_line.middle = Text(" · ".join(map(source_words, feed.sources)))
+        self.banner.message = Text("\n").join(trouble(feed))
         title = self.chosen.split(":")[1] if ":" in self.chosen else self.chosen or "all"
         set_title(
             self.query_one("#list"), title, f"sort: {self.sort}" + (f" · filter: {self.words}" if self.words else "")
         )
         set_title(self.query_one("#groups"), f"group: {self.by}")
-
-    def _again(self, live: bool) -> str:
-        return "  (trying again by itself; f5 tries now)" if live else ""
-
-    def _source_words(self, feed: Feed) -> list[str]:
-        words = []
-        for source in feed.sources:
-            facts = source.facts
-            parts = [source.name]
-            if facts:
-                parts += [f"{facts.product} {facts.version}".strip(), facts.driver.name]
-                parts[-1] += f" on {facts.backing}" if facts.backing else ""
-            words.append(printable(" · ".join(part for part in parts if part)))
-        return words
 
     def watch_by(self) -> None:
         """Group otherwise, all groups chosen."""

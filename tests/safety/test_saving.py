@@ -69,6 +69,20 @@ def test_more_than_memory_holds_is_one_line_and_changes_nothing(boxes: Boxes) ->
     assert box.read(b"/srv/f") == b"new\n"
 
 
+def test_an_undo_that_memory_does_not_hold_names_the_old_bytes_and_changes_nothing(boxes: Boxes) -> None:
+    box = boxes("truncate -s 700000000 /srv/f; ln /srv/f /srv/g")
+    receipt = box.write(b"/srv/f", b"new\n")
+    words = ["/usr/bin/prlimit", "--as=700000000", sys.executable, "-m", "tui", "-H", box.engine.host, "undo", "web"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert str(receipt.backup) in ended.stderr
+    assert box.read(b"/srv/g") == b"new\n"
+    box.undo()
+    place = box.upper / "srv" / "g"
+    assert (place.stat().st_size, place.stat().st_nlink) == (700_000_000, 2)
+    assert place.stat().st_blocks * 512 < 1 << 20
+
+
 @pytest.mark.case(36)
 @pytest.mark.parametrize("flag", ["i", "a"])
 def test_an_immutable_or_append_only_file_says_so_and_keeps_its_flag(boxes: Boxes, flag: str) -> None:

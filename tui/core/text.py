@@ -47,7 +47,10 @@ def printable(text: str | bytes) -> str:
     The result is one line and safe on a terminal, but still must not be parsed as markup. It is for eyes only:
     a literal backslash is not escaped, so the original, not the result, identifies a file.
     """
-    return _UNSAFE.sub(_escape, os.fsdecode(text) if isinstance(text, bytes) else text)
+    shown = os.fsdecode(text) if isinstance(text, bytes) else text
+    if shown.isascii() and shown.isprintable():  # most are, and are shown many times
+        return shown
+    return _UNSAFE.sub(_escape, shown)
 
 
 def human_size(size: int | None) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 import tarfile
 import unicodedata
 from collections.abc import Iterator
@@ -65,12 +66,23 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@given(st.binary(max_size=300) | st.text(max_size=200))
+NEVER_SHOWN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
+hidden = st.text(st.characters(categories=NEVER_SHOWN), max_size=200)
+
+
+@given(st.binary(max_size=300) | st.text(max_size=200) | hidden)
 @OFTEN
 def test_a_name_is_shown_without_any_control_byte(name: bytes | str) -> None:
     shown = printable(name)
-    assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert not {unicodedata.category(char) for char in shown} & set(NEVER_SHOWN)
     shown.encode("utf-8")
+
+
+def test_no_character_of_a_kind_that_terminals_obey_or_hide_is_shown() -> None:
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    kinds = {unicodedata.category(char) for char in printable(every)}
+    assert kinds.isdisjoint(NEVER_SHOWN)
+    assert kinds >= {"Lu", "Mn", "So", "Zs", "Cn"}
 
 
 def places_in(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

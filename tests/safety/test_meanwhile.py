@@ -70,7 +70,7 @@ def test_what_is_written_while_a_directory_is_moved_by_copying_stays(boxes: Boxe
 def test_a_copy_in_replaces_only_what_was_kept(boxes: Boxes, tmp_path: Path, there: bool) -> None:
     box = boxes("echo one > /srv/file" if there else "true", alive=True)
     (tmp_path / "file").write_text("mine\n")
-    step = in_phase(1, lambda: box.sh("echo theirs > /srv/file"))
+    step = in_phase(2, lambda: box.sh("echo theirs > /srv/file"))
     with pytest.raises(ChangedMeanwhile):
         copy_in(box.id, tmp_path / "file", b"/srv/file", inspect=box.inspect, step=step)
     assert box.sh("cat /srv/file") == "theirs\n"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -23,6 +25,62 @@ def test_a_full_disk_leaves_the_file_as_it_was(boxes: Boxes, in_place: bool) -> 
         box.write(b"/small/file", b"x" * 200_000)
     assert box.sh("cat /small/file; ls -A /small").splitlines()[:2] == ["old", "file"]
     assert box.write(b"/small/file", b"fits\n").in_place is in_place
+
+
+@pytest.mark.parametrize("in_place", [False, True], ids=["renamed", "in place"])
+@pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+def test_a_file_with_holes_is_written_back_through_pipes_with_its_holes(
+    boxes: Boxes, in_place: bool, alive: bool
+) -> None:
+    make = "echo begin > /srv/f; truncate -s 50000000 /srv/f; echo end >> /srv/f; ln /srv/f /srv/g"
+    box = boxes(make if in_place else f"{make}; rm /srv/g", alive=alive)
+    command = f"{sys.executable} -m tui -H {box.engine.host}"
+    back = f"{command} cat web:/srv/f | {command} write web:/srv/f --json"
+    done = subprocess.run(["/bin/sh", "-c", back], capture_output=True, check=True)
+    assert json.loads(done.stdout)["way"] == ("in place" if in_place else "atomic")
+    place = box.upper / "srv" / "f"
+    assert place.read_bytes() == b"begin\n" + bytes(50_000_000 - 6) + b"end\n"
+    assert place.stat().st_blocks * 512 < 1 << 20
+
+
+def test_a_hole_that_cannot_be_filled_stays_a_hole_with_the_bytes_around_it(boxes: Boxes) -> None:
+    make = (
+        "echo old > /small/f; truncate -s 150000 /small/f; ln /small/f /small/g; head -c 8192 /dev/urandom > /small/h"
+    )
+    box = boxes(make, "--tmpfs", "/small:size=64k", alive=True)
+    look = "sha256sum /small/*; du -k /small/f"
+    before = box.sh(look)
+    with pytest.raises(EditRefused, match="no space left"):
+        box.write(b"/small/f", b"x" * 100_000)
+    assert box.sh(look) == before
+    box.write(b"/small/f", b"x" * 20_000 + bytes(300_000))
+    assert box.sh("tr -d '\\0' < /small/f | wc -c; stat -c %s /small/g") == "20000\n320000\n"
+
+
+def test_more_than_memory_holds_is_one_line_and_changes_nothing(boxes: Boxes) -> None:
+    box = boxes("echo old > /srv/f")
+    limited = f"/usr/bin/prlimit --as=700000000 {sys.executable} -m tui -H {box.engine.host} write web:/srv/f"
+    words = ["/bin/sh", "-c", f"/usr/bin/head -c 900000000 /dev/zero | {limited}"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert ended.stderr.startswith("dtui: there is not enough memory")
+    assert box.read(b"/srv/f") == b"old\n"
+    subprocess.run(["/bin/sh", "-c", f"echo new | {limited}"], capture_output=True, check=True)
+    assert box.read(b"/srv/f") == b"new\n"
+
+
+def test_an_undo_that_memory_does_not_hold_names_the_old_bytes_and_changes_nothing(boxes: Boxes) -> None:
+    box = boxes("truncate -s 700000000 /srv/f; ln /srv/f /srv/g")
+    receipt = box.write(b"/srv/f", b"new\n")
+    words = ["/usr/bin/prlimit", "--as=700000000", sys.executable, "-m", "tui", "-H", box.engine.host, "undo", "web"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert str(receipt.backup) in ended.stderr
+    assert box.read(b"/srv/g") == b"new\n"
+    box.undo()
+    place = box.upper / "srv" / "g"
+    assert (place.stat().st_size, place.stat().st_nlink) == (700_000_000, 2)
+    assert place.stat().st_blocks * 512 < 1 << 20
 
 
 @pytest.mark.case(36)

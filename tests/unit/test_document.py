@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.segment import Segment
+from textual.color import Color
 
 from tui.core.errors import EditRefused
+from tui.core.text import HIDDEN, HIDDEN_ABOVE
 from tui.editing.diff import diff_lines
 from tui.editing.document import EDIT_LIMIT, Document, hex_lines, language_of
+from tui.ui.safe import SafeFilter
 
 PIECES = [b"a", b"\n", b"\r\n", b"\r", b"\x0b", b"\x0c", b"\xc2\x85", b"\xe2\x80\xa8", b"\xff", b"\x1b[2J"]
 PIECES += [b"\xef\xbb\xbf", b"\xe2\x80\xae", "é".encode(), "😀".encode(), b"\t", b"\xed\xa0\x80", b"plain text here "]
+PIECES += [char.encode() for char in "\u0600\u3164\ufe0f\ufffe\U000110bd\U0001d173\U000e0041\U000e0100\U00100041"]
 texts = st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join) | st.binary(max_size=200)
 
 
@@ -41,6 +48,13 @@ def test_nothing_in_the_editor_is_a_character_it_would_alter(data: bytes) -> Non
     document = Document.parse(data)
     assert len(document.text.splitlines()) in (document.text.count("\n"), document.text.count("\n") + 1)
     assert not any(c < " " and c not in "\t\n" for c in document.text)
+    assert not re.search(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}]", document.text)
+
+
+def test_what_the_last_filter_would_remove_stands_in_the_editor_as_a_picture() -> None:
+    text = Document.parse("aaaa\u0600bbbb\U000e0041cccc\x1b".encode()).text
+    (segment,) = SafeFilter().apply([Segment(text)], Color(0, 0, 0))
+    assert segment.text == "aaaa\ufffdbbbb\ufffdcccc\u241b"
 
 
 def test_a_file_with_nul_bytes_is_shown_as_hex_and_not_edited() -> None:

@@ -17,6 +17,7 @@ from tui.engine.sdk import innermost
 def test_nothing_a_terminal_obeys_or_hides_is_left(value: str | bytes) -> None:
     shown = printable(value)
     assert not any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Zl", "Zp") for c in shown)
+    assert not set(shown) & set("\u034f\u115f\u1160\u3164\uffa0\ufe0f\ufffe\U000e0100\U0001ffff")
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u200e\u200f\ufeff")
 
 
@@ -28,6 +29,8 @@ def test_nothing_a_terminal_obeys_or_hides_is_left(value: str | bytes) -> None:
         (b"\xff", "\\xff"),
         ("a\u202egnp.exe", "a\\u202egnp.exe"),
         ("żółć 😀", "żółć 😀"),
+        ("\u0600\u115f\u034f\ufe0f\ufdd0", "\\u0600\\u115f\\u034f\\ufe0f\\ufdd0"),
+        ("\U000110bd\U0001d173\U000e0041", "\\U000110bd\\U0001d173\\U000e0041"),
     ],
 )
 def test_escapes_are_readable(value: str | bytes, shown: str) -> None:

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
 
 _INTERRUPTED = 130
+_LONGEST = 300
+"""Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run dtui with these arguments (those of the process for None) and return the exit code."""
     from tui.cli.parser import parse
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack what a name is written with
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = parse(argv)
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except DtuiError as error:
-        print(f"dtui: {printable(str(error))}", file=sys.stderr)  # noqa: T201 - this is the command line
+        _tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone, as `| head` does: leave without a word, and without Python's own at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone, as `| head` does: leave without a word
+        _drop_output()
         return 0
     except OSError as error:
-        print(f"dtui: {printable(str(error))}; dtui doctor may tell why", file=sys.stderr)  # noqa: T201
+        _tell(f"{error}; dtui doctor may tell why")
+        _drop_output()
         return 1
+    except MemoryError:
+        _tell("there is not enough memory; what was under way is put right at the next start")
+        return 1
+    except Exception as error:
+        if os.environ.get("DTUI_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}"[:_LONGEST]
+        _tell(f"{what}; this should not happen: DTUI_TRACEBACK=1 tells where it did")
+        return 1
+
+
+def _tell(text: str) -> None:
+    print(f"dtui: {printable(text)}", file=sys.stderr)  # noqa: T201 - this is the command line
+
+
+def _drop_output() -> None:
+    """Let go of what standard output does not take, or Python complains of it once more at its exit."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

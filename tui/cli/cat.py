@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from tui.cli.session import say, session
+from tui.cli.session import session
 from tui.core.archive import REMOTE_LIMIT
 from tui.core.text import printable
 from tui.editing.session import reading
@@ -16,6 +18,7 @@ from tui.engine.archive import archive_of
 from tui.layers.paths import clean
 
 _CHUNK = 1 << 20
+_PIECE = 64 << 10
 
 
 def run(options: Namespace) -> int:
@@ -33,9 +36,21 @@ def run(options: Namespace) -> int:
 
 def _put(file: BinaryIO) -> None:
     if sys.stdout.isatty():
-        for line in file:
-            say(printable(line.rstrip(b"\n")))
+        for piece in _shown(file):
+            sys.stdout.write(piece)
         return
     while chunk := file.read(_CHUNK):
         sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
+
+
+def _shown(file: BinaryIO) -> Iterator[str]:
+    """Yield a file as lines that are safe on a terminal, a part at a time: a line may be as long as the file."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    whole = True
+    for block in iter(lambda: file.read(_PIECE), b""):
+        text = decoder.decode(block)
+        yield "\n".join(map(printable, text.split("\n")))
+        whole = block.endswith(b"\n")
+    if not whole:
+        yield printable(decoder.decode(b"", final=True)) + "\n"

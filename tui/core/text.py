@@ -7,11 +7,24 @@ import re
 import stat
 from datetime import datetime
 
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U000e007f\U000f0000-\U0010ffff]"
+HIDDEN = (
+    "\x00-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u2028-\u202f\u2060-\u206f\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    "\ud800-\udfff"
 )
-"""What a terminal may obey or hide: C0, C1, DEL, bidi, zero-width marks, private use, tags, lone surrogates."""
+"""What a terminal may obey, hide, or give a width of its own, as the inside of a regular expression's brackets: C0, C1,
+DEL, bidi and other format characters, fillers, selectors, what Unicode lets be ignored, noncharacters, surrogates."""
+
+HIDDEN_ABOVE = (
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""The same above the first plane."""
+
+NO_CHARACTERS = "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xF0000, 0x10000))
+"""What stands for no character, above the first plane."""
+
+_UNSAFE = re.compile(f"[{HIDDEN}{HIDDEN_ABOVE}{NO_CHARACTERS}\ue000-\uf8ff\U000f0000-\U0010ffff]")
+"""What is never shown as it is: hidden characters, and those of private use, which each font draws as it likes."""
 
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\x1b": "\\e"}
 
@@ -34,7 +47,10 @@ def printable(text: str | bytes) -> str:
     The result is one line and safe on a terminal, but still must not be parsed as markup. It is for eyes only:
     a literal backslash is not escaped, so the original, not the result, identifies a file.
     """
-    return _UNSAFE.sub(_escape, os.fsdecode(text) if isinstance(text, bytes) else text)
+    shown = os.fsdecode(text) if isinstance(text, bytes) else text
+    if shown.isascii() and shown.isprintable():  # most are, and are shown many times
+        return shown
+    return _UNSAFE.sub(_escape, shown)
 
 
 def human_size(size: int | None) -> str:

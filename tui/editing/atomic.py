@@ -1,7 +1,8 @@
 """The two ways to write a file: a new one renamed over it, or its own bytes overwritten. Nothing else writes.
 
 Order and care measured on ext4 below overlay, kernel 6.18: chown drops setuid bits and capabilities, writing drops
-capabilities, so owner comes first, attributes next, mode last. Space is reserved before the first byte.
+capabilities, so owner comes first, attributes next, mode last. Space is reserved before the first byte, and none for
+zeros: they become holes, or stay what they are.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable
 from tui.core.text import printable
+from tui.editing.sparse import put_runs, reserve, runs_of
 
 Checkpoint = Callable[[str], None]
 """Called between the steps of a write with the step's name; tests end the process there."""
@@ -96,24 +98,6 @@ def explained(path: bytes) -> Iterator[None]:
         raise explain(error, path) from error
 
 
-def write_chunks(fd: int, chunks: Iterable[bytes], size: int | None) -> int:
-    """Reserve ``size`` bytes if it is known, then write; return how many bytes were written."""
-    if size:
-        try:
-            os.posix_fallocate(fd, 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                raise
-    total = 0
-    for chunk in chunks:
-        view = memoryview(chunk)
-        while view:
-            count = os.pwrite(fd, view, total)
-            total += count
-            view = view[count:]
-    return total
-
-
 class NotDurable(EditRefused):
     """The new bytes are in place, but the disk did not confirm it."""
 
@@ -148,10 +132,9 @@ def temporary_name() -> bytes:
 def replace(
     dir_fd: int,
     name: bytes,
-    chunks: Iterable[bytes],
+    data: bytes,
     metadata: Metadata,
     *,
-    size: int | None,
     temporary: bytes,
     exclusive: bool,
     before_rename: Callable[[], None],
@@ -167,7 +150,8 @@ def replace(
     fd, named = new_file(dir_fd, temporary)
     try:
         checkpoint("created")
-        written = write_chunks(fd, chunks, size)
+        reserve(fd, runs_of((data,)))
+        written = put_runs(fd, runs_of((data,)))
         checkpoint("written")
         put_metadata(fd, metadata)
         os.fsync(fd)
@@ -197,24 +181,20 @@ def replace(
 
 
 def overwrite(
-    fd: int, chunks: Iterable[bytes], metadata: Metadata, *, size: int, checkpoint: Checkpoint = no_checkpoint
+    fd: int,
+    chunks: Callable[[], Iterable[bytes]],
+    metadata: Metadata,
+    *,
+    checkpoint: Checkpoint = no_checkpoint,
 ) -> int:
     """Overwrite an open file's own bytes; the caller holds a journal of the old ones. Returns the new size.
 
     Space is reserved first, so that a full disk leaves the old bytes. Raises OSError.
     """
-    old_size = os.fstat(fd).st_size
-    if size > old_size:
-        try:
-            os.posix_fallocate(fd, 0, size)
-        except OSError as error:
-            os.ftruncate(fd, old_size)
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                raise
+    reserve(fd, runs_of(chunks()))
     checkpoint("reserved")
-    written = write_chunks(fd, chunks, None)
+    written = put_runs(fd, runs_of(chunks()))
     checkpoint("written")
-    os.ftruncate(fd, written)
     put_metadata(fd, metadata)
     os.fsync(fd)
     checkpoint("synced")

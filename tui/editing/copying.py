@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import EditRefused, NotFound
 from tui.core.model import Details, EntryKind
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 from tui.editing.acts import (
     Inspect,
     Outcome,
@@ -25,7 +25,7 @@ from tui.editing.acts import (
     refuse_mounts,
 )
 from tui.editing.atomic import temporary_name
-from tui.editing.backups import ActKind
+from tui.editing.backups import Act, ActKind
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.hands import OwnHands
 from tui.editing.nodes import Node, node_of
@@ -34,8 +34,15 @@ from tui.editing.sparse import copy_data
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
 from tui.editing.workspace import writable_tree
-from tui.layers.paths import Root, clean, open_child, reopen_regular, split
+from tui.layers.paths import Root, clean, kind_of, open_child, reopen_regular, split
 from tui.layers.view import LayerView
+
+COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
+"""What is copied; a device or a FIFO would be a way to this host's, and a socket is nothing without its process."""
+
+_SET_ID = 0o6000
+_PATH_MAX = 4096
+_MANY = 5
 
 
 @contextmanager
@@ -54,21 +61,26 @@ def readable_tree(details: Details) -> Iterator[Tree]:
 def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
     """Copy a file or directory of this host into a container; into a directory that is there, by its own name.
 
-    It belongs to whom the directory belongs that it comes into. A file is replaced, a directory never.
+    It belongs to whom the directory belongs that it comes into, and so loses setuid and setgid bits; devices, FIFOs and
+    sockets are left out. A file is replaced, a directory never. All names are known before the first one is made.
     """
-    top = os.fspath(source.absolute())
-    name = os.path.basename(top.rstrip("/"))
+    top = os.fspath(source.absolute()).rstrip("/")
+    name = os.fsencode(os.path.basename(top))
     with acting(container_id, inspect) as details, ExitStack() as held:
-        above = _host_directory(os.path.dirname(top.rstrip("/")), held)
+        _refuse_own_layer(details, source)
+        above = _host_directory(os.path.dirname(top), held)
+        places = _host_places(above, name, step)
         with writable_tree(details) as tree:
             goal = tree.real(clean(path))
             there = tree.look(goal)
             if there is not None and there.kind is EntryKind.DIRECTORY:
-                goal = goal.rstrip(b"/") + b"/" + os.fsencode(name)
+                goal = goal.rstrip(b"/") + b"/" + name
                 there = tree.look(goal)
             refuse_mounts(details, covers_of(details, tree), goal)
             if there is not None and there.kind is EntryKind.DIRECTORY:
                 raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
+            entries = [(place, goal + place[len(name) :]) for place in places]
+            _refuse_too_long(path for _, path in entries)
             owner = found(tree, split(goal)[0])
             with keeping(details, ActKind.COPY, goal) as keeper:
                 if there is None:
@@ -77,13 +89,59 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
                     keep_one(tree, there, keeper)
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
-                for node, fd in _host_nodes(above, os.fsencode(name), goal):
-                    step(len(changed), node.path)
-                    wanted = replace(node, uid=owner.uid, gid=owner.gid, xattrs=())
-                    act.expect(wanted)
-                    tree.make(wanted, fd, over=there if not changed else None)
-                    changed.append(1)
-        return Outcome(goal, len(changed), act, notes_after(details, inspect))
+                notes = _make_entries(tree, above, entries, owner, there, act, changed, step)
+        return Outcome(goal, len(changed), act, (*_few(notes), *notes_after(details, inspect)))
+
+
+def _make_entries(
+    tree: Tree,
+    above: int,
+    entries: list[tuple[bytes, bytes]],
+    owner: Node,
+    there: Node | None,
+    act: Act,
+    changed: list[int],
+    step: Step,
+) -> list[str]:
+    """Make entries of this host, by place and path, in a container, the first one over what is there; tell what not."""
+    notes: list[str] = []
+    for place, path in entries:
+        step(len(changed), path)
+        with _host_entry(above, place) as (fd, data):
+            node = node_of(fd, path)
+            if node.kind not in COPIED:
+                notes.append(f"{printable(place)} is a {node.kind}: left out")
+                continue
+            wanted = replace(node, uid=owner.uid, gid=owner.gid, xattrs=(), mode=node.mode & ~_SET_ID)
+            act.expect(wanted)
+            tree.make(wanted, data, over=there if not changed else None)
+            changed.append(1)
+    return notes
+
+
+def _few(notes: list[str]) -> tuple[str, ...]:
+    more = len(notes) - _MANY
+    return tuple(notes) if more <= 0 else (*notes[:_MANY], f"and {more:,} more left out")
+
+
+def _refuse_own_layer(details: Details, source: Path) -> None:
+    """Raise EditRefused for a directory that holds the layer which the copy would be written into."""
+    if details.stack is None:
+        return
+    layer = details.stack.writable.path
+    with suppress(OSError):
+        status = source.lstat()
+        if any(os.path.samestat(status, one.stat()) for one in (layer, *layer.resolve().parents)):
+            hint = "nothing was changed; copy what is beside it"
+            raise EditRefused(f"{printable(str(source))} holds the container's own layer", hint)
+
+
+def _refuse_too_long(paths: Iterable[bytes]) -> None:
+    """Raise EditRefused for a path that no system call takes."""
+    for path in paths:
+        if len(path) >= _PATH_MAX:
+            shown = f"{printable(path[:60])}…: {count_of(path.count(b'/'), 'level')} are too deep to be named"
+            raise EditRefused(shown, "nothing was changed; copy parts of it")
 
 
 def _host_directory(path: str, held: ExitStack) -> int:
@@ -95,33 +153,47 @@ def _host_directory(path: str, held: ExitStack) -> int:
     return fd
 
 
-def _host_nodes(dir_fd: int, name: bytes, goal: bytes) -> Iterator[tuple[Node, int | None]]:
-    """Yield the entries of a subtree of this host under their new paths, parents first, files open."""
+def _host_places(dir_fd: int, name: bytes, step: Step) -> list[bytes]:
+    """List an entry of this host and all below it, parents first, by their paths from a directory."""
+    places: list[bytes] = []
+    todo = [name]
+    while todo:
+        place = todo.pop()
+        step(len(places), place)
+        _refuse_too_long((place,))
+        with _host_entry(dir_fd, place, read=False) as (fd, _):
+            kind = kind_of(os.fstat(fd).st_mode)
+            if not places and kind not in COPIED:
+                raise EditRefused(f"{printable(place)} is a {kind}", "files, directories and links are copied")
+            if kind is EntryKind.DIRECTORY:
+                todo += [place + b"/" + child for child in _names_in(fd)]
+        places.append(place)
+    return places
+
+
+def _names_in(path_fd: int) -> list[bytes]:
+    fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = open_child(dir_fd, name, os.O_PATH)
-    except OSError as error:
-        what = "is a mount point" if error.errno == errno.EXDEV else (error.strerror or "").lower()
-        raise NotFound(f"{printable(name)}: {what}", "name a file of this host") from error
-    try:
-        node = node_of(fd, goal)
-        if node.kind is EntryKind.FILE:
-            data = reopen_regular(fd, name)
-            try:
-                yield node, data
-            finally:
-                os.close(data)
-            return
-        yield node, None
-        if node.kind is EntryKind.DIRECTORY:
-            readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                for text in sorted(os.listdir(readable)):
-                    child = os.fsencode(text)
-                    yield from _host_nodes(readable, child, goal + b"/" + child)
-            finally:
-                os.close(readable)
+        return sorted(map(os.fsencode, os.listdir(fd)), reverse=True)
     finally:
         os.close(fd)
+
+
+@contextmanager
+def _host_entry(dir_fd: int, place: bytes, *, read: bool = True) -> Iterator[tuple[int, int | None]]:
+    """Yield what stands at a place below a directory of this host, no link followed, and a file's bytes to read."""
+    with ExitStack() as held:
+        try:
+            fd = open_child(dir_fd, place, os.O_PATH)
+        except OSError as error:
+            what = "is a mount point" if error.errno == errno.EXDEV else (error.strerror or "").lower()
+            raise NotFound(f"{printable(place)}: {what}", "name a file of this host") from error
+        held.callback(os.close, fd)
+        data = None
+        if read and kind_of(os.fstat(fd).st_mode) is EntryKind.FILE:
+            data = reopen_regular(fd, place)
+            held.callback(os.close, data)
+        yield fd, data
 
 
 def copy_out(
@@ -129,8 +201,9 @@ def copy_out(
 ) -> tuple[Path, int, tuple[str, ...]]:
     """Copy a file or directory of a container to this host; return where, how many entries, and what was left out.
 
-    Files belong to this user and lose setuid and setgid bits; devices, FIFOs and sockets are left out. A file that is
-    there is replaced only with ``force``, anything else never.
+    All of it belongs to this user, by the umask, and loses setuid and setgid bits; devices, FIFOs and sockets are left
+    out. A file that is there is replaced only with ``force``, anything else never. All names are known before the first
+    one is made.
     """
     notes: list[str] = []
     with readable_tree(details) as tree, ExitStack() as held:
@@ -141,12 +214,43 @@ def copy_out(
         above = _host_directory(os.fspath(target.absolute().parent), held)
         name = os.fsencode(target.name)
         _refuse_existing(above, name, target, node, force=force)
-        count = 0
-        for one, place in _below(tree, node, notes):
+        nodes = _below(tree, node, notes, step)
+        places = [name + one.path[len(real.rstrip(b"/")) :].rstrip(b"/") for one in nodes]
+        _refuse_too_long(places)
+        mask = _umask()
+        for count, (one, place) in enumerate(zip(nodes, places, strict=True)):
             step(count, one.path)
-            _put_on_host(tree, above, name + place, one, notes, force=force)
-            count += 1
-    return target, count, tuple(notes)
+            _put_on_host(tree, above, place, replace(one, mode=one.mode & 0o777 & ~mask), notes, force=force)
+        for one, place in zip(reversed(nodes), reversed(places), strict=True):
+            if one.kind is EntryKind.DIRECTORY:
+                _close_directory(above, place, one.mode & 0o777 & ~mask)
+    return target, len(nodes), _few(notes)
+
+
+def _umask() -> int:
+    """Return this process's umask; the system call would set it, for all threads."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        line = next((line for line in status if line.startswith("Umask:")), "Umask: 022")
+    return int(line.split()[1], 8)
+
+
+def _close_directory(above: int, place: bytes, mode: int) -> None:
+    """Give a directory its own mode, now that nothing more comes into it."""
+    with _explained(place):
+        fd = open_child(above, place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _explained(place: bytes) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "what was copied so far is there"
+        raise EditRefused(f"{printable(place)}: {(error.strerror or '').lower()}", hint) from error
 
 
 def _refuse_existing(above: int, name: bytes, target: Path, node: Node, *, force: bool) -> None:
@@ -161,45 +265,43 @@ def _refuse_existing(above: int, name: bytes, target: Path, node: Node, *, force
         )
 
 
-def _below(tree: Tree, node: Node, notes: list[str]) -> Iterator[tuple[Node, bytes]]:
-    """Yield an entry and all below it with their places relative to it; what is mounted below is left out."""
-    todo = [(node, b"")]
+def _below(tree: Tree, node: Node, notes: list[str], step: Step) -> list[Node]:
+    """List an entry and all below it, parents first; what is mounted below is left out."""
+    nodes: list[Node] = []
+    todo = [node]
     while todo:
-        here, place = todo.pop()
-        yield here, place
+        here = todo.pop()
+        step(len(nodes), here.path)
+        nodes.append(here)
         if here.kind is not EntryKind.DIRECTORY:
             continue
         for name in reversed(tree.names(here.path)):
-            path = here.path.rstrip(b"/") + b"/" + name
             try:
-                child = tree.look(path)
+                child = tree.look(here.path.rstrip(b"/") + b"/" + name)
             except EditRefused as error:
                 notes.append(error.message)
                 continue
             if child is not None:
-                todo.append((child, place + b"/" + name))
+                todo.append(child)
+    return nodes
 
 
 def _put_on_host(tree: Tree, above: int, place: bytes, node: Node, notes: list[str], *, force: bool) -> None:
     """Make one entry on this host. The directories above it are ours, just made, and never followed through a link."""
-    with ExitStack() as held:
+    directory, _, name = place.rpartition(b"/")
+    with _explained(place), ExitStack() as held:
         fd = above
-        *directories, name = place.split(b"/")
-        for part in directories:
-            fd = open_child(fd, part, os.O_RDONLY | os.O_DIRECTORY)
+        if directory:
+            fd = open_child(above, directory, os.O_RDONLY | os.O_DIRECTORY)
             held.callback(os.close, fd)
-        try:
-            if node.kind is EntryKind.DIRECTORY:
-                os.mkdir(name, node.mode & 0o777 | 0o700, dir_fd=fd)
-            elif node.kind is EntryKind.SYMLINK:
-                os.symlink(node.target, name, dir_fd=fd)
-            elif node.kind is EntryKind.FILE:
-                _file_on_host(tree, fd, name, node, force=force)
-            else:
-                notes.append(f"{printable(node.path)} is a {node.kind}: left out")
-        except OSError as error:
-            hint = "what was copied so far is there"
-            raise EditRefused(f"{printable(place)}: {(error.strerror or '').lower()}", hint) from error
+        if node.kind is EntryKind.DIRECTORY:
+            os.mkdir(name, node.mode | 0o700, dir_fd=fd)
+        elif node.kind is EntryKind.SYMLINK:
+            os.symlink(node.target, name, dir_fd=fd)
+        elif node.kind is EntryKind.FILE:
+            _file_on_host(tree, fd, name, node, force=force)
+        else:
+            notes.append(f"{printable(node.path)} is a {node.kind}: left out")
 
 
 def _file_on_host(tree: Tree, dir_fd: int, name: bytes, node: Node, *, force: bool) -> None:
@@ -209,11 +311,12 @@ def _file_on_host(tree: Tree, dir_fd: int, name: bytes, node: Node, *, force: bo
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temporary, flags, 0o600, dir_fd=dir_fd)
         try:
-            for _ in copy_data(source, 0, node.size, fd, 0):
+            status = os.fstat(source)
+            for _ in copy_data(source, 0, status.st_size, fd, 0):
                 pass
-            os.ftruncate(fd, node.size)
-            os.fchmod(fd, node.mode & 0o777)
-            os.utime(fd, ns=(node.mtime_ns, node.mtime_ns))
+            os.ftruncate(fd, status.st_size)
+            os.fchmod(fd, node.mode)
+            os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
             os.fsync(fd)
         finally:
             os.close(fd)

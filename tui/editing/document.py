@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tui.core.errors import EditRefused
+from tui.core.text import HIDDEN, HIDDEN_ABOVE
 
 EDIT_LIMIT = 1 << 20
 """Bytes up to which a file opens in the editor: above, one key press takes longer than people bear."""
@@ -24,10 +25,12 @@ HIGHLIGHT_LIMIT = 64 << 10
 SHIELD = 0xF0000
 """First code point of the private plane that shielded characters are moved to."""
 
-_SHIELDED = re.compile("[\U000f0000-\U000fffff]")
-_DAMAGED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
+SHIELD_ABOVE = 0x100000
+"""The same for those from above the first plane."""
+
+_SHIELDED = re.compile("[\U000f0000-\U0010ffff]")
+_DAMAGED = re.compile(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}]")
+_TAGS = 0xE0000
 _PROBE = 8 << 10
 _BINARY_SHARE = 0.1
 
@@ -71,7 +74,7 @@ class Document:
         eol = "CRLF" if crlf and crlf == cr == lf else "mixed" if cr else "LF"
         if eol == "CRLF":
             text = text.replace("\r\n", "\n")
-        text, shielded = _DAMAGED.subn(lambda m: chr(SHIELD + ord(m.group())), text)
+        text, shielded = _DAMAGED.subn(_shield, text)
         if shielded > max(3, _BINARY_SHARE * len(text)):
             return _closed(data, "binary: more than a tenth of it is no text", binary=True)
         encoding = "utf-8" if _decodes(data) else "bytes, not all utf-8"
@@ -87,11 +90,24 @@ class Document:
             raise EditRefused(f"the file is read-only here: {reason}", "edit it with $EDITOR")
         if self.eol == "CRLF":
             text = text.replace("\n", "\r\n")
-        plain = _SHIELDED.sub(lambda m: chr(ord(m.group()) - SHIELD), text)
+        plain = _SHIELDED.sub(_unshield, text)
         try:
             return plain.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
             raise EditRefused(f"a character cannot be written as UTF-8: {error.reason}", "remove it") from error
+
+
+def _shield(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return chr(SHIELD + code if code < 0x10000 else SHIELD_ABOVE + (code & 0xFFFF))
+
+
+def _unshield(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    low = code & 0xFFFF
+    if code < SHIELD_ABOVE:
+        return chr(low)
+    return chr((_TAGS if low < 0x1000 else 0x10000) + low)  # only tags are hidden so near a plane's beginning
 
 
 def _closed(data: bytes, reason: str, *, binary: bool) -> Document:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tui.core.errors import EditRefused
 from tui.core.process import owner_lives, owner_mark
 from tui.editing.atomic import Metadata
-from tui.editing.sparse import copy_data
+from tui.editing.sparse import copy_data, put_runs, runs_of
 from tui.editing.state import state_dir, sync_dir
 
 _CHUNK = 1 << 20
@@ -116,8 +116,10 @@ def _copy_out(fd: int, target: Path) -> None:
 
 def _put_down(data: bytes, target: Path) -> None:
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb") as file:
-        file.write(data)
+    try:
+        put_runs(fd, runs_of((data,)))
+    finally:
+        os.close(fd)
 
 
 def _common(one: bytes, other: bytes) -> int:

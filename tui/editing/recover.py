@@ -175,9 +175,8 @@ def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
         if not journal.is_half_done(record, fd):
             return "the file was written again since and left as it is"
         with record.data.open("rb") as old:
-            size = os.fstat(old.fileno()).st_size
             metadata = Metadata(record.mode, record.uid, record.gid, metadata_of(fd).xattrs)
-            atomic.overwrite(fd, chunks_of(old.fileno()), metadata, size=size)
+            atomic.overwrite(fd, lambda: chunks_of(old.fileno()), metadata)
         return "the old bytes are back"
     except OSError as error:
         raise atomic.explain(error, path) from error

@@ -96,7 +96,11 @@ def _refuse_changed(paths: tuple[bytes, ...]) -> None:
 
 def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
     expected = "" if force else act.wrote
-    data = act.data.read_bytes()
+    try:
+        data = act.data.read_bytes()
+    except MemoryError as error:  # holes do not count for what is kept, but here they do
+        hint = f"nothing was changed; the old bytes are in {act.data}"
+        raise EditRefused(f"{printable(act.path)}: there is not enough memory to put it back", hint) from error
     receipt = save(act.path, data, None, mode=act.nodes[0].mode, kind=ActKind.UNDO, wrote=expected)
     act.mark("undone")
     kept = find(receipt.backup.parent.name) if receipt.backup else None

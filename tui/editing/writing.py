@@ -17,6 +17,7 @@ from tui.editing.atomic import Checkpoint, Metadata
 from tui.editing.backups import ActKind, Keeper
 from tui.editing.hands import Hands, OwnHands
 from tui.editing.nodes import Node, node_of
+from tui.editing.sparse import chunks_of
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
 
@@ -188,9 +189,8 @@ def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metad
         inode, written = atomic.replace(
             dir_fd,
             name,
-            (job.data,),
+            job.data,
             metadata,
-            size=len(job.data),
             temporary=temporary,
             exclusive=False,
             before_rename=still_the_same,
@@ -225,9 +225,8 @@ def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata)
         return atomic.replace(
             dir_fd,
             name,
-            (job.data,),
+            job.data,
             metadata,
-            size=len(job.data),
             temporary=temporary,
             exclusive=True,
             before_rename=lambda: None,
@@ -250,12 +249,12 @@ def overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metada
             now = os.fstat(fd)
             if (now.st_size, now.st_mtime_ns) != (before.size, before.mtime_ns):
                 raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference first")
-            written = atomic.overwrite(fd, (job.data,), metadata, size=len(job.data), checkpoint=job.checkpoint)
+            written = atomic.overwrite(fd, lambda: (job.data,), metadata, checkpoint=job.checkpoint)
         except ChangedMeanwhile:
             journal.end(record)
             raise
         except OSError as error:
-            _put_old_back(fd, record, before, metadata)
+            _put_old_back(fd, record, metadata)
             journal.end(record)
             raise atomic.explain(error, real) from error
         journal.end(record)
@@ -280,11 +279,11 @@ def _open_to_write(root: Root, real: bytes, old: int) -> int:
         os.close(held)
 
 
-def _put_old_back(fd: int, record: journal.Record, before: Stamp, metadata: Metadata) -> None:
+def _put_old_back(fd: int, record: journal.Record, metadata: Metadata) -> None:
     """Bring the old bytes back after a write failed; what fails too stays in the journal."""
     try:
         with record.data.open("rb") as kept:
-            atomic.overwrite(fd, iter(lambda: kept.read(1 << 20), b""), metadata, size=before.size)
+            atomic.overwrite(fd, lambda: chunks_of(kept.fileno()), metadata)
     except OSError as worse:
         hint = f"the old bytes are in {record.data}; the next start of dtui puts them back"
         raise EditRefused(f"{printable(os.fsencode(record.path))}: the disk fails: {worse.strerror}", hint) from worse

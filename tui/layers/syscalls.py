@@ -106,6 +106,10 @@ _fsmount = _syscall(_FSMOUNT, ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
 _renameat2 = _libc.renameat2  # glibc 2.28
 _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
+_fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate  # musl has one name, always with 64 bits
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
+
 
 @lru_cache(maxsize=64)
 def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
@@ -131,6 +135,13 @@ def openat2(dirfd: int, path: bytes, flags: int, resolve: Resolve, mode: int = 0
 def renameat2(source: int, old: bytes, target: int, new: bytes, flags: int) -> None:
     """Rename between two directories with the flags of renameat2(2), such as RENAME_NOREPLACE."""
     if _renameat2(source, old, target, new, flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def punch_hole(fd: int, start: int, size: int) -> None:
+    """Give back the space of a stretch of a file, which reads as zeros then."""
+    if _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, start, size):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

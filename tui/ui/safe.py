@@ -8,11 +8,11 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-SHIELD = 0xF0000
-"""Offset of the private-use plane in which the editor keeps characters a TextArea would alter (editing.document)."""
+from tui.core.text import HIDDEN, HIDDEN_ABOVE, NO_CHARACTERS
+from tui.editing.document import SHIELD
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_SHIELDED = re.compile("[\U000f0000-\U000fffff]")
+_HIDDEN = re.compile(f"[{HIDDEN}{HIDDEN_ABOVE}{NO_CHARACTERS}]")
+_SHIELDED = re.compile("[\U000f0000-\U0010ffff]")
 
 
 def _picture(match: re.Match[str]) -> str:
@@ -23,7 +23,7 @@ def _picture(match: re.Match[str]) -> str:
 
 
 class SafeFilter(LineFilter):
-    """Removes control and bidi characters from all that is painted, and draws shielded ones as pictures.
+    """Removes hidden characters from all that is painted, and draws shielded ones as pictures.
 
     Textual 8.2.8 passes ESC, OSC and C1 bytes through every widget; only its own control segments may hold them.
     """
@@ -33,6 +33,6 @@ class SafeFilter(LineFilter):
         return [
             segment
             if segment.control or (segment.text.isascii() and segment.text.isprintable())
-            else Segment(_SHIELDED.sub(_picture, _CONTROL.sub("", segment.text)), segment.style, None)
+            else Segment(_SHIELDED.sub(_picture, _HIDDEN.sub("", segment.text)), segment.style, None)
             for segment in segments
         ]

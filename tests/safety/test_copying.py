@@ -1,0 +1,162 @@
+"""Copying between a container and this host: nothing of the one's powers reaches the other, and every copy ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Boxes
+from tests.support.cli import dtui
+from tui.core.errors import EditRefused
+from tui.editing.copying import copy_in, copy_out
+
+pytestmark = pytest.mark.engine
+
+STATES = pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+FEW = ("/usr/bin/prlimit", "--nofile=128")
+LEVELS = 300
+"""Fewer descriptors than a deep tree has levels."""
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def deep_tree(top: Path, levels: int, name: str = "d") -> None:
+    """Make a chain of directories with a file at its end."""
+    top.mkdir()
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(os.open("end", os.O_WRONLY | os.O_CREAT, dir_fd=fd))
+    os.close(fd)
+
+
+def listed(top: Path) -> bytes:
+    return subprocess.run(["/usr/bin/find"], cwd=top, capture_output=True, check=True).stdout
+
+
+def remove_tree(top: Path) -> None:
+    subprocess.run(["/bin/rm", "-rf", top], check=True)
+
+
+def test_nothing_copied_in_runs_as_somebody_else_and_no_device_of_this_host_comes_in(
+    boxes: Boxes, tmp_path: Path
+) -> None:
+    box = boxes("chown 12:34 /srv")
+    source = tmp_path / "tree"
+    (source / "shared").mkdir(parents=True)
+    (source / "shared").chmod(0o3777)
+    (source / "su").write_text("x")
+    (source / "su").chmod(0o6755)
+    os.mknod(source / "disk", stat.S_IFBLK | 0o600, os.makedev(7, 0))
+    os.mknod(source / "null", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    os.mkfifo(source / "fifo")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(source / "sock"))
+    outcome = copy_in(box.id, source, b"/srv", inspect=box.inspect)
+    assert [note.split("/", 1)[1] for note in outcome.notes] == [
+        "disk is a block device: left out",
+        "fifo is a fifo: left out",
+        "null is a character device: left out",
+        "sock is a socket: left out",
+    ]
+    assert sorted(box.names(b"/srv/tree")) == [b"shared", b"su"]
+    box.start()
+    assert box.sh("cd /srv/tree; stat -c '%a %u:%g' su shared") == "755 12:34\n1777 12:34\n"
+    for number in range(20):
+        os.mkfifo(source / f"fifo{number}")
+    assert copy_in(box.id, source, b"/srv/again", inspect=box.inspect).notes[5:] == ("and 19 more left out",)
+    with pytest.raises(EditRefused, match="character device"):
+        copy_in(box.id, source / "null", b"/srv/null", inspect=box.inspect)
+    assert not box.exists(b"/srv/null")
+
+
+@STATES
+def test_what_is_copied_out_has_no_more_rights_than_the_umask_leaves(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+    box = boxes("mkdir -p /srv/t/in; echo x > /srv/t/in/f; chmod 6777 /srv/t/in/f; chmod 555 /srv/t/in", alive=alive)
+    with umask(0o027):
+        copy_out(box.details, b"/srv/t", tmp_path / "t")
+        copy_out(box.details, b"/srv/t/in/f", tmp_path / "f")
+    modes = [(tmp_path / name).stat().st_mode & 0o7777 for name in ("t", "t/in", "t/in/f", "f")]
+    assert modes == [0o750, 0o550, 0o750, 0o750]
+
+
+@STATES
+def test_a_tree_deeper_than_there_are_descriptors_goes_in_comes_out_and_is_taken_back(
+    boxes: Boxes, tmp_path: Path, alive: bool
+) -> None:
+    box = boxes(alive=alive)
+    deep_tree(tmp_path / "deep", LEVELS)
+    command = [*FEW, sys.executable, "-m", "tui", "-H", box.engine.host]
+    subprocess.run([*command, "cp", tmp_path / "deep", "web:/srv"], check=True)
+    assert box.exists(b"/srv/deep" + b"/d" * LEVELS + b"/end")
+    back = subprocess.run([*command, "cp", "web:/srv/deep", tmp_path / "back"], check=False, capture_output=True)
+    if back.returncode == 0:
+        assert listed(tmp_path / "back") == listed(tmp_path / "deep")
+    else:  # layers are read with a descriptor a level
+        assert not alive
+        assert back.stderr.count(b"\n") == 1
+        assert not (tmp_path / "back").exists()
+    subprocess.run([*command, "undo", "web"], check=True)
+    assert not box.exists(b"/srv/deep")
+    remove_tree(tmp_path / "deep")
+    remove_tree(tmp_path / "back")
+
+
+@STATES
+def test_a_tree_too_deep_to_be_named_is_refused_before_anything_is_made(
+    boxes: Boxes, tmp_path: Path, alive: bool
+) -> None:
+    name = "n" * 250
+    box = boxes("touch /srv/f", alive=alive)
+    inside = Path(f"/proc/{box.details.pid}/root") if alive else box.upper
+    deep_tree(inside / "srv" / "own", 30, name)
+    deep_tree(tmp_path / "deep", 30, name)
+    assert dtui("-H", box.engine.host, "cp", str(tmp_path / "deep"), "web:/srv/deep", code=1).count(b"\n") == 1
+    assert not box.exists(b"/srv/deep")
+    assert dtui("-H", box.engine.host, "cp", "web:/srv/own", str(tmp_path / "out"), code=1).count(b"\n") == 1
+    assert not (tmp_path / "out").exists()
+    remove_tree(tmp_path / "deep")
+    remove_tree(inside / "srv" / "own")
+
+
+@STATES
+def test_a_directory_that_holds_the_containers_own_layer_is_not_copied_into_it(boxes: Boxes, alive: bool) -> None:
+    box = boxes(alive=alive)
+    before = box.names(b"/srv")
+    for source in (Path("/"), box.engine.root, box.upper):
+        with pytest.raises(EditRefused, match="own layer"):
+            copy_in(box.id, source, b"/srv", inspect=box.inspect)
+    assert box.names(b"/srv") == before
+
+
+def test_a_volume_copied_into_itself_is_copied_once(boxes: Boxes, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "f").write_text("x")
+    (volume / "sub").mkdir()
+    box = boxes("true", "-v", f"{volume}:/data", alive=True)
+    copy_in(box.id, volume, b"/data/sub/in", inspect=box.inspect)
+    assert sorted(os.listdir(volume / "sub" / "in")) == ["f", "sub"]
+    assert os.listdir(volume / "sub" / "in" / "sub") == []
+    shutil.rmtree(volume / "sub" / "in")
+    copy_out(box.details, b"/data/sub", volume / "sub" / "out")
+    assert os.listdir(volume / "sub" / "out") == []

@@ -1,0 +1,77 @@
+"""How the command line ends: whatever happens, in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from tui.cli import main, parser
+
+
+def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(options: Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr(parser, "parse", lambda argv: Namespace(run=run))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "not enough memory"),
+        (RecursionError("maximum recursion depth exceeded"), "RecursionError: maximum recursion"),
+        (OverflowError("int too large"), "OverflowError: int too large"),
+        (ValueError("a\nb\x1b[2J"), "ValueError: a\\nb\\e[2J"),
+        (KeyError("x" * 10_000), "KeyError: 'xxx"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "UnicodeDecodeError: 'utf-8'"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_that_nobody_foresaw_is_one_line(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(error, monkeypatch)
+    assert main([]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"dtui: {'there is ' if 'memory' in told else ''}{told}")
+    assert said.count("\n") == 1
+    assert len(said) < 400
+
+
+def test_where_it_happened_is_told_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(ValueError("odd"), monkeypatch)
+    monkeypatch.setenv("DTUI_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="odd"):
+        main([])
+
+
+def dtui(*words: str, output: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    with open(output, "wb") as out:
+        command = [sys.executable, "-m", "tui", *words]
+        return subprocess.run(
+            command, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, check=False
+        )
+
+
+def test_settings_nested_without_end_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "settings").write_text("hosts = " + "[" * 100_000)
+    ended = dtui("--config", str(tmp_path / "settings"), "ls", output=os.devnull)
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (1, 1)
+    assert ended.stderr.startswith(b"dtui: RecursionError")
+
+
+def test_output_that_is_not_taken_is_one_line() -> None:
+    ended = dtui("demo", "ls", output="/dev/full", env={"PYTHONUNBUFFERED": ""})
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (1, 1)
+    assert b"No space left" in ended.stderr
+
+
+def test_a_locale_without_the_letters_of_a_name_shows_them_escaped(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    assert dtui("demo", "ls", output=out, env={"PYTHONIOENCODING": "ascii"}).returncode == 0
+    assert b"\\u2014" in (tmp_path / "out").read_bytes()

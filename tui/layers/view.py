@@ -79,10 +79,11 @@ class LayerView:
 
         Without ``layers`` it is the union that the container sees.
         """
-        with ExitStack() as held:
-            here = self._roots.copies(held, self._seen if layers is None else layers)
+        with ExitStack() as roots, ExitStack() as level:
+            here = self._roots.copies(roots, self._seen if layers is None else layers)
             for name in filter(None, path.split(b"/")):
-                here = self._descend(here, name, held)
+                with level.pop_all():  # what is above is closed then, so that no path is too deep
+                    here = self._descend(here, name, level)
             yield here
 
     def _descend(self, here: Directories, name: bytes, held: ExitStack) -> Directories:
@@ -144,10 +145,7 @@ class LayerView:
         return {name: item for name, item in merged.items() if item}
 
     def resolve(self, path: bytes, *, follow: bool = True) -> bytes:
-        """Return the canonical path that a path with links means inside the container.
-
-        Raises LayerError for a loop of links and NotFound where a directory on the way does not exist.
-        """
+        """Return the canonical path that a path with links means; raises LayerError for a loop of them, NotFound."""
         with explained(path):
             return self._resolved(path, follow)
 
@@ -364,9 +362,9 @@ class LayerView:
         """Yield the writable layer's own directory at a canonical path; raises NotFound when it vanished."""
         with ExitStack() as held:
             fd = self._roots.copies(held, (0,))[0][1]
-            for name in filter(None, path.split(b"/")):
+            if path != b"/":
                 with explained(path):
-                    fd = open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)
+                    fd = open_child(fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
                 held.callback(os.close, fd)
             yield fd
 

@@ -155,3 +155,40 @@ def test_a_volume_copied_into_itself_is_copied_once(boxes: Boxes, tmp_path: Path
     shutil.rmtree(volume / "sub" / "in")
     copy_out(box.details, b"/data/sub", volume / "sub" / "out")
     assert os.listdir(volume / "sub" / "out") == []
+
+
+def test_things_are_put_right_below_a_volume_and_a_volume_comes_out_whole(boxes: Boxes, tmp_path: Path) -> None:
+    volume, new = tmp_path / "volume", tmp_path / "new.txt"
+    volume.mkdir()
+    (volume / "row").write_text("row\n")
+    new.write_text("new\n")
+    (tmp_path / "one").write_text("one\n")
+    box = boxes("true", "-v", f"{volume}:/srv/www", "-v", f"{tmp_path}/one:/etc/app.conf", alive=True)
+    host = ("-H", box.engine.host)
+    dtui(*host, "cp", str(new), "web:/srv/www/named.txt")
+    dtui(*host, "cp", str(new), "web:/srv/www")
+    dtui(*host, "mkdir", "web:/srv/www/made")
+    dtui(*host, "mv", "web:/srv/www/named.txt", "/srv/www/made")
+    assert sorted(path.name for path in volume.rglob("*")) == ["made", "named.txt", "new.txt", "row"]
+    dtui(*host, "undo", "web")
+    assert (volume / "named.txt").read_text() == "new\n"
+    dtui(*host, "cp", "web:/srv/www", str(tmp_path / "out"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["made", "named.txt", "new.txt", "row"]
+    dtui(*host, "cp", "web:/etc/app.conf", str(tmp_path / "conf"))
+    assert (tmp_path / "conf").read_text() == "one\n"
+    assert b"mount" in dtui(*host, "rm", "-r", "web:/srv/www", code=1)
+    assert (volume / "row").read_text() == "row\n"
+
+
+@STATES
+def test_a_link_to_a_directory_takes_things_in_and_any_other_is_replaced(
+    boxes: Boxes, tmp_path: Path, alive: bool
+) -> None:
+    (tmp_path / "f").write_text("mine\n")
+    box = boxes("ln -s www /srv/there; ln -s /etc/motd /srv/f", alive=alive)
+    for goal in (b"/srv/there", b"/srv"):
+        copy_in(box.id, tmp_path / "f", goal, inspect=box.inspect)
+    assert [box.read(path) for path in (b"/srv/www/f", b"/srv/f", b"/etc/motd")] == [b"mine\n", b"mine\n", b"hello\n"]
+    box.rename(b"/srv/f", b"/srv/there/g")
+    box.rename(b"/etc/motd", b"/srv/there")
+    assert box.names(b"/srv/www") == [b"f", b"g", b"motd"]

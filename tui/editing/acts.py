@@ -154,7 +154,7 @@ def rename(container_id: str, path: bytes, new: bytes, *, inspect: Inspect, step
         with writable_tree(details) as tree:
             real = tree.real(clean(path))
             node = found(tree, real)
-            goal = _goal(tree, clean(new), split(real)[1])
+            goal = _free(tree, goal_of(tree, clean(new), split(real)[1]))
             refuse_mounts(details, covers_of(details, tree), real)
             refuse_mounts(details, covers_of(details, tree), goal)
             if (goal + b"/").startswith(real.rstrip(b"/") + b"/"):
@@ -163,15 +163,31 @@ def rename(container_id: str, path: bytes, new: bytes, *, inspect: Inspect, step
         return Outcome(goal, count, act, notes_after(details, inspect))
 
 
-def _goal(tree: Tree, wanted: bytes, name: bytes) -> bytes:
-    goal = tree.real(wanted)
-    there = tree.look(goal)
-    if there is not None and there.kind is EntryKind.DIRECTORY:
-        goal = goal.rstrip(b"/") + b"/" + name
-        there = tree.look(goal)
-    if there is not None:
+def goal_of(tree: Tree, wanted: bytes, name: bytes) -> bytes:
+    """Return where something comes to lie: in a directory that is there or mounted there by its own name, or as wanted.
+
+    A link to a directory is one; any other is itself.
+    """
+    try:
+        inside = tree.real(wanted.rstrip(b"/") + b"/" + name)
+    except NotFound:
+        return tree.real(wanted)
+    above = split(inside)[0]
+    node = tree.entered(above).look(above)
+    return inside if node is not None and node.kind is EntryKind.DIRECTORY else tree.real(wanted)
+
+
+def _free(tree: Tree, goal: bytes) -> bytes:
+    """Return a path where nothing stands; raises EditRefused."""
+    if tree.look(goal) is not None:
         raise EditRefused(f"{printable(goal)} exists already", "delete it first, or choose another name")
     return goal
+
+
+def holder(tree: Tree, path: bytes) -> Node:
+    """Describe the directory that something comes into, the mounted one at a mount point; raises NotFound."""
+    above = split(path)[0]
+    return found(tree.entered(above), above)
 
 
 def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -> tuple[Act, int]:
@@ -231,7 +247,7 @@ def make_directory(
             if len(missing) > 1 and not parents:
                 raise NotFound(f"{printable(split(wanted)[0])} does not exist in the container", "-p makes it too")
             refuse_mounts(details, covers_of(details, tree), missing[0])
-            owner = found(tree, split(missing[0])[0])
+            owner = holder(tree, missing[0])
             with keeping(details, ActKind.MKDIR, missing[0]) as keeper:
                 keeper.add(Node(missing[0]))
                 act = keeper.commit()

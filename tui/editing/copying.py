@@ -19,6 +19,8 @@ from tui.editing.acts import (
     acting,
     covers_of,
     found,
+    goal_of,
+    holder,
     keep_one,
     keeping,
     notes_after,
@@ -64,24 +66,21 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
     It belongs to whom the directory belongs that it comes into, and so loses setuid and setgid bits; devices, FIFOs and
     sockets are left out. A file is replaced, a directory never. All names are known before the first one is made.
     """
-    top = os.fspath(source.absolute()).rstrip("/")
+    top = os.fspath(source.resolve() if source.name in ("", "..") else source.absolute()).rstrip("/")
     name = os.fsencode(os.path.basename(top))
     with acting(container_id, inspect) as details, ExitStack() as held:
         _refuse_own_layer(details, source)
         above = _host_directory(os.path.dirname(top), held)
         places = _host_places(above, name, step)
         with writable_tree(details) as tree:
-            goal = tree.real(clean(path))
-            there = tree.look(goal)
-            if there is not None and there.kind is EntryKind.DIRECTORY:
-                goal = goal.rstrip(b"/") + b"/" + name
-                there = tree.look(goal)
+            goal = goal_of(tree, clean(path), name)
             refuse_mounts(details, covers_of(details, tree), goal)
+            there = tree.look(goal)
             if there is not None and there.kind is EntryKind.DIRECTORY:
                 raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
             entries = [(place, goal + place[len(name) :]) for place in places]
             _refuse_too_long(path for _, path in entries)
-            owner = found(tree, split(goal)[0])
+            owner = holder(tree, goal)
             with keeping(details, ActKind.COPY, goal) as keeper:
                 if there is None:
                     keeper.add(Node(goal))
@@ -199,15 +198,16 @@ def _host_entry(dir_fd: int, place: bytes, *, read: bool = True) -> Iterator[tup
 def copy_out(
     details: Details, path: bytes, target: Path, *, force: bool = False, step: Step = no_step
 ) -> tuple[Path, int, tuple[str, ...]]:
-    """Copy a file or directory of a container to this host; return where, how many entries, and what was left out.
+    """Copy a file, directory or volume of a container to this host; return where, how many, and what was left out.
 
     All of it belongs to this user, by the umask, and loses setuid and setgid bits; devices, FIFOs and sockets are left
     out. A file that is there is replaced only with ``force``, anything else never. All names are known before the first
     one is made.
     """
     notes: list[str] = []
-    with readable_tree(details) as tree, ExitStack() as held:
-        real = tree.real(clean(path))
+    with readable_tree(details) as whole, ExitStack() as held:
+        real = whole.real(clean(path))
+        tree = whole.entered(real)
         node = found(tree, real)
         if target.is_dir() and not target.is_symlink():
             target = target / (os.fsdecode(split(real)[1]) or "root")

@@ -37,6 +37,10 @@ class Tree(Protocol):
         """Say where the link at a path points, nothing for what is no link or not there."""
         ...
 
+    def entered(self, path: bytes) -> Tree:
+        """Return the tree in which one path that was named may be a mount point, to be looked at and read."""
+        ...
+
     def open_file(self, path: bytes) -> int:
         """Return a descriptor to read a regular file; the caller closes it."""
         ...
@@ -77,10 +81,15 @@ class Tree(Protocol):
 class RootTree:
     """The tree below a root; the kernel copies up and writes whiteouts."""
 
-    def __init__(self, root: Root, hands: Hands, container_id: str) -> None:
+    def __init__(self, root: Root, hands: Hands, container_id: str, entered: bytes = b"") -> None:
         self._root = root
         self._hands = hands
         self._id = container_id
+        self._entered = entered
+
+    def entered(self, path: bytes) -> Tree:
+        """Return this tree with a path that may be a mount point."""
+        return RootTree(self._root, self._hands, self._id, path)
 
     def real(self, path: bytes) -> bytes:
         """Return the canonical path of a name."""
@@ -107,10 +116,13 @@ class RootTree:
             try:
                 fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
             except OSError as error:
-                if error.errno == errno.EXDEV:
+                if error.errno != errno.EXDEV:
+                    raise explain(error, path) from error
+                if path != self._entered:
                     raise EditRefused(f"{printable(path)} is a mount point", "nothing was changed") from error
-                raise explain(error, path) from error
+                fd = self._root.open_canonical(path)
             try:
+                refuse_kernel_files(fd, path)
                 yield fd
             finally:
                 os.close(fd)

@@ -17,7 +17,7 @@ from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.hands import OwnHands
 from tui.editing.nodes import Node, is_untouched, node_of
-from tui.editing.trees import RootTree, changed_meanwhile, remove_any
+from tui.editing.trees import RootTree, Tree, changed_meanwhile, remove_any
 from tui.layers.paths import Root, open_child, reopen_regular, split
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import dotted, is_mark, is_whiteout, mark_of, xattr_prefix
@@ -52,6 +52,11 @@ class UnionTree:
     def target_of(self, path: bytes) -> bytes:
         """Say where the link at a path points."""
         return self._view.target_of(path)
+
+    def entered(self, path: bytes) -> Tree:
+        """Return this tree: nothing is mounted in it."""
+        del path
+        return self
 
     def open_file(self, path: bytes) -> int:
         """Return a descriptor to read a regular file."""

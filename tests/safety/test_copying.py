@@ -192,3 +192,31 @@ def test_a_link_to_a_directory_takes_things_in_and_any_other_is_replaced(
     box.rename(b"/srv/f", b"/srv/there/g")
     box.rename(b"/etc/motd", b"/srv/there")
     assert box.names(b"/srv/www") == [b"f", b"g", b"motd"]
+
+
+def test_a_volume_of_a_stopped_container_is_not_taken_for_what_lies_below_it(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "new.txt").write_text("new\n")
+    box = boxes("echo row > /srv/www/row; echo beside > /srv/beside", "-v", f"{tmp_path}/volume:/srv/www")
+    with pytest.raises(EditRefused, match="hidden by the bind mount at /srv/www"):
+        copy_out(box.details, b"/srv/www", tmp_path / "out")
+    _, count, notes = copy_out(box.details, b"/srv", tmp_path / "out")
+    assert (count, notes) == (3, ("what is in the bind mount at /srv/www was left out",))
+    assert (tmp_path / "out" / "beside").read_text() == "beside\n"
+
+
+def test_what_was_done_in_a_volume_is_not_undone_below_it_once_the_container_stopped(
+    boxes: Boxes, tmp_path: Path
+) -> None:
+    (tmp_path / "volume").mkdir()
+    box = boxes("echo row > /srv/www/row", "-v", f"{tmp_path}/volume:/srv/www", alive=True)
+    box.remove(b"/srv/www/row")
+    box.write(b"/srv/www/made", b"made\n", create=True)
+    box.stop()
+    for _ in range(2):
+        with pytest.raises(EditRefused, match="hidden by the bind mount at /srv/www"):
+            box.undo()
+    box.start()
+    box.undo()
+    box.undo()
+    assert box.sh("ls /srv/www; cat /srv/www/row") == "row\nrow\n"

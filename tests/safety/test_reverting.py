@@ -6,6 +6,7 @@ import inspect
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.support.boxes import Box, Boxes
 from tui.core.errors import ChangedMeanwhile
 from tui.core.model import Details
 from tui.editing.backups import acts, last_to_undo
+from tui.editing.uncover import NotPutBack, _taken
 from tui.editing.undo import undo
 
 pytestmark = pytest.mark.engine
@@ -53,7 +55,7 @@ def test_a_container_that_starts_while_its_directory_is_taken_away_has_it_whole(
 def test_what_a_container_makes_in_the_place_of_what_was_taken_away_stays(boxes: Boxes) -> None:
     box = boxes(MANY)
     started_at(box, 3, "mkdir /srv/many; echo theirs > /srv/many/f1")
-    with pytest.raises(ChangedMeanwhile, match="made /srv/many anew; dtui undo --force"):
+    with pytest.raises(ChangedMeanwhile, match=r"could not be put back .*: file exists; dtui undo --force"):
         box.revert(b"/srv/many")
     assert box.sh("cat /srv/many/*") == "theirs\n"
     box.hooked = None
@@ -111,3 +113,52 @@ def test_a_tree_of_any_depth_is_reverted_and_comes_back(boxes: Boxes) -> None:
         box.remove(b"/srv/deep", recursive=True)
     finally:
         sys.setrecursionlimit(limit)
+
+
+def test_only_what_cannot_be_put_back_is_left_to_the_backup(tmp_path: Path) -> None:
+    layer, trash = tmp_path / "layer", tmp_path / "trash"
+    layer.mkdir(), trash.mkdir()
+    for name in ("a", "b", "c"):
+        (layer / name).write_text(name)
+    fds = [os.open(one, os.O_RDONLY) for one in (layer, trash)]
+
+    def taken_in_vain() -> None:
+        with _taken(fds[0], [b"a", b"b", b"c"], fds[1], b"/"):
+            (layer / "b").write_text("theirs")
+            raise ChangedMeanwhile("it runs")
+
+    with pytest.raises(NotPutBack, match="b: file exists"):
+        taken_in_vain()
+    assert [(layer / name).read_text() for name in ("a", "b", "c")] == ["a", "theirs", "c"]
+    for fd in fds:
+        os.close(fd)
+
+
+@UNION
+def test_what_the_engine_copies_into_a_layer_meanwhile_is_not_thrown_away(boxes: Boxes, tmp_path: Path) -> None:
+    box = boxes("mkdir /srv/d; echo old > /srv/d/f")
+    (tmp_path / "f").write_text("newer\n")
+    looks = 0
+
+    def look_again(container: str) -> Details:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            box.engine.docker("cp", str(tmp_path / "f"), "web:/srv/d/f")
+        return box.endpoint.inspect(container)
+
+    box.hooked = look_again
+    with pytest.raises(ChangedMeanwhile, match="/srv/d was changed meanwhile"):
+        box.revert(b"/srv/d")
+    assert box.read(b"/srv/d/f") == b"newer\n"
+    assert list(acts(box.id)) == []
+
+
+@UNION
+def test_what_goes_with_a_reverted_directory_though_it_does_not_differ_comes_back(boxes: Boxes) -> None:
+    box = boxes("echo new > /conf.d/new; : >> /conf.d/a.conf")
+    os.setxattr(box.upper / "conf.d" / "a.conf", "user.mine", b"1")
+    box.revert(b"/conf.d")
+    assert not (box.upper / "conf.d").exists()
+    box.undo()
+    assert os.getxattr(box.upper / "conf.d" / "a.conf", "user.mine") == b"1"

@@ -75,3 +75,18 @@ def test_a_locale_without_the_letters_of_a_name_shows_them_escaped(tmp_path: Pat
     out = str(tmp_path / "out")
     assert dtui("demo", "ls", output=out, env={"PYTHONIOENCODING": "ascii"}).returncode == 0
     assert b"\\u2014" in (tmp_path / "out").read_bytes()
+
+
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), ("<&-", 0)])
+def test_a_verb_does_its_work_whatever_was_closed_before_it(closed: str, code: int) -> None:
+    command = f"{sys.executable} -m tui demo ls {closed}"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (code, b"")
+    assert (b"exited" in done.stdout) == (closed != ">&-")
+
+
+def test_a_write_whose_input_is_closed_replaces_nothing() -> None:
+    command = f"{sys.executable} -m tui write web:/etc/motd <&-"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"the new contents come from standard input" in done.stderr

@@ -18,15 +18,29 @@ _LONGEST = 300
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run dtui with these arguments (those of the process for None) and return the exit code."""
+    for name in ("stdout", "stderr"):  # closed by who started us: a file opened next would get what is meant for it
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
+    code = _run(argv)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+    except OSError as error:
+        _tell(f"the output could not be written: {error.strerror}; what was asked for is done")
+        _drop_output()
+        return code or 1
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     from tui.cli.parser import parse
 
     if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack what a name is written with
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = parse(argv)
-        code = int(options.run(options))
-        sys.stdout.flush()
-        return code
+        return int(options.run(options))
     except DtuiError as error:
         _tell(str(error))
         return error.exit_code

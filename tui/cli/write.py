@@ -22,7 +22,7 @@ _LIMIT = 1 << 30
 
 def run(options: Namespace) -> int:
     """Read all of standard input first, so that a command that fails before us replaces nothing halfway."""
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("the new contents come from standard input", "dtui write REF:PATH < FILE")
     data = _all_of(sys.stdin.buffer)
     with session(options) as open_session:

@@ -100,6 +100,14 @@ def covers_of(details: Details, tree: Tree) -> Covers:
     return Covers.of(details.mounts, tree.target_of)
 
 
+def refuse_hidden(details: Details, tree: Tree, act: Act) -> None:
+    """Raise EditRefused for an act of which a mount hides a part while the container is at rest: it was done there."""
+    if not details.container.state.alive:
+        covers = covers_of(details, tree)
+        for path in filter(None, (act.path, act.other, *(node.path for node in act.nodes))):
+            refuse_covered(covers, path)
+
+
 def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a path that a mount covers or that has a mount below it: nothing of it may be torn off."""
     if not details.container.state.alive:
@@ -107,7 +115,7 @@ def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
     held = covers.within(path)
     if held is not None:
         what = f"the {held[1].what} at {printable(held[0])}"
-        raise EditRefused(f"{printable(path)} holds {what}", "remove what is beside it, entry by entry")
+        raise EditRefused(f"{printable(path)} holds {what}", "take what is beside it, entry by entry")
 
 
 def remove(

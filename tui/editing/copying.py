@@ -31,11 +31,12 @@ from tui.editing.backups import Act, ActKind
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.hands import OwnHands
 from tui.editing.nodes import Node, node_of
-from tui.editing.session import running_root, stack_of
+from tui.editing.session import refuse_covered, running_root, stack_of
 from tui.editing.sparse import copy_data
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
 from tui.editing.workspace import writable_tree
+from tui.layers.covers import Covers
 from tui.layers.paths import Root, clean, kind_of, open_child, reopen_regular, split
 from tui.layers.view import LayerView
 
@@ -208,6 +209,8 @@ def copy_out(
     with readable_tree(details) as whole, ExitStack() as held:
         real = whole.real(clean(path))
         tree = whole.entered(real)
+        if not details.container.state.alive:
+            notes += _hidden(covers_of(details, tree), real)
         node = found(tree, real)
         if target.is_dir() and not target.is_symlink():
             target = target / (os.fsdecode(split(real)[1]) or "root")
@@ -225,6 +228,14 @@ def copy_out(
             if one.kind is EntryKind.DIRECTORY:
                 _close_directory(above, place, one.mode & 0o777 & ~mask)
     return target, len(nodes), _few(notes)
+
+
+def _hidden(covers: Covers, real: bytes) -> list[str]:
+    """Tell what a stopped container has mounted below a path; raises EditRefused for what lies in a mount itself."""
+    refuse_covered(covers, real)
+    prefix = real.rstrip(b"/") + b"/"
+    below = [one for one in covers.places if one[0].startswith(prefix) and one[1].kind != "engine"]
+    return [f"what is in the {mount.what} at {printable(place)} was left out" for place, mount in below]
 
 
 def _umask() -> int:

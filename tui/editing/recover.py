@@ -12,6 +12,7 @@ from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Details, Marks
 from tui.core.text import printable
 from tui.editing import atomic, backups, journal
+from tui.editing.acts import refuse_hidden
 from tui.editing.atomic import Metadata, metadata_of
 from tui.editing.backups import Act, ActKind
 from tui.editing.guard import left_words, settle_left
@@ -78,6 +79,7 @@ def _settle(act: Act, details: Details) -> str:
         return _settle_write(act, details)
     refuse_state(details)
     with writable_tree(details) as tree:
+        refuse_hidden(details, tree, act)
         if is_plain_rename(act):
             if tree.look(act.path) is None and tree.look(act.other) is not None:
                 act.mark("done")

@@ -28,7 +28,7 @@ from tui.editing.guard import Step, guarded, no_step
 from tui.editing.nodes import Node, node_of
 from tui.editing.session import stack_of
 from tui.editing.trees import Tree
-from tui.editing.uncover import MadeAnew, shows_through, uncovered
+from tui.editing.uncover import NotPutBack, raw, shows_through, uncovered
 from tui.editing.workspace import by_hand, refuse_in_use, writable_tree
 from tui.layers.changes import changes
 from tui.layers.paths import clean, reopen_regular
@@ -69,6 +69,9 @@ def _revert(
     step: Step,
 ) -> Act:
     exact = not details.container.state.alive and shows_through(stack, view, real)
+    seen = raw(stack, view, real) if exact else {}
+    if exact:
+        found = changes(view, under=real, own=True)  # what goes with it though it does not differ is kept, too
     with writable_tree(details) as tree:
         act, kept = _keep(details, tree, real, found, step)
         if not exact:
@@ -79,12 +82,12 @@ def _revert(
     try:
         with view.held():
             _foresee(act, view)
-        with uncovered(stack, view, real, details.container.id, at_rest):
+        with uncovered(stack, view, real, details.container.id, seen, at_rest):
             act.mark("done")
-    except MadeAnew:
+    except NotPutBack:
         act.mark("done")
         raise
-    except DtuiError:
+    except (DtuiError, OSError):
         act.forget()
         raise
     return act

@@ -7,6 +7,7 @@ rest then: a container that starts meanwhile finds the old entry or the image's,
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -17,14 +18,17 @@ from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, OwnHands
 from tui.editing.nodes import node_of
 from tui.layers.mounts import trash_dir
-from tui.layers.paths import Root, split
+from tui.layers.paths import Root, open_child, split
 from tui.layers.removal import remove_tree
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_opaque, mark_of
 
+Raw = dict[bytes, tuple[int, ...]]
+"""What lies in a layer by its path: mode, owner, group and inode, of what is no directory also size and mtime."""
 
-class MadeAnew(ChangedMeanwhile):
-    """The container was started in the middle and made the entry anew; the old one is only in the backup."""
+
+class NotPutBack(ChangedMeanwhile):
+    """The container was started in the middle, and what was taken away is only in the backup."""
 
 
 def shows_through(stack: LayerStack, view: LayerView, real: bytes) -> bool:
@@ -46,14 +50,47 @@ def shows_through(stack: LayerStack, view: LayerView, real: bytes) -> bool:
     return True
 
 
+def raw(stack: LayerStack, view: LayerView, real: bytes) -> Raw:
+    """Describe what :func:`uncovered` would take away, to be compared with what it takes."""
+    with (
+        atomic.explained(real),
+        Root.open(stack.writable.path) as upper,
+        _own_names(stack, view, upper, real) as (dir_fd, names),
+    ):
+        return _raw(dir_fd, names)
+
+
+def _raw(dir_fd: int, names: list[bytes]) -> Raw:
+    found: Raw = {}
+    todo = list(names)
+    while todo:
+        path = todo.pop()
+        fd = open_child(dir_fd, path, os.O_PATH)
+        try:
+            status = os.fstat(fd)
+        finally:
+            os.close(fd)
+        found[path] = (status.st_mode, status.st_uid, status.st_gid, status.st_ino)
+        if stat.S_ISDIR(status.st_mode):
+            fd = open_child(dir_fd, path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                todo += [path + b"/" + os.fsencode(name) for name in os.listdir(fd)]
+            finally:
+                os.close(fd)
+        else:
+            found[path] += (status.st_size, status.st_mtime_ns)
+    return found
+
+
 @contextmanager
 def uncovered(
-    stack: LayerStack, view: LayerView, real: bytes, container_id: str, still_at_rest: Callable[[], None]
+    stack: LayerStack, view: LayerView, real: bytes, container_id: str, seen: Raw, still_at_rest: Callable[[], None]
 ) -> Iterator[None]:
     """Take an entry's own part in the writable layer away; what was taken is thrown away at the end of the context.
 
     With it go directories above that were copied up for it alone. ``still_at_rest`` raises when somebody uses the
-    layer; the entry is back in its place then. Raises DtuiError, MadeAnew where it cannot be put back.
+    layer, ``seen`` is what was kept of it; the entry is back in its place when either is not so. Raises DtuiError,
+    NotPutBack where it cannot be.
     """
     trash = trash_dir(stack)
     with (
@@ -69,6 +106,8 @@ def uncovered(
             _taken(dir_fd, names, trash_fd, real),
         ):
             still_at_rest()
+            if _raw(trash_fd, names) != seen:
+                raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at it, then do it again")
             yield
 
 
@@ -145,11 +184,23 @@ def _taken(dir_fd: int, names: list[bytes], trash_fd: int, real: bytes) -> Itera
             taken.append(name)
         os.fsync(dir_fd)
         yield
-    except BaseException:
-        try:
-            for name in reversed(taken):
-                hands.rename(trash_fd, name, dir_fd, name, NO_REPLACE)
-        except FileExistsError as error:
-            told = f"the container was started meanwhile and made {printable(real)} anew"
-            raise MadeAnew(told, "dtui undo --force brings the old one back") from error
+    except BaseException as error:
+        left = _put_back(hands, trash_fd, dir_fd, taken)
+        if left:
+            why = f"{printable(left[0][0])}: {(left[0][1].strerror or '').lower()}"
+            told = f"{printable(real)} could not be put back when the container was started meanwhile: {why}"
+            raise NotPutBack(told, "dtui undo --force brings it back") from error
         raise
+
+
+def _put_back(hands: OwnHands, trash_fd: int, dir_fd: int, names: list[bytes]) -> list[tuple[bytes, OSError]]:
+    """Rename names back where nobody made them anew; return those that could not be, and why."""
+    left = []
+    for name in reversed(names):
+        try:
+            hands.rename(trash_fd, name, dir_fd, name, NO_REPLACE)
+        except OSError as error:
+            left.append((name, error))
+    with suppress(OSError):  # the directory may be gone
+        os.fsync(dir_fd)
+    return left

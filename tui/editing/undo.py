@@ -8,7 +8,7 @@ from typing import Protocol
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotReachable
 from tui.core.model import EntryKind
 from tui.core.text import count_of, printable
-from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after
+from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after, refuse_hidden
 from tui.editing.backups import Act, ActKind, Keeper, find
 from tui.editing.copying import readable_tree
 from tui.editing.guard import guarded
@@ -50,6 +50,7 @@ def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outc
     with acting(act.container, inspect) as details:
         _refuse_closed(act, force=force)
         with writable_tree(details) as tree:
+            refuse_hidden(details, tree, act)
             if is_plain_rename(act):
                 _move_back(tree, act)
                 act.mark("undone")

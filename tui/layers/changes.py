@@ -13,13 +13,14 @@ from tui.layers.view import LayerView
 
 
 def changes(
-    view: LayerView, stop: Callable[[], bool] = lambda: False, *, under: bytes = b"/"
+    view: LayerView, stop: Callable[[], bool] = lambda: False, *, under: bytes = b"/", own: bool = False
 ) -> tuple[PathChange, ...]:
     """Return every changed path, or those at and below a canonical one, sorted: the same set as ``docker diff``.
 
     Only the writable layer is walked. A directory counts as modified when its mode or owner differs or something in
     it changed; what lies below a deleted directory is not listed. Contents decide where size and time agree, so a
-    file rewritten with its old time is found, which Docker overlooks.
+    file rewritten with its old time is found, which Docker overlooks. With ``own`` all that the writable layer of a
+    union holds is listed, also what is as the image has it.
     """
     found: dict[bytes, PathChange] = {}
     holders: dict[bytes, PathChange] = {}
@@ -28,12 +29,13 @@ def changes(
     with view.held():
         while todo and not stop():
             for entry, differs in view.changed_children(todo.pop()):
-                if entry.change is None or not (entry.path + b"/").startswith(prefix):
+                mine = entry.change is not None or (own and entry.layer == 0)
+                if not mine or not (entry.path + b"/").startswith(prefix):
                     continue
                 if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
                     todo.append(entry.path)
                 record = _record(entry, differs)
-                (holders if differs is Difference.NONE else found)[entry.path] = record
+                (holders if differs is Difference.NONE and not own else found)[entry.path] = record
     for path in list(found):
         above = path.rpartition(b"/")[0]
         while above and above in holders:

@@ -6,6 +6,7 @@ rest then: a container that starts meanwhile finds the old entry or the image's,
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from tui.editing.nodes import node_of
 from tui.layers.mounts import trash_dir
 from tui.layers.paths import Root, open_child, split
 from tui.layers.removal import remove_tree
+from tui.layers.syscalls import is_fixed
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_opaque, mark_of
 
@@ -68,6 +70,8 @@ def _raw(dir_fd: int, names: list[bytes]) -> Raw:
         fd = open_child(dir_fd, path, os.O_PATH)
         try:
             status = os.fstat(fd)
+            if is_fixed(fd):  # it can be moved with its directory, but not be removed
+                raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         finally:
             os.close(fd)
         found[path] = (status.st_mode, status.st_uid, status.st_gid, status.st_ino)

@@ -41,7 +41,7 @@ class UnionTree:
     def look(self, path: bytes) -> Node | None:
         """Describe what stands at a path."""
         try:
-            fd = self._view.open_path(path, follow=False)
+            fd = self._view.open_path(path)
         except NotFound:
             return None
         try:
@@ -60,7 +60,7 @@ class UnionTree:
 
     def open_file(self, path: bytes) -> int:
         """Return a descriptor to read a regular file."""
-        fd = self._view.open_path(path, follow=False)
+        fd = self._view.open_path(path)
         try:
             return reopen_regular(fd, path)
         finally:
@@ -183,7 +183,7 @@ class UnionTree:
     def _require(self, path: bytes, node: Node | None) -> None:
         """Raise ChangedMeanwhile unless what stands at a path is what was looked at, nothing for None."""
         try:
-            fd = self._view.open_path(path, follow=False)
+            fd = self._view.open_path(path)
         except NotFound as error:
             if node is None:
                 return

@@ -7,7 +7,8 @@ import stat
 from dataclasses import dataclass
 from enum import Enum
 
-from tui.layers.paths import open_child, reopen_regular
+from tui.core.model import Change, Entry, Mount
+from tui.layers.paths import kind_of, open_child, reopen_regular
 
 _COMPARED = 8 << 20
 """Bytes up to which contents are compared; a larger file with the same size but another time counts as modified."""
@@ -31,6 +32,36 @@ class Item:
     dir_fd: int
     name: bytes
     status: os.stat_result
+
+
+def entry_of(
+    path: bytes,
+    item: Item,
+    cover: Mount | None,
+    *,
+    change: Change | None = None,
+    opaque: bool = False,
+    metadata_only: bool = False,
+) -> Entry:
+    """Return the record of an entry where it lies."""
+    status = item.status
+    link = stat.S_ISLNK(status.st_mode)
+    return Entry(
+        path=path,
+        kind=kind_of(status.st_mode),
+        size=status.st_size,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime_ns=status.st_mtime_ns,
+        layer=item.layer,
+        nlink=status.st_nlink,
+        change=change,
+        opaque=opaque,
+        metadata_only=metadata_only,
+        target=os.fsencode(os.readlink(item.name, dir_fd=item.dir_fd)) if link else b"",
+        covered_by=cover,
+    )
 
 
 def capability(item: Item) -> bytes:

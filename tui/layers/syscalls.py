@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import sys
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
 from functools import cache, lru_cache
@@ -111,6 +112,11 @@ _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int6
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
 
 
+_statx = getattr(_libc, "statx", None)  # glibc 2.28
+_STATX_SIZE, _AT_EMPTY_PATH = 256, 0x1000
+_FIXED = 0x10 | 0x20  # STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND (linux/stat.h)
+
+
 @lru_cache(maxsize=64)
 def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
     """The kernel only reads it, so that one record serves all threads."""
@@ -144,6 +150,17 @@ def punch_hole(fd: int, start: int, size: int) -> None:
     if _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, start, size):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def is_fixed(fd: int) -> bool:
+    """Say whether what an O_PATH descriptor holds is immutable or append-only (statx(2), Linux 4.11)."""
+    if _statx is None:
+        return False
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    if _statx(fd, b"", _AT_EMPTY_PATH, 0, buffer):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return bool(int.from_bytes(buffer.raw[8:16], sys.byteorder) & _FIXED)
 
 
 @cache

@@ -18,11 +18,11 @@ from types import TracebackType
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
 from tui.core.model import Change, Entry, EntryKind, LayerStack, Marks, Mount, View
 from tui.core.text import printable
-from tui.layers.compare import Difference, Item, difference
+from tui.layers.compare import Difference, Item, difference, entry_of
 from tui.layers.covers import Covers
 from tui.layers.directories import Directories, LayerDirectories
 from tui.layers.fulltree import touched
-from tui.layers.paths import clean, explained, kind_of, open_child, reopen_regular, split, status_of
+from tui.layers.paths import clean, explained, open_child, reopen_regular, split, status_of
 from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, mark_of, unreadable_alone
 
 _MAX_LINKS = 40
@@ -79,12 +79,16 @@ class LayerView:
 
         Without ``layers`` it is the union that the container sees.
         """
+        names = filter(None, path.split(b"/"))
         with ExitStack() as roots, ExitStack() as level:
-            here = self._roots.copies(roots, self._seen if layers is None else layers)
-            for name in filter(None, path.split(b"/")):
-                with level.pop_all():  # what is above is closed then, so that no path is too deep
-                    here = self._descend(here, name, level)
-            yield here
+            yield self._walked(self._roots.copies(roots, self._seen if layers is None else layers), names, level)
+
+    def _walked(self, here: Directories, names: Iterable[bytes], level: ExitStack) -> Directories:
+        """Go down from directories; what is above is closed each time, so that no path is too deep."""
+        for name in names:
+            with level.pop_all():
+                here = self._descend(here, name, level)
+        return here
 
     def _descend(self, here: Directories, name: bytes, held: ExitStack) -> Directories:
         below: Directories = []
@@ -152,27 +156,34 @@ class LayerView:
     def _resolved(self, path: bytes, follow: bool) -> bytes:
         done: list[bytes] = []
         todo = [part for part in clean(path).split(b"/") if part][::-1]
-        links = 0
-        while todo:
-            name = todo.pop()
-            if name == b"..":
-                done = done[:-1]
-                continue
-            with self._directories(b"/".join(done)) as here:
-                item = self._find(here, name) if here else None
-                if item and stat.S_ISLNK(item.status.st_mode) and (todo or follow):
-                    links += 1
-                    if links > _MAX_LINKS:
-                        raise LayerError(f"{printable(path)}: too many symbolic links", "name the file itself")
-                    target = os.fsencode(os.readlink(name, dir_fd=item.dir_fd))
-                    if target.startswith(b"/"):
-                        done = []
-                    todo.extend(part for part in target.split(b"/")[::-1] if part not in (b"", b"."))
+        for _ in range(_MAX_LINKS + 1):
+            target = self._resolve_on(path, done, todo, follow)
+            if target is None:
+                return b"/" + b"/".join(done)
+            if target.startswith(b"/"):
+                done.clear()
+            todo.extend(part for part in target.split(b"/")[::-1] if part not in (b"", b"."))
+        raise LayerError(f"{printable(path)}: too many symbolic links", "name the file itself")
+
+    def _resolve_on(self, path: bytes, done: list[bytes], todo: list[bytes], follow: bool) -> bytes | None:
+        """Take names from what is to do to what is done, up to a link; return where it points, None at the end."""
+        with ExitStack() as roots, ExitStack() as level:
+            here = self._walked(self._roots.copies(roots, self._seen), done, level)
+            while todo:
+                name = todo.pop()
+                if name == b"..":
+                    del done[-1:]
+                    here = self._walked(self._roots.copies(roots, self._seen), done, level)
                     continue
+                item = self._find(here, name)
+                if item and stat.S_ISLNK(item.status.st_mode) and (todo or follow):
+                    return os.fsencode(os.readlink(name, dir_fd=item.dir_fd))
                 if todo and (item is None or not stat.S_ISDIR(item.status.st_mode)):
                     raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
-            done.append(name)
-        return b"/" + b"/".join(done)
+                done.append(name)
+                if todo:
+                    here = self._walked(here, (name,), level)
+        return None
 
     def target_of(self, path: bytes) -> bytes:
         """Say where the link at a canonical path points, nothing for what is no link or cannot be read."""
@@ -205,7 +216,7 @@ class LayerView:
         if not name:
             with ExitStack() as held:
                 top = self._roots.copies(held, (0,))[0][1]
-                return _entry(b"/", Item(0, top, b".", os.fstat(top)), None)
+                return entry_of(b"/", Item(0, top, b".", os.fstat(top)), None)
         with self._directories(above, layers) as here:
             item = self._find(here, name)
             if item is None:
@@ -218,19 +229,19 @@ class LayerView:
         """Return an entry with its change against the image, and whether it itself differs."""
         cover = self.covers.at(path)
         if item.layer > 0:
-            return _entry(path, item, cover), Difference.NONE
+            return entry_of(path, item, cover), Difference.NONE
         if under is None:
-            return _entry(path, item, cover, change=Change.ADDED), Difference.CONTENT
+            return entry_of(path, item, cover, change=Change.ADDED), Difference.CONTENT
         differs = difference(item, under, trust_times=self._tree)
         if self._tree and differs is Difference.NONE:
             untouched = Item(under.layer, item.dir_fd, item.name, item.status)
-            return _entry(path, untouched, cover), differs
+            return entry_of(path, untouched, cover), differs
         if stat.S_ISDIR(item.status.st_mode):
-            return _entry(path, item, cover, change=Change.MODIFIED, opaque=self._opaque(item)), differs
+            return entry_of(path, item, cover, change=Change.MODIFIED, opaque=self._opaque(item)), differs
         if differs is Difference.NONE:
-            return _entry(path, item, cover), differs
+            return entry_of(path, item, cover), differs
         only = differs is Difference.METADATA
-        return _entry(path, item, cover, change=Change.MODIFIED, metadata_only=only), differs
+        return entry_of(path, item, cover, change=Change.MODIFIED, metadata_only=only), differs
 
     def _opaque(self, item: Item) -> bool:
         fd = open_child(item.dir_fd, item.name, os.O_PATH | os.O_DIRECTORY)
@@ -275,7 +286,7 @@ class LayerView:
             deleted = image.keys() - self._merge(here).keys() if image else ()
             found = [
                 (
-                    _entry(prefix + name, image[name], self.covers.at(prefix + name), change=Change.DELETED),
+                    entry_of(prefix + name, image[name], self.covers.at(prefix + name), change=Change.DELETED),
                     Difference.CONTENT,
                 )
                 for name in deleted
@@ -304,13 +315,13 @@ class LayerView:
 
     # contents ----------------------------------------------------------------------------------------------
 
-    def open_path(self, path: bytes, *, follow: bool = True, before: bool = False) -> int:
-        """Return an O_PATH descriptor of what a path means in the union, in the layer it comes from.
+    def open_path(self, path: bytes, *, before: bool = False) -> int:
+        """Return an O_PATH descriptor of what stands at a canonical path of the union, in the layer it comes from.
 
-        Without ``follow`` a link is itself; ``before`` asks what the container began with, by a canonical path.
+        ``before`` asks what the container began with. A link on the way, put there just now, is not followed.
         """
         with explained(path), self.held():
-            above, name = split(path if before else self.resolve(path, follow=follow))
+            above, name = split(path)
             with self._directories(above, self._before if before else None) as here:
                 item = self._find(here, name or b".")
                 if item is None:
@@ -345,7 +356,7 @@ class LayerView:
     def refuse_metacopy(self, path: bytes) -> None:
         """Raise EditRefused for a canonical path whose file in the layer has no bytes of its own."""
         try:
-            fd = self.open_path(path, follow=False)
+            fd = self.open_path(path)
         except NotFound:
             return
         try:
@@ -367,32 +378,3 @@ class LayerView:
                     fd = open_child(fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
                 held.callback(os.close, fd)
             yield fd
-
-
-def _entry(
-    path: bytes,
-    item: Item,
-    cover: Mount | None,
-    *,
-    change: Change | None = None,
-    opaque: bool = False,
-    metadata_only: bool = False,
-) -> Entry:
-    status = item.status
-    link = stat.S_ISLNK(status.st_mode)
-    return Entry(
-        path=path,
-        kind=kind_of(status.st_mode),
-        size=status.st_size,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        mtime_ns=status.st_mtime_ns,
-        layer=item.layer,
-        nlink=status.st_nlink,
-        change=change,
-        opaque=opaque,
-        metadata_only=metadata_only,
-        target=os.fsencode(os.readlink(item.name, dir_fd=item.dir_fd)) if link else b"",
-        covered_by=cover,
-    )

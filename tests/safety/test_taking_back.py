@@ -14,7 +14,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.inject import Point, killed_at, points
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
-from tui.editing import acts
+from tui.editing import acts, backups
 from tui.editing.backups import ActKind, find, last_to_undo
 from tui.editing.backups import acts as kept_acts
 from tui.editing.copying import copy_in
@@ -231,3 +231,61 @@ def test_another_dtui_s_live_work_directory_is_left_alone(boxes: Boxes, monkeypa
         monkeypatch.setenv("DTUI_STATE", str(box.engine.home / "other-state"))
         with pytest.raises(EditRefused, match="another dtui"):
             LayerFiles(box.details, box.inspect).save(b"/etc/motd", b"second\n", None)
+
+
+def test_the_backup_that_is_being_put_back_is_not_dropped_for_want_of_space(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = boxes("head -c 900000 /dev/urandom > /srv/db")
+    before = box.read(b"/srv/db")
+    monkeypatch.setattr(backups, "TOTAL_LIMIT", 1_500_000)
+    box.write(b"/srv/db", os.urandom(900_000))
+    box.undo()
+    assert box.read(b"/srv/db") == before
+
+
+def test_what_took_the_place_of_a_renamed_file_is_not_moved_back(boxes: Boxes) -> None:
+    box = boxes(alive=True)
+    box.rename(b"/etc/motd", b"/srv/g")
+    box.sh("rm /srv/g; echo other > /srv/g")
+    with pytest.raises(ChangedMeanwhile, match="changed since"):
+        box.undo()
+    assert box.sh("cat /srv/g; test ! -e /etc/motd") == "other\n"
+    box.sh("rm /srv/g")
+    box.rename(b"/etc/app.conf", b"/srv/c")
+    box.undo()
+    assert box.sh("cat /etc/app.conf") == "port=80\n"
+
+
+TWO = "mkdir -p /srv/p/one /srv/two; touch /srv/p/one/x /srv/p/one/y /srv/p/one/z /srv/two/x /srv/two/y /srv/two/z"
+
+
+def deletion(box: Box, path: bytes) -> Callable[[], object]:
+    return of_its_own(box, lambda one: one.remove(path, recursive=True))
+
+
+def test_an_undo_after_a_crash_takes_back_no_more_than_what_was_cut_off(boxes: Boxes) -> None:
+    box = boxes(TWO)
+    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -3)
+    told = dtui("-H", box.engine.host, "undo", "web", code=4)
+    assert b"what was cut off has just been put right" in told
+    assert (box.names(b"/srv/p/one"), box.exists(b"/srv/two")) == ([b"x", b"y", b"z"], False)
+    dtui("-H", box.engine.host, "undo", "web")
+    assert box.names(b"/srv/two") == [b"x", b"y", b"z"]
+
+
+def test_what_cannot_be_put_right_for_its_directory_is_gone_is_said(boxes: Boxes) -> None:
+    box = boxes(TWO, alive=True)
+    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -3)
+    box.sh("rm -r /srv/p")
+    assert any("cannot be put right yet" in line for line in recover(box.inspect))
+
+
+def test_a_link_is_not_given_a_mode_and_nothing_is_taken_for_a_change(boxes: Boxes) -> None:
+    box = boxes("ln -s app.conf /etc/link")
+    box.write(b"/etc/app.conf", b"mine\n")
+    with pytest.raises(EditRefused, match=r"is a link to app\.conf"):
+        box.chmod(b"/etc/link", "600")
+    assert box.chmod(b"/etc/app.conf", "644").act is None
+    box.undo()
+    assert box.read(b"/etc/app.conf") == b"port=80\n"

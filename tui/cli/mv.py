@@ -6,11 +6,14 @@ import os
 from argparse import Namespace
 
 from tui.cli.acting import act_on
+from tui.core.errors import UsageError
 from tui.editing.acts import rename
 
 
 def run(options: Namespace) -> int:
     """Rename it, never over another."""
+    if not options.new:
+        raise UsageError("the new name is empty", "dtui mv REF:PATH NEW")
     return act_on(
         options,
         options.ref,

@@ -6,9 +6,9 @@ from argparse import Namespace
 
 from tui.cli.acting import stoppable, tell
 from tui.cli.session import note, session
-from tui.core.errors import NotFound
+from tui.core.errors import ChangedMeanwhile, NotFound
 from tui.core.text import printable
-from tui.editing.backups import Act, find, last_to_undo
+from tui.editing.backups import Act, acts, find, last_to_undo
 from tui.editing.recover import recover
 from tui.editing.undo import undo
 from tui.engine.endpoint import Endpoint
@@ -18,6 +18,14 @@ from tui.ui.reach import files_of
 def run(options: Namespace) -> int:
     """Put back what an act replaced; what stands there now is kept in its turn."""
     with session(options) as open_session:
+        cut_off = _cut_off()
+        for endpoint in open_session.endpoints:
+            for line in recover(endpoint.inspect):
+                note(f"dtui: {line}")
+        if cut_off - _cut_off() and not options.id:
+            raise ChangedMeanwhile(
+                "what was cut off has just been put right", "dtui undo again takes the last act back"
+            )
         if options.ref:
             endpoint, details = open_session.find(options.ref)
             act = find(options.id) if options.id else last_to_undo(details.container.id)
@@ -26,13 +34,15 @@ def run(options: Namespace) -> int:
         else:
             act = find(options.id) if options.id else last_to_undo()
             endpoint = _where(open_session.endpoints, act)
-        for line in recover(endpoint.inspect):
-            note(f"dtui: {line}")
         files = files_of(endpoint, endpoint.inspect(act.container))
         with stoppable():
             outcome = undo(act, inspect=endpoint.inspect, save=files.save, force=options.force)
     again = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
     return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{again}")
+
+
+def _cut_off() -> set[str]:
+    return {act.id for act in acts() if act.cut_off}
 
 
 def _where(endpoints: tuple[Endpoint, ...], act: Act) -> Endpoint:

@@ -203,6 +203,7 @@ def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -
         keeper.add(Node(goal))
         act = keeper.commit()
     with guarded(act, lambda: nullcontext(tree)) as changed:
+        act.expect(replace(node, path=goal))
         if tree.move(node.path, goal):
             changed.append(1)
             return act, 1
@@ -313,6 +314,9 @@ def change_metadata(
             node = found(tree, real)
             if not details.container.state.alive:
                 refuse_covered(covers_of(details, tree), real)
+            if node.kind is EntryKind.SYMLINK:
+                told = f"{printable(real)} is a link to {printable(node.target)}"
+                raise EditRefused(told, "name what it leads to; nothing was changed")
             with keeping(details, kind, real) as keeper:
                 if recursive:
                     capture(tree, node, keeper, data=False, step=step)
@@ -328,4 +332,6 @@ def change_metadata(
                     if one.kind is not EntryKind.SYMLINK and wanted != one:
                         tree.permit(one, wanted)
                         changed.append(1)
-        return Outcome(real, len(changed), act, notes_after(details, inspect))
+            if not changed:
+                act.forget()
+        return Outcome(real, len(changed), act if changed else None, notes_after(details, inspect))

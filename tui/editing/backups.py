@@ -7,12 +7,13 @@ it was about to make, ``done`` and ``undone`` are marks.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from tui.core.errors import EditRefused, NotFound
 from tui.core.process import owner_lives, owner_mark
-from tui.core.text import human_size
+from tui.core.text import human_size, printable
 from tui.editing.nodes import Node, from_json, to_json
 from tui.editing.sparse import copy_data
 from tui.editing.state import state_dir, sync_dir
@@ -114,11 +115,29 @@ class Act:
         return not self.done and not owner_lives(self.owner)
 
     def expect(self, *nodes: Node) -> None:
-        """Write down what is about to stand somewhere, so that nothing else is taken for it later; raises OSError."""
+        """Write down what is about to stand somewhere, so that nothing else is taken for it; raises EditRefused."""
         lines = "".join(json.dumps(to_json(node)) + "\n" for node in nodes).encode()
-        fd = os.open(self.folder / "after", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(lines)
+        try:
+            fd = os.open(self.folder / "after", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb") as file:
+                file.write(lines)
+        except OSError as error:
+            what = (error.strerror or "").lower()
+            raise EditRefused(f"{self.folder}: {what}", "it is dtui's own disk that is full or failing") from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep it from being dropped for want of space while it is put back; raises NotFound when it is gone."""
+        try:
+            fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            told = f"what this {self.kind} of {printable(self.path)} replaced is kept no more"
+            raise NotFound(told, "dtui backups lists what is") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(fd)
 
     @property
     def after(self) -> dict[bytes, Node] | None:
@@ -303,9 +322,22 @@ def _drop_oldest(keep: Path) -> None:
     for folder in folders:
         if total <= TOTAL_LIMIT:
             return
-        if folder != keep and _is_settled(folder):
+        if folder != keep and _is_settled(folder) and _dropped(folder):
             total -= sizes[folder]
+
+
+def _dropped(folder: Path) -> bool:
+    """Remove an act unless somebody puts it back just now."""
+    with suppress(FileNotFoundError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+    return True
 
 
 def _is_settled(folder: Path) -> bool:

@@ -13,6 +13,9 @@ from tui.editing.nodes import Node
 
 _CLAUSE = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)")
 _OCTAL = re.compile(r"[0-7]{1,4}")
+_HIGHEST = 2**32 - 2
+"""The highest user and group; the one above means "leave it" (chown(2))."""
+
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 
@@ -82,6 +85,8 @@ def owner_change(text: str, user: Callable[[str], int], group: Callable[[str], i
 def id_of(name: str, table: bytes, what: str) -> int:
     """Return a number, or the one that a name has in the container's own /etc/passwd or /etc/group."""
     if name.isdigit():
+        if int(name) > _HIGHEST:
+            raise UsageError(f"{printable(name)} is no {what}", f"the highest number is {_HIGHEST}")
         return int(name)
     for line in table.splitlines():
         fields = line.split(b":")

@@ -65,9 +65,11 @@ def _settle_acts(inspect: Callable[[str], Details]) -> Iterator[str]:
     for act in [act for act in backups.acts() if act.cut_off and act.container not in waiting]:
         try:
             with container_lock(act.container):
-                line = _settle(act, inspect(act.container))
-        except NotFound:
-            continue  # its container is gone, or another endpoint's
+                try:
+                    details = inspect(act.container)
+                except NotFound:
+                    continue  # its container is gone, or another endpoint's
+                line = _settle(act, details)
         except (DtuiError, OSError) as error:
             line = f"{printable(act.path)}: the {act.kind} that was cut off cannot be put right yet: {error}"
         if line:

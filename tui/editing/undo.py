@@ -44,6 +44,11 @@ def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outc
     ChangedMeanwhile, unless ``force``, when somebody changed since what the act left, and EditRefused for an act that
     is not there to be taken back.
     """
+    with act.held():
+        return _undo(act, inspect, save, force=force)
+
+
+def _undo(act: Act, inspect: Inspect, save: Save, *, force: bool) -> Outcome:
     if is_one_write(act) and not _may_be_replaced(act, inspect):
         _refuse_closed(act, force=force)
         return _undo_write(act, save, force=force)
@@ -52,7 +57,7 @@ def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outc
         with writable_tree(details) as tree:
             refuse_hidden(details, tree, act)
             if is_plain_rename(act):
-                _move_back(tree, act)
+                _move_back(tree, act, force=force)
                 act.mark("undone")
                 return Outcome(act.path, 1, None)
             if not force:
@@ -108,10 +113,13 @@ def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
     return Outcome(receipt.path, 1, kept, receipt.notes)
 
 
-def _move_back(tree: Tree, act: Act) -> None:
+def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
     if tree.look(act.path) is not None:
         raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
-    if tree.look(act.other) is None:
+    now = tree.look(act.other)
+    if now is not None and now.kind is not EntryKind.DIRECTORY and not force:
+        _refuse_changed(changed_since(tree, act))
+    if now is None:
         raise ChangedMeanwhile(f"{printable(act.other)} is gone", "undo what deleted it first")
     if not tree.move(act.other, act.path):
         raise ChangedMeanwhile(f"{printable(act.other)} cannot be renamed in one step", "rename it by hand")

@@ -51,7 +51,7 @@ def _settled(act: Act, opened: Callable[[], AbstractContextManager[Tree]], count
             act.mark("done")
             return partly
         with opened() as tree:
-            left = put_back(tree, act)
+            left = put_back(tree, act).left
         if left and count:
             settle_left(act)
             return type(told)(told.message, f"{left_words(left)}; the old bytes are in {act.data}")

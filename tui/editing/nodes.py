@@ -19,6 +19,9 @@ _TYPES = {
 }
 
 
+_NUMBERS = ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset", "names")
+
+
 class Seen(NamedTuple):
     """Which inode an entry was when it was looked at, and what tells that its bytes were written since."""
 
@@ -50,7 +53,9 @@ class Node:
     kept: bool = False
     """Whether a file's bytes are kept; else only what it is besides."""
     inode: tuple[int, int] = (0, 0)
-    """Device and inode of a file with several names, while it is looked at; not kept."""
+    """Device and inode of a file with several names; the device of a mount of ours is another each time."""
+    names: int = 0
+    """How many names such a file has."""
     seen: Seen | None = field(default=None, compare=False)
     """What it was when it was looked at; not kept, and no part of what it is."""
 
@@ -64,6 +69,7 @@ def node_of(fd: int, path: bytes) -> Node:
     """Describe what an O_PATH descriptor holds; nothing is opened."""
     status = os.fstat(fd)
     kind = kind_of(status.st_mode)
+    several = kind is EntryKind.FILE and status.st_nlink > 1
     return Node(
         path=path,
         kind=kind,
@@ -75,7 +81,8 @@ def node_of(fd: int, path: bytes) -> Node:
         target=os.readlink(b"", dir_fd=fd) if kind is EntryKind.SYMLINK else b"",
         rdev=status.st_rdev if kind in (EntryKind.CHARACTER, EntryKind.BLOCK) else 0,
         size=status.st_size if kind is EntryKind.FILE else 0,
-        inode=(status.st_dev, status.st_ino) if kind is EntryKind.FILE and status.st_nlink > 1 else (0, 0),
+        inode=(status.st_dev, status.st_ino) if several else (0, 0),
+        names=status.st_nlink if several else 0,
         seen=Seen(status.st_ino, status.st_size, status.st_mtime_ns),
     )
 
@@ -114,9 +121,11 @@ def _xattrs(fd: int) -> tuple[tuple[str, bytes], ...]:
 def to_json(node: Node) -> dict[str, Any]:
     """Return a node as JSON values; what has its default is left out."""
     told: dict[str, Any] = {"path": os.fsdecode(node.path), "kind": node.kind.value if node.kind else None}
-    for name in ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset"):
+    for name in _NUMBERS:
         if getattr(node, name):
             told[name] = getattr(node, name)
+    if node.names:
+        told["inode"] = node.inode
     for name in ("target", "same_as"):
         if getattr(node, name):
             told[name] = os.fsdecode(getattr(node, name))
@@ -129,7 +138,8 @@ def to_json(node: Node) -> dict[str, Any]:
 
 def from_json(told: dict[str, Any]) -> Node:
     """Return the node that :func:`to_json` wrote; raises ValueError, KeyError, TypeError for anything else."""
-    numbers = {name: int(told.get(name, 0)) for name in ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset")}
+    numbers = {name: int(told.get(name, 0)) for name in _NUMBERS}
+    device, inode = told.get("inode", (0, 0))
     xattrs = tuple((str(name), base64.b64decode(value)) for name, value in dict(told.get("xattrs", {})).items())
     return Node(
         path=os.fsencode(told["path"]),
@@ -145,4 +155,6 @@ def from_json(told: dict[str, Any]) -> Node:
         size=numbers["size"],
         offset=numbers["offset"],
         kept=bool(told.get("kept")),
+        inode=(int(device), int(inode)),
+        names=numbers["names"],
     )

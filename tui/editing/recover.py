@@ -88,7 +88,7 @@ def _settle(act: Act, details: Details) -> str:
             else:
                 act.forget()
             return ""
-        left = put_back(tree, act)
+        left = put_back(tree, act).left
     if left:
         settle_left(act)
         return f"{printable(act.path)}: a {act.kind} was cut off; {left_words(left)}; the old bytes are in {act.data}"

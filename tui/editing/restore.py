@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tui.core.model import EntryKind
 from tui.editing.backups import Act, ActKind
+from tui.editing.names import names_of
 from tui.editing.nodes import Node
 from tui.editing.stamp import stamp_of
 from tui.editing.trees import Tree
@@ -17,6 +18,18 @@ METADATA = (ActKind.CHMOD, ActKind.CHOWN)
 """Acts that change what an entry is, never its bytes nor whether it is there."""
 
 _PLAIN = (EntryKind.FILE, EntryKind.SYMLINK)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came of taking an act back.
+
+    ``left`` are paths that were left, for they are somebody else's now; ``parted`` those of files that shared their
+    bytes with other names, which are gone or were written since.
+    """
+
+    left: tuple[bytes, ...] = ()
+    parted: tuple[bytes, ...] = ()
 
 
 def is_plain_rename(act: Act) -> bool:
@@ -29,21 +42,21 @@ def is_one_write(act: Act) -> bool:
     return act.kind is ActKind.WRITE or (act.kind is ActKind.UNDO and bool(act.wrote))
 
 
-def put_back(tree: Tree, act: Act, *, force: bool = False) -> tuple[bytes, ...]:
-    """Bring every path of an act to what it was before; return those that were left, for they are somebody else's now.
+def put_back(tree: Tree, act: Act, *, force: bool = False) -> Restored:
+    """Bring every path of an act to what it was before, unless somebody else changed it.
 
     May be done again after it was cut off. With ``force`` nothing is left.
     """
     if is_plain_rename(act):
         if tree.look(act.path) is None and tree.look(act.other) is not None:
             tree.move(act.other, act.path)
-        return ()
+        return Restored()
     return _Restorer(tree, act, force=force).run(change=True)
 
 
 def changed_since(tree: Tree, act: Act) -> tuple[bytes, ...]:
     """Return the paths where something stands that is neither what was there before an act nor of its making."""
-    return _Restorer(tree, act, force=False).run(change=False)
+    return _Restorer(tree, act, force=False).run(change=False).left
 
 
 def same(now: Node | None, node: Node) -> bool:
@@ -51,8 +64,8 @@ def same(now: Node | None, node: Node) -> bool:
     if now is None or node.kind is None:
         return now is None and node.kind is None
     time = node.mtime_ns if node.kind is not EntryKind.DIRECTORY else now.mtime_ns
-    plain = replace(node, offset=0, same_as=b"", kept=False, inode=(0, 0), mtime_ns=time)
-    return replace(now, inode=(0, 0)) == plain
+    plain = replace(node, offset=0, same_as=b"", kept=False, inode=(0, 0), names=0, mtime_ns=time)
+    return replace(now, inode=(0, 0), names=0) == plain
 
 
 def _like(now: Node, made: Node) -> bool:
@@ -93,10 +106,12 @@ class _Restorer:
         for node in act.nodes:
             if node.kind is EntryKind.FILE:
                 self._names[node.same_as or node.path].append(node)
+        self._elsewhere: dict[int, list[Node]] | None = None
         self._left: dict[bytes, Node] = {}
+        self._parted: list[bytes] = []
         self._touched: set[bytes] = set()
 
-    def run(self, *, change: bool) -> tuple[bytes, ...]:
+    def run(self, *, change: bool) -> Restored:
         """Go through all paths, or only find out which would be left."""
         nodes = self._act.nodes
         for node in reversed(nodes):
@@ -110,7 +125,7 @@ class _Restorer:
         for node in reversed(nodes):
             if node.kind is EntryKind.DIRECTORY and node.path in self._touched and node.path not in self._left:
                 self._tree.dress(node)
-        return tuple(self._left)
+        return Restored(tuple(self._left), tuple(self._parted))
 
     # whose it is -------------------------------------------------------------------------------------------
 
@@ -211,7 +226,22 @@ class _Restorer:
 
     def _make(self, node: Node, data: int, now: Node | None) -> None:
         self._touched.add(split(node.path)[0])
-        names = self._names.get(node.same_as or node.path, [])
-        link = next((one.path for one in names if one != node and same(self._tree.look(one.path), one)), b"")
         offset = self._before[node.same_as].offset if node.same_as else node.offset
-        self._tree.make(replace(node, same_as=link, offset=offset), data, over=now)
+        self._tree.make(replace(node, same_as=self._other_name(node), offset=offset), data, over=now)
+
+    def _other_name(self, node: Node) -> bytes:
+        """Return another path at which a file still is what it was, nothing for a file that has to be made."""
+        mine = self._names.get(node.same_as or node.path, [])
+        for one in mine:
+            if one != node and same(self._tree.look(one.path), one):
+                return one.path
+        if node.kind is not EntryKind.FILE or node.names <= len(mine):
+            return b""
+        if self._elsewhere is None:
+            shared = [one for names in self._names.values() for one in names if one.names > len(names)]
+            self._elsewhere = names_of(self._tree, {one.inode[1] for one in shared})
+        for one in self._elsewhere.get(node.inode[1], []):
+            if same(one, replace(node, path=one.path)):
+                return one.path
+        self._parted.append(node.path)
+        return b""

@@ -195,6 +195,7 @@ class RootTree:
         if node.same_as:
             with self._parent(node.same_as) as (other_fd, other):
                 os.link(other, temporary, src_dir_fd=other_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+            _require_same_file(os.stat(temporary, dir_fd=dir_fd, follow_symlinks=False), node)
             return
         if node.kind is EntryKind.FILE:
             _make_file(node, data, dir_fd, temporary)
@@ -270,6 +271,12 @@ def changed_meanwhile(path: bytes) -> ChangedMeanwhile:
 def _require_untouched(dir_fd: int, name: bytes, node: Node) -> None:
     if not is_untouched(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), node):
         raise changed_meanwhile(node.path)
+
+
+def _require_same_file(status: os.stat_result, node: Node) -> None:
+    """Raise ChangedMeanwhile for another name of a file that somebody replaced or wrote before it was linked."""
+    if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (node.size, node.mtime_ns):
+        raise changed_meanwhile(node.same_as)
 
 
 def _permit(fd: int, status: os.stat_result, wanted: Node) -> None:

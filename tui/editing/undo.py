@@ -68,9 +68,11 @@ def _undo(act: Act, inspect: Inspect, save: Save, *, force: bool) -> Outcome:
                 present = keeper.commit()
             with guarded(present, lambda: nullcontext(tree)):
                 present.expect(*act.nodes)
-                _refuse_changed(put_back(tree, act, force=force))
+                restored = put_back(tree, act, force=force)
+                _refuse_changed(restored.left)
                 act.mark("undone")
-        return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+        notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
+        return Outcome(act.path, len(act.nodes), present, notes)
 
 
 def _may_be_replaced(act: Act, inspect: Inspect) -> bool:
@@ -98,6 +100,15 @@ def _refuse_changed(paths: tuple[bytes, ...]) -> None:
             f"{printable(paths[0])} was changed since{more}",
             "--force takes it back all the same, and keeps what is there",
         )
+
+
+def _parted_note(paths: tuple[bytes, ...]) -> tuple[str, ...]:
+    """Say it where files came back that are no longer the same as others."""
+    if not paths:
+        return ()
+    if len(paths) == 1:
+        return (f"{printable(paths[0])} is a file of its own now: it shared its bytes with other names",)
+    return (f"{len(paths):,} files are files of their own now: they shared their bytes with other names",)
 
 
 def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:

@@ -196,6 +196,32 @@ def test_a_layer_with_the_other_kind_of_marks_is_refused(boxes: Boxes) -> None:
         box.write(b"/etc/motd", b"x")
 
 
+@pytest.mark.case(21)
+@UNION
+def test_nothing_is_done_in_a_directory_with_the_other_kind_of_marks(boxes: Boxes, tmp_path: Path) -> None:
+    box = boxes("rm -r /tree/b; mkdir -p /tree/b/new/c; touch /tree/b/new/c/file")
+    marked = box.upper / "tree" / "b"
+    os.removexattr(marked, "trusted.overlay.opaque")
+    os.setxattr(marked, "user.overlay.opaque", b"y")
+    before = tree_checksum([box.upper])
+    for act in (
+        lambda: box.write(b"/tree/b/new/c/file", b"x"),
+        lambda: box.write(b"/tree/b/mine", b"x", create=True),
+        lambda: box.remove(b"/tree/b/new/c/file"),
+        lambda: box.remove(b"/tree", recursive=True),
+        lambda: box.rename(b"/etc/motd", b"/tree/b/motd"),
+        lambda: box.rename(b"/tree", b"/moved"),
+        lambda: box.chmod(b"/tree/b/new", "700"),
+        lambda: make_directory(box.id, b"/tree/b/new/d", inspect=box.inspect),
+        lambda: copy_in(box.id, Path(__file__), b"/tree/b/new", inspect=box.inspect),
+    ):
+        with pytest.raises(EditRefused, match=r"/tree/b: .*user.overlay.\* marks"):
+            act()
+    assert tree_checksum([box.upper]) == before
+    box.write(b"/tree/a/f", b"beside it\n")
+    assert box.read(b"/tree/a/f") == b"beside it\n"
+
+
 @pytest.mark.case(22)
 def test_of_two_names_of_one_image_file_only_the_edited_one_changes_and_that_is_said(boxes: Boxes) -> None:
     box = boxes()

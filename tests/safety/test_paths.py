@@ -78,6 +78,26 @@ def test_loops_and_dangling_links_are_one_line(boxes: Boxes, alive: bool) -> Non
         box.write(b"/dangling/x", b"x", create=True)
 
 
+@BOTH
+def test_a_new_file_is_made_where_a_link_to_nothing_leads(boxes: Boxes, alive: bool) -> None:
+    links = "ln -s ../srv/one /app/a; ln -s /app/b /app/c; ln -s ../etc/../srv/two /app/b; ln -s /no/where /app/d; "
+    box = boxes(links + "ln -s /var/run/three /app/e; ln -s one/ /srv/f", alive=alive)
+    for link, path in ((b"/app/a", b"/srv/one"), (b"/app/c", b"/srv/two"), (b"/app/e", b"/run/three")):
+        assert box.write(link, b"new\n", create=True).path == path
+        box.undo()
+        assert not box.exists(path)
+        with pytest.raises(NotFound):
+            box.write(link, b"new\n")
+    for link in (b"/app/d", b"/srv/f"):
+        with pytest.raises(NotFound):
+            box.write(link, b"new\n", create=True)
+    if not alive:
+        box.start()
+    assert box.sh("for link in a b c d; do readlink /app/$link; done; ls /srv") == (
+        "../srv/one\n../etc/../srv/two\n/app/b\n/no/where\nf\nwww\n"
+    )
+
+
 @pytest.mark.case(6, 7, 8)
 @BOTH
 def test_what_is_no_file_is_never_opened_for_its_contents(boxes: Boxes, alive: bool, tmp_path: Path) -> None:

@@ -199,3 +199,29 @@ def test_the_nearest_mount_hides_a_path_and_any_below_is_found() -> None:
     assert (covers.at(b"/data"), covers.at(b"/data/x")) == (outer, None)
     assert covers.within(b"/data/in") == (b"/data/in", inner)
     assert (covers.within(b"/"), covers.within(b"/dat")) == ((b"/data", outer), None)
+
+
+RENAMER = """
+import os
+os.chdir({place!r})
+open("one", "w").close()
+print("ready", flush=True)
+while True:
+    os.rename("one", "two")
+    os.rename("two", "one")
+"""
+
+
+def test_a_path_that_goes_back_is_opened_while_somebody_renames_without_pause(tmp_path: Path) -> None:
+    """The kernel answers EAGAIN for ``..`` whenever anything on the host was renamed meanwhile."""
+    (tmp_path / "a").mkdir()
+    words = [sys.executable, "-c", RENAMER.format(place=str(tmp_path))]
+    back_and_forth = b"/".join([b"a", b".."] * 600) + b"/a"
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as renamer, Root.open(tmp_path) as root:
+        try:
+            assert renamer.stdout is not None
+            assert renamer.stdout.readline() == b"ready\n"
+            for _ in range(120):
+                os.close(root.open_path(back_and_forth))
+        finally:
+            renamer.kill()

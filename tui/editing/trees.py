@@ -103,6 +103,7 @@ class RootTree:
         What the kernel shows of itself, as on proc, is refused: acting there would act on this host.
         """
         above, name = split(path)
+        self._root.refuse_foreign(above)
         fd = self._root.open_canonical(above, os.O_RDONLY | os.O_DIRECTORY)
         try:
             refuse_kernel_files(fd, path)
@@ -146,6 +147,7 @@ class RootTree:
 
     def names(self, path: bytes) -> list[bytes]:
         """List a directory."""
+        self._root.refuse_foreign(path)
         with self._entry(path) as fd:
             try:
                 readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -21,6 +21,9 @@ from tui.editing.sparse import chunks_of
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
 
+_MAX_LINKS = 40
+"""Links followed in one path, as in the kernel."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -92,12 +95,21 @@ def keeping_old(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]
 
 
 def source_path(root: Root, path: bytes) -> bytes:
-    """Return the canonical path of the file to write; of a new one, its directory's with the name."""
-    try:
-        return root.real_path(path)
-    except NotFound:
-        above, name = split(path)
-        return root.real_path(above).rstrip(b"/") + b"/" + name
+    """Return the canonical path of the file to write; of a new one, its directory's with the name.
+
+    A link that leads to nothing means the file that would be there.
+    """
+    for _ in range(_MAX_LINKS):
+        try:
+            return root.real_path(path)
+        except NotFound:
+            above, name = split(path)
+            above = root.real_path(above).rstrip(b"/")
+        target = root.target_of(above + b"/" + name)
+        if not target:
+            return above + b"/" + name
+        path = target if target.startswith(b"/") else above + b"/" + target
+    raise ChangedMeanwhile(f"{printable(path)} is a link again and again", "look at it, then do it again")
 
 
 @contextmanager
@@ -116,6 +128,7 @@ def _old_file(root: Root, real: bytes) -> Iterator[int | None]:
 
 def write_below(root: Root, job: Job, real: bytes) -> Receipt:
     """Write below a root in which the kernel does copy-up: a mount of the layers, or a running container's own."""
+    root.refuse_foreign(split(real)[0])
     with root.parent(real) as (dir_fd, name):
         refuse_kernel_files(dir_fd, real)
         with _old_file(root, real) as old:

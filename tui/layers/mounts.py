@@ -155,10 +155,10 @@ def write_view(stack: LayerStack) -> Iterator[Root]:
         except OSError as error:
             raise _explain(error) from error
         try:
-            root = Root(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount))
+            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
         finally:
             os.close(mount)
-        with root:
+        with Root(fd, whiteouts.xattr_prefix(not stack.userxattr)) as root:
             yield root
 
 

@@ -136,10 +136,15 @@ def process_of(pid: int, container_id: str) -> Iterator[None]:
 
 
 class Root:
-    """A directory descriptor inside which paths of a container are resolved; closes with the context."""
+    """A directory descriptor inside which paths of a container are resolved; closes with the context.
 
-    def __init__(self, fd: int) -> None:
+    ``foreign`` is how attributes begin that are marks of a union mounted in another way than this one is.
+    """
+
+    def __init__(self, fd: int, foreign: str = "") -> None:
         self.fd = fd
+        self._foreign = foreign
+        self._fine: set[bytes] = set()
 
     @classmethod
     def open(cls, path: Path) -> Root:
@@ -231,10 +236,30 @@ class Root:
         except (DtuiError, OSError):
             return b""
 
+    def refuse_foreign(self, path: bytes) -> None:
+        """Raise EditRefused where a directory at or above a canonical path bears marks that this union does not honour.
+
+        It shows what they hide, such as files that were deleted.
+        """
+        while self._foreign and path not in self._fine:
+            with self._held(path) as fd:
+                if any(name.startswith(self._foreign) for name in _attributes(fd)):
+                    told = f"{printable(path)}: it bears {self._foreign}* marks, which this mount would not honour"
+                    raise EditRefused(told, "start the container by the Engine that made it")
+            self._fine.add(path)
+            path = split(path)[0]
+
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read a regular file; links are followed inside the root."""
         with self._held(path) as fd:
             return reopen_regular(fd, path)
+
+
+def _attributes(fd: int) -> list[str]:
+    try:
+        return os.listxattr(f"/proc/self/fd/{fd}")
+    except OSError:  # a file system without any
+        return []
 
 
 def refuse_kernel_files(fd: int, path: bytes) -> None:

@@ -126,13 +126,14 @@ def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
 def openat2(dirfd: int, path: bytes, flags: int, resolve: Resolve, mode: int = 0) -> int:
     """Open a path as openat2(2) does (Linux 5.6; before, by a walk) and return a descriptor that is closed on exec.
 
-    ``mode`` must be 0 unless ``flags`` create a file. EAGAIN and EINTR are asked again up to a bound.
+    ``mode`` must be 0 unless ``flags`` create a file. EAGAIN and EINTR are asked again up to a bound; then the path is
+    walked, which nobody who renames without pause can prevent.
     """
     how = _how(flags | os.O_CLOEXEC, mode, int(resolve))
     try:
         return _openat2(dirfd, path, ctypes.byref(how), ctypes.sizeof(how))
     except OSError as error:
-        if error.errno not in _MISSING or has_openat2():
+        if error.errno != errno.EAGAIN and (error.errno not in _MISSING or has_openat2()):
             raise
     follow, cross = not resolve & Resolve.NO_SYMLINKS, not resolve & Resolve.NO_XDEV
     return open_inside(dirfd, path, flags, mode, follow=follow, cross=cross)

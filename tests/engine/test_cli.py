@@ -89,6 +89,19 @@ def test_the_tree_names_the_layer_of_every_entry(engine: Dockerd, web: str) -> N
         (("tree", "--depth", "-1", "web"), 2, "levels"),
         (("ls", "--state", "bogus"), 2, "bogus"),
         (("write", "--mode", "9", "web:/etc/motd"), 2, "permission bits in octal"),
+        (("cat", "web:/app/keep.txt/"), 1, "is a file, not a directory"),
+        (("rm", "web:/app/keep.txt/"), 1, "leave the slash"),
+        (("chmod", "600", "web:/app/keep.txt/"), 1, "leave the slash"),
+        (("mv", "web:/app/keep.txt/", "/etc/m"), 1, "leave the slash"),
+        (("mv", "web:/app/keep.txt", "/etc/m/"), 1, "/etc/m is no directory"),
+        (("mv", "web:/app/keep.txt", "/no/m/"), 1, "/no/m is no directory"),
+        (("mv", "web:/app/keep.txt", "fresh:/etc/m"), 2, "fresh:/etc/m is not in the same container"),
+        (("mv", "web:/app/keep.txt", "web:"), 2, "the new name is empty"),
+        (("write", "--create", "web:/etc/new/"), 2, "names a directory"),
+        (("cp", __file__, "web:/etc/new/"), 1, "/etc/new is no directory"),
+        (("cp", __file__ + "/", "web:/etc/new"), 2, "is no directory of this host"),
+        (("cp", "web:/app/keep.txt", "/tmp/no-such-directory/"), 2, "is no directory of this host"),
+        (("undo", "web", "--id", ""), 2, "names no backup"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do(
@@ -98,6 +111,30 @@ def test_bad_input_is_one_line_that_says_what_to_do(
     _, error = dtui("-H", engine.host, *words, code=code)
     assert said in error
     assert sorted(engine.docker("diff", web).splitlines()) == before
+
+
+def test_a_new_name_may_be_written_as_the_old_one_is(engine: Dockerd, web: str) -> None:
+    host = ("-H", engine.host)
+    dtui(*host, "mv", f"{web}:/app/keep.txt", f"{web}:/etc/m")
+    assert dtui(*host, "cat", f"{web}:etc/m")[0] == b"kept\n"
+    dtui(*host, "mv", f"{web}:/etc/m", "./with:colon")
+    assert dtui(*host, "cat", f"{web}:/with:colon")[0] == b"kept\n"
+    dtui(*host, "mkdir", f"{web}:/dir/")
+    dtui(*host, "mv", f"{web}:/with:colon", "/dir/")
+    dtui(*host, "mv", f"{web}:/dir/", "/other/")
+    assert dtui(*host, "cat", f"{web}:/other/with:colon")[0] == b"kept\n"
+
+
+def test_undo_of_what_was_done_to_a_container_that_is_gone_tells_the_way_to_the_others(
+    engine: Dockerd, web: str
+) -> None:
+    dtui("-H", engine.host, "write", f"{web}:/app/keep.txt", stdin=b"mine\n")
+    dtui("-H", engine.host, "write", "fresh:/etc/motd", stdin=b"mine\n")
+    engine.docker("rm", "fresh")
+    _, error = dtui("-H", engine.host, "undo", code=1)
+    assert "dtui undo REF" in error
+    dtui("-H", engine.host, "undo", web)
+    assert dtui("-H", engine.host, "cat", f"{web}:/app/keep.txt")[0] == b"kept\n"
 
 
 def test_an_ambiguous_prefix_lists_the_candidates(engine: Dockerd) -> None:

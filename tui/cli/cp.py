@@ -18,6 +18,7 @@ def run(options: Namespace) -> int:
     inside = [_is_ref(options.source), _is_ref(options.target)]
     if inside == [False, True]:
         source = Path(options.source)
+        _require_directory(options.source)
         return act_on(
             options,
             options.target,
@@ -25,12 +26,19 @@ def run(options: Namespace) -> int:
             "copied in",
         )
     if inside == [True, False]:
+        _require_directory(options.target)
         return _out(options)
     raise UsageError("one of the two is a container's, as REF:PATH", "dtui cp web:/etc/app.conf . or the other way")
 
 
 def _is_ref(text: str) -> bool:
     return ":" in text and not text.startswith((".", "/"))
+
+
+def _require_directory(text: str) -> None:
+    """Raise UsageError for a path of this host with a slash at its end that is no directory."""
+    if text.endswith("/") and not Path(text).is_dir():
+        raise UsageError(f"{printable(text)} is no directory of this host", "leave the slash at its end out")
 
 
 def _out(options: Namespace) -> int:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tomllib
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tui.cli.together import ask_together, told_if_slow
-from tui.core.errors import DtuiError, NotFound, UsageError
-from tui.core.model import Container, Details
+from tui.core.errors import DtuiError, EditRefused, NotFound, UsageError
+from tui.core.model import Container, Details, EntryKind
 from tui.core.text import printable
+from tui.editing.copying import readable_tree
 from tui.engine.discover import Discovery, discover, require
 from tui.engine.endpoint import Endpoint
 from tui.engine.offline import OfflineEndpoint
 from tui.engine.resolve import resolve_ref
+from tui.layers.paths import clean
 
 _SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
 
@@ -101,7 +104,18 @@ class Session:
         if not colon or not path:
             raise UsageError(f"{printable(ref)} names no file", "write REF:PATH, such as web:/etc/app.conf")
         endpoint, details = self.find(name)
+        if path.endswith("/") and details.reach.kind.readable:
+            _require_directory(details, os.fsencode(path))
         return endpoint, details, path
+
+
+def _require_directory(details: Details, path: bytes) -> None:
+    """Raise EditRefused for a path with a slash at its end where something else than a directory stands."""
+    with readable_tree(details) as tree, suppress(NotFound):
+        real = tree.real(clean(path))
+        node = tree.entered(real).look(real)
+        if node is not None and node.kind is not EntryKind.DIRECTORY:
+            raise EditRefused(f"{printable(real)} is a {node.kind}, not a directory", "leave the slash at its end out")
 
 
 @contextmanager

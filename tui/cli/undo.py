@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from tui.cli.acting import stoppable, tell
 from tui.cli.session import note, session
-from tui.core.errors import ChangedMeanwhile, NotFound
+from tui.core.errors import ChangedMeanwhile, NotFound, UsageError
 from tui.core.text import printable
 from tui.editing.backups import Act, acts, find, last_to_undo
 from tui.editing.recover import recover
@@ -17,6 +17,8 @@ from tui.ui.reach import files_of
 
 def run(options: Namespace) -> int:
     """Put back what an act replaced; what stands there now is kept in its turn."""
+    if options.id == "":
+        raise UsageError("--id names no backup", "dtui backups lists them")
     with session(options) as open_session:
         cut_off = _cut_off()
         for endpoint in open_session.endpoints:
@@ -52,4 +54,5 @@ def _where(endpoints: tuple[Endpoint, ...], act: Act) -> Endpoint:
         except NotFound:
             continue
         return endpoint
-    raise NotFound(f"{printable(act.name)}, to which it was done, is gone", f"its old bytes are in {act.data}")
+    hint = f"its old bytes are in {act.data}; dtui undo REF takes back what was done to another container"
+    raise NotFound(f"{printable(act.name)}, to which the last change was made, is not here", hint)

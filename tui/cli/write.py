@@ -27,6 +27,8 @@ def run(options: Namespace) -> int:
     data = _all_of(sys.stdin.buffer)
     with session(options) as open_session:
         endpoint, details, path = open_session.find_file(options.ref)
+        if path.endswith("/"):
+            raise UsageError(f"{printable(path)} names a directory", "leave the slash at its end out")
         files = files_of(endpoint, details)
         for line in recover(endpoint.inspect):
             note(f"dtui: {line}")

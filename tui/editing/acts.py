@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from tui.core.errors import EditRefused, EngineError, NotFound
@@ -162,7 +162,7 @@ def rename(container_id: str, path: bytes, new: bytes, *, inspect: Inspect, step
         with writable_tree(details) as tree:
             real = tree.real(clean(path))
             node = found(tree, real)
-            goal = _free(tree, goal_of(tree, clean(new), split(real)[1]))
+            goal = _free(tree, goal_of(tree, new, split(real)[1], directory=node.kind is EntryKind.DIRECTORY))
             refuse_mounts(details, covers_of(details, tree), real)
             refuse_mounts(details, covers_of(details, tree), goal)
             if (goal + b"/").startswith(real.rstrip(b"/") + b"/"):
@@ -171,18 +171,22 @@ def rename(container_id: str, path: bytes, new: bytes, *, inspect: Inspect, step
         return Outcome(goal, count, act, notes_after(details, inspect))
 
 
-def goal_of(tree: Tree, wanted: bytes, name: bytes) -> bytes:
+def goal_of(tree: Tree, path: bytes, name: bytes, *, directory: bool) -> bytes:
     """Return where something comes to lie: in a directory that is there or mounted there by its own name, or as wanted.
 
-    A link to a directory is one; any other is itself.
+    A link to a directory is one; any other is itself. Raises NotFound where a path with a slash at its end is none, and
+    what comes there is no directory either.
     """
-    try:
+    wanted = clean(path)
+    with suppress(NotFound):
         inside = tree.real(wanted.rstrip(b"/") + b"/" + name)
-    except NotFound:
-        return tree.real(wanted)
-    above = split(inside)[0]
-    node = tree.entered(above).look(above)
-    return inside if node is not None and node.kind is EntryKind.DIRECTORY else tree.real(wanted)
+        above = split(inside)[0]
+        node = tree.entered(above).look(above)
+        if node is not None and node.kind is EntryKind.DIRECTORY:
+            return inside
+    if path.endswith(b"/") and not directory:
+        raise NotFound(f"{printable(wanted)} is no directory of the container", "make it, or leave the slash out")
+    return tree.real(wanted)
 
 
 def _free(tree: Tree, goal: bytes) -> bytes:

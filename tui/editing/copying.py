@@ -74,7 +74,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
         above = _host_directory(os.path.dirname(top), held)
         places = _host_places(above, name, step)
         with writable_tree(details) as tree:
-            goal = goal_of(tree, clean(path), name)
+            goal = goal_of(tree, path, name, directory=source.is_dir() and not source.is_symlink())
             refuse_mounts(details, covers_of(details, tree), goal)
             there = tree.look(goal)
             if there is not None and there.kind is EntryKind.DIRECTORY:

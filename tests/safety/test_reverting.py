@@ -65,6 +65,22 @@ def test_what_a_container_makes_in_the_place_of_what_was_taken_away_stays(boxes:
     assert box.sh("ls /srv/many | wc -l; cat /srv/many/f1").split() == ["401", "1"]
 
 
+def test_a_whole_container_with_mounts_is_reverted_at_rest_and_comes_back(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "row").write_text("kept")
+    options = ("-v", f"{tmp_path}:/srv/own/vol", "-v", f"{tmp_path}/row:/etc/row")
+    box = boxes("echo mine > /etc/app.conf; rm /etc/motd; echo new > /srv/own/new", *options)
+    changed = [line for line in box.diff() if "ready" not in line]
+    assert "A /srv/own/new" in changed
+    box.revert(b"/")
+    assert box.diff() == []
+    assert box.read(b"/etc/motd") == b"hello\n"
+    box.undo()
+    assert [line for line in box.diff() if "ready" not in line] == changed
+    box.start()
+    assert box.sh("cat /etc/app.conf /etc/row /srv/own/vol/row /srv/own/new") == "mine\nkeptkeptnew\n"
+    assert (tmp_path / "row").read_text() == "kept"
+
+
 @UNION
 def test_a_revert_and_a_start_at_once_leave_the_whole_directory_or_none(boxes: Boxes) -> None:
     box = boxes(MANY.replace("400", "3000"))

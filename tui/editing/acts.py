@@ -101,10 +101,13 @@ def covers_of(details: Details, tree: Tree) -> Covers:
 
 
 def refuse_hidden(details: Details, tree: Tree, act: Act) -> None:
-    """Raise EditRefused for an act of which a mount hides a part while the container is at rest: it was done there."""
+    """Raise EditRefused for an act of which a mount hides a part while the container is at rest: it was done there.
+
+    The directory at which something is mounted is the layer's own.
+    """
     if not details.container.state.alive:
         covers = covers_of(details, tree)
-        for path in filter(None, (act.path, act.other, *(node.path for node in act.nodes))):
+        for path in filter(None, (act.path, act.other, *(split(node.path)[0] for node in act.nodes))):
             refuse_covered(covers, path)
 
 

@@ -21,17 +21,16 @@ from tui.editing.acts import (
     keep_one,
     keeping,
     notes_after,
-    refuse_mounts,
 )
 from tui.editing.backups import Act, ActKind
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.nodes import Node, node_of
-from tui.editing.session import stack_of
+from tui.editing.session import refuse_covered, stack_of
 from tui.editing.trees import Tree
 from tui.editing.uncover import NotPutBack, raw, shows_through, uncovered
 from tui.editing.workspace import by_hand, refuse_in_use, writable_tree
 from tui.layers.changes import changes
-from tui.layers.paths import clean, reopen_regular
+from tui.layers.paths import clean, reopen_regular, split
 from tui.layers.view import LayerView
 
 
@@ -42,7 +41,7 @@ def revert(container_id: str, path: bytes, *, inspect: Inspect, step: Step = no_
         with LayerView.open(stack, details.mounts) as view:
             real, found = _changed(view, path)
             if not details.container.state.alive:
-                refuse_mounts(details, view.covers, real)
+                refuse_covered(view.covers, real)
             at_rest = partial(_refuse_changed_state, details, stack, inspect)
             act = _revert(details, stack, view, real, found, at_rest, step)
         return Outcome(real, len(found), act, notes_after(details, inspect))
@@ -72,6 +71,8 @@ def _revert(
     seen = raw(stack, view, real) if exact else {}
     if exact:
         found = changes(view, under=real, own=True)  # what goes with it though it does not differ is kept, too
+    if not details.container.state.alive:
+        _refuse_below_mounts(view, found)
     with writable_tree(details) as tree:
         act, kept = _keep(details, tree, real, found, step)
         if not exact:
@@ -91,6 +92,12 @@ def _revert(
         act.forget()
         raise
     return act
+
+
+def _refuse_below_mounts(view: LayerView, found: tuple[PathChange, ...]) -> None:
+    """Raise EditRefused for what lies below a mount; where one lies is made anew at each start."""
+    for change in found:
+        refuse_covered(view.covers, split(change.path)[0])
 
 
 def _refuse_changed_state(details: Details, stack: LayerStack, inspect: Inspect) -> None:

@@ -67,7 +67,7 @@ def stoppable() -> Iterator[Step]:
 
     def step(count: int, path: bytes) -> None:
         if stopped:
-            raise Stopped("stopped", "what was done can be undone")
+            raise Stopped("stopped", "nothing was changed")
         if live and count and count % 50 == 0:
             sys.stderr.write(f"\r\x1b[K{count:,} · {printable(path)[:60]}")
             sys.stderr.flush()

@@ -14,13 +14,14 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.inject import Point, killed_at, points
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
-from tui.editing import acts, backups
+from tui.editing import acts, backups, guard
 from tui.editing.backups import ActKind, find, last_to_undo
 from tui.editing.backups import acts as kept_acts
 from tui.editing.copying import copy_in
 from tui.editing.files import LayerFiles
 from tui.editing.permissions import mode_change
 from tui.editing.recover import recover
+from tui.editing.trees import RootTree
 from tui.editing.undo import undo
 from tui.engine.live import LiveEndpoint
 from tui.layers.mounts import work_dir, write_view
@@ -255,6 +256,24 @@ def test_what_took_the_place_of_a_renamed_file_is_not_moved_back(boxes: Boxes) -
     box.rename(b"/etc/app.conf", b"/srv/c")
     box.undo()
     assert box.sh("cat /etc/app.conf") == "port=80\n"
+
+
+def test_a_rename_that_failed_and_could_not_be_looked_at_is_not_in_the_way_of_what_was_done_before(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = boxes(alive=True)
+    box.write(b"/etc/app.conf", b"mine\n")
+
+    def fail(*_: object) -> None:
+        raise EditRefused("it fails")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(RootTree, "move", fail)
+        failing.setattr(guard, "put_back", fail)
+        with pytest.raises(EditRefused, match="it fails"):
+            box.rename(b"/etc/motd", b"/srv/motd")
+    assert (box.undo().path, box.undo().path) == (b"/etc/motd", b"/etc/app.conf")
+    assert box.sh("cat /etc/motd /etc/app.conf; test ! -e /srv/motd") == "hello\nport=80\n"
 
 
 TWO = "mkdir -p /srv/p/one /srv/two; touch /srv/p/one/x /srv/p/one/y /srv/p/one/z /srv/two/x /srv/two/y /srv/two/z"

@@ -57,7 +57,10 @@ def act_on(
 
 @contextmanager
 def stoppable() -> Iterator[Step]:
-    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt."""
+    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt.
+
+    Once there was one, others change nothing any more, until this process has told how the act ended.
+    """
     stopped: list[int] = []
     live = sys.stderr.isatty()
 
@@ -77,7 +80,7 @@ def stoppable() -> Iterator[Step]:
         yield step
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if stopped else handler)
         if live:
             sys.stderr.write("\r\x1b[K")
 

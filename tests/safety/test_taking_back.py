@@ -51,7 +51,7 @@ def test_what_was_stored_in_a_new_directory_that_was_cut_off_stays(boxes: Boxes)
     def make(path: bytes) -> Callable[[], object]:
         return of_its_own(box, lambda one: acts.make_directory(one.id, path, inspect=one.inspect))
 
-    cut_off(make(b"/srv/uploads"), make(b"/srv/trial"), "fsync", -2)
+    cut_off(make(b"/srv/uploads"), make(b"/srv/trial"), "fsync", -1)
     box.sh("for i in 1 2 3; do echo $i > /srv/uploads/$i; done")
     (*_, line) = recover(box.inspect)
     assert "left" in line
@@ -66,7 +66,7 @@ def test_what_was_rewritten_after_a_deletion_was_cut_off_stays_and_the_rest_come
     def delete(path: bytes) -> Callable[[], object]:
         return of_its_own(box, lambda one: one.remove(path, recursive=True))
 
-    cut_off(delete(b"/srv/one"), delete(b"/srv/two"), "fsync", -5)
+    cut_off(delete(b"/srv/one"), delete(b"/srv/two"), "fsync", -4)
     there = box.sh("cd /srv/one; ls").split()
     assert 0 < len(there) < 6
     box.sh(f"echo theirs > /srv/one/{there[0]}")
@@ -101,7 +101,7 @@ def test_a_copy_out_puts_nothing_right_for_it_only_reads(boxes: Boxes, tmp_path:
     def make(path: bytes) -> Callable[[], object]:
         return of_its_own(box, lambda one: acts.make_directory(one.id, path, inspect=one.inspect))
 
-    cut_off(make(b"/srv/uploads"), make(b"/srv/trial"), "fsync", -2)
+    cut_off(make(b"/srv/uploads"), make(b"/srv/trial"), "fsync", -1)
     dtui("-H", box.engine.host, "cp", "web:/etc/motd", str(tmp_path / "motd"))
     assert box.sh("test -d /srv/uploads && echo there") == "there\n"
     assert recover(box.inspect)
@@ -285,7 +285,7 @@ def deletion(box: Box, path: bytes) -> Callable[[], object]:
 
 def test_an_undo_after_a_crash_takes_back_no_more_than_what_was_cut_off(boxes: Boxes) -> None:
     box = boxes(TWO)
-    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -3)
+    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     told = dtui("-H", box.engine.host, "undo", "web", code=4)
     assert b"what was cut off has just been put right" in told
     assert (box.names(b"/srv/p/one"), box.exists(b"/srv/two")) == ([b"x", b"y", b"z"], False)
@@ -295,7 +295,7 @@ def test_an_undo_after_a_crash_takes_back_no_more_than_what_was_cut_off(boxes: B
 
 def test_what_cannot_be_put_right_for_its_directory_is_gone_is_said(boxes: Boxes) -> None:
     box = boxes(TWO, alive=True)
-    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -3)
+    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     box.sh("rm -r /srv/p")
     assert any("cannot be put right yet" in line for line in recover(box.inspect))
 

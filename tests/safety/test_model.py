@@ -50,16 +50,22 @@ pytestmark = pytest.mark.engine
 
 EVERY = [*IMAGE_TREE, *MADE_TREE, "/tree/n", "/tree/n/x", "/tree/a/c", "/tree/la/f", "/tree/la/n", "/tree/pack"]
 PATHS = st.sampled_from([path for path in EVERY if path != "/tree"])
+METADATA = ("mode", "owner")
 Act = Callable[[], Outcome | Receipt]
 
 
 @dataclass
 class Done:
-    """One act that can be taken back: what was there before, which paths it touched, and ``within`` which file."""
+    """One act that can be taken back: what was there before and after, and which paths it touched.
+
+    ``within`` is a file that stayed the same one, and of which ``fields`` were changed.
+    """
 
     before: Tree
+    after: Tree
     touched: set[str]
     within: str = ""
+    fields: tuple[str, ...] = ()
     kind: str = ""
 
 
@@ -106,7 +112,9 @@ class Acts(RuleBasedStateMachine):
         files = {frozenset(names_of(self.tree, path)) for path, one in self.tree.items() if one.data is not None}
         assert {frozenset(names) for names in inodes.values()} == files
 
-    def do(self, allowed: bool, act: Act, after: Tree, *, within: str = "", kind: str = "") -> None:
+    def do(
+        self, allowed: bool, act: Act, after: Tree, *, within: str = "", fields: tuple[str, ...] = (), kind: str = ""
+    ) -> None:
         """Do an act that must succeed if the model allows it, and be refused otherwise."""
         if not allowed:
             with pytest.raises(DtuiError):
@@ -115,7 +123,7 @@ class Acts(RuleBasedStateMachine):
         told = act()
         if isinstance(told, Receipt) or told.act is not None:
             touched = {path for path in {*self.tree, *after} if self.tree.get(path) != after.get(path)}
-            self.history.append(Done(self.tree, touched, within, kind))
+            self.history.append(Done(self.tree, after, touched, within, fields, kind))
         else:
             assert after == self.tree
         self.tree = after
@@ -146,7 +154,8 @@ class Acts(RuleBasedStateMachine):
         elif allowed:
             after = {**self.tree, place: Seen(0o644, data, self.tree[above(place)].owner)}
         what = "write" if now else "create"
-        self.do(allowed, lambda: self.box.write(path.encode(), data, create=True), after, within=within, kind=what)
+        put = partial(self.box.write, path.encode(), data, create=True)
+        self.do(allowed, put, after, within=within, fields=("data", "mode"), kind=what)
 
     @rule(path=PATHS)
     def make_directory(self, path: str) -> None:
@@ -177,7 +186,7 @@ class Acts(RuleBasedStateMachine):
         place = real(self.tree, path) or ""
         allowed = place in self.tree and not self.tree[place].target
         after = in_all_names(self.tree, place, mode=int(mode, 8)) if allowed else {}
-        self.do(allowed, lambda: self.box.chmod(path.encode(), mode), after, within=place)
+        self.do(allowed, lambda: self.box.chmod(path.encode(), mode), after, within=place, fields=METADATA)
 
     @rule(path=PATHS, owner=st.sampled_from([(7, 8), (0, 0)]))
     def chown(self, path: str, owner: tuple[int, int]) -> None:
@@ -191,7 +200,7 @@ class Acts(RuleBasedStateMachine):
         change = owner_change(f"{owner[0]}:{owner[1]}", int, int)
         words = {"inspect": self.box.inspect}
         give = partial(acts.change_metadata, self.box.id, path.encode(), change, ActKind.CHOWN, **words)
-        self.do(allowed, give, after, within=place)
+        self.do(allowed, give, after, within=place, fields=METADATA)
 
     @rule(path=PATHS, name=st.sampled_from(["file", "pack"]))
     def copy_in(self, path: str, name: str) -> None:
@@ -217,28 +226,37 @@ class Acts(RuleBasedStateMachine):
                 self.box.revert(path.encode())
             except DtuiError:
                 return
-            self.history.append(Done(self.tree, set()))
+            self.history.append(Done(self.tree, self.tree, set()))
             return
         self.do(place is not None, lambda: self.box.revert(path.encode()), after, kind="revert")
 
     # taking back -------------------------------------------------------------------------------------------
 
     def taken_back(self) -> None:
-        """Bring back what the last act touched: of a file changed as it is, in all the names that it has now."""
+        """Bring back what the last act touched: of a file that stayed the same, in all the names that it has now."""
         done = self.history.pop()
-        touched = done.touched - (names_of(done.before, done.within) - {done.within})
-        before = {path: done.before[path] for path in touched if path in done.before}
-        after = without(self.tree, touched) | before
-        if done.within in before:
-            one = before[done.within]
-            after |= in_all_names(self.tree, done.within, data=one.data, mode=one.mode, owner=one.owner)
-        self.tree = after
+        if done.within and (done.fields == METADATA or len(names_of(self.tree, done.within)) > 1):
+            one = done.before[done.within]
+            self.tree = in_all_names(self.tree, done.within, **{name: getattr(one, name) for name in done.fields})
+            return
+        touched = {done.within} if done.within else done.touched
+        self.tree = without(self.tree, touched) | {path: done.before[path] for path in touched if path in done.before}
         self.as_on_disk()
+
+    def may_be_refused(self) -> bool:
+        """Say whether a file with other names was changed or undone by one of them since the last act."""
+        done = self.history[-1]
+        shared = any(one[path].file for one in (done.before, done.after, self.tree) for path in done.touched & {*one})
+        return shared or (bool(done.within) and self.tree[done.within] != done.after[done.within])
 
     @precondition(lambda self: self.history)
     @rule()
     def undo(self) -> None:
-        self.box.undo()
+        try:
+            self.box.undo()
+        except ChangedMeanwhile:
+            assert self.may_be_refused()
+            undo(last_to_undo(self.box.id), inspect=self.box.inspect, save=self.box.files.save, force=True)
         self.taken_back()
 
     @precondition(lambda self: self.alive and self.history and self.history[-1].kind in ("create", "write", "delete"))
@@ -247,6 +265,8 @@ class Acts(RuleBasedStateMachine):
         """What somebody else made since is in the way, unless it is done by force."""
         act = last_to_undo(self.box.id)
         place = os.fsdecode(act.path)
+        if place in self.tree and self.tree[place].file:
+            return  # its other names would stay as they are
         self.box.sh(f"rm -rf {place}; echo theirs > {place}")
         self.tree = without(self.tree, subtree(self.tree, place)) | {place: Seen(0o644, b"theirs\n")}
         words = {"inspect": self.box.inspect, "save": self.box.files.save}

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import stat
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,61 +18,71 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from tests.support.boxes import Box, Boxes
-from tui.core.errors import DtuiError
+from tests.support.model import (
+    HOST_TREE,
+    IMAGE_TREE,
+    MADE,
+    MADE_TREE,
+    Seen,
+    Tree,
+    above,
+    by_inodes,
+    goal,
+    in_all_names,
+    last,
+    lay,
+    moved,
+    names_of,
+    real,
+    subtree,
+    without,
+)
+from tui.core.errors import ChangedMeanwhile, DtuiError
 from tui.editing import acts
+from tui.editing.acts import Outcome
+from tui.editing.backups import ActKind, last_to_undo
+from tui.editing.copying import copy_in
+from tui.editing.permissions import owner_change
+from tui.editing.undo import undo
+from tui.editing.writing import Receipt
 
 pytestmark = pytest.mark.engine
 
-
-@dataclass(frozen=True)
-class Seen:
-    """One entry as the container sees it: a directory without contents."""
-
-    mode: int
-    data: bytes | None = None
+EVERY = [*IMAGE_TREE, *MADE_TREE, "/tree/n", "/tree/n/x", "/tree/a/c", "/tree/la/f", "/tree/la/n", "/tree/pack"]
+PATHS = st.sampled_from([path for path in EVERY if path != "/tree"])
+METADATA = ("mode", "owner")
+Act = Callable[[], Outcome | Receipt]
 
 
-Tree = dict[str, Seen]
+@dataclass
+class Done:
+    """One act that can be taken back: what was there before and after, and which paths it touched.
 
-IMAGE_TREE: Tree = {
-    "/tree": Seen(0o755),
-    "/tree/a": Seen(0o755),
-    "/tree/a/f": Seen(0o644, b"af\n"),
-    "/tree/a/g": Seen(0o600, b"ag\n"),
-    "/tree/b": Seen(0o750),
-    "/tree/b/c": Seen(0o755),
-    "/tree/b/c/h": Seen(0o755, b"h\n"),
-    "/tree/f": Seen(0o644, b"f\n"),
-}
-"""What tests/safety/conftest.py puts into the image."""
+    ``within`` is a file that stayed the same one, and of which ``fields`` were changed.
+    """
 
-PATHS = st.sampled_from([*(path for path in IMAGE_TREE if path != "/tree"), "/tree/n", "/tree/n/x", "/tree/a/c"])
-LOOK = (
-    "find /tree -print0 | xargs -0 stat -c '%n|%F|%a' | sort; echo --; "
-    "find /tree -type f -print0 | xargs -0 sha256sum | sort"
-)
-
-
-def above(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def subtree(tree: Tree, path: str) -> Tree:
-    return {one: seen for one, seen in tree.items() if one == path or one.startswith(path + "/")}
+    before: Tree
+    after: Tree
+    touched: set[str]
+    within: str = ""
+    fields: tuple[str, ...] = ()
+    kind: str = ""
 
 
 class Acts(RuleBasedStateMachine):
     """dtui's acts on one container; each is done to the model too, or refused by both."""
 
     boxes: Boxes
+    host: Path
     number = 0
 
     def __init__(self) -> None:
         super().__init__()
         Acts.number += 1
-        self.box: Box = self.boxes(name=f"model{Acts.number}")
-        self.tree: Tree = dict(IMAGE_TREE)
-        self.history: list[Tree] = []
+        self.box: Box = self.boxes(MADE, name=f"model{Acts.number}")
+        self.layer = self.box.upper
+        self.tree: Tree = IMAGE_TREE | MADE_TREE
+        self.history: list[Done] = []
         self.alive = False
         self.turn = 0
 
@@ -80,31 +92,48 @@ class Acts(RuleBasedStateMachine):
         self.compare()
         self.box.engine.docker("rm", "-f", self.box.name)
 
-    def compare(self) -> None:
-        seen, _, sums = self.box.sh(LOOK).partition("--\n")
-        kinds = {
-            path: ("directory" if one.data is None else "regular file" if one.data else "regular empty file", one.mode)
-            for path, one in self.tree.items()
-        }
-        assert {
-            line.split("|")[0]: (line.split("|")[1], int(line.split("|")[2], 8)) for line in seen.splitlines()
-        } == kinds
-        assert {line[66:]: line[:64] for line in sums.splitlines() if "/tree" in line} == {
-            path: hashlib.sha256(one.data).hexdigest() for path, one in self.tree.items() if one.data is not None
-        }
+    # what is there -----------------------------------------------------------------------------------------
 
-    def do(self, allowed: bool, act: Callable[[], object], after: Tree) -> None:
+    def compare(self) -> None:
+        """Look at the running container through its own root."""
+        seen: Tree = {}
+        inodes: dict[int, list[str]] = {}
+        top = Path(f"/proc/{self.box.details.pid}/root")
+        for path in (top / "tree", *(top / "tree").rglob("*")):
+            status, name = path.lstat(), f"/{path.relative_to(top)}"
+            kind, owner = stat.S_IFMT(status.st_mode), (status.st_uid, status.st_gid)
+            if kind == stat.S_IFLNK:
+                seen[name] = Seen(0o777, None, owner, os.readlink(path))
+                continue
+            seen[name] = Seen(stat.S_IMODE(status.st_mode), path.read_bytes() if kind == stat.S_IFREG else None, owner)
+            if kind == stat.S_IFREG:
+                inodes.setdefault(status.st_ino, []).append(name)
+        assert seen == {path: Seen(one.mode, one.data, one.owner, one.target) for path, one in self.tree.items()}
+        files = {frozenset(names_of(self.tree, path)) for path, one in self.tree.items() if one.data is not None}
+        assert {frozenset(names) for names in inodes.values()} == files
+
+    def do(
+        self, allowed: bool, act: Act, after: Tree, *, within: str = "", fields: tuple[str, ...] = (), kind: str = ""
+    ) -> None:
         """Do an act that must succeed if the model allows it, and be refused otherwise."""
         if not allowed:
             with pytest.raises(DtuiError):
                 act()
             return
-        act()
-        self.history.append(self.tree)
+        told = act()
+        if isinstance(told, Receipt) or told.act is not None:
+            touched = {path for path in {*self.tree, *after} if self.tree.get(path) != after.get(path)}
+            self.history.append(Done(self.tree, after, touched, within, fields, kind))
+        else:
+            assert after == self.tree
         self.tree = after
 
-    def is_directory(self, path: str) -> bool:
-        return path in self.tree and self.tree[path].data is None
+    def as_on_disk(self) -> None:
+        """Take over which names are one file no more: a directory that is copied, and what comes back, is made anew."""
+        names = [path for path, seen in self.tree.items() if seen.file]
+        self.tree = by_inodes(self.tree, {path: os.lstat(f"{self.layer}{path}").st_ino for path in names})
+
+    # acts --------------------------------------------------------------------------------------------------
 
     @initialize(alive=st.booleans())
     def begin(self, alive: bool) -> None:
@@ -113,59 +142,139 @@ class Acts(RuleBasedStateMachine):
 
     @rule(path=PATHS, size=st.sampled_from([0, 5, 5000]))
     def write(self, path: str, size: int) -> None:
+        """Through links; a file of several names is written in place."""
         self.turn += 1
         data = (b"%d " % self.turn).ljust(size, b"x")[:size] if size else b""
-        allowed = self.is_directory(above(path)) and not self.is_directory(path)
-        mode = self.tree[path].mode if path in self.tree else 0o644
-        place = path.encode()
-        self.do(allowed, lambda: self.box.write(place, data, create=True), {**self.tree, path: Seen(mode, data)})
+        place = real(self.tree, path, follow=True) or real(self.tree, path)
+        now = self.tree.get(place or "")
+        allowed = place is not None and (now is None or now.data is not None)
+        after, within = self.tree, ""
+        if allowed and now:
+            after, within = in_all_names(self.tree, place, data=data), place
+        elif allowed:
+            after = {**self.tree, place: Seen(0o644, data, self.tree[above(place)].owner)}
+        what = "write" if now else "create"
+        put = partial(self.box.write, path.encode(), data, create=True)
+        self.do(allowed, put, after, within=within, fields=("data", "mode"), kind=what)
 
     @rule(path=PATHS)
     def make_directory(self, path: str) -> None:
-        allowed = self.is_directory(above(path)) and path not in self.tree
-        after = {**self.tree, path: Seen(0o755)}
-        self.do(allowed, lambda: acts.make_directory(self.box.id, path.encode(), inspect=self.box.inspect), after)
+        place = real(self.tree, path)
+        allowed = place is not None and place not in self.tree
+        after = {**self.tree, place: Seen(0o755, owner=self.tree[above(place)].owner)} if allowed else {}
+        make = partial(acts.make_directory, self.box.id, path.encode(), inspect=self.box.inspect)
+        self.do(allowed, make, after, kind="mkdir")
 
     @rule(path=PATHS)
     def delete(self, path: str) -> None:
-        gone = subtree(self.tree, path)
-        after = {one: seen for one, seen in self.tree.items() if one not in gone}
-        self.do(path in self.tree, lambda: self.box.remove(path.encode(), recursive=True), after)
+        place = real(self.tree, path) or ""
+        after = without(self.tree, subtree(self.tree, place))
+        self.do(place in self.tree, lambda: self.box.remove(path.encode(), recursive=True), after, kind="delete")
 
     @rule(path=PATHS, new=PATHS)
     def rename(self, path: str, new: str) -> None:
-        goal = f"{new}/{path.rpartition('/')[2]}" if self.is_directory(new) else new
-        inside = (goal + "/").startswith(path + "/")
-        allowed = path in self.tree and goal not in self.tree and self.is_directory(above(goal)) and not inside
-        moved = subtree(self.tree, path)
-        after = {one: seen for one, seen in self.tree.items() if one not in moved}
-        after |= {goal + one[len(path) :]: seen for one, seen in moved.items()}
-        self.do(allowed, lambda: self.box.rename(path.encode(), new.encode()), after)
+        place = real(self.tree, path) or ""
+        target = goal(self.tree, new, last(place))
+        allowed = place in self.tree and target is not None and target not in self.tree
+        allowed = allowed and not f"{target}/".startswith(f"{place}/")
+        after = moved(self.tree, place, target) if allowed else {}
+        self.do(allowed, lambda: self.box.rename(path.encode(), new.encode()), after, kind="rename")
+        self.as_on_disk()
 
     @rule(path=PATHS, mode=st.sampled_from(["700", "4755", "640"]))
     def chmod(self, path: str, mode: str) -> None:
-        allowed = path in self.tree
-        after = {**self.tree, path: replace(self.tree[path], mode=int(mode, 8))} if allowed else {}
-        self.do(allowed, lambda: self.box.chmod(path.encode(), mode), after)
+        place = real(self.tree, path) or ""
+        allowed = place in self.tree and not self.tree[place].target
+        after = in_all_names(self.tree, place, mode=int(mode, 8)) if allowed else {}
+        self.do(allowed, lambda: self.box.chmod(path.encode(), mode), after, within=place, fields=METADATA)
+
+    @rule(path=PATHS, owner=st.sampled_from([(7, 8), (0, 0)]))
+    def chown(self, path: str, owner: tuple[int, int]) -> None:
+        """A file loses its setuid bit, as the kernel has it; a directory keeps it."""
+        place = real(self.tree, path) or ""
+        allowed = place in self.tree and not self.tree[place].target
+        after = self.tree
+        if allowed and self.tree[place].owner != owner:
+            mode = self.tree[place].mode & (0o7777 if self.tree[place].is_directory else 0o1777)
+            after = in_all_names(self.tree, place, owner=owner, mode=mode)
+        change = owner_change(f"{owner[0]}:{owner[1]}", int, int)
+        words = {"inspect": self.box.inspect}
+        give = partial(acts.change_metadata, self.box.id, path.encode(), change, ActKind.CHOWN, **words)
+        self.do(allowed, give, after, within=place, fields=METADATA)
+
+    @rule(path=PATHS, name=st.sampled_from(["file", "pack"]))
+    def copy_in(self, path: str, name: str) -> None:
+        """Into a directory, or over what is none; a directory only where nothing is."""
+        target = goal(self.tree, path, name)
+        now = self.tree.get(target or "")
+        allowed = target is not None and (now is None or (name == "file" and not now.is_directory))
+        after = dict(self.tree)
+        if allowed:
+            for place, one in subtree(HOST_TREE, f"/{name}").items():
+                owner = self.tree[above(target)].owner
+                after[target + place[len(name) + 1 :]] = Seen(one.mode, one.data, owner, one.target)
+        copy = partial(copy_in, self.box.id, self.host / name, path.encode(), inspect=self.box.inspect)
+        self.do(allowed, copy, after, kind="copy")
 
     @rule(path=PATHS)
     def revert(self, path: str) -> None:
-        now, image = subtree(self.tree, path), subtree(IMAGE_TREE, path)
-        after = {one: seen for one, seen in self.tree.items() if one not in now} | image
+        place = real(self.tree, path)
+        now, image = subtree(self.tree, place or ""), subtree(IMAGE_TREE, place or "")
+        after = without(self.tree, now) | image
         if now == image:  # its times may differ: both answers are right
             try:
                 self.box.revert(path.encode())
             except DtuiError:
                 return
-            self.history.append(self.tree)
+            self.history.append(Done(self.tree, self.tree, set()))
             return
-        self.do(self.is_directory(above(path)), lambda: self.box.revert(path.encode()), after)
+        self.do(place is not None, lambda: self.box.revert(path.encode()), after, kind="revert")
+
+    # taking back -------------------------------------------------------------------------------------------
+
+    def taken_back(self) -> None:
+        """Bring back what the last act touched: of a file that stayed the same, in all the names that it has now."""
+        done = self.history.pop()
+        if done.within and (done.fields == METADATA or len(names_of(self.tree, done.within)) > 1):
+            one = done.before[done.within]
+            self.tree = in_all_names(self.tree, done.within, **{name: getattr(one, name) for name in done.fields})
+            return
+        touched = {done.within} if done.within else done.touched
+        self.tree = without(self.tree, touched) | {path: done.before[path] for path in touched if path in done.before}
+        self.as_on_disk()
+
+    def may_be_refused(self) -> bool:
+        """Say whether a file with other names was changed or undone by one of them since the last act."""
+        done = self.history[-1]
+        shared = any(one[path].file for one in (done.before, done.after, self.tree) for path in done.touched & {*one})
+        return shared or (bool(done.within) and self.tree[done.within] != done.after[done.within])
 
     @precondition(lambda self: self.history)
     @rule()
     def undo(self) -> None:
-        self.box.undo()
-        self.tree = self.history.pop()
+        try:
+            self.box.undo()
+        except ChangedMeanwhile:
+            assert self.may_be_refused()
+            undo(last_to_undo(self.box.id), inspect=self.box.inspect, save=self.box.files.save, force=True)
+        self.taken_back()
+
+    @precondition(lambda self: self.alive and self.history and self.history[-1].kind in ("create", "write", "delete"))
+    @rule()
+    def undo_after_somebody_else(self) -> None:
+        """What somebody else made since is in the way, unless it is done by force."""
+        act = last_to_undo(self.box.id)
+        place = os.fsdecode(act.path)
+        if place in self.tree and self.tree[place].file:
+            return  # its other names would stay as they are
+        self.box.sh(f"rm -rf {place}; echo theirs > {place}")
+        self.tree = without(self.tree, subtree(self.tree, place)) | {place: Seen(0o644, b"theirs\n")}
+        words = {"inspect": self.box.inspect, "save": self.box.files.save}
+        with pytest.raises(ChangedMeanwhile):
+            undo(act, **words)
+        self.compare()
+        undo(act, **words, force=True)
+        self.taken_back()
 
     @rule()
     def switch(self) -> None:
@@ -178,13 +287,17 @@ class Acts(RuleBasedStateMachine):
         self.alive = not self.alive
 
 
-def test_after_any_acts_the_container_sees_what_the_model_says_and_the_image_is_untouched(boxes: Boxes) -> None:
-    Acts.boxes = boxes
+def test_after_any_acts_the_container_sees_what_the_model_says_and_the_image_is_untouched(
+    boxes: Boxes, tmp_path: Path
+) -> None:
+    Acts.boxes, Acts.host = boxes, tmp_path
+    lay(HOST_TREE, tmp_path)
+    (tmp_path / "file").chmod(0o4640)
     run_state_machine_as_test(
         Acts,
         settings=settings(
             max_examples=int(os.environ.get("DTUI_MODEL_RUNS", "8")),
-            stateful_step_count=16,
+            stateful_step_count=40,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

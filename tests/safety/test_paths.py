@@ -6,12 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.boxes import Box, Boxes
+from tests.support.boxes import Boxes
 from tests.support.cli import dtui
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
 from tui.core.text import printable
@@ -170,71 +169,3 @@ def test_any_name_is_opened_saved_and_deleted_as_exactly_that_name(boxes: Boxes,
     assert box.read(path) == b"two\n"
     box.remove(path)
     assert not box.exists(path)
-
-
-SWAP = """
-import ctypes, os, sys
-libc = ctypes.CDLL(None)
-here = os.open(sys.argv[1], os.O_RDONLY)
-print("on", flush=True)
-while True:
-    libc.renameat2(here, b"www", here, b"evil", 2)
-"""
-
-
-@pytest.mark.case(4)
-@BOTH
-def test_nothing_goes_out_or_comes_in_while_directories_and_links_are_swapped(
-    boxes: Boxes, alive: bool, tmp_path: Path
-) -> None:
-    seconds = float(os.environ.get("DTUI_RACE_SECONDS", "5"))
-    box = boxes("echo inside > /srv/www/file; ln -s /outside /srv/evil", alive=alive)
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "file").write_text("SECRET")
-    (outside / "only-outside").touch()
-    where = _place_of(box, alive) / "srv"
-    (where / "evil").unlink()
-    (where / "evil").symlink_to("../" * 30 + str(outside).lstrip("/"))
-    before = sorted(os.listdir(outside))
-    counts = {"done": 0, "refused": 0}
-    with subprocess.Popen([sys.executable, "-c", SWAP, str(where)], stdout=subprocess.PIPE) as swapper:
-        assert swapper.stdout is not None
-        swapper.stdout.readline()
-        end = time.monotonic() + seconds
-        try:
-            while time.monotonic() < end:
-                _try_all(box, counts)
-        finally:
-            swapper.kill()
-    assert counts["done"], counts
-    assert sorted(os.listdir(outside)) == before
-    assert (outside / "file").read_text() == "SECRET"
-    assert (outside / "file").stat().st_mode & 0o777 != 0o600
-
-
-def _try_all(box: Box, counts: dict[str, int]) -> None:
-    acts: tuple[Callable[[], object], ...] = (
-        lambda: box.read(b"/srv/www/file"),
-        lambda: box.names(b"/srv/www"),
-        lambda: box.write(b"/srv/www/file", b"inside\n"),
-        lambda: box.write(b"/srv/www/new", b"inside\n", create=True),
-        lambda: box.remove(b"/srv/www/new"),
-        lambda: box.chmod(b"/srv/www/file", "600"),
-    )
-    for act in acts:
-        try:
-            told = act()
-        except DtuiError:
-            counts["refused"] += 1
-        else:
-            counts["done"] += 1
-            assert told != b"SECRET"
-            assert not isinstance(told, list) or b"only-outside" not in told
-
-
-def _place_of(box: Box, alive: bool) -> Path:
-    """Return a directory of the host in which the container's /srv can be swapped behind our back."""
-    if alive:
-        return Path(f"/proc/{box.details.pid}/root")
-    return box.upper

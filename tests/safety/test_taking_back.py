@@ -14,13 +14,14 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.inject import Point, killed_at, points
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
-from tui.editing import acts, backups
+from tui.editing import acts, backups, guard
 from tui.editing.backups import ActKind, find, last_to_undo
 from tui.editing.backups import acts as kept_acts
 from tui.editing.copying import copy_in
 from tui.editing.files import LayerFiles
 from tui.editing.permissions import mode_change
 from tui.editing.recover import recover
+from tui.editing.trees import RootTree
 from tui.editing.undo import undo
 from tui.engine.live import LiveEndpoint
 from tui.layers.mounts import work_dir, write_view
@@ -50,7 +51,7 @@ def test_what_was_stored_in_a_new_directory_that_was_cut_off_stays(boxes: Boxes)
     def make(path: bytes) -> Callable[[], object]:
         return of_its_own(box, lambda one: acts.make_directory(one.id, path, inspect=one.inspect))
 
-    cut_off(make(b"/srv/uploads"), make(b"/srv/trial"), "fsync", -2)
+    cut_off(make(b"/srv/uploads"), make(b"/srv/trial"), "fsync", -1)
     box.sh("for i in 1 2 3; do echo $i > /srv/uploads/$i; done")
     (*_, line) = recover(box.inspect)
     assert "left" in line
@@ -65,7 +66,7 @@ def test_what_was_rewritten_after_a_deletion_was_cut_off_stays_and_the_rest_come
     def delete(path: bytes) -> Callable[[], object]:
         return of_its_own(box, lambda one: one.remove(path, recursive=True))
 
-    cut_off(delete(b"/srv/one"), delete(b"/srv/two"), "fsync", -5)
+    cut_off(delete(b"/srv/one"), delete(b"/srv/two"), "fsync", -4)
     there = box.sh("cd /srv/one; ls").split()
     assert 0 < len(there) < 6
     box.sh(f"echo theirs > /srv/one/{there[0]}")
@@ -100,7 +101,7 @@ def test_a_copy_out_puts_nothing_right_for_it_only_reads(boxes: Boxes, tmp_path:
     def make(path: bytes) -> Callable[[], object]:
         return of_its_own(box, lambda one: acts.make_directory(one.id, path, inspect=one.inspect))
 
-    cut_off(make(b"/srv/uploads"), make(b"/srv/trial"), "fsync", -2)
+    cut_off(make(b"/srv/uploads"), make(b"/srv/trial"), "fsync", -1)
     dtui("-H", box.engine.host, "cp", "web:/etc/motd", str(tmp_path / "motd"))
     assert box.sh("test -d /srv/uploads && echo there") == "there\n"
     assert recover(box.inspect)
@@ -257,6 +258,24 @@ def test_what_took_the_place_of_a_renamed_file_is_not_moved_back(boxes: Boxes) -
     assert box.sh("cat /etc/app.conf") == "port=80\n"
 
 
+def test_a_rename_that_failed_and_could_not_be_looked_at_is_not_in_the_way_of_what_was_done_before(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = boxes(alive=True)
+    box.write(b"/etc/app.conf", b"mine\n")
+
+    def fail(*_: object) -> None:
+        raise EditRefused("it fails")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(RootTree, "move", fail)
+        failing.setattr(guard, "put_back", fail)
+        with pytest.raises(EditRefused, match="it fails"):
+            box.rename(b"/etc/motd", b"/srv/motd")
+    assert (box.undo().path, box.undo().path) == (b"/etc/motd", b"/etc/app.conf")
+    assert box.sh("cat /etc/motd /etc/app.conf; test ! -e /srv/motd") == "hello\nport=80\n"
+
+
 TWO = "mkdir -p /srv/p/one /srv/two; touch /srv/p/one/x /srv/p/one/y /srv/p/one/z /srv/two/x /srv/two/y /srv/two/z"
 
 
@@ -266,7 +285,7 @@ def deletion(box: Box, path: bytes) -> Callable[[], object]:
 
 def test_an_undo_after_a_crash_takes_back_no_more_than_what_was_cut_off(boxes: Boxes) -> None:
     box = boxes(TWO)
-    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -3)
+    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     told = dtui("-H", box.engine.host, "undo", "web", code=4)
     assert b"what was cut off has just been put right" in told
     assert (box.names(b"/srv/p/one"), box.exists(b"/srv/two")) == ([b"x", b"y", b"z"], False)
@@ -276,7 +295,7 @@ def test_an_undo_after_a_crash_takes_back_no_more_than_what_was_cut_off(boxes: B
 
 def test_what_cannot_be_put_right_for_its_directory_is_gone_is_said(boxes: Boxes) -> None:
     box = boxes(TWO, alive=True)
-    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -3)
+    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     box.sh("rm -r /srv/p")
     assert any("cannot be put right yet" in line for line in recover(box.inspect))
 

@@ -54,5 +54,19 @@ def test_an_act_of_an_older_version_is_still_read() -> None:
     act = kept(b"/a")
     told = (act.folder / "act.json").read_text().replace(', "expects": true', "")
     (act.folder / "act.json").write_text(told)
+    (act.folder / "begun").unlink()
     (old,) = acts()
-    assert (old.path, old.after) == (b"/a", None)
+    assert (old.path, old.after, old.done) == (b"/a", None, False)
+    old.mark("done")
+    (old.folder / "undone").touch()
+    assert (old.done, old.undone) == (True, True)
+
+
+def test_what_an_act_has_come_to_is_the_name_of_one_file() -> None:
+    act = kept(b"/a")
+    ends = [(act.done, act.undone)]
+    for word in ("done", "undone"):
+        act.mark(word)
+        ends.append((act.done, act.undone))
+    assert ends == [(False, False), (True, False), (True, True)]
+    assert sorted(os.listdir(act.folder)) == ["act.json", "data", "undone"]

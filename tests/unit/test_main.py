@@ -43,6 +43,20 @@ def test_an_error_that_nobody_foresaw_is_one_line(
     assert len(said) < 400
 
 
+@pytest.mark.parametrize("kind", [MemoryError, ZeroDivisionError])
+def test_how_the_act_ended_that_an_unforeseen_error_came_out_of_is_told(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = kind("x")
+    error.add_note("all is as it was before")
+    raising(error, monkeypatch)
+    assert main([]) == 1
+    said = capsys.readouterr().err
+    assert "; all is as it was before" in said
+    assert "next start" not in said
+    assert said.count("\n") == 1
+
+
 def test_where_it_happened_is_told_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     raising(ValueError("odd"), monkeypatch)
     monkeypatch.setenv("DTUI_TRACEBACK", "1")

@@ -53,15 +53,20 @@ def _run(argv: Sequence[str] | None) -> int:
         _tell(f"{error}; dtui doctor may tell why")
         _drop_output()
         return 1
-    except MemoryError:
-        _tell("there is not enough memory; what was under way is put right at the next start")
+    except MemoryError as error:
+        _tell(f"there is not enough memory; {_ended(error) or 'what was under way is put right at the next start'}")
         return 1
     except Exception as error:
         if os.environ.get("DTUI_TRACEBACK"):
             raise
-        what = f"{type(error).__name__}: {error}"[:_LONGEST]
+        what = "; ".join(filter(None, [f"{type(error).__name__}: {error}"[:_LONGEST], _ended(error)]))
         _tell(f"{what}; this should not happen: DTUI_TRACEBACK=1 tells where it did")
         return 1
+
+
+def _ended(error: BaseException) -> str:
+    """Return how the act ended that an error came out of, as its guard noted it."""
+    return "; ".join(getattr(error, "__notes__", ()))
 
 
 def _tell(text: str) -> None:

@@ -57,7 +57,10 @@ def act_on(
 
 @contextmanager
 def stoppable() -> Iterator[Step]:
-    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt."""
+    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt.
+
+    Once there was one, others change nothing any more, until this process has told how the act ended.
+    """
     stopped: list[int] = []
     live = sys.stderr.isatty()
 
@@ -67,7 +70,7 @@ def stoppable() -> Iterator[Step]:
 
     def step(count: int, path: bytes) -> None:
         if stopped:
-            raise Stopped("stopped", "what was done can be undone")
+            raise Stopped("stopped", "nothing was changed")
         if live and count and count % 50 == 0:
             sys.stderr.write(f"\r\x1b[K{count:,} · {printable(path)[:60]}")
             sys.stderr.flush()
@@ -77,7 +80,7 @@ def stoppable() -> Iterator[Step]:
         yield step
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if stopped else handler)
         if live:
             sys.stderr.write("\r\x1b[K")
 

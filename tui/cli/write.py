@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from typing import BinaryIO
 
+from tui.cli.acting import stoppable
 from tui.cli.session import note, put_json, session
 from tui.core.errors import EditRefused, UsageError
 from tui.core.text import human_size, printable
@@ -32,15 +33,16 @@ def run(options: Namespace) -> int:
         files = files_of(endpoint, details)
         for line in recover(endpoint.inspect):
             note(f"dtui: {line}")
-        receipt = files.save(
-            os.fsencode(path),
-            data,
-            None,
-            create=options.create,
-            mode=options.mode,
-            in_place=options.in_place,
-            keep=not options.no_backup,
-        )
+        with stoppable():  # one file is written to its end
+            receipt = files.save(
+                os.fsencode(path),
+                data,
+                None,
+                create=options.create,
+                mode=options.mode,
+                in_place=options.in_place,
+                keep=not options.no_backup,
+            )
     if options.json:
         put_json(_as_json(receipt))
     else:

@@ -2,7 +2,7 @@
 
 An act is a directory ``TIME`` below the container's: ``act.json`` tells what stood where, ``data`` holds the files'
 bytes one after another with their holes (a single file's are simply its bytes), ``after`` a line for each entry that
-it was about to make, ``done`` and ``undone`` are marks.
+it was about to make. An empty file is called how far it came: ``begun``, ``done``, ``undone``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from tui.core.errors import EditRefused, NotFound
+from tui.core.errors import DtuiError, EditRefused, NotFound
 from tui.core.process import owner_lives, owner_mark
 from tui.core.text import human_size, printable
 from tui.editing.nodes import Node, from_json, to_json
@@ -31,6 +31,7 @@ ACT_LIMIT = 512 << 20
 """Bytes that one act may replace; more than that is refused unless it is told to keep nothing."""
 
 _VERSION = 1
+_MARKS = ("begun", "done", "undone")
 
 
 class TooLarge(EditRefused):
@@ -102,7 +103,7 @@ class Act:
     @property
     def done(self) -> bool:
         """Whether it came to its end."""
-        return (self.folder / "done").exists()
+        return _has_ended(self.folder)
 
     @property
     def undone(self) -> bool:
@@ -153,17 +154,21 @@ class Act:
         return found
 
     def mark(self, word: str) -> None:
-        """Write down that it is ``done`` or ``undone``; raises EditRefused."""
+        """Write down that it is ``done`` or ``undone``, for which no space is needed; raises EditRefused."""
         try:
-            fd = os.open(self.folder / word, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            for before in _MARKS:
+                with suppress(FileNotFoundError):
+                    (self.folder / before).rename(self.folder / word)
+                    break
+            else:  # an act of an older dtui that was cut off
+                (self.folder / word).touch(mode=0o600)
             sync_dir(self.folder)
         except OSError as error:
             what = (error.strerror or "").lower()
             raise EditRefused(f"{self.folder}: {what}", "the next start of dtui puts it right") from error
+        if word == "done":  # it has grown since the commit, by what it made
+            with suppress(DtuiError, OSError):
+                _drop_oldest(keep=self.folder)
 
     def forget(self) -> None:
         """Drop it, as an act that never took place."""
@@ -195,6 +200,7 @@ class Keeper:
             self._part.mkdir(mode=0o700)
             self._data = os.open(self._part / "data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            shutil.rmtree(self._part, ignore_errors=True)
             raise self._refused(error) from error
         self._end = 0
         self._bytes = 0
@@ -241,6 +247,7 @@ class Keeper:
         self._told["nodes"] = [to_json(node) for node in self._nodes]
         try:
             os.fsync(self._data)
+            (self._part / _MARKS[0]).touch(mode=0o600)
             told = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(told, "w", encoding="utf-8") as file:
                 json.dump(self._told, file)
@@ -343,13 +350,18 @@ def _dropped(folder: Path) -> bool:
 def _is_settled(folder: Path) -> bool:
     """Say whether nobody needs an act to put something right any more; after a week its container is gone for good."""
     week_ago = time.time_ns() - 7 * 86_400 * 10**9
-    return (folder / "done").exists() or int(folder.name) < week_ago
+    return _has_ended(folder) or int(folder.name) < week_ago
+
+
+def _has_ended(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in _MARKS[1:])
 
 
 def _on_disk(folder: Path) -> int:
+    """Return what an act takes of the disk, its directory too: of thousands of small ones that is half."""
     total = 0
     with suppress(FileNotFoundError):
-        for path in folder.iterdir():
+        for path in (folder, *folder.iterdir()):
             total += path.stat().st_blocks * 512
     return total
 

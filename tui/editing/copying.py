@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from tui.core.errors import EditRefused, NotFound
+from tui.core.errors import EditRefused, NotFound, Stopped
 from tui.core.model import Details, EntryKind
 from tui.core.text import count_of, printable
 from tui.editing.acts import (
@@ -46,6 +46,7 @@ COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
 _SET_ID = 0o6000
 _PATH_MAX = 4096
 _MANY = 5
+_SO_FAR = "what was copied so far is there"
 
 
 @contextmanager
@@ -222,7 +223,8 @@ def copy_out(
         _refuse_too_long(places)
         mask = _umask()
         for count, (one, place) in enumerate(zip(nodes, places, strict=True)):
-            step(count, one.path)
+            with _said_so_far(count):
+                step(count, one.path)
             _put_on_host(tree, above, place, replace(one, mode=one.mode & 0o777 & ~mask), notes, force=force)
         for one, place in zip(reversed(nodes), reversed(places), strict=True):
             if one.kind is EntryKind.DIRECTORY:
@@ -256,12 +258,23 @@ def _close_directory(above: int, place: bytes, mode: int) -> None:
 
 
 @contextmanager
+def _said_so_far(count: int) -> Iterator[None]:
+    """Tell whoever stops a copy to this host that what was made stays."""
+    try:
+        yield
+    except Stopped as error:
+        if not count:
+            raise
+        told = f"{error.message} ({count_of(count, 'entry', 'entries')} done)"
+        raise Stopped(told, _SO_FAR) from error
+
+
+@contextmanager
 def _explained(place: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "what was copied so far is there"
-        raise EditRefused(f"{printable(place)}: {(error.strerror or '').lower()}", hint) from error
+        raise EditRefused(f"{printable(place)}: {(error.strerror or '').lower()}", _SO_FAR) from error
 
 
 def _refuse_existing(above: int, name: bytes, target: Path, node: Node, *, force: bool) -> None:

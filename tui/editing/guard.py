@@ -16,7 +16,10 @@ from tui.editing.trees import Tree
 
 Step = Callable[[int, bytes], None]
 
-_HINT = "undo takes back what was done"
+_UNDO = "undo takes back what was done"
+_FOR_GOOD = "what was done is for good, as was asked for"
+_PERHAPS = "undo takes back what may have been done"
+_PARTLY = (_UNDO, _FOR_GOOD)
 
 
 def no_step(count: int, path: bytes) -> None:
@@ -28,8 +31,9 @@ def no_step(count: int, path: bytes) -> None:
 def guarded(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]]) -> Iterator[list[int]]:
     """Mark an act done at its end; the list counts what was changed.
 
-    One that fails is rolled back in the tree that ``opened`` gives. One that its user stops, or that cannot be rolled
-    back, stays as far as it came and can be undone.
+    One that fails, whatever by, is rolled back in the tree that ``opened`` gives. One that its user stops, or that
+    cannot be rolled back, stays as far as it came and can be undone. What nobody foresaw goes on as it came, with a
+    note of how the act ended.
     """
     changed: list[int] = []
     try:
@@ -37,30 +41,37 @@ def guarded(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]])
         if act is not None:
             act.mark("done")
     except (DtuiError, OSError) as error:
-        if act is None:
+        if act is None and not changed:
             raise
-        told = error if isinstance(error, DtuiError) else atomic.explain(error, act.path)
-        raise _settled(act, opened, len(changed), told) from error
+        told = error if isinstance(error, DtuiError) else atomic.explain(error, act.path if act else b"the deletion")
+        hint = _settled(act, opened, len(changed), stopped=isinstance(told, Stopped))
+        partly = f" ({count_of(len(changed), 'entry', 'entries')} done)" if hint in _PARTLY else ""
+        raise type(told)(told.message + partly, hint or told.hint) from error
+    except (Exception, KeyboardInterrupt) as error:  # too little memory, a mistake of ours
+        hint = _settled(act, opened, len(changed), stopped=isinstance(error, KeyboardInterrupt))
+        error.add_note(hint or "nothing was changed")
+        raise
 
 
-def _settled(act: Act, opened: Callable[[], AbstractContextManager[Tree]], count: int, told: DtuiError) -> DtuiError:
-    """Roll an act back that failed; return what to tell."""
-    partly = type(told)(f"{told.message} ({count_of(count, 'entry', 'entries')} done)", _HINT)
+def _settled(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]], count: int, *, stopped: bool) -> str:
+    """Roll an act back, unless it is its user who stopped it; return what came of it, nothing for no change at all."""
+    if act is None:
+        return _FOR_GOOD if count else ""
     try:
-        if isinstance(told, Stopped) and count:
+        if stopped and count:
             act.mark("done")
-            return partly
+            return _UNDO
         with opened() as tree:
             left = put_back(tree, act).left
         if left and count:
             settle_left(act)
-            return type(told)(told.message, f"{left_words(left)}; the old bytes are in {act.data}")
-    except (DtuiError, OSError):
+            return f"{left_words(left)}; the old bytes are in {act.data}"
+    except Exception:  # noqa: BLE001 - what is told is why the act failed
         with suppress(DtuiError):
             act.mark("done")
-        return partly
+        return _UNDO if count else _PERHAPS
     act.forget()
-    return type(told)(told.message, "all is as it was before") if count else told
+    return "all is as it was before" if count else ""
 
 
 def settle_left(act: Act) -> None:

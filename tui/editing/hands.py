@@ -88,6 +88,9 @@ class NamespaceHands:
             answer = self._control.recv(4)
         except OSError as error:
             raise OSError(errno.EIO, "the helper in the container's namespace is gone") from error
+        except BaseException:  # the answer that is still to come must not be taken for the next one's
+            self._control.close()
+            raise
         if len(answer) != 4:
             raise OSError(errno.EIO, "the helper in the container's namespace is gone")
         (number,) = struct.unpack("i", answer)

@@ -80,6 +80,12 @@ def _like(now: Node, made: Node) -> bool:
     return all(getattr(now, name) == getattr(made, name) for name in names)
 
 
+def was_never_moved(act: Act, before: Node) -> bool:
+    """Say whether what stands at the old path of a rename is what was to get the new one."""
+    wanted = (act.after or {}).get(act.other)
+    return wanted is not None and _like(before, wanted)
+
+
 def _between(now: Node, before: Node, after: Node) -> bool:
     """Say whether an entry that is given another mode and owner is somewhere on its way."""
     return (

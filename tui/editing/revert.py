@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.model import Change, Details, EntryKind, LayerStack, Marks, PathChange
 from tui.core.text import printable
 from tui.editing.acts import (
@@ -88,8 +88,9 @@ def _revert(
     except NotPutBack:
         act.mark("done")
         raise
-    except (DtuiError, OSError):
-        act.forget()
+    except Exception:
+        if not act.done:
+            act.forget()
         raise
     return act
 

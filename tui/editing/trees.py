@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.model import EntryKind
 from tui.core.text import printable
 from tui.editing import atomic, journal
@@ -185,7 +185,7 @@ class RootTree:
                 _require_untouched(dir_fd, name, over)
             self._hands.rename(dir_fd, temporary, dir_fd, name, NO_REPLACE if over is None else 0)
             os.fsync(dir_fd)
-        except (DtuiError, OSError):
+        except BaseException:
             with suppress(OSError):
                 remove_any(dir_fd, temporary)
             raise

@@ -13,7 +13,7 @@ from tui.editing.backups import Act, ActKind, Keeper, find
 from tui.editing.copying import readable_tree
 from tui.editing.guard import guarded
 from tui.editing.nodes import Node
-from tui.editing.restore import METADATA, changed_since, is_one_write, is_plain_rename, put_back
+from tui.editing.restore import METADATA, changed_since, is_one_write, is_plain_rename, put_back, was_never_moved
 from tui.editing.stamp import Stamp
 from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
@@ -125,9 +125,11 @@ def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
 
 
 def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
-    if tree.look(act.path) is not None:
+    before, now = tree.look(act.path), tree.look(act.other)
+    if before is not None:
+        if now is None and was_never_moved(act, before):
+            return
         raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
-    now = tree.look(act.other)
     if now is not None and now.kind is not EntryKind.DIRECTORY and not force:
         _refuse_changed(changed_since(tree, act))
     if now is None:

@@ -270,6 +270,10 @@ def overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metada
             _put_old_back(fd, record, metadata)
             journal.end(record)
             raise atomic.explain(error, real) from error
+        except BaseException:  # nobody is to read half a file until the next start
+            _put_old_back(fd, record, metadata)
+            journal.end(record)
+            raise
         journal.end(record)
         return written, os.fstat(fd).st_nlink
     finally:

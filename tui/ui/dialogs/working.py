@@ -31,7 +31,7 @@ class Working(Dialog[None]):
         """Take note of how far the act is; raises Stopped once it is to stop. For the act's own thread."""
         self._count, self._path = count, path
         if self._stopped.is_set():
-            raise Stopped("stopped", "nothing more was changed")
+            raise Stopped("stopped", "nothing was changed")
 
     def compose(self) -> ComposeResult:
         """Lay out title and progress."""

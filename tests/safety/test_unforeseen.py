@@ -1,0 +1,163 @@
+"""What nobody foresaw in the middle of an act: too little memory, a mistake of ours, an interrupt nobody caught."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Box, Boxes
+from tui.core.errors import Stopped
+from tui.editing import acts, backups
+from tui.editing.backups import ActKind
+from tui.editing.copying import copy_in
+from tui.editing.guard import Step
+from tui.editing.hands import hands_inside
+from tui.editing.permissions import mode_change
+from tui.editing.recover import recover
+from tui.editing.revert import revert
+from tui.editing.save import save
+from tui.editing.state import state_dir
+from tui.layers.paths import Root
+
+pytestmark = pytest.mark.engine
+
+STATES = pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+LOOK = (
+    "cd /; find tree srv -print0 | sort -z | xargs -0 stat -c '%n %F %a %u %g'; "
+    "find tree srv -type f -print0 | sort -z | xargs -0 sha256sum"
+)
+UNFORESEEN = (MemoryError, RecursionError, ZeroDivisionError)
+
+
+def failing(number: int, error: type[BaseException]) -> Step:
+    """Return a step that raises in what is changed, when so many entries are; not before, while they are kept."""
+    begun = 0
+
+    def step(count: int, path: bytes) -> None:
+        nonlocal begun
+        del path
+        begun += count == 0
+        if begun == 2 and count == number:
+            raise error("stopped")
+
+    return step
+
+
+def kinds(box: Box, host: Path) -> dict[str, Callable[[Step], object]]:
+    """Return acts that change several entries."""
+    change = mode_change("700")
+    words = {"inspect": box.inspect}
+    return {
+        "delete": lambda step: acts.remove(box.id, b"/tree", recursive=True, step=step, **words),
+        "chmod": lambda step: acts.change_metadata(
+            box.id, b"/tree", change, ActKind.CHMOD, recursive=True, step=step, **words
+        ),
+        "copy in": lambda step: copy_in(box.id, host, b"/srv/host", step=step, **words),
+        "revert": lambda step: revert(box.id, b"/srv", step=step, **words),
+    }
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A tree of this host."""
+    tree = tmp_path / "host"
+    (tree / "sub").mkdir(parents=True)
+    for number in range(5):
+        (tree / "sub" / str(number)).write_text("x")
+    return tree
+
+
+def seen(box: Box, alive: bool) -> str:
+    """Return what the container sees, itself left in the state it is in."""
+    if not alive:
+        box.start()
+    found = box.sh(LOOK)
+    if not alive:
+        box.stop()
+    return found
+
+
+MORE = "for i in 1 2 3 4; do echo $i > /srv/$i; done"
+
+
+@pytest.mark.parametrize(
+    ("kind", "alive"), [*((kind, alive) for kind in ("delete", "chmod", "copy in") for alive in (0, 1)), ("revert", 1)]
+)
+def test_an_act_out_of_which_an_unforeseen_error_comes_is_rolled_back_at_once(
+    boxes: Boxes, host: Path, alive: int, kind: str
+) -> None:
+    box = boxes(MORE, alive=bool(alive))
+    before = seen(box, bool(alive))
+    act = kinds(box, host)[kind]
+    for error in UNFORESEEN:
+        with pytest.raises(error) as caught:
+            act(failing(3, error))
+        assert caught.value.__notes__ == ["all is as it was before"]
+        assert list(backups.acts(box.id)) == []
+    assert seen(box, bool(alive)) == before
+    assert recover(box.inspect) == ()
+
+
+@STATES
+@pytest.mark.parametrize("kind", ["delete", "chmod", "copy in"])
+def test_an_interrupt_that_nobody_caught_is_a_stop_and_can_be_undone(
+    boxes: Boxes, host: Path, alive: bool, kind: str
+) -> None:
+    box = boxes(MORE, alive=alive)
+    before = seen(box, alive)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        kinds(box, host)[kind](failing(3, KeyboardInterrupt))
+    assert caught.value.__notes__ == ["undo takes back what was done"]
+    assert seen(box, alive) != before
+    assert recover(box.inspect) == ()
+    box.undo()
+    assert seen(box, alive) == before
+
+
+def test_what_is_deleted_for_good_is_not_said_to_come_back_when_it_is_stopped(boxes: Boxes) -> None:
+    box = boxes(alive=True)
+    with pytest.raises(Stopped, match=r"\(3 entries done\); what was done is for good"):
+        acts.remove(box.id, b"/tree", inspect=box.inspect, recursive=True, keep=False, step=failing(3, Stopped))
+
+
+@STATES
+def test_half_a_write_in_place_is_put_back_whatever_it_was_that_came_in_between(boxes: Boxes, alive: bool) -> None:
+    box = boxes(alive=alive)
+    before = box.read(b"/tree/f")
+    for error in (*UNFORESEEN, KeyboardInterrupt):
+
+        def checkpoint(step: str, error: type[BaseException] = error) -> None:
+            if step == "written":
+                raise error
+
+        with pytest.raises(error):
+            save(box.id, b"/tree/f", b"new\n", None, inspect=box.inspect, in_place=True, checkpoint=checkpoint)
+        assert box.read(b"/tree/f") == before
+        assert not list(state_dir("journal").iterdir())
+
+
+class Interrupted:
+    """A way to the helper in which an interrupt comes before the answer."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.sendmsg, self.close = control.sendmsg, control.close
+
+    def recv(self, size: int) -> bytes:
+        del size
+        raise KeyboardInterrupt
+
+
+def test_an_answer_that_was_not_waited_for_is_not_taken_for_the_next_one_s(boxes: Boxes) -> None:
+    box = boxes(alive=True)
+    with Root.of_process(box.details.pid, box.id) as root, hands_inside(box.details.pid, box.id) as hands:
+        control = hands._control
+        hands._control = Interrupted(control)  # type: ignore[assignment]
+        with pytest.raises(KeyboardInterrupt):
+            hands.unlink(root.fd, b"nothing")
+        hands._control = control
+        with pytest.raises(OSError, match="helper in the container's namespace is gone"):
+            hands.unlink(root.fd, b"loop")
+    assert box.exists(b"/loop")

@@ -16,7 +16,8 @@ import pytest
 
 from tests.support.boxes import Boxes
 from tests.support.inject import Point, failed_at, killed_at, points
-from tests.support.labs import ACTS, CHANGED, UNDONE, Lab, View, of_aufs, of_box
+from tests.support.labs import ACTS, CHANGED, UNDONE, Lab, of_aufs, of_box
+from tests.support.seeing import View, difference
 from tui.core.errors import DtuiError
 from tui.editing.backups import last_to_undo
 from tui.editing.files import LayerFiles
@@ -114,10 +115,6 @@ def fails_everywhere(lab: Lab, name: str) -> None:
             said.add(ended.told)
         print(f"\n{name} with {error}: {dict(ends)}: {sorted(said)[-1][:100]!r}")
         assert ends
-
-
-def difference(one: View, other: View) -> list[object]:
-    return [(path, one.get(path), other.get(path)) for path in {*one, *other} if one.get(path) != other.get(path)][:5]
 
 
 @pytest.mark.case(25)

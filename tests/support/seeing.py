@@ -116,15 +116,10 @@ def difference(one: View, other: View) -> list[object]:
 # what is not seen every day -----------------------------------------------------------------------------------
 
 
-def acl(user: int, *, mode: int = 0o7, group: int = 0o5, other: int = 0o5) -> bytes:
+def acl(user: int) -> bytes:
     """Return an ACL that gives one more user rights, as the kernel keeps it in an attribute."""
-    entries = (
-        (1, 7, 0xFFFFFFFF),
-        (2, mode, user),
-        (4, group, 0xFFFFFFFF),
-        (16, 7, 0xFFFFFFFF),
-        (32, other, 0xFFFFFFFF),
-    )
+    nobody = 0xFFFFFFFF
+    entries = ((1, 7, nobody), (2, 7, user), (4, 5, nobody), (16, 7, nobody), (32, 5, nobody))
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 

@@ -187,6 +187,8 @@ class Lab:
                 return acts.remove(self.id, places["delete"], inspect=inspect, recursive=True)
             if name == "rename":
                 return acts.rename(self.id, places["delete"], places["goal"], inspect=inspect)
+            if name == "move":
+                return acts.rename(self.id, places["delete"], places["far"], inspect=inspect)
             if name == "chmod":
                 change = mode_change("o-rwx,u+s")
                 return acts.change_metadata(

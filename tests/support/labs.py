@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.support.boxes import Box
@@ -47,6 +48,8 @@ class Lab:
     endpoint: Callable[[], LiveEndpoint | OfflineEndpoint]
     places: dict[str, bytes]
     mounted: tuple[Path, ...] = ()
+    loose: tuple[str, ...] = ()
+    """Directories that get another time when what is in them is copied up by ourselves."""
     saved: Path = field(init=False)
     since: int = field(init=False)
 
@@ -63,7 +66,7 @@ class Lab:
     @property
     def clock(self) -> Clock:
         above = (os.fsdecode(place).rpartition("/")[0].strip("/") for place in self.places.values())
-        return Clock(self.since, tuple(above))
+        return Clock(self.since, (*above, *self.loose))
 
     @staticmethod
     def _copy(source: Path, target: Path) -> None:
@@ -253,4 +256,5 @@ def of_aufs(root: Path, state: Path) -> Lab:
     plant(stack.writable.path / "app/data")
     plant(stack.writable.path / "app/conf.d")
     places = {"save": b"/etc/passwd", "delete": b"/app/data", "goal": b"/etc/moved", "revert": b"/app/conf.d"}
-    return Lab(found.id, stack.writable.path, state, lambda: OfflineEndpoint("root", root), places)
+    made = partial(OfflineEndpoint, "root", root)
+    return Lab(found.id, stack.writable.path, state, made, places, loose=("app/data",))

@@ -14,7 +14,8 @@ from tests.conftest import FILES, IMAGE
 from tests.support.boxes import Boxes
 from tests.support.dockerd import Dockerd
 from tests.support.inject import Ended, failed_at, killed_at, points
-from tests.support.labs import CHANGED, Lab, View, of_box
+from tests.support.labs import CHANGED, Lab, of_box
+from tests.support.seeing import View
 from tui.core.errors import DtuiError
 from tui.core.model import Details
 from tui.editing.backups import acts, last_to_undo

@@ -6,29 +6,25 @@ unless ``DTUI_FAULT_POINTS=all``.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.boxes import Boxes
-from tests.support.inject import Point, failed_at, killed_at, points
-from tests.support.labs import ACTS, CHANGED, UNDONE, Lab, View, of_aufs, of_box
+from tests.support.cutting import ERRORS, is_settled, is_told, prepare, some
+from tests.support.inject import failed_at, killed_at
+from tests.support.labs import ACTS, CHANGED, UNDONE, Lab, of_aufs, of_box
 from tui.core.errors import DtuiError
-from tui.editing.backups import last_to_undo
 from tui.editing.files import LayerFiles
 from tui.editing.recover import recover
-from tui.editing.undo import undo
 
 pytestmark = pytest.mark.engine
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 EVERY = (*ACTS, *(f"undo {name}" for name in UNDONE))
-ERRORS = ("ENOSPC", "EIO", "EROFS", "EPERM")
-ALL = os.environ.get("DTUI_FAULT_POINTS") == "all"
 KILLS, FAILURES = 10, 2
 """Calls of one act that are tried, for each error; the last ones are always among them."""
 
@@ -51,39 +47,13 @@ def aufs_lab(tmp_path: Path, private_state: Path) -> Iterator[Lab]:
     lab.close()
 
 
-def prepare(lab: Lab, name: str) -> tuple[Callable[[], object], View, View, list[Point]]:
-    """Return an act, what the container sees before and after it, and where it can be cut off."""
-    if name.startswith("undo "):
-        lab.act(name.removeprefix("undo "))()
-        lab.keep()
-    act = lab.act(name)
-    old = lab.view()
-    found = points(act)
-    new = lab.view()
-    assert old != new
-    lab.reset()
-    assert lab.view() == old
-    return act, old, new, found
-
-
-def some(found: list[Point], count: int) -> list[Point]:
-    if ALL or len(found) <= count:
-        return found
-    return [found[number * len(found) // count] for number in range(count)] + found[-1:]
-
-
 def cut_off_everywhere(lab: Lab, name: str) -> None:
     act, old, new, found = prepare(lab, name)
     ends: Counter[str] = Counter()
     for point in found if "save" in name else some(found, KILLS):
         lab.reset()
         assert killed_at(act, point).how == "killed", point
-        told = recover(lab.inspect)
-        now = lab.view()
-        assert now in (old, new), (point, told, difference(now, old), difference(now, new))
-        assert lab.leftovers() == [], (point, told)
-        assert recover(lab.inspect) == (), point
-        ends["new" if now == new else "old"] += 1
+        ends[is_settled(lab, old, new, point)] += 1
     print(f"\n{lab.layer.parent.parent.name}: {name} killed at {len(found)} calls: {dict(ends)}")
     assert ends["old"]
     assert ends["new"]
@@ -97,27 +67,10 @@ def fails_everywhere(lab: Lab, name: str) -> None:
         for point in some(found[ERRORS.index(error) :], FAILURES):
             lab.reset()
             ended = failed_at(act, point, error)
-            assert ended.how != "broke", (point, error, ended.told)
-            assert ended.told.count("\n") == 0, (point, error, ended.told)
-            now = lab.view()
-            if now not in (old, new):
-                assert "undo takes back" in ended.told, (point, error, ended, difference(now, old))
-                files = LayerFiles(lab.details, lab.inspect)
-                undo(last_to_undo(lab.id), inspect=lab.inspect, save=files.save)
-                now = lab.view()
-                ends["undone"] += 1
-            recover(lab.inspect)
-            now = lab.view()
-            assert now in (old, new), (point, error, ended, difference(now, old), difference(now, new))
-            assert lab.leftovers() == [], (point, error, ended)
-            ends["new" if now == new else "old"] += 1
+            ends[is_told(lab, old, new, ended, (point, error))] += 1
             said.add(ended.told)
         print(f"\n{name} with {error}: {dict(ends)}: {sorted(said)[-1][:100]!r}")
         assert ends
-
-
-def difference(one: View, other: View) -> list[object]:
-    return [(path, one.get(path), other.get(path)) for path in {*one, *other} if one.get(path) != other.get(path)][:5]
 
 
 @pytest.mark.case(25)

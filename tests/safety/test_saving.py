@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.support.boxes import Boxes
+from tests.support.seeing import acl
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 
 pytestmark = pytest.mark.engine
@@ -41,6 +42,17 @@ def test_a_file_with_holes_is_written_back_through_pipes_with_its_holes(
     place = box.upper / "srv" / "f"
     assert place.read_bytes() == b"begin\n" + bytes(50_000_000 - 6) + b"end\n"
     assert place.stat().st_blocks * 512 < 1 << 20
+
+
+@pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+def test_a_saved_file_does_not_get_the_acl_that_new_files_of_its_directory_get(boxes: Boxes, alive: bool) -> None:
+    box = boxes("mkdir /srv/open; echo secret > /srv/open/f; chmod 640 /srv/open/f", alive=alive)
+    place = f"/proc/{box.details.pid}/root" if alive else str(box.upper)
+    os.setxattr(f"{place}/srv/open", "system.posix_acl_default", acl(1234))
+    box.write(b"/srv/open/f", b"edited\n")
+    assert "system.posix_acl_access" not in os.listxattr(f"{place}/srv/open/f")
+    box.write(b"/srv/open/new", b"made\n", create=True)
+    assert "system.posix_acl_access" in os.listxattr(f"{place}/srv/open/new")
 
 
 def test_a_hole_that_cannot_be_filled_stays_a_hole_with_the_bytes_around_it(boxes: Boxes) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import DtuiError
+from tui.editing import hands
 
 MUTATING = (
     "mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,symlink,symlinkat,mknod,mknodat,"
@@ -30,10 +31,15 @@ MUTATING = (
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One call of one name: the ``turn``-th since the act began."""
+    """One call of one name: the ``turn``-th since the act began, of dtui or of its helper in the container.
+
+    strace counts the calls of each process by themselves, and ``when=`` with ``-f`` means all of them. So the helper is
+    run by a strace of its own, and a point is of one process.
+    """
 
     call: str
     turn: int
+    helper: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,19 @@ class Ended:
     told: str = ""
 
 
-def run(act: Callable[[], object], *injected: str, log: Path | None = None) -> Ended:
-    """Run an act in a child under strace."""
+def run(
+    act: Callable[[], object],
+    *injected: str,
+    log: Path | None = None,
+    helper: tuple[str, ...] = (),
+    together: bool = False,
+) -> Ended:
+    """Run an act in a child under strace; ``helper`` are the words that run its helper, which may die with it."""
     mine, childs = socket.socketpair()
     child = os.fork()
     if child == 0:
+        if helper:
+            _run_helper_by(helper, together=together)
         _child(act, mine, childs)
     childs.close()
     words = ["/usr/bin/strace", "-p", str(child), "-e", f"trace={MUTATING}", "-o", str(log or os.devnull)]
@@ -64,7 +78,39 @@ def run(act: Callable[[], object], *injected: str, log: Path | None = None) -> E
         finally:
             _, status = os.waitpid(child, 0)
             tracer.wait(10)
+    if helper:
+        _wait_until_gone(helper)
     return Ended("killed") if os.WIFSIGNALED(status) else ended
+
+
+def _run_helper_by(words: tuple[str, ...], *, together: bool) -> None:
+    """In a child: run the first helper by other words; if it is killed, end at the same moment."""
+    plain = subprocess.Popen
+    todo = [words]
+
+    def started(args: list[str], **more: object) -> subprocess.Popen[bytes]:
+        is_helper = any("namespace_helper" in word for word in args)
+        return plain([*todo.pop(), *args] if is_helper and todo else args, **more)  # type: ignore[call-overload]
+
+    subprocess.Popen = started  # type: ignore[assignment,misc]
+    if together:
+        hands._HelperGone = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,misc]
+
+
+def _wait_until_gone(words: tuple[str, ...]) -> None:
+    """Wait until a helper has noticed that its dtui is gone; it is known by its own log."""
+    end = time.monotonic() + 10
+    mark = os.fsencode(words[words.index("-o") + 1])
+    while any(mark in _command_of(pid) for pid in os.listdir("/proc") if pid.isdigit()):
+        assert time.monotonic() < end, "the helper lives on"
+        time.sleep(0.005)
+
+
+def _command_of(pid: str) -> bytes:
+    try:
+        return Path("/proc", pid, "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _child(act: Callable[[], object], mine: socket.socket, childs: socket.socket) -> None:
@@ -97,28 +143,55 @@ def _result(mine: socket.socket) -> Ended:
     return Ended(how or "killed", told)
 
 
-def points(act: Callable[[], object]) -> list[Point]:
-    """Run an act through and return every call at which it can be cut off, in their order."""
-    with tempfile.NamedTemporaryFile(prefix="dtui-trace-") as log:
-        ended = run(act, log=Path(log.name))
+def points(act: Callable[[], object], *, helper: bool = False) -> list[Point]:
+    """Run an act through and return every call at which it can be cut off, in their order; the helper's come last."""
+    with _log() as log, _log() as other:
+        ended = run(act, log=Path(log.name), helper=_traced(other.name) if helper else ())
         assert ended.how == "done", ended
-        seen: Counter[str] = Counter()
-        found = []
-        for line in Path(log.name).read_text(errors="replace").splitlines():
-            if match := re.match(r"(\w+)\(", line):
-                seen[match[1]] += 1
-                found.append(Point(match[1], seen[match[1]]))
+        inside = [Point(one.call, one.turn, True) for one in _calls(other.name)]
+        return [*_calls(log.name), *(one for one in inside if one.turn > 1)]  # each is tried once on nothing, outside
+
+
+def _log() -> tempfile._TemporaryFileWrapper[bytes]:
+    return tempfile.NamedTemporaryFile(prefix="dtui-trace-")
+
+
+def _traced(log: str, *injected: str) -> tuple[str, ...]:
+    options = [word for one in injected for word in ("-e", one)]
+    return ("/usr/bin/strace", "-o", log, "-e", f"trace={MUTATING}", *options)
+
+
+def _calls(log: str) -> list[Point]:
+    seen: Counter[str] = Counter()
+    found = []
+    for line in Path(log).read_text(errors="replace").splitlines():
+        if match := re.match(r"(\w+)\(", line):
+            seen[match[1]] += 1
+            found.append(Point(match[1], seen[match[1]]))
     return found
 
 
 def killed_at(act: Callable[[], object], point: Point) -> Ended:
-    """Run an act that is killed (SIGKILL) as it enters a call."""
-    return run(act, f"inject={point.call}:signal={signal.SIGKILL.name}:when={point.turn}")
+    """Run an act that is killed (SIGKILL) as it enters a call; at one of the helper's both are."""
+    return _injected(act, point, f"signal={signal.SIGKILL.name}", together=True)
+
+
+def helper_killed_at(act: Callable[[], object], point: Point) -> Ended:
+    """Run an act whose helper alone is killed as it enters a call."""
+    return _injected(act, point, f"signal={signal.SIGKILL.name}")
 
 
 def failed_at(act: Callable[[], object], point: Point, error: str) -> Ended:
     """Run an act in which one call fails with an error."""
-    return run(act, f"inject={point.call}:error={error}:when={point.turn}")
+    return _injected(act, point, f"error={error}")
+
+
+def _injected(act: Callable[[], object], point: Point, what: str, *, together: bool = False) -> Ended:
+    word = f"inject={point.call}:{what}:when={point.turn}"
+    if not point.helper:
+        return run(act, word)
+    with _log() as log:
+        return run(act, helper=_traced(log.name, word), together=together)
 
 
 if sys.platform != "linux":

@@ -8,13 +8,16 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.support.boxes import Box
-from tui.core.model import Details
+from tests.support.seeing import Clock, Seen, View, acl, dress, kept_xattrs, plant, walk, with_names
+from tui.core.model import Details, EntryKind
 from tui.editing import acts
 from tui.editing.acts import Inspect
 from tui.editing.backups import ActKind, last_to_undo
@@ -27,11 +30,10 @@ from tui.editing.undo import undo
 from tui.engine.live import LiveEndpoint
 from tui.engine.offline import OfflineEndpoint
 
-View = dict[str, tuple[object, ...]]
-
 CHANGED = (
     "echo mine > /etc/app.conf; rm /etc/motd; rm -r /conf.d; mkdir /conf.d; echo n > /conf.d/new; "
-    "chmod 600 /app/keep.txt; mkdir /app/sub; echo s > /app/sub/s; ln -s s /app/sub/link"
+    "chmod 600 /app/keep.txt; mkdir /app/sub; echo s > /app/sub/s; ln -s s /app/sub/link; "
+    "echo m > /old/mine; chmod 4755 /app/start.sh"
 )
 """What the container did before: edited, deleted, replaced and added."""
 
@@ -46,11 +48,25 @@ class Lab:
     endpoint: Callable[[], LiveEndpoint | OfflineEndpoint]
     places: dict[str, bytes]
     mounted: tuple[Path, ...] = ()
+    loose: tuple[str, ...] = ()
+    """Directories that get another time when what is in them is copied up by ourselves."""
     saved: Path = field(init=False)
+    since: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.saved = Path(tempfile.mkdtemp(prefix="dtui-lab-", dir="/var/tmp"))
         self._copy(self.layer, self.saved)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Take what was made up to now for old; a file's time may lag behind the clock by a tick of the kernel's."""
+        self.since = time.time_ns()
+        time.sleep(0.02)
+
+    @property
+    def clock(self) -> Clock:
+        above = (os.fsdecode(place).rpartition("/")[0].strip("/") for place in self.places.values())
+        return Clock(self.since, (*above, *self.loose))
 
     @staticmethod
     def _copy(source: Path, target: Path) -> None:
@@ -61,10 +77,23 @@ class Lab:
         shutil.rmtree(self.saved)
         self.saved.mkdir()
         self._copy(self.layer, self.saved)
+        self.keep_state()
+        self._begin()
+
+    def keep_state(self) -> None:
         kept = self.state.with_name("kept")
         shutil.rmtree(kept, ignore_errors=True)
         if self.state.exists():
-            shutil.copytree(self.state, kept)
+            kept.mkdir()
+            self._copy(self.state, kept)
+
+    def reset_state(self) -> None:
+        """Put back what dtui keeps on the host, with its holes."""
+        shutil.rmtree(self.state, ignore_errors=True)
+        kept = self.state.with_name("kept")
+        if kept.exists():
+            self.state.mkdir()
+            self._copy(kept, self.state)
 
     def reset(self) -> None:
         """Put the layer, and what dtui keeps on the host, back."""
@@ -76,10 +105,7 @@ class Lab:
         self._copy(self.saved, self.layer)
         with suppress(OSError):  # the kernel's own note, which a probe that was killed leaves behind
             os.removexattr(self.layer, "trusted.overlay.origin")
-        shutil.rmtree(self.state, ignore_errors=True)
-        kept = self.state.with_name("kept")
-        if kept.exists():
-            shutil.copytree(kept, self.state)
+        self.reset_state()
 
     def close(self) -> None:
         shutil.rmtree(self.saved, ignore_errors=True)
@@ -99,33 +125,50 @@ class Lab:
                 lower = ":".join(map(str, (self.layer, *self.mounted)))
                 subprocess.run(["/bin/mount", "-t", "overlay", "-o", f"ro,lowerdir={lower}", "o", place], check=True)
                 try:
-                    return walk(Path(place))
+                    return walk(Path(place), self.clock)
                 finally:
                     subprocess.run(["/bin/umount", place], check=True)
         if (self.layer / "proc").exists():
-            return walk(self.layer)
+            return walk(self.layer, self.clock)
         return self._by_ourselves()
 
     def _by_ourselves(self) -> View:
         """On a kernel without aufs the union is dtui's own."""
         found: View = {}
+        inodes = {}
         with readable_tree(self.details) as tree:
             todo = [b""]
             for above in todo:
                 for name in tree.names(above or b"/"):
                     node = tree.look(above + b"/" + name)
                     assert node is not None
-                    path = os.fsdecode(node.path)
-                    content = b""
-                    if node.kind == "file":
+                    assert node.kind is not None
+                    assert node.seen is not None
+                    directory = node.kind is EntryKind.DIRECTORY
+                    if directory:
+                        todo.append(node.path)
+                    content, holes = b"", False
+                    if node.kind is EntryKind.FILE:
                         fd = tree.open_file(node.path)
                         content = os.read(fd, 1 << 24)
+                        holes = os.fstat(fd).st_blocks * 512 < node.size
                         os.close(fd)
-                    if node.kind == "directory":
-                        todo.append(node.path)
-                    digest = hashlib.sha256(content).hexdigest()
-                    found[path] = (str(node.kind), node.mode, node.uid, node.gid, digest, node.target)
-        return found
+                    path = os.fsdecode(node.path).lstrip("/")
+                    found[path] = Seen(
+                        mode=_TYPES[node.kind] | node.mode,
+                        uid=node.uid,
+                        gid=node.gid,
+                        content=hashlib.sha256(content).hexdigest() if node.kind is EntryKind.FILE else "",
+                        target=os.fsdecode(node.target),
+                        rdev=node.rdev,
+                        xattrs=kept_xattrs(iter(node.xattrs)),
+                        names=(),
+                        time=self.clock.of(path, node.mtime_ns, directory=directory),
+                        holes=holes,
+                    )
+                    if not directory:
+                        inodes[path] = node.inode if node.inode != (0, 0) else (0, node.seen.inode)
+        return with_names(found, inodes)
 
     def leftovers(self) -> list[str]:
         """Return what of dtui's lies about in the layer or beside it."""
@@ -147,6 +190,8 @@ class Lab:
                 return acts.remove(self.id, places["delete"], inspect=inspect, recursive=True)
             if name == "rename":
                 return acts.rename(self.id, places["delete"], places["goal"], inspect=inspect)
+            if name == "move":
+                return acts.rename(self.id, places["delete"], places["far"], inspect=inspect)
             if name == "chmod":
                 change = mode_change("o-rwx,u+s")
                 return acts.change_metadata(
@@ -163,23 +208,26 @@ class Lab:
 
 
 ACTS = ("save", "save in place", "delete", "rename", "chmod", "copy in", "revert")
+_TYPES = {
+    EntryKind.FILE: stat.S_IFREG,
+    EntryKind.DIRECTORY: stat.S_IFDIR,
+    EntryKind.SYMLINK: stat.S_IFLNK,
+    EntryKind.FIFO: stat.S_IFIFO,
+    EntryKind.SOCKET: stat.S_IFSOCK,
+    EntryKind.CHARACTER: stat.S_IFCHR,
+    EntryKind.BLOCK: stat.S_IFBLK,
+}
+
 UNDONE = ("save", "delete", "rename", "chmod", "revert")
 """Acts that are tried to be taken back, too: ``undo save`` and so on."""
 
 
-def walk(root: Path) -> View:
-    """Return every entry of a tree: type, mode, owner, content or target, attributes."""
-    found: View = {}
-    for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if not (folder == str(root) and name in ("proc", "sys", "dev"))]
-        for name in (*names, *files):
-            path = Path(folder, name)
-            status = path.lstat()
-            content = hashlib.sha256(path.read_bytes() if stat.S_ISREG(status.st_mode) else b"").hexdigest()
-            target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
-            mode = f"{status.st_mode:o}"
-            found[str(path.relative_to(root))] = (mode, status.st_uid, status.st_gid, content, target)
-    return found
+def furnish(root: Path) -> None:
+    """Put into a container what is not seen every day, below what is saved, deleted, renamed and reverted."""
+    dress(root / "app/start.sh")
+    os.setxattr(root / "app", "system.posix_acl_default", acl(4321))
+    plant(root / "old")
+    plant(root / "conf.d")
 
 
 def of_box(box: Box, state: Path) -> Lab:
@@ -190,6 +238,7 @@ def of_box(box: Box, state: Path) -> Lab:
     union = details.container.driver.name == "overlay2"
     lowers = tuple(layer.path for layer in stack.layers[1:]) if union else ()
     host = box.engine.host
+    furnish(box.upper)
     places = {"save": b"/app/start.sh", "delete": b"/old", "goal": b"/etc/moved", "revert": b"/conf.d"}
     return Lab(box.id, box.upper, state, lambda: LiveEndpoint("local", host), places, lowers)
 
@@ -200,5 +249,12 @@ def of_aufs(root: Path, state: Path) -> Lab:
     found = next(one for one in endpoint.snapshot() if one.name == "web")
     stack = endpoint.inspect(found.id).stack
     assert stack is not None
+    for layer in stack.layers:  # the one of an image: what is copied up must come with it
+        if (layer.path / "etc/passwd").exists():
+            dress(layer.path / "etc/passwd")
+    (stack.writable.path / "app/data").mkdir()
+    plant(stack.writable.path / "app/data")
+    plant(stack.writable.path / "app/conf.d")
     places = {"save": b"/etc/passwd", "delete": b"/app/data", "goal": b"/etc/moved", "revert": b"/app/conf.d"}
-    return Lab(found.id, stack.writable.path, state, lambda: OfflineEndpoint("root", root), places)
+    made = partial(OfflineEndpoint, "root", root)
+    return Lab(found.id, stack.writable.path, state, made, places, loose=("app/data",))

@@ -27,6 +27,12 @@ Rename = Callable[[int, bytes, int, bytes], None]
 """Gives a name in one directory another in the same or another one; raises OSError."""
 
 
+CAPABILITY = "security.capability"
+"""The attribute that writing takes away."""
+
+_ACL = "system.posix_acl_access"
+
+
 def no_checkpoint(step: str) -> None:
     """Do nothing between steps."""
     del step
@@ -41,15 +47,19 @@ class Metadata:
     uid: int
     gid: int
     xattrs: tuple[tuple[str, bytes], ...] = ()
+    inherits: bool = True
+    """Whether a new file has the ACL that its directory gives to new ones, too."""
+    mtime_ns: int | None = None
+    """The time to give it back; None for that of the write itself."""
 
 
 def metadata_of(fd: int) -> Metadata:
     """Read the metadata of an open file."""
     status = os.fstat(fd)
     names = [n for n in os.listxattr(fd) if not n.startswith(("trusted.overlay.", "user.overlay."))]
-    names.sort(key=lambda name: name == "security.capability")  # set last, for other changes drop it
+    names.sort(key=lambda name: name == CAPABILITY)  # set last, for other changes drop it
     pairs = tuple((name, os.getxattr(fd, name)) for name in names)
-    return Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, pairs)
+    return Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, pairs, inherits=False)
 
 
 def put_metadata(fd: int, metadata: Metadata) -> None:
@@ -57,6 +67,8 @@ def put_metadata(fd: int, metadata: Metadata) -> None:
     status = os.fstat(fd)
     if (status.st_uid, status.st_gid) != (metadata.uid, metadata.gid):
         os.fchown(fd, metadata.uid, metadata.gid)
+    if not metadata.inherits and _ACL in os.listxattr(fd) and _ACL not in dict(metadata.xattrs):
+        os.removexattr(fd, _ACL)
     for name, value in metadata.xattrs:
         try:
             os.setxattr(fd, name, value)
@@ -65,6 +77,8 @@ def put_metadata(fd: int, metadata: Metadata) -> None:
             if error.errno != errno.EOPNOTSUPP or name != "security.selinux":
                 raise
     os.fchmod(fd, metadata.mode)
+    if metadata.mtime_ns is not None:
+        os.utime(fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
 
 
 def explain(error: OSError, path: bytes) -> DtuiError:

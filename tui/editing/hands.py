@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from tui.core.errors import NotReachable
+from tui.core.errors import EditRefused, NotReachable
 from tui.layers.paths import process_of
 from tui.layers.syscalls import renameat2
 
@@ -24,7 +24,10 @@ _REMOVE_DIRECTORY = 0x200  # AT_REMOVEDIR
 
 
 class Hands(Protocol):
-    """Changes of single names in directories that are held open. All raise OSError."""
+    """Changes of single names in directories that are held open.
+
+    All raise OSError, and EditRefused where whoever does it was killed before it was done.
+    """
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
         """Give an entry another name, in another directory of the same mount if need be."""
@@ -76,38 +79,84 @@ def _exists(directory: int, name: bytes) -> bool:
 
 
 class NamespaceHands:
-    """The helper inside a container's mount namespace; a mount point answers EBUSY there."""
+    """The helper inside a container's mount namespace; a mount point answers EBUSY there.
 
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
+    One that somebody killed is started anew when it is needed again, so that what was begun can be taken back.
+    """
+
+    def __init__(self, pid: int, container_id: str) -> None:
+        self._pid = pid
+        self._id = container_id
+        self._helper: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
+
+    def start(self) -> socket.socket:
+        """Start the helper unless it is there; return its end of the line. Raises NotReachable."""
+        if self._helper is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                with theirs, process_of(self._pid, self._id):
+                    self._helper = ours, _start_helper(self._pid, theirs)
+            except BaseException:
+                ours.close()
+                raise
+            _entered(ours)
+        return self._helper[0]
+
+    def end(self) -> None:
+        """End the helper; harmless when there is none."""
+        if self._helper is not None:
+            control, process = self._helper
+            self._helper = None
+            control.close()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:  # the container's file system does not answer it
+                process.kill()
 
     def _ask(self, op: bytes, flags: int, names: tuple[bytes, ...], fds: list[int]) -> None:
         request = struct.pack("ciH", op, flags, len(names[0])) + b"".join(names)
+        control = self.start()
         try:
-            socket.send_fds(self._control, [request], fds)
-            answer = self._control.recv(4)
-        except OSError as error:
-            raise OSError(errno.EIO, "the helper in the container's namespace is gone") from error
+            socket.send_fds(control, [request], fds)
+            answer = control.recv(4)
+        except OSError:
+            answer = b""
         except BaseException:  # the answer that is still to come must not be taken for the next one's
-            self._control.close()
+            self.end()
             raise
         if len(answer) != 4:
-            raise OSError(errno.EIO, "the helper in the container's namespace is gone")
+            self.end()
+            raise _HelperGone("the helper in the container's mount namespace was killed", "nothing was changed")
         (number,) = struct.unpack("i", answer)
         if number:
             raise OSError(number, os.strerror(number))
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
         """Rename inside the namespace."""
-        _never_over(lambda wanted: self._ask(b"r", wanted, (old, new), [source, target]), target, new, flags)
+        try:
+            _never_over(lambda wanted: self._ask(b"r", wanted, (old, new), [source, target]), target, new, flags)
+        except _HelperGone:
+            if _exists(source, old) or not _exists(target, new):
+                raise
 
     def unlink(self, directory: int, name: bytes) -> None:
         """Remove a name inside the namespace."""
-        self._ask(b"u", 0, (name,), [directory])
+        self._remove(directory, name, 0)
 
     def rmdir(self, directory: int, name: bytes) -> None:
         """Remove an empty directory inside the namespace."""
-        self._ask(b"u", _REMOVE_DIRECTORY, (name,), [directory])
+        self._remove(directory, name, _REMOVE_DIRECTORY)
+
+    def _remove(self, directory: int, name: bytes, flags: int) -> None:
+        try:
+            self._ask(b"u", flags, (name,), [directory])
+        except _HelperGone:
+            if _exists(directory, name):
+                raise
+
+
+class _HelperGone(EditRefused):
+    """The helper ended before it said whether it did what it was asked; who asked looks whether it did."""
 
 
 @contextmanager
@@ -116,16 +165,12 @@ def hands_inside(pid: int, container_id: str) -> Iterator[NamespaceHands]:
 
     It is a fresh interpreter, for a process with threads may not enter another mount namespace (setns(2)).
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours:
-        with theirs, process_of(pid, container_id):
-            process = _start_helper(pid, theirs)
-        try:
-            _entered(ours)
-            yield NamespaceHands(ours)
-        finally:
-            ours.close()
-            process.wait(10)
+    hands = NamespaceHands(pid, container_id)
+    try:
+        hands.start()
+        yield hands
+    finally:
+        hands.end()
 
 
 def _start_helper(pid: int, control: socket.socket) -> subprocess.Popen[bytes]:

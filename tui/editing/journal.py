@@ -9,13 +9,13 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tui.core.errors import EditRefused
 from tui.core.process import owner_lives, owner_mark
-from tui.editing.atomic import Metadata
-from tui.editing.sparse import copy_data, put_runs, runs_of
+from tui.editing.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
+from tui.editing.sparse import chunks_of, copy_data, put_runs, runs_of
 from tui.editing.state import state_dir, sync_dir
 
 _CHUNK = 1 << 20
@@ -40,6 +40,10 @@ class Record:
     mode: int = 0
     uid: int = 0
     gid: int = 0
+    new_mode: int = -1
+    capability: str = ""
+    """The old file's, which the first byte that is written takes away, in hexadecimal digits."""
+    mtime_ns: int = 0
 
     @property
     def file(self) -> Path:
@@ -77,7 +81,8 @@ def working(container_id: str, work: Path) -> Iterator[None]:
 
 
 def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha256: str, metadata: Metadata) -> Record:
-    """Keep a file's bytes and write down that they are about to be overwritten."""
+    """Keep a file's bytes, and write down that others are about to overwrite them and what comes with those."""
+    old = metadata_of(fd)
     record = Record(
         token=secrets.token_hex(8),
         owner=owner_mark(),
@@ -87,9 +92,12 @@ def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha2
         in_place=True,
         new_sha256=hashlib.sha256(new).hexdigest(),
         old_sha256=old_sha256,
-        mode=metadata.mode,
-        uid=metadata.uid,
-        gid=metadata.gid,
+        mode=old.mode,
+        uid=old.uid,
+        gid=old.gid,
+        new_mode=metadata.mode,
+        capability=dict(old.xattrs).get(CAPABILITY, b"").hex(),
+        mtime_ns=os.fstat(fd).st_mtime_ns,
     )
     try:
         _copy_out(fd, record.data)
@@ -146,6 +154,31 @@ def is_half_done(record: Record, fd: int) -> bool:
             place += len(chunk)
         return True
     return False
+
+
+def put_old_back(record: Record, fd: int) -> None:
+    """Bring back the bytes that a write in place replaced, and what else it took away; raises OSError."""
+    with record.data.open("rb") as kept:
+        overwrite(fd, lambda: chunks_of(kept.fileno()), _old_metadata(record, fd))
+
+
+def complete(record: Record, fd: int, *, new: bool) -> None:
+    """Give a file that has all its new bytes, or all its old ones, what else it should have; raises OSError."""
+    metadata = _old_metadata(record, fd)
+    if new:
+        now = metadata_of(fd).mode
+        mode = record.new_mode if now == record.mode and record.new_mode >= 0 else now
+        metadata = replace(metadata, mode=mode, mtime_ns=None)
+    put_metadata(fd, metadata)
+    os.fsync(fd)
+
+
+def _old_metadata(record: Record, fd: int) -> Metadata:
+    """Return what a file was: of its attributes only the capability was touched, the others are as they are now."""
+    xattrs = metadata_of(fd).xattrs
+    if record.capability and CAPABILITY not in dict(xattrs):
+        xattrs = (*xattrs, (CAPABILITY, bytes.fromhex(record.capability)))
+    return Metadata(record.mode, record.uid, record.gid, xattrs, mtime_ns=record.mtime_ns or None)
 
 
 def _store(record: Record) -> None:

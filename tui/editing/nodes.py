@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -114,8 +115,12 @@ def _xattrs(fd: int) -> tuple[tuple[str, bytes], ...]:
         names = [n for n in os.listxattr(place) if not n.startswith(("trusted.overlay.", "user.overlay."))]
     except OSError:  # a file system without any
         return ()
-    names.sort(key=lambda name: name == "security.capability")  # set last, for other changes drop it
-    return tuple((name, os.getxattr(place, name)) for name in names)
+    return in_order((name, os.getxattr(place, name)) for name in names)
+
+
+def in_order(xattrs: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    """Sort attributes, for a file system lists them as they came; the capability last, for other changes drop it."""
+    return tuple(sorted(xattrs, key=lambda pair: (pair[0] == "security.capability", pair[0])))
 
 
 def to_json(node: Node) -> dict[str, Any]:
@@ -140,7 +145,7 @@ def from_json(told: dict[str, Any]) -> Node:
     """Return the node that :func:`to_json` wrote; raises ValueError, KeyError, TypeError for anything else."""
     numbers = {name: int(told.get(name, 0)) for name in _NUMBERS}
     device, inode = told.get("inode", (0, 0))
-    xattrs = tuple((str(name), base64.b64decode(value)) for name, value in dict(told.get("xattrs", {})).items())
+    xattrs = in_order((str(name), base64.b64decode(value)) for name, value in dict(told.get("xattrs", {})).items())
     return Node(
         path=os.fsencode(told["path"]),
         kind=EntryKind(told["kind"]) if told["kind"] else None,

@@ -13,12 +13,10 @@ from tui.core.model import Details, Marks
 from tui.core.text import printable
 from tui.editing import atomic, backups, journal
 from tui.editing.acts import refuse_hidden
-from tui.editing.atomic import Metadata, metadata_of
 from tui.editing.backups import Act, ActKind
 from tui.editing.guard import left_words, settle_left
 from tui.editing.restore import is_one_write, is_plain_rename, put_back
 from tui.editing.session import privileged, reading, refuse_state, running_root, stack_of
-from tui.editing.sparse import chunks_of
 from tui.editing.stamp import stamp_of
 from tui.editing.state import container_lock
 from tui.editing.workspace import writable_tree
@@ -175,12 +173,11 @@ def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
     try:
         now = stamp_of(fd).sha256
         if now in (record.new_sha256, record.old_sha256):
+            journal.complete(record, fd, new=now == record.new_sha256)
             return "the file is whole"
         if not journal.is_half_done(record, fd):
             return "the file was written again since and left as it is"
-        with record.data.open("rb") as old:
-            metadata = Metadata(record.mode, record.uid, record.gid, metadata_of(fd).xattrs)
-            atomic.overwrite(fd, lambda: chunks_of(old.fileno()), metadata)
+        journal.put_old_back(record, fd)
         return "the old bytes are back"
     except OSError as error:
         raise atomic.explain(error, path) from error

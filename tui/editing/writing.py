@@ -17,7 +17,6 @@ from tui.editing.atomic import Checkpoint, Metadata
 from tui.editing.backups import ActKind, Keeper
 from tui.editing.hands import Hands, OwnHands
 from tui.editing.nodes import Node, node_of
-from tui.editing.sparse import chunks_of
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
 
@@ -168,7 +167,7 @@ def new_metadata(job: Job, metadata: Metadata) -> Metadata:
     """Return the metadata of the new file: the old one's, with the mode that was asked for."""
     if job.mode is None:
         return metadata
-    return Metadata(job.mode, metadata.uid, metadata.gid, metadata.xattrs)
+    return replace(metadata, mode=job.mode)
 
 
 def kept_note(kept: Path | None) -> tuple[str, ...]:
@@ -267,7 +266,7 @@ def overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metada
             journal.end(record)
             raise
         except OSError as error:
-            _put_old_back(fd, record, metadata)
+            _put_old_back(fd, record)
             journal.end(record)
             raise atomic.explain(error, real) from error
         except BaseException:  # nobody is to read half a file until the next start
@@ -296,11 +295,10 @@ def _open_to_write(root: Root, real: bytes, old: int) -> int:
         os.close(held)
 
 
-def _put_old_back(fd: int, record: journal.Record, metadata: Metadata) -> None:
+def _put_old_back(fd: int, record: journal.Record) -> None:
     """Bring the old bytes back after a write failed; what fails too stays in the journal."""
     try:
-        with record.data.open("rb") as kept:
-            atomic.overwrite(fd, lambda: chunks_of(kept.fileno()), metadata)
+        journal.put_old_back(record, fd)
     except OSError as worse:
         hint = f"the old bytes are in {record.data}; the next start of dtui puts them back"
         raise EditRefused(f"{printable(os.fsencode(record.path))}: the disk fails: {worse.strerror}", hint) from worse

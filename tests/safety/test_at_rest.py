@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -47,35 +46,6 @@ def test_an_edit_of_an_image_file_leaves_the_image_and_is_seen_by_the_container(
     assert (box.upper / "etc" / "app.conf").read_bytes() == b"port=9\n"
     box.start()
     assert box.sh("cat /etc/app.conf") == "port=9\n"
-
-
-def acl() -> bytes:
-    entries = ((1, 7, 2**32 - 1), (2, 6, 1234), (4, 5, 2**32 - 1), (16, 7, 2**32 - 1), (32, 5, 2**32 - 1))
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-
-
-@pytest.mark.case(12)
-def test_capability_setuid_and_acl_survive_every_act(boxes: Boxes) -> None:
-    box = boxes("cp /app/start.sh /srv/tool; chown 12:34 /srv/tool")
-    target = box.upper / "srv" / "tool"
-    os.setxattr(target, "system.posix_acl_access", acl())
-    os.setxattr(target, "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))
-    os.chmod(target, 0o6775)
-
-    def told(path: Path) -> object:
-        status = path.stat()
-        names = ("system.posix_acl_access", "security.capability")
-        return status.st_uid, status.st_gid, status.st_mode, [os.getxattr(path, name) for name in names]
-
-    before = told(target)
-    box.write(b"/srv/tool", b"#!/bin/sh\n")
-    assert told(target) == before
-    box.rename(b"/srv/tool", b"/app/tool")
-    assert told(box.upper / "app" / "tool") == before
-    box.undo()
-    box.remove(b"/srv/tool")
-    box.undo()
-    assert told(target) == before
 
 
 @pytest.mark.case(13)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tests.support.marks import CAPABILITY, Facts, place_of, seen
+from tui.editing import workspace
 
 pytestmark = pytest.mark.engine
 
@@ -71,6 +72,19 @@ def told(box: Box) -> Facts:
 @pytest.mark.case(17)
 @STATES
 def test_every_kind_of_change_is_reverted_to_what_the_image_has_and_comes_back(boxes: Boxes, alive: bool) -> None:
+    reverted_and_back(boxes, alive=alive)
+
+
+@pytest.mark.case(17)
+@pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+def test_every_kind_of_change_is_reverted_and_comes_back_where_whiteouts_are_ours_to_make(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "privileged", lambda: False)
+    reverted_and_back(boxes, alive=False)
+
+
+def reverted_and_back(boxes: Boxes, *, alive: bool) -> None:
     untouched = boxes(name="untouched", alive=alive)
     image, noise = told(untouched), untouched.diff()
     box = changed(boxes, alive=alive)

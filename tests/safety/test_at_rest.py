@@ -11,11 +11,13 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tests.support.checksums import tree_checksum
+from tests.support.every import Acts, acts_beside, acts_on
+from tests.support.marks import facts
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
 from tui.core.model import Details, View
 from tui.editing.acts import make_directory
 from tui.editing.backups import acts
-from tui.editing.copying import copy_in
+from tui.editing.copying import copy_in, copy_out
 from tui.editing.save import save
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_whiteout
@@ -128,33 +130,53 @@ def test_a_directory_of_the_image_is_renamed_by_copy_with_all_its_marks(boxes: B
 
 @pytest.mark.case(19)
 @UNION
-def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_not_written(boxes: Boxes) -> None:
-    box = boxes("chmod 600 /etc/app.conf")
-    place = box.upper / "etc" / "app.conf"
+def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_no_act_touches_it(
+    boxes: Boxes, tmp_path: Path
+) -> None:
+    box = boxes()
+    (tmp_path / "host").write_text("from the host\n")
+    box.chmod(b"/conf.d/a.conf", "600")
+    place = box.upper / "conf.d" / "a.conf"
     os.truncate(place, 0)
-    os.truncate(place, 8)
+    os.truncate(place, 2)
     os.setxattr(place, "trusted.overlay.metacopy", b"")
-    assert box.read(b"/etc/app.conf") == b"port=80\n"
-    with pytest.raises(EditRefused, match="only a metacopy"):
-        box.write(b"/etc/app.conf", b"x")
-    for act in (box.remove, box.revert, lambda path: box.rename(path, b"/etc/b")):
-        with pytest.raises(LayerError, match=r"start the container|does not let"):
-            act(b"/etc/app.conf")
-    assert os.getxattr(place, "trusted.overlay.metacopy") == b""
-    assert place.stat().st_mode & 0o777 == 0o600
-    assert box.read(b"/etc/app.conf") == b"port=80\n"
+    before, raw = box.names(b"/conf.d"), facts(place)
+    assert box.read(b"/conf.d/a.conf") == b"a\n"
+    copy_out(box.details, b"/conf.d/a.conf", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"a\n"
+    wholes: Acts = {
+        "delete all": lambda: box.remove(b"/conf.d", recursive=True),
+        "rename all": lambda: box.rename(b"/conf.d", b"/elsewhere"),
+        "revert all": lambda: box.revert(b"/conf.d"),
+    }
+    for name, act in {**acts_on(box, b"/conf.d/a.conf", tmp_path / "host"), **wholes, "undo": box.undo}.items():
+        with pytest.raises(DtuiError, match=r"metacopy|start the container|does not let|not empty"):
+            act()
+        assert (facts(place), box.names(b"/conf.d"), box.read(b"/conf.d/a.conf")) == (raw, before, b"a\n"), name
+        assert box.read(b"/conf.d/b.conf") == b"b\n", name
+    for act in acts_beside(box, b"/conf.d", tmp_path / "host").values():
+        act()
+        box.undo()
+        assert facts(place) == raw
 
 
 @pytest.mark.case(20)
 @UNION
-def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes) -> None:
+def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes()
+    (tmp_path / "host").write_text("from the host\n")
+    box.chmod(b"/etc/motd", "600")
     (box.upper.parent / "work" / "work" / "incompat" / "volatile").mkdir(parents=True)
+    before = facts(box.upper)
     assert box.read(b"/etc/motd") == b"hello\n"
-    for act in (lambda: box.write(b"/etc/motd", b"x"), lambda: box.remove(b"/etc/motd")):
+    copy_out(box.details, b"/etc/motd", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"hello\n"
+    every = {**acts_on(box, b"/etc/motd", tmp_path / "host"), **acts_beside(box, b"/etc", tmp_path / "host")}
+    for name, act in {**every, "undo": box.undo}.items():
         with pytest.raises(EditRefused, match="mounted volatile"):
             act()
-    assert box.read(b"/etc/motd") == b"hello\n"
+        assert facts(box.upper) == before, name
+    assert len(list(acts(box.id))) == 1
 
 
 @pytest.mark.case(21)

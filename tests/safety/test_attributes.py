@@ -14,7 +14,7 @@ from tests.safety.test_taking_back import cut_off, of_its_own
 from tests.support.boxes import Box, Boxes
 from tests.support.checksums import tree_checksum
 from tests.support.dockerd import Dockerd
-from tests.support.marks import CAPABILITY, Facts, build, facts, place_of, seen
+from tests.support.marks import CAPABILITY, Facts, ageless, build, facts, place_of, seen
 from tui.editing import workspace
 from tui.editing.acts import change_metadata
 from tui.editing.backups import ActKind
@@ -161,10 +161,7 @@ def test_a_revert_gives_all_that_the_image_has_and_its_undo_all_that_the_layer_h
     """In a container that runs a directory is as old as what was last made in it."""
 
     def told(box: Box) -> Facts:
-        return {
-            path: {**one, "time": 0} if alive and one["mode"].startswith("0o4") else one
-            for path, one in whole(box).items()
-        }
+        return ageless(whole(box)) if alive else whole(box)
 
     image = told(boxes(alive=alive, image=marked, name="untouched"))
     box = boxes(EDITED, alive=alive, image=marked)

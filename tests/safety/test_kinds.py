@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from tests.support.boxes import Box, Boxes
-from tests.support.marks import CAPABILITY, Facts, place_of, seen
+from tests.support.marks import CAPABILITY, Facts, ageless, place_of, seen
 from tui.editing import workspace
 
 pytestmark = pytest.mark.engine
@@ -66,7 +66,7 @@ def told(box: Box) -> Facts:
     if box.details.container.state.alive:
         found["app/keep.txt"].pop("names")
         found["app/also.txt"].pop("names")
-    return {path: {**one, "time": 0} if one["mode"].startswith("0o4") else one for path, one in found.items()}
+    return ageless(found)
 
 
 @pytest.mark.case(17)

@@ -142,3 +142,8 @@ def seen(box: Box, path: str, *, but: tuple[str, ...] = (), leave: tuple[str, ..
     """Return what the container sees at a path and below it."""
     with seen_by(box) as root:
         return facts(root / path.strip("/"), but=but, leave=leave)
+
+
+def ageless(found: Facts) -> Facts:
+    """Return facts with directories whatever their time, which is that of the last name that came or went."""
+    return {path: {**one, "time": 0} if one["mode"].startswith("0o4") else one for path, one in found.items()}

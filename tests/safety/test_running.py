@@ -164,7 +164,7 @@ def test_a_restart_in_the_middle_of_a_save_is_told_and_leaves_one_whole_file(box
             assert now in (old, new)
             assert box.read(path) == now
             assert box.sh("ls -A /srv/d /etc | grep dtui || true") == ""
-        box.sh(f"echo w >> /app/keep.txt; mv /tree/a/f /tree/a/f{turn}; mv /tree/a/f{turn} /tree/a/f; chmod 6{turn}0 /old")
+        box.sh(f"echo w >> /app/keep.txt; mv /tree/a/f /tree/f{turn}; mv /tree/f{turn} /tree/a/f; chmod 6{turn}0 /old")
     assert recover(box.inspect) == ()
 
 

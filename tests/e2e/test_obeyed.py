@@ -73,6 +73,7 @@ def test_no_command_of_a_stranger_is_obeyed_where_containers_and_logs_are_shown(
     for name in ("stuck", "evil"):
         term.press("/", "ctrl+u", name, "enter")
         term.wait(lambda shown, name=name: f"─ {name} ─" in shown)
+        term.settle()
         term.press("i")
         term.wait("found by")
         term.press("G")

@@ -22,7 +22,6 @@ from tui.ui.screens.layer import LayerScreen
 pytestmark = pytest.mark.engine
 
 UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
-STATES = pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
 
 
 class Editor:
@@ -71,10 +70,6 @@ async def editing(box: Box, path: bytes) -> AsyncIterator[Editor]:
         yield Editor(pilot, app.screen)
 
 
-def place_of(box: Box) -> Path:
-    return (Path(f"/proc/{box.details.pid}/root") if box.details.container.state.alive else box.upper) / "srv" / "file"
-
-
 def secretly(place: Path, data: bytes) -> None:
     """Put other bytes of the same number into a file and its time back."""
     status = place.stat()
@@ -85,12 +80,11 @@ def secretly(place: Path, data: bytes) -> None:
 
 @pytest.mark.case(37)
 @UNION
-@STATES
 async def test_a_secret_change_brings_the_question_whose_text_stays_and_each_answer_does_what_it_says(
-    boxes: Boxes, alive: bool
+    boxes: Boxes,
 ) -> None:
-    box = boxes("echo AAAA > /srv/file", alive=alive)
-    place = place_of(box)
+    box = boxes("echo AAAA > /srv/file")
+    place = box.upper / "srv" / "file"
     async with editing(box, b"/srv/file") as editor:
         pilot, pane = editor.pilot, editor.screen.file_pane
         await pilot.press("1")
@@ -158,9 +152,8 @@ def highest(pid: int) -> int:
 
 @pytest.mark.case(9)
 @UNION
-@STATES
-def test_the_screen_shows_eight_terabytes_of_nothing_with_little_memory(boxes: Boxes, alive: bool) -> None:
-    box = boxes("dd if=/dev/zero of=/srv/huge bs=1 count=1 seek=8796093022207 2>/dev/null", alive=alive)
+def test_the_screen_shows_eight_terabytes_of_nothing_with_little_memory(boxes: Boxes) -> None:
+    box = boxes("dd if=/dev/zero of=/srv/huge bs=1 count=1 seek=8796093022207 2>/dev/null", alive=True)
     box.engine.docker("rm", "probe")
     term = Terminal("-H", box.engine.host)
     try:

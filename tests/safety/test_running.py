@@ -150,6 +150,7 @@ def test_after_a_restart_the_save_goes_to_the_new_process_or_not_at_all(boxes: B
 
 
 @pytest.mark.case(32)
+@pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 def test_a_restart_in_the_middle_of_a_save_is_told_and_leaves_one_whole_file(boxes: Boxes) -> None:
     """What is held open then is the former instance's, though it lies in the same layer."""
     box = boxes("mkdir /srv/d; echo old > /srv/d/own", alive=True)

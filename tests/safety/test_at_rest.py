@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,13 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tests.support.checksums import tree_checksum
+from tests.support.every import Acts, acts_beside, acts_on
+from tests.support.marks import facts
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
 from tui.core.model import Details, View
 from tui.editing.acts import make_directory
 from tui.editing.backups import acts
-from tui.editing.copying import copy_in
+from tui.editing.copying import copy_in, copy_out
 from tui.editing.save import save
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_whiteout
@@ -47,35 +48,6 @@ def test_an_edit_of_an_image_file_leaves_the_image_and_is_seen_by_the_container(
     assert (box.upper / "etc" / "app.conf").read_bytes() == b"port=9\n"
     box.start()
     assert box.sh("cat /etc/app.conf") == "port=9\n"
-
-
-def acl() -> bytes:
-    entries = ((1, 7, 2**32 - 1), (2, 6, 1234), (4, 5, 2**32 - 1), (16, 7, 2**32 - 1), (32, 5, 2**32 - 1))
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-
-
-@pytest.mark.case(12)
-def test_capability_setuid_and_acl_survive_every_act(boxes: Boxes) -> None:
-    box = boxes("cp /app/start.sh /srv/tool; chown 12:34 /srv/tool")
-    target = box.upper / "srv" / "tool"
-    os.setxattr(target, "system.posix_acl_access", acl())
-    os.setxattr(target, "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))
-    os.chmod(target, 0o6775)
-
-    def told(path: Path) -> object:
-        status = path.stat()
-        names = ("system.posix_acl_access", "security.capability")
-        return status.st_uid, status.st_gid, status.st_mode, [os.getxattr(path, name) for name in names]
-
-    before = told(target)
-    box.write(b"/srv/tool", b"#!/bin/sh\n")
-    assert told(target) == before
-    box.rename(b"/srv/tool", b"/app/tool")
-    assert told(box.upper / "app" / "tool") == before
-    box.undo()
-    box.remove(b"/srv/tool")
-    box.undo()
-    assert told(target) == before
 
 
 @pytest.mark.case(13)
@@ -158,33 +130,53 @@ def test_a_directory_of_the_image_is_renamed_by_copy_with_all_its_marks(boxes: B
 
 @pytest.mark.case(19)
 @UNION
-def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_not_written(boxes: Boxes) -> None:
-    box = boxes("chmod 600 /etc/app.conf")
-    place = box.upper / "etc" / "app.conf"
+def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_no_act_touches_it(
+    boxes: Boxes, tmp_path: Path
+) -> None:
+    box = boxes()
+    (tmp_path / "host").write_text("from the host\n")
+    box.chmod(b"/conf.d/a.conf", "600")
+    place = box.upper / "conf.d" / "a.conf"
     os.truncate(place, 0)
-    os.truncate(place, 8)
+    os.truncate(place, 2)
     os.setxattr(place, "trusted.overlay.metacopy", b"")
-    assert box.read(b"/etc/app.conf") == b"port=80\n"
-    with pytest.raises(EditRefused, match="only a metacopy"):
-        box.write(b"/etc/app.conf", b"x")
-    for act in (box.remove, box.revert, lambda path: box.rename(path, b"/etc/b")):
-        with pytest.raises(LayerError, match=r"start the container|does not let"):
-            act(b"/etc/app.conf")
-    assert os.getxattr(place, "trusted.overlay.metacopy") == b""
-    assert place.stat().st_mode & 0o777 == 0o600
-    assert box.read(b"/etc/app.conf") == b"port=80\n"
+    before, raw = box.names(b"/conf.d"), facts(place)
+    assert box.read(b"/conf.d/a.conf") == b"a\n"
+    copy_out(box.details, b"/conf.d/a.conf", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"a\n"
+    wholes: Acts = {
+        "delete all": lambda: box.remove(b"/conf.d", recursive=True),
+        "rename all": lambda: box.rename(b"/conf.d", b"/elsewhere"),
+        "revert all": lambda: box.revert(b"/conf.d"),
+    }
+    for name, act in {**acts_on(box, b"/conf.d/a.conf", tmp_path / "host"), **wholes, "undo": box.undo}.items():
+        with pytest.raises(DtuiError, match=r"metacopy|start the container|does not let|not empty"):
+            act()
+        assert (facts(place), box.names(b"/conf.d"), box.read(b"/conf.d/a.conf")) == (raw, before, b"a\n"), name
+        assert box.read(b"/conf.d/b.conf") == b"b\n", name
+    for act in acts_beside(box, b"/conf.d", tmp_path / "host").values():
+        act()
+        box.undo()
+        assert facts(place) == raw
 
 
 @pytest.mark.case(20)
 @UNION
-def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes) -> None:
+def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes()
+    (tmp_path / "host").write_text("from the host\n")
+    box.chmod(b"/etc/motd", "600")
     (box.upper.parent / "work" / "work" / "incompat" / "volatile").mkdir(parents=True)
+    before = facts(box.upper)
     assert box.read(b"/etc/motd") == b"hello\n"
-    for act in (lambda: box.write(b"/etc/motd", b"x"), lambda: box.remove(b"/etc/motd")):
+    copy_out(box.details, b"/etc/motd", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"hello\n"
+    every = {**acts_on(box, b"/etc/motd", tmp_path / "host"), **acts_beside(box, b"/etc", tmp_path / "host")}
+    for name, act in {**every, "undo": box.undo}.items():
         with pytest.raises(EditRefused, match="mounted volatile"):
             act()
-    assert box.read(b"/etc/motd") == b"hello\n"
+        assert facts(box.upper) == before, name
+    assert len(list(acts(box.id))) == 1
 
 
 @pytest.mark.case(21)

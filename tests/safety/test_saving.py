@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.support.boxes import Boxes
+from tests.support.every import Acts, acts_beside, acts_on
+from tests.support.marks import ageless, place_of, seen
 from tests.support.seeing import acl
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 
@@ -96,28 +99,35 @@ def test_an_undo_that_memory_does_not_hold_names_the_old_bytes_and_changes_nothi
 
 
 @pytest.mark.case(36)
+@pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
 @pytest.mark.parametrize("flag", ["i", "a"])
-def test_an_immutable_or_append_only_file_says_so_and_keeps_its_flag(boxes: Boxes, flag: str) -> None:
-    box = boxes("echo old > /srv/fixed")
-    target = str(box.upper / "srv" / "fixed")
-    subprocess.run(["/usr/bin/chattr", f"+{flag}", target], check=True)
+def test_what_is_immutable_or_append_only_says_so_to_every_act_and_keeps_its_flag(
+    boxes: Boxes, tmp_path: Path, flag: str, alive: bool
+) -> None:
+    box = boxes("mkdir /srv/dir; echo old > /srv/dir/in; echo old > /srv/fixed", alive=alive)
+    (tmp_path / "host").write_text("from the host\n")
+    box.chmod(b"/srv/fixed", "640")
+    before = ageless(seen(box, "/srv"))
+    places = [str(place_of(box) / "srv" / name) for name in ("fixed", "dir")]
+    subprocess.run(["/usr/bin/chattr", f"+{flag}", *places], check=True)
+    below: Acts = {
+        "delete all": lambda: box.remove(b"/srv/dir", recursive=True),
+        "rename all": lambda: box.rename(b"/srv/dir", b"/srv/elsewhere"),
+        "revert all": lambda: box.revert(b"/srv"),
+    }
+    if flag == "i":  # one may add to what is append-only
+        below |= acts_beside(box, b"/srv/dir", tmp_path / "host")
     try:
-        acts = (
-            lambda: box.write(b"/srv/fixed", b"new\n"),
-            lambda: box.files.save(b"/srv/fixed", b"new\n", None, in_place=True),
-            lambda: box.remove(b"/srv/fixed"),
-            lambda: box.rename(b"/srv/fixed", b"/srv/other"),
-            lambda: box.chmod(b"/srv/fixed", "600"),
-            lambda: box.revert(b"/srv/fixed"),
-        )
-        for act in acts:
+        for name, act in {**acts_on(box, b"/srv/fixed", tmp_path / "host"), **below, "undo": box.undo}.items():
             with pytest.raises(DtuiError, match="immutable"):
                 act()
-        shown = subprocess.run(["/usr/bin/lsattr", target], capture_output=True, text=True, check=True).stdout
-        assert flag in shown.split()[0]
-        assert box.read(b"/srv/fixed") == b"old\n"
+            assert ageless(seen(box, "/srv")) == before, name
+        shown = subprocess.run(["/usr/bin/lsattr", "-d", *places], capture_output=True, text=True, check=True).stdout
+        assert [flag in line.split()[0] for line in shown.splitlines()] == [True, True]
     finally:
-        subprocess.run(["/usr/bin/chattr", f"-{flag}", target], check=True)
+        subprocess.run(["/usr/bin/chattr", f"-{flag}", *places], check=True)
+    box.undo()
+    assert seen(box, "/srv/fixed")["."]["mode"] == "0o100644"
 
 
 @pytest.mark.case(37)

@@ -105,11 +105,13 @@ class Boxes:
         self.engine = engine
         self.endpoint = LiveEndpoint("local", engine.host)
 
-    def __call__(self, script: str = "true", *options: str, alive: bool = False, name: str = "web") -> Box:
+    def __call__(
+        self, script: str = "true", *options: str, alive: bool = False, name: str = "web", image: str = IMAGE
+    ) -> Box:
         """Run a script in a new container; leave it running, or exited."""
         body = f"test -e /ready || {{ {script}; touch /ready; }}; exec sleep 1000"
         command = ("sleep", "1000") if "--read-only" in options else ("sh", "-ec", body)
-        self.engine.docker("run", "-d", "--network=none", f"--name={name}", *options, IMAGE, *command)
+        self.engine.docker("run", "-d", "--network=none", f"--name={name}", *options, image, *command)
         box = Box(self.engine, self.endpoint, name)
         if "--read-only" not in options:
             box.sh("while ! test -e /ready; do sleep 0.05; done")

@@ -18,7 +18,7 @@ from tui.editing import atomic
 from tui.editing.hands import OwnHands
 from tui.editing.nodes import Node, is_untouched, node_of
 from tui.editing.trees import RootTree, Tree, changed_meanwhile, remove_any
-from tui.layers.paths import Root, open_child, reopen_regular, split
+from tui.layers.paths import Root, open_child, split
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import dotted, is_mark, is_whiteout, mark_of, xattr_prefix
 
@@ -59,12 +59,8 @@ class UnionTree:
         return self
 
     def open_file(self, path: bytes) -> int:
-        """Return a descriptor to read a regular file."""
-        fd = self._view.open_path(path)
-        try:
-            return reopen_regular(fd, path)
-        finally:
-            os.close(fd)
+        """Return a descriptor to read a regular file, in whichever layer its bytes are."""
+        return self._view.open_bytes(path)
 
     def names(self, path: bytes) -> list[bytes]:
         """List a directory."""

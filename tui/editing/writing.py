@@ -270,7 +270,7 @@ def overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metada
             journal.end(record)
             raise atomic.explain(error, real) from error
         except BaseException:  # nobody is to read half a file until the next start
-            _put_old_back(fd, record, metadata)
+            _put_old_back(fd, record)
             journal.end(record)
             raise
         journal.end(record)

@@ -329,13 +329,18 @@ class LayerView:
                 return open_child(item.dir_fd, item.name, os.O_PATH)
 
     def open_regular(self, path: bytes) -> int:
-        """Return a descriptor to read the file that a path means in the union; raises EditRefused for what is none.
+        """Return a descriptor to read the file that a path means in the union; raises EditRefused for what is none."""
+        with explained(path), self.held():
+            return self.open_bytes(self.resolve(path))
+
+    def open_bytes(self, path: bytes, *, before: bool = False) -> int:
+        """Return a descriptor to read the file at a canonical path, ``before`` the one that the container began with.
 
         The bytes of a metacopy are its namesake's in the layers below (kernel: Documentation/filesystems/overlayfs).
         """
         with explained(path), self.held():
-            above, name = split(self.resolve(path))
-            with self._directories(above) as here:
+            above, name = split(path)
+            with self._directories(above, self._before if before else None) as here:
                 todo = here
                 while item := self._find(todo, name or b"."):
                     fd = open_child(item.dir_fd, item.name, os.O_PATH)

@@ -145,7 +145,8 @@ class LayerScreen(PreviewingFrame):
 
     @on(Opening)
     def _opened(self, event: Opening) -> None:
-        self.details = event.details
+        if event.details is not None or not self.file_pane.editing:  # a save says itself what became of its container
+            self.details = event.details
         if event.error or event.view is None or event.details is None:
             self.tree_rows.note = "the layer cannot be opened"
             self.tree_rows.refresh()

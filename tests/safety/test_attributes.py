@@ -1,0 +1,197 @@
+"""All that a file has beside its bytes goes through every act and comes back with every undo, wherever the file is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import IMAGE
+from tests.safety.test_taking_back import cut_off, of_its_own
+from tests.support.boxes import Box, Boxes
+from tests.support.checksums import tree_checksum
+from tests.support.dockerd import Dockerd
+from tests.support.marks import CAPABILITY, Facts, ageless, build, facts, place_of, seen
+from tui.editing import workspace
+from tui.editing.acts import change_metadata
+from tui.editing.backups import ActKind
+from tui.editing.copying import copy_in
+from tui.editing.permissions import mode_change, owner_change
+from tui.editing.recover import recover
+
+pytestmark = pytest.mark.engine
+
+STATES = pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+
+MARKED = "shop/marked:1"
+
+
+@pytest.fixture
+def marked(boxes: Boxes, daemon: Dockerd) -> Iterator[str]:
+    """An image with the tree in its topmost layer, which is the very same afterwards."""
+    daemon.layered_image(MARKED, IMAGE, "mkdir /m")
+    daemon.docker("create", "--network=none", "--name=marked", MARKED, "true")
+    layer = daemon.image_layers("marked")[1]  # the first is the container's own init layer
+    build(layer / "m")
+    before = facts(layer / "m"), tree_checksum([layer])
+    yield MARKED
+    assert (facts(layer / "m"), tree_checksum([layer])) == before
+    for container in daemon.docker("ps", "-aq").split():
+        daemon.docker("rm", "-f", container)
+    daemon.docker("rmi", "-f", MARKED)
+
+
+def box_with_tree(boxes: Boxes, *, alive: bool) -> Box:
+    """Return a box that made the tree in its own layer."""
+    box = boxes("mkdir /m", alive=alive)
+    build(place_of(box) / "m")
+    return box
+
+
+def whole(box: Box, *, but: tuple[str, ...] = ()) -> Facts:
+    """Return all of the tree but the times of the directories in which names come and go."""
+    found = seen(box, "/m", but=but)
+    for place in (".", "acl"):
+        found[place].pop("time", None)
+    return found
+
+
+def change(box: Box, path: bytes, kind: ActKind, wanted: str) -> None:
+    how = mode_change(wanted) if kind is ActKind.CHMOD else owner_change(wanted, int, int)
+    change_metadata(box.id, path, how, kind, inspect=box.inspect, recursive=True)
+
+
+def kept_of(one: dict[str, Any], kind: ActKind) -> dict[str, bytes]:
+    """Return the attributes that a change of mode or owner leaves: a mode is the mask of an ACL, too."""
+    gone = "system.posix_acl_access" if kind is ActKind.CHMOD else "security.capability"
+    return {name: value for name, value in one["attributes"].items() if name != gone}
+
+
+def every_act_keeps_and_every_undo_brings_back(
+    box: Box, host: Path, *, from_image: bool = False, by_hand: bool = False
+) -> None:
+    but = ("names",) if from_image else ()  # copy-up makes two files of one with two names, whoever changes its mode
+    before = whole(box)
+
+    def taken_back() -> None:
+        box.undo()
+        assert whole(box) == before
+
+    assert before["tool"]["attributes"].keys() >= {"security.capability", "system.posix_acl_access", "user.note"}
+    for place in ("tool", "acl/bare"):
+        for in_place in (False, True):
+            receipt = box.files.save(b"/m/" + place.encode(), b"new\n", None, in_place=in_place)
+            assert receipt.in_place is (in_place and not by_hand)  # nobody has it open
+            assert whole(box)[place] == {**before[place], "bytes": b"new\n", "time": whole(box)[place]["time"]}
+            taken_back()
+    for path, goal in ((b"/m/tool", b"/srv/tool"), (b"/m/dir", b"/srv/dir")):
+        old = seen(box, path.decode())
+        outcome = box.rename(path, goal)
+        assert outcome.count == (len(old) if from_image and path == b"/m/dir" else 1)  # which is copied, for EXDEV
+        assert seen(box, goal.decode()) == old
+        assert path[3:].decode() not in whole(box)
+        taken_back()
+    for path in (b"/m/tool", b"/m/dir"):
+        box.remove(path, recursive=True)
+        assert not box.exists(path)
+        taken_back()
+    (host / "tool").write_bytes(b"from the host")
+    copy_in(box.id, host / "tool", b"/m/tool", inspect=box.inspect)
+    assert (whole(box)["tool"]["bytes"], whole(box)["tool"]["attributes"]) == (b"from the host", {})
+    taken_back()
+    before = whole(box, but=but)
+    for kind, wanted in ((ActKind.CHMOD, "u-s,g+w,o-rwx"), (ActKind.CHOWN, "98:99")):
+        change(box, b"/m", kind, wanted)
+        changed = whole(box)
+        for place, one in changed.items():
+            assert one["owner"] == (before[place]["owner"] if kind is ActKind.CHMOD or one["target"] else (98, 99))
+            assert one["bytes"] == before[place]["bytes"]
+            assert kept_of(one, kind) == kept_of(before[place], kind)
+        # as the kernel does it for everybody, a file that is given away loses what made it somebody's tool
+        assert ("security.capability" in changed["tool"]["attributes"]) is (kind is ActKind.CHMOD)
+        assert changed["tool"]["mode"] == ("0o102770" if kind is ActKind.CHMOD else "0o100775")
+        assert changed["dir"]["mode"] == ("0o43770" if kind is ActKind.CHMOD else "0o43775")
+        box.undo()
+        assert whole(box, but=but) == before
+
+
+@pytest.mark.case(12)
+@STATES
+def test_what_a_layer_s_own_file_has_goes_through_every_act_and_undo(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+    box = box_with_tree(boxes, alive=alive)
+    every_act_keeps_and_every_undo_brings_back(box, tmp_path)
+
+
+@pytest.mark.case(12, 18)
+@UNION
+@STATES
+def test_what_a_file_of_the_image_has_goes_through_every_act_and_undo(
+    boxes: Boxes, marked: str, tmp_path: Path, alive: bool
+) -> None:
+    box = boxes(alive=alive, image=marked)
+    every_act_keeps_and_every_undo_brings_back(box, tmp_path, from_image=True)
+
+
+@pytest.mark.case(12, 18)
+@UNION
+def test_what_a_file_of_the_image_has_goes_through_our_own_copy_up(
+    boxes: Boxes, marked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "privileged", lambda: False)
+    box = boxes(image=marked)
+    every_act_keeps_and_every_undo_brings_back(box, tmp_path, from_image=True, by_hand=True)
+
+
+EDITED = (
+    "echo mine > /m/tool; chmod 600 /m/dir/sub/tool; chown 1:2 /m/acl/bare; rm /m/plain /m/dir/pipe; echo n > /m/new; "
+    "rm /m/dir/null; mkfifo /m/dir/null; chmod 700 /m/dir; ln -sf two /m/dir/link; echo shorter > /m/dir/holes"
+)
+
+
+@pytest.mark.case(12, 17)
+@UNION
+@STATES
+def test_a_revert_gives_all_that_the_image_has_and_its_undo_all_that_the_layer_had(
+    boxes: Boxes, marked: str, alive: bool
+) -> None:
+    """In a container that runs a directory is as old as what was last made in it."""
+
+    def told(box: Box) -> Facts:
+        return ageless(whole(box)) if alive else whole(box)
+
+    image = told(boxes(alive=alive, image=marked, name="untouched"))
+    box = boxes(EDITED, alive=alive, image=marked)
+    edited = told(box)
+    assert edited != image
+    box.revert(b"/m")
+    assert told(box) == image
+    box.undo()
+    assert told(box) == edited
+
+
+@pytest.mark.case(12, 25)
+@UNION
+@STATES
+def test_a_write_in_place_that_is_cut_off_costs_no_capability(boxes: Boxes, alive: bool) -> None:
+    """The kernel takes it away with the first byte that is written."""
+    box = boxes("mkdir /m; echo old > /m/tool; echo old > /m/trial", alive=alive)
+    for name in ("tool", "trial"):
+        os.setxattr(place_of(box) / "m" / name, "security.capability", CAPABILITY)
+    old = seen(box, "/m")["tool"]
+    new = b"N" * 4096 + bytes(4096) + b"M" * 4096
+
+    def write(path: bytes) -> Callable[[], object]:
+        return of_its_own(box, lambda one: one.files.save(path, new, None, in_place=True))
+
+    for call, left in (("pwrite64", old["bytes"]), ("fsetxattr", new), ("fchmod", new)):
+        cut_off(write(b"/m/tool"), write(b"/m/trial"), call, 0)
+        recover(box.inspect)
+        now = seen(box, "/m")["tool"]
+        assert (now["bytes"], now["attributes"]) == (left, {"security.capability": CAPABILITY}), call
+        if left == new:
+            box.undo()
+        assert {**seen(box, "/m")["tool"], "time": old["time"]} == old

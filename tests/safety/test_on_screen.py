@@ -1,0 +1,174 @@
+"""What happens behind the editor of a real container: the screen says it, asks, and keeps what was typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.support.boxes import Box, Boxes
+from tests.support.terminal import Terminal
+from tui.editing.backups import acts
+from tui.ui.app import DtuiApp
+from tui.ui.dialogs.choose import Choose
+from tui.ui.screens.layer import LayerScreen
+
+pytestmark = pytest.mark.engine
+
+UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+
+
+class Editor:
+    """The editor on a file of a container, with letters typed at its beginning."""
+
+    def __init__(self, pilot: Pilot[int], screen: LayerScreen) -> None:
+        self.pilot = pilot
+        self.screen = screen
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        for _ in range(400):
+            await self.pilot.pause(0.02)
+            if true():
+                return
+        raise AssertionError(self.shown)
+
+    @property
+    def shown(self) -> str:
+        """All text that is on the screen now."""
+        return "\n".join(
+            "".join(part.text for part in line) for line in self.pilot.app.screen._compositor.render_strips()
+        )
+
+    @property
+    def text(self) -> str:
+        return self.screen.file_pane.area.text
+
+    async def ask_to_save(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        await self.pilot.press("ctrl+s")
+        await self.until(lambda: isinstance(self.pilot.app.screen, Choose))
+        assert "Save /srv/file?" in self.shown
+        meanwhile()
+        await self.pilot.press("enter")
+
+
+@asynccontextmanager
+async def editing(box: Box, path: bytes) -> AsyncIterator[Editor]:
+    container = next(one for one in box.endpoint.snapshot() if one.id == box.id)
+    app = DtuiApp((box.endpoint,), open_path=(container, path))
+    async with app.run_test(size=(120, 30)) as pilot:
+        for _ in range(400):
+            await pilot.pause(0.02)
+            if isinstance(app.screen, LayerScreen) and app.screen.file_pane.editing:
+                break
+        assert isinstance(app.screen, LayerScreen)
+        yield Editor(pilot, app.screen)
+
+
+def secretly(place: Path, data: bytes) -> None:
+    """Put other bytes of the same number into a file and its time back."""
+    status = place.stat()
+    assert status.st_size == len(data)
+    place.write_bytes(data)
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.case(37)
+@UNION
+async def test_a_secret_change_brings_the_question_whose_text_stays_and_each_answer_does_what_it_says(
+    boxes: Boxes,
+) -> None:
+    box = boxes("echo AAAA > /srv/file")
+    place = box.upper / "srv" / "file"
+    async with editing(box, b"/srv/file") as editor:
+        pilot, pane = editor.pilot, editor.screen.file_pane
+        await pilot.press("1")
+        secretly(place, b"BBBB\n")
+        await editor.ask_to_save()
+        await editor.until(lambda: "was changed meanwhile" in editor.shown)
+        for key, words in (("m", "keep mine"), ("t", "keep theirs"), ("d", "see the difference")):
+            assert re.search(rf" {key}  {words}", editor.shown), words
+        await pilot.press("d")
+        await editor.until(lambda: "-BBBB" in editor.shown and "+1AAAA" in editor.shown)
+        await pilot.press("escape")
+        await editor.until(lambda: pilot.app.screen is editor.screen)
+        assert (place.read_bytes(), editor.text, pane.modified) == (b"BBBB\n", "1AAAA\n", True)
+
+        await editor.ask_to_save()
+        await editor.until(lambda: "was changed meanwhile" in editor.shown)
+        await pilot.press("m")
+        await editor.until(lambda: "saved" in editor.screen.status.message.plain)
+        assert (box.read(b"/srv/file"), editor.text, pane.modified) == (b"1AAAA\n", "1AAAA\n", False)
+        (kept,) = list(acts(box.id))
+        assert kept.data.read_bytes() == b"BBBB\n"  # theirs can be had back
+
+        await pilot.press("2")
+        secretly(place, b"CCCCC\n")
+        await editor.ask_to_save()
+        await editor.until(lambda: "was changed meanwhile" in editor.shown)
+        await pilot.press("t")
+        await editor.until(lambda: editor.text == "CCCCC\n")
+        assert (box.read(b"/srv/file"), pane.modified, pane.editing) == (b"CCCCC\n", False, True)
+        assert len(list(acts(box.id))) == 1
+
+
+@pytest.mark.case(24)
+@UNION
+@pytest.mark.parametrize("asked", [False, True], ids=["before the question", "behind the question"])
+async def test_a_container_removed_behind_the_editor_is_told_and_the_text_stays(boxes: Boxes, asked: bool) -> None:
+    box = boxes("echo AAAA > /srv/file", alive=asked)
+    layer = box.upper
+    async with editing(box, b"/srv/file") as editor:
+        await editor.pilot.press(*"mine")
+        if asked:
+            await editor.ask_to_save(lambda: box.engine.docker("rm", "-f", "web"))
+        else:
+            box.engine.docker("rm", "-f", "web")
+            await editor.pilot.press("ctrl+s")
+        await editor.until(lambda: "there is no container" in editor.shown)
+        assert editor.pilot.app.screen is editor.screen
+        assert (editor.text, editor.screen.file_pane.modified) == ("mineAAAA\n", True)
+        await editor.until(lambda: editor.screen.tree_rows.note == "the layer cannot be opened")
+        editor.screen.tell("")
+        await editor.pilot.press("ctrl+s")  # once more, by somebody who does not believe it
+        await editor.until(lambda: "! " in editor.shown)
+        assert re.search("container was removed|container's process is gone", editor.screen.status.message.plain)
+        await editor.pilot.press("escape")
+        await editor.until(lambda: "unsaved text" in editor.shown)
+    assert not layer.parent.exists()
+    assert not list(acts(box.id))
+
+
+def highest(pid: int) -> int:
+    """Return the most memory that a process ever had, in bytes."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) << 10
+
+
+@pytest.mark.case(9)
+@UNION
+def test_the_screen_shows_eight_terabytes_of_nothing_with_little_memory(boxes: Boxes) -> None:
+    box = boxes("dd if=/dev/zero of=/srv/huge bs=1 count=1 seek=8796093022207 2>/dev/null", alive=True)
+    box.engine.docker("rm", "probe")
+    term = Terminal("-H", box.engine.host)
+    try:
+        term.wait("web")
+        term.press("enter")
+        term.wait_all("huge", "8.8 TB writable")
+        term.settle()
+        before = highest(term.pid)
+        resource.prlimit(term.pid, resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        term.press("down")
+        term.wait_all("8.8 TB", "00000000  00 00 00 00")
+        term.press("e")
+        term.wait("it is larger than 1.0 MB")
+        term.press("o")
+        term.wait("/srv/huge is larger than 8.4 MB")
+        assert highest(term.pid) - before < 64 << 20
+    finally:
+        term.abandon()

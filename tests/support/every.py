@@ -1,0 +1,38 @@
+"""One of each act on a file of a container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.boxes import Box
+from tui.editing.acts import change_metadata, make_directory
+from tui.editing.backups import ActKind
+from tui.editing.copying import copy_in
+from tui.editing.permissions import owner_change
+
+Acts = dict[str, Callable[[], object]]
+
+
+def acts_on(box: Box, path: bytes, host: Path) -> Acts:
+    """Return the acts that change a file; ``host`` is one of this host's."""
+    owner = owner_change("7:8", int, int)
+    return {
+        "save": lambda: box.write(path, b"other bytes\n"),
+        "save in place": lambda: box.files.save(path, b"other bytes\n", None, in_place=True),
+        "delete": lambda: box.remove(path),
+        "rename": lambda: box.rename(path, path + b".moved"),
+        "chmod": lambda: box.chmod(path, "604"),
+        "chown": lambda: change_metadata(box.id, path, owner, ActKind.CHOWN, inspect=box.inspect),
+        "copy over": lambda: copy_in(box.id, host, path, inspect=box.inspect),
+        "revert": lambda: box.revert(path),
+    }
+
+
+def acts_beside(box: Box, above: bytes, host: Path) -> Acts:
+    """Return the acts that make something in a directory."""
+    return {
+        "create": lambda: box.write(above + b"/created", b"new\n", create=True),
+        "mkdir": lambda: make_directory(box.id, above + b"/made", inspect=box.inspect),
+        "copy in": lambda: copy_in(box.id, host, above + b"/copied", inspect=box.inspect),
+    }

@@ -117,6 +117,15 @@ def real(tree: Tree, path: str, *, follow: bool = False, depth: int = 0) -> str 
     return path
 
 
+def written(tree: Tree, path: str, *, depth: int = 0) -> str | None:
+    """Return the canonical path of what a write to a path changes or makes: links are followed to where nothing is."""
+    place = real(tree, path)
+    target = tree[place].target if place in tree else ""
+    if place is None or not target or depth == 40:
+        return place
+    return written(tree, target if target.startswith("/") else f"{above(place)}/{target}", depth=depth + 1)
+
+
 def goal(tree: Tree, new: str, name: str) -> str | None:
     """Return where something comes to lie: in a directory by its own name, else in the place that was named."""
     there = real(tree, new, follow=True)
@@ -139,14 +148,28 @@ def moved(tree: Tree, path: str, new: str) -> Tree:
     return without(tree, gone) | {new + one[len(path) :]: seen for one, seen in gone.items()}
 
 
+def rejoined(tree: Tree, before: Tree, touched: set[str]) -> Tree:
+    """Say of what came back that it is the same file again as the names that stayed."""
+    new = dict(tree)
+    for path in touched & {*before}:
+        stayed = [one for one in names_of(before, path) if one in tree and one not in touched]
+        if stayed:
+            number = tree[stayed[0]].file or before[path].file
+            new[path] = replace(tree[path], file=number)
+            new[stayed[0]] = replace(tree[stayed[0]], file=number)
+    return new
+
+
 def by_inodes(tree: Tree, inodes: dict[str, int]) -> Tree:
     """Tell apart what was one file and is so no more; nothing becomes one file that was not."""
-    numbers: dict[tuple[int, int], list[str]] = {}
+    numbers: dict[int, dict[int, list[str]]] = {}
     for path, seen in tree.items():
         if seen.file:
-            numbers.setdefault((seen.file, inodes[path]), []).append(path)
+            numbers.setdefault(seen.file, {}).setdefault(inodes[path], []).append(path)
     new = dict(tree)
-    for (number, inode), paths in numbers.items():
-        for path in paths:
-            new[path] = replace(tree[path], file=0 if len(paths) == 1 else hash((number, inode)))
+    for number, groups in numbers.items():
+        if len(groups) > 1:
+            for inode, paths in groups.items():
+                for path in paths:
+                    new[path] = replace(tree[path], file=hash((number, inode)))
     return new

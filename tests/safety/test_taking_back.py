@@ -95,6 +95,22 @@ def test_a_write_in_place_that_was_cut_off_is_not_rolled_back_over_what_came_sin
     assert next(act for act in kept_acts(box.id) if act.path == b"/srv/f").data.read_bytes() == b"o" * 9000
 
 
+def test_what_brings_the_old_bytes_back_may_be_cut_off_too(boxes: Boxes) -> None:
+    box = boxes("head -c 5000000 /dev/zero | tr '\\0' o > /srv/f; cp /srv/f /srv/g", alive=True)
+
+    def write(path: bytes) -> Callable[[], object]:
+        new = b"N" * 3_000_000 + b"\0" * 100_000 + b"N" * 1_000_000  # zeros part what is written at once
+        return of_its_own(box, lambda one: one.files.save(path, new, None, in_place=True))
+
+    cut_off(write(b"/srv/f"), write(b"/srv/g"), "pwrite64", 0)
+    assert killed_at(of_its_own(box, lambda one: recover(one.inspect)), Point("pwrite64", 2)).how == "killed"
+    half = box.sh("cat /srv/f").encode()
+    assert half.count(b"N") not in (0, len(half))
+    assert half.startswith(b"o")
+    assert recover(box.inspect)[0].endswith("the old bytes are back")
+    assert box.sh("cat /srv/f") == "o" * 5_000_000
+
+
 def test_a_copy_out_puts_nothing_right_for_it_only_reads(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(alive=True)
 

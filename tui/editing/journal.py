@@ -138,20 +138,26 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def is_half_done(record: Record, fd: int) -> bool:
-    """Say whether a file holds a beginning of the new bytes and else the old ones, as only this write leaves it."""
+    """Say whether a file holds a stretch of the new bytes and else the old ones, as only this write leaves it.
+
+    New bytes come from the beginning on; what brings the old ones back may have been cut off, too, and began there.
+    """
     with suppress(FileNotFoundError), record.new.open("rb") as new, record.data.open("rb") as old:
         size, sizes = os.fstat(fd).st_size, [os.fstat(file.fileno()).st_size for file in (new, old)]
         if not sizes[1] <= size <= max(sizes):
             return False
-        place, begun = 0, True
+        place = 0
+        todo = [old.fileno(), new.fileno(), old.fileno()]
         while chunk := os.pread(fd, _CHUNK, place):
-            expected = os.pread(new.fileno(), len(chunk), place)
-            count = _common(chunk, expected) if begun else 0
-            begun = count == len(chunk)
-            rest = os.pread(old.fileno(), len(chunk) - count, place + count)
-            if chunk[count:] != rest.ljust(len(chunk) - count, b"\0"):  # space that was reserved holds zeros
-                return False
-            place += len(chunk)
+            expected = os.pread(todo[0], len(chunk), place)
+            if len(todo) == 1:
+                expected = expected.ljust(len(chunk), b"\0")  # space that was reserved holds zeros
+            count = _common(chunk, expected)
+            place += count
+            if count < len(chunk):
+                todo = todo[1:]
+                if not todo:
+                    return False
         return True
     return False
 

@@ -257,4 +257,4 @@ def of_aufs(root: Path, state: Path) -> Lab:
     plant(stack.writable.path / "app/conf.d")
     places = {"save": b"/etc/passwd", "delete": b"/app/data", "goal": b"/etc/moved", "revert": b"/app/conf.d"}
     made = partial(OfflineEndpoint, "root", root)
-    return Lab(found.id, stack.writable.path, state, made, places, loose=("app/data",))
+    return Lab(found.id, stack.writable.path, state, made, places, loose=("app/data", "etc/moved"))

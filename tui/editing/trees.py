@@ -336,10 +336,12 @@ def dress_name(dir_fd: int, name: bytes, node: Node) -> None:
 def _set_xattrs(place: str, node: Node) -> None:
     wanted = dict(node.xattrs)
     own = ("trusted.overlay.", "user.overlay.")
+    present: list[str] = []
     with suppress(OSError):  # a file system without any
-        for name in os.listxattr(place):
-            if name not in wanted and not name.startswith(own) and name != "security.selinux":
-                os.removexattr(place, name)
+        present = os.listxattr(place)
+    for name in present:  # such as an ACL that a directory gives to what is made in it
+        if name not in wanted and not name.startswith(own) and name != "security.selinux":
+            os.removexattr(place, name)
     for name, value in node.xattrs:
         try:
             os.setxattr(place, name, value)

@@ -8,7 +8,8 @@ read their branches anew with each mount).
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from tui.core.errors import EditRefused, NotFound
@@ -146,14 +147,23 @@ class UnionTree:
         if node is None:
             raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
         self.copy_up_directories(split(path)[0])
-        if node.kind is not EntryKind.FILE:
-            self._own.make(_mine(node), None)
-            return
-        fd = self.open_file(path)
-        try:
-            self._own.make(_mine(node), fd)
-        finally:
-            os.close(fd)
+        with self._time_kept(path):
+            if node.kind is not EntryKind.FILE:
+                self._own.make(_mine(node), None)
+                return
+            fd = self.open_file(path)
+            try:
+                self._own.make(_mine(node), fd)
+            finally:
+                os.close(fd)
+
+    @contextmanager
+    def _time_kept(self, path: bytes) -> Iterator[None]:
+        """Give the directory that something is copied up into its time back: nothing in it was changed."""
+        with self._upper.parent(path) as (dir_fd, _):
+            before = os.fstat(dir_fd)
+            yield
+            os.utime(dir_fd, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def _in_upper(self, path: bytes) -> bool:
         try:

@@ -1,19 +1,73 @@
-"""The helper in a running container's namespace is killed while dtui lives on: old or new, and one line."""
+"""Acts on a running container cut off or failing, by dtui's own calls and by its helper's: old or new, and one line."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.boxes import Box, Boxes
+from tests.support.cutting import ERRORS, is_settled, is_told, prepare, some
+from tests.support.inject import failed_at, killed_at
+from tests.support.labs import CHANGED
+from tests.support.living import LivingLab, of_running
 from tui.core.errors import DtuiError
 from tui.editing.hands import NamespaceHands
 
 pytestmark = pytest.mark.engine
+
+
+EVERY = ("save", "save in place", "delete", "rename", "move", "chmod", "copy in", "revert")
+EVERY += ("undo save", "undo delete", "undo move", "undo revert")
+KILLS, FAILURES = 8, 1
+UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+"""The way through the process and its helper is the same on every driver."""
+
+
+@pytest.fixture
+def lab(boxes: Boxes, private_state: Path, tmp_path: Path) -> Iterator[LivingLab]:
+    (tmp_path / "volume").mkdir()
+    box = boxes(CHANGED, "-v", f"{tmp_path}/volume:/srv/far", alive=True)
+    mounts = Path(f"/proc/{box.details.pid}/mountinfo").read_text()
+    found = of_running(box, private_state)
+    yield found
+    found.close()
+    assert Path(f"/proc/{box.details.pid}/mountinfo").read_text() == mounts
+
+
+@UNION
+@pytest.mark.case(25)
+@pytest.mark.parametrize("name", EVERY)
+def test_killed_at_any_call_an_act_on_a_running_container_has_taken_place_or_not(lab: LivingLab, name: str) -> None:
+    act, old, new, found = prepare(lab, name, helper=True)
+    ends: Counter[str] = Counter()
+    outside, inside = ([point for point in found if point.helper == helper] for helper in (False, True))
+    for point in (*some(outside, KILLS), *some(inside, 2)):
+        lab.reset()
+        assert killed_at(act, point).how == "killed", point
+        ends[is_settled(lab, old, new, point)] += 1
+    print(f"\nrunning: {name} killed at some of {len(found)} calls, {len(inside)} inside: {dict(ends)}")
+    assert ends["old"]
+    assert ends["new"]
+
+
+@UNION
+@pytest.mark.parametrize("name", EVERY)
+def test_a_call_that_fails_on_a_running_container_is_one_line_and_loses_nothing(lab: LivingLab, name: str) -> None:
+    act, old, new, found = prepare(lab, name, helper=True)
+    ends: Counter[str] = Counter()
+    outside, inside = ([point for point in found if point.helper == helper] for helper in (False, True))
+    for error in ERRORS:
+        for point in (*some(outside[ERRORS.index(error) :], FAILURES), *some(inside, 1)):
+            lab.reset()
+            ends[is_told(lab, old, new, failed_at(act, point, error), (point, error))] += 1
+    print(f"\nrunning: {name} failing: {dict(ends)}")
+    assert ends
 
 
 def kill_helper(hands: NamespaceHands) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.core.errors import DtuiError
+from tui.core.errors import DtuiError, EditRefused
 from tui.editing import hands
 
 MUTATING = (
@@ -94,7 +94,14 @@ def _run_helper_by(words: tuple[str, ...], *, together: bool) -> None:
 
     subprocess.Popen = started  # type: ignore[assignment,misc]
     if together:
-        hands._HelperGone = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,misc]
+        hands._HelperGone = _DieToo  # type: ignore[misc]
+
+
+class _DieToo(EditRefused):
+    """What is raised where the helper is gone; nobody lives to catch it."""
+
+    def __init__(self, *_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _wait_until_gone(words: tuple[str, ...]) -> None:

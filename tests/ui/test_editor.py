@@ -71,3 +71,12 @@ async def test_what_the_tree_does_is_not_offered_while_editing_and_what_the_edit
         titles = {command.title for command in pilot.app.get_system_commands(screen)}
         assert {"Save", "Back"} <= titles
         assert not {"Delete", "Rename", "Merged"} & titles
+
+
+async def test_the_tab_key_types_what_the_file_is_indented_by(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("tab")
+        assert screen.file_pane.area.text.startswith("    {")
+    async with open_layer(b"/app/start.sh") as (pilot, screen):
+        await pilot.press("tab")
+        assert screen.file_pane.area.text.startswith("\t#!")

@@ -13,7 +13,7 @@ from textual.color import Color
 from tui.core.errors import EditRefused
 from tui.core.text import HIDDEN, HIDDEN_ABOVE
 from tui.editing.diff import diff_lines
-from tui.editing.document import EDIT_LIMIT, Document, hex_lines, language_of
+from tui.editing.document import EDIT_LIMIT, Document, hex_lines, is_tabbed, language_of
 from tui.ui.safe import SafeFilter
 
 PIECES = [b"a", b"\n", b"\r\n", b"\r", b"\x0b", b"\x0c", b"\xc2\x85", b"\xe2\x80\xa8", b"\xff", b"\x1b[2J"]
@@ -103,3 +103,18 @@ def test_a_beginning_ends_with_a_whole_line_and_never_becomes_bytes_again() -> N
     assert document.read_only_reason == "larger than 1 MiB"
     with pytest.raises(EditRefused):
         Document.beginning(b"one\ntwo\nthr", 100).with_text("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "tabbed"),
+    [
+        ("all: x\n\tcc x\n", None, True),
+        ("all: x\n", None, True),
+        ("a:\n", "yaml", False),
+        ("server {\n    listen 80;\n    index i;\n\tlog l;\n}\n", None, False),
+        ("if x:\n\ty()\n", "python", True),
+        ("a\tb\n c\n", "toml", False),
+    ],
+)
+def test_a_file_is_indented_as_its_lines_are(text: str, language: str | None, tabbed: bool) -> None:
+    assert is_tabbed(Document.parse(text.encode()), language) == tabbed

@@ -152,6 +152,16 @@ def language_of(path: bytes, document: Document) -> str | None:
     return None
 
 
+_SPACED = ("json", "markdown", "python", "toml", "yaml")
+_INDENT = re.compile(r"^(?:\t|  )", re.MULTILINE)
+
+
+def is_tabbed(document: Document, language: str | None) -> bool:
+    """Say whether a file is indented by tabs: as most of its lines are; where none is, unless its language is not."""
+    found = [match.group() for match in _INDENT.finditer(document.text)]
+    return found.count("\t") * 2 > len(found) if found else language not in _SPACED
+
+
 def hex_lines(data: bytes, *, start: int = 0) -> Iterator[str]:
     """Yield sixteen bytes a line as hexdump -C prints them; ``start`` is the offset of the first byte."""
     for offset in range(0, len(data), 16):

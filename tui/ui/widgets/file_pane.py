@@ -15,7 +15,7 @@ from textual.widgets import ContentSwitcher, Static, TextArea
 from textual.widgets.text_area import Selection
 
 from tui.core.text import human_size, printable
-from tui.editing.document import PREVIEW_LIMIT, Document, hex_lines
+from tui.editing.document import PREVIEW_LIMIT, Document, hex_lines, is_tabbed
 from tui.ui.actions import bindings
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.rows import Rows
@@ -153,6 +153,7 @@ class FilePane(Vertical):
             self.border_subtitle = Content(f"binary · {size}")
             return
         self.load(document.text, language)
+        self.area.indent_type = "tabs" if is_tabbed(document, language) else "spaces"
         self._show_face("text")
         self.tell_place()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Mapping
 
 from tui.core.errors import DtuiError
 from tui.core.model import EntryKind
@@ -11,14 +10,14 @@ from tui.editing.nodes import Node
 from tui.editing.trees import Tree
 
 
-def names_of(tree: Tree, numbers: Collection[int]) -> dict[int, list[Node]]:
-    """Walk a container's tree and return, by inode number, the files of several names among those that are asked for.
+def other_names(tree: Tree, wanted: Mapping[int, Node], same: Callable[[Node, Node], bool]) -> dict[int, bytes]:
+    """Walk a container's tree until each file that is wanted, by inode number, was met; return where.
 
     What is mounted in the tree is not entered: no name there is one of a file outside.
     """
-    found: dict[int, list[Node]] = defaultdict(list)
+    met: dict[int, bytes] = {}
     todo = [b""]
-    while todo:
+    while todo and len(met) < len(wanted):
         above = todo.pop()
         for name in _listed(tree, above or b"/"):
             node = _looked_at(tree, above + b"/" + name)
@@ -26,9 +25,9 @@ def names_of(tree: Tree, numbers: Collection[int]) -> dict[int, list[Node]]:
                 continue
             if node.kind is EntryKind.DIRECTORY:
                 todo.append(node.path)
-            elif node.kind is EntryKind.FILE and node.seen and node.seen.inode in numbers:
-                found[node.seen.inode].append(node)
-    return found
+            elif node.inode[1] in wanted and same(node, wanted[node.inode[1]]):
+                met[node.inode[1]] = node.path
+    return met
 
 
 def _listed(tree: Tree, path: bytes) -> list[bytes]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tui.core.model import EntryKind
 from tui.editing.backups import Act, ActKind
-from tui.editing.names import names_of
+from tui.editing.names import other_names
 from tui.editing.nodes import Node
 from tui.editing.stamp import stamp_of
 from tui.editing.trees import Tree
@@ -112,7 +112,7 @@ class _Restorer:
         for node in act.nodes:
             if node.kind is EntryKind.FILE:
                 self._names[node.same_as or node.path].append(node)
-        self._elsewhere: dict[int, list[Node]] | None = None
+        self._elsewhere: dict[int, bytes] | None = None
         self._left: dict[bytes, Node] = {}
         self._parted: list[bytes] = []
         self._touched: set[bytes] = set()
@@ -244,10 +244,10 @@ class _Restorer:
         if node.kind is not EntryKind.FILE or node.names <= len(mine):
             return b""
         if self._elsewhere is None:
-            shared = [one for names in self._names.values() for one in names if one.names > len(names)]
-            self._elsewhere = names_of(self._tree, {one.inode[1] for one in shared})
-        for one in self._elsewhere.get(node.inode[1], []):
-            if same(one, replace(node, path=one.path)):
-                return one.path
-        self._parted.append(node.path)
-        return b""
+            shared = [names[0] for names in self._names.values() if names[0].names > len(names)]
+            wanted = {one.inode[1]: one for one in shared}
+            self._elsewhere = other_names(self._tree, wanted, lambda now, one: same(now, replace(one, path=now.path)))
+        found = self._elsewhere.get(node.inode[1], b"")
+        if not found:
+            self._parted.append(node.path)
+        return found

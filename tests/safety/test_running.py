@@ -29,6 +29,7 @@ def mounts(box: Box) -> str:
 def test_a_bind_mounted_file_is_saved_in_place_and_stays_mounted(boxes: Boxes, tmp_path: Path) -> None:
     source = tmp_path / "conf"
     source.write_bytes(b"port=1\n")
+    os.utime(source, ns=(10**18, 10**18 + 1))
     inode = source.stat().st_ino
     box = boxes("true", "-v", f"{source}:/etc/app.conf", alive=True)
     before = mounts(box)
@@ -38,6 +39,7 @@ def test_a_bind_mounted_file_is_saved_in_place_and_stays_mounted(boxes: Boxes, t
     assert mounts(box) == before
     box.undo()
     assert (source.read_bytes(), source.stat().st_ino) == (b"port=1\n", inode)
+    assert source.stat().st_mtime_ns == 10**18 + 1
 
 
 @pytest.mark.case(28)

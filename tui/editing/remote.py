@@ -79,6 +79,7 @@ def save_by_engine(
     archive: Archive,
     create: bool = False,
     mode: int | None = None,
+    mtime_ns: int | None = None,
     kind: ActKind | None = None,
     wrote: str = "",
     only_new: bool = False,
@@ -116,9 +117,8 @@ def save_by_engine(
             )
         act = _keep(details, old, data, kind or ActKind.WRITE)
         kept = act.data
-        new = RemoteFile(
-            old.path, data, old.mode if mode is None else mode, old.uid, old.gid, int(time.time()), old.attributes
-        )
+        mtime = int(time.time()) if mtime_ns is None else mtime_ns // 10**9
+        new = RemoteFile(old.path, data, old.mode if mode is None else mode, old.uid, old.gid, mtime, old.attributes)
         if archive.get(old.path, REMOTE_LIMIT) != old:
             raise ChangedMeanwhile(f"{printable(old.path)} was changed meanwhile", "read it again")
         _put(archive, new, kept)

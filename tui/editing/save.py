@@ -39,6 +39,7 @@ def save(
     inspect: Callable[[str], Details],
     create: bool = False,
     mode: int | None = None,
+    mtime_ns: int | None = None,
     kind: ActKind | None = None,
     wrote: str = "",
     only_new: bool = False,
@@ -51,9 +52,9 @@ def save(
     ``stamp`` is what the file was when it was read; None writes over whatever is there. ``create`` makes a new file,
     with the owner of its directory and mode 0644 unless ``mode`` says otherwise; ``only_new`` refuses one that exists.
     ``in_place`` overwrites the file's own bytes, so that who has it open sees them, with a journal on this host.
-    ``wrote`` is the SHA-256 that it must have, ``kind`` what the act is called in the backups; without ``keep`` no
-    backup is kept. Raises ChangedMeanwhile when the file or the container is not as it was, EditRefused for what cannot
-    be done safely; the file is old or new then.
+    ``mtime_ns`` is the time that it gets, without one that of the save. ``wrote`` is the SHA-256 that it must have,
+    ``kind`` what the act is called in the backups; without ``keep`` no backup is kept. Raises ChangedMeanwhile when
+    the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new then.
     """
     with atomic.explained(clean(path)), container_lock(container_id):
         details = inspect(container_id)
@@ -67,6 +68,7 @@ def save(
             mode,
             checkpoint,
             name=details.container.name,
+            mtime_ns=mtime_ns,
             kind=kind,
             wrote=wrote,
             only_new=only_new,

@@ -30,6 +30,7 @@ class Save(Protocol):
         stamp: Stamp | None,
         *,
         mode: int | None = None,
+        mtime_ns: int | None = None,
         kind: ActKind | None = None,
         wrote: str = "",
     ) -> Receipt:
@@ -118,7 +119,8 @@ def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
     except MemoryError as error:  # holes do not count for what is kept, but here they do
         hint = f"nothing was changed; the old bytes are in {act.data}"
         raise EditRefused(f"{printable(act.path)}: there is not enough memory to put it back", hint) from error
-    receipt = save(act.path, data, None, mode=act.nodes[0].mode, kind=ActKind.UNDO, wrote=expected)
+    old = act.nodes[0]
+    receipt = save(act.path, data, None, mode=old.mode, mtime_ns=old.mtime_ns, kind=ActKind.UNDO, wrote=expected)
     act.mark("undone")
     kept = find(receipt.backup.parent.name) if receipt.backup else None
     return Outcome(receipt.path, 1, kept, receipt.notes)

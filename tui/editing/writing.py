@@ -51,6 +51,7 @@ class Job:
     mode: int | None
     checkpoint: Checkpoint
     name: str = ""
+    mtime_ns: int | None = None
     kind: ActKind | None = None
     wrote: str = ""
     only_new: bool = False
@@ -164,10 +165,8 @@ def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
 
 
 def new_metadata(job: Job, metadata: Metadata) -> Metadata:
-    """Return the metadata of the new file: the old one's, with the mode that was asked for."""
-    if job.mode is None:
-        return metadata
-    return replace(metadata, mode=job.mode)
+    """Return the metadata of the new file: the old one's, with the mode and time that were asked for."""
+    return replace(metadata, mode=metadata.mode if job.mode is None else job.mode, mtime_ns=job.mtime_ns)
 
 
 def kept_note(kept: Path | None) -> tuple[str, ...]:

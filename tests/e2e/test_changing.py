@@ -60,6 +60,24 @@ def test_a_deleted_file_is_brought_back_from_the_image_and_that_is_taken_back(en
     assert diff(engine) == before
 
 
+def test_what_was_open_goes_without_an_error_when_the_directory_above_is_reverted(
+    engine: Dockerd, term: Terminal
+) -> None:
+    engine.docker("start", "web")
+    engine.docker("exec", "web", "sh", "-c", "mkdir -p /new/d/e /new/g; touch /new/d/e/file")
+    engine.docker("stop", "-t0", "web")
+    term.press("f5")
+    term.wait("new")
+    find(term, "file")
+    find(term, "new")
+    term.press("u")
+    term.wait("Revert /new to the image?")
+    term.press("u")
+    term.wait("/new is as the image has it")
+    term.wait(lambda shown: "file" not in shown)
+    assert "/new is as the image has it" in term.settle(1.0)
+
+
 def test_taking_back_over_what_the_container_wrote_since_asks_again(engine: Dockerd, term: Terminal) -> None:
     find(term, "app.conf")
     term.press("d")

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.worker import get_current_worker
 
-from tui.core.errors import DtuiError
+from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Change, Container, Details, Entry, EntryKind, View
 from tui.core.text import human_size, printable
 from tui.editing.document import EDIT_LIMIT
@@ -196,6 +196,10 @@ class LayerScreen(PreviewingFrame):
     @on(Loaded)
     def _loaded(self, event: Loaded) -> None:
         if event.view is not self.tree_rows.shown_view or event.source is not self._layer_view:
+            return
+        if isinstance(event.error, NotFound) and self.tree_rows.model.loaded(event.path):
+            self.tree_rows.model.shut(event.path)  # it was open and is gone, as the directory above tells
+            self.tree_rows.rows_changed()
             return
         if event.error:
             self.tell_error(event.error)

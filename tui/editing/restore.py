@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from tui.core.errors import LayerError
 from tui.core.model import EntryKind
 from tui.editing.backups import Act, ActKind
 from tui.editing.names import other_names
@@ -57,6 +58,22 @@ def put_back(tree: Tree, act: Act, *, force: bool = False) -> Restored:
 def changed_since(tree: Tree, act: Act) -> tuple[bytes, ...]:
     """Return the paths where something stands that is neither what was there before an act nor of its making."""
     return _Restorer(tree, act, force=False).run(change=False).left
+
+
+def look_for(tree: Tree, act: Act, path: bytes) -> Node | None:
+    """Describe what stands at a path of an act; below a link in the place of one of its directories there is nothing.
+
+    Raises LayerError for any other link on the way: somebody put it there just now, and perhaps takes it away again.
+    """
+    try:
+        return tree.look(path)
+    except LayerError:
+        for node in act.nodes:  # parents come first
+            if node.kind is EntryKind.DIRECTORY and path.startswith(node.path.rstrip(b"/") + b"/"):
+                now = tree.look(node.path)
+                if now is not None and now.kind is EntryKind.SYMLINK:
+                    return None
+        raise
 
 
 def same(now: Node | None, node: Node) -> bool:
@@ -173,7 +190,7 @@ class _Restorer:
     # bringing it back --------------------------------------------------------------------------------------
 
     def _clear_the_way(self, node: Node, *, change: bool) -> None:
-        now = self._tree.look(node.path)
+        now = look_for(self._tree, self._act, node.path)
         if now is None or not self._in_the_way(now, node):
             return
         held: set[bytes] = set()
@@ -216,7 +233,7 @@ class _Restorer:
         if above is not None and above.kind is not EntryKind.DIRECTORY:
             self._left[node.path] = node  # there is nothing to put it in
             return
-        now = self._tree.look(node.path)
+        now = look_for(self._tree, self._act, node.path)
         if same(now, node) or node.path in self._left:
             return
         if now is not None and not self._is_ours(now):
@@ -239,7 +256,7 @@ class _Restorer:
         """Return another path at which a file still is what it was, nothing for a file that has to be made."""
         mine = self._names.get(node.same_as or node.path, [])
         for one in mine:
-            if one != node and same(self._tree.look(one.path), one):
+            if one != node and same(look_for(self._tree, self._act, one.path), one):
                 return one.path
         if node.kind is not EntryKind.FILE or node.names <= len(mine):
             return b""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotFound
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.model import EntryKind
 from tui.core.text import printable
 from tui.editing import atomic, journal
@@ -129,16 +129,12 @@ class RootTree:
                 os.close(fd)
 
     def look(self, path: bytes) -> Node | None:
-        """Describe what stands at a path; below a link that took a directory's place there is nothing."""
+        """Describe what stands at a path."""
         try:
             with self._entry(path) as fd:
                 return node_of(fd, path)
         except NotFound:
             return None
-        except LayerError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ELOOP:
-                return None
-            raise
 
     def target_of(self, path: bytes) -> bytes:
         """Say where the link at a path points."""

@@ -13,7 +13,15 @@ from tui.editing.backups import Act, ActKind, Keeper, find
 from tui.editing.copying import readable_tree
 from tui.editing.guard import guarded
 from tui.editing.nodes import Node
-from tui.editing.restore import METADATA, changed_since, is_one_write, is_plain_rename, put_back, was_never_moved
+from tui.editing.restore import (
+    METADATA,
+    changed_since,
+    is_one_write,
+    is_plain_rename,
+    look_for,
+    put_back,
+    was_never_moved,
+)
 from tui.editing.stamp import Stamp
 from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
@@ -142,7 +150,7 @@ def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
 
 def _keep_present(tree: Tree, node: Node, act: Act, keeper: Keeper) -> None:
     """Keep what stands at a path now, as much of it as putting the node back would replace."""
-    now = tree.look(node.path)
+    now = look_for(tree, act, node.path)
     if now is None:
         keeper.add(Node(node.path))
     elif act.kind in METADATA:

@@ -242,10 +242,13 @@ class Root:
         It shows what they hide, such as files that were deleted.
         """
         while self._foreign and path not in self._fine:
-            with self._held(path) as fd:
+            fd = self.open_canonical(path)
+            try:
                 if any(name.startswith(self._foreign) for name in _attributes(fd)):
                     told = f"{printable(path)}: it bears {self._foreign}* marks, which this mount would not honour"
                     raise EditRefused(told, "start the container by the Engine that made it")
+            finally:
+                os.close(fd)
             self._fine.add(path)
             path = split(path)[0]
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
+from tests.ui.conftest import until
 from tui.engine.endpoint import LogLine
 from tui.ui.widgets.log_pane import LogPane, LogReader
 from tui.ui.widgets.rows import Rows
@@ -120,10 +121,10 @@ async def test_a_log_that_is_followed_shows_its_last_line_after_it_came_in_and_a
         reader = LogReader(lambda: iter(()), pane.post_message)  # type: ignore[arg-type, return-value]
         pane._reader = reader
         pane.post_message(LogPane.Arrived(reader, lines(*(f"line {i} " + "x" * 80 for i in range(40))), False))
-        await pilot.pause()
+        await until(pilot, lambda: "line 39" in shown(pane)[-1])
         assert "line 39" in shown(pane)[-1]
         pane.styles.height = 5
-        await pilot.pause()
+        await until(pilot, lambda: len(shown(pane)) < 5 and "line 39" in shown(pane)[-1])
         assert "line 39" in shown(pane)[-1]
 
 

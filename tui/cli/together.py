@@ -26,6 +26,10 @@ SLOW = 3
 """Seconds after which it is said on a terminal whom we wait for."""
 
 
+_SLICE = 0.5
+"""Seconds of one wait without end: an interrupt that arrives as it begins is seen with the next."""
+
+
 @contextmanager
 def told_if_slow(names: Sequence[str]) -> Iterator[None]:
     """Say on the terminal that somebody lets us wait, and how to end it."""
@@ -67,8 +71,10 @@ def ask_together(
     end = begin + FIRST
     while len(found) < len(endpoints):
         try:
-            number, answer = answers.get(timeout=None if patient else max(0.0, end - time.monotonic()))
+            number, answer = answers.get(timeout=_SLICE if patient else max(0.0, end - time.monotonic()))
         except queue.Empty:
+            if patient:
+                continue
             break
         if isinstance(answer, BaseException) and not isinstance(answer, DtuiError):
             raise answer

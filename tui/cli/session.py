@@ -17,7 +17,6 @@ from tui.cli.together import ask_together, told_if_slow
 from tui.core.errors import DtuiError, EditRefused, NotFound, UsageError
 from tui.core.model import Container, Details, EntryKind
 from tui.core.text import printable
-from tui.editing.copying import readable_tree
 from tui.engine.discover import Discovery, discover, require
 from tui.engine.endpoint import Endpoint
 from tui.engine.offline import OfflineEndpoint
@@ -111,6 +110,8 @@ class Session:
 
 def _require_directory(details: Details, path: bytes) -> None:
     """Raise EditRefused for a path with a slash at its end where something else than a directory stands."""
+    from tui.editing.copying import readable_tree  # only here: whoever lists starts sooner without
+
     with readable_tree(details) as tree, suppress(NotFound):
         real = tree.real(clean(path))
         node = tree.entered(real).look(real)

@@ -14,7 +14,8 @@ from tests.safety.test_taking_back import cut_off, of_its_own
 from tests.support.boxes import Box, Boxes
 from tests.support.checksums import tree_checksum
 from tests.support.dockerd import Dockerd
-from tests.support.marks import CAPABILITY, Facts, ageless, build, facts, place_of, seen
+from tests.support.marks import Facts, ageless, build, facts, place_of, seen
+from tests.support.seeing import CAPABILITY
 from tui.editing import workspace
 from tui.editing.acts import change_metadata
 from tui.editing.backups import ActKind

@@ -8,7 +8,8 @@ import socket
 import pytest
 
 from tests.support.boxes import Box, Boxes
-from tests.support.marks import CAPABILITY, Facts, ageless, place_of, seen
+from tests.support.marks import Facts, ageless, place_of, seen
+from tests.support.seeing import CAPABILITY
 from tui.editing import workspace
 
 pytestmark = pytest.mark.engine

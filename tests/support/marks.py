@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
-import struct
 import subprocess
 import tempfile
 from collections import defaultdict
@@ -15,17 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.boxes import Box
+from tests.support.seeing import CAPABILITY, acl, make_socket
 
 Facts = dict[str, dict[str, Any]]
 
 LATER = 1_600_000_000_123_456_789
-CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
-
-
-def acl(mask: int = 7) -> bytes:
-    """Return an ACL as the kernel takes it: one more user may read and write, as far as the mask lets it."""
-    entries = ((1, 7, 2**32 - 1), (2, 6, 1234), (4, 5, 2**32 - 1), (16, mask, 2**32 - 1), (32, 5, 2**32 - 1))
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 def build(top: Path) -> None:
@@ -35,7 +27,7 @@ def build(top: Path) -> None:
     (top / "acl").mkdir()
     (top / "acl" / "bare").write_bytes(b"without an ACL, in a directory with one for what is new\n")
     (top / "acl" / "bare").chmod(0o640)
-    os.setxattr(top / "acl", "system.posix_acl_default", acl())
+    os.setxattr(top / "acl", "system.posix_acl_default", acl(1234))
     inner = top / "dir"
     inner.mkdir()
     (inner / "one").write_bytes(b"two names\n")
@@ -43,10 +35,7 @@ def build(top: Path) -> None:
     (inner / "link").symlink_to("one")
     os.mkfifo(inner / "pipe")
     os.mknod(inner / "null", stat.S_IFCHR | 0o640, os.makedev(1, 3))
-    with socket.socket(socket.AF_UNIX) as bound:
-        held = os.open(inner, os.O_PATH)
-        bound.bind(f"/proc/self/fd/{held}/sock")
-        os.close(held)
+    make_socket(inner, "sock")
     with (inner / "holes").open("wb") as file:
         file.truncate(50_000_000)
         file.seek(20_000_000)
@@ -55,11 +44,11 @@ def build(top: Path) -> None:
     (inner / "sub" / "tool").write_bytes(b"sub\n")
     for tool in (top / "tool", inner / "sub" / "tool"):
         os.chown(tool, 12, 34)
-        _mark(tool, "system.posix_acl_access", acl())
+        _mark(tool, "system.posix_acl_access", acl(1234))
         os.chmod(tool, 0o6775)
         os.setxattr(tool, "security.capability", CAPABILITY)
-    _mark(inner, "system.posix_acl_access", acl())
-    os.setxattr(inner, "system.posix_acl_default", acl())
+    _mark(inner, "system.posix_acl_access", acl(1234))
+    os.setxattr(inner, "system.posix_acl_default", acl(1234))
     os.chown(inner, 56, 78)
     os.chmod(inner, 0o3775)
     for path in (*top.rglob("*"), top):

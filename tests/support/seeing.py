@@ -139,6 +139,14 @@ def dress(file: Path) -> None:
     os.utime(file, ns=(OLD, OLD))
 
 
+def make_socket(folder: Path, name: str) -> None:
+    """Make a socket in a directory, however long the path of that is."""
+    with socket.socket(socket.AF_UNIX) as made:
+        here = os.open(folder, os.O_PATH)
+        made.bind(f"/proc/self/fd/{here}/{name}")
+        os.close(here)
+
+
 def plant(folder: Path) -> None:
     """Put into a directory whatever a file system can hold."""
     dressed = folder / "dressed"
@@ -155,10 +163,7 @@ def plant(folder: Path) -> None:
     os.chown(folder / "fifo", 1001, 1002)
     os.mknod(folder / "zero", stat.S_IFCHR | 0o620, os.makedev(1, 5))
     os.mknod(folder / "loop", stat.S_IFBLK | 0o600, os.makedev(7, 200))
-    with socket.socket(socket.AF_UNIX) as made:
-        here = os.open(folder, os.O_PATH)
-        made.bind(f"/proc/self/fd/{here}/socket")
-        os.close(here)
+    make_socket(folder, "socket")
     with (folder / "sparse").open("wb") as sparse:
         sparse.truncate(1 << 20)
         sparse.seek(300_000)

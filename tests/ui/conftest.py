@@ -55,3 +55,13 @@ def open_layer(demo: Discovery) -> Open:
             yield pilot, screen
 
     return opened
+
+
+@pytest.fixture
+def app_dir(demo: Discovery) -> Path:
+    """The directory /app in the writable layer of the sample's web."""
+    endpoint = demo.endpoints[0]
+    web = next(c for c in endpoint.snapshot() if c.name == "web")
+    stack = endpoint.inspect(web.id).stack
+    assert stack is not None
+    return stack.writable.path / "app"

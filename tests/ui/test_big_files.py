@@ -8,20 +8,9 @@ import pytest
 from textual.widgets import TextArea
 
 from tests.ui.conftest import Layer, Open, until
-from tui.engine.discover import Discovery
 from tui.ui.widgets.file_pane import CodeArea
 
 LINE = b"one line of a log that is long enough to look like one\n"
-
-
-@pytest.fixture
-def app_dir(demo: Discovery) -> Path:
-    """The directory /app in the writable layer of the sample's web."""
-    endpoint = demo.endpoints[0]
-    web = next(c for c in endpoint.snapshot() if c.name == "web")
-    stack = endpoint.inspect(web.id).stack
-    assert stack is not None
-    return stack.writable.path / "app"
 
 
 async def show(layer: Layer, path: bytes) -> None:

@@ -14,7 +14,6 @@ from textual.widgets import TextArea
 from tests.ui.conftest import Layer, Open
 from tests.unit.test_document import PIECES
 from tui.editing.document import Document
-from tui.engine.discover import Discovery
 from tui.ui.dialogs.choose import Choose
 from tui.ui.screens.layer import LayerScreen
 from tui.ui.widgets.file_pane import FilePane
@@ -48,15 +47,6 @@ def made_up(count: int, choice: random.Random) -> list[bytes]:
     """Return contents that a hostile container could hold, the same ones each time."""
     words = [*PIECES, *[b"plain text here "] * 12]
     return [b"".join(choice.choices(words, k=choice.randrange(1, 40))) for _ in range(count)]
-
-
-@pytest.fixture
-def app_dir(demo: Discovery) -> Path:
-    endpoint = demo.endpoints[0]
-    web = next(c for c in endpoint.snapshot() if c.name == "web")
-    stack = endpoint.inspect(web.id).stack
-    assert stack is not None
-    return stack.writable.path / "app"
 
 
 async def until(pilot: Pilot[int], true: Callable[[], bool]) -> None:

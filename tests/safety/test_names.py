@@ -32,6 +32,16 @@ def test_a_name_that_comes_back_is_the_same_file_as_the_names_that_stayed(boxes:
     assert box.sh(ONE_FILE) == "3\none file\none\n"
 
 
+@pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+def test_the_only_other_name_is_found_though_its_file_has_no_other_by_then(boxes: Boxes, alive: bool) -> None:
+    box = boxes("mkdir /srv/d; echo one > /srv/d/f; ln /srv/d/f /srv/g", alive=alive)
+    box.remove(b"/srv/g")
+    assert box.undo().notes == ()
+    if not alive:
+        box.start()
+    assert box.sh("test /srv/g -ef /srv/d/f && cat /srv/g") == "one\n"
+
+
 def test_names_of_an_image_s_file_are_one_again(boxes: Boxes) -> None:
     box = boxes()
     shared = box.files.plan(b"/app/keep.txt").warnings != ()  # docker copies a full tree without its hard links

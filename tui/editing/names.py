@@ -25,8 +25,8 @@ def other_names(tree: Tree, wanted: Mapping[int, Node], same: Callable[[Node, No
                 continue
             if node.kind is EntryKind.DIRECTORY:
                 todo.append(node.path)
-            elif node.inode[1] in wanted and same(node, wanted[node.inode[1]]):
-                met[node.inode[1]] = node.path
+            elif node.seen and node.seen.inode in wanted and same(node, wanted[node.seen.inode]):
+                met[node.seen.inode] = node.path
     return met
 
 

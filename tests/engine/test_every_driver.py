@@ -92,8 +92,14 @@ def engine(daemon: Dockerd) -> Iterator[Dockerd]:
 
 
 def mounts_of(daemon: Dockerd) -> set[str]:
+    """Return what is mounted below the daemon's home but by the daemon itself.
+
+    That is the containers, and podman's overlay driver's own directory, which is mounted on itself for as long as any
+    podman works on it, so also while one cleans up behind a container (podman 4.3.1).
+    """
     lines = Path("/proc/self/mounts").read_text().splitlines()
-    return {line.split()[1] for line in lines if str(daemon.home) in line and "/merged" not in line}
+    mounts = {line.split()[1] for line in lines if str(daemon.home) in line and "/merged" not in line}
+    return mounts - {str(daemon.root / daemon.driver)}
 
 
 def devices_of_ours() -> list[str]:

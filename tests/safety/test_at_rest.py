@@ -148,9 +148,10 @@ def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_no_act_touches
         "delete all": lambda: box.remove(b"/conf.d", recursive=True),
         "rename all": lambda: box.rename(b"/conf.d", b"/elsewhere"),
         "revert all": lambda: box.revert(b"/conf.d"),
+        "chmod all": lambda: box.chmod(b"/conf.d", "700", recursive=True),
     }
     for name, act in {**acts_on(box, b"/conf.d/a.conf", tmp_path / "host"), **wholes, "undo": box.undo}.items():
-        with pytest.raises(DtuiError, match=r"metacopy|start the container|does not let|not empty"):
+        with pytest.raises(DtuiError, match=r"a\.conf is only a metacopy"):
             act()
         assert (facts(place), box.names(b"/conf.d"), box.read(b"/conf.d/a.conf")) == (raw, before, b"a\n"), name
         assert box.read(b"/conf.d/b.conf") == b"b\n", name
@@ -158,6 +159,34 @@ def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_no_act_touches
         act()
         box.undo()
         assert facts(place) == raw
+
+
+@pytest.mark.case(19)
+@UNION
+def test_a_directory_that_was_renamed_by_a_redirect_is_left_alone_with_the_reason(boxes: Boxes, tmp_path: Path) -> None:
+    box = boxes("mkdir -p /made")
+    (tmp_path / "host").write_text("from the host\n")
+    box.chmod(b"/etc/motd", "600")
+    moved = box.upper / "made" / "moved"
+    moved.mkdir()
+    os.setxattr(moved, "trusted.overlay.redirect", b"/conf.d")
+    before = facts(moved)
+    every: Acts = {
+        **acts_on(box, b"/made/moved/a.conf", tmp_path / "host"),
+        **acts_beside(box, b"/made/moved", tmp_path / "host"),
+        "read": lambda: box.read(b"/made/moved/a.conf"),
+        "delete all": lambda: box.remove(b"/made", recursive=True),
+        "chmod all": lambda: box.chmod(b"/made", "700", recursive=True),
+        "revert all": lambda: box.revert(b"/made"),
+        "copy out": lambda: copy_out(box.details, b"/made", tmp_path / "out"),
+    }
+    for name, act in every.items():
+        with pytest.raises(DtuiError, match="redirect"):
+            act()
+        assert (facts(moved), box.names(b"/made")) == (before, [b"moved"]), name
+    box.undo()
+    box.start()
+    assert box.sh("stat -c %a /etc/motd; ls /conf.d") == "644\na.conf\nb.conf\n"
 
 
 @pytest.mark.case(20)

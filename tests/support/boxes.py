@@ -64,9 +64,9 @@ class Box:
     def rename(self, path: bytes, new: bytes) -> Outcome:
         return acts.rename(self.id, path, new, inspect=self.inspect)
 
-    def chmod(self, path: bytes, mode: str) -> Outcome:
+    def chmod(self, path: bytes, mode: str, *, recursive: bool = False) -> Outcome:
         change = mode_change(mode)
-        return acts.change_metadata(self.id, path, change, ActKind.CHMOD, inspect=self.inspect)
+        return acts.change_metadata(self.id, path, change, ActKind.CHMOD, inspect=self.inspect, recursive=recursive)
 
     def revert(self, path: bytes) -> Outcome:
         return revert(self.id, path, inspect=self.inspect)

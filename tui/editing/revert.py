@@ -139,7 +139,7 @@ def _foresee(act: Act, view: LayerView) -> None:
                 os.close(fd)
             act.expect(image)
             if image.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
-                todo += [path.rstrip(b"/") + b"/" + name for name in view.names_before(path)]
+                todo += [path.rstrip(b"/") + b"/" + name for name in view.names(path, before=True)]
 
 
 # by copying ------------------------------------------------------------------------------------------------
@@ -185,6 +185,6 @@ def _copy_one(tree: Tree, view: LayerView, path: bytes, now: Node | None, change
     finally:
         os.close(fd)
     if node.kind is EntryKind.DIRECTORY and now is None:
-        for name in view.names_before(path):
+        for name in view.names(path, before=True):
             _copy_one(tree, view, path.rstrip(b"/") + b"/" + name, None, changed)
         tree.dress(node)

@@ -96,7 +96,7 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
     stack = stack_of(details)
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(job.path)
-        view.refuse_metacopy(real)
+        view.refuse_unreadable(real)
         job = replace(job, shared=has_several_names(view, real))
         refuse_covered(view.covers, real)
     if stack.marks is Marks.TREE:

@@ -140,7 +140,7 @@ def plan(details: Details, path: bytes) -> Plan:
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(path)
         refuse_covered(view.covers, real)
-        view.refuse_metacopy(real)
+        view.refuse_unreadable(real)
         entry = view.lookup(real, follow=False)
         if entry.kind is not EntryKind.FILE:
             raise EditRefused(f"{printable(path)} is a {entry.kind}, not a file", "only regular files can be saved")

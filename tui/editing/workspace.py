@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tui.core.errors import ChangedMeanwhile
+from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError
 from tui.core.model import Details, LayerStack, Marks
+from tui.core.text import printable
 from tui.editing import journal
 from tui.editing.hands import OwnHands, hands_inside
+from tui.editing.nodes import Node
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
 from tui.layers.mounts import in_use, tree_root, work_dir, write_view
-from tui.layers.paths import Root
+from tui.layers.paths import Root, split
 from tui.layers.view import LayerView
 
 
@@ -36,8 +38,50 @@ def writable_tree(details: Details) -> Iterator[Tree]:
         with LayerView.open(stack) as view, Root.open(stack.writable.path) as upper:
             yield UnionTree(stack, view, upper, container)
     else:
-        with mounted(stack, container) as root:
-            yield RootTree(root, OwnHands(), container)
+        with LayerView.open(stack) as view, mounted(stack, container) as root:
+            yield _MountedTree(root, view, container)
+
+
+class _MountedTree(RootTree):
+    """Layers at rest, mounted, in whose directories nothing that the layers hold may go unseen.
+
+    The kernel leaves a metacopy out of a directory that it lists, as it does what else it cannot look up (fs/overlayfs/
+    readdir.c, kernel 6.18); an act on all that is in the directory would pass it by.
+    """
+
+    def __init__(self, root: Root, view: LayerView, container_id: str) -> None:
+        super().__init__(root, OwnHands(), container_id)
+        self._view = view
+
+    @contextmanager
+    def _reason(self, path: bytes) -> Iterator[None]:
+        """Say of what the kernel does not open that it is a metacopy."""
+        try:
+            yield
+        except LayerError:
+            self._view.refuse_unreadable(path)
+            raise
+
+    def real(self, path: bytes) -> bytes:
+        """Return the canonical path of a name; raises EditRefused for a metacopy, and for what a redirect renamed."""
+        with self._reason(split(path)[0]):
+            real = super().real(path)
+        self._view.refuse_unreadable(real)
+        return real
+
+    def look(self, path: bytes) -> Node | None:
+        """Describe what stands at a path; raises EditRefused for a metacopy."""
+        with self._reason(path):
+            return super().look(path)
+
+    def names(self, path: bytes) -> list[bytes]:
+        """List a directory; raises EditRefused where it holds what the kernel does not show."""
+        shown = super().names(path)
+        for name in sorted(set(self._view.names(path)).difference(shown)):
+            unseen = path.rstrip(b"/") + b"/" + name
+            self._view.refuse_unreadable(unseen)
+            raise EditRefused(f"{printable(unseen)} is there, but this kernel does not show it", "start the container")
+        return shown
 
 
 @contextmanager

@@ -28,6 +28,8 @@ from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, mar
 _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""
 
+_RENAMED = "renamed by a redirect: its layer alone does not tell what it holds"
+
 
 class LayerView:
     """A layer stack, opened: one descriptor a layer, copied for each use, so that any thread may close it."""
@@ -106,10 +108,7 @@ class LayerView:
             held.callback(os.close, child)
             below.append((index, child))
             if unreadable_alone(child, userxattr=self.stack.userxattr):
-                raise LayerError(
-                    f"{printable(name)} was renamed with redirect_dir: its layer alone does not tell what it holds",
-                    "start the container to look into it",
-                )
+                raise LayerError(f"{printable(name)} is {_RENAMED}", "start the container to look into it")
             if self._marked_gone(fd, name) or is_opaque(child, self.stack.marks, userxattr=self.stack.userxattr):
                 break
         return below
@@ -308,10 +307,10 @@ class LayerView:
             if entry.change or entry.path in self._touched
         ]
 
-    def names_before(self, path: bytes) -> list[bytes]:
-        """List the names that the container began with in a directory, by its canonical path."""
-        with explained(path), self._directories(path, self._before) as base:
-            return sorted(self._merge(base))
+    def names(self, path: bytes, *, before: bool = False) -> list[bytes]:
+        """List the names in a directory, by its canonical path, ``before`` those that the container began with."""
+        with explained(path), self._directories(path, self._before if before else None) as here:
+            return sorted(self._merge(here))
 
     # contents ----------------------------------------------------------------------------------------------
 
@@ -358,20 +357,19 @@ class LayerView:
             raise LayerError("a file's bytes lie under another name (redirect)", "start the container to read it")
         return feature == "metacopy"
 
-    def refuse_metacopy(self, path: bytes) -> None:
-        """Raise EditRefused for a canonical path whose file in the layer has no bytes of its own."""
+    def refuse_unreadable(self, path: bytes) -> None:
+        """Raise EditRefused for a canonical path whose entry means something in the mount of its layers only."""
         try:
             fd = self.open_path(path)
         except NotFound:
             return
         try:
-            if unreadable_alone(fd, userxattr=self.stack.userxattr):
-                raise EditRefused(
-                    f"{printable(path)} is only a metacopy: its layer does not hold the bytes",
-                    "start the container to write it",
-                )
+            feature = unreadable_alone(fd, userxattr=self.stack.userxattr)
         finally:
             os.close(fd)
+        if feature:
+            why = "only a metacopy: its layer does not hold the bytes" if feature == "metacopy" else _RENAMED
+            raise EditRefused(f"{printable(path)} is {why}", "nothing was changed; start the container to change it")
 
     @contextmanager
     def own_directory(self, path: bytes) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from tests.support.boxes import Box, Boxes
 from tests.support.checksums import tree_checksum
 from tests.support.dockerd import Dockerd
 from tests.support.marks import Facts, ageless, build, facts, place_of, seen
-from tests.support.seeing import CAPABILITY
+from tests.support.seeing import CAPABILITY, acl
 from tui.editing import workspace
-from tui.editing.acts import change_metadata
+from tui.editing.acts import change_metadata, make_directory
 from tui.editing.backups import ActKind
 from tui.editing.copying import copy_in
 from tui.editing.permissions import mode_change, owner_change
@@ -145,6 +146,58 @@ def test_what_a_file_of_the_image_has_goes_through_our_own_copy_up(
     monkeypatch.setattr(workspace, "privileged", lambda: False)
     box = boxes(image=marked)
     every_act_keeps_and_every_undo_brings_back(box, tmp_path, from_image=True, by_hand=True)
+
+
+NOBODY = 0xFFFFFFFF
+
+GIVEN = {
+    "named": acl(1234),
+    "bits": struct.pack("<IHHIHHIHHI", 2, 1, 6, NOBODY, 4, 4, NOBODY, 32, 0, NOBODY),
+    "nothing": b"",
+}
+"""What directories give to what is made in them: an ACL for one user more, one as bits would say it, none."""
+
+
+def what_is_made_gets_what_the_kernel_gives(box: Box, host: Path) -> None:
+    (host / "tree").mkdir(mode=0o755)
+    (host / "tree" / "file").touch(mode=0o644)
+    for name, default in GIVEN.items():
+        folder = place_of(box) / "m" / name
+        folder.mkdir()
+        os.chown(folder, 5, 6)
+        folder.chmod(0o2751)
+        if default:
+            os.setxattr(folder, "system.posix_acl_default", default)
+        (folder / "kernel").mkdir(mode=0o755)
+        (folder / "kernel" / "file").touch(mode=0o644)
+        path = f"/m/{name}".encode()
+        make_directory(box.id, path + b"/made", inspect=box.inspect)
+        box.write(path + b"/made/file", b"", create=True)
+        copy_in(box.id, host / "tree", path + b"/copied", inspect=box.inspect)
+        found = seen(box, f"/m/{name}", but=("time", "names"))
+        for place in ("", "/file"):
+            kernel = {**found["kernel" + place], "owner": (5, 6)}
+            assert (found["made" + place], found["copied" + place]) == (kernel, kernel), (name, place)
+        for _ in range(3):
+            box.undo()
+        assert sorted(seen(box, f"/m/{name}")) == [".", "kernel", "kernel/file"]
+
+
+@pytest.mark.case(12)
+@STATES
+def test_what_is_made_in_a_directory_gets_what_the_kernel_gives_there(
+    boxes: Boxes, tmp_path: Path, alive: bool
+) -> None:
+    what_is_made_gets_what_the_kernel_gives(boxes("mkdir /m", alive=alive), tmp_path)
+
+
+@pytest.mark.case(12)
+@UNION
+def test_what_is_made_in_a_directory_by_our_own_copy_up_gets_what_the_kernel_gives_there(
+    boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "privileged", lambda: False)
+    what_is_made_gets_what_the_kernel_gives(boxes("mkdir /m"), tmp_path)
 
 
 EDITED = (

@@ -8,6 +8,7 @@ track of. They raise NotFound, NotReachable, EditRefused, ChangedMeanwhile and L
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.guard import Step, guarded, no_step, remove_nodes
+from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node
 from tui.editing.session import refuse_covered, refuse_state
 from tui.editing.state import container_lock
@@ -263,13 +265,13 @@ def make_directory(
             if len(missing) > 1 and not parents:
                 raise NotFound(f"{printable(split(wanted)[0])} does not exist in the container", "-p makes it too")
             refuse_mounts(details, covers_of(details, tree), missing[0])
-            owner = holder(tree, missing[0])
+            above = holder(tree, missing[0])
             with keeping(details, ActKind.MKDIR, missing[0]) as keeper:
                 keeper.add(Node(missing[0]))
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
-                now = _now_ns()
-                nodes = [Node(one, EntryKind.DIRECTORY, mode, owner.uid, owner.gid, now) for one in missing]
+                now = time.time_ns()
+                nodes = [placed_in(above, Node(one, EntryKind.DIRECTORY, mode, mtime_ns=now)) for one in missing]
                 act.expect(*nodes)
                 for node in nodes:
                     tree.make(node, None)
@@ -296,12 +298,6 @@ def _missing(tree: Tree, wanted: bytes) -> list[bytes]:
         real = real.rstrip(b"/") + b"/" + name
         missing.append(real)
     return missing
-
-
-def _now_ns() -> int:
-    import time
-
-    return time.time_ns()
 
 
 def change_metadata(

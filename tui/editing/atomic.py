@@ -47,8 +47,6 @@ class Metadata:
     uid: int
     gid: int
     xattrs: tuple[tuple[str, bytes], ...] = ()
-    inherits: bool = True
-    """Whether a new file has the ACL that its directory gives to new ones, too."""
     mtime_ns: int | None = None
     """The time to give it back; None for that of the write itself."""
 
@@ -59,7 +57,7 @@ def metadata_of(fd: int) -> Metadata:
     names = [n for n in os.listxattr(fd) if not n.startswith(("trusted.overlay.", "user.overlay."))]
     names.sort(key=lambda name: name == CAPABILITY)  # set last, for other changes drop it
     pairs = tuple((name, os.getxattr(fd, name)) for name in names)
-    return Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, pairs, inherits=False)
+    return Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, pairs)
 
 
 def put_metadata(fd: int, metadata: Metadata) -> None:
@@ -67,8 +65,8 @@ def put_metadata(fd: int, metadata: Metadata) -> None:
     status = os.fstat(fd)
     if (status.st_uid, status.st_gid) != (metadata.uid, metadata.gid):
         os.fchown(fd, metadata.uid, metadata.gid)
-    if not metadata.inherits and _ACL in os.listxattr(fd) and _ACL not in dict(metadata.xattrs):
-        os.removexattr(fd, _ACL)
+    if _ACL in os.listxattr(fd) and _ACL not in dict(metadata.xattrs):
+        os.removexattr(fd, _ACL)  # which a directory gives to what is made in it
     for name, value in metadata.xattrs:
         try:
             os.setxattr(fd, name, value)

@@ -30,6 +30,7 @@ from tui.editing.atomic import temporary_name
 from tui.editing.backups import Act, ActKind
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.hands import OwnHands
+from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.session import refuse_covered, running_root, stack_of
 from tui.editing.sparse import copy_data
@@ -82,7 +83,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
                 raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
             entries = [(place, goal + place[len(name) :]) for place in places]
             _refuse_too_long(path for _, path in entries)
-            owner = holder(tree, goal)
+            parent = holder(tree, goal)
             with keeping(details, ActKind.COPY, goal) as keeper:
                 if there is None:
                     keeper.add(Node(goal))
@@ -90,7 +91,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
                     keep_one(tree, there, keeper)
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
-                notes = _make_entries(tree, above, entries, owner, there, act, changed, step)
+                notes = _make_entries(tree, above, entries, parent, there, act, changed, step)
         return Outcome(goal, len(changed), act, (*_few(notes), *notes_after(details, inspect)))
 
 
@@ -98,7 +99,7 @@ def _make_entries(
     tree: Tree,
     above: int,
     entries: list[tuple[bytes, bytes]],
-    owner: Node,
+    parent: Node,
     there: Node | None,
     act: Act,
     changed: list[int],
@@ -113,7 +114,7 @@ def _make_entries(
             if node.kind not in COPIED:
                 notes.append(f"{printable(place)} is a {node.kind}: left out")
                 continue
-            wanted = replace(node, uid=owner.uid, gid=owner.gid, xattrs=(), mode=node.mode & ~_SET_ID)
+            wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID))
             act.expect(wanted)
             tree.make(wanted, data, over=there if not changed else None)
             changed.append(1)

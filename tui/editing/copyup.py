@@ -20,6 +20,7 @@ from tui.editing.writing import (
     create,
     keeping_old,
     kept_note,
+    metadata_in,
     new_metadata,
     overwrite,
     put_new,
@@ -68,8 +69,7 @@ def _create(job: Job, real: bytes, dir_fd: int, name: bytes) -> Receipt:
     with suppress(FileNotFoundError):
         status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         if job.create and is_whiteout(status):
-            parent = os.fstat(dir_fd)
-            metadata = Metadata(0o644 if job.mode is None else job.mode, parent.st_uid, parent.st_gid)
+            metadata = metadata_in(job, dir_fd)
             with keeping_old(job, real, None):
                 return Receipt(real, False, True, rename_over(job, real, dir_fd, name, metadata, status), None)
     return create(job, real, dir_fd, name)

@@ -247,8 +247,8 @@ class UnionTree:
 
 
 def _mine(node: Node) -> Node:
-    """Return a node that this process can make: only root can give files away, and attributes that are not user's."""
+    """Return a node that this process can make: only root can give files away, and attributes but users' and ACLs."""
     if os.geteuid() == 0:
         return node
-    xattrs = tuple((name, value) for name, value in node.xattrs if name.startswith("user."))
+    xattrs = tuple((name, value) for name, value in node.xattrs if name.startswith(("user.", "system.posix_acl_")))
     return replace(node, uid=os.geteuid(), gid=os.getegid(), xattrs=xattrs)

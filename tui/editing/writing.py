@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
+from tui.core.model import EntryKind
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.atomic import Checkpoint, Metadata
 from tui.editing.backups import ActKind, Keeper
 from tui.editing.hands import Hands, OwnHands
+from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
@@ -222,10 +224,16 @@ def create(job: Job, real: bytes, dir_fd: int, name: bytes) -> Receipt:
     """Make a new file where there is none, with its directory's owner; raises NotFound unless one was asked for."""
     if not job.create:
         raise NotFound(f"{printable(real)} does not exist in the container", "--create makes a new file")
-    parent = os.fstat(dir_fd)
-    given = Metadata(0o644 if job.mode is None else job.mode, parent.st_uid, parent.st_gid)
+    given = metadata_in(job, dir_fd)
     with keeping_old(job, real, None):
         return Receipt(real, False, True, put_new(job, real, dir_fd, name, given), None)
+
+
+def metadata_in(job: Job, dir_fd: int) -> Metadata:
+    """Return what a new file gets in a directory."""
+    wanted = Node(job.path, EntryKind.FILE, 0o644 if job.mode is None else job.mode)
+    made = placed_in(node_of(dir_fd, split(job.path)[0]), wanted)
+    return Metadata(made.mode, made.uid, made.gid, made.xattrs)
 
 
 def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import signal
 import socket
 import ssl
 import subprocess
@@ -136,7 +137,11 @@ def test_a_context_over_tcp_with_tls_is_listed(
 
 
 def test_an_engine_that_lets_us_wait_is_named_on_the_terminal_and_an_interrupt_ends_it(silent: str) -> None:
-    with pexpect.spawn(sys.executable, ["-m", "tui", "-H", silent, "ls"], encoding="utf-8", timeout=30) as terminal:
+    def obey() -> None:  # whoever runs the tests in the background may ignore it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    words = ["-m", "tui", "-H", silent, "ls"]
+    with pexpect.spawn(sys.executable, words, encoding="utf-8", timeout=30, preexec_fn=obey) as terminal:
         terminal.expect("dtui: waiting for local to answer; ctrl[+]c ends it")
         terminal.sendintr()
         terminal.expect(pexpect.EOF)

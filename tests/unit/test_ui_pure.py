@@ -188,13 +188,11 @@ def test_a_directory_opened_before_it_is_loaded_says_that_it_loads() -> None:
 
 def test_a_tree_thousands_of_directories_deep_is_laid_out() -> None:
     model = TreeModel()
-    path = b""
-    for _ in range(3000):
-        model.put(path or b"/", (entry(path + b"/d", EntryKind.DIRECTORY),))
-        path += b"/d"
-        model._open.add(path)
-    model.put(path, ())
-    assert len(model.lines) == 3000
+    for depth in range(3000, 0, -1):  # the deepest first, so that all are laid out once
+        path = b"/d" * depth
+        model.open(path)
+        model.put(b"/d" * (depth - 1) or b"/", (entry(path, EntryKind.DIRECTORY),))
+    assert [line.depth for line in model.lines] == list(range(3000))
 
 
 def test_the_directories_above_a_path_come_outermost_first() -> None:

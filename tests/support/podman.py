@@ -26,8 +26,8 @@ class Podman(Dockerd):
         if args[0] in ("run", "create"):
             # podman wants a million files and processes: more than a machine without CAP_SYS_RESOURCE gives
             args = (args[0], "--ulimit=nofile=1000:1000", "--ulimit=nproc=1000:1000", *args[1:])
-        if args[0] == "rm":
-            args = ("rm", "--time=0", *args[1:])  # docker's kills at once
+        if args[:2] == ("rm", "-f"):
+            args = ("rm", "-f", "--time=0", *args[2:])  # docker's kills at once
         result = subprocess.run(
             [*self._podman(), *args],
             input=stdin,

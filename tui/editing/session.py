@@ -13,6 +13,7 @@ from tui.core.text import count_of, human_size, printable
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.covers import Covers
+from tui.layers.own_root import refuse_other_root
 from tui.layers.paths import Root, clean, is_mount_point, read_limited
 from tui.layers.view import LayerView
 
@@ -51,12 +52,18 @@ def stack_of(details: Details) -> LayerStack:
 
 
 def running_root(details: Details) -> Root:
-    """Open the root of a running container as its processes see it."""
+    """Open the root of a running container as its first process sees it; raises NotReachable for another's root."""
     if not details.pid:
         raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
     if os.geteuid() != 0:
         raise NotReachable("a running container's files are reached through its process", "run dtui as root")
-    return Root.of_process(details.pid, details.container.id)
+    root = Root.of_process(details.pid, details.container.id)
+    try:
+        refuse_other_root(root.fd, details.pid, stack_of(details))
+    except NotReachable:
+        root.close()
+        raise
+    return root
 
 
 @contextmanager

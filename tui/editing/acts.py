@@ -152,9 +152,9 @@ def remove(
 
 
 @contextmanager
-def keeping(details: Details, kind: ActKind, path: bytes, **more: bytes) -> Iterator[Keeper]:
+def keeping(details: Details, kind: ActKind, path: bytes, *, other: bytes = b"", wrote: str = "") -> Iterator[Keeper]:
     """Yield a keeper for an act on a container; what was not committed is dropped."""
-    keeper = Keeper(details.container.id, details.container.name, kind, path, **more)  # type: ignore[arg-type]
+    keeper = Keeper(details.container.id, details.container.name, kind, path, other=other, wrote=wrote)
     try:
         yield keeper
     finally:

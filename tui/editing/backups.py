@@ -51,6 +51,8 @@ class ActKind(StrEnum):
     COPY = "copy in"
     REVERT = "revert"
     UNDO = "undo"
+    REDO = "redo"
+    """What an undo took back, done again; taken back like any other act."""
 
 
 _FOR_GOOD = {
@@ -94,6 +96,11 @@ class Act:
     def data(self) -> Path:
         """The file with the bytes that were replaced."""
         return self.folder / "data"
+
+    @property
+    def taken_back_by(self) -> ActKind:
+        """What the act is called that takes it back."""
+        return ActKind.REDO if self.kind is ActKind.UNDO else ActKind.UNDO
 
     @property
     def size(self) -> int:

@@ -12,6 +12,7 @@ import os
 import tarfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -115,7 +116,7 @@ def save_by_engine(
             raise ChangedMeanwhile(
                 f"{printable(old.path)} was changed since", "--force on the command line puts them back"
             )
-        act = _keep(details, old, data, kind or ActKind.WRITE)
+        act = _keep(details, old, data, kind or ActKind.WRITE, mode)
         kept = act.data
         mtime = int(time.time()) if mtime_ns is None else mtime_ns // 10**9
         new = RemoteFile(old.path, data, old.mode if mode is None else mode, old.uid, old.gid, mtime, old.attributes)
@@ -133,7 +134,7 @@ def _create(archive: Archive, path: bytes, data: bytes, mode: int) -> Receipt:
     return Receipt(real, False, True, len(data), None, (LOST,))
 
 
-def _keep(details: Details, old: RemoteFile, new: bytes, kind: ActKind) -> Act:
+def _keep(details: Details, old: RemoteFile, new: bytes, kind: ActKind, mode: int | None) -> Act:
     fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
     wrote = hashlib.sha256(new).hexdigest()
     keeper = Keeper(details.container.id, details.container.name, kind, old.path, wrote=wrote)
@@ -142,8 +143,12 @@ def _keep(details: Details, old: RemoteFile, new: bytes, kind: ActKind) -> Act:
         while view:
             view = view[os.write(fd, view) :]
         size, mtime = len(old.data), old.mtime * 10**9
-        keeper.add(Node(old.path, EntryKind.FILE, old.mode, old.uid, old.gid, mtime, size=size), fd)
-        return keeper.commit()
+        node = Node(old.path, EntryKind.FILE, old.mode, old.uid, old.gid, mtime, size=size)
+        keeper.add(node, fd)
+        act = keeper.commit()
+        if mode is not None:
+            act.expect(replace(node, mode=mode))
+        return act
     finally:
         keeper.discard()
         os.close(fd)

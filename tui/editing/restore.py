@@ -10,7 +10,7 @@ from tui.core.errors import LayerError
 from tui.core.model import EntryKind
 from tui.editing.backups import Act, ActKind
 from tui.editing.names import other_names
-from tui.editing.nodes import Node
+from tui.editing.nodes import Node, in_order
 from tui.editing.stamp import stamp_of
 from tui.editing.trees import Tree
 from tui.layers.paths import split
@@ -40,7 +40,20 @@ def is_plain_rename(act: Act) -> bool:
 
 def is_one_write(act: Act) -> bool:
     """Say whether an act put bytes into a file that was there, or put the old ones back."""
-    return act.kind is ActKind.WRITE or (act.kind is ActKind.UNDO and bool(act.wrote))
+    return act.kind is ActKind.WRITE or (act.kind in (ActKind.UNDO, ActKind.REDO) and bool(act.wrote))
+
+
+def with_present(act: Act, now: Node | None) -> Act:
+    """Return a write with the owner, attributes and mode that its file has now: it changed none of them.
+
+    The mode is the old one where the write gave another, which the file still has.
+    """
+    node = act.nodes[0]
+    if now is None or now.kind is not EntryKind.FILE or node.kind is not EntryKind.FILE:
+        return act
+    given = (act.after or {}).get(node.path)
+    mode = node.mode if given is not None and now.mode == given.mode else now.mode
+    return replace(act, nodes=(replace(node, mode=mode, uid=now.uid, gid=now.gid, xattrs=now.xattrs),))
 
 
 def put_back(tree: Tree, act: Act, *, force: bool = False) -> Restored:
@@ -114,6 +127,18 @@ def _between(now: Node, before: Node, after: Node) -> bool:
     )
 
 
+def _with_others(node: Node, now: Node, made: Node | None) -> tuple[tuple[str, bytes], ...]:
+    """Return the attributes to put back, and as they are now those that somebody else set since.
+
+    An ACL changes with the mode, and a capability goes with the owner: these are put back as they were.
+    """
+    old, ours, found = dict(node.xattrs), dict(made.xattrs) if made else {}, dict(now.xattrs)
+    others = {name: value for name, value in found.items() if value not in (old.get(name), ours.get(name))}
+    for name in ("system.posix_acl_access", "security.capability"):
+        others.pop(name, None)
+    return in_order((old | others).items())
+
+
 def _metadata_only(node: Node) -> bool:
     return node.kind is EntryKind.FILE and not node.kept
 
@@ -147,7 +172,7 @@ class _Restorer:
             os.close(fd)
         for node in reversed(nodes):
             if node.kind is EntryKind.DIRECTORY and node.path in self._touched and node.path not in self._left:
-                self._tree.dress(node)
+                self._dress(node, self._tree.look(node.path))
         return Restored(tuple(self._left), tuple(self._parted))
 
     # whose it is -------------------------------------------------------------------------------------------
@@ -243,9 +268,15 @@ class _Restorer:
         elif now is not None and self._act.kind in METADATA:
             self._tree.permit(now, node)
         elif now is not None and now.kind is node.kind and not node.kept and now.target == node.target:
-            self._tree.dress(replace(node, mtime_ns=now.mtime_ns))  # what it holds is as old as it is
+            self._dress(replace(node, mtime_ns=now.mtime_ns), now)  # what it holds is as old as it is
         elif not (self._act.kind in METADATA or _metadata_only(node)):
             self._make(node, data, now)
+
+    def _dress(self, node: Node, now: Node | None) -> None:
+        """Make an entry that is there what it was, but for attributes that somebody else gave it since."""
+        if now is not None and not self._force:
+            node = replace(node, xattrs=_with_others(node, now, (self._after or {}).get(node.path)))
+        self._tree.dress(node)
 
     def _make(self, node: Node, data: int, now: Node | None) -> None:
         self._touched.add(split(node.path)[0])

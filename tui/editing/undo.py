@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -21,8 +22,9 @@ from tui.editing.restore import (
     look_for,
     put_back,
     was_never_moved,
+    with_present,
 )
-from tui.editing.stamp import Stamp
+from tui.editing.stamp import Stamp, stamp_of
 from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
 from tui.editing.writing import Receipt
@@ -70,8 +72,10 @@ def _undo(act: Act, inspect: Inspect, save: Save, *, force: bool) -> Outcome:
                 act.mark("undone")
                 return Outcome(act.path, 1, None)
             if not force:
+                if is_one_write(act):
+                    act = with_present(act, tree.look(act.path))
                 _refuse_changed(changed_since(tree, act))
-            with keeping(details, ActKind.UNDO, act.path) as keeper:
+            with keeping(details, act.taken_back_by, act.path, wrote=_bytes_of(act)) as keeper:
                 for node in act.nodes:
                     _keep_present(tree, node, act, keeper)
                 present = keeper.commit()
@@ -82,6 +86,17 @@ def _undo(act: Act, inspect: Inspect, save: Save, *, force: bool) -> Outcome:
                 act.mark("undone")
         notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
         return Outcome(act.path, len(act.nodes), present, notes)
+
+
+def _bytes_of(act: Act) -> str:
+    """Return the SHA-256 of the bytes that a write replaced, nothing for any other act."""
+    if not is_one_write(act):
+        return ""
+    fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return stamp_of(fd).sha256
+    finally:
+        os.close(fd)
 
 
 def _may_be_replaced(act: Act, inspect: Inspect) -> bool:
@@ -128,7 +143,8 @@ def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
         hint = f"nothing was changed; the old bytes are in {act.data}"
         raise EditRefused(f"{printable(act.path)}: there is not enough memory to put it back", hint) from error
     old = act.nodes[0]
-    receipt = save(act.path, data, None, mode=old.mode, mtime_ns=old.mtime_ns, kind=ActKind.UNDO, wrote=expected)
+    mode = old.mode if force or act.path in (act.after or {}) else None
+    receipt = save(act.path, data, None, mode=mode, mtime_ns=old.mtime_ns, kind=act.taken_back_by, wrote=expected)
     act.mark("undone")
     kept = find(receipt.backup.parent.name) if receipt.backup else None
     return Outcome(receipt.path, 1, kept, receipt.notes)

@@ -77,15 +77,15 @@ def keeping_old(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]
     kind = job.kind or (ActKind.CREATE if old is None else ActKind.WRITE)
     wrote = hashlib.sha256(job.data).hexdigest()
     keeper = Keeper(job.container_id, job.name, kind, real, wrote=wrote)
+    node = Node(real) if old is None else replace(node_of(old, real), inode=(0, 0))
     try:
-        if old is None:
-            keeper.add(Node(real))
-        else:
-            keeper.add(replace(node_of(old, real), inode=(0, 0)), old)
+        keeper.add(node, old)
         act = keeper.commit()
     finally:
         keeper.discard()
     try:
+        if job.mode is not None:  # else the mode is no part of what is taken back
+            act.expect(replace(node, mode=job.mode))
         yield act.data if old is not None else None
     except (ReplacedSince, atomic.NotDurable):
         act.mark("done")

@@ -189,6 +189,29 @@ def test_a_directory_that_was_renamed_by_a_redirect_is_left_alone_with_the_reaso
     assert box.sh("stat -c %a /etc/motd; ls /conf.d") == "644\na.conf\nb.conf\n"
 
 
+def test_nothing_is_made_where_the_runtime_makes_everything_anew_at_each_start(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "host").write_text("from the host\n")
+    box = boxes("mknod /dev/own c 1 3", alive=True)
+    box.remove(b"/dev/own")
+    box.stop()
+    stack = box.details.stack
+    assert stack is not None
+    before = facts(stack.writable.path)
+    for above in (b"/dev", b"/dev/shm", b"/proc", b"/sys"):
+        for name, act in {**acts_beside(box, above, tmp_path / "host"), "undo": box.undo}.items():
+            with pytest.raises(EditRefused, match="is made anew at each start"):
+                act()
+            assert facts(stack.writable.path) == before, name
+    with pytest.raises(EditRefused, match="is made anew at each start"):
+        box.rename(b"/etc/motd", b"/dev/motd")
+    (stack.writable.path / "dev").mkdir(exist_ok=True)
+    (stack.writable.path / "dev" / "stale").write_text("of somebody else\n")
+    box.revert(b"/dev/stale")
+    assert not (stack.writable.path / "dev" / "stale").exists()
+    box.undo()
+    assert (stack.writable.path / "dev" / "stale").read_text() == "of somebody else\n"
+
+
 @pytest.mark.case(20)
 @UNION
 def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.guard import Step, guarded, no_step, remove_nodes
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node
-from tui.editing.session import refuse_covered, refuse_state
+from tui.editing.session import refuse_covered, refuse_state, refuse_unseen
 from tui.editing.state import container_lock
 from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
@@ -109,14 +109,15 @@ def refuse_hidden(details: Details, tree: Tree, act: Act) -> None:
     """
     if not details.container.state.alive:
         covers = covers_of(details, tree)
+        refuse = refuse_covered if act.kind is ActKind.REVERT else refuse_unseen
         for path in filter(None, (act.path, act.other, *(split(node.path)[0] for node in act.nodes))):
-            refuse_covered(covers, path)
+            refuse(covers, path)
 
 
 def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a path that a mount covers or that has a mount below it: nothing of it may be torn off."""
     if not details.container.state.alive:
-        refuse_covered(covers, path)
+        refuse_unseen(covers, path)
     held = covers.within(path)
     if held is not None:
         what = f"the {held[1].what} at {printable(held[0])}"

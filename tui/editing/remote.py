@@ -23,7 +23,7 @@ from tui.core.text import printable
 from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.document import Document
 from tui.editing.nodes import Node
-from tui.editing.session import Opened, Plan, refuse_covered, refuse_state
+from tui.editing.session import Opened, Plan, refuse_state, refuse_unseen
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
 from tui.editing.writing import Receipt
@@ -59,7 +59,7 @@ def plan_by_engine(details: Details, archive: Archive, path: bytes) -> Plan:
     """Say what a save would do now, and what it cannot keep."""
     refuse_state(details)
     if not details.container.state.alive:
-        refuse_covered(Covers.of(details.mounts), clean(path))
+        refuse_unseen(Covers.of(details.mounts), clean(path))
     facts = archive.facts(clean(path))
     warnings = [] if facts.path == clean(path) else [f"{printable(path)} is a link: {printable(facts.path)} is written"]
     return Plan(False, "sent to the Engine, which replaces the file; owner and mode kept", (*warnings, LOST))
@@ -96,7 +96,7 @@ def save_by_engine(
         refuse_state(details)
         wanted = clean(path)
         if not details.container.state.alive:
-            refuse_covered(Covers.of(details.mounts), wanted)
+            refuse_unseen(Covers.of(details.mounts), wanted)
         above = split(wanted)[0]
         if create and archive.facts(above).kind != "directory":
             raise EditRefused(f"{printable(above)} is no directory", "make it first")

@@ -15,8 +15,8 @@ from tui.editing.copyup import save_by_hand
 from tui.editing.hands import hands_inside
 from tui.editing.session import (
     has_several_names,
-    refuse_covered,
     refuse_state,
+    refuse_unseen,
     running_root,
     stack_of,
 )
@@ -98,7 +98,7 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
         real = view.resolve(job.path)
         view.refuse_unreadable(real)
         job = replace(job, shared=has_several_names(view, real))
-        refuse_covered(view.covers, real)
+        refuse_unseen(view.covers, real)
     if stack.marks is Marks.TREE:
         with tree_root(stack) as root:
             return write_below(root, job, source_path(root, job.path))

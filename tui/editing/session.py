@@ -17,6 +17,9 @@ from tui.layers.own_root import refuse_other_root
 from tui.layers.paths import Root, clean, is_mount_point, read_limited
 from tui.layers.view import LayerView
 
+_MADE_ANEW = (b"/dev", b"/proc", b"/sys")
+"""What the runtime mounts in every container (OCI runtime specification, config-linux: default file systems)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -128,6 +131,15 @@ def refuse_covered(covers: Covers, path: bytes) -> None:
     raise EditRefused(f"{printable(path)} is hidden by the {mount.what} at {printable(mount.destination)}", hint)
 
 
+def refuse_unseen(covers: Covers, path: bytes) -> None:
+    """Raise EditRefused for a stopped container's path that a mount hides or that is made anew at each start."""
+    refuse_covered(covers, path)
+    for place in _MADE_ANEW:
+        if path.startswith(place + b"/"):
+            told = f"{printable(path)} would not be seen: {printable(place)} is made anew at each start"
+            raise EditRefused(told, "start the container to change it")
+
+
 def has_several_names(view: LayerView, real: bytes) -> bool:
     """Say whether a file of a container at rest is the layer's own under several names, of which none is to be cut."""
     try:
@@ -146,7 +158,7 @@ def plan(details: Details, path: bytes) -> Plan:
         return _plan_running(details, path)
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(path)
-        refuse_covered(view.covers, real)
+        refuse_unseen(view.covers, real)
         view.refuse_unreadable(real)
         entry = view.lookup(real, follow=False)
         if entry.kind is not EntryKind.FILE:

@@ -148,6 +148,48 @@ def test_what_a_file_of_the_image_has_goes_through_our_own_copy_up(
     every_act_keeps_and_every_undo_brings_back(box, tmp_path, from_image=True, by_hand=True)
 
 
+INNER = {"d": "trusted.overlay.opaque", "d/f": "trusted.overlay.origin", "e": "user.overlay.opaque"}
+"""What an engine in a container, or one without root, marks its own layers with."""
+
+
+def marks_are_the_container_s(box: Box, top: Path, path: bytes) -> None:
+    """Mark a directory as an engine inside would, and see its marks go through acts and undo."""
+    for name in ("d", "e"):
+        (top / name).mkdir()
+        (top / name / "f").write_bytes(b"f\n")
+    for name, mark in INNER.items():
+        os.setxattr(top / name, mark, b"y")
+    before = ageless(facts(top))
+    assert all(mark in os.listxattr(top / name) for name, mark in INNER.items())
+
+    def same_after(act: Callable[[], object]) -> None:
+        act()
+        box.undo()
+        assert (ageless(facts(top)), [os.getxattr(top / name, mark) for name, mark in INNER.items()]) == (
+            before,
+            [b"y"] * 3,
+        )
+
+    same_after(lambda: box.remove(path, recursive=True))
+    same_after(lambda: box.write(path + b"/d/f", b"new\n"))
+    same_after(lambda: box.rename(path + b"/d", b"/app/moved"))  # by copying, where that is another file system
+    same_after(lambda: box.chmod(path, "0711", recursive=True))
+    box.write(path + b"/d/f", b"new\n")
+    assert os.getxattr(top / "d" / "f", INNER["d/f"]) == b"y"
+
+
+def test_overlay_marks_in_a_volume_are_the_container_s_own(boxes: Boxes, tmp_path: Path) -> None:
+    (tmp_path / "volume" / "inner").mkdir(parents=True)
+    box = boxes("true", "-v", f"{tmp_path}/volume:/srv/www", alive=True)
+    marks_are_the_container_s(box, tmp_path / "volume" / "inner", b"/srv/www/inner")
+
+
+@pytest.mark.parametrize("daemon", ["vfs"], indirect=True, scope="session")
+def test_overlay_marks_in_a_full_tree_are_the_container_s_own(boxes: Boxes) -> None:
+    box = boxes("mkdir /m")
+    marks_are_the_container_s(box, place_of(box) / "m", b"/m")
+
+
 NOBODY = 0xFFFFFFFF
 
 GIVEN = {

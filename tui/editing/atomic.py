@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable
 from tui.core.text import printable
+from tui.editing.nodes import MARKS
 from tui.editing.sparse import put_runs, reserve, runs_of
 
 Checkpoint = Callable[[str], None]
@@ -40,8 +41,7 @@ def no_checkpoint(step: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file keeps when its bytes are replaced: permission bits, owner, extended attributes with ACL and
-    capabilities; overlay's own attributes are not the file's."""
+    """What a file keeps when its bytes are replaced: permission bits, owner, attributes with ACL and capabilities."""
 
     mode: int
     uid: int
@@ -51,10 +51,10 @@ class Metadata:
     """The time to give it back; None for that of the write itself."""
 
 
-def metadata_of(fd: int) -> Metadata:
-    """Read the metadata of an open file."""
+def metadata_of(fd: int, *, raw: bool = False) -> Metadata:
+    """Read the metadata of an open file; below the ``raw`` directory of a layer overlay's marks are not the file's."""
     status = os.fstat(fd)
-    names = [n for n in os.listxattr(fd) if not n.startswith(("trusted.overlay.", "user.overlay."))]
+    names = [name for name in os.listxattr(fd) if not (raw and name.startswith(MARKS))]
     names.sort(key=lambda name: name == CAPABILITY)  # set last, for other changes drop it
     pairs = tuple((name, os.getxattr(fd, name)) for name in names)
     return Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, pairs)

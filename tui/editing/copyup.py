@@ -38,6 +38,7 @@ def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
     above, name = split(real)
     if is_mark(name, stack.marks):
         raise EditRefused(f"{printable(name)} is a name that {stack.driver.name} keeps for itself", "choose another")
+    job = replace(job, raw=True)
     with LayerView.open(stack) as view, Root.open(stack.writable.path) as upper:
         tree = UnionTree(stack, view, upper, job.container_id)
         tree.copy_up_directories(above)
@@ -52,7 +53,7 @@ def _put(details: Details, job: Job, real: bytes, upper: Root, dir_fd: int, name
     try:
         with reading(details, real) as old:
             before = check_stamp(job, real, old)
-            metadata = _mine(new_metadata(job, atomic.metadata_of(old)))
+            metadata = _mine(new_metadata(job, atomic.metadata_of(old, raw=True)))
             status = os.fstat(old)
             with keeping_old(job, real, old) as kept:
                 if job.shared:

@@ -23,6 +23,10 @@ _TYPES = {
 _NUMBERS = ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset", "names")
 
 
+MARKS = ("trusted.overlay.", "user.overlay.")
+"""How the attributes begin by which overlay marks what lies in a layer."""
+
+
 class Seen(NamedTuple):
     """Which inode an entry was when it was looked at, and what tells that its bytes were written since."""
 
@@ -36,7 +40,7 @@ class Node:
     """An entry at a canonical path; without a ``kind`` it says that nothing is there.
 
     ``size`` bytes of a file lie at ``offset`` wherever its data are kept. ``same_as`` is the path of another node that
-    is the same file by a hard link. Overlay's own attributes are not the entry's.
+    is the same file by a hard link.
     """
 
     path: bytes
@@ -66,8 +70,12 @@ class Node:
         return _TYPES.get(self.kind, 0) if self.kind else 0
 
 
-def node_of(fd: int, path: bytes) -> Node:
-    """Describe what an O_PATH descriptor holds; nothing is opened."""
+def node_of(fd: int, path: bytes, *, raw: bool = False) -> Node:
+    """Describe what an O_PATH descriptor holds; nothing is opened.
+
+    In the ``raw`` directory of a layer the marks of overlay are the layer's, not the entry's. Anywhere else the kernel
+    hides such, and the attributes that are seen are the container's: of an engine's layers inside it, say.
+    """
     status = os.fstat(fd)
     kind = kind_of(status.st_mode)
     several = kind is EntryKind.FILE and status.st_nlink > 1
@@ -78,7 +86,7 @@ def node_of(fd: int, path: bytes) -> Node:
         uid=status.st_uid,
         gid=status.st_gid,
         mtime_ns=status.st_mtime_ns,
-        xattrs=_xattrs(fd),
+        xattrs=_xattrs(fd, raw=raw),
         target=os.readlink(b"", dir_fd=fd) if kind is EntryKind.SYMLINK else b"",
         rdev=status.st_rdev if kind in (EntryKind.CHARACTER, EntryKind.BLOCK) else 0,
         size=status.st_size if kind is EntryKind.FILE else 0,
@@ -109,10 +117,10 @@ def is_untouched(status: os.stat_result, node: Node) -> bool:
     )
 
 
-def _xattrs(fd: int) -> tuple[tuple[str, bytes], ...]:
+def _xattrs(fd: int, *, raw: bool) -> tuple[tuple[str, bytes], ...]:
     place = f"/proc/self/fd/{fd}"
     try:
-        names = [n for n in os.listxattr(place) if not n.startswith(("trusted.overlay.", "user.overlay."))]
+        names = [name for name in os.listxattr(place) if not (raw and name.startswith(MARKS))]
     except OSError:  # a file system without any
         return ()
     return in_order((name, os.getxattr(place, name)) for name in names)

@@ -134,7 +134,7 @@ def _foresee(act: Act, view: LayerView) -> None:
             except NotFound:
                 continue
             try:
-                image = node_of(fd, path)
+                image = node_of(fd, path, raw=view.stack.marks is not Marks.TREE)
             finally:
                 os.close(fd)
             act.expect(image)
@@ -169,7 +169,7 @@ def _copy_one(tree: Tree, view: LayerView, path: bytes, now: Node | None, change
     """Put the image's entry in the place of what was kept; of a directory that is there only what it is itself."""
     fd = view.open_path(path, before=True)
     try:
-        node = node_of(fd, path)
+        node = node_of(fd, path, raw=view.stack.marks is not Marks.TREE)
         if now is not None and (now.kind is EntryKind.DIRECTORY) != (node.kind is EntryKind.DIRECTORY):
             tree.remove(path, directory=now.kind is EntryKind.DIRECTORY, seen=now)
             now = None

@@ -17,7 +17,7 @@ from tui.core.model import EntryKind
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, Hands
-from tui.editing.nodes import Node, is_same_entry, is_untouched, node_of
+from tui.editing.nodes import MARKS, Node, is_same_entry, is_untouched, node_of
 from tui.editing.sparse import copy_data
 from tui.layers.paths import Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 
@@ -81,15 +81,17 @@ class Tree(Protocol):
 class RootTree:
     """The tree below a root; the kernel copies up and writes whiteouts."""
 
-    def __init__(self, root: Root, hands: Hands, container_id: str, entered: bytes = b"") -> None:
+    def __init__(self, root: Root, hands: Hands, container_id: str, entered: bytes = b"", *, raw: bool = False) -> None:
+        """``raw`` says that the root is the directory of a layer, in which overlay's marks are not the entries'."""
         self._root = root
         self._hands = hands
         self._id = container_id
         self._entered = entered
+        self._raw = raw
 
     def entered(self, path: bytes) -> Tree:
         """Return this tree with a path that may be a mount point."""
-        return RootTree(self._root, self._hands, self._id, path)
+        return RootTree(self._root, self._hands, self._id, path, raw=self._raw)
 
     def real(self, path: bytes) -> bytes:
         """Return the canonical path of a name."""
@@ -132,7 +134,7 @@ class RootTree:
         """Describe what stands at a path."""
         try:
             with self._entry(path) as fd:
-                return node_of(fd, path)
+                return node_of(fd, path, raw=self._raw)
         except NotFound:
             return None
 
@@ -207,16 +209,16 @@ class RootTree:
             os.symlink(node.target, temporary, dir_fd=dir_fd)
         else:
             os.mknod(temporary, node.type_bits | 0o600, node.rdev, dir_fd=dir_fd)
-        dress_name(dir_fd, temporary, node)
+        dress_name(dir_fd, temporary, node, raw=self._raw)
 
     def dress(self, node: Node) -> None:
         """Give what is there the node's owner, mode, attributes and time."""
         try:
             if node.path == b"/":
-                dress_name(self._root.fd, b".", node)
+                dress_name(self._root.fd, b".", node, raw=self._raw)
                 return
             with self._parent(node.path) as (dir_fd, name):
-                dress_name(dir_fd, name, node)
+                dress_name(dir_fd, name, node, raw=self._raw)
         except OSError as error:
             raise atomic.explain(error, node.path) from error
 
@@ -313,7 +315,7 @@ def _make_file(node: Node, data: int | None, dir_fd: int, temporary: bytes) -> N
         os.close(fd)
 
 
-def dress_name(dir_fd: int, name: bytes, node: Node) -> None:
+def dress_name(dir_fd: int, name: bytes, node: Node, *, raw: bool) -> None:
     """Give a name its owner, attributes, mode and time, in the order in which none drops another."""
     os.chown(name, node.uid, node.gid, dir_fd=dir_fd, follow_symlinks=False)
     fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
@@ -321,7 +323,7 @@ def dress_name(dir_fd: int, name: bytes, node: Node) -> None:
         place = f"/proc/self/fd/{fd}"
         if stat.S_ISLNK(os.fstat(fd).st_mode) != (node.kind is EntryKind.SYMLINK):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        _set_xattrs(place, node)
+        _set_xattrs(place, node, raw=raw)
         if node.kind is not EntryKind.SYMLINK:
             os.chmod(place, node.mode)
     finally:
@@ -329,9 +331,9 @@ def dress_name(dir_fd: int, name: bytes, node: Node) -> None:
     os.utime(name, ns=(node.mtime_ns, node.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
 
 
-def _set_xattrs(place: str, node: Node) -> None:
+def _set_xattrs(place: str, node: Node, *, raw: bool) -> None:
     wanted = dict(node.xattrs)
-    own = ("trusted.overlay.", "user.overlay.")
+    own = MARKS if raw else ()
     present: list[str] = []
     with suppress(OSError):  # a file system without any
         present = os.listxattr(place)

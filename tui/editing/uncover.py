@@ -161,7 +161,7 @@ def _only_for(stack: LayerStack, view: LayerView, upper: Root, path: bytes) -> b
             return False
         image_fd = view.open_path(above, before=True)
         try:
-            own, image = node_of(fd, above), node_of(image_fd, above)
+            own, image = node_of(fd, above, raw=True), node_of(image_fd, above, raw=True)
         finally:
             os.close(image_fd)
     except NotFound:

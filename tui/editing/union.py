@@ -33,7 +33,7 @@ class UnionTree:
         self._stack = stack
         self._view = view
         self._upper = upper
-        self._own = RootTree(upper, OwnHands(), container_id)
+        self._own = RootTree(upper, OwnHands(), container_id, raw=True)
 
     def real(self, path: bytes) -> bytes:
         """Return the canonical path of a name."""
@@ -46,7 +46,7 @@ class UnionTree:
         except NotFound:
             return None
         try:
-            return node_of(fd, path)
+            return node_of(fd, path, raw=self._stack.marks is not Marks.TREE)
         finally:
             os.close(fd)
 
@@ -128,7 +128,7 @@ class UnionTree:
         except NotFound:
             return None
         try:
-            return node_of(fd, path)
+            return node_of(fd, path, raw=self._stack.marks is not Marks.TREE)
         finally:
             os.close(fd)
 

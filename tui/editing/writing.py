@@ -42,7 +42,8 @@ class Receipt:
 class Job:
     """One save: what to write where, what the file was when it was read, and whether the container runs.
 
-    ``keep`` says whether a backup is kept; ``shared`` that the layer's own file has several names.
+    ``keep`` says whether a backup is kept; ``shared`` that the layer's own file has several names, ``raw`` that it is
+    written in the layer's directory itself.
     """
 
     container_id: str
@@ -61,6 +62,7 @@ class Job:
     keep: bool = True
     shared: bool = False
     running: bool = False
+    raw: bool = False
     hands: Hands = field(default_factory=OwnHands)
 
 
@@ -77,7 +79,7 @@ def keeping_old(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]
     kind = job.kind or (ActKind.CREATE if old is None else ActKind.WRITE)
     wrote = hashlib.sha256(job.data).hexdigest()
     keeper = Keeper(job.container_id, job.name, kind, real, wrote=wrote)
-    node = Node(real) if old is None else replace(node_of(old, real), inode=(0, 0))
+    node = Node(real) if old is None else replace(node_of(old, real, raw=job.raw), inode=(0, 0))
     try:
         keeper.add(node, old)
         act = keeper.commit()

@@ -28,6 +28,7 @@ from tui.editing.acts import (
 )
 from tui.editing.atomic import temporary_name
 from tui.editing.backups import Act, ActKind
+from tui.editing.beside import few, left_out
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.hands import OwnHands
 from tui.editing.inherit import placed_in
@@ -46,7 +47,6 @@ COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
 
 _SET_ID = 0o6000
 _PATH_MAX = 4096
-_MANY = 5
 _SO_FAR = "what was copied so far is there"
 
 
@@ -92,7 +92,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
                 notes = _make_entries(tree, above, entries, parent, there, act, changed, step)
-        return Outcome(goal, len(changed), act, (*_few(notes), *notes_after(details, inspect)))
+        return Outcome(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
 
 
 def _make_entries(
@@ -119,11 +119,6 @@ def _make_entries(
             tree.make(wanted, data, over=there if not changed else None)
             changed.append(1)
     return notes
-
-
-def _few(notes: list[str]) -> tuple[str, ...]:
-    more = len(notes) - _MANY
-    return tuple(notes) if more <= 0 else (*notes[:_MANY], f"and {more:,} more left out")
 
 
 def _refuse_own_layer(details: Details, source: Path) -> None:
@@ -230,7 +225,7 @@ def copy_out(
         for one, place in zip(reversed(nodes), reversed(places), strict=True):
             if one.kind is EntryKind.DIRECTORY:
                 _close_directory(above, place, one.mode & 0o777 & ~mask)
-    return target, len(nodes), _few(notes)
+    return target, len(nodes), few(notes)
 
 
 def _hidden(covers: Covers, real: bytes) -> list[str]:
@@ -238,7 +233,7 @@ def _hidden(covers: Covers, real: bytes) -> list[str]:
     refuse_covered(covers, real)
     prefix = real.rstrip(b"/") + b"/"
     below = [one for one in covers.places if one[0].startswith(prefix) and one[1].kind != "engine"]
-    return [f"what is in the {mount.what} at {printable(place)} was left out" for place, mount in below]
+    return [left_out(place, mount) for place, mount in below]
 
 
 def _umask() -> int:

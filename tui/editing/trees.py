@@ -22,6 +22,10 @@ from tui.editing.sparse import copy_data
 from tui.layers.paths import Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 
 
+class MountPoint(EditRefused):
+    """Something is mounted where an entry of the tree was to be."""
+
+
 class Tree(Protocol):
     """What acts are made of. Every method raises DtuiError for what cannot be done; OSError is the act's to explain."""
 
@@ -30,7 +34,7 @@ class Tree(Protocol):
         ...
 
     def look(self, path: bytes) -> Node | None:
-        """Describe what stands at a path, None for nothing; EditRefused for a mount point."""
+        """Describe what stands at a path, None for nothing; raises MountPoint."""
         ...
 
     def target_of(self, path: bytes) -> bytes:
@@ -120,7 +124,7 @@ class RootTree:
                 if error.errno != errno.EXDEV:
                     raise explain(error, path) from error
                 if path != self._entered:
-                    raise EditRefused(f"{printable(path)} is a mount point", "nothing was changed") from error
+                    raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed") from error
                 fd = self._root.open_canonical(path)
             try:
                 refuse_kernel_files(fd, path)

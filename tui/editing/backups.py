@@ -221,7 +221,7 @@ class Keeper:
 
     def _copy(self, node: Node, fd: int) -> None:
         try:
-            for copied in copy_data(fd, 0, node.size, self._data, self._end):
+            for copied in copy_data(fd, 0, node.size, self._data, self._end, node.path):
                 self._bytes += copied
                 if self._bytes > ACT_LIMIT:
                     raise TooLarge(

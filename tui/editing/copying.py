@@ -39,7 +39,7 @@ from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
 from tui.editing.workspace import writable_tree
 from tui.layers.covers import Covers
-from tui.layers.paths import Root, clean, kind_of, open_child, reopen_regular, split
+from tui.layers.paths import Root, clean, kind_of, open_child, refuse_kernel_files, reopen_regular, split
 from tui.layers.view import LayerView
 
 COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
@@ -186,11 +186,19 @@ def _host_entry(dir_fd: int, place: bytes, *, read: bool = True) -> Iterator[tup
             what = "is a mount point" if error.errno == errno.EXDEV else (error.strerror or "").lower()
             raise NotFound(f"{printable(place)}: {what}", "name a file of this host") from error
         held.callback(os.close, fd)
+        refuse_kernel_files(fd, place)  # their sizes say nothing, and some have an effect when they are read
         data = None
         if read and kind_of(os.fstat(fd).st_mode) is EntryKind.FILE:
             data = reopen_regular(fd, place)
             held.callback(os.close, data)
+            _refuse_unsized(data, place)
         yield fd, data
+
+
+def _refuse_unsized(fd: int, path: bytes) -> None:
+    """Raise EditRefused for a file that is said to be empty and is not, as a file system makes them up while read."""
+    if os.fstat(fd).st_size == 0 and os.pread(fd, 1, 0):
+        raise EditRefused(f"{printable(path)} holds more than its size of 0 bytes says", "what it tells can be piped")
 
 
 def copy_out(
@@ -332,7 +340,8 @@ def _file_on_host(tree: Tree, dir_fd: int, name: bytes, node: Node, *, force: bo
         fd = os.open(temporary, flags, 0o600, dir_fd=dir_fd)
         try:
             status = os.fstat(source)
-            for _ in copy_data(source, 0, status.st_size, fd, 0):
+            _refuse_unsized(source, node.path)
+            for _ in copy_data(source, 0, status.st_size, fd, 0, node.path):
                 pass
             os.ftruncate(fd, status.st_size)
             os.fchmod(fd, node.mode)
@@ -345,7 +354,7 @@ def _file_on_host(tree: Tree, dir_fd: int, name: bytes, node: Node, *, force: bo
         else:
             os.link(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
             os.unlink(temporary, dir_fd=dir_fd)
-    except OSError:
+    except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=dir_fd)
         raise

@@ -307,7 +307,7 @@ def _make_file(node: Node, data: int | None, dir_fd: int, temporary: bytes) -> N
     fd, named = atomic.new_file(dir_fd, temporary)
     try:
         if data is not None:
-            for _ in copy_data(data, node.offset, node.size, fd, 0):
+            for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
                 pass
         os.ftruncate(fd, node.size)
         os.fsync(fd)

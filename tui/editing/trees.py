@@ -181,6 +181,7 @@ class RootTree:
             raise atomic.explain(error, node.path) from error
 
     def _make(self, node: Node, data: int | None, dir_fd: int, name: bytes, over: Node | None) -> None:
+        atomic.refuse_fixed(dir_fd, node.path)
         temporary = atomic.temporary_name()
         record = journal.begin_rename(self._id, node.path, temporary)
         try:
@@ -259,6 +260,7 @@ class RootTree:
         """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
         with self._parent(path) as (dir_fd, name), self._parent(new) as (new_fd, new_name):
             try:
+                atomic.refuse_fixed(new_fd, new)
                 self._hands.rename(dir_fd, name, new_fd, new_name, NO_REPLACE)
                 os.fsync(dir_fd)
                 os.fsync(new_fd)

@@ -9,6 +9,7 @@ from tui.core.errors import ChangedMeanwhile, EditRefused, NotReachable
 from tui.core.model import EntryKind
 from tui.core.text import count_of, printable
 from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after, refuse_hidden
+from tui.editing.atomic import FixedDirectory
 from tui.editing.backups import Act, ActKind, Keeper, find
 from tui.editing.copying import readable_tree
 from tui.editing.guard import guarded
@@ -61,6 +62,15 @@ def _undo(act: Act, inspect: Inspect, save: Save, *, force: bool) -> Outcome:
     if is_one_write(act) and not _may_be_replaced(act, inspect):
         _refuse_closed(act, force=force)
         return _undo_write(act, save, force=force)
+    try:
+        return _undo_by_tree(act, inspect, force=force)
+    except FixedDirectory:
+        if not is_one_write(act):
+            raise
+        return _undo_write(act, save, force=force)
+
+
+def _undo_by_tree(act: Act, inspect: Inspect, *, force: bool) -> Outcome:
     with acting(act.container, inspect) as details:
         _refuse_closed(act, force=force)
         with writable_tree(details) as tree:

@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,11 @@ import pytest
 
 from tests.support.boxes import Boxes
 from tests.support.cli import dtui
-from tui.core.errors import EditRefused
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
+from tui.editing import sparse
 from tui.editing.copying import copy_in, copy_out
+from tui.editing.sparse import copy_data
+from tui.layers import paths
 
 pytestmark = pytest.mark.engine
 
@@ -87,6 +90,72 @@ def test_nothing_copied_in_runs_as_somebody_else_and_no_device_of_this_host_come
     with pytest.raises(EditRefused, match="character device"):
         copy_in(box.id, source / "null", b"/srv/null", inspect=box.inspect)
     assert not box.exists(b"/srv/null")
+
+
+@STATES
+@pytest.mark.parametrize("source", ["/proc/cpuinfo", "/proc/sys/kernel", "/sys/kernel/mm"])
+def test_what_the_kernel_shows_of_this_host_is_not_taken_for_files(boxes: Boxes, source: str, alive: bool) -> None:
+    box = boxes(alive=alive)
+    told = dtui("-H", box.engine.host, "cp", source, "web:/srv/new", code=1)
+    assert b"is the kernel's own, on " in told
+    assert told.count(b"\n") == 1
+    assert not box.exists(b"/srv/new")
+
+
+@STATES
+@pytest.mark.parametrize("size", [3_000_000, 1_000_000], ids=["in its data", "in a hole"])
+def test_a_file_that_becomes_shorter_while_it_is_copied_is_not_filled_up_with_zeros(
+    boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, alive: bool
+) -> None:
+    box = boxes(": > /srv/f", alive=alive)
+    host = tmp_path / "host"
+    inside = Path(f"/proc/{box.details.pid}/root/srv/f") if alive else box.upper / "srv" / "f"
+    for file in (host, inside):
+        file.write_bytes(b"x" * size)
+        os.truncate(file, 4_000_000)
+
+    def shortened(source: Path) -> Callable[[int, memoryview, int], None]:
+        plain = sparse._write_at
+
+        def write(sink: int, view: memoryview, place: int) -> None:
+            plain(sink, view, place)
+            os.truncate(source, 2_000_000)
+
+        return write
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sparse, "_write_at", shortened(host))
+        with pytest.raises(ChangedMeanwhile, match="became shorter"):
+            copy_in(box.id, host, b"/srv/new", inspect=box.inspect)
+    assert set(box.names(b"/srv")) == {b"f", b"www"}
+    with monkeypatch.context() as patch:
+        patch.setattr(sparse, "_write_at", shortened(inside))
+        with pytest.raises(ChangedMeanwhile, match="/srv/f became shorter"):
+            copy_out(box.details, b"/srv/f", tmp_path / "out")
+    assert set(os.listdir(tmp_path)) - {"state", "locks"} == {"host"}
+
+
+def test_a_file_of_which_its_size_says_nothing_is_not_copied_whatever_it_is_on(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = boxes()
+    monkeypatch.setattr(paths, "_KERNEL", {})
+    for source, told in (("/proc/cpuinfo", "holds more than its size"), ("/sys/kernel/fscaps", "became shorter")):
+        with pytest.raises(DtuiError, match=told):
+            copy_in(box.id, Path(source), b"/srv/new", inspect=box.inspect)
+        assert box.names(b"/srv") == [b"www"]
+
+
+def test_holes_at_the_end_of_what_is_kept_are_copied_as_such(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 4096)
+    os.truncate(source, 1 << 40)
+    fd, sink = os.open(source, os.O_RDONLY), os.open(tmp_path / "sink", os.O_RDWR | os.O_CREAT)
+    assert sum(copy_data(fd, 0, 1 << 40, sink, 0, b"/f")) == 4096
+    with pytest.raises(ChangedMeanwhile, match="/f became shorter"):
+        list(copy_data(fd, 0, (1 << 40) + 1, sink, 0, b"/f"))
+    os.close(fd)
+    os.close(sink)
 
 
 @STATES

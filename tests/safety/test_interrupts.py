@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
+from tests.support.terminal import Terminal
 from tui.core.model import EntryKind
 from tui.editing.backups import Act, acts
 
@@ -177,5 +178,22 @@ def test_an_undo_that_is_interrupted_is_done_to_its_end(boxes: Boxes, host: Path
     dtui(*one.words("rm"))
     code, told = interrupted([*one.engine, "undo", "web"], (one.srv / "big" / "13").exists)
     assert code == 0, told
-    assert "taken back" in told
+    assert told.startswith("dtui: being taken back; this goes to its end\n")
+    assert re.fullmatch(r"/srv/big: delete of .* taken back; .*\n", told.split("\n", 1)[1])
+    assert one.difference() == {}
+
+
+@UNION
+def test_an_undo_on_a_terminal_shows_how_far_it_came_and_says_once_that_it_goes_on(boxes: Boxes, host: Path) -> None:
+    one = Interrupts(boxes(LARGE), host)
+    dtui(*one.words("rm"))
+    terminal = Terminal(*one.engine, "undo", "web")
+    try:
+        terminal.wait(lambda shown: re.search(r"^1,150 · /srv/big/", shown, re.MULTILINE) is not None)
+        for _ in range(3):
+            terminal.press("\x03")
+        assert terminal.wait("UTC taken back").count("goes to its end") == 1
+        assert terminal.close() == 0
+    finally:
+        terminal.abandon()
     assert one.difference() == {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import IMAGE
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import ChangedMeanwhile
 from tui.core.model import Details
@@ -127,6 +128,25 @@ def test_a_tree_of_any_depth_is_reverted_and_comes_back(boxes: Boxes) -> None:
         box.undo()
         assert box.read(b"/srv/deep" + b"/d" * 400 + b"/bottom") == b"x\n"
         box.remove(b"/srv/deep", recursive=True)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@UNION
+@pytest.mark.parametrize("alive", [False, True], ids=["below an opaque directory", "running"])
+def test_a_tree_of_the_image_of_any_depth_is_copied_back_and_goes_again(boxes: Boxes, alive: bool) -> None:
+    script = (
+        "mkdir -p /deep/d; cd /deep; for i in $(seq 200); do mkdir d/d; touch -d @$i d; cd d; done; echo x > bottom"
+    )
+    boxes.engine.layered_image("shop/deep:1", IMAGE, script)
+    box = boxes("rm -r /deep; mkdir /deep", alive=alive, image="shop/deep:1")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 120)  # nothing of it may take a frame for each level
+    try:
+        box.revert(b"/deep/d")
+        assert box.read(b"/deep" + b"/d" * 200 + b"/bottom") == b"x\n"
+        box.undo()
+        assert box.names(b"/deep") == []
     finally:
         sys.setrecursionlimit(limit)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.boxes import Box, Boxes
+from tests.support.boxes import Box, Boxes, mount_inside
 from tui.core.errors import DtuiError, EditRefused, NotReachable
 from tui.core.model import Details
 from tui.editing.files import LayerFiles
@@ -58,20 +58,11 @@ def test_a_mount_point_can_be_neither_deleted_nor_renamed(boxes: Boxes, tmp_path
     assert (tmp_path / "volume" / "row").read_text() == "kept"
 
 
-MOUNT = """
-import ctypes, os, sys
-libc = ctypes.CDLL(None)
-space = os.open(f"/proc/{sys.argv[1]}/ns/mnt", os.O_RDONLY)
-assert libc.setns(space, 0) == 0
-assert libc.mount(b"own", sys.argv[2].encode(), b"tmpfs", 0, None) == 0
-"""
-
-
 @pytest.mark.case(28)
 def test_a_mount_that_the_engine_does_not_know_answers_busy(boxes: Boxes) -> None:
     """One that the container made itself is in no answer of the engine: only the kernel can stop us."""
     box = boxes("mkdir /srv/own; echo below > /srv/own/file", alive=True)
-    subprocess.run([sys.executable, "-c", MOUNT, str(box.details.pid), "/srv/own"], check=True)
+    mount_inside(box, "/srv/own")
     box.sh("echo above > /srv/own/file")
     for act in (
         lambda: box.remove(b"/srv/own", recursive=True),

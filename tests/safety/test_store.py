@@ -169,6 +169,22 @@ def test_what_replaces_more_than_is_kept_is_refused_with_the_way_round_it(
     assert list(kept_acts(box.id)) == []
 
 
+@STATES
+def test_holes_that_are_longer_together_than_a_file_may_be_are_deleted_one_by_one(boxes: Boxes, alive: bool) -> None:
+    box = boxes("mkdir /srv/d; touch /srv/d/1 /srv/d/2; echo x > /srv/d/3", alive=alive)
+    top = Path(f"/proc/{box.details.pid}/root/srv/d") if alive else box.upper / "srv" / "d"
+    for name in ("1", "2"):
+        os.truncate(top / name, 8 << 40)
+    with pytest.raises(EditRefused, match=r"longer, with its holes, than a file may be there; .* entry by entry"):
+        box.remove(b"/srv/d", recursive=True)
+    assert sorted(box.names(b"/srv/d")) == [b"1", b"2", b"3"]
+    for path in (b"/srv/d/1", b"/srv/d/2", b"/srv/d"):
+        box.remove(path, recursive=True)
+    for _ in range(3):
+        box.undo()
+    assert [(top / name).stat().st_size for name in ("1", "2", "3")] == [8 << 40, 8 << 40, 2]
+
+
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file system of a few pages for all that dtui keeps."""

@@ -7,7 +7,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -20,6 +20,8 @@ from tui.editing.acts import Outcome
 from tui.editing.guard import Step
 from tui.editing.recover import recover
 from tui.engine.endpoint import Endpoint
+
+_CLEAR = "\r\x1b[K"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +59,64 @@ def act_on(
 
 @contextmanager
 def stoppable() -> Iterator[Step]:
-    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt.
-
-    Once there was one, others change nothing any more, until this process has told how the act ended.
-    """
+    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt."""
     stopped: list[int] = []
-    live = sys.stderr.isatty()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        stopped.append(number)
 
     def step(count: int, path: bytes) -> None:
         if stopped:
             raise Stopped("stopped", "nothing was changed")
-        if live and count and count % 50 == 0:
-            sys.stderr.write(f"\r\x1b[K{count:,} · {printable(path)[:60]}")
-            sys.stderr.flush()
+        _show(count, path)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with _interrupts(stopped.append):
         yield step
+
+
+@contextmanager
+def to_the_end() -> Iterator[Step]:
+    """Yield a step that shows progress on a terminal; at an interrupt it is said, once, that it goes to its end."""
+    stopped: list[int] = []
+
+    def stop(number: int) -> None:
+        if not stopped:
+            _say(f"{_CLEAR if sys.stderr.isatty() else ''}dtui: being taken back; this goes to its end\n")
+        stopped.append(number)
+
+    with _interrupts(stop):
+        yield _show
+
+
+@contextmanager
+def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
+    """Tell of interrupts.
+
+    Once there was one, others change nothing any more, until this process has told how the act ended.
+    """
+    came: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        came.append(number)
+        stop(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if stopped else handler)
-        if live:
-            sys.stderr.write("\r\x1b[K")
+            signal.signal(number, signal.SIG_IGN if came else handler)
+        if sys.stderr.isatty():
+            _say(_CLEAR)
+
+
+def _show(count: int, path: bytes) -> None:
+    if count and count % 50 == 0 and sys.stderr.isatty():
+        _say(f"{_CLEAR}{count:,} · {printable(path)[:60]}")
+
+
+def _say(text: str) -> None:
+    """Write to standard error whoever is just writing to it, and though the terminal may be gone."""
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), text.encode(sys.stderr.encoding, "backslashreplace"))
 
 
 def tell(options: Namespace, outcome: Outcome, done: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.acting import stoppable, tell
+from tui.cli.acting import tell, to_the_end
 from tui.cli.session import note, session
 from tui.core.errors import ChangedMeanwhile, NotFound, UsageError
 from tui.core.text import printable
@@ -37,8 +37,8 @@ def run(options: Namespace) -> int:
             act = find(options.id) if options.id else last_to_undo()
             endpoint = _where(open_session.endpoints, act)
         files = files_of(endpoint, endpoint.inspect(act.container))
-        with stoppable():
-            outcome = undo(act, inspect=endpoint.inspect, save=files.save, force=options.force)
+        with to_the_end() as step:
+            outcome = undo(act, inspect=endpoint.inspect, save=files.save, force=options.force, step=step)
     again = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
     return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{again}")
 

@@ -18,6 +18,7 @@ from tui.core.model import Details, EntryKind
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.backups import Act, ActKind, Keeper
+from tui.editing.beside import BesideMounts
 from tui.editing.guard import Step, guarded, no_step, remove_nodes
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node
@@ -30,6 +31,7 @@ from tui.layers.paths import clean, split
 
 NodeChange = Callable[[Node], Node]
 Inspect = Callable[[str], Details]
+Look = Callable[[bytes], Node | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,14 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
     return (f"the container is {after.container.state} now: make sure that it sees the change",)
 
 
-def capture(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True, step: Step = no_step) -> None:
-    """Keep an entry and all below it, parents first. A mount point below is refused: nothing was changed by then."""
+def capture(
+    tree: Tree, node: Node, keeper: Keeper, *, data: bool = True, step: Step = no_step, look: Look | None = None
+) -> None:
+    """Keep an entry and all below it, parents first, as far as ``look`` finds it.
+
+    Without that, a mount point below is refused: nothing was changed by then.
+    """
+    look = look or tree.look
     todo = [node]
     while todo:
         here = todo.pop()
@@ -73,7 +81,7 @@ def capture(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True, step: 
         keep_one(tree, here, keeper, data=data)
         if here.kind is EntryKind.DIRECTORY:
             prefix = here.path.rstrip(b"/") + b"/"
-            below = (tree.look(prefix + name) for name in reversed(tree.names(here.path)))
+            below = (look(prefix + name) for name in reversed(tree.names(here.path)))
             todo += [child for child in below if child is not None]
 
 
@@ -311,19 +319,23 @@ def change_metadata(
     recursive: bool = False,
     step: Step = no_step,
 ) -> Outcome:
-    """Give an entry, or with ``recursive`` all below it too, the mode or owner that ``change`` says; links are left."""
+    """Give an entry, or with ``recursive`` all below it too, the mode or owner that ``change`` says.
+
+    Links are left, and so is what is mounted below.
+    """
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
             real = tree.real(clean(path))
             node = found(tree, real)
+            beside = BesideMounts(tree, covers := covers_of(details, tree))
             if not details.container.state.alive:
-                refuse_covered(covers_of(details, tree), real)
+                refuse_unseen(covers, real)
             if node.kind is EntryKind.SYMLINK:
                 told = f"{printable(real)} is a link to {printable(node.target)}"
                 raise EditRefused(told, "name what it leads to; nothing was changed")
             with keeping(details, kind, real) as keeper:
                 if recursive:
-                    capture(tree, node, keeper, data=False, step=step)
+                    capture(tree, node, keeper, data=False, step=step, look=beside.look)
                 else:
                     keeper.add(node)
                 nodes = keeper.nodes
@@ -338,4 +350,5 @@ def change_metadata(
                         changed.append(1)
             if not changed:
                 act.forget()
-        return Outcome(real, len(changed), act if changed else None, notes_after(details, inspect))
+        notes = (*beside.notes, *notes_after(details, inspect))
+        return Outcome(real, len(changed), act if changed else None, notes)

@@ -19,6 +19,7 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachab
 from tui.core.text import printable
 from tui.editing.nodes import MARKS
 from tui.editing.sparse import put_runs, reserve, runs_of
+from tui.layers.syscalls import is_fixed
 
 Checkpoint = Callable[[str], None]
 """Called between the steps of a write with the step's name; tests end the process there."""
@@ -112,6 +113,17 @@ def explained(path: bytes) -> Iterator[None]:
 
 class NotDurable(EditRefused):
     """The new bytes are in place, but the disk did not confirm it."""
+
+
+class FixedDirectory(EditRefused):
+    """A directory that lets no name be taken away again."""
+
+
+def refuse_fixed(dir_fd: int, path: bytes) -> None:
+    """Raise FixedDirectory for a directory that is immutable or append-only: a temporary name would stay there."""
+    if is_fixed(dir_fd):
+        told = f"{printable(path)}: its directory is immutable or append-only"
+        raise FixedDirectory(told, "lsattr -d tells; nothing was changed")
 
 
 def new_file(dir_fd: int, temporary: bytes) -> tuple[int, bytes]:

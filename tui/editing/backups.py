@@ -7,6 +7,7 @@ it was about to make. An empty file is called how far it came: ``begun``, ``done
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -228,17 +229,29 @@ class Keeper:
 
     def _copy(self, node: Node, fd: int) -> None:
         try:
-            for copied in copy_data(fd, 0, node.size, self._data, self._end):
+            for copied in copy_data(fd, 0, node.size, self._data, self._end, node.path):
                 self._bytes += copied
                 if self._bytes > ACT_LIMIT:
                     raise TooLarge(
                         f"this replaces more than the {human_size(ACT_LIMIT)} that are kept for undo",
-                        _FOR_GOOD.get(self._kind, "dtui rm --no-backup deletes the large files for good first"),
+                        self._for_good,
                     )
             self._end += node.size
             os.ftruncate(self._data, self._end)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise self._too_long() from error
             raise self._refused(error) from error
+
+    def _too_long(self) -> TooLarge:
+        """Return what is raised where the files, with their holes, are longer than one file of this host may be."""
+        told = f"{self._store.parent}: what this replaces is longer, with its holes, than a file may be there"
+        several = any(node.kept for node in self._nodes)
+        return TooLarge(told, "nothing was changed; do it entry by entry" if several else self._for_good)
+
+    @property
+    def _for_good(self) -> str:
+        return _FOR_GOOD.get(self._kind, "dtui rm --no-backup deletes the large files for good first")
 
     def _refused(self, error: OSError) -> EditRefused:
         what = (error.strerror or "").lower()

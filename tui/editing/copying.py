@@ -28,6 +28,7 @@ from tui.editing.acts import (
 )
 from tui.editing.atomic import temporary_name
 from tui.editing.backups import Act, ActKind
+from tui.editing.beside import few, left_out
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.hands import OwnHands
 from tui.editing.inherit import placed_in
@@ -38,7 +39,7 @@ from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
 from tui.editing.workspace import writable_tree
 from tui.layers.covers import Covers
-from tui.layers.paths import Root, clean, kind_of, open_child, reopen_regular, split
+from tui.layers.paths import Root, clean, kind_of, open_child, refuse_kernel_files, reopen_regular, split
 from tui.layers.view import LayerView
 
 COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
@@ -46,7 +47,6 @@ COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
 
 _SET_ID = 0o6000
 _PATH_MAX = 4096
-_MANY = 5
 _SO_FAR = "what was copied so far is there"
 
 
@@ -92,7 +92,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
                 notes = _make_entries(tree, above, entries, parent, there, act, changed, step)
-        return Outcome(goal, len(changed), act, (*_few(notes), *notes_after(details, inspect)))
+        return Outcome(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
 
 
 def _make_entries(
@@ -119,11 +119,6 @@ def _make_entries(
             tree.make(wanted, data, over=there if not changed else None)
             changed.append(1)
     return notes
-
-
-def _few(notes: list[str]) -> tuple[str, ...]:
-    more = len(notes) - _MANY
-    return tuple(notes) if more <= 0 else (*notes[:_MANY], f"and {more:,} more left out")
 
 
 def _refuse_own_layer(details: Details, source: Path) -> None:
@@ -191,11 +186,19 @@ def _host_entry(dir_fd: int, place: bytes, *, read: bool = True) -> Iterator[tup
             what = "is a mount point" if error.errno == errno.EXDEV else (error.strerror or "").lower()
             raise NotFound(f"{printable(place)}: {what}", "name a file of this host") from error
         held.callback(os.close, fd)
+        refuse_kernel_files(fd, place)  # their sizes say nothing, and some have an effect when they are read
         data = None
         if read and kind_of(os.fstat(fd).st_mode) is EntryKind.FILE:
             data = reopen_regular(fd, place)
             held.callback(os.close, data)
+            _refuse_unsized(data, place)
         yield fd, data
+
+
+def _refuse_unsized(fd: int, path: bytes) -> None:
+    """Raise EditRefused for a file that is said to be empty and is not, as a file system makes them up while read."""
+    if os.fstat(fd).st_size == 0 and os.pread(fd, 1, 0):
+        raise EditRefused(f"{printable(path)} holds more than its size of 0 bytes says", "what it tells can be piped")
 
 
 def copy_out(
@@ -230,7 +233,7 @@ def copy_out(
         for one, place in zip(reversed(nodes), reversed(places), strict=True):
             if one.kind is EntryKind.DIRECTORY:
                 _close_directory(above, place, one.mode & 0o777 & ~mask)
-    return target, len(nodes), _few(notes)
+    return target, len(nodes), few(notes)
 
 
 def _hidden(covers: Covers, real: bytes) -> list[str]:
@@ -238,7 +241,7 @@ def _hidden(covers: Covers, real: bytes) -> list[str]:
     refuse_covered(covers, real)
     prefix = real.rstrip(b"/") + b"/"
     below = [one for one in covers.places if one[0].startswith(prefix) and one[1].kind != "engine"]
-    return [f"what is in the {mount.what} at {printable(place)} was left out" for place, mount in below]
+    return [left_out(place, mount) for place, mount in below]
 
 
 def _umask() -> int:
@@ -337,7 +340,8 @@ def _file_on_host(tree: Tree, dir_fd: int, name: bytes, node: Node, *, force: bo
         fd = os.open(temporary, flags, 0o600, dir_fd=dir_fd)
         try:
             status = os.fstat(source)
-            for _ in copy_data(source, 0, status.st_size, fd, 0):
+            _refuse_unsized(source, node.path)
+            for _ in copy_data(source, 0, status.st_size, fd, 0, node.path):
                 pass
             os.ftruncate(fd, status.st_size)
             os.fchmod(fd, node.mode)
@@ -350,7 +354,7 @@ def _file_on_host(tree: Tree, dir_fd: int, name: bytes, node: Node, *, force: bo
         else:
             os.link(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
             os.unlink(temporary, dir_fd=dir_fd)
-    except OSError:
+    except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=dir_fd)
         raise

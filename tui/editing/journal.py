@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tui.core.errors import EditRefused
+from tui.core.errors import ChangedMeanwhile, EditRefused
 from tui.core.process import owner_lives, owner_mark
 from tui.editing.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
 from tui.editing.sparse import chunks_of, copy_data, put_runs, runs_of
@@ -100,21 +100,24 @@ def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha2
         mtime_ns=os.fstat(fd).st_mtime_ns,
     )
     try:
-        _copy_out(fd, record.data)
+        _copy_out(fd, record.data, path)
         _put_down(new, record.new)
     except OSError as error:
         end(record)
         raise _refused(error) from error
+    except ChangedMeanwhile:
+        end(record)
+        raise
     _store(record)
     return record
 
 
-def _copy_out(fd: int, target: Path) -> None:
+def _copy_out(fd: int, target: Path, path: bytes) -> None:
     """Copy an open file to a new file that only this user can read, and make it durable."""
     size = os.fstat(fd).st_size
     out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        for _ in copy_data(fd, 0, size, out, 0):
+        for _ in copy_data(fd, 0, size, out, 0, path):
             pass
         os.ftruncate(out, size)
         os.fsync(out)

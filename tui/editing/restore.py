@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tui.core.errors import LayerError
@@ -14,6 +15,8 @@ from tui.editing.nodes import Node, in_order
 from tui.editing.stamp import stamp_of
 from tui.editing.trees import Tree
 from tui.layers.paths import split
+
+_Step = Callable[[int, bytes], None]
 
 METADATA = (ActKind.CHMOD, ActKind.CHOWN)
 """Acts that change what an entry is, never its bytes nor whether it is there."""
@@ -56,21 +59,21 @@ def with_present(act: Act, now: Node | None) -> Act:
     return replace(act, nodes=(replace(node, mode=mode, uid=now.uid, gid=now.gid, xattrs=now.xattrs),))
 
 
-def put_back(tree: Tree, act: Act, *, force: bool = False) -> Restored:
+def put_back(tree: Tree, act: Act, *, force: bool = False, step: _Step | None = None) -> Restored:
     """Bring every path of an act to what it was before, unless somebody else changed it.
 
-    May be done again after it was cut off. With ``force`` nothing is left.
+    May be done again after it was cut off. With ``force`` nothing is left. ``step`` is told of each entry.
     """
     if is_plain_rename(act):
         if tree.look(act.path) is None and tree.look(act.other) is not None:
             tree.move(act.other, act.path)
         return Restored()
-    return _Restorer(tree, act, force=force).run(change=True)
+    return _Restorer(tree, act, force=force).run(step, change=True)
 
 
-def changed_since(tree: Tree, act: Act) -> tuple[bytes, ...]:
+def changed_since(tree: Tree, act: Act, step: _Step | None = None) -> tuple[bytes, ...]:
     """Return the paths where something stands that is neither what was there before an act nor of its making."""
-    return _Restorer(tree, act, force=False).run(change=False).left
+    return _Restorer(tree, act, force=False).run(step, change=False).left
 
 
 def look_for(tree: Tree, act: Act, path: bytes) -> Node | None:
@@ -159,14 +162,16 @@ class _Restorer:
         self._parted: list[bytes] = []
         self._touched: set[bytes] = set()
 
-    def run(self, *, change: bool) -> Restored:
+    def run(self, step: _Step | None, *, change: bool) -> Restored:
         """Go through all paths, or only find out which would be left."""
         nodes = self._act.nodes
         for node in reversed(nodes):
             self._clear_the_way(node, change=change)
         fd = os.open(self._act.data, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for node in nodes:
+            for count, node in enumerate(nodes):
+                if step:
+                    step(count, node.path)
                 self._bring(node, fd, change=change)
         finally:
             os.close(fd)

@@ -161,11 +161,26 @@ def _copy_back(
             changed.append(1)
     for change in found:
         if change.change is not Change.ADDED:
-            step(len(changed), change.path)
-            _copy_one(tree, view, change.path, kept.get(change.path), changed)
+            _copy_all(tree, view, change.path, kept.get(change.path), changed, step)
 
 
-def _copy_one(tree: Tree, view: LayerView, path: bytes, now: Node | None, changed: list[int]) -> None:
+def _copy_all(tree: Tree, view: LayerView, path: bytes, now: Node | None, changed: list[int], step: Step) -> None:
+    """Put the image's entry, with all below a directory that is not there, in the place of what was kept."""
+    made: list[Node] = []
+    todo = [path]
+    while todo:
+        here = todo.pop()
+        step(len(changed), here)
+        node = _copy_one(tree, view, here, now if here == path else None)
+        changed.append(1)
+        if node.kind is EntryKind.DIRECTORY and (here != path or now is None or now.kind is not node.kind):
+            made.append(node)
+            todo += [here.rstrip(b"/") + b"/" + name for name in reversed(view.names(here, before=True))]
+    for node in reversed(made):
+        tree.dress(node)
+
+
+def _copy_one(tree: Tree, view: LayerView, path: bytes, now: Node | None) -> Node:
     """Put the image's entry in the place of what was kept; of a directory that is there only what it is itself."""
     fd = view.open_path(path, before=True)
     try:
@@ -181,10 +196,6 @@ def _copy_one(tree: Tree, view: LayerView, path: bytes, now: Node | None, change
                 os.close(data)
         else:
             tree.make(node, None, over=now)
-        changed.append(1)
+        return node
     finally:
         os.close(fd)
-    if node.kind is EntryKind.DIRECTORY and now is None:
-        for name in view.names(path, before=True):
-            _copy_one(tree, view, path.rstrip(b"/") + b"/" + name, None, changed)
-        tree.dress(node)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from tui.core.errors import ChangedMeanwhile
+from tui.core.text import printable
 from tui.layers.syscalls import punch_hole
 
 _CHUNK = 1 << 20
@@ -23,21 +25,28 @@ class Run(NamedTuple):
     data: memoryview | None
 
 
-def copy_data(source: int, start: int, size: int, sink: int, offset: int) -> Iterator[int]:
-    """Copy ``size`` bytes from ``start`` of one file to ``offset`` of another, leaving out holes.
+def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: bytes) -> Iterator[int]:
+    """Copy ``size`` bytes from ``start`` of one file, of which ``path`` tells, to ``offset`` of another, without holes.
 
-    Yields the bytes copied with each step, so that the caller may count or stop. Raises OSError.
+    Yields the bytes copied with each step, so that the caller may count or stop. Raises OSError, and ChangedMeanwhile
+    for a file that ends before that: what is not there is never taken for zeros.
     """
     place, end = start, start + size
     while place < end:
         place, stop = _data_from(source, place, end)
         while place < stop:
             chunk = os.pread(source, min(_CHUNK, stop - place), place)
-            if not chunk:  # it is shorter than it was
-                return
+            if not chunk:
+                raise _shorter(path)
             _write_at(sink, memoryview(chunk), offset + place - start)
             place += len(chunk)
             yield len(chunk)
+    if os.fstat(source).st_size < end:  # what was cut off looks like a hole up to the end
+        raise _shorter(path)
+
+
+def _shorter(path: bytes) -> ChangedMeanwhile:
+    return ChangedMeanwhile(f"{printable(path)} became shorter while it was copied", "look at it, then do it again")
 
 
 def chunks_of(fd: int) -> Iterator[bytes]:

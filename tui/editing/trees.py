@@ -22,6 +22,10 @@ from tui.editing.sparse import copy_data
 from tui.layers.paths import Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 
 
+class MountPoint(EditRefused):
+    """Something is mounted where an entry of the tree was to be."""
+
+
 class Tree(Protocol):
     """What acts are made of. Every method raises DtuiError for what cannot be done; OSError is the act's to explain."""
 
@@ -30,7 +34,7 @@ class Tree(Protocol):
         ...
 
     def look(self, path: bytes) -> Node | None:
-        """Describe what stands at a path, None for nothing; EditRefused for a mount point."""
+        """Describe what stands at a path, None for nothing; raises MountPoint."""
         ...
 
     def target_of(self, path: bytes) -> bytes:
@@ -122,7 +126,7 @@ class RootTree:
                 if error.errno != errno.EXDEV:
                     raise explain(error, path) from error
                 if path != self._entered:
-                    raise EditRefused(f"{printable(path)} is a mount point", "nothing was changed") from error
+                    raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed") from error
                 fd = self._root.open_canonical(path)
             try:
                 refuse_kernel_files(fd, path)
@@ -179,6 +183,7 @@ class RootTree:
             raise atomic.explain(error, node.path) from error
 
     def _make(self, node: Node, data: int | None, dir_fd: int, name: bytes, over: Node | None) -> None:
+        atomic.refuse_fixed(dir_fd, node.path)
         temporary = atomic.temporary_name()
         record = journal.begin_rename(self._id, node.path, temporary)
         try:
@@ -257,6 +262,7 @@ class RootTree:
         """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
         with self._parent(path) as (dir_fd, name), self._parent(new) as (new_fd, new_name):
             try:
+                atomic.refuse_fixed(new_fd, new)
                 self._hands.rename(dir_fd, name, new_fd, new_name, NO_REPLACE)
                 os.fsync(dir_fd)
                 os.fsync(new_fd)
@@ -305,7 +311,7 @@ def _make_file(node: Node, data: int | None, dir_fd: int, temporary: bytes) -> N
     fd, named = atomic.new_file(dir_fd, temporary)
     try:
         if data is not None:
-            for _ in copy_data(data, node.offset, node.size, fd, 0):
+            for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
                 pass
         os.ftruncate(fd, node.size)
         os.fsync(fd)

@@ -10,9 +10,10 @@ from tui.core.errors import ChangedMeanwhile, EditRefused, NotReachable
 from tui.core.model import EntryKind
 from tui.core.text import count_of, printable
 from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after, refuse_hidden
+from tui.editing.atomic import FixedDirectory
 from tui.editing.backups import Act, ActKind, Keeper, find
 from tui.editing.copying import readable_tree
-from tui.editing.guard import guarded
+from tui.editing.guard import Step, guarded, no_step
 from tui.editing.nodes import Node
 from tui.editing.restore import (
     METADATA,
@@ -48,21 +49,31 @@ class Save(Protocol):
         ...
 
 
-def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False) -> Outcome:
+def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False, step: Step = no_step) -> Outcome:
     """Take an act back; what stands there now is kept first, so that this can be taken back too.
 
+    ``step`` is told how far it came and must not stop it: what is half taken back is neither old nor new.
     ``save`` puts old bytes back into a file that must stay the same one, or that only the Engine reaches. Raises
     ChangedMeanwhile, unless ``force``, when somebody changed since what the act left, and EditRefused for an act that
     is not there to be taken back.
     """
     with act.held():
-        return _undo(act, inspect, save, force=force)
+        return _undo(act, inspect, save, step, force=force)
 
 
-def _undo(act: Act, inspect: Inspect, save: Save, *, force: bool) -> Outcome:
+def _undo(act: Act, inspect: Inspect, save: Save, step: Step, *, force: bool) -> Outcome:
     if is_one_write(act) and not _may_be_replaced(act, inspect):
         _refuse_closed(act, force=force)
         return _undo_write(act, save, force=force)
+    try:
+        return _undo_by_tree(act, inspect, step, force=force)
+    except FixedDirectory:
+        if not is_one_write(act):
+            raise
+        return _undo_write(act, save, force=force)
+
+
+def _undo_by_tree(act: Act, inspect: Inspect, step: Step, *, force: bool) -> Outcome:
     with acting(act.container, inspect) as details:
         _refuse_closed(act, force=force)
         with writable_tree(details) as tree:
@@ -74,14 +85,15 @@ def _undo(act: Act, inspect: Inspect, save: Save, *, force: bool) -> Outcome:
             if not force:
                 if is_one_write(act):
                     act = with_present(act, tree.look(act.path))
-                _refuse_changed(changed_since(tree, act))
+                _refuse_changed(changed_since(tree, act, step))
             with keeping(details, act.taken_back_by, act.path, wrote=_bytes_of(act)) as keeper:
-                for node in act.nodes:
+                for count, node in enumerate(act.nodes):
+                    step(count, node.path)
                     _keep_present(tree, node, act, keeper)
                 present = keeper.commit()
             with guarded(present, lambda: nullcontext(tree)):
                 present.expect(*act.nodes)
-                restored = put_back(tree, act, force=force)
+                restored = put_back(tree, act, force=force, step=step)
                 _refuse_changed(restored.left)
                 act.mark("undone")
         notes = (*_parted_note(restored.parted), *notes_after(details, inspect))

@@ -21,6 +21,7 @@ from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
+from tui.layers.syscalls import is_fixed
 
 _MAX_LINKS = 40
 """Links followed in one path, as in the kernel."""
@@ -147,7 +148,9 @@ def _replace(root: Root, job: Job, real: bytes, dir_fd: int, name: bytes, old: i
     metadata = new_metadata(job, atomic.metadata_of(old))
     status = os.fstat(old)
     several = status.st_nlink > 1 and (job.running or job.shared)
-    in_place = job.in_place or several or is_mount_point(dir_fd, name)
+    # what was written in place where no name can be replaced is taken back the same way
+    stays = is_mount_point(dir_fd, name) or (job.kind is ActKind.UNDO and is_fixed(dir_fd))
+    in_place = job.in_place or several or stays
     with keeping_old(job, real, old) as kept:
         if in_place:
             written, names = overwrite(root, job, real, old, before, metadata)
@@ -198,6 +201,7 @@ def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metad
         ):
             raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
 
+    atomic.refuse_fixed(dir_fd, real)
     temporary = atomic.temporary_name()
     record = journal.begin_rename(job.container_id, real, temporary)
     try:
@@ -240,6 +244,7 @@ def metadata_in(job: Job, dir_fd: int) -> Metadata:
 
 def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
     """Put a new file under a name that is free; return its size."""
+    atomic.refuse_fixed(dir_fd, real)
     temporary = atomic.temporary_name()
     record = journal.begin_rename(job.container_id, real, temporary)
     try:

@@ -154,12 +154,17 @@ def punch_hole(fd: int, start: int, size: int) -> None:
 
 
 def is_fixed(fd: int) -> bool:
-    """Say whether what an O_PATH descriptor holds is immutable or append-only (statx(2), Linux 4.11)."""
+    """Say whether what an O_PATH descriptor holds is immutable or append-only (statx(2), Linux 4.11).
+
+    False where that cannot be asked.
+    """
     if _statx is None:
         return False
     buffer = ctypes.create_string_buffer(_STATX_SIZE)
     if _statx(fd, b"", _AT_EMPTY_PATH, 0, buffer):
         number = ctypes.get_errno()
+        if number in _MISSING:
+            return False
         raise OSError(number, os.strerror(number))
     return bool(int.from_bytes(buffer.raw[8:16], sys.byteorder) & _FIXED)
 

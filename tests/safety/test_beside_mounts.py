@@ -1,0 +1,99 @@
+"""An act on all of a directory is done beside what is mounted below, and can be taken back whatever runs by then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.boxes import Box, Boxes, mount_inside
+from tui.core.errors import EditRefused
+from tui.editing.acts import change_metadata
+from tui.editing.backups import ActKind
+from tui.editing.permissions import mode_change, owner_change
+
+pytestmark = pytest.mark.engine
+
+STATES = pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+THEN = pytest.mark.parametrize("alive_then", [False, True], ids=["undone stopped", "undone running"])
+MODES = "find / -xdev -print0 | sort -z | xargs -0 stat -c '%n %a %u'"
+
+
+@pytest.fixture
+def volume(boxes: Boxes) -> Iterator[str]:
+    """A volume with something in it."""
+    name = boxes.engine.docker("volume", "create").strip()
+    yield name
+    for container in boxes.engine.docker("ps", "-aq").split():
+        boxes.engine.docker("rm", "-f", container)
+    boxes.engine.docker("volume", "rm", name)
+
+
+def seen(box: Box) -> str:
+    """Return what the container sees, itself left in the state it is in."""
+    alive = box.details.container.state.alive
+    if not alive:
+        box.start()
+    found = box.sh(MODES)
+    if not alive:
+        box.stop()
+    return found
+
+
+def turn(box: Box, *, alive: bool) -> None:
+    if box.details.container.state.alive != alive:
+        (box.start if alive else box.stop)()
+
+
+@STATES
+@THEN
+@pytest.mark.parametrize("kind", [ActKind.CHMOD, ActKind.CHOWN])
+def test_modes_and_owners_are_changed_beside_a_volume_and_come_back(
+    boxes: Boxes, volume: str, kind: ActKind, alive: bool, alive_then: bool
+) -> None:
+    script = "mkdir -p /srv/a; echo x > /srv/a/f; echo y > /srv/beside; echo row > /srv/data/row"
+    box = boxes(script, "-v", f"{volume}:/srv/data", alive=alive)
+    before = seen(box)
+    change = mode_change("700") if kind is ActKind.CHMOD else owner_change("12", int, int)
+    outcome = change_metadata(box.id, b"/srv", change, kind, inspect=box.inspect, recursive=True)
+    assert outcome.notes == ("what is in the volume at /srv/data was left out",)
+    changed = {line.split()[0] for line in set(seen(box).splitlines()) - set(before.splitlines())}
+    assert changed == {"/srv", "/srv/a", "/srv/a/f", "/srv/beside", "/srv/www"}
+    turn(box, alive=alive_then)
+    box.undo()
+    assert seen(box) == before
+
+
+@STATES
+@THEN
+@pytest.mark.parametrize("path", ["/etc", "/"])
+def test_modes_are_changed_beside_what_every_container_has_mounted_and_come_back(
+    boxes: Boxes, path: str, alive: bool, alive_then: bool
+) -> None:
+    box = boxes(alive=alive)
+    before = seen(box)
+    outcome = box.chmod(path.encode(), "g+w", recursive=True)
+    assert "what is in the engine's mount at /etc/resolv.conf was left out" in outcome.notes
+    assert len(outcome.notes) == (3 if path == "/etc" else 6)
+    changed = {line.split()[0] for line in set(seen(box).splitlines()) - set(before.splitlines())}
+    assert changed > {"/etc", "/etc/motd", "/etc/passwd"}
+    assert changed.isdisjoint({"/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/proc", "/sys", "/dev"})
+    turn(box, alive=alive_then)
+    box.undo()
+    assert seen(box) == before
+
+
+def test_modes_are_changed_beside_what_a_container_mounted_itself(boxes: Boxes) -> None:
+    box = boxes("mkdir /srv/own; echo x > /srv/beside", alive=True)
+    mount_inside(box, "/srv/own")
+    before = seen(box)
+    assert box.chmod(b"/srv", "700", recursive=True).notes == ("/srv/own is a mount point: left out",)
+    box.undo()
+    assert seen(box) == before
+
+
+@STATES
+def test_what_is_mounted_is_not_given_a_mode_by_its_own_name(boxes: Boxes, volume: str, alive: bool) -> None:
+    box = boxes("true", "-v", f"{volume}:/srv/data", alive=alive)
+    with pytest.raises(EditRefused, match=r"is hidden by the volume|is a mount point"):
+        box.chmod(b"/srv/data", "700", recursive=True)

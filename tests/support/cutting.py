@@ -47,6 +47,9 @@ def foreseen(lab: Lab, name: str, old: View, new: View) -> View:
         path = at["save"]
         same = ("content", "time") if name != "copy in" else ("content", "time", "mode", "uid", "gid", "xattrs")
         return {**old, path: replace(old[path], **{what: getattr(new[path], what) for what in same})}
+    if name == "create":
+        assert at["create"] not in old
+        return {**old, at["create"]: new[at["create"]]}
     kept = {path: seen for path, seen in old.items() if not _is_below(path, below)}
     inside = {path: seen for path, seen in old.items() if _is_below(path, below)}
     if name == "delete":

@@ -38,6 +38,11 @@ CHANGED = (
 """What the container did before: edited, deleted, replaced and added."""
 
 
+OVERLAY = ("/bin/mount", "-t", "overlay", "overlay", "-o", "ro,lowerdir={}")
+FUSE = ("/usr/bin/fuse-overlayfs", "-o", "lowerdir={}")
+"""The words that mount layers to look at them, before the place."""
+
+
 @dataclass
 class Lab:
     """One container at rest; ``inspect`` makes an endpoint of its own, for a process of its own."""
@@ -48,6 +53,7 @@ class Lab:
     endpoint: Callable[[], LiveEndpoint | OfflineEndpoint]
     places: dict[str, bytes]
     mounted: tuple[Path, ...] = ()
+    mounter: tuple[str, ...] = OVERLAY
     loose: tuple[str, ...] = ()
     """Directories that get another time when what is in them is copied up by ourselves."""
     saved: Path = field(init=False)
@@ -119,11 +125,12 @@ class Lab:
         return self.inspect(self.id)
 
     def view(self) -> View:
-        """Return what the container would see: by the kernel's own overlay where there is one."""
+        """Return what the container would see: by a mount of the driver's own where there is one."""
         if self.mounted:
             with tempfile.TemporaryDirectory(prefix="dtui-look-", dir="/var/tmp") as place:
                 lower = ":".join(map(str, (self.layer, *self.mounted)))
-                subprocess.run(["/bin/mount", "-t", "overlay", "-o", f"ro,lowerdir={lower}", "o", place], check=True)
+                mount = [*(word.format(lower) for word in self.mounter), place]
+                subprocess.run(mount, check=True, stderr=subprocess.DEVNULL)
                 try:
                     return walk(Path(place), self.clock)
                 finally:
@@ -184,6 +191,8 @@ class Lab:
             inspect = self.endpoint().inspect
             if name == "save":
                 return save(self.id, places["save"], b"N" * 70_000, None, inspect=inspect)
+            if name == "create":
+                return save(self.id, places["create"], b"N" * 70_000, None, inspect=inspect, create=True)
             if name == "save in place":
                 return save(self.id, places["save"], b"N" * 70_000, None, inspect=inspect, in_place=True)
             if name == "delete":
@@ -235,12 +244,13 @@ def of_box(box: Box, state: Path) -> Lab:
     details = box.details
     stack = details.stack
     assert stack is not None
-    union = details.container.driver.name == "overlay2"
-    lowers = tuple(layer.path for layer in stack.layers[1:]) if union else ()
+    mounter = {"overlay2": OVERLAY, "fuse-overlayfs": FUSE}.get(details.container.driver.name, ())
+    lowers = tuple(layer.path for layer in stack.layers[1:]) if mounter else ()
     host = box.engine.host
     furnish(box.upper)
     places = {"save": b"/app/start.sh", "delete": b"/old", "goal": b"/etc/moved", "revert": b"/conf.d"}
-    return Lab(box.id, box.upper, state, lambda: LiveEndpoint("local", host), places, lowers)
+    places["create"] = b"/etc/motd"
+    return Lab(box.id, box.upper, state, lambda: LiveEndpoint("local", host), places, lowers, mounter)
 
 
 def of_aufs(root: Path, state: Path) -> Lab:
@@ -256,5 +266,6 @@ def of_aufs(root: Path, state: Path) -> Lab:
     plant(stack.writable.path / "app/data")
     plant(stack.writable.path / "app/conf.d")
     places = {"save": b"/etc/passwd", "delete": b"/app/data", "goal": b"/etc/moved", "revert": b"/app/conf.d"}
+    places["create"] = b"/etc/motd"
     made = partial(OfflineEndpoint, "root", root)
     return Lab(found.id, stack.writable.path, state, made, places, loose=("app/data", "etc/moved"))

@@ -36,7 +36,7 @@ from tui.editing.nodes import Node, node_of
 from tui.editing.session import refuse_covered, running_root, stack_of
 from tui.editing.sparse import copy_data
 from tui.editing.trees import RootTree, Tree
-from tui.editing.union import UnionTree
+from tui.editing.union import UnionTree, refuse_marks
 from tui.editing.workspace import writable_tree
 from tui.layers.covers import Covers
 from tui.layers.paths import Root, clean, kind_of, open_child, refuse_kernel_files, reopen_regular, split
@@ -83,6 +83,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
                 raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
             entries = [(place, goal + place[len(name) :]) for place in places]
             _refuse_too_long(path for _, path in entries)
+            refuse_marks(details.stack, (path for _, path in entries))
             parent = holder(tree, goal)
             with keeping(details, ActKind.COPY, goal) as keeper:
                 if there is None:

@@ -8,11 +8,14 @@ from dataclasses import replace
 
 from tui.core.errors import EditRefused, NotFound
 from tui.core.model import Details
-from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.atomic import Metadata
+from tui.editing.hands import OwnHands
+from tui.editing.hiding import Hiding
 from tui.editing.session import reading, stack_of
-from tui.editing.union import UnionTree
+from tui.editing.stamp import stamp_of
+from tui.editing.trees import RootTree
+from tui.editing.union import UnionTree, refuse_marks
 from tui.editing.writing import (
     Job,
     Receipt,
@@ -27,28 +30,24 @@ from tui.editing.writing import (
     rename_over,
     split_note,
 )
-from tui.layers.paths import Root, split
+from tui.layers.paths import Root, split, status_of
 from tui.layers.view import LayerView
-from tui.layers.whiteouts import is_mark, is_whiteout
+from tui.layers.whiteouts import dotted, is_whiteout
 
 
 def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
     """Make the directories above a file in the writable layer, then put the new file there."""
     stack = stack_of(details)
-    above, name = split(real)
-    if is_mark(name, stack.marks):
-        raise EditRefused(f"{printable(name)} is a name that {stack.driver.name} keeps for itself", "choose another")
+    refuse_marks(stack, (real,))
     job = replace(job, raw=True)
     with LayerView.open(stack) as view, Root.open(stack.writable.path) as upper:
         tree = UnionTree(stack, view, upper, job.container_id)
-        tree.copy_up_directories(above)
+        tree.copy_up_directories(split(real)[0])
         with upper.parent(real) as (dir_fd, name):
-            receipt = _put(details, job, real, upper, dir_fd, name)
-        tree.drop_mark(real)
-        return receipt
+            return _put(details, job, real, upper, tree.hiding, dir_fd, name)
 
 
-def _put(details: Details, job: Job, real: bytes, upper: Root, dir_fd: int, name: bytes) -> Receipt:
+def _put(details: Details, job: Job, real: bytes, upper: Root, hiding: Hiding, dir_fd: int, name: bytes) -> Receipt:
     names = 1
     try:
         with reading(details, real) as old:
@@ -61,19 +60,44 @@ def _put(details: Details, job: Job, real: bytes, upper: Root, dir_fd: int, name
                 else:
                     written = _put_into_layer(job, real, dir_fd, name, metadata)
     except NotFound:
-        return _create(job, real, dir_fd, name)
+        return _create(job, real, hiding, dir_fd, name)
     return Receipt(real, job.shared, False, written, kept, (*kept_note(kept), *split_note(status, names)))
 
 
-def _create(job: Job, real: bytes, dir_fd: int, name: bytes) -> Receipt:
-    """Make a new file; a whiteout in its place is replaced in the same step."""
-    with suppress(FileNotFoundError):
-        status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        if job.create and is_whiteout(status):
-            metadata = metadata_in(job, dir_fd)
-            with keeping_old(job, real, None):
-                return Receipt(real, False, True, rename_over(job, real, dir_fd, name, metadata, status), None)
-    return create(job, real, dir_fd, name)
+def _create(job: Job, real: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> Receipt:
+    """Make a new file; a whiteout in its place is replaced in the same step, one beside it dropped when it is there."""
+    if job.create:
+        hiding.drop_hidden(real)
+    status = status_of(dir_fd, name)
+    if not job.create or not (hiding.is_marked(real) if status is None else is_whiteout(status)):
+        return create(job, real, dir_fd, name)
+    metadata = metadata_in(job, dir_fd)
+    with keeping_old(job, real, None):
+        if status is not None:
+            return Receipt(real, False, True, rename_over(job, real, dir_fd, name, metadata, status), None)
+        written = put_new(job, real, dir_fd, name, metadata)
+        try:
+            hiding.drop_mark(real)
+        except OSError:
+            os.unlink(name, dir_fd=dir_fd)  # nobody saw it yet
+            raise
+    return Receipt(real, False, True, written, None)
+
+
+def finish_by_hand(details: Details, real: bytes, wrote: str) -> None:
+    """Let a new file be seen whose save was cut off before it dropped the mark that hides it; raises DtuiError."""
+    stack = details.stack
+    if stack is None or details.container.state.alive or not dotted(stack.marks):
+        return
+    with Root.open(stack.writable.path) as upper, suppress(NotFound, EditRefused):
+        own = RootTree(upper, OwnHands(), details.container.id, raw=True)
+        hiding = Hiding(upper, own, stack.marks, details.container.id)
+        fd = upper.open_regular(real)
+        try:
+            if stamp_of(fd).sha256 == wrote:
+                hiding.drop_mark(real)
+        finally:
+            os.close(fd)
 
 
 def _mine(metadata: Metadata) -> Metadata:

@@ -14,7 +14,9 @@ from tui.core.text import printable
 from tui.editing import atomic, backups, journal
 from tui.editing.acts import refuse_hidden
 from tui.editing.backups import Act, ActKind
+from tui.editing.copyup import finish_by_hand
 from tui.editing.guard import left_words, settle_left
+from tui.editing.hiding import remove_emptied
 from tui.editing.restore import is_one_write, is_plain_rename, put_back
 from tui.editing.session import privileged, reading, refuse_state, running_root, stack_of
 from tui.editing.stamp import stamp_of
@@ -96,6 +98,7 @@ def _settle(act: Act, details: Details) -> str:
 
 def _settle_write(act: Act, details: Details) -> str:
     """Find out whether a write came to its end; its backup goes only when the file still has those very bytes."""
+    finish_by_hand(details, act.path, act.wrote)
     try:
         with reading(details, act.path) as fd:
             now = stamp_of(fd).sha256
@@ -120,41 +123,41 @@ def _put_right(record: journal.Record, details: Details) -> str:
     alive = details.container.state.alive
     if alive and record.path:
         with running_root(details) as root:
-            return _in_root(record, root)
+            return _in_root(record, root, Marks.TREE)
     stack = stack_of(details)
     if stack.marks is Marks.TREE and record.path:
         with tree_root(stack) as root:
-            return _in_root(record, root)
+            return _in_root(record, root, Marks.TREE)
     if stack.marks is not Marks.OVERLAY or not privileged():
         if not record.path:
             sweep(stack)
             return ""
         with Root.open(stack.writable.path) as upper:
-            return _in_root(record, upper)
+            return _in_root(record, upper, stack.marks)
     if not alive and in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")
     sweep(stack)
     if not record.path:
         return ""
     with write_view(stack) as root:
-        return _in_root(record, root)
+        return _in_root(record, root, Marks.TREE)
 
 
-def _in_root(record: journal.Record, root: Root) -> str:
+def _in_root(record: journal.Record, root: Root, marks: Marks) -> str:
     path = os.fsencode(record.path)
     if record.in_place:
         return _roll_back(record, root, path)
     with suppress(NotFound), root.parent(path) as (dir_fd, _), suppress(FileNotFoundError):
-        _remove(os.fsencode(record.temporary), dir_fd)
+        _remove(os.fsencode(record.temporary), dir_fd, marks)
     return "the file is whole"
 
 
-def _remove(temporary: bytes, dir_fd: int) -> None:
-    """Remove a temporary file, or a directory that was being copied up: that one is still empty."""
+def _remove(temporary: bytes, dir_fd: int, marks: Marks) -> None:
+    """Remove a temporary file, or a directory: one that was being copied up is empty, a deleted one but for marks."""
     try:
         os.unlink(temporary, dir_fd=dir_fd)
     except IsADirectoryError:
-        os.rmdir(temporary, dir_fd=dir_fd)
+        remove_emptied(dir_fd, temporary, marks)
 
 
 def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:

@@ -165,6 +165,8 @@ class _Restorer:
     def run(self, step: _Step | None, *, change: bool) -> Restored:
         """Go through all paths, or only find out which would be left."""
         nodes = self._act.nodes
+        for node in nodes if change else ():
+            self._tree.settle(node)
         for node in reversed(nodes):
             self._clear_the_way(node, change=change)
         fd = os.open(self._act.data, os.O_RDONLY | os.O_CLOEXEC)

@@ -57,6 +57,10 @@ class Tree(Protocol):
         """Describe what an image has at a path, where copy-up and whiteouts are ours to make; else None."""
         ...
 
+    def settle(self, node: Node) -> None:
+        """Put right what an act that was cut off left at the path of a node, which is what stood there before."""
+        ...
+
     def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
         """Put an entry in its place in one step, ``node.size`` bytes at ``node.offset`` of ``data`` in it.
 
@@ -168,6 +172,10 @@ class RootTree:
         """The kernel shows nothing of the image's that is not to be seen."""
         del path
         return None
+
+    def settle(self, node: Node) -> None:
+        """The kernel leaves nothing half hidden."""
+        del node
 
     # making ------------------------------------------------------------------------------------------------
 

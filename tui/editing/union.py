@@ -8,8 +8,8 @@ read their branches anew with each mount).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from tui.core.errors import EditRefused, NotFound
@@ -17,11 +17,13 @@ from tui.core.model import EntryKind, LayerStack, Marks, View
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.hands import OwnHands
+from tui.editing.hiding import Hiding
 from tui.editing.nodes import Node, is_untouched, node_of
-from tui.editing.trees import RootTree, Tree, changed_meanwhile, remove_any
-from tui.layers.paths import Root, open_child, split
+from tui.editing.restore import same
+from tui.editing.trees import RootTree, Tree, changed_meanwhile
+from tui.layers.paths import Root, split
 from tui.layers.view import LayerView
-from tui.layers.whiteouts import dotted, is_mark, is_whiteout, mark_of, xattr_prefix
+from tui.layers.whiteouts import dotted, is_mark, xattr_prefix
 
 _OPAQUE_FILE = b".wh..wh..opq"
 
@@ -34,9 +36,11 @@ class UnionTree:
         self._view = view
         self._upper = upper
         self._own = RootTree(upper, OwnHands(), container_id, raw=True)
+        self.hiding = Hiding(upper, self._own, stack.marks, container_id)
 
     def real(self, path: bytes) -> bytes:
-        """Return the canonical path of a name."""
+        """Return the canonical path of a name; raises EditRefused for one that the driver keeps for itself."""
+        refuse_marks(self._stack, (path,))
         return self._view.resolve(path, follow=False)
 
     def look(self, path: bytes) -> Node | None:
@@ -67,21 +71,34 @@ class UnionTree:
         """List a directory."""
         return sorted(entry.name for entry in self._view.children(path, View.MERGED))
 
+    def settle(self, node: Node) -> None:
+        """Let what stands beside the file that hides it be seen again where it is what was kept, else remove it.
+
+        An act that was cut off leaves both: a deletion marks first and then removes, a making drops the mark last.
+        """
+        try:
+            there = self._own.look(node.path) if self.hiding.is_marked(node.path) else None
+            if there is not None and there.kind is not EntryKind.DIRECTORY and same(there, node):
+                self.hiding.drop_mark(node.path)
+            elif there is not None:
+                self.hiding.drop_hidden(node.path)
+        except OSError as error:
+            raise atomic.explain(error, node.path) from error
+
     # making ------------------------------------------------------------------------------------------------
 
     def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
         """Put an entry in its place; what hid it is taken away, what lay below it stays hidden."""
         self._require(node.path, over)
-        above, name = split(node.path)
-        if is_mark(name, self._stack.marks):
-            raise EditRefused(f"{printable(name)} is a name that {self._stack.driver.name} keeps for itself", "rename")
-        self.copy_up_directories(above)
+        refuse_marks(self._stack, (node.path,))
+        self.copy_up_directories(split(node.path)[0])
+        self.hiding.drop_hidden(node.path, directories_only=True)
         node = _mine(node)
         if node.kind is not EntryKind.DIRECTORY:
             if node.same_as:
                 self._copy_up(node.same_as)
             self._own.make(node, data, over=self._own.look(node.path))  # a whiteout is replaced in the same step
-            self.drop_mark(node.path)
+            self.hiding.drop_mark(node.path)
         elif over is not None and over.kind is EntryKind.DIRECTORY:
             self.dress(node)
         else:
@@ -90,11 +107,11 @@ class UnionTree:
     def _make_directory(self, node: Node) -> None:
         """Make a directory; over one of a lower layer, which is hidden now and must stay so, an opaque one."""
         shown = self.beneath(node.path)
-        self._unhide(node.path)
+        self.hiding.unhide(node.path)
         self._own.make(node, None)
         if shown is not None and shown.kind is EntryKind.DIRECTORY:
             self._make_opaque(node.path)
-        self.drop_mark(node.path)
+        self.hiding.drop_mark(node.path)
 
     def _make_opaque(self, path: bytes) -> None:
         fd = self._upper.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -107,19 +124,6 @@ class UnionTree:
             raise atomic.explain(error, path) from error
         finally:
             os.close(fd)
-
-    def _unhide(self, path: bytes) -> None:
-        """Take a whiteout away, which a directory cannot replace in one step."""
-        with self._upper.parent(path) as (dir_fd, name), suppress(FileNotFoundError):
-            if is_whiteout(os.stat(name, dir_fd=dir_fd, follow_symlinks=False)):
-                os.unlink(name, dir_fd=dir_fd)
-
-    def drop_mark(self, path: bytes) -> None:
-        """Remove the file that hid a name, now that the name is there again."""
-        with self._upper.parent(path) as (dir_fd, name), suppress(FileNotFoundError):
-            mark = mark_of(name, self._stack.marks)
-            if mark:
-                os.unlink(mark, dir_fd=dir_fd)
 
     def beneath(self, path: bytes) -> Node | None:
         """Describe what the layers below the writable one have at a path, whatever hides it now."""
@@ -210,40 +214,30 @@ class UnionTree:
         if below is not None:
             self.copy_up_directories(split(path)[0])
         try:
-            with self._upper.parent(path) as (dir_fd, name):
-                if below is not None and dotted(self._stack.marks):
-                    mark = mark_of(name, self._stack.marks) or b""
-                    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444, dir_fd=dir_fd))
-                with suppress(FileNotFoundError):
-                    if directory:
-                        self._clear_marks(dir_fd, name)
-                    remove_any(dir_fd, name)
-                if below is not None and not dotted(self._stack.marks):
-                    os.mknod(name, 0o020000, 0, dir_fd=dir_fd)  # a whiteout: character device 0:0
-                os.fsync(dir_fd)
+            if below is None:
+                self.hiding.remove(path, directory=directory)
+            else:
+                self.hiding.hide(path)
         except OSError as error:
             raise atomic.explain(error, path) from error
 
-    def _clear_marks(self, dir_fd: int, name: bytes) -> None:
-        """Remove the marks that are all that is left in an empty directory of the writable layer."""
-        fd = open_child(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            for text in os.listdir(fd):
-                child = os.fsencode(text)
-                status = os.stat(child, dir_fd=fd, follow_symlinks=False)
-                if is_mark(child, self._stack.marks) or is_whiteout(status):
-                    os.unlink(child, dir_fd=fd)
-        finally:
-            os.close(fd)
-
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename what only the writable layer has; everything else has to be copied."""
+        refuse_marks(self._stack, (new,))
         node = self.look(path)
         alone = self.beneath(path) is None and self.beneath(new) is None and self._stack.marks is not Marks.TREE
-        if not alone or node is None or node.kind is EntryKind.DIRECTORY:
+        if not alone or node is None or node.kind is EntryKind.DIRECTORY or self.hiding.is_marked(new):
             return False
         self.copy_up_directories(split(new)[0])
         return self._own.move(path, new)
+
+
+def refuse_marks(stack: LayerStack | None, paths: Iterable[bytes]) -> None:
+    """Raise EditRefused for a path with a name that the driver keeps for itself: no container sees it."""
+    for name in (name for path in paths for name in path.split(b"/")):
+        if stack is not None and is_mark(name, stack.marks):
+            told = f"{printable(name)} is a name that {stack.driver.name} keeps for itself"
+            raise EditRefused(told, "choose another")
 
 
 def _mine(node: Node) -> Node:

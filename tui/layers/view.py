@@ -97,10 +97,10 @@ class LayerView:
         if is_mark(name, self.stack.marks):
             return below
         for index, fd in here:
+            if self._marked_gone(fd, name):
+                break
             status = status_of(fd, name)
             if status is None:
-                if self._marked_gone(fd, name):
-                    break
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 break  # a whiteout or a file hides all below
@@ -109,12 +109,16 @@ class LayerView:
             below.append((index, child))
             if unreadable_alone(child, userxattr=self.stack.userxattr):
                 raise LayerError(f"{printable(name)} is {_RENAMED}", "start the container to look into it")
-            if self._marked_gone(fd, name) or is_opaque(child, self.stack.marks, userxattr=self.stack.userxattr):
+            if is_opaque(child, self.stack.marks, userxattr=self.stack.userxattr):
                 break
         return below
 
     def _marked_gone(self, fd: int, name: bytes) -> bool:
-        """Say whether a directory holds a file that hides a name in the layers below."""
+        """Say whether a directory holds a file that hides a name, here and in the layers below.
+
+        fuse-overlayfs 1.10 shows neither a file, a link nor a directory beside its ``.wh.`` file, nor what is in it, in
+        whichever layer both stand (measured); aufs finds the name negative (fs/aufs/dentry.c, ``au_do_lookup``).
+        """
         mark = mark_of(name, self.stack.marks)
         return mark is not None and status_of(fd, mark) is not None
 
@@ -125,11 +129,11 @@ class LayerView:
         if is_mark(name, self.stack.marks):
             return None
         for index, fd in here:
+            if self._marked_gone(fd, name):
+                return None
             status = status_of(fd, name)
             if status is not None:
                 return None if self._hides(status) else Item(index, fd, name, status)
-            if self._marked_gone(fd, name):
-                return None
         return None
 
     def _merge(self, here: Directories) -> dict[bytes, Item]:
@@ -139,12 +143,12 @@ class LayerView:
             names = [os.fsencode(text) for text in os.listdir(fd)]
             for name in names:
                 if is_mark(name, self.stack.marks):
+                    merged.setdefault(hidden_by(name), None)
+            for name in names:
+                if is_mark(name, self.stack.marks):
                     continue
                 if name not in merged and (status := status_of(fd, name)) is not None:
                     merged[name] = None if self._hides(status) else Item(index, fd, name, status)
-            for name in names:
-                if is_mark(name, self.stack.marks):
-                    merged.setdefault(hidden_by(name), None)
         return {name: item for name, item in merged.items() if item}
 
     def resolve(self, path: bytes, *, follow: bool = True) -> bytes:

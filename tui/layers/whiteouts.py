@@ -13,6 +13,9 @@ from tui.core.model import Marks
 
 _DOT_WH = b".wh."
 _OPAQUE_NAME = b".wh..wh..opq"
+_NAME_MAX = 255
+"""What the file systems take that layers lie on (linux/limits.h)."""
+
 _ABSENT = (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES)
 
 
@@ -27,8 +30,9 @@ def dotted(marks: Marks) -> bool:
 
 
 def mark_of(name: bytes, marks: Marks) -> bytes | None:
-    """Return the name of the file that would be the whiteout of a name, None where there are no such files."""
-    return _DOT_WH + name if dotted(marks) else None
+    """Return the name of the file that would be the whiteout of a name, None where there can be no such file."""
+    mark = _DOT_WH + name
+    return mark if dotted(marks) and len(mark) <= _NAME_MAX else None
 
 
 def is_mark(name: bytes, marks: Marks) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from tui.cli.session import Session, note, put_json, session
+from tui.cli.output import note, put_json
+from tui.cli.session import Session, session
 from tui.core.errors import Stopped
 from tui.core.model import Details
 from tui.core.text import count_of, printable
@@ -72,8 +73,7 @@ def stoppable() -> Iterator[Step]:
         if stopped:
             raise Stopped("stopped", "nothing was changed")
         if live and count and count % 50 == 0:
-            sys.stderr.write(f"\r\x1b[K{count:,} · {printable(path)[:60]}")
-            sys.stderr.flush()
+            note(f"\r\x1b[K{count:,} · {printable(path)[:60]}", end="")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -82,7 +82,7 @@ def stoppable() -> Iterator[Step]:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if stopped else handler)
         if live:
-            sys.stderr.write("\r\x1b[K")
+            note("\r\x1b[K", end="")
 
 
 def tell(options: Namespace, outcome: Outcome, done: str) -> int:
@@ -94,7 +94,8 @@ def tell(options: Namespace, outcome: Outcome, done: str) -> int:
                 "count": outcome.count,
                 "backup": outcome.act.id if outcome.act else None,
                 "notes": list(outcome.notes),
-            }
+            },
+            done=True,
         )
         return 0
     many = f" ({count_of(outcome.count, 'entry', 'entries')})" if outcome.count != 1 else ""

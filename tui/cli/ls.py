@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tui.cli.session import Session, note, put_json, say, session
+from tui.cli.output import note, put_json, say
+from tui.cli.session import Session, session
 from tui.core.errors import DtuiError
 from tui.core.model import Container, Reach, ReachKind, State
 from tui.core.text import human_age, human_size, printable

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import tomllib
 from argparse import Namespace
 from collections.abc import Iterator
@@ -127,19 +125,3 @@ def session(options: Namespace) -> Iterator[Session]:
         yield Session(found.endpoints)
     finally:
         found.close()
-
-
-def say(text: str = "") -> None:
-    """Print a line of ours; whatever is untrusted in it has passed printable()."""
-    print(text)  # noqa: T201 - this is the command line
-
-
-def note(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr)  # noqa: T201 - this is the command line
-
-
-def put_json(value: object) -> None:
-    """Print one JSON value; bytes that are not UTF-8 stand as the surrogates of os.fsdecode, escaped."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=True)
-    say()

@@ -7,7 +7,8 @@ from argparse import Namespace
 from contextlib import closing
 from typing import Any
 
-from tui.cli.session import note, put_json, say, session
+from tui.cli.output import note, put_json, say
+from tui.cli.session import session
 from tui.core.model import Change, Entry, EntryKind, LayerStack, View
 from tui.core.text import human_size, mode_text, printable
 from tui.layers.changes import walk

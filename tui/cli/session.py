@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from argparse import Namespace
 from collections.abc import Iterator
@@ -30,8 +31,12 @@ def settings(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         found = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}", "see the README for what it may hold") from error
+    except OSError as error:
+        raise UsageError(
+            f"{printable(str(path))}: {(error.strerror or '').lower()}", "--config names a file"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{printable(str(path))}: {error}", "see the README for what it may hold") from error
     for name, value in found.items():
         if name not in _SETTINGS or not isinstance(value, _SETTINGS[name]):
             raise UsageError(f"{path}: {name} is not a setting of that kind", f"known: {', '.join(_SETTINGS)}")
@@ -125,3 +130,12 @@ def session(options: Namespace) -> Iterator[Session]:
         yield Session(found.endpoints)
     finally:
         found.close()
+
+
+def require_terminal(without: str) -> None:
+    """Raise UsageError where the app cannot be shown; it is told which verb does without a terminal."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # the last is what the app paints to
+    if not all(stream is not None and stream.isatty() for stream in streams):
+        raise UsageError("the app needs a terminal", f"{without} without one")
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError("the app needs a terminal with a screen, and TERM is dumb", f"{without} without one")

@@ -85,12 +85,13 @@ def stoppable() -> Iterator[Step]:
             note("\r\x1b[K", end="")
 
 
-def tell(options: Namespace, outcome: Outcome, done: str) -> int:
-    """Print what an act did."""
+def tell(options: Namespace, outcome: Outcome, done: str, *, old: bytes = b"") -> int:
+    """Print what an act did; ``old`` is the path that the entry had before, where it has another one now."""
     if options.json:
         put_json(
             {
                 "path": os.fsdecode(outcome.path),
+                **({"old_path": os.fsdecode(old)} if old else {}),
                 "count": outcome.count,
                 "backup": outcome.act.id if outcome.act else None,
                 "notes": list(outcome.notes),
@@ -100,5 +101,5 @@ def tell(options: Namespace, outcome: Outcome, done: str) -> int:
         return 0
     many = f" ({count_of(outcome.count, 'entry', 'entries')})" if outcome.count != 1 else ""
     notes = "".join(f"; {printable(text)}" for text in outcome.notes)
-    note(f"{printable(outcome.path)}: {done}{many}{notes}")
+    note(f"{printable(old or outcome.path)}: {done}{many}{notes}")
     return 0

@@ -16,6 +16,10 @@ from tui.editing.copying import copy_in, copy_out
 
 def run(options: Namespace) -> int:
     """Copy in when the second name is REF:PATH, out when the first is; a host path with a colon starts with ./ or /."""
+    if options.target == "-":
+        raise UsageError("- is no place to copy to", "dtui cat writes to standard output")
+    if options.source == "-":
+        raise UsageError("- is nothing to copy", "dtui write reads standard input")
     inside = [_is_ref(options.source), _is_ref(options.target)]
     if inside == [False, True]:
         source = Path(options.source)

@@ -7,7 +7,8 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -101,23 +102,34 @@ def engine(dockerd: Dockerd) -> Iterator[Dockerd]:
 
 
 @pytest.fixture
-def far(engine: Dockerd) -> Iterator[str]:
-    """The address of the engine over tcp, as if it were another host's."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def listening() -> Iterator[Callable[[Dockerd], str]]:
+    """Give an engine an address over tcp, as if it were another host's."""
+    with ExitStack() as listeners:
 
-        def serve() -> None:
-            while True:
-                try:
-                    outer, _ = listener.accept()
-                except OSError:
-                    return
-                inner = socket.socket(socket.AF_UNIX)
-                inner.connect(str(engine.socket))
-                threading.Thread(target=pump, args=(outer, inner), daemon=True).start()
-                threading.Thread(target=pump, args=(inner, outer), daemon=True).start()
+        def listen(engine: Dockerd) -> str:
+            listener = listeners.enter_context(socket.create_server(("127.0.0.1", 0)))
+            threading.Thread(target=_serve, args=(listener, engine.socket), daemon=True).start()
+            return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        yield listen
+
+
+def _serve(listener: socket.socket, path: Path) -> None:
+    while True:
+        try:
+            outer, _ = listener.accept()
+        except OSError:
+            return
+        inner = socket.socket(socket.AF_UNIX)
+        inner.connect(str(path))
+        threading.Thread(target=pump, args=(outer, inner), daemon=True).start()
+        threading.Thread(target=pump, args=(inner, outer), daemon=True).start()
+
+
+@pytest.fixture
+def far(engine: Dockerd, listening: Callable[[Dockerd], str]) -> str:
+    """The address of the engine over tcp."""
+    return listening(engine)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

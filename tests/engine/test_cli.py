@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.conftest import IMAGE
 from tests.engine.test_layers_match_docker import SCENARIO, diff_of
 from tests.support.dockerd import Dockerd
+from tui.core.errors import UsageError
+from tui.core.model import Container, Driver, DriverKind, State
+from tui.engine.resolve import resolve_ref
 
 FIXED = b"#!/bin/sh\necho fixed\nexit 0\n"
 
@@ -102,6 +106,25 @@ def test_the_tree_names_the_layer_of_every_entry(engine: Dockerd, web: str) -> N
         (("cp", __file__ + "/", "web:/etc/new"), 2, "is no directory of this host"),
         (("cp", "web:/app/keep.txt", "/tmp/no-such-directory/"), 2, "is no directory of this host"),
         (("undo", "web", "--id", ""), 2, "names no backup"),
+        (("--config", "/nope", "ls"), 2, "dtui: /nope: no such file or directory; --config"),
+        (("--config", "/", "ls"), 2, "dtui: /: is a directory; --config"),
+        (("cp", "/nope", "web:/"), 1, "dtui: /nope: no such file or directory;"),
+        (("cp", "/nope/b/c", "web:/"), 1, "dtui: /nope/b/c: no such file or directory;"),
+        (("cp", __file__ + "/c", "web:/"), 1, f"dtui: {__file__}/c: not a directory;"),
+        (("cp", "web:/etc/motd", "-"), 2, "dtui cat writes to standard output"),
+        (("cp", "-", "web:/etc/motd"), 2, "dtui write reads standard input"),
+        (("cp", __file__, "web:/app/keep.txt/x"), 1, "/app/keep.txt is a file, not a directory"),
+        (("mkdir", "web:/app/keep.txt/x"), 1, "/app/keep.txt is a file, not a directory"),
+        (("mkdir", "web:/app/keep.txt/x/y"), 1, "/app/keep.txt is a file, not a directory"),
+        (("mkdir", "-p", "web:/app/keep.txt/x/y"), 1, "/app/keep.txt is a file, not a directory"),
+        (("revert", "web:/none"), 1, "/none does not exist in the container"),
+        (("revert", "fresh:/app/keep.txt"), 1, "/app/keep.txt is as the image has it"),
+        (("ls", "--driver", "foo"), 2, "foo is no storage driver; one of aufs, "),
+        (("edit", "web:/etc/motd", "-H", "unix:///x"), 2, "-H goes before the verb; dtui -H ... edit ..."),
+        (("ls", "--root=/var/lib/docker"), 2, "--root=/var/lib/docker goes before the verb"),
+        (("ls", "--frob"), 2, "unrecognized arguments: --frob"),
+        (("edit", "web:/etc/motd"), 2, "dtui: the app needs a terminal; dtui cat and dtui write work without one"),
+        ((), 2, "dtui: the app needs a terminal; dtui ls lists without one"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do(
@@ -117,12 +140,33 @@ def test_a_new_name_may_be_written_as_the_old_one_is(engine: Dockerd, web: str) 
     host = ("-H", engine.host)
     dtui(*host, "mv", f"{web}:/app/keep.txt", f"{web}:/etc/m")
     assert dtui(*host, "cat", f"{web}:etc/m")[0] == b"kept\n"
-    dtui(*host, "mv", f"{web}:/etc/m", "./with:colon")
+    dtui(*host, "mv", f"{web}:/etc/m", f"{web}:m")
+    dtui(*host, "mv", f"{web}:/m", "./with:colon")
     assert dtui(*host, "cat", f"{web}:/with:colon")[0] == b"kept\n"
     dtui(*host, "mkdir", f"{web}:/dir/")
     dtui(*host, "mv", f"{web}:/with:colon", "/dir/")
     dtui(*host, "mv", f"{web}:/dir/", "/other/")
     assert dtui(*host, "cat", f"{web}:/other/with:colon")[0] == b"kept\n"
+
+
+def test_a_relative_new_name_is_beside_the_old_one_and_the_answer_tells_both(engine: Dockerd, web: str) -> None:
+    host = ("-H", engine.host)
+    told = dtui(*host, "mv", f"{web}:/app/keep.txt", "other")[1]
+    assert told == "/app/keep.txt: renamed to /app/other\n"
+    told = dtui(*host, "mv", f"{web}:app/other", "../etc")[1]
+    assert told == "/app/other: renamed to /etc/other\n"
+    answer = json.loads(dtui(*host, "mv", "--json", f"{web}:/etc/other", "./keep.txt")[0])
+    assert (answer["old_path"], answer["path"]) == ("/etc/other", "/etc/keep.txt")
+    assert dtui(*host, "cat", f"{web}:/etc/keep.txt")[0] == b"kept\n"
+
+
+def test_of_a_known_driver_without_containers_nothing_is_listed_and_those_with_some_are_named(
+    engine: Dockerd, web: str
+) -> None:
+    out, told = dtui("-H", engine.host, "ls", "--driver", "btrfs", "--json")
+    assert (json.loads(out), told) == ([], "dtui: no container is on btrfs; there are on overlay2\n")
+    out, told = dtui("-H", engine.host, "ls", "--driver", "overlay2", "--json")
+    assert ({row["name"] for row in json.loads(out)}, told) == ({"web", "fresh"}, "")
 
 
 def test_undo_of_what_was_done_to_a_container_that_is_gone_tells_the_way_to_the_others(
@@ -144,6 +188,15 @@ def test_an_ambiguous_prefix_lists_the_candidates(engine: Dockerd) -> None:
     digit = max({i[0] for i in ids}, key=lambda d: sum(i[0] == d for i in ids))
     _, error = dtui("-H", engine.host, "path", digit, code=2)
     assert "means" in error
+
+
+def test_of_many_candidates_the_first_are_named_and_the_others_counted() -> None:
+    when, kind = datetime.fromtimestamp(0, UTC), Driver(DriverKind.GRAPH, "vfs")
+    rows = [Container("e", f"e{n}", f"c{n}", State.EXITED, "", kind, "i", when) for n in range(10)]
+    with pytest.raises(UsageError, match=r"e means 10 containers: .*e/c7 \(e7\) and 2 more; write more of it"):
+        resolve_ref(rows, "e")
+    with pytest.raises(UsageError, match=r"e means 8 containers: .*e/c7 \(e7\); write more of it"):
+        resolve_ref(rows[:8], "e")
 
 
 def test_no_engine_and_no_data_root_are_said_with_the_way_out(engine: Dockerd, tmp_path: object) -> None:

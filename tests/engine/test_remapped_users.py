@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.conftest import FILES, IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.podman import Podman
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.engine
 
@@ -26,6 +28,7 @@ def remapped() -> Iterator[Dockerd]:
         yield daemon
     finally:
         daemon.close()
+    assert not list(daemon.run.parent.glob(f"{daemon.run.name}*"))
 
 
 def test_a_remapped_containers_layer_is_found_and_edited_in_every_state(remapped: Dockerd) -> None:
@@ -50,14 +53,131 @@ def test_its_data_root_is_read_and_the_directory_above_names_it(remapped: Docker
 
 
 @pytest.fixture
-def podman() -> Iterator[Podman]:
-    found = Podman("overlay")
+def shop(remapped: Dockerd) -> Iterator[Dockerd]:
+    """The daemon; what a test made in it is gone afterwards."""
+    before = set(remapped.docker("ps", "-aq").split())
+    yield remapped
+    for container in set(remapped.docker("ps", "-aq").split()) - before:
+        remapped.docker("rm", "-f", container)
+
+
+def owners_inside(daemon: Dockerd, *paths: str) -> list[str]:
+    """Ask the container, which is started for that, whose its files are."""
+    daemon.docker("start", "shop")
+    return daemon.docker("exec", "shop", "stat", "-c", "%u:%g", *paths).split()
+
+
+def owner_told(*words: str, path: str) -> tuple[str, str]:
+    """Return the owner of a path as the tree and its JSON tell it."""
+    row = next(row for row in dtui_json(*words, "tree", "shop", "--view", "merged") if row["path"] == path)
+    lines = dtui(*words, "tree", "shop", "--view", "merged").decode().splitlines()
+    line = next(line for line in lines if line.endswith(f"  {path.rpartition('/')[2]}"))
+    return f"{row['uid']}:{row['gid']}", line[2:].split()[1]
+
+
+@pytest.mark.parametrize("alive", [False, True])
+def test_an_owner_is_given_and_shown_as_the_container_has_it(shop: Dockerd, alive: bool) -> None:
+    shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
+    reached = ("-H", shop.host)
+    dtui(*reached, "write", "--create", "shop:/etc/passwd", stdin=b"www:x:1000:1000::/:/bin/sh\n")
+    dtui(*reached, "write", "--create", "shop:/etc/group", stdin=b"www:x:2000:\n")
+    if alive:
+        shop.docker("start", "shop")
+    else:
+        reached = ("--root", str(shop.root / "100000.100000"))
+    dtui(*reached, "chown", "www:www", "shop:/etc/app.conf")
+    dtui(*reached, "chown", "7", "shop:/etc/motd")
+    dtui(*reached, "chown", "0:0", "shop:/etc/motd")
+    dtui(*reached, "chown", "-R", "65535:65535", "shop:/conf.d")
+    assert owner_told(*reached, path="/etc/app.conf") == ("1000:2000", "1000:2000")
+    assert owner_told(*reached, path="/etc/motd") == ("0:0", "0:0")
+    assert owner_told(*reached, path="/conf.d/a.conf") == ("65535:65535", "65535:65535")
+    said = dtui(*reached, "chown", "65536", "shop:/etc/motd", code=2)
+    assert said == b"dtui: the container has no user 65536; its users are 0 to 65535; nothing was changed\n"
+    assert b"no group 70000" in dtui(*reached, "chown", "0:70000", "shop:/etc/motd", code=2)
+    paths = ("/etc/app.conf", "/etc/motd", "/conf.d/a.conf")
+    assert owners_inside(shop, *paths) == ["1000:2000", "0:0", "65535:65535"]
+    for _ in range(4):
+        dtui(*reached, "undo", "shop")
+    assert owners_inside(shop, *paths) == ["0:0", "0:0", "0:0"]
+
+
+def test_an_owner_that_only_the_engine_tells_is_shown_as_the_container_has_it(
+    shop: Dockerd, listening: Callable[[Dockerd], str]
+) -> None:
+    shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
+    dtui("-H", shop.host, "chown", "12:34", "shop:/etc/motd")
+    assert owner_told("-H", listening(shop), path="/etc/motd") == ("12:34", "12:34")
+
+
+def test_what_belongs_to_nobody_of_the_container_is_shown_as_it_shows_it(shop: Dockerd) -> None:
+    shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
+    dtui("-H", shop.host, "write", "--create", "shop:/etc/new", stdin=b"new\n")
+    layer = Path(dtui("-H", shop.host, "path", "shop").decode().strip())
+    os.chown(layer / "etc/new", 0, 99_999)
+    assert owner_told("-H", shop.host, path="/etc/new") == ("65534:65534", "65534:65534")
+    assert owners_inside(shop, "/etc/new") == ["65534:65534"]
+
+
+def test_a_container_that_keeps_the_hosts_users_is_given_those(shop: Dockerd) -> None:
+    shop.docker("create", "--network=none", "--userns=host", "--name=shop", IMAGE, "sleep", "1000")
+    for reached in (("-H", shop.host), ("--root", str(shop.root / "100000.100000"))):
+        dtui(*reached, "chown", "12:100034", "shop:/etc/motd")
+        assert owner_told(*reached, path="/etc/motd") == ("12:100034", "12:100034")
+    assert owners_inside(shop, "/etc/motd", "/etc/app.conf") == ["12:100034", "100000:100000"]
+
+
+def test_the_app_asks_for_an_owner_and_shows_it_as_the_container_has_it(shop: Dockerd) -> None:
+    shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
+    dtui("-H", shop.host, "chown", "12:34", "shop:/etc/motd")
+    term = Terminal("-H", shop.host)
+    try:
+        term.wait("shop")
+        term.press("/", "shop", "enter", "enter")
+        term.wait("etc")
+        term.press("/", "motd", "enter")
+        term.wait("12:34")
+        term.press("C")
+        term.wait("│  12:34 ")
+        term.press("ctrl+u", "5:6", "enter")
+        term.wait("has its new owner")
+        term.wait("rw-r--r-- 5:6")
+    finally:
+        term.abandon()
+    assert owners_inside(shop, "/etc/motd") == ["5:6"]
+
+
+@pytest.fixture(params=["overlay"])
+def podman(request: pytest.FixtureRequest) -> Iterator[Podman]:
+    found = Podman(request.param)
     try:
         found.start()
         found.import_image(IMAGE, FILES)
         yield found
     finally:
         found.close()
+
+
+@pytest.mark.parametrize("podman", ["overlay", "vfs"], indirect=True)
+def test_a_container_of_podmans_with_users_of_its_own_is_given_those(podman: Podman) -> None:
+    mapped = ("--uidmap=0:100000:65536", "--gidmap=0:200000:65536")
+    podman.docker("create", "--network=none", *mapped, "--name=shop", IMAGE, "sleep", "1000")
+    by_mounts = podman.driver == "overlay"  # at rest nothing is written there, and its image's files are as they are
+    for reached in (("-H", podman.host), ("--root", str(podman.root))):
+        assert owner_told(*reached, path="/etc/app.conf") == ("0:0", "0:0")
+        dtui(*reached, "chown", "5:6", "shop:/etc/app.conf", code=1 if by_mounts else 0)
+        podman.docker("start", "shop")
+        dtui(*reached, "chown", "7:8", "shop:/etc/motd")
+        dtui(*reached, "chown", "7:8", "shop:/etc/app.conf")
+        assert owner_told(*reached, path="/etc/motd") == ("7:8", "7:8")
+        assert owners_inside(podman, "/etc/motd", "/etc/app.conf") == ["7:8", "7:8"]
+        podman.docker("stop", "--time=0", "shop")
+        assert owner_told(*reached, path="/etc/motd") == ("7:8", "7:8")
+        dtui(*reached, "undo", "shop", code=1 if by_mounts else 0)
+        podman.docker("start", "shop")
+        for _ in range(2):
+            dtui(*reached, "undo", "shop", code=0)
+        podman.docker("stop", "--time=0", "shop")
 
 
 def test_a_container_with_mapped_mounts_is_edited_while_it_runs_and_refused_while_it_does_not(podman: Podman) -> None:

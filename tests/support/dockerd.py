@@ -213,7 +213,8 @@ class Dockerd:
             if point.startswith((str(self.home), str(self.run))):
                 subprocess.run(["/bin/umount", "-l", point], check=False)
         shutil.rmtree(self.home, ignore_errors=True)
-        shutil.rmtree(self.run, ignore_errors=True)
+        for exec_root in (self.run, *self.run.parent.glob(f"{self.run.name}.*.*")):  # another where users are remapped
+            shutil.rmtree(exec_root, ignore_errors=True)
 
     def mounts(self) -> str:
         """Return the mount table as the daemon has it."""

@@ -104,3 +104,23 @@ def test_a_write_whose_input_is_closed_replaces_nothing() -> None:
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
     assert done.returncode == 2
     assert b"the new contents come from standard input" in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["demo"], ["edit", "web:/etc/motd"]], ids=" ".join)
+@pytest.mark.parametrize("missing", ["stdin", "stdout", "stderr", "screen"])
+def test_the_app_says_in_one_line_that_it_needs_a_terminal(words: list[str], missing: str) -> None:
+    ours, terminal = os.openpty()
+    streams: dict[str, int] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+    env = {**os.environ, "TERM": "dumb" if missing == "screen" else "xterm"}
+    if missing in streams:
+        streams[missing] = subprocess.DEVNULL if missing == "stdin" else subprocess.PIPE
+    try:
+        ended = subprocess.run([sys.executable, "-m", "tui", *words], check=False, env=env, timeout=60, **streams)
+        os.set_blocking(ours, False)
+        said = ended.stderr if missing == "stderr" else os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(terminal)
+    assert ended.returncode == 2
+    assert said.startswith(b"dtui: the app needs a terminal")
+    assert (said.count(b"\n"), said.count(b"\x1b"), ended.stdout or b"") == (1, 0, b"")

@@ -146,7 +146,7 @@ def test_each_kind_of_change_has_its_own_letter(mark: str, more: dict[str, objec
 
 
 def test_a_title_tells_mark_size_mode_and_owner() -> None:
-    shown = meta_words(entry(b"/start.sh", change=Change.MODIFIED, mode=0o4755, uid=1234, gid=4321))
+    shown = meta_words(entry(b"/start.sh", change=Change.MODIFIED, mode=0o4755, uid=1234, gid=4321), None)
     assert shown == "M · 38 B · rwsr-xr-x 1234:4321 · 1970-01-01 00:00"
 
 

@@ -6,8 +6,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
+from tui.cli.output import OutputLost, flush, note
 from tui.core.errors import DtuiError
 from tui.core.text import printable
 
@@ -23,14 +23,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
     code = _run(argv)
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_output()
-    except OSError as error:
-        _tell(f"the output could not be written: {error.strerror}; what was asked for is done")
-        _drop_output()
-        return code or 1
+        flush()
+    except OutputLost as lost:
+        return code or _ended_by(lost, "; what was asked for is done")
     return code
+
+
+def _ended_by(lost: OutputLost, and_then: str = "") -> int:
+    """Return the exit code of a verb whose answer was not taken: none is wanted by a reader who has gone."""
+    if lost.reader_left:
+        return 0
+    _tell(f"the output could not be written: {lost}{and_then}")
+    return 1
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -41,17 +45,17 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         options = parse(argv)
         return int(options.run(options))
+    except SystemExit as asked:  # for help or the version
+        return int(asked.code or 0)
     except DtuiError as error:
         _tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader has gone, as `| head` does: leave without a word
-        _drop_output()
-        return 0
+    except OutputLost as lost:
+        return _ended_by(lost)
     except OSError as error:
         _tell(f"{error}; dtui doctor may tell why")
-        _drop_output()
         return 1
     except MemoryError as error:
         _tell(f"there is not enough memory; {_ended(error) or 'what was under way is put right at the next start'}")
@@ -70,11 +74,4 @@ def _ended(error: BaseException) -> str:
 
 
 def _tell(text: str) -> None:
-    print(f"dtui: {printable(text)}", file=sys.stderr)  # noqa: T201 - this is the command line
-
-
-def _drop_output() -> None:
-    """Let go of what standard output does not take, or Python complains of it once more at its exit."""
-    with suppress(OSError):
-        sys.stdout.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    note(f"dtui: {printable(text)}")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from tui.cli.session import Session, note, put_json, session
+from tui.cli.output import note, put_json
+from tui.cli.session import Session, session
 from tui.core.errors import Stopped
 from tui.core.model import Details
 from tui.core.text import count_of, printable
@@ -119,19 +120,21 @@ def _say(text: str) -> None:
         os.write(sys.stderr.fileno(), text.encode(sys.stderr.encoding, "backslashreplace"))
 
 
-def tell(options: Namespace, outcome: Outcome, done: str) -> int:
-    """Print what an act did."""
+def tell(options: Namespace, outcome: Outcome, done: str, *, old: bytes = b"") -> int:
+    """Print what an act did; ``old`` is the path that the entry had before, where it has another one now."""
     if options.json:
         put_json(
             {
                 "path": os.fsdecode(outcome.path),
+                **({"old_path": os.fsdecode(old)} if old else {}),
                 "count": outcome.count,
                 "backup": outcome.act.id if outcome.act else None,
                 "notes": list(outcome.notes),
-            }
+            },
+            done=True,
         )
         return 0
     many = f" ({count_of(outcome.count, 'entry', 'entries')})" if outcome.count != 1 else ""
     notes = "".join(f"; {printable(text)}" for text in outcome.notes)
-    note(f"{printable(outcome.path)}: {done}{many}{notes}")
+    note(f"{printable(old or outcome.path)}: {done}{many}{notes}")
     return 0

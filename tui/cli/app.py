@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.session import discovery, settings
+from tui.cli.session import discovery, require_terminal, settings
 
 
 def run(options: Namespace) -> int:
     """Run the app on what was found; without any Engine it shows what was tried."""
+    require_terminal("dtui ls lists")
     from tui.ui.app import run as run_app
 
     found = discovery(options)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.session import put_json, say, session
+from tui.cli.output import put_json, say
+from tui.cli.session import session
 from tui.core.text import human_size, printable
 from tui.editing.backups import Act, acts
 

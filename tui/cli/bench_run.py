@@ -20,7 +20,8 @@ from tui.bench.runner import Run, clean, sweep
 from tui.bench.store import Store
 from tui.bench.tables import LEGEND, cold_warning, comparison_rows, cow_rows, host_words, label_of, spread_words
 from tui.bench.workshop import Target
-from tui.cli.session import discovery, note, put_json, say, session
+from tui.cli.output import note, put_json, say
+from tui.cli.session import discovery, session
 from tui.core.errors import BenchError, NotReachable, UsageError
 from tui.core.text import count_of, human_size, printable
 from tui.editing.state import state_dir
@@ -136,13 +137,12 @@ def _measure(work: Run) -> Result:
             left = _minutes(progress.seconds_left)
             line = printable(f"{progress.done}/{progress.total} · {progress.phase} · {left} left")
             if live:
-                sys.stderr.write(f"\r\x1b[K{line}")
-                sys.stderr.flush()
+                note(f"\r\x1b[K{line}", end="")
             elif (turn := progress.phase.rpartition(" · ")[0] or progress.phase) != last:
                 note(line)
                 last = turn
     if live:
-        sys.stderr.write("\n")
+        note("")
     if work.result is None:
         raise BenchError("the run ended without a result", "run it again")
     return work.result

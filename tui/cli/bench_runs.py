@@ -12,7 +12,7 @@ from tui.bench.plan import human_kb
 from tui.bench.store import Store
 from tui.bench.tables import MARKS
 from tui.cli.bench_run import draw_charts, show
-from tui.cli.session import put_json, say
+from tui.cli.output import put_json, say
 from tui.core.errors import BenchError
 from tui.core.text import count_of, printable
 from tui.editing.state import state_dir

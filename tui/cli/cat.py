@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from tui.cli.output import put, put_bytes
 from tui.cli.session import session
 from tui.core.archive import REMOTE_LIMIT
 from tui.core.text import printable
@@ -37,11 +38,10 @@ def run(options: Namespace) -> int:
 def _put(file: BinaryIO) -> None:
     if sys.stdout.isatty():
         for piece in _shown(file):
-            sys.stdout.write(piece)
+            put(piece)
         return
     while chunk := file.read(_CHUNK):
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+        put_bytes(chunk)
 
 
 def _shown(file: BinaryIO) -> Iterator[str]:

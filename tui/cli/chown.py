@@ -9,7 +9,7 @@ from tui.core.errors import DtuiError
 from tui.editing.acts import change_metadata
 from tui.editing.backups import ActKind
 from tui.editing.permissions import id_of, owner_change
-from tui.editing.session import reading
+from tui.editing.session import ids_of, reading
 from tui.layers.paths import read_limited
 
 _TABLE = 1 << 20
@@ -27,6 +27,7 @@ def run(options: Namespace) -> int:
                 options.owner,
                 lambda name: id_of(name, _table(place, b"/etc/passwd", name), "user"),
                 lambda name: id_of(name, _table(place, b"/etc/group", name), "group"),
+                ids_of(place.details),
             ),
             kind=ActKind.CHOWN,
             recursive=options.recursive,

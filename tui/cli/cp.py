@@ -7,7 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from tui.cli.acting import act_on, stoppable
-from tui.cli.session import note, put_json, session
+from tui.cli.output import note, put_json
+from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import count_of, printable
 from tui.editing.copying import copy_in, copy_out
@@ -15,6 +16,10 @@ from tui.editing.copying import copy_in, copy_out
 
 def run(options: Namespace) -> int:
     """Copy in when the second name is REF:PATH, out when the first is; a host path with a colon starts with ./ or /."""
+    if options.target == "-":
+        raise UsageError("- is no place to copy to", "dtui cat writes to standard output")
+    if options.source == "-":
+        raise UsageError("- is nothing to copy", "dtui write reads standard input")
     inside = [_is_ref(options.source), _is_ref(options.target)]
     if inside == [False, True]:
         source = Path(options.source)
@@ -49,7 +54,7 @@ def _out(options: Namespace) -> int:
                 details, os.fsencode(path), Path(options.target), force=options.force, step=step
             )
     if options.json:
-        put_json({"path": str(target), "count": count, "notes": list(notes)})
+        put_json({"path": str(target), "count": count, "notes": list(notes)}, done=True)
     else:
         left = "".join(f"; {printable(text)}" for text in notes)
         note(f"{printable(str(target))}: {count_of(count, 'entry', 'entries')} copied out{left}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
+from tui.cli.session import require_terminal
 from tui.core.errors import UsageError
 from tui.engine.discover import sample_in
 from tui.engine.sample import demo_directory
@@ -14,6 +15,8 @@ def run(options: Namespace) -> int:
     """Build the sample, then run the app or a verb on it."""
     from tui.cli.parser import VERBS, parse
 
+    if not options.words:
+        require_terminal("dtui demo ls lists")
     if options.words and options.words[0] not in VERBS:
         raise UsageError(f"{options.words[0]} is no verb", f"one of {', '.join(VERBS)}")
     with demo_directory() as folder:

@@ -8,7 +8,8 @@ import shutil
 from argparse import Namespace
 from dataclasses import asdict, dataclass
 
-from tui.cli.session import discovery, put_json, say
+from tui.cli.output import put_json, say
+from tui.cli.session import discovery
 from tui.cli.together import ask_together
 from tui.core.errors import DtuiError
 from tui.core.text import count_of, human_size, printable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.session import put_json, say
+from tui.cli.output import put_json, say
 from tui.core.text import printable
 from tui.engine.installed import abilities
 

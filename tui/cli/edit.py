@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.session import Session, discovery, settings
+from tui.cli.session import Session, discovery, require_terminal, settings
 from tui.engine.discover import require
 from tui.layers.paths import clean
 
 
 def run(options: Namespace) -> int:
     """Find the container first, so that a wrong REF is one line and not a screen."""
+    require_terminal("dtui cat and dtui write work")
     found = require(discovery(options))
     _, details, path = Session(found.endpoints).find_file(options.ref)
     from tui.ui.app import run as run_app

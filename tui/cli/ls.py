@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tui.cli.session import Session, note, put_json, say, session
-from tui.core.errors import DtuiError
+from tui.cli.output import note, put_json, say
+from tui.cli.session import Session, session
+from tui.core.errors import DtuiError, UsageError
 from tui.core.model import Container, Reach, ReachKind, State
 from tui.core.text import human_age, human_size, printable
+from tui.drivers.registry import NAMES
 
 
 def run(options: Namespace) -> int:
@@ -22,6 +24,7 @@ def run(options: Namespace) -> int:
             raise listing.lost[0][1]
         for name, error in listing.lost:
             note(f"dtui: {printable(name)}: {printable(str(error))}")
+        _check_driver(options.driver, listing.rows)
         rows = [row for row in listing.rows if _wanted(row, options)]
         rows.sort(key=lambda row: row.created, reverse=True)
         if options.size:
@@ -34,6 +37,16 @@ def run(options: Namespace) -> int:
                 if row.state is State.UNKNOWN:
                     note(f"dtui: {printable(row.name)}: {printable(row.status)}")
     return 1 if listing.lost else 0
+
+
+def _check_driver(wanted: str | None, rows: tuple[Container, ...]) -> None:
+    """Raise UsageError for a driver that there is none of; of a known one on which nothing runs, say what there is."""
+    here = sorted({row.driver.name for row in rows})
+    if wanted is None or wanted in here:
+        return
+    if wanted not in NAMES:
+        raise UsageError(f"{printable(wanted)} is no storage driver", f"one of {', '.join(NAMES)}")
+    note(printable(f"dtui: no container is on {wanted}; there are on {', '.join(here) or 'none'}"))
 
 
 def _wanted(row: Container, options: Namespace) -> bool:

@@ -5,31 +5,37 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.acting import act_on
+from tui.cli.acting import place_of, stoppable, tell
+from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
 from tui.editing.acts import rename
+from tui.layers.paths import clean, split
 
 
 def run(options: Namespace) -> int:
-    """Rename it, never over another."""
+    """Rename it, never over another; the answer tells the old path and the new one."""
     new = _new_path(options.ref, options.new)
-    return act_on(
-        options,
-        options.ref,
-        lambda place, step: rename(path=place.path, new=os.fsencode(new), step=step, **place.words),
-        "renamed",
-    )
+    with session(options) as open_session:
+        place = place_of(open_session, options.ref)
+        with stoppable() as step:
+            outcome = rename(path=place.path, new=new, step=step, **place.words)
+    old = outcome.act.path if outcome.act else b""
+    return tell(options, outcome, f"renamed to {printable(outcome.path)}", old=old)
 
 
-def _new_path(ref: str, new: str) -> str:
-    """Return the new path, written alone or with the same REF before it; raises UsageError."""
+def _new_path(ref: str, new: str) -> bytes:
+    """Return the new path: a relative one lies beside the old one, one with the same REF before it begins at the root.
+
+    Raises UsageError for another container's.
+    """
     name, colon, path = new.partition(":")
+    above = split(clean(ref.partition(":")[2]))[0]
     if colon and not new.startswith((".", "/")):
         if name != ref.partition(":")[0]:
             told = f"{printable(new)} is not in the same container"
             raise UsageError(told, "dtui cp copies; a name with a colon in it begins with / or ./")
-        new = path
+        new, above = path, b"/"
     if not new:
         raise UsageError("the new name is empty", "dtui mv REF:PATH NEW")
-    return new
+    return os.fsencode(new) if new.startswith("/") else above.rstrip(b"/") + b"/" + os.fsencode(new)

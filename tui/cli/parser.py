@@ -41,6 +41,10 @@ VERBS = {
 """Every verb and its help; the module of the same name does it."""
 
 
+_BEFORE = ("-H", "--host", "--context", "--root", "--config")
+"""Options that a verb does not take, for they say where everything is looked for."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Wrong usage is one line with exit code 2, as everything else that goes wrong."""
 
@@ -73,7 +77,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         sub = verbs.add_parser(verb, help=text, description=text)
         sub.set_defaults(run=_late(verb), verb=verb)
         _ARGUMENTS[verb](sub)
-    return parser.parse_args(words)
+    options, left = parser.parse_known_args(words)
+    for word in left:
+        if word.startswith(_BEFORE):
+            raise UsageError(
+                f"{printable(word)} goes before the verb", f"dtui {printable(word)} ... {options.verb} ..."
+            )
+    if left:
+        parser.error(f"unrecognized arguments: {printable(' '.join(left))}")
+    return options
 
 
 def _levels(text: str) -> int:

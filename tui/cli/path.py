@@ -6,7 +6,8 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui.cli.session import note, say, session
+from tui.cli.output import note, say
+from tui.cli.session import session
 from tui.core.errors import NotReachable
 from tui.core.model import Details, LayerStack
 from tui.core.text import printable

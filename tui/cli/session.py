@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tomllib
@@ -32,8 +31,12 @@ def settings(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         found = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}", "see the README for what it may hold") from error
+    except OSError as error:
+        raise UsageError(
+            f"{printable(str(path))}: {(error.strerror or '').lower()}", "--config names a file"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{printable(str(path))}: {error}", "see the README for what it may hold") from error
     for name, value in found.items():
         if name not in _SETTINGS or not isinstance(value, _SETTINGS[name]):
             raise UsageError(f"{path}: {name} is not a setting of that kind", f"known: {', '.join(_SETTINGS)}")
@@ -129,17 +132,10 @@ def session(options: Namespace) -> Iterator[Session]:
         found.close()
 
 
-def say(text: str = "") -> None:
-    """Print a line of ours; whatever is untrusted in it has passed printable()."""
-    print(text)  # noqa: T201 - this is the command line
-
-
-def note(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr)  # noqa: T201 - this is the command line
-
-
-def put_json(value: object) -> None:
-    """Print one JSON value; bytes that are not UTF-8 stand as the surrogates of os.fsdecode, escaped."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=True)
-    say()
+def require_terminal(without: str) -> None:
+    """Raise UsageError where the app cannot be shown; it is told which verb does without a terminal."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # the last is what the app paints to
+    if not all(stream is not None and stream.isatty() for stream in streams):
+        raise UsageError("the app needs a terminal", f"{without} without one")
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError("the app needs a terminal with a screen, and TERM is dumb", f"{without} without one")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from tui.cli.output import note
 from tui.core.errors import DtuiError, EngineLost
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint
@@ -36,7 +37,7 @@ def told_if_slow(names: Sequence[str]) -> Iterator[None]:
 
     def tell() -> None:
         shown = printable(", ".join(names))
-        print(f"dtui: waiting for {shown} to answer; ctrl+c ends it", file=sys.stderr)  # noqa: T201
+        note(f"dtui: waiting for {shown} to answer; ctrl+c ends it")
 
     timer = threading.Timer(SLOW, tell)
     timer.daemon = True

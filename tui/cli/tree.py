@@ -7,10 +7,12 @@ from argparse import Namespace
 from contextlib import closing
 from typing import Any
 
-from tui.cli.session import note, put_json, say, session
+from tui.cli.output import note, put_json, say
+from tui.cli.session import session
 from tui.core.model import Change, Entry, EntryKind, LayerStack, View
 from tui.core.text import human_size, mode_text, printable
 from tui.layers.changes import walk
+from tui.layers.owners import shown_owner
 from tui.ui.reach import tree_of
 
 
@@ -23,34 +25,34 @@ def run(options: Namespace) -> int:
             root = view.resolve(os.fsencode(path or "/"))
             found = walk(view, root, View(options.view), options.depth)
             if options.json:
-                put_json([_as_json(entry, view.stack) for _, entry in found])
+                put_json([_as_json(entry, view.stack, shown_owner(entry, details.stack)) for _, entry in found])
             else:
                 for depth, entry in found:
-                    say(_line(depth, entry))
+                    say(_line(depth, entry, shown_owner(entry, details.stack)))
             if view.cut:
                 note("dtui: the Engine's answer was cut: it sends whole directories; name one further down")
     return 0
 
 
-def _line(depth: int, entry: Entry) -> str:
+def _line(depth: int, entry: Entry, owner: tuple[int, int]) -> str:
     mark = entry.change.value if entry.change else " "
+    whose = f"{owner[0]}:{owner[1]}"
     size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
-    owner = f"{entry.uid}:{entry.gid}"
     tail = f" -> {printable(entry.target)}" if entry.target else "/" if entry.kind is EntryKind.DIRECTORY else ""
     notes = "  (replaced)" if entry.opaque else "  (hidden by a mount)" if entry.covered_by else ""
     if entry.change is Change.DELETED:
         notes = "  (deleted)"
-    return f"{mark} {mode_text(entry.mode)} {owner:<11} {size:>9}  {'  ' * depth}{printable(entry.name)}{tail}{notes}"
+    return f"{mark} {mode_text(entry.mode)} {whose:<11} {size:>9}  {'  ' * depth}{printable(entry.name)}{tail}{notes}"
 
 
-def _as_json(entry: Entry, stack: LayerStack | None) -> dict[str, Any]:
+def _as_json(entry: Entry, stack: LayerStack | None, owner: tuple[int, int]) -> dict[str, Any]:
     return {
         "path": os.fsdecode(entry.path),
         "type": entry.kind.value,
         "size": entry.size,
         "mode": f"{entry.mode:04o}",
-        "uid": entry.uid,
-        "gid": entry.gid,
+        "uid": owner[0],
+        "gid": owner[1],
         "mtime_ns": entry.mtime_ns,
         "change": entry.change.value if entry.change else None,
         "opaque": entry.opaque,

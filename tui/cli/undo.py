@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import tell, to_the_end
-from tui.cli.session import note, session
+from tui.cli.output import note
+from tui.cli.session import session
 from tui.core.errors import ChangedMeanwhile, NotFound, UsageError
 from tui.core.text import printable
 from tui.editing.backups import Act, acts, find, last_to_undo

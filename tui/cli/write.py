@@ -9,7 +9,8 @@ from argparse import Namespace
 from typing import BinaryIO
 
 from tui.cli.acting import stoppable
-from tui.cli.session import note, put_json, session
+from tui.cli.output import note, put_json
+from tui.cli.session import session
 from tui.core.errors import EditRefused, UsageError
 from tui.core.text import human_size, printable
 from tui.editing.recover import recover
@@ -44,7 +45,7 @@ def run(options: Namespace) -> int:
                 keep=not options.no_backup,
             )
     if options.json:
-        put_json(_as_json(receipt))
+        put_json(_as_json(receipt), done=True)
     else:
         way = "in place" if receipt.in_place else "created" if receipt.created else "replaced"
         kept = f"; the old bytes are in {receipt.backup}" if receipt.backup else ""

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from tui.core.ids import HOST_IDS, IdMap
+
 
 class State(StrEnum):
     """State of a container, in the Engine's own words."""
@@ -196,6 +198,8 @@ class LayerStack:
     """Whiteout and opaque marks are ``user.overlay.*`` (rootless) instead of ``trusted.overlay.*``."""
     idmapped: bool = False
     """The engine mounts the lower layers with other owners than they have on disk."""
+    ids: IdMap = HOST_IDS
+    """The container's users and groups, as it shows them and as they are on disk."""
     marks: Marks = Marks.OVERLAY
     merged: Path | None = None
     """Where the engine mounts what the container sees while it runs; None for full trees, which show it always."""

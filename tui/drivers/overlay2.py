@@ -15,8 +15,8 @@ from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.text import printable
 from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command, read_record, role_of
+from tui.drivers.users import REMAPPED
 
-_REMAPPED = re.compile(r"\d+\.\d+")
 _SHORT_LINK = re.compile(r"l/[A-Z0-9]{1,64}")
 _LINK_TARGET = re.compile(r"\.\./([0-9a-z]{25,64}(?:-init)?)/diff")
 
@@ -99,7 +99,7 @@ def uses_user_xattrs(writable: Path) -> bool:
     (kernel: overlayfs.rst, "User xattr"). The data-root's layer directory then belongs to that user. It does so
     with userns-remap too (data-root ``.../<uid>.<gid>``), where the Engine is root and writes trusted.*.
     """
-    if any(_REMAPPED.fullmatch(part) for part in writable.parts):
+    if any(REMAPPED.fullmatch(part) for part in writable.parts):
         return False
     try:
         return writable.parent.stat().st_uid != 0

@@ -19,6 +19,7 @@ from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Mar
 from tui.core.text import printable
 from tui.drivers.base import DataRoot, check_layer_id, inspect_command, read_record
 from tui.drivers.overlay2 import overlay2_layers, uses_user_xattrs
+from tui.drivers.users import ids_of_record
 
 _HOW = "containers.json"
 
@@ -110,7 +111,7 @@ class PodmanOverlay:
         """Follow containers.json to the layer, and its ``lower`` file to those below."""
         record = _record_of(root, "overlay", container_id)
         layers = overlay2_layers(root.path / "overlay", _layer_of(record))
-        return self._stack(layers, _HOW, _command(root, "overlay"), idmapped=_is_idmapped(root, record))
+        return self._stack(layers, _HOW, _command(root, "overlay"), root, record)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take the directories from GraphDriver.Data: UpperDir, LowerDir."""
@@ -123,11 +124,10 @@ class PodmanOverlay:
         command = inspect_command("UpperDir", container_id).replace("docker", "podman", 1)
         root = DataRoot(Path(upper).parent.parent.parent)
         # podman does not tell of the map; of another host's container there is no record here
-        known = has_records(root.path, "overlay")
-        idmapped = known and _is_idmapped(root, _record_of(root, "overlay", container_id))
-        return self._stack(layers, "GraphDriver.Data.UpperDir", command, idmapped=idmapped)
+        record = _record_of(root, "overlay", container_id) if has_records(root.path, "overlay") else {}
+        return self._stack(layers, "GraphDriver.Data.UpperDir", command, root, record)
 
-    def _stack(self, layers: list[Layer], how: str, command: str, *, idmapped: bool) -> LayerStack:
+    def _stack(self, layers: list[Layer], how: str, command: str, root: DataRoot, record: dict[str, Any]) -> LayerStack:
         upper = layers[0].path
         return LayerStack(
             self.driver,
@@ -136,7 +136,8 @@ class PodmanOverlay:
             command,
             work=upper.with_name("work"),
             userxattr=uses_user_xattrs(upper),
-            idmapped=idmapped,
+            idmapped=_is_idmapped(root, record),
+            ids=ids_of_record(record),
             merged=upper.with_name("merged"),
         )
 
@@ -150,8 +151,9 @@ class PodmanVfs:
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow containers.json to the tree, and layers.json to the one it was copied from."""
-        layer_id = _layer_of(_record_of(root, "vfs", container_id))
-        parents = {record.get("id"): record.get("parent") for record in layer_records(root.path, "vfs")}
+        record = _record_of(root, "vfs", container_id)
+        layer_id = _layer_of(record)
+        parents = {layer.get("id"): layer.get("parent") for layer in layer_records(root.path, "vfs")}
         parent = parents.get(layer_id)
         if not parent:
             raise LayerError(f"layer {layer_id[:12]} has no parent in layers.json", "the storage's record is damaged")
@@ -160,7 +162,7 @@ class PodmanVfs:
             Layer(layer_id, LayerRole.WRITABLE, base / layer_id),
             Layer(check_layer_id(str(parent)), LayerRole.IMAGE, base / str(parent)),
         )
-        return LayerStack(self.driver, layers, _HOW, _command(root, "vfs"), marks=Marks.TREE)
+        return LayerStack(self.driver, layers, _HOW, _command(root, "vfs"), ids=ids_of_record(record), marks=Marks.TREE)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Refuse: podman tells nothing about vfs layers (GraphDriver.Data is null)."""

@@ -50,6 +50,10 @@ _NEEDS = {
 """Snapshotters known by name that cannot be read as directories, and why."""
 
 
+NAMES = tuple(sorted({driver.name for driver in DRIVERS} | _NEEDS.keys()))
+"""Names of all storage drivers that are known, also of those that are not read."""
+
+
 def driver_for(driver: Driver) -> StorageDriver | None:
     """Return the implementation of a driver, None where there is none."""
     return DRIVERS.get(driver)

@@ -213,7 +213,10 @@ def _free(tree: Tree, goal: bytes) -> bytes:
 def holder(tree: Tree, path: bytes) -> Node:
     """Describe the directory that something comes into, the mounted one at a mount point; raises NotFound."""
     above = split(path)[0]
-    return found(tree.entered(above), above)
+    node = found(tree.entered(above), above)
+    if node.kind is not EntryKind.DIRECTORY:
+        raise EditRefused(f"{printable(above)} is a {node.kind}, not a directory", "choose another name")
+    return node
 
 
 def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -> tuple[Act, int]:
@@ -271,10 +274,10 @@ def make_directory(
             missing = _missing(tree, wanted)
             if not missing:
                 raise EditRefused(f"{printable(wanted)} exists already", "choose another name")
+            above = holder(tree, missing[0])
             if len(missing) > 1 and not parents:
                 raise NotFound(f"{printable(split(wanted)[0])} does not exist in the container", "-p makes it too")
             refuse_mounts(details, covers_of(details, tree), missing[0])
-            above = holder(tree, missing[0])
             with keeping(details, ActKind.MKDIR, missing[0]) as keeper:
                 keeper.add(Node(missing[0]))
                 act = keeper.commit()

@@ -57,8 +57,8 @@ class ActKind(StrEnum):
 
 
 _FOR_GOOD = {
-    ActKind.WRITE: "on the command line --no-backup does it for good",
-    ActKind.REMOVE: "on the command line --no-backup does it for good",
+    ActKind.WRITE: "dtui write --no-backup does it for good",
+    ActKind.REMOVE: "dtui rm --no-backup does it for good",
     ActKind.RENAME: "move what is in it entry by entry",
 }
 """What to do instead of an act that would replace more than is kept."""
@@ -339,7 +339,7 @@ def last_to_undo(container_id: str = "") -> Act:
     for act in acts(container_id):
         if act.kind is not ActKind.UNDO and act.done and not act.undone:
             return act
-    raise NotFound("there is nothing to take back", "dtui backups on the command line lists all")
+    raise NotFound("there is nothing to take back", "dtui backups lists all")
 
 
 def _drop_oldest(keep: Path) -> None:

@@ -71,6 +71,7 @@ def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, s
     """
     top = os.fspath(source.resolve() if source.name in ("", "..") else source.absolute()).rstrip("/")
     name = os.fsencode(os.path.basename(top))
+    _require_on_host(top or "/")
     with acting(container_id, inspect) as details, ExitStack() as held:
         _refuse_own_layer(details, source)
         above = _host_directory(os.path.dirname(top), held)
@@ -140,6 +141,13 @@ def _refuse_too_long(paths: Iterable[bytes]) -> None:
         if len(path) >= _PATH_MAX:
             shown = f"{printable(path[:60])}…: {count_of(path.count(b'/'), 'level')} are too deep to be named"
             raise EditRefused(shown, "nothing was changed; copy parts of it")
+
+
+def _require_on_host(path: str) -> None:
+    try:
+        os.lstat(path)
+    except OSError as error:
+        raise NotFound(f"{printable(path)}: {(error.strerror or '').lower()}", "name a file of this host") from error
 
 
 def _host_directory(path: str, held: ExitStack) -> int:
@@ -290,7 +298,7 @@ def _refuse_existing(above: int, name: bytes, target: Path, node: Node, *, force
     if not (force and node.kind is EntryKind.FILE and stat.S_ISREG(status.st_mode)):
         raise EditRefused(
             f"{printable(str(target))} exists already",
-            "choose another name; on the command line --force replaces a file",
+            "choose another name; dtui cp --force replaces a file",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tui.core.errors import UsageError
+from tui.core.ids import IdMap, Span, on_host, words
 from tui.core.model import EntryKind
 from tui.core.text import printable
 from tui.editing.nodes import Node
@@ -61,16 +62,19 @@ def _apply(mode: int, who: str, sign: str, what: str, *, directory: bool) -> int
     return mode & ~bits if sign == "-" else mode & ~whole | bits
 
 
-def owner_change(text: str, user: Callable[[str], int], group: Callable[[str], int]) -> Callable[[Node], Node]:
+def owner_change(
+    text: str, user: Callable[[str], int], group: Callable[[str], int], ids: IdMap
+) -> Callable[[Node], Node]:
     """Return what ``chown TEXT`` does to an entry: ``USER``, ``USER:GROUP`` or ``:GROUP``, names or numbers.
 
-    As the kernel does it for everybody: a file loses its setuid and setgid bits and its capabilities.
+    They are the container's, and ``ids`` says which of the host's stand for them. As the kernel does it for everybody:
+    a file loses its setuid and setgid bits and its capabilities.
     """
     owner, colon, team = text.partition(":")
     if not owner and not team:
         raise UsageError(f"{printable(text)} is no owner", "such as 1000, www-data or 0:0")
-    uid = user(owner) if owner else None
-    gid = group(team) if colon and team else None
+    uid = _of_host(ids.users, user(owner), "user") if owner else None
+    gid = _of_host(ids.groups, group(team), "group") if colon and team else None
 
     def change(node: Node) -> Node:
         new = replace(node, uid=node.uid if uid is None else uid, gid=node.gid if gid is None else gid)
@@ -80,6 +84,15 @@ def owner_change(text: str, user: Callable[[str], int], group: Callable[[str], i
         return replace(new, mode=node.mode & ~0o6000, xattrs=kept)
 
     return change
+
+
+def _of_host(spans: tuple[Span, ...], number: int, what: str) -> int:
+    found = on_host(spans, number)
+    if found is None:
+        raise UsageError(
+            f"the container has no {what} {number}", f"its {what}s are {words(spans)}; nothing was changed"
+        )
+    return found
 
 
 def id_of(name: str, table: bytes, what: str) -> int:

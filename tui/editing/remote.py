@@ -113,9 +113,7 @@ def save_by_engine(
         if only_new:
             raise EditRefused(f"{printable(old.path)} exists already", "edit it, or choose another name")
         if wrote and _stamp_of(old).sha256 != wrote:
-            raise ChangedMeanwhile(
-                f"{printable(old.path)} was changed since", "--force on the command line puts them back"
-            )
+            raise ChangedMeanwhile(f"{printable(old.path)} was changed since", "dtui undo --force puts them back")
         act = _keep(details, old, data, kind or ActKind.WRITE, mode)
         kept = act.data
         mtime = int(time.time()) if mtime_ns is None else mtime_ns // 10**9

@@ -54,6 +54,7 @@ def _changed(view: LayerView, path: bytes) -> tuple[bytes, tuple[PathChange, ...
         raise NotFound(error.message, "if its directory was deleted, revert that") from error
     found = changes(view, under=real)
     if not found:
+        view.lookup(real, follow=False)  # raises NotFound for what is neither there nor in the image
         raise EditRefused(f"{printable(real)} is as the image has it", "the changes list what is not")
     return real, found
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tui.core.errors import EditRefused, NotFound, NotReachable
+from tui.core.ids import HOST_IDS, IdMap
 from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, ReachKind, State
 from tui.core.text import count_of, human_size, printable
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
@@ -52,6 +53,11 @@ def stack_of(details: Details) -> LayerStack:
         reason = f"the layer cannot be reached: {details.reach.reason}"
         raise NotReachable(reason, "dtui doctor tells what is missing")
     return details.stack
+
+
+def ids_of(details: Details) -> IdMap:
+    """Return which users and groups a container has; the host's own where its layers are not known."""
+    return details.stack.ids if details.stack else HOST_IDS
 
 
 def running_root(details: Details) -> Root:

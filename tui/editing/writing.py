@@ -165,7 +165,7 @@ def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
         raise EditRefused(f"{printable(real)} exists already", "edit it, or choose another name")
     now = stamp_of(old)
     if job.wrote and now.sha256 != job.wrote:
-        raise ChangedMeanwhile(f"{printable(real)} was changed since", "--force on the command line puts them back")
+        raise ChangedMeanwhile(f"{printable(real)} was changed since", "dtui undo --force puts them back")
     if job.stamp is not None and now != job.stamp:
         raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
     return now

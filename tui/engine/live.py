@@ -20,6 +20,7 @@ from tui.engine import containerd, parse
 from tui.engine.endpoint import LogLine, Verb
 from tui.engine.loglines import LogParser
 from tui.engine.offline import OfflineEndpoint
+from tui.engine.owners import with_ids
 from tui.engine.sdk import APIClient, ErrorChunk, close_stream, connect, engine_errors
 
 _CONTAINERD = "/run/containerd/containerd.sock"
@@ -138,10 +139,14 @@ class LiveEndpoint:
     def _details(self, body: dict[str, Any]) -> Details:
         driver = self._facts.driver
         state = body.get("State") or {}
+        pid = int(state.get("Pid") or 0)
         stack, problem = self._stack(body)
+        mode = str((body.get("HostConfig") or {}).get("UsernsMode") or "")
+        here = pid if self.local else 0
+        stack = with_ids(stack, Path(self._facts.data_root), str(body["Id"]), pid=here, mode=mode)
         return Details(
             container=parse.inspected_container(body, self.name, driver),
-            pid=int(state.get("Pid") or 0),
+            pid=pid,
             argv=parse.argv_of(body),
             working_dir=str((body.get("Config") or {}).get("WorkingDir") or ""),
             error=str(state.get("Error") or ""),

@@ -13,8 +13,10 @@ from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, 
 from tui.core.text import printable
 from tui.drivers.base import read_json
 from tui.drivers.registry import GRAPH_DRIVERS, driver_for, reach_of
+from tui.drivers.users import REMAPPED
 from tui.engine import parse
 from tui.engine.atrest import AtRest, FileLog, JsonLog
+from tui.engine.owners import with_ids
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _OF_BOTH_KINDS = frozenset(("btrfs", "zfs"))
@@ -50,7 +52,7 @@ class OfflineEndpoint(AtRest):
             return NotFound(f"{shown} does not exist", "name the Engine's data-root, such as /var/lib/docker")
         if not os.access(root, os.R_OK | os.X_OK):
             return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
-        remapped = [p.name for p in root.iterdir() if re.fullmatch(r"\d+\.\d+", p.name)]
+        remapped = [p.name for p in root.iterdir() if REMAPPED.fullmatch(p.name)]
         if remapped:
             return NotFound(f"{shown} is remapped", f"name {shown}/{remapped[0]}, where the containers are")
         return NotFound(f"{shown} is no data-root: it has no containers and no images", "docker info names it")
@@ -140,10 +142,12 @@ class OfflineEndpoint(AtRest):
     def _details(self, body: dict[str, Any]) -> Details:
         container = self._container(body)
         state = _object(body, "State")
+        pid = int(state.get("Pid") or 0) if container.state.alive else 0
         stack, problem = self._stack(container)
+        stack = with_ids(stack, self.root.path, container.id, pid=pid, mode=self._users_mode(container.id))
         return Details(
             container=container,
-            pid=int(state.get("Pid") or 0) if container.state.alive else 0,
+            pid=pid,
             argv=parse.argv_of(body),
             working_dir=str(_object(body, "Config").get("WorkingDir") or ""),
             error=str(state.get("Error") or ""),
@@ -158,6 +162,12 @@ class OfflineEndpoint(AtRest):
             mount_id=stack.writable.id if stack else "",
             settings=parse.settings_of(body),
         )
+
+    def _users_mode(self, container_id: str) -> str:
+        path = self.root.path / "containers" / container_id / "hostconfig.json"
+        with suppress(DtuiError):  # the container's own record is whole: only this setting is not known
+            return str(read_json(path).get("UsernsMode") or "") if os.path.exists(path) else ""
+        return ""
 
     def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:
         known = driver_for(container.driver)

@@ -20,6 +20,7 @@ from tui.drivers.podman import container_records, has_records
 from tui.drivers.registry import driver_for, reach_of
 from tui.engine import parse
 from tui.engine.atrest import AtRest, FileLog, JsonLog, K8sLog
+from tui.engine.owners import with_ids
 
 _DRIVERS = ("overlay", "vfs")
 
@@ -110,10 +111,12 @@ class PodmanRoot(AtRest):
     def _details(self, row: Container, monitor: _Monitor | None) -> Details:
         configuration = self._configuration(row.driver.name, row.id)
         process = configuration.get("process")
+        pid = _pid_in(monitor.pidfile) if monitor else 0
         stack, problem = self._stack(row)
+        stack = with_ids(stack, self.root.path, row.id, pid=pid)
         return Details(
             container=row,
-            pid=_pid_in(monitor.pidfile) if monitor else 0,
+            pid=pid,
             argv=_argv(configuration),
             working_dir=str(process.get("cwd") or "") if isinstance(process, dict) else "",
             error="",

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from tui.core.model import Change, Entry, EntryKind, LayerRole, LayerStack, Marks, View
 from tui.core.text import human_size, mode_text, printable
+from tui.layers.owners import shown_owner
 from tui.ui.tree_model import TreeLine
 
 _MARK_STYLES = {"A": "green", "M": "yellow", "D": "red", "O": "magenta", "m": "cyan", "⌁": "blue"}
@@ -103,13 +104,19 @@ def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) 
     return name.append_text(tail)
 
 
-def meta_words(entry: Entry) -> str:
+def owner_text(entry: Entry, stack: LayerStack | None) -> str:
+    """Return user and group of an entry as the container shows them: ``1234:4321``."""
+    uid, gid = shown_owner(entry, stack)
+    return f"{uid}:{gid}"
+
+
+def meta_words(entry: Entry, stack: LayerStack | None) -> str:
     """Return mark, size, mode, owner and time for a title: ``M · 38 B · rwsr-xr-x 1234:4321 · 2026-11-23 19:05``."""
     mark = mark_of(entry).strip()
     parts = [mark] if mark else []
     if entry.kind is EntryKind.FILE:
         parts.append(human_size(entry.size))
-    parts.append(f"{mode_text(entry.mode)} {entry.uid}:{entry.gid}")
+    parts.append(f"{mode_text(entry.mode)} {owner_text(entry, stack)}")
     parts.append(f"{datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC):%Y-%m-%d %H:%M}")
     return " · ".join(parts)
 
@@ -124,7 +131,7 @@ def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
         ("mark", f"{mark_of(entry)}  {words[mark_of(entry)]}"),
         ("from", origin(stack, entry.layer)),
         ("size", f"{entry.size:,} B"),
-        ("mode", f"{mode_text(entry.mode)}  owner {entry.uid}:{entry.gid}"),
+        ("mode", f"{mode_text(entry.mode)}  owner {owner_text(entry, stack)}"),
         ("changed", f"{when:%Y-%m-%d %H:%M:%S} UTC"),
     ]
     if entry.nlink > 1 and entry.kind is EntryKind.FILE:

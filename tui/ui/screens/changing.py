@@ -21,12 +21,14 @@ from tui.editing.guard import Step
 from tui.editing.permissions import id_of, mode_change, owner_change
 from tui.editing.restore import is_plain_rename
 from tui.editing.revert import revert
-from tui.editing.session import reading
+from tui.editing.session import ids_of, reading
 from tui.editing.undo import undo
+from tui.layers.owners import owner_of
 from tui.layers.paths import clean, read_limited, split
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.dialogs.working import Working
+from tui.ui.present_layer import owner_text
 from tui.ui.screens.saving import SavingFrame
 
 _PATIENCE = 0.3
@@ -212,12 +214,16 @@ class ChangingFrame(SavingFrame):
                     answer,
                     lambda name: id_of(name, self._table(b"/etc/passwd", name), "user"),
                     lambda name: id_of(name, self._table(b"/etc/group", name), "group"),
+                    ids_of(self.held),
                 ),
                 "has its new owner",
             )
 
+        stack = self.held.stack
+        # nobody stands for whom the container does not know: that is no owner to give by enter alone
+        now = "" if None in owner_of(entry, stack) else owner_text(entry, stack)
         question = f"Owner of {printable(entry.path)}"
-        await self._ask(question, change, value=f"{entry.uid}:{entry.gid}", placeholder="user:group")
+        await self._ask(question, change, value=now, placeholder="user:group")
 
     def _table(self, path: bytes, name: str) -> bytes:
         """Read the container's table of names; where there is none it knows no names."""

@@ -51,7 +51,8 @@ class PreviewingFrame(FindingFrame):
         entry = self.tree_rows.entry
         if entry is None:
             return
-        set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry)}")
+        stack = self.details.stack if self.details else None
+        set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry, stack)}")
         if entry.path != self._in_pane:
             self._patience = self._patience or self.set_timer(_PATIENCE, self._tell_reading)
 

@@ -1,0 +1,99 @@
+"""An act whose story nobody takes: it is done, or it is not, and the exit code says which."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.safety.test_taking_back import TWO, cut_off, deletion
+from tests.support.boxes import Boxes
+
+pytestmark = pytest.mark.engine
+
+UNTAKEN = pytest.mark.parametrize("untaken", ["Broken pipe", "No space left on device"], indirect=True)
+
+
+@pytest.fixture
+def untaken(request: pytest.FixtureRequest) -> Iterator[int]:
+    """What takes nothing: a pipe whose reader has left, or a full device."""
+    if request.param == "Broken pipe":
+        reader, fd = os.pipe()
+        os.close(reader)
+    else:
+        fd = os.open("/dev/full", os.O_WRONLY)
+    yield fd
+    os.close(fd)
+
+
+def dtui(
+    *words: str, stdin: bytes = b"", stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, buffered: bool = True
+) -> subprocess.CompletedProcess[bytes]:
+    env = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    command = [sys.executable, "-m", "tui", *words]
+    return subprocess.run(command, input=stdin, stdout=stdout, stderr=stderr, check=False, env=env)
+
+
+@UNTAKEN
+def test_an_act_after_one_that_was_cut_off_is_done_though_nobody_takes_the_notes(boxes: Boxes, untaken: int) -> None:
+    box = boxes(TWO)
+    cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
+    done = dtui("-H", box.engine.host, "rm", "web:/etc/motd", stderr=untaken)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (box.names(b"/srv/p/one"), box.exists(b"/etc/motd")) == ([b"x", b"y", b"z"], False)
+
+
+ACTS: dict[str, Callable[[Path], tuple[str, ...]]] = {
+    "chmod": lambda host: ("chmod", "600", "web:/etc/motd"),
+    "write": lambda host: ("write", "web:/etc/motd"),
+    "copy in": lambda host: ("cp", str(host), "web:/etc/new"),
+    "copy out": lambda host: ("cp", "web:/etc/motd", f"{host}.new"),
+}
+
+
+@UNTAKEN
+@pytest.mark.parametrize("name", ACTS)
+def test_an_act_whose_answer_is_not_taken_says_that_it_is_done(
+    boxes: Boxes, tmp_path: Path, name: str, untaken: int, request: pytest.FixtureRequest
+) -> None:
+    box = boxes(alive=True)
+    host = tmp_path / "host"
+    host.write_bytes(b"new\n")
+    look = "cat /etc/motd; ls -l /etc"
+    before = box.sh(look)
+    ended = dtui(
+        "-H",
+        box.engine.host,
+        *ACTS[name](host),
+        "--json",
+        stdin=b"mine\n",
+        stdout=untaken,
+        buffered=name in ("write", "copy in"),
+    )
+    why = request.node.callspec.params["untaken"]
+    told = f"dtui: done, but the answer could not be written: {why}\n"
+    assert (ended.returncode, ended.stderr.decode()) == (1, told)
+    assert box.sh(look) != before or host.with_suffix(".new").read_bytes() == b"hello\n"
+
+
+@UNTAKEN
+def test_a_refusal_that_nobody_hears_of_has_its_exit_code(boxes: Boxes, untaken: int) -> None:
+    box = boxes()
+    assert dtui("-H", box.engine.host, "rm", "web:/none", stderr=untaken).returncode == 1
+    assert dtui("-H", box.engine.host, "rm", stderr=untaken).returncode == 2
+    assert dtui("-H", box.engine.host, "chmod", "644", "web:/etc/motd", stderr=untaken).returncode == 0
+
+
+@UNTAKEN
+def test_a_list_that_is_not_taken_is_an_error_unless_its_reader_has_left(
+    boxes: Boxes, untaken: int, request: pytest.FixtureRequest
+) -> None:
+    box = boxes()
+    left = request.node.callspec.params["untaken"] == "Broken pipe"
+    for words in (("ls",), ("ls", "--json"), ("cat", "web:/bin/busybox"), ("--help",)):
+        ended = dtui("-H", box.engine.host, *words, stdout=untaken)
+        assert (ended.returncode, ended.stderr.count(b"\n")) == ((0, 0) if left else (1, 1)), ended.stderr

@@ -1,0 +1,60 @@
+"""Ids of a container and of its host: which stands for which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tui.core.errors import UsageError
+from tui.core.ids import HOST_IDS, IdMap, Span, on_host, parsed, shown, words
+from tui.core.model import EntryKind
+from tui.drivers.users import ids_of_record, ids_of_root
+from tui.editing.nodes import Node
+from tui.editing.permissions import id_of, owner_change
+
+TWO = (Span(0, 1000, 1), Span(1, 100_000, 65_536))
+
+
+@pytest.mark.parametrize(("inside", "host"), [(0, 1000), (1, 100_000), (65_536, 165_535)])
+def test_each_id_of_a_container_stands_for_one_of_its_host_and_back(inside: int, host: int) -> None:
+    assert on_host(TWO, inside) == host
+    assert shown(TWO, host) == inside
+
+
+def test_an_id_outside_of_the_map_stands_for_none() -> None:
+    assert [on_host(TWO, number) for number in (65_537, 2**32 - 2)] == [None, None]
+    assert [shown(TWO, number) for number in (0, 999, 1001, 99_999, 165_536)] == [None] * 5
+
+
+def test_a_map_is_read_as_the_kernel_prints_it() -> None:
+    assert parsed("         0       1000          1\n         1     100000      65536\n") == TWO
+    assert words(TWO) == "0 to 0, 1 to 65536"
+    assert IdMap(parsed("0 0 4294967295\n"), parsed("0 0 4294967295\n")) == HOST_IDS
+
+
+def test_a_data_root_is_remapped_whose_name_is_a_user_and_a_group() -> None:
+    found = ids_of_root(Path("/var/lib/docker/987654.123456"))
+    assert found == IdMap((Span(0, 987_654, 65_536),), (Span(0, 123_456, 65_536),))
+    assert ids_of_root(Path("/var/lib/docker/20.10.24")) is None
+    assert ids_of_root(Path("/var/lib/docker")) is None
+
+
+def test_a_record_of_containers_storage_without_a_map_is_of_the_hosts_ids() -> None:
+    assert ids_of_record({}) == HOST_IDS
+    users = [{"container_id": 0, "host_id": 1000, "size": 1}, {"container_id": 1, "host_id": 100_000, "size": 65_536}]
+    assert ids_of_record({"uidmap": users, "gidmap": None}) == IdMap(TWO, HOST_IDS.groups)
+
+
+def test_an_owner_is_written_as_the_host_has_it_and_one_that_is_not_given_stays() -> None:
+    def number(name: str) -> int:
+        return id_of(name, b"www:x:33:33::/:/bin/sh\n", "user")
+
+    node = Node(b"/f", EntryKind.FILE, 0o644, 7, 8)
+    ids = IdMap(TWO, HOST_IDS.groups)
+    changed = owner_change("www", number, number, ids)(node)
+    assert (changed.uid, changed.gid) == (100_032, 8)
+    changed = owner_change(":5", number, number, ids)(node)
+    assert (changed.uid, changed.gid) == (7, 5)
+    with pytest.raises(UsageError, match="no user 70000"):
+        owner_change("70000", number, number, ids)

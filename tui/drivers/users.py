@@ -1,0 +1,45 @@
+"""Which user ids a container has while it does not run: the name of a remapped data-root tells, or podman's record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tui.core.ids import HOST_IDS, IdMap, Span
+
+REMAPPED = re.compile(r"(\d+)\.(\d+)")
+"""How the directory is called in which a daemon keeps the containers whose root is that user and group."""
+
+_USUAL = 65536
+"""Ids that a daemon gives a container where this host's tables do not say (adduser, useradd)."""
+
+
+def ids_of_root(root: Path) -> IdMap | None:
+    """Return the ids of the containers in a data-root by its name, None for the host's own."""
+    match = REMAPPED.fullmatch(root.name)
+    if match is None:
+        return None
+    user, group = map(int, match.groups())
+    return IdMap((Span(0, user, _length("/etc/subuid", user)),), (Span(0, group, _length("/etc/subgid", group)),))
+
+
+def _length(table: str, first: int) -> int:
+    """Return how many ids a table of this host gives from one on; whose they are is in the daemon's settings alone."""
+    try:
+        rows = [line.split(":") for line in Path(table).read_text(errors="replace").splitlines()]
+    except OSError:
+        return _USUAL
+    found = [row[2] for row in rows if len(row) == 3 and row[1] == str(first)]
+    return int(found[0]) if found and found[0].isdecimal() else _USUAL
+
+
+def ids_of_record(record: Mapping[str, Any]) -> IdMap:
+    """Return the ids of a container by its record in containers/storage; without a map in it they are the host's."""
+    users, groups = (tuple(map(_span, record.get(key) or ())) for key in ("uidmap", "gidmap"))
+    return IdMap(users or HOST_IDS.users, groups or HOST_IDS.groups)
+
+
+def _span(part: Mapping[str, Any]) -> Span:
+    return Span(int(part["container_id"]), int(part["host_id"]), int(part["size"]))

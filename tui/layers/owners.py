@@ -1,0 +1,23 @@
+"""Whose an entry of a layer is, as its container shows it."""
+
+from __future__ import annotations
+
+from tui.core.ids import HOST_IDS, NOBODY, shown
+from tui.core.model import Entry, LayerStack
+
+
+def owner_of(entry: Entry, stack: LayerStack | None) -> tuple[int | None, int | None]:
+    """Return user and group as the container has them, None for one that it has not.
+
+    Layers that the engine mounts with other owners have on disk those that the container shows. Without a stack the
+    Engine told the owners.
+    """
+    own = stack is not None and not (stack.idmapped and entry.layer)
+    ids = stack.ids if stack is not None and own else HOST_IDS
+    return shown(ids.users, entry.uid), shown(ids.groups, entry.gid)
+
+
+def shown_owner(entry: Entry, stack: LayerStack | None) -> tuple[int, int]:
+    """Return user and group as ``ls -n`` prints them in the container: nobody for what is none of its own."""
+    uid, gid = owner_of(entry, stack)
+    return NOBODY if uid is None else uid, NOBODY if gid is None else gid

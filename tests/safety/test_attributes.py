@@ -17,6 +17,7 @@ from tests.support.checksums import tree_checksum
 from tests.support.dockerd import Dockerd
 from tests.support.marks import Facts, ageless, build, facts, place_of, seen
 from tests.support.seeing import CAPABILITY, acl
+from tui.core.ids import HOST_IDS
 from tui.editing import workspace
 from tui.editing.acts import change_metadata, make_directory
 from tui.editing.backups import ActKind
@@ -63,7 +64,7 @@ def whole(box: Box, *, but: tuple[str, ...] = ()) -> Facts:
 
 
 def change(box: Box, path: bytes, kind: ActKind, wanted: str) -> None:
-    how = mode_change(wanted) if kind is ActKind.CHMOD else owner_change(wanted, int, int)
+    how = mode_change(wanted) if kind is ActKind.CHMOD else owner_change(wanted, int, int, HOST_IDS)
     change_metadata(box.id, path, how, kind, inspect=box.inspect, recursive=True)
 
 

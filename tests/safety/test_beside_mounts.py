@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.boxes import Box, Boxes, mount_inside
 from tui.core.errors import EditRefused
+from tui.core.ids import HOST_IDS
 from tui.editing.acts import change_metadata
 from tui.editing.backups import ActKind
 from tui.editing.permissions import mode_change, owner_change
@@ -54,7 +55,7 @@ def test_modes_and_owners_are_changed_beside_a_volume_and_come_back(
     script = "mkdir -p /srv/a; echo x > /srv/a/f; echo y > /srv/beside; echo row > /srv/data/row"
     box = boxes(script, "-v", f"{volume}:/srv/data", alive=alive)
     before = seen(box)
-    change = mode_change("700") if kind is ActKind.CHMOD else owner_change("12", int, int)
+    change = mode_change("700") if kind is ActKind.CHMOD else owner_change("12", int, int, HOST_IDS)
     outcome = change_metadata(box.id, b"/srv", change, kind, inspect=box.inspect, recursive=True)
     assert outcome.notes == ("what is in the volume at /srv/data was left out",)
     changed = {line.split()[0] for line in set(seen(box).splitlines()) - set(before.splitlines())}

@@ -40,6 +40,7 @@ from tests.support.model import (
     written,
 )
 from tui.core.errors import ChangedMeanwhile, DtuiError
+from tui.core.ids import HOST_IDS
 from tui.editing import acts
 from tui.editing.acts import Outcome
 from tui.editing.backups import ActKind, last_to_undo
@@ -199,7 +200,7 @@ class Acts(RuleBasedStateMachine):
         if allowed and self.tree[place].owner != owner:
             mode = self.tree[place].mode & (0o7777 if self.tree[place].is_directory else 0o1777)
             after = in_all_names(self.tree, place, owner=owner, mode=mode)
-        change = owner_change(f"{owner[0]}:{owner[1]}", int, int)
+        change = owner_change(f"{owner[0]}:{owner[1]}", int, int, HOST_IDS)
         words = {"inspect": self.box.inspect}
         give = partial(acts.change_metadata, self.box.id, path.encode(), change, ActKind.CHOWN, **words)
         self.do(allowed, give, after, within=place, fields=METADATA)

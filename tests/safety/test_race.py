@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import DtuiError, NotFound
+from tui.core.ids import HOST_IDS
 from tui.editing import acts
 from tui.editing.acts import Outcome
 from tui.editing.backups import ActKind, last_to_undo
@@ -82,7 +83,7 @@ class Race:
     def __post_init__(self) -> None:
         box, host = self.box, self.folder / "host"
         words = {"inspect": box.inspect}
-        mode, owner = mode_change("u=rwx,go="), owner_change("7:8", int, int)
+        mode, owner = mode_change("u=rwx,go="), owner_change("7:8", int, int, HOST_IDS)
         self.acts: list[tuple[str, Callable[[], object]]] = [
             ("list", lambda: self.listed(b"/race/www")),
             ("read", lambda: self.clean(box.read(b"/race/www/file"))),

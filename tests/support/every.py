@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.boxes import Box
+from tui.core.ids import HOST_IDS
 from tui.editing.acts import change_metadata, make_directory
 from tui.editing.backups import ActKind
 from tui.editing.copying import copy_in
@@ -16,7 +17,7 @@ Acts = dict[str, Callable[[], object]]
 
 def acts_on(box: Box, path: bytes, host: Path) -> Acts:
     """Return the acts that change a file; ``host`` is one of this host's."""
-    owner = owner_change("7:8", int, int)
+    owner = owner_change("7:8", int, int, HOST_IDS)
     return {
         "save": lambda: box.write(path, b"other bytes\n"),
         "save in place": lambda: box.files.save(path, b"other bytes\n", None, in_place=True),

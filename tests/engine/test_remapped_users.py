@@ -107,7 +107,9 @@ def test_an_owner_that_only_the_engine_tells_is_shown_as_the_container_has_it(
 ) -> None:
     shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
     dtui("-H", shop.host, "chown", "12:34", "shop:/etc/motd")
-    assert owner_told("-H", listening(shop), path="/etc/motd") == ("12:34", "12:34")
+    far = listening(shop)
+    assert owner_told("-H", far, path="/etc/motd") == ("12:34", "12:34")
+    assert owner_told("-H", far, path="/etc/app.conf") == ("0:0", "0:0")
 
 
 def test_what_belongs_to_nobody_of_the_container_is_shown_as_it_shows_it(shop: Dockerd) -> None:

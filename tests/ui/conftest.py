@@ -35,12 +35,20 @@ async def until(pilot: Pilot[int], ready: Callable[[], bool]) -> None:
             return
 
 
+def shown(pilot: Pilot[int]) -> str:
+    """All that is on the screen, as text."""
+    lines = pilot.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
 @pytest.fixture
 def open_layer(demo: Discovery) -> Open:
     """Open the layer of a container of the sample, with the editor on a path of it."""
 
     @asynccontextmanager
-    async def opened(path: bytes = b"", name: str = "web", size: tuple[int, int] = (120, 40)) -> AsyncIterator[Layer]:
+    async def opened(
+        path: bytes = b"", name: str = "web", size: tuple[int, int] = (120, 40), *, wait: bool = True
+    ) -> AsyncIterator[Layer]:
         endpoint = demo.endpoints[0]
         container = next(c for c in endpoint.snapshot() if c.name == name)
         app = DtuiApp(demo.endpoints, open_path=(container, path) if path else None)
@@ -48,7 +56,9 @@ def open_layer(demo: Discovery) -> Open:
             if not path:
                 await pilot.pause()
                 app.open_layer(container)
-            await until(pilot, lambda: isinstance(app.screen, LayerScreen) and bool(app.screen.tree_rows.model.lines))
+            await until(pilot, lambda: isinstance(app.screen, LayerScreen) and app.screen.is_mounted)
+            if wait:
+                await until(pilot, lambda: bool(cast("LayerScreen", app.screen).tree_rows.model.lines))
             screen = cast("LayerScreen", app.screen)
             if path:
                 await until(pilot, lambda: screen.file_pane.editing)

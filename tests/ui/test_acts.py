@@ -12,6 +12,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.support.pretend import Pretend
+from tests.ui.conftest import shown
 from tui.core.errors import EngineError
 from tui.core.model import Container, State
 from tui.engine.endpoint import Verb
@@ -56,12 +57,6 @@ def current(pilot: Pilot[int]) -> str:
 
 def status(pilot: Pilot[int]) -> str:
     return pilot.app.screen_stack[-1].query(StatusLine).first().message.plain
-
-
-def shown(pilot: Pilot[int]) -> str:
-    """All that is on the screen, as text."""
-    lines = pilot.app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
 
 
 async def go_to_group(pilot: Pilot[int], key: str) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from rich.text import Text
 
-from tests.ui.conftest import Open, until
+from tests.support.pretend import Pretend
+from tests.ui.conftest import Open, shown, until
+from tui.core.model import State
 from tui.engine.discover import Discovery
 from tui.ui.app import DtuiApp
 from tui.ui.screens.containers import ContainersScreen
@@ -29,6 +34,27 @@ async def test_the_state_stays_in_the_title_when_the_counts_are_long(open_layer:
         assert isinstance(shown, Text)
         assert "exited" in shown.plain
         assert shown.cell_len <= 80
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+async def test_a_long_name_is_shortened_and_the_state_beside_it_stays(open_layer: Open, width: int) -> None:
+    async with open_layer(size=(width, 24)) as (pilot, screen):
+        screen._container = replace(screen.container, name="n" * 104)
+        screen.show_title()
+        await pilot.pause()
+        first = shown(pilot).splitlines()[0]
+        assert "containers ▸ nnnnnnn" in first
+        assert "n…" in first
+        assert "✗ exited" in first
+    engine = Pretend({"n" * 104: State.RUNNING})
+    app = DtuiApp((engine,))
+    async with app.run_test(size=(width, 24)) as pilot:
+        await until(pilot, lambda: "running" in shown(pilot))
+        await pilot.press("l")
+        await until(pilot, lambda: "▸ logs" in shown(pilot).splitlines()[0])
+        first = shown(pilot).splitlines()[0]
+        assert "n… ▸ logs" in first
+        assert "● running" in first
 
 
 async def test_the_text_beside_the_hex_can_be_scrolled_to(open_layer: Open) -> None:

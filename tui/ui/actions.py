@@ -58,13 +58,13 @@ TABLE: tuple[Action, ...] = (
     Action("choose", "enter", "Open", "Open what the cursor is on", ("move",), palette=False),
     # containers
     Action("open_layer", "enter", "layer", "Open the container's writable layer", ("containers",), footer=True),
-    Action("start", "s", "start", "Start the container", ("containers",), footer=True),
+    Action("start", "s", "start", "Start the container", ("containers", "logs"), footer=True),
     Action(
         "start_again",
         "s",
         "restart",
         "Restart the container that runs (asks first)",
-        ("containers",),
+        ("containers", "logs"),
         footer=True,
         palette=False,
         instead_of="start",
@@ -80,16 +80,24 @@ TABLE: tuple[Action, ...] = (
         palette=False,
         instead_of="start",
     ),
-    Action("stop", "S", "stop", "Stop the container (asks first)", ("containers", "layer")),
-    Action("restart", "R", "restart", "Restart the container (asks first)", ("containers", "layer")),
-    Action("pause", "p", "pause", "Pause the container, or let it go on", ("containers", "layer")),
-    Action("kill", "K", "kill", "Kill the container's main process (asks first)", ("containers", "layer")),
+    Action("stop", "S", "stop", "Stop the container (asks first)", ("containers", "layer", "logs")),
+    Action("restart", "R", "restart", "Restart the container (asks first)", ("containers", "layer", "logs")),
+    Action("pause", "p", "pause", "Pause the container, or let it go on", ("containers", "layer", "logs")),
+    Action("kill", "K", "kill", "Kill the container's main process (asks first)", ("containers", "layer", "logs")),
     Action("remove", "delete,X", "remove", "Remove the container (asks first)", ("containers",), key_display="X"),
     Action("logs", "l", "logs", "Show and follow the container's logs", ("containers",), footer=True),
     Action("logs", "l", "logs", "Show and follow the container's logs", ("layer",)),
     Action("filter", "slash", "filter", "Filter by name, image, id or status", ("containers",), True, True),
-    Action("clear_filter", "escape", "clear", "Clear the filter", ("containers",)),
-    Action("elsewhere", "h", "other hosts", "Go to the other ways in, while no Engine has answered", ("containers",)),
+    Action("clear_filter", "escape", "clear", "Clear the filter", ("containers",), footer=True),
+    Action(
+        "elsewhere",
+        "h,escape",
+        "other hosts",
+        "Go to the other ways in, while no Engine has answered",
+        ("containers",),
+        key_display="h",
+        instead_of="clear_filter",
+    ),
     Action("group", "g", "group", "Group by state or by storage driver", ("containers",), footer=True),
     Action("next_group", "tab,right_square_bracket", "next group", "Go to the next group", ("containers",)),
     Action("previous_group", "shift+tab,left_square_bracket", "previous group", "To the group before", ("containers",)),
@@ -102,6 +110,9 @@ TABLE: tuple[Action, ...] = (
     Action("open_entry", "enter", "open", "Open the directory, or edit the file", ("layer",), footer=True),
     Action("edit", "e", "edit", "Edit the file in place", ("layer",), footer=True),
     Action("view", "m", "merged", "Switch between what changed and what the container sees", ("layer",), True),
+    Action(
+        "view_changes", "m", "changes", "Switch back to what the container changed", ("layer",), True, instead_of="view"
+    ),
     Action("external", "o", "$EDITOR", "Edit the file in $EDITOR; it is saved the same safe way", ("layer",)),
     Action("revert_entry", "u", "revert", "Back to what the image has: edited, deleted or added", ("layer",), True),
     Action("undo_act", "z", "undo", "Take the last change to this container back", ("layer",), footer=True),
@@ -127,13 +138,16 @@ TABLE: tuple[Action, ...] = (
     Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True),
     Action("undo", "ctrl+z", "undo", "Take the last edit back", ("editor",), palette=False, own=False),
     Action("redo", "ctrl+y", "redo", "Do the edit again", ("editor",), palette=False, own=False),
+    Action("start", "ctrl+r", "start+logs", "Start the container and follow its logs", ("editor",), True),
     Action(
-        "start",
+        "start_again",
         "ctrl+r",
-        "start+logs",
-        "Start the container, or restart it (asks first), and follow its logs",
+        "restart+logs",
+        "Restart the container that runs (asks first)",
         ("editor",),
-        True,
+        footer=True,
+        palette=False,
+        instead_of="start",
     ),
     Action("help", "f1", "help", "Show all keys; ? is a letter here", ("editor",), footer=True, palette=False),
     # logs
@@ -141,7 +155,7 @@ TABLE: tuple[Action, ...] = (
     Action("search", "slash", "search", "Search in the log", ("logs",), True, True),
     Action("wrap", "w", "wrap", "Break long lines, or leave them whole and scroll sideways", ("logs",), footer=True),
     # bench
-    Action("run", "enter,r", "run", "Start the benchmark", ("bench",), footer=True, key_display="enter"),
+    Action("run", "enter", "run", "Start the benchmark", ("bench",), footer=True),
     Action("targets", "d", "drivers", "Choose the storage drivers and engines that are compared", ("bench",), True),
     Action("preset", "p", "preset", "The next preset: quick, standard, the article's command", ("bench",), footer=True),
     Action("own_plan", "P", "own plan", "A plan of your own: file sizes, records, tests, modes", ("bench",)),
@@ -180,15 +194,22 @@ TABLE: tuple[Action, ...] = (
     ),
     Action("change_theme", "t", "theme", "Choose the colours", ("app",)),
     Action("help", "question_mark,f1", "help", "Show all keys", ("app",), footer=True, key_display="?"),
+    Action("help_typing", "f1", "help", "Show all keys", ("app",), True, palette=False, instead_of="help"),
     Action("command_palette", "ctrl+p", "commands", "Find any action by name", ("app",), True, palette=False),
-    Action("quit_safely", "q,ctrl+c", "quit", "Quit; asks when there is unsaved text", ("app",), True, key_display="q"),
-    Action("quit_safely", "ctrl+q", "quit", "Quit from a line or question too", ("app",), False, True, palette=False),
+    Action("leave_app", "q", "quit", "Quit; asks when there is unsaved text", ("app",), footer=True),
+    Action("quit_safely", "ctrl+c", "quit", "Quit from a line too", ("app",), palette=False),
+    Action("quit_safely", "ctrl+q", "quit", "Quit from a line or question", ("app",), False, True, palette=False),
 )
 
 
 def actions_of(scope: str) -> Iterator[Action]:
     """Yield the actions of one scope in table order."""
     return (action for action in TABLE if scope in action.scopes)
+
+
+def is_letter(action: str, scope: str) -> bool:
+    """Say whether what a person presses for an action of a scope, or everywhere, is typed into a line instead."""
+    return action in _TYPED[scope] or action in _TYPED["app"]
 
 
 def bindings(scope: str, target: str = "", only: tuple[str, ...] = (), *, footer: bool = True) -> list[BindingType]:
@@ -214,15 +235,23 @@ def bindings(scope: str, target: str = "", only: tuple[str, ...] = (), *, footer
     ]
 
 
-_KEY_NAMES = {
+_SIGNS = {
     "slash": "/",
     "plus": "+",
     "question_mark": "?",
     "right_square_bracket": "]",
     "left_square_bracket": "[",
-    "pageup": "pgup",
-    "pagedown": "pgdn",
-    "escape": "esc",
+}
+_KEY_NAMES = {**_SIGNS, "pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
+
+
+_TYPED = {  # by the first key: the others, such as f5 or an arrow, are not what the footer names
+    scope: frozenset(
+        action.id
+        for action in actions_of(scope)
+        if (first := action.keys.partition(",")[0]) in _SIGNS or len(first) == 1
+    )
+    for scope in SCOPE_TITLES
 }
 
 

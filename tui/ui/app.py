@@ -101,8 +101,9 @@ class DtuiApp(App[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Let keys wait until the screen they are typed for is there."""
-        if isinstance(event, events.Key) and isinstance(self.screen, Frame):
+        if isinstance(event, events.Key | events.MouseDown) and isinstance(self.screen, Frame):
             await self.screen.there.wait()
+            self.screen.acted()
         await super().on_event(event)
 
     def _end_in_order(self) -> None:
@@ -246,19 +247,27 @@ class DtuiApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer what can be done on the present screen now, then what can be done everywhere."""
-        places = [(screen, scope, prefix) for scope, prefix in screen.palette] if isinstance(screen, Frame) else []
-        for target, scope, prefix in [*places, (self, "app", "")]:
+        places: list[tuple[Frame | DtuiApp, str, str]] = [(self, "app", "")]
+        if isinstance(screen, Frame):
+            places = [*((screen, scope, prefix) for scope, prefix in screen.palette), *places]
+        for target, scope, prefix in places:
             for action in actions_of(scope):
                 method = getattr(target, f"action_{prefix}{action.id}", None)
-                if action.palette and method and target.check_action(prefix + action.id, ()):
+                if action.palette and method and target.can(prefix + action.id):
                     yield SystemCommand(action.label.capitalize(), action.help, method)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out what the screen says it has not now, such as the help on ``?`` where that is a letter."""
+        """Leave out what the screen has not now, such as the help on ``?`` where that is a letter."""
         screen = self.screen_stack[-1] if self.screen_stack else None
-        if action == "help" and isinstance(screen, Frame) and screen.is_mounted and screen.hides(action):
-            return False
+        if isinstance(screen, Frame) and screen.is_mounted:
+            letter = screen.hides("help") or screen.types("help")
+            if screen.hides(action) or screen.types(action) or (action == "help_typing" and not letter):
+                return False
         return super().check_action(action, parameters)
+
+    def can(self, action: str) -> bool:
+        """Say whether an action can be taken by its name: each of the app's own, always."""
+        return bool(super().check_action(action, ()))
 
     def action_help(self) -> None:
         """Show all keys."""
@@ -266,6 +275,14 @@ class DtuiApp(App[int]):
 
         scope = self.screen.scope if isinstance(self.screen, Frame) else "app"
         self.push_screen(Show("Keys", help_text(scope)))
+
+    def action_help_typing(self) -> None:
+        """Show all keys, by one that is no letter."""
+        self.action_help()
+
+    def action_leave_app(self) -> None:
+        """Leave, by a key that is a letter where text is typed."""
+        self.action_quit_safely()
 
     @work
     async def action_quit_safely(self) -> None:

@@ -61,9 +61,19 @@ class Feed:
         """Whether any endpoint has listed its containers yet."""
         return any(source.listed for source in self.sources)
 
+    @property
+    def troubled(self) -> frozenset[str]:
+        """The names of the endpoints that do not answer."""
+        return frozenset(source.name for source in self.sources if source.problem)
+
     def find(self, key: tuple[str, str]) -> Container | None:
         """Return the container with this (endpoint, id)."""
         return next((row for row in self.rows if (row.endpoint, row.id) == key), None)
+
+    def lacks(self, key: tuple[str, str]) -> bool:
+        """Say whether the endpoint answers and knows no container with this (endpoint, id)."""
+        there = any(source.name == key[0] and source.listed and not source.problem for source in self.sources)
+        return there and self.find(key) is None
 
     def with_source(self, new: Source) -> Feed:
         """Return the feed with one source replaced."""

@@ -28,7 +28,8 @@ def trouble(feed: Feed) -> Iterator[Text]:
     """Yield a line for each endpoint that does not answer."""
     for source in feed.sources:
         if source.problem:
-            told = f"{source.name}: {source.problem}" + (f"; {source.hint}" if source.hint else "")
+            problem = source.problem.removeprefix(f"{source.name}: ")  # some errors name who they are about
+            told = f"{source.name}: {problem}" + (f"; {source.hint}" if source.hint else "")
             yield Text(printable(told) + ("  (trying again by itself; f5 tries now)" if source.live else ""))
 
 

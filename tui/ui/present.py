@@ -28,6 +28,10 @@ STATE_MARKS = {
 """A mark and a colour for each state; the mark alone is enough."""
 
 
+REMOVED = Text("∅ removed", style="magenta")
+"""What stands for the state of a container that is no more."""
+
+
 def state_style(container: Container) -> str:
     """Return the colour of a container's state; an exit with 0 is nothing to worry about."""
     if container.state is State.EXITED and container.exit_code == 0:

@@ -68,7 +68,8 @@ def kind_sign(entry: Entry) -> str:
 _ROOMY = 44
 """Cells from which a line of the tree has room for the size too."""
 
-_SHORT = {"hidden by a mount": "mount", "replaced": "new"}
+_SHORT = {"hidden by a mount": "mount", "replaced": "repl."}
+"""What stands in a narrow line for a remark that does not fit behind the name."""
 
 
 def _remark(entry: Entry, stack: LayerStack | None, view: View) -> str:
@@ -83,6 +84,12 @@ def _remark(entry: Entry, stack: LayerStack | None, view: View) -> str:
     return ""
 
 
+def _narrow(remark: str, room: int) -> str:
+    """Return a remark for a narrow line: whole behind a short name, shortened behind a long one."""
+    whole = f" {remark.removeprefix('in ')} "
+    return whole if len(whole) <= room else f" {_SHORT[remark]} " if remark in _SHORT else whole
+
+
 def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) -> Text:
     """Draw one line of the tree: mark, indent, name, remark, size at the right edge."""
     entry = line.entry
@@ -91,15 +98,13 @@ def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) 
     style = _MARK_STYLES.get(mark, "")
     size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
     remark = "loading…" if line.loading else _remark(entry, stack, view)
-    if width < _ROOMY:
-        tail = Text(f" {_SHORT.get(remark, remark.removeprefix('in '))} ", style="dim")
-    else:
-        tail = Text(f"  {remark}  {size:>9} ", style="dim")
     name = Text.assemble((f" {mark} ", f"bold {style}"), "  " * min(line.depth, 20) + arrow)
     name_style = "strike " + style if mark == "D" else style
     bold = "bold " if entry.kind is EntryKind.DIRECTORY else ""
     name.append(printable(entry.name), style=bold + name_style)
     name.append(kind_sign(entry), style="dim")
+    words = f"  {remark}  {size:>9} " if width >= _ROOMY else _narrow(remark, width - name.cell_len)
+    tail = Text(words, style="dim")
     name.truncate(max(8, width - tail.cell_len), overflow="ellipsis", pad=True)
     return name.append_text(tail)
 

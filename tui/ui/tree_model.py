@@ -55,9 +55,18 @@ class TreeModel:
         self._open.discard(path)
         self._lay_out()
 
+    def drop(self, path: bytes) -> None:
+        """Forget what is in a directory but not that it was open, should it come back."""
+        self._children.pop(path, None)
+        self._lay_out()
+
     def is_open(self, path: bytes) -> bool:
         """Say whether a directory is open."""
         return path in self._open
+
+    def sees(self, path: bytes) -> bool:
+        """Say whether a directory's children are visible: all above it is open and known, and so is it."""
+        return path == b"/" or (self.index(path) is not None and path in self._open and path in self._children)
 
     def index(self, path: bytes) -> int | None:
         """Return the line of a path, if it is visible."""

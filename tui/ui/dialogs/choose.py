@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
-from tui.ui.dialogs.base import Dialog, hint
+from tui.ui.dialogs.base import Box, Dialog, Reading, hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +24,6 @@ class Choice:
 class Choose(Dialog[str]):
     """Asks a question; a key answers it. ``body`` is shown between, scrollable."""
 
-    DEFAULT_CSS = "Choose #body { height: auto; max-height: 70vh; }"
-
     def __init__(self, question: str, choices: tuple[Choice, ...], body: Text | None = None) -> None:
         super().__init__()
         self._question = question
@@ -35,11 +32,10 @@ class Choose(Dialog[str]):
 
     def compose(self) -> ComposeResult:
         """Lay out question, body and answers."""
-        with Vertical():
+        with Box():
             yield Static(Text(self._question), classes="question")
             if self._body is not None:
-                with VerticalScroll(id="body"):
-                    yield Static(self._body)
+                yield Reading(self._body, id="body")
             yield hint(*((choice.key, choice.text) for choice in self._choices), ("esc", "cancel"))
 
     def on_key(self, event: events.Key) -> None:

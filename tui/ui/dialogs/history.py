@@ -8,19 +8,18 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.bench.store import RunSummary
 from tui.core.text import count_of, printable
-from tui.ui.dialogs.base import Dialog, hint
+from tui.ui.dialogs.base import Box, Dialog, hint
 
 
 class History(Dialog[tuple[str, int]]):
     """Answers with what to do and the run: ``open``, ``compare``, ``rename`` or ``delete``."""
 
-    DEFAULT_CSS = "History OptionList { height: auto; max-height: 60vh; border: none; padding: 0; }"
+    DEFAULT_CSS = "History OptionList { border: none; padding: 0; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "answer('compare')", "compare"),
         Binding("r", "answer('rename')", "rename"),
@@ -33,9 +32,9 @@ class History(Dialog[tuple[str, int]]):
 
     def compose(self) -> ComposeResult:
         """Lay out a line a run, newest first."""
-        with Vertical():
+        with Box():
             yield Static(Text("Runs on this host"), classes="question")
-            yield OptionList(*(Option(_line(run), str(run.id)) for run in self._runs))
+            yield OptionList(*(Option(_line(run), str(run.id)) for run in self._runs), classes="body")
             open_, beside, rename = ("enter", "open"), ("c", "beside the one shown"), ("r", "rename")
             yield hint(open_, beside, rename, ("X", "delete"), ("esc", "cancel"))
 

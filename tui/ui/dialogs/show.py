@@ -7,18 +7,16 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from tui.ui.actions import SCOPE_TITLES, actions_of, key_text
-from tui.ui.dialogs.base import Dialog, hint
+from tui.ui.dialogs.base import Box, Dialog, Reading, hint
 
 
 class Show(Dialog[None]):
     """Shows a text until Escape, Enter or q."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,enter,q,question_mark", "cancel", "close")]
-    DEFAULT_CSS = "Show VerticalScroll { height: auto; max-height: 80vh; }"
 
     def __init__(self, title: str, text: Text) -> None:
         super().__init__()
@@ -27,10 +25,9 @@ class Show(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out title and text."""
-        with Vertical():
+        with Box():
             yield Static(Text(self._title), classes="question")
-            with VerticalScroll():
-                yield Static(self._text)
+            yield Reading(self._text)
             yield hint(("↑↓", "scroll"), ("esc", "close"))
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 
-from tui.ui.dialogs.base import Dialog, hint
+from tui.ui.dialogs.base import Box, Dialog, hint
 from tui.ui.widgets.ticks import Tick, Ticks
 
 
@@ -22,9 +21,9 @@ class ChooseTargets(Dialog[tuple[str, ...]]):
 
     def compose(self) -> ComposeResult:
         """Lay out the list."""
-        with Vertical():
+        with Box():
             yield Static(Text("Which are compared?"), classes="question")
-            yield Ticks(self._offers, self._chosen)
+            yield Ticks(self._offers, self._chosen, classes="body")
             yield hint(("space", "tick"), ("enter", "take them"), ("esc", "cancel"))
 
     @on(OptionList.OptionSelected)

@@ -34,6 +34,9 @@ _TELLS = {
 }
 """Events that each verb brings about: they and its own outcome race, and the outcome is what is told."""
 
+_HAPPENED = {"start": "started", "pause": "was paused", "unpause": "goes on", "destroy": "was removed"}
+"""What somebody else did, by the event that tells it."""
+
 _DOING = {
     Verb.STOP: "stopping {}: it has 10 s to end by itself…",
     Verb.RESTART: "restarting {}: it has 10 s to end by itself…",
@@ -139,8 +142,8 @@ class ActingFrame(Frame):
         elif event.action == "die":
             self._ended.add(event.id)
             self.tell(f"{name} exited with code {event.exit_code}", "bad" if event.exit_code else "")
-        elif event.action in ("start", "pause", "unpause", "destroy"):
-            self.tell(f"{name}: {event.action}")
+        elif event.action in _HAPPENED:
+            self.tell(f"{name} {_HAPPENED[event.action]}")
 
     async def agreed(self, verb: Verb, container: Container | None) -> bool:
         """Ask before a verb ends what runs; there is nothing to ask about a container that does not."""

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual import events, getters
+from textual import events, getters, on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
-from tui.core.errors import DtuiError
+from tui.core.errors import DtuiError, Stopped
 from tui.core.text import printable
 from tui.editing.unsaved import Unsaved
-from tui.ui.actions import TABLE, actions_of
-from tui.ui.widgets.lines import Banner, StatusLine, TitleLine
+from tui.ui.actions import actions_of, is_letter
+from tui.ui.dialogs.ask import Ask
+from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
+from tui.ui.widgets.rows import Rows
 
 if TYPE_CHECKING:
     from tui.ui.app import DtuiApp
 
 
-_LINE_OPENERS = frozenset(action.id for action in TABLE if action.keys == "slash")
+_BAD_NEWS = 4.0
+"""Seconds for which bad news can be read, whatever is pressed meanwhile."""
 
 
 def set_title(widget: Widget, title: str, subtitle: str | None = None) -> None:
@@ -33,7 +38,11 @@ def set_title(widget: Widget, title: str, subtitle: str | None = None) -> None:
 
 
 class Frame(Screen[None]):
-    """A screen of dtui. ``scope`` names its part of the action table."""
+    """A screen of dtui. ``scope`` names its part of the action table.
+
+    What is told on the status line is about what was in hand then (``subject``). It stays until a key or a click puts
+    something else in hand, bad news for ``_BAD_NEWS`` seconds at least; what moves by itself takes nothing away.
+    """
 
     scope: ClassVar[str] = "app"
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual types it so
@@ -46,6 +55,8 @@ class Frame(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.there = asyncio.Event()
+        self._told_at = 0.0
+        self._told_of: list[Hashable] = []
 
     def on_mount(self) -> None:
         """Note that there is something to type to; the screens' own handlers come before this one."""
@@ -67,7 +78,7 @@ class Frame(Screen[None]):
         yield Banner()
         yield from self.body()
         yield StatusLine()
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     def body(self) -> ComposeResult:
         """Compose what the screen is about."""
@@ -79,17 +90,26 @@ class Frame(Screen[None]):
         return ""
 
     def hides(self, action: str) -> bool:
-        """Say whether an action does not exist now, as in another mode of the screen: ``/`` is a letter in a line."""
-        return isinstance(self.focused, Input) and action in _LINE_OPENERS
+        """Say whether an action does not exist now, as in another mode of the screen."""
+        del action
+        return False
+
+    def types(self, action: str) -> bool:
+        """Say whether the key of an action is a letter that goes into a line now."""
+        return isinstance(self.focused, Input) and is_letter(action, self.scope)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey an action out while there is a reason against it."""
         del parameters
         if not self.is_mounted:
             return True
-        if self.hides(action):
+        if self.hides(action) or self.types(action):
             return False
         return None if self.why_not(action) else True
+
+    def can(self, action: str) -> bool:
+        """Say whether an action can be taken now by its name, as in the palette, where no letter stands for it."""
+        return not self.hides(action) and not self.why_not(action)
 
     def on_key(self, event: events.Key) -> None:
         """Answer a greyed-out key with the reason."""
@@ -104,11 +124,48 @@ class Frame(Screen[None]):
 
     def tell(self, text: str, level: str = "") -> None:
         """Write on the status line; ``level`` is empty, ``good`` or ``bad``."""
+        self._told_at, self._told_of = monotonic(), []
         self.status.say(printable(text), level)
 
     def tell_error(self, error: DtuiError) -> None:
         """Write an error and its hint on the status line."""
         self.tell(str(error), "bad")
+
+    @property
+    def subject(self) -> Hashable:
+        """What is in hand: what is told is about it."""
+        return None
+
+    def acted(self) -> None:
+        """Note before a key or click takes effect what is in hand."""
+        if not self._told_of:
+            self._told_of = [self.subject]
+        self.forget()
+
+    @on(Rows.Moved)
+    def forget(self) -> None:
+        """Clear the status line when what it tells of is in hand no more."""
+        bad = self.status.has_class("-bad")
+        if not self._told_of or self._told_of == [self.subject] or (bad and monotonic() < self._told_at + _BAD_NEWS):
+            return
+        self.tell("")
+
+    async def ask(
+        self, question: str, act: Callable[[str], Awaitable[None]], *, value: str = "", placeholder: str = ""
+    ) -> None:
+        """Ask for a line and act on it; one that is refused stays in the question, with the reason."""
+        error = ""
+        while answer := await self.app.push_screen_wait(
+            Ask(question, value=value, placeholder=placeholder, error=error)
+        ):
+            try:
+                await act(answer)
+            except Stopped as stopped:
+                self.tell_error(stopped)
+            except DtuiError as refused:
+                value, error = answer, str(refused)
+                continue
+            return
 
     @property
     def unsaved(self) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.text import Text
 from textual import work
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, Stopped
+from tui.core.errors import ChangedMeanwhile, DtuiError
 from tui.core.model import Change, Entry, EntryKind
 from tui.core.text import count_of, mode_text, printable
 from tui.editing import acts
@@ -25,7 +25,6 @@ from tui.editing.session import ids_of, reading
 from tui.editing.undo import undo
 from tui.layers.owners import owner_of
 from tui.layers.paths import clean, read_limited, split
-from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.dialogs.working import Working
 from tui.ui.present_layer import owner_text
@@ -45,7 +44,7 @@ class ChangingFrame(SavingFrame):
     def why_not_act(self, action: str) -> str:
         """Say why an act cannot be done to the entry under the cursor now; empty when it can."""
         if self.details is None:
-            return "the layer is not open"
+            return "the layer is not open: f5 tries to open it"
         if not self.details.reach.kind.readable and action != "undo_act":
             return f"only the Engine reaches the files: it edits them, no more ({self.details.reach.reason})"
         entry = self.tree_entry
@@ -67,23 +66,6 @@ class ChangingFrame(SavingFrame):
             await self._carry(title, act, done)
         except DtuiError as error:
             self.tell_error(error)
-
-    async def _ask(
-        self, question: str, act: Callable[[str], Awaitable[None]], *, value: str = "", placeholder: str = ""
-    ) -> None:
-        """Ask for a line and act on it; one that is refused stays in the question, with the reason."""
-        error = ""
-        while answer := await self.app.push_screen_wait(
-            Ask(question, value=value, placeholder=placeholder, error=error)
-        ):
-            try:
-                await act(answer)
-            except Stopped as stopped:
-                self.tell_error(stopped)
-            except DtuiError as refused:
-                value, error = answer, str(refused)
-                continue
-            return
 
     async def _carry(self, title: str, act: Callable[[Step], Outcome], done: str, *, go_to: bool = False) -> None:
         """Run an act, with its progress when it takes long; tell how it ended and show the layer afresh."""
@@ -159,7 +141,7 @@ class ChangingFrame(SavingFrame):
                 go_to=True,
             )
 
-        await self._ask(f"Rename {printable(entry.path)} to", rename, value=_typed(entry.name))
+        await self.ask(f"Rename {printable(entry.path)} to", rename, value=_typed(entry.name))
 
     @work(exclusive=True, group="flow")
     async def action_new_entry(self) -> None:
@@ -171,7 +153,7 @@ class ChangingFrame(SavingFrame):
             await self._make(path, directory=answer.endswith("/"))
 
         placeholder = "name of a file, or of a directory with / at its end"
-        await self._ask(f"New in {printable(above)}", make, placeholder=placeholder)
+        await self.ask(f"New in {printable(above)}", make, placeholder=placeholder)
 
     async def _make(self, path: bytes, *, directory: bool) -> None:
         container, inspect, files = self.held.container.id, self._inspect, self.files
@@ -197,7 +179,7 @@ class ChangingFrame(SavingFrame):
         async def change(answer: str) -> None:
             await self._metadata(entry, ActKind.CHMOD, lambda: mode_change(answer), "has its new mode")
 
-        await self._ask(question, change, value=f"{entry.mode:04o}", placeholder="0644 or u+x")
+        await self.ask(question, change, value=f"{entry.mode:04o}", placeholder="0644 or u+x")
 
     @work(exclusive=True, group="flow")
     async def action_owner_entry(self) -> None:
@@ -223,7 +205,7 @@ class ChangingFrame(SavingFrame):
         # nobody stands for whom the container does not know: that is no owner to give by enter alone
         now = "" if None in owner_of(entry, stack) else owner_text(entry, stack)
         question = f"Owner of {printable(entry.path)}"
-        await self._ask(question, change, value=now, placeholder="user:group")
+        await self.ask(question, change, value=now, placeholder="user:group")
 
     def _table(self, path: bytes, name: str) -> bytes:
         """Read the container's table of names; where there is none it knows no names."""
@@ -292,7 +274,7 @@ class ChangingFrame(SavingFrame):
 
             await self._carry(f"Copying {printable(entry.path)}", copy, "copied out")
 
-        await self._ask(f"Copy {printable(entry.path)} to this host, as", copy_to, value=f"./{_typed(entry.name)}")
+        await self.ask(f"Copy {printable(entry.path)} to this host, as", copy_to, value=f"./{_typed(entry.name)}")
 
     @work(exclusive=True, group="flow")
     async def action_copy_in(self) -> None:
@@ -310,7 +292,7 @@ class ChangingFrame(SavingFrame):
             )
 
         question = f"Copy into {printable(above)} from this host"
-        await self._ask(question, copy_from, placeholder="a file or directory of this host")
+        await self.ask(question, copy_from, placeholder="a file or directory of this host")
 
     # undo ----------------------------------------------------------------------------------------------------
 
@@ -338,6 +320,7 @@ class ChangingFrame(SavingFrame):
             f"Taking back {_act_words(act)}",
             lambda _: undo(act, inspect=self._inspect, save=files.save, force=force),
             "is as it was",
+            go_to=True,
         )
 
     async def _take_back_by_force(self, act: Act, refused: ChangedMeanwhile) -> None:

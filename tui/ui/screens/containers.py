@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -13,37 +14,32 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
-from textual.timer import Timer
 from textual.widgets import Input, Static
-from textual.worker import get_current_worker
 
-from tui.core.errors import DtuiError
-from tui.core.model import Container, Details, ReachKind, State
+from tui.core.model import Container, State
 from tui.core.text import count_of, human_size, printable
-from tui.engine.endpoint import Endpoint, Verb
+from tui.engine.endpoint import Verb
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.feed import Feed, Happened, Listed
 from tui.ui.feed_words import empty_words, source_words, trouble
-from tui.ui.present import SORTS, detail_lines, group_key, groups, inspect_lines, matches
-from tui.ui.screens.acts import Acted, ActingFrame
+from tui.ui.present import SORTS, group_key, groups, inspect_lines, matches
+from tui.ui.screens.acts import Acted
 from tui.ui.screens.base import set_title
-from tui.ui.screens.containers_messages import Detailed, Summed
-from tui.ui.summary import summarise
+from tui.ui.screens.detailing import DetailingFrame
 from tui.ui.widgets.container_rows import ContainerRows, GroupRows, group_tabs
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 
-_SETTLE = 0.12
-"""Seconds the cursor rests on a row before the Engine is asked for its details."""
+_VERBS = ("start", "start_again", "stop", "restart", "pause", "kill", "remove")
 
-_READING = 0.2
-"""Seconds after which another container's details make way for the word that these are being read."""
+_NEED_ONE = (*_VERBS, "open_layer", "logs", "inspect")
+"""What nothing can be done by while there is no container."""
 
 _WOULD_BE_KILLED = (State.RUNNING, State.PAUSED, State.RESTARTING)
 
 
-class ContainersScreen(ActingFrame):
+class ContainersScreen(DetailingFrame):
     """The first screen."""
 
     scope = "containers"
@@ -58,12 +54,9 @@ class ContainersScreen(ActingFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self._details: Details | None = None
-        self._sizes: dict[tuple[str, str], int] = {}
-        self._settle: Timer | None = None
         self._stray: Container | None = None
         self._since = monotonic()
-        self._patience: Timer | None = None
+        self._troubled: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
         """Compose groups, list, details and log."""
@@ -111,7 +104,11 @@ class ContainersScreen(ActingFrame):
         The container under the cursor stays in its row, though it left the group, until the cursor goes on: the next
         key would hit its neighbour.
         """
+        recovered, self._troubled = self._troubled - feed.troubled, feed.troubled
         self._show_rows(feed, self.container)
+        if recovered:
+            self.tell(f"{', '.join(sorted(recovered))} answers again", "good")
+            self._ask_details()
 
     def _show_rows(self, feed: Feed, held: Container | None) -> None:
         found = [c for c in feed.rows if matches(c, self.words)]
@@ -166,80 +163,12 @@ class ContainersScreen(ActingFrame):
 
     @on(ContainerRows.Moved, "#rows")
     def _moved(self) -> None:
-        if self._settle:
-            self._settle.stop()
-        self._settle = self.set_timer(_SETTLE, self._ask_details)
+        self.settle()
         current = self.container
         if self._stray and current and (current.endpoint, current.id) != (self._stray.endpoint, self._stray.id):
             self.show_feed(self.dtui.feed)
         self._name_details()
         self.refresh_bindings()
-
-    def _name_details(self) -> None:
-        """Put the name over the details at once; another container's details do not stay under it."""
-        container = self.container
-        if container is None or (self._details and self._details.container.id == container.id):
-            return
-        self._details = None
-        set_title(self.query_one("#detail"), container.name, container.short_id)
-        self._patience = self._patience or self.set_timer(_READING, self._tell_reading)
-
-    def _tell_reading(self) -> None:
-        self._patience = None
-        if self._details is None and self.container:
-            self.query_one("#detail", Static).update(Text("reading…", style="italic"))
-
-    def _ask_details(self) -> None:
-        container = self.container
-        log = self.query_one("#log", LogPane)
-        if container is None:
-            self._details = None
-            self.query_one("#detail", Static).update("")
-            log.shut()
-            return
-        self._inspect(self.dtui.endpoint(container.endpoint), container)
-        if log.display and not container.hidden:
-            log.open(self.dtui.endpoint(container.endpoint), container.id, follow=container.state.alive, tail=50)
-
-    @work(thread=True, exclusive=True, group="details", exit_on_error=True)
-    def _inspect(self, endpoint: Endpoint, container: Container) -> None:
-        worker = get_current_worker()
-        try:
-            details = endpoint.inspect(container.id)
-        except DtuiError as error:
-            self.post_message(Detailed(container, None, error))
-            return
-        if worker.is_cancelled:
-            return
-        self.post_message(Detailed(container, details))
-        if details.reach.kind is not ReachKind.NONE:
-            size, words = summarise(endpoint, details, lambda: worker.is_cancelled)
-            if not worker.is_cancelled:
-                self.post_message(Summed(container, size, words))
-
-    @on(Detailed)
-    def _detailed(self, event: Detailed) -> None:
-        if self.container is None or self.container.id != event.container.id:
-            return
-        if self._patience:
-            self._patience.stop()
-            self._patience = None
-        self._details = event.details
-        set_title(self.query_one("#detail"), event.container.name, event.container.short_id)
-        detail = self.query_one("#detail", Static)
-        if event.details:
-            detail.update(detail_lines(event.details, datetime.now(UTC)))
-        elif event.error:
-            detail.update(Text(printable(str(event.error))))
-
-    @on(Summed)
-    def _summed(self, event: Summed) -> None:
-        if event.size is not None:
-            self._sizes[event.container.endpoint, event.container.id] = event.size
-        if self.container and self.container.id == event.container.id and self._details:
-            words = f"{human_size(event.size)} · {event.words}"
-            self.query_one("#detail", Static).update(detail_lines(self._details, datetime.now(UTC), words))
-            self.show_feed(self.dtui.feed)
 
     @on(Happened)
     def _happened(self, event: Happened) -> None:
@@ -249,7 +178,7 @@ class ContainersScreen(ActingFrame):
             self.tell_event(event.event, name)
         if current and current.id == event.event.id:
             self._sizes.pop((current.endpoint, current.id), None)
-            self._settle = self.set_timer(_SETTLE, self._ask_details)
+            self.settle()
 
     @on(Listed)
     def _listed(self, event: Listed) -> None:
@@ -264,9 +193,9 @@ class ContainersScreen(ActingFrame):
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
-        if action in ("start", "start_again", "stop", "restart", "pause", "kill", "remove"):
+        if action in _VERBS:
             return self.verb_reason(action)
-        if action in ("open_layer", "logs", "inspect") and self.container is None:
+        if action in _NEED_ONE and self.container is None:
             return "no container is selected"
         return ""
 
@@ -375,19 +304,27 @@ class ContainersScreen(ActingFrame):
         self.set_focus(self.rows)
 
     def hides(self, action: str) -> bool:
-        """Hide the way to other hosts once this one has answered."""
-        return super().hides(action) or (action == "elsewhere" and self.dtui.feed.answered)
+        """Hide what nothing is there for: a container, a filter, a host that has not answered."""
+        filtering = self.query_one("#filter", Line).display
+        none_for = {
+            "elsewhere": filtering or self.dtui.feed.answered,
+            "clear_filter": not filtering,
+            **dict.fromkeys(_NEED_ONE, self.container is None),
+        }
+        return super().hides(action) or none_for.get(action, False)
+
+    @property
+    def subject(self) -> Hashable:
+        """The container under the cursor."""
+        return self.container and (self.container.endpoint, self.container.id)
 
     def action_elsewhere(self) -> None:
         """Go to the other ways in."""
         self.dtui.leave_endpoints()
 
     def action_clear_filter(self) -> None:
-        """Clear the filter; leaves the screen only for the other ways in, while there is nothing to see here."""
+        """Clear the filter."""
         line = self.query_one("#filter", Line)
-        if not line.display and not self.hides("elsewhere"):
-            self.action_elsewhere()
-            return
         line.value = ""
         line.hide()
         self.set_focus(self.rows)

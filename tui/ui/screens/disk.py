@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import ClassVar
 
@@ -162,8 +162,17 @@ class DiskScreen(Frame):
         """Only a container's layer opens."""
         entry = self.rows.current
         if action == "open_owner" and not (entry and entry.container_id):
-            return "it belongs to no container"
+            return "it belongs to no container" if entry else "there is no layer here"
         return ""
+
+    def hides(self, action: str) -> bool:
+        """Hide what an empty list has nothing for."""
+        return super().hides(action) or (action == "open_owner" and self.rows.current is None)
+
+    @property
+    def subject(self) -> Hashable:
+        """The directory under the cursor."""
+        return self.rows.current and self.rows.current.path
 
     def action_sort(self) -> None:
         """Sort otherwise."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from tui.core.model import Container
 from tui.engine.endpoint import Endpoint
-from tui.ui.screens.acts import Acted, ActingFrame
+from tui.ui.screens.acts import Acted
 from tui.ui.screens.base import set_title
+from tui.ui.screens.holding import HoldingFrame
 from tui.ui.widgets.log_pane import LogPane
 
 
-class FollowingFrame(ActingFrame):
+class FollowingFrame(HoldingFrame):
     """A screen with one container in hand and a log pane that is hidden until it is wanted."""
-
-    @property
-    def container(self) -> Container:
-        """The container."""
-        raise NotImplementedError
 
     @property
     def log_pane(self) -> LogPane:

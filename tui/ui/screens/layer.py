@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.worker import get_current_worker
 
-from tui.core.errors import DtuiError, NotFound
-from tui.core.model import Change, Container, Details, Entry, EntryKind, View
+from tui.core.model import Container, Entry, EntryKind, View
 from tui.core.text import human_size, printable
 from tui.editing.document import EDIT_LIMIT
 from tui.ui.actions import actions_of, bindings
 from tui.ui.feed import Feed, Happened
-from tui.ui.present import state_text
 from tui.ui.present_layer import mark_of
-from tui.ui.reach import Tree, tree_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY
-from tui.ui.screens.layer_messages import Counted, Loaded, Opening
-from tui.ui.screens.previewing import PreviewingFrame
-from tui.ui.summary import summarise
+from tui.ui.screens.opening import OpeningFrame
 from tui.ui.tree_model import ancestors
 from tui.ui.widgets.file_pane import FilePane
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 from tui.ui.widgets.tree_rows import TreeRows
 
+_VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
+
 _TREE_ACTIONS = frozenset(action.id for action in actions_of("layer")) - {"back", "switch_pane"}
 """What is not there while a file is edited: its keys are letters then."""
+
+_NEEDS_CONTAINER = frozenset((*ON_ENTRY, *ON_CONTAINER, *_VERBS, "logs", "edit", "external", "refresh"))
+"""What nothing is left for once the container was removed."""
 
 _TO_READ = ("editor_find", "editor_find_again", "editor_goto_line")
 """What the editor does to a text that is only looked at too."""
 
-_UNFOLDED = 30
-"""Lines up to which the tree of changes opens by itself."""
+_NEEDS_ENTRY = frozenset((*ON_ENTRY, "open_entry", "edit", "external"))
+
+_LETTERS = ("help", "leave_app", "change_theme")
+"""What is done everywhere by a key that is a letter in the editor."""
 
 
-class LayerScreen(PreviewingFrame):
+class LayerScreen(OpeningFrame):
     """Tree on the left, file on the right, log below it."""
 
     scope = "layer"
@@ -54,10 +56,7 @@ class LayerScreen(PreviewingFrame):
         self._container = container
         self._goal = path
         self._goal_edit = edit
-        self._layer_view: Tree | None = None
-        self._asked_again = False
-        self._counts = ""
-        self._unfolded: set[bytes] = set()
+        self._troubled: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
         """Compose tree, file and log."""
@@ -81,22 +80,7 @@ class LayerScreen(PreviewingFrame):
         self.watch(self.app, "feed", self._show_frame)
         self._open()
 
-    def on_unmount(self) -> None:
-        """Give the layer's descriptors back."""
-        if self._layer_view:
-            self._layer_view.close()
-
     # the parts ---------------------------------------------------------------------------------------------
-
-    @property
-    def container(self) -> Container:
-        """The container."""
-        return self._container
-
-    @property
-    def layer_view(self) -> Tree | None:
-        """Where directories are listed from."""
-        return self._layer_view
 
     def reveal(self, path: bytes, shown: View) -> None:
         """Open the directories above a path in one of the two views, and put the cursor on it."""
@@ -116,123 +100,33 @@ class LayerScreen(PreviewingFrame):
             self._goal = b"/"
 
     def _show_frame(self, feed: Feed) -> None:
-        self._container = feed.find((self._container.endpoint, self._container.id)) or self._container
+        self.look_up(feed)
+        recovered, self._troubled = self._troubled - feed.troubled, feed.troubled
+        if self._failed and self._container.endpoint in recovered:
+            self._open()
+        self.show_title()
+
+    def removed(self) -> None:
+        """Show that the container is gone."""
+        if self._layer_view is None:
+            self.tree_rows.note = f"{printable(self._container.name)} was removed"
+            self.tree_rows.refresh()
+        self.show_title()
+
+    def after_removal(self) -> str:
+        """Say what becomes of text that is being written."""
+        return "; esc offers to keep your text" if self.file_pane.modified else super().after_removal()
+
+    def show_title(self) -> None:
+        """Show the container's state, what its layer holds, and which view of it this is."""
         self.title_line.left = Text.assemble(("dtui", "bold"), f" ▸ containers ▸ {printable(self._container.name)}")
         reach = f" · {self._container.driver.name}" + (f" · {self.details.reach.kind}" if self.details else "")
-        self.title_line.middle = Text.assemble(state_text(self._container), (printable(reach), ""))
+        self.title_line.middle = Text.assemble(self.state_words, (printable(reach), ""))
         self.title_line.right = Text(self._counts)
         view = self.tree_rows.shown_view
         words = "changes" if view is View.LAYER else "merged"
         set_title(self.query_one("#left"), words, "m: merged" if view is View.LAYER else "m: changes")
         self.refresh_bindings()
-
-    # opening -----------------------------------------------------------------------------------------------
-
-    @work(thread=True, exclusive=True, group="open")
-    def _open(self) -> None:
-        worker = get_current_worker()
-        details: Details | None = None
-        try:
-            details = self.endpoint.inspect(self._container.id)
-            view = tree_of(self.endpoint, details)
-        except DtuiError as error:
-            self.post_message(Opening(details, None, error))
-            return
-        self.post_message(Opening(details, view))
-        size, words = summarise(self.endpoint, details, lambda: worker.is_cancelled)
-        if not worker.is_cancelled:
-            self.post_message(Counted(size, words))
-
-    @on(Opening)
-    def _opened(self, event: Opening) -> None:
-        if event.details is not None or not self.file_pane.editing:  # a save says itself what became of its container
-            self.details = event.details
-        if event.error or event.view is None or event.details is None:
-            self.tree_rows.note = "the layer cannot be opened"
-            self.tree_rows.refresh()
-            if event.error:
-                self.tell_error(event.error)
-            return
-        self.stop_search()
-        if self._layer_view:
-            self._layer_view.close()
-        self._layer_view = event.view
-        self.tree_rows.stack = event.details.stack
-        self._show_frame(self.dtui.feed)
-        if self._asked_again:
-            self._asked_again = False
-            self.tell("read again")
-        self._reload()
-
-    @on(Counted)
-    def _counted(self, event: Counted) -> None:
-        self._counts = f"{event.words} · {human_size(event.size)} writable"
-        self.title_line.right = Text(self._counts)
-
-    def _reload(self) -> None:
-        """Load the root and all that was open; a goal path is opened on the way."""
-        model = self.tree_rows.model
-        for path in ancestors(self._goal):
-            model.open(path)
-        for path in model.open_paths:
-            self._load(path)
-
-    @on(TreeRows.Wanted)
-    def _wanted(self, event: TreeRows.Wanted) -> None:
-        self._load(event.path)
-
-    def _load(self, path: bytes) -> None:
-        view, shown = self._layer_view, self.tree_rows.shown_view
-        if view is None:
-            return
-        self.run_worker(lambda: self._children(view, shown, path), thread=True, group="load")
-
-    def _children(self, view: Tree, shown: View, path: bytes) -> None:
-        try:
-            self.post_message(Loaded(view, shown, path, tuple(view.children(path, shown))))
-        except DtuiError as error:
-            self.post_message(Loaded(view, shown, path, (), error))
-
-    @on(Loaded)
-    def _loaded(self, event: Loaded) -> None:
-        if event.view is not self.tree_rows.shown_view or event.source is not self._layer_view:
-            return
-        if isinstance(event.error, NotFound) and self.tree_rows.model.loaded(event.path):
-            self.tree_rows.model.shut(event.path)  # it was open and is gone, as the directory above tells
-            self.tree_rows.rows_changed()
-            return
-        if event.error:
-            self.tell_error(event.error)
-        elif event.source.cut and event.view is View.MERGED:
-            self.tell("names are missing: the Engine sends whole directories, and this one is too large")
-        if event.path == b"/" and not event.children and not self._unfolded and event.view is View.LAYER:
-            self._unfolded.add(b"/")
-            self.action_view()
-            self.tell("the container has changed nothing yet: these are all its files")
-            return
-        self.tree_rows.note = "the container has changed nothing: m shows all its files"
-        self.tree_rows.put(event.path, event.children)
-        self._unfold(event)
-        if self.tree_rows.entry != self._shown_entry:
-            self._moved()
-        if self.file_pane.editing:
-            self._mark()
-        if self._goal != b"/" and self.tree_rows.go_to(self._goal):
-            self._goal = b"/"
-            if self._goal_edit:
-                self._goal_edit = False
-                self.action_edit()
-
-    def _unfold(self, event: Loaded) -> None:
-        """Open changed directories by themselves while all of the changes fit on the screen."""
-        model = self.tree_rows.model
-        if event.view is View.MERGED or len(model.lines) > _UNFOLDED or event.path in self._unfolded:
-            return
-        self._unfolded.add(event.path)
-        for entry in event.children:
-            if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-                model.open(entry.path)
-                self._load(entry.path)
 
     # the file ------------------------------------------------------------------------------------------
 
@@ -240,6 +134,11 @@ class LayerScreen(PreviewingFrame):
     def tree_entry(self) -> Entry | None:
         """The entry under the cursor."""
         return self.tree_rows.entry
+
+    @property
+    def subject(self) -> Hashable:
+        """The entry, and whether it is being edited."""
+        return self.tree_entry and self.tree_entry.path, self.file_pane.editing
 
     def go_to(self, path: bytes) -> None:
         """Put the cursor on a path once the layer is read again."""
@@ -258,9 +157,16 @@ class LayerScreen(PreviewingFrame):
 
     def hides(self, action: str) -> bool:
         """Hide the keys of the tree while the file is edited: they are letters then."""
+        if action in ("editor_start", "editor_start_again") and super().hides(action.removeprefix("editor_")):
+            return True
         if action.startswith("editor_"):
             return not (self.file_pane.editing or (action in _TO_READ and self.file_pane.face == "text"))
-        return super().hides(action) or (self.file_pane.editing and action in (*_TREE_ACTIONS, "help"))
+        if self.file_pane.editing and action in (*_TREE_ACTIONS, *_LETTERS):
+            return True
+        if action in ("view", "view_changes"):
+            return (self.tree_rows.shown_view is View.MERGED) is (action == "view")
+        without = (self.gone and action in _NEEDS_CONTAINER) or (self.tree_entry is None and action in _NEEDS_ENTRY)
+        return super().hides(action) or without
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
@@ -268,7 +174,9 @@ class LayerScreen(PreviewingFrame):
             return ""
         if action in _TREE_ACTIONS and self.file_pane.editing:
             return "a file is being edited: esc goes back to its text"
-        if action in ("start", "start_again", "stop", "restart", "pause", "kill", "logs"):
+        if self.gone and action in _NEEDS_CONTAINER:
+            return self.gone_reason
+        if action in (*_VERBS, "logs"):
             return self.verb_reason(action)
         if action in (*ON_ENTRY, *ON_CONTAINER):
             return self.why_not_act(action)
@@ -297,10 +205,22 @@ class LayerScreen(PreviewingFrame):
 
     def action_edit(self) -> None:
         """Edit the file under the cursor."""
+        self.edit_here()
+
+    def edit_here(self) -> None:
+        """Read the file under the cursor into the editor."""
         self._preview(edit=True)
+
+    def action_view_changes(self) -> None:
+        """Switch back to what the container changed."""
+        self.action_view()
 
     def action_view(self) -> None:
         """Switch between what the container changed and what it sees."""
+        self.switch_view()
+
+    def switch_view(self) -> None:
+        """Show the other view, its cursor on the same entry."""
         rows = self.tree_rows
         rows.shown_view = View.MERGED if rows.shown_view is View.LAYER else View.LAYER
         if rows.entry:
@@ -308,7 +228,7 @@ class LayerScreen(PreviewingFrame):
         rows.model.forget()
         rows.note = "reading…"
         rows.rows_changed()
-        self._show_frame(self.dtui.feed)
+        self.show_title()
         self._reload()
 
     def action_expand(self) -> None:
@@ -346,8 +266,11 @@ class LayerScreen(PreviewingFrame):
     def _happened(self, event: Happened) -> None:
         if event.event.id != self._container.id:
             return
+        if event.event.action == "destroy":
+            self.note_removal()
+            return
         self.tell_event(event.event, self._container.name)
-        if event.event.action in ("start", "die", "pause", "unpause", "destroy"):
+        if event.event.action in ("start", "die", "pause", "unpause"):
             self._open()
 
     def action_back(self) -> None:

@@ -13,14 +13,15 @@ from tui.core.model import Container
 from tui.core.text import count_of, printable
 from tui.ui.actions import bindings
 from tui.ui.feed import Feed, Happened
-from tui.ui.present import state_text
-from tui.ui.screens.base import Frame
+from tui.ui.screens.holding import HoldingFrame
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 
+_VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
 
-class LogsScreen(Frame):
-    """Follows a container's log over its stops and starts."""
+
+class LogsScreen(HoldingFrame):
+    """Follows a container's log over its stops and starts, which can be done here too."""
 
     scope = "logs"
     AUTO_FOCUS = "#log"
@@ -52,21 +53,47 @@ class LogsScreen(Frame):
         self.log_pane.open(endpoint, self._container.id, follow=endpoint.live)
 
     def _show_state(self, feed: Feed) -> None:
-        self._container = feed.find((self._container.endpoint, self._container.id)) or self._container
+        self.look_up(feed)
+        self.removed()
+
+    def removed(self) -> None:
+        """Show the container's state, be it that it is gone."""
         self.title_line.left = Text.assemble(
             ("dtui", "bold"), f" ▸ containers ▸ {printable(self._container.name)} ▸ logs"
         )
-        self.title_line.right = state_text(self._container)
+        self.title_line.right = self.state_words
+        self.refresh_bindings()
+
+    def after_removal(self) -> str:
+        """Say that nothing more comes."""
+        return ": its log ends here, esc leads back"
+
+    def hides(self, action: str) -> bool:
+        """Hide what cannot be done to a container that is gone."""
+        return super().hides(action) or (self.gone and action in _VERBS)
+
+    def why_not(self, action: str) -> str:
+        """Say why an action cannot be taken now."""
+        return self.verb_reason(action) if action in _VERBS else ""
 
     @on(LogPane.Ended)
-    def _ended(self, event: LogPane.Ended) -> None:
-        self.tell(event.problem or "the container has ended; a start goes on here", "bad" if event.problem else "")
+    def _log_ended(self, event: LogPane.Ended) -> None:
+        if event.problem:
+            self.tell(event.problem, "bad")
+        elif not self.gone:
+            way_on = "" if self.verb_reason("start") else ": s starts it again, and its log goes on here"
+            self.tell(f"{self._container.name} has ended{way_on}")
 
     @on(Happened)
     def _happened(self, event: Happened) -> None:
-        if event.event.id == self._container.id and event.event.action == "start":
+        if event.event.id != self._container.id:
+            return
+        if event.event.action == "destroy":
+            self.note_removal()
+            return
+        self.tell_event(event.event, self._container.name)
+        if event.event.action == "start":
             self._open()
-            self.tell("started")
 
     def action_back(self) -> None:
         """Leave the search first, then the screen."""

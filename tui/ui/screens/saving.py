@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import shlex
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 from rich.text import Text
 from textual import on, work
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, UsageError
 from tui.core.model import Details, Entry
 from tui.core.text import printable
 from tui.editing.diff import diff_lines
@@ -23,9 +16,9 @@ from tui.editing.files import Files
 from tui.editing.session import Opened
 from tui.editing.unsaved import Unsaved, keep_copy
 from tui.editing.writing import Receipt
-from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose
 from tui.ui.dialogs.show import Show, help_text
+from tui.ui.outside import edit_outside
 from tui.ui.present_layer import diff_text, meta_words
 from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
@@ -34,6 +27,7 @@ from tui.ui.widgets.file_pane import FilePane
 
 _KEEP_MINE = Choice("m", "mine", "keep mine: write over theirs")
 _KEEP_THEIRS = Choice("t", "theirs", "keep theirs: lose my edits")
+_DISCARD = Choice("x", "discard", "throw the edits away")
 _SEE = Choice("d", "diff", "see the difference")
 
 
@@ -42,6 +36,7 @@ class SavingFrame(FollowingFrame):
 
     details: Details | None = None
     opened: Opened | None = None
+    _receipt: Receipt | None = None
 
     @property
     def held(self) -> Details:
@@ -120,12 +115,38 @@ class SavingFrame(FollowingFrame):
         """Leave the editor; ask when text would be lost."""
         if self.file_pane.close_find():
             return
-        if self.file_pane.modified:
-            choices = (Choice("s", "save", "save"), Choice("x", "discard", "throw the edits away"))
-            answer = await self.app.push_screen_wait(Choose("This file has unsaved text.", choices))
-            if answer is None or (answer == "save" and not await self._save_flow()):
-                return
+        if not self.file_pane.modified:
+            self._end_edit()
+            return
+        answer = await self._ask_of_unsaved()
+        if answer == "save" and await self._save_flow():
+            self._end_saved()
+        elif answer == "keep":
+            await self._keep_and_end()
+        elif answer == "discard":
+            self._end_edit()
+
+    async def _ask_of_unsaved(self) -> str | None:
+        """Ask what becomes of the text; into a container that is gone it cannot be saved."""
+        question = "This file has unsaved text."
+        save: tuple[Choice, ...] = (Choice("s", "save", "save"),)
+        if self.gone:
+            question, save = f"{printable(self.container.name)} was removed: this text cannot be saved into it.", ()
+        choices = (*save, Choice("k", "keep", "keep a copy on this host"), _DISCARD)
+        return await self.app.push_screen_wait(Choose(question, choices))
+
+    async def _keep_and_end(self) -> None:
+        """Keep the text in a file of this host; it stays in the editor until it is there."""
+        text = self.unsaved_text
+        if text is None:
+            return
+        try:
+            kept = await asyncio.to_thread(keep_copy, text.data)
+        except OSError as error:
+            self.tell(f"not kept: {error.strerror}; the text is still here", "bad")
+            return
         self._end_edit()
+        self.tell(f"not saved; your text is kept in {kept}", "bad")
 
     def _end_edit(self) -> None:
         pane = self.file_pane
@@ -136,6 +157,13 @@ class SavingFrame(FollowingFrame):
         self._mark()
         self.set_focus(self.query_one("#tree"))
         self.refresh_bindings()
+        self.forget()
+
+    def _end_saved(self) -> None:
+        """Leave the editor after a save; the key that starts the container is another one there."""
+        self._end_edit()
+        if self._receipt:
+            self._tell_saved(self._receipt)
 
     def action_editor_help(self) -> None:
         """Show all keys, the editor's first."""
@@ -150,12 +178,20 @@ class SavingFrame(FollowingFrame):
         if not self.file_pane.find_again():
             self.tell("no match", "bad")
 
+    @on(FilePane.Missed)
+    def _missed(self) -> None:
+        self.tell("no match", "bad")
+
     @work(exclusive=True, group="flow")
     async def action_editor_goto_line(self) -> None:
         """Ask for a line and go there."""
-        answer = await self.app.push_screen_wait(Ask("Go to line"))
-        if answer and answer.strip().isdigit():
+
+        async def go(answer: str) -> None:
+            if not answer.strip().isdecimal():
+                raise UsageError("a line is a number", f"from 1 to {self.file_pane.area.document.line_count}")
             self.file_pane.go_to_line(int(answer))
+
+        await self.ask("Go to line", go)
 
     # saving ------------------------------------------------------------------------------------------------
 
@@ -163,6 +199,10 @@ class SavingFrame(FollowingFrame):
     async def action_editor_save(self) -> None:
         """Show the difference, then save."""
         await self._save_flow()
+
+    def action_editor_start_again(self) -> None:
+        """Save what is unsaved, then restart and follow the log."""
+        self.action_editor_start()
 
     @work(exclusive=True, group="flow")
     async def action_editor_start(self) -> None:
@@ -192,6 +232,9 @@ class SavingFrame(FollowingFrame):
         return await self._confirm_and_write(opened, data)
 
     async def _confirm_and_write(self, opened: Opened, data: bytes) -> bool:
+        if self.gone:
+            self.tell(f"{self.container.name} was removed: nothing can be saved into it{self.after_removal()}", "bad")
+            return False
         try:
             how = await asyncio.to_thread(self.files.plan, opened.path)
         except DtuiError as error:
@@ -219,8 +262,10 @@ class SavingFrame(FollowingFrame):
                 receipt = await asyncio.to_thread(self._save_now, opened, data, force, in_place)
             except ChangedMeanwhile as error:
                 answer = await self._conflict(opened, data, error)
-                if answer == "theirs":
-                    await self._reload_file(opened.path)
+                if answer == "theirs" and await self._reload_file(opened.path):
+                    self.tell("not saved: theirs is shown now")
+                elif answer is None:
+                    self.tell("not saved: the file was changed meanwhile, your text is still here")
                 if answer != "mine":
                     return False
                 force = True
@@ -247,12 +292,13 @@ class SavingFrame(FollowingFrame):
             except DtuiError as gone:
                 body = Text(printable(str(gone)))
 
-    async def _reload_file(self, path: bytes) -> None:
+    async def _reload_file(self, path: bytes) -> bool:
+        """Show the file as it is now; say whether it could be read."""
         try:
             self.opened = await asyncio.to_thread(self.files.open, path)
         except DtuiError as error:
             self.tell_error(error)
-            return
+            return False
         place = self.file_pane.area.cursor_location
         editing = self.file_pane.editing
         self.file_pane.show_document(self.opened.document, self.file_pane.area.language)
@@ -260,10 +306,15 @@ class SavingFrame(FollowingFrame):
             self.file_pane.begin_edit()
         self.file_pane.area.move_cursor(place)
         self._mark()
+        return True
 
     async def _written(self, opened: Opened, receipt: Receipt) -> None:
         await self._reload_file(opened.path)
         self.file_changed()
+        self._receipt = receipt
+        self._tell_saved(receipt)
+
+    def _tell_saved(self, receipt: Receipt) -> None:
         notes = "".join(f" · {note}" for note in receipt.notes)
         verb = "restarts" if self.container.state.alive else "starts"
         key = "^r" if self.file_pane.editing else "s"
@@ -311,34 +362,7 @@ class SavingFrame(FollowingFrame):
             self.file_pane.replace_text(document.text)
         saved = await self._confirm_and_write(opened, edited)
         if saved and not was_editing:
-            self._end_edit()
+            self._end_saved()
         elif not saved and not in_pane:
             kept = await asyncio.to_thread(keep_copy, edited)
             self.tell(f"not saved; what you wrote is kept in {kept}", "bad")
-
-
-def editor_command() -> list[str]:
-    """Return the words of $VISUAL or $EDITOR, else vi, with the program's absolute path."""
-    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-    program = shutil.which(words[0]) if words else None
-    if program is None:
-        raise EditRefused("no editor to open the file with", "set EDITOR to one that is installed")
-    return [program, *words[1:]]
-
-
-def edit_outside(data: bytes, path: bytes) -> bytes:
-    """Let a person edit bytes in their editor on a private copy; return what they left there.
-
-    The copy lies in a directory of its own that only this user can enter; its name keeps the ending, by which
-    editors choose their colours, and nothing else that a stranger chose.
-    """
-    command = editor_command()
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", os.fsdecode(path.rsplit(b"/", 1)[-1]))[-64:].lstrip("-.") or "file"
-    with tempfile.TemporaryDirectory(prefix="dtui-edit-") as folder:
-        copy = Path(folder) / name
-        copy.write_bytes(data)
-        copy.chmod(0o600)
-        result = subprocess.run([*command, str(copy)], check=False)  # noqa: S603 - the user's own editor
-        if result.returncode != 0:
-            raise EditRefused(f"{Path(command[0]).name} ended with code {result.returncode}", "nothing was saved")
-        return copy.read_bytes()

@@ -18,7 +18,6 @@ from tui.core.text import printable
 from tui.engine.discover import Discovery, Tried, discover, sample_in
 from tui.engine.sample import demo_directory
 from tui.ui.actions import actions_of, bindings, key_text
-from tui.ui.dialogs.ask import Ask
 from tui.ui.screens.base import Frame
 
 
@@ -72,13 +71,13 @@ class WelcomeScreen(Frame):
     async def action_retry(self) -> None:
         """Look again in the usual places."""
         self.tell("looking for an Engine…")
-        await self._try()
-
-    async def _try(self, *, hosts: tuple[str, ...] = (), roots: tuple[Path, ...] = ()) -> None:
         try:
-            self._enter(await asyncio.to_thread(discover, hosts=hosts, roots=roots))
+            await self._try()
         except DtuiError as error:
             self.tell_error(error)
+
+    async def _try(self, *, hosts: tuple[str, ...] = (), roots: tuple[Path, ...] = ()) -> None:
+        self._enter(await asyncio.to_thread(discover, hosts=hosts, roots=roots))
 
     @work(exclusive=True)
     async def action_demo(self) -> None:
@@ -94,18 +93,21 @@ class WelcomeScreen(Frame):
     @work(exclusive=True)
     async def action_data_root(self) -> None:
         """Ask for a data-root and read it."""
-        answer = await self.app.push_screen_wait(Ask("Data-root to read without its daemon", value="/var/lib/docker"))
-        if answer:
+
+        async def read(answer: str) -> None:
             await self._try(roots=(_user_path(answer),))
+
+        await self.ask("Data-root to read without its daemon", read, value="/var/lib/docker")
 
     @work(exclusive=True)
     async def action_host(self) -> None:
         """Ask for a Docker host and connect."""
-        answer = await self.app.push_screen_wait(
-            Ask("Docker host", placeholder="ssh://user@host, tcp://host:2376 or unix:///run/docker.sock")
-        )
-        if answer:
+
+        async def connect(answer: str) -> None:
             await self._try(hosts=(answer,))
+
+        forms = "ssh://user@host, tcp://host:2376 or unix:///run/docker.sock"
+        await self.ask("Docker host", connect, placeholder=forms)
 
 
 def _user_path(text: str) -> Path:

@@ -48,8 +48,8 @@ class DiskRows(Rows):
         return self.entries[self.cursor] if self.cursor < len(self.entries) else None
 
     def show(self, entries: tuple[LayerDirectory, ...], note: str = "") -> None:
-        """Show these, sorted; the cursor stays on its entry."""
-        here = self.current
+        """Show these, sorted; the cursor stays on its entry, or on top as long as it was not moved."""
+        here = self.current if self.cursor else None
         self.note = note
         by_size = {entry.path: -(self.sizes.get(entry.path) or 0) for entry in entries}
         if self.sort == "size":
@@ -60,6 +60,7 @@ class DiskRows(Rows):
         self.rows_changed()
         if here:
             self.cursor = next((i for i, entry in enumerate(found) if entry.path == here.path), self.cursor)
+        self.post_message(self.Moved(self, self.cursor))
 
     def sized(self, path: Path, size: int | None) -> None:
         """Fill in a size, None for one that cannot be counted."""

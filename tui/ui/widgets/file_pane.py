@@ -31,20 +31,27 @@ class CodeArea(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = bindings("editor", "screen.editor_")
 
     async def _on_key(self, event: events.Key) -> None:
-        action = _ACTIONS.get(event.key) if not self.read_only else None
-        if action is None:
+        actions = _ACTIONS.get(event.key, ()) if not self.read_only else ()
+        if not actions:
             await super()._on_key(event)
             return
         event.prevent_default()
-        if await self.app.run_action(action, self):  # ^c with nothing selected goes on to the app
-            event.stop()
+        for action in actions:  # of two on one key the screen has one; ^c with nothing selected goes on to the app
+            if await self.app.run_action(action, self):
+                event.stop()
+                return
 
 
-def _actions_by_key() -> dict[str, str]:
-    found = {}
-    for binding in (*TextArea.BINDINGS, *CodeArea.BINDINGS):
-        if isinstance(binding, Binding):
-            found.update(dict.fromkeys(binding.key.split(","), binding.action))
+def _actions_by_key() -> dict[str, list[str]]:
+    """Return what each key does; a key of ours takes the place of Textual's own."""
+    found: dict[str, list[str]] = {}
+    for bound in (CodeArea.BINDINGS, TextArea.BINDINGS):
+        here: dict[str, list[str]] = {}
+        for binding in bound:
+            if isinstance(binding, Binding):
+                for key in binding.key.split(","):
+                    here.setdefault(key, []).append(binding.action)
+        found = here | found
     return found
 
 
@@ -94,6 +101,9 @@ class FilePane(Vertical):
 
     class Edited(Message):
         """The text differs from what was loaded, or no longer does."""
+
+    class Missed(Message):
+        """What was searched is not in the text."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
@@ -227,7 +237,8 @@ class FilePane(Vertical):
         self._words = words
         self.query_one("#find").remove_class("-shown")
         self.screen.set_focus(self.area)
-        self.find_again()
+        if words and not self.find_again():
+            self.post_message(self.Missed())
 
     def close_find(self) -> bool:
         """Hide the find line; say whether it was there."""

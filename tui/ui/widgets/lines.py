@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events
-from textual.app import RenderResult
-from textual.binding import Binding
+from textual.app import ComposeResult, RenderResult
+from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Footer, Input
+from textual.widgets._footer import FooterKey
+
+_SHORTEST = 8
+"""Cells of a name by which it can still be known."""
 
 
 class TitleLine(Widget):
@@ -24,14 +30,19 @@ class TitleLine(Widget):
     middle_stays = False
 
     def render(self) -> RenderResult:
-        """Lay the three parts out; the middle gives way first, or the right one where the middle matters more."""
+        """Lay the three parts out; the middle gives way first, or the right one where the middle matters more.
+
+        A long name on the left is shortened: what stands beside it, such as a container's state, is told nowhere else.
+        """
         width = self.content_size.width
-        left, middle, right = self.left.copy(), self.middle.copy(), self.right.copy()
+        stays = self.middle if self.middle_stays else self.right
+        left = _shortened(self.left, width - min(stays.cell_len, width // 2) - 4)
+        middle, right = self.middle.copy(), self.right.copy()
         if self.middle_stays:
             room = width - left.cell_len - middle.cell_len - 4
             right = right if room >= right.cell_len else Text()
         room = width - left.cell_len - right.cell_len - 4
-        if room < 12:
+        if room < min(12, middle.cell_len):
             middle = Text()
             right.truncate(max(0, width - left.cell_len - 2), overflow="ellipsis")
         else:
@@ -39,6 +50,20 @@ class TitleLine(Widget):
         gap = width - left.cell_len - middle.cell_len - right.cell_len
         before = max(1, gap // 2)
         return Text.assemble(left, " " * before, middle, " " * max(1, gap - before), right, no_wrap=True)
+
+
+_STEP = " ▸ "
+
+
+def _shortened(place: Text, room: int) -> Text:
+    """Return where one is with its longest part, which is a name, cut to what fits."""
+    over = place.cell_len - room
+    if over <= 0:
+        return place.copy()
+    parts = place.split(_STEP)
+    longest = max(range(len(parts)), key=lambda number: parts[number].cell_len)
+    parts[longest].truncate(max(_SHORTEST, parts[longest].cell_len - over), overflow="ellipsis")
+    return Text(_STEP).join(parts)
 
 
 class StatusLine(Widget):
@@ -62,6 +87,36 @@ class StatusLine(Widget):
     def render(self) -> RenderResult:
         """Return the line."""
         return self.message
+
+
+_STAY = frozenset(("escape", "question_mark", "f1", "q"))
+"""Keys that the last line always names: the way out, and the way to all others."""
+
+
+class Keys(Footer):
+    """The keys that matter now. Where not all of them fit, those that matter most stand first and stay."""
+
+    def __init__(self) -> None:
+        super().__init__(show_command_palette=False, compact=True)
+        self._laid_out_for = 0
+
+    def compose(self) -> ComposeResult:
+        """Compose as many keys as there is room for."""
+        keys = [key for key in super().compose() if isinstance(key, FooterKey)]
+        self._laid_out_for = room = self.app.size.width
+        for key in reversed([key for key in keys if key.key not in _STAY]):
+            if sum(map(_key_width, keys)) > room:
+                keys.remove(key)
+        yield from keys
+
+    def on_resize(self) -> None:
+        """Compose again for another width."""
+        if self._laid_out_for not in (0, self.app.size.width):
+            self.call_after_refresh(self.recompose)
+
+
+def _key_width(key: FooterKey) -> int:
+    return cell_len(f"{key.key_display} {key.description} ")
 
 
 class Banner(Widget):
@@ -95,6 +150,8 @@ class Line(Input):
     Every key waits its turn, as in the editor: Textual 8.2.8 runs bound keys a turn later than letters. What is typed
     right behind Enter may be on its way here already when the focus goes on: it is sent on to whoever has it then.
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", "go")]
 
     def __init__(
         self,

@@ -35,10 +35,18 @@ class Ticks(OptionList):
     class Changed(Message):
         """Something was ticked or not any more."""
 
-    def __init__(self, lines: tuple[Tick, ...], ticked: tuple[str, ...], *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
+    def __init__(
+        self,
+        lines: tuple[Tick, ...],
+        ticked: tuple[str, ...],
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's word
+        classes: str | None = None,
+    ) -> None:
         self._ticks = lines
         self._ticked_names = {line.name for line in lines if line.name in ticked and not line.why_not}
-        super().__init__(*(Option(self._text(line), disabled=bool(line.why_not)) for line in lines), id=id)
+        options = (Option(self._text(line), disabled=bool(line.why_not)) for line in lines)
+        super().__init__(*options, id=id, classes=classes)
 
     @property
     def ticked(self) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class TreeRows(Rows):
         if place is not None and place != self.cursor:
             self.set_reactive(TreeRows.cursor, place)
         self.rows_changed()
+        self.show_row(self.cursor)
         if place is None and self.model.lines:
             self.post_message(self.Moved(self, self.cursor))
 

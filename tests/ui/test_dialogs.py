@@ -1,0 +1,80 @@
+"""Dialogs: the keys that answer them are on the screen, whatever else there is to say."""
+
+from __future__ import annotations
+
+import pytest
+from rich.text import Text
+
+from tests.ui.conftest import shown
+from tui.ui.app import DtuiApp
+from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.show import Show, help_text
+
+LONG = {
+    "many lines": "\n".join(f"line {number}" for number in range(200)),
+    "one long line": "x" * 300,
+    "long lines": "\n".join("x" * 300 for _ in range(20)),
+    "nothing": "",
+}
+SIZES = [(80, 24), (50, 12), (120, 40)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("question", ["Save /app/start.sh?", "Save /" + "very-long/" * 60 + "name?"], ids=["", "long"])
+async def test_the_keys_of_a_question_are_seen_under_any_text(size: tuple[int, int], body: str, question: str) -> None:
+    app = DtuiApp(())
+    async with app.run_test(size=size) as pilot:
+        choices = (Choice("enter", "save", "save"), Choice("i", "in place", "in place, for who has it open"))
+        app.push_screen(Choose(question, choices, Text(body)))
+        await pilot.pause()
+        words = " ".join(shown(pilot).replace("│", " ").split())
+        assert "enter save" in words
+        assert "esc cancel" in words
+        assert "x" * 10 in words or "line 0" in words or not body
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_keys_of_the_help_are_seen_and_those_it_names_scroll_it(size: tuple[int, int]) -> None:
+    app = DtuiApp(())
+    async with app.run_test(size=size) as pilot:
+        app.push_screen(Show("Keys", help_text("containers")))
+        await pilot.pause()
+        assert "↑↓  scroll" in shown(pilot)
+        assert "esc  close" in shown(pilot)
+        body = app.screen.query_one(".body")
+        for key, place in (
+            ("j", 1),
+            ("j", 2),
+            ("k", 1),
+            ("G", body.max_scroll_y),
+            ("g", 0),
+            ("end", body.max_scroll_y),
+        ):
+            await pilot.press(key)
+            await pilot.pause()
+            assert body.scroll_y == place, key
+        await pilot.press("home")
+        await pilot.pause()
+        assert body.scroll_y == 0
+
+
+async def test_the_keys_stay_in_sight_when_the_terminal_gets_smaller() -> None:
+    app = DtuiApp(())
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.push_screen(Choose("Save it?", (Choice("enter", "save", "save"),), Text(LONG["many lines"])))
+        await pilot.pause()
+        await pilot.resize_terminal(50, 12)
+        await pilot.pause()
+        assert "enter  save" in shown(pilot)
+
+
+async def test_a_key_that_answers_a_question_does_not_scroll_its_text() -> None:
+    app = DtuiApp(())
+    answers: list[str | None] = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(Choose("Which?", (Choice("k", "keep", "keep"),), Text(LONG["many lines"])), answers.append)
+        await pilot.pause()
+        await pilot.press("j", "k")
+        await pilot.pause()
+    assert answers == ["keep"]

@@ -1,0 +1,147 @@
+"""The last line names keys that do what it says, and always the way out and the way to all others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.support.pretend import Pretend
+from tests.ui.conftest import Open, shown, until
+from tests.ui.test_acts import listed, opened
+from tui.core.model import State
+from tui.engine.discover import Discovery
+from tui.ui.app import DtuiApp
+from tui.ui.dialogs.ask import Ask
+from tui.ui.dialogs.show import Show
+from tui.ui.screens.welcome import WelcomeScreen
+from tui.ui.widgets.lines import Line
+
+
+def footer(pilot: Pilot[int]) -> str:
+    return shown(pilot).splitlines()[-1]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+async def test_the_way_out_and_the_help_are_named_on_narrow_screens(open_layer: Open, width: int) -> None:
+    async with open_layer(size=(width, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await until(pilot, lambda: "e edit" in footer(pilot))
+        assert "esc back" in footer(pilot)
+        assert "? help" in footer(pilot)
+        assert "q quit" in footer(pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: "^s save" in footer(pilot))
+        assert "esc back" in footer(pilot)
+        assert "f1 help" in footer(pilot)
+        assert "q quit" not in footer(pilot), "q is a letter here"
+
+
+async def test_keys_that_went_for_want_of_room_are_back_on_a_wider_screen(open_layer: Open) -> None:
+    async with open_layer(size=(60, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await until(pilot, lambda: "e edit" in footer(pilot))
+        assert "^p commands" not in footer(pilot)
+        await pilot.resize_terminal(140, 24)
+        await until(pilot, lambda: "^p commands" in footer(pilot))
+        assert "^p commands" in footer(pilot)
+
+
+async def test_m_is_named_by_what_it_would_show(open_layer: Open) -> None:
+    async with open_layer() as (pilot, _):
+        await until(pilot, lambda: "m merged" in footer(pilot))
+        await pilot.press("m")
+        await until(pilot, lambda: "m changes" in footer(pilot))
+        assert "m changes" in footer(pilot)
+        await pilot.press("m")
+        await until(pilot, lambda: "m merged" in footer(pilot))
+        assert "m merged" in footer(pilot)
+
+
+async def test_the_editor_of_a_running_container_offers_to_restart_it(open_layer: Open) -> None:
+    async with open_layer(b"/app/server.json") as (pilot, screen):
+        await until(pilot, lambda: "^r start+logs" in footer(pilot))
+        assert "^r start+logs" in footer(pilot)
+        screen._container = replace(screen.container, state=State.RUNNING)
+        screen.refresh_bindings()
+        await until(pilot, lambda: "^r restart+logs" in footer(pilot))
+        assert "^r restart+logs" in footer(pilot)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "without its daemon" in screen.status.message.plain)
+        assert "without its daemon" in screen.status.message.plain
+
+
+async def test_no_letter_is_named_while_it_would_be_typed(open_layer: Open) -> None:
+    async with opened(Pretend({"web": State.EXITED}), (120, 30)) as pilot:
+        await until(pilot, lambda: "? help" in footer(pilot))
+        await pilot.press("slash")
+        await until(pilot, lambda: "? help" not in footer(pilot))
+        assert footer(pilot).split() == ["⏎", "go", "esc", "clear", "f1", "help", "^p", "commands"]
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Show))
+        assert isinstance(pilot.app.screen, Show)
+    async with open_layer() as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await until(pilot, lambda: screen.file_pane.face == "text")
+        for key in ("slash", "ctrl+f"):
+            await pilot.press(key)
+            await until(pilot, lambda: "? help" not in footer(pilot))
+            named = footer(pilot)
+            assert "⏎ go" in named
+            assert "esc back" in named
+            assert not {"?", "q", "d", "s", "e"} & set(named.split())
+            await pilot.press("escape")
+            await until(pilot, lambda: "? help" in footer(pilot))
+
+
+async def test_the_palette_offers_all_there_is_though_a_line_has_the_keys() -> None:
+    async with opened(Pretend({"web": State.EXITED})) as pilot:
+        await pilot.press("slash")
+        titles = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
+    assert {"Layer", "Start", "Logs", "Help", "Quit"} <= titles
+
+
+async def test_where_there_is_no_container_nothing_is_offered_that_needs_one() -> None:
+    app = DtuiApp((Pretend({}),))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: "no containers here" in shown(pilot))
+        await until(pilot, lambda: "⏎ layer" not in footer(pilot))
+        assert not [word for word in ("⏎ layer", "s start", "l logs") if word in footer(pilot)]
+        assert "b bench" in footer(pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: "no container is selected" in shown(pilot))
+        assert "no container is selected" in shown(pilot)
+
+
+async def test_escape_is_named_while_there_is_a_filter_to_clear() -> None:
+    async with opened(Pretend({"web": State.EXITED})) as pilot:
+        assert "esc" not in footer(pilot)
+        await pilot.press("slash", *"we", "enter")
+        await until(pilot, lambda: "esc clear" in footer(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: "esc" not in footer(pilot))
+        assert listed(pilot).words == ""
+
+
+async def test_a_measurement_is_not_started_by_a_key_that_no_page_names(demo: Discovery) -> None:
+    from tui.ui.actions import actions_of
+
+    assert [action.keys for action in actions_of("bench") if action.id == "run"] == ["enter"]
+
+
+@pytest.mark.parametrize(("key", "answer"), [("r", "/no/such/root"), ("h", "nonsense://x")])
+async def test_a_way_in_that_leads_nowhere_stays_in_the_question(key: str, answer: str, tmp_path: Path) -> None:
+    app = DtuiApp(())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        asked = app.screen
+        asked.query_one(Line).value = answer
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Ask) and app.screen is not asked)
+        assert isinstance(app.screen, Ask)
+        assert app.screen.query_one(Line).value == answer
+        assert "! " in shown(pilot)

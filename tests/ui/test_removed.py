@@ -1,0 +1,160 @@
+"""A container that is removed while it is looked at: what is said, and what becomes of text."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.pretend import Pretend
+from tests.ui.conftest import Layer, Open, shown, until
+from tests.ui.test_acts import opened, status
+from tui.core.model import Event, State
+from tui.engine.endpoint import LogLine
+from tui.ui.dialogs.choose import Choose
+from tui.ui.feed import Happened
+from tui.ui.screens.logs import LogsScreen
+
+PATH = b"/app/server.json"
+
+
+async def remove(layer: Layer, *, told: bool) -> None:
+    """Take the container out of the list, by an event or without one."""
+    pilot, screen = layer
+    app = screen.dtui
+    await until(pilot, lambda: app.feed.answered)
+    if told:
+        screen.post_message(Happened(screen.container.endpoint, Event("destroy", screen.container.id)))
+    else:
+        source = app.feed.sources[0]
+        app.feed = app.feed.with_source(replace(source, rows=()))
+    await until(pilot, lambda: screen.gone)
+
+
+def kept_in(told: str) -> bytes:
+    """Return what is in the file that a sentence ends with, which nobody else can read."""
+    kept = Path(told.rpartition(" ")[2])
+    assert kept.stat().st_mode & 0o777 == 0o600
+    return kept.read_bytes()
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_layer_says_that_its_container_was_removed_and_offers_nothing_that_cannot_be_done(
+    open_layer: Open, told: bool
+) -> None:
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await remove((pilot, screen), told=told)
+        assert "web was removed: esc leads back" in screen.status.message.plain
+        await until(pilot, lambda: "d delete" not in shown(pilot))
+        words = shown(pilot)
+        assert "∅ removed" in words.splitlines()[0]
+        offers = words.splitlines()[-1]
+        assert not [offer for offer in ("start", "edit", "delete", "undo", "revert") if offer in offers]
+        assert "esc back" in offers
+        for key in ("s", "e", "d", "u", "f5"):
+            screen.tell("")
+            await pilot.press(key)
+            await until(pilot, lambda: bool(screen.status.message.plain))
+            assert "web is gone: esc leads back" in screen.status.message.plain, key
+
+
+async def test_text_for_a_container_that_was_removed_is_kept_on_this_host(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x")
+        await remove((pilot, screen), told=True)
+        assert "esc offers to keep your text" in screen.status.message.plain
+        assert "∅ removed" in shown(pilot).splitlines()[0]
+        screen.tell("")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "web was removed: nothing can be saved into it" in screen.status.message.plain)
+        assert "web was removed: nothing can be saved into it" in screen.status.message.plain
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        asked = " ".join(shown(pilot).split())
+        assert "web was removed: this text cannot be saved into it" in asked
+        assert "k keep a copy on this host" in asked
+        assert "s save" not in asked.partition("web was removed")[2].partition("esc cancel")[0]
+        await pilot.press("k")
+        await until(pilot, lambda: not screen.file_pane.editing)
+        assert kept_in(screen.status.message.plain).startswith(b"x{")
+
+
+async def test_a_copy_that_cannot_be_kept_leaves_the_text_in_the_editor(
+    open_layer: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_data: bytes) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tui.ui.screens.saving.keep_copy", full)
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await pilot.press("k")
+        await until(pilot, lambda: "No space left" in screen.status.message.plain)
+        assert "the text is still here" in screen.status.message.plain
+        assert screen.file_pane.area.text.startswith("x{")
+        assert screen.file_pane.editing
+
+
+class Logged(Pretend):
+    """An Engine whose containers write one line, and whose logs end when the test says so."""
+
+    def __init__(self, states: dict[str, State]) -> None:
+        super().__init__(states)
+        self.ended = threading.Event()
+
+    def logs(self, container_id: str, *, follow: bool, tail: int) -> Log:  # type: ignore[override]
+        del container_id, tail
+        return Log(self.ended if follow else threading.Event())
+
+
+class Log:
+    def __init__(self, ended: threading.Event) -> None:
+        self._ended = ended
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        yield LogLine(b"hello")
+        self._ended.wait(10)
+
+    def close(self) -> None:
+        self._ended.set()
+
+
+async def test_a_log_that_ended_names_the_key_that_starts_its_container_and_the_key_works() -> None:
+    engine = Logged({"web": State.RUNNING})
+    async with opened(engine, (80, 24)) as pilot:
+        await pilot.press("l")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in shown(pilot))
+        engine.move("web", State.EXITED, "die", exit_code=1)
+        engine.ended.set()
+        await until(pilot, lambda: "web has ended: s starts it again" in status(pilot))
+        await until(pilot, lambda: "s start" in shown(pilot).splitlines()[-1])
+        assert "s start" in shown(pilot).splitlines()[-1]
+        engine.ended.clear()
+        await pilot.press("s")
+        await until(pilot, lambda: "web started" in status(pilot))
+        await until(pilot, lambda: "● running" in shown(pilot))
+        await pilot.press("S")
+        await until(pilot, lambda: "Stop web?" in shown(pilot))
+        await pilot.press("y")
+        await until(pilot, lambda: len(engine.acts) == 2)
+    assert [verb.value for _, verb in engine.acts] == ["start", "stop"]
+
+
+async def test_the_log_of_a_container_that_was_removed_promises_no_start() -> None:
+    engine = Logged({"web": State.RUNNING})
+    async with opened(engine, (80, 24)) as pilot:
+        await pilot.press("l")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in shown(pilot))
+        engine.ended.set()
+        engine.move("web", None, "die", "destroy")
+        await until(pilot, lambda: "web was removed: its log ends here" in status(pilot))
+        await until(pilot, lambda: "∅ removed" in shown(pilot))
+        await until(pilot, lambda: "s start" not in shown(pilot).splitlines()[-1])
+        assert "esc back" in shown(pilot).splitlines()[-1]
+        await pilot.press("s")
+        await until(pilot, lambda: "web is gone" in status(pilot))
+    assert engine.acts == []

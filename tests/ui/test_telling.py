@@ -1,0 +1,114 @@
+"""The status line tells of what is in hand: it is cleared when something else is, bad news not too soon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.pretend import Pretend
+from tests.ui.conftest import Open, until
+from tests.ui.test_acts import current, listed, opened, status
+from tui.core.errors import EngineError
+from tui.core.model import State
+from tui.ui.dialogs.ask import Ask
+from tui.ui.dialogs.choose import Choose
+from tui.ui.screens import base
+
+TWO = {"web": State.EXITED, "other": State.EXITED}
+PATH = b"/app/server.json"
+
+
+async def test_what_was_done_to_a_container_is_told_until_the_cursor_is_moved_to_another() -> None:
+    async with opened(Pretend(TWO)) as pilot:
+        await pilot.press("s")
+        await until(pilot, lambda: "web started" in status(pilot))
+        await pilot.press("o")
+        await pilot.pause()
+        assert "web started" in status(pilot)
+        await pilot.press("k" if listed(pilot).rows.cursor else "j")
+        await until(pilot, lambda: status(pilot) == "")
+        assert status(pilot) == ""
+
+
+async def test_bad_news_stays_for_some_seconds_and_goes_with_a_key_after_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Pretend(TWO)
+    engine.refuses = EngineError("no such file", "nothing was done")
+    async with opened(engine) as pilot:
+        await pilot.press("s")
+        await until(pilot, lambda: "no such file" in status(pilot))
+        await pilot.press("down", "up", "down")
+        await pilot.pause()
+        assert "no such file" in status(pilot)
+        monkeypatch.setattr(base, "_BAD_NEWS", 0.0)
+        await pilot.pause(0.3)
+        assert "no such file" in status(pilot), "no key was pressed since"
+        await pilot.press("o")
+        await until(pilot, lambda: status(pilot) == "")
+        assert status(pilot) == ""
+
+
+async def test_what_moves_by_itself_takes_no_news_away() -> None:
+    engine = Pretend(TWO)
+    async with opened(engine) as pilot:
+        await pilot.press("s")
+        await until(pilot, lambda: "web started" in status(pilot))
+        engine.move("web", None, "rename")
+        await until(pilot, lambda: current(pilot) == "other")
+        assert "web started" in status(pilot)
+
+
+async def test_what_is_said_of_the_editor_goes_with_it(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await until(pilot, lambda: screen.status.message.plain.startswith("editing"))
+        await pilot.press("escape")
+        await until(pilot, lambda: not screen.file_pane.editing)
+        await until(pilot, lambda: screen.status.message.plain == "")
+        assert screen.status.message.plain == ""
+
+
+async def test_a_save_on_the_way_out_of_the_editor_names_the_key_that_starts_there(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await pilot.press("s")
+        await until(pilot, lambda: "Save /app" in str(pilot.app.screen.query(".question").first().render()))
+        await pilot.press("enter")
+        await until(pilot, lambda: not screen.file_pane.editing)
+        assert "· s starts the container" in screen.status.message.plain
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [("escape", "not saved: the file was changed meanwhile"), ("t", "not saved: theirs is shown now")]
+)
+async def test_after_a_conflict_it_is_said_what_became_of_the_save(
+    open_layer: Open, app_dir: Path, key: str, told: str
+) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x", "ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        (app_dir / "server.json").write_bytes(b"theirs\n")
+        await pilot.press("enter")
+        await until(pilot, lambda: "changed meanwhile" in str(pilot.app.screen.query("Static").first().render()))
+        await pilot.press(key)
+        await until(pilot, lambda: told in screen.status.message.plain)
+        assert told in screen.status.message.plain
+        assert screen.file_pane.area.text.startswith("theirs" if key == "t" else "x{")
+
+
+async def test_a_word_that_is_not_in_the_file_is_said_not_to_be(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("ctrl+f", *"nothere", "enter")
+        await until(pilot, lambda: "no match" in screen.status.message.plain)
+        assert "no match" in screen.status.message.plain
+
+
+async def test_a_line_that_is_no_number_is_asked_again_with_what_is_allowed(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        asked = pilot.app.screen
+        await pilot.press(*"abc", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask) and pilot.app.screen is not asked)
+        told = str(pilot.app.screen.query_one("#refused").render())  # type: ignore[attr-defined]
+        assert f"from 1 to {screen.file_pane.area.document.line_count}" in told

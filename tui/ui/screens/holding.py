@@ -1,0 +1,60 @@
+"""A screen of one container that may be removed while it is looked at."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tui.core.model import Container
+from tui.core.text import printable
+from tui.ui.feed import Feed
+from tui.ui.present import REMOVED, state_text
+from tui.ui.screens.acts import ActingFrame
+
+
+class HoldingFrame(ActingFrame):
+    """Keeps the container as the newest list has it, and knows when no list has it any more."""
+
+    _container: Container
+    gone = False
+    """Whether the container was removed: nothing more can be done to it."""
+
+    @property
+    def container(self) -> Container:
+        """The container."""
+        return self._container
+
+    @property
+    def state_words(self) -> Text:
+        """The container's state for the title."""
+        return REMOVED.copy() if self.gone else state_text(self._container)
+
+    def look_up(self, feed: Feed) -> None:
+        """Take from the newest list what is known of the container."""
+        key = (self._container.endpoint, self._container.id)
+        self._container = feed.find(key) or self._container
+        if feed.lacks(key):
+            self.note_removal()
+
+    def note_removal(self) -> None:
+        """Note that the container was removed, and say so once."""
+        if not self.gone:
+            self.gone = True
+            self.tell(f"{self._container.name} was removed{self.after_removal()}", "bad")
+            self.removed()
+
+    def after_removal(self) -> str:
+        """Say what can be done still."""
+        return ": esc leads back"
+
+    def removed(self) -> None:
+        """Show that the container is gone."""
+        raise NotImplementedError
+
+    def verb_reason(self, action: str) -> str:
+        """Say why an act cannot be done to the container in hand."""
+        return self.gone_reason or super().verb_reason(action)
+
+    @property
+    def gone_reason(self) -> str:
+        """Why nothing can be done any more; empty while the container is there."""
+        return f"{printable(self._container.name)} is gone: esc leads back" if self.gone else ""

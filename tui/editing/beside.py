@@ -8,10 +8,7 @@ from tui.core.model import Mount
 from tui.core.text import printable
 from tui.editing.nodes import Node
 from tui.editing.trees import MountPoint, Tree
-from tui.layers.covers import Covers
-
-_RUNTIME_S = (b"/dev", b"/proc", b"/sys")
-"""Where every runtime mounts its own (runtime-spec, config-linux.md), though no engine lists it."""
+from tui.layers.covers import MADE_ANEW, Covers
 
 _MANY = 5
 
@@ -30,7 +27,7 @@ class BesideMounts:
     def look(self, path: bytes) -> Node | None:
         """Describe what stands at a path, None for nothing and for what is left out."""
         mount = self._covers.at(path)
-        if mount is None and path not in _RUNTIME_S:
+        if mount is None and path not in MADE_ANEW:
             with suppress(MountPoint):  # one that was made in the container
                 return self._tree.look(path)
         self._left_out.append((path, mount))

@@ -13,13 +13,10 @@ from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, Rea
 from tui.core.text import count_of, human_size, printable
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
-from tui.layers.covers import Covers
+from tui.layers.covers import MADE_ANEW, Covers
 from tui.layers.own_root import refuse_other_root
 from tui.layers.paths import Root, clean, is_mount_point, read_limited
 from tui.layers.view import LayerView
-
-_MADE_ANEW = (b"/dev", b"/proc", b"/sys")
-"""What the runtime mounts in every container (OCI runtime specification, config-linux: default file systems)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +137,7 @@ def refuse_covered(covers: Covers, path: bytes) -> None:
 def refuse_unseen(covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a stopped container's path that a mount hides or that is made anew at each start."""
     refuse_covered(covers, path)
-    for place in _MADE_ANEW:
+    for place in MADE_ANEW:
         if path.startswith(place + b"/"):
             told = f"{printable(path)} would not be seen: {printable(place)} is made anew at each start"
             raise EditRefused(told, "start the container to change it")

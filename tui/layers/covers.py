@@ -11,6 +11,9 @@ from tui.layers.paths import clean, split
 _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""
 
+MADE_ANEW = (b"/dev", b"/proc", b"/sys")
+"""Where every runtime mounts its own at each start, though no engine lists it (runtime-spec, config-linux.md)."""
+
 Target = Callable[[bytes], bytes]
 """Says where the link at a canonical path points, nothing for what is no link or not there; raises nothing."""
 

@@ -48,7 +48,7 @@ async def test_a_layer_says_that_its_container_was_removed_and_offers_nothing_th
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await remove((pilot, screen), told=told)
         assert "web was removed: esc leads back" in screen.status.message.plain
-        await until(pilot, lambda: "d delete" not in shown(pilot))
+        await until(pilot, lambda: "esc back" in shown(pilot) and "d delete" not in shown(pilot))
         words = shown(pilot)
         assert "∅ removed" in words.splitlines()[0]
         offers = words.splitlines()[-1]
@@ -153,7 +153,7 @@ async def test_the_log_of_a_container_that_was_removed_promises_no_start() -> No
         engine.move("web", None, "die", "destroy")
         await until(pilot, lambda: "web was removed: its log ends here" in status(pilot))
         await until(pilot, lambda: "∅ removed" in shown(pilot))
-        await until(pilot, lambda: "s start" not in shown(pilot).splitlines()[-1])
+        await until(pilot, lambda: "esc back" in shown(pilot) and "s start" not in shown(pilot).splitlines()[-1])
         assert "esc back" in shown(pilot).splitlines()[-1]
         await pilot.press("s")
         await until(pilot, lambda: "web is gone" in status(pilot))

@@ -140,10 +140,10 @@ class Frame(Screen[None]):
         """Note before a key or click takes effect what is in hand."""
         if not self._told_of:
             self._told_of = [self.subject]
-        self.forget()
+        self.forget_told()
 
     @on(Rows.Moved)
-    def forget(self) -> None:
+    def forget_told(self) -> None:
         """Clear the status line when what it tells of is in hand no more."""
         bad = self.status.has_class("-bad")
         if not self._told_of or self._told_of == [self.subject] or (bad and monotonic() < self._told_at + _BAD_NEWS):

@@ -157,7 +157,7 @@ class SavingFrame(FollowingFrame):
         self._mark()
         self.set_focus(self.query_one("#tree"))
         self.refresh_bindings()
-        self.forget()
+        self.forget_told()
 
     def _end_saved(self) -> None:
         """Leave the editor after a save; the key that starts the container is another one there."""

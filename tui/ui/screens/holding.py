@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tui.core.model import Container
+from tui.core.model import Container, Event
 from tui.core.text import printable
 from tui.ui.feed import Feed
 from tui.ui.present import REMOVED, state_text
@@ -41,6 +41,11 @@ class HoldingFrame(ActingFrame):
             self.gone = True
             self.tell(f"{self._container.name} was removed{self.after_removal()}", "bad")
             self.removed()
+
+    def tell_event(self, event: Event, name: str) -> None:
+        """Tell what happened, but of what is removed no more how it ended before."""
+        if not self.gone or event.id != self._container.id:
+            super().tell_event(event, name)
 
     def after_removal(self) -> str:
         """Say what can be done still."""

@@ -31,7 +31,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 LONG = tuple(letter * size for letter, size in (("a", 251), ("b", 252), ("c", 255)))
 KEPT = b"/etc/.wh.motd"
 LOOSE = ("old", "old/one", "etc", "etc/moved", "etc/moved/one")
-KILLS, FAILURES = 24, 4
+KILLS, FAILURES = 12, 2
 """Calls of one act that are tried, the last ones among them; of those that fail, for each error."""
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.engine
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 EVERY = (*ACTS, *(f"undo {name}" for name in UNDONE))
-KILLS, FAILURES = 10, 2
+KILLS, FAILURES = 8, 2
 """Calls of one act that are tried, for each error; the last ones are always among them."""
 
 

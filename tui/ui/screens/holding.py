@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from tui.core.errors import DtuiError
 from tui.core.model import Container, Event
 from tui.core.text import printable
 from tui.ui.feed import Feed
@@ -46,6 +47,11 @@ class HoldingFrame(ActingFrame):
         """Tell what happened, but of what is removed no more how it ended before."""
         if not self.gone or event.id != self._container.id:
             super().tell_event(event, name)
+
+    def tell_trouble(self, error: DtuiError) -> None:
+        """Tell what could not be shown; of a container that is gone that is no news."""
+        if not self.gone:
+            self.tell_error(error)
 
     def after_removal(self) -> str:
         """Say what can be done still."""

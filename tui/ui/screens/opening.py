@@ -84,7 +84,7 @@ class OpeningFrame(PreviewingFrame):
             self.tree_rows.note = "the layer cannot be opened: f5 tries again"
             self.tree_rows.refresh()
             if event.error:
-                self.tell_error(event.error)
+                self.tell_trouble(event.error)
             return
         self.stop_search()
         if self._layer_view:
@@ -136,7 +136,7 @@ class OpeningFrame(PreviewingFrame):
         if isinstance(event.error, NotFound) and self._lost(event.path):
             return
         if event.error:
-            self.tell_error(event.error)
+            self.tell_trouble(event.error)
         elif event.source.cut and event.view is View.MERGED:
             self.tell("names are missing: the Engine sends whole directories, and this one is too large")
         if event.path == b"/" and not event.children and not self._unfolded and event.view is View.LAYER:

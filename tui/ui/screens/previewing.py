@@ -104,7 +104,7 @@ class PreviewingFrame(FindingFrame):
             info = entry_info(event.entry, self.details.stack if self.details else None)
             self.file_pane.show_info(info)
             if event.error:
-                self.tell_error(event.error)
+                self.tell_trouble(event.error)
             return
         self.file_pane.show_document(event.document, language_of(event.entry.path, event.document))
         self.refresh_bindings()  # a text can be searched

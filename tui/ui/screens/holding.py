@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from rich.text import Text
+from textual import on
 
 from tui.core.errors import DtuiError
 from tui.core.model import Container, Event
 from tui.core.text import printable
-from tui.ui.feed import Feed
+from tui.ui.feed import Feed, Happened
 from tui.ui.present import REMOVED, state_text
 from tui.ui.screens.acts import ActingFrame
 
@@ -28,6 +29,20 @@ class HoldingFrame(ActingFrame):
     def state_words(self) -> Text:
         """The container's state for the title."""
         return REMOVED.copy() if self.gone else state_text(self._container)
+
+    @on(Happened)
+    def _happened(self, event: Happened) -> None:
+        if event.event.id != self._container.id:
+            return
+        if event.event.action == "destroy":
+            self.note_removal()
+            return
+        self.tell_event(event.event, self._container.name)
+        self.happened(event.event.action)
+
+    def happened(self, action: str) -> None:
+        """Show what became of the container by an event of its engine."""
+        raise NotImplementedError
 
     def look_up(self, feed: Feed) -> None:
         """Take from the newest list what is known of the container."""

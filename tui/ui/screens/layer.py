@@ -15,7 +15,7 @@ from tui.core.model import Container, Entry, EntryKind, View
 from tui.core.text import human_size, printable
 from tui.editing.document import EDIT_LIMIT
 from tui.ui.actions import actions_of, bindings
-from tui.ui.feed import Feed, Happened
+from tui.ui.feed import Feed
 from tui.ui.present_layer import mark_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY
@@ -262,15 +262,9 @@ class LayerScreen(OpeningFrame):
 
             self.app.push_screen(Show(printable(self._container.name), inspect_lines(self.details, datetime.now(UTC))))
 
-    @on(Happened)
-    def _happened(self, event: Happened) -> None:
-        if event.event.id != self._container.id:
-            return
-        if event.event.action == "destroy":
-            self.note_removal()
-            return
-        self.tell_event(event.event, self._container.name)
-        if event.event.action in ("start", "die", "pause", "unpause"):
+    def happened(self, action: str) -> None:
+        """Open the layer anew after what changes how it is reached."""
+        if action in ("start", "die", "pause", "unpause"):
             self._open()
 
     def action_back(self) -> None:

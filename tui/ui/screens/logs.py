@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from tui.core.model import Container
 from tui.core.text import count_of, printable
 from tui.ui.actions import bindings
-from tui.ui.feed import Feed, Happened
+from tui.ui.feed import Feed
 from tui.ui.screens.holding import HoldingFrame
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
@@ -84,15 +84,9 @@ class LogsScreen(HoldingFrame):
             way_on = "" if self.verb_reason("start") else ": s starts it again, and its log goes on here"
             self.tell(f"{self._container.name} has ended{way_on}")
 
-    @on(Happened)
-    def _happened(self, event: Happened) -> None:
-        if event.event.id != self._container.id:
-            return
-        if event.event.action == "destroy":
-            self.note_removal()
-            return
-        self.tell_event(event.event, self._container.name)
-        if event.event.action == "start":
+    def happened(self, action: str) -> None:
+        """Follow the log of the next run."""
+        if action == "start":
             self._open()
 
     def action_back(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.conftest import IMAGE
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import ChangedMeanwhile
 from tui.core.model import Details
+from tui.editing import revert as reverting
 from tui.editing.backups import acts, last_to_undo
 from tui.editing.uncover import NotPutBack, _taken
 from tui.editing.undo import undo
@@ -198,3 +201,33 @@ def test_what_goes_with_a_reverted_directory_though_it_does_not_differ_comes_bac
     assert not (box.upper / "conf.d").exists()
     box.undo()
     assert os.getxattr(box.upper / "conf.d" / "a.conf", "user.mine") == b"1"
+
+
+@UNION
+@pytest.mark.parametrize("path", [b"/srv/d", b"/srv/d/f"])
+@pytest.mark.parametrize("phase", ["changes", "_keep"])
+def test_nothing_is_taken_away_that_was_out_of_its_place_while_it_was_kept(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch, path: bytes, phase: str
+) -> None:
+    box = boxes("mkdir /srv/d; echo one > /srv/d/f; echo three > /srv/other")
+    place, elsewhere = box.upper / "srv" / "d", box.upper / "srv" / "elsewhere"
+    real = getattr(reverting, phase)
+
+    def swapped(*words: Any, **options: Any) -> Any:
+        if phase == "changes" and not options.get("own"):
+            return real(*words, **options)
+        place.rename(elsewhere)
+        place.mkdir()
+        if phase == "_keep":
+            (place / "f").write_text("longer\n")
+        try:
+            return real(*words, **options)
+        finally:
+            shutil.rmtree(place)
+            elsewhere.rename(place)
+
+    monkeypatch.setattr(reverting, phase, swapped)
+    with pytest.raises(ChangedMeanwhile, match=r"/srv/d.* was changed meanwhile; look at it"):
+        box.revert(path)
+    assert (place / "f").read_text() == "one\n"
+    assert list(acts(box.id)) == []

@@ -27,7 +27,7 @@ from tui.editing.guard import Step, guarded, no_step
 from tui.editing.nodes import Node, node_of
 from tui.editing.session import refuse_covered, stack_of
 from tui.editing.trees import Tree
-from tui.editing.uncover import NotPutBack, raw, shows_through, uncovered
+from tui.editing.uncover import NotPutBack, raw, refuse_unkept, shows_through, uncovered
 from tui.editing.workspace import by_hand, refuse_in_use, writable_tree
 from tui.layers.changes import changes
 from tui.layers.paths import clean, reopen_regular, split
@@ -82,6 +82,7 @@ def _revert(
                 _copy_back(tree, view, found, kept, changed, step)
             return act
     try:
+        refuse_unkept(seen, real, act.nodes, stack.marks)
         with view.held():
             _foresee(act, view)
         with uncovered(stack, view, real, details.container.id, seen, at_rest):

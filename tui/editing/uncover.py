@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
@@ -17,16 +17,17 @@ from tui.core.model import EntryKind, LayerStack, Marks
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, OwnHands
-from tui.editing.nodes import node_of
+from tui.editing.nodes import Node, node_of
 from tui.layers.mounts import trash_dir
-from tui.layers.paths import Root, open_child, split
+from tui.layers.paths import Root, kind_of, open_child, split
 from tui.layers.removal import remove_tree
 from tui.layers.syscalls import is_fixed
 from tui.layers.view import LayerView
-from tui.layers.whiteouts import is_opaque, mark_of
+from tui.layers.whiteouts import is_mark, is_opaque, mark_of
 
 Raw = dict[bytes, tuple[int, ...]]
-"""What lies in a layer by its path: mode, owner, group and inode, of what is no directory also size and mtime."""
+"""What lies in a layer by its canonical path: mode, owner, group and inode, of what is no directory also size and
+mtime."""
 
 
 class NotPutBack(ChangedMeanwhile):
@@ -57,13 +58,15 @@ def raw(stack: LayerStack, view: LayerView, real: bytes) -> Raw:
     with (
         atomic.explained(real),
         Root.open(stack.writable.path) as upper,
-        _own_names(stack, view, upper, real) as (dir_fd, names),
+        _own_names(stack, view, upper, real) as (dir_fd, above, names),
     ):
-        return _raw(dir_fd, names)
+        return _raw(dir_fd, above, names)
 
 
-def _raw(dir_fd: int, names: list[bytes]) -> Raw:
+def _raw(dir_fd: int, above: bytes, names: list[bytes]) -> Raw:
+    """Describe names in an open directory and all below them; ``above`` is its path in the container."""
     found: Raw = {}
+    prefix = above.rstrip(b"/") + b"/"
     todo = list(names)
     while todo:
         path = todo.pop()
@@ -74,7 +77,7 @@ def _raw(dir_fd: int, names: list[bytes]) -> Raw:
                 raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         finally:
             os.close(fd)
-        found[path] = (status.st_mode, status.st_uid, status.st_gid, status.st_ino)
+        found[prefix + path] = (status.st_mode, status.st_uid, status.st_gid, status.st_ino)
         if stat.S_ISDIR(status.st_mode):
             fd = open_child(dir_fd, path, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -82,8 +85,33 @@ def _raw(dir_fd: int, names: list[bytes]) -> Raw:
             finally:
                 os.close(fd)
         else:
-            found[path] += (status.st_size, status.st_mtime_ns)
+            found[prefix + path] += (status.st_size, status.st_mtime_ns)
     return found
+
+
+def refuse_unkept(seen: Raw, real: bytes, nodes: Iterable[Node], marks: Marks) -> None:
+    """Raise ChangedMeanwhile unless all that is about to be taken away at and below a path was kept as it lies there.
+
+    A directory above that was copied up for it alone is as the image has it, and marks are no entries.
+    """
+    kept = {node.path: node for node in nodes}
+    below = real.rstrip(b"/") + b"/"
+    for path, state in seen.items():
+        if (path + b"/").startswith(below) and not is_mark(split(path)[1], marks):
+            node = kept.get(path)
+            if node is None or not _is_kept(state, node):
+                raise ChangedMeanwhile(f"{printable(path)} was changed meanwhile", "look at it, then do it again")
+
+
+def _is_kept(state: tuple[int, ...], node: Node) -> bool:
+    kind = kind_of(state[0])
+    if node.kind is None:
+        return kind is EntryKind.CHARACTER  # a whiteout
+    if node.kind is not kind or node.mode != stat.S_IMODE(state[0]):
+        return False
+    return kind is EntryKind.DIRECTORY or (
+        state[5] == node.mtime_ns and (kind is not EntryKind.FILE or state[4] == node.size)
+    )
 
 
 @contextmanager
@@ -106,11 +134,11 @@ def uncovered(
         still_at_rest()
         with (
             atomic.explained(real),
-            _own_names(stack, view, upper, real) as (dir_fd, names),
+            _own_names(stack, view, upper, real) as (dir_fd, above, names),
             _taken(dir_fd, names, trash_fd, real),
         ):
             still_at_rest()
-            if _raw(trash_fd, names) != seen:
+            if _raw(trash_fd, above, names) != seen:
                 raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at it, then do it again")
             yield
 
@@ -134,16 +162,22 @@ def _new_directory(beside: int, name: bytes, real: bytes) -> Iterator[int]:
 
 
 @contextmanager
-def _own_names(stack: LayerStack, view: LayerView, upper: Root, real: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield a directory of the writable layer, open, and which of its names to take; of the root, all."""
+def _own_names(
+    stack: LayerStack, view: LayerView, upper: Root, real: bytes
+) -> Iterator[tuple[int, bytes, list[bytes]]]:
+    """Yield a directory of the writable layer, open, its path, and which of its names to take; of the root, all."""
     if real == b"/":
-        yield upper.fd, [os.fsencode(name) for name in os.listdir(upper.fd)]
+        yield upper.fd, b"/", [os.fsencode(name) for name in os.listdir(upper.fd)]
         return
     path = real
     while _only_for(stack, view, upper, path):
         path = split(path)[0]
     with upper.parent(path) as (dir_fd, name):
-        yield dir_fd, [one for one in (name, mark_of(name, stack.marks)) if one and not atomic.is_gone(dir_fd, one)]
+        yield (
+            dir_fd,
+            split(path)[0],
+            [one for one in (name, mark_of(name, stack.marks)) if one and not atomic.is_gone(dir_fd, one)],
+        )
 
 
 def _only_for(stack: LayerStack, view: LayerView, upper: Root, path: bytes) -> bool:

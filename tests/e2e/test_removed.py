@@ -61,7 +61,7 @@ def test_a_log_whose_container_is_removed_promises_nothing(engine: Dockerd, web:
     term.press("l")
     term.wait("▸ logs")
     engine.docker("kill", web)
-    term.wait("s start")
+    term.wait_all("✗ exited", "s starts it again")
     term.press("s")
     term.wait_all("● running", "web started")
     engine.docker("rm", "-f", web)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tui.engine.endpoint import LogLine
 from tui.ui.dialogs.choose import Choose
 from tui.ui.feed import Happened
 from tui.ui.screens.logs import LogsScreen
+from tui.ui.widgets.log_pane import LogPane
 
 PATH = b"/app/server.json"
 
@@ -142,6 +144,29 @@ async def test_a_log_that_ended_names_the_key_that_starts_its_container_and_the_
         await pilot.press("y")
         await until(pilot, lambda: len(engine.acts) == 2)
     assert [verb.value for _, verb in engine.acts] == ["start", "stop"]
+
+
+async def test_a_log_that_ended_before_its_container_did_says_nothing_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, ended = Logged({"web": State.RUNNING}), asyncio.Event()
+    arrived = LogPane.on_log_pane_arrived
+
+    def watched(pane: LogPane, event: LogPane.Arrived) -> None:
+        arrived(pane, event)
+        if event.ended:
+            ended.set()
+
+    monkeypatch.setattr(LogPane, "on_log_pane_arrived", watched)
+    async with opened(engine, (80, 24)) as pilot:
+        await pilot.press("l")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in shown(pilot))
+        engine.ended.set()
+        await asyncio.wait_for(ended.wait(), 10)
+        await pilot.pause()
+        assert "has ended" not in status(pilot)
+        engine.move("web", State.EXITED, "die", exit_code=1)
+        await until(pilot, lambda: "web has ended: s starts it again" in status(pilot))
 
 
 async def test_the_log_of_a_container_that_was_removed_promises_no_start() -> None:

@@ -31,6 +31,7 @@ class LogsScreen(HoldingFrame):
     def __init__(self, container: Container) -> None:
         super().__init__()
         self._container = container
+        self._end_untold = False
 
     def body(self) -> ComposeResult:
         """Compose search line and log."""
@@ -49,12 +50,14 @@ class LogsScreen(HoldingFrame):
         self.watch(self.app, "feed", self._show_state)
 
     def _open(self) -> None:
+        self._end_untold = False
         endpoint = self.dtui.endpoint(self._container.endpoint)
         self.log_pane.open(endpoint, self._container.id, follow=endpoint.live)
 
     def _show_state(self, feed: Feed) -> None:
         self.look_up(feed)
         self.removed()
+        self._tell_end()
 
     def removed(self) -> None:
         """Show the container's state, be it that it is gone."""
@@ -80,9 +83,18 @@ class LogsScreen(HoldingFrame):
     def _log_ended(self, event: LogPane.Ended) -> None:
         if event.problem:
             self.tell(event.problem, "bad")
-        elif not self.gone:
-            way_on = "" if self.verb_reason("start") else ": s starts it again, and its log goes on here"
-            self.tell(f"{self._container.name} has ended{way_on}")
+        else:
+            self._end_untold = True
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Say that the container has ended once its state says so, too: until then its keys are a running one's."""
+        live = self.dtui.endpoint(self._container.endpoint).live
+        if not self._end_untold or self.gone or (live and self._container.state.alive):
+            return
+        self._end_untold = False
+        way_on = "" if self.verb_reason("start") else ": s starts it again, and its log goes on here"
+        self.tell(f"{self._container.name} has ended{way_on}")
 
     def happened(self, action: str) -> None:
         """Follow the log of the next run."""

@@ -18,11 +18,14 @@ from tui.editing.hands import hands_inside
 from tui.editing.permissions import mode_change
 from tui.editing.revert import revert
 from tui.editing.save import save
+from tui.editing.trees import RootTree
 from tui.editing.undo import undo
 from tui.layers.paths import Root
+from tui.layers.syscalls import renameat2
 
 pytestmark = pytest.mark.engine
 
+EXCHANGE = 2  # renameat2(2)
 UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 
 
@@ -48,6 +51,24 @@ def test_what_is_written_after_it_was_kept_is_not_deleted(boxes: Boxes, target: 
     with pytest.raises(ChangedMeanwhile):
         acts.remove(box.id, target, inspect=box.inspect, recursive=True, step=step)
     assert box.sh("cat /tree/a/f /tree/a/g /tree/b/c/h /tree/f") == "af\nlater\nag\nh\nf\n"
+
+
+def test_what_is_deleted_is_the_very_file_that_was_kept(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes("echo one > /srv/f; echo two > /srv/g", alive=True)
+    top = Path(f"/proc/{box.details.pid}/root/srv")
+    open_file = RootTree.open_file
+
+    def swapped(tree: RootTree, path: bytes) -> int:
+        renameat2(-1, os.fsencode(top / "f"), -1, os.fsencode(top / "g"), EXCHANGE)
+        try:
+            return open_file(tree, path)
+        finally:
+            renameat2(-1, os.fsencode(top / "f"), -1, os.fsencode(top / "g"), EXCHANGE)
+
+    monkeypatch.setattr(RootTree, "open_file", swapped)
+    with pytest.raises(ChangedMeanwhile, match="/srv/f was changed meanwhile"):
+        box.remove(b"/srv/f")
+    assert (top / "f").read_text() == "one\n"
 
 
 @UNION

@@ -21,10 +21,10 @@ from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.beside import BesideMounts
 from tui.editing.guard import Step, guarded, no_step, remove_nodes
 from tui.editing.inherit import placed_in
-from tui.editing.nodes import Node
+from tui.editing.nodes import Node, is_same_entry
 from tui.editing.session import refuse_covered, refuse_state, refuse_unseen
 from tui.editing.state import container_lock
-from tui.editing.trees import Tree
+from tui.editing.trees import Tree, changed_meanwhile
 from tui.editing.workspace import writable_tree
 from tui.layers.covers import Covers
 from tui.layers.paths import clean, split
@@ -86,12 +86,14 @@ def capture(
 
 
 def keep_one(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True) -> None:
-    """Keep one entry, a file with its bytes."""
+    """Keep one entry, a file with its bytes; raises ChangedMeanwhile when another file has its name by now."""
     if node.kind is not EntryKind.FILE or not data:
         keeper.add(node)
         return
     fd = tree.open_file(node.path)
     try:
+        if not is_same_entry(os.fstat(fd), node):
+            raise changed_meanwhile(node.path)
         keeper.add(node, fd)
     finally:
         os.close(fd)

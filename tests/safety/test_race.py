@@ -76,12 +76,14 @@ class Race:
 
     box: Box
     folder: Path
+    top: Path
     done: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         box, host = self.box, self.folder / "host"
+        self.names = names_below(self.top / "race" / "www")
         words = {"inspect": box.inspect}
         mode, owner = mode_change("u=rwx,go="), owner_change("7:8", int, int, HOST_IDS)
         self.acts: list[tuple[str, Callable[[], object]]] = [
@@ -165,7 +167,13 @@ class Race:
         while (spent := time.monotonic() - begin) < seconds or (self.rare() and spent < seconds + PATIENCE):
             for name, act in self.acts:
                 self.attempt(name, act)
-                self.take_back(LONGEST)
+                if self.take_back(LONGEST):
+                    assert self.whole(), (name, self.said[-5:])
+
+    def whole(self) -> bool:
+        """Say whether all that was in the directory is there, under whichever of its two names it has just now."""
+        places = [self.top / "race" / name for name in ("www", "evil")]
+        return any(names_below(place) == self.names for place in places * 500)  # it may be swapped while it is listed
 
     def rare(self) -> dict[str, tuple[int, int]]:
         """Return what was not done a few times, or never refused because of the race."""
@@ -173,11 +181,12 @@ class Race:
         counts = {name: (self.done[name], self.refused[name]) for name in sorted(names)}
         return {name: count for name, count in counts.items() if count[0] < 3 or not count[1]}
 
-    def end(self, top: Path) -> None:
+    def end(self) -> None:
         """Swap back what is in the other's place, and take back what was in the middle when the time was over."""
         for one, other in (("race/www", "race/evil"), ("race/pair/file", "race/pair/link"), ("tree/f", "tree/link")):
-            if (top / one).is_symlink():
-                renameat2(AT_FDCWD, os.fsencode(top / one), AT_FDCWD, os.fsencode(top / other), EXCHANGE)
+            if (self.top / one).is_symlink():
+                places = (os.fsencode(self.top / one), os.fsencode(self.top / other))
+                renameat2(AT_FDCWD, places[0], AT_FDCWD, places[1], EXCHANGE)
         assert recover(self.box.inspect) == ()
         assert self.take_back(LONGEST), self.said[-5:]
 
@@ -217,6 +226,22 @@ def entries_of(top: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
+def names_below(top: Path) -> set[str]:
+    """List what is below a directory, nothing of one that is a link just now."""
+    try:
+        fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return set()
+    try:
+        return {
+            os.path.join(here, name).removeprefix("./")
+            for here, directories, files, _ in os.fwalk(dir_fd=fd)
+            for name in (*directories, *files)
+        }
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def swapping(top: Path) -> Iterator[list[int]]:
     """Swap all the time in a process of its own; afterwards the list tells how often it could."""
@@ -242,7 +267,7 @@ def test_nothing_goes_out_or_comes_in_while_directories_and_links_are_swapped(
     _prepare(top, made[0], tmp_path / "host")
     details = box.details
     box.hooked = lambda _: details  # the engine is not asked each time, so that more is tried
-    race = Race(box, tmp_path)
+    race = Race(box, tmp_path, top)
     inside, outside = entries_of(top / "race" / "www"), state_of(made)
     race.calmly()
     with swapping(top) as swaps:
@@ -252,7 +277,7 @@ def test_nothing_goes_out_or_comes_in_while_directories_and_links_are_swapped(
     assert state_of(made) == outside
     assert sorted(made[0].rglob("*")) == sorted(made[1:])
     assert holders_of_secret(private_state) == holders_of_secret(top / "race") == []
-    race.end(top)
+    race.end()
     assert entries_of(top / "race" / "www") == inside
     assert race.rare() == {}
 

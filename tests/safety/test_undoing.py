@@ -9,8 +9,13 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tests.support.marks import place_of
-from tui.core.errors import NotFound
-from tui.editing.backups import acts, find, last_to_undo
+from tui.core.errors import ChangedMeanwhile, NotFound
+from tui.editing import undo as undoing
+from tui.editing.acts import make_directory
+from tui.editing.backups import Act, Keeper, acts, find, last_to_undo
+from tui.editing.copying import copy_in
+from tui.editing.nodes import Node
+from tui.editing.trees import Tree
 from tui.editing.undo import undo
 
 pytestmark = pytest.mark.engine
@@ -112,3 +117,35 @@ def test_what_was_done_again_is_the_last_act_and_taken_back_first(boxes: Boxes, 
     assert state() == (True, "one\n")
     with pytest.raises(NotFound, match="nothing to take back"):
         last_to_undo(box.id)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("act", ["write", "mkdir", "cp"])
+def test_undo_takes_nothing_away_that_was_out_of_its_place_when_it_was_kept(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, act: str, force: bool
+) -> None:
+    box = boxes("echo old > /srv/f", alive=True)
+    file = place_of(box) / "srv/f"
+    (tmp_path / "f").write_text("mine\n")
+    if act != "write":
+        file.unlink()
+    if act == "mkdir":
+        make_directory(box.id, b"/srv/f", inspect=box.inspect)
+    elif act == "cp":
+        copy_in(box.id, tmp_path / "f", b"/srv/f", inspect=box.inspect)
+    else:
+        box.write(b"/srv/f", b"mine\n")
+
+    def out_of_place(tree: Tree, node: Node, which: Act, keeper: Keeper) -> None:
+        hidden = file.rename(file.parent / "away")
+        keep(tree, node, which, keeper)
+        hidden.rename(file)
+
+    keep = undoing._keep_present
+    with monkeypatch.context() as patched:
+        patched.setattr(undoing, "_keep_present", out_of_place)
+        with pytest.raises(ChangedMeanwhile, match="/srv/f was changed since"):
+            undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, force=force)
+    assert file.is_dir() if act == "mkdir" else file.read_text() == "mine\n"
+    box.undo()
+    assert file.read_text() == "old\n" if act == "write" else not file.exists()

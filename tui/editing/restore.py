@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from tui.core.errors import LayerError
@@ -59,16 +59,19 @@ def with_present(act: Act, now: Node | None) -> Act:
     return replace(act, nodes=(replace(node, mode=mode, uid=now.uid, gid=now.gid, xattrs=now.xattrs),))
 
 
-def put_back(tree: Tree, act: Act, *, force: bool = False, step: _Step | None = None) -> Restored:
+def put_back(
+    tree: Tree, act: Act, *, force: bool = False, kept: Iterable[Node] | None = None, step: _Step | None = None
+) -> Restored:
     """Bring every path of an act to what it was before, unless somebody else changed it.
 
-    May be done again after it was cut off. With ``force`` nothing is left. ``step`` is told of each entry.
+    May be done again after it was cut off. With ``force`` what somebody changed is not left. Where it was ``kept`` what
+    stands there now, anything else is left even so. ``step`` is told of each entry.
     """
     if is_plain_rename(act):
         if tree.look(act.path) is None and tree.look(act.other) is not None:
             tree.move(act.other, act.path)
         return Restored()
-    return _Restorer(tree, act, force=force).run(step, change=True)
+    return _Restorer(tree, act, force=force, kept=kept).run(step, change=True)
 
 
 def changed_since(tree: Tree, act: Act, step: _Step | None = None) -> tuple[bytes, ...]:
@@ -147,10 +150,11 @@ def _metadata_only(node: Node) -> bool:
 
 
 class _Restorer:
-    def __init__(self, tree: Tree, act: Act, *, force: bool) -> None:
+    def __init__(self, tree: Tree, act: Act, *, force: bool, kept: Iterable[Node] | None = None) -> None:
         self._tree = tree
         self._act = act
         self._force = force
+        self._kept = None if kept is None else {node.path: node for node in kept}
         self._before = {node.path: node for node in act.nodes}
         self._after = act.after
         self._names: dict[bytes, list[Node]] = defaultdict(list)
@@ -186,6 +190,8 @@ class _Restorer:
 
     def _is_ours(self, now: Node) -> bool:
         """Say whether nothing is lost when an entry goes: it is kept, of the act's making, or an image's."""
+        if self._kept is not None and not same(now, self._kept.get(now.path, Node(now.path))):
+            return self._is_the_image_s(now)
         if self._force:
             return True
         before = self._before.get(now.path, Node(now.path))

@@ -90,10 +90,10 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, *, force: bool) -> Out
                 for count, node in enumerate(act.nodes):
                     step(count, node.path)
                     _keep_present(tree, node, act, keeper)
-                present = keeper.commit()
+                kept, present = keeper.nodes, keeper.commit()
             with guarded(present, lambda: nullcontext(tree)):
                 present.expect(*act.nodes)
-                restored = put_back(tree, act, force=force, step=step)
+                restored = put_back(tree, act, force=force, kept=kept, step=step)
                 _refuse_changed(restored.left)
                 act.mark("undone")
         notes = (*_parted_note(restored.parted), *notes_after(details, inspect))

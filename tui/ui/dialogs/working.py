@@ -18,11 +18,15 @@ _LOOK = 0.1
 
 
 class Working(Dialog[None]):
-    """Progress of an act in another thread; Escape stops it after the entry that is being done."""
+    """Progress of an act in another thread; Escape stops it after the entry that is being done.
 
-    def __init__(self, title: str) -> None:
+    What would be neither old nor new if it stopped half-way goes to its end, and says so.
+    """
+
+    def __init__(self, title: str, *, to_the_end: bool = False) -> None:
         super().__init__()
         self._title = title
+        self._to_the_end = to_the_end
         self._stopped = threading.Event()
         self._count = 0
         self._path = b""
@@ -30,7 +34,7 @@ class Working(Dialog[None]):
     def step(self, count: int, path: bytes) -> None:
         """Take note of how far the act is; raises Stopped once it is to stop. For the act's own thread."""
         self._count, self._path = count, path
-        if self._stopped.is_set():
+        if self._stopped.is_set() and not self._to_the_end:
             raise Stopped("stopped", "nothing was changed")
 
     def compose(self) -> ComposeResult:
@@ -38,7 +42,8 @@ class Working(Dialog[None]):
         with Vertical():
             yield Static(Text(self._title), classes="question")
             yield Static(id="progress")
-            yield hint(("esc", "stop"))
+            if not self._to_the_end:
+                yield hint(("esc", "stop"))
 
     def on_mount(self) -> None:
         """Show how far it is, again and again."""
@@ -46,7 +51,9 @@ class Working(Dialog[None]):
         self.set_interval(_LOOK, self._show)
 
     def _show(self) -> None:
-        words = "stopping…" if self._stopped.is_set() else printable(self._path)
+        words = printable(self._path)
+        if self._stopped.is_set():
+            words = "it goes to its end: half of it would be neither old nor new" if self._to_the_end else "stopping…"
         self.query_one("#progress", Static).update(Text(f"{count_of(self._count, 'entry', 'entries')}  {words}"))
 
     def action_cancel(self) -> None:

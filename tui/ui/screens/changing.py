@@ -67,9 +67,11 @@ class ChangingFrame(SavingFrame):
         except DtuiError as error:
             self.tell_error(error)
 
-    async def _carry(self, title: str, act: Callable[[Step], Outcome], done: str, *, go_to: bool = False) -> None:
+    async def _carry(
+        self, title: str, act: Callable[[Step], Outcome], done: str, *, go_to: bool = False, to_the_end: bool = False
+    ) -> None:
         """Run an act, with its progress when it takes long; tell how it ended and show the layer afresh."""
-        dialog = Working(title)
+        dialog = Working(title, to_the_end=to_the_end)
         task = asyncio.ensure_future(asyncio.to_thread(act, dialog.step))
         await asyncio.wait({task}, timeout=_PATIENCE)
         shown = not task.done()
@@ -318,9 +320,10 @@ class ChangingFrame(SavingFrame):
         files = self.files
         await self._carry(
             f"Taking back {_act_words(act)}",
-            lambda _: undo(act, inspect=self._inspect, save=files.save, force=force),
+            lambda step: undo(act, inspect=self._inspect, save=files.save, force=force, step=step),
             "is as it was",
             go_to=True,
+            to_the_end=True,
         )
 
     async def _take_back_by_force(self, act: Act, refused: ChangedMeanwhile) -> None:

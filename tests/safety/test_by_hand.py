@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,12 @@ from tests.support.cutting import ERRORS, is_settled, is_told, prepare, some
 from tests.support.dockerd import Dockerd
 from tests.support.inject import failed_at, killed_at
 from tests.support.labs import CHANGED, Lab, of_aufs, of_box
-from tui.core.errors import EditRefused
-from tui.editing import acts, backups, workspace
+from tui.core.errors import ChangedMeanwhile, EditRefused
+from tui.editing import acts, backups, copyup, workspace
 from tui.editing import recover as recovering
 from tui.editing.copying import copy_in
 from tui.editing.save import save
+from tui.editing.writing import Job, keeping_old
 
 pytestmark = pytest.mark.engine
 
@@ -232,3 +234,19 @@ def test_what_aufs_cannot_hide_is_refused_and_all_is_as_it_was(aufs: Lab) -> Non
         assert aufs.view() == old
     acts.remove(aufs.id, b"/long/" + LONG[0].encode(), inspect=aufs.inspect)
     assert f"long/{LONG[0]}" not in aufs.view()
+
+
+def test_a_save_into_such_a_layer_replaces_only_what_was_kept(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = boxes("echo one > /srv/f")
+    file = box.upper / "srv/f"
+
+    @contextmanager
+    def written_after(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]:
+        with keeping_old(job, real, old) as kept:
+            file.write_text("theirs\n")
+            yield kept
+
+    monkeypatch.setattr(copyup, "keeping_old", written_after)
+    with pytest.raises(ChangedMeanwhile, match="/srv/f was changed meanwhile"):
+        box.write(b"/srv/f", b"mine\n")
+    assert file.read_text() == "theirs\n"

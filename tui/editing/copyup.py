@@ -58,7 +58,7 @@ def _put(details: Details, job: Job, real: bytes, upper: Root, hiding: Hiding, d
                 if job.shared:
                     written, names = overwrite(upper, job, real, old, before, metadata)
                 else:
-                    written = _put_into_layer(job, real, dir_fd, name, metadata)
+                    written = _put_into_layer(job, real, dir_fd, name, metadata, status)
     except NotFound:
         return _create(job, real, hiding, dir_fd, name)
     return Receipt(real, job.shared, False, written, kept, (*kept_note(kept), *split_note(status, names)))
@@ -107,9 +107,8 @@ def _mine(metadata: Metadata) -> Metadata:
     return replace(metadata, uid=os.geteuid(), gid=os.getegid())
 
 
-def _put_into_layer(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
-    try:
-        status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
+def _put_into_layer(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result) -> int:
+    """Put a new file in the place of the one that was kept, which may be an image's; return its size."""
+    if status_of(dir_fd, name) is None:
         return put_new(job, real, dir_fd, name, metadata)
     return rename_over(job, real, dir_fd, name, metadata, status)

@@ -28,13 +28,14 @@ class Podman(Dockerd):
             args = (args[0], "--ulimit=nofile=1000:1000", "--ulimit=nproc=1000:1000", *args[1:])
         if args[:2] == ("rm", "-f"):
             args = ("rm", "-f", "--time=0", *args[2:])  # docker's kills at once
-        result = subprocess.run(
-            [*self._podman(), *args],
-            input=stdin,
-            capture_output=True,
-            check=False,
-            timeout=120,
-        )
+        for _ in range(40):
+            result = subprocess.run(
+                [*self._podman(), *args], input=stdin, capture_output=True, check=False, timeout=120
+            )
+            # the shared memory of what was killed this moment may be in use still
+            if args[0] != "rm" or b"device or resource busy" not in result.stderr:
+                break
+            time.sleep(0.25)
         if check and result.returncode:
             raise RuntimeError(f"podman {' '.join(args)}: {result.stderr.decode(errors='replace')}")
         return (result.stdout + (result.stderr if args[0] == "logs" else b"")).decode(errors="surrogateescape")

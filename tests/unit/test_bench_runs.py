@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import sqlite3
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -193,6 +195,17 @@ def test_a_run_comes_out_of_the_store_as_it_went_in(tmp_path: Path) -> None:
     assert store.runs() == ()
     with sqlite3.connect(tmp_path / "runs.sqlite") as line_:
         assert line_.execute("SELECT (SELECT count(*) FROM sample) + (SELECT count(*) FROM cow)").fetchone() == (0,)
+
+
+def test_two_that_make_the_store_at_the_same_moment_both_have_it(tmp_path: Path) -> None:
+    def made(path: Path) -> int:
+        ready.wait()
+        return len(Store(path).runs())
+
+    ready = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            assert list(threads.map(made, [tmp_path / f"{number}.sqlite"] * 8)) == [0] * 8
 
 
 def test_a_file_of_a_newer_version_and_one_that_is_none_are_refused_and_left(tmp_path: Path) -> None:

@@ -21,31 +21,31 @@ from tui.core.process import owner_lives, owner_mark
 _VERSION = 1
 
 _TABLES = """
-CREATE TABLE run (
+CREATE TABLE IF NOT EXISTS run (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, started TEXT NOT NULL, plan TEXT NOT NULL, facts TEXT NOT NULL,
     owner TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0, problem TEXT NOT NULL DEFAULT '',
     notices TEXT NOT NULL DEFAULT '[]'
 );
-CREATE TABLE target (
+CREATE TABLE IF NOT EXISTS target (
     run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, name TEXT NOT NULL, facts TEXT NOT NULL,
     PRIMARY KEY (run, name)
 );
-CREATE TABLE sample (
+CREATE TABLE IF NOT EXISTS sample (
     run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, target TEXT NOT NULL, mode TEXT NOT NULL,
     repeat INTEGER NOT NULL, test TEXT NOT NULL, file_kb INTEGER NOT NULL, record_kb INTEGER NOT NULL,
     kb_per_s INTEGER NOT NULL
 );
-CREATE INDEX sample_of_run ON sample (run);
-CREATE TABLE cow (
+CREATE INDEX IF NOT EXISTS sample_of_run ON sample (run);
+CREATE TABLE IF NOT EXISTS cow (
     run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, target TEXT NOT NULL, repeat INTEGER NOT NULL,
     test TEXT NOT NULL, x INTEGER NOT NULL, value REAL NOT NULL
 );
-CREATE INDEX cow_of_run ON cow (run);
-CREATE TABLE output (
+CREATE INDEX IF NOT EXISTS cow_of_run ON cow (run);
+CREATE TABLE IF NOT EXISTS output (
     run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, target TEXT NOT NULL, mode TEXT NOT NULL,
     repeat INTEGER NOT NULL, argv TEXT NOT NULL, text TEXT NOT NULL, seconds REAL NOT NULL, problem TEXT NOT NULL
 );
-CREATE INDEX output_of_run ON output (run);
+CREATE INDEX IF NOT EXISTS output_of_run ON output (run);
 """
 
 
@@ -73,8 +73,8 @@ class Store:
                 raise BenchError(
                     f"{path} is of a newer dtui (version {version}, this one knows {_VERSION})", "update dtui"
                 )
-            if version == 0:
-                line.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
+            if version == 0:  # another dtui may make the tables at the same moment
+                line.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
         path.chmod(0o600)
 
     @contextmanager

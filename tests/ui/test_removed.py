@@ -16,6 +16,7 @@ from tui.core.model import Event, State
 from tui.engine.endpoint import LogLine
 from tui.ui.dialogs.choose import Choose
 from tui.ui.feed import Happened
+from tui.ui.screens import logs
 from tui.ui.screens.logs import LogsScreen
 from tui.ui.widgets.log_pane import LogPane
 
@@ -107,9 +108,11 @@ class Logged(Pretend):
     def __init__(self, states: dict[str, State]) -> None:
         super().__init__(states)
         self.ended = threading.Event()
+        self.opened = 0
 
     def logs(self, container_id: str, *, follow: bool, tail: int) -> Log:  # type: ignore[override]
         del container_id, tail
+        self.opened += follow
         return Log(self.ended if follow else threading.Event())
 
 
@@ -167,6 +170,20 @@ async def test_a_log_that_ended_before_its_container_did_says_nothing_until_then
         assert "has ended" not in status(pilot)
         engine.move("web", State.EXITED, "die", exit_code=1)
         await until(pilot, lambda: "web has ended: s starts it again" in status(pilot))
+
+
+async def test_a_log_that_ended_though_its_container_goes_on_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_AGAIN", 0.1)
+    engine = Logged({"web": State.RUNNING})
+    async with opened(engine, (80, 24)) as pilot:
+        await pilot.press("l")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in shown(pilot))
+        first = engine.opened
+        engine.ended.set()
+        await until(pilot, lambda: engine.opened > first + 1)
+        engine.ended.clear()
+        await until(pilot, lambda: "hello" in shown(pilot))
+        assert "has ended" not in status(pilot)
 
 
 async def test_the_log_of_a_container_that_was_removed_promises_no_start() -> None:

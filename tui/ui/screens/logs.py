@@ -17,6 +17,9 @@ from tui.ui.screens.holding import HoldingFrame
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 
+_AGAIN = 3
+"""Seconds after which a log is opened anew that ended although its container goes on."""
+
 _VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
 
 
@@ -86,6 +89,12 @@ class LogsScreen(HoldingFrame):
         else:
             self._end_untold = True
             self._tell_end()
+            self.set_timer(_AGAIN, self._follow_on)
+
+    def _follow_on(self) -> None:
+        """Open the log anew unless its container ended, too: its engine may have been restarted beneath it."""
+        if self._end_untold and not self.gone:
+            self._open()
 
     def _tell_end(self) -> None:
         """Say that the container has ended once its state says so, too: until then its keys are a running one's."""

@@ -85,3 +85,17 @@ def test_an_engine_that_is_back_is_asked_again_for_what_it_did_not_answer(
     term.wait(lambda shown: "cannot be opened" not in shown and "▸ containers ▸" in shown, 30)
     term.press("esc")
     term.wait(lambda shown: "no such socket" not in shown and "stack" in shown, 30)
+
+
+def test_the_log_of_an_engine_that_is_back_is_shown_again(engine: Dockerd, terminal: Open) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-c", "echo hello; exec sleep 1000")
+    term = terminal("-H", engine.host, size=(80, 24))
+    term.wait("● running")
+    term.press("l")
+    term.wait_all("▸ logs", "hello")
+    engine.die()
+    assert "hello" in term.wait("does not answer: its log goes on when it does")
+    engine.start()
+    term.wait_all("✗ exited", "hello", "web has ended: s starts it again")
+    term.press("s")
+    term.wait_all("● running", "web started")

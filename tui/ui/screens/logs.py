@@ -35,6 +35,7 @@ class LogsScreen(HoldingFrame):
         super().__init__()
         self._container = container
         self._end_untold = False
+        self._troubled: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
         """Compose search line and log."""
@@ -60,7 +61,20 @@ class LogsScreen(HoldingFrame):
     def _show_state(self, feed: Feed) -> None:
         self.look_up(feed)
         self.removed()
+        self._follow_engine(feed.troubled)
         self._tell_end()
+
+    def _follow_engine(self, troubled: frozenset[str]) -> None:
+        """Keep the log of an engine that does not answer any more, and go on with it when it answers again."""
+        endpoint, before = self._container.endpoint, self._troubled
+        self._troubled = troubled
+        if self.gone or (endpoint in before) == (endpoint in troubled):
+            return
+        if endpoint in troubled:
+            self.tell(f"{endpoint} does not answer: its log goes on when it does", "bad")
+        else:
+            self.tell(f"{endpoint} answers again", "good")
+            self._open()
 
     def removed(self) -> None:
         """Show the container's state, be it that it is gone."""
@@ -93,7 +107,7 @@ class LogsScreen(HoldingFrame):
 
     def _follow_on(self) -> None:
         """Open the log anew unless its container ended, too: its engine may have been restarted beneath it."""
-        if self._end_untold and not self.gone:
+        if self._end_untold and not self.gone and self._container.endpoint not in self._troubled:
             self._open()
 
     def _tell_end(self) -> None:

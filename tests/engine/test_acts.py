@@ -36,11 +36,11 @@ def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
         found.close()
 
 
-PLACES = ("app", "etc", "conf.d", "old", "new")
+PLACES = ("app", "etc", "conf.d", "data", "old", "new")
 
 
 def exported(engine: Dockerd, container: str) -> str:
-    """Return the same of a container at rest, as its engine exports it."""
+    """Return what LISTING tells, of a container at rest, as its engine exports it."""
     target = engine.home / "exported.tar"
     engine.docker("export", "-o", str(target), container)
     lines = []

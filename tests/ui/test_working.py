@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,25 @@ from tui.ui.dialogs.working import Working
 from tui.ui.screens import changing
 
 
-async def test_taking_back_shows_how_far_it_is_and_escape_does_not_cut_it_short(
-    open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate = threading.Event()
+def held_at(gate: threading.Event, act: Callable[..., acts.Outcome]) -> Callable[..., acts.Outcome]:
+    """Return the same act, which waits at each entry until a gate is open."""
 
     def slow(*words: Any, step: acts.Step, **options: Any) -> acts.Outcome:
-        def gated(count: int, path: bytes) -> None:
+        def told(count: int, path: bytes) -> None:
             step(count, path)
             gate.wait(20)
             step(count, path)
 
-        return undo(*words, step=gated, **options)
+        return act(*words, step=told, **options)
 
-    monkeypatch.setattr(changing, "undo", slow)
+    return slow
+
+
+async def test_taking_back_shows_how_far_it_is_and_escape_does_not_cut_it_short(
+    open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(changing, "undo", held_at(gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")
@@ -50,16 +56,7 @@ async def test_escape_stops_a_deletion_before_the_next_entry(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-
-    def slow(*words: Any, step: acts.Step, **options: Any) -> acts.Outcome:
-        def gated(count: int, path: bytes) -> None:
-            gate.wait(20)
-            step(count, path)
-
-        return remove(*words, step=gated, **options)
-
-    remove = acts.remove
-    monkeypatch.setattr(acts, "remove", slow)
+    monkeypatch.setattr(acts, "remove", held_at(gate, acts.remove))
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")

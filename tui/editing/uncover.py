@@ -18,7 +18,6 @@ from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, OwnHands
 from tui.editing.nodes import Node, node_of
-from tui.editing.trees import changed_meanwhile
 from tui.layers.mounts import trash_dir
 from tui.layers.paths import Root, kind_of, open_child, split
 from tui.layers.removal import remove_tree
@@ -101,20 +100,18 @@ def refuse_unkept(seen: Raw, real: bytes, nodes: Iterable[Node], marks: Marks) -
         if (path + b"/").startswith(below) and not is_mark(split(path)[1], marks):
             node = kept.get(path)
             if node is None or not _is_kept(state, node):
-                raise changed_meanwhile(path)
+                raise ChangedMeanwhile(f"{printable(path)} was changed meanwhile", "look at it, then do it again")
 
 
 def _is_kept(state: tuple[int, ...], node: Node) -> bool:
-    mode, _, _, _, *written = state
-    kind = kind_of(mode)
+    kind = kind_of(state[0])
     if node.kind is None:
         return kind is EntryKind.CHARACTER  # a whiteout
-    if node.kind is not kind or node.mode != stat.S_IMODE(mode):
+    if node.kind is not kind or node.mode != stat.S_IMODE(state[0]):
         return False
-    if kind is EntryKind.DIRECTORY:
-        return True
-    size, mtime_ns = written
-    return mtime_ns == node.mtime_ns and (kind is not EntryKind.FILE or size == node.size)
+    return kind is EntryKind.DIRECTORY or (
+        state[5] == node.mtime_ns and (kind is not EntryKind.FILE or state[4] == node.size)
+    )
 
 
 @contextmanager
@@ -142,7 +139,7 @@ def uncovered(
         ):
             still_at_rest()
             if _raw(trash_fd, above, names) != seen:
-                raise changed_meanwhile(real)
+                raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at it, then do it again")
             yield
 
 

@@ -20,8 +20,8 @@ from tui.editing.revert import revert
 from tui.editing.save import save
 from tui.editing.trees import RootTree
 from tui.editing.undo import undo
+from tui.kernel.syscalls import renameat2
 from tui.layers.paths import Root
-from tui.layers.syscalls import renameat2
 
 pytestmark = pytest.mark.engine
 

@@ -29,7 +29,7 @@ from tui.editing.copying import copy_in, copy_out
 from tui.editing.permissions import mode_change, owner_change
 from tui.editing.recover import recover
 from tui.editing.undo import undo
-from tui.layers.syscalls import renameat2
+from tui.kernel.syscalls import renameat2
 
 pytestmark = pytest.mark.engine
 

@@ -29,7 +29,7 @@ def test_imports_point_down() -> None:
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("package", ["core", "drivers", "layers", "editing", "bench"])
+@pytest.mark.parametrize("package", ["core", "kernel", "drivers", "layers", "editing", "bench"])
 def test_a_headless_package_loads_neither_the_screen_nor_the_sdk(package: str) -> None:
     modules = sorted(p.stem for p in (ROOT / "tui" / package).glob("*.py") if p.stem != "__init__")
     assert loaded_by("\n".join(f"import tui.{package}.{name}" for name in modules)) == set()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, UsageError
 from tui.core.model import Mount
-from tui.layers import syscalls
+from tui.kernel import syscalls
 from tui.layers.covers import Covers, place_of
 from tui.layers.paths import Root, clean, is_mount_point, read_limited, split
 

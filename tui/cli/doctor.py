@@ -19,7 +19,7 @@ from tui.editing.session import privileged
 from tui.editing.state import state_dir
 from tui.engine.discover import Discovery
 from tui.engine.lab import sweep
-from tui.layers.syscalls import has_openat2
+from tui.kernel.syscalls import has_openat2
 from tui.ui.lab import lab_home
 
 _MOUNT_KERNEL = (6, 8)

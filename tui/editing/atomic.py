@@ -19,7 +19,7 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachab
 from tui.core.text import printable
 from tui.editing.nodes import MARKS
 from tui.editing.sparse import put_runs, reserve, runs_of
-from tui.layers.syscalls import is_fixed
+from tui.kernel.syscalls import is_fixed
 
 Checkpoint = Callable[[str], None]
 """Called between the steps of a write with the step's name; tests end the process there."""

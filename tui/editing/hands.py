@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tui.core.errors import EditRefused, NotReachable
+from tui.kernel.syscalls import renameat2
 from tui.layers.paths import process_of
-from tui.layers.syscalls import renameat2
 
 NO_REPLACE = 1
 """RENAME_NOREPLACE (linux/fs.h): the new name must be free."""

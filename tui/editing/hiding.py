@@ -20,8 +20,8 @@ from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE
 from tui.editing.nodes import Node
 from tui.editing.trees import RootTree, remove_any
+from tui.kernel.syscalls import renameat2
 from tui.layers.paths import Root, open_child
-from tui.layers.syscalls import renameat2
 from tui.layers.whiteouts import is_mark, is_whiteout, mark_of
 
 _EXCHANGE = 2

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tui.core.errors import ChangedMeanwhile
 from tui.core.text import printable
-from tui.layers.syscalls import punch_hole
+from tui.kernel.syscalls import punch_hole
 
 _CHUNK = 1 << 20
 _BLOCK = 4096

@@ -18,10 +18,10 @@ from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, OwnHands
 from tui.editing.nodes import Node, node_of
+from tui.kernel.syscalls import is_fixed
 from tui.layers.mounts import trash_dir
 from tui.layers.paths import Root, kind_of, open_child, split
 from tui.layers.removal import remove_tree
-from tui.layers.syscalls import is_fixed
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_mark, is_opaque, mark_of
 

@@ -20,8 +20,8 @@ from tui.editing.hands import Hands, OwnHands
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.stamp import Stamp, stamp_of
+from tui.kernel.syscalls import is_fixed
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
-from tui.layers.syscalls import is_fixed
 
 _MAX_LINKS = 40
 """Links followed in one path, as in the kernel."""

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from tui.core.errors import EditRefused, LayerError, NotReachable
 from tui.core.model import LayerStack
-from tui.layers import syscalls, whiteouts
+from tui.kernel import syscalls
+from tui.kernel.syscalls import MountAttr
+from tui.layers import whiteouts
 from tui.layers.paths import Root
 from tui.layers.removal import remove_tree
 from tui.layers.sources import source_directory
-from tui.layers.syscalls import MountAttr
 
 WORK_NAME = "dtui-work"
 PROBE_NAME = "dtui-probe"

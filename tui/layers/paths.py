@@ -18,7 +18,7 @@ from types import TracebackType
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, UsageError
 from tui.core.model import EntryKind
 from tui.core.text import human_size, printable
-from tui.layers.syscalls import O_PATH, Resolve, file_system_of, openat2
+from tui.kernel.syscalls import O_PATH, Resolve, file_system_of, openat2
 
 IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
 ONE_NAME = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_XDEV | Resolve.NO_MAGICLINKS

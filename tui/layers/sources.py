@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotReachable
 from tui.core.model import Dataset, Layer, ThinDevice
 from tui.core.text import printable
-from tui.layers import syscalls
+from tui.kernel import syscalls
+from tui.kernel.syscalls import MountAttr
 from tui.layers.paths import IN_ROOT
-from tui.layers.syscalls import MountAttr
 
 _ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC | MountAttr.NOATIME
 _SECTOR = 512

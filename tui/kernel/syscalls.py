@@ -11,7 +11,7 @@ from enum import IntEnum, IntFlag
 from functools import cache, lru_cache
 from typing import Any
 
-from tui.layers.walk import open_inside
+from tui.kernel.walk import open_inside
 
 _TRIES = 128
 """A rename or mount anywhere on the host lets openat2 answer EAGAIN for a path with ``..``: ask again, not for ever."""

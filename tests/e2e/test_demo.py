@@ -41,7 +41,7 @@ def test_the_demo_is_browsed_edited_and_saved(terminal: Open) -> None:
     term.press("backspace")
     term.press("port", "ctrl+s")
     term.wait('+  "port": 8080')
-    term.press("enter")
+    term.press("y")
     term.wait("saved")
     term.wait("M     ")
 

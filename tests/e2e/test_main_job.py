@@ -52,7 +52,7 @@ def fix_the_typo(term: Terminal) -> None:
     term.press("backspace")
     term.press("sleep 1000", "ctrl+s")
     term.wait_all("+sleep 1000", "-exit_with 0")
-    term.press("enter")
+    term.press("y")
     term.wait("saved")
 
 
@@ -100,7 +100,7 @@ def test_a_running_container_sees_the_edit_at_once(engine: Dockerd, terminal: Op
     term.press("end", "backspace", "81")
     term.press("ctrl+s")
     term.wait_all("running container", "+port=881")
-    term.press("enter")
+    term.press("y")
     term.wait("saved")
     assert engine.docker("exec", "live", "cat", "/etc/app.conf") == "port=881\n"
     since = engine.docker("inspect", "--format", "{{.State.StartedAt}}", "live")
@@ -142,7 +142,7 @@ def test_a_conflict_is_a_choice_and_loses_nothing(engine: Dockerd, terminal: Ope
     engine.docker("exec", "live", "sh", "-c", "echo port=theirs > /etc/app.conf")
     term.press("ctrl+s")
     term.wait("+port=801")
-    term.press("enter")
+    term.press("y")
     term.wait("was changed meanwhile")
     term.press("d")
     term.wait("-port=theirs")
@@ -170,7 +170,7 @@ def test_the_users_own_editor_is_run_and_its_result_saved_the_safe_way(
     term.wait("editing:")
     term.press("ctrl+o")
     term.wait("+port=8443")
-    term.press("enter")
+    term.press("y")
     term.wait("saved")
     assert "C /etc/app.conf" in engine.docker("diff", broken).splitlines()
 
@@ -264,7 +264,7 @@ def test_storage_drivers_are_compared_and_the_run_is_found_again(
     term.wait("Runs on this host")
     term.press("X")
     term.wait("Delete run 1")
-    term.press("X")
+    term.press("y")
     term.wait("run 1 is deleted")
     term.press("esc", "esc")
     assert not list((private_state / "lab").iterdir())
@@ -295,7 +295,7 @@ def test_a_plan_of_ones_own_is_written_and_emptying_the_caches_is_asked_for(
     term.wait(lambda shown: "A plan of your own" not in shown)
     term.press("enter")
     term.wait_all("Run the custom plan on 1 target", "slows down")
-    term.press("enter")
+    term.press("y")
     term.wait("done: 48 numbers", 60)
     term.press("o")
     term.wait_all("COLD does not measure this", " COLD ─")

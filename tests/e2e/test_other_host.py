@@ -23,7 +23,7 @@ def test_in_the_app_a_file_of_another_hosts_container_is_fixed(engine: Dockerd, 
     term.press("backspace")
     term.press("sleep 1000", "ctrl+s")
     term.wait_all("+sleep 1000", "-exit_with 0", "ACLs and hard links are not kept")
-    term.press("enter")
+    term.press("y")
     term.wait("saved")
     term.press("ctrl+r")
     term.wait("● running")

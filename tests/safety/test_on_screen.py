@@ -54,7 +54,7 @@ class Editor:
         await self.until(lambda: isinstance(self.pilot.app.screen, Choose))
         assert "Save /srv/file?" in self.shown
         meanwhile()
-        await self.pilot.press("enter")
+        await self.pilot.press("y")
 
 
 @asynccontextmanager

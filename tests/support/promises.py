@@ -2,4 +2,7 @@
 
 from __future__ import annotations
 
-PROMISES: dict[str, str] = {}
+PROMISES: dict[str, str] = {
+    "held-key-never-answers": "Neither Enter nor the key that asked answers a question; y confirms it.",
+    "log-search-whole": "A search in the log covers the whole log, or says which part of it was searched.",
+}

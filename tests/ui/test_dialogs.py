@@ -7,7 +7,7 @@ from rich.text import Text
 
 from tests.ui.conftest import shown
 from tui.ui.app import DtuiApp
-from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.show import Show, help_text
 
 LONG = {
@@ -25,11 +25,11 @@ SIZES = [(80, 24), (50, 12), (120, 40)]
 async def test_the_keys_of_a_question_are_seen_under_any_text(size: tuple[int, int], body: str, question: str) -> None:
     app = DtuiApp(())
     async with app.run_test(size=size) as pilot:
-        choices = (Choice("enter", "save", "save"), Choice("i", "in place", "in place, for who has it open"))
+        choices = (confirm("save"), Choice("i", "in place", "in place, for who has it open"))
         app.push_screen(Choose(question, choices, Text(body)))
         await pilot.pause()
         words = " ".join(shown(pilot).replace("│", " ").split())
-        assert "enter save" in words
+        assert "y save" in words
         assert "esc cancel" in words
         assert "x" * 10 in words or "line 0" in words or not body
 
@@ -62,11 +62,11 @@ async def test_the_keys_of_the_help_are_seen_and_those_it_names_scroll_it(size: 
 async def test_the_keys_stay_in_sight_when_the_terminal_gets_smaller() -> None:
     app = DtuiApp(())
     async with app.run_test(size=(120, 40)) as pilot:
-        app.push_screen(Choose("Save it?", (Choice("enter", "save", "save"),), Text(LONG["many lines"])))
+        app.push_screen(Choose("Save it?", (confirm("save"),), Text(LONG["many lines"])))
         await pilot.pause()
         await pilot.resize_terminal(50, 12)
         await pilot.pause()
-        assert "enter  save" in shown(pilot)
+        assert "y  save" in shown(pilot)
 
 
 async def test_a_key_that_answers_a_question_does_not_scroll_its_text() -> None:

@@ -73,7 +73,7 @@ async def test_no_key_quits_over_unsaved_text_without_a_question(sample: Discove
         assert app.return_value is None
         await pilot.press(key)
         await settle(pilot)
-        await pilot.press("q")
+        await pilot.press("y")
         await settle(pilot)
         assert app.return_value == 0
 

@@ -75,7 +75,7 @@ async def edit(layer: Layer, path: bytes) -> bool:
 async def save(pilot: Pilot[int], screen: LayerScreen) -> None:
     await pilot.press("ctrl+s")
     await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
-    await pilot.press("enter")
+    await pilot.press("y")
     await until(pilot, lambda: screen.status.message.plain.startswith("✓ saved"))
     screen.tell("next")
 

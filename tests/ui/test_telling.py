@@ -73,7 +73,7 @@ async def test_a_save_on_the_way_out_of_the_editor_names_the_key_that_starts_the
         await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
         await pilot.press("s")
         await until(pilot, lambda: "Save /app" in str(pilot.app.screen.query(".question").first().render()))
-        await pilot.press("enter")
+        await pilot.press("y")
         await until(pilot, lambda: not screen.file_pane.editing)
         assert "· s starts the container" in screen.status.message.plain
 
@@ -88,7 +88,7 @@ async def test_after_a_conflict_it_is_said_what_became_of_the_save(
         await pilot.press("x", "ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
         (app_dir / "server.json").write_bytes(b"theirs\n")
-        await pilot.press("enter")
+        await pilot.press("y")
         await until(pilot, lambda: "changed meanwhile" in str(pilot.app.screen.query("Static").first().render()))
         await pilot.press(key)
         await until(pilot, lambda: told in screen.status.message.plain)

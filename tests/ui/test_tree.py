@@ -62,13 +62,13 @@ async def test_after_an_undo_the_cursor_is_on_what_came_back_and_its_directories
         rows.go_to(b"/app/deep00")
         await pilot.press("d")
         await pilot.pause()
-        await pilot.press("d")
+        await pilot.press("y")
         await until(pilot, lambda: rows.model.index(b"/app/deep00") is None)
         assert rows.model.index(b"/app/deep00") is None, screen.status.message.plain
         await pilot.press("home")
         await pilot.press("z")
         await until(pilot, lambda: pilot.app.screen is not screen)
-        await pilot.press("z")
+        await pilot.press("y")
         await until(pilot, lambda: rows.model.index(inner) is not None)
         assert rows.model.index(inner) is not None
         await until(pilot, lambda: bool(rows.entry and rows.entry.path == b"/app/deep00"))

@@ -27,7 +27,7 @@ from tui.editing.unsaved import keep_to_tell, told_once
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import actions_of, bindings
-from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.choose import Choose, confirm
 from tui.ui.feed import Feed, Happened, Listed, SourceChanged, Watcher
 from tui.ui.ink import PlainInk
 from tui.ui.safe import SafeFilter
@@ -47,7 +47,7 @@ class QuitQuestion(Choose):
     """Asks whether to lose what is unsaved."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what} has unsaved text.", (Choice("q", "quit", "quit and lose it"),))
+        super().__init__(f"{what} has unsaved text.", (confirm("quit and lose it", answer="quit"),))
 
 
 class DtuiApp(App[int]):
@@ -79,6 +79,7 @@ class DtuiApp(App[int]):
         self._kept = ExitStack()
         self._tidied: set[str] = set()
         self._leaving = False
+        self.last_key = ""
         if theme:
             self.theme = theme
 
@@ -100,7 +101,11 @@ class DtuiApp(App[int]):
         return DroppingDriver if usual is LinuxDriver else usual
 
     async def on_event(self, event: events.Event) -> None:
-        """Let keys wait until the screen they are typed for is there."""
+        """Let keys wait until the screen they are typed for is there; remember which key may have asked a question."""
+        if isinstance(event, events.Key):
+            self.last_key = event.key
+        elif isinstance(event, events.MouseDown):
+            self.last_key = ""
         if isinstance(event, events.Key | events.MouseDown) and isinstance(self.screen, Frame):
             await self.screen.there.wait()
             self.screen.acted()

@@ -1,8 +1,14 @@
-"""A question with a few answers, each on a key."""
+"""A question with a few answers, each on a key.
+
+One convention for all of them: ``y`` confirms, other letters choose between ways, Escape does nothing. Enter and space
+never answer, and neither does the key that asked while it is held down. A question that follows a ``y`` at once is
+answered by another ``y`` only after a pause that is longer than a keyboard waits before it repeats.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 
 from rich.text import Text
 from textual import events
@@ -10,6 +16,11 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from tui.ui.dialogs.base import Box, Dialog, Reading, hint
+
+_REPEAT = 0.7
+"""Seconds: the longest a keyboard waits before it repeats a key that is held (xset, libinput: 660 ms at most)."""
+
+_NEVER = ("enter", "space", " ", "escape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,15 @@ class Choice:
     answer: str
     text: str
 
+    def __post_init__(self) -> None:
+        if self.key in _NEVER:
+            raise ValueError(f"{self.key} must not answer a question")
+
+
+def confirm(verb: str, *, answer: str = "yes") -> Choice:
+    """Return the choice that confirms: ``y``, with the verb of what is done."""
+    return Choice("y", answer, verb)
+
 
 class Choose(Dialog[str]):
     """Asks a question; a key answers it. ``body`` is shown between, scrollable."""
@@ -29,6 +49,8 @@ class Choose(Dialog[str]):
         self._question = question
         self._choices = choices
         self._body = body
+        self._asked_by = ""
+        self._pressed_at = 0.0
 
     def compose(self) -> ComposeResult:
         """Lay out question, body and answers."""
@@ -38,8 +60,17 @@ class Choose(Dialog[str]):
                 yield Reading(self._body, id="body")
             yield hint(*((choice.key, choice.text) for choice in self._choices), ("esc", "cancel"))
 
+    def on_mount(self) -> None:
+        """Remember which key asked."""
+        self._asked_by, self._pressed_at = getattr(self.app, "last_key", ""), monotonic()
+
     def on_key(self, event: events.Key) -> None:
         """Answer when the key is one of the choices."""
+        since, self._pressed_at = monotonic() - self._pressed_at, monotonic()
+        if event.key == self._asked_by and since < _REPEAT:  # it is still held down
+            event.stop()
+            return
+        self._pressed_at = 0.0
         for choice in self._choices:
             if choice.key in (event.key, event.character):
                 event.stop()

@@ -11,7 +11,7 @@ from tui.core.errors import DtuiError
 from tui.core.model import Container, Event, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
-from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.choose import Choose, confirm
 from tui.ui.screens.base import Frame
 
 _DONE = {
@@ -70,7 +70,7 @@ def why_no_verb(container: Container | None, action: str, *, live: bool) -> str:
         return "a data-root is read without its daemon: start dockerd, then open dtui on it"
     name, state = printable(container.name), container.state
     if action in ("stop", "kill", "pause") and not state.alive and state is not State.RESTARTING:
-        return f"{name} is not running, it is {state}"
+        return f"{name} is not running ({state})"
     if action == "restart" and not state.alive:
         return f"{name} is not running: s starts it"
     return ""
@@ -151,7 +151,7 @@ class ActingFrame(Frame):
             return container is not None
         question = f"{verb.capitalize()} {printable(container.name)}?"
         body = Text(f"It is {container.state}: {_ENDS[verb]}.")
-        return await self.app.push_screen_wait(Choose(question, (Choice("y", "yes", f"{verb} it"),), body)) == "yes"
+        return await self.app.push_screen_wait(Choose(question, (confirm(f"{verb} it"),), body)) == "yes"
 
     @work(exclusive=True, group="verbs")
     async def _ask_and_act(self, verb: Verb) -> None:

@@ -30,7 +30,7 @@ from tui.core.text import count_of, printable
 from tui.editing.state import state_dir
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import bindings
-from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.choose import Choose, confirm
 from tui.ui.lab import lab_home, lab_targets, with_controls
 from tui.ui.present_bench import (
     cow_bars,
@@ -261,7 +261,7 @@ class BenchScreen(BenchHistory):
             what = f"the {plan.preset.value} plan on {count_of(len(self.all_names), 'target')}"
             question = f"Run {what} for about {duration(expected.seconds)}?"
             warning = Text(cold_warning(expected.drops)) if expected.drops else None
-            choices = (Choice("enter", "run", "run it"),)
+            choices = (confirm("run it"),)
             if await self.app.push_screen_wait(Choose(question, choices, warning)) is None:
                 return
         try:

@@ -14,7 +14,7 @@ from tui.core.errors import DtuiError
 from tui.core.text import count_of
 from tui.editing.state import state_dir
 from tui.ui.dialogs.ask import Ask
-from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.choose import Choose, confirm
 from tui.ui.dialogs.history import History
 from tui.ui.dialogs.show import Show
 from tui.ui.export_run import FORMATS, write_run
@@ -73,7 +73,7 @@ class BenchHistory(BenchChoices):
 
     async def _delete(self, store: Store, number: int) -> None:
         question = f"Delete run {number} and all its numbers?"
-        if await self.app.push_screen_wait(Choose(question, (Choice("X", "delete", "delete it"),))) == "delete":
+        if await self.app.push_screen_wait(Choose(question, (confirm("delete it"),))) == "yes":
             await asyncio.to_thread(store.delete, number)
             if self.shown and self.shown.id == number:
                 self.forget()

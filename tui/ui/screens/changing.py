@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from rich.text import Text
@@ -25,7 +26,7 @@ from tui.editing.session import ids_of, reading
 from tui.editing.undo import undo
 from tui.layers.owners import owner_of
 from tui.layers.paths import clean, read_limited, split
-from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.working import Working
 from tui.ui.present_layer import owner_text
 from tui.ui.screens.saving import SavingFrame
@@ -87,7 +88,7 @@ class ChangingFrame(SavingFrame):
             self.file_changed()
         many = f" · {count_of(outcome.count, 'entry', 'entries')}" if outcome.count != 1 else ""
         notes = "".join(f" · {note}" for note in outcome.notes)
-        back = " · z takes it back" if outcome.act and outcome.act.kind is not ActKind.UNDO else ""
+        back = " · z undoes this" if outcome.act and outcome.act.kind is not ActKind.UNDO else ""
         self.tell(f"{printable(outcome.path)} {done}{many}{back}{notes}", "good")
 
     @property
@@ -112,9 +113,9 @@ class ChangingFrame(SavingFrame):
             return
         folder = entry.kind is EntryKind.DIRECTORY
         what = " and all below it" if folder else ""
-        body = Text("It is kept on this host first: z takes it back.", style="italic")
+        body = Text("It is kept on this host first: z undoes this.", style="italic")
         question = f"Delete {printable(entry.path)}{what}?"
-        if await self.app.push_screen_wait(Choose(question, (Choice("d", "delete", "delete"),), body)) != "delete":
+        if await self.app.push_screen_wait(Choose(question, (confirm("delete it"),), body)) != "yes":
             return
         container, inspect = self.held.container.id, self._inspect
         await self._do(
@@ -167,7 +168,7 @@ class ChangingFrame(SavingFrame):
             receipt = files.save(path, b"", None, create=True, only_new=True)
             return Outcome(receipt.path, 1, None, receipt.notes)
 
-        done = "made" if directory else "made · z takes it back · e edits it"
+        done = "made" if directory else "made · z undoes this · e edits it"
         await self._carry(f"Making {printable(path)}", create, done, go_to=True)
 
     @work(exclusive=True, group="flow")
@@ -242,13 +243,13 @@ class ChangingFrame(SavingFrame):
         entry = self.tree_entry
         if entry is None:
             return
-        words = {Change.ADDED: "It is not in the image: it goes.", Change.DELETED: "The image's comes back."}
-        told = words.get(entry.change or Change.MODIFIED, "The image's takes its place.")
+        words = {Change.ADDED: "It is not in the image, so it goes.", Change.DELETED: "The image's version comes back."}
+        told = words.get(entry.change or Change.MODIFIED, "The image's version replaces it.")
         if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
             told = "All that the container changed in it goes back to the image."
-        body = Text(f"{told} z takes that back.", style="italic")
+        body = Text(f"{told} z undoes this.", style="italic")
         question = f"Revert {printable(entry.path)} to the image?"
-        if await self.app.push_screen_wait(Choose(question, (Choice("u", "revert", "revert"),), body)) != "revert":
+        if await self.app.push_screen_wait(Choose(question, (confirm("revert it"),), body)) != "yes":
             return
         container, inspect = self.held.container.id, self._inspect
         await self._do(
@@ -306,8 +307,8 @@ class ChangingFrame(SavingFrame):
         except DtuiError as error:
             self.tell_error(error)
             return
-        question = f"Take back: {_act_words(act)}?"
-        if await self.app.push_screen_wait(Choose(question, (Choice("z", "undo", "take it back"),))) != "undo":
+        question = f"Undo the {_act_words(act)}?"
+        if await self.app.push_screen_wait(Choose(question, (confirm("undo it"),))) != "yes":
             return
         try:
             await self._take_back(act, force=False)
@@ -319,7 +320,7 @@ class ChangingFrame(SavingFrame):
     async def _take_back(self, act: Act, *, force: bool) -> None:
         files = self.files
         await self._carry(
-            f"Taking back {_act_words(act)}",
+            f"Undoing the {_act_words(act)}",
             lambda step: undo(act, inspect=self._inspect, save=files.save, force=force, step=step),
             "is as it was",
             go_to=True,
@@ -332,8 +333,8 @@ class ChangingFrame(SavingFrame):
             self.tell_error(refused)
             return
         body = Text("What stands there now is kept on this host first.", style="italic")
-        question = f"{refused.message}. Take it back all the same?"
-        choice = Choice("f", "force", "take it back all the same")
+        question = f"{refused.message}. Undo it all the same?"
+        choice = Choice("f", "force", "undo it all the same")  # not y, which has just been pressed
         if await self.app.push_screen_wait(Choose(question, (choice,), body)) != "force":
             return
         try:
@@ -353,6 +354,23 @@ def _typed(name: bytes) -> str:
     return text if printable(text) == text else ""
 
 
+_NOUNS = {
+    ActKind.WRITE: "edit",
+    ActKind.CREATE: "creation",
+    ActKind.REMOVE: "deletion",
+    ActKind.RENAME: "rename",
+    ActKind.MKDIR: "creation of the directory",
+    ActKind.CHMOD: "change of mode",
+    ActKind.CHOWN: "change of owner",
+    ActKind.COPY: "copy",
+}
+
+
 def _act_words(act: Act) -> str:
-    other = f" → {printable(act.other)}" if act.other else ""
-    return f"{act.kind} {printable(act.path)}{other} ({act.time:%H:%M:%S} UTC)"
+    """Say what was done, to what and when, in this host's time: "edit of /app/app.conf at 12:07:31"."""
+    noun = _NOUNS.get(act.kind, act.kind.value)
+    target = f"{printable(act.path)} to {printable(act.other)}" if act.other else printable(act.path)
+    link = " " if act.kind is ActKind.MKDIR else " to " if act.kind is ActKind.COPY else " of "
+    done = act.time.astimezone()
+    day = "" if done.date() == datetime.now().astimezone().date() else f"{done:%Y-%m-%d} "
+    return f"{noun}{link}{target} at {day}{done:%H:%M:%S}"

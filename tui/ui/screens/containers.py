@@ -210,21 +210,24 @@ class ContainersScreen(DetailingFrame):
         """Remove after a question that says what goes; what has started meanwhile is asked about again."""
         asked = self.container
         told = False
-        while asked and await self._may_remove(asked):
+        key = "y"
+        while asked and await self._may_remove(asked, key):
             told = told or asked.state in _WOULD_BE_KILLED
             now = self.dtui.feed.find((asked.endpoint, asked.id))
             if told or now is None or now.state not in _WOULD_BE_KILLED:
                 self.act(Verb.REMOVE, asked)
                 return
-            asked = now
+            asked, key = now, "k"  # another key, for what is asked now is worse than what was confirmed
 
-    async def _may_remove(self, container: Container) -> bool:
+    async def _may_remove(self, container: Container, key: str) -> bool:
         size = self._sizes.get((container.endpoint, container.id))
         words = f"Remove {printable(container.name)}? Its writable layer goes with it and cannot be brought back."
         body = Text(f"{printable(container.image)} · layer {human_size(size)} · volumes are kept")
         if container.state in _WOULD_BE_KILLED:
             body = Text.assemble((f"It is {container.state.upper()} and will be killed.\n", "bold red"), body)
-        return await self.app.push_screen_wait(Choose(words, (Choice("y", "remove", "remove it"),), body)) == "remove"
+        verb = "kill and remove it" if container.state in _WOULD_BE_KILLED else "remove it"
+        choice = Choice(key, "remove", verb)
+        return await self.app.push_screen_wait(Choose(words, (choice,), body)) == "remove"
 
     def action_logs(self) -> None:
         """Show the log of the container under the cursor."""

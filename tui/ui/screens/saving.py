@@ -16,7 +16,7 @@ from tui.editing.files import Files
 from tui.editing.session import Opened
 from tui.editing.unsaved import Unsaved, keep_copy
 from tui.editing.writing import Receipt
-from tui.ui.dialogs.choose import Choice, Choose
+from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.show import Show, help_text
 from tui.ui.outside import edit_outside
 from tui.ui.present_layer import diff_text, meta_words
@@ -244,7 +244,7 @@ class SavingFrame(FollowingFrame):
         for warning in how.warnings:
             body.append(f"! {printable(warning)}\n", style="yellow")
         body.append_text(Text.assemble("\n", diff_text(diff_lines(opened.document.data, data))))
-        choices = [Choice("enter", "save", "save")]
+        choices = [confirm("save", answer="save")]
         if how.choice:
             choices.append(Choice("i", "in place", "in place, for who has it open"))
         answer = await self.app.push_screen_wait(Choose(f"Save {printable(opened.path)}?", tuple(choices), body))

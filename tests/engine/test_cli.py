@@ -15,6 +15,7 @@ from tests.engine.test_layers_match_docker import SCENARIO, diff_of
 from tests.support.dockerd import Dockerd
 from tui.core.errors import UsageError
 from tui.core.model import Container, Driver, DriverKind, State
+from tui.core.record_ids import ContainerId
 from tui.engine.resolve import resolve_ref
 
 FIXED = b"#!/bin/sh\necho fixed\nexit 0\n"
@@ -192,10 +193,13 @@ def test_an_ambiguous_prefix_lists_the_candidates(engine: Dockerd) -> None:
 
 def test_of_many_candidates_the_first_are_named_and_the_others_counted() -> None:
     when, kind = datetime.fromtimestamp(0, UTC), Driver(DriverKind.GRAPH, "vfs")
-    rows = [Container("e", f"e{n}", f"c{n}", State.EXITED, "", kind, "i", when) for n in range(10)]
-    with pytest.raises(UsageError, match=r"e means 10 containers: .*e/c7 \(e7\) and 2 more; write more of it"):
+    rows = [
+        Container("e", ContainerId(f"e{n}".ljust(64, "0")), f"c{n}", State.EXITED, "", kind, "i", when)
+        for n in range(10)
+    ]
+    with pytest.raises(UsageError, match=r"e means 10 containers: .*e/c7 \(e70{10}\) and 2 more; write more of it"):
         resolve_ref(rows, "e")
-    with pytest.raises(UsageError, match=r"e means 8 containers: .*e/c7 \(e7\); write more of it"):
+    with pytest.raises(UsageError, match=r"e means 8 containers: .*e/c7 \(e70{10}\); write more of it"):
         resolve_ref(rows[:8], "e")
 
 

@@ -199,7 +199,7 @@ def test_an_engines_answers_of_any_shape_are_answers_or_errors(one: object, two:
         lambda: parse.parse_time(one),
         lambda: parse.parse_state(two),
         lambda: parse.driver_of(info, info),
-        lambda: parse.facts_of("e", info, info, local=True),
+        lambda: parse.facts_of("e", info, info),
         lambda: parse.container_of(body, "e", parse.driver_of({}, {})),
         lambda: parse.inspected_container(body, "e", parse.driver_of({}, {})),
         lambda: parse.ports_of(body),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import queue
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 
 from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, Event, Reach, ReachKind, State
+from tui.core.record_ids import ContainerId
 from tui.engine.endpoint import LogLine, Verb
 
 _DRIVER = Driver(DriverKind.GRAPH, "overlay2")
@@ -51,7 +53,7 @@ class _Log:
 
 
 class Pretend:
-    """Fulfils :class:`tui.engine.endpoint.Endpoint`; a container's id is its name, the later ones are older."""
+    """Fulfils :class:`tui.engine.endpoint.Endpoint`; an id is the hash of the name, the later ones are older."""
 
     live = True
     address = "pretend://"
@@ -65,7 +67,7 @@ class Pretend:
         self.rows = [
             Container(
                 endpoint=name,
-                id=called.ljust(64, "0"),
+                id=ContainerId(hashlib.sha256(called.encode()).hexdigest()),
                 name=called,
                 state=state,
                 status=state.value,
@@ -91,7 +93,7 @@ class Pretend:
             self._stream.queue.put(Event(action, row.id, exit_code))
 
     def facts(self) -> EngineFacts:
-        return EngineFacts(self.name, "Docker", "1", "1.41", _DRIVER, "ext4", "/nowhere", local=False)
+        return EngineFacts(self.name, "Docker", "1", "1.41", _DRIVER, "ext4", "/nowhere")
 
     def snapshot(self) -> tuple[Container, ...]:
         return tuple(self.rows)

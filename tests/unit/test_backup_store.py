@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tui.core.record_ids import ContainerId
 from tui.editing import backups, journal
 from tui.editing.backups import Act, ActKind, Keeper, acts
 from tui.editing.nodes import Node
@@ -15,7 +16,7 @@ from tui.editing.state import state_dir
 
 
 def kept(path: bytes) -> Act:
-    keeper = Keeper("c" * 64, "web", ActKind.REMOVE, path)
+    keeper = Keeper(ContainerId("c" * 64), "web", ActKind.REMOVE, path)
     keeper.add(Node(path))
     return keeper.commit()
 

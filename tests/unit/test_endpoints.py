@@ -79,7 +79,7 @@ def test_an_inspect_answer_of_every_engine_is_understood(name: str) -> None:
 
 
 def test_facts_name_engine_version_and_backing() -> None:
-    facts = facts_of("local", answer("d29.version.json"), answer("d29ov2.info.json"), local=True)
+    facts = facts_of("local", answer("d29.version.json"), answer("d29ov2.info.json"))
     assert facts.product == "Engine"
     assert facts.version.startswith("29.")
     assert facts.backing == "ext4"

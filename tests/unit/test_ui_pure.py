@@ -22,6 +22,7 @@ from tui.core.model import (
     State,
     View,
 )
+from tui.core.record_ids import ContainerId
 from tui.ui.actions import SCOPE_TITLES, TABLE, bindings, key_text
 from tui.ui.present import SORTS, columns, container_line, groups, matches, ports_text
 from tui.ui.present_layer import mark_of, meta_words, origin, tree_line
@@ -34,7 +35,7 @@ OVERLAY2 = Driver(DriverKind.GRAPH, "overlay2")
 def container(name: str, state: State = State.EXITED, code: int | None = 0, **more: object) -> Container:
     values = {
         "endpoint": "local",
-        "id": (name.encode().hex() * 64)[:64],
+        "id": ContainerId((name.encode().hex() * 64)[:64]),
         "name": name,
         "state": state,
         "status": f"Exited ({code}) 2 minutes ago",

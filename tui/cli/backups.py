@@ -13,7 +13,7 @@ from tui.editing.backups import Act, acts
 
 def run(options: Namespace) -> int:
     """List acts, newest first: id, time, container, what was done to which path, bytes kept."""
-    container = ""
+    container = None
     if options.ref:
         with session(options) as open_session:
             container = open_session.find(options.ref)[1].container.id

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tui.core.ids import HOST_IDS, IdMap
+from tui.core.record_ids import ContainerId, LayerId
 
 
 class State(StrEnum):
@@ -31,6 +32,30 @@ class State(StrEnum):
     def at_rest(self) -> bool:
         """Whether the layer is certainly not in use by the Engine."""
         return self in (State.CREATED, State.EXITED)
+
+
+class Trust(StrEnum):
+    """Whether what an endpoint says about paths and processes of this host may be acted upon."""
+
+    PROVEN = "proven"
+    UNPROVEN = "unproven"
+    REMOTE = "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was decided about an endpoint, or about one of its containers, and why in one line."""
+
+    trust: Trust
+    reason: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether paths and processes of this host may be taken from it."""
+        return self.trust is Trust.PROVEN
+
+
+UNPROVEN = Proof(Trust.UNPROVEN, "nothing was looked at yet")
 
 
 class DriverKind(StrEnum):
@@ -108,7 +133,7 @@ class Container:
     """One row of the container list: what one list call tells, nothing that needs an inspect."""
 
     endpoint: str
-    id: str
+    id: ContainerId
     name: str
     state: State
     status: str
@@ -123,6 +148,8 @@ class Container:
     """On disk under a storage driver that the daemon does not run, so that the daemon hides it."""
     size_rw: int | None = None
     """Bytes in the writable layer; None until somebody asked."""
+    trust: Trust = Trust.UNPROVEN
+    """Whether its layer and its process may be opened on this host; of a list, the endpoint's own trust."""
 
     @property
     def short_id(self) -> str:
@@ -162,7 +189,7 @@ class Layer:
     With a ``source`` the directory is there only while the Engine has the source mounted.
     """
 
-    id: str
+    id: LayerId
     role: LayerRole
     path: Path
     source: Dataset | ThinDevice | None = None
@@ -254,6 +281,8 @@ class Details:
     mount_id: str = ""
     settings: tuple[tuple[str, str], ...] = ()
     """What else it was made with, to be shown: name and value of restart policy, health, networks, labels, env."""
+    proof: Proof = UNPROVEN
+    """Why paths and the process of this container are believed, or are not: then there is no stack and no pid."""
 
     @property
     def session_key(self) -> tuple[str, str, str, int, str]:
@@ -282,12 +311,17 @@ class EngineFacts:
     driver: Driver
     backing: str
     data_root: str
-    local: bool
+    proof: Proof = UNPROVEN
     """Whether the Engine's files are on this host, so that layers can be read as directories."""
     containerd: str = ""
     """Socket of the containerd that keeps the Engine's images (told since Engine 27)."""
     namespace: str = "moby"
     """The Engine's namespace in it."""
+
+    @property
+    def local(self) -> bool:
+        """Whether the Engine's files are proven to be on this host."""
+        return self.proof.proven
 
 
 class EntryKind(StrEnum):

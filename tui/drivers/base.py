@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ from typing import Any, BinaryIO, Protocol
 
 from tui.core.errors import LayerError, NotReachable
 from tui.core.model import Driver, LayerRole, LayerStack
+from tui.core.record_ids import LayerId
 from tui.core.text import printable
-
-_LAYER_ID = re.compile(r"[0-9a-z]{25,64}(-init)?")
 
 _LARGEST = 4 << 20
 """Bytes of a record file; a larger one is not what it claims to be."""
@@ -51,11 +49,14 @@ class StorageDriver(Protocol):
         ...
 
 
-def check_layer_id(layer_id: str) -> str:
+def check_layer_id(layer_id: str) -> LayerId:
     """Return a layer id fit to be a directory's name; raises LayerError for anything else."""
-    if not _LAYER_ID.fullmatch(layer_id):
-        raise LayerError(f"{printable(layer_id[:80])} is no layer id", "the data-root's records are damaged")
-    return layer_id
+    return LayerId(layer_id)
+
+
+def init_of(layer_id: LayerId) -> LayerId:
+    """Return the id of the layer that the Engine puts under a container's own."""
+    return LayerId(f"{layer_id}-init")
 
 
 def role_of(layer_id: str) -> LayerRole:

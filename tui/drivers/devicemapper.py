@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks, ThinDevice
+from tui.core.record_ids import LayerId
 from tui.core.text import printable
-from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command, read_json
+from tui.drivers.base import DataRoot, check_layer_id, init_of, inspect_command, mount_command, read_json
 
 
 class Devicemapper:
@@ -40,8 +41,8 @@ class Devicemapper:
             "read its data-root",
         )
 
-    def _stack(self, home: Path, prefix: str, mount_id: str, how: str, command: str) -> LayerStack:
-        init = f"{mount_id}-init"
+    def _stack(self, home: Path, prefix: str, mount_id: LayerId, how: str, command: str) -> LayerStack:
+        init = init_of(mount_id)
         layers = (
             Layer(mount_id, LayerRole.WRITABLE, _place(home, mount_id), _device(home, prefix, mount_id)),
             Layer(init, LayerRole.INIT, _place(home, init), _device(home, prefix, init)),

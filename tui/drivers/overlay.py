@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack
-from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command, read_record
+from tui.core.record_ids import LayerId
+from tui.drivers.base import DataRoot, check_layer_id, init_of, inspect_command, mount_command, read_record
 
 _INIT = 1
 """Index of the init layer: the container's upper began as a copy of it, so that it does not show through."""
@@ -38,10 +39,11 @@ class Overlay:
             raise LayerError("the Engine names no UpperDir for this container", "is it an overlay container?")
         home = Path(upper).parent
         command = inspect_command("UpperDir", container_id)
-        return self._stack(home.parent, home.name, Path(lower).parent.name, "GraphDriver.Data.UpperDir", command)
+        mount_id, lower_id = check_layer_id(home.name), check_layer_id(Path(lower).parent.name)
+        return self._stack(home.parent, mount_id, lower_id, "GraphDriver.Data.UpperDir", command)
 
-    def _stack(self, base: Path, mount_id: str, lower_id: str, how: str, command: str) -> LayerStack:
-        init = f"{mount_id}-init"
+    def _stack(self, base: Path, mount_id: LayerId, lower_id: LayerId, how: str, command: str) -> LayerStack:
+        init = init_of(mount_id)
         layers = (
             Layer(mount_id, LayerRole.WRITABLE, base / mount_id / "upper"),
             Layer(init, LayerRole.INIT, base / init / "upper"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.record_ids import LayerId
 from tui.core.text import printable
 from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command, read_record, role_of
 from tui.drivers.users import REMAPPED
@@ -61,7 +62,7 @@ class Overlay2:
         )
 
 
-def overlay2_layers(base: Path, layer_id: str) -> list[Layer]:
+def overlay2_layers(base: Path, layer_id: LayerId) -> list[Layer]:
     """Read a layer and those that its ``lower`` file names, nearest first."""
     home = base / layer_id
     lower = read_record(home / "lower").strip() if os.path.exists(home / "lower") else ""
@@ -72,7 +73,7 @@ def overlay2_layers(base: Path, layer_id: str) -> list[Layer]:
     return layers
 
 
-def _follow(base: Path, link: str) -> str:
+def _follow(base: Path, link: str) -> LayerId:
     """Return the layer that a short link means; one that leads elsewhere is refused, not followed."""
     if not _SHORT_LINK.fullmatch(link):
         raise LayerError(f"{printable(link[:80])} is no layer link", "the layer's `lower` file is damaged")
@@ -85,11 +86,11 @@ def _follow(base: Path, link: str) -> str:
     match = _LINK_TARGET.fullmatch(target)
     if match is None:
         raise LayerError(f"{link} leads to {printable(target[:80])}, not to a layer", "the data-root is damaged")
-    return match.group(1)
+    return LayerId(match.group(1))
 
 
-def _id_of(path: str) -> str:
-    return Path(path).parent.name
+def _id_of(path: str) -> LayerId:
+    return check_layer_id(Path(path).parent.name)
 
 
 def uses_user_xattrs(writable: Path) -> bool:

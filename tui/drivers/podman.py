@@ -16,6 +16,7 @@ from typing import Any
 
 from tui.core.errors import LayerError, NotFound
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.record_ids import LayerId
 from tui.core.text import printable
 from tui.drivers.base import DataRoot, check_layer_id, inspect_command, read_record
 from tui.drivers.overlay2 import overlay2_layers, uses_user_xattrs
@@ -80,7 +81,7 @@ def _record_of(root: DataRoot, driver: str, container_id: str) -> dict[str, Any]
     raise NotFound(f"the storage knows no container {container_id[:12]}", "it was removed meanwhile")
 
 
-def _layer_of(record: dict[str, Any]) -> str:
+def _layer_of(record: dict[str, Any]) -> LayerId:
     return check_layer_id(str(record.get("layer")))
 
 
@@ -118,9 +119,9 @@ class PodmanOverlay:
         upper = data.get("UpperDir")
         if not upper:
             raise LayerError("podman names no UpperDir for this container", "is it an overlay container?")
-        layers = [Layer(Path(upper).parent.name, LayerRole.WRITABLE, Path(upper))]
+        layers = [Layer(check_layer_id(Path(upper).parent.name), LayerRole.WRITABLE, Path(upper))]
         for path in map(Path, filter(None, data.get("LowerDir", "").split(":"))):
-            layers.append(Layer(path.parent.name, LayerRole.IMAGE, path))
+            layers.append(Layer(check_layer_id(path.parent.name), LayerRole.IMAGE, path))
         command = inspect_command("UpperDir", container_id).replace("docker", "podman", 1)
         root = DataRoot(Path(upper).parent.parent.parent)
         # podman does not tell of the map; of another host's container there is no record here

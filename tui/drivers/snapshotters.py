@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tui.core.errors import LayerError, NotFound
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.record_ids import LayerId
 from tui.core.text import printable
 from tui.drivers.base import DataRoot
 from tui.drivers.bolt import Bucket, read_bolt, uvarint
@@ -138,4 +139,4 @@ class Snapshotter:
             role = LayerRole.WRITABLE
         else:
             role = LayerRole.INIT if snapshot.key == f"{container_id}-init" else LayerRole.IMAGE
-        return Layer(str(snapshot.number), role, home / where)
+        return Layer(LayerId.of_snapshot(snapshot.number), role, home / where)

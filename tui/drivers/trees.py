@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
-from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command
+from tui.drivers.base import DataRoot, check_layer_id, init_of, inspect_command, mount_command
 
 
 class FullTrees:
@@ -26,12 +26,12 @@ class FullTrees:
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the tree, and its init-id to the tree that the container began with."""
-        mount_id = root.mount_record(self.driver.name, container_id, "mount-id")
-        init_id = root.mount_record(self.driver.name, container_id, "init-id")
+        mount_id = check_layer_id(root.mount_record(self.driver.name, container_id, "mount-id"))
+        init_id = check_layer_id(root.mount_record(self.driver.name, container_id, "init-id"))
         base = root.path / self.home
         layers = (
-            Layer(check_layer_id(mount_id), LayerRole.WRITABLE, base / mount_id),
-            Layer(check_layer_id(init_id), LayerRole.INIT, base / init_id),
+            Layer(mount_id, LayerRole.WRITABLE, base / mount_id),
+            Layer(init_id, LayerRole.INIT, base / init_id),
         )
         return LayerStack(
             self.driver,
@@ -47,9 +47,10 @@ class FullTrees:
         if not source:
             raise LayerError(f"the Engine names no directory for a {self.driver.name} container", "read its data-root")
         path = Path(source)
+        layer_id = check_layer_id(path.name)
         layers = (
-            Layer(path.name, LayerRole.WRITABLE, path),
-            Layer(f"{path.name}-init", LayerRole.INIT, path.with_name(f"{path.name}-init")),
+            Layer(layer_id, LayerRole.WRITABLE, path),
+            Layer(init_of(layer_id), LayerRole.INIT, path.with_name(init_of(layer_id))),
         )
         command = inspect_command("SourceDir", container_id)
         return LayerStack(self.driver, layers, "GraphDriver.Data.SourceDir", command, marks=Marks.TREE)

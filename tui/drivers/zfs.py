@@ -14,7 +14,7 @@ from tui.core.errors import LayerError, NotReachable
 from tui.core.model import Dataset, Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.mounts import mount_holding
 from tui.core.text import printable
-from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command
+from tui.drivers.base import DataRoot, check_layer_id, init_of, inspect_command, mount_command
 
 
 class Zfs:
@@ -43,7 +43,7 @@ class Zfs:
         layer_id = check_layer_id(dataset.rpartition("/")[2])
         layers = (
             Layer(layer_id, LayerRole.WRITABLE, home / layer_id, Dataset(dataset)),
-            Layer(f"{layer_id}-init", LayerRole.INIT, home / f"{layer_id}-init", Dataset(f"{dataset}-init")),
+            Layer(init_of(layer_id), LayerRole.INIT, home / f"{layer_id}-init", Dataset(f"{dataset}-init")),
         )
         return LayerStack(self.driver, layers, how, command, marks=Marks.TREE)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from tui.core.errors import EditRefused, EngineError, NotFound
 from tui.core.model import Details, EntryKind
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.backups import Act, ActKind, Keeper
@@ -45,7 +46,7 @@ class Outcome:
 
 
 @contextmanager
-def acting(container_id: str, inspect: Inspect) -> Iterator[Details]:
+def acting(container_id: ContainerId, inspect: Inspect) -> Iterator[Details]:
     """Hold a container's lock and yield what it is now; raises EditRefused for a state in which nobody may write."""
     with atomic.explained(container_id[:12].encode()), container_lock(container_id):
         details = inspect(container_id)
@@ -135,7 +136,7 @@ def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
 
 
 def remove(
-    container_id: str,
+    container_id: ContainerId,
     path: bytes,
     *,
     inspect: Inspect,
@@ -172,7 +173,7 @@ def keeping(details: Details, kind: ActKind, path: bytes, *, other: bytes = b"",
         keeper.discard()
 
 
-def rename(container_id: str, path: bytes, new: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
+def rename(container_id: ContainerId, path: bytes, new: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
     """Give an entry another name or place, never over another; into a directory that is there, by its own name."""
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
@@ -267,7 +268,7 @@ def make_nodes(tree: Tree, nodes: tuple[Node, ...], act: Act, changed: list[int]
 
 
 def make_directory(
-    container_id: str, path: bytes, *, inspect: Inspect, mode: int = 0o755, parents: bool = False
+    container_id: ContainerId, path: bytes, *, inspect: Inspect, mode: int = 0o755, parents: bool = False
 ) -> Outcome:
     """Make a directory that belongs to whom the one above belongs; with ``parents`` those above that are missing."""
     with acting(container_id, inspect) as details:
@@ -315,7 +316,7 @@ def _missing(tree: Tree, wanted: bytes) -> list[bytes]:
 
 
 def change_metadata(
-    container_id: str,
+    container_id: ContainerId,
     path: bytes,
     change: NodeChange,
     kind: ActKind,

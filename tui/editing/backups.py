@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, EditRefused, NotFound
 from tui.core.process import owner_lives, owner_mark
+from tui.core.record_ids import BadId, ContainerId
 from tui.core.text import human_size, printable
 from tui.editing.nodes import Node, from_json, to_json
 from tui.editing.sparse import copy_data
@@ -72,7 +73,7 @@ class Act:
     """
 
     folder: Path
-    container: str
+    container: ContainerId
     name: str
     kind: ActKind
     path: bytes
@@ -187,7 +188,7 @@ class Keeper:
     """Takes down what an act is about to replace; nothing may be changed before :meth:`commit`."""
 
     def __init__(
-        self, container_id: str, name: str, kind: ActKind, path: bytes, *, other: bytes = b"", wrote: str = ""
+        self, container_id: ContainerId, name: str, kind: ActKind, path: bytes, *, other: bytes = b"", wrote: str = ""
     ) -> None:
         self._told = {
             "version": _VERSION,
@@ -201,7 +202,7 @@ class Keeper:
             "expects": True,
         }
         self._kind = kind
-        self._store = state_dir("backups", container_id[:64])
+        self._store = state_dir("backups", container_id)
         self._id = f"{time.time_ns():020d}"
         self._part = self._store / f".{self._id}.part"
         try:
@@ -305,7 +306,7 @@ def _read(folder: Path) -> Act:
         raise ValueError(f"version {told['version']}")
     return Act(
         folder=folder,
-        container=str(told["container"]),
+        container=ContainerId(told["container"]),
         name=str(told["name"]),
         kind=ActKind(told["kind"]),
         path=os.fsencode(told["path"]),
@@ -317,12 +318,12 @@ def _read(folder: Path) -> Act:
     )
 
 
-def acts(container_id: str = "") -> Iterator[Act]:
+def acts(container_id: ContainerId | None = None) -> Iterator[Act]:
     """Yield the acts of a container, or of all, newest first; one that cannot be read is left where it is."""
     store = state_dir("backups")
-    folders = store.glob(f"{container_id[:64] or '*'}/[0-9]*")
+    folders = store.glob(f"{container_id or '*'}/[0-9]*")
     for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, BadId):
             yield _read(folder)
 
 
@@ -334,7 +335,7 @@ def find(act_id: str) -> Act:
     return found[0]
 
 
-def last_to_undo(container_id: str = "") -> Act:
+def last_to_undo(container_id: ContainerId | None = None) -> Act:
     """Return the newest act that can be taken back; raises NotFound."""
     for act in acts(container_id):
         if act.kind is not ActKind.UNDO and act.done and not act.undone:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tui.core.errors import EditRefused, NotFound, Stopped
 from tui.core.model import Details, EntryKind
+from tui.core.record_ids import ContainerId
 from tui.core.text import count_of, printable
 from tui.editing.acts import (
     Inspect,
@@ -63,7 +64,7 @@ def readable_tree(details: Details) -> Iterator[Tree]:
         yield UnionTree(stack, view, nothing, container)
 
 
-def copy_in(container_id: str, source: Path, path: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
+def copy_in(container_id: ContainerId, source: Path, path: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
     """Copy a file or directory of this host into a container; into a directory that is there, by its own name.
 
     It belongs to whom the directory belongs that it comes into, and so loses setuid and setgid bits; devices, FIFOs and

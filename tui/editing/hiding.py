@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotFound
 from tui.core.model import EntryKind, Marks
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE
@@ -31,7 +32,7 @@ _EXCHANGE = 2
 class Hiding:
     """The marks of one writable layer."""
 
-    def __init__(self, upper: Root, own: RootTree, marks: Marks, container_id: str) -> None:
+    def __init__(self, upper: Root, own: RootTree, marks: Marks, container_id: ContainerId) -> None:
         self._upper = upper
         self._own = own
         self._marks = marks

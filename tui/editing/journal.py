@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tui.core.errors import ChangedMeanwhile, EditRefused
 from tui.core.process import owner_lives, owner_mark
+from tui.core.record_ids import BadId, ContainerId
 from tui.editing.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
 from tui.editing.sparse import chunks_of, copy_data, put_runs, runs_of
 from tui.editing.state import state_dir, sync_dir
@@ -30,7 +31,7 @@ class Record:
 
     token: str
     owner: str
-    container_id: str
+    container_id: ContainerId
     path: str
     """Path of the file inside the container, undecodable bytes as surrogates."""
     temporary: str
@@ -61,7 +62,7 @@ class Record:
         return state_dir("journal") / f"{self.token}.new"
 
 
-def begin_rename(container_id: str, path: bytes, temporary: bytes) -> Record:
+def begin_rename(container_id: ContainerId, path: bytes, temporary: bytes) -> Record:
     """Write down that a temporary name may come to stand beside a file."""
     record = Record(secrets.token_hex(8), owner_mark(), container_id, os.fsdecode(path), os.fsdecode(temporary), False)
     _store(record)
@@ -69,7 +70,7 @@ def begin_rename(container_id: str, path: bytes, temporary: bytes) -> Record:
 
 
 @contextmanager
-def working(container_id: str, work: Path) -> Iterator[None]:
+def working(container_id: ContainerId, work: Path) -> Iterator[None]:
     """Write down that a work directory stands beside a container's layer, until it is gone."""
     record = Record(secrets.token_hex(8), owner_mark(), container_id, "", "", False)
     _store(record)
@@ -80,7 +81,9 @@ def working(container_id: str, work: Path) -> Iterator[None]:
             end(record)
 
 
-def begin_in_place(container_id: str, path: bytes, fd: int, new: bytes, old_sha256: str, metadata: Metadata) -> Record:
+def begin_in_place(
+    container_id: ContainerId, path: bytes, fd: int, new: bytes, old_sha256: str, metadata: Metadata
+) -> Record:
     """Keep a file's bytes, and write down that others are about to overwrite them and what comes with those."""
     old = metadata_of(fd)
     record = Record(
@@ -242,7 +245,8 @@ def pending() -> tuple[Record, ...]:
     for path in sorted(state_dir("journal").glob("*.json")):
         try:
             record = Record(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+            record = replace(record, container_id=ContainerId(record.container_id))
+        except (OSError, ValueError, TypeError, BadId):
             continue
         if not owner_lives(record.owner):
             found.append(record)

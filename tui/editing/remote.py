@@ -19,6 +19,7 @@ from typing import Protocol
 from tui.core.archive import REMOTE_LIMIT, FileFacts, RemoteFile
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.model import Details, EntryKind
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.document import Document
@@ -71,7 +72,7 @@ def _stamp_of(file: RemoteFile) -> Stamp:
 
 
 def save_by_engine(
-    container_id: str,
+    container_id: ContainerId,
     path: bytes,
     data: bytes,
     stamp: Stamp | None,

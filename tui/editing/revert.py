@@ -13,6 +13,7 @@ from functools import partial
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.model import Change, Details, EntryKind, LayerStack, Marks, PathChange
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing.acts import (
     Inspect,
@@ -34,7 +35,7 @@ from tui.layers.paths import clean, reopen_regular, split
 from tui.layers.view import LayerView
 
 
-def revert(container_id: str, path: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
+def revert(container_id: ContainerId, path: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
     """Bring an entry, of a directory all that changed in it, back to what the image has."""
     with acting(container_id, inspect) as details:
         stack = stack_of(details)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tui.core.errors import EngineError, NotFound
 from tui.core.model import Details, Marks
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.atomic import Checkpoint, no_checkpoint
@@ -31,7 +32,7 @@ from tui.layers.view import LayerView
 
 
 def save(
-    container_id: str,
+    container_id: ContainerId,
     path: bytes,
     data: bytes,
     stamp: Stamp | None,

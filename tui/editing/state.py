@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tui.core.errors import EditRefused
+from tui.core.record_ids import ContainerId
 
 LOCKS = Path("/run/dtui")
 """Where root's locks are."""
@@ -55,9 +56,9 @@ def _lock_dir() -> Path:
 
 
 @contextmanager
-def container_lock(container_id: str) -> Iterator[None]:
+def container_lock(container_id: ContainerId) -> Iterator[None]:
     """Hold the lock of a container's edits; raises EditRefused while another dtui holds it."""
-    path = _lock_dir() / f"{container_id[:64]}.lock"
+    path = _lock_dir() / f"{container_id}.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:

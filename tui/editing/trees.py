@@ -14,6 +14,7 @@ from typing import Protocol
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.model import EntryKind
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, Hands
@@ -89,7 +90,9 @@ class Tree(Protocol):
 class RootTree:
     """The tree below a root; the kernel copies up and writes whiteouts."""
 
-    def __init__(self, root: Root, hands: Hands, container_id: str, entered: bytes = b"", *, raw: bool = False) -> None:
+    def __init__(
+        self, root: Root, hands: Hands, container_id: ContainerId, entered: bytes = b"", *, raw: bool = False
+    ) -> None:
         """``raw`` says that the root is the directory of a layer, in which overlay's marks are not the entries'."""
         self._root = root
         self._hands = hands

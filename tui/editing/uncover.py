@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
 from tui.core.model import EntryKind, LayerStack, Marks
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, OwnHands
@@ -116,7 +117,12 @@ def _is_kept(state: tuple[int, ...], node: Node) -> bool:
 
 @contextmanager
 def uncovered(
-    stack: LayerStack, view: LayerView, real: bytes, container_id: str, seen: Raw, still_at_rest: Callable[[], None]
+    stack: LayerStack,
+    view: LayerView,
+    real: bytes,
+    container_id: ContainerId,
+    seen: Raw,
+    still_at_rest: Callable[[], None],
 ) -> Iterator[None]:
     """Take an entry's own part in the writable layer away; what was taken is thrown away at the end of the context.
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from tui.core.errors import EditRefused, NotFound
 from tui.core.model import EntryKind, LayerStack, Marks, View
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.hands import OwnHands
@@ -31,7 +32,7 @@ _OPAQUE_FILE = b".wh..wh..opq"
 class UnionTree:
     """The union, read through all layers, written in the topmost one. Fulfils :class:`tui.editing.trees.Tree`."""
 
-    def __init__(self, stack: LayerStack, view: LayerView, upper: Root, container_id: str) -> None:
+    def __init__(self, stack: LayerStack, view: LayerView, upper: Root, container_id: ContainerId) -> None:
         self._stack = stack
         self._view = view
         self._upper = upper

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError
 from tui.core.model import Details, LayerStack, Marks
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import journal
 from tui.editing.hands import OwnHands, hands_inside
@@ -49,7 +50,7 @@ class _MountedTree(RootTree):
     readdir.c, kernel 6.18); an act on all that is in the directory would pass it by.
     """
 
-    def __init__(self, root: Root, view: LayerView, container_id: str) -> None:
+    def __init__(self, root: Root, view: LayerView, container_id: ContainerId) -> None:
         super().__init__(root, OwnHands(), container_id)
         self._view = view
 
@@ -85,7 +86,7 @@ class _MountedTree(RootTree):
 
 
 @contextmanager
-def mounted(stack: LayerStack, container_id: str) -> Iterator[Root]:
+def mounted(stack: LayerStack, container_id: ContainerId) -> Iterator[Root]:
     """Yield the root of a private mount of layers that nobody uses now; its work directory never outlives a crash."""
     with journal.working(container_id, work_dir(stack)):
         _refuse_in_use(stack)
@@ -98,7 +99,7 @@ def by_hand(stack: LayerStack) -> bool:
     return stack.marks in (Marks.AUFS, Marks.FUSE) or (stack.marks is Marks.OVERLAY and not privileged())
 
 
-def refuse_in_use(stack: LayerStack, container_id: str) -> None:
+def refuse_in_use(stack: LayerStack, container_id: ContainerId) -> None:
     """Raise ChangedMeanwhile while any overlay mount uses the writable layer."""
     with journal.working(container_id, work_dir(stack)):
         _refuse_in_use(stack)

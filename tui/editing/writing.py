@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.model import EntryKind
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic, journal
 from tui.editing.atomic import Checkpoint, Metadata
@@ -47,7 +48,7 @@ class Job:
     written in the layer's directory itself.
     """
 
-    container_id: str
+    container_id: ContainerId
     path: bytes
     data: bytes
     stamp: Stamp | None

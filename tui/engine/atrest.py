@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tui.core.errors import DtuiError, NotReachable
-from tui.core.model import Container, Details, EngineFacts, Event
+from tui.core.model import Container, Details, EngineFacts, Event, Proof, Trust
 from tui.core.text import printable
 from tui.drivers.base import DataRoot, open_regular
 from tui.engine import parse
@@ -19,6 +19,9 @@ from tui.engine.endpoint import LogLine, Verb
 
 _LOG_BYTES = 8 << 20
 """Bytes read from the end of a log."""
+
+
+ON_DISK = Proof(Trust.PROVEN, "a directory of this host, read without its Engine")
 
 
 class NoEvents:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +41,11 @@ def inventory(root: Path) -> tuple[LayerDirectory, ...]:
     """List every layer directory of a data-root or graphroot with its owner; raises NotFound, NotReachable."""
     if is_podman_root(root):
         return tuple(_podman(root))
-    names = {row.id: row.name for row in OfflineEndpoint(str(root), root).snapshot()}
+    names: dict[str, str] = {row.id: row.name for row in OfflineEndpoint(str(root), root).snapshot()}
     return (*_graph_layers(root, names), *_snapshots(root, names))
 
 
-def _graph_layers(root: Path, names: dict[str, str]) -> Iterator[LayerDirectory]:
+def _graph_layers(root: Path, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
     for driver, known in DRIVERS.items():
         if driver.kind is DriverKind.GRAPH and (found := entries(root / known.home)):
             yield from _layers_in(root / known.home, found, driver, graph_claims(root, driver.name, names))
@@ -55,7 +55,7 @@ def _podman(root: Path) -> Iterator[LayerDirectory]:
     rows = PodmanRoot(str(root), root).snapshot()
     for driver, known in DRIVERS.items():
         if driver.kind is DriverKind.STORAGE and (found := entries(root / known.home)):
-            names = {row.id: row.name for row in rows if row.driver == driver}
+            names: dict[str, str] = {row.id: row.name for row in rows if row.driver == driver}
             yield from _layers_in(root / known.home, found, driver, podman_claims(root, driver.name, names))
 
 
@@ -64,14 +64,14 @@ def _layers_in(home: Path, found: list[str], driver: Driver, claims: Claims) -> 
         yield LayerDirectory(home / layer_id, layer_id, driver, *claims.of(layer_id))
 
 
-def _snapshots(root: Path, names: dict[str, str]) -> Iterator[LayerDirectory]:
+def _snapshots(root: Path, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
     for place in containerd_roots(DataRoot(root)):
         for home in sorted(place.glob("io.containerd.snapshotter.v1.*")):
             if os.path.lexists(home / "metadata.db"):
                 yield from _snapshots_of(home, names)
 
 
-def _snapshots_of(home: Path, names: dict[str, str]) -> Iterator[LayerDirectory]:
+def _snapshots_of(home: Path, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
     driver = Driver(DriverKind.SNAPSHOTTER, home.name.rpartition(".v1.")[2])
     claims = snapshot_claims(home, names)
     for folder in ("snapshots", "active"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound
-from tui.core.model import Container, Details, EngineFacts, Event, LayerStack, Reach, ReachKind
+from tui.core.model import Container, Details, EngineFacts, Event, LayerStack, Proof, Reach, ReachKind, Trust
 from tui.core.text import printable
 from tui.drivers.base import DataRoot
 from tui.drivers.registry import driver_for, reach_of
@@ -84,15 +84,20 @@ class LiveEndpoint:
         """Say who answers."""
         with engine_errors(self.name):
             version, info = self.client.version(), self.client.info()
-        self._last_facts = parse.facts_of(self.name, version, info, local=self.local)
+        self._last_facts = parse.facts_of(self.name, version, info, self._proof())
         return self._last_facts
+
+    def _proof(self) -> Proof:
+        if self.local:
+            return Proof(Trust.PROVEN, "a socket of this host")
+        return Proof(Trust.REMOTE, "the Engine runs on another host")
 
     def snapshot(self) -> tuple[Container, ...]:
         """List all containers by one call."""
         driver = self._facts.driver
         with engine_errors(self.name):
             rows = self.client.containers(all=True)
-        listed = tuple(parse.container_of(row, self.name, driver) for row in rows)
+        listed = tuple(parse.listed_container(row, self.name, driver) for row in rows)
         self._names = {row.id: row.name for row in listed}
         return listed + self._hidden({row.id for row in listed})
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable
 from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.drivers.base import read_json
 from tui.drivers.registry import GRAPH_DRIVERS, driver_for, reach_of
 from tui.drivers.users import REMAPPED
 from tui.engine import parse
-from tui.engine.atrest import AtRest, FileLog, JsonLog
+from tui.engine.atrest import ON_DISK, AtRest, FileLog, JsonLog
 from tui.engine.owners import with_ids
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
@@ -63,7 +64,7 @@ class OfflineEndpoint(AtRest):
         known = sorted({driver for driver in drivers if driver != _UNKNOWN}, key=lambda driver: driver.name)
         common = max(known, key=drivers.count) if known else _UNKNOWN
         product = "sample data-root" if self._sample else "data-root without daemon"
-        return EngineFacts(self.name, product, "", "", common, "", str(self.root.path), local=True)
+        return EngineFacts(self.name, product, "", "", common, "", str(self.root.path), ON_DISK)
 
     def snapshot(self) -> tuple[Container, ...]:
         """List the containers; one with a damaged record is listed as unknown and hides no other."""
@@ -73,7 +74,7 @@ class OfflineEndpoint(AtRest):
             raise NotReachable(
                 f"{printable(self.address)}: {error.strerror}", "run dtui as root, or use sudo"
             ) from error
-        return tuple(self._row(name) for name in names if _CONTAINER_ID.fullmatch(name))
+        return tuple(self._row(ContainerId(name)) for name in names if _CONTAINER_ID.fullmatch(name))
 
     def rows_beside(self, listed: set[str]) -> tuple[Container, ...]:
         """List the containers on disk that are not among those listed; records that do not change are read once."""
@@ -87,11 +88,11 @@ class OfflineEndpoint(AtRest):
                 record = os.stat(self.root.path / "containers" / name / "config.v2.json")
                 stamp = (record.st_ino, record.st_mtime_ns)
                 if self._known.get(name, (None,))[0] != stamp:
-                    self._known[name] = (stamp, self._row(name))
+                    self._known[name] = (stamp, self._row(ContainerId(name)))
                 found.append(self._known[name][1])
         return tuple(found)
 
-    def _row(self, container_id: str) -> Container:
+    def _row(self, container_id: ContainerId) -> Container:
         try:
             return self._container(self._record(container_id))
         except DtuiError as error:
@@ -99,7 +100,7 @@ class OfflineEndpoint(AtRest):
                 self.name, container_id, container_id[:12], State.UNKNOWN, str(error), _UNKNOWN, "?", parse.EPOCH
             )
 
-    def _record(self, container_id: str) -> dict[str, Any]:
+    def _record(self, container_id: ContainerId) -> dict[str, Any]:
         body = read_json(self.root.path / "containers" / container_id / "config.v2.json")
         if body.get("ID") != container_id:
             raise LayerError("the record is of another container", "the data-root is damaged")
@@ -112,7 +113,7 @@ class OfflineEndpoint(AtRest):
         shown = f"Exited ({code})" if code is not None else state.value.capitalize()
         return Container(
             endpoint=self.name,
-            id=str(body["ID"]),
+            id=ContainerId(body["ID"]),
             name=str(body.get("Name") or "").lstrip("/") or str(body["ID"])[:12],
             state=state,
             status=shown,
@@ -123,6 +124,7 @@ class OfflineEndpoint(AtRest):
             image_id=str(body.get("Image") or ""),
             command=" ".join(parse.argv_of(body)),
             ports=parse.ports_of(body),
+            trust=ON_DISK.trust,
         )
 
     def _driver_of(self, name: str, container_id: str) -> Driver:
@@ -134,9 +136,9 @@ class OfflineEndpoint(AtRest):
 
     def inspect(self, container_id: str) -> Details:
         """Tell everything that the records of one container say."""
-        if not os.path.isdir(self.root.path / "containers" / container_id):
+        if not os.path.isdir(self.root.path / "containers" / ContainerId(container_id)):
             raise NotFound(f"there is no container {printable(container_id[:12])}", "the list shows what there is")
-        return self._details(self._record(container_id))
+        return self._details(self._record(ContainerId(container_id)))
 
     @parse.recorded
     def _details(self, body: dict[str, Any]) -> Details:
@@ -161,6 +163,7 @@ class OfflineEndpoint(AtRest):
             log_path=str(body.get("LogPath") or ""),
             mount_id=stack.writable.id if stack else "",
             settings=parse.settings_of(body),
+            proof=ON_DISK,
         )
 
     def _users_mode(self, container_id: str) -> str:
@@ -181,7 +184,8 @@ class OfflineEndpoint(AtRest):
     def logs(self, container_id: str, *, follow: bool, tail: int) -> FileLog:
         """Yield the last lines of the container's json-file log; it cannot be followed."""
         del follow
-        return JsonLog(self.root.path / "containers" / container_id / f"{container_id}-json.log", tail)
+        name = ContainerId(container_id)
+        return JsonLog(self.root.path / "containers" / name / f"{name}-json.log", tail)
 
 
 def _object(body: dict[str, Any], key: str) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from tui.core.errors import EngineError, LayerError
-from tui.core.model import Container, Driver, DriverKind, EngineFacts, Event, Mount, Port, State
+from tui.core.model import UNPROVEN, Container, Driver, DriverKind, EngineFacts, Event, Mount, Port, Proof, State
+from tui.core.record_ids import BadId, ContainerId
 from tui.core.text import printable
 
 Json = Mapping[str, Any]
@@ -121,7 +123,7 @@ def driver_of(info: Json, version: Json) -> Driver:
 
 
 @understood
-def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> EngineFacts:
+def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) -> EngineFacts:
     """Return who answers."""
     rows = {str(r[0]): str(r[1]) for r in info.get("DriverStatus") or [] if isinstance(r, list) and len(r) == 2}
     containerd = info.get("Containerd") or {}
@@ -133,7 +135,7 @@ def facts_of(endpoint: str, version: Json, info: Json, *, local: bool) -> Engine
         driver=driver_of(info, version),
         backing=rows.get("Backing Filesystem", "").replace("extfs", "ext4"),
         data_root=str(info.get("DockerRootDir") or ""),
-        local=local,
+        proof=proof,
         containerd=str(containerd.get("Address") or ""),
         namespace=str((containerd.get("Namespaces") or {}).get("Containers") or "moby"),
     )
@@ -148,7 +150,7 @@ def container_of(row: Json, endpoint: str, driver: Driver) -> Container:
     ports = row.get("Ports") or []
     return Container(
         endpoint=endpoint,
-        id=str(row["Id"]),
+        id=ContainerId(row["Id"]),
         name=str(names[0]).lstrip("/") if names else str(row["Id"])[:12],
         state=state,
         status=status,
@@ -171,6 +173,17 @@ def container_of(row: Json, endpoint: str, driver: Driver) -> Container:
     )
 
 
+def listed_container(row: Json, endpoint: str, driver: Driver) -> Container:
+    """Return a row of the list call; one whose id is none is listed as unknown, under an id that leads nowhere."""
+    try:
+        return container_of(row, endpoint, driver)
+    except BadId as error:
+        container_id = ContainerId.standing_for(row.get("Id"))
+        return replace(
+            container_of({**row, "Id": container_id}, endpoint, driver), state=State.UNKNOWN, status=str(error)
+        )
+
+
 @understood
 def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     """Return the list record of a container from its inspect answer."""
@@ -180,7 +193,7 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     config = body.get("Config") or {}
     return Container(
         endpoint=endpoint,
-        id=str(body["Id"]),
+        id=ContainerId(body["Id"]),
         name=str(body.get("Name") or "").lstrip("/"),
         state=kind,
         status=f"{kind} ({code})" if code is not None else str(kind),

@@ -15,11 +15,12 @@ from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
+from tui.core.record_ids import BadId, ContainerId
 from tui.drivers.base import DataRoot, open_regular, read_json
 from tui.drivers.podman import container_records, has_records
 from tui.drivers.registry import driver_for, reach_of
 from tui.engine import parse
-from tui.engine.atrest import AtRest, FileLog, JsonLog, K8sLog
+from tui.engine.atrest import ON_DISK, AtRest, FileLog, JsonLog, K8sLog
 from tui.engine.owners import with_ids
 
 _DRIVERS = ("overlay", "vfs")
@@ -46,7 +47,7 @@ class PodmanRoot(AtRest):
         names = [row.driver.name for row in self.snapshot()]
         name = max(set(names), key=names.count) if names else self._drivers()[0]
         driver = Driver(DriverKind.STORAGE, name)
-        return EngineFacts(self.name, "podman storage", "", "", driver, "", str(self.root.path), local=True)
+        return EngineFacts(self.name, "podman storage", "", "", driver, "", str(self.root.path), ON_DISK)
 
     def _drivers(self) -> list[str]:
         return [name for name in _DRIVERS if has_records(self.root.path, name)]
@@ -63,7 +64,7 @@ class PodmanRoot(AtRest):
         try:
             return self._container(record, driver, running)
         except DtuiError as error:
-            container_id = str(record.get("id") or "")[:64]
+            container_id = _standing_id(record)
             kind = Driver(DriverKind.STORAGE, driver)
             return Container(
                 self.name, container_id, container_id[:12], State.UNKNOWN, str(error), kind, "?", parse.EPOCH
@@ -71,7 +72,7 @@ class PodmanRoot(AtRest):
 
     @parse.recorded
     def _container(self, record: dict[str, Any], driver: str, running: dict[str, _Monitor]) -> Container:
-        container_id = str(record.get("id") or "")
+        container_id = ContainerId(record.get("id"))
         names = record.get("names") or [container_id[:12]]
         state = State.RUNNING if container_id in running else State.EXITED
         return Container(
@@ -85,9 +86,10 @@ class PodmanRoot(AtRest):
             created=parse.parse_time(record.get("created")) or parse.EPOCH,
             image_id=str(record.get("image") or ""),
             command=" ".join(_argv(self._configuration(driver, container_id))),
+            trust=ON_DISK.trust,
         )
 
-    def _configuration(self, driver: str, container_id: str) -> dict[str, Any]:
+    def _configuration(self, driver: str, container_id: ContainerId) -> dict[str, Any]:
         """Return the OCI configuration of a container's last start, nothing before its first."""
         path = self._userdata(driver, container_id) / "config.json"
         try:
@@ -95,7 +97,7 @@ class PodmanRoot(AtRest):
         except DtuiError:
             return {}  # it is written anew at each start: what the list shows of it is not worth losing the row
 
-    def _userdata(self, driver: str, container_id: str) -> Path:
+    def _userdata(self, driver: str, container_id: ContainerId) -> Path:
         return self.root.path / f"{driver}-containers" / container_id / "userdata"
 
     def inspect(self, container_id: str) -> Details:
@@ -128,6 +130,7 @@ class PodmanRoot(AtRest):
             stack=stack,
             reach=reach_of(row.driver, stack, local=True, problem=problem),
             mount_id=stack.writable.id if stack else "",
+            proof=ON_DISK,
         )
 
     def _stack(self, row: Container) -> tuple[LayerStack | None, DtuiError | None]:
@@ -142,11 +145,19 @@ class PodmanRoot(AtRest):
     def logs(self, container_id: str, *, follow: bool, tail: int) -> FileLog:
         """Yield the last lines of the container's k8s-file log; it cannot be followed."""
         del follow
+        name = ContainerId(container_id)
         for driver in self._drivers():
-            path = self._userdata(driver, container_id) / "ctr.log"
+            path = self._userdata(driver, name) / "ctr.log"
             if os.path.exists(path):
                 return K8sLog(path, tail)
-        return JsonLog(self._userdata(_DRIVERS[0], container_id) / "ctr.log", tail)
+        return JsonLog(self._userdata(_DRIVERS[0], name) / "ctr.log", tail)
+
+
+def _standing_id(record: dict[str, Any]) -> ContainerId:
+    try:
+        return ContainerId(record.get("id"))
+    except BadId:
+        return ContainerId.standing_for(record.get("id"))
 
 
 def _metadata(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""Ids of containers and layers: what is none never becomes a file name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.core.model import Driver, DriverKind, State
+from tui.core.record_ids import BadId, ContainerId, LayerId
+from tui.editing.state import container_lock
+from tui.engine import parse
+
+pytestmark = pytest.mark.promise("ids-checked-at-border")
+
+DRIVER = Driver(DriverKind.GRAPH, "overlay2")
+HEX = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["../../x", "", ".", "..", "a" * 63, "a" * 65, "A" * 64, f"{'a' * 63}/", f"{'a' * 63}\n", None, 7, HEX.encode()],
+)
+def test_engine_ids_are_64_hexadecimal_digits(text: object) -> None:
+    with pytest.raises(BadId, match="is no container id"):
+        ContainerId(text)
+
+
+@pytest.mark.parametrize("text", ["web", "web-1", "a.b_c", "x" * 76, HEX])
+def test_containerd_ids_follow_its_own_grammar(text: str) -> None:
+    assert ContainerId.of_containerd(text) == text
+
+
+@pytest.mark.parametrize("text", ["", ".web", "web.", "a..b", "a/b", "x" * 77, "web\n", "wéb"])
+def test_containerd_ids_outside_its_grammar_refused(text: str) -> None:
+    with pytest.raises(BadId):
+        ContainerId.of_containerd(text)
+
+
+@given(st.text())
+def test_no_accepted_id_leaves_its_directory(text: str) -> None:
+    for kind in (ContainerId, ContainerId.of_containerd, LayerId):
+        try:
+            accepted = kind(text)
+        except BadId:
+            continue
+        assert "/" not in accepted
+        assert "\0" not in accepted
+        assert not accepted.startswith(".")
+        assert len(accepted) <= 76
+
+
+def test_listed_container_with_bad_id_stays_visible() -> None:
+    row = parse.listed_container({"Id": "../../x", "Names": ["/web"], "State": "running"}, "local", DRIVER)
+    assert (row.name, row.state) == ("web", State.UNKNOWN)
+    assert "../../x" in row.status
+    assert ContainerId(row.id) == row.id
+
+
+def test_lock_of_an_unchecked_id_is_a_type_error_for_mypy() -> None:
+    assert container_lock.__wrapped__.__annotations__["container_id"] == "ContainerId"  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ from tui.core.text import count_of, printable
 from tui.editing.acts import Outcome
 from tui.editing.guard import Step
 from tui.editing.recover import recover
+from tui.editing.state import loose_mode, patience
 from tui.engine.endpoint import Endpoint
 
 _CLEAR = "\r\x1b[K"
@@ -42,9 +43,15 @@ class Place:
 def place_of(open_session: Session, ref: str) -> Place:
     """Find REF:PATH and put right what an earlier run left there."""
     endpoint, details, path = open_session.find_file(ref)
-    for line in recover(endpoint.inspect):
-        note(f"dtui: {line}")
+    put_right(endpoint)
     return Place(endpoint, details, os.fsencode(path))
+
+
+def put_right(*endpoints: Endpoint) -> None:
+    """Put right what an earlier run left, and tell what came of it, and who may look at what is kept."""
+    loose = loose_mode()
+    for line in filter(None, (loose, *(line for endpoint in endpoints for line in recover(endpoint.inspect)))):
+        note(f"dtui: {line}")
 
 
 def act_on(
@@ -53,14 +60,17 @@ def act_on(
     """Do an act on REF:PATH and print its receipt; Ctrl+C stops it between two entries."""
     with session(options) as open_session:
         place = place_of(open_session, ref)
-        with stoppable() as step:
+        with stoppable(options.wait) as step:
             outcome = act(place, step)
     return tell(options, outcome, done)
 
 
 @contextmanager
-def stoppable() -> Iterator[Step]:
-    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt."""
+def stoppable(wait: float) -> Iterator[Step]:
+    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt.
+
+    ``wait`` is for how many seconds another dtui may go on writing into the same container first.
+    """
     stopped: list[int] = []
 
     def step(count: int, path: bytes) -> None:
@@ -68,21 +78,24 @@ def stoppable() -> Iterator[Step]:
             raise Stopped("stopped", "nothing was changed")
         _show(count, path)
 
-    with _interrupts(stopped.append):
+    with _interrupts(stopped.append), patience(wait, lambda: bool(stopped)):
         yield step
 
 
 @contextmanager
-def to_the_end() -> Iterator[Step]:
-    """Yield a step that shows progress on a terminal; at an interrupt it is said, once, that it goes to its end."""
+def to_the_end(wait: float) -> Iterator[Step]:
+    """Yield a step that shows progress on a terminal; at an interrupt it is said, once, that it goes to its end.
+
+    As long as it waits for another dtui, an interrupt ends it.
+    """
     stopped: list[int] = []
 
     def stop(number: int) -> None:
-        if not stopped:
+        if not stopped and not lock.waiting:
             _say(f"{_CLEAR if sys.stderr.isatty() else ''}dtui: being taken back; this goes to its end\n")
         stopped.append(number)
 
-    with _interrupts(stop):
+    with patience(wait, lambda: bool(stopped)) as lock, _interrupts(stop):
         yield _show
 
 

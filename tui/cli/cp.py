@@ -49,7 +49,7 @@ def _require_directory(text: str) -> None:
 def _out(options: Namespace) -> int:
     with session(options) as open_session:
         _, details, path = open_session.find_file(options.source)
-        with stoppable() as step:
+        with stoppable(options.wait) as step:
             target, count, notes = copy_out(
                 details, os.fsencode(path), Path(options.target), force=options.force, step=step
             )

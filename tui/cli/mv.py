@@ -18,7 +18,7 @@ def run(options: Namespace) -> int:
     new = _new_path(options.ref, options.new)
     with session(options) as open_session:
         place = place_of(open_session, options.ref)
-        with stoppable() as step:
+        with stoppable(options.wait) as step:
             outcome = rename(path=place.path, new=new, step=step, **place.words)
     old = outcome.act.path if outcome.act else b""
     return tell(options, outcome, f"renamed to {printable(outcome.path)}", old=old)

@@ -14,6 +14,7 @@ from tui import __version__
 from tui.core.errors import UsageError
 from tui.core.model import State
 from tui.core.text import printable
+from tui.editing.state import state_base
 
 VERBS = {
     "ls": "list containers of all endpoints",
@@ -41,6 +42,9 @@ VERBS = {
 """Every verb and its help; the module of the same name does it."""
 
 
+_KEEPING = ("write", "rm", "mv", "mkdir", "chmod", "chown", "cp", "revert", "undo", "backups", "edit", "app")
+"""Verbs that keep what they replace, or put it back: where it is kept is looked at before anything else."""
+
 _BEFORE = ("-H", "--host", "--context", "--root", "--config")
 """Options that a verb does not take, for they say where everything is looked for."""
 
@@ -54,6 +58,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _late(verb: str) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
+        if verb in _KEEPING:
+            state_base()
         result = importlib.import_module(f"tui.cli.{verb}").run(options)
         return int(result)
 
@@ -92,6 +98,12 @@ def _levels(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{printable(text)} is no number of levels")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise argparse.ArgumentTypeError(f"{printable(text)} is no number of seconds, such as 30")
+    return float(text)
 
 
 def _permissions(text: str) -> int:
@@ -135,6 +147,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--in-place", action="store_true", help="overwrite the file itself, for who has it open")
     sub.add_argument("--no-backup", action="store_true", help="for good, without a way back")
     sub.add_argument("--mode", type=_permissions, metavar="0644", help="permission bits, octal")
+    _wait(sub)
     _json(sub)
 
 
@@ -142,12 +155,14 @@ def _rm(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("-r", "--recursive", action="store_true", help="a directory and all below it")
     sub.add_argument("--no-backup", action="store_true", help="for good, without a way back")
+    _wait(sub)
     _json(sub)
 
 
 def _mv(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("new", metavar="NEWPATH", help="the new path in the same container, or a directory to move into")
+    _wait(sub)
     _json(sub)
 
 
@@ -155,6 +170,7 @@ def _mkdir(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("-p", "--parents", action="store_true", help="make those above too")
     sub.add_argument("--mode", type=_permissions, metavar="0755", help="permission bits, octal")
+    _wait(sub)
     _json(sub)
 
 
@@ -162,6 +178,7 @@ def _chmod(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("-R", "--recursive", action="store_true", help="a directory and all below it")
     sub.add_argument("mode", metavar="MODE", help="0644, or u+x,go-w")
     _file(sub)
+    _wait(sub)
     _json(sub)
 
 
@@ -169,6 +186,7 @@ def _chown(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("-R", "--recursive", action="store_true", help="a directory and all below it")
     sub.add_argument("owner", metavar="USER[:GROUP]", help="numbers, or names that the container knows")
     _file(sub)
+    _wait(sub)
     _json(sub)
 
 
@@ -176,11 +194,13 @@ def _cp(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("source", metavar="SOURCE", help="a path of this host, or REF:PATH")
     sub.add_argument("target", metavar="TARGET", help="REF:PATH, or a path of this host")
     sub.add_argument("--force", action="store_true", help="replace a file of this host")
+    _wait(sub)
     _json(sub)
 
 
 def _revert(sub: argparse.ArgumentParser) -> None:
     _file(sub)
+    _wait(sub)
     _json(sub)
 
 
@@ -188,6 +208,7 @@ def _undo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("ref", metavar="REF", nargs="?", help="only what was done to this container")
     sub.add_argument("--id", help="the one of dtui backups, by its id or the beginning of it")
     sub.add_argument("--force", action="store_true", help="even if the file was changed since")
+    _wait(sub)
     _json(sub)
 
 
@@ -275,6 +296,11 @@ def _ref(sub: argparse.ArgumentParser) -> None:
 
 def _file(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("ref", metavar="REF:PATH", help="a container and a path inside it")
+
+
+def _wait(sub: argparse.ArgumentParser) -> None:
+    text = "wait for another dtui that writes into the container; without it the change is refused"
+    sub.add_argument("--wait", type=_seconds, default=0.0, metavar="SECONDS", help=text)
 
 
 def _json(sub: argparse.ArgumentParser) -> None:

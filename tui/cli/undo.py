@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.acting import tell, to_the_end
-from tui.cli.output import note
+from tui.cli.acting import put_right, tell, to_the_end
 from tui.cli.session import session
 from tui.core.errors import ChangedMeanwhile, NotFound, UsageError
 from tui.core.text import printable
 from tui.editing.backups import Act, acts, find, last_to_undo
-from tui.editing.recover import recover
 from tui.editing.undo import undo
 from tui.engine.endpoint import Endpoint
 from tui.ui.reach import files_of
@@ -22,9 +20,7 @@ def run(options: Namespace) -> int:
         raise UsageError("--id names no backup", "dtui backups lists them")
     with session(options) as open_session:
         cut_off = _cut_off()
-        for endpoint in open_session.endpoints:
-            for line in recover(endpoint.inspect):
-                note(f"dtui: {line}")
+        put_right(*open_session.endpoints)
         if cut_off - _cut_off() and not options.id:
             raise ChangedMeanwhile(
                 "what was cut off has just been put right", "dtui undo again takes the last act back"
@@ -38,7 +34,7 @@ def run(options: Namespace) -> int:
             act = find(options.id) if options.id else last_to_undo()
             endpoint = _where(open_session.endpoints, act)
         files = files_of(endpoint, endpoint.inspect(act.container))
-        with to_the_end() as step:
+        with to_the_end(options.wait) as step:
             outcome = undo(act, inspect=endpoint.inspect, save=files.save, force=options.force, step=step)
     again = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
     return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{again}")

@@ -8,12 +8,11 @@ import sys
 from argparse import Namespace
 from typing import BinaryIO
 
-from tui.cli.acting import stoppable
+from tui.cli.acting import put_right, stoppable
 from tui.cli.output import note, put_json
 from tui.cli.session import session
 from tui.core.errors import EditRefused, UsageError
 from tui.core.text import human_size, printable
-from tui.editing.recover import recover
 from tui.editing.writing import Receipt
 from tui.ui.reach import files_of
 
@@ -32,9 +31,8 @@ def run(options: Namespace) -> int:
         if path.endswith("/"):
             raise UsageError(f"{printable(path)} names a directory", "leave the slash at its end out")
         files = files_of(endpoint, details)
-        for line in recover(endpoint.inspect):
-            note(f"dtui: {line}")
-        with stoppable():  # one file is written to its end
+        put_right(endpoint)
+        with stoppable(options.wait):  # one file is written to its end
             receipt = files.save(
                 os.fsencode(path),
                 data,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from functools import cache
 
 
@@ -46,3 +47,17 @@ def owned_name() -> str:
 def named_owner_lives(name: str) -> bool:
     """Say whether the process that made such a name still runs."""
     return owner_lives(name.partition(".")[2].replace(".", ":"))
+
+
+def uptime() -> float:
+    """Return the seconds since this host booted, sleep included: a clock that nobody can set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def surely_gone_for(mark: str, since: float, seconds: float) -> bool:
+    """Say whether the process that made a mark, when this host was ``since`` seconds up, is gone for so many seconds.
+
+    Of an earlier boot, only the time since this one is certain.
+    """
+    same_boot = mark.partition(":")[0] == _boot()
+    return not owner_lives(mark) and uptime() - (since if same_boot else 0) > seconds

@@ -1,8 +1,9 @@
 """What every act replaced, kept on the host: private, bounded, the oldest dropped first, taken back by undo.
 
-An act is a directory ``TIME`` below the container's: ``act.json`` tells what stood where, ``data`` holds the files'
-bytes one after another with their holes (a single file's are simply its bytes), ``after`` a line for each entry that
-it was about to make. An empty file is called how far it came: ``begun``, ``done``, ``undone``.
+An act is a directory ``NUMBER`` below the container's, numbered in the order in which acts were begun, whatever the
+clock said: ``act.json`` tells what stood where, and when; ``data`` holds the files' bytes one after another with their
+holes (a single file's are simply its bytes), ``after`` a line for each entry that it was about to make. An empty file
+is called how far it came: ``begun``, ``done``, ``undone``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from tui.core.errors import DtuiError, EditRefused, NotFound
-from tui.core.process import owner_lives, owner_mark
+from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.core.text import human_size, printable
 from tui.editing.nodes import Node, from_json, to_json
+from tui.editing.sequence import is_change, is_counted, numbered, order_of
 from tui.editing.sparse import copy_data
 from tui.editing.state import state_dir, sync_dir
 
@@ -33,6 +35,10 @@ ACT_LIMIT = 512 << 20
 """Bytes that one act may replace; more than that is refused unless it is told to keep nothing."""
 
 _VERSION = 1
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999."""
+
+_WEEK = 7 * 86_400
 _MARKS = ("begun", "done", "undone")
 
 
@@ -83,16 +89,20 @@ class Act:
     nodes: tuple[Node, ...]
     expects: bool = False
     """Whether it writes down what it makes; those of older versions do not."""
+    time_ns: int = 0
+    """What the clock said when it was done."""
+    since: float = 0.0
+    """How long this host was up then."""
 
     @property
     def id(self) -> str:
-        """The act's name in the store, which orders acts by time."""
+        """The act's number in the store, by which acts are ordered."""
         return self.folder.name
 
     @property
     def time(self) -> datetime:
-        """When it was done."""
-        return datetime.fromtimestamp(int(self.id) / 1e9, UTC)
+        """When it was done, by the clock of that moment; to be shown, never to be sorted by."""
+        return datetime.fromtimestamp(max(0, min(self.time_ns // 10**9, _LAST_SECOND)), UTC)
 
     @property
     def data(self) -> Path:
@@ -203,8 +213,7 @@ class Keeper:
         }
         self._kind = kind
         self._store = state_dir("backups", container_id)
-        self._id = f"{time.time_ns():020d}"
-        self._part = self._store / f".{self._id}.part"
+        self._part = self._store / f".{owned_name()}.part"
         try:
             self._part.mkdir(mode=0o700)
             self._data = os.open(self._part / "data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -266,6 +275,7 @@ class Keeper:
     def commit(self) -> Act:
         """Make it durable; from now on the act can be taken back."""
         self._told["nodes"] = [to_json(node) for node in self._nodes]
+        self._told |= {"time_ns": time.time_ns(), "since": uptime()}
         try:
             os.fsync(self._data)
             (self._part / _MARKS[0]).touch(mode=0o600)
@@ -274,8 +284,9 @@ class Keeper:
                 json.dump(self._told, file)
                 file.flush()
                 os.fsync(file.fileno())
-            folder = self._store / self._id
-            self._part.rename(folder)
+            with numbered(self._store.parent) as number:
+                folder = self._store / number
+                self._part.rename(folder)
         except OSError as error:
             raise self._refused(error) from error
         finally:
@@ -315,23 +326,32 @@ def _read(folder: Path) -> Act:
         owner=str(told["owner"]),
         nodes=tuple(from_json(one) for one in told["nodes"]),
         expects=bool(told.get("expects")),
+        time_ns=int(told.get("time_ns", 0) if is_counted(folder.name) else folder.name),
+        since=float(told.get("since", 0)),
     )
+
+
+def _folders(container_id: ContainerId | None = None) -> list[Path]:
+    """Return the directories of a container's acts, or of all, oldest first."""
+    found = (folder for folder in state_dir("backups").glob(f"{container_id or '*'}/*") if is_change(folder.name))
+    return sorted(found, key=lambda folder: order_of(folder.name))
 
 
 def acts(container_id: ContainerId | None = None) -> Iterator[Act]:
     """Yield the acts of a container, or of all, newest first; one that cannot be read is left where it is."""
-    store = state_dir("backups")
-    folders = store.glob(f"{container_id or '*'}/[0-9]*")
-    for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+    for folder in reversed(_folders(container_id)):
         with suppress(OSError, ValueError, KeyError, TypeError, BadId):
             yield _read(folder)
 
 
 def find(act_id: str) -> Act:
-    """Return the act of an id or unique beginning of one; raises NotFound."""
-    found = [act for act in acts() if act.id.startswith(act_id)]
+    """Return the act of an id, also without the zeros before it, or of a unique beginning of one; raises NotFound."""
+    known = list(acts())
+    found = [act for act in known if act.id == act_id or (is_counted(act.id) and act.id.lstrip("0") == act_id)]
+    found = found or [act for act in known if act_id and act.id.startswith(act_id)]
     if len(found) != 1:
-        raise NotFound(f"{'no' if not found else 'more than one'} backup {act_id}", "dtui backups lists them")
+        many = "no" if not found else "more than one"
+        raise NotFound(f"{many} backup {printable(act_id)}", "dtui backups lists them")
     return found[0]
 
 
@@ -344,7 +364,7 @@ def last_to_undo(container_id: ContainerId | None = None) -> Act:
 
 
 def _drop_oldest(keep: Path) -> None:
-    folders = sorted(state_dir("backups").glob("*/[0-9]*"), key=lambda folder: folder.name)
+    folders = _folders()
     sizes = {folder: _on_disk(folder) for folder in folders}
     total = sum(sizes.values())
     for folder in folders:
@@ -369,9 +389,18 @@ def _dropped(folder: Path) -> bool:
 
 
 def _is_settled(folder: Path) -> bool:
-    """Say whether nobody needs an act to put something right any more; after a week its container is gone for good."""
-    week_ago = time.time_ns() - 7 * 86_400 * 10**9
-    return _has_ended(folder) or int(folder.name) < week_ago
+    """Say whether nobody needs an act to put something right any more.
+
+    The container of one that was cut off is taken for gone after a week of this host's running, which no clock that
+    is wrong can make shorter.
+    """
+    if _has_ended(folder):
+        return True
+    try:
+        act = _read(folder)
+    except (OSError, ValueError, KeyError, TypeError, BadId):  # a newer dtui may be able to
+        return False
+    return surely_gone_for(act.owner, act.since, _WEEK)
 
 
 def _has_ended(folder: Path) -> bool:
@@ -390,7 +419,11 @@ def _on_disk(folder: Path) -> int:
 def sweep() -> None:
     """Remove what a killed dtui was still writing down: nothing had been changed by then."""
     for part in state_dir("backups").glob("*/.*.part"):
-        stamp = part.name.strip(".").removesuffix(".part")
-        age = time.time_ns() - int(stamp) if stamp.isdigit() else 0
-        if age > 600 * 10**9:  # one that is being written now is younger
+        name = part.name[1:].removesuffix(".part")
+        if not (_may_be_written(name) if name.isdigit() else named_owner_lives(name)):
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _may_be_written(stamp: str) -> bool:
+    """Say whether an older dtui, which named it after the clock, may be at it: a change takes no day."""
+    return abs(time.time_ns() - int(stamp)) < 86_400 * 10**9

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tui.core.errors import ChangedMeanwhile, EditRefused
-from tui.core.process import owner_lives, owner_mark
+from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.editing.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
 from tui.editing.sparse import chunks_of, copy_data, put_runs, runs_of
@@ -45,6 +44,8 @@ class Record:
     capability: str = ""
     """The old file's, which the first byte that is written takes away, in hexadecimal digits."""
     mtime_ns: int = 0
+    since: float = field(default_factory=uptime)
+    """How long this host was up when it was begun."""
 
     @property
     def file(self) -> Path:
@@ -64,7 +65,7 @@ class Record:
 
 def begin_rename(container_id: ContainerId, path: bytes, temporary: bytes) -> Record:
     """Write down that a temporary name may come to stand beside a file."""
-    record = Record(secrets.token_hex(8), owner_mark(), container_id, os.fsdecode(path), os.fsdecode(temporary), False)
+    record = Record(owned_name(), owner_mark(), container_id, os.fsdecode(path), os.fsdecode(temporary), False)
     _store(record)
     return record
 
@@ -72,7 +73,7 @@ def begin_rename(container_id: ContainerId, path: bytes, temporary: bytes) -> Re
 @contextmanager
 def working(container_id: ContainerId, work: Path) -> Iterator[None]:
     """Write down that a work directory stands beside a container's layer, until it is gone."""
-    record = Record(secrets.token_hex(8), owner_mark(), container_id, "", "", False)
+    record = Record(owned_name(), owner_mark(), container_id, "", "", False)
     _store(record)
     try:
         yield
@@ -87,7 +88,7 @@ def begin_in_place(
     """Keep a file's bytes, and write down that others are about to overwrite them and what comes with those."""
     old = metadata_of(fd)
     record = Record(
-        token=secrets.token_hex(8),
+        token=owned_name(),
         owner=owner_mark(),
         container_id=container_id,
         path=os.fsdecode(path),
@@ -227,16 +228,20 @@ def sweep() -> None:
     for path in state_dir("journal").iterdir():
         if path.suffix in (".part", ".data", ".new") and not path.with_suffix(".json").exists():
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > 600:  # one that is being written now is younger
+                if not _may_be_written(path):
                     path.unlink()
 
 
+def _may_be_written(path: Path) -> bool:
+    """Say whether a dtui may be at a file; an older one named it after nobody, and its age has to do."""
+    if "." in path.stem:
+        return named_owner_lives(path.stem)
+    return abs(time.time() - path.stat().st_mtime) < 600
+
+
 def is_old(record: Record) -> bool:
-    """Say whether a record has waited for a week: its container will not come back."""
-    try:
-        return time.time() - record.file.stat().st_mtime > 7 * 86_400
-    except FileNotFoundError:
-        return True
+    """Say whether a record has waited for a week of this host's running: its container will not come back."""
+    return surely_gone_for(record.owner, record.since, 7 * 86_400)
 
 
 def pending() -> tuple[Record, ...]:

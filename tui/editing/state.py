@@ -4,35 +4,97 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from tui.core.errors import EditRefused
+from tui.core.errors import EditRefused, Stopped, UsageError
 from tui.core.record_ids import ContainerId
+from tui.core.text import printable
 
 LOCKS = Path("/run/dtui")
 """Where root's locks are."""
+
+_POLL = 0.05
+"""Seconds between two tries for a lock that another dtui holds."""
 
 
 def state_dir(*parts: str) -> Path:
     """Return a directory below DTUI_STATE, else /var/lib/dtui for root and $XDG_STATE_HOME/dtui for a user; made 0700.
 
-    Raises EditRefused when it cannot be made, for nothing is written without a way back.
+    Raises UsageError for one that is not absolute, and EditRefused when it cannot be made or when others could change
+    what it holds, for nothing is written without a way back.
     """
-    base = os.environ.get("DTUI_STATE")
-    if not base and os.geteuid() == 0:
-        base = "/var/lib/dtui"
-    if not base:
-        base = os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "dtui")
-    path = Path(base, *parts)
+    base = state_base()
+    path = base.joinpath(*parts)
     try:
-        Path(base).parent.mkdir(parents=True, exist_ok=True)
+        base.parent.mkdir(parents=True, exist_ok=True)
         for depth in range(len(parts) + 1):  # mkdir's own parents=True would let others look in
-            Path(base, *parts[:depth]).mkdir(mode=0o700, exist_ok=True)
+            one = base.joinpath(*parts[:depth])
+            one.mkdir(mode=0o700, exist_ok=True)
+            _refuse_unsafe(one)
+        _refuse_unsafe_above(base)
     except OSError as error:
         raise EditRefused(f"{path}: {error.strerror}", "set DTUI_STATE to a directory that can be written") from error
     return path
+
+
+def state_base() -> Path:
+    """Return the state directory; raises UsageError for one that would depend on the working directory."""
+    name, base = "DTUI_STATE", os.environ.get("DTUI_STATE", "")
+    if not base and os.geteuid() == 0:
+        return Path("/var/lib/dtui")
+    if not base:
+        home = os.environ.get("XDG_STATE_HOME", "")
+        if not os.path.isabs(home):  # which the XDG specification says to ignore
+            name, home = "HOME", os.path.expanduser("~/.local/state")
+        base = os.path.join(home, "dtui")
+    if not os.path.isabs(base):
+        told = f"{name} leads to {printable(base)}, which is not an absolute path"
+        raise UsageError(told, "undo from another directory would not find what is kept there; name it from / on")
+    return Path(base)
+
+
+def _refuse_unsafe(path: Path) -> None:
+    """Raise EditRefused for a directory that somebody else owns or may change: undo would put back what they say."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        if path != state_base() or status.st_uid not in (0, os.geteuid()):
+            raise EditRefused(f"{path} is a symbolic link", "put a directory of your own there")
+        status = path.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise EditRefused(f"{path} is not a directory", "move it out of the way")
+    if status.st_uid != os.geteuid():
+        raise EditRefused(f"{path} belongs to user {status.st_uid}", f"chown it to {os.geteuid()}, once it is yours")
+    if status.st_mode & 0o022:
+        told = f"{path} can be changed by others (mode {stat.S_IMODE(status.st_mode):04o})"
+        raise EditRefused(told, f"look what they put there, then chmod 700 {path}")
+
+
+@cache
+def _refuse_unsafe_above(base: Path) -> None:
+    """Raise EditRefused where anybody may put another directory in the place of the state directory."""
+    for above in base.resolve().parents:
+        mode = above.stat().st_mode
+        if mode & 0o002 and not mode & stat.S_ISVTX:
+            told = f"{above} can be changed by anybody (mode {stat.S_IMODE(mode):04o})"
+            raise EditRefused(told, "set DTUI_STATE to a directory that only you can replace")
+
+
+def loose_mode() -> str:
+    """Return a line where others may look into the state directory, nothing where they may not."""
+    base = state_base()
+    try:
+        mode = stat.S_IMODE(base.stat().st_mode)
+    except OSError:  # it is made, or refused, when it is needed
+        return ""
+    if not mode & 0o055:
+        return ""
+    return f"{base} is open to others (mode {mode:04o}), and holds what dtui replaced; chmod 700 {base}"
 
 
 def sync_dir(path: Path) -> None:
@@ -50,21 +112,70 @@ def _lock_dir() -> Path:
         return state_dir("locks")
     try:
         LOCKS.mkdir(mode=0o700, exist_ok=True)
+        _refuse_unsafe(LOCKS)
     except OSError as error:
         raise EditRefused(f"{LOCKS}: {(error.strerror or '').lower()}", "locks are kept there") from error
     return LOCKS
 
 
+@dataclass(slots=True)
+class Patience:
+    """How long this process waits for a container that another dtui changes, and whether it does so now."""
+
+    seconds: float = 0.0
+    stopped: Callable[[], bool] = bool
+    waiting: bool = False
+
+
+_patience = Patience()
+
+
+@contextmanager
+def patience(seconds: float, stopped: Callable[[], bool]) -> Iterator[Patience]:
+    """Wait for locks within the context: at most so many seconds, and no longer than until ``stopped``."""
+    global _patience  # noqa: PLW0603 - one process does one thing to a container at a time
+    before, _patience = _patience, Patience(seconds, stopped)
+    try:
+        yield _patience
+    finally:
+        _patience = before
+
+
 @contextmanager
 def container_lock(container_id: ContainerId) -> Iterator[None]:
-    """Hold the lock of a container's edits; raises EditRefused while another dtui holds it."""
+    """Hold the lock of a container's edits.
+
+    Raises EditRefused while another dtui holds it, for as long as the process is to wait, and Stopped in the meantime.
+    """
     path = _lock_dir() / f"{container_id}.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EditRefused("another dtui is writing into this container", "try again in a moment") from error
+        _take(fd)
         yield
     finally:
         os.close(fd)
+
+
+def _take(fd: int) -> None:
+    end = time.monotonic() + _patience.seconds
+    _patience.waiting = True
+    try:
+        while not _taken(fd):
+            if time.monotonic() >= end:
+                hint = "try again in a moment; on the command line --wait SECONDS does"
+                raise EditRefused("another dtui is writing into this container", hint)
+            time.sleep(_POLL)
+            if _patience.stopped():
+                told = "stopped waiting for another dtui, which writes into this container"
+                raise Stopped(told, "nothing was changed")
+    finally:
+        _patience.waiting = False
+
+
+def _taken(fd: int) -> bool:
+    """Take a lock unless somebody holds it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -23,6 +23,7 @@ from tui.core.model import Container
 from tui.core.text import count_of, printable
 from tui.editing.recover import recover
 from tui.editing.session import privileged
+from tui.editing.state import loose_mode
 from tui.editing.unsaved import keep_to_tell, told_once
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
@@ -209,8 +210,8 @@ class DtuiApp(App[int]):
 
     @work(thread=True, group="tidy")
     def _tell_unsaved(self) -> None:
-        """Say where the text is that was open when a line dropped."""
-        lines = told_once()
+        """Say where the text is that was open when a line dropped, and who may look at what is kept."""
+        lines = tuple(filter(None, (*told_once(), loose_mode())))
         if lines:
             self.post_message(Tidied(lines))
 

@@ -1,0 +1,210 @@
+"""Where dtui keeps what it replaced: one place, only this user's; and how long a change waits for another dtui's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Box, Boxes
+from tests.support.cli import dtui
+from tui.cli import main
+from tui.core.errors import DtuiError, EditRefused
+from tui.core.record_ids import ContainerId
+from tui.editing import state
+from tui.editing.backups import acts
+from tui.editing.state import container_lock, state_dir
+
+OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+PRIVATE = pytest.mark.promise("state-directory-private")
+WAITS = pytest.mark.promise("wait-for-the-lock")
+
+
+@PRIVATE
+@pytest.mark.parametrize("place", ["state", "./state", "../x/state", "~/state"])
+def test_a_relative_state_directory_is_wrong_usage(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DTUI_STATE", place)
+    monkeypatch.chdir(tmp_path)
+    for words in (("write", "web:/f"), ("rm", "web:/f"), ("undo",), ("backups",), ()):
+        assert main(["--root", str(tmp_path), *words]) == 2, words
+        (told,) = capsys.readouterr().err.splitlines()
+        assert "is not an absolute path" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@PRIVATE
+def test_a_relative_home_of_the_desktop_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DTUI_STATE")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state.state_base() == tmp_path / ".local/state/dtui"
+    monkeypatch.setenv("HOME", "home")
+    with pytest.raises(DtuiError, match=r"HOME leads to .* not an absolute path"):
+        state_dir()
+
+
+def swapped_for_a_link(top: Path) -> None:
+    (top / "backups").rename(top.parent / "elsewhere")
+    (top / "backups").symlink_to(top.parent / "elsewhere")
+
+
+UNSAFE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "group may write": (lambda top: top.chmod(0o770), "can be changed by others (mode 0770)"),
+    "anybody may write": (lambda top: top.chmod(0o1777), "can be changed by others (mode 1777)"),
+    "backups anybody's": (lambda top: (top / "backups").chmod(0o777), "can be changed by others (mode 0777)"),
+    "another's": (lambda top: os.chown(top, 1000, 1000), "belongs to user 1000"),
+    "backups another's": (lambda top: os.chown(top / "backups", 1000, 0), "belongs to user 1000"),
+    "a link": (swapped_for_a_link, "is a symbolic link"),
+    "replaceable": (lambda top: top.parent.chmod(0o777), "can be changed by anybody (mode 0777)"),
+}
+
+
+@PRIVATE
+@pytest.mark.parametrize("name", UNSAFE)
+def test_what_others_could_have_put_there_is_never_put_back(name: str, private_state: Path) -> None:
+    spoil, told = UNSAFE[name]
+    state_dir("backups")
+    spoil(private_state)
+    state._refuse_unsafe_above.cache_clear()
+    with pytest.raises(EditRefused) as refused:
+        list(acts())
+    assert told in str(refused.value)
+
+
+@PRIVATE
+def test_a_state_directory_behind_the_owners_own_link_is_used(private_state: Path, tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir(mode=0o700)
+    private_state.symlink_to(tmp_path / "large")
+    assert state_dir("backups").resolve() == tmp_path / "large" / "backups"
+    os.chown(private_state, 1000, 1000, follow_symlinks=False)
+    with pytest.raises(EditRefused, match="is a symbolic link"):
+        state_dir("backups")
+
+
+@PRIVATE
+@OVERLAY2
+@pytest.mark.engine
+def test_a_state_directory_open_to_others_is_told_once(boxes: Boxes, private_state: Path) -> None:
+    box = boxes()
+    private_state.mkdir()
+    private_state.chmod(0o755)
+    words = (sys.executable, "-m", "tui", "-H", box.engine.host)
+    for verb in (("rm", "web:/etc/motd"), ("undo", "web")):
+        done = subprocess.run([*words, *verb], capture_output=True, text=True, check=True)
+        assert done.stderr.count("is open to others (mode 0755)") == 1
+        assert f"chmod 700 {private_state}" in done.stderr
+    private_state.chmod(0o700)
+    assert "open to others" not in dtui("-H", box.engine.host, "rm", "web:/etc/motd").decode()
+
+
+# waiting -----------------------------------------------------------------------------------------------------
+
+
+def start(box: Box, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tui", "-H", box.engine.host, *words]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
+
+
+@pytest.fixture
+def locks(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of locks that processes of their own use, too."""
+    monkeypatch.setattr(state, "LOCKS", Path("/run/dtui"))
+    return Path("/run/dtui")
+
+
+@WAITS
+@OVERLAY2
+@pytest.mark.engine
+@pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+def test_twelve_writes_that_wait_are_all_done(boxes: Boxes, alive: bool) -> None:
+    box = boxes("echo 0 > /srv/f", alive=alive)
+    children = [start(box, "write", "--wait", "120", "web:/srv/f") for _ in range(12)]
+    for number, child in enumerate(children, 1):
+        assert child.stdin is not None
+        child.stdin.write(b"%d" % number)
+        child.stdin.close()
+    told = [child.stderr.read() if child.stderr else b"" for child in children]
+    assert [child.wait(300) for child in children] == [0] * 12, told
+    done = list(acts(box.id))
+    assert len(done) == 12
+    read = {act.data.read_bytes() for act in done} | {box.read(b"/srv/f")}
+    assert read == {b"0\n", *(b"%d" % number for number in range(1, 13))}
+
+
+VERBS = (
+    ("write", "web:/etc/motd"),
+    ("rm", "web:/etc/motd"),
+    ("mv", "web:/etc/motd", "other"),
+    ("mkdir", "web:/made"),
+    ("chmod", "600", "web:/etc/motd"),
+    ("chown", "3", "web:/etc/motd"),
+    ("cp", __file__, "web:/copied"),
+    ("revert", "web:/srv/f"),
+    ("undo", "web"),
+)
+
+
+@WAITS
+@OVERLAY2
+@pytest.mark.engine
+def test_each_verb_waits_as_long_as_told_and_an_interrupt_ends_that(boxes: Boxes, locks: Path) -> None:
+    del locks
+    box = boxes("echo x > /srv/f")
+    dtui("-H", box.engine.host, "chmod", "600", "web:/srv/f")
+    before = box.diff()
+    with container_lock(box.id):
+        refused = [start(box, *verb) for verb in VERBS]
+        for verb, child in zip(VERBS, refused, strict=True):
+            assert b"another dtui is writing into this container" in child.communicate(b"x", timeout=300)[1], verb
+            assert child.returncode == 1
+        for verb in VERBS:
+            child = start(box, *verb, "--wait", "300")
+            assert child.stdin is not None
+            child.stdin.close()
+            while not waits(child.pid):
+                assert child.poll() is None, verb
+                time.sleep(0.02)
+            child.send_signal(signal.SIGINT)
+            assert child.wait(60) == 1, verb
+            assert child.stderr is not None
+            told = child.stderr.read()
+            assert b"stopped waiting for another dtui" in told, verb
+            assert len(told.splitlines()) == 1, told
+    assert box.diff() == before
+    assert len(list(acts(box.id))) == 1
+
+
+def waits(pid: int) -> bool:
+    """Say whether a process has a lock's file open and handles interrupts by itself."""
+    try:
+        names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:
+        return False
+    return any(name.startswith("/run/dtui/") for name in names)
+
+
+@WAITS
+def test_a_lock_is_waited_for_and_no_longer() -> None:
+    name = ContainerId("c" * 64)
+    with state.patience(0.2, bool), container_lock(name), pytest.raises(EditRefused, match="another dtui"):
+        container_lock(name).__enter__()
+    stops = iter([False, True])
+    with state.patience(300, lambda: next(stops)) as lock, container_lock(name):
+        with pytest.raises(DtuiError, match="stopped waiting"):
+            container_lock(name).__enter__()
+        assert not lock.waiting
+
+
+@WAITS
+@pytest.mark.parametrize("seconds", ["-1", "inf", "nan", "1e9", "soon", ""])
+def test_what_is_no_number_of_seconds_is_wrong_usage(seconds: str) -> None:
+    assert b"is no number of seconds" in dtui("rm", "web:/f", f"--wait={seconds}", code=2)

@@ -112,7 +112,7 @@ class Pretend:
     def events(self) -> _Stream:
         return self._stream
 
-    def logs(self, container_id: str, *, follow: bool, tail: int) -> _Log:
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> _Log:
         del container_id, follow, tail
         return _Log()
 

@@ -20,6 +20,9 @@ from tui.engine.endpoint import LogLine, Verb
 _LOG_BYTES = 8 << 20
 """Bytes read from the end of a log."""
 
+_LINE_BYTES = 1 << 20
+"""Bytes of one line; Docker cuts lines at 16 KiB."""
+
 
 ON_DISK = Proof(Trust.PROVEN, "a directory of this host, read without its Engine")
 
@@ -40,15 +43,20 @@ class NoEvents:
 
 
 class FileLog:
-    """The end of a log file on disk; a subclass knows its lines."""
+    """A log file on disk, its last ``tail`` lines or, for None, all; a subclass knows its lines."""
 
-    def __init__(self, path: Path, tail: int) -> None:
+    def __init__(self, path: Path, tail: int | None) -> None:
         self._path = path
         self._tail = tail
 
     def __iter__(self) -> Iterator[LogLine]:
         try:
             with open_regular(self._path) as file:
+                if self._tail is None:
+                    for raw in iter(lambda: file.readline(_LINE_BYTES), b""):
+                        if line := self.parse(raw.rstrip(b"\n")):
+                            yield line
+                    return
                 start = max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES)
                 file.seek(start)
                 lines = deque(file.read(_LOG_BYTES).split(b"\n"), maxlen=self._tail + 1)
@@ -124,7 +132,7 @@ class LostRoot:
         """Tell why not."""
         raise self._error
 
-    def logs(self, container_id: str, *, follow: bool, tail: int) -> FileLog:
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> FileLog:
         """Tell why not."""
         raise self._error
 

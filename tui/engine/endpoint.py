@@ -96,8 +96,8 @@ class Endpoint(Protocol):
         """Announce what happens to containers from now on."""
         ...
 
-    def logs(self, container_id: str, *, follow: bool, tail: int) -> LogStream:
-        """Yield the last ``tail`` lines of the container's output and, if asked, those that follow."""
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> LogStream:
+        """Yield the last ``tail`` lines of the container's output, None for all, and, if asked, those that follow."""
         ...
 
     def act(self, container_id: str, verb: Verb) -> None:

@@ -208,11 +208,13 @@ class LiveEndpoint:
         with engine_errors(self.name):
             return LiveEvents(self.name, client, client.events(decode=True, filters={"type": "container"}))
 
-    def logs(self, container_id: str, *, follow: bool, tail: int) -> LiveLogs:
-        """Yield the log, the last ``tail`` lines first."""
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> LiveLogs:
+        """Yield the log from its last ``tail`` lines on, None for all of it."""
         client = self.connect(timeout=None)
         with engine_errors(self.name):
-            stream = client.logs(container_id, stream=True, follow=follow, timestamps=True, tail=tail)
+            stream = client.logs(
+                container_id, stream=True, follow=follow, timestamps=True, tail="all" if tail is None else tail
+            )
         return LiveLogs(self.name, client, stream)
 
     def act(self, container_id: str, verb: Verb) -> None:

@@ -181,7 +181,7 @@ class OfflineEndpoint(AtRest):
         except DtuiError as error:
             return None, error
 
-    def logs(self, container_id: str, *, follow: bool, tail: int) -> FileLog:
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> FileLog:
         """Yield the last lines of the container's json-file log; it cannot be followed."""
         del follow
         name = ContainerId(container_id)

@@ -23,6 +23,24 @@ _AGAIN = 3
 _VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
 
 
+def found_words(pane: LogPane) -> tuple[str, bool]:
+    """Say on how many lines of how many a search found something, and whether it did or may still do so."""
+    matches, lines, earlier = pane.matching(), len(pane.lines), pane.found
+    if pane.whole:
+        return (f"found on {count_of(matches, 'line')}" if matches else "no line matches"), bool(matches)
+    if earlier is None or not earlier.ended:
+        words = f"found on {matches:,} of the last {lines:,} lines"
+        if not pane.searching:
+            return f"{words}; the earlier ones were not searched", bool(matches)
+        far = f" {earlier.read:,} read, {earlier.matches:,} found" if earlier else ""
+        return f"{words}; searching the earlier ones:{far} · esc stops", True
+    matches, lines = matches + earlier.matches, lines + earlier.read
+    words = f"found on {matches:,} of {lines:,} lines" if matches else f"none of {lines:,} lines matches"
+    if earlier.problem:
+        return f"{words}; the search broke off: {earlier.problem}", False
+    return words, bool(matches)
+
+
 class LogsScreen(HoldingFrame):
     """Follows a container's log over its stops and starts, which can be done here too."""
 
@@ -126,10 +144,15 @@ class LogsScreen(HoldingFrame):
 
     def action_back(self) -> None:
         """Leave the search first, then the screen."""
+        if self.log_pane.searching:
+            self.log_pane.stop_search()
+            self._tell_found()
+            return
         line = self.query_one("#search", Line)
         if line.display:
             line.hide()
             self.log_pane.needle = ""
+            self.log_pane.stop_search()
             self.set_focus(self.log_pane)
             return
         self.dismiss()
@@ -149,16 +172,29 @@ class LogsScreen(HoldingFrame):
         self.query_one("#search", Line).show()
 
     def _search(self, words: str) -> None:
+        """Search the lines that are here at once, and ask the engine for those that are not."""
         self.log_pane.needle = words
         self.set_focus(self.log_pane)
+        self.log_pane.search_earlier()
         self._find(-1)
+
+    @on(LogPane.Searched)
+    def _searched(self, event: LogPane.Searched) -> None:
+        """Say how far the search is; go to what it found where nothing else matches."""
+        if event.found.ended and event.found.matches and not self.log_pane.matching():
+            self.call_after_refresh(self.log_pane.find, -1)  # the rows are there a layout later
+        self._tell_found()
+
+    def _tell_found(self) -> None:
+        words, good = found_words(self.log_pane)
+        self.tell(words, "" if good else "bad")
 
     def _find(self, step: int) -> None:
         if not self.log_pane.needle:
             self.tell("nothing searched yet: / searches")
             return
-        found = self.log_pane.find(step)
-        self.tell(f"found on {count_of(found, 'line')}" if found else "no line matches", "" if found else "bad")
+        self.log_pane.find(step)
+        self._tell_found()
 
     def action_find_next(self) -> None:
         """Go to the next match."""

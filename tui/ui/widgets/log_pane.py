@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from tui.core.errors import DtuiError
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, LogLine, LogStream
+from tui.ui.widgets.log_search import GAP, Found, LogSearch
 from tui.ui.widgets.rows import Rows
 
 _COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
@@ -123,6 +124,14 @@ class LogPane(Rows):
             self.lines = lines
             self.ended = ended
 
+    class Searched(Message):
+        """A search in the earlier lines came further, or ended."""
+
+        def __init__(self, pane: LogPane, found: Found) -> None:
+            super().__init__()
+            self.pane = pane
+            self.found = found
+
     class Ended(Message):
         """The log ended: the container stopped, or the connection did."""
 
@@ -134,7 +143,15 @@ class LogPane(Rows):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
         self.lines: list[str] = []
+        self._sources: list[LogLine] = []
         self._rows: list[str] = []
+        self._earlier: tuple[str, ...] = ()
+        self._earlier_rows: list[str] = []
+        self._received = 0
+        self._tail = 0
+        self._open_all: Callable[[], LogStream] | None = None
+        self._search: LogSearch | None = None
+        self.found: Found | None = None
         self._broken_at = 0
         self._reader: LogReader | None = None
         self._widest = 0
@@ -143,16 +160,72 @@ class LogPane(Rows):
     def open(self, endpoint: Endpoint, container_id: str, *, follow: bool, tail: int = 2_000) -> None:
         """Show the log of another container, from its last lines on."""
         self.shut()
-        self.lines = []
-        self._rows = []
+        self.lines, self._sources, self._rows = [], [], []
+        self._received, self._tail = 0, tail
+        self._open_all = lambda: endpoint.logs(container_id, follow=False, tail=None)
+        self._show_earlier(())
         self._widest = 0
         self.note = "no output yet"
         self.rows_changed()
         self._reader = LogReader(lambda: endpoint.logs(container_id, follow=follow, tail=tail), self.post_message)
         self._reader.start()
 
+    @property
+    def whole(self) -> bool:
+        """Whether every line of the log is here."""
+        return self._received < self._tail and self._received == len(self.lines)
+
+    @property
+    def searching(self) -> bool:
+        """Whether a search in what is not here is under way."""
+        return self._search is not None
+
+    def search_earlier(self) -> None:
+        """Search the lines that are not here; :class:`Searched` says how far it is and what was found."""
+        self.stop_search()
+        if self.whole or self._open_all is None or not self.needle:
+            return
+        shown = tuple(self._sources)
+        self._search = LogSearch(self._open_all, self.post_message, self.needle, shown, log_text)
+        self._search.start()
+
+    def stop_search(self) -> None:
+        """Stop the search and forget what it found."""
+        if self._search:
+            self._search.close()
+            self._search = None
+        self.found = None
+        self._show_earlier(())
+
+    def on_log_search_progress(self, event: LogSearch.Progress) -> None:
+        """Show what was found among the earlier lines."""
+        event.stop()
+        if event.search is not self._search:
+            return
+        self.found = event.found
+        if event.found.ended:
+            self._search = None
+            self._show_earlier(event.found.rows)
+        self.post_message(self.Searched(self, event.found))
+
+    def _show_earlier(self, rows: tuple[str, ...]) -> None:
+        """Put rows before the lines that are here; what is in sight stays where it is."""
+        if not rows and not self.whole and self._received:
+            rows = (f"{GAP} earlier lines are not shown: / searches them too",)
+        before = len(self._earlier_rows)
+        self._earlier = rows
+        self._earlier_rows = [row for text in rows for row in self._broken(text)]
+        self._widest = max([self._widest, *(len(text) for text in rows)])
+        self.rows_changed()
+        if not self.follow:
+            self._scroll_rows(int(self.scroll_y) + len(self._earlier_rows) - before)
+        self._keep_to_end()
+
     def shut(self) -> None:
-        """Stop reading."""
+        """Stop reading and searching."""
+        if self._search:
+            self._search.close()
+            self._search = None
         if self._reader:
             self._reader.close()
             self._reader = None
@@ -167,10 +240,15 @@ class LogPane(Rows):
         if event.reader is not self._reader:
             return
         fresh = [log_text(line) for line in event.lines]
+        was_whole = self.whole
         self.lines = (self.lines + fresh)[-_KEPT:]
+        self._sources = (self._sources + list(event.lines))[-_KEPT:]
+        self._received += len(fresh)
         self._rows = (self._rows + [row for text in fresh for row in self._broken(text)])[-_KEPT:]
         self._widest = max([self._widest, *(len(text) for text in fresh)])
         self.note = "" if self.lines else ("no output" if event.ended else "no output yet")
+        if was_whole and not self.whole:
+            self._show_earlier(())
         self.rows_changed()
         if event.ended:
             if event.reader.problem:
@@ -194,6 +272,7 @@ class LogPane(Rows):
         room = self.size.width - self.styles.scrollbar_size_vertical
         self._broken_at = room if self.wrap and room > _NARROWEST else 0
         self._rows = [row for text in self.lines for row in self._broken(text)][-_KEPT:]
+        self._earlier_rows = [row for text in self._earlier for row in self._broken(text)]
 
     def watch_wrap(self) -> None:
         """Break the lines anew."""
@@ -207,7 +286,7 @@ class LogPane(Rows):
 
     def count(self) -> int:
         """Say how many lines there are; a note stands in for an empty log."""
-        return len(self._rows) or 1
+        return len(self._earlier_rows) + len(self._rows) or 1
 
     def content_width(self) -> int:
         """Return the widest line's cells."""
@@ -217,8 +296,12 @@ class LogPane(Rows):
         """Draw a line; what went to stderr and what is searched for stand out."""
         if not self.lines:
             return Text(f" {printable(self.note)}", style="italic")
-        line = Text(self._rows[index])
-        if self._rows[index].startswith(_STDERR):
+        above = len(self._earlier_rows)
+        words = self._earlier_rows[index] if index < above else self._rows[index - above]
+        if words.startswith(GAP):
+            return Text(words, style="dim")
+        line = Text(words)
+        if words.startswith(_STDERR):
             line.stylize("bold", 0, 1)
         if self.needle:
             style = self.get_component_rich_style("log--match", partial=True)
@@ -246,11 +329,21 @@ class LogPane(Rows):
 
     def _hits(self) -> Iterator[int]:
         """Yield the first row of each line that holds what is searched for."""
-        needle, row = self.needle.lower(), len(self._rows) - sum(len(self._broken(text)) for text in self.lines)
-        for text in self.lines:
-            if needle in text[1:].lower() and row >= 0:
+        needle, row = self.needle.lower(), 0
+        for text in self._earlier:
+            if needle in text[1:].lower() and not text.startswith(GAP):
                 yield row
             row += len(self._broken(text))
+        row, first = row + len(self._rows) - sum(len(self._broken(text)) for text in self.lines), row
+        for text in self.lines:
+            if needle in text[1:].lower() and row >= first:
+                yield row
+            row += len(self._broken(text))
+
+    def matching(self) -> int:
+        """Count the lines here that match, without those that a search found among the earlier ones."""
+        needle = self.needle.lower()
+        return sum(needle in text[1:].lower() for text in self.lines)
 
     def _move(self, by: int) -> None:
         if by < 0:

@@ -1,0 +1,127 @@
+"""A search in a log covers all of it, or says which part it covers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.support.pretend import Pretend
+from tests.ui.conftest import shown, until
+from tui.core.errors import EngineLost
+from tui.core.model import State
+from tui.engine.endpoint import LogLine
+from tui.ui.app import DtuiApp
+from tui.ui.screens.logs import LogsScreen
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+class _Lines:
+    def __init__(self, lines: list[LogLine], breaks_at: int) -> None:
+        self._lines = lines
+        self._breaks_at = breaks_at
+
+    def __iter__(self) -> Iterator[LogLine]:
+        for number, line in enumerate(self._lines):
+            if number == self._breaks_at:
+                raise EngineLost("the engine went away", "look whether it runs")
+            yield line
+
+    def close(self) -> None:
+        pass
+
+
+class Logging(Pretend):
+    """An Engine whose container has written many lines; reading all of them may break off."""
+
+    def __init__(self, texts: list[bytes], breaks_at: int = -1) -> None:
+        super().__init__({"web": State.EXITED})
+        self.lines = [LogLine(text, START + timedelta(milliseconds=at)) for at, text in enumerate(texts)]
+        self.breaks_at = breaks_at
+        self.asked: list[int | None] = []
+
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> _Lines:  # type: ignore[override]
+        del container_id, follow
+        self.asked.append(tail)
+        return _Lines(self.lines if tail is None else self.lines[-tail:], self.breaks_at if tail is None else -1)
+
+
+@asynccontextmanager
+async def log_of(engine: Logging) -> AsyncIterator[tuple[Pilot[int], LogsScreen]]:
+    app = DtuiApp((engine,))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "web" in shown(pilot))
+        screen = LogsScreen(engine.rows[0])
+        app.push_screen(screen)
+        await until(pilot, lambda: screen.is_mounted and bool(screen.log_pane.lines))
+        await until(pilot, lambda: len(screen.log_pane.lines) == min(2_000, len(engine.lines)))
+        yield pilot, screen
+
+
+async def search(pilot: Pilot[int], screen: LogsScreen, words: str, told: str) -> None:
+    await pilot.press("slash", *words, "enter")
+    await until(pilot, lambda: told in screen.status.message.plain)
+    assert told in screen.status.message.plain
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"line %d of many" % number for number in range(1, count + 1)]
+
+
+@pytest.mark.promise("log-search-whole")
+async def test_search_finds_a_line_before_the_tail() -> None:
+    engine = Logging(numbered(20_000))
+    async with log_of(engine) as (pilot, screen):
+        await search(pilot, screen, "line 77 ", "found on 1 of 20,000 lines")
+        await until(pilot, lambda: "line 77 of many" in shown(pilot))
+        words = shown(pilot)
+        assert "line 77 of many" in words
+        assert "line 79 of many" in words
+        assert "⋯ 17,921 lines not shown" in words
+        assert "line 18001 of many" in words
+        await pilot.press("home")
+        await until(pilot, lambda: "line 75 of many" in shown(pilot))
+        assert "⋯ 74 lines not shown" in shown(pilot)
+    assert engine.asked == [2_000, None]
+
+
+@pytest.mark.promise("log-search-whole")
+async def test_search_counts_matches_in_both_parts() -> None:
+    engine = Logging(numbered(5_000))
+    async with log_of(engine) as (pilot, screen):
+        await search(pilot, screen, "00 of", "found on 50 of 5,000 lines")
+        for _ in range(21):
+            await pilot.press("N")
+        await until(pilot, lambda: "line 2900 of many" in shown(pilot))
+        assert "line 2900 of many" in shown(pilot)
+        await search(pilot, screen, "nothing like it", "none of 5,000 lines matches")
+
+
+@pytest.mark.promise("log-search-whole")
+async def test_small_log_is_searched_once() -> None:
+    engine = Logging(numbered(1_999))
+    async with log_of(engine) as (pilot, screen):
+        await search(pilot, screen, "line 5 ", "found on 1 line")
+        await search(pilot, screen, "absent", "no line matches")
+    assert engine.asked == [2_000]
+
+
+@pytest.mark.promise("log-search-whole")
+async def test_broken_search_says_how_far_it_came() -> None:
+    engine = Logging(numbered(5_000), breaks_at=1_000)
+    async with log_of(engine) as (pilot, screen):
+        told = "none of 3,000 lines matches; the search broke off: the engine went away"
+        await search(pilot, screen, "absent", told)
+
+
+@pytest.mark.promise("log-search-whole")
+async def test_long_log_says_that_lines_come_before() -> None:
+    engine = Logging(numbered(2_500))
+    async with log_of(engine) as (pilot, _):
+        await pilot.press("home")
+        await until(pilot, lambda: "earlier lines are not shown" in shown(pilot))
+        assert "⋯ earlier lines are not shown: / searches them too" in shown(pilot)

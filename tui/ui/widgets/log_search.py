@@ -1,0 +1,143 @@
+"""Searches what a log pane does not hold: the log from its first line on, as far as the first line of the pane."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from textual.message import Message
+
+from tui.core.errors import DtuiError
+from tui.core.text import count_of
+from tui.engine.endpoint import LogLine, LogStream
+
+CONTEXT = 2
+"""Lines shown before and after each match."""
+
+_EXCERPT = 10_000
+"""Lines of matches and their context that are kept; the oldest are dropped."""
+
+_PROGRESS_SECONDS = 0.2
+
+GAP = "⋯"
+"""What a row begins with that stands for lines which are not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How far a search came: lines read, lines that match, and the rows to show of them."""
+
+    read: int
+    matches: int
+    rows: tuple[str, ...] = ()
+    ended: bool = False
+    problem: str = ""
+
+
+class LogSearch:
+    """One search in a thread of its own. It posts :class:`Progress` until it ends or is closed."""
+
+    class Progress(Message):
+        """The search came further, or ended."""
+
+        def __init__(self, search: LogSearch, found: Found) -> None:
+            super().__init__()
+            self.search = search
+            self.found = found
+
+    def __init__(
+        self,
+        open_stream: Callable[[], LogStream],
+        post: Callable[[Message], object],
+        needle: str,
+        shown: tuple[LogLine, ...],
+        text_of: Callable[[LogLine], str],
+    ) -> None:
+        """Search for ``needle``, whatever its case, in the lines that come before the ``shown`` ones."""
+        self._open = open_stream
+        self._post = post
+        self._needle = needle.lower()
+        self._first = shown[0] if shown else None
+        self._shown = len(shown)
+        self._text_of = text_of
+        self._closed = threading.Event()
+        self._stream: LogStream | None = None
+        self._read = 0
+        self._matches: array[int] = array("Q")
+        self._excerpt: deque[tuple[int, str]] = deque(maxlen=_EXCERPT)
+
+    def start(self) -> None:
+        """Begin searching."""
+        threading.Thread(target=self._run, name="log search", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop searching; nothing is posted any more."""
+        self._closed.set()
+        if self._stream:
+            self._stream.close()
+
+    def _run(self) -> None:
+        problem, met = "", False
+        try:
+            self._stream = self._open()
+            met = self._search(self._stream)
+        except DtuiError as error:
+            problem = str(error)
+        # without the pane's first line, which may have been rotated away meanwhile, its lines are counted instead
+        last = self._read if met or problem else max(0, self._read - self._shown)
+        matches = sum(1 for number in self._matches if number <= last)
+        excerpt = [(number, text) for number, text in self._excerpt if number <= last]
+        if not self._closed.is_set():
+            found = Found(last, matches, _rows(excerpt, last), ended=True, problem=problem)
+            self._post(self.Progress(self, found))
+
+    def _search(self, stream: LogStream) -> bool:
+        """Read the log as far as the first line of the pane; say whether that line came."""
+        before: deque[str] = deque(maxlen=CONTEXT)
+        after, told = 0, monotonic()
+        for line in stream:
+            if self._closed.is_set():
+                return True
+            if line == self._first:
+                return True
+            self._read += 1
+            text = self._text_of(line)
+            if self._needle in text[1:].lower():
+                self._matches.append(self._read)
+                first = self._read - len(before)
+                self._excerpt.extend(zip(range(first, self._read), before, strict=True))
+                before.clear()
+                self._excerpt.append((self._read, text))
+                after = CONTEXT
+            elif after:
+                self._excerpt.append((self._read, text))
+                after -= 1
+            else:
+                before.append(text)
+            if monotonic() - told > _PROGRESS_SECONDS:
+                told = monotonic()
+                self._post(self.Progress(self, Found(self._read, len(self._matches))))
+        return False
+
+
+def _rows(excerpt: list[tuple[int, str]], last: int) -> tuple[str, ...]:
+    """Lay lines out in their order, with a row for each gap between them and before the pane's first line."""
+    rows: list[str] = []
+    expected = 1
+    for number, text in excerpt:
+        if number > expected:
+            rows.append(gap_row(number - expected))
+        rows.append(text)
+        expected = number + 1
+    if expected <= last:
+        rows.append(gap_row(last + 1 - expected))
+    return tuple(rows)
+
+
+def gap_row(count: int) -> str:
+    """Return the row that stands for so many lines."""
+    return f"{GAP} {count_of(count, 'line')} not shown"

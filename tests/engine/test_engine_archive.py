@@ -168,3 +168,69 @@ def tar(*members: tuple[str, bytes, bytes]) -> bytes:
 def test_a_hostile_or_truncated_answer_is_rejected(answer: bytes) -> None:
     with pytest.raises(DtuiError):
         _only_member(_Chunks(iter([answer])), FileFacts(b"/etc/passwd", "file", 10, 0o644))
+
+
+RECORDED = pytest.mark.promise("every-write-leaves-a-record")
+
+
+@RECORDED
+@pytest.mark.promise("one-contract-for-all-files")
+def test_a_file_created_through_the_engine_is_undone_and_redone(engine: Dockerd, far: str) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sleep", "1000")
+    engine.docker("exec", "web", "sh", "-c", "mkdir /d; chown 5:6 /d")
+    look = ("exec", "web", "sh", "-c", "stat -c '%a %u:%g %Y' /d/f && cat /d/f")
+    dtui("-H", far, "write", "web:/d/f", "--create", "--mode", "0640", stdin=b"new\n")
+    made = engine.docker(*look)
+    assert made.startswith("640 5:6 ")
+    dtui("-H", far, "undo", "web")
+    assert engine.docker(*look, check=False) == ""
+    (again, created) = dtui_json("-H", far, "backups", "web")
+    assert (created["act"], created["state"], again["act"]) == ("create", "undone", "undo")
+    dtui("-H", far, "undo", "--id", again["id"])
+    assert engine.docker(*look) == made
+    dtui("-H", engine.host, "undo", "web")
+    assert engine.docker(*look, check=False) == ""
+    assert b"there is nothing to take back" in dtui("-H", far, "undo", "web", code=1)
+
+
+@RECORDED
+def test_undo_through_the_engine_never_deletes_what_came_since(engine: Dockerd, far: str) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sleep", "1000")
+    dtui("-H", far, "write", "web:/etc/new.conf", "--create", stdin=b"new\n")
+    engine.docker("exec", "web", "sh", "-c", "echo theirs > /etc/new.conf")
+    assert b"/etc/new.conf was changed since" in dtui("-H", far, "undo", "web", code=4)
+    dtui("-H", far, "undo", "web", "--force")
+    kept = dtui_json("-H", far, "backups", "web")[0]
+    assert Path(kept["data"]).read_bytes() == b"theirs\n"
+    dtui("-H", far, "write", "web:/etc/motd", stdin=b"mine\n")
+    engine.docker("exec", "web", "rm", "/etc/motd")
+    dtui("-H", far, "undo", "web")
+    assert engine.docker("exec", "web", "cat", "/etc/motd") == "hello\n"
+
+
+@RECORDED
+def test_what_the_engine_cannot_delete_is_said_and_stays_to_be_undone(engine: Dockerd, far: str) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "sleep", "1000")
+    dtui("-H", far, "write", "web:/etc/new.conf", "--create", stdin=b"new\n")
+    assert b"cannot delete /etc/new.conf in a container that does not run" in dtui("-H", far, "undo", code=3)
+    engine.docker("start", "web")
+    engine.docker("exec", "web", "mv", "/bin/rm", "/bin/gone")
+    assert b"/etc/new.conf: the container has no rm" in dtui("-H", far, "undo", code=1)
+    assert [act["state"] for act in dtui_json("-H", far, "backups")] == ["done"]
+    engine.docker("exec", "web", "mv", "/bin/gone", "/bin/rm")
+    dtui("-H", far, "undo")
+    assert engine.docker("exec", "web", "sh", "-c", "ls /etc/new.conf; true") == ""
+
+
+@pytest.mark.promise("options-honoured-or-refused")
+def test_each_option_is_honoured_through_the_engine_or_refused(engine: Dockerd, far: str) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "sh", "-c", "cat /etc/motd /nowhere; ls -l /link")
+    refused = dtui("-H", far, "write", "web:/etc/motd", "--in-place", stdin=b"x", code=1)
+    assert b"cannot be overwritten in place through the Engine" in refused
+    assert len(refused.splitlines()) == 1
+    receipt = json.loads(dtui("-H", far, "write", "web:/etc/motd", "--no-backup", "--json", stdin=b"for good\n"))
+    assert (receipt["backup"], receipt["notes"][0]) == (None, "no backup is kept")
+    assert dtui_json("-H", far, "backups") == []
+    refused = dtui("-H", far, "write", b"web:/etc/\xff".decode("utf-8", "surrogateescape"), "--create", code=1)
+    assert b"is not UTF-8" in refused
+    assert engine.docker("start", "-a", "web", check=False).startswith("for good\n")

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -21,6 +22,7 @@ from tui.editing.acts import Outcome
 from tui.editing.guard import Step
 from tui.editing.recover import recover
 from tui.editing.state import loose_mode, patience
+from tui.engine.archive import archive_of
 from tui.engine.endpoint import Endpoint
 
 _CLEAR = "\r\x1b[K"
@@ -50,7 +52,10 @@ def place_of(open_session: Session, ref: str) -> Place:
 def put_right(*endpoints: Endpoint) -> None:
     """Put right what an earlier run left, and tell what came of it, and who may look at what is kept."""
     loose = loose_mode()
-    for line in filter(None, (loose, *(line for endpoint in endpoints for line in recover(endpoint.inspect)))):
+    for line in filter(
+        None,
+        (loose, *(line for endpoint in endpoints for line in recover(endpoint.inspect, partial(archive_of, endpoint)))),
+    ):
         note(f"dtui: {line}")
 
 

@@ -29,6 +29,6 @@ class RemoteFile:
     mode: int
     uid: int
     gid: int
-    mtime: int
+    mtime_ns: int
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Extended attributes, by their names in a pax header."""

@@ -9,12 +9,16 @@ from typing import Protocol
 from tui.core.archive import REMOTE_LIMIT
 from tui.core.model import Details
 from tui.editing import session
-from tui.editing.backups import ActKind
+from tui.editing.acts import Outcome
+from tui.editing.backups import Act, ActKind
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
+from tui.editing.guard import Step, no_step
 from tui.editing.remote import Archive, open_by_engine, plan_by_engine, save_by_engine
+from tui.editing.remote_undo import undo_by_engine
 from tui.editing.save import save
 from tui.editing.session import Opened, Plan
 from tui.editing.stamp import Stamp
+from tui.editing.undo import undo
 from tui.editing.writing import Receipt
 
 
@@ -49,6 +53,10 @@ class Files(Protocol):
         keep: bool = True,
     ) -> Receipt:
         """Replace a file's bytes, on the terms of :func:`tui.editing.save.save`."""
+        ...
+
+    def undo(self, act: Act, *, force: bool = False, step: Step = no_step) -> Outcome:
+        """Take an act back, on the terms of :func:`tui.editing.undo.undo`."""
         ...
 
 
@@ -104,6 +112,10 @@ class LayerFiles:
             keep=keep,
         )
 
+    def undo(self, act: Act, *, force: bool = False, step: Step = no_step) -> Outcome:
+        """Take an act back; ``step`` is told how far it came."""
+        return undo(act, inspect=self.inspect, save=self.save, force=force, step=step)
+
 
 @dataclass(frozen=True, slots=True)
 class EngineFiles:
@@ -142,8 +154,7 @@ class EngineFiles:
         in_place: bool = False,
         keep: bool = True,
     ) -> Receipt:
-        """Replace a file's bytes; the Engine always writes a new file, and the old one is always kept."""
-        del in_place, keep
+        """Replace a file's bytes; never in place, for the Engine always makes a new file."""
         return save_by_engine(
             self.details.container.id,
             path,
@@ -157,4 +168,11 @@ class EngineFiles:
             kind=kind,
             wrote=wrote,
             only_new=only_new,
+            in_place=in_place,
+            keep=keep,
         )
+
+    def undo(self, act: Act, *, force: bool = False, step: Step = no_step) -> Outcome:
+        """Take an act back; it is one file, so that there are no steps to tell of."""
+        del step
+        return undo_by_engine(act, inspect=self.inspect, archive=self.archive, force=force)

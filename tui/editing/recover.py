@@ -12,11 +12,13 @@ from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Details, Marks
 from tui.core.text import printable
 from tui.editing import atomic, backups, journal
-from tui.editing.acts import refuse_hidden
+from tui.editing.acts import Inspect, refuse_hidden
 from tui.editing.backups import Act, ActKind
 from tui.editing.copyup import finish_by_hand
 from tui.editing.guard import left_words, settle_left
 from tui.editing.hiding import remove_emptied
+from tui.editing.remote import Archive
+from tui.editing.remote_undo import settle_by_engine
 from tui.editing.restore import is_one_write, is_plain_rename, put_back
 from tui.editing.session import privileged, reading, refuse_state, running_root, stack_of
 from tui.editing.stamp import stamp_of
@@ -25,9 +27,18 @@ from tui.editing.workspace import writable_tree
 from tui.layers.mounts import in_use, sweep, tree_root, write_view
 from tui.layers.paths import Root
 
+FindArchive = Callable[[Details], Archive | None]
 
-def recover(inspect: Callable[[str], Details]) -> tuple[str, ...]:
+
+def no_archive(details: Details) -> None:
+    """Reach no container by its Engine alone."""
+    del details
+
+
+def recover(inspect: Inspect, archive: FindArchive = no_archive) -> tuple[str, ...]:
     """Finish or roll back every write whose dtui is gone; return what was done, a line each.
+
+    ``archive`` returns the Engine's way to the files of a container, where that is the only one.
 
     A write in place is rolled back to the old bytes unless all new ones are there; a temporary file is removed. What
     somebody else has changed since is left as it is. What cannot be reached now stays in the journal and is tried again
@@ -51,14 +62,14 @@ def recover(inspect: Callable[[str], Details]) -> tuple[str, ...]:
         journal.end(record)
         if record.path:
             lines.append(f"{name}: a write was cut off; {outcome}")
-    return (*lines, *_settle_acts(inspect))
+    return (*lines, *_settle_acts(inspect, archive))
 
 
 def _short(record: journal.Record) -> str:
     return f"the layer of {printable(record.container_id[:12])}"
 
 
-def _settle_acts(inspect: Callable[[str], Details]) -> Iterator[str]:
+def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
     """Roll back acts that were cut off in the middle; of a single write, find out whether it took place."""
     backups.sweep()
     waiting = {record.container_id for record in journal.pending()}  # their files may be half written
@@ -69,7 +80,8 @@ def _settle_acts(inspect: Callable[[str], Details]) -> Iterator[str]:
                     details = inspect(act.container)
                 except NotFound:
                     continue  # its container is gone, or another endpoint's
-                line = _settle(act, details)
+                archive = find_archive(details)
+                line = settle_by_engine(act, details, archive) if archive else _settle(act, details)
         except (DtuiError, OSError) as error:
             line = f"{printable(act.path)}: the {act.kind} that was cut off cannot be put right yet: {error}"
         if line:

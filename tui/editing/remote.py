@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Protocol
 
 from tui.core.archive import REMOTE_LIMIT, FileFacts, RemoteFile
-from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, EngineLost, NotFound
 from tui.core.model import Details, EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
+from tui.editing.atomic import CAPABILITY
 from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.document import Document
-from tui.editing.nodes import Node
+from tui.editing.nodes import Node, in_order
 from tui.editing.session import Opened, Plan, refuse_state, refuse_unseen
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
@@ -31,6 +32,7 @@ from tui.editing.writing import Receipt
 from tui.layers.covers import Covers
 from tui.layers.paths import clean, split
 
+_XATTR = "SCHILY.xattr."
 LOST = "written by the Engine: ACLs and hard links are not kept, and it is not done in one step"
 
 
@@ -43,6 +45,18 @@ class Archive(Protocol):
 
     def get(self, path: bytes, limit: int) -> RemoteFile:
         """Read a regular file; raises NotFound, EditRefused, LayerError."""
+        ...
+
+    def place_of(self, path: bytes) -> bytes:
+        """Return the canonical path of what a path means, there or not; raises NotFound for a directory."""
+        ...
+
+    def owner_of(self, directory: bytes) -> tuple[int, int]:
+        """Return user and group of a directory; raises NotFound, LayerError."""
+        ...
+
+    def remove(self, path: bytes) -> None:
+        """Delete a file of a running container; raises EditRefused."""
         ...
 
     def put(self, directory: bytes, tar: bytes) -> None:
@@ -67,8 +81,12 @@ def plan_by_engine(details: Details, archive: Archive, path: bytes) -> Plan:
 
 
 def _stamp_of(file: RemoteFile) -> Stamp:
-    digest = hashlib.sha256(file.data).hexdigest()
-    return Stamp(len(file.data), file.mtime * 10**9, file.mode, file.uid, file.gid, digest)
+    return Stamp(len(file.data), file.mtime_ns, file.mode, file.uid, file.gid, sha256_of(file.data))
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def save_by_engine(
@@ -85,75 +103,135 @@ def save_by_engine(
     kind: ActKind | None = None,
     wrote: str = "",
     only_new: bool = False,
+    in_place: bool = False,
+    keep: bool = True,
 ) -> Receipt:
     """Replace a file's bytes through the Engine, keep what its tar header tells, and read it back.
 
     Raises NotFound, EditRefused, ChangedMeanwhile; the receipt says what this way cannot keep.
     """
+    if in_place:
+        told = f"{printable(path)} cannot be overwritten in place through the Engine: it always makes a new file"
+        raise EditRefused(told, "leave that out, or do it on the Engine's host, by its socket")
     if len(data) > REMOTE_LIMIT:
         raise EditRefused("that is too large to send through the Engine", "nothing was changed; docker cp does it")
     with container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
-        wanted = clean(path)
+        real = archive.place_of(clean(path))
+        _refuse_unspeakable(real)
         if not details.container.state.alive:
-            refuse_unseen(Covers.of(details.mounts), wanted)
-        above = split(wanted)[0]
-        if create and archive.facts(above).kind != "directory":
-            raise EditRefused(f"{printable(above)} is no directory", "make it first")
+            refuse_unseen(Covers.of(details.mounts), real)
         try:
-            old = archive.get(wanted, REMOTE_LIMIT)
+            old = archive.get(real, REMOTE_LIMIT)
         except NotFound:
             if not create:
                 raise
-            return _create(archive, wanted, data, 0o644 if mode is None else mode)
-        if stamp is not None and _stamp_of(old) != stamp:
-            raise ChangedMeanwhile(
-                f"{printable(old.path)} was changed meanwhile", "look at the difference, then decide"
-            )
-        if only_new:
-            raise EditRefused(f"{printable(old.path)} exists already", "edit it, or choose another name")
-        if wrote and _stamp_of(old).sha256 != wrote:
-            raise ChangedMeanwhile(f"{printable(old.path)} was changed since", "dtui undo --force puts them back")
-        act = _keep(details, old, data, kind or ActKind.WRITE, mode)
-        kept = act.data
-        mtime = int(time.time()) if mtime_ns is None else mtime_ns // 10**9
-        new = RemoteFile(old.path, data, old.mode if mode is None else mode, old.uid, old.gid, mtime, old.attributes)
-        if archive.get(old.path, REMOTE_LIMIT) != old:
-            raise ChangedMeanwhile(f"{printable(old.path)} was changed meanwhile", "read it again")
-        _put(archive, new, kept)
-        act.mark("done")
-        return Receipt(old.path, False, False, len(data), kept, (LOST,))
+            old = None
+        if old is not None and stamp is not None and _stamp_of(old) != stamp:
+            raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
+        if old is not None and only_new:
+            raise EditRefused(f"{printable(real)} exists already", "edit it, or choose another name")
+        if old is not None and wrote and _stamp_of(old).sha256 != wrote:
+            raise ChangedMeanwhile(f"{printable(real)} was changed since", "dtui undo --force puts them back")
+        new = _new(archive, real, old, data, mode, mtime_ns)
+        act = None
+        if keep:
+            kind = kind or (ActKind.CREATE if old is None else ActKind.WRITE)
+            act = keep_present(details, real, old, kind, wrote=sha256_of(data))
+            if old is not None and mode is not None:
+                act.expect(replace(node_of_file(old), mode=mode))
+        send(archive, act, new, old)
+        kept = act.data if act is not None and old is not None else None
+        notes = (LOST,) if keep else ("no backup is kept", LOST)
+        return Receipt(real, False, old is None, len(data), kept, notes)
 
 
-def _create(archive: Archive, path: bytes, data: bytes, mode: int) -> Receipt:
-    above, name = split(path)
-    real = archive.facts(above).path.rstrip(b"/") + b"/" + name
-    _put(archive, RemoteFile(real, data, mode, 0, 0, int(time.time())), None)
-    return Receipt(real, False, True, len(data), None, (LOST,))
-
-
-def _keep(details: Details, old: RemoteFile, new: bytes, kind: ActKind, mode: int | None) -> Act:
-    fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
-    wrote = hashlib.sha256(new).hexdigest()
-    keeper = Keeper(details.container.id, details.container.name, kind, old.path, wrote=wrote)
+def _refuse_unspeakable(path: bytes) -> None:
+    """Raise EditRefused for a name that the Engine would take for another: its API is UTF-8."""
     try:
-        view = memoryview(old.data)
+        path.decode()
+    except UnicodeDecodeError as error:
+        told = f"{printable(path)} is not UTF-8, and the Engine would take it for another name"
+        raise EditRefused(told, "do it on the Engine's host, by its socket") from error
+
+
+def _new(
+    archive: Archive, real: bytes, old: RemoteFile | None, data: bytes, mode: int | None, mtime_ns: int | None
+) -> RemoteFile:
+    """Return a file as it is to be: the old one but for what was asked for, or one of its directory's owner."""
+    mtime_ns = time.time_ns() if mtime_ns is None else mtime_ns
+    if old is not None:
+        return replace(old, data=data, mode=old.mode if mode is None else mode, mtime_ns=mtime_ns)
+    uid, gid = archive.owner_of(split(real)[0])
+    return RemoteFile(real, data, 0o644 if mode is None else mode, uid, gid, mtime_ns)
+
+
+def node_of_file(file: RemoteFile) -> Node:
+    """Describe a file that the Engine sent; of its attributes it tells the capability alone."""
+    xattrs = tuple(
+        (name.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape")) for name, value in file.attributes.items()
+    )
+    kind, size = EntryKind.FILE, len(file.data)
+    return Node(file.path, kind, file.mode, file.uid, file.gid, file.mtime_ns, xattrs=in_order(xattrs), size=size)
+
+
+def file_of_node(node: Node, data: bytes) -> RemoteFile:
+    """Return a file as it can be sent to the Engine, with the attribute that a tar of its takes."""
+    attributes = {
+        _XATTR + name: value.decode("utf-8", "surrogateescape") for name, value in node.xattrs if name == CAPABILITY
+    }
+    return RemoteFile(node.path, data, node.mode, node.uid, node.gid, node.mtime_ns, attributes)
+
+
+def keep_present(details: Details, path: bytes, now: RemoteFile | None, kind: ActKind, *, wrote: str = "") -> Act:
+    """Keep what stands at a path, a file or nothing; raises EditRefused."""
+    fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
+    keeper = Keeper(details.container.id, details.container.name, kind, path, wrote=wrote)
+    try:
+        view = memoryview(b"" if now is None else now.data)
         while view:
             view = view[os.write(fd, view) :]
-        size, mtime = len(old.data), old.mtime * 10**9
-        node = Node(old.path, EntryKind.FILE, old.mode, old.uid, old.gid, mtime, size=size)
-        keeper.add(node, fd)
-        act = keeper.commit()
-        if mode is not None:
-            act.expect(replace(node, mode=mode))
-        return act
+        if now is None:
+            keeper.add(Node(path))
+        else:
+            keeper.add(node_of_file(now), fd)
+        return keeper.commit()
     finally:
         keeper.discard()
         os.close(fd)
 
 
-def _put(archive: Archive, new: RemoteFile, kept: Path | None) -> None:
+def send(archive: Archive, act: Act | None, new: RemoteFile, old: RemoteFile | None) -> None:
+    """Put a file in the place of another, or of none, and end the act as far as it came.
+
+    What becomes of it where the Engine is lost in the middle is found out at the next start.
+    """
+    try:
+        _put(archive, new, old, act.data if act is not None and old is not None else None)
+    except EngineLost:
+        raise
+    except DtuiError:
+        if act is not None and present(archive, new.path) == old:
+            act.forget()
+        elif act is not None:
+            act.mark("done")
+        raise
+    if act is not None:
+        act.mark("done")
+
+
+def present(archive: Archive, path: bytes) -> RemoteFile | None:
+    """Return the file at a canonical path, None where nothing stands; raises EditRefused for anything else."""
+    try:
+        return archive.get(path, REMOTE_LIMIT)
+    except NotFound:
+        return None
+
+
+def _put(archive: Archive, new: RemoteFile, old: RemoteFile | None, kept: Path | None) -> None:
+    if present(archive, new.path) != old:
+        raise ChangedMeanwhile(f"{printable(new.path)} was changed meanwhile", "read it again")
     directory, name = split(new.path)
     archive.put(directory, _tar_of(new, name))
     now = archive.get(new.path, REMOTE_LIMIT)
@@ -165,8 +243,10 @@ def _put(archive: Archive, new: RemoteFile, kept: Path | None) -> None:
 def _tar_of(file: RemoteFile, name: bytes) -> bytes:
     """Return a tar of one member, the bare name: the Engine must not go anywhere with it."""
     member = tarfile.TarInfo(os.fsdecode(name))
-    member.size, member.mode, member.mtime = len(file.data), file.mode, file.mtime
-    member.uid, member.gid, member.pax_headers = file.uid, file.gid, dict(file.attributes)
+    second, rest = divmod(file.mtime_ns, 10**9)
+    member.size, member.mode, member.mtime = len(file.data), file.mode, second
+    member.uid, member.gid = file.uid, file.gid
+    member.pax_headers = {**file.attributes, "mtime": f"{second}.{rest:09d}"}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
         tar.addfile(member, io.BytesIO(file.data))

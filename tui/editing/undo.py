@@ -63,7 +63,7 @@ def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False, step: S
 
 def _undo(act: Act, inspect: Inspect, save: Save, step: Step, *, force: bool) -> Outcome:
     if is_one_write(act) and not _may_be_replaced(act, inspect):
-        _refuse_closed(act, force=force)
+        refuse_closed(act, force=force)
         return _undo_write(act, save, force=force)
     try:
         return _undo_by_tree(act, inspect, step, force=force)
@@ -75,7 +75,7 @@ def _undo(act: Act, inspect: Inspect, save: Save, step: Step, *, force: bool) ->
 
 def _undo_by_tree(act: Act, inspect: Inspect, step: Step, *, force: bool) -> Outcome:
     with acting(act.container, inspect) as details:
-        _refuse_closed(act, force=force)
+        refuse_closed(act, force=force)
         with writable_tree(details) as tree:
             refuse_hidden(details, tree, act)
             if is_plain_rename(act):
@@ -85,8 +85,8 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, *, force: bool) -> Out
             if not force:
                 if is_one_write(act):
                     act = with_present(act, tree.look(act.path))
-                _refuse_changed(changed_since(tree, act, step))
-            with keeping(details, act.taken_back_by, act.path, wrote=_bytes_of(act)) as keeper:
+                refuse_changed(changed_since(tree, act, step))
+            with keeping(details, act.taken_back_by, act.path, wrote=old_sha256(act)) as keeper:
                 for count, node in enumerate(act.nodes):
                     step(count, node.path)
                     _keep_present(tree, node, act, keeper)
@@ -94,13 +94,13 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, *, force: bool) -> Out
             with guarded(present, lambda: nullcontext(tree)):
                 present.expect(*act.nodes)
                 restored = put_back(tree, act, force=force, kept=kept, step=step)
-                _refuse_changed(restored.left)
+                refuse_changed(restored.left)
                 act.mark("undone")
         notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
         return Outcome(act.path, len(act.nodes), present, notes)
 
 
-def _bytes_of(act: Act) -> str:
+def old_sha256(act: Act) -> str:
     """Return the SHA-256 of the bytes that a write replaced, nothing for any other act."""
     if not is_one_write(act):
         return ""
@@ -121,7 +121,8 @@ def _may_be_replaced(act: Act, inspect: Inspect) -> bool:
     return now is None or now.inode == (0, 0)
 
 
-def _refuse_closed(act: Act, *, force: bool) -> None:
+def refuse_closed(act: Act, *, force: bool) -> None:
+    """Raise EditRefused for an act that was taken back already, or that did not come to its end."""
     if act.undone and not force:
         raise EditRefused(f"{printable(act.path)}: this {act.kind} was taken back already", "--force does it once more")
     if not act.done:
@@ -129,7 +130,8 @@ def _refuse_closed(act: Act, *, force: bool) -> None:
         raise EditRefused(f"{printable(act.path)}: this {act.kind} {what}", "dtui backups tells how each one ended")
 
 
-def _refuse_changed(paths: tuple[bytes, ...]) -> None:
+def refuse_changed(paths: tuple[bytes, ...]) -> None:
+    """Raise ChangedMeanwhile where somebody else changed what an act left."""
     if paths:
         more = f", and {count_of(len(paths) - 1, 'other entry', 'other entries')}" if len(paths) > 1 else ""
         raise ChangedMeanwhile(
@@ -169,7 +171,7 @@ def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
             return
         raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
     if now is not None and now.kind is not EntryKind.DIRECTORY and not force:
-        _refuse_changed(changed_since(tree, act))
+        refuse_changed(changed_since(tree, act))
     if now is None:
         raise ChangedMeanwhile(f"{printable(act.other)} is gone", "undo what deleted it first")
     if not tree.move(act.other, act.path):

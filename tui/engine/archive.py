@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import stat
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from tui.core.archive import FileFacts, RemoteFile
-from tui.core.errors import EditRefused, LayerError, NotFound
+from tui.core.errors import EditRefused, EngineError, EngineLost, LayerError, NotFound
 from tui.core.model import Change, Details, ReachKind
 from tui.core.text import human_size, printable
 from tui.engine.endpoint import Endpoint
@@ -29,6 +31,11 @@ _GO_BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
 """Bits of Go's os.FileMode, which are not the kernel's."""
 
 _MAX_LINKS = 40
+_HEADERS = 1 << 20
+"""Bytes of a directory's tar in which its own header must come."""
+
+_PATIENCE = 30.0
+"""Seconds that the container's own ``rm`` may take for one file."""
 _CHANGES = (Change.MODIFIED, Change.ADDED, Change.DELETED)
 """``Kind`` 0, 1 and 2 of the changes API."""
 
@@ -67,7 +74,7 @@ class EngineArchive:
 
     def _ask(self, path: bytes) -> dict[str, Any]:
         with engine_errors(printable(path)):
-            answer = self._endpoint.client.head(self._url(), params={"path": os.fsdecode(path)}, timeout=60)
+            answer = self._endpoint.client.head(self._url(), params={"path": path}, timeout=60)
         if answer.status_code == 404:
             raise NotFound(f"{printable(path)} does not exist in the container", "the changes show what is new")
         if answer.status_code != 200:
@@ -79,7 +86,7 @@ class EngineArchive:
                 "mode": int(found["mode"]),
                 "size": int(found["size"]),
                 "link": str(found.get("linkTarget") or ""),
-                "time": parse_time(str(found.get("mtime") or "")),
+                "mtime_ns": _nanoseconds(str(found.get("mtime") or "")),
             }
         except (ValueError, KeyError, TypeError) as error:
             raise LayerError(f"the Engine says nothing of {printable(path)}", "is it a Docker Engine?") from error
@@ -102,7 +109,7 @@ class EngineArchive:
     def tree(self, path: bytes, limit: int) -> Iterator[TarNames]:
         """Yield the names below a directory with their tar headers; reads at most ``limit`` bytes of the tar."""
         with engine_errors(printable(path)):
-            chunks, _ = self._endpoint.client.get_archive(self._id, os.fsdecode(path))
+            chunks, _ = self._endpoint.client.get_archive(self._id, path)
             names = TarNames(_Chunks(iter(chunks), limit), path)
             try:
                 yield names
@@ -120,12 +127,83 @@ class EngineArchive:
         if facts.size > limit:
             raise EditRefused(f"{printable(path)} has {human_size(facts.size)}", "docker cp takes any size")
         with engine_errors(printable(path)):
-            chunks, _ = self._endpoint.client.get_archive(self._id, os.fsdecode(facts.path))
+            chunks, _ = self._endpoint.client.get_archive(self._id, facts.path)
             return _only_member(_Chunks(iter(chunks)), facts)
+
+    def place_of(self, path: bytes) -> bytes:
+        """Return the canonical path of what a path means, there or not: links followed, its directory there.
+
+        Raises NotFound where a directory is not.
+        """
+        left, place = path.strip(b"/").split(b"/"), b""
+        for _ in range(_MAX_LINKS + len(left)):
+            if not left or left == [b""]:
+                return place or b"/"
+            name, *left = left
+            here = place + b"/" + name
+            try:
+                found = self._ask(here)
+            except NotFound:
+                if left:
+                    raise
+                return here
+            if found["link"]:  # the Engine has followed links in it
+                left, place = [*os.fsencode(found["link"]).strip(b"/").split(b"/"), *left], b""
+                continue
+            if left and _facts_of(here, found).kind != "directory":
+                raise EditRefused(f"{printable(here)} is no directory", "make it first")
+            place = here
+        raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
+
+    def owner_of(self, directory: bytes) -> tuple[int, int]:
+        """Return user and group of a directory; raises NotFound, LayerError."""
+        with engine_errors(printable(directory)):
+            chunks, _ = self._endpoint.client.get_archive(self._id, directory)
+            try:
+                with tarfile.open(fileobj=cast("IO[bytes]", _Chunks(iter(chunks), _HEADERS)), mode="r|") as tar:
+                    member = tar.next()
+            except (tarfile.TarError, EOFError) as error:
+                raise LayerError(f"the Engine's answer for {printable(directory)} is no tar", "try again") from error
+            finally:
+                chunks.close()
+        if member is None or not member.isdir():
+            raise LayerError(f"the Engine's answer is not {printable(directory)}", "was it changed meanwhile?")
+        return member.uid, member.gid
+
+    def remove(self, path: bytes) -> None:
+        """Delete a file by the container's own ``rm``: the archive API cannot. Raises EditRefused."""
+        shown, hint = printable(path), "undo it on the Engine's host, by its socket"
+        try:
+            words = ["rm", "-f", "--", path.decode()]
+        except UnicodeDecodeError as error:
+            raise EditRefused(f"the Engine cannot be told the name of {shown}", hint) from error
+        client = self._endpoint.client
+        with engine_errors(shown):
+            number = str(client.exec_create(self._id, words, user="0:0", stdout=False, stderr=False)["Id"])
+        try:
+            with engine_errors(shown):
+                client.exec_start(number, detach=True)
+                code = self._ended(number)
+        except EngineLost:
+            raise
+        except EngineError as error:
+            raise EditRefused(f"{shown}: the container has no rm that deletes it: {error.message}", hint) from error
+        if code != 0:
+            raise EditRefused(f"{shown}: the container's own rm cannot delete it (exit code {code})", hint)
+
+    def _ended(self, number: str) -> int | None:
+        """Wait for what was started in the container; None where it does not end."""
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            told = self._endpoint.client.exec_inspect(number)
+            if not told.get("Running"):
+                return int(told.get("ExitCode") or 0)
+            time.sleep(0.02)
+        return None
 
     def put(self, directory: bytes, tar: bytes) -> None:
         """Have the Engine unpack a tar in a directory; it refuses to put a file in the place of a directory."""
-        params = {"path": os.fsdecode(directory), "noOverwriteDirNonDir": "true"}
+        params = {"path": directory, "noOverwriteDirNonDir": "true"}
         with engine_errors(printable(directory)):
             answer = self._endpoint.client.put(self._url(), params=params, data=tar, timeout=120)
         if answer.status_code != 200:
@@ -170,8 +248,16 @@ class TarNames:
 def _facts_of(path: bytes, found: dict[str, Any]) -> FileFacts:
     kind = next((name for bit, name in _GO_TYPES.items() if found["mode"] & bit), "file")
     mode = found["mode"] & 0o777 | sum(bit for go, bit in _GO_BITS.items() if found["mode"] & go)
-    time = found["time"]
-    return FileFacts(path, kind, found["size"], mode, int(time.timestamp() * 10**9) if time else 0)
+    return FileFacts(path, kind, found["size"], mode, found["mtime_ns"])
+
+
+def _nanoseconds(text: str) -> int:
+    """Return an RFC 3339 time in nanoseconds, every digit of which counts; 0 for garbage."""
+    whole = parse_time(text)
+    fraction = re.search(r"\.([0-9]{1,9})", text)
+    if whole is None:
+        return 0
+    return int(whole.replace(microsecond=0).timestamp()) * 10**9 + int(fraction[1].ljust(9, "0") if fraction else 0)
 
 
 def _only_member(stream: _Chunks, facts: FileFacts) -> RemoteFile:
@@ -188,7 +274,9 @@ def _only_member(stream: _Chunks, facts: FileFacts) -> RemoteFile:
                 raise LayerError(f"the Engine's answer is not {shown} alone", "was it changed meanwhile? try again")
     except (tarfile.TarError, EOFError) as error:
         raise LayerError(f"the Engine's answer for {shown} is cut short or no tar", "try again") from error
-    return RemoteFile(facts.path, data, member.mode & 0o7777, member.uid, member.gid, int(member.mtime), attributes)
+    second = int(member.mtime)  # the Engine cuts off what is less
+    mtime_ns = facts.mtime_ns if facts.mtime_ns // 10**9 == second else second * 10**9
+    return RemoteFile(facts.path, data, member.mode & 0o7777, member.uid, member.gid, mtime_ns, attributes)
 
 
 def archive_of(endpoint: Endpoint, details: Details) -> EngineArchive | None:

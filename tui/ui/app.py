@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ from tui.editing.recover import recover
 from tui.editing.session import privileged
 from tui.editing.state import loose_mode
 from tui.editing.unsaved import keep_to_tell, told_once
+from tui.engine.archive import archive_of
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import actions_of, bindings
@@ -202,7 +204,7 @@ class DtuiApp(App[int]):
     def _tidy(self, endpoint: Endpoint) -> None:
         """Put right what a killed dtui left: writes cut off, benchmark containers."""
         try:
-            lines = [*recover(endpoint.inspect), *_sweep_benchmarks(endpoint)]
+            lines = [*recover(endpoint.inspect, partial(archive_of, endpoint)), *_sweep_benchmarks(endpoint)]
         except DtuiError as error:
             lines = [f"cleaning up after an earlier run: {error}"]
         if lines:

@@ -23,7 +23,6 @@ from tui.editing.permissions import id_of, mode_change, owner_change
 from tui.editing.restore import is_plain_rename
 from tui.editing.revert import revert
 from tui.editing.session import ids_of, reading
-from tui.editing.undo import undo
 from tui.layers.owners import owner_of
 from tui.layers.paths import clean, read_limited, split
 from tui.ui.dialogs.choose import Choice, Choose, confirm
@@ -321,7 +320,7 @@ class ChangingFrame(SavingFrame):
         files = self.files
         await self._carry(
             f"Undoing the {_act_words(act)}",
-            lambda step: undo(act, inspect=self._inspect, save=files.save, force=force, step=step),
+            lambda step: files.undo(act, force=force, step=step),
             "is as it was",
             go_to=True,
             to_the_end=True,

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 PROMISES: dict[str, str] = {
+    "backups-purge": "dtui backups purge deletes what is kept for good, and never what a crash still needs.",
+    "every-write-leaves-a-record": "Every way of writing leaves a record that undo takes back, the archive API of an engine too.",
     "held-key-never-answers": "Neither Enter nor the key that asked answers a question; y confirms it.",
     "ids-checked-at-border": "An id of a container or layer is checked where it comes in, before it can name a file.",
     "log-search-whole": "A search in the log covers the whole log, or says which part of it was searched.",
+    "one-contract-for-all-files": "Every implementation does the same changes with the same results, or refuses them with a reason.",
+    "options-honoured-or-refused": "Each option of a change is honoured by every implementation, or refused in one line.",
     "state-directory-private": "What dtui keeps lies in one absolute directory that only its user can change.",
+    "undo-found-after-removal": "What is kept is found by name and id after its container is gone, and goes to no other container.",
     "undo-order-is-a-counter": "Changes are ordered by a counter that only grows, never by the clock.",
     "wait-for-the-lock": "With --wait a change waits for the one that another dtui makes in the same container.",
 }

@@ -72,7 +72,7 @@ def test_backups_without_a_number_are_older_than_all() -> None:
 def test_the_oldest_are_dropped_by_number_not_by_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         change_at(monkeypatch, NOW - number * DAY, b"/%d" % number)
-    two = sum(backups._on_disk(act.folder) for act in list(acts())[:2])
+    two = sum(backups.size_on_disk(act.folder) for act in list(acts())[:2])
     monkeypatch.setattr(backups, "TOTAL_LIMIT", two)
     change(b"/last")
     assert [act.path for act in acts()] == [b"/last", b"/3"]

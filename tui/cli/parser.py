@@ -7,6 +7,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -83,7 +84,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         sub = verbs.add_parser(verb, help=text, description=text)
         sub.set_defaults(run=_late(verb), verb=verb)
         _ARGUMENTS[verb](sub)
-    options, left = parser.parse_known_args(words)
+    _purge(verbs.add_parser(_PURGE, prog="dtui backups purge", description="delete what is kept for undo, for good"))
+    options, left = parser.parse_known_args(_with_purge(words))
     for word in left:
         if word.startswith(_BEFORE):
             raise UsageError(
@@ -92,6 +94,46 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if left:
         parser.error(f"unrecognized arguments: {printable(' '.join(left))}")
     return options
+
+
+_PURGE = "backups purge"
+
+
+def _with_purge(words: list[str]) -> list[str]:
+    """Make one word of ``backups purge``, for a REF may stand where the second one does."""
+    for place in range(len(words) - 1):
+        if words[place : place + 2] == _PURGE.split():
+            return [*words[:place], _PURGE, *words[place + 2 :]]
+    return words
+
+
+def _purge(sub: argparse.ArgumentParser) -> None:
+    def run(options: argparse.Namespace) -> int:
+        state_base()
+        return int(importlib.import_module("tui.cli.backups").purge(options))
+
+    sub.set_defaults(run=run, verb="backups")
+    sub.add_argument("ref", metavar="REF", nargs="?", type=_container, help="only of this container, there or gone")
+    text = "only what was done so long ago: 7d, 12h, 30m"
+    sub.add_argument("--older-than", type=_age, metavar="AGE", help=text)
+    sub.add_argument("-f", "--force", action="store_true", help="ask nothing on a terminal")
+    _json(sub)
+
+
+def _container(text: str) -> str:
+    """Refuse an empty name, as of a variable that is not set: without one, all containers are meant."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty REF names no container")
+    return text
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _age(text: str) -> timedelta:
+    if not re.fullmatch(f"[0-9]{{1,6}}[{''.join(_UNITS)}]", text):
+        raise argparse.ArgumentTypeError(f"{printable(text)} is no age, such as 7d, 12h or 30m")
+    return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
 
 
 def _levels(text: str) -> int:
@@ -205,7 +247,7 @@ def _revert(sub: argparse.ArgumentParser) -> None:
 
 
 def _undo(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("ref", metavar="REF", nargs="?", help="only what was done to this container")
+    sub.add_argument("ref", metavar="REF", nargs="?", type=_container, help="only what was done to this container")
     sub.add_argument("--id", help="the one of dtui backups, by its id or the beginning of it")
     sub.add_argument("--force", action="store_true", help="even if the file was changed since")
     _wait(sub)
@@ -213,7 +255,8 @@ def _undo(sub: argparse.ArgumentParser) -> None:
 
 
 def _backups(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("ref", metavar="REF", nargs="?", help="only of this container")
+    text = "only of this container, there or gone; purge in its place deletes what is kept for good"
+    sub.add_argument("ref", metavar="REF", nargs="?", type=_container, help=text)
     _json(sub)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import put_right, tell, to_the_end
-from tui.cli.session import session
-from tui.core.errors import ChangedMeanwhile, NotFound, UsageError
+from tui.cli.meant import Meant, meant_in, the_only
+from tui.cli.session import Session, session
+from tui.core.errors import ChangedMeanwhile, EngineLost, NotFound, UsageError
 from tui.core.text import printable
 from tui.editing.backups import Act, acts, find, last_to_undo
-from tui.editing.undo import undo
 from tui.engine.endpoint import Endpoint
 from tui.ui.reach import files_of
 
@@ -25,17 +25,10 @@ def run(options: Namespace) -> int:
             raise ChangedMeanwhile(
                 "what was cut off has just been put right", "dtui undo again takes the last act back"
             )
-        if options.ref:
-            endpoint, details = open_session.find(options.ref)
-            act = find(options.id) if options.id else last_to_undo(details.container.id)
-            if act.container != details.container.id:
-                raise NotFound(f"{act.id} was not done to {options.ref}", "dtui backups lists what was")
-        else:
-            act = find(options.id) if options.id else last_to_undo()
-            endpoint = _where(open_session.endpoints, act)
+        act, endpoint = _act_of(open_session, options.ref, options.id)
         files = files_of(endpoint, endpoint.inspect(act.container))
         with to_the_end(options.wait) as step:
-            outcome = undo(act, inspect=endpoint.inspect, save=files.save, force=options.force, step=step)
+            outcome = files.undo(act, force=options.force, step=step)
     again = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
     return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{again}")
 
@@ -44,12 +37,50 @@ def _cut_off() -> set[str]:
     return {act.id for act in acts() if act.cut_off}
 
 
-def _where(endpoints: tuple[Endpoint, ...], act: Act) -> Endpoint:
+def _act_of(open_session: Session, ref: str | None, act_id: str | None) -> tuple[Act, Endpoint]:
+    """Return the act that is to be taken back, and where its container is; raises NotFound, UsageError."""
+    if not ref:
+        act = find(act_id) if act_id else last_to_undo()
+        return act, _where(open_session.endpoints, act, "dtui undo REF takes back what was done to another container")
+    meant = meant_in(open_session, ref)
+    if act_id:
+        act = find(act_id)
+        if act.container not in {one.id for one in meant.changed}:
+            raise NotFound(f"{act.id} was not done to {printable(ref)}", "dtui backups lists what was")
+    else:
+        act = _last_of(meant, ref)
+    return act, _where(open_session.endpoints, act, f"dtui backups {printable(ref)} lists what is kept")
+
+
+def _last_of(meant: Meant, ref: str) -> Act:
+    """Return the last act of the container that is there, else of the one that is gone and had its name."""
+    if meant.present is None:
+        return last_to_undo(the_only(meant.changed, ref).id)
+    try:
+        return last_to_undo(meant.present.id)
+    except NotFound as error:
+        if not meant.former:
+            raise
+        ids = ", ".join(one.id[:12] for one in meant.former)
+        told = f"nothing was done to {printable(ref)} ({meant.present.short_id}) that can be taken back"
+        hint = f"what is kept under its name was done to {ids}: dtui backups {printable(ref)} lists it"
+        raise NotFound(told, hint) from error
+
+
+def _where(endpoints: tuple[Endpoint, ...], act: Act, hint: str) -> Endpoint:
+    """Return where the container of an act is; raises NotFound, which tells where the old bytes are."""
+    lost = []
     for endpoint in endpoints:
         try:
             endpoint.inspect(act.container)
         except NotFound:
             continue
+        except EngineLost as error:
+            lost.append(error)
+            continue
         return endpoint
-    hint = f"its old bytes are in {act.data}; dtui undo REF takes back what was done to another container"
-    raise NotFound(f"{printable(act.name)}, to which the last change was made, is not here", hint)
+    if lost:
+        raise lost[0]
+    kept = f"its old bytes are in {act.data}; " if act.size else ""
+    told = f"{printable(act.name)} ({act.container[:12]}) is not here any more, so that its {act.kind} of"
+    raise NotFound(f"{told} {printable(act.path)} cannot be taken back", kept + hint)

@@ -331,7 +331,7 @@ def _read(folder: Path) -> Act:
     )
 
 
-def _folders(container_id: ContainerId | None = None) -> list[Path]:
+def folders(container_id: ContainerId | None = None) -> list[Path]:
     """Return the directories of a container's acts, or of all, oldest first."""
     found = (folder for folder in state_dir("backups").glob(f"{container_id or '*'}/*") if is_change(folder.name))
     return sorted(found, key=lambda folder: order_of(folder.name))
@@ -339,7 +339,7 @@ def _folders(container_id: ContainerId | None = None) -> list[Path]:
 
 def acts(container_id: ContainerId | None = None) -> Iterator[Act]:
     """Yield the acts of a container, or of all, newest first; one that cannot be read is left where it is."""
-    for folder in reversed(_folders(container_id)):
+    for folder in reversed(folders(container_id)):
         with suppress(OSError, ValueError, KeyError, TypeError, BadId):
             yield _read(folder)
 
@@ -364,17 +364,17 @@ def last_to_undo(container_id: ContainerId | None = None) -> Act:
 
 
 def _drop_oldest(keep: Path) -> None:
-    folders = _folders()
-    sizes = {folder: _on_disk(folder) for folder in folders}
+    every = folders()
+    sizes = {folder: size_on_disk(folder) for folder in every}
     total = sum(sizes.values())
-    for folder in folders:
+    for folder in every:
         if total <= TOTAL_LIMIT:
             return
-        if folder != keep and _is_settled(folder) and _dropped(folder):
+        if folder != keep and _is_settled(folder) and drop(folder):
             total -= sizes[folder]
 
 
-def _dropped(folder: Path) -> bool:
+def drop(folder: Path) -> bool:
     """Remove an act unless somebody puts it back just now."""
     with suppress(FileNotFoundError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -403,11 +403,32 @@ def _is_settled(folder: Path) -> bool:
     return surely_gone_for(act.owner, act.since, _WEEK)
 
 
+def why_needed(folder: Path, *, gone: bool) -> str:
+    """Say why an act must not be deleted now, nothing where it may; ``gone`` says that its container surely is."""
+    if _has_ended(folder):
+        return ""
+    try:
+        act = _read(folder)
+    except (OSError, ValueError, KeyError, TypeError, BadId):
+        return "" if gone else "this version cannot read it"
+    if not act.cut_off:
+        return "it is under way"
+    return "" if gone else "it was cut off, and is needed to put that right"
+
+
+def time_of(folder: Path) -> datetime:
+    """Return when an act was done, by the clock; of one that cannot be read, when it was last written to."""
+    try:
+        return _read(folder).time
+    except (OSError, ValueError, KeyError, TypeError, BadId):
+        return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+
+
 def _has_ended(folder: Path) -> bool:
     return any((folder / mark).exists() for mark in _MARKS[1:])
 
 
-def _on_disk(folder: Path) -> int:
+def size_on_disk(folder: Path) -> int:
     """Return what an act takes of the disk, its directory too: of thousands of small ones that is half."""
     total = 0
     with suppress(FileNotFoundError):

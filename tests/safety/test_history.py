@@ -1,0 +1,225 @@
+"""What is kept is found by name and id when its container is gone, goes to nobody else, and can be deleted for good."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Box, Boxes
+from tests.support.cli import dtui, dtui_json
+from tui.cli import main
+from tui.core.record_ids import ContainerId
+from tui.editing import journal
+from tui.editing.backups import Act, ActKind, Keeper, acts, find
+from tui.editing.nodes import Node
+
+OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+FOUND = pytest.mark.promise("undo-found-after-removal")
+PURGED = pytest.mark.promise("backups-purge")
+
+
+def changed(boxes: Boxes, text: bytes, name: str = "web") -> Box:
+    box = boxes(name=name)
+    dtui("-H", box.engine.host, "write", f"{name}:/etc/motd", stdin=text)
+    return box
+
+
+@FOUND
+@OVERLAY2
+@pytest.mark.engine
+def test_backups_of_a_removed_container_are_found_by_name_and_id(boxes: Boxes) -> None:
+    box = changed(boxes, b"first\n")
+    host = ("-H", box.engine.host)
+    box.engine.docker("rm", "-f", "web")
+    for ref in ("web", box.id, box.id[:6], "local/web"):
+        (act,) = dtui_json(*host, "backups", ref)
+        assert (act["container"], act["path"]) == (box.id, "/etc/motd")
+        told = dtui(*host, "undo", ref, code=1).decode()
+        assert f"web ({box.id[:12]}) is not here any more" in told
+        assert act["data"] in told
+        assert len(told.splitlines()) == 1
+    assert Path(act["data"]).read_bytes() == b"hello\n"
+    for words in (("backups", "other"), ("undo", "other"), ("backups", "purge", "other")):
+        assert b"there is no container other" in dtui(*host, *words, code=1)
+    nowhere = ("-H", "unix:///nowhere.sock")
+    assert dtui_json(*nowhere, "backups", "web") == [act]
+
+
+@FOUND
+@OVERLAY2
+@pytest.mark.engine
+def test_a_new_container_of_the_same_name_inherits_no_undo(boxes: Boxes) -> None:
+    old = changed(boxes, b"first\n")
+    host = ("-H", old.engine.host)
+    old.engine.docker("rm", "-f", "web")
+    new = boxes()
+    told = dtui(*host, "undo", "web", code=1).decode()
+    assert f"nothing was done to web ({new.id[:12]})" in told
+    assert old.id[:12] in told
+    assert new.read(b"/etc/motd") == b"hello\n"
+    dtui(*host, "write", "web:/etc/motd", stdin=b"second\n")
+    assert [act["container"] for act in dtui_json(*host, "backups", "web")] == [new.id, old.id]
+    listed = dtui(*host, "backups", "web").decode()
+    assert f"web ({new.id[:12]})" in listed
+    assert f"web ({old.id[:12]})" in listed
+    told = dtui(*host, "backups", "purge", "web", code=2).decode()
+    assert new.id[:12] in told
+    assert old.id[:12] in told
+    dtui(*host, "undo", "web")
+    assert new.read(b"/etc/motd") == b"hello\n"
+    new.engine.docker("rm", "-f", "web")
+    told = dtui(*host, "undo", "web", code=2).decode()
+    assert "web means 2 containers" in told
+    assert "is not here any more" in dtui(*host, "undo", old.id[:12], code=1).decode()
+
+
+@FOUND
+@OVERLAY2
+@pytest.mark.engine
+def test_a_renamed_container_keeps_its_undo_under_both_names(boxes: Boxes) -> None:
+    box = changed(boxes, b"first\n")
+    host = ("-H", box.engine.host)
+    box.engine.docker("rename", "web", "former")
+    assert [act["name"] for act in dtui_json(*host, "backups", "former")] == ["web"]
+    assert [act["name"] for act in dtui_json(*host, "backups", "web")] == ["web"]
+    dtui(*host, "undo", "web")
+    assert box.read(b"/etc/motd") == b"hello\n"
+
+
+@PURGED
+@OVERLAY2
+@pytest.mark.engine
+def test_purge_deletes_what_a_removed_container_left(boxes: Boxes, private_state: Path) -> None:
+    gone, other = changed(boxes, b"secret\n"), changed(boxes, b"other\n", "other")
+    host = ("-H", gone.engine.host)
+    dtui(*host, "rm", "web:/etc/motd")
+    gone.engine.docker("rm", "-f", "web")
+    numbers = {one.id for one in acts()}
+    answer = dtui_json(*host, "backups", "purge", "web")
+    assert len(answer["removed"]) == 2
+    assert answer["bytes"] > 0
+    assert answer["left"] == []
+    assert [act.container for act in acts()] == [other.id]
+    kept = [path.read_bytes() for path in private_state.rglob("*") if path.is_file()]
+    assert not [data for data in kept if b"secret" in data]
+    assert b"there is no container web" in dtui(*host, "undo", "web", code=1)
+    assert dtui(*host, "backups", "purge").startswith(b"1 backup deleted for good, ")
+    assert b"there is nothing to take back" in dtui(*host, "undo", "other", code=1)
+    assert other.read(b"/etc/motd") == b"other\n"
+    dtui(*host, "rm", "other:/etc/motd")
+    assert next(acts()).id > max(numbers)
+
+
+# without an engine -------------------------------------------------------------------------------------------
+
+GONE = ContainerId("a" * 64)
+
+
+def act(path: bytes, *words: str, container: ContainerId = GONE, age: int = 0) -> Act:
+    keeper = Keeper(container, "web", ActKind.REMOVE, path)
+    keeper.add(Node(path))
+    made = keeper.commit()
+    for word in words:
+        made.mark(word)
+    rewrite(made, time_ns=time.time_ns() - age * 10**9)
+    return find(made.id)
+
+
+def rewrite(made: Act, **told: object) -> None:
+    place = made.folder / "act.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | told))
+
+
+def purge(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(["-H", "unix:///nowhere.sock", "backups", "purge", *words])
+    return (code, *capsys.readouterr())
+
+
+@PURGED
+@pytest.mark.parametrize(
+    ("age", "left"), [("1h", [b"/now"]), ("90m", [b"/now", b"/hour"]), ("2d", [b"/now", b"/hour", b"/day"]), ("0s", [])]
+)
+def test_only_what_is_older_is_purged(capsys: pytest.CaptureFixture[str], age: str, left: list[bytes]) -> None:
+    act(b"/day", "done", age=90_000)
+    act(b"/hour", "done", age=3700)
+    act(b"/now", "done")
+    code, out, _ = purge(capsys, "--older-than", age)
+    assert code == 0
+    assert f"{3 - len(left)} backup" in out
+    assert [one.path for one in acts()] == left
+
+
+@PURGED
+@pytest.mark.parametrize("age", ["7", "d", "-1d", "1.5h", "7 d", "7y", "", "1d2h", "9999999d"])
+def test_what_is_no_age_purges_nothing(capsys: pytest.CaptureFixture[str], age: str) -> None:
+    act(b"/day", "done", age=90_000)
+    code, _, told = purge(capsys, f"--older-than={age}")
+    assert (code, len(told.splitlines()), len(list(acts()))) == (2, 1, 1)
+
+
+@PURGED
+def test_purge_of_an_empty_name_is_not_purge_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    act(b"/x", "done")
+    for words in ([""], ["--older-than", "0s", ""], ["/"], ["local/"]):
+        assert purge(capsys, *words)[0] in (1, 2, 3), words
+        assert len(list(acts())) == 1
+
+
+DEAD = f"{os.urandom(4).hex()}:1:1"
+
+
+@PURGED
+def test_purge_leaves_what_recovery_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    act(b"/under-way")
+    rewrite(act(b"/cut-off"), owner=DEAD)
+    act(b"/done", "done")
+    held = act(b"/held", "done")
+    with held.held():
+        code, out, told = purge(capsys, "--force")
+    assert code == 1
+    assert "1 backup deleted" in out
+    assert "it is under way" in told
+    assert "it was cut off" in told
+    assert "it is being taken back" in told
+    assert sorted(one.path for one in acts()) == [b"/cut-off", b"/held", b"/under-way"]
+
+
+@PURGED
+@OVERLAY2
+@pytest.mark.engine
+def test_purge_of_a_gone_container_takes_what_was_cut_off_too(boxes: Boxes) -> None:
+    box = boxes(name="other")
+    host = ("-H", box.engine.host)
+    rewrite(act(b"/cut-off"), owner=DEAD)
+    record = journal.begin_rename(GONE, b"/secret", b"x")
+    record.file.write_text(json.dumps(json.loads(record.file.read_text()) | {"owner": DEAD}))
+    record.data.write_bytes(b"secret")
+    assert b"1 backup deleted" in dtui(*host, "backups", "purge", "web")
+    assert list(acts()) == []
+    assert not record.data.exists()
+    assert not record.file.exists()
+
+
+@PURGED
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 1), ("\n", 1), ("Y\n", 0)])
+def test_purge_asks_on_a_terminal(answer: str, left: int) -> None:
+    act(b"/x", "done")
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-m", "tui", "-H", "unix:///nowhere.sock", "backups", "purge"]
+    child = subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner)
+    os.close(inner)
+    told = b""
+    while b"[y/N]" not in told:
+        told += os.read(outer, 4096)
+    assert b"Delete 1 backup" in told
+    os.write(outer, answer.encode())
+    assert child.wait(60) == left
+    os.close(outer)
+    assert len(list(acts())) == left

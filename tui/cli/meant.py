@@ -1,0 +1,80 @@
+"""Which container a REF means where changes are looked for: one that is there, or one that is gone."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+
+from tui.cli.session import Session, session
+from tui.core.errors import NotFound, NotReachable, UsageError
+from tui.core.model import Container
+from tui.core.record_ids import ContainerId
+from tui.core.text import printable
+from tui.editing.history import Changed, changed_containers
+from tui.engine.resolve import resolve_ref
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What a REF means.
+
+    ``present`` is the container that is there. ``changed`` are the containers of which changes are kept, ``present``
+    first, then those that had the name or id when they were changed. ``gone`` are those of them that surely are.
+    """
+
+    present: Container | None
+    changed: tuple[Changed, ...]
+    gone: frozenset[ContainerId] = frozenset()
+
+    @property
+    def former(self) -> tuple[Changed, ...]:
+        """The changed containers that are not the one that is there."""
+        return tuple(one for one in self.changed if self.present is None or one.id != self.present.id)
+
+
+def meant_in(open_session: Session, ref: str) -> Meant:
+    """Return what a REF means; raises NotFound for nothing, UsageError for several containers that are there.
+
+    Where somebody does not answer, nobody is surely gone.
+    """
+    by_name = changed_containers(ref.rpartition("/")[2]) if ref.rpartition("/")[2] else ()
+    listing = open_session.listing()
+    if not listing.rows and listing.lost and not by_name:
+        raise listing.lost[0][1]
+    try:
+        present = resolve_ref(listing.rows, ref)
+    except NotFound:
+        if not by_name:
+            raise
+        present = None
+    known = {row.id for row in listing.rows}
+    first = changed_containers(present.id) if present else ()
+    others = tuple(one for one in by_name if present is None or one.id != present.id)
+    gone = frozenset() if listing.lost else frozenset(one.id for one in others if one.id not in known)
+    return Meant(present, (*first, *others), gone)
+
+
+def meant(options: Namespace) -> Meant:
+    """Return what the REF of a verb means, all containers without one; needs no endpoint for what is kept here."""
+    if not options.ref:
+        return Meant(None, changed_containers())
+    try:
+        with session(options) as open_session:
+            return meant_in(open_session, options.ref)
+    except NotReachable:
+        by_name = changed_containers(options.ref.rpartition("/")[2] or "/")
+        if not by_name:
+            raise
+        return Meant(None, by_name)
+
+
+def the_only(changed: tuple[Changed, ...], ref: str) -> Changed:
+    """Return the one changed container of several that a REF means; raises UsageError, which lists them."""
+    if len(changed) > 1:
+        told = ", ".join(f"{one.id[:12]} ({printable(one.name)}, {_changed_last(one)})" for one in changed)
+        raise UsageError(f"{printable(ref)} means {len(changed)} containers: {told}", "name one by its id")
+    return changed[0]
+
+
+def _changed_last(one: Changed) -> str:
+    return f"changed last at {one.acts[0].time:%Y-%m-%d %H:%M:%S} UTC"

@@ -11,7 +11,7 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, UsageError
 from tui.core.model import Details, Entry
 from tui.core.text import printable
 from tui.editing.diff import diff_lines
-from tui.editing.document import Document
+from tui.editing.document import PREVIEW_LIMIT, Document
 from tui.editing.files import Files
 from tui.editing.session import Opened
 from tui.editing.unsaved import Unsaved, keep_copy
@@ -176,11 +176,15 @@ class SavingFrame(FollowingFrame):
     def action_editor_find_again(self) -> None:
         """Find the next match."""
         if not self.file_pane.find_again():
-            self.tell("no match", "bad")
+            self._missed()
 
     @on(FilePane.Missed)
     def _missed(self) -> None:
-        self.tell("no match", "bad")
+        document = self.file_pane.document
+        if document is not None and document.cut:
+            self.tell(f"no match in the first {PREVIEW_LIMIT >> 10} KiB; e opens the whole file", "bad")
+        else:
+            self.tell("no match", "bad")
 
     @work(exclusive=True, group="flow")
     async def action_editor_goto_line(self) -> None:

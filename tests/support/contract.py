@@ -34,17 +34,23 @@ def holders(marker: str) -> Holders:
     held: Holders = defaultdict(list)
     for path in sorted(TESTS.rglob("test_*.py")):
         tree = ast.parse(path.read_text())
-        everywhere = [mark for node in tree.body if _sets_pytestmark(node) for mark in _arguments(node, marker)]
+        named = {
+            ast.unparse(target): list(_arguments(node, marker))
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+        }
+        everywhere = named.get("pytestmark", [])
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                own = [mark for decorator in node.decorator_list for mark in _arguments(decorator, marker)]
+                own = [
+                    mark
+                    for decorator in node.decorator_list
+                    for mark in (*_arguments(decorator, marker), *named.get(ast.unparse(decorator), []))
+                ]
                 for mark in dict.fromkeys([*own, *everywhere]):
                     held[mark].append(f"{path.relative_to(TESTS.parent)}::{node.name}")
     return held
-
-
-def _sets_pytestmark(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and any(ast.unparse(target) == "pytestmark" for target in node.targets)
 
 
 def _arguments(node: ast.AST, marker: str) -> Iterator[str | int]:

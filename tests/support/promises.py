@@ -7,7 +7,7 @@ PROMISES: dict[str, str] = {
     "every-write-leaves-a-record": "Every way of writing leaves a record that undo takes back, the archive API of an engine too.",
     "held-key-never-answers": "Neither Enter nor the key that asked answers a question; y confirms it.",
     "ids-checked-at-border": "An id of a container or layer is checked where it comes in, before it can name a file.",
-    "killed-anywhere-old-or-new": "A change, an undo or a recovery killed at any moment leaves the old or the new state.",
+    "killed-anywhere-old-or-new": "A change, an undo or a recovery that is killed leaves the old or the new state.",
     "log-search-whole": "A search in the log covers the whole log, or says which part of it was searched.",
     "one-contract-for-all-files": "Every implementation does the same changes with the same results, or refuses them with a reason.",
     "options-honoured-or-refused": "Each option of a change is honoured by every implementation, or refused in one line.",

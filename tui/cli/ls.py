@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
         if options.size:
             rows = [_with_size(row, open_session) for row in rows]
         if options.json:
-            put_json([as_json(row, _reach(row, open_session)) for row in rows])
+            put_json([as_json(*_looked_at(row, open_session)) for row in rows])
         else:
             _table(rows, several=len(open_session.endpoints) > 1)
             for row in rows:
@@ -68,12 +68,13 @@ def _with_size(row: Container, open_session: Session) -> Container:
     return replace(row, size_rw=size)
 
 
-def _reach(row: Container, open_session: Session) -> Reach:
-    """Return how a container's layer can be had; what is wrong with one container hides no other."""
+def _looked_at(row: Container, open_session: Session) -> tuple[Container, Reach]:
+    """Note whether a container is trusted, and return how its layer can be had; an error hides no other container."""
     try:
-        return open_session.endpoint_of(row).inspect(row.id).reach
+        details = open_session.endpoint_of(row).inspect(row.id)
     except DtuiError as error:
-        return Reach(ReachKind.NONE, str(error))
+        return row, Reach(ReachKind.NONE, str(error))
+    return replace(row, trust=details.proof.trust), details.reach
 
 
 def as_json(row: Container, reach: Reach) -> dict[str, Any]:
@@ -95,6 +96,7 @@ def as_json(row: Container, reach: Reach) -> dict[str, Any]:
             "reason": reach.reason,
         },
         "size_rw": row.size_rw,
+        "trust": row.trust.value,
     }
 
 

@@ -18,13 +18,13 @@ def run(options: Namespace) -> int:
     with session(options) as open_session:
         _, details = open_session.find(options.ref)
     stack, path = details.stack, details.reach.path
-    if options.verbose and stack is not None and path is None:
-        _tell_way(stack)
+    if options.verbose and path is None:
+        _tell_way(details)
     if stack is None or path is None:
         raise NotReachable(f"{printable(options.ref)} has no layer directory here: {details.reach.reason}")
     say(printable(str(_merged(options.ref, details, stack) if options.merged else path)))
     if options.verbose:
-        _tell_way(stack)
+        _tell_way(details)
     return 0
 
 
@@ -45,7 +45,11 @@ def _merged(ref: str, details: Details, stack: LayerStack) -> Path:
     return stack.merged
 
 
-def _tell_way(stack: LayerStack) -> None:
+def _tell_way(details: Details) -> None:
+    note(f"{details.proof.trust}: {printable(details.proof.reason)}")
+    stack = details.shown_stack
+    if stack is None:
+        return
     note(f"found by {stack.how}; by hand: {stack.command}")
     for layer in stack.layers:
         note(f"{layer.role:<9} {printable(str(layer.path))}")

@@ -25,10 +25,10 @@ def run(options: Namespace) -> int:
             root = view.resolve(os.fsencode(path or "/"))
             found = walk(view, root, View(options.view), options.depth)
             if options.json:
-                put_json([_as_json(entry, view.stack, shown_owner(entry, details.stack)) for _, entry in found])
+                put_json([_as_json(entry, view.stack, shown_owner(entry, details.shown_stack)) for _, entry in found])
             else:
                 for depth, entry in found:
-                    say(_line(depth, entry, shown_owner(entry, details.stack)))
+                    say(_line(depth, entry, shown_owner(entry, details.shown_stack)))
             if view.cut:
                 note("dtui: the Engine's answer was cut: it sends whole directories; name one further down")
     return 0

@@ -54,7 +54,7 @@ def stack_of(details: Details) -> LayerStack:
 
 def ids_of(details: Details) -> IdMap:
     """Return which users and groups a container has; the host's own where its layers are not known."""
-    return details.stack.ids if details.stack else HOST_IDS
+    return details.shown_stack.ids if details.shown_stack else HOST_IDS
 
 
 def running_root(details: Details) -> Root:

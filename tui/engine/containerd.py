@@ -20,6 +20,7 @@ import h2.exceptions
 
 from tui.core.errors import EngineError, EngineLost, NotFound, NotReachable
 from tui.core.text import printable
+from tui.engine.trust import refuse_stranger
 
 _SECONDS = 5.0
 _LARGEST = 4 << 20
@@ -135,6 +136,7 @@ def _call(address: str, namespace: str, method: str, message: bytes) -> bytes:
         with closing(socket.socket(socket.AF_UNIX)) as line:
             line.settimeout(_SECONDS)
             line.connect(address.removeprefix("unix://"))
+            refuse_stranger(line, address)
             status, text, data = _exchange(line, namespace, method, message)
     except PermissionError as error:
         raise NotReachable(f"{printable(address)}: permission denied", "run dtui as root") from error

@@ -6,12 +6,13 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, LayerError, NotFound
-from tui.core.model import Container, Details, EngineFacts, Event, LayerStack, Proof, Reach, ReachKind, Trust
+from tui.core.errors import DtuiError, EngineError, LayerError, NotFound
+from tui.core.model import Container, Details, Driver, EngineFacts, Event, LayerStack, Proof, Reach, ReachKind, Trust
+from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.drivers.base import DataRoot
 from tui.drivers.registry import driver_for, reach_of
@@ -21,7 +22,8 @@ from tui.engine.endpoint import LogLine, Verb
 from tui.engine.loglines import LogParser
 from tui.engine.offline import OfflineEndpoint
 from tui.engine.owners import with_ids
-from tui.engine.sdk import APIClient, ErrorChunk, close_stream, connect, engine_errors
+from tui.engine.sdk import Client, ErrorChunk, close_stream, connect, engine_errors
+from tui.engine.trust import Peer, engine_proof, layer_proof, odd_layer, serves, unproven_by
 
 _CONTAINERD = "/run/containerd/containerd.sock"
 """Where Engines before 27, which do not tell, find a containerd that somebody else runs."""
@@ -40,27 +42,28 @@ class LiveEndpoint:
         self.address = address
         self._tls = tls
         self._mine = threading.local()
-        self._clients: list[APIClient] = []
+        self._clients: list[Client] = []
         self._lock = threading.Lock()
         self._last_facts: EngineFacts | None = None
         self._last_disk: OfflineEndpoint | None = None
         self._names: dict[str, str] = {}
+        self._hidden_ids: frozenset[str] = frozenset()
 
     @property
     def local(self) -> bool:
-        """Whether the Engine's files are on this host: only then does a path of its mean anything here."""
-        return self.address.startswith(("unix://", "/", "http+unix://"))
+        """Whether the Engine's files are proven to be on this host; it is asked for that."""
+        return self._facts.proof.proven
 
     @property
-    def client(self) -> APIClient:
+    def client(self) -> Client:
         """This thread's own connection."""
-        client: APIClient | None = getattr(self._mine, "client", None)
+        client: Client | None = getattr(self._mine, "client", None)
         if client is None:
             client = self.connect()
             self._mine.client = client
         return client
 
-    def connect(self, *, timeout: int | None = 60) -> APIClient:
+    def connect(self, *, timeout: int | None = 60) -> Client:
         """Return a connection of its own, closed with the endpoint."""
         client = connect(self.address, tls=self._tls, timeout=timeout)
         with self._lock:
@@ -82,75 +85,100 @@ class LiveEndpoint:
 
     def facts(self) -> EngineFacts:
         """Say who answers."""
+        client = self.client
         with engine_errors(self.name):
-            version, info = self.client.version(), self.client.info()
-        self._last_facts = parse.facts_of(self.name, version, info, self._proof())
+            version = client.version()
+            info = client.info()
+        facts = parse.facts_of(self.name, version, info)
+        self._last_facts = replace(facts, proof=engine_proof(client.peer, facts.data_root))
         return self._last_facts
 
-    def _proof(self) -> Proof:
-        if self.local:
-            return Proof(Trust.PROVEN, "a socket of this host")
-        return Proof(Trust.REMOTE, "the Engine runs on another host")
+    def _proof_of(self, peer: Peer | None) -> Proof:
+        """Decide about who gave the last answer, who may be another than who told the facts."""
+        facts = self._facts
+        return engine_proof(peer, facts.data_root) if facts.proof.proven else facts.proof
 
     def snapshot(self) -> tuple[Container, ...]:
         """List all containers by one call."""
-        driver = self._facts.driver
+        facts, client = self._facts, self.client
         with engine_errors(self.name):
-            rows = self.client.containers(all=True)
-        listed = tuple(parse.listed_container(row, self.name, driver) for row in rows)
+            rows = client.containers(all=True)
+        proof = self._proof_of(client.peer)
+        listed = tuple(replace(parse.listed_container(row, self.name, facts.driver), trust=proof.trust) for row in rows)
         self._names = {row.id: row.name for row in listed}
-        return listed + self._hidden({row.id for row in listed})
+        return listed + (self._hidden({row.id for row in listed}, client.peer) if proof.proven else ())
 
     @property
     def _disk(self) -> OfflineEndpoint | None:
-        """The Engine's data-root as it lies on this host, None where we cannot look into it."""
-        root = Path(self._facts.data_root or "/var/lib/docker")
-        if self._last_disk is None and self.local and os.access(root / "containers", os.R_OK | os.X_OK):
+        """The Engine's data-root, None where it is not proven to be on this host or cannot be looked into."""
+        facts = self._facts
+        root = Path(facts.data_root)
+        if self._last_disk is None and facts.proof.proven and os.access(root / "containers", os.R_OK | os.X_OK):
             with suppress(DtuiError):
                 self._last_disk = OfflineEndpoint(self.name, root)
         return self._last_disk
 
-    def _hidden(self, listed: set[str]) -> tuple[Container, ...]:
-        """Return the containers of other storage drivers, which the daemon finds on disk and leaves out of its list."""
+    def _hidden(self, listed: set[ContainerId], peer: Peer | None) -> tuple[Container, ...]:
+        """Return the containers of other storage drivers, which the daemon finds on disk and leaves out of its list.
+
+        They are asked of the disk alone, so that the Engine has to be the one of this data-root: that of another host,
+        which root forwards to here, would be given containers of this host.
+        """
         disk = self._disk
-        if disk is None:
+        if disk is None or peer is None or not (disk.knows_any(listed) or serves(peer, disk.root.path)):
+            self._hidden_ids = frozenset()
             return ()
-        others = disk.rows_beside(listed)
-        return tuple(replace(row, hidden=True) for row in others if row.driver != self._facts.driver)
+        others = disk.rows_beside(set(listed))
+        rows = tuple(replace(row, hidden=True) for row in others if row.driver != self._facts.driver)
+        self._hidden_ids = frozenset(row.id for row in rows)
+        return rows
 
     def size(self, container_id: str) -> int | None:
         """Ask the Engine for the bytes in the writable layer; it walks the layer for that."""
         with engine_errors(self.name):
             rows = self.client.containers(all=True, size=True, filters={"id": container_id})
-        return (parse.container_of(rows[0], self.name, self._facts.driver).size_rw or 0) if rows else None
+        listed = [parse.listed_container(row, self.name, self._facts.driver) for row in rows]
+        return next((row.size_rw or 0 for row in listed if row.id == container_id), None)
 
     def inspect(self, container_id: str) -> Details:
-        """Ask for everything about one container."""
+        """Ask for everything about one container; raises EngineError for an answer about another one."""
+        client = self.client
         try:
             with engine_errors(self.name):
-                body = self.client.inspect_container(container_id)
+                body = client.inspect_container(container_id)
         except NotFound:
             return self._inspect_hidden(container_id)
-        return self._details(body)
+        return self._details(body, ContainerId(container_id), client.peer)
 
     def _inspect_hidden(self, container_id: str) -> Details:
-        disk = self._disk
+        disk = self._disk if container_id in self._hidden_ids else None
         details = disk.inspect(container_id) if disk else None
         if details is None or details.container.driver == self._facts.driver:
             raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
         return replace(details, container=replace(details.container, hidden=True))
 
     @parse.understood
-    def _details(self, body: dict[str, Any]) -> Details:
+    def _details(self, body: dict[str, Any], asked: ContainerId, peer: Peer | None) -> Details:
         driver = self._facts.driver
+        container = parse.inspected_container(body, self.name, driver)
+        if container.id != asked:
+            raise EngineError(
+                f"{self.name} was asked about container {asked[:12]} and answered about {container.short_id}",
+                "the answer is not used",
+            )
+        found = self._layers(body, asked, peer)
         state = body.get("State") or {}
         pid = int(state.get("Pid") or 0)
-        stack, problem = self._stack(body)
+        settings = parse.settings_of(body)
+        if pid and not found.proof.proven:
+            settings = (("pid there", str(pid)), *settings)
+        pid = pid if found.proof.proven else 0
         mode = str((body.get("HostConfig") or {}).get("UsernsMode") or "")
-        here = pid if self.local else 0
-        stack = with_ids(stack, Path(self._facts.data_root), str(body["Id"]), pid=here, mode=mode)
+        stack, told = (
+            with_ids(one, Path(self._facts.data_root), asked, pid=pid, mode=mode) for one in (found.stack, found.told)
+        )
         return Details(
-            container=parse.inspected_container(body, self.name, driver),
+            container=replace(container, trust=found.proof.trust),
             pid=pid,
             argv=parse.argv_of(body),
             working_dir=str((body.get("Config") or {}).get("WorkingDir") or ""),
@@ -161,29 +189,40 @@ class LiveEndpoint:
             finished_at=parse.parse_time(state.get("FinishedAt")),
             mounts=parse.mounts_of(body),
             stack=stack,
-            reach=_by_engine(reach_of(driver, stack, local=self.local, problem=problem)),
+            reach=_reach(driver, found),
             log_path=str(body.get("LogPath") or ""),
             mount_id=stack.writable.id if stack else "",
-            settings=parse.settings_of(body),
+            settings=settings,
+            proof=found.proof,
+            told=told,
         )
 
-    def _stack(self, body: dict[str, Any]) -> tuple[LayerStack | None, DtuiError | None]:
-        known = driver_for(self._facts.driver)
-        if known is None:
-            return None, None
-        graph = body.get("GraphDriver") or {}
-        data = {str(key): str(value) for key, value in (graph.get("Data") or {}).items()}
+    def _layers(self, body: dict[str, Any], container_id: ContainerId, peer: Peer | None) -> _Layers:
+        """Find a container's layers by the records here, if what the Engine says may be believed at all."""
+        facts, proof = self._facts, self._proof_of(peer)
+        known = driver_for(facts.driver)
+        data = (body.get("GraphDriver") or {}).get("Data") or {}
+        data = {str(key): str(value) for key, value in data.items()}
+        told = None
+        if known and known.tells and data.get(known.tells):
+            try:
+                told = known.from_engine(container_id, data)
+            except DtuiError:
+                proof = odd_layer(data[known.tells]) if proof.proven else proof
+        if not proof.proven or peer is None or known is None:
+            return _Layers(proof, told=told)
+        root = DataRoot(Path(facts.data_root))
         try:
-            if known.tells and data.get(known.tells):
-                return known.from_engine(str(body["Id"]), data), None
-            if not self.local:
-                return None, None
-            root = DataRoot(Path(self._facts.data_root or "/var/lib/docker"))
             if isinstance(known, Snapshotter):
-                return self._snapshot(known, root, str(body["Id"])), None
-            return known.from_data_root(root, str(body["Id"])), None
+                stack = self._snapshot(known, root, container_id)
+            else:
+                stack = known.from_data_root(root, container_id)
         except DtuiError as error:
-            return None, error
+            return _Layers(unproven_by(error), told=told)
+        layer = layer_proof(peer, root, container_id, stack, told, facts.data_root)
+        if not layer.proven:
+            return _Layers(layer, told=told)
+        return _Layers(replace(proof, reason=f"{proof.reason}; {layer.reason}"), stack)
 
     def _snapshot(self, known: Snapshotter, root: DataRoot, container_id: str) -> LayerStack:
         """Ask containerd where it keeps a container's snapshot; where nobody answers, look for it in the data-root."""
@@ -238,15 +277,29 @@ class LiveEndpoint:
                     client.remove_container(container_id, force=True)
 
 
-def _by_engine(reach: Reach) -> Reach:
-    """Where the layer itself is out of reach, there is still the Engine's archive API."""
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """A container's layers by the records here, where they are proven, else as the Engine tells them."""
+
+    proof: Proof
+    stack: LayerStack | None = None
+    told: LayerStack | None = None
+
+
+def _reach(driver: Driver, found: _Layers) -> Reach:
+    """Say how the writable layer can be had: where it is out of reach, there is still the Engine's archive API."""
+    if not found.proof.proven:
+        shown = printable(str(found.told.writable.path)) if found.told else ""
+        there = f"; there it is {shown}" if shown and found.proof.trust is Trust.REMOTE else ""
+        return Reach(ReachKind.ENGINE, found.proof.reason + there)
+    reach = reach_of(driver, found.stack, local=True)
     return replace(reach, kind=ReachKind.ENGINE) if reach.kind is ReachKind.NONE else reach
 
 
 class _LiveStream:
     """A stream on a connection of its own."""
 
-    def __init__(self, name: str, client: APIClient, stream: Any) -> None:
+    def __init__(self, name: str, client: Client, stream: Any) -> None:
         self._name = name
         self._client = client
         self._stream = stream

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,10 @@ class OfflineEndpoint(AtRest):
                     self._known[name] = (stamp, self._row(ContainerId(name)))
                 found.append(self._known[name][1])
         return tuple(found)
+
+    def knows_any(self, ids: Collection[ContainerId]) -> bool:
+        """Say whether one of these containers has a record here."""
+        return any(os.path.isdir(self.root.path / "containers" / one) for one in ids)
 
     def _row(self, container_id: ContainerId) -> Container:
         try:

@@ -22,10 +22,12 @@ import requests.exceptions
 from docker.api.client import APIClient
 from docker.context import ContextAPI
 from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter, SSHSocket
+from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixHTTPConnectionPool
 
 from tui.core.errors import EngineError, EngineLost, NotFound, NotReachable, UsageError
+from tui.engine.trust import Peer, peer_of
 
-__all__ = ["APIClient", "ErrorChunk", "close_stream", "connect", "context_address", "engine_errors"]
+__all__ = ["APIClient", "Client", "ErrorChunk", "close_stream", "connect", "context_address", "engine_errors"]
 
 _TIMEOUT = 60
 """Seconds for one answer; stopping a container alone may take ten, removing a large one longer."""
@@ -94,14 +96,14 @@ def _lost(what: str, error: BaseException) -> EngineLost | NotReachable:
     return EngineLost(f"{what}: {last or type(error).__name__}", "is the Engine running?")
 
 
-def connect(address: str, *, tls: docker.tls.TLSConfig | None = None, timeout: int | None = _TIMEOUT) -> APIClient:
+def connect(address: str, *, tls: docker.tls.TLSConfig | None = None, timeout: int | None = _TIMEOUT) -> Client:
     """Return a client with the API version negotiated; raises EngineLost, NotReachable, UsageError.
 
     A client's HTTP session belongs to one thread; every stream and every thread takes a client of its own.
     """
     try:
         with engine_errors(address):
-            return _Client(
+            return Client(
                 base_url=address,
                 version="auto",
                 tls=tls or environment_tls(address),
@@ -116,14 +118,20 @@ class ErrorChunk(bytes):
     """Bytes of a container's stderr."""
 
 
-class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
+class Client(APIClient):  # type: ignore[misc] # the SDK has no types
     """The SDK's client, which trusts the Engine's own CA whatever the environment says of others.
 
     Its ssh runs apart from our terminal.
     """
 
+    peer: Peer | None = None
+    """Who gave the last answer; None where it came over no unix socket."""
+
     def mount(self, prefix: str, adapter: Any) -> None:
-        """Put our ssh in the place of the SDK's."""
+        """Put our ssh and our unix sockets in the place of the SDK's."""
+        if isinstance(adapter, UnixHTTPAdapter):
+            address = f"http+unix://{adapter.socket_path}"
+            adapter = self._custom_adapter = _UnixAdapter(self, address, adapter.timeout)
         if isinstance(adapter, SSHHTTPAdapter):
             adapter = self._custom_adapter = _SSHAdapter(adapter.ssh_host, adapter.timeout, shell_out=True)
         super().mount(prefix, adapter)
@@ -142,6 +150,43 @@ class _Client(APIClient):  # type: ignore[misc] # the SDK has no types
                 return
             if length:
                 yield ErrorChunk(data) if number == 2 else data
+
+
+class _UnixConnection(UnixHTTPConnection):  # type: ignore[misc] # the SDK has no types
+    """Notes with each answer which process it came from."""
+
+    client: Client
+
+    def connect(self) -> None:
+        super().connect()
+        self._peer = peer_of(self.sock)
+
+    def getresponse(self, *args: Any, **options: Any) -> Any:
+        answer = super().getresponse(*args, **options)
+        self.client.peer = self._peer
+        return answer
+
+
+class _UnixPool(UnixHTTPConnectionPool):  # type: ignore[misc]
+    client: Client
+
+    def _new_conn(self) -> _UnixConnection:
+        connection = _UnixConnection(self.base_url, self.socket_path, self.timeout)
+        connection.client = self.client
+        return connection
+
+
+class _UnixAdapter(UnixHTTPAdapter):  # type: ignore[misc]
+    def __init__(self, client: Client, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._client = client
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        pool = self.pools.get(url)
+        if pool is None:
+            pool = self.pools[url] = _UnixPool(url, self.socket_path, self.timeout, maxsize=self.max_pool_size)
+            pool.client = self._client
+        return pool
 
 
 class _SSHEnded(OSError):

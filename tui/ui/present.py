@@ -10,7 +10,7 @@ from datetime import datetime
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from tui.core.model import Container, Details, LayerRole, Port, ReachKind, State
+from tui.core.model import Container, Details, LayerRole, Port, ReachKind, State, Trust
 from tui.core.text import count_of, human_age, human_size, printable
 
 _LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}")
@@ -228,11 +228,11 @@ def status_line(details: Details, now: datetime) -> Text:
 
 def stack_words(details: Details) -> str:
     """Say what the layer stack is made of: ``writable ▸ init ▸ 3 image layers``."""
-    if details.stack is None:
+    if details.shown_stack is None:
         return "unknown"
     parts = ["writable"]
-    parts += ["init" for layer in details.stack.layers if layer.role is LayerRole.INIT]
-    return " ▸ ".join([*parts, count_of(len(details.stack.images), "image layer")])
+    parts += ["init" for layer in details.shown_stack.layers if layer.role is LayerRole.INIT]
+    return " ▸ ".join([*parts, count_of(len(details.shown_stack.images), "image layer")])
 
 
 def short_ids(text: str) -> str:
@@ -248,6 +248,14 @@ def reach_line(details: Details) -> Text:
     if reach.path:
         line.append(f"  {short_ids(printable(str(reach.path)))}")
     return line.append(f"  {printable(reach.reason)}", style="dim")
+
+
+def trust_line(details: Details) -> Text:
+    """Draw whether what is said of the container's paths and process is believed, and why."""
+    proof = details.proof
+    style = {Trust.PROVEN: "green", Trust.REMOTE: "yellow"}.get(proof.trust, "red")
+    why = "" if details.reach.reason.startswith(proof.reason) else f"  {short_ids(printable(proof.reason))}"
+    return Text.assemble((str(proof.trust), style), (why, "dim"))
 
 
 def mount_words(details: Details) -> str:
@@ -266,6 +274,7 @@ def detail_lines(details: Details, now: datetime, changes: str = "") -> Text:
     if details.error:
         lines.append(Text.assemble(("error   ", "bold red"), printable(details.error)))
     lines.append(Text.assemble(("layer   ", "bold"), reach_line(details)))
+    lines.append(Text.assemble(("trust   ", "bold"), trust_line(details)))
     stack = f"{stack_words(details)}   {changes}".rstrip()
     lines.append(Text.assemble(("stack   ", "bold"), stack))
     lines.append(Text.assemble(("mounts  ", "bold"), mount_words(details)))
@@ -274,7 +283,7 @@ def detail_lines(details: Details, now: datetime, changes: str = "") -> Text:
 
 def inspect_lines(details: Details, now: datetime) -> Text:
     """Draw all that is known of a container, for the inspect dialog."""
-    container, stack = details.container, details.stack
+    container, stack = details.container, details.shown_stack
     pairs = [
         ("id", container.id),
         ("image", f"{container.image}  {container.image_id}"),

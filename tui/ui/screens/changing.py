@@ -203,7 +203,7 @@ class ChangingFrame(SavingFrame):
                 "has its new owner",
             )
 
-        stack = self.held.stack
+        stack = self.held.shown_stack
         # nobody stands for whom the container does not know: that is no owner to give by enter alone
         now = "" if None in owner_of(entry, stack) else owner_text(entry, stack)
         question = f"Owner of {printable(entry.path)}"

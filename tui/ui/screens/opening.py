@@ -93,7 +93,7 @@ class OpeningFrame(PreviewingFrame):
         if self._failed:
             self._failed = False
             self.tell("the layer is open now", "good")
-        self.tree_rows.stack = event.details.stack
+        self.tree_rows.stack = event.details.shown_stack
         self.show_title()
         if self._asked_again:
             self._asked_again = False

@@ -51,7 +51,7 @@ class PreviewingFrame(FindingFrame):
         entry = self.tree_rows.entry
         if entry is None:
             return
-        stack = self.details.stack if self.details else None
+        stack = self.details.shown_stack if self.details else None
         set_title(self.file_pane, f"{printable(entry.path)} ── {meta_words(entry, stack)}")
         if entry.path != self._in_pane:
             self._patience = self._patience or self.set_timer(_PATIENCE, self._tell_reading)
@@ -73,7 +73,7 @@ class PreviewingFrame(FindingFrame):
         self._name_entry()
         if entry.kind is not EntryKind.FILE or entry.change is Change.DELETED:
             self._in_pane = entry.path
-            self.file_pane.show_info(entry_info(entry, details.stack))
+            self.file_pane.show_info(entry_info(entry, details.shown_stack))
             return
         self._read(entry, details, edit)
 
@@ -101,7 +101,7 @@ class PreviewingFrame(FindingFrame):
         self._in_pane = event.entry.path
         self.opened = event.opened
         if event.document is None:
-            info = entry_info(event.entry, self.details.stack if self.details else None)
+            info = entry_info(event.entry, self.details.shown_stack if self.details else None)
             self.file_pane.show_info(info)
             if event.error:
                 self.tell_trouble(event.error)

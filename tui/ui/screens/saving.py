@@ -107,7 +107,7 @@ class SavingFrame(FollowingFrame):
         if self.opened is None:
             return
         mark = " · edited *" if self.file_pane.modified else ""
-        words = f" ── {meta_words(entry, self.held.stack)}" if entry and entry.path == self.opened.path else ""
+        words = f" ── {meta_words(entry, self.held.shown_stack)}" if entry and entry.path == self.opened.path else ""
         set_title(self.file_pane, f"{printable(self.opened.path)}{mark}{words}")
 
     @work(exclusive=True, group="flow")

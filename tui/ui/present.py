@@ -269,15 +269,15 @@ def mount_words(details: Details) -> str:
 
 
 def detail_lines(details: Details, now: datetime, changes: str = "") -> Text:
-    """Draw the detail pane: state, error, layer with its reach, stack, mounts."""
+    """Draw the detail pane: state, error, layer with its reach, stack, mounts, trust."""
     lines = [status_line(details, now)]
     if details.error:
         lines.append(Text.assemble(("error   ", "bold red"), printable(details.error)))
     lines.append(Text.assemble(("layer   ", "bold"), reach_line(details)))
-    lines.append(Text.assemble(("trust   ", "bold"), trust_line(details)))
     stack = f"{stack_words(details)}   {changes}".rstrip()
     lines.append(Text.assemble(("stack   ", "bold"), stack))
     lines.append(Text.assemble(("mounts  ", "bold"), mount_words(details)))
+    lines.append(Text.assemble(("trust   ", "bold"), trust_line(details)))
     return Text("\n").join(lines)
 
 

@@ -12,6 +12,7 @@ PROMISES: dict[str, str] = {
     "log-search-whole": "A search in the log covers the whole log, or says which part of it was searched.",
     "one-contract-for-all-files": "Every implementation does the same changes with the same results, or refuses them with a reason.",
     "options-honoured-or-refused": "Each option of a change is honoured by every implementation, or refused in one line.",
+    "size-refused-early": "What is too large to write is refused as soon as that is known, with little memory used.",
     "state-directory-private": "What dtui keeps lies in one absolute directory that only its user can change.",
     "trust-layer-record": "A layer is opened only where the Engine's own records on this host name it for that container.",
     "trust-mount-namespace": "An Engine in another mount or user namespace is believed only where its directories are proven to be ours.",

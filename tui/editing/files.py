@@ -17,6 +17,7 @@ from tui.editing.remote import Archive, open_by_engine, plan_by_engine, save_by_
 from tui.editing.remote_undo import undo_by_engine
 from tui.editing.save import save
 from tui.editing.session import Opened, Plan
+from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp
 from tui.editing.undo import undo
 from tui.editing.writing import Receipt
@@ -40,7 +41,7 @@ class Files(Protocol):
     def save(
         self,
         path: bytes,
-        data: bytes,
+        data: Content,
         stamp: Stamp | None,
         *,
         create: bool = False,
@@ -82,7 +83,7 @@ class LayerFiles:
     def save(
         self,
         path: bytes,
-        data: bytes,
+        data: Content,
         stamp: Stamp | None,
         *,
         create: bool = False,
@@ -142,7 +143,7 @@ class EngineFiles:
     def save(
         self,
         path: bytes,
-        data: bytes,
+        data: Content,
         stamp: Stamp | None,
         *,
         create: bool = False,

@@ -25,6 +25,7 @@ from tui.editing.restore import (
     was_never_moved,
     with_present,
 )
+from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp, stamp_of
 from tui.editing.trees import Tree
 from tui.editing.workspace import writable_tree
@@ -37,7 +38,7 @@ class Save(Protocol):
     def __call__(
         self,
         path: bytes,
-        data: bytes,
+        data: Content,
         stamp: Stamp | None,
         *,
         mode: int | None = None,

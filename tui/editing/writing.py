@@ -20,6 +20,7 @@ from tui.editing.backups import ActKind, Keeper
 from tui.editing.hands import Hands, OwnHands
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
+from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp, stamp_of
 from tui.kernel.syscalls import is_fixed
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
@@ -50,7 +51,7 @@ class Job:
 
     container_id: ContainerId
     path: bytes
-    data: bytes
+    data: Content
     stamp: Stamp | None
     create: bool
     mode: int | None

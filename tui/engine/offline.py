@@ -204,9 +204,11 @@ def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _pid_of(body: dict[str, Any]) -> int:
-    """Return the recorded process, 0 for what can be none."""
-    pid = _object(body, "State").get("Pid")
-    return pid if isinstance(pid, int) and 0 < pid < _MOST_PROCESSES else 0
+    """Return the recorded process, 0 for none; raises ValueError for what can be none."""
+    pid = _object(body, "State").get("Pid") or 0
+    if not isinstance(pid, int) or not 0 <= pid < _MOST_PROCESSES:
+        raise ValueError("Pid is no process id")
+    return pid
 
 
 def _code_of(state: dict[str, Any]) -> int:

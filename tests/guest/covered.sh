@@ -9,7 +9,8 @@ sum_of() {
   local files
   case $1 in
     contract)
-      files=(tui/core tui/drivers tui/layers tui/editing tui/engine/{live,offline,atrest,parse,discover}.py
+      files=(tui/core tui/kernel tui/drivers tui/layers tui/editing
+        tui/engine/{live,trust,offline,atrest,parse,discover}.py
         tests/support/dockerd.py tests/engine/test_every_driver.py)
       ;;
     lab)

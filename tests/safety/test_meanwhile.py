@@ -12,7 +12,7 @@ import pytest
 from tests.support.boxes import Boxes
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 from tui.editing import acts, backups, journal, writing
-from tui.editing.backups import ActKind, last_to_undo
+from tui.editing.backups import ActKind, Keep, last_to_undo
 from tui.editing.copying import copy_in, copy_out
 from tui.editing.hands import hands_inside
 from tui.editing.permissions import mode_change
@@ -151,7 +151,7 @@ def test_a_save_over_more_than_is_kept_is_refused_unless_it_is_for_good(
     with pytest.raises(EditRefused, match="no-backup"):
         box.write(b"/srv/large", b"small")
     assert box.read(b"/srv/large") == before
-    receipt = save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=False)
+    receipt = save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=Keep.NOTHING)
     assert (receipt.backup, receipt.notes) == (None, ("no backup is kept",))
     assert box.read(b"/srv/large") == b"small"
 

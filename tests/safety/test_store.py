@@ -16,7 +16,7 @@ from tests.support.cli import dtui_json
 from tui.core.errors import DtuiError, EditRefused
 from tui.core.model import EntryKind
 from tui.editing import acts, backups
-from tui.editing.backups import ActKind
+from tui.editing.backups import ActKind, Keep
 from tui.editing.backups import acts as kept_acts
 from tui.editing.copying import copy_in, readable_tree
 from tui.editing.permissions import mode_change
@@ -151,20 +151,20 @@ def test_what_replaces_more_than_is_kept_is_refused_with_the_way_round_it(
     (tmp_path / "file").write_text("small\n")
     before = (box.read(b"/srv/large"), box.names(b"/srv"), box.names(b"/srv/d"), box.names(b"/tree/a"))
     tries: list[tuple[str, Callable[[], object]]] = [
-        ("--no-backup", lambda: box.write(b"/srv/large", b"small")),
-        ("--no-backup", lambda: box.remove(b"/srv/d", recursive=True)),
-        ("rm --no-backup", lambda: copy_in(box.id, tmp_path / "file", b"/srv/large", inspect=box.inspect)),
-        ("rm --no-backup", lambda: box.revert(b"/srv")),
+        ("--keep .*--no-backup", lambda: box.write(b"/srv/large", b"small")),
+        ("--keep .*--no-backup" if alive else "--set-aside", lambda: box.remove(b"/srv/d", recursive=True)),
+        ("--keep", lambda: copy_in(box.id, tmp_path / "file", b"/srv/large", inspect=box.inspect)),
+        ("--keep .*--no-backup", lambda: box.revert(b"/srv")),
     ]
     if box.details.container.driver.name != "vfs":
-        tries.append(("entry by entry", lambda: box.rename(b"/tree/a", b"/srv/a")))
+        tries.append(("--keep", lambda: box.rename(b"/tree/a", b"/srv/a")))
     for hint, act in tries:
         with pytest.raises(EditRefused, match=f"more than the 204.8 kB .*{hint}"):
             act()
     assert (box.read(b"/srv/large"), box.names(b"/srv"), box.names(b"/srv/d"), box.names(b"/tree/a")) == before
-    assert list((private_state / "backups" / box.id).iterdir()) == []
-    save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=False)
-    acts.remove(box.id, b"/srv/d", inspect=box.inspect, recursive=True, keep=False)
+    assert not [*(private_state / "backups").glob(f"{box.id}/*")]
+    save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=Keep.NOTHING)
+    acts.remove(box.id, b"/srv/d", inspect=box.inspect, recursive=True, keep=Keep.NOTHING)
     assert (box.read(b"/srv/large"), box.exists(b"/srv/d")) == (b"small", False)
     assert list(kept_acts(box.id)) == []
 

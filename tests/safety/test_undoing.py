@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.marks import place_of
 from tui.core.errors import ChangedMeanwhile, NotFound
 from tui.editing import undo as undoing
 from tui.editing.acts import make_directory
-from tui.editing.backups import Act, Keeper, acts, find, last_to_undo
+from tui.editing.backups import Act, acts, find, last_to_undo
 from tui.editing.copying import copy_in
 from tui.editing.nodes import Node
 from tui.editing.trees import Tree
@@ -136,14 +137,15 @@ def test_undo_takes_nothing_away_that_was_out_of_its_place_when_it_was_kept(
     else:
         box.write(b"/srv/f", b"mine\n")
 
-    def out_of_place(tree: Tree, node: Node, which: Act, keeper: Keeper) -> None:
+    def out_of_place(tree: Tree, which: Act) -> Iterator[Node]:
         hidden = file.rename(file.parent / "away")
-        keep(tree, node, which, keeper)
+        found = list(present(tree, which))
         hidden.rename(file)
+        return iter(found)
 
-    keep = undoing._keep_present
+    present = undoing._present
     with monkeypatch.context() as patched:
-        patched.setattr(undoing, "_keep_present", out_of_place)
+        patched.setattr(undoing, "_present", out_of_place)
         with pytest.raises(ChangedMeanwhile, match="/srv/f was changed since"):
             undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, force=force)
     assert file.is_dir() if act == "mkdir" else file.read_text() == "mine\n"

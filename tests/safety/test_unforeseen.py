@@ -11,7 +11,7 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import Stopped
 from tui.editing import acts, backups
-from tui.editing.backups import ActKind
+from tui.editing.backups import ActKind, Keep
 from tui.editing.copying import copy_in
 from tui.editing.guard import Step
 from tui.editing.hands import hands_inside
@@ -118,9 +118,14 @@ def test_an_interrupt_that_nobody_caught_is_a_stop_and_can_be_undone(
 
 
 def test_what_is_deleted_for_good_is_not_said_to_come_back_when_it_is_stopped(boxes: Boxes) -> None:
+    def step(count: int, path: bytes) -> None:
+        del path
+        if count == 3:
+            raise Stopped("stopped")
+
     box = boxes(alive=True)
     with pytest.raises(Stopped, match=r"\(3 entries done\); what was done is for good"):
-        acts.remove(box.id, b"/tree", inspect=box.inspect, recursive=True, keep=False, step=failing(3, Stopped))
+        acts.remove(box.id, b"/tree", inspect=box.inspect, recursive=True, keep=Keep.NOTHING, step=step)
 
 
 @STATES

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.ui.conftest import Open, shown, until
-from tui.editing import acts
+from tui.editing import acts, backups, files, progress
+from tui.editing.backups import Keeper, NoRoom
+from tui.editing.progress import Phase
 from tui.editing.undo import undo
 from tui.ui.dialogs.working import Working
-from tui.ui.screens import changing
 
 
 def held_at(gate: threading.Event, act: Callable[..., acts.Outcome]) -> Callable[..., acts.Outcome]:
@@ -30,11 +31,27 @@ def held_at(gate: threading.Event, act: Callable[..., acts.Outcome]) -> Callable
     return slow
 
 
-async def test_taking_back_shows_how_far_it_is_and_escape_does_not_cut_it_short(
+def held_in(phase: Phase, gate: threading.Event, act: Callable[..., acts.Outcome]) -> Callable[..., acts.Outcome]:
+    """Return the same act, which waits in one phase until a gate is open."""
+
+    def slow(*words: Any, step: acts.Step, **options: Any) -> acts.Outcome:
+        def told(count: int, path: bytes) -> None:
+            step(count, path)
+            meter = progress._CURRENT.get()
+            if meter is not None and meter.phase is phase:
+                gate.wait(20)
+
+        return act(*words, step=told, **options)
+
+    return slow
+
+
+@pytest.mark.promise("progress-in-bytes")
+async def test_undo_shows_how_far_it_is_and_is_not_cut_short(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(changing, "undo", held_at(gate, undo))
+    monkeypatch.setattr(files, "undo", held_in(Phase.RESTORE, gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")
@@ -44,12 +61,30 @@ async def test_taking_back_shows_how_far_it_is_and_escape_does_not_cut_it_short(
         await pilot.press("z")
         await until(pilot, lambda: "Undo the deletion of /app/new.txt" in shown(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Working) and "0 entries  /app/new.txt" in shown(pilot))
+        await until(pilot, lambda: isinstance(pilot.app.screen, Working) and "restoring: 0 B of" in shown(pilot))
+        assert "it goes to its end" in shown(pilot)
         assert not [line for line in shown(pilot).splitlines()[:-1] if "esc" in line]  # below it is the footer
         await pilot.press("escape")
-        await until(pilot, lambda: "it goes to its end" in shown(pilot))
         gate.set()
         await until(pilot, lambda: (app_dir / "new.txt").exists() and "is as it was" in screen.status.message.plain)
+    assert (app_dir / "new.txt").exists()
+
+
+async def test_undo_is_stopped_before_it_puts_anything_back(
+    open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(files, "undo", held_in(Phase.KEEP, gate, undo))
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot.press("d", "y")
+        await until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in shown(pilot))
+        await pilot.press("z", "y")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Working) and "esc  stop" in shown(pilot))
+        await pilot.press("escape")
+        gate.set()
+        await until(pilot, lambda: "stopped; nothing was changed" in screen.status.message.plain)
+    assert not (app_dir / "new.txt").exists()
 
 
 async def test_escape_stops_a_deletion_before_the_next_entry(
@@ -67,4 +102,66 @@ async def test_escape_stops_a_deletion_before_the_next_entry(
         await until(pilot, lambda: "stopping…" in shown(pilot))
         gate.set()
         await until(pilot, lambda: "stopped; nothing was changed" in screen.status.message.plain)
+    assert (app_dir / "new.txt").exists()
+
+
+@pytest.mark.promise("limit-asked-before")
+@pytest.mark.parametrize(("key", "kept"), [("k", "copy"), ("a", "aside"), ("p", "nothing")])
+async def test_delete_beyond_limit_asks_what_becomes_of_it(
+    open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch, key: str, kept: str
+) -> None:
+    monkeypatch.setattr(backups, "ACT_LIMIT", 1)
+    file = app_dir / "new.txt"
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot.press("d", "y")
+        await until(pilot, lambda: "what becomes of the old contents?" in shown(pilot))
+        assert "more than the 1 B that are kept" in shown(pilot)
+        await pilot.press("enter", "d", "y")
+        await pilot.pause(0.2)
+        assert file.exists()
+        await pilot.press(key)
+        await until(pilot, lambda: not file.exists() and "deleted" in screen.status.message.plain)
+        assert ("z undoes this" in screen.status.message.plain) == (kept != "nothing")
+        assert bool(list(app_dir.parents[1].glob("dtui-aside/*/new.txt"))) == (kept == "aside")
+        if kept == "nothing":
+            return
+        await pilot.press("z")
+        await until(pilot, lambda: "Undo the deletion" in shown(pilot))
+        await pilot.press("y")
+        await until(pilot, lambda: file.exists() and "is as it was" in screen.status.message.plain)
+    assert file.exists()
+
+
+async def test_delete_beyond_limit_is_cancelled_by_escape(
+    open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backups, "ACT_LIMIT", 1)
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot.press("d", "y")
+        await until(pilot, lambda: "what becomes of the old contents?" in shown(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: "what becomes" not in shown(pilot))
+    assert (app_dir / "new.txt").exists()
+
+
+@pytest.mark.promise("undo-without-room")
+async def test_undo_without_room_asks_whether_it_goes_without_a_copy(
+    open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot.press("d", "y")
+        await until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in shown(pilot))
+
+        def full(*words: Any, **options: Any) -> None:
+            raise NoRoom("/var/lib/dtui: no space left on device", "no backup, no change")
+
+        monkeypatch.setattr(Keeper, "commit", full)
+        await pilot.press("z", "y")
+        await until(pilot, lambda: "no room for a copy" in shown(pilot))
+        await pilot.press("p")
+        await until(pilot, lambda: "is as it was" in screen.status.message.plain)
+        assert "z undoes this" not in screen.status.message.plain
     assert (app_dir / "new.txt").exists()

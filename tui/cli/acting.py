@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from tui.cli.output import note, put_json
 from tui.cli.session import Session, session
-from tui.core.errors import Stopped
 from tui.core.model import Details
-from tui.core.text import count_of, printable
+from tui.core.text import count_of, human_size, printable
 from tui.editing.acts import Outcome
+from tui.editing.backups import Keep, TooLarge
 from tui.editing.guard import Step
+from tui.editing.progress import Meter
 from tui.editing.recover import recover
 from tui.editing.state import loose_mode, patience
 from tui.engine.archive import archive_of
 from tui.engine.endpoint import Endpoint
+
+Result = TypeVar("Result")
+
+_EVERY = 0.5
+"""Seconds between two lines of progress."""
 
 _CLEAR = "\r\x1b[K"
 
@@ -60,48 +68,79 @@ def put_right(*endpoints: Endpoint) -> None:
 
 
 def act_on(
-    options: Namespace, ref: str, act: Callable[[Place, Callable[[int, bytes], None]], Outcome], done: str
+    options: Namespace, ref: str, act: Callable[[Place, Step, Keep], Outcome], done: str, *, back: str = ""
 ) -> int:
-    """Do an act on REF:PATH and print its receipt; Ctrl+C stops it between two entries."""
+    """Do an act on REF:PATH and print its receipt, with how it is undone; Ctrl+C stops it between two entries."""
     with session(options) as open_session:
         place = place_of(open_session, ref)
+        outcome = choosing(options, lambda step, keep: act(place, step, keep))
+    return tell(options, outcome, done + (back if outcome.act else ""))
+
+
+def choosing(options: Namespace, act: Callable[[Step, Keep], Result]) -> Result:
+    """Do an act; where it replaces more than is kept, ask on a terminal what is to become of that, and do it so."""
+    keep = keep_of(options)
+    try:
         with stoppable(options.wait) as step:
-            outcome = act(place, step)
-    return tell(options, outcome, done)
+            return act(step, keep)
+    except TooLarge as refused:
+        chosen = _chosen(refused) if not options.json and _on_terminal() else None
+        if chosen is None:
+            raise
+    with stoppable(options.wait) as step:
+        return act(step, chosen)
+
+
+def keep_of(options: Namespace) -> Keep:
+    """Return what the options say about the bytes that an act replaces."""
+    for word, keep in (("keep", Keep.COPY), ("set_aside", Keep.ASIDE), ("no_backup", Keep.NOTHING)):
+        if getattr(options, word, False):
+            return keep
+    return Keep.USUAL
+
+
+def _on_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _chosen(refused: TooLarge) -> Keep | None:
+    """Ask what is to become of what an act replaces; anything but one of the letters means that nothing is done."""
+    choices = refused.choices
+    size = human_size(choices.size)
+    offers = (
+        ("k", Keep.COPY, f"keep a copy of {size} ({human_size(choices.room)} free)", choices.copy),
+        ("a", Keep.ASIDE, "set it aside by a rename, without a copy", choices.aside),
+        ("p", Keep.NOTHING, "keep nothing, permanently: this cannot be undone", choices.nothing),
+    )
+    note(f"dtui: {refused.message}. Nothing was changed yet.")
+    for letter, _, words, reason in offers:
+        note(f"  -  not possible: {words.partition(':')[0]}: {reason}" if reason else f"  {letter}  {words}")
+    note("Which? (Enter changes nothing) ", end="")
+    try:
+        answer = sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        note("")
+        return None
+    return next((keep for letter, keep, _, reason in offers if letter == answer and not reason), None)
 
 
 @contextmanager
 def stoppable(wait: float) -> Iterator[Step]:
     """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt.
 
-    ``wait`` is for how many seconds another dtui may go on writing into the same container first.
+    Once an act puts something back, it goes to its end, which is said at the first interrupt. ``wait`` is for how many
+    seconds another dtui may go on writing into the same container first.
     """
-    stopped: list[int] = []
-
-    def step(count: int, path: bytes) -> None:
-        if stopped:
-            raise Stopped("stopped", "nothing was changed")
-        _show(count, path)
-
-    with _interrupts(stopped.append), patience(wait, lambda: bool(stopped)):
-        yield step
-
-
-@contextmanager
-def to_the_end(wait: float) -> Iterator[Step]:
-    """Yield a step that shows progress on a terminal; at an interrupt it is said, once, that it goes to its end.
-
-    As long as it waits for another dtui, an interrupt ends it.
-    """
-    stopped: list[int] = []
+    meter = Meter(_Line().show)
 
     def stop(number: int) -> None:
-        if not stopped and not lock.waiting:
-            _say(f"{_CLEAR if sys.stderr.isatty() else ''}dtui: being taken back; this goes to its end\n")
-        stopped.append(number)
+        del number
+        if meter.final and not meter.stopping:
+            _say(f"{_CLEAR if sys.stderr.isatty() else ''}dtui: this goes to its end, half of it would be no use\n")
+        meter.stop()
 
-    with patience(wait, lambda: bool(stopped)) as lock, _interrupts(stop):
-        yield _show
+    with meter.watching(), _interrupts(stop), patience(wait, lambda: meter.stopping):
+        yield meter.step
 
 
 @contextmanager
@@ -127,9 +166,21 @@ def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
             _say(_CLEAR)
 
 
-def _show(count: int, path: bytes) -> None:
-    if count and count % 50 == 0 and sys.stderr.isatty():
-        _say(f"{_CLEAR}{count:,} · {printable(path)[:60]}")
+class _Line:
+    """Progress on the last line of a terminal: seldom enough for a thin line, and only of what takes long."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _EVERY
+        self._terminal = sys.stderr.isatty()
+
+    def show(self, meter: Meter) -> None:
+        """Show how far an act is, if it is time for it."""
+        now = time.monotonic()
+        if not self._terminal or now < self._next:
+            return
+        self._next = now + _EVERY
+        width = shutil.get_terminal_size().columns - 1
+        _say(f"{_CLEAR}{f'{meter.numbers}  {meter.path}'[:width]}")
 
 
 def _say(text: str) -> None:

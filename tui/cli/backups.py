@@ -97,4 +97,5 @@ def _as_json(act: Act) -> dict[str, object]:
         "state": _state(act) or "done",
         "bytes": act.size,
         "data": str(act.data),
+        "place": str(act.aside.place) if act.aside else None,
     }

@@ -21,7 +21,7 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda place, step: change_metadata(
+        lambda place, step, _: change_metadata(
             path=place.path,
             change=owner_change(
                 options.owner,

@@ -27,7 +27,7 @@ def run(options: Namespace) -> int:
         return act_on(
             options,
             options.target,
-            lambda place, step: copy_in(source=source, path=place.path, step=step, **place.words),
+            lambda place, step, keep: copy_in(source=source, path=place.path, keep=keep, step=step, **place.words),
             "copied in",
         )
     if inside == [True, False]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.acting import place_of, stoppable, tell
+from tui.cli.acting import choosing, place_of, tell
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
@@ -18,8 +18,9 @@ def run(options: Namespace) -> int:
     new = _new_path(options.ref, options.new)
     with session(options) as open_session:
         place = place_of(open_session, options.ref)
-        with stoppable(options.wait) as step:
-            outcome = rename(path=place.path, new=new, step=step, **place.words)
+        outcome = choosing(
+            options, lambda step, keep: rename(path=place.path, new=new, keep=keep, step=step, **place.words)
+        )
     old = outcome.act.path if outcome.act else b""
     return tell(options, outcome, f"renamed to {printable(outcome.path)}", old=old)
 

@@ -187,7 +187,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("--create", action="store_true", help="make a new file")
     sub.add_argument("--in-place", action="store_true", help="overwrite the file itself, for who has it open")
-    sub.add_argument("--no-backup", action="store_true", help="for good, without a way back")
+    _keeping(sub, aside=False)
     sub.add_argument("--mode", type=_permissions, metavar="0644", help="permission bits, octal")
     _wait(sub)
     _json(sub)
@@ -196,7 +196,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
 def _rm(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("-r", "--recursive", action="store_true", help="a directory and all below it")
-    sub.add_argument("--no-backup", action="store_true", help="for good, without a way back")
+    _keeping(sub)
     _wait(sub)
     _json(sub)
 
@@ -204,6 +204,7 @@ def _rm(sub: argparse.ArgumentParser) -> None:
 def _mv(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("new", metavar="NEWPATH", help="the new path in the same container, or a directory to move into")
+    _keep(sub)
     _wait(sub)
     _json(sub)
 
@@ -236,12 +237,14 @@ def _cp(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("source", metavar="SOURCE", help="a path of this host, or REF:PATH")
     sub.add_argument("target", metavar="TARGET", help="REF:PATH, or a path of this host")
     sub.add_argument("--force", action="store_true", help="replace a file of this host")
+    _keep(sub)
     _wait(sub)
     _json(sub)
 
 
 def _revert(sub: argparse.ArgumentParser) -> None:
     _file(sub)
+    _keeping(sub)
     _wait(sub)
     _json(sub)
 
@@ -250,6 +253,7 @@ def _undo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("ref", metavar="REF", nargs="?", type=_container, help="only what was done to this container")
     sub.add_argument("--id", help="the one of dtui backups, by its id or the beginning of it")
     sub.add_argument("--force", action="store_true", help="even if the file was changed since")
+    _keeping(sub, aside=False)
     _wait(sub)
     _json(sub)
 
@@ -344,6 +348,19 @@ def _file(sub: argparse.ArgumentParser) -> None:
 def _wait(sub: argparse.ArgumentParser) -> None:
     text = "wait for another dtui that writes into the container; without it the change is refused"
     sub.add_argument("--wait", type=_seconds, default=0.0, metavar="SECONDS", help=text)
+
+
+def _keep(sub: argparse._ActionsContainer) -> None:
+    sub.add_argument("--keep", action="store_true", help="copy what is replaced, whatever its size, if there is room")
+
+
+def _keeping(sub: argparse.ArgumentParser, *, aside: bool = True) -> None:
+    """Add what may become of what is replaced."""
+    ways = sub.add_mutually_exclusive_group()
+    _keep(ways)
+    if aside:
+        ways.add_argument("--set-aside", action="store_true", help="move it out of the layer instead of copying it")
+    ways.add_argument("--no-backup", action="store_true", help="keep nothing: this cannot be undone")
 
 
 def _json(sub: argparse.ArgumentParser) -> None:

@@ -13,6 +13,6 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda place, step: revert(path=place.path, step=step, **place.words),
+        lambda place, step, keep: revert(path=place.path, keep=keep, step=step, **place.words),
         "as the image has it",
     )

@@ -9,12 +9,13 @@ from tui.editing.acts import remove
 
 
 def run(options: Namespace) -> int:
-    """Delete it, after it was kept."""
+    """Delete it; what it was is kept unless the user wants otherwise."""
     return act_on(
         options,
         options.ref,
-        lambda place, step: remove(
-            path=place.path, recursive=options.recursive, keep=not options.no_backup, step=step, **place.words
+        lambda place, step, keep: remove(
+            path=place.path, recursive=options.recursive, keep=keep, step=step, **place.words
         ),
-        "deleted" if options.no_backup else "deleted; dtui undo brings it back",
+        "deleted",
+        back="; dtui undo brings it back",
     )

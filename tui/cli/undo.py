@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.acting import put_right, tell, to_the_end
+from tui.cli.acting import choosing, put_right, tell
 from tui.cli.meant import Meant, meant_in, the_only
 from tui.cli.session import Session, session
 from tui.core.errors import ChangedMeanwhile, EngineLost, NotFound, UsageError
@@ -27,8 +27,7 @@ def run(options: Namespace) -> int:
             )
         act, endpoint = _act_of(open_session, options.ref, options.id)
         files = files_of(endpoint, endpoint.inspect(act.container))
-        with to_the_end(options.wait) as step:
-            outcome = files.undo(act, force=options.force, step=step)
+        outcome = choosing(options, lambda step, keep: files.undo(act, force=options.force, keep=keep, step=step))
     again = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
     return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{again}")
 

@@ -9,26 +9,34 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tui.core.errors import EditRefused, EngineError, NotFound
 from tui.core.model import Details, EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.editing import atomic
-from tui.editing.backups import Act, ActKind, Keeper
+from tui.editing import atomic, progress, set_aside
+from tui.editing.backups import Act, ActKind, Keep, Keeper
 from tui.editing.beside import BesideMounts
+from tui.editing.estimate import require_room, size_of
 from tui.editing.guard import Step, guarded, no_step, remove_nodes
+from tui.editing.image import image_of
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, is_same_entry
-from tui.editing.session import refuse_covered, refuse_state, refuse_unseen
-from tui.editing.state import container_lock
+from tui.editing.progress import Phase
+from tui.editing.session import refuse_covered, refuse_state, refuse_unseen, stack_of
+from tui.editing.state import container_lock, spare_room
 from tui.editing.trees import Tree, changed_meanwhile
-from tui.editing.workspace import writable_tree
+from tui.editing.uncover import shows_through
+from tui.editing.workspace import refuse_used_since, writable_tree
 from tui.layers.covers import Covers
 from tui.layers.paths import clean, split
+from tui.layers.view import LayerView
+
+_MOVED_BY_COPY = "what is moved is made anew from it"
 
 NodeChange = Callable[[Node], Node]
 Inspect = Callable[[str], Details]
@@ -67,28 +75,49 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
     return (f"the container is {after.container.state} now: make sure that it sees the change",)
 
 
-def capture(
-    tree: Tree, node: Node, keeper: Keeper, *, data: bool = True, step: Step = no_step, look: Look | None = None
-) -> None:
-    """Keep an entry and all below it, parents first, as far as ``look`` finds it.
+def listing(tree: Tree, node: Node, look: Look | None = None) -> list[Node]:
+    """Return an entry and all below it, parents first, as far as ``look`` finds it.
 
     Without that, a mount point below is refused: nothing was changed by then.
     """
     look = look or tree.look
+    found: list[Node] = []
     todo = [node]
     while todo:
-        here = todo.pop()
-        step(len(keeper.nodes), here.path)
-        keep_one(tree, here, keeper, data=data)
-        if here.kind is EntryKind.DIRECTORY:
-            prefix = here.path.rstrip(b"/") + b"/"
-            below = (look(prefix + name) for name in reversed(tree.names(here.path)))
+        entry = todo.pop()
+        progress.at(len(found), entry.path)
+        found.append(entry)
+        if entry.kind is EntryKind.DIRECTORY:
+            prefix = entry.path.rstrip(b"/") + b"/"
+            below = (look(prefix + name) for name in reversed(tree.names(entry.path)))
             todo += [child for child in below if child is not None]
+    return found
+
+
+def keep_all(
+    tree: Tree, nodes: Iterable[Node], keeper: Keeper, *, data: bool = True, step: Step = no_step, total: int = 0
+) -> None:
+    """Keep entries, files with their bytes unless those lie in the image; ``total`` is what that copies."""
+    progress.begin(Phase.KEEP, total)
+    for node in nodes:
+        step(len(keeper.nodes), node.path)
+        keep_one(tree, node, keeper, data=data)
+
+
+def measured(details: Details, nodes: Iterable[Node], keep: Keep, *, aside: str, nothing: str = "") -> list[Node]:
+    """Return nodes with those marked whose bytes lie in the image; raises TooLarge for more than is kept.
+
+    ``aside`` and ``nothing`` say why what is replaced cannot be set aside, or not be lost.
+    """
+    with image_of(details) as from_image:
+        found = [from_image(node) for node in nodes]
+    require_room(size_of(found), keep, aside=aside, nothing=nothing)
+    return found
 
 
 def keep_one(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True) -> None:
     """Keep one entry, a file with its bytes; raises ChangedMeanwhile when another file has its name by now."""
-    if node.kind is not EntryKind.FILE or not data:
+    if node.kind is not EntryKind.FILE or not data or node.image:
         keeper.add(node)
         return
     fd = tree.open_file(node.path)
@@ -141,11 +170,12 @@ def remove(
     *,
     inspect: Inspect,
     recursive: bool = False,
-    keep: bool = True,
+    keep: Keep = Keep.USUAL,
     step: Step = no_step,
 ) -> Outcome:
-    """Delete a file, or with ``recursive`` a directory and all below it; without ``keep`` for good."""
+    """Delete a file, or with ``recursive`` a directory and all below it; raises TooLarge for more than is kept."""
     with acting(container_id, inspect) as details:
+        progress.begin(Phase.MEASURE)
         with writable_tree(details) as tree:
             real = tree.real(clean(path))
             if real == b"/":
@@ -154,26 +184,71 @@ def remove(
             refuse_mounts(details, covers_of(details, tree), real)
             if node.kind is EntryKind.DIRECTORY and not recursive and tree.names(real):
                 raise EditRefused(f"{printable(real)} is a directory that is not empty", "-r deletes all below it")
-            with keeping(details, ActKind.REMOVE, real) as keeper:
-                capture(tree, node, keeper, data=keep, step=step)
-                nodes = keeper.nodes
-                act = keeper.commit() if keep else None
-            with guarded(act, lambda: nullcontext(tree)) as changed:
-                remove_nodes(tree, nodes, changed, step)
+            nodes = measured(details, listing(tree, node), keep, aside=set_aside.why_not(details))
+            if keep is Keep.ASIDE and not size_of(nodes):
+                keep = Keep.USUAL
+            if keep is not Keep.ASIDE:
+                act = _remove(details, tree, nodes, keep, step)
+                return Outcome(real, len(nodes), act, notes_after(details, inspect))
+        act = _set_aside(details, nodes, inspect)
         return Outcome(real, len(nodes), act, notes_after(details, inspect))
 
 
+def _remove(details: Details, tree: Tree, nodes: list[Node], keep: Keep, step: Step) -> Act | None:
+    act = None
+    if keep is not Keep.NOTHING:
+        with keeping(details, ActKind.REMOVE, nodes[0].path, keep=keep) as keeper:
+            keep_all(tree, nodes, keeper, step=step, total=size_of(nodes))
+            act = keeper.commit()
+            nodes = list(keeper.nodes)
+    with spare_room() if act is None else nullcontext(), guarded(act, lambda: nullcontext(tree)) as changed:
+        progress.begin(Phase.DELETE)
+        remove_nodes(tree, tuple(nodes), changed, step)
+    return act
+
+
+def _set_aside(details: Details, nodes: list[Node], inspect: Inspect) -> Act:
+    """Delete an entry by moving it out of the layer, which holds a file or a directory of it."""
+    stack, path = stack_of(details), nodes[0].path
+    with LayerView.open(stack) as view:
+        whiteout = view.below(path) is not None and shows_through(stack, view, path)
+    aside = set_aside.plan(details, path, (split(path)[1],), size_of(nodes))
+    with keeping(details, ActKind.REMOVE, path, keep=Keep.ASIDE) as keeper:
+        for node in nodes:
+            keeper.add(node)
+        act = keeper.commit(aside)
+    progress.go_to_the_end()
+    set_aside.carry_out(details, act, partial(refuse_used_since, details, stack, inspect), whiteout=whiteout)
+    return act
+
+
 @contextmanager
-def keeping(details: Details, kind: ActKind, path: bytes, *, other: bytes = b"", wrote: str = "") -> Iterator[Keeper]:
+def keeping(
+    details: Details,
+    kind: ActKind,
+    path: bytes,
+    *,
+    other: bytes = b"",
+    wrote: str = "",
+    keep: Keep = Keep.USUAL,
+) -> Iterator[Keeper]:
     """Yield a keeper for an act on a container; what was not committed is dropped."""
-    keeper = Keeper(details.container.id, details.container.name, kind, path, other=other, wrote=wrote)
+    keeper = Keeper(details.container.id, details.container.name, kind, path, other=other, wrote=wrote, keep=keep)
     try:
         yield keeper
     finally:
         keeper.discard()
 
 
-def rename(container_id: ContainerId, path: bytes, new: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
+def rename(
+    container_id: ContainerId,
+    path: bytes,
+    new: bytes,
+    *,
+    inspect: Inspect,
+    keep: Keep = Keep.USUAL,
+    step: Step = no_step,
+) -> Outcome:
     """Give an entry another name or place, never over another; into a directory that is there, by its own name."""
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
@@ -184,7 +259,7 @@ def rename(container_id: ContainerId, path: bytes, new: bytes, *, inspect: Inspe
             refuse_mounts(details, covers_of(details, tree), goal)
             if (goal + b"/").startswith(real.rstrip(b"/") + b"/"):
                 raise EditRefused(f"{printable(real)} cannot be moved into itself", "choose another place")
-            act, count = _rename(details, tree, node, goal, step)
+            act, count = _rename(details, tree, node, goal, keep, step)
         return Outcome(goal, count, act, notes_after(details, inspect))
 
 
@@ -222,7 +297,7 @@ def holder(tree: Tree, path: bytes) -> Node:
     return node
 
 
-def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -> tuple[Act, int]:
+def _rename(details: Details, tree: Tree, node: Node, goal: bytes, keep: Keep, step: Step) -> tuple[Act, int]:
     with keeping(details, ActKind.RENAME, node.path, other=goal) as keeper:
         keeper.add(Node(goal))
         act = keeper.commit()
@@ -232,12 +307,16 @@ def _rename(details: Details, tree: Tree, node: Node, goal: bytes, step: Step) -
             changed.append(1)
             return act, 1
     act.forget()
-    with keeping(details, ActKind.RENAME, node.path, other=goal) as keeper:
+    progress.begin(Phase.MEASURE)
+    found = listing(tree, node)
+    require_room(size_of(found), keep, aside=_MOVED_BY_COPY, nothing=_MOVED_BY_COPY)
+    with keeping(details, ActKind.RENAME, node.path, other=goal, keep=keep) as keeper:
         keeper.add(Node(goal))
-        capture(tree, node, keeper, step=step)
+        keep_all(tree, found, keeper, step=step, total=size_of(found))
         nodes = keeper.nodes[1:]
         act = keeper.commit()
     with guarded(act, lambda: nullcontext(tree)) as changed:
+        progress.begin(Phase.COPY, size_of(nodes))
         moved = _moved(nodes, node.path, goal)
         act.expect(*moved)
         make_nodes(tree, moved, act, changed, step)
@@ -340,10 +419,8 @@ def change_metadata(
                 told = f"{printable(real)} is a link to {printable(node.target)}"
                 raise EditRefused(told, "name what it leads to; nothing was changed")
             with keeping(details, kind, real) as keeper:
-                if recursive:
-                    capture(tree, node, keeper, data=False, step=step, look=beside.look)
-                else:
-                    keeper.add(node)
+                entries = listing(tree, node, beside.look) if recursive else [node]
+                keep_all(tree, entries, keeper, data=False, step=step)
                 nodes = keeper.nodes
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from tui.core.errors import DtuiError, EditRefused, NotFound
 from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
@@ -28,7 +29,8 @@ from tui.core.text import human_size, printable
 from tui.editing.nodes import Node, from_json, to_json
 from tui.editing.sequence import is_change, is_counted, numbered, order_of
 from tui.editing.sparse import copy_data
-from tui.editing.state import state_dir, sync_dir
+from tui.editing.state import make_spare_room, state_dir, sync_dir
+from tui.layers.removal import remove_tree
 
 TOTAL_LIMIT = 1 << 30
 ACT_LIMIT = 512 << 20
@@ -39,11 +41,70 @@ _LAST_SECOND = 253_402_300_799
 """Of the year 9999."""
 
 _WEEK = 7 * 86_400
+
+_VERSION_BEYOND = 2
+"""Of an act whose bytes are not all in ``data``: a dtui that knows only copies must not take it for one."""
+
+_RESERVE = 64 << 20
+"""Bytes of its disk that a large copy leaves free."""
+
 _MARKS = ("begun", "done", "undone")
+_ASIDE_MARK = "aside"
+"""An empty file that tells the store not to drop an act for want of space: what it moved would be found by nobody."""
+
+
+class NoRoom(EditRefused):
+    """The disk that dtui keeps its state on is full."""
+
+
+class Keep(StrEnum):
+    """What becomes of the bytes that an act replaces."""
+
+    USUAL = "usual"
+    """They are copied as far as the limit allows; an act beyond it is refused with the choices that there are."""
+    COPY = "copy"
+    """They are copied whatever their size."""
+    ASIDE = "aside"
+    """They are moved out of the container's layer by a rename."""
+    NOTHING = "nothing"
+    """They are lost: the act cannot be undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What can be done about an act that replaces more than is kept; a reason says why something cannot, else empty."""
+
+    size: int
+    room: int
+    copy: str = ""
+    aside: str = ""
+    nothing: str = ""
+
+    @property
+    def options(self) -> str:
+        """The words of the command line for what can be done."""
+        found = [] if self.copy else ["--keep copies it all the same"]
+        found += [] if self.aside else ["--set-aside moves it out of the layer"]
+        found += [] if self.nothing else ["--no-backup cannot be undone"]
+        return ", ".join(found) or "free some space"
 
 
 class TooLarge(EditRefused):
-    """An act would replace more than is kept."""
+    """An act would replace more than is kept; nothing was changed, and ``choices`` says what can be done."""
+
+    def __init__(self, choices: Choices, why: str) -> None:
+        super().__init__(f"this replaces {human_size(choices.size)}, {why}", choices.options)
+        self.choices = choices
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Where an act moved entries by rename instead of copying them: ``names`` of a directory ``above`` of the layer."""
+
+    place: Path
+    above: bytes
+    names: tuple[bytes, ...]
+    size: int
 
 
 class ActKind(StrEnum):
@@ -61,14 +122,6 @@ class ActKind(StrEnum):
     UNDO = "undo"
     REDO = "redo"
     """What an undo took back, done again; taken back like any other act."""
-
-
-_FOR_GOOD = {
-    ActKind.WRITE: "dtui write --no-backup does it for good",
-    ActKind.REMOVE: "dtui rm --no-backup does it for good",
-    ActKind.RENAME: "move what is in it entry by entry",
-}
-"""What to do instead of an act that would replace more than is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +146,7 @@ class Act:
     """What the clock said when it was done."""
     since: float = 0.0
     """How long this host was up then."""
+    aside: Aside | None = None
 
     @property
     def id(self) -> str:
@@ -116,8 +170,8 @@ class Act:
 
     @property
     def size(self) -> int:
-        """Bytes that it keeps."""
-        return sum(node.size for node in self.nodes)
+        """Bytes that it keeps; those in the image are kept by nobody else than the image."""
+        return self.aside.size if self.aside else sum(node.size for node in self.nodes if not node.image)
 
     @property
     def done(self) -> bool:
@@ -198,7 +252,15 @@ class Keeper:
     """Takes down what an act is about to replace; nothing may be changed before :meth:`commit`."""
 
     def __init__(
-        self, container_id: ContainerId, name: str, kind: ActKind, path: bytes, *, other: bytes = b"", wrote: str = ""
+        self,
+        container_id: ContainerId,
+        name: str,
+        kind: ActKind,
+        path: bytes,
+        *,
+        other: bytes = b"",
+        wrote: str = "",
+        keep: Keep = Keep.USUAL,
     ) -> None:
         self._told = {
             "version": _VERSION,
@@ -211,7 +273,7 @@ class Keeper:
             "owner": owner_mark(),
             "expects": True,
         }
-        self._kind = kind
+        self._limit = ACT_LIMIT if keep is Keep.USUAL else None
         self._store = state_dir("backups", container_id)
         self._part = self._store / f".{owned_name()}.part"
         try:
@@ -226,11 +288,13 @@ class Keeper:
         self._inodes: dict[tuple[int, int], bytes] = {}
 
     def add(self, node: Node, fd: int | None = None) -> None:
-        """Keep an entry, a file with the bytes of ``fd``; raises TooLarge, EditRefused."""
-        if fd is not None:
+        """Keep an entry, a file with the bytes of ``fd``; raises TooLarge, NoRoom, EditRefused."""
+        if node.image or fd is not None:
             other = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
             if other != node.path:
                 node = replace(node, same_as=other, kept=True)
+            elif node.image or fd is None:
+                node = replace(node, kept=True)
             else:
                 start = self._end
                 self._copy(node, fd)
@@ -241,11 +305,8 @@ class Keeper:
         try:
             for copied in copy_data(fd, 0, node.size, self._data, self._end, node.path):
                 self._bytes += copied
-                if self._bytes > ACT_LIMIT:
-                    raise TooLarge(
-                        f"this replaces more than the {human_size(ACT_LIMIT)} that are kept for undo",
-                        self._for_good,
-                    )
+                if self._limit is not None and self._bytes > self._limit:  # it has grown since it was measured
+                    raise TooLarge(Choices(self._bytes, room()), beyond_limit())
             self._end += node.size
             os.ftruncate(self._data, self._end)
         except OSError as error:
@@ -253,32 +314,40 @@ class Keeper:
                 raise self._too_long() from error
             raise self._refused(error) from error
 
-    def _too_long(self) -> TooLarge:
+    def _too_long(self) -> EditRefused:
         """Return what is raised where the files, with their holes, are longer than one file of this host may be."""
         told = f"{self._store.parent}: what this replaces is longer, with its holes, than a file may be there"
-        several = any(node.kept for node in self._nodes)
-        return TooLarge(told, "nothing was changed; do it entry by entry" if several else self._for_good)
-
-    @property
-    def _for_good(self) -> str:
-        return _FOR_GOOD.get(self._kind, "dtui rm --no-backup deletes the large files for good first")
+        return EditRefused(told, "nothing was changed; do it entry by entry")
 
     def _refused(self, error: OSError) -> EditRefused:
         what = (error.strerror or "").lower()
-        return EditRefused(f"{self._store.parent}: {what}", "no backup, no change: free some space")
+        kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else EditRefused
+        return kind(f"{self._store.parent}: {what}", "no backup, no change: free some space")
 
     @property
     def nodes(self) -> tuple[Node, ...]:
         """What was kept so far."""
         return tuple(self._nodes)
 
-    def commit(self) -> Act:
+    def commit(self, aside: Aside | None = None) -> Act:
         """Make it durable; from now on the act can be taken back."""
+        make_spare_room()
         self._told["nodes"] = [to_json(node) for node in self._nodes]
         self._told |= {"time_ns": time.time_ns(), "since": uptime()}
+        if aside is not None:
+            self._told["aside"] = {
+                "place": str(aside.place),
+                "above": os.fsdecode(aside.above),
+                "names": [os.fsdecode(name) for name in aside.names],
+                "size": aside.size,
+            }
+        if aside is not None or any(node.image for node in self._nodes):
+            self._told["version"] = _VERSION_BEYOND
         try:
             os.fsync(self._data)
             (self._part / _MARKS[0]).touch(mode=0o600)
+            if aside is not None:
+                (self._part / _ASIDE_MARK).touch(mode=0o600)
             told = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(told, "w", encoding="utf-8") as file:
                 json.dump(self._told, file)
@@ -313,7 +382,7 @@ class Keeper:
 
 def _read(folder: Path) -> Act:
     told = json.loads((folder / "act.json").read_text())
-    if told["version"] != _VERSION:
+    if told["version"] not in (_VERSION, _VERSION_BEYOND):
         raise ValueError(f"version {told['version']}")
     return Act(
         folder=folder,
@@ -328,7 +397,13 @@ def _read(folder: Path) -> Act:
         expects=bool(told.get("expects")),
         time_ns=int(told.get("time_ns", 0) if is_counted(folder.name) else folder.name),
         since=float(told.get("since", 0)),
+        aside=_aside_of(told["aside"]) if "aside" in told else None,
     )
+
+
+def _aside_of(told: dict[str, Any]) -> Aside:
+    names = tuple(os.fsencode(name) for name in told["names"])
+    return Aside(Path(told["place"]), os.fsencode(told["above"]), names, int(told["size"]))
 
 
 def folders(container_id: ContainerId | None = None) -> list[Path]:
@@ -363,23 +438,59 @@ def last_to_undo(container_id: ContainerId | None = None) -> Act:
     raise NotFound("there is nothing to take back", "dtui backups lists all")
 
 
+def beyond_limit() -> str:
+    """Say what is wrong with an act that replaces more than the limit."""
+    return f"more than the {human_size(ACT_LIMIT)} that are kept for undo"
+
+
+def room() -> int:
+    """Return how many bytes a copy may take of the disk that dtui's state is on: a part of it stays free."""
+    disk = os.statvfs(state_dir("backups"))
+    return max(0, (disk.f_bavail - min(disk.f_blocks // 50, _RESERVE // disk.f_frsize)) * disk.f_frsize)
+
+
 def _drop_oldest(keep: Path) -> None:
     every = folders()
     sizes = {folder: size_on_disk(folder) for folder in every}
-    total = sum(sizes.values())
+    beyond = {folder for folder, size in sizes.items() if size > ACT_LIMIT or (folder / _ASIDE_MARK).exists()}
+    total = sum(size for folder, size in sizes.items() if folder not in beyond)
     for folder in every:
         if total <= TOTAL_LIMIT:
             return
-        if folder != keep and _is_settled(folder) and drop(folder):
+        if folder != keep and folder not in beyond and _is_settled(folder) and drop(folder):
             total -= sizes[folder]
 
 
+def remove_place(place: Path) -> None:
+    """Remove what an act set aside, or what is left of its place; raises OSError."""
+    with suppress(FileNotFoundError):
+        home = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            remove_tree(home, os.fsencode(place.name))
+        finally:
+            os.close(home)
+            with suppress(OSError):  # others were set aside, too
+                place.parent.rmdir()
+
+
+def _set_aside_by(folder: Path) -> Aside | None:
+    """Return what an act set aside, None for one that copied."""
+    if not (folder / _ASIDE_MARK).exists():
+        return None
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return _read(folder).aside
+    return None
+
+
 def drop(folder: Path) -> bool:
-    """Remove an act unless somebody puts it back just now."""
+    """Remove an act, with what it set aside, unless somebody puts it back just now; raises OSError."""
     with suppress(FileNotFoundError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            aside = _set_aside_by(folder)
+            if aside is not None:
+                remove_place(aside.place)
             shutil.rmtree(folder, ignore_errors=True)
         except BlockingIOError:
             return False
@@ -434,7 +545,8 @@ def size_on_disk(folder: Path) -> int:
     with suppress(FileNotFoundError):
         for path in (folder, *folder.iterdir()):
             total += path.stat().st_blocks * 512
-    return total
+    aside = _set_aside_by(folder)
+    return total + (aside.size if aside is not None and aside.place.exists() else 0)
 
 
 def sweep() -> None:

@@ -14,6 +14,7 @@ from tui.core.errors import EditRefused, NotFound, Stopped
 from tui.core.model import Details, EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import count_of, printable
+from tui.editing import progress
 from tui.editing.acts import (
     Inspect,
     Outcome,
@@ -28,12 +29,14 @@ from tui.editing.acts import (
     refuse_mounts,
 )
 from tui.editing.atomic import temporary_name
-from tui.editing.backups import Act, ActKind
+from tui.editing.backups import Act, ActKind, Keep
 from tui.editing.beside import few, left_out
+from tui.editing.estimate import require_room, size_of
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.hands import OwnHands
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
+from tui.editing.progress import Phase
 from tui.editing.session import refuse_covered, running_root, stack_of
 from tui.editing.sparse import copy_data
 from tui.editing.trees import RootTree, Tree
@@ -46,6 +49,7 @@ from tui.layers.view import LayerView
 COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
 """What is copied; a device or a FIFO would be a way to this host's, and a socket is nothing without its process."""
 
+_COPIED_OVER = "a copy over a file keeps a copy of it"
 _SET_ID = 0o6000
 _PATH_MAX = 4096
 _SO_FAR = "what was copied so far is there"
@@ -64,7 +68,15 @@ def readable_tree(details: Details) -> Iterator[Tree]:
         yield UnionTree(stack, view, nothing, container)
 
 
-def copy_in(container_id: ContainerId, source: Path, path: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
+def copy_in(
+    container_id: ContainerId,
+    source: Path,
+    path: bytes,
+    *,
+    inspect: Inspect,
+    keep: Keep = Keep.USUAL,
+    step: Step = no_step,
+) -> Outcome:
     """Copy a file or directory of this host into a container; into a directory that is there, by its own name.
 
     It belongs to whom the directory belongs that it comes into, and so loses setuid and setgid bits; devices, FIFOs and
@@ -76,7 +88,8 @@ def copy_in(container_id: ContainerId, source: Path, path: bytes, *, inspect: In
     with acting(container_id, inspect) as details, ExitStack() as held:
         _refuse_own_layer(details, source)
         above = _host_directory(os.path.dirname(top), held)
-        places = _host_places(above, name, step)
+        progress.begin(Phase.MEASURE)
+        places, total = _host_places(above, name, step)
         with writable_tree(details) as tree:
             goal = goal_of(tree, path, name, directory=source.is_dir() and not source.is_symlink())
             refuse_mounts(details, covers_of(details, tree), goal)
@@ -87,13 +100,17 @@ def copy_in(container_id: ContainerId, source: Path, path: bytes, *, inspect: In
             _refuse_too_long(path for _, path in entries)
             refuse_marks(details.stack, (path for _, path in entries))
             parent = holder(tree, goal)
-            with keeping(details, ActKind.COPY, goal) as keeper:
+            replaced = [] if there is None else [there]
+            require_room(size_of(replaced), keep, aside=_COPIED_OVER, nothing=_COPIED_OVER)
+            progress.begin(Phase.KEEP, size_of(replaced))
+            with keeping(details, ActKind.COPY, goal, keep=keep) as keeper:
                 if there is None:
                     keeper.add(Node(goal))
                 else:
                     keep_one(tree, there, keeper)
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
+                progress.begin(Phase.COPY, total)
                 notes = _make_entries(tree, above, entries, parent, there, act, changed, step)
         return Outcome(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
 
@@ -160,22 +177,26 @@ def _host_directory(path: str, held: ExitStack) -> int:
     return fd
 
 
-def _host_places(dir_fd: int, name: bytes, step: Step) -> list[bytes]:
-    """List an entry of this host and all below it, parents first, by their paths from a directory."""
+def _host_places(dir_fd: int, name: bytes, step: Step) -> tuple[list[bytes], int]:
+    """List an entry of this host and all below it, parents first, by path; add their bytes up."""
     places: list[bytes] = []
+    total = 0
     todo = [name]
     while todo:
         place = todo.pop()
         step(len(places), place)
         _refuse_too_long((place,))
         with _host_entry(dir_fd, place, read=False) as (fd, _):
-            kind = kind_of(os.fstat(fd).st_mode)
+            status = os.fstat(fd)
+            kind = kind_of(status.st_mode)
             if not places and kind not in COPIED:
                 raise EditRefused(f"{printable(place)} is a {kind}", "files, directories and links are copied")
             if kind is EntryKind.DIRECTORY:
                 todo += [place + b"/" + child for child in _names_in(fd)]
+            elif kind is EntryKind.FILE:
+                total += min(status.st_size, status.st_blocks * 512)
         places.append(place)
-    return places
+    return places, total
 
 
 def _names_in(path_fd: int) -> list[bytes]:
@@ -232,9 +253,11 @@ def copy_out(
         above = _host_directory(os.fspath(target.absolute().parent), held)
         name = os.fsencode(target.name)
         _refuse_existing(above, name, target, node, force=force)
+        progress.begin(Phase.MEASURE)
         nodes = _below(tree, node, notes, step)
         places = [name + one.path[len(real.rstrip(b"/")) :].rstrip(b"/") for one in nodes]
         _refuse_too_long(places)
+        progress.begin(Phase.COPY, size_of(nodes))
         mask = _umask()
         for count, (one, place) in enumerate(zip(nodes, places, strict=True)):
             with _said_so_far(count):

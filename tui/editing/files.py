@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tui.core.archive import REMOTE_LIMIT
+from tui.core.errors import EditRefused
 from tui.core.model import Details
 from tui.editing import session
 from tui.editing.acts import Outcome
-from tui.editing.backups import Act, ActKind
+from tui.editing.backups import Act, ActKind, Keep
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.guard import Step, no_step
 from tui.editing.remote import Archive, open_by_engine, plan_by_engine, save_by_engine
 from tui.editing.remote_undo import undo_by_engine
 from tui.editing.save import save
 from tui.editing.session import Opened, Plan
-from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp
 from tui.editing.undo import undo
 from tui.editing.writing import Receipt
@@ -41,7 +41,7 @@ class Files(Protocol):
     def save(
         self,
         path: bytes,
-        data: Content,
+        data: bytes,
         stamp: Stamp | None,
         *,
         create: bool = False,
@@ -51,12 +51,12 @@ class Files(Protocol):
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
-        keep: bool = True,
+        keep: Keep = Keep.USUAL,
     ) -> Receipt:
         """Replace a file's bytes, on the terms of :func:`tui.editing.save.save`."""
         ...
 
-    def undo(self, act: Act, *, force: bool = False, step: Step = no_step) -> Outcome:
+    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
         """Take an act back, on the terms of :func:`tui.editing.undo.undo`."""
         ...
 
@@ -83,7 +83,7 @@ class LayerFiles:
     def save(
         self,
         path: bytes,
-        data: Content,
+        data: bytes,
         stamp: Stamp | None,
         *,
         create: bool = False,
@@ -93,7 +93,7 @@ class LayerFiles:
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
-        keep: bool = True,
+        keep: Keep = Keep.USUAL,
     ) -> Receipt:
         """Replace a file's bytes."""
         container = self.details.container.id
@@ -113,9 +113,9 @@ class LayerFiles:
             keep=keep,
         )
 
-    def undo(self, act: Act, *, force: bool = False, step: Step = no_step) -> Outcome:
+    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
         """Take an act back; ``step`` is told how far it came."""
-        return undo(act, inspect=self.inspect, save=self.save, force=force, step=step)
+        return undo(act, inspect=self.inspect, save=self.save, force=force, keep=keep, step=step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class EngineFiles:
     def save(
         self,
         path: bytes,
-        data: Content,
+        data: bytes,
         stamp: Stamp | None,
         *,
         create: bool = False,
@@ -153,7 +153,7 @@ class EngineFiles:
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
-        keep: bool = True,
+        keep: Keep = Keep.USUAL,
     ) -> Receipt:
         """Replace a file's bytes; never in place, for the Engine always makes a new file."""
         return save_by_engine(
@@ -170,10 +170,12 @@ class EngineFiles:
             wrote=wrote,
             only_new=only_new,
             in_place=in_place,
-            keep=keep,
+            keep=keep is not Keep.NOTHING,
         )
 
-    def undo(self, act: Act, *, force: bool = False, step: Step = no_step) -> Outcome:
+    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
         """Take an act back; it is one file, so that there are no steps to tell of."""
         del step
+        if keep is Keep.NOTHING:
+            raise EditRefused("through the Engine an undo always keeps a copy", "free some space on this disk")
         return undo_by_engine(act, inspect=self.inspect, archive=self.archive, force=force)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from tui.core.errors import DtuiError, Stopped
 from tui.core.model import EntryKind
 from tui.core.text import count_of, printable
-from tui.editing import atomic
+from tui.editing import atomic, progress
 from tui.editing.backups import Act
 from tui.editing.nodes import Node
 from tui.editing.restore import put_back
@@ -55,6 +55,7 @@ def guarded(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]])
 
 def _settled(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]], count: int, *, stopped: bool) -> str:
     """Roll an act back, unless it is its user who stopped it; return what came of it, nothing for no change at all."""
+    progress.go_to_the_end()
     if act is None:
         return _FOR_GOOD if count else ""
     try:

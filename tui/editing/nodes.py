@@ -61,8 +61,12 @@ class Node:
     """Device and inode of a file with several names; the device of a mount of ours is another each time."""
     names: int = 0
     """How many names such a file has."""
+    image: bool = field(default=False, compare=False)
+    """Whether a file's bytes lie unchanged in the image, from which they come back."""
     seen: Seen | None = field(default=None, compare=False)
     """What it was when it was looked at; not kept, and no part of what it is."""
+    disk: int = field(default=0, compare=False)
+    """How many bytes a copy of a file takes: its holes take none. Not kept."""
 
     @property
     def type_bits(self) -> int:
@@ -92,6 +96,7 @@ def node_of(fd: int, path: bytes, *, raw: bool = False) -> Node:
         size=status.st_size if kind is EntryKind.FILE else 0,
         inode=(status.st_dev, status.st_ino) if several else (0, 0),
         names=status.st_nlink if several else 0,
+        disk=min(status.st_size, status.st_blocks * 512) if kind is EntryKind.FILE else 0,
         seen=Seen(status.st_ino, status.st_size, status.st_mtime_ns),
     )
 
@@ -142,8 +147,9 @@ def to_json(node: Node) -> dict[str, Any]:
     for name in ("target", "same_as"):
         if getattr(node, name):
             told[name] = os.fsdecode(getattr(node, name))
-    if node.kept:
-        told["kept"] = True
+    for name in ("kept", "image"):
+        if getattr(node, name):
+            told[name] = True
     if node.xattrs:
         told["xattrs"] = {name: base64.b64encode(value).decode() for name, value in node.xattrs}
     return told
@@ -168,6 +174,7 @@ def from_json(told: dict[str, Any]) -> Node:
         size=numbers["size"],
         offset=numbers["offset"],
         kept=bool(told.get("kept")),
+        image=bool(told.get("image")),
         inode=(int(device), int(inode)),
         names=numbers["names"],
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Details, Marks
 from tui.core.text import printable
-from tui.editing import atomic, backups, journal
+from tui.editing import atomic, backups, journal, set_aside
 from tui.editing.acts import Inspect, refuse_hidden
 from tui.editing.backups import Act, ActKind
 from tui.editing.copyup import finish_by_hand
@@ -24,7 +24,6 @@ from tui.editing.session import privileged, reading, refuse_state, running_root,
 from tui.editing.stamp import stamp_of
 from tui.editing.state import container_lock
 from tui.editing.workspace import writable_tree
-from tui.layers.directories import upper_root
 from tui.layers.mounts import in_use, sweep, tree_root, write_view
 from tui.layers.paths import Root
 
@@ -93,6 +92,8 @@ def _settle(act: Act, details: Details) -> str:
     if act.kind is ActKind.CREATE or is_one_write(act):
         return _settle_write(act, details)
     refuse_state(details)
+    if act.aside is not None:
+        return set_aside.settle(details, act)
     with writable_tree(details) as tree:
         refuse_hidden(details, tree, act)
         if is_plain_rename(act):
@@ -145,7 +146,7 @@ def _put_right(record: journal.Record, details: Details) -> str:
         if not record.path:
             sweep(stack)
             return ""
-        with upper_root(stack) as upper:
+        with Root.open(stack.writable.path) as upper:
             return _in_root(record, upper, stack.marks)
     if not alive and in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")

@@ -293,8 +293,16 @@ class _Restorer:
 
     def _make(self, node: Node, data: int, now: Node | None) -> None:
         self._touched.add(split(node.path)[0])
+        other = self._other_name(node)
+        if node.image and not other:
+            fd = self._tree.open_image(node)
+            try:
+                self._tree.make(replace(node, same_as=b"", offset=0), fd, over=now)
+            finally:
+                os.close(fd)
+            return
         offset = self._before[node.same_as].offset if node.same_as else node.offset
-        self._tree.make(replace(node, same_as=self._other_name(node), offset=offset), data, over=now)
+        self._tree.make(replace(node, same_as=other, offset=offset), data, over=now)
 
     def _other_name(self, node: Node) -> bytes:
         """Return another path at which a file still is what it was, nothing for a file that has to be made."""

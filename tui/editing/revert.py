@@ -7,44 +7,47 @@ Where that is not possible (a full tree, a running container, below an opaque di
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
-from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
+from tui.core.errors import EditRefused, NotFound
 from tui.core.model import Change, Details, EntryKind, LayerStack, Marks, PathChange
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.editing.acts import (
-    Inspect,
-    Outcome,
-    acting,
-    keep_one,
-    keeping,
-    notes_after,
-)
-from tui.editing.backups import Act, ActKind
+from tui.editing import progress, set_aside
+from tui.editing.acts import Inspect, Outcome, acting, keep_all, keeping, measured, notes_after
+from tui.editing.backups import Act, ActKind, Keep
+from tui.editing.estimate import size_of
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.nodes import Node, node_of
+from tui.editing.progress import Phase
 from tui.editing.session import refuse_covered, stack_of
 from tui.editing.trees import Tree
-from tui.editing.uncover import NotPutBack, raw, refuse_unkept, shows_through, uncovered
-from tui.editing.workspace import by_hand, refuse_in_use, writable_tree
+from tui.editing.uncover import NotPutBack, own_part, raw, refuse_unkept, shows_through, uncovered
+from tui.editing.workspace import refuse_used_since, writable_tree
 from tui.layers.changes import changes
 from tui.layers.paths import clean, reopen_regular, split
 from tui.layers.view import LayerView
 
 
-def revert(container_id: ContainerId, path: bytes, *, inspect: Inspect, step: Step = no_step) -> Outcome:
-    """Bring an entry, of a directory all that changed in it, back to what the image has."""
+def revert(
+    container_id: ContainerId, path: bytes, *, inspect: Inspect, keep: Keep = Keep.USUAL, step: Step = no_step
+) -> Outcome:
+    """Bring an entry, of a directory all that changed in it, back to what the image has.
+
+    Raises TooLarge where that replaces more than is kept.
+    """
     with acting(container_id, inspect) as details:
+        progress.begin(Phase.MEASURE)
         stack = stack_of(details)
         with LayerView.open(stack, details.mounts) as view:
             real, found = _changed(view, path)
             if not details.container.state.alive:
                 refuse_covered(view.covers, real)
-            at_rest = partial(_refuse_changed_state, details, stack, inspect)
-            act = _revert(details, stack, view, real, found, at_rest, step)
+            at_rest = partial(refuse_used_since, details, stack, inspect)
+            act = _revert(details, stack, view, real, found, at_rest, keep, step)
         return Outcome(real, len(found), act, notes_after(details, inspect))
 
 
@@ -67,21 +70,35 @@ def _revert(
     real: bytes,
     found: tuple[PathChange, ...],
     at_rest: Callable[[], None],
+    keep: Keep,
     step: Step,
-) -> Act:
+) -> Act | None:
     exact = not details.container.state.alive and shows_through(stack, view, real)
     seen = raw(stack, view, real) if exact else {}
     if exact:
         found = changes(view, under=real, own=True)  # what goes with it though it does not differ is kept, too
     if not details.container.state.alive:
         _refuse_below_mounts(view, found)
+    why_not_aside = set_aside.why_not(details) or ("" if exact else "the image's version has to be copied over it")
     with writable_tree(details) as tree:
-        act, kept = _keep(details, tree, real, found, step)
-        if not exact:
+        nodes = measured(details, _present(tree, found), keep, aside=why_not_aside)
+        if keep is Keep.ASIDE and not size_of(nodes):
+            keep = Keep.USUAL
+        if keep is not Keep.ASIDE:
+            act, kept = _keep(details, tree, real, nodes, keep, step)
+        if keep is not Keep.ASIDE and not exact:
             with guarded(act, lambda: nullcontext(tree)) as changed, view.held():
-                _foresee(act, view)
+                if act is not None:
+                    _foresee(act, view)
+                progress.begin(Phase.COPY, _size_in_image(view, found))
                 _copy_back(tree, view, found, kept, changed, step)
             return act
+    if keep is Keep.ASIDE:
+        return _set_aside(details, stack, view, real, nodes, at_rest)
+    progress.go_to_the_end()
+    if act is None:
+        with uncovered(stack, view, real, details.container.id, seen, at_rest):
+            return None
     try:
         refuse_unkept(seen, real, act.nodes, stack.marks)
         with view.held():
@@ -104,27 +121,49 @@ def _refuse_below_mounts(view: LayerView, found: tuple[PathChange, ...]) -> None
         refuse_covered(view.covers, split(change.path)[0])
 
 
-def _refuse_changed_state(details: Details, stack: LayerStack, inspect: Inspect) -> None:
-    """Raise ChangedMeanwhile unless a container is at rest as it was when looked at, its layer used by nobody."""
-    if inspect(details.container.id).session_key != details.session_key:
-        raise ChangedMeanwhile("the container was started or stopped meanwhile", "look at it again")
-    if stack.marks is Marks.OVERLAY and not by_hand(stack):
-        refuse_in_use(stack, details.container.id)
+def _present(tree: Tree, found: tuple[PathChange, ...]) -> Iterator[Node]:
+    """Yield what stands at each changed path now."""
+    for number, change in enumerate(found):
+        progress.at(number, change.path)
+        node = None if change.change is Change.DELETED else tree.look(change.path)
+        yield node or Node(change.path)
 
 
 def _keep(
-    details: Details, tree: Tree, real: bytes, found: tuple[PathChange, ...], step: Step
-) -> tuple[Act, dict[bytes, Node]]:
-    with keeping(details, ActKind.REVERT, real) as keeper:
-        for number, change in enumerate(found):
-            step(number, change.path)
-            node = None if change.change is Change.DELETED else tree.look(change.path)
-            if node is None:
-                keeper.add(Node(change.path))
-            else:
-                keep_one(tree, node, keeper)
+    details: Details, tree: Tree, real: bytes, nodes: list[Node], keep: Keep, step: Step
+) -> tuple[Act | None, dict[bytes, Node]]:
+    if keep is Keep.NOTHING:
+        return None, {node.path: node for node in nodes if node.kind}
+    with keeping(details, ActKind.REVERT, real, keep=keep) as keeper:
+        keep_all(tree, nodes, keeper, step=step, total=size_of(nodes))
         kept = {node.path: node for node in keeper.nodes if node.kind}
         return keeper.commit(), kept
+
+
+def _set_aside(
+    details: Details,
+    stack: LayerStack,
+    view: LayerView,
+    real: bytes,
+    nodes: list[Node],
+    at_rest: Callable[[], None],
+) -> Act:
+    """Move the layer's own part of an entry out of the layer, so that the image's shows."""
+    above, names = own_part(stack, view, real)
+    aside = replace(set_aside.plan(details, real, names, size_of(nodes)), above=above)
+    with keeping(details, ActKind.REVERT, real, keep=Keep.ASIDE) as keeper:
+        for node in nodes:
+            keeper.add(node)
+        act = keeper.commit(aside)
+    progress.go_to_the_end()
+    set_aside.carry_out(details, act, at_rest, whiteout=False)
+    return act
+
+
+def _size_in_image(view: LayerView, found: tuple[PathChange, ...]) -> int:
+    """Return how many bytes of the image are copied, as far as is known before its directories are walked."""
+    images = (view.below(change.path) for change in found if change.change is not Change.ADDED)
+    return sum(entry.size for entry in images if entry is not None and entry.kind is EntryKind.FILE)
 
 
 def _foresee(act: Act, view: LayerView) -> None:

@@ -11,7 +11,7 @@ from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.atomic import Checkpoint, no_checkpoint
-from tui.editing.backups import ActKind
+from tui.editing.backups import ActKind, Keep
 from tui.editing.copyup import save_by_hand
 from tui.editing.hands import hands_inside
 from tui.editing.session import (
@@ -21,7 +21,6 @@ from tui.editing.session import (
     running_root,
     stack_of,
 )
-from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
 from tui.editing.workspace import by_hand, mounted
@@ -35,7 +34,7 @@ from tui.layers.view import LayerView
 def save(
     container_id: ContainerId,
     path: bytes,
-    data: Content,
+    data: bytes,
     stamp: Stamp | None,
     *,
     inspect: Callable[[str], Details],
@@ -46,7 +45,7 @@ def save(
     wrote: str = "",
     only_new: bool = False,
     in_place: bool = False,
-    keep: bool = True,
+    keep: Keep = Keep.USUAL,
     checkpoint: Checkpoint = no_checkpoint,
 ) -> Receipt:
     """Replace a file's bytes, safely in whatever state the container is, and keep owner, mode and attributes.

@@ -10,14 +10,12 @@ from typing import NamedTuple
 
 from tui.core.errors import ChangedMeanwhile
 from tui.core.text import printable
+from tui.editing import progress
 from tui.kernel.syscalls import punch_hole
 
 _CHUNK = 1 << 20
 _BLOCK = 4096
 _ZEROS = bytes(_CHUNK)
-
-Content = bytes | memoryview
-"""Bytes in memory, or mapped from a file."""
 
 
 class Run(NamedTuple):
@@ -43,6 +41,7 @@ def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: 
                 raise _shorter(path)
             _write_at(sink, memoryview(chunk), offset + place - start)
             place += len(chunk)
+            progress.copied(len(chunk))
             yield len(chunk)
     if os.fstat(source).st_size < end:  # what was cut off looks like a hole up to the end
         raise _shorter(path)
@@ -60,7 +59,7 @@ def chunks_of(fd: int) -> Iterator[bytes]:
         place += len(chunk)
 
 
-def runs_of(chunks: Iterable[Content]) -> Iterator[Run]:
+def runs_of(chunks: Iterable[bytes]) -> Iterator[Run]:
     """Yield the stretches of bytes that come in chunks of whole blocks: those of zeros need no space."""
     place = 0
     for chunk in chunks:
@@ -75,7 +74,7 @@ def runs_of(chunks: Iterable[Content]) -> Iterator[Run]:
         place += size
 
 
-def _is_empty(chunk: Content, at: int) -> bool:
+def _is_empty(chunk: bytes, at: int) -> bool:
     block = chunk[at : at + _BLOCK]
     return block == _ZEROS[: len(block)]
 

@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,6 +96,36 @@ def loose_mode() -> str:
     if not mode & 0o055:
         return ""
     return f"{base} is open to others (mode {mode:04o}), and holds what dtui replaced; chmod 700 {base}"
+
+
+_SPARE = 64 << 10
+"""Bytes of the state disk for the journal of an undo that keeps nothing."""
+
+
+def make_spare_room() -> None:
+    """Reserve room for what an undo must write down even when the disk is full; without room there is none."""
+    spare = state_dir() / "spare"
+    if spare.exists():
+        return
+    with suppress(OSError):
+        fd = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, _SPARE)
+        except OSError:
+            spare.unlink()
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def spare_room() -> Iterator[None]:
+    """Give up the room that was reserved, for as long as the context lasts."""
+    with suppress(OSError):
+        (state_dir() / "spare").unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        make_spare_room()
 
 
 def sync_dir(path: Path) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
+from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotFound
 from tui.core.model import EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
@@ -21,6 +21,8 @@ from tui.editing.hands import NO_REPLACE, Hands
 from tui.editing.nodes import MARKS, Node, is_same_entry, is_untouched, node_of
 from tui.editing.sparse import copy_data
 from tui.layers.paths import Root, explain, open_child, refuse_kernel_files, reopen_regular, split
+
+OpenImage = Callable[[Node], int]
 
 
 class MountPoint(EditRefused):
@@ -48,6 +50,10 @@ class Tree(Protocol):
 
     def open_file(self, path: bytes) -> int:
         """Return a descriptor to read a regular file; the caller closes it."""
+        ...
+
+    def open_image(self, node: Node) -> int:
+        """Return a descriptor of bytes that lie unchanged in the image; raises LayerError where they do not."""
         ...
 
     def names(self, path: bytes) -> list[bytes]:
@@ -91,7 +97,14 @@ class RootTree:
     """The tree below a root; the kernel copies up and writes whiteouts."""
 
     def __init__(
-        self, root: Root, hands: Hands, container_id: ContainerId, entered: bytes = b"", *, raw: bool = False
+        self,
+        root: Root,
+        hands: Hands,
+        container_id: ContainerId,
+        entered: bytes = b"",
+        *,
+        raw: bool = False,
+        image: OpenImage | None = None,
     ) -> None:
         """``raw`` says that the root is the directory of a layer, in which overlay's marks are not the entries'."""
         self._root = root
@@ -99,10 +112,11 @@ class RootTree:
         self._id = container_id
         self._entered = entered
         self._raw = raw
+        self._image = image
 
     def entered(self, path: bytes) -> Tree:
         """Return this tree with a path that may be a mount point."""
-        return RootTree(self._root, self._hands, self._id, path, raw=self._raw)
+        return RootTree(self._root, self._hands, self._id, path, raw=self._raw, image=self._image)
 
     def real(self, path: bytes) -> bytes:
         """Return the canonical path of a name."""
@@ -157,6 +171,12 @@ class RootTree:
         """Return a descriptor to read a regular file."""
         with self._entry(path) as fd:
             return reopen_regular(fd, path)
+
+    def open_image(self, node: Node) -> int:
+        """Return a descriptor of bytes that lie unchanged in the image."""
+        if self._image is None:
+            raise LayerError(f"{printable(node.path)} lies in an image that is not at hand", "nothing was changed")
+        return self._image(node)
 
     def names(self, path: bytes) -> list[bytes]:
         """List a directory."""

@@ -16,12 +16,11 @@ from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
 from tui.core.model import EntryKind, LayerStack, Marks
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.drivers.data_root import open_beside
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, OwnHands
 from tui.editing.nodes import Node, node_of
+from tui.editing.restore import same
 from tui.kernel.syscalls import is_fixed
-from tui.layers.directories import upper_root
 from tui.layers.mounts import trash_dir
 from tui.layers.paths import Root, kind_of, open_child, split
 from tui.layers.removal import remove_tree
@@ -60,10 +59,48 @@ def raw(stack: LayerStack, view: LayerView, real: bytes) -> Raw:
     """Describe what :func:`uncovered` would take away, to be compared with what it takes."""
     with (
         atomic.explained(real),
-        upper_root(stack) as upper,
+        Root.open(stack.writable.path) as upper,
         _own_names(stack, view, upper, real) as (dir_fd, above, names),
     ):
         return _raw(dir_fd, above, names)
+
+
+def own_part(stack: LayerStack, view: LayerView, real: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return which names of which directory :func:`uncovered` would take away."""
+    with (
+        atomic.explained(real),
+        Root.open(stack.writable.path) as upper,
+        _own_names(stack, view, upper, real) as (_, above, names),
+    ):
+        return above, tuple(names)
+
+
+def lies_in_image(stack: LayerStack, view: LayerView, nodes: tuple[Node, ...]) -> bool:
+    """Say whether an entry and all below it, parents first, are just what the image has there and would show."""
+    top, paths = nodes[0].path, {node.path for node in nodes}
+    below = top.rstrip(b"/") + b"/"
+    if stack.marks is Marks.TREE or any(node.kind is None for node in nodes) or top == b"/":
+        return False
+    if not all((path + b"/").startswith(below) for path in paths) or not shows_through(stack, view, top):
+        return False
+    return all(_is_in_image(view, node, paths) for node in nodes)
+
+
+def _is_in_image(view: LayerView, node: Node, paths: set[bytes]) -> bool:
+    try:
+        fd = view.open_path(node.path, before=True)
+    except NotFound:
+        return False
+    try:
+        image = node_of(fd, node.path, raw=True)
+    finally:
+        os.close(fd)
+    if image.mtime_ns != node.mtime_ns or not same(image, node):
+        return False
+    if node.kind is not EntryKind.DIRECTORY:
+        return True
+    prefix = node.path.rstrip(b"/") + b"/"
+    return all(prefix + name in paths for name in view.names(node.path, before=True))
 
 
 def _raw(dir_fd: int, above: bytes, names: list[bytes]) -> Raw:
@@ -135,8 +172,8 @@ def uncovered(
     trash = trash_dir(stack)
     with (
         journal.working(container_id, trash),
-        upper_root(stack) as upper,
-        Root(open_beside(stack)) as beside,
+        Root.open(stack.writable.path) as upper,
+        Root.open(trash.parent) as beside,
         _new_directory(beside.fd, os.fsencode(trash.name), real) as trash_fd,
     ):
         still_at_rest()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Protocol
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotReachable
-from tui.core.model import EntryKind
+from tui.core.model import Details, EntryKind
 from tui.core.text import count_of, printable
-from tui.editing.acts import Inspect, Outcome, acting, capture, keep_one, keeping, notes_after, refuse_hidden
+from tui.editing import progress, set_aside
+from tui.editing.acts import Inspect, Outcome, acting, keep_all, keeping, listing, measured, notes_after, refuse_hidden
 from tui.editing.atomic import FixedDirectory
-from tui.editing.backups import Act, ActKind, Keeper, find
+from tui.editing.backups import Act, ActKind, Keep, find
 from tui.editing.copying import readable_tree
+from tui.editing.estimate import size_of
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.nodes import Node
+from tui.editing.progress import Phase
 from tui.editing.restore import (
     METADATA,
+    Restored,
     changed_since,
     is_one_write,
     is_plain_rename,
@@ -25,11 +31,14 @@ from tui.editing.restore import (
     was_never_moved,
     with_present,
 )
-from tui.editing.sparse import Content
+from tui.editing.session import stack_of
 from tui.editing.stamp import Stamp, stamp_of
+from tui.editing.state import spare_room
 from tui.editing.trees import Tree
-from tui.editing.workspace import writable_tree
+from tui.editing.uncover import lies_in_image, raw, uncovered
+from tui.editing.workspace import refuse_used_since, writable_tree
 from tui.editing.writing import Receipt
+from tui.layers.view import LayerView
 
 
 class Save(Protocol):
@@ -38,45 +47,58 @@ class Save(Protocol):
     def __call__(
         self,
         path: bytes,
-        data: Content,
+        data: bytes,
         stamp: Stamp | None,
         *,
         mode: int | None = None,
         mtime_ns: int | None = None,
         kind: ActKind | None = None,
         wrote: str = "",
+        keep: Keep = Keep.USUAL,
     ) -> Receipt:
         """Replace a file's bytes."""
         ...
 
 
-def undo(act: Act, *, inspect: Inspect, save: Save, force: bool = False, step: Step = no_step) -> Outcome:
+def undo(
+    act: Act,
+    *,
+    inspect: Inspect,
+    save: Save,
+    force: bool = False,
+    keep: Keep = Keep.USUAL,
+    step: Step = no_step,
+) -> Outcome:
     """Take an act back; what stands there now is kept first, so that this can be taken back too.
 
-    ``step`` is told how far it came and must not stop it: what is half taken back is neither old nor new.
+    Without ``keep`` it needs no room for that, and cannot be taken back. ``step`` is told how far it came and must not
+    stop it once it puts things back: what is half taken back is neither old nor new.
     ``save`` puts old bytes back into a file that must stay the same one, or that only the Engine reaches. Raises
     ChangedMeanwhile, unless ``force``, when somebody changed since what the act left, and EditRefused for an act that
     is not there to be taken back.
     """
-    with act.held():
-        return _undo(act, inspect, save, step, force=force)
+    with act.held(), spare_room() if keep is Keep.NOTHING else nullcontext():
+        return _undo(act, inspect, save, step, keep, force=force)
 
 
-def _undo(act: Act, inspect: Inspect, save: Save, step: Step, *, force: bool) -> Outcome:
+def _undo(act: Act, inspect: Inspect, save: Save, step: Step, keep: Keep, *, force: bool) -> Outcome:
     if is_one_write(act) and not _may_be_replaced(act, inspect):
         refuse_closed(act, force=force)
-        return _undo_write(act, save, force=force)
+        return _undo_write(act, save, keep, force=force)
     try:
-        return _undo_by_tree(act, inspect, step, force=force)
+        return _undo_by_tree(act, inspect, step, keep, force=force)
     except FixedDirectory:
         if not is_one_write(act):
             raise
-        return _undo_write(act, save, force=force)
+        return _undo_write(act, save, keep, force=force)
 
 
-def _undo_by_tree(act: Act, inspect: Inspect, step: Step, *, force: bool) -> Outcome:
+def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: bool) -> Outcome:
     with acting(act.container, inspect) as details:
         refuse_closed(act, force=force)
+        if act.aside is not None:
+            return _move_aside_back(act, details, inspect)
+        progress.begin(Phase.MEASURE)
         with writable_tree(details) as tree:
             refuse_hidden(details, tree, act)
             if is_plain_rename(act):
@@ -86,19 +108,83 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, *, force: bool) -> Out
             if not force:
                 if is_one_write(act):
                     act = with_present(act, tree.look(act.path))
-                refuse_changed(changed_since(tree, act, step))
-            with keeping(details, act.taken_back_by, act.path, wrote=old_sha256(act)) as keeper:
-                for count, node in enumerate(act.nodes):
-                    step(count, node.path)
-                    _keep_present(tree, node, act, keeper)
+                refuse_changed(changed_since(tree, act))
+            now = list(_present(tree, act))
+            if keep is Keep.NOTHING:
+                restored = _put_back_for_good(tree, act, step, force=force)
+                notes = ("what stood there is not kept", *_parted_note(restored.parted))
+                return Outcome(act.path, len(act.nodes), None, (*notes, *notes_after(details, inspect)))
+            data = act.kind not in METADATA
+            if data:
+                now = measured(details, now, keep, aside="an undo keeps a copy or nothing")
+            with keeping(details, act.taken_back_by, act.path, wrote=old_sha256(act), keep=keep) as keeper:
+                keep_all(tree, now, keeper, data=data, step=step, total=size_of(now) if data else 0)
                 kept, present = keeper.nodes, keeper.commit()
-            with guarded(present, lambda: nullcontext(tree)):
-                present.expect(*act.nodes)
-                restored = put_back(tree, act, force=force, kept=kept, step=step)
-                refuse_changed(restored.left)
+            if not _may_be_uncovered(details, act, now):
+                with guarded(present, lambda: nullcontext(tree)):
+                    present.expect(*act.nodes)
+                    progress.begin(Phase.RESTORE, _size_to_restore(act), final=True)
+                    restored = put_back(tree, act, force=force, kept=kept, step=step)
+                    refuse_changed(restored.left)
+                    act.mark("undone")
+                notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
+                return Outcome(act.path, len(act.nodes), present, notes)
+        _uncover(act, present, details, inspect)
+        return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+
+
+def _move_aside_back(act: Act, details: Details, inspect: Inspect) -> Outcome:
+    progress.go_to_the_end()
+    set_aside.move_back(details, act)
+    act.mark("undone")
+    set_aside.throw_away(act)
+    return Outcome(act.path, len(act.nodes), None, notes_after(details, inspect))
+
+
+def _put_back_for_good(tree: Tree, act: Act, step: Step, *, force: bool) -> Restored:
+    """Put back what an act replaced, and keep nothing of what stands there: no room is needed for that.
+
+    Cut off, it is finished at the next start as an act that has only begun.
+    """
+    progress.begin(Phase.RESTORE, _size_to_restore(act), final=True)
+    act.mark("begun")
+    try:
+        restored = put_back(tree, act, force=force, step=step)
+        refuse_changed(restored.left)
+    except BaseException:
+        act.mark("done")
+        raise
+    act.mark("undone")
+    return restored
+
+
+def _size_to_restore(act: Act) -> int:
+    """Return how many bytes are copied to put back what an act replaced."""
+    if act.kind in METADATA:
+        return 0
+    return sum(node.size for node in act.nodes if node.kept and not node.same_as)
+
+
+def _may_be_uncovered(details: Details, act: Act, now: list[Node]) -> bool:
+    """Say whether the image has just what is to come back, and the layer at rest nothing but what hides it."""
+    stack = details.stack
+    if stack is None or details.container.state.alive or any(node.kind for node in now):
+        return False
+    with LayerView.open(stack) as view, view.held():
+        return lies_in_image(stack, view, act.nodes)
+
+
+def _uncover(act: Act, present: Act, details: Details, inspect: Inspect) -> None:
+    """Take away what hides the image's entry."""
+    stack = stack_of(details)
+    at_rest = partial(refuse_used_since, details, stack, inspect)
+    with guarded(present, lambda: writable_tree(details)):
+        present.expect(*act.nodes)
+        progress.go_to_the_end()
+        with LayerView.open(stack) as view:
+            seen = raw(stack, view, act.path)
+            with uncovered(stack, view, act.path, act.container, seen, at_rest):
                 act.mark("undone")
-        notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
-        return Outcome(act.path, len(act.nodes), present, notes)
 
 
 def old_sha256(act: Act) -> str:
@@ -150,7 +236,7 @@ def _parted_note(paths: tuple[bytes, ...]) -> tuple[str, ...]:
     return (f"{len(paths):,} files are files of their own now: they shared their bytes with other names",)
 
 
-def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
+def _undo_write(act: Act, save: Save, keep: Keep, *, force: bool) -> Outcome:
     expected = "" if force else act.wrote
     try:
         data = act.data.read_bytes()
@@ -159,7 +245,9 @@ def _undo_write(act: Act, save: Save, *, force: bool) -> Outcome:
         raise EditRefused(f"{printable(act.path)}: there is not enough memory to put it back", hint) from error
     old = act.nodes[0]
     mode = old.mode if force or act.path in (act.after or {}) else None
-    receipt = save(act.path, data, None, mode=mode, mtime_ns=old.mtime_ns, kind=act.taken_back_by, wrote=expected)
+    receipt = save(
+        act.path, data, None, mode=mode, mtime_ns=old.mtime_ns, kind=act.taken_back_by, wrote=expected, keep=keep
+    )
     act.mark("undone")
     kept = find(receipt.backup.parent.name) if receipt.backup else None
     return Outcome(receipt.path, 1, kept, receipt.notes)
@@ -179,14 +267,14 @@ def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
         raise ChangedMeanwhile(f"{printable(act.other)} cannot be renamed in one step", "rename it by hand")
 
 
-def _keep_present(tree: Tree, node: Node, act: Act, keeper: Keeper) -> None:
-    """Keep what stands at a path now, as much of it as putting the node back would replace."""
-    now = look_for(tree, act, node.path)
-    if now is None:
-        keeper.add(Node(node.path))
-    elif act.kind in METADATA:
-        keeper.add(now)
-    elif now.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
-        capture(tree, now, keeper)
-    else:
-        keep_one(tree, now, keeper)
+def _present(tree: Tree, act: Act) -> Iterator[Node]:
+    """Yield what stands at the paths of an act now, as much of it as putting its nodes back would replace."""
+    for count, node in enumerate(act.nodes):
+        progress.at(count, node.path)
+        now = look_for(tree, act, node.path)
+        if now is None:
+            yield Node(node.path)
+        elif act.kind not in METADATA and now.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
+            yield from listing(tree, now)
+        else:
+            yield now

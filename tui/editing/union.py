@@ -19,6 +19,7 @@ from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.hands import OwnHands
 from tui.editing.hiding import Hiding
+from tui.editing.image import open_in_image
 from tui.editing.nodes import Node, is_untouched, node_of
 from tui.editing.restore import same
 from tui.editing.trees import RootTree, Tree, changed_meanwhile
@@ -67,6 +68,10 @@ class UnionTree:
     def open_file(self, path: bytes) -> int:
         """Return a descriptor to read a regular file, in whichever layer its bytes are."""
         return self._view.open_bytes(path)
+
+    def open_image(self, node: Node) -> int:
+        """Return a descriptor of bytes that lie unchanged in the image."""
+        return open_in_image(self._view, node)
 
     def names(self, path: bytes) -> list[bytes]:
         """List a directory."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError
 from tui.core.model import Details, LayerStack, Marks
@@ -11,11 +12,11 @@ from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import journal
 from tui.editing.hands import OwnHands, hands_inside
+from tui.editing.image import open_in_image
 from tui.editing.nodes import Node
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
-from tui.layers.directories import upper_root
 from tui.layers.mounts import in_use, tree_root, work_dir, write_view
 from tui.layers.paths import Root, split
 from tui.layers.view import LayerView
@@ -30,18 +31,24 @@ def writable_tree(details: Details) -> Iterator[Tree]:
     container = details.container.id
     if details.container.state.alive:
         with running_root(details) as root, hands_inside(details.pid, container) as hands:
-            yield RootTree(root, hands, container)
+            yield RootTree(root, hands, container, image=partial(_open_image, details))
         return
     stack = stack_of(details)
     if stack.marks is Marks.TREE:
         with tree_root(stack) as root:
             yield RootTree(root, OwnHands(), container)
     elif by_hand(stack):
-        with LayerView.open(stack) as view, upper_root(stack) as upper:
+        with LayerView.open(stack) as view, Root.open(stack.writable.path) as upper:
             yield UnionTree(stack, view, upper, container)
     else:
         with LayerView.open(stack) as view, mounted(stack, container) as root:
             yield _MountedTree(root, view, container)
+
+
+def _open_image(details: Details, node: Node) -> int:
+    """Return a descriptor of a running container's file in its image, which no process of it can change."""
+    with LayerView.open(stack_of(details)) as view, view.held():
+        return open_in_image(view, node)
 
 
 class _MountedTree(RootTree):
@@ -52,7 +59,7 @@ class _MountedTree(RootTree):
     """
 
     def __init__(self, root: Root, view: LayerView, container_id: ContainerId) -> None:
-        super().__init__(root, OwnHands(), container_id)
+        super().__init__(root, OwnHands(), container_id, image=partial(open_in_image, view))
         self._view = view
 
     @contextmanager
@@ -109,3 +116,11 @@ def refuse_in_use(stack: LayerStack, container_id: ContainerId) -> None:
 def _refuse_in_use(stack: LayerStack) -> None:
     if in_use(stack):
         raise ChangedMeanwhile("the container's layer is in use", "the container was started: look at it again")
+
+
+def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[str], Details]) -> None:
+    """Raise ChangedMeanwhile unless a container is at rest as it was when looked at, its layer used by nobody."""
+    if inspect(details.container.id).session_key != details.session_key:
+        raise ChangedMeanwhile("the container was started or stopped meanwhile", "look at it again")
+    if stack.marks is Marks.OVERLAY and not by_hand(stack):
+        refuse_in_use(stack, details.container.id)

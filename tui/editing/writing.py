@@ -14,13 +14,14 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.model import EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.editing import atomic, journal
+from tui.editing import atomic, journal, progress
 from tui.editing.atomic import Checkpoint, Metadata
-from tui.editing.backups import ActKind, Keeper
+from tui.editing.backups import ActKind, Keep, Keeper
+from tui.editing.estimate import require_room
 from tui.editing.hands import Hands, OwnHands
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
-from tui.editing.sparse import Content
+from tui.editing.progress import Phase
 from tui.editing.stamp import Stamp, stamp_of
 from tui.kernel.syscalls import is_fixed
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
@@ -45,13 +46,13 @@ class Receipt:
 class Job:
     """One save: what to write where, what the file was when it was read, and whether the container runs.
 
-    ``keep`` says whether a backup is kept; ``shared`` that the layer's own file has several names, ``raw`` that it is
-    written in the layer's directory itself.
+    ``keep`` says what becomes of the old bytes; ``shared`` that the layer's own file has several names, ``raw`` that it
+    is written in the layer's directory itself.
     """
 
     container_id: ContainerId
     path: bytes
-    data: Content
+    data: bytes
     stamp: Stamp | None
     create: bool
     mode: int | None
@@ -62,7 +63,7 @@ class Job:
     wrote: str = ""
     only_new: bool = False
     in_place: bool = False
-    keep: bool = True
+    keep: Keep = Keep.USUAL
     shared: bool = False
     running: bool = False
     raw: bool = False
@@ -76,13 +77,15 @@ class ReplacedSince(ChangedMeanwhile):
 @contextmanager
 def keeping_old(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]:
     """Keep what a save is about to replace; yield where its bytes are, None for nothing. Raises TooLarge."""
-    if not job.keep:
+    if job.keep is Keep.NOTHING:
         yield None
         return
     kind = job.kind or (ActKind.CREATE if old is None else ActKind.WRITE)
     wrote = hashlib.sha256(job.data).hexdigest()
-    keeper = Keeper(job.container_id, job.name, kind, real, wrote=wrote)
     node = Node(real) if old is None else replace(node_of(old, real, raw=job.raw), inode=(0, 0))
+    require_room(node.disk, job.keep, aside="a write keeps a copy or nothing")
+    progress.begin(Phase.KEEP, node.disk)
+    keeper = Keeper(job.container_id, job.name, kind, real, wrote=wrote, keep=job.keep)
     try:
         keeper.add(node, old)
         act = keeper.commit()

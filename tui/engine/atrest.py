@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, NotReachable
 from tui.core.model import Container, Details, EngineFacts, Event, Proof, Trust
-from tui.drivers.data_root import DataRoot, explain
+from tui.core.text import printable
+from tui.drivers.base import DataRoot, open_regular
 from tui.engine import parse
 from tui.engine.endpoint import LogLine, Verb
 
@@ -44,14 +45,13 @@ class NoEvents:
 class FileLog:
     """A log file on disk, its last ``tail`` lines or, for None, all; a subclass knows its lines."""
 
-    def __init__(self, root: DataRoot, name: str, tail: int | None) -> None:
-        self._root = root
-        self._name = name
+    def __init__(self, path: Path, tail: int | None) -> None:
+        self._path = path
         self._tail = tail
 
     def __iter__(self) -> Iterator[LogLine]:
         try:
-            with self._root.open_file(self._name) as file:
+            with open_regular(self._path) as file:
                 if self._tail is None:
                     for raw in iter(lambda: file.readline(_LINE_BYTES), b""):
                         if line := self.parse(raw.rstrip(b"\n")):
@@ -63,7 +63,7 @@ class FileLog:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise explain(self._root.shown(self._name), error) from error
+            raise NotReachable(f"{printable(str(self._path))}: {error.strerror}", "run dtui as root") from error
         for raw in filter(None, lines):
             line = self.parse(raw)
             if line:
@@ -149,9 +149,9 @@ class AtRest:
 
     live = False
 
-    def __init__(self, name: str, root: Path | DataRoot) -> None:
+    def __init__(self, name: str, root: Path) -> None:
         self.name = name
-        self.root = root if isinstance(root, DataRoot) else DataRoot(root)
+        self.root = DataRoot(root)
         self._closed = threading.Event()
 
     @property

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import threading
-
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from tui.core.errors import Stopped
-from tui.core.text import count_of, printable
+from tui.editing.progress import Meter
 from tui.ui.dialogs.base import Dialog, hint
 
-_LOOK = 0.1
-"""Seconds between two looks at how far it is."""
+_LOOK = 0.25
+"""Seconds between two looks at how far it is: seldom enough for a thin line."""
+
+_TO_ITS_END = "From here it goes to its end: half of it would be neither old nor new."
 
 
 class Working(Dialog[None]):
-    """Progress of an act in another thread; Escape stops it after the entry that is being done.
+    """Progress of an act in another thread; Escape stops it where that leaves nothing half done.
 
-    What would be neither old nor new if it stopped half-way goes to its end, and says so.
+    Once the act goes to its end whatever happens, no key is offered.
     """
 
-    def __init__(self, title: str, *, to_the_end: bool = False) -> None:
+    def __init__(self, title: str, meter: Meter) -> None:
         super().__init__()
         self._title = title
-        self._to_the_end = to_the_end
-        self._stopped = threading.Event()
-        self._count = 0
-        self._path = b""
-
-    def step(self, count: int, path: bytes) -> None:
-        """Take note of how far the act is; raises Stopped once it is to stop. For the act's own thread."""
-        self._count, self._path = count, path
-        if self._stopped.is_set() and not self._to_the_end:
-            raise Stopped("stopped", "nothing was changed")
+        self._meter = meter
 
     def compose(self) -> ComposeResult:
         """Lay out title and progress."""
         with Vertical():
             yield Static(Text(self._title), classes="question")
             yield Static(id="progress")
-            if not self._to_the_end:
-                yield hint(("esc", "stop"))
+            yield Static(id="entry")
+            stop = hint(("esc", "stop"))
+            stop.id = "stop"
+            yield stop
 
     def on_mount(self) -> None:
         """Show how far it is, again and again."""
@@ -51,11 +43,12 @@ class Working(Dialog[None]):
         self.set_interval(_LOOK, self._show)
 
     def _show(self) -> None:
-        words = printable(self._path)
-        if self._stopped.is_set():
-            words = "it goes to its end: half of it would be neither old nor new" if self._to_the_end else "stopping…"
-        self.query_one("#progress", Static).update(Text(f"{count_of(self._count, 'entry', 'entries')}  {words}"))
+        meter = self._meter
+        self.query_one("#progress", Static).update(Text(meter.numbers))
+        words = _TO_ITS_END if meter.final else "stopping…" if meter.stopping else meter.path
+        self.query_one("#entry", Static).update(Text(words))
+        self.query_one("#stop").display = not meter.final
 
     def action_cancel(self) -> None:
         """Stop; the act itself ends the dialog."""
-        self._stopped.set()
+        self._meter.stop()

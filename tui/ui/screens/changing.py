@@ -13,13 +13,14 @@ from textual import work
 
 from tui.core.errors import ChangedMeanwhile, DtuiError
 from tui.core.model import Change, Entry, EntryKind
-from tui.core.text import count_of, mode_text, printable
+from tui.core.text import count_of, human_size, mode_text, printable
 from tui.editing import acts
 from tui.editing.acts import Outcome
-from tui.editing.backups import Act, ActKind, last_to_undo
+from tui.editing.backups import Act, ActKind, Keep, NoRoom, TooLarge, last_to_undo
 from tui.editing.copying import copy_in, copy_out
 from tui.editing.guard import Step
 from tui.editing.permissions import id_of, mode_change, owner_change
+from tui.editing.progress import Meter
 from tui.editing.restore import is_plain_rename
 from tui.editing.revert import revert
 from tui.editing.session import ids_of, reading
@@ -29,6 +30,8 @@ from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.working import Working
 from tui.ui.present_layer import owner_text
 from tui.ui.screens.saving import SavingFrame
+
+Carried = Callable[[Step, Keep], Outcome]
 
 _PATIENCE = 0.3
 """Seconds after which an act shows its progress."""
@@ -60,35 +63,67 @@ class ChangingFrame(SavingFrame):
         """Put the cursor on a path when the layer is shown afresh."""
         raise NotImplementedError
 
-    async def _do(self, title: str, act: Callable[[Step], Outcome], done: str) -> None:
+    async def _do(self, title: str, act: Carried, done: str) -> None:
         """Carry an act out and tell how it ended, also when it was refused."""
         try:
             await self._carry(title, act, done)
         except DtuiError as error:
             self.tell_error(error)
 
-    async def _carry(
-        self, title: str, act: Callable[[Step], Outcome], done: str, *, go_to: bool = False, to_the_end: bool = False
-    ) -> None:
-        """Run an act, with its progress when it takes long; tell how it ended and show the layer afresh."""
-        dialog = Working(title, to_the_end=to_the_end)
-        task = asyncio.ensure_future(asyncio.to_thread(act, dialog.step))
+    async def _carry(self, title: str, act: Carried, done: str, *, go_to: bool = False) -> None:
+        """Run an act, after a question where it replaces more than is kept; tell how it ended."""
+        try:
+            outcome = await self._run(title, act, Keep.USUAL, go_to=go_to)
+        except TooLarge as refused:
+            keep = await self._chosen(title, refused)
+            if keep is None:
+                return
+            outcome = await self._run(title, act, keep, go_to=go_to)
+        many = f" · {count_of(outcome.count, 'entry', 'entries')}" if outcome.count != 1 else ""
+        notes = "".join(f" · {note}" for note in outcome.notes)
+        back = " · z undoes this" if outcome.act and outcome.act.kind is not ActKind.UNDO else ""
+        self.tell(f"{printable(outcome.path)} {done}{many}{back}{notes}", "good")
+
+    async def _run(self, title: str, act: Carried, keep: Keep, *, go_to: bool) -> Outcome:
+        """Run an act, with its progress when it takes long, and show the layer afresh."""
+        meter = Meter()
+
+        def watched() -> Outcome:
+            with meter.watching():
+                return act(meter.step, keep)
+
+        dialog = Working(title, meter)
+        task = asyncio.ensure_future(asyncio.to_thread(watched))
         await asyncio.wait({task}, timeout=_PATIENCE)
         shown = not task.done()
         if shown:
             self.app.push_screen(dialog)
         try:
-            outcome = await task
+            return await task
         finally:
             if shown:
                 dialog.dismiss()
             if go_to and task.done() and not task.exception():
                 self.go_to(task.result().path)
             self.file_changed()
-        many = f" · {count_of(outcome.count, 'entry', 'entries')}" if outcome.count != 1 else ""
-        notes = "".join(f" · {note}" for note in outcome.notes)
-        back = " · z undoes this" if outcome.act and outcome.act.kind is not ActKind.UNDO else ""
-        self.tell(f"{printable(outcome.path)} {done}{many}{back}{notes}", "good")
+
+    async def _chosen(self, title: str, refused: TooLarge) -> Keep | None:
+        """Ask what is to become of what an act would replace beyond what is kept."""
+        choices = refused.choices
+        size = human_size(choices.size)
+        offers = (
+            (Choice("k", Keep.COPY, "keep a copy"), f"copies {size} to this host; {human_size(choices.room)} are free"),
+            (Choice("a", Keep.ASIDE, "set aside"), "moves it out of the layer by a rename, without a copy"),
+            (Choice("p", Keep.NOTHING, "permanently"), "keeps nothing: this cannot be undone"),
+        )
+        reasons = (choices.copy, choices.aside, choices.nothing)
+        body = Text(f"{refused.message[0].upper()}{refused.message[1:]}. Nothing was changed yet.\n")
+        for (choice, words), reason in zip(offers, reasons, strict=True):
+            told = f"  not possible: {reason}" if reason else f"  {words}"
+            body.append_text(Text.assemble("\n", (choice.text, "bold"), told))
+        possible = tuple(choice for (choice, _), reason in zip(offers, reasons, strict=True) if not reason)
+        answer = await self.app.push_screen_wait(Choose(f"{title}: what becomes of the old contents?", possible, body))
+        return Keep(answer) if answer else None
 
     @property
     def _inspect(self) -> acts.Inspect:
@@ -119,7 +154,9 @@ class ChangingFrame(SavingFrame):
         container, inspect = self.held.container.id, self._inspect
         await self._do(
             f"Deleting {printable(entry.path)}",
-            lambda step: acts.remove(container, entry.path, inspect=inspect, recursive=folder, step=step),
+            lambda step, keep: acts.remove(
+                container, entry.path, inspect=inspect, recursive=folder, keep=keep, step=step
+            ),
             "deleted",
         )
 
@@ -138,7 +175,7 @@ class ChangingFrame(SavingFrame):
             goal = new if new.startswith(b"/") else split(entry.path)[0] + b"/" + new
             await self._carry(
                 f"Renaming {printable(entry.path)}",
-                lambda step: acts.rename(container, entry.path, goal, inspect=inspect, step=step),
+                lambda step, keep: acts.rename(container, entry.path, goal, inspect=inspect, keep=keep, step=step),
                 "is its new name",
                 go_to=True,
             )
@@ -160,8 +197,8 @@ class ChangingFrame(SavingFrame):
     async def _make(self, path: bytes, *, directory: bool) -> None:
         container, inspect, files = self.held.container.id, self._inspect, self.files
 
-        def create(step: Step) -> Outcome:
-            del step
+        def create(step: Step, keep: Keep) -> Outcome:
+            del step, keep
             if directory:
                 return acts.make_directory(container, path, inspect=inspect)
             receipt = files.save(path, b"", None, create=True, only_new=True)
@@ -230,7 +267,7 @@ class ChangingFrame(SavingFrame):
         container, inspect = self.held.container.id, self._inspect
         await self._carry(
             f"Changing {printable(entry.path)}",
-            lambda step: acts.change_metadata(
+            lambda step, _: acts.change_metadata(
                 container, entry.path, change(), kind, inspect=inspect, recursive=recursive, step=step
             ),
             done,
@@ -253,7 +290,7 @@ class ChangingFrame(SavingFrame):
         container, inspect = self.held.container.id, self._inspect
         await self._do(
             f"Reverting {printable(entry.path)}",
-            lambda step: revert(container, entry.path, inspect=inspect, step=step),
+            lambda step, keep: revert(container, entry.path, inspect=inspect, keep=keep, step=step),
             "is as the image has it",
         )
 
@@ -270,7 +307,8 @@ class ChangingFrame(SavingFrame):
         async def copy_to(answer: str) -> None:
             target = _on_host(answer)
 
-            def copy(step: Step) -> Outcome:
+            def copy(step: Step, keep: Keep) -> Outcome:
+                del keep
                 where, count, notes = copy_out(details, entry.path, target, step=step)
                 return Outcome(entry.path, count, None, (f"now {where} on this host", *notes))
 
@@ -288,7 +326,7 @@ class ChangingFrame(SavingFrame):
             source = _on_host(answer)
             await self._carry(
                 f"Copying {printable(answer)}",
-                lambda step: copy_in(container, source, above, inspect=inspect, step=step),
+                lambda step, keep: copy_in(container, source, above, inspect=inspect, keep=keep, step=step),
                 "copied in",
                 go_to=True,
             )
@@ -317,14 +355,20 @@ class ChangingFrame(SavingFrame):
             self.tell_error(error)
 
     async def _take_back(self, act: Act, *, force: bool) -> None:
+        """Undo an act; where there is no room to keep what stands there now, ask whether it goes without."""
         files = self.files
-        await self._carry(
-            f"Undoing the {_act_words(act)}",
-            lambda step: files.undo(act, force=force, step=step),
-            "is as it was",
-            go_to=True,
-            to_the_end=True,
-        )
+        title = f"Undoing the {_act_words(act)}"
+
+        def take_back(step: Step, keep: Keep) -> Outcome:
+            return files.undo(act, force=force, keep=keep, step=step)
+
+        try:
+            await self._carry(title, take_back, "is as it was", go_to=True)
+        except NoRoom as error:
+            body = Text(f"{error.message}. Without a copy of what stands there now the undo cannot be undone.")
+            choice = Choice("p", "without", "undo without a copy")
+            if await self.app.push_screen_wait(Choose(f"{title}: no room for a copy", (choice,), body)) == "without":
+                await self._carry(title, lambda step, _: take_back(step, Keep.NOTHING), "is as it was", go_to=True)
 
     async def _take_back_by_force(self, act: Act, refused: ChangedMeanwhile) -> None:
         """Ask whether what somebody else changed since goes too; a name that is taken is nothing to be forced."""

@@ -1,0 +1,148 @@
+"""How far an act is: entries, bytes and the time that is left, told by who does it and read by who shows it.
+
+The thread that acts is being watched by at most one meter; every copy of bytes in it counts there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+
+from tui.core.errors import Stopped
+from tui.core.text import count_of, human_size, printable
+
+_TOO_EARLY = 1.0
+"""Seconds of a phase before its speed says anything about the time that is left."""
+
+
+class Phase(StrEnum):
+    """What an act is doing, as it is shown."""
+
+    MEASURE = "measuring"
+    KEEP = "keeping a copy"
+    DELETE = "deleting"
+    COPY = "copying"
+    RESTORE = "restoring"
+
+
+class Meter:
+    """Progress of one act. ``stop`` may be called by another thread; the act stops where that leaves nothing half done.
+
+    ``told`` is called after each step, by the thread that acts.
+    """
+
+    def __init__(
+        self, told: Callable[[Meter], None] | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.phase: Phase | None = None
+        self.entries = 0
+        self.done = 0
+        self.total = 0
+        self.final = False
+        """Whether the act goes to its end from here on, whoever wants to stop it."""
+        self.stopping = False
+        self._path = b""
+        self._told = told
+        self._clock = clock
+        self._began = clock()
+
+    def begin(self, phase: Phase, total: int, *, final: bool) -> None:
+        """Begin a phase in which so many bytes are copied; raises Stopped."""
+        self.phase, self.total, self.done, self.entries = phase, total, 0, 0
+        self._began = self._clock()
+        self._look_up()
+        self.final = final
+
+    def step(self, count: int, path: bytes) -> None:
+        """Take note of how many entries are done and which is next; raises Stopped."""
+        self.entries, self._path = count, path
+        self._look_up()
+
+    def copied(self, size: int) -> None:
+        """Take note of bytes that were copied; raises Stopped."""
+        self.done += size
+        self._look_up()
+
+    def stop(self) -> None:
+        """Ask the act to stop."""
+        self.stopping = True
+
+    def _look_up(self) -> None:
+        if self.stopping and not self.final:
+            raise Stopped("stopped", "nothing was changed")
+        if self._told:
+            self._told(self)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count what this thread copies."""
+        token = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
+
+    @property
+    def numbers(self) -> str:
+        """How far it is, on a line without the path: bytes, percent and time left where bytes are copied."""
+        parts = [count_of(self.entries, "entry", "entries")] if self.entries or not self.total else []
+        if self.total and (self.done or self.phase is not Phase.DELETE):
+            done = min(self.done, self.total)
+            parts.append(f"{human_size(done)} of {human_size(self.total)}")
+            parts.append(f"{100 * done // self.total} %")
+            left = self._seconds_left(done)
+            if left is not None:
+                parts.append(f"{_duration(left)} left")
+        phase = f"{self.phase}: " if self.phase else ""
+        return phase + " · ".join(parts)
+
+    @property
+    def path(self) -> str:
+        """The entry that is being worked on, to be shown."""
+        return printable(self._path)
+
+    def _seconds_left(self, done: int) -> int | None:
+        took = self._clock() - self._began
+        if not done or took < _TOO_EARLY:
+            return None
+        return round(took * (self.total - done) / done)
+
+
+def _duration(seconds: int) -> str:
+    if seconds < 100:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 6000 else f"{seconds // 3600} h"
+
+
+_CURRENT: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+def begin(phase: Phase, total: int = 0, *, final: bool = False) -> None:
+    """Tell whoever watches this thread which phase begins and how many bytes it copies; raises Stopped."""
+    meter = _CURRENT.get()
+    if meter is not None:
+        meter.begin(phase, total, final=final)
+
+
+def at(count: int, path: bytes) -> None:
+    """Tell whoever watches this thread which entry is looked at; raises Stopped."""
+    meter = _CURRENT.get()
+    if meter is not None:
+        meter.step(count, path)
+
+
+def copied(size: int) -> None:
+    """Tell whoever watches this thread that bytes were copied; raises Stopped."""
+    meter = _CURRENT.get()
+    if meter is not None:
+        meter.copied(size)
+
+
+def go_to_the_end() -> None:
+    """Let nobody stop what this thread does from here on: half of it would be neither old nor new."""
+    meter = _CURRENT.get()
+    if meter is not None:
+        meter.final = True

@@ -1,8 +1,8 @@
 """The two ways to write a file: a new one renamed over it, or its own bytes overwritten. Nothing else writes.
 
 Order and care measured on ext4 below overlay, kernel 6.18: chown drops setuid bits and capabilities, writing drops
-capabilities, so owner comes first, attributes next, mode last. Space is reserved before the first byte, and none for
-zeros: they become holes, or stay what they are.
+capabilities, so owner comes first, attributes next, then the mode, the capability last. Space is reserved before the
+first byte, and none for zeros: they become holes, or stay what they are.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def put_metadata(fd: int, metadata: Metadata) -> None:
         os.removexattr(fd, _ACL)  # which a directory gives to what is made in it
     for name, value in metadata.xattrs:
         try:
-            os.setxattr(fd, name, value)
+            if name != CAPABILITY:
+                os.setxattr(fd, name, value)
         except OSError as error:
             # A label of a security module that is not active here cannot be set and means nothing.
             if error.errno != errno.EOPNOTSUPP or name != "security.selinux":
@@ -78,6 +79,9 @@ def put_metadata(fd: int, metadata: Metadata) -> None:
     os.fchmod(fd, metadata.mode)
     if metadata.mtime_ns is not None:
         os.utime(fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
+    capability = dict(metadata.xattrs).get(CAPABILITY)
+    if capability is not None:  # last: on FUSE a change of the mode is what writes the bytes, which takes it away
+        os.setxattr(fd, CAPABILITY, capability)
 
 
 def explain(error: OSError, path: bytes) -> DtuiError:

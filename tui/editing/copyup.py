@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import replace
 
@@ -54,14 +55,18 @@ def _put(details: Details, job: Job, real: bytes, upper: Root, hiding: Hiding, d
             before = check_stamp(job, real, old)
             metadata = _mine(new_metadata(job, atomic.metadata_of(old, raw=True)))
             status = os.fstat(old)
+            here = status_of(dir_fd, name)
+            in_place = job.shared or (job.in_place and here is not None and stat.S_ISREG(here.st_mode))
+            copied = ("the image's file was copied, for the layer had none to overwrite",)
+            notes = copied if job.in_place and not in_place else ()
             with keeping_old(job, real, old) as kept:
-                if job.shared:
+                if in_place:
                     written, names = overwrite(upper, job, real, old, before, metadata)
                 else:
                     written = _put_into_layer(job, real, dir_fd, name, metadata, status)
     except NotFound:
         return _create(job, real, hiding, dir_fd, name)
-    return Receipt(real, job.shared, False, written, kept, (*kept_note(kept), *split_note(status, names)))
+    return Receipt(real, in_place, False, written, kept, (*kept_note(kept), *split_note(status, names), *notes))
 
 
 def _create(job: Job, real: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> Receipt:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.support.terminal import Terminal
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, View
+from tui.drivers.data_root import DataRoot
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
 
@@ -41,7 +42,7 @@ def stack(folder: Path, layers: int, names: int) -> LayerStack:
         found.append(Layer(str(number), role, path))
     for number in range(names):
         (found[-1].path / "dir" / f"file-{number:06}").write_bytes(b"x")
-    return LayerStack(Driver(DriverKind.GRAPH, "overlay2"), tuple(found), "", "")
+    return LayerStack(Driver(DriverKind.GRAPH, "overlay2"), tuple(found), "", "", root=DataRoot(folder).place)
 
 
 def main() -> None:

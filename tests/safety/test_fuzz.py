@@ -22,6 +22,7 @@ from tui.core.errors import DtuiError, LayerError
 from tui.core.text import printable
 from tui.drivers import bolt
 from tui.drivers.bolt import Bucket, read_bolt
+from tui.drivers.data_root import DataRoot
 from tui.engine import containerd, parse
 from tui.engine.archive import TarNames, _Chunks, _only_member
 from tui.engine.atrest import JsonLog, K8sLog
@@ -156,7 +157,7 @@ def test_a_page_number_beyond_every_file_is_one_line(tmp_path: Path) -> None:
     whole = bolt._META.pack(*fields, bolt._checksum(whole[:56]))
     database.write_bytes(bolt._PAGE.pack(0, 4, 0, 0) + whole.ljust(3 * 4096, b"\0"))
     with pytest.raises(LayerError, match="outside the file"):
-        list(read_bolt(database).items())
+        list(read_bolt(DataRoot(tmp_path), database.name).items())
 
 
 def contents(bucket: Bucket, depth: int = 0) -> Iterator[bytes]:
@@ -176,7 +177,7 @@ def test_a_damaged_bolt_file_is_an_error_or_an_answer_and_never_a_loop(
     used = source.read_bytes()[: 16 * 4096]
     copy.write_bytes(damaged(used, damage, cut))
     with one_line():
-        for number, _ in enumerate(contents(read_bolt(copy))):
+        for number, _ in enumerate(contents(read_bolt(DataRoot(root), copy.name))):
             assert number < 100_000
 
 

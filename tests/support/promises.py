@@ -14,6 +14,7 @@ PROMISES: dict[str, str] = {
     "log-search-whole": "A search in the log covers the whole log, or says which part of it was searched.",
     "one-contract-for-all-files": "Every implementation does the same changes with the same results, or refuses them with a reason.",
     "options-honoured-or-refused": "Each option of a change is honoured by every implementation, or refused in one line.",
+    "size-refused-early": "What is too large to write is refused as soon as that is known, with little memory used.",
     "progress-in-bytes": "What copies shows bytes, percent and time left, within one file too, and can be stopped until it changes things.",
     "set-aside-by-rename": "What is set aside is moved by a rename, killed anywhere it is in the one place or the other, and undo moves it back.",
     "state-directory-private": "What dtui keeps lies in one absolute directory that only its user can change.",

@@ -15,6 +15,7 @@ from tests.unit.test_ui_pure import container
 from tui.core.errors import DtuiError, NotFound, UsageError
 from tui.core.model import DriverKind, ReachKind, State
 from tui.core.mounts import MountPoint, holding
+from tui.drivers.data_root import DataRoot
 from tui.engine.atrest import FileLog, JsonLog, K8sLog
 from tui.engine.discover import discover
 from tui.engine.endpoint import LogLine
@@ -279,7 +280,7 @@ def test_what_a_container_was_made_with_is_told_by_name_and_value() -> None:
     ],
 )
 def test_a_line_of_stderr_is_told_from_one_of_stdout(log: type[FileLog], raw: bytes, tmp_path: Path) -> None:
-    parser = log(tmp_path / "none", 10)
+    parser = log(DataRoot(tmp_path), "none", 10)
     line, other = parser.parse(raw), parser.parse(raw.replace(b"stderr", b"stdout"))
     assert line is not None
     assert other is not None

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, UsageError
 from tui.core.model import Mount
+from tui.drivers.data_root import open_host
 from tui.kernel import syscalls
 from tui.layers.covers import Covers, place_of
 from tui.layers.paths import Root, clean, is_mount_point, read_limited, split
@@ -36,13 +37,17 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
+def opened(path: Path) -> Root:
+    return Root(open_host(path, os.O_RDONLY | os.O_DIRECTORY))
+
+
 def test_a_bind_mounted_file_is_a_mount_point_though_its_device_is_the_same(tree: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     target = tree / "etc" / "passwd"
     subprocess.run(["/bin/mount", "--bind", str(tree.parent / "secret"), str(target)], check=True)
     try:
-        with Root.open(tree / "etc") as root:
+        with opened(tree / "etc") as root:
             assert is_mount_point(root.fd, b"passwd")
     finally:
         subprocess.run(["/bin/umount", str(target)], check=True)
@@ -90,13 +95,13 @@ def read(root: Root, path: bytes) -> bytes:
 
 @pytest.mark.parametrize("path", [b"/absolute", b"/up", b"/etc/../../../etc/passwd"])
 def test_a_link_that_leads_out_ends_inside(tree: Path, path: bytes) -> None:
-    with Root.open(tree) as root:
+    with opened(tree) as root:
         assert read(root, path) == b"inside"
 
 
 @pytest.mark.parametrize("path", [b"/out", b"/magic", b"/loop", b"/pipe", b"/socket", b"/etc", b"/nothing"])
 def test_what_is_no_file_inside_is_refused_and_nothing_hangs(tree: Path, path: bytes) -> None:
-    with Root.open(tree) as root, pytest.raises(DtuiError):
+    with opened(tree) as root, pytest.raises(DtuiError):
         root.open_regular(path)
 
 
@@ -106,7 +111,7 @@ def test_what_is_no_file_inside_is_refused_and_nothing_hangs(tree: Path, path: b
 def test_every_name_is_opened_as_exactly_that_name(tree: Path, name: bytes) -> None:
     with open(os.path.join(os.fsencode(tree), name), "wb") as file:
         file.write(name)
-    with Root.open(tree) as root:
+    with opened(tree) as root:
         assert read(root, b"/" + name) == name
         assert root.real_path(b"/" + name) == b"/" + name
 
@@ -114,12 +119,12 @@ def test_every_name_is_opened_as_exactly_that_name(tree: Path, name: bytes) -> N
 def test_an_eight_terabyte_hole_is_refused_without_being_read(tree: Path) -> None:
     with open(tree / "hole", "wb") as file:
         file.truncate(8 << 40)
-    with Root.open(tree) as root, pytest.raises(EditRefused, match="larger than"):
+    with opened(tree) as root, pytest.raises(EditRefused, match="larger than"):
         read(root, b"/hole")
 
 
 def test_an_ordinary_name_is_no_mount_point(tree: Path) -> None:
-    with Root.open(tree) as root:
+    with opened(tree) as root:
         assert not is_mount_point(root.fd, b"etc")
         assert not is_mount_point(root.fd, b"nothing")
 
@@ -151,7 +156,7 @@ def test_a_directory_swapped_for_a_link_in_a_loop_never_lets_a_read_out(tmp_path
         swapper.stdout.readline()
         seen = {"inside": 0, "refused": 0}
         end = time.monotonic() + 3
-        with Root.open(root_path) as root:
+        with opened(root_path) as root:
             while time.monotonic() < end:
                 try:
                     data = read(root, b"/dir/file")
@@ -217,7 +222,7 @@ def test_a_path_that_goes_back_is_opened_while_somebody_renames_without_pause(tm
     (tmp_path / "a").mkdir()
     words = [sys.executable, "-c", RENAMER.format(place=str(tmp_path))]
     back_and_forth = b"/".join([b"a", b".."] * 600) + b"/a"
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as renamer, Root.open(tmp_path) as root:
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as renamer, opened(tmp_path) as root:
         try:
             assert renamer.stdout is not None
             assert renamer.stdout.readline() == b"ready\n"

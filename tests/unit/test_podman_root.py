@@ -10,8 +10,8 @@ import pytest
 
 from tui.core.errors import DtuiError
 from tui.core.model import State
+from tui.drivers.data_root import DataRoot
 from tui.drivers.podman import records
-from tui.engine import podman_root
 from tui.engine.podman_root import PodmanRoot
 
 IDS = {name: letter * 64 for name, letter in (("web", "a"), ("db", "b"), ("cron", "c"))}
@@ -44,15 +44,15 @@ def write(root: Path, containers: list[Any]) -> None:
 
 def test_to_inspect_one_container_no_other_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    before = podman_root.read_json
-    monkeypatch.setattr(podman_root, "read_json", lambda path: (read.append(path), before(path))[1])
+    before = DataRoot.json
+    monkeypatch.setattr(DataRoot, "json", lambda self, name: (read.append(Path(name)), before(self, name))[1])
     assert PodmanRoot("root", root).inspect(IDS["db"]).argv == ("sleep", "9")
     assert {path.parent.parent.name for path in read} == {IDS["db"]}
 
 
 def test_records_are_parsed_once_until_they_are_written_again(root: Path) -> None:
-    place = root / "overlay-containers" / "containers.json"
-    assert records(place) is records(place)
+    opened, name = DataRoot(root), "overlay-containers/containers.json"
+    assert records(opened, name) is records(opened, name)
     write(root, [{"id": IDS["web"], "names": ["new"], "layer": IDS["web"]}])
     assert [row.name for row in PodmanRoot("root", root).snapshot()] == ["new"]
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from argparse import Namespace
-from typing import BinaryIO
 
 from tui.cli.acting import keep_of, put_right, stoppable
+from tui.cli.incoming import all_of
 from tui.cli.output import note, put_json
 from tui.cli.session import session
-from tui.core.errors import EditRefused, UsageError
-from tui.core.text import human_size, printable
+from tui.core.errors import UsageError
+from tui.core.text import printable
 from tui.editing.writing import Receipt
 from tui.ui.reach import files_of
-
-_CHUNK = 1 << 20
-_LIMIT = 1 << 30
-"""Bytes that are taken from standard input; they are held in memory until the save is certain."""
 
 
 def run(options: Namespace) -> int:
     """Read all of standard input first, so that a command that fails before us replaces nothing halfway."""
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("the new contents come from standard input", "dtui write REF:PATH < FILE")
-    data = _all_of(sys.stdin.buffer)
+    data = all_of(sys.stdin.buffer)
     with session(options) as open_session:
         endpoint, details, path = open_session.find_file(options.ref)
         if path.endswith("/"):
@@ -50,20 +45,6 @@ def run(options: Namespace) -> int:
         notes = "".join(f"; {printable(text)}" for text in receipt.notes)
         note(f"{printable(receipt.path)}: {receipt.bytes_written:,} B {way}{kept}{notes}")
     return 0
-
-
-def _all_of(source: BinaryIO) -> bytes:
-    """Read a stream to its end; raises EditRefused for more than the limit or the memory that there is."""
-    hint = "nothing was changed; docker cp does it"
-    taken = io.BytesIO()  # gives its bytes away without a copy
-    try:
-        while chunk := source.read(_CHUNK):
-            taken.write(chunk)
-            if taken.tell() > _LIMIT:
-                raise EditRefused(f"more than {human_size(_LIMIT)} came on standard input", hint)
-        return taken.getvalue()
-    except MemoryError as error:
-        raise EditRefused("there is not enough memory for what came on standard input", hint) from error
 
 
 def _as_json(receipt: Receipt) -> dict[str, object]:

@@ -183,6 +183,16 @@ class ThinDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class HostDirectory:
+    """A directory of this host as it was opened: its path without links, its identity, and the user it belongs to."""
+
+    path: Path
+    device: int
+    inode: int
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One layer: its id in the storage driver and the directory that holds its files.
 
@@ -230,6 +240,8 @@ class LayerStack:
     marks: Marks = Marks.OVERLAY
     merged: Path | None = None
     """Where the engine mounts what the container sees while it runs; None for full trees, which show it always."""
+    root: HostDirectory | None = None
+    """The data-root that the layers lie in and are opened beneath; None where only an Engine named them."""
     apart: tuple[int, ...] = ()
     """Layers that are compared with, but not part of what the container sees: it has a copy of them."""
 

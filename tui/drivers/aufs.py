@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
-from tui.drivers.base import DataRoot, check_layer_id, mount_command, read_record, role_of
+from tui.drivers.base import check_layer_id, mount_command, mount_record, role_of
+from tui.drivers.data_root import DataRoot
 
 
 class Aufs:
@@ -22,8 +23,8 @@ class Aufs:
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to those below."""
-        mount_id = check_layer_id(root.mount_record("aufs", container_id, "mount-id"))
-        below = read_record(root.path / "aufs" / "layers" / mount_id).split()
+        mount_id = mount_record(root, "aufs", container_id, "mount-id")
+        below = root.text(f"aufs/layers/{mount_id}").split()
         layers = [Layer(mount_id, LayerRole.WRITABLE, root.path / "aufs" / "diff" / mount_id)]
         for layer_id in map(check_layer_id, below):
             layers.append(Layer(layer_id, role_of(layer_id), root.path / "aufs" / "diff" / layer_id))
@@ -34,6 +35,7 @@ class Aufs:
             mount_command(root, "aufs", container_id),
             marks=Marks.AUFS,
             merged=root.path / "aufs" / "mnt" / mount_id,
+            root=root.place,
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:

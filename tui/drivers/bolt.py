@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import ItemsView, Iterator
+from functools import cached_property
 
-from tui.core.errors import LayerError, NotReachable
-from tui.core.text import printable
-from tui.drivers.base import open_regular
+from tui.core.errors import LayerError
+from tui.drivers.data_root import DataRoot, explain
 
 _MAGIC = 0xED0CDAED
 _VERSION = 2
@@ -22,6 +21,7 @@ _META = struct.Struct("<IIIIQQQQQQ")
 _PAGE = struct.Struct("<QHHI")
 _LEAF = struct.Struct("<IIII")
 _BRANCH = struct.Struct("<IIQ")
+_BUCKET = struct.Struct("<QQ")
 _BRANCH_PAGE, _LEAF_PAGE = 0x01, 0x02
 _PAGE_SIZES = (4096, 8192, 16384, 32768, 65536, 1024, 2048)
 _TRIES = 20
@@ -29,7 +29,7 @@ _LARGEST = 256 << 20
 """Bytes of a database; the records of a thousand snapshots take less than one MiB."""
 
 _DEEPEST = 32
-"""Levels of branch pages; a real tree has four or five."""
+"""Levels of buckets in buckets; containerd has about seven."""
 
 
 def _checksum(data: bytes) -> int:
@@ -58,98 +58,138 @@ def _newest_meta(head: bytes) -> tuple[int, int, int] | None:
     return max(found) if found else None
 
 
-def _damaged(path: Path, why: str) -> LayerError:
-    return LayerError(f"{printable(str(path))} is damaged: {why}", "containerd writes it: does it start?")
+class _Database:
+    """A copy of a database, of which each page is read at most once: in a whole one it belongs to one bucket alone."""
+
+    def __init__(self, shown: str, data: bytes, page_size: int) -> None:
+        self._shown = shown
+        self._data = memoryview(data)
+        self._page_size = page_size
+        self._read: set[int] = set()
+
+    def damaged(self, why: str) -> LayerError:
+        return LayerError(f"{self._shown} is damaged: {why}", "containerd writes it: does it start?")
+
+    def records(self, root: int) -> Iterator[_Record]:
+        """Yield the records below a root page, sorted by name."""
+        todo = [root]
+        while todo:
+            page = self._page(todo.pop())
+            _, flags, count, _ = _PAGE.unpack_from(page)
+            if flags & _LEAF_PAGE:
+                yield from self.leaf(page)
+            elif flags & _BRANCH_PAGE:
+                entries = page[_PAGE.size : _PAGE.size + count * _BRANCH.size]
+                if len(entries) < count * _BRANCH.size:
+                    raise self.damaged("a page has more entries than fit into it")
+                todo += [child for _, _, child in _BRANCH.iter_unpack(entries)][::-1]
+            else:
+                raise self.damaged("a page is of no known kind")
+
+    def _page(self, number: int) -> memoryview:
+        """Return a page with those that it goes on in."""
+        offset = number * self._page_size
+        if offset + _PAGE.size > len(self._data):
+            raise self.damaged("a page lies outside the file")
+        stored, _, _, more = _PAGE.unpack_from(self._data, offset)
+        end = offset + (more + 1) * self._page_size
+        if stored != number or end > len(self._data):
+            raise self.damaged(f"page {number} is not what it should be")
+        pages = range(number, number + more + 1)
+        if not self._read.isdisjoint(pages):
+            raise self.damaged(f"page {number} is used twice")
+        self._read.update(pages)
+        return self._data[offset:end]
+
+    def leaf(self, page: memoryview) -> Iterator[_Record]:
+        """Yield the records of a leaf page; they lie in it, and none over another."""
+        count = _PAGE.unpack_from(page)[2]
+        left = len(page) - _PAGE.size - count * _LEAF.size
+        for index in range(count if left >= 0 else 0):
+            at = _PAGE.size + index * _LEAF.size
+            flags, position, name_size, value_size = _LEAF.unpack_from(page, at)
+            start = at + position
+            end = start + name_size + value_size
+            left -= name_size + value_size
+            if end > len(page) or left < 0:
+                break
+            yield bytes(page[start : start + name_size]), page[start + name_size : end], flags
+        if left < 0:
+            raise self.damaged("a record lies outside its page")
+
+
+_Record = tuple[bytes, memoryview, int]
+"""Name, value and flags of a record."""
 
 
 class Bucket:
-    """A bucket: names to values or to further buckets."""
+    """A bucket: names to values or to further buckets, read when they are first asked for."""
 
-    def __init__(self, path: Path, data: bytes, page_size: int, root: int, inline: bytes = b"") -> None:
-        self._path = path
-        self._data = data
-        self._page_size = page_size
+    def __init__(self, database: _Database, root: int, inline: memoryview | None = None, level: int = 0) -> None:
+        self._database = database
         self._root = root
         self._inline = inline
+        self._level = level
 
-    def items(self) -> Iterator[tuple[bytes, bytes | Bucket]]:
-        """Yield names and values, sorted by name; raises LayerError for a damaged page."""
+    @cached_property
+    def _items(self) -> dict[bytes, bytes | Bucket]:
+        if self._level > _DEEPEST:
+            raise self._database.damaged("there are buckets in buckets without end")
+        inline = self._inline
+        records = self._database.records(self._root) if inline is None else self._database.leaf(inline)
         try:
-            pages = self._leaf(self._inline, 0) if self._inline else self._walk(self._root, 0)
-            for name, value, flags in pages:
-                if flags & 1:
-                    root, _ = struct.unpack_from("<QQ", value)
-                    yield name, Bucket(self._path, self._data, self._page_size, root, b"" if root else value[16:])
-                else:
-                    yield name, value
-        except (struct.error, OverflowError) as error:
-            raise _damaged(self._path, "a page or record lies outside the file") from error
+            return {name: self._below(value) if flags & 1 else bytes(value) for name, value, flags in records}
+        except struct.error as error:
+            raise self._database.damaged("a record is cut short") from error
 
-    def _walk(self, page: int, depth: int) -> Iterator[tuple[bytes, bytes, int]]:
-        offset = page * self._page_size
-        number, flags, count, _ = _PAGE.unpack_from(self._data, offset)
-        if number != page or depth > _DEEPEST:
-            raise _damaged(self._path, f"page {page} is not what it should be")
-        if flags & _LEAF_PAGE:
-            yield from self._leaf(self._data, offset)
-        elif flags & _BRANCH_PAGE:
-            for index in range(count):
-                child = _BRANCH.unpack_from(self._data, offset + _PAGE.size + index * _BRANCH.size)[2]
-                yield from self._walk(child, depth + 1)
-        else:
-            raise _damaged(self._path, f"page {page} is of no known kind")
+    def _below(self, value: memoryview) -> Bucket:
+        root, _ = _BUCKET.unpack_from(value)
+        inline = None if root else value[_BUCKET.size :]
+        return Bucket(self._database, root, inline, self._level + 1)
 
-    def _leaf(self, data: bytes, offset: int) -> Iterator[tuple[bytes, bytes, int]]:
-        count = _PAGE.unpack_from(data, offset)[2]
-        for index in range(count):
-            at = offset + _PAGE.size + index * _LEAF.size
-            flags, position, name_size, value_size = _LEAF.unpack_from(data, at)
-            start = at + position
-            end = start + name_size + value_size
-            if end > len(data):
-                raise _damaged(self._path, "a record ends outside the file")
-            yield data[start : start + name_size], data[start + name_size : end], flags
+    def items(self) -> ItemsView[bytes, bytes | Bucket]:
+        """Return names and values, sorted by name; raises LayerError for a damaged page."""
+        return self._items.items()
 
     def bucket(self, *names: bytes) -> Bucket | None:
         """Return a bucket below this one, None where there is none."""
-        here: Bucket = self
+        bucket: Bucket = self
         for name in names:
-            below = dict(here.items()).get(name)
+            below = bucket._items.get(name)
             if not isinstance(below, Bucket):
                 return None
-            here = below
-        return here
+            bucket = below
+        return bucket
 
     def value(self, name: bytes) -> bytes:
         """Return a value; empty where there is none."""
-        found = dict(self.items()).get(name)
-        return found if isinstance(found, bytes) else b""
+        value = self._items.get(name)
+        return value if isinstance(value, bytes) else b""
 
 
-def read_bolt(path: Path) -> Bucket:
+def read_bolt(root: DataRoot, name: str) -> Bucket:
     """Read a consistent state of a database that containerd may be writing; raises LayerError, NotReachable."""
+    shown = root.shown(name)
     for _ in range(_TRIES):
         try:
-            with open_regular(path) as file:
+            with root.open_file(name) as file:
                 before = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))
-                data = _read_all(file.fileno(), path)
+                data = _read_all(file.fileno(), shown) if before else b""
                 after = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))
-        except PermissionError as error:
-            raise NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo") from error
         except OSError as error:
-            raise LayerError(f"{printable(str(path))}: {error.strerror}", "the data-root is not whole") from error
+            raise explain(shown, error) from error
         if before is None:
-            raise _damaged(path, "it has no valid first page")
+            raise LayerError(f"{shown} is damaged: it has no valid first page", "containerd writes it: does it start?")
         if before == after:
-            _, root, page_size = before
-            return Bucket(path, data, page_size, root)
-    raise LayerError(f"{printable(str(path))} changes too fast to be read", "try again")
+            _, page, page_size = before
+            return Bucket(_Database(shown, data, page_size), page)
+    raise LayerError(f"{shown} changes too fast to be read", "try again")
 
 
-def _read_all(fd: int, path: Path) -> bytes:
+def _read_all(fd: int, shown: str) -> bytes:
     size = os.fstat(fd).st_size
     if size > _LARGEST:
-        raise _damaged(path, "it is larger than any database of containerd's")
+        raise LayerError(f"{shown} is larger than any database of containerd's", "is this really a data-root?")
     chunks: list[bytes] = []
     total = 0
     while total < size and (chunk := os.pread(fd, 1 << 20, total)):

@@ -11,12 +11,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks, ThinDevice
 from tui.core.record_ids import LayerId
-from tui.core.text import printable
-from tui.drivers.base import DataRoot, check_layer_id, init_of, inspect_command, mount_command, read_json
+from tui.drivers.base import init_of, inspect_command, mount_command, mount_record
+from tui.drivers.data_root import DataRoot, explain
+
+_DEVICES = 1 << 24
+"""Thin devices of a pool (kernel: dm-thin-metadata.h)."""
+
+_SECTOR, _LARGEST = 512, 1 << 60
+"""Bytes of a device."""
 
 
 class Devicemapper:
@@ -28,10 +35,9 @@ class Devicemapper:
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the metadata of the device, and name it as the Engine would."""
-        mount_id = check_layer_id(root.mount_record("devicemapper", container_id, "mount-id"))
-        home = root.path / "devicemapper"
+        mount_id = mount_record(root, "devicemapper", container_id, "mount-id")
         command = mount_command(root, "devicemapper", container_id)
-        return self._stack(home, _prefix(home), mount_id, "layerdb mount-id", command)
+        return self._stack(root, mount_id, "layerdb mount-id", command)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Refuse: the Engine names the device, but not the directory of the metadata that has to be checked."""
@@ -41,33 +47,37 @@ class Devicemapper:
             "read its data-root",
         )
 
-    def _stack(self, home: Path, prefix: str, mount_id: LayerId, how: str, command: str) -> LayerStack:
-        init = init_of(mount_id)
+    def _stack(self, root: DataRoot, mount_id: LayerId, how: str, command: str) -> LayerStack:
+        init, prefix = init_of(mount_id), _prefix(root)
         layers = (
-            Layer(mount_id, LayerRole.WRITABLE, _place(home, mount_id), _device(home, prefix, mount_id)),
-            Layer(init, LayerRole.INIT, _place(home, init), _device(home, prefix, init)),
+            Layer(mount_id, LayerRole.WRITABLE, _place(root, mount_id), _device(root, prefix, mount_id)),
+            Layer(init, LayerRole.INIT, _place(root, init), _device(root, prefix, init)),
         )
-        return LayerStack(self.driver, layers, how, command, marks=Marks.TREE)
+        return LayerStack(self.driver, layers, how, command, marks=Marks.TREE, root=root.place)
 
 
-def _place(home: Path, layer_id: str) -> Path:
-    return home / "mnt" / layer_id / "rootfs"
+def _place(root: DataRoot, layer_id: str) -> Path:
+    return root.path / "devicemapper" / "mnt" / layer_id / "rootfs"
 
 
-def _prefix(home: Path) -> str:
+def _prefix(root: DataRoot) -> str:
     """Return what the Engine begins all device names with: it calls them by its own directory's device and inode."""
     try:
-        status = home.stat()
+        status = root.status("devicemapper")
     except OSError as error:
-        raise LayerError(f"{printable(str(home))}: {error.strerror}", "the data-root is not whole") from error
+        raise explain(root.shown("devicemapper"), error) from error
     return f"docker-{os.major(status.st_dev)}:{os.minor(status.st_dev)}-{status.st_ino}"
 
 
-def _device(home: Path, prefix: str, layer_id: str) -> ThinDevice:
+def _is_number(value: object, least: int, limit: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < limit
+
+
+def _device(root: DataRoot, prefix: str, layer_id: str) -> ThinDevice:
     """Read the metadata of a device; one that is marked deleted is refused: its blocks may be another's tomorrow."""
-    record = read_json(home / "metadata" / layer_id)
+    record = root.json(f"devicemapper/metadata/{layer_id}")
     device_id, size = record.get("device_id"), record.get("size")
-    if not isinstance(device_id, int) or not isinstance(size, int) or device_id < 0 or size < 512:
+    if not _is_number(device_id, 0, _DEVICES) or not _is_number(size, _SECTOR, _LARGEST):
         raise LayerError(f"the metadata of device {layer_id[:12]} is damaged", "the data-root is not whole")
     if record.get("deleted"):
         raise LayerError(f"device {layer_id[:12]} is marked as deleted", "the Engine removes it when it starts")

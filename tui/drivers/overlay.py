@@ -7,12 +7,14 @@ daemon/graphdriver/overlay (removed with Engine 24), measured on 20.10.24.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack
 from tui.core.record_ids import LayerId
-from tui.drivers.base import DataRoot, check_layer_id, init_of, inspect_command, mount_command, read_record
+from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
+from tui.drivers.data_root import DataRoot
 
 _INIT = 1
 """Index of the init layer: the container's upper began as a copy of it, so that it does not show through."""
@@ -27,10 +29,11 @@ class Overlay:
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the upper directory, and ``lower-id`` to the image's tree."""
-        mount_id = check_layer_id(root.mount_record("overlay", container_id, "mount-id"))
-        base = root.path / "overlay"
-        lower_id = check_layer_id(read_record(base / mount_id / "lower-id").strip())
-        return self._stack(base, mount_id, lower_id, "layerdb mount-id", mount_command(root, "overlay", container_id))
+        mount_id = mount_record(root, "overlay", container_id, "mount-id")
+        lower_id = check_layer_id(root.text(f"overlay/{mount_id}/lower-id").strip())
+        command = mount_command(root, "overlay", container_id)
+        stack = self._stack(root.path / "overlay", mount_id, lower_id, "layerdb mount-id", command)
+        return replace(stack, root=root.place)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take the directories from GraphDriver.Data: UpperDir, and the image's id from LowerDir."""

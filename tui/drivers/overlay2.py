@@ -6,17 +6,21 @@ of aufs. Layouts read in moby daemon/graphdriver/{overlay2,fuse-overlayfs} (20.1
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.record_ids import LayerId
 from tui.core.text import printable
-from tui.drivers.base import DataRoot, check_layer_id, inspect_command, mount_command, read_record, role_of
+from tui.drivers.base import check_layer_id, inspect_command, mount_command, mount_record, role_of
+from tui.drivers.data_root import DataRoot
 from tui.drivers.users import REMAPPED
+
+MOST_LAYERS = 500
+"""Layers below one; the kernel mounts no more (fs/overlayfs/params.h, OVL_MAX_STACK)."""
 
 _SHORT_LINK = re.compile(r"l/[A-Z0-9]{1,64}")
 _LINK_TARGET = re.compile(r"\.\./([0-9a-z]{25,64}(?:-init)?)/diff")
@@ -35,9 +39,11 @@ class Overlay2:
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the layer, and its ``lower`` file to those below."""
         name = self.driver.name
-        mount_id = check_layer_id(root.mount_record(name, container_id, "mount-id"))
-        layers = overlay2_layers(root.path / name, mount_id)
-        return self._stack(layers, "layerdb mount-id", mount_command(root, name, container_id))
+        mount_id = mount_record(root, name, container_id, "mount-id")
+        stack = self._stack(
+            overlay2_layers(root, name, mount_id), "layerdb mount-id", mount_command(root, name, container_id)
+        )
+        return replace(stack, root=root.place, userxattr=uses_user_xattrs(root, f"{name}/{mount_id}"))
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take the directories from GraphDriver.Data: UpperDir, LowerDir, WorkDir."""
@@ -56,29 +62,34 @@ class Overlay2:
             how=how,
             command=command,
             work=layers[0].path.with_name("work"),
-            userxattr=uses_user_xattrs(layers[0].path),
             marks=self._marks,
             merged=layers[0].path.with_name("merged"),
         )
 
 
-def overlay2_layers(base: Path, layer_id: LayerId) -> list[Layer]:
-    """Read a layer and those that its ``lower`` file names, nearest first."""
-    home = base / layer_id
-    lower = read_record(home / "lower").strip() if os.path.exists(home / "lower") else ""
-    layers = [Layer(layer_id, LayerRole.WRITABLE, home / "diff")]
-    for link in filter(None, lower.split(":")):
-        below = _follow(base, link)
+def overlay2_layers(root: DataRoot, home: str, layer_id: LayerId) -> list[Layer]:
+    """Read a layer and those that its ``lower`` file names, nearest first; ``home`` is where the driver's layers lie.
+
+    Raises LayerError, also for more layers than overlay can mount.
+    """
+    lower = root.text(f"{home}/{layer_id}/lower").strip() if root.exists(f"{home}/{layer_id}/lower") else ""
+    links = list(filter(None, lower.split(":", MOST_LAYERS + 1)))
+    if len(links) > MOST_LAYERS:
+        raise LayerError(f"layer {layer_id[:12]} names more than {MOST_LAYERS} below it", "its `lower` file is damaged")
+    base = root.path / home
+    layers = [Layer(layer_id, LayerRole.WRITABLE, base / layer_id / "diff")]
+    for link in links:
+        below = _follow(root, home, link)
         layers.append(Layer(below, role_of(below), base / below / "diff"))
     return layers
 
 
-def _follow(base: Path, link: str) -> LayerId:
+def _follow(root: DataRoot, home: str, link: str) -> LayerId:
     """Return the layer that a short link means; one that leads elsewhere is refused, not followed."""
     if not _SHORT_LINK.fullmatch(link):
         raise LayerError(f"{printable(link[:80])} is no layer link", "the layer's `lower` file is damaged")
     try:
-        target = os.readlink(base / link)
+        target = root.target_of(f"{home}/{link}")
     except OSError as error:
         raise LayerError(
             f"lower layer {link} is missing", "the image was removed, or the data-root is damaged"
@@ -93,16 +104,16 @@ def _id_of(path: str) -> LayerId:
     return check_layer_id(Path(path).parent.name)
 
 
-def uses_user_xattrs(writable: Path) -> bool:
+def uses_user_xattrs(root: DataRoot, layer: str) -> bool:
     """Say whether a rootless engine wrote a layer: root cannot own what such a user made.
 
     Rootless engines mount with ``userxattr``, for trusted.* needs CAP_SYS_ADMIN in the initial user namespace
     (kernel: overlayfs.rst, "User xattr"). The data-root's layer directory then belongs to that user. It does so
     with userns-remap too (data-root ``.../<uid>.<gid>``), where the Engine is root and writes trusted.*.
     """
-    if any(REMAPPED.fullmatch(part) for part in writable.parts):
+    if any(REMAPPED.fullmatch(part) for part in root.path.parts):
         return False
     try:
-        return writable.parent.stat().st_uid != 0
+        return root.status(layer).st_uid != 0
     except OSError:
         return False

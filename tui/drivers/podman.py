@@ -7,9 +7,8 @@ containers/storage, measured on podman 4.3.1 and 5.8.6.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,64 +17,62 @@ from tui.core.errors import LayerError, NotFound
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.record_ids import LayerId
 from tui.core.text import printable
-from tui.drivers.base import DataRoot, check_layer_id, inspect_command, read_record
+from tui.drivers.base import check_layer_id, inspect_command
+from tui.drivers.data_root import DataRoot, parse_json
 from tui.drivers.overlay2 import overlay2_layers, uses_user_xattrs
 from tui.drivers.users import ids_of_record
 
 _HOW = "containers.json"
 
 
-def records(path: Path) -> list[dict[str, Any]]:
+def records(root: DataRoot, name: str) -> list[dict[str, Any]]:
     """Read a list of records, which nobody may change; raises LayerError for anything else."""
     try:
-        status = os.stat(path)
+        status = root.status(name)
     except OSError:
-        return _parsed(path, None)
-    return _parsed(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+        return _parsed(root, name, None)
+    return _parsed(root, name, (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
 @lru_cache(maxsize=8)
-def _parsed(path: Path, stamp: tuple[int, int, int] | None) -> list[dict[str, Any]]:
+def _parsed(root: DataRoot, name: str, stamp: tuple[int, int, int] | None) -> list[dict[str, Any]]:
     """Read a list of records once for each time it was written: every container's is in one file."""
     del stamp
-    try:
-        found = json.loads(read_record(path))
-    except (ValueError, RecursionError) as error:
-        raise LayerError(f"{printable(str(path))} is not whole JSON", "the storage's record is damaged") from error
+    found = parse_json(root.text(name), root.shown(name))
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
-        raise LayerError(f"{printable(str(path))} holds no list of records", "the storage's record is damaged")
+        raise LayerError(f"{root.shown(name)} holds no list of records", "the storage's record is damaged")
     return found
 
 
-def has_records(root: Path, driver: str) -> bool:
+def has_records(root: DataRoot, driver: str) -> bool:
     """Say whether a driver of podman's keeps containers here."""
-    return any(os.path.exists(path) for path in _both(root, driver, "containers"))
+    return any(map(root.exists, _both(driver, "containers")))
 
 
-def container_records(root: Path, driver: str) -> list[dict[str, Any]]:
+def container_records(root: DataRoot, driver: str) -> list[dict[str, Any]]:
     """Read the records of a driver's containers; raises LayerError, NotReachable."""
     return _joined(root, driver, "containers")
 
 
-def layer_records(root: Path, driver: str) -> list[dict[str, Any]]:
+def layer_records(root: DataRoot, driver: str) -> list[dict[str, Any]]:
     """Read the records of a driver's layers; raises LayerError, NotReachable."""
     return _joined(root, driver, "layers")
 
 
-def _both(root: Path, driver: str, kind: str) -> tuple[Path, Path]:
-    folder = root / f"{driver}-{kind}"
-    return folder / f"{kind}.json", folder / f"volatile-{kind}.json"
+def _both(driver: str, kind: str) -> tuple[str, str]:
+    folder = f"{driver}-{kind}"
+    return f"{folder}/{kind}.json", f"{folder}/volatile-{kind}.json"
 
 
-def _joined(root: Path, driver: str, kind: str) -> list[dict[str, Any]]:
-    lasting, volatile = _both(root, driver, kind)
-    if not os.path.exists(volatile):
-        return records(lasting)
-    return (records(lasting) if os.path.exists(lasting) else []) + records(volatile)
+def _joined(root: DataRoot, driver: str, kind: str) -> list[dict[str, Any]]:
+    lasting, volatile = _both(driver, kind)
+    if not root.exists(volatile):
+        return records(root, lasting)
+    return (records(root, lasting) if root.exists(lasting) else []) + records(root, volatile)
 
 
 def _record_of(root: DataRoot, driver: str, container_id: str) -> dict[str, Any]:
-    for record in container_records(root.path, driver):
+    for record in container_records(root, driver):
         if record.get("id") == container_id:
             return record
     raise NotFound(f"the storage knows no container {container_id[:12]}", "it was removed meanwhile")
@@ -93,7 +90,7 @@ def _is_idmapped(root: DataRoot, container: dict[str, Any]) -> bool:
     """
     if not (container.get("uidmap") or container.get("gidmap")):
         return False
-    layer = next((one for one in layer_records(root.path, "overlay") if one.get("id") == container.get("layer")), {})
+    layer = next((one for one in layer_records(root, "overlay") if one.get("id") == container.get("layer")), {})
     return not (layer.get("uidmap") or layer.get("gidmap"))
 
 
@@ -111,8 +108,14 @@ class PodmanOverlay:
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow containers.json to the layer, and its ``lower`` file to those below."""
         record = _record_of(root, "overlay", container_id)
-        layers = overlay2_layers(root.path / "overlay", _layer_of(record))
-        return self._stack(layers, _HOW, _command(root, "overlay"), root, record)
+        layers = overlay2_layers(root, "overlay", _layer_of(record))
+        return replace(
+            self._stack(layers, _HOW, _command(root, "overlay")),
+            root=root.place,
+            userxattr=uses_user_xattrs(root, f"overlay/{layers[0].id}"),
+            idmapped=_is_idmapped(root, record),
+            ids=ids_of_record(record),
+        )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take the directories from GraphDriver.Data: UpperDir, LowerDir."""
@@ -123,12 +126,9 @@ class PodmanOverlay:
         for path in map(Path, filter(None, data.get("LowerDir", "").split(":"))):
             layers.append(Layer(check_layer_id(path.parent.name), LayerRole.IMAGE, path))
         command = inspect_command("UpperDir", container_id).replace("docker", "podman", 1)
-        root = DataRoot(Path(upper).parent.parent.parent)
-        # podman does not tell of the map; of another host's container there is no record here
-        record = _record_of(root, "overlay", container_id) if has_records(root.path, "overlay") else {}
-        return self._stack(layers, "GraphDriver.Data.UpperDir", command, root, record)
+        return self._stack(layers, "GraphDriver.Data.UpperDir", command)
 
-    def _stack(self, layers: list[Layer], how: str, command: str, root: DataRoot, record: dict[str, Any]) -> LayerStack:
+    def _stack(self, layers: list[Layer], how: str, command: str) -> LayerStack:
         upper = layers[0].path
         return LayerStack(
             self.driver,
@@ -136,9 +136,6 @@ class PodmanOverlay:
             how,
             command,
             work=upper.with_name("work"),
-            userxattr=uses_user_xattrs(upper),
-            idmapped=_is_idmapped(root, record),
-            ids=ids_of_record(record),
             merged=upper.with_name("merged"),
         )
 
@@ -154,7 +151,7 @@ class PodmanVfs:
         """Follow containers.json to the tree, and layers.json to the one it was copied from."""
         record = _record_of(root, "vfs", container_id)
         layer_id = _layer_of(record)
-        parents = {layer.get("id"): layer.get("parent") for layer in layer_records(root.path, "vfs")}
+        parents = {layer.get("id"): layer.get("parent") for layer in layer_records(root, "vfs")}
         parent = parents.get(layer_id)
         if not parent:
             raise LayerError(f"layer {layer_id[:12]} has no parent in layers.json", "the storage's record is damaged")
@@ -163,7 +160,15 @@ class PodmanVfs:
             Layer(layer_id, LayerRole.WRITABLE, base / layer_id),
             Layer(check_layer_id(str(parent)), LayerRole.IMAGE, base / str(parent)),
         )
-        return LayerStack(self.driver, layers, _HOW, _command(root, "vfs"), ids=ids_of_record(record), marks=Marks.TREE)
+        return LayerStack(
+            self.driver,
+            layers,
+            _HOW,
+            _command(root, "vfs"),
+            ids=ids_of_record(record),
+            marks=Marks.TREE,
+            root=root.place,
+        )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Refuse: podman tells nothing about vfs layers (GraphDriver.Data is null)."""

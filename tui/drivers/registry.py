@@ -9,6 +9,7 @@ from tui.core.model import Driver, DriverKind, LayerStack, Marks, Reach, ReachKi
 from tui.core.text import printable
 from tui.drivers.aufs import Aufs
 from tui.drivers.base import StorageDriver
+from tui.drivers.data_root import open_layer
 from tui.drivers.devicemapper import Devicemapper
 from tui.drivers.overlay import Overlay
 from tui.drivers.overlay2 import Overlay2
@@ -89,11 +90,8 @@ def _mount_reach(stack: LayerStack) -> Reach:
 
 
 def _directory_reach(stack: LayerStack) -> Reach:
-    path = stack.writable.path
     try:
-        os.listdir(path)
-    except PermissionError:
-        return Reach(ReachKind.NONE, f"{printable(str(path))}: permission denied; run dtui as root, or use sudo")
-    except OSError as error:
-        return Reach(ReachKind.NONE, f"{printable(str(path))}: {error.strerror}; does the Engine run in a container?")
-    return Reach(ReachKind.DIRECT, f"by {stack.how}", path)
+        os.close(open_layer(stack, stack.writable))
+    except DtuiError as error:
+        return Reach(ReachKind.NONE, str(error))
+    return Reach(ReachKind.DIRECT, f"by {stack.how}", stack.writable.path)

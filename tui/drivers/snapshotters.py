@@ -8,6 +8,7 @@ Read in containerd 2.1 (core/snapshots/storage, plugins/snapshots/*), measured o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from tui.core.errors import LayerError, NotFound
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.record_ids import LayerId
 from tui.core.text import printable
-from tui.drivers.base import DataRoot
 from tui.drivers.bolt import Bucket, read_bolt, uvarint
+from tui.drivers.data_root import DataRoot
 from tui.drivers.overlay2 import uses_user_xattrs
 
 _SYSTEM_ROOT = Path("/var/lib/containerd")
@@ -39,15 +40,17 @@ class Snapshot:
     parent: bytes
 
 
-def containerd_roots(root: DataRoot) -> Iterator[Path]:
+def containerd_roots(root: DataRoot) -> Iterator[DataRoot]:
     """Yield the directories in which the containerd of a data-root may keep its snapshots, its own one first."""
-    yield root.path / "containerd" / "daemon"
-    yield _SYSTEM_ROOT
+    with suppress(LayerError):
+        yield root.below("containerd/daemon")
+    with suppress(NotFound, LayerError):
+        yield DataRoot(_SYSTEM_ROOT)
 
 
-def all_snapshots(home: Path) -> Iterator[Snapshot]:
+def all_snapshots(home: DataRoot) -> Iterator[Snapshot]:
     """Yield every snapshot of a snapshotter's database, of all namespaces; raises LayerError, NotReachable."""
-    snapshots = read_bolt(home / "metadata.db").bucket(b"v1", b"snapshots")
+    snapshots = read_bolt(home, "metadata.db").bucket(b"v1", b"snapshots")
     for name, bucket in snapshots.items() if snapshots else ():
         if isinstance(bucket, Bucket):
             yield _snapshot(name, bucket)
@@ -60,14 +63,13 @@ def _snapshot(name: bytes, bucket: Bucket) -> Snapshot:
     return Snapshot(key, uvarint(bytes_of(fields.get(b"id"))), committed, name, bytes_of(fields.get(b"parent")))
 
 
-def chain_of(home: Path, key: str) -> tuple[Snapshot, ...]:
+def chain_of(home: DataRoot, key: str) -> tuple[Snapshot, ...]:
     """Return the active snapshot with a key and all below it; raises NotFound, LayerError, NotReachable."""
-    snapshots = read_bolt(home / "metadata.db").bucket(b"v1", b"snapshots")
+    snapshots = read_bolt(home, "metadata.db").bucket(b"v1", b"snapshots")
     records = {name: bucket for name, bucket in (snapshots.items() if snapshots else ()) if isinstance(bucket, Bucket)}
-    wanted = b"/" + key.encode()
-    name = next((known for known in records if known.endswith(wanted)), None)
+    name = next((known for known in records if known.split(b"/", 2)[-1] == key.encode()), None)
     if name is None:
-        raise NotFound(f"{printable(str(home))} has no snapshot {key[:12]}", "the container was removed meanwhile")
+        raise NotFound(f"{printable(str(home.path))} has no snapshot {key[:12]}", "the container was removed meanwhile")
     chain: list[Snapshot] = []
     while name:
         record = records.get(name)
@@ -99,11 +101,10 @@ class Snapshotter:
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Look the container's id up in the snapshotter's database, without asking containerd."""
-        homes = [place / (_PREFIX + self.driver.name) for place in containerd_roots(root)]
         problem: NotFound | LayerError | None = None
-        for home in homes:
+        for place in containerd_roots(root):
             try:
-                return self.in_home(home, root, container_id)
+                return self.in_home(place.below(_PREFIX + self.driver.name), root, container_id)
             except (NotFound, LayerError) as error:
                 problem = problem or error
         raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is this the data-root?")
@@ -113,7 +114,7 @@ class Snapshotter:
         del data
         raise LayerError(f"the Engine tells nothing about the layers of {container_id[:12]}", "read its data-root")
 
-    def in_home(self, home: Path, root: DataRoot, container_id: str, address: str = "") -> LayerStack:
+    def in_home(self, home: DataRoot, root: DataRoot, container_id: str, address: str = "") -> LayerStack:
         """Read the stack below the snapshotter's own directory; ``address`` is the containerd that named it, if any."""
         chain = chain_of(home, container_id)
         layers = tuple(self._layer(home, snapshot, container_id) for snapshot in chain)
@@ -128,15 +129,16 @@ class Snapshotter:
             f"the Snapshots service at {shown}" if address else f"snapshot {chain[0].number} in metadata.db",
             command,
             work=writable.with_name("work") if overlay else None,
-            userxattr=overlay and uses_user_xattrs(writable),
+            userxattr=overlay and uses_user_xattrs(home, f"snapshots/{chain[0].number}"),
             marks=self._marks,
             merged=root.path / "rootfs" / self.driver.name / container_id if overlay else None,
+            root=home.place,
         )
 
-    def _layer(self, home: Path, snapshot: Snapshot, container_id: str) -> Layer:
+    def _layer(self, home: DataRoot, snapshot: Snapshot, container_id: str) -> Layer:
         where = (self._committed if snapshot.committed else self._active).format(snapshot.number)
         if not snapshot.committed:
             role = LayerRole.WRITABLE
         else:
             role = LayerRole.INIT if snapshot.key == f"{container_id}-init" else LayerRole.IMAGE
-        return Layer(LayerId.of_snapshot(snapshot.number), role, home / where)
+        return Layer(LayerId.of_snapshot(snapshot.number), role, home.path / where)

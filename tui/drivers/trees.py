@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
-from tui.drivers.base import DataRoot, check_layer_id, init_of, inspect_command, mount_command
+from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
+from tui.drivers.data_root import DataRoot
 
 
 class FullTrees:
@@ -26,8 +27,8 @@ class FullTrees:
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the tree, and its init-id to the tree that the container began with."""
-        mount_id = check_layer_id(root.mount_record(self.driver.name, container_id, "mount-id"))
-        init_id = check_layer_id(root.mount_record(self.driver.name, container_id, "init-id"))
+        mount_id = mount_record(root, self.driver.name, container_id, "mount-id")
+        init_id = mount_record(root, self.driver.name, container_id, "init-id")
         base = root.path / self.home
         layers = (
             Layer(mount_id, LayerRole.WRITABLE, base / mount_id),
@@ -39,6 +40,7 @@ class FullTrees:
             "layerdb mount-id",
             mount_command(root, self.driver.name, container_id),
             marks=Marks.TREE,
+            root=root.place,
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tui.core.errors import LayerError
 from tui.core.ids import HOST_IDS, IdMap, Span
 
 REMAPPED = re.compile(r"(\d+)\.(\d+)")
 """How the directory is called in which a daemon keeps the containers whose root is that user and group."""
+
+_MOST_SPANS = 340
+"""Parts of a map (user_namespaces(7))."""
 
 _USUAL = 65536
 """Ids that a daemon gives a container where this host's tables do not say (adduser, useradd)."""
@@ -37,9 +41,23 @@ def _length(table: str, first: int) -> int:
 
 def ids_of_record(record: Mapping[str, Any]) -> IdMap:
     """Return the ids of a container by its record in containers/storage; without a map in it they are the host's."""
-    users, groups = (tuple(map(_span, record.get(key) or ())) for key in ("uidmap", "gidmap"))
+    users, groups = (_spans(record.get(key)) for key in ("uidmap", "gidmap"))
     return IdMap(users or HOST_IDS.users, groups or HOST_IDS.groups)
 
 
-def _span(part: Mapping[str, Any]) -> Span:
-    return Span(int(part["container_id"]), int(part["host_id"]), int(part["size"]))
+def _spans(parts: object) -> tuple[Span, ...]:
+    if not parts:
+        return ()
+    spans = [_span(part) for part in parts[:_MOST_SPANS]] if isinstance(parts, list) else [None]
+    if None in spans:
+        raise LayerError("a container's map of users is not understood", "the storage's record is damaged")
+    return tuple(span for span in spans if span)
+
+
+def _span(part: object) -> Span | None:
+    """Return a part of a map; None where a number is none that users have."""
+    if not isinstance(part, Mapping):
+        return None
+    numbers = [part.get(key) for key in ("container_id", "host_id", "size")]
+    known = [number for number in numbers if isinstance(number, int) and 0 <= number < 2**32]
+    return Span(*known) if len(known) == 3 else None

@@ -6,15 +6,16 @@ daemon/graphdriver/zfs (20.10 to 29), measured on 20.10.24 with OpenZFS 2.1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import LayerError, NotReachable
 from tui.core.model import Dataset, Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.mounts import mount_holding
 from tui.core.text import printable
-from tui.drivers.base import DataRoot, check_layer_id, init_of, inspect_command, mount_command
+from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
+from tui.drivers.data_root import DataRoot
 
 
 class Zfs:
@@ -26,10 +27,11 @@ class Zfs:
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the dataset below the one that the data-root lies on."""
-        mount_id = check_layer_id(root.mount_record("zfs", container_id, "mount-id"))
-        parent = _dataset_at(root.path / "zfs")
+        mount_id = mount_record(root, "zfs", container_id, "mount-id")
+        parent = _dataset_at(root.below("zfs").path)
         home = root.path / "zfs" / "graph"
-        return self._stack(f"{parent}/{mount_id}", home, "layerdb mount-id", mount_command(root, "zfs", container_id))
+        command = mount_command(root, "zfs", container_id)
+        return replace(self._stack(f"{parent}/{mount_id}", home, "layerdb mount-id", command), root=root.place)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take dataset and mountpoint from GraphDriver.Data: Dataset, Mountpoint."""
@@ -50,7 +52,7 @@ class Zfs:
 
 def _dataset_at(path: Path) -> str:
     """Return the dataset that a directory lies on; raises NotReachable where that is no ZFS file system."""
-    found = mount_holding(os.path.realpath(path))
+    found = mount_holding(str(path))
     if found is None or found.kind != "zfs":
         raise NotReachable(
             f"{printable(str(path))} lies on no mounted ZFS dataset", "zfs mount it, or name the right data-root"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable
 from tui.core.text import printable
 from tui.editing.nodes import MARKS
-from tui.editing.sparse import put_runs, reserve, runs_of
+from tui.editing.sparse import Content, put_runs, reserve, runs_of
 from tui.kernel.syscalls import is_fixed
 
 Checkpoint = Callable[[str], None]
@@ -160,7 +160,7 @@ def temporary_name() -> bytes:
 def replace(
     dir_fd: int,
     name: bytes,
-    data: bytes,
+    data: Content,
     metadata: Metadata,
     *,
     temporary: bytes,
@@ -210,7 +210,7 @@ def replace(
 
 def overwrite(
     fd: int,
-    chunks: Callable[[], Iterable[bytes]],
+    chunks: Callable[[], Iterable[Content]],
     metadata: Metadata,
     *,
     checkpoint: Checkpoint = no_checkpoint,

@@ -31,6 +31,7 @@ from tui.editing.writing import (
     rename_over,
     split_note,
 )
+from tui.layers.directories import upper_root
 from tui.layers.paths import Root, split, status_of
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import dotted, is_whiteout
@@ -41,7 +42,7 @@ def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
     stack = stack_of(details)
     refuse_marks(stack, (real,))
     job = replace(job, raw=True)
-    with LayerView.open(stack) as view, Root.open(stack.writable.path) as upper:
+    with LayerView.open(stack) as view, upper_root(stack) as upper:
         tree = UnionTree(stack, view, upper, job.container_id)
         tree.copy_up_directories(split(real)[0])
         with upper.parent(real) as (dir_fd, name):
@@ -94,7 +95,7 @@ def finish_by_hand(details: Details, real: bytes, wrote: str) -> None:
     stack = details.stack
     if stack is None or details.container.state.alive or not dotted(stack.marks):
         return
-    with Root.open(stack.writable.path) as upper, suppress(NotFound, EditRefused):
+    with upper_root(stack) as upper, suppress(NotFound, EditRefused):
         own = RootTree(upper, OwnHands(), details.container.id, raw=True)
         hiding = Hiding(upper, own, stack.marks, details.container.id)
         fd = upper.open_regular(real)

@@ -18,6 +18,7 @@ from tui.editing.remote import Archive, open_by_engine, plan_by_engine, save_by_
 from tui.editing.remote_undo import undo_by_engine
 from tui.editing.save import save
 from tui.editing.session import Opened, Plan
+from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp
 from tui.editing.undo import undo
 from tui.editing.writing import Receipt
@@ -41,7 +42,7 @@ class Files(Protocol):
     def save(
         self,
         path: bytes,
-        data: bytes,
+        data: Content,
         stamp: Stamp | None,
         *,
         create: bool = False,
@@ -83,7 +84,7 @@ class LayerFiles:
     def save(
         self,
         path: bytes,
-        data: bytes,
+        data: Content,
         stamp: Stamp | None,
         *,
         create: bool = False,
@@ -143,7 +144,7 @@ class EngineFiles:
     def save(
         self,
         path: bytes,
-        data: bytes,
+        data: Content,
         stamp: Stamp | None,
         *,
         create: bool = False,

@@ -12,6 +12,7 @@ from tui.core.errors import LayerError, NotFound
 from tui.core.model import Details, EntryKind, Marks
 from tui.core.text import printable
 from tui.editing.nodes import Node
+from tui.layers.directories import upper_root
 from tui.layers.paths import Root, reopen_regular, split
 from tui.layers.view import LayerView
 
@@ -33,7 +34,7 @@ def image_of(details: Details) -> Iterator[FromImage]:
     if stack is None or stack.marks is Marks.TREE:
         yield not_from_image
         return
-    with LayerView.open(stack) as view, view.held(), Root.open(stack.writable.path) as upper:
+    with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
         yield _Image(view, upper).marked
 
 

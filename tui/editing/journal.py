@@ -15,7 +15,7 @@ from tui.core.errors import ChangedMeanwhile, EditRefused
 from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.editing.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
-from tui.editing.sparse import chunks_of, copy_data, put_runs, runs_of
+from tui.editing.sparse import Content, chunks_of, copy_data, put_runs, runs_of
 from tui.editing.state import state_dir, sync_dir
 
 _CHUNK = 1 << 20
@@ -83,7 +83,7 @@ def working(container_id: ContainerId, work: Path) -> Iterator[None]:
 
 
 def begin_in_place(
-    container_id: ContainerId, path: bytes, fd: int, new: bytes, old_sha256: str, metadata: Metadata
+    container_id: ContainerId, path: bytes, fd: int, new: Content, old_sha256: str, metadata: Metadata
 ) -> Record:
     """Keep a file's bytes, and write down that others are about to overwrite them and what comes with those."""
     old = metadata_of(fd)
@@ -129,7 +129,7 @@ def _copy_out(fd: int, target: Path, path: bytes) -> None:
         os.close(out)
 
 
-def _put_down(data: bytes, target: Path) -> None:
+def _put_down(data: Content, target: Path) -> None:
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         put_runs(fd, runs_of((data,)))

@@ -24,6 +24,7 @@ from tui.editing.session import privileged, reading, refuse_state, running_root,
 from tui.editing.stamp import stamp_of
 from tui.editing.state import container_lock
 from tui.editing.workspace import writable_tree
+from tui.layers.directories import upper_root
 from tui.layers.mounts import in_use, sweep, tree_root, write_view
 from tui.layers.paths import Root
 
@@ -146,7 +147,7 @@ def _put_right(record: journal.Record, details: Details) -> str:
         if not record.path:
             sweep(stack)
             return ""
-        with Root.open(stack.writable.path) as upper:
+        with upper_root(stack) as upper:
             return _in_root(record, upper, stack.marks)
     if not alive and in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")

@@ -26,6 +26,7 @@ from tui.editing.backups import Act, ActKind, Keeper
 from tui.editing.document import Document
 from tui.editing.nodes import Node, in_order
 from tui.editing.session import Opened, Plan, refuse_state, refuse_unseen
+from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
 from tui.editing.writing import Receipt
@@ -92,7 +93,7 @@ def sha256_of(data: bytes) -> str:
 def save_by_engine(
     container_id: ContainerId,
     path: bytes,
-    data: bytes,
+    data: Content,
     stamp: Stamp | None,
     *,
     inspect: Callable[[str], Details],
@@ -115,6 +116,7 @@ def save_by_engine(
         raise EditRefused(told, "leave that out, or do it on the Engine's host, by its socket")
     if len(data) > REMOTE_LIMIT:
         raise EditRefused("that is too large to send through the Engine", "nothing was changed; docker cp does it")
+    data = bytes(data)  # which may be mapped from a file
     with container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)

@@ -21,6 +21,7 @@ from tui.editing.session import (
     running_root,
     stack_of,
 )
+from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
 from tui.editing.workspace import by_hand, mounted
@@ -34,7 +35,7 @@ from tui.layers.view import LayerView
 def save(
     container_id: ContainerId,
     path: bytes,
-    data: bytes,
+    data: Content,
     stamp: Stamp | None,
     *,
     inspect: Callable[[str], Details],

@@ -22,6 +22,7 @@ from tui.editing.hands import NO_REPLACE
 from tui.editing.session import stack_of
 from tui.editing.state import sync_dir
 from tui.kernel.syscalls import renameat2
+from tui.layers.directories import upper_root
 from tui.layers.mounts import tree_root
 from tui.layers.paths import Root, split
 from tui.layers.whiteouts import is_whiteout
@@ -81,7 +82,7 @@ def plan(details: Details, path: bytes, names: tuple[bytes, ...], size: int) -> 
 @contextmanager
 def _layer(details: Details) -> Iterator[Root]:
     stack = stack_of(details)
-    with tree_root(stack) if stack.marks is Marks.TREE else Root.open(stack.writable.path) as root:
+    with tree_root(stack) if stack.marks is Marks.TREE else upper_root(stack) as root:
         yield root
 
 

@@ -17,6 +17,9 @@ _CHUNK = 1 << 20
 _BLOCK = 4096
 _ZEROS = bytes(_CHUNK)
 
+Content = bytes | memoryview
+"""Bytes in memory, or mapped from a file."""
+
 
 class Run(NamedTuple):
     """A stretch of a file: where it begins, how long it is, and its bytes, None for zeros."""
@@ -59,7 +62,7 @@ def chunks_of(fd: int) -> Iterator[bytes]:
         place += len(chunk)
 
 
-def runs_of(chunks: Iterable[bytes]) -> Iterator[Run]:
+def runs_of(chunks: Iterable[Content]) -> Iterator[Run]:
     """Yield the stretches of bytes that come in chunks of whole blocks: those of zeros need no space."""
     place = 0
     for chunk in chunks:
@@ -74,7 +77,7 @@ def runs_of(chunks: Iterable[bytes]) -> Iterator[Run]:
         place += size
 
 
-def _is_empty(chunk: bytes, at: int) -> bool:
+def _is_empty(chunk: Content, at: int) -> bool:
     block = chunk[at : at + _BLOCK]
     return block == _ZEROS[: len(block)]
 

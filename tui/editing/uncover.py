@@ -16,11 +16,13 @@ from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
 from tui.core.model import EntryKind, LayerStack, Marks
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
+from tui.drivers.data_root import open_beside
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, OwnHands
 from tui.editing.nodes import Node, node_of
 from tui.editing.restore import same
 from tui.kernel.syscalls import is_fixed
+from tui.layers.directories import upper_root
 from tui.layers.mounts import trash_dir
 from tui.layers.paths import Root, kind_of, open_child, split
 from tui.layers.removal import remove_tree
@@ -59,7 +61,7 @@ def raw(stack: LayerStack, view: LayerView, real: bytes) -> Raw:
     """Describe what :func:`uncovered` would take away, to be compared with what it takes."""
     with (
         atomic.explained(real),
-        Root.open(stack.writable.path) as upper,
+        upper_root(stack) as upper,
         _own_names(stack, view, upper, real) as (dir_fd, above, names),
     ):
         return _raw(dir_fd, above, names)
@@ -69,7 +71,7 @@ def own_part(stack: LayerStack, view: LayerView, real: bytes) -> tuple[bytes, tu
     """Return which names of which directory :func:`uncovered` would take away."""
     with (
         atomic.explained(real),
-        Root.open(stack.writable.path) as upper,
+        upper_root(stack) as upper,
         _own_names(stack, view, upper, real) as (_, above, names),
     ):
         return above, tuple(names)
@@ -172,8 +174,8 @@ def uncovered(
     trash = trash_dir(stack)
     with (
         journal.working(container_id, trash),
-        Root.open(stack.writable.path) as upper,
-        Root.open(trash.parent) as beside,
+        upper_root(stack) as upper,
+        Root(open_beside(stack)) as beside,
         _new_directory(beside.fd, os.fsencode(trash.name), real) as trash_fd,
     ):
         still_at_rest()

@@ -32,6 +32,7 @@ from tui.editing.restore import (
     with_present,
 )
 from tui.editing.session import stack_of
+from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp, stamp_of
 from tui.editing.state import spare_room
 from tui.editing.trees import Tree
@@ -47,7 +48,7 @@ class Save(Protocol):
     def __call__(
         self,
         path: bytes,
-        data: bytes,
+        data: Content,
         stamp: Stamp | None,
         *,
         mode: int | None = None,

@@ -17,6 +17,7 @@ from tui.editing.nodes import Node
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
+from tui.layers.directories import upper_root
 from tui.layers.mounts import in_use, tree_root, work_dir, write_view
 from tui.layers.paths import Root, split
 from tui.layers.view import LayerView
@@ -38,7 +39,7 @@ def writable_tree(details: Details) -> Iterator[Tree]:
         with tree_root(stack) as root:
             yield RootTree(root, OwnHands(), container)
     elif by_hand(stack):
-        with LayerView.open(stack) as view, Root.open(stack.writable.path) as upper:
+        with LayerView.open(stack) as view, upper_root(stack) as upper:
             yield UnionTree(stack, view, upper, container)
     else:
         with LayerView.open(stack) as view, mounted(stack, container) as root:

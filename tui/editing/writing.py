@@ -22,6 +22,7 @@ from tui.editing.hands import Hands, OwnHands
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.progress import Phase
+from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp, stamp_of
 from tui.kernel.syscalls import is_fixed
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
@@ -52,7 +53,7 @@ class Job:
 
     container_id: ContainerId
     path: bytes
-    data: bytes
+    data: Content
     stamp: Stamp | None
     create: bool
     mode: int | None

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, NotReachable
 from tui.core.model import Container, Details, EngineFacts, Event, Proof, Trust
-from tui.core.text import printable
-from tui.drivers.base import DataRoot, open_regular
+from tui.drivers.data_root import DataRoot, explain
 from tui.engine import parse
 from tui.engine.endpoint import LogLine, Verb
 
@@ -45,13 +44,14 @@ class NoEvents:
 class FileLog:
     """A log file on disk, its last ``tail`` lines or, for None, all; a subclass knows its lines."""
 
-    def __init__(self, path: Path, tail: int | None) -> None:
-        self._path = path
+    def __init__(self, root: DataRoot, name: str, tail: int | None) -> None:
+        self._root = root
+        self._name = name
         self._tail = tail
 
     def __iter__(self) -> Iterator[LogLine]:
         try:
-            with open_regular(self._path) as file:
+            with self._root.open_file(self._name) as file:
                 if self._tail is None:
                     for raw in iter(lambda: file.readline(_LINE_BYTES), b""):
                         if line := self.parse(raw.rstrip(b"\n")):
@@ -63,7 +63,7 @@ class FileLog:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise NotReachable(f"{printable(str(self._path))}: {error.strerror}", "run dtui as root") from error
+            raise explain(self._root.shown(self._name), error) from error
         for raw in filter(None, lines):
             line = self.parse(raw)
             if line:
@@ -149,9 +149,9 @@ class AtRest:
 
     live = False
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path | DataRoot) -> None:
         self.name = name
-        self.root = DataRoot(root)
+        self.root = root if isinstance(root, DataRoot) else DataRoot(root)
         self._closed = threading.Event()
 
     @property

@@ -8,22 +8,23 @@ and 28.5, podman 4.3.
 
 from __future__ import annotations
 
-import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, LayerError, NotReachable
-from tui.core.text import printable
-from tui.drivers.base import read_record
+from tui.core.errors import DtuiError, LayerError
 from tui.drivers.bolt import Bucket, read_bolt
+from tui.drivers.data_root import DataRoot, explain
 from tui.drivers.podman import container_records, layer_records, records
 from tui.drivers.snapshotters import Snapshot, all_snapshots
 from tui.engine.images import docker_images, stored_images
+
+_CHAIN = re.compile("[0-9a-f]{64}")
+"""A chain id, which names a directory of ``layerdb``."""
 
 
 class Owner(StrEnum):
@@ -67,12 +68,12 @@ class Claims:
             self.missed.append(error)
 
 
-def entries(path: Path) -> list[str]:
+def entries(root: DataRoot, name: str) -> list[str]:
     """List a directory; nothing for a driver that was never used here. Raises NotReachable without permission."""
     try:
-        return sorted(os.listdir(path))
+        return sorted(root.names(name))
     except PermissionError as error:
-        raise NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo") from error
+        raise explain(root.shown(name), error) from error
     except OSError:
         return []
 
@@ -80,71 +81,75 @@ def entries(path: Path) -> list[str]:
 # Docker's graph drivers --------------------------------------------------------------------------------------
 
 
-def graph_claims(root: Path, driver: str, names: Mapping[str, str]) -> Claims:
+def graph_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claims:
     """Read whose the layers of a graph driver are; ``names`` are those of the containers, by id."""
     claims = Claims()
-    layerdb = root / "image" / driver / "layerdb"
-    for container_id in entries(layerdb / "mounts"):
+    layerdb = f"image/{driver}/layerdb"
+    for container_id in entries(root, f"{layerdb}/mounts"):
         if container_id in names:  # else its container is gone: what it names is nobody's
             for record, owner in (("mount-id", Owner.CONTAINER), ("init-id", Owner.INIT)):
-                if layer_id := _line(claims, layerdb / "mounts" / container_id / record):
+                if layer_id := _line(claims, root, f"{layerdb}/mounts/{container_id}/{record}"):
                     claims.add(layer_id, owner, [names[container_id]], container_id)
-    chains = {chain: _line(claims, layerdb / "sha256" / chain / "cache-id") for chain in entries(layerdb / "sha256")}
-    for chain, users in docker_images(root / "image" / driver, claims.missed).items():
+    sha256 = f"{layerdb}/sha256"
+    chains = {chain: _line(claims, root, f"{sha256}/{chain}/cache-id") for chain in entries(root, sha256)}
+    for chain, users in docker_images(root, f"image/{driver}", claims.missed).items():
         claims.add(chains.get(chain, ""), Owner.IMAGE, users)
-    for chain, used_by in _chains_of_containers(claims, layerdb, names).items():
+    for chain, used_by in _chains_of_containers(claims, root, layerdb, names).items():
         claims.add(chains.get(chain, ""), Owner.IMAGE, used_by)
     _claim_build_cache(claims, root, layerdb, chains)
     return claims
 
 
-def _line(claims: Claims, path: Path) -> str:
+def _line(claims: Claims, root: DataRoot, name: str) -> str:
     """Return a record of one line; empty for one that is not there."""
-    if os.path.lexists(path):
+    if root.exists(name):
         with claims.noting():
-            return read_record(path).strip()
+            return root.text(name).strip()
     return ""
 
 
-def _chains_of_containers(claims: Claims, layerdb: Path, names: Mapping[str, str]) -> dict[str, set[str]]:
+def _chains_of_containers(
+    claims: Claims, root: DataRoot, layerdb: str, names: Mapping[str, str]
+) -> dict[str, set[str]]:
     """Return the chains that containers stand on: their images may be removed by force."""
     users: dict[str, set[str]] = defaultdict(set)
-    for container_id in entries(layerdb / "mounts"):
+    for container_id in entries(root, f"{layerdb}/mounts"):
         if container_id in names:
-            for chain in _down(claims, layerdb, _line(claims, layerdb / "mounts" / container_id / "parent")):
+            parent = _line(claims, root, f"{layerdb}/mounts/{container_id}/parent")
+            for chain in _down(claims, root, layerdb, parent):
                 users[chain].add(names[container_id])
     return users
 
 
-def _down(claims: Claims, layerdb: Path, chain: str) -> Iterator[str]:
+def _down(claims: Claims, root: DataRoot, layerdb: str, chain: str) -> Iterator[str]:
     """Yield a chain id and those below it, without ``sha256:``."""
     seen: set[str] = set()
     chain = chain.removeprefix("sha256:")
-    while chain and "/" not in chain and chain not in seen:
+    while _CHAIN.fullmatch(chain) and chain not in seen:
         seen.add(chain)
         yield chain
-        chain = _line(claims, layerdb / "sha256" / chain / "parent").removeprefix("sha256:")
+        chain = _line(claims, root, f"{layerdb}/sha256/{chain}/parent").removeprefix("sha256:")
 
 
-def _claim_build_cache(claims: Claims, root: Path, layerdb: Path, chains: Mapping[str, str]) -> None:
+def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Mapping[str, str]) -> None:
     """Claim what BuildKit knows: its own snapshots under their names, and the chains that they were committed as."""
-    if not os.path.lexists(root / "buildkit" / "snapshots.db"):
+    if not root.exists("buildkit/snapshots.db"):
         return
     with claims.noting():
-        for name, record in read_bolt(root / "buildkit" / "snapshots.db").items():
+        for name, record in read_bolt(root, "buildkit/snapshots.db").items():
             if isinstance(record, Bucket):
                 claims.add(name.decode("ascii", "replace"), Owner.CACHE)
-                for chain in _down(claims, layerdb, record.value(b"chainid").decode("ascii", "replace")):
+                for chain in _down(claims, root, layerdb, record.value(b"chainid").decode("ascii", "replace")):
                     claims.add(chains.get(chain, ""), Owner.CACHE)
 
 
 # containerd's snapshotters -----------------------------------------------------------------------------------
 
 
-def snapshot_claims(home: Path, names: Mapping[str, str]) -> Claims:
-    """Read whose the snapshots of a snapshotter are, by their numbers."""
+def snapshot_claims(containerd: DataRoot, home: DataRoot, names: Mapping[str, str]) -> Claims:
+    """Read whose the snapshots of a snapshotter of a containerd's are, by their numbers."""
     claims = Claims()
-    users = stored_images(home.parent, claims.missed)
+    users = stored_images(containerd, claims.missed)
     with claims.noting():
         found = {snapshot.name: snapshot for snapshot in all_snapshots(home)}
         of_images = _below(found, {name: users.get(_chain(one), ()) for name, one in found.items()})
@@ -182,12 +187,12 @@ def _below(found: Mapping[bytes, Snapshot], users: Mapping[bytes, Iterable[str]]
 # podman ------------------------------------------------------------------------------------------------------
 
 
-def podman_claims(root: Path, driver: str, names: Mapping[str, str]) -> Claims:
+def podman_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claims:
     """Read whose the layers of podman's storage are; ``names`` are those of the containers, by id."""
     claims = Claims()
     parents: dict[str, str] = {}
     users: dict[str, set[str]] = defaultdict(set)
-    if os.path.lexists(root / f"{driver}-layers"):
+    if root.exists(f"{driver}-layers"):
         with claims.noting():
             found = layer_records(root, driver)
             parents = {str(record.get("id")): str(record.get("parent") or "") for record in found}
@@ -198,9 +203,9 @@ def podman_claims(root: Path, driver: str, names: Mapping[str, str]) -> Claims:
             claims.add(str(record.get("layer")), Owner.CONTAINER, [name], container_id)
             _mark(users, parents, parents.get(str(record.get("layer")), ""), [name])
     images: dict[str, set[str]] = defaultdict(set)
-    if os.path.lexists(root / f"{driver}-images"):
+    if root.exists(f"{driver}-images"):
         with claims.noting():
-            for image in records(root / f"{driver}-images" / "images.json"):
+            for image in records(root, f"{driver}-images/images.json"):
                 for layer_id in _tops(image):
                     _mark(images, parents, layer_id, image.get("names") or [str(image.get("id"))[:12]])
     for layer_id, referring in (*images.items(), *users.items()):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, NotReachable, UsageError
 from tui.core.text import printable
+from tui.drivers.data_root import DataRoot
 from tui.engine.atrest import LostRoot
 from tui.engine.endpoint import Endpoint
 from tui.engine.offline import OfflineEndpoint
@@ -126,9 +127,9 @@ def _context(name: str) -> Endpoint:
 
 def _at_rest(root: Path) -> Endpoint:
     """Open a directory as what it is: podman's graphroot or Docker's data-root; records name it without links."""
-    real = Path(os.path.realpath(root))
-    name = real.name or "root"
-    return PodmanRoot(name, real) if is_podman_root(real) else OfflineEndpoint(name, real)
+    opened = DataRoot(root)
+    name = opened.path.name or "root"
+    return PodmanRoot(name, opened) if is_podman_root(opened) else OfflineEndpoint(name, opened)
 
 
 def _at_rest_or_lost(root: Path) -> Endpoint:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.core.errors import NotFound, NotReachable
+from tui.core.errors import DtuiError, NotFound, NotReachable
 from tui.core.model import Driver, DriverKind
 from tui.core.text import printable
-from tui.drivers.base import DataRoot
+from tui.drivers.data_root import DataRoot
 from tui.drivers.registry import DRIVERS
 from tui.drivers.snapshotters import containerd_roots
 from tui.engine.claims import Claims, Owner, entries, graph_claims, podman_claims, snapshot_claims
@@ -23,6 +23,9 @@ from tui.engine.podman_root import PodmanRoot, is_podman_root
 
 _LAYER = re.compile(r"[0-9a-z]{25}|[0-9a-f]{64}(-init)?")
 """Names that Engines give to layers: 25 letters and digits come from BuildKit."""
+
+_SNAPSHOTTER = re.compile(r"io\.containerd\.snapshotter\.v1\.[a-z0-9._-]+")
+_NUMBER = re.compile("[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +42,25 @@ class LayerDirectory:
 
 def inventory(root: Path) -> tuple[LayerDirectory, ...]:
     """List every layer directory of a data-root or graphroot with its owner; raises NotFound, NotReachable."""
-    if is_podman_root(root):
-        return tuple(_podman(root))
-    names: dict[str, str] = {row.id: row.name for row in OfflineEndpoint(str(root), root).snapshot()}
-    return (*_graph_layers(root, names), *_snapshots(root, names))
+    opened = DataRoot(root)
+    if is_podman_root(opened):
+        return tuple(_podman(opened))
+    names: dict[str, str] = {row.id: row.name for row in OfflineEndpoint(str(root), opened).snapshot()}
+    return (*_graph_layers(opened, names), *_snapshots(opened, names))
 
 
-def _graph_layers(root: Path, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
+def _graph_layers(root: DataRoot, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
     for driver, known in DRIVERS.items():
-        if driver.kind is DriverKind.GRAPH and (found := entries(root / known.home)):
-            yield from _layers_in(root / known.home, found, driver, graph_claims(root, driver.name, names))
+        if driver.kind is DriverKind.GRAPH and (found := entries(root, known.home)):
+            yield from _layers_in(root.path / known.home, found, driver, graph_claims(root, driver.name, names))
 
 
-def _podman(root: Path) -> Iterator[LayerDirectory]:
-    rows = PodmanRoot(str(root), root).snapshot()
+def _podman(root: DataRoot) -> Iterator[LayerDirectory]:
+    rows = PodmanRoot(str(root.path), root).snapshot()
     for driver, known in DRIVERS.items():
-        if driver.kind is DriverKind.STORAGE and (found := entries(root / known.home)):
+        if driver.kind is DriverKind.STORAGE and (found := entries(root, known.home)):
             names: dict[str, str] = {row.id: row.name for row in rows if row.driver == driver}
-            yield from _layers_in(root / known.home, found, driver, podman_claims(root, driver.name, names))
+            yield from _layers_in(root.path / known.home, found, driver, podman_claims(root, driver.name, names))
 
 
 def _layers_in(home: Path, found: list[str], driver: Driver, claims: Claims) -> Iterator[LayerDirectory]:
@@ -64,19 +68,20 @@ def _layers_in(home: Path, found: list[str], driver: Driver, claims: Claims) -> 
         yield LayerDirectory(home / layer_id, layer_id, driver, *claims.of(layer_id))
 
 
-def _snapshots(root: Path, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
-    for place in containerd_roots(DataRoot(root)):
-        for home in sorted(place.glob("io.containerd.snapshotter.v1.*")):
-            if os.path.lexists(home / "metadata.db"):
-                yield from _snapshots_of(home, names)
+def _snapshots(root: DataRoot, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
+    for containerd in containerd_roots(root):
+        for folder in filter(_SNAPSHOTTER.fullmatch, entries(containerd, ".")):
+            if containerd.exists(f"{folder}/metadata.db"):
+                yield from _snapshots_of(containerd, folder, names)
 
 
-def _snapshots_of(home: Path, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
-    driver = Driver(DriverKind.SNAPSHOTTER, home.name.rpartition(".v1.")[2])
-    claims = snapshot_claims(home, names)
-    for folder in ("snapshots", "active"):
-        for number in filter(str.isdigit, entries(home / folder)):
-            yield LayerDirectory(home / folder / number, number, driver, *claims.of(number))
+def _snapshots_of(containerd: DataRoot, folder: str, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
+    driver = Driver(DriverKind.SNAPSHOTTER, folder.rpartition(".v1.")[2])
+    home = containerd.below(folder)
+    claims = snapshot_claims(containerd, home, names)
+    for kind in ("snapshots", "active"):
+        for number in filter(_NUMBER.fullmatch, entries(home, kind)):
+            yield LayerDirectory(home.path / kind / number, number, driver, *claims.of(number))
 
 
 def which(path: Path, roots: tuple[Path, ...] = ()) -> LayerDirectory:
@@ -127,11 +132,17 @@ def _without_short_link(place: Path) -> Path:
     return place
 
 
+def _is_root(path: Path) -> bool:
+    try:
+        root = DataRoot(path)
+    except DtuiError:
+        return False
+    return is_podman_root(root) or is_data_root(root)
+
+
 def _roots_above(place: Path) -> tuple[Path, ...]:
     for above in (place, *place.parents):
-        if is_podman_root(above):
-            return (above,)
-        if is_data_root(above):
+        if _is_root(above):
             return (above,)
         if above.name.startswith("io.containerd.snapshotter.") and Path("/var/lib/docker/containers").is_dir():
             return (Path("/var/lib/docker"),)

@@ -14,7 +14,7 @@ from tui.core.errors import DtuiError, EngineError, LayerError, NotFound
 from tui.core.model import Container, Details, Driver, EngineFacts, Event, LayerStack, Proof, Reach, ReachKind, Trust
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.drivers.base import DataRoot
+from tui.drivers.data_root import DataRoot
 from tui.drivers.registry import driver_for, reach_of
 from tui.drivers.snapshotters import Snapshotter
 from tui.engine import containerd, parse
@@ -211,8 +211,8 @@ class LiveEndpoint:
                 proof = odd_layer(data[known.tells]) if proof.proven else proof
         if not proof.proven or peer is None or known is None:
             return _Layers(proof, told=told)
-        root = DataRoot(Path(facts.data_root))
         try:
+            root = DataRoot(Path(facts.data_root))
             if isinstance(known, Snapshotter):
                 stack = self._snapshot(known, root, container_id)
             else:
@@ -228,7 +228,7 @@ class LiveEndpoint:
         """Ask containerd where it keeps a container's snapshot; where nobody answers, look for it in the data-root."""
         address, namespace = self._facts.containerd or _CONTAINERD, self._facts.namespace
         try:
-            home = containerd.snapshotter_root(address, namespace, known.driver.name)
+            home = DataRoot(containerd.snapshotter_root(address, namespace, known.driver.name))
             parts = containerd.mounts(address, namespace, known.driver.name, container_id)
         except DtuiError:
             return known.from_data_root(root, container_id)

@@ -2,59 +2,65 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable
-from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
+from tui.core.errors import DtuiError, LayerError, NotFound
+from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, HostDirectory, LayerStack, Mount, State
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.drivers.base import read_json
+from tui.drivers.data_root import DataRoot, explain, is_strangers
 from tui.drivers.registry import GRAPH_DRIVERS, driver_for, reach_of
 from tui.drivers.users import REMAPPED
 from tui.engine import parse
 from tui.engine.atrest import ON_DISK, AtRest, FileLog, JsonLog
 from tui.engine.owners import with_ids
+from tui.layers.processes import is_hosts_root, is_in_cgroup, process, program_of
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+_MOST_PROCESSES = 1 << 22
+"""Process ids end below (kernel: include/linux/threads.h, PID_MAX_LIMIT)."""
+
 _OF_BOTH_KINDS = frozenset(("btrfs", "zfs"))
 
 _UNKNOWN = Driver(DriverKind.GRAPH, "unknown")
 
 
-def is_data_root(root: Path) -> bool:
+def is_data_root(root: DataRoot) -> bool:
     """Tell a data-root of Docker's: podman and containerd keep directories of these names in /etc and /var/lib too."""
     try:
-        records = os.listdir(root / "containers")
+        records = root.names("containers")
     except OSError:
         return False
     own = ("image", "buildkit", "engine-id", "containerd/daemon")
-    return any(os.path.exists(root / name) for name in own) or any(map(_CONTAINER_ID.fullmatch, records))
+    return any(map(root.exists, own)) or any(map(_CONTAINER_ID.fullmatch, records))
 
 
 class OfflineEndpoint(AtRest):
     """A data-root on this host. Fulfils :class:`tui.engine.endpoint.Endpoint`; nothing in it is written here."""
 
-    def __init__(self, name: str, root: Path, *, sample: bool = False) -> None:
+    def __init__(self, name: str, root: Path | DataRoot, *, sample: bool = False) -> None:
         """Open a data-root; in the ``sample`` of the demo states are as recorded, for it has no processes."""
         super().__init__(name, root)
         self._sample = sample
-        if not is_data_root(root):
-            raise self._why_no_root(root)
+        if not is_data_root(self.root):
+            raise self._why_no_root(self.root)
         self._known: dict[str, tuple[tuple[int, int], Container]] = {}
 
     @staticmethod
-    def _why_no_root(root: Path) -> DtuiError:
-        shown = printable(str(root))
-        if not os.path.exists(root) and os.access(root.parent, os.X_OK):
-            return NotFound(f"{shown} does not exist", "name the Engine's data-root, such as /var/lib/docker")
-        if not os.access(root, os.R_OK | os.X_OK):
-            return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
-        remapped = [p.name for p in root.iterdir() if REMAPPED.fullmatch(p.name)]
+    def _why_no_root(root: DataRoot) -> DtuiError:
+        shown = printable(str(root.path))
+        try:
+            names = root.names(".")
+            root.names("containers")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            return explain(shown, error)
+        remapped = [name for name in names if REMAPPED.fullmatch(name)]
         if remapped:
             return NotFound(f"{shown} is remapped", f"name {shown}/{remapped[0]}, where the containers are")
         return NotFound(f"{shown} is no data-root: it has no containers and no images", "docker info names it")
@@ -70,23 +76,21 @@ class OfflineEndpoint(AtRest):
     def snapshot(self) -> tuple[Container, ...]:
         """List the containers; one with a damaged record is listed as unknown and hides no other."""
         try:
-            names = sorted(os.listdir(self.root.path / "containers"))
+            names = sorted(self.root.names("containers"))
         except OSError as error:
-            raise NotReachable(
-                f"{printable(self.address)}: {error.strerror}", "run dtui as root, or use sudo"
-            ) from error
+            raise explain(self.root.shown("containers"), error) from error
         return tuple(self._row(ContainerId(name)) for name in names if _CONTAINER_ID.fullmatch(name))
 
     def rows_beside(self, listed: set[str]) -> tuple[Container, ...]:
         """List the containers on disk that are not among those listed; records that do not change are read once."""
         try:
-            names = set(os.listdir(self.root.path / "containers")) - listed
+            names = set(self.root.names("containers")) - listed
         except OSError:
             return ()  # the data-root went away: the Engine, which is asked first, tells that
         found = []
         for name in sorted(filter(_CONTAINER_ID.fullmatch, names)):
             with suppress(OSError):
-                record = os.stat(self.root.path / "containers" / name / "config.v2.json")
+                record = self.root.status(f"containers/{name}/config.v2.json")
                 stamp = (record.st_ino, record.st_mtime_ns)
                 if self._known.get(name, (None,))[0] != stamp:
                     self._known[name] = (stamp, self._row(ContainerId(name)))
@@ -95,7 +99,7 @@ class OfflineEndpoint(AtRest):
 
     def knows_any(self, ids: Collection[ContainerId]) -> bool:
         """Say whether one of these containers has a record here."""
-        return any(os.path.isdir(self.root.path / "containers" / one) for one in ids)
+        return any(self.root.exists(f"containers/{one}") for one in ids)
 
     def _row(self, container_id: ContainerId) -> Container:
         try:
@@ -106,19 +110,20 @@ class OfflineEndpoint(AtRest):
             )
 
     def _record(self, container_id: ContainerId) -> dict[str, Any]:
-        body = read_json(self.root.path / "containers" / container_id / "config.v2.json")
+        body = self.root.json(f"containers/{container_id}/config.v2.json")
         if body.get("ID") != container_id:
             raise LayerError("the record is of another container", "the data-root is damaged")
         return body
 
     @parse.recorded
     def _container(self, body: dict[str, Any]) -> Container:
-        state, code = _state_of(body, believe=self._sample)
+        container_id = ContainerId(body["ID"])
+        state, code = _state_of(body, runs=lambda pid: self._sample or _runs(self.root.place, pid, container_id))
         config = _object(body, "Config")
         shown = f"Exited ({code})" if code is not None else state.value.capitalize()
         return Container(
             endpoint=self.name,
-            id=ContainerId(body["ID"]),
+            id=container_id,
             name=str(body.get("Name") or "").lstrip("/") or str(body["ID"])[:12],
             state=state,
             status=shown,
@@ -136,12 +141,12 @@ class OfflineEndpoint(AtRest):
         """Return the driver of a record; ``btrfs`` and ``zfs`` are graph drivers where layerdb knows the container."""
         graph = name in GRAPH_DRIVERS
         if name in _OF_BOTH_KINDS:
-            graph = os.path.exists(self.root.path / "image" / name / "layerdb" / "mounts" / container_id)
+            graph = self.root.exists(f"image/{name}/layerdb/mounts/{container_id}")
         return Driver(DriverKind.GRAPH if graph else DriverKind.SNAPSHOTTER, name)
 
     def inspect(self, container_id: str) -> Details:
         """Tell everything that the records of one container say."""
-        if not os.path.isdir(self.root.path / "containers" / ContainerId(container_id)):
+        if not self.root.exists(f"containers/{ContainerId(container_id)}"):
             raise NotFound(f"there is no container {printable(container_id[:12])}", "the list shows what there is")
         return self._details(self._record(ContainerId(container_id)))
 
@@ -149,7 +154,7 @@ class OfflineEndpoint(AtRest):
     def _details(self, body: dict[str, Any]) -> Details:
         container = self._container(body)
         state = _object(body, "State")
-        pid = int(state.get("Pid") or 0) if container.state.alive else 0
+        pid = _pid_of(body) if container.state.alive and not is_strangers(self.root.place) else 0
         stack, problem = self._stack(container)
         stack = with_ids(stack, self.root.path, container.id, pid=pid, mode=self._users_mode(container.id))
         return Details(
@@ -172,9 +177,9 @@ class OfflineEndpoint(AtRest):
         )
 
     def _users_mode(self, container_id: str) -> str:
-        path = self.root.path / "containers" / container_id / "hostconfig.json"
+        name = f"containers/{container_id}/hostconfig.json"
         with suppress(DtuiError):  # the container's own record is whole: only this setting is not known
-            return str(read_json(path).get("UsernsMode") or "") if os.path.exists(path) else ""
+            return str(self.root.json(name).get("UsernsMode") or "") if self.root.exists(name) else ""
         return ""
 
     def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:
@@ -190,7 +195,7 @@ class OfflineEndpoint(AtRest):
         """Yield the last lines of the container's json-file log; it cannot be followed."""
         del follow
         name = ContainerId(container_id)
-        return JsonLog(self.root.path / "containers" / name / f"{name}-json.log", tail)
+        return JsonLog(self.root, f"containers/{name}/{name}-json.log", tail)
 
 
 def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
@@ -198,11 +203,27 @@ def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _state_of(body: dict[str, Any], *, believe: bool) -> tuple[State, int | None]:
+def _pid_of(body: dict[str, Any]) -> int:
+    """Return the recorded process, 0 for none; raises ValueError for what can be none."""
+    pid = _object(body, "State").get("Pid") or 0
+    if not isinstance(pid, int) or not 0 <= pid < _MOST_PROCESSES:
+        raise ValueError("Pid is no process id")
+    return pid
+
+
+def _code_of(state: dict[str, Any]) -> int:
+    """Return the recorded exit code; raises ValueError for what is none, such as a word."""
+    code = int(state.get("ExitCode") or 0)
+    if not -(2**31) <= code < 2**32:  # Windows' codes have 32 bits
+        raise ValueError("ExitCode is no exit code")
+    return code
+
+
+def _state_of(body: dict[str, Any], *, runs: Callable[[int], bool]) -> tuple[State, int | None]:
     """Return state and exit code; after a crash ``Running`` is stale, so the process is looked for."""
     state = _object(body, "State")
-    code = int(state.get("ExitCode") or 0)
-    if state.get("Running") and (believe or _process_is(int(state.get("Pid") or 0), str(body["ID"]))):
+    code = _code_of(state)
+    if state.get("Running") and runs(_pid_of(body)):
         if state.get("Restarting"):
             return State.RESTARTING, None
         return (State.PAUSED if state.get("Paused") else State.RUNNING), None
@@ -215,14 +236,18 @@ def _state_of(body: dict[str, Any], *, believe: bool) -> tuple[State, int | None
     return State.EXITED, code
 
 
-def _process_is(pid: int, container_id: str) -> bool:
-    if pid <= 0:
+def _runs(root: HostDirectory, pid: int, container_id: str) -> bool:
+    """Say whether a recorded process is still the container's: in its cgroup, and started by an engine of the root's.
+
+    The name of a cgroup alone is no evidence, for users name their own.
+    """
+    first = process(pid) if pid else None
+    if first is None or not is_in_cgroup(pid, container_id):
         return False
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
-            return container_id in groups.read(65536)
-    except OSError:
-        return False
+    parent = process(first.parent)
+    if root.owner != 0:
+        return parent is not None and parent.is_of(root.owner)
+    return is_hosts_root(parent) and "containerd-shim" in program_of(first.parent)
 
 
 def _mounts_of(body: dict[str, Any]) -> tuple[Mount, ...]:

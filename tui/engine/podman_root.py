@@ -6,37 +6,25 @@ is not read. Layouts measured on podman 4.3.1 and 5.8.6.
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
 from tui.core.record_ids import BadId, ContainerId
-from tui.drivers.base import DataRoot, open_regular, read_json
+from tui.drivers.data_root import DataRoot, parse_json
 from tui.drivers.podman import container_records, has_records
 from tui.drivers.registry import driver_for, reach_of
 from tui.engine import parse
-from tui.engine.atrest import ON_DISK, AtRest, FileLog, JsonLog, K8sLog
+from tui.engine.atrest import ON_DISK, AtRest, FileLog, K8sLog
+from tui.engine.monitors import Monitor, monitors
 from tui.engine.owners import with_ids
 
 _DRIVERS = ("overlay", "vfs")
 
 
-def is_podman_root(root: Path) -> bool:
+def is_podman_root(root: DataRoot) -> bool:
     """Tell podman's graphroot from Docker's data-root."""
     return any(has_records(root, name) for name in _DRIVERS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Monitor:
-    """A running conmon: the container it watches, and the file that holds the pid of its first process."""
-
-    container_id: str
-    pidfile: str
 
 
 class PodmanRoot(AtRest):
@@ -50,17 +38,17 @@ class PodmanRoot(AtRest):
         return EngineFacts(self.name, "podman storage", "", "", driver, "", str(self.root.path), ON_DISK)
 
     def _drivers(self) -> list[str]:
-        return [name for name in _DRIVERS if has_records(self.root.path, name)]
+        return [name for name in _DRIVERS if has_records(self.root, name)]
 
     def snapshot(self) -> tuple[Container, ...]:
         """List the containers of every driver."""
-        running = _monitors()
+        running = monitors(self.root)
         return tuple(row for driver in self._drivers() for row in self._rows(driver, running))
 
-    def _rows(self, driver: str, running: dict[str, _Monitor]) -> list[Container]:
-        return [self._row(record, driver, running) for record in container_records(self.root.path, driver)]
+    def _rows(self, driver: str, running: dict[str, Monitor]) -> list[Container]:
+        return [self._row(record, driver, running) for record in container_records(self.root, driver)]
 
-    def _row(self, record: dict[str, Any], driver: str, running: dict[str, _Monitor]) -> Container:
+    def _row(self, record: dict[str, Any], driver: str, running: dict[str, Monitor]) -> Container:
         try:
             return self._container(record, driver, running)
         except DtuiError as error:
@@ -71,7 +59,7 @@ class PodmanRoot(AtRest):
             )
 
     @parse.recorded
-    def _container(self, record: dict[str, Any], driver: str, running: dict[str, _Monitor]) -> Container:
+    def _container(self, record: dict[str, Any], driver: str, running: dict[str, Monitor]) -> Container:
         container_id = ContainerId(record.get("id"))
         names = record.get("names") or [container_id[:12]]
         state = State.RUNNING if container_id in running else State.EXITED
@@ -91,29 +79,26 @@ class PodmanRoot(AtRest):
 
     def _configuration(self, driver: str, container_id: ContainerId) -> dict[str, Any]:
         """Return the OCI configuration of a container's last start, nothing before its first."""
-        path = self._userdata(driver, container_id) / "config.json"
+        name = f"{_userdata(driver, container_id)}/config.json"
         try:
-            return read_json(path) if os.path.exists(path) else {}
+            return self.root.json(name) if self.root.exists(name) else {}
         except DtuiError:
             return {}  # it is written anew at each start: what the list shows of it is not worth losing the row
-
-    def _userdata(self, driver: str, container_id: ContainerId) -> Path:
-        return self.root.path / f"{driver}-containers" / container_id / "userdata"
 
     def inspect(self, container_id: str) -> Details:
         """Tell everything that the records of one container say."""
         for driver in self._drivers():
-            for record in container_records(self.root.path, driver):
+            for record in container_records(self.root, driver):
                 if record.get("id") == container_id:
-                    running = _monitors()
+                    running = monitors(self.root)
                     return self._details(self._container(record, driver, running), running.get(container_id))
         raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
 
     @parse.recorded
-    def _details(self, row: Container, monitor: _Monitor | None) -> Details:
+    def _details(self, row: Container, monitor: Monitor | None) -> Details:
         configuration = self._configuration(row.driver.name, row.id)
         process = configuration.get("process")
-        pid = _pid_in(monitor.pidfile) if monitor else 0
+        pid = monitor.pid if monitor else 0
         stack, problem = self._stack(row)
         stack = with_ids(stack, self.root.path, row.id, pid=pid)
         return Details(
@@ -124,7 +109,7 @@ class PodmanRoot(AtRest):
             error="",
             oom_killed=False,
             restart_count=0,
-            started_at=_changed(Path(monitor.pidfile)) if monitor else None,
+            started_at=monitor.started if monitor else None,
             finished_at=None,
             mounts=_mounts(configuration),
             stack=stack,
@@ -138,7 +123,7 @@ class PodmanRoot(AtRest):
         if known is None:
             return None, LayerError(f"dtui does not read podman's {row.driver.name}", "overlay and vfs it does")
         try:
-            return known.from_data_root(DataRoot(self.root.path), row.id), None
+            return known.from_data_root(self.root, row.id), None
         except DtuiError as error:
             return None, error
 
@@ -147,10 +132,9 @@ class PodmanRoot(AtRest):
         del follow
         name = ContainerId(container_id)
         for driver in self._drivers():
-            path = self._userdata(driver, name) / "ctr.log"
-            if os.path.exists(path):
-                return K8sLog(path, tail)
-        return JsonLog(self._userdata(_DRIVERS[0], name) / "ctr.log", tail)
+            if self.root.exists(f"{_userdata(driver, name)}/ctr.log"):
+                return K8sLog(self.root, f"{_userdata(driver, name)}/ctr.log", tail)
+        return K8sLog(self.root, f"{_userdata(_DRIVERS[0], name)}/ctr.log", tail)
 
 
 def _standing_id(record: dict[str, Any]) -> ContainerId:
@@ -160,10 +144,14 @@ def _standing_id(record: dict[str, Any]) -> ContainerId:
         return ContainerId.standing_for(record.get("id"))
 
 
+def _userdata(driver: str, container_id: ContainerId) -> str:
+    return f"{driver}-containers/{container_id}/userdata"
+
+
 def _metadata(record: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = json.loads(str(record.get("metadata") or "{}"))
-    except (ValueError, RecursionError):
+        found = parse_json(str(record.get("metadata") or "{}"), "metadata")
+    except LayerError:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -188,36 +176,3 @@ def _mounts(configuration: dict[str, Any]) -> tuple[Mount, ...]:
         writable = "ro" not in (mount.get("options") or [])
         found.append(Mount(destination, source if kind != "tmpfs" else "", kind, writable=writable))
     return tuple(found)
-
-
-def _monitors() -> dict[str, _Monitor]:
-    """Find the running conmon of every container: it is called ``conmon ... -c ID ... -p PIDFILE``."""
-    found = {}
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"/proc/{entry}/cmdline", "rb") as file:
-                words = [os.fsdecode(word) for word in file.read(65536).split(b"\0")]
-        except OSError:
-            continue  # it ended meanwhile
-        if os.path.basename(words[0]) == "conmon" and "-c" in words[:-1] and "-p" in words[:-1]:
-            monitor = _Monitor(words[words.index("-c") + 1], words[words.index("-p") + 1])
-            found[monitor.container_id] = monitor
-    return found
-
-
-def _pid_in(pidfile: str) -> int:
-    try:
-        with open_regular(Path(pidfile)) as file:
-            text = file.read(32).strip()
-    except OSError:
-        return 0
-    return int(text) if text.isdigit() else 0
-
-
-def _changed(path: Path) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except OSError:
-        return None

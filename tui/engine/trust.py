@@ -41,7 +41,7 @@ from tui.core.errors import DtuiError, NotReachable
 from tui.core.ids import on_host
 from tui.core.model import DriverKind, LayerStack, Proof, Trust
 from tui.core.text import printable
-from tui.drivers.base import DataRoot
+from tui.drivers.data_root import DataRoot
 from tui.drivers.users import REMAPPED
 
 REMOTE = Proof(Trust.REMOTE, "the Engine runs on another host")

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from tui.core.errors import LayerError, NotReachable
-from tui.core.model import Layer, LayerStack
-from tui.core.text import printable
+from tui.core.model import LayerStack
+from tui.drivers.data_root import open_layer
+from tui.layers.paths import Root
 from tui.layers.sources import source_directory
 
 Directories = list[tuple[int, int]]
@@ -34,7 +35,7 @@ class LayerDirectories:
         try:
             for index, layer in enumerate(stack.layers):
                 if layer.source is None:
-                    self._fds[index] = _open(layer)
+                    self._fds[index] = open_layer(stack, layer)
         except (LayerError, NotReachable):
             self.close()
             raise
@@ -87,17 +88,6 @@ class LayerDirectories:
         return os.dup(self._fds[index])
 
 
-def _open(layer: Layer) -> int:
-    try:
-        return os.open(layer.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except PermissionError as error:
-        raise NotReachable(
-            f"{printable(str(layer.path))}: permission denied", "run dtui as root, or use sudo"
-        ) from error
-    except FileNotFoundError as error:
-        shown = printable(str(layer.path))
-        hint = "the container was removed, or the data-root is damaged: look again"
-        raise LayerError(f"layer {shown} is gone", hint) from error
-    except OSError as error:
-        shown = printable(str(layer.path))
-        raise LayerError(f"layer {shown} cannot be opened: {error.strerror}", "is the data-root whole?") from error
+def upper_root(stack: LayerStack) -> Root:
+    """Open the writable layer's directory as a root of paths; raises NotReachable, LayerError."""
+    return Root(open_layer(stack, stack.writable))

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from tui.core.errors import EditRefused, LayerError, NotReachable
 from tui.core.model import LayerStack
+from tui.drivers.data_root import BENEATH, open_beside, open_layer
 from tui.kernel import syscalls
-from tui.kernel.syscalls import MountAttr
+from tui.kernel.syscalls import O_PATH, MountAttr
 from tui.layers import whiteouts
-from tui.layers.paths import Root
+from tui.layers.directories import upper_root
+from tui.layers.paths import Root, open_child
 from tui.layers.removal import remove_tree
 from tui.layers.sources import source_directory
 
@@ -34,7 +36,7 @@ _ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
 
 def refuse_unsafe(stack: LayerStack) -> None:
     """Raise EditRefused where the layer was written in a way that a mount of ours would not honour."""
-    if stack.work and os.path.exists(stack.work / "work" / "incompat" / "volatile"):
+    if _is_volatile(stack):
         raise EditRefused(
             "the layer was mounted volatile and may be incomplete", "start the container, or remove it and begin anew"
         )
@@ -44,12 +46,33 @@ def refuse_unsafe(stack: LayerStack) -> None:
             "start the container to edit it",
         )
     other = whiteouts.xattr_prefix(not stack.userxattr)
-    with suppress(OSError):
-        if any(name.startswith(other) for name in os.listxattr(stack.writable.path)):
+    with _opened(open_layer(stack, stack.writable)) as upper, suppress(OSError):
+        if any(name.startswith(other) for name in os.listxattr(upper)):
             raise EditRefused(
                 f"the layer bears {other}* marks, which this mount would not honour",
                 "start the container by the Engine that made it",
             )
+
+
+def _is_volatile(stack: LayerStack) -> bool:
+    """Say whether the kernel noted that the writable layer was mounted without being written through to the disk."""
+    if stack.work is None:
+        return False
+    with _opened(open_beside(stack)) as beside:
+        try:
+            place = os.fsencode(stack.work.name) + b"/work/incompat/volatile"
+            os.close(syscalls.openat2(beside, place, O_PATH | os.O_NOFOLLOW, BENEATH))
+        except FileNotFoundError:
+            return False
+    return True
+
+
+@contextmanager
+def _opened(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def work_dir(stack: LayerStack) -> Path:
@@ -64,25 +87,34 @@ def trash_dir(stack: LayerStack) -> Path:
 
 def sweep(stack: LayerStack) -> None:
     """Remove the directories that a killed dtui left beside a layer; nobody may use the layer. Raises OSError."""
-    for name in (WORK_NAME, PROBE_NAME, TRASH_NAME):
-        _remove(work_dir(stack).with_name(name))
+    with _opened(open_beside(stack)) as beside:
+        for name in (WORK_NAME, PROBE_NAME, TRASH_NAME):
+            _remove(beside, name)
 
 
-def _remove(work: Path) -> None:
+def _remove(beside: int, name: str) -> None:
     with suppress(FileNotFoundError):
-        beside = os.open(work.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            remove_tree(beside, os.fsencode(work.name))
-        finally:
-            os.close(beside)
+        remove_tree(beside, os.fsencode(name))
 
 
 @contextmanager
-def _private_work(stack: LayerStack, name: str) -> Iterator[Path]:
-    work = work_dir(stack).with_name(name)
+def _private_work(stack: LayerStack, name: str) -> Iterator[int]:
+    """Make a directory beside the writable layer and yield its descriptor; it is removed after."""
+    with _opened(open_beside(stack)) as beside:
+        work = _make_work(beside, name)
+        try:
+            yield work
+        finally:
+            os.close(work)
+            with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
+                _remove(beside, name)
+
+
+def _make_work(beside: int, name: str) -> int:
     try:
-        _remove(work)
-        work.mkdir(mode=0o700)
+        _remove(beside, name)
+        os.mkdir(name, 0o700, dir_fd=beside)
+        return open_child(beside, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError as error:
         raise _explain(error) from error
     except FileNotFoundError as error:
@@ -90,33 +122,28 @@ def _private_work(stack: LayerStack, name: str) -> Iterator[Path]:
     except OSError as error:
         what = (error.strerror or "").lower()
         raise EditRefused(f"no work directory beside the layer: {what}", "nothing was changed") from error
+
+
+def _set_directory(context: int, key: str, fd: int) -> None:
+    """Give a mount one of its directories by descriptor, so that nobody can put another in its place meanwhile."""
     try:
-        yield work
-    finally:
-        with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
-            _remove(work)
+        syscalls.fsconfig_fd(context, key, fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        syscalls.fsconfig_string(context, key, f"/proc/self/fd/{fd}".encode())  # before Linux 6.13
 
 
-def _mount(stack: LayerStack, work: Path, *, index: bool) -> int:
-    """Return an O_PATH descriptor of a detached read-write overlay; raises OSError."""
+def _mount(stack: LayerStack, work: int, *, index: bool) -> int:
+    """Return an O_PATH descriptor of a detached read-write overlay; raises OSError, NotReachable, LayerError."""
     context = syscalls.fsopen("overlay")
-    held: list[int] = []
-
-    def layer(key: str, path: Path) -> None:
-        descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        held.append(descriptor)
-        try:
-            syscalls.fsconfig_fd(context, key, descriptor)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            syscalls.fsconfig_string(context, key, os.fsencode(path))  # before Linux 6.13
-
     try:
         for lower in stack.lowers:
-            layer("lowerdir+", lower.path)
-        layer("upperdir", stack.writable.path)
-        layer("workdir", work)
+            with _opened(open_layer(stack, lower)) as fd:
+                _set_directory(context, "lowerdir+", fd)
+        with _opened(open_layer(stack, stack.writable)) as fd:
+            _set_directory(context, "upperdir", fd)
+        _set_directory(context, "workdir", work)
         syscalls.fsconfig_string(context, "index", b"on" if index else b"off")
         syscalls.fsconfig_string(context, "metacopy", b"off")
         if stack.userxattr:
@@ -127,8 +154,6 @@ def _mount(stack: LayerStack, work: Path, *, index: bool) -> int:
         return syscalls.fsmount(context, _ATTRIBUTES)
     finally:
         os.close(context)
-        for descriptor in held:
-            os.close(descriptor)
 
 
 def _explain(error: OSError) -> NotReachable | EditRefused | LayerError:
@@ -167,7 +192,7 @@ def write_view(stack: LayerStack) -> Iterator[Root]:
 def tree_root(stack: LayerStack) -> Iterator[Root]:
     """Yield the root of a stopped container's full tree for one operation; what has to be mounted is so meanwhile."""
     if stack.writable.source is None:
-        with Root.open(stack.writable.path) as root:
+        with upper_root(stack) as root:
             yield root
         return
     with source_directory(stack.writable, exclusive=True) as fd, Root(os.dup(fd)) as root:
@@ -180,10 +205,9 @@ def in_use(stack: LayerStack) -> bool:
     A mount with ``index=on`` is refused with EBUSY then. Where it succeeds it marks the upper directory with an
     ``origin`` attribute, which is taken off again unless it was there.
     """
-    upper = stack.writable.path
     attribute = whiteouts.xattr_prefix(stack.userxattr) + "origin"
-    had_origin = _has_xattr(upper, attribute)
-    with _private_work(stack, PROBE_NAME) as work:
+    with _opened(open_layer(stack, stack.writable)) as upper, _private_work(stack, PROBE_NAME) as work:
+        had_origin = _has_xattr(upper, attribute)
         try:
             os.close(_mount(stack, work, index=True))
         except OSError as error:
@@ -197,9 +221,9 @@ def in_use(stack: LayerStack) -> bool:
     return False
 
 
-def _has_xattr(path: Path, name: str) -> bool:
+def _has_xattr(fd: int, name: str) -> bool:
     try:
-        os.getxattr(path, name)
+        os.getxattr(fd, name)
     except OSError:
         return False
     return True

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tui.core.errors import NotReachable
 from tui.core.model import LayerStack, Marks
+from tui.drivers.data_root import open_host
+from tui.layers.processes import is_hosts_root, process
 
 
 def refuse_other_root(fd: int, pid: int, stack: LayerStack) -> None:
@@ -21,9 +23,9 @@ def refuse_other_root(fd: int, pid: int, stack: LayerStack) -> None:
     The descriptor itself is compared, by device and inode, so that nobody can change it in between.
     """
     root = os.fstat(fd)
-    for place in _places(pid, stack):
+    for place, top in _places(pid, stack):
         with suppress(OSError):
-            if os.path.samestat(place.stat(), root):
+            if os.path.samestat(_status(place, top), root):
                 return
     raise NotReachable(
         "the container's first process has another root than the container: a chroot, or another mount namespace",
@@ -31,23 +33,26 @@ def refuse_other_root(fd: int, pid: int, stack: LayerStack) -> None:
     )
 
 
-def _places(pid: int, stack: LayerStack) -> Iterator[Path]:
-    """Yield where the container's root is found from outside, here and in the engine's own mount namespace.
+def _status(place: Path, top: str) -> os.stat_result:
+    """Return the status of a directory below a root, by a path in which no name is a link; raises OSError."""
+    fd = open_host(place, root=top)
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
 
-    That is the one of the first process' parent: containerd's shim or conmon, which nobody inside can choose.
+
+def _places(pid: int, stack: LayerStack) -> Iterator[tuple[Path, str]]:
+    """Yield where the container's root is found from outside, here and below the root of the engine's own namespace.
+
+    That is the one of the first process' parent: containerd's shim or conmon, which nobody inside can choose. A user's
+    own engine could show us there what it likes, so that only root's parent counts.
     """
     known = stack.writable.path if stack.marks is Marks.TREE else stack.merged
     if known is None:
         return
-    yield known
-    parent = _parent_of(pid)
-    if parent:
-        yield Path(f"/proc/{parent}/root{known}")
-
-
-def _parent_of(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
-            return next((int(line.split()[1]) for line in status if line.startswith("PPid:")), 0)
-    except (OSError, ValueError):
-        return 0
+    yield known, "/"
+    first = process(pid)
+    parent = process(first.parent) if first else None
+    if parent and is_hosts_root(parent):
+        yield known, f"/proc/{parent.pid}/root"

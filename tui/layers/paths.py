@@ -12,7 +12,6 @@ import select
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, UsageError
@@ -145,16 +144,6 @@ class Root:
         self.fd = fd
         self._foreign = foreign
         self._fine: set[bytes] = set()
-
-    @classmethod
-    def open(cls, path: Path) -> Root:
-        """Open a directory of the host as a root."""
-        try:
-            return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        except FileNotFoundError as error:
-            raise LayerError("the layer's directory is gone", "the container was removed: look again") from error
-        except OSError as error:
-            raise explain(error, os.fsencode(path)) from error
 
     @classmethod
     def of_process(cls, pid: int, container_id: str) -> Root:

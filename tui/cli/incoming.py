@@ -1,0 +1,74 @@
+"""What comes on standard input, as bytes that can be read again; much of it lies on disk, not in memory."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import stat
+import tempfile
+from typing import BinaryIO
+
+from tui.core.errors import EditRefused
+from tui.core.text import human_size
+from tui.editing.sparse import Content
+from tui.editing.state import state_dir
+
+LIMIT = 1 << 30
+"""Bytes that are taken from standard input."""
+
+_IN_MEMORY = 8 << 20
+_CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
+_HINT = "nothing was changed; docker cp does it"
+
+
+def all_of(source: BinaryIO) -> Content:
+    """Read a stream to its end; raises EditRefused for more than the limit, as soon as that is known.
+
+    What does not fit into a little memory is mapped from a file without a name, which goes with this process.
+    """
+    refuse_large(source)
+    taken = bytearray()
+    while chunk := source.read(_CHUNK):
+        taken += chunk
+        if len(taken) > _IN_MEMORY:
+            return _on_disk(source, taken)
+    return bytes(taken)
+
+
+def refuse_large(source: BinaryIO) -> None:
+    """Raise EditRefused for a regular file that is too large, before anything of it is read."""
+    status = os.fstat(source.fileno())
+    if stat.S_ISREG(status.st_mode):
+        size = status.st_size - os.lseek(source.fileno(), 0, os.SEEK_CUR)
+        if size > LIMIT:
+            told = f"standard input has {human_size(size)}, more than the {human_size(LIMIT)} that are taken"
+            raise EditRefused(told, _HINT)
+
+
+def _on_disk(source: BinaryIO, begin: bytearray) -> Content:
+    place = state_dir("incoming")
+    try:
+        with tempfile.TemporaryFile(dir=place, buffering=0) as file:
+            size = _put(file.fileno(), memoryview(begin), 0)
+            while chunk := source.read(_CHUNK):
+                size = _put(file.fileno(), memoryview(chunk), size)
+                if size > LIMIT:
+                    raise EditRefused(f"more than {human_size(LIMIT)} came on standard input", _HINT)
+            os.ftruncate(file.fileno(), size)
+            return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        told = f"{place}: {(error.strerror or '').lower()} for what came on standard input"
+        raise EditRefused(told, "nothing was changed; free some space") from error
+
+
+def _put(fd: int, view: memoryview, place: int) -> int:
+    """Write bytes at a place of a file, whole chunks of zeros as holes; return where they end."""
+    while view:
+        part = view[:_CHUNK]
+        done = len(part) if part == _ZEROS[: len(part)] else os.pwrite(fd, part, place)
+        view, place = view[done:], place + done
+    return place

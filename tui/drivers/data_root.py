@@ -1,0 +1,253 @@
+"""The directory an Engine keeps everything in, opened once: what lies in it is reached below its descriptor.
+
+No symbolic link in it is followed, so that a record or a layer whose directory somebody swapped for a link to one of
+this host's is refused instead of read or written. Mount points are entered: administrators mount a disk of its own at
+``overlay2``, and btrfs has a subvolume for each layer.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable
+from tui.core.model import HostDirectory, Layer, LayerStack
+from tui.core.text import printable
+from tui.drivers.users import REMAPPED
+from tui.kernel.syscalls import O_PATH, Resolve, openat2
+
+BENEATH = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS
+"""How every path below a data-root is resolved."""
+
+_LARGEST = 4 << 20
+"""Bytes of a record; a larger file is not what it claims to be."""
+
+_DEEPEST = 100
+"""Levels of a JSON record; Engines write fewer than ten."""
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+
+
+class DataRoot:
+    """A data-root, graphroot or snapshotter's directory: its records and directories, by paths below it.
+
+    The descriptor is closed with the last reference, so that threads may share a data-root.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a directory, following links in its own path this once; raises NotFound, NotReachable, LayerError."""
+        try:
+            real = Path(os.path.realpath(path, strict=True))
+            fd = open_host(real)
+        except OSError as error:
+            raise _no_root(path, error) from error
+        self._take(fd, real)
+
+    def _take(self, fd: int, path: Path) -> None:
+        self._fd = fd
+        self._closed = weakref.finalize(self, os.close, fd)
+        status = os.fstat(fd)
+        self.path = path
+        owner = 0 if _is_remapped(path) else status.st_uid
+        self.place = HostDirectory(path, status.st_dev, status.st_ino, owner)
+
+    def below(self, name: str) -> DataRoot:
+        """Open a directory of this one as a root of its own; raises NotReachable, LayerError."""
+        with self._explained(name):
+            fd = self.open(name, O_PATH | os.O_DIRECTORY)
+        root = object.__new__(DataRoot)
+        root._take(fd, self.path / name)
+        return root
+
+    def open(self, name: str, flags: int) -> int:
+        """Open what lies at a path below this directory and return its descriptor; raises OSError."""
+        return openat2(self._fd, os.fsencode(name), flags, BENEATH)
+
+    def open_file(self, name: str) -> BinaryIO:
+        """Open a regular file to read; raises OSError, for a pipe or device instead of opening it."""
+        held = self.open(name, O_PATH)
+        try:
+            if not stat.S_ISREG(os.fstat(held).st_mode):
+                raise OSError(errno.EINVAL, "is no regular file")
+            fd = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        finally:
+            os.close(held)
+        return os.fdopen(fd, "rb")
+
+    def status(self, name: str) -> os.stat_result:
+        """Return the status of what lies at a path, of a link its own; raises OSError."""
+        fd = self.open(name, O_PATH | os.O_NOFOLLOW)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def exists(self, name: str) -> bool:
+        """Say whether anything lies at a path that this process may look at."""
+        try:
+            self.status(name)
+        except OSError:
+            return False
+        return True
+
+    def names(self, name: str) -> list[str]:
+        """List a directory; raises OSError."""
+        fd = self.open(name, _DIRECTORY)
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
+
+    def target_of(self, name: str) -> str:
+        """Return what a symbolic link says, without following it; raises OSError."""
+        fd = self.open(name, O_PATH | os.O_NOFOLLOW)
+        try:
+            return os.fsdecode(os.readlink(b"", dir_fd=fd))
+        finally:
+            os.close(fd)
+
+    def text(self, name: str) -> str:
+        """Read a small text file; raises LayerError, NotReachable, each naming the file."""
+        with self._explained(name), self.open_file(name) as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            shown = self.shown(name)
+            raise LayerError(f"{shown} is larger than any record of an Engine's", "is this really a data-root?")
+        return data.decode("utf-8", "surrogateescape")
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Read a JSON object; raises LayerError when it is cut short, too deep, or is none."""
+        value = parse_json(self.text(name), self.shown(name))
+        if not isinstance(value, dict):
+            raise LayerError(f"{self.shown(name)} holds no JSON object", "the container's record is damaged")
+        return value
+
+    def shown(self, name: str) -> str:
+        """Return a path below this directory as messages name it."""
+        return printable(str(self.path / name))
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explain(self.shown(name), error) from error
+
+
+def parse_json(text: str, shown: str) -> Any:
+    """Parse a record; raises LayerError for what is no JSON, is nested too deep, or has numbers too long to read."""
+    try:
+        value = json.loads(text)
+        _refuse_deep(value)
+    except (ValueError, RecursionError) as error:
+        raise LayerError(f"{shown} is not whole JSON", "the container's record is damaged") from error
+    return value
+
+
+def _refuse_deep(value: Any) -> None:
+    """Raise RecursionError for a value whose levels could exhaust the stack of whoever walks it."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        below: list[Any] = []
+        for one in level:
+            below += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        level = below
+        if not level:
+            return
+    raise RecursionError
+
+
+def explain(shown: str, error: OSError) -> DtuiError:
+    """Turn an OSError about a path of a data-root into ours."""
+    if isinstance(error, PermissionError):
+        return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
+    if error.errno in (errno.ELOOP, errno.EXDEV):
+        return LayerError(
+            f"{shown} is or passes a symbolic link, which is not followed: it could lead to any file of this host",
+            "bind-mount the directory there instead",
+        )
+    return LayerError(f"{shown}: {(error.strerror or '').lower()}", "the data-root is not whole")
+
+
+def _no_root(path: Path, error: OSError) -> DtuiError:
+    shown = printable(str(path))
+    if isinstance(error, PermissionError):
+        return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"{shown} does not exist", "name the Engine's data-root, such as /var/lib/docker")
+    return LayerError(f"{shown}: {(error.strerror or '').lower()}", "name a directory")
+
+
+# directories of this host -----------------------------------------------------------------------------------
+
+
+def open_host(path: Path, flags: int = O_PATH | os.O_DIRECTORY, root: str = "/") -> int:
+    """Open an absolute path in which no name is a link, below another root than this process' if told so.
+
+    Raises OSError.
+    """
+    top = os.open(root, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return openat2(top, os.fsencode(path).lstrip(b"/") or b".", flags, BENEATH)
+    finally:
+        os.close(top)
+
+
+def open_layer(stack: LayerStack, layer: Layer) -> int:
+    """Open a layer's directory beneath the data-root it was found in; raises NotReachable, LayerError."""
+    return _open_below(stack, layer.path)
+
+
+def open_beside(stack: LayerStack) -> int:
+    """Open the directory that holds the writable layer; raises NotReachable, LayerError."""
+    return _open_below(stack, stack.writable.path.parent)
+
+
+def _open_below(stack: LayerStack, path: Path) -> int:
+    shown = printable(str(path))
+    if stack.root is None or not path.is_relative_to(stack.root.path):
+        raise LayerError(f"{shown} is only what the Engine says", "it is not opened; the Engine's API reads the files")
+    root = _reopen(stack.root)
+    try:
+        return openat2(root, os.fsencode(path.relative_to(stack.root.path)), _DIRECTORY, BENEATH)
+    except FileNotFoundError as error:
+        hint = "the container was removed, or the data-root is damaged: look again"
+        raise LayerError(f"layer {shown} is gone", hint) from error
+    except OSError as error:
+        raise explain(shown, error) from error
+    finally:
+        os.close(root)
+
+
+def _reopen(place: HostDirectory) -> int:
+    """Open a data-root again, which must be the very directory that its records were read from."""
+    shown = printable(str(place.path))
+    try:
+        fd = open_host(place.path)
+    except OSError as error:
+        raise explain(shown, error) from error
+    status = os.fstat(fd)
+    if (status.st_dev, status.st_ino) != (place.device, place.inode):
+        os.close(fd)
+        raise LayerError(f"{shown} is another directory than it was", "look at the container again")
+    return fd
+
+
+def is_strangers(place: HostDirectory) -> bool:
+    """Say whether a user who is neither root nor us can change a data-root and what runs from it."""
+    return place.owner not in (0, os.geteuid())
+
+
+def _is_remapped(path: Path) -> bool:
+    """Say whether a daemon made a data-root for remapped users: it is theirs, but lies where only root writes."""
+    if not REMAPPED.fullmatch(path.name):
+        return False
+    above = path.parent.stat()
+    return above.st_uid == 0 and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -1,0 +1,62 @@
+"""What /proc says of a process, for those who decide whether it is evidence."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as /proc/PID/status has it: its parent, and its real, effective, saved and file system user."""
+
+    pid: int
+    parent: int
+    users: tuple[int, ...]
+
+    def is_of(self, user: int) -> bool:
+        """Say whether it is a user's in every respect; a set-user-id program is still its caller's by the real one."""
+        return set(self.users) == {user}
+
+
+def process(pid: int) -> Process | None:
+    """Read about a process; None where there is none of that number."""
+    fields: dict[str, list[str]] = {}
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+            for line in status:
+                key, _, rest = line.partition(":")
+                fields.setdefault(key, rest.split())
+        return Process(pid, int(fields["PPid"][0]), tuple(map(int, fields["Uid"])))
+    except (OSError, ValueError, LookupError):
+        return None
+
+
+def shares_namespace(pid: int, kind: str) -> bool:
+    """Say whether a process is in the same namespace as this one; ``kind`` as in /proc/PID/ns."""
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/ns/{kind}"), os.stat(f"/proc/self/ns/{kind}"))
+    except OSError:
+        return False
+
+
+def is_hosts_root(candidate: Process | None) -> bool:
+    """Say whether a process is root's, and not only called so in a user namespace that anybody may make."""
+    return candidate is not None and candidate.is_of(0) and shares_namespace(candidate.pid, "user")
+
+
+def program_of(pid: int) -> str:
+    """Return the name of the file that a process runs; empty where it cannot be told."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+
+
+def is_in_cgroup(pid: int, container_id: str) -> bool:
+    """Say whether the name of a process' control group holds a container's id."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
+            return container_id in groups.read(65536)
+    except OSError:
+        return False

@@ -307,3 +307,31 @@ def test_dict_engine_without_paths_works(tmp_path: Path) -> None:
             endpoint.inspect(ContainerId("0" * 64))
         endpoint.close()
     assert json.dumps(info)
+
+
+def without_control_groups(pid: int) -> None:
+    """Move a process to the top of every hierarchy of control groups, as an engine without them leaves it."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for _, place, kind, *_ in mounts:
+        if kind in ("cgroup", "cgroup2"):
+            (Path(place) / "cgroup.procs").write_text(str(pid))
+
+
+@pytest.mark.promise("trust-layer-record")
+def test_process_outside_its_cgroup_proven_by_its_root(
+    engine: Dockerd, web: str, asked: Callable[..., Details]
+) -> None:
+    engine.docker("start", "web")
+    details = asked(engine.host, web)
+    without_control_groups(details.pid)
+    assert web not in Path(f"/proc/{details.pid}/cgroup").read_text()
+    dtui("-H", engine.host, "write", "web:/etc/motd", stdin=b"new\n")
+    assert engine.docker("exec", "web", "cat", "/etc/motd") == "new\n"
+
+
+@pytest.mark.promise("trust-layer-record")
+def test_process_of_another_root_outside_cgroup_refused(engine: Dockerd, web: str) -> None:
+    engine.docker("start", "web")
+    with lying({INSPECT: {"State": {"Pid": os.getpid()}}}, engine.socket) as address:
+        said = dtui("-H", address, "write", "web:/etc/motd", stdin=b"new\n", code=3).decode()
+    assert "no control group of it names the container, and its root is not the one that the engine made" in said

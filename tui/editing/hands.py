@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tui.core.errors import EditRefused, NotReachable
+from tui.core.model import LayerStack
 from tui.kernel.syscalls import renameat2
 from tui.layers.paths import process_of
 
@@ -84,9 +85,10 @@ class NamespaceHands:
     One that somebody killed is started anew when it is needed again, so that what was begun can be taken back.
     """
 
-    def __init__(self, pid: int, container_id: str) -> None:
+    def __init__(self, pid: int, container_id: str, stack: LayerStack | None = None) -> None:
         self._pid = pid
         self._id = container_id
+        self._stack = stack
         self._helper: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 
     def start(self) -> socket.socket:
@@ -94,7 +96,7 @@ class NamespaceHands:
         if self._helper is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
-                with theirs, process_of(self._pid, self._id):
+                with theirs, process_of(self._pid, self._id, self._stack):
                     self._helper = ours, _start_helper(self._pid, theirs)
             except BaseException:
                 ours.close()
@@ -160,12 +162,12 @@ class _HelperGone(EditRefused):
 
 
 @contextmanager
-def hands_inside(pid: int, container_id: str) -> Iterator[NamespaceHands]:
+def hands_inside(pid: int, container_id: str, stack: LayerStack | None = None) -> Iterator[NamespaceHands]:
     """Start the helper in the mount namespace of a running container's process and end it afterwards.
 
     It is a fresh interpreter, for a process with threads may not enter another mount namespace (setns(2)).
     """
-    hands = NamespaceHands(pid, container_id)
+    hands = NamespaceHands(pid, container_id, stack)
     try:
         hands.start()
         yield hands

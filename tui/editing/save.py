@@ -78,7 +78,7 @@ def save(
             keep=keep,
         )
         if details.container.state.alive:
-            with running_root(details) as root, hands_inside(details.pid, container_id) as hands:
+            with running_root(details) as root, hands_inside(details.pid, container_id, details.stack) as hands:
                 receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))
                 receipt = _through(receipt, Covers.of(details.mounts, root.target_of))
         else:

@@ -63,9 +63,10 @@ def running_root(details: Details) -> Root:
         raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
     if os.geteuid() != 0:
         raise NotReachable("a running container's files are reached through its process", "run dtui as root")
-    root = Root.of_process(details.pid, details.container.id)
+    stack = stack_of(details)
+    root = Root.of_process(details.pid, details.container.id, stack)
     try:
-        refuse_other_root(root.fd, details.pid, stack_of(details))
+        refuse_other_root(root.fd, details.pid, stack)
     except NotReachable:
         root.close()
         raise

@@ -31,7 +31,7 @@ def writable_tree(details: Details) -> Iterator[Tree]:
     """
     container = details.container.id
     if details.container.state.alive:
-        with running_root(details) as root, hands_inside(details.pid, container) as hands:
+        with running_root(details) as root, hands_inside(details.pid, container, details.stack) as hands:
             yield RootTree(root, hands, container, image=partial(_open_image, details))
         return
     stack = stack_of(details)

@@ -22,15 +22,22 @@ def refuse_other_root(fd: int, pid: int, stack: LayerStack) -> None:
 
     The descriptor itself is compared, by device and inode, so that nobody can change it in between.
     """
-    root = os.fstat(fd)
-    for place, top in _places(pid, stack):
-        with suppress(OSError):
-            if os.path.samestat(_status(place, top), root):
-                return
+    if is_own_root(fd, pid, stack):
+        return
     raise NotReachable(
         "the container's first process has another root than the container: a chroot, or another mount namespace",
         "docker exec reaches what it sees; stop the container to edit its layer",
     )
+
+
+def is_own_root(fd: int, pid: int, stack: LayerStack) -> bool:
+    """Say whether an open root of a process is what the engine made the container's root."""
+    root = os.fstat(fd)
+    for place, top in _places(pid, stack):
+        with suppress(OSError):
+            if os.path.samestat(_status(place, top), root):
+                return True
+    return False
 
 
 def _status(place: Path, top: str) -> os.stat_result:

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, UsageError
-from tui.core.model import EntryKind
+from tui.core.model import EntryKind, LayerStack
 from tui.core.text import human_size, printable
 from tui.kernel.syscalls import O_PATH, Resolve, file_system_of, openat2
+from tui.layers.own_root import is_own_root
 
 IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
 ONE_NAME = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_XDEV | Resolve.NO_MAGICLINKS
@@ -111,11 +112,12 @@ def explained(path: bytes) -> Iterator[None]:
 
 
 @contextmanager
-def process_of(pid: int, container_id: str) -> Iterator[None]:
+def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> Iterator[None]:
     """Make sure that a process is the container's own, before and after what is done by its id; raises NotReachable.
 
     A process id may have been given to another process meanwhile: the pidfd is taken first, then the cgroup must name
-    the container, and the process must still live at the end.
+    the container, and the process must still live at the end. An engine without control groups puts the container into
+    its own: then the process must have the root that the engine made of the container's layers, if those are known.
     """
     try:
         pidfd = os.pidfd_open(pid)
@@ -123,8 +125,12 @@ def process_of(pid: int, container_id: str) -> Iterator[None]:
         raise NotReachable("the container's process is gone", "look at its state again") from error
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
-            if container_id not in groups.read(65536):
-                raise NotReachable(f"process {pid} does not belong to the container", "it may have ended: look again")
+            named = container_id in groups.read(65536)
+        if not named and not (stack is not None and _has_own_root(pid, stack)):
+            missing = "no control group of it names the container"
+            if stack is not None:
+                missing += ", and its root is not the one that the engine made"
+            raise NotReachable(f"process {pid} is not proven to be the container's: {missing}", "look at it again")
         yield
         if select.select([pidfd], [], [], 0)[0]:
             raise NotReachable("the container's process has just ended", "look at its state again")
@@ -132,6 +138,17 @@ def process_of(pid: int, container_id: str) -> Iterator[None]:
         raise NotReachable("the container's process is gone", "look at its state again") from error
     finally:
         os.close(pidfd)
+
+
+def _has_own_root(pid: int, stack: LayerStack) -> bool:
+    try:
+        fd = os.open(f"/proc/{pid}/root/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return is_own_root(fd, pid, stack)
+    finally:
+        os.close(fd)
 
 
 class Root:
@@ -146,11 +163,11 @@ class Root:
         self._fine: set[bytes] = set()
 
     @classmethod
-    def of_process(cls, pid: int, container_id: str) -> Root:
+    def of_process(cls, pid: int, container_id: str, stack: LayerStack | None = None) -> Root:
         """Open the root of a running container's process, after making sure that it is that container's."""
         root = cls(-1)
         try:
-            with process_of(pid, container_id):
+            with process_of(pid, container_id, stack):
                 root.fd = os.open(f"/proc/{pid}/root/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise NotReachable(f"/proc/{pid}/root: {error.strerror}", "run dtui as root on this host") from error

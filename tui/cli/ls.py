@@ -11,7 +11,7 @@ from typing import Any
 from tui.cli.output import note, put_json, say
 from tui.cli.session import Session, session
 from tui.core.errors import DtuiError, UsageError
-from tui.core.model import Container, Reach, ReachKind, State
+from tui.core.model import Container, Reach, ReachKind, State, Trust
 from tui.core.text import human_age, human_size, printable
 from tui.drivers.registry import NAMES
 
@@ -73,7 +73,8 @@ def _looked_at(row: Container, open_session: Session) -> tuple[Container, Reach]
     try:
         details = open_session.endpoint_of(row).inspect(row.id)
     except DtuiError as error:
-        return row, Reach(ReachKind.NONE, str(error))
+        trust = Trust.UNPROVEN if row.trust is Trust.PROVEN else row.trust
+        return replace(row, trust=trust), Reach(ReachKind.NONE, str(error))
     return replace(row, trust=details.proof.trust), details.reach
 
 

@@ -65,7 +65,8 @@ class EngineHolder:
             began = time.perf_counter()
             client.start(self.id)
             self.start_seconds = time.perf_counter() - began
-            self.pid = int(client.inspect_container(self.id)["State"]["Pid"])
+            pid = int(client.inspect_container(self.id)["State"]["Pid"])
+            self.pid = pid if endpoint.local else 0  # of what is not proven to be here, no process is one of this host
 
     def run(self, argv: tuple[str, ...]) -> EngineJob:
         """Start a process in the container."""

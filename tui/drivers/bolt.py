@@ -105,17 +105,17 @@ class _Database:
         """Yield the records of a leaf page; they lie in it, and none over another."""
         count = _PAGE.unpack_from(page)[2]
         left = len(page) - _PAGE.size - count * _LEAF.size
-        for index in range(count if left >= 0 else 0):
+        if left < 0:
+            raise self.damaged("a page has more records than fit into it")
+        for index in range(count):
             at = _PAGE.size + index * _LEAF.size
             flags, position, name_size, value_size = _LEAF.unpack_from(page, at)
             start = at + position
             end = start + name_size + value_size
             left -= name_size + value_size
             if end > len(page) or left < 0:
-                break
+                raise self.damaged("a record lies outside its page")
             yield bytes(page[start : start + name_size]), page[start + name_size : end], flags
-        if left < 0:
-            raise self.damaged("a record lies outside its page")
 
 
 _Record = tuple[bytes, memoryview, int]

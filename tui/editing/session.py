@@ -11,6 +11,7 @@ from tui.core.errors import EditRefused, NotFound, NotReachable
 from tui.core.ids import HOST_IDS, IdMap
 from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, ReachKind, State
 from tui.core.text import count_of, human_size, printable
+from tui.drivers.data_root import is_strangers
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
 from tui.layers.covers import MADE_ANEW, Covers
@@ -59,6 +60,9 @@ def ids_of(details: Details) -> IdMap:
 
 def running_root(details: Details) -> Root:
     """Open the root of a running container as its first process sees it; raises NotReachable for another's root."""
+    if details.stack and details.stack.root and is_strangers(details.stack.root):
+        told = f"the container is run by user {details.stack.root.owner}, whose processes root does not enter"
+        raise NotReachable(told, "run dtui as that user, or stop the container")
     if not details.pid:
         raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
     if os.geteuid() != 0:

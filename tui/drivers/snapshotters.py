@@ -7,20 +7,23 @@ Read in containerd 2.1 (core/snapshots/storage, plugins/snapshots/*), measured o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.core.errors import LayerError, NotFound
+from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.record_ids import LayerId
 from tui.core.text import printable
 from tui.drivers.bolt import Bucket, read_bolt, uvarint
-from tui.drivers.data_root import DataRoot
+from tui.drivers.data_root import DataRoot, is_strangers
 from tui.drivers.overlay2 import uses_user_xattrs
+from tui.drivers.users import REMAPPED
 
-_SYSTEM_ROOT = Path("/var/lib/containerd")
+_SYSTEM_ROOT, _DOCKERS_ROOT = Path("/var/lib/containerd"), Path("/var/lib/docker")
+_SETTINGS = Path("/etc/docker/daemon.json")
 _PREFIX = "io.containerd.snapshotter.v1."
 _LONGEST = 256
 """Snapshots above each other; overlay itself takes no more than 500 layers."""
@@ -44,8 +47,29 @@ def containerd_roots(root: DataRoot) -> Iterator[DataRoot]:
     """Yield the directories in which the containerd of a data-root may keep its snapshots, its own one first."""
     with suppress(LayerError):
         yield root.below("containerd/daemon")
-    with suppress(NotFound, LayerError):
-        yield DataRoot(_SYSTEM_ROOT)
+    if _is_systems(root):
+        with suppress(NotFound, LayerError):
+            yield DataRoot(_SYSTEM_ROOT)
+
+
+def _is_systems(root: DataRoot) -> bool:
+    """Say whether this host's Engine keeps its containers in a data-root, so that its containerd is the system's.
+
+    Any other, such as one on a disk from elsewhere, could name containers of this host.
+    """
+    home = root.path.parent if REMAPPED.fullmatch(root.path.name) else root.path
+    return not is_strangers(root.place) and home in _systems_roots()
+
+
+def _systems_roots() -> Iterator[Path]:
+    yield Path(os.path.realpath(_DOCKERS_ROOT))
+    try:
+        settings = DataRoot(_SETTINGS.parent).json(_SETTINGS.name)
+    except DtuiError:
+        return
+    for key in ("data-root", "graph"):
+        if isinstance(settings.get(key), str):
+            yield Path(os.path.realpath(settings[key]))
 
 
 def all_snapshots(home: DataRoot) -> Iterator[Snapshot]:

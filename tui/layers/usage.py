@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tui.core.errors import NotFound, NotReachable
 from tui.core.model import Change, EntryKind, Marks
 from tui.core.text import printable
+from tui.drivers.data_root import explain, open_host
 from tui.layers.paths import status_of
 from tui.layers.view import LayerView
 
@@ -34,8 +35,12 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
         if isinstance(error, PermissionError):
             denied.append(error)
 
+    try:
+        top = open_host(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise explain(printable(str(path)), error) from error
     device: int | None = None
-    for _, folders, files, fd in os.fwalk(path, onerror=note):
+    for _, folders, files, fd in _walked(top, note):
         if stop() or denied:
             break
         here = os.fstat(fd).st_dev
@@ -56,6 +61,13 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
     if denied:
         raise NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo")
     return total
+
+
+def _walked(top: int, note: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str], int]]:
+    try:
+        yield from os.fwalk(".", dir_fd=top, onerror=note)
+    finally:
+        os.close(top)
 
 
 def _own_bytes(view: LayerView, stop: Callable[[], bool]) -> int:

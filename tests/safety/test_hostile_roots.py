@@ -208,6 +208,21 @@ def test_what_dtui_makes_beside_a_layer_is_no_link(name: str, tmp_path: Path) ->
     assert (prepared.upper / "etc" / "new").is_dir()
 
 
+@pytest.mark.promise("mount-by-descriptor")
+@pytest.mark.parametrize("driver", ["overlay2", "vfs"])
+def test_what_is_set_aside_goes_through_no_link(
+    driver: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    prepared = docker_root(tmp_path, driver)
+    home = prepared.root / "containers" / CONTAINER if driver == "vfs" else prepared.upper.parent
+    (home / "dtui-aside").symlink_to(prepared.host / "etc")
+    before = everything(prepared.host)
+    code, _, err = run(capfdbinary, prepared, "rm", "--set-aside", "web:/etc/own")
+    assert (code, len(err.splitlines())) == (1, 1), err
+    assert (prepared.upper / "etc" / "own").read_bytes() == b"mine\n"
+    assert everything(prepared.host) == before
+
+
 @pytest.mark.promise("root-swap-race", "mount-by-descriptor")
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
 @pytest.mark.parametrize("part", ["layer", "files"])

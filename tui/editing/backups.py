@@ -26,10 +26,12 @@ from tui.core.errors import DtuiError, EditRefused, NotFound
 from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.core.text import human_size, printable
+from tui.drivers.data_root import open_host
 from tui.editing.nodes import Node, from_json, to_json
 from tui.editing.sequence import is_change, is_counted, numbered, order_of
 from tui.editing.sparse import copy_data
 from tui.editing.state import make_spare_room, state_dir, sync_dir
+from tui.layers.paths import open_child
 from tui.layers.removal import remove_tree
 
 TOTAL_LIMIT = 1 << 30
@@ -464,13 +466,17 @@ def _drop_oldest(keep: Path) -> None:
 def remove_place(place: Path) -> None:
     """Remove what an act set aside, or what is left of its place; raises OSError."""
     with suppress(FileNotFoundError):
-        home = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        beside = open_host(place.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            remove_tree(home, os.fsencode(place.name))
+            home = open_child(beside, os.fsencode(place.parent.name), os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                remove_tree(home, os.fsencode(place.name))
+            finally:
+                os.close(home)
+                with suppress(OSError):  # others were set aside, too
+                    os.rmdir(place.parent.name, dir_fd=beside)
         finally:
-            os.close(home)
-            with suppress(OSError):  # others were set aside, too
-                place.parent.rmdir()
+            os.close(beside)
 
 
 def _set_aside_by(folder: Path) -> Aside | None:

@@ -10,21 +10,21 @@ import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.model import Details, LayerStack, Marks
 from tui.core.text import printable
+from tui.drivers.data_root import open_host
 from tui.editing import atomic
 from tui.editing.backups import Act, ActKind, Aside, remove_place
 from tui.editing.hands import NO_REPLACE
 from tui.editing.session import stack_of
-from tui.editing.state import sync_dir
 from tui.kernel.syscalls import renameat2
 from tui.layers.directories import upper_root
 from tui.layers.mounts import tree_root
-from tui.layers.paths import Root, split
+from tui.layers.paths import Root, open_child, split
 from tui.layers.whiteouts import is_whiteout
 
 NAME = "dtui-aside"
@@ -65,7 +65,7 @@ def _home(stack: LayerStack, container_id: str) -> Path | None:
     if len(layer.parents) > 2:
         for kind in _OF_CONTAINERS:
             directory = layer.parents[2] / kind / container_id
-            if directory.is_dir() and not directory.is_symlink():
+            with suppress(OSError), _opened(directory):
                 return directory / NAME
     return None
 
@@ -202,7 +202,7 @@ def _directory(root: Root, path: bytes) -> Iterator[int]:
 
 @contextmanager
 def _opened(place: Path) -> Iterator[int]:
-    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = open_host(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield fd
     finally:
@@ -210,10 +210,17 @@ def _opened(place: Path) -> Iterator[int]:
 
 
 def _make_place(place: Path) -> None:
-    place.parent.mkdir(mode=0o700, exist_ok=True)
-    place.mkdir(mode=0o700)
-    sync_dir(place.parent)
-    sync_dir(place.parent.parent)
+    home = place.parent
+    with _opened(home.parent) as beside:
+        with suppress(FileExistsError):
+            os.mkdir(home.name, 0o700, dir_fd=beside)
+        fd = open_child(beside, os.fsencode(home.name), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.mkdir(place.name, 0o700, dir_fd=fd)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.fsync(beside)
 
 
 def _is_free(act: Act, directory: int, name: bytes) -> bool:

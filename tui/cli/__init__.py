@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from tui.cli.output import OutputLost, flush, note
@@ -49,6 +50,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return int(asked.code or 0)
     except DtuiError as error:
         _tell(str(error))
+        if error.__cause__ is not None and os.environ.get("DTUI_TRACEBACK"):
+            note("".join(traceback.format_exception(error.__cause__)), end="")
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED

@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from tui.cli.session import require_terminal
 from tui.core.errors import UsageError
+from tui.editing.state import TEXTS, state_base
 from tui.engine.discover import sample_in
 from tui.engine.sample import demo_directory
 
@@ -22,6 +23,7 @@ def run(options: Namespace) -> int:
     with demo_directory() as folder:
         root, state = folder / "data-root", folder / "state"
         root.mkdir()
+        os.environ.setdefault(TEXTS, str(state_base()))
         os.environ["DTUI_STATE"] = str(state)
         found = sample_in(root)
         if not options.words:

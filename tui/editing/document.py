@@ -1,14 +1,15 @@
 """Bytes as editable text and back, without changing one that was not edited. Pure.
 
 Textual's TextArea rewrites mixed line ends and turns VT, FF, NEL and U+2028 into newlines. Such characters, control
-characters and bytes that are not UTF-8 are moved to a private plane (one character each) while they are in the editor.
+characters and bytes that are not UTF-8 are replaced by private characters, one each, while they are in the editor.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tui.core.errors import EditRefused
 from tui.core.text import HIDDEN, HIDDEN_ABOVE
@@ -23,16 +24,65 @@ HIGHLIGHT_LIMIT = 64 << 10
 """Bytes up to which the editor colours syntax."""
 
 SHIELD = 0xF0000
-"""First code point of the private plane that shielded characters are moved to."""
+"""First code point of the private planes that stand-ins are taken from."""
 
 SHIELD_ABOVE = 0x100000
-"""The same for those from above the first plane."""
+"""Where the stand-ins of characters above the first plane begin."""
 
-_SHIELDED = re.compile("[\U000f0000-\U0010ffff]")
+_PRIVATE = "\U000f0000-\U0010ffff"
+_SHIELDED = re.compile(f"[{_PRIVATE}]")
 _DAMAGED = re.compile(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}]")
-_TAGS = 0xE0000
+_EXCHANGED = re.compile(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}{_PRIVATE}]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PROBE = 8 << 10
 _BINARY_SHARE = 0.1
+
+
+class Shield:
+    """The stand-ins of one text: what an editor would alter is replaced by a private character, and put back.
+
+    A private character of the text itself stands for itself, unless it already stands in for another one; then it gets
+    a stand-in too. The table only grows, so that what undo brings back still means the same.
+    """
+
+    def __init__(self) -> None:
+        self._stand_ins: dict[str, str] = {}
+        self._originals: dict[str, str] = {}
+        self._next = SHIELD
+
+    def hide(self, text: str) -> str:
+        """Return a text with stand-ins; raises EditRefused once all private characters are taken."""
+        for private in set(_SHIELDED.findall(text)):  # first, so that they keep their own places
+            self._stand_in(private)
+        return _EXCHANGED.sub(lambda match: self._stand_in(match.group()), text)
+
+    def reveal(self, text: str) -> str:
+        """Return a text of the editor with what its stand-ins stand for."""
+        return _SHIELDED.sub(lambda match: self._originals.get(match.group(), match.group()), text)
+
+    def _stand_in(self, char: str) -> str:
+        known = self._stand_ins.get(char)
+        if known is None:
+            known = self._preferred(char)
+            if known in self._originals:
+                known = self._free()
+            self._stand_ins[char], self._originals[known] = known, char
+        return known
+
+    @staticmethod
+    def _preferred(char: str) -> str:
+        code = ord(char)
+        if code >= SHIELD:
+            return char
+        return chr(SHIELD + code if code < 0x10000 else SHIELD_ABOVE + (code & 0xFFFF))
+
+    def _free(self) -> str:
+        while self._next <= 0x10FFFF:
+            char = chr(self._next)
+            self._next += 1
+            if char not in self._originals:
+                return char
+        raise EditRefused("the text uses all private characters of Unicode", "edit it with $EDITOR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +101,7 @@ class Document:
     read_only_reason: str = ""
     shielded: int = 0
     cut: bool = False
+    shield: Shield = field(default_factory=Shield, compare=False, repr=False)
 
     @classmethod
     def beginning(cls, data: bytes, size: int) -> Document:
@@ -61,24 +112,30 @@ class Document:
         return replace(seen, read_only_reason=reason, cut=True)
 
     @classmethod
-    def parse(cls, data: bytes) -> Document:
-        """Take bytes in; what cannot be promised to come back unchanged is read-only, with the reason."""
+    def parse(cls, data: bytes, *, any_ends: bool = False) -> Document:
+        """Take bytes in; what cannot be promised to come back unchanged is read-only, with the reason.
+
+        With ``any_ends`` the text can take lines of every end, whatever ends the bytes have now.
+        """
         if len(data) > EDIT_LIMIT:
             return _closed(data, f"larger than {EDIT_LIMIT >> 20} MiB", binary=b"\0" in data[:_PROBE])
         if b"\0" in data[:_PROBE]:
             return _closed(data, "binary: it holds NUL bytes", binary=True)
         text = data.decode("utf-8", "surrogateescape")
-        if _SHIELDED.search(text):
-            return _closed(data, "it uses the private plane that dtui needs itself", binary=True)
         crlf, cr, lf = text.count("\r\n"), text.count("\r"), text.count("\n")
-        eol = "CRLF" if crlf and crlf == cr == lf else "mixed" if cr else "LF"
+        eol = "CRLF" if crlf and crlf == cr == lf and not any_ends else "mixed" if cr else "LF"
         if eol == "CRLF":
             text = text.replace("\r\n", "\n")
-        text, shielded = _DAMAGED.subn(_shield, text)
+        shielded = len(_DAMAGED.findall(text))
         if shielded > max(3, _BINARY_SHARE * len(text)):
             return _closed(data, "binary: more than a tenth of it is no text", binary=True)
+        shield = Shield()
+        try:
+            text = shield.hide(text)
+        except EditRefused as error:
+            return _closed(data, error.message, binary=False)
         encoding = "utf-8" if _decodes(data) else "bytes, not all utf-8"
-        document = cls(data, text, eol, encoding, shielded=shielded)
+        document = cls(data, text, eol, encoding, shielded=shielded, shield=shield)
         if document.with_text(text) != data:
             return _closed(data, "its text would not come back as the same bytes", binary=False)
         return document
@@ -90,24 +147,36 @@ class Document:
             raise EditRefused(f"the file is read-only here: {reason}", "edit it with $EDITOR")
         if self.eol == "CRLF":
             text = text.replace("\n", "\r\n")
-        plain = _SHIELDED.sub(_unshield, text)
         try:
-            return plain.encode("utf-8", "surrogateescape")
+            return self.shield.reveal(text).encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
             raise EditRefused(f"a character cannot be written as UTF-8: {error.reason}", "remove it") from error
 
+    def text_of(self, data: bytes) -> str | None:
+        """Return how other bytes would stand in this document's editor; None where they would not come back."""
+        text = data.decode("utf-8", "surrogateescape")
+        if self.eol == "CRLF":
+            text = text.replace("\r\n", "\n")
+        try:
+            text = self.shield.hide(text)
+            return text if self.with_text(text) == data else None
+        except EditRefused:
+            return None
 
-def _shield(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return chr(SHIELD + code if code < 0x10000 else SHIELD_ABOVE + (code & 0xFFFF))
+    def typed(self, text: str) -> str:
+        """Return how typed text stands in the editor; raises EditRefused for what a file of text cannot hold."""
+        if "\0" in text:
+            raise EditRefused("not inserted: a NUL byte would make the file binary", "dtui write takes any byte")
+        if _SURROGATE.search(text):
+            raise EditRefused("not inserted: the terminal sent bytes that are not UTF-8", "set it to UTF-8")
+        return self.shield.hide(text)
 
+    def pasted(self, text: str) -> str:
+        """Return how pasted text stands in the editor; raises EditRefused as ``typed`` does.
 
-def _unshield(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    low = code & 0xFFFF
-    if code < SHIELD_ABOVE:
-        return chr(low)
-    return chr((_TAGS if low < 0x1000 else 0x10000) + low)  # only tags are hidden so near a plane's beginning
+        Terminals paste a line end as CR. In a paste that has LF, a CR alone is a character like any other.
+        """
+        return self.typed(text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n"))
 
 
 def _closed(data: bytes, reason: str, *, binary: bool) -> Document:
@@ -152,6 +221,8 @@ def language_of(path: bytes, document: Document) -> str | None:
     return None
 
 
+_STEPS = (2, 3, 4, 8)
+_USUAL_STEP = 4
 _SPACED = ("json", "markdown", "python", "toml", "yaml")
 _INDENT = re.compile(r"^(?:\t|  )", re.MULTILINE)
 
@@ -160,6 +231,22 @@ def is_tabbed(document: Document, language: str | None) -> bool:
     """Say whether a file is indented by tabs: as most of its lines are; where none is, unless its language is not."""
     found = [match.group() for match in _INDENT.finditer(document.text)]
     return found.count("\t") * 2 > len(found) if found else language not in _SPACED
+
+
+def indent_unit(document: Document, language: str | None) -> str:
+    """Return what one step of indentation is in a file: a tab, or the spaces by which most lines go in."""
+    if is_tabbed(document, language):
+        return "\t"
+    steps: Counter[int] = Counter()
+    before = 0
+    for line in document.text.split("\n"):
+        if not line.strip():
+            continue
+        width = len(line) - len(line.lstrip(" "))
+        if width - before in _STEPS:
+            steps[width - before] += 1
+        before = width
+    return " " * (steps.most_common(1)[0][0] if steps else _USUAL_STEP)
 
 
 def hex_lines(data: bytes, *, start: int = 0) -> Iterator[str]:

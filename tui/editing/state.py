@@ -19,17 +19,29 @@ from tui.core.text import printable
 LOCKS = Path("/run/dtui")
 """Where root's locks are."""
 
+TEXTS = "DTUI_TEXTS"
+"""The variable by which a demo says where a person's texts go."""
+
 _POLL = 0.05
 """Seconds between two tries for a lock that another dtui holds."""
 
 
 def state_dir(*parts: str) -> Path:
-    """Return a directory below DTUI_STATE, else /var/lib/dtui for root and $XDG_STATE_HOME/dtui for a user; made 0700.
+    """Return a directory below the state's; made 0700.
 
     Raises UsageError for one that is not absolute, and EditRefused when it cannot be made or when others could change
     what it holds, for nothing is written without a way back.
     """
-    base = state_base()
+    return _made(state_base(), parts)
+
+
+def text_dir(*parts: str) -> Path:
+    """Return a directory for what a person wrote: as ``state_dir``, and not in a demo's state, which is removed."""
+    named = os.environ.get(TEXTS)
+    return _made(Path(named) if named else state_base(), parts)
+
+
+def _made(base: Path, parts: tuple[str, ...]) -> Path:
     path = base.joinpath(*parts)
     try:
         base.parent.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.core.errors import EditRefused
-from tui.editing.state import state_dir
+from tui.core.errors import DtuiError
+from tui.editing.state import text_dir
 
 _NOTE = ".note"
+_ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each file is made anew, for this user alone
+"""Where a text goes when the state directory takes none: anywhere is better than nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +28,51 @@ class Unsaved:
 
 
 def keep_copy(data: bytes) -> Path:
-    """Keep bytes that could not be saved; return the file they are in."""
+    """Keep bytes that could not be saved; return the file they are in.
+
+    Raises OSError, the one of the usual place, when no place takes them all.
+    """
+    first: OSError | None = None
+    for folder in _folders():
+        try:
+            return _write(folder, data)
+        except OSError as error:
+            first = first or error
+    raise first or OSError("no directory to keep it in")
+
+
+def _folders() -> Iterator[str]:
+    with suppress(DtuiError):
+        yield str(text_dir("unsaved"))
+    with suppress(OSError):
+        yield tempfile.gettempdir()
+    yield from _ELSEWHERE
+    yield os.path.expanduser("~")
+
+
+def _write(folder: str, data: bytes) -> Path:
+    """Write bytes to a new file of this user's; it is there whole and durable, or not at all."""
+    descriptor, path = tempfile.mkstemp(prefix="dtui-unsaved-", dir=folder)  # made 0600, and never an existing one
     try:
-        folder: Path | None = state_dir("unsaved")
-    except EditRefused:
-        folder = None  # anywhere is better than nowhere
-    descriptor, path = tempfile.mkstemp(prefix="dtui-unsaved-", dir=folder)  # made 0600
-    with os.fdopen(descriptor, "wb") as copy:
-        copy.write(data)
-        copy.flush()
-        os.fsync(descriptor)
+        with os.fdopen(descriptor, "wb") as copy:
+            copy.write(data)
+            copy.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
     return Path(path)
 
 
 def keep_to_tell(text: Unsaved) -> Path:
-    """Keep text nobody could be asked about, with a note for the next start beside it."""
+    """Keep text nobody could be asked about, with a note for the next start beside it where there is room for one."""
     kept = keep_copy(text.data)
-    note = kept.with_name(kept.name + _NOTE)
-    note.touch(mode=0o600)
-    note.write_text(json.dumps({"container": text.container, "path": os.fsdecode(text.path)}), encoding="utf-8")
+    with suppress(OSError, DtuiError):  # the text is kept, and where is told now as well
+        note = text_dir("unsaved") / (kept.name + _NOTE)
+        note.touch(mode=0o600, exist_ok=False)
+        about = {"container": text.container, "path": os.fsdecode(text.path), "kept": str(kept)}
+        note.write_text(json.dumps(about), encoding="utf-8")
     return kept
 
 
@@ -50,13 +80,14 @@ def told_once() -> tuple[str, ...]:
     """Return a sentence for each text that was kept since the last start; the texts stay."""
     lines = []
     try:
-        notes = sorted(state_dir("unsaved").glob("*" + _NOTE))
-    except EditRefused:
+        notes = sorted(text_dir("unsaved").glob("*" + _NOTE))
+    except DtuiError:
         return ()
     for note in notes:
         try:
             about = json.loads(note.read_text(encoding="utf-8"))
-            lines.append(f"unsaved text of {about['container']}:{about['path']} is kept in {note.with_suffix('')}")
+            kept = about.get("kept", note.with_suffix(""))
+            lines.append(f"unsaved text of {about['container']}:{about['path']} is kept in {kept}")
             note.unlink()
         except (OSError, ValueError, KeyError, TypeError):
             continue  # another dtui told it, or it is no note

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import signal
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -25,17 +26,34 @@ from tui.core.text import count_of, printable
 from tui.editing.recover import recover
 from tui.editing.session import privileged
 from tui.editing.state import loose_mode
-from tui.editing.unsaved import keep_to_tell, told_once
+from tui.editing.unsaved import told_once
 from tui.engine.archive import archive_of
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.choose import Choose, confirm
+from tui.ui.ending import Ending
 from tui.ui.feed import Feed, Happened, Listed, SourceChanged, Watcher
 from tui.ui.ink import PlainInk
+from tui.ui.outside import OpenCopies, end_editor
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
-from tui.ui.terminal import DroppingDriver, let_go_of_terminal
+from tui.ui.terminal import DroppingDriver, TerminalState, let_go_of_terminal
+
+_ENDING_SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGALRM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
+"""What ends a process that does not mind it."""
+
+_LOOK = 1.0
+"""Seconds between two looks at what an editor may have saved."""
 
 
 class Tidied(Message):
@@ -82,6 +100,8 @@ class DtuiApp(App[int]):
         self._kept = ExitStack()
         self._tidied: set[str] = set()
         self._leaving = False
+        self.ending = Ending()
+        self.open_copies = OpenCopies()
         self.last_key = ""
         if theme:
             self.theme = theme
@@ -91,6 +111,7 @@ class DtuiApp(App[int]):
         self._end_in_order()
         self._tell_unsaved()
         self._tidy_labs()
+        self.set_interval(_LOOK, self._look_at_copies)
         if not self._first:
             from tui.ui.screens.welcome import WelcomeScreen
 
@@ -114,30 +135,87 @@ class DtuiApp(App[int]):
             self.screen.acted()
         await super().on_event(event)
 
+    # the end ------------------------------------------------------------------------------------------------
+
     def _end_in_order(self) -> None:
         """Leave as by q when asked to end or when the line drops: a benchmark then clears its engines away."""
         loop = asyncio.get_running_loop()
 
-        def hung_up(number: int, _frame: object) -> None:
-            let_go_of_terminal()
-            loop.call_soon_threadsafe(self._leave, 128 + number)
+        def signalled(number: int, _frame: object) -> None:
+            if number == signal.SIGHUP:
+                # not by the loop: the SIGCONT that comes along would be answered before the loop's turn
+                let_go_of_terminal()
+            self.keep_texts()  # now: the loop may be busy, or wait for an editor
+            end_editor()
+            loop.call_soon_threadsafe(self._leave, number)
 
-        with suppress(ValueError, RuntimeError):  # not in the main thread: somebody else's loop
-            loop.add_signal_handler(signal.SIGTERM, self._leave, 128 + signal.SIGTERM)
-            # not by the loop: the SIGCONT that comes along would be answered before the loop's turn
-            signal.signal(signal.SIGHUP, hung_up)
+        with suppress(ValueError):  # not in the main thread: somebody else's loop
+            for number in _ENDING_SIGNALS:
+                signal.signal(number, signalled)
 
-    def _leave(self, code: int) -> None:
+    def _leave(self, number: int) -> None:
         """Leave without a question; unsaved text is kept for the next start."""
         if self._leaving:
             return
         self._leaving = True
+        self.keep_texts()
+        self.ending.signal = signal.Signals(number)
+        self.exit(128 + number)
+
+    def keep_texts(self) -> None:
+        """Keep the unsaved text of all screens, each once, unless it was agreed to lose it."""
+        if not self._exit:
+            with self._context():
+                self.ending.keep([s for stack in self._screen_stacks.values() for s in stack if isinstance(s, Frame)])
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End by an exception that nobody foresaw: it comes out of whatever handler, timer, worker or widget.
+
+        Textual would print a traceback with all locals and end as if nothing were wrong (8.2.8).
+        """
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self.fail(error)
         for screen in self.screen_stack:
-            text = screen.unsaved_text if isinstance(screen, Frame) else None
-            if text:
-                with suppress(OSError):  # a full disk must not keep the app from ending
-                    keep_to_tell(text)
-        self.exit(code)
+            if isinstance(screen, Frame):
+                screen.there.set()  # or a key would wait for ever for a screen that does not come
+        self._close_messages_no_wait()
+
+    def fail(self, error: BaseException) -> None:
+        """Note why the app ends, and keep what would be lost."""
+        self.ending.failed(error)
+        self.keep_texts()
+
+    async def _shutdown(self) -> None:
+        """Keep what would be lost when the app ends though nobody left it."""
+        self.keep_texts()
+        await super()._shutdown()
+
+    @contextmanager
+    def suspend(self) -> Iterator[None]:
+        """Lend the terminal to another program. What is raised meanwhile comes out when the app has it again.
+
+        Textual leaves the terminal as it is when something is raised in the middle (8.2.8).
+        """
+        raised: BaseException | None = None
+        with super().suspend():
+            try:
+                yield
+            except BaseException as error:  # noqa: BLE001 - raised below
+                raised = error
+        if raised is not None:
+            raise raised
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy text, with bytes that are no characters as they are, to the terminal's clipboard and the app's own."""
+        self._clipboard = text
+        if self._driver is not None:
+            data = base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
+            self._driver.write(f"\x1b]52;c;{data}\a")
+
+    # endpoints ----------------------------------------------------------------------------------------------
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -173,8 +251,14 @@ class DtuiApp(App[int]):
         self.close_endpoints()
         self.switch_screen(WelcomeScreen())
 
+    def _look_at_copies(self) -> None:
+        """Tell of what an editor saved that did not wait."""
+        for line in self.open_copies.news():
+            self.notify(printable(line), title="editor", timeout=15, markup=False)
+
     def on_unmount(self) -> None:
         """Give everything back."""
+        self.ending.notes += self.open_copies.close()
         self.close_endpoints()
         self._kept.close()
 
@@ -319,5 +403,18 @@ def run(
     open_path: tuple[Container, bytes] | None = None,
     theme: str | None = None,
 ) -> int:
-    """Run the app until it is left; return the exit code."""
-    return DtuiApp(endpoints, tried, open_path=open_path, theme=theme).run() or 0
+    """Run the app until it is left; return the exit code.
+
+    Raises AppEnded when something else ended it: why, and where the text is that was not saved.
+    """
+    terminal = TerminalState.now()
+    app = DtuiApp(endpoints, tried, open_path=open_path, theme=theme)
+    try:
+        code = app.run()
+    except BaseException as error:  # noqa: BLE001 - told below
+        app.fail(error)
+        code = None
+    if app.ending.unforeseen and terminal is not None:
+        terminal.put_back()
+    app.ending.tell(left=app._exit)
+    return code or 0

@@ -1,13 +1,29 @@
-"""The terminal that may go away: Textual's driver for a line that drops."""
+"""The terminal that may go away, and what it sends: Textual's driver for a line that drops, and for exact pastes."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import selectors
 import signal
-from collections.abc import Callable
+import termios
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO, Any
 
+from textual import events
+from textual._parser import ParseError
+from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+_RESET = (
+    "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1016l"  # no mouse reports
+    "\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[>4;0m\x1b[?1l\x1b>"  # no focus reports, brackets, other keys
+    "\x1b[?1049l\x1b[r\x1b[?6l\x1b[4l\x1b[?7h\x1b[?25h\x1b[0m\x1b(B\x0f"  # the usual screen, region, wrap and letters
+)
 
 
 class Paper:
@@ -37,17 +53,111 @@ class Paper:
             return
         try:
             paint()
-        except OSError:
+        except BlockingIOError:  # a program that shared the terminal left it so
+            os.set_blocking(self._file.fileno(), True)
+            with suppress(OSError):
+                self._file.flush()
+        except (OSError, ValueError, MemoryError):
             self._gone = True
-            os.kill(os.getpid(), signal.SIGHUP)  # the kernel tells only the leader of a session
+            hang_up()
+
+
+def hang_up() -> None:
+    """Tell the app that its terminal is gone; the kernel tells only the leader of a session."""
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+_BEGIN, _END = "\x1b[200~", "\x1b[201~"
+
+
+class Pastes:
+    """Takes the text of bracketed pastes out of what a terminal sends.
+
+    Textual's parser drops NUL bytes from a paste and types what follows an escape in it as keys (8.2.8). It is fed the
+    brackets alone, and the empty paste that it reports stands for the text in ``text``.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._chunks: list[str] = []
+        self._pasting = False
+        self._tail = ""
+
+    def keys(self, data: str) -> Iterator[str]:
+        """Yield what the parser is to be fed; ``text`` is the paste that ended with the last piece, if one did."""
+        while data:
+            seen = self._tail + data
+            bracket = _END if self._pasting else _BEGIN
+            found = seen.find(bracket)
+            cut = found + len(bracket) - len(self._tail) if found >= 0 else len(data)
+            piece, data = data[:cut], data[cut:]
+            self._tail = "" if found >= 0 else seen[1 - len(bracket) :]
+            if self._pasting:
+                self._chunks.append(piece)
+            else:
+                yield piece
+            if found < 0:
+                return
+            self._pasting = not self._pasting
+            if not self._pasting:
+                self.text = "".join(self._chunks).removesuffix(_END)
+                self._chunks.clear()
+                yield _END
 
 
 class DroppingDriver(LinuxDriver):
-    """The driver that outlives its terminal."""
+    """The driver that outlives its terminal, and pastes what was pasted."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._file = Paper(self._file)  # type: ignore[assignment,arg-type] # as much of a file as the writer needs
+
+    def start_application_mode(self) -> None:
+        """Take the terminal; one that went away meanwhile counts as dropped, where Textual would go on without it."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        if self._writer_thread is None or not self._writer_thread.is_alive():
+            hang_up()
+
+    def write(self, data: str) -> None:
+        """Paint, while there is something to paint to: nobody takes anything from a writer that has ended."""
+        if self._writer_thread is not None and self._writer_thread.is_alive():
+            self._writer_thread.write(data)
+
+    def _run_input_thread(self) -> None:
+        try:
+            self.run_input_thread()
+        except Exception as error:  # noqa: BLE001 - the app ends by it, in order
+            self._app.call_later(self._app._handle_exception, error)
+
+    def run_input_thread(self) -> None:
+        """Read the terminal and pass on what it sends, until told to stop."""
+        parser, pastes = XTermParser(self._debug), Pastes()
+        decode = getincrementaldecoder("utf-8")("surrogateescape").decode
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            last = False
+            while not last:
+                last = self.exit_event.is_set()
+                if selector.select(0.1):
+                    data = self._read()
+                    if not data:
+                        hang_up()
+                        break
+                    for piece in pastes.keys(decode(data, final=last)):
+                        self._pass_on(parser.feed(piece), pastes)
+                self._pass_on(parser.tick(), pastes)
+        with suppress(EOFError, ParseError):
+            list(parser.feed(""))
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self.fileno, 4096)
+        except OSError:  # the terminal is gone
+            return b""
+
+    def _pass_on(self, sent: Iterable[Message], pastes: Pastes) -> None:
+        for message in sent:
+            self.process_message(events.Paste(pastes.text) if isinstance(message, events.Paste) else message)
 
 
 def let_go_of_terminal() -> None:
@@ -62,3 +172,52 @@ def let_go_of_terminal() -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalState:
+    """How a terminal is set: its modes, who it listens to, and the flags of the descriptors that lead to it."""
+
+    modes: list[Any]
+    group: int
+    flags: dict[int, int]
+
+    @classmethod
+    def now(cls) -> TerminalState | None:
+        """Return the state of the terminal of this process; None where there is none."""
+        try:
+            flags = {number: fcntl.fcntl(number, fcntl.F_GETFL) for number in (0, 1, 2)}
+            return cls(termios.tcgetattr(0), os.tcgetpgrp(0), flags)
+        except (OSError, termios.error):
+            return None
+
+    def put_back(self) -> None:
+        """Set the terminal so again, whatever a program left: other modes, another screen, mouse reports."""
+        with suppress(OSError, termios.error):
+            self._listen()
+            for number, flags in self.flags.items():
+                fcntl.fcntl(number, fcntl.F_SETFL, flags)
+            termios.tcsetattr(0, termios.TCSANOW, self.modes)
+            termios.tcflow(0, termios.TCOON)
+            os.write(2, _RESET.encode())
+            termios.tcflush(0, termios.TCIFLUSH)  # keys meant for who is gone
+
+    def _listen(self) -> None:
+        if os.tcgetpgrp(0) == self.group:
+            return
+        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        try:
+            os.tcsetpgrp(0, self.group)
+        finally:
+            signal.signal(signal.SIGTTOU, before)
+
+
+@contextmanager
+def lent_terminal() -> Iterator[None]:
+    """Lend the terminal to another program and put it back as it was."""
+    state = TerminalState.now()
+    try:
+        yield
+    finally:
+        if state is not None:
+            state.put_back()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from rich.text import Text
 from textual import on, work
+from textual.app import SuspendNotSupported
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, UsageError
 from tui.core.model import Details, Entry
@@ -18,11 +20,12 @@ from tui.editing.unsaved import Unsaved, keep_copy
 from tui.editing.writing import Receipt
 from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.show import Show, help_text
-from tui.ui.outside import edit_outside
+from tui.ui.outside import StillOpen, edit_outside
 from tui.ui.present_layer import diff_text, meta_words
 from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.following import FollowingFrame
+from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.file_pane import FilePane
 
 _KEEP_MINE = Choice("m", "mine", "keep mine: write over theirs")
@@ -37,6 +40,8 @@ class SavingFrame(FollowingFrame):
     details: Details | None = None
     opened: Opened | None = None
     _receipt: Receipt | None = None
+    _outside: Unsaved | None = None
+    """What an editor left that the pane cannot show, until it is saved or kept."""
 
     @property
     def held(self) -> Details:
@@ -73,6 +78,8 @@ class SavingFrame(FollowingFrame):
     @property
     def unsaved_text(self) -> Unsaved | None:
         """Return the text of the editor as the bytes that a save would write."""
+        if self._outside is not None:
+            return self._outside
         if not self.unsaved or self.opened is None:
             return None
         text = self.file_pane.area.text
@@ -97,6 +104,10 @@ class SavingFrame(FollowingFrame):
         self.refresh_bindings()
         # said when the text is laid out: keys that come before would find no line ends
         self.call_after_refresh(self.tell, "editing: ^s shows the difference and saves, esc leaves")
+
+    @on(CodeArea.Refused)
+    def _refused(self, event: CodeArea.Refused) -> None:
+        self.tell_error(event.error)
 
     @on(FilePane.Edited)
     def _edited(self) -> None:
@@ -342,31 +353,75 @@ class SavingFrame(FollowingFrame):
     @work(exclusive=True, group="flow")
     async def action_editor_external(self) -> None:
         """Go on in $EDITOR with the text as it stands."""
-        if self.opened:
-            await self._external(self.opened, self.opened.document.with_text(self.file_pane.area.text))
-
-    async def _external(self, opened: Opened, data: bytes) -> None:
+        opened = self.opened
+        if opened is None:
+            return
         try:
-            with self.app.suspend():
-                edited = edit_outside(data, opened.path)
+            data = opened.document.with_text(self.file_pane.area.text)
         except DtuiError as error:
             self.tell_error(error)
             return
-        if edited == opened.document.data:
+        await self._external(opened, data)
+
+    async def _external(self, opened: Opened, data: bytes) -> None:
+        copies, whose = self.dtui.open_copies, f"{self.container.name}:{printable(opened.path)}"
+        try:
+            edited = copies.take(whose)
+            if edited is None:
+                with self.app.suspend():
+                    edited = edit_outside(data, opened.path)
+        except StillOpen as still:
+            copies.follow(whose, still)
+            self.tell_error(still)
+        except DtuiError as error:
+            self.tell_error(error)
+        except SuspendNotSupported:
+            self.tell("$EDITOR needs a terminal of its own, which this one cannot give", "bad")
+        else:
+            await self._take_edited(opened, data, edited)
+
+    async def _take_edited(self, opened: Opened, data: bytes, edited: bytes) -> None:
+        """Save what an editor left; it stays in the pane, or else in a file of this host, until that went through."""
+        if edited == data:
             self.tell("nothing changed in the editor")
             return
         was_editing = self.file_pane.editing
-        document = Document.parse(edited)
-        in_pane = not document.read_only_reason and not opened.document.read_only_reason
-        if in_pane:  # unsaved text in the editor until the save went through, so that nothing is lost
-            if not was_editing:
-                self.opened = opened  # the cursor may have gone on while the file was read
-                self.file_pane.show_document(opened.document, None)
-                self.begin_edit()
-            self.file_pane.replace_text(document.text)
-        saved = await self._confirm_and_write(opened, edited)
+        in_pane = self._show_edited(opened, edited)
+        if in_pane and edited == opened.document.data:
+            self.tell("the text is as the file has it")
+            return
+        saved = False
+        if not in_pane:
+            self._outside = Unsaved(edited, self.container.name, opened.path)
+        try:
+            saved = await self._confirm_and_write(opened, edited)
+        finally:
+            if not saved and not in_pane:
+                self._keep_outside(edited)
+            self._outside = None
         if saved and not was_editing:
             self._end_saved()
-        elif not saved and not in_pane:
-            kept = await asyncio.to_thread(keep_copy, edited)
-            self.tell(f"not saved; what you wrote is kept in {kept}", "bad")
+
+    def _show_edited(self, opened: Opened, edited: bytes) -> bool:
+        """Put what an editor left into the pane as unsaved text; say whether it can be edited there."""
+        if opened.document.read_only_reason or Document.parse(edited).read_only_reason:
+            return False
+        text = opened.document.text_of(edited)
+        whole = text is not None
+        if text is None:  # some lines end otherwise than all did
+            opened = replace(opened, document=Document.parse(opened.document.data, any_ends=True))
+            text = opened.document.text_of(edited)
+        if text is None:
+            return False
+        if not self.file_pane.editing or not whole:
+            self.opened = opened  # the cursor may have gone on while the file was read
+            self.file_pane.show_document(opened.document, None)
+            self.begin_edit()
+        self.file_pane.replace_text(text)
+        return True
+
+    def _keep_outside(self, edited: bytes) -> None:
+        try:
+            self.tell(f"not saved; what you wrote is kept in {keep_copy(edited)}", "bad")
+        except OSError as error:
+            self.tell(f"not saved, and not kept: {error.strerror}", "bad")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.text import Text
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
@@ -15,47 +12,10 @@ from textual.widgets import ContentSwitcher, Static, TextArea
 from textual.widgets.text_area import Selection
 
 from tui.core.text import human_size, printable
-from tui.editing.document import PREVIEW_LIMIT, Document, hex_lines, is_tabbed
-from tui.ui.actions import bindings
+from tui.editing.document import PREVIEW_LIMIT, Document, hex_lines, indent_unit
+from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.rows import Rows
-
-
-class CodeArea(TextArea):
-    """The editor itself. Its keys act on the screen, and only while it is editable.
-
-    Textual 8.2.8 inserts letters when they arrive but runs bound keys (backspace, end, ^s) a turn later, so that a
-    burst of keys, as a slow line delivers it, would be carried out in another order. Here every key waits its turn.
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = bindings("editor", "screen.editor_")
-
-    async def _on_key(self, event: events.Key) -> None:
-        actions = _ACTIONS.get(event.key, ()) if not self.read_only else ()
-        if not actions:
-            await super()._on_key(event)
-            return
-        event.prevent_default()
-        for action in actions:  # of two on one key the screen has one; ^c with nothing selected goes on to the app
-            if await self.app.run_action(action, self):
-                event.stop()
-                return
-
-
-def _actions_by_key() -> dict[str, list[str]]:
-    """Return what each key does; a key of ours takes the place of Textual's own."""
-    found: dict[str, list[str]] = {}
-    for bound in (CodeArea.BINDINGS, TextArea.BINDINGS):
-        here: dict[str, list[str]] = {}
-        for binding in bound:
-            if isinstance(binding, Binding):
-                for key in binding.key.split(","):
-                    here.setdefault(key, []).append(binding.action)
-        found = here | found
-    return found
-
-
-_ACTIONS = _actions_by_key()
 
 
 class HexRows(Rows):
@@ -163,7 +123,9 @@ class FilePane(Vertical):
             self.border_subtitle = Content(f"binary · {size}")
             return
         self.load(document.text, language)
-        self.area.indent_type = "tabs" if is_tabbed(document, language) else "spaces"
+        self.area.file = document
+        self.area.indent_unit = indent_unit(document, language)
+        self.area.indent_type = "tabs" if self.area.indent_unit == "\t" else "spaces"
         self._show_face("text")
         self.tell_place()
 

@@ -1,0 +1,105 @@
+"""A dtui that fails on purpose: exceptions come out of its handlers, timers, workers, widgets and driver.
+
+``start(PLACE, ERROR)`` returns the environment for a process in which, once the text of the editor has an ``x`` in it,
+ERROR is raised at PLACE. It is put there from outside, by a sitecustomize module; the product has no such switch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_SITE = """
+import os
+import sys
+
+if "DTUI_FAILS" in os.environ:
+    def raised():
+        raise eval(os.environ["DTUI_ERROR"])
+
+    def in_app(place):
+        from tui.ui.app import DtuiApp
+        from tui.ui.widgets.code_area import CodeArea
+        from textual.widgets import TextArea
+
+        def fail(app):
+            area = next(iter(app.screen.query(CodeArea)), None)
+            if area is None or "x" not in area.text:
+                return
+            if place == "handler":
+                raised()
+            elif place == "later":
+                app.call_later(raised)
+            elif place == "refresh":
+                app.call_after_refresh(raised)
+            elif place == "timer":
+                app.set_timer(0.01, raised)
+            elif place == "worker":
+                async def work():
+                    raised()
+                app.run_worker(work())
+            elif place == "thread worker":
+                app.run_worker(raised, thread=True)
+            elif place == "render":
+                area.render_line = lambda y: raised()
+                area.refresh()
+            elif place == "compose":
+                from tui.ui.screens.base import Frame
+                class Bad(Frame):
+                    def body(self):
+                        raised()
+                        yield
+                app.push_screen(Bad())
+            elif place == "watch":
+                area.watch(app, "theme", lambda: raised(), init=False)
+                app.theme = "textual-light"
+            elif place == "input":
+                app._driver.process_message = lambda message: raised()
+            elif place == "recursion":
+                def deeper():
+                    deeper()
+                deeper()
+            elif place == "memory":
+                bytearray(1 << 62)
+            elif place == "loop":
+                import asyncio
+                asyncio.get_running_loop().call_soon(raised)
+            elif place == "writer":
+                app._driver._file.write = lambda text: raised()
+
+        def changed(self, event):
+            fail(self)
+
+        from textual import on
+        decorated = on(TextArea.Changed)(changed)
+        DtuiApp._decorated_handlers = {
+            **DtuiApp._decorated_handlers, TextArea.Changed: [(decorated, {})]
+        }
+
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            return None
+
+    import importlib.abc, importlib.machinery
+
+    class Late(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name != "tui.ui.app":
+                return None
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(name)
+            inner = spec.loader.exec_module
+            def exec_module(module):
+                inner(module)
+                in_app(os.environ["DTUI_FAILS"])
+            spec.loader.exec_module = exec_module
+            return spec
+
+    import importlib.util
+    sys.meta_path.insert(0, Late())
+"""
+
+
+def failing_at(place: str, error: str, folder: Path) -> dict[str, str]:
+    """Return the environment of a dtui that raises ``error``, a Python expression, at a place."""
+    (folder / "sitecustomize.py").write_text(_SITE)
+    return {"PYTHONPATH": str(folder), "DTUI_FAILS": place, "DTUI_ERROR": error}

@@ -1,0 +1,90 @@
+"""How the app ended: by what, and where the text is that was not saved."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+
+from textual.worker import WorkerFailed
+
+from tui.core.errors import DtuiError
+from tui.core.text import printable
+from tui.editing.unsaved import keep_to_tell
+from tui.ui.screens.base import Frame
+
+_LONGEST = 300
+"""Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""
+
+_MORE = "DTUI_TRACEBACK=1 tells where it happened"
+
+
+class AppEnded(DtuiError):
+    """The app did not end because it was left."""
+
+    def __init__(self, message: str, hint: str = "", code: int = 1) -> None:
+        super().__init__(message, hint)
+        self.exit_code = code
+
+
+class Ending:
+    """Notes why the app ends and keeps what would be lost by it."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self.error: BaseException | None = None
+        self._kept: dict[Frame, tuple[bytes, str]] = {}
+        self.notes: list[str] = []
+        """What else is to be told at the end."""
+
+    @property
+    def unforeseen(self) -> bool:
+        """Whether an error ended the app."""
+        return self.error is not None
+
+    def failed(self, error: BaseException) -> None:
+        """Note the error; the first is the cause of those that follow."""
+        if self.error is None:
+            self.error = error.error if isinstance(error, WorkerFailed) else error
+
+    def keep(self, screens: Iterable[Frame]) -> None:
+        """Keep the unsaved texts of screens; what was kept already is not kept twice."""
+        for screen in screens:
+            try:
+                self._keep(screen)
+            except Exception as error:  # noqa: BLE001 - the others' texts are to be kept all the same
+                self._kept.setdefault(screen, (b"", f"unsaved text could not be kept: {_words(error)}"))
+
+    def _keep(self, screen: Frame) -> None:
+        text = screen.unsaved_text
+        if text is None or self._kept.get(screen, (None, ""))[0] == text.data:
+            return
+        about = f"unsaved text of {printable(text.container)}:{printable(text.path)}"
+        try:
+            told = f"{about} is kept in {keep_to_tell(text)}"
+        except OSError as error:
+            told = f"{about} could not be kept: {(error.strerror or str(error)).lower()}"
+            self._kept[screen] = b"", told
+        else:
+            self._kept[screen] = text.data, told
+
+    def tell(self, *, left: bool) -> None:
+        """Raise AppEnded with what there is to tell; ``left`` says whether the app was left as it should be."""
+        told = "; ".join([told for _, told in self._kept.values()] + self.notes)
+        if isinstance(self.error, KeyboardInterrupt) and not told:
+            raise self.error
+        if self.error is not None:
+            hint = "; ".join(filter(None, [told, "" if isinstance(self.error, DtuiError) else _MORE]))
+            raise AppEnded(_words(self.error), hint) from self.error
+        if not left:
+            raise AppEnded("the app ended and did not say why", told)
+        if self.signal is not None and told:
+            raise AppEnded(f"ended by {self.signal.name}", told, 128 + self.signal)
+        if told:
+            raise AppEnded(told, code=0)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, DtuiError):
+        return str(error)
+    words = f"{type(error).__name__}: {error}".strip(": ")[:_LONGEST]
+    return "; ".join([words, *getattr(error, "__notes__", ())])

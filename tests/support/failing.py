@@ -60,11 +60,10 @@ if "DTUI_FAILS" in os.environ:
                 deeper()
             elif place == "memory":
                 bytearray(1 << 62)
-            elif place == "loop":
-                import asyncio
-                asyncio.get_running_loop().call_soon(raised)
             elif place == "writer":
-                app._driver._file.write = lambda text: raised()
+                class Broken:
+                    write = flush = lambda *_: raised()
+                app._driver._file._file = Broken()
 
         def changed(self, event):
             fail(self)
@@ -75,11 +74,7 @@ if "DTUI_FAILS" in os.environ:
             **DtuiApp._decorated_handlers, TextArea.Changed: [(decorated, {})]
         }
 
-    class Finder:
-        def find_spec(self, name, path=None, target=None):
-            return None
-
-    import importlib.abc, importlib.machinery
+    import importlib.abc
 
     class Late(importlib.abc.MetaPathFinder):
         def find_spec(self, name, path=None, target=None):

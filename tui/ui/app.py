@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events, on, work
 from textual.app import App, SystemCommand
@@ -101,6 +101,7 @@ class DtuiApp(App[int]):
         self._tidied: set[str] = set()
         self._leaving = False
         self.ending = Ending()
+        self._signals: dict[int, Any] = {}
         self.open_copies = OpenCopies()
         self.last_key = ""
         if theme:
@@ -151,7 +152,7 @@ class DtuiApp(App[int]):
 
         with suppress(ValueError):  # not in the main thread: somebody else's loop
             for number in _ENDING_SIGNALS:
-                signal.signal(number, signalled)
+                self._signals[number] = signal.signal(number, signalled)
 
     def _leave(self, number: int) -> None:
         """Leave without a question; unsaved text is kept for the next start."""
@@ -192,6 +193,9 @@ class DtuiApp(App[int]):
         """Keep what would be lost when the app ends though nobody left it."""
         self.keep_texts()
         await super()._shutdown()
+        if self.is_headless:  # the process goes on; else what is cleared away at the end must not be cut off
+            for number, handler in self._signals.items():
+                signal.signal(number, handler)
 
     @contextmanager
     def suspend(self) -> Iterator[None]:

@@ -86,5 +86,8 @@ class Ending:
 def _words(error: BaseException) -> str:
     if isinstance(error, DtuiError):
         return str(error)
-    words = f"{type(error).__name__}: {error}".strip(": ")[:_LONGEST]
+    try:
+        words = f"{type(error).__name__}: {error}".strip(": ")[:_LONGEST]
+    except Exception:  # noqa: BLE001 - an error that cannot even say what it is
+        words = type(error).__name__
     return "; ".join([words, *getattr(error, "__notes__", ())])

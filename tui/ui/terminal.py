@@ -57,7 +57,7 @@ class Paper:
             os.set_blocking(self._file.fileno(), True)
             with suppress(OSError):
                 self._file.flush()
-        except (OSError, ValueError, MemoryError):
+        except Exception:  # noqa: BLE001 - whatever it is, nobody sees the app any more
             self._gone = True
             hang_up()
 

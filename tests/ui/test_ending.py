@@ -1,0 +1,213 @@
+"""Whatever ends the app, the text of the editor is kept and the end is told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from tests.ui.conftest import Open, until
+from tui.editing import unsaved
+from tui.editing.unsaved import Unsaved, keep_copy, keep_to_tell, told_once
+from tui.ui.app import DtuiApp
+from tui.ui.ending import AppEnded
+from tui.ui.screens.base import Frame
+from tui.ui.screens.layer import LayerScreen
+
+pytestmark = pytest.mark.promise("text-survives-any-exception")
+
+PATH = b"/app/server.json"
+
+
+class Foreseen(Exception):
+    """What nobody foresaw."""
+
+
+def fail(*_: object) -> None:
+    raise Foreseen("boom")
+
+
+async def fail_soon() -> None:
+    fail()
+
+
+class Bad(Frame):
+    """A screen that cannot be composed."""
+
+    def body(self) -> ComposeResult:
+        fail()
+        yield Static()
+
+
+def deeper() -> None:
+    deeper()
+
+
+def by_render(app: DtuiApp, screen: LayerScreen) -> None:
+    screen.file_pane.area.render_line = fail  # type: ignore[assignment]
+    screen.file_pane.area.refresh()
+
+
+def by_watch(app: DtuiApp, screen: LayerScreen) -> None:
+    screen.file_pane.area.watch_cursor_blink = fail  # type: ignore[attr-defined]
+    app.call_later(setattr, screen.file_pane.area, "cursor_blink", False)
+
+
+PLACES: dict[str, Callable[[DtuiApp, LayerScreen], object]] = {
+    "handler": lambda app, _: app.call_later(fail),
+    "widget": lambda _, screen: screen.file_pane.area.call_later(fail),
+    "refresh": lambda app, _: app.call_after_refresh(fail),
+    "timer": lambda _, screen: screen.set_timer(0.001, fail),
+    "worker": lambda _, screen: screen.run_worker(fail_soon()),
+    "thread": lambda _, screen: screen.run_worker(fail, thread=True),
+    "render": by_render,
+    "compose": lambda app, _: app.push_screen(Bad()),
+    "watch": by_watch,
+    "recursion": lambda app, _: app.call_later(deeper),
+    "memory": lambda app, _: app.call_later(lambda: bytearray(1 << 62)),
+}
+
+
+def texts(state: Path) -> list[bytes]:
+    folder = state / "unsaved"
+    return [file.read_bytes() for file in folder.iterdir() if not file.suffix] if folder.exists() else []
+
+
+@pytest.mark.promise("app-error-exit-code")
+@pytest.mark.parametrize("place", PLACES)
+async def test_an_exception_anywhere_keeps_the_text_and_ends_with_1(
+    open_layer: Open, private_state: Path, place: str
+) -> None:
+    app = None
+    with pytest.raises(Exception):  # noqa: B017, PT011, PT012 - whichever it was, it is raised again
+        async with open_layer(PATH) as (pilot, screen):
+            app = screen.dtui
+            await pilot.press("x")
+            text = screen.file_pane.area.text.encode()
+            PLACES[place](app, screen)
+            await until(pilot, lambda: app.ending.unforeseen)
+    assert app is not None
+    assert app.return_code == 1
+    assert texts(private_state) == [text]
+    with pytest.raises(AppEnded, match=r"web:/app/server.json is kept in .*; DTUI_TRACEBACK=1") as caught:
+        app.ending.tell(left=False)
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+    (told,) = told_once()
+    assert "web:/app/server.json" in told
+
+
+async def test_the_texts_of_all_screens_are_kept_each_once(open_layer: Open, private_state: Path) -> None:
+    with pytest.raises(Foreseen):  # noqa: PT012
+        async with open_layer(PATH) as (pilot, screen):
+            await pilot.press("x")
+            app = screen.dtui
+            app.open_layer(screen.container, b"/app/start.sh", edit=True)
+            await until(pilot, lambda: app.screen is not screen and app.screen.file_pane.editing)  # type: ignore[attr-defined]
+            await pilot.press("y")
+            app.keep_texts()
+            app.call_later(fail)
+            app.call_later(fail)
+            await until(pilot, lambda: app.ending.unforeseen)
+    kept = sorted(text[:2] for text in texts(private_state))
+    assert kept == [b"x{", b"y#"]
+
+
+async def test_one_screen_that_fails_to_give_its_text_does_not_take_the_others(
+    open_layer: Open, private_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Foreseen):  # noqa: PT012
+        async with open_layer(PATH) as (pilot, screen):
+            await pilot.press("x")
+            app = screen.dtui
+            other = Bad()
+            monkeypatch.setattr(Bad, "unsaved_text", property(fail))
+            app.ending.keep([other])
+            app.call_later(fail)
+            await until(pilot, lambda: app.ending.unforeseen)
+    assert len(texts(private_state)) == 1
+
+
+async def test_text_that_was_agreed_to_be_lost_is_not_kept(open_layer: Open, private_state: Path) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        app = screen.dtui
+        await pilot.press("x")
+        app.exit(0)
+        await pilot.pause()
+    assert texts(private_state) == []
+    app.ending.tell(left=True)
+
+
+async def test_an_app_that_ends_and_nobody_left_it_keeps_the_text(open_layer: Open, private_state: Path) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        app = screen.dtui
+        await pilot.press("x")
+        app._close_messages_no_wait()
+    assert len(texts(private_state)) == 1
+    with pytest.raises(AppEnded, match="did not say why"):
+        app.ending.tell(left=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1])
+async def test_a_signal_keeps_the_text_before_the_loop_has_its_turn(
+    open_layer: Open, private_state: Path, number: signal.Signals
+) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        app = screen.dtui
+        await pilot.press("x")
+        os.kill(os.getpid(), number)
+        assert len(texts(private_state)) == 1
+        await until(pilot, lambda: app._exit)
+    assert len(texts(private_state)) == 1
+    with pytest.raises(AppEnded, match=f"ended by {number.name}; unsaved text of") as caught:
+        app.ending.tell(left=True)
+    assert caught.value.exit_code == 128 + number
+
+
+async def test_what_is_raised_while_the_terminal_is_lent_comes_out_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = DtuiApp(())
+    async with app.run_test():
+        driver = app._driver
+        assert driver is not None
+        calls: list[str] = []
+        monkeypatch.setattr(type(driver), "can_suspend", True)
+        monkeypatch.setattr(type(driver), "suspend_application_mode", lambda _: calls.append("lent"))
+        monkeypatch.setattr(type(driver), "resume_application_mode", lambda _: calls.append("back"))
+        for error in (Foreseen, KeyboardInterrupt):
+            with pytest.raises(error), app.suspend():
+                raise error
+        assert calls == ["lent", "back"] * 2
+
+
+def test_a_text_that_its_place_does_not_take_is_kept_elsewhere(
+    private_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("DTUI_STATE", "/proc/no/such")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    kept = keep_to_tell(Unsaved(b"mine", "web", b"/x"))
+    assert kept.parent == tmp_path / "tmp"
+    assert kept.read_bytes() == b"mine"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert [kept] == list((tmp_path / "tmp").iterdir())
+
+
+def test_half_a_text_is_never_left_and_the_first_reason_is_told(
+    private_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unsaved.os, "fsync", full)
+    monkeypatch.setattr(unsaved, "_ELSEWHERE", ())
+    with pytest.raises(OSError, match="No space left"):
+        keep_copy(b"mine")
+    assert not list((private_state / "unsaved").iterdir())

@@ -1,0 +1,165 @@
+"""$EDITOR: every way it can end, and everything it can leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tui.core.errors import EditRefused
+from tui.ui import outside
+from tui.ui.outside import OpenCopies, PrivateCopy, StillOpen, edit_outside, editor_command
+
+Editor = Callable[[str], None]
+DATA = b"port=80\n"
+
+
+@pytest.fixture
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Editor:
+    """Make a shell script the editor."""
+
+    def script(body: str) -> None:
+        path = tmp_path / "ed"
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("EDITOR", str(path))
+
+    monkeypatch.delenv("VISUAL", raising=False)
+    return script
+
+
+def refused() -> str:
+    with pytest.raises(EditRefused) as caught:
+        edit_outside(DATA, b"/etc/app.conf")
+    return str(caught.value)
+
+
+@pytest.mark.promise("editor-failures-keep-text")
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("exit 1", "ed ended with code 1; the text is as it was"),
+        ("kill -9 $$", "ed was killed by SIGKILL; the text is as it was"),
+        ("echo mine > $1; exit 3", "ed ended with code 3; the text is as it was, what it wrote is in "),
+        ("touch .$1.swp $(dirname $1)/.app.conf.swp; kill -9 $$", "what it wrote is in "),
+    ],
+)
+def test_an_editor_that_fails_says_how_and_its_work_is_kept(editor: Editor, body: str, said: str) -> None:
+    editor(f"cd $(dirname $1); {body}")
+    told = refused()
+    assert said in told
+    folder = Path(told.rsplit(" in ", 1)[-1]).parent if " in " in told else None
+    assert folder is None or (folder.stat().st_mode & 0o777 == 0o700 and list(folder.iterdir()))
+
+
+@pytest.mark.promise("editor-result-checked")
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("rm $1", "the file was deleted"),
+        ("rm -r $(dirname $1)", "the file was deleted"),
+        ("rm $1; mkdir $1", "the file is a directory now"),
+        ("rm $1; mkfifo $1", "the file is a FIFO now"),
+        ("ln -sf /etc/passwd $1", "the file is a symbolic link now"),
+        ("rm $1; ln -s $1 $1", "the file is a symbolic link now"),
+        ("ln $1 $1.other", "the file is a hard link now"),
+        ("rm $1; cd $(dirname $1); python3 -c 'import socket as s; s.socket(s.AF_UNIX).bind(\"app.conf\")'", "socket"),
+        ("head -c 20000000 /dev/zero > $1", "larger than 8 MiB"),
+    ],
+)
+def test_what_an_editor_leaves_is_not_taken_unless_it_is_a_plain_file(editor: Editor, body: str, said: str) -> None:
+    editor(body)
+    told = refused()
+    assert told.startswith("what ed left is not taken: ")
+    assert said in told
+    assert "the text is as it was" in told
+    assert "\n" not in told
+
+
+@pytest.mark.promise("editor-failures-keep-text")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("nosuchprog", "nosuchprog is not found"),
+        ('vim "-u', "EDITOR cannot be understood: no closing quotation"),
+        ("'' x", " is not found"),
+        ("{0}", "is a directory"),
+        ("{0}/plain", "may not be run"),
+        ("{0}/bare", "bare cannot be run: exec format error"),
+        ("{0}/lost", "lost cannot be run"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, said: str
+) -> None:
+    for name, text, mode in (("plain", "x", 0o644), ("bare", "echo\n", 0o755), ("lost", "#!/no/such\n", 0o755)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
+    monkeypatch.setenv("VISUAL", "")
+    monkeypatch.setenv("EDITOR", command.format(tmp_path))
+    assert said in refused()
+
+
+@pytest.mark.parametrize("value", ["{0}/my editor", "'{0}/my editor'", "~/my\\ editor", "$HOME/my\\ editor", "e -f x"])
+def test_a_command_is_read_as_a_shell_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    for name in ("my editor", "e"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("VISUAL", value.format(tmp_path))
+    program, *words = editor_command()
+    assert (os.path.basename(program), words) in [("my editor", []), ("e", ["-f", "x"])]
+
+
+@pytest.mark.parametrize("value", [None, "", "   "])
+def test_without_a_command_an_editor_that_is_installed_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    (tmp_path / "nano").write_text("#!/bin/sh\n")
+    (tmp_path / "nano").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.delenv("EDITOR", raising=False)
+    if value is not None:
+        monkeypatch.setenv("EDITOR", value)
+    assert editor_command() == [str(tmp_path / "nano")]
+
+
+@pytest.mark.parametrize(
+    "body", ["echo mine > $1", "echo mine > $1.new; mv $1.new $1; touch $1~", "kill -STOP $$; echo mine > $1"]
+)
+def test_what_an_editor_saves_is_taken_however_it_saves(editor: Editor, body: str, private_state: Path) -> None:
+    editor(body)
+    assert edit_outside(DATA, b"/etc/app.conf") == b"mine\n"
+    assert not list((private_state / "edit").iterdir())
+
+
+def test_the_name_of_the_copy_keeps_the_ending_and_nothing_else_of_a_stranger(private_state: Path) -> None:
+    for path, name in ((b"/a/-rf x;$(id).conf", "rf_x___id_.conf"), (b"/\xff\n", "__"), (b"/a/..", "file")):
+        copy = PrivateCopy(b"", path)
+        assert copy.path.name == name
+        copy.remove()
+
+
+@pytest.mark.promise("editor-failures-keep-text")
+def test_an_editor_that_returns_at_once_gets_a_hint_and_its_later_saves_are_noticed(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outside, "_AT_ONCE", 60.0)
+    editor("exit 0")
+    with pytest.raises(StillOpen, match=r"ended at once.*--wait") as caught:
+        edit_outside(DATA, b"/etc/app.conf")
+    copies = OpenCopies()
+    copies.follow("web:/etc/app.conf", caught.value)
+    assert copies.news() == ()
+    assert copies.take("web:/etc/app.conf") is None
+    caught.value.copy.path.write_bytes(b"later\n")
+    assert copies.news() == ("ed saved web:/etc/app.conf: o takes it",)
+    assert copies.news() == ()
+    assert copies.take("web:/etc/app.conf") == b"later\n"
+    caught.value.copy.path.write_bytes(b"latest\n")
+    (told,) = copies.close()
+    assert Path(told.rsplit(" in ", 1)[-1]).read_bytes() == b"latest\n"

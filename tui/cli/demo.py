@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from contextlib import suppress
 
 from tui.cli.session import require_terminal
-from tui.core.errors import UsageError
+from tui.core.errors import DtuiError, UsageError
 from tui.editing.state import TEXTS, state_base
 from tui.engine.discover import sample_in
 from tui.engine.sample import demo_directory
@@ -23,7 +24,8 @@ def run(options: Namespace) -> int:
     with demo_directory() as folder:
         root, state = folder / "data-root", folder / "state"
         root.mkdir()
-        os.environ.setdefault(TEXTS, str(state_base()))
+        with suppress(DtuiError):  # no usual state: texts are kept where there is room
+            os.environ.setdefault(TEXTS, str(state_base()))
         os.environ["DTUI_STATE"] = str(state)
         found = sample_in(root)
         if not options.words:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -30,6 +32,7 @@ from tui.editing.acts import make_directory, remove
 from tui.editing.save import save
 from tui.editing.session import reading
 from tui.engine.offline import OfflineEndpoint
+from tui.kernel import syscalls
 from tui.layers.view import LayerView
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a stopped union is written by root")
@@ -172,6 +175,51 @@ def test_a_disk_mounted_in_a_data_root_is_entered(tmp_path: Path, capfdbinary: p
         assert run(capfdbinary, prepared, "cat", "web:/etc/app.conf")[1] == b"port=1\n"
     finally:
         subprocess.run(["/bin/umount", prepared.root / "overlay2"], check=True)
+
+
+@pytest.mark.promise("root-beneath")
+@pytest.mark.parametrize("what", ["a layer", "an image's files", "the mount-id", "a short link out"])
+def test_a_link_opens_nothing_before_linux_5_6(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def no_openat2(*args: object) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(syscalls, "_openat2", no_openat2)
+    monkeypatch.setattr(syscalls, "has_openat2", lambda: False)
+    prepared = docker_root(tmp_path)
+    assert run(capfdbinary, prepared, "cat", "web:/etc/app.conf")[1] == b"port=1\n"
+    LINKED.get(what, NAMED.get(what))(prepared)  # type: ignore[misc]
+    before = everything(prepared.host)
+    for words in (("cat", "web:/etc/secret"), ("rm", "web:/etc/app.conf"), ("mkdir", "web:/etc/new")):
+        code, out, err = run(capfdbinary, prepared, *words)
+        assert code != 0, (words, out, err)
+        assert SECRET.strip() not in out + err
+    assert everything(prepared.host) == before
+
+
+@pytest.mark.promise("mount-by-descriptor")
+def test_layers_are_mounted_by_descriptor_before_linux_6_13(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    paths: list[bytes] = []
+    before = syscalls.fsconfig_string
+
+    def no_descriptors(context: int, key: str, fd: int) -> None:
+        del context, key, fd
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    def noting(context: int, key: str, value: bytes) -> None:
+        paths.extend([value] if key in ("lowerdir+", "upperdir", "workdir") else ())
+        before(context, key, value)
+
+    monkeypatch.setattr(syscalls, "fsconfig_fd", no_descriptors)
+    monkeypatch.setattr(syscalls, "fsconfig_string", noting)
+    prepared = docker_root(tmp_path)
+    assert run(capfdbinary, prepared, "rm", "web:/etc/app.conf")[0] == 0
+    assert stat.S_ISCHR((prepared.upper / "etc" / "app.conf").lstat().st_mode)
+    assert paths
+    assert all(path.startswith(b"/proc/self/fd/") for path in paths)
 
 
 def details_of(prepared: Prepared) -> Details:

@@ -242,12 +242,13 @@ def _runs(root: HostDirectory, pid: int, container_id: str) -> bool:
     The name of a cgroup alone is no evidence, for users name their own.
     """
     first = process(pid) if pid else None
-    if first is None or not is_in_cgroup(pid, container_id):
+    parent = process(first.parent) if first else None
+    if parent is None:
         return False
-    parent = process(first.parent)
-    if root.owner != 0:
-        return parent is not None and parent.is_of(root.owner)
-    return is_hosts_root(parent) and "containerd-shim" in program_of(first.parent)
+    grouped, by_shim = is_in_cgroup(pid, container_id), "containerd-shim" in program_of(parent.pid)
+    if root.owner != 0:  # rootless Docker need not have control groups
+        return parent.is_of(root.owner) and (grouped or by_shim)
+    return is_hosts_root(parent) and grouped and by_shim
 
 
 def _mounts_of(body: dict[str, Any]) -> tuple[Mount, ...]:

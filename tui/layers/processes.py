@@ -46,9 +46,9 @@ def is_hosts_root(candidate: Process | None) -> bool:
 
 
 def program_of(pid: int) -> str:
-    """Return the name of the file that a process runs; empty where it cannot be told."""
+    """Return the name of the file that a process runs, also of one replaced since; empty where it cannot be told."""
     try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
     except OSError:
         return ""
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import random
 import shutil
 import struct
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +176,9 @@ def swap(place: str, other: str) -> None:
     libc = ctypes.CDLL(None)
     print("on", flush=True)
     while True:
-        libc.renameat2(-100, os.fsencode(place), -100, os.fsencode(other), EXCHANGE)
+        for _ in range(random.choice((1, 1, 2, 3, 20))):
+            libc.renameat2(-100, os.fsencode(place), -100, os.fsencode(other), EXCHANGE)
+        time.sleep(random.choice((0, 0.001, 0.003) if os.path.islink(place) else (0.002, 0.01, 0.05)))
 
 
 def remove(prepared: Prepared) -> None:

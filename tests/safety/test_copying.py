@@ -186,23 +186,6 @@ def test_a_tree_deeper_than_there_are_descriptors_goes_in_comes_out_and_is_taken
 
 
 @STATES
-def test_a_tree_too_deep_to_be_named_is_refused_before_anything_is_made(
-    boxes: Boxes, tmp_path: Path, alive: bool
-) -> None:
-    name = "n" * 250
-    box = boxes("touch /srv/f", alive=alive)
-    inside = Path(f"/proc/{box.details.pid}/root") if alive else box.upper
-    deep_tree(inside / "srv" / "own", 30, name)
-    deep_tree(tmp_path / "deep", 30, name)
-    assert dtui("-H", box.engine.host, "cp", str(tmp_path / "deep"), "web:/srv/deep", code=1).count(b"\n") == 1
-    assert not box.exists(b"/srv/deep")
-    assert dtui("-H", box.engine.host, "cp", "web:/srv/own", str(tmp_path / "out"), code=1).count(b"\n") == 1
-    assert not (tmp_path / "out").exists()
-    remove_tree(tmp_path / "deep")
-    remove_tree(inside / "srv" / "own")
-
-
-@STATES
 def test_a_directory_that_holds_the_containers_own_layer_is_not_copied_into_it(boxes: Boxes, alive: bool) -> None:
     box = boxes(alive=alive)
     before = box.names(b"/srv")

@@ -13,7 +13,7 @@ from tui.core.model import Details, View
 from tui.editing import acts
 from tui.editing.acts import Inspect, Outcome
 from tui.editing.backups import ActKind, last_to_undo
-from tui.editing.copying import readable_tree
+from tui.editing.copying import copy_in, copy_out, readable_tree
 from tui.editing.files import LayerFiles
 from tui.editing.permissions import mode_change
 from tui.editing.revert import revert
@@ -72,6 +72,12 @@ class Box:
 
     def revert(self, path: bytes) -> Outcome:
         return revert(self.id, path, inspect=self.inspect)
+
+    def copy_in(self, source: Path, path: bytes) -> Outcome:
+        return copy_in(self.id, source, path, inspect=self.inspect)
+
+    def copy_out(self, path: bytes, target: Path) -> tuple[Path, int, tuple[str, ...]]:
+        return copy_out(self.details, path, target)
 
     def undo(self) -> Outcome:
         return undo(last_to_undo(self.id), inspect=self.inspect, save=self.files.save)

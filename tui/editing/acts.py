@@ -342,6 +342,7 @@ def make_nodes(tree: Tree, nodes: tuple[Node, ...], act: Act, changed: list[int]
         for node in reversed(nodes):
             if node.kind is EntryKind.DIRECTORY:
                 tree.dress(node)
+        tree.sync()
     finally:
         os.close(fd)
 
@@ -370,6 +371,7 @@ def make_directory(
                 for node in nodes:
                     tree.make(node, None)
                     changed.append(1)
+                tree.sync()
         return Outcome(missing[-1], len(missing), act, notes_after(details, inspect))
 
 
@@ -424,11 +426,11 @@ def change_metadata(
                 nodes = keeper.nodes
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
-                act.expect(*(change(one) for one in nodes if one.kind is not EntryKind.SYMLINK))
-                for one in nodes:
+                pairs = [(one, change(one)) for one in nodes if one.kind is not EntryKind.SYMLINK]
+                act.expect(*(wanted for _, wanted in pairs))
+                for one, wanted in pairs:
                     step(len(changed), one.path)
-                    wanted = change(one)
-                    if one.kind is not EntryKind.SYMLINK and wanted != one:
+                    if wanted != one:
                         tree.permit(one, wanted)
                         changed.append(1)
             if not changed:

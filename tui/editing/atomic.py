@@ -132,13 +132,21 @@ def refuse_fixed(dir_fd: int, path: bytes) -> None:
 
 def new_file(dir_fd: int, temporary: bytes) -> tuple[int, bytes]:
     """Open a new file in a directory: without a name where the file system can (empty name), else the temporary one."""
+    fd = unnamed_file(dir_fd)
+    if fd is not None:
+        return fd, b""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(temporary, flags, 0o600, dir_fd=dir_fd), temporary
+
+
+def unnamed_file(dir_fd: int) -> int | None:
+    """Open a new file without a name on the file system of a directory; None where there are none."""
     try:
-        return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=dir_fd), b""
+        return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
             raise
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(temporary, flags, 0o600, dir_fd=dir_fd), temporary
+    return None
 
 
 def is_gone(dir_fd: int, name: bytes) -> bool:

@@ -351,7 +351,7 @@ class Keeper:
                 (self._part / _ASIDE_MARK).touch(mode=0o600)
             told = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(told, "w", encoding="utf-8") as file:
-                json.dump(self._told, file)
+                file.write(json.dumps(self._told))  # dump() has no fast encoder
                 file.flush()
                 os.fsync(file.fileno())
             with numbered(self._store.parent) as number:
@@ -363,7 +363,7 @@ class Keeper:
             self._close()
         try:
             sync_dir(self._store)
-            act = _read(folder)
+            act = _act(folder, self._told, self.nodes)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise self._refused(error) from error
@@ -385,6 +385,10 @@ def _read(folder: Path) -> Act:
     told = json.loads((folder / "act.json").read_text())
     if told["version"] not in (_VERSION, _VERSION_BEYOND):
         raise ValueError(f"version {told['version']}")
+    return _act(folder, told, tuple(from_json(one) for one in told["nodes"]))
+
+
+def _act(folder: Path, told: dict[str, Any], nodes: tuple[Node, ...]) -> Act:
     return Act(
         folder=folder,
         container=ContainerId(told["container"]),
@@ -394,7 +398,7 @@ def _read(folder: Path) -> Act:
         other=os.fsencode(told["other"]),
         wrote=str(told["wrote"]),
         owner=str(told["owner"]),
-        nodes=tuple(from_json(one) for one in told["nodes"]),
+        nodes=nodes,
         expects=bool(told.get("expects")),
         time_ns=int(told.get("time_ns", 0) if is_counted(folder.name) else folder.name),
         since=float(told.get("since", 0)),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,8 @@ from tui.editing.backups import Act, ActKind, Keep
 from tui.editing.beside import few, left_out
 from tui.editing.estimate import require_room, size_of
 from tui.editing.guard import Step, guarded, no_step
-from tui.editing.hands import OwnHands
+from tui.editing.hands import NO_REPLACE, OwnHands
+from tui.editing.host_files import HostFiles, refuse_unsized
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.progress import Phase
@@ -43,7 +43,7 @@ from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree, refuse_marks
 from tui.editing.workspace import writable_tree
 from tui.layers.covers import Covers
-from tui.layers.paths import Root, clean, kind_of, open_child, refuse_kernel_files, reopen_regular, split
+from tui.layers.paths import Root, clean, kind_of, open_directory, split
 from tui.layers.view import LayerView
 
 COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
@@ -51,7 +51,6 @@ COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
 
 _COPIED_OVER = "a copy over a file keeps a copy of it"
 _SET_ID = 0o6000
-_PATH_MAX = 4096
 _SO_FAR = "what was copied so far is there"
 
 
@@ -85,11 +84,10 @@ def copy_in(
     top = os.fspath(source.resolve() if source.name in ("", "..") else source.absolute()).rstrip("/")
     name = os.fsencode(os.path.basename(top))
     _require_on_host(top or "/")
-    with acting(container_id, inspect) as details, ExitStack() as held:
+    with acting(container_id, inspect) as details, HostFiles(os.path.dirname(top)) as host:
         _refuse_own_layer(details, source)
-        above = _host_directory(os.path.dirname(top), held)
         progress.begin(Phase.MEASURE)
-        places, total = _host_places(above, name, step)
+        places, total = _host_places(host, name, step)
         with writable_tree(details) as tree:
             goal = goal_of(tree, path, name, directory=source.is_dir() and not source.is_symlink())
             refuse_mounts(details, covers_of(details, tree), goal)
@@ -97,7 +95,6 @@ def copy_in(
             if there is not None and there.kind is EntryKind.DIRECTORY:
                 raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
             entries = [(place, goal + place[len(name) :]) for place in places]
-            _refuse_too_long(path for _, path in entries)
             refuse_marks(details.stack, (path for _, path in entries))
             parent = holder(tree, goal)
             replaced = [] if there is None else [there]
@@ -111,13 +108,13 @@ def copy_in(
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
                 progress.begin(Phase.COPY, total)
-                notes = _make_entries(tree, above, entries, parent, there, act, changed, step)
+                notes = _make_entries(tree, host, entries, parent, there, act, changed, step)
         return Outcome(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
 
 
 def _make_entries(
     tree: Tree,
-    above: int,
+    host: HostFiles,
     entries: list[tuple[bytes, bytes]],
     parent: Node,
     there: Node | None,
@@ -125,20 +122,42 @@ def _make_entries(
     changed: list[int],
     step: Step,
 ) -> list[str]:
-    """Make entries of this host, by place and path, in a container, the first one over what is there; tell what not."""
+    """Make entries of this host, by place and path, in a container, the first one over what is there; tell what not.
+
+    Files that are one file on this host are one in the container.
+    """
     notes: list[str] = []
+    shared = SharedFiles()
     for place, path in entries:
         step(len(changed), path)
-        with _host_entry(above, place) as (fd, data):
+        with host.entry(place) as (fd, data):
             node = node_of(fd, path)
             if node.kind not in COPIED:
                 notes.append(f"{printable(place)} is a {node.kind}: left out")
                 continue
-            wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID))
+            same_as = shared.other_name(node)
+            wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=same_as))
             act.expect(wanted)
             tree.make(wanted, data, over=there if not changed else None)
             changed.append(1)
+    tree.sync()
     return notes
+
+
+class SharedFiles:
+    """Files of several names that were met, to know another name of theirs again."""
+
+    def __init__(self) -> None:
+        self._met: dict[tuple[int, int], Node] = {}
+
+    def other_name(self, node: Node) -> bytes:
+        """Return the path at which a file was met first; nothing for one that was not, or was written since."""
+        if not node.names:
+            return b""
+        first = self._met.setdefault(node.inode, node)
+        if first is node or (first.size, first.mtime_ns) != (node.size, node.mtime_ns):
+            return b""
+        return first.path
 
 
 def _refuse_own_layer(details: Details, source: Path) -> None:
@@ -153,14 +172,6 @@ def _refuse_own_layer(details: Details, source: Path) -> None:
             raise EditRefused(f"{printable(str(source))} holds the container's own layer", hint)
 
 
-def _refuse_too_long(paths: Iterable[bytes]) -> None:
-    """Raise EditRefused for a path that no system call takes."""
-    for path in paths:
-        if len(path) >= _PATH_MAX:
-            shown = f"{printable(path[:60])}…: {count_of(path.count(b'/'), 'level')} are too deep to be named"
-            raise EditRefused(shown, "nothing was changed; copy parts of it")
-
-
 def _require_on_host(path: str) -> None:
     try:
         os.lstat(path)
@@ -168,25 +179,15 @@ def _require_on_host(path: str) -> None:
         raise NotFound(f"{printable(path)}: {(error.strerror or '').lower()}", "name a file of this host") from error
 
 
-def _host_directory(path: str, held: ExitStack) -> int:
-    try:
-        fd = os.open(path or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise NotFound(f"{printable(path)}: {(error.strerror or '').lower()}", "name a file of this host") from error
-    held.callback(os.close, fd)
-    return fd
-
-
-def _host_places(dir_fd: int, name: bytes, step: Step) -> tuple[list[bytes], int]:
-    """List an entry of this host and all below it, parents first, by path; add their bytes up."""
+def _host_places(host: HostFiles, name: bytes, step: Step) -> tuple[list[bytes], int]:
+    """List an entry of this host and all below it, parents first, by their places; add their bytes up."""
     places: list[bytes] = []
     total = 0
     todo = [name]
     while todo:
         place = todo.pop()
         step(len(places), place)
-        _refuse_too_long((place,))
-        with _host_entry(dir_fd, place, read=False) as (fd, _):
+        with host.entry(place, read=False) as (fd, _):
             status = os.fstat(fd)
             kind = kind_of(status.st_mode)
             if not places and kind not in COPIED:
@@ -207,31 +208,6 @@ def _names_in(path_fd: int) -> list[bytes]:
         os.close(fd)
 
 
-@contextmanager
-def _host_entry(dir_fd: int, place: bytes, *, read: bool = True) -> Iterator[tuple[int, int | None]]:
-    """Yield what stands at a place below a directory of this host, no link followed, and a file's bytes to read."""
-    with ExitStack() as held:
-        try:
-            fd = open_child(dir_fd, place, os.O_PATH)
-        except OSError as error:
-            what = "is a mount point" if error.errno == errno.EXDEV else (error.strerror or "").lower()
-            raise NotFound(f"{printable(place)}: {what}", "name a file of this host") from error
-        held.callback(os.close, fd)
-        refuse_kernel_files(fd, place)  # their sizes say nothing, and some have an effect when they are read
-        data = None
-        if read and kind_of(os.fstat(fd).st_mode) is EntryKind.FILE:
-            data = reopen_regular(fd, place)
-            held.callback(os.close, data)
-            _refuse_unsized(data, place)
-        yield fd, data
-
-
-def _refuse_unsized(fd: int, path: bytes) -> None:
-    """Raise EditRefused for a file that is said to be empty and is not, as a file system makes them up while read."""
-    if os.fstat(fd).st_size == 0 and os.pread(fd, 1, 0):
-        raise EditRefused(f"{printable(path)} holds more than its size of 0 bytes says", "what it tells can be piped")
-
-
 def copy_out(
     details: Details, path: bytes, target: Path, *, force: bool = False, step: Step = no_step
 ) -> tuple[Path, int, tuple[str, ...]]:
@@ -250,22 +226,27 @@ def copy_out(
         node = found(tree, real)
         if target.is_dir() and not target.is_symlink():
             target = target / (os.fsdecode(split(real)[1]) or "root")
-        above = _host_directory(os.fspath(target.absolute().parent), held)
+        host = held.enter_context(HostFiles(os.fspath(target.absolute().parent)))
         name = os.fsencode(target.name)
-        _refuse_existing(above, name, target, node, force=force)
+        _refuse_existing(host, name, target, node, force=force)
         progress.begin(Phase.MEASURE)
         nodes = _below(tree, node, notes, step)
         places = [name + one.path[len(real.rstrip(b"/")) :].rstrip(b"/") for one in nodes]
-        _refuse_too_long(places)
+        place_of = dict(zip((one.path for one in nodes), places, strict=True))
+        shared = SharedFiles()
         progress.begin(Phase.COPY, size_of(nodes))
         mask = _umask()
         for count, (one, place) in enumerate(zip(nodes, places, strict=True)):
             with _said_so_far(count):
                 step(count, one.path)
-            _put_on_host(tree, above, place, replace(one, mode=one.mode & 0o777 & ~mask), notes, force=force)
+            other = shared.other_name(one)
+            wanted = replace(one, mode=one.mode & 0o777 & ~mask, same_as=place_of[other] if other else b"")
+            _put_on_host(tree, host, place, wanted, notes, force=force)
         for one, place in zip(reversed(nodes), reversed(places), strict=True):
             if one.kind is EntryKind.DIRECTORY:
-                _close_directory(above, place, one.mode & 0o777 & ~mask)
+                _close_directory(host, place, one.mode & 0o777 & ~mask)
+        with _explained(name):
+            host.sync()
     return target, len(nodes), few(notes)
 
 
@@ -284,10 +265,11 @@ def _umask() -> int:
     return int(line.split()[1], 8)
 
 
-def _close_directory(above: int, place: bytes, mode: int) -> None:
+def _close_directory(host: HostFiles, place: bytes, mode: int) -> None:
     """Give a directory its own mode, now that nothing more comes into it."""
     with _explained(place):
-        fd = open_child(above, place, os.O_RDONLY | os.O_DIRECTORY)
+        above, name = host.parent(place)
+        fd = open_directory(above, name)
         try:
             os.fchmod(fd, mode)
         finally:
@@ -314,9 +296,9 @@ def _explained(place: bytes) -> Iterator[None]:
         raise EditRefused(f"{printable(place)}: {(error.strerror or '').lower()}", _SO_FAR) from error
 
 
-def _refuse_existing(above: int, name: bytes, target: Path, node: Node, *, force: bool) -> None:
+def _refuse_existing(host: HostFiles, name: bytes, target: Path, node: Node, *, force: bool) -> None:
     try:
-        status = os.stat(name, dir_fd=above, follow_symlinks=False)
+        status = os.stat(name, dir_fd=host.parent(name)[0], follow_symlinks=False)
     except FileNotFoundError:
         return
     if not (force and node.kind is EntryKind.FILE and stat.S_ISREG(status.st_mode)):
@@ -347,46 +329,45 @@ def _below(tree: Tree, node: Node, notes: list[str], step: Step) -> list[Node]:
     return nodes
 
 
-def _put_on_host(tree: Tree, above: int, place: bytes, node: Node, notes: list[str], *, force: bool) -> None:
-    """Make one entry on this host. The directories above it are ours, just made, and never followed through a link."""
-    directory, _, name = place.rpartition(b"/")
-    with _explained(place), ExitStack() as held:
-        fd = above
-        if directory:
-            fd = open_child(above, directory, os.O_RDONLY | os.O_DIRECTORY)
-            held.callback(os.close, fd)
+def _put_on_host(tree: Tree, host: HostFiles, place: bytes, node: Node, notes: list[str], *, force: bool) -> None:
+    """Make one entry on this host; ``same_as`` is another place of it there.
+
+    The directories above it are ours, just made, and never followed through a link.
+    """
+    with _explained(place):
+        if node.same_as:
+            host.link(node.same_as, place)
+            return
+        fd, name = host.parent(place)
         if node.kind is EntryKind.DIRECTORY:
             os.mkdir(name, node.mode | 0o700, dir_fd=fd)
         elif node.kind is EntryKind.SYMLINK:
             os.symlink(node.target, name, dir_fd=fd)
         elif node.kind is EntryKind.FILE:
-            _file_on_host(tree, fd, name, node, force=force)
+            _file_on_host(tree, host, place, node, force=force)
         else:
             notes.append(f"{printable(node.path)} is a {node.kind}: left out")
 
 
-def _file_on_host(tree: Tree, dir_fd: int, name: bytes, node: Node, *, force: bool) -> None:
+def _file_on_host(tree: Tree, host: HostFiles, place: bytes, node: Node, *, force: bool) -> None:
     source = tree.open_file(node.path)
+    dir_fd, name = host.parent(place)
     temporary = temporary_name()
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temporary, flags, 0o600, dir_fd=dir_fd)
         try:
             status = os.fstat(source)
-            _refuse_unsized(source, node.path)
+            refuse_unsized(source, node.path)
             for _ in copy_data(source, 0, status.st_size, fd, 0, node.path):
                 pass
             os.ftruncate(fd, status.st_size)
             os.fchmod(fd, node.mode)
             os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
-            os.fsync(fd)
+            host.wrote(fd)
         finally:
             os.close(fd)
-        if force:
-            os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-        else:
-            os.link(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
-            os.unlink(temporary, dir_fd=dir_fd)
+        OwnHands().rename(dir_fd, temporary, dir_fd, name, 0 if force else NO_REPLACE)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=dir_fd)

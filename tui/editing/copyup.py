@@ -44,7 +44,10 @@ def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
     job = replace(job, raw=True)
     with LayerView.open(stack) as view, upper_root(stack) as upper:
         tree = UnionTree(stack, view, upper, job.container_id)
-        tree.copy_up_directories(split(real)[0])
+        try:
+            tree.copy_up_directories(split(real)[0])
+        finally:
+            tree.close()
         with upper.parent(real) as (dir_fd, name):
             return _put(details, job, real, upper, tree.hiding, dir_fd, name)
 
@@ -97,7 +100,7 @@ def finish_by_hand(details: Details, real: bytes, wrote: str) -> None:
         return
     with upper_root(stack) as upper, suppress(NotFound, EditRefused):
         own = RootTree(upper, OwnHands(), details.container.id, raw=True)
-        hiding = Hiding(upper, own, stack.marks, details.container.id)
+        hiding = Hiding(own, stack.marks, details.container.id)
         fd = upper.open_regular(real)
         try:
             if stamp_of(fd).sha256 == wrote:

@@ -60,6 +60,8 @@ def _settled(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]]
         return _FOR_GOOD if count else ""
     try:
         if stopped and count:
+            with opened() as tree:
+                tree.sync()
             act.mark("done")
             return _UNDO
         with opened() as tree:
@@ -93,3 +95,4 @@ def remove_nodes(tree: Tree, nodes: tuple[Node, ...], changed: list[int], step: 
         step(len(changed), node.path)
         tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY, seen=node)
         changed.append(1)
+    tree.sync()

@@ -22,7 +22,7 @@ from tui.editing.hands import NO_REPLACE
 from tui.editing.nodes import Node
 from tui.editing.trees import RootTree, remove_any
 from tui.kernel.syscalls import renameat2
-from tui.layers.paths import Root, open_child
+from tui.layers.paths import open_child
 from tui.layers.whiteouts import is_mark, is_whiteout, mark_of
 
 _EXCHANGE = 2
@@ -32,8 +32,7 @@ _EXCHANGE = 2
 class Hiding:
     """The marks of one writable layer."""
 
-    def __init__(self, upper: Root, own: RootTree, marks: Marks, container_id: ContainerId) -> None:
-        self._upper = upper
+    def __init__(self, own: RootTree, marks: Marks, container_id: ContainerId) -> None:
         self._own = own
         self._marks = marks
         self._id = container_id
@@ -41,23 +40,23 @@ class Hiding:
     def hide(self, path: bytes) -> None:
         """Take an entry out of the writable layer, if it has one, and hide the image's; raises OSError."""
         there = self._own.look(path)
-        with self._upper.parent(path) as (dir_fd, name):
+        with self._own.folder(path) as (folder, name):
             if self._marks is Marks.AUFS:
-                self._hide_by_file(path, there, dir_fd, name)
+                self._hide_by_file(path, there, folder.fd, name)
             elif there is not None and there.kind is EntryKind.DIRECTORY:
-                self._exchange(path, dir_fd, name)
+                self._exchange(path, folder.fd, name)
             else:
                 self._own.make(_device(path), None, over=there)
-            os.fsync(dir_fd)
+            self._own.changed(folder)
 
     def remove(self, path: bytes, *, directory: bool) -> None:
         """Take an entry out of the writable layer below which the image has nothing; raises OSError."""
-        with self._upper.parent(path) as (dir_fd, name), suppress(FileNotFoundError):
+        with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
             if directory:
-                remove_emptied(dir_fd, name, self._marks)
+                remove_emptied(folder.fd, name, self._marks)
             else:
-                os.unlink(name, dir_fd=dir_fd)
-            os.fsync(dir_fd)
+                os.unlink(name, dir_fd=folder.fd)
+            self._own.changed(folder)
 
     # in one step -------------------------------------------------------------------------------------------
 
@@ -117,9 +116,9 @@ class Hiding:
 
     def is_marked(self, path: bytes) -> bool:
         """Say whether a file in the writable layer hides a name, in that layer too."""
-        with suppress(NotFound, LayerError), self._upper.parent(path) as (dir_fd, name):
+        with suppress(NotFound, LayerError), self._own.folder(path) as (folder, name):
             mark = mark_of(name, self._marks)
-            return mark is not None and not atomic.is_gone(dir_fd, mark)
+            return mark is not None and not atomic.is_gone(folder.fd, mark)
         return False
 
     def unhide(self, path: bytes) -> None:
@@ -127,30 +126,30 @@ class Hiding:
 
         Where there are no such marks the image's entry shows in between.
         """
-        with self._upper.parent(path) as (dir_fd, name), suppress(FileNotFoundError):
-            if is_whiteout(os.stat(name, dir_fd=dir_fd, follow_symlinks=False)):
+        with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
+            if is_whiteout(os.stat(name, dir_fd=folder.fd, follow_symlinks=False)):
                 mark = mark_of(name, self._marks)
                 if mark:
-                    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444, dir_fd=dir_fd))
-                os.unlink(name, dir_fd=dir_fd)
+                    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444, dir_fd=folder.fd))
+                os.unlink(name, dir_fd=folder.fd)
 
     def drop_mark(self, path: bytes) -> None:
         """Remove the file that hid a name, now that the name is there again."""
-        with self._upper.parent(path) as (dir_fd, name), suppress(FileNotFoundError):
+        with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
             mark = mark_of(name, self._marks)
             if mark:
-                os.unlink(mark, dir_fd=dir_fd)
+                os.unlink(mark, dir_fd=folder.fd)
 
     def drop_hidden(self, path: bytes, *, directories_only: bool = False) -> None:
         """Remove what an act that was cut off left in the layer beside the file that hides it: nobody sees it."""
         there = self._own.look(path) if self.is_marked(path) else None
         if there is None:
             return
-        with self._upper.parent(path) as (dir_fd, name):
+        with self._own.folder(path) as (folder, name):
             if there.kind is EntryKind.DIRECTORY:
-                remove_emptied(dir_fd, name, self._marks)
+                remove_emptied(folder.fd, name, self._marks)
             elif not directories_only:
-                os.unlink(name, dir_fd=dir_fd)
+                os.unlink(name, dir_fd=folder.fd)
 
 
 def _device(path: bytes) -> Node:

@@ -125,7 +125,10 @@ def is_untouched(status: os.stat_result, node: Node) -> bool:
 def _xattrs(fd: int, *, raw: bool) -> tuple[tuple[str, bytes], ...]:
     place = f"/proc/self/fd/{fd}"
     try:
-        names = [name for name in os.listxattr(place) if not (raw and name.startswith(MARKS))]
+        names = os.listxattr(place)
+        if not names:
+            return ()
+        names = [name for name in names if not (raw and name.startswith(MARKS))]
     except OSError:  # a file system without any
         return ()
     return in_order((name, os.getxattr(place, name)) for name in names)
@@ -140,16 +143,16 @@ def to_json(node: Node) -> dict[str, Any]:
     """Return a node as JSON values; what has its default is left out."""
     told: dict[str, Any] = {"path": os.fsdecode(node.path), "kind": node.kind.value if node.kind else None}
     for name in _NUMBERS:
-        if getattr(node, name):
-            told[name] = getattr(node, name)
+        if value := getattr(node, name):
+            told[name] = value
     if node.names:
         told["inode"] = node.inode
-    for name in ("target", "same_as"):
-        if getattr(node, name):
-            told[name] = os.fsdecode(getattr(node, name))
-    for name in ("kept", "image"):
-        if getattr(node, name):
-            told[name] = True
+    if node.target:
+        told["target"] = os.fsdecode(node.target)
+    if node.same_as:
+        told["same_as"] = os.fsdecode(node.same_as)
+    if node.kept:
+        told["kept"] = True
     if node.xattrs:
         told["xattrs"] = {name: base64.b64encode(value).decode() for name, value in node.xattrs}
     return told

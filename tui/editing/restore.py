@@ -95,13 +95,32 @@ def look_for(tree: Tree, act: Act, path: bytes) -> Node | None:
         raise
 
 
+class Looks:
+    """Looks at the paths of an act one after another, parents first; below what is no directory there is nothing."""
+
+    def __init__(self, tree: Tree, act: Act) -> None:
+        self.tree = tree
+        self._act = act
+        self._ends = b""
+
+    def at(self, path: bytes) -> Node | None:
+        """Describe what stands at a path, None for nothing."""
+        if self._ends and path.startswith(self._ends):
+            return None
+        now = look_for(self.tree, self._act, path)
+        self._ends = b"" if now is not None and now.kind is EntryKind.DIRECTORY else path.rstrip(b"/") + b"/"
+        return now
+
+
 def same(now: Node | None, node: Node) -> bool:
     """Say whether what stands somewhere is what was kept, a directory whatever was made in it."""
     if now is None or node.kind is None:
         return now is None and node.kind is None
-    time = node.mtime_ns if node.kind is not EntryKind.DIRECTORY else now.mtime_ns
-    plain = replace(node, offset=0, same_as=b"", kept=False, inode=(0, 0), names=0, mtime_ns=time)
-    return replace(now, inode=(0, 0), names=0) == plain
+    if (now.path, now.kind, now.mode, now.uid, now.gid) != (node.path, node.kind, node.mode, node.uid, node.gid):
+        return False
+    if now.kind is not EntryKind.DIRECTORY and now.mtime_ns != node.mtime_ns:
+        return False
+    return (now.size, now.target, now.rdev, now.xattrs) == (node.size, node.target, node.rdev, node.xattrs)
 
 
 def _like(now: Node, made: Node) -> bool:
@@ -165,14 +184,22 @@ class _Restorer:
         self._left: dict[bytes, Node] = {}
         self._parted: list[bytes] = []
         self._touched: set[bytes] = set()
+        self._looks = Looks(tree, act)
+        self._made: set[bytes] = set()
+        """Directories that were made anew: what is in them is of our making."""
+        self._whole: dict[bytes, bytes] = {}
+        """Where a file of several names is what it was, by the first of its names."""
 
     def run(self, step: _Step | None, *, change: bool) -> Restored:
         """Go through all paths, or only find out which would be left."""
-        nodes = self._act.nodes
+        nodes = tuple(self._before.values())  # what is kept of older acts may hold a path twice
         for node in nodes if change else ():
             self._tree.settle(node)
-        for node in reversed(nodes):
-            self._clear_the_way(node, change=change)
+        if self._act.kind not in METADATA:
+            looks = Looks(self._tree, self._act)
+            for node, now in reversed([(node, now) for node in nodes if (now := looks.at(node.path)) is not None]):
+                self._clear_the_way(node, now, change=change)
+        self._looks = Looks(self._tree, self._act)
         fd = os.open(self._act.data, os.O_RDONLY | os.O_CLOEXEC)
         try:
             for count, node in enumerate(nodes):
@@ -184,6 +211,8 @@ class _Restorer:
         for node in reversed(nodes):
             if node.kind is EntryKind.DIRECTORY and node.path in self._touched and node.path not in self._left:
                 self._dress(node, self._tree.look(node.path))
+        if change:
+            self._tree.sync()
         return Restored(tuple(self._left), tuple(self._parted))
 
     # whose it is -------------------------------------------------------------------------------------------
@@ -227,9 +256,8 @@ class _Restorer:
 
     # bringing it back --------------------------------------------------------------------------------------
 
-    def _clear_the_way(self, node: Node, *, change: bool) -> None:
-        now = look_for(self._tree, self._act, node.path)
-        if now is None or not self._in_the_way(now, node):
+    def _clear_the_way(self, node: Node, now: Node, *, change: bool) -> None:
+        if not self._in_the_way(now, node):
             return
         held: set[bytes] = set()
         for one in reversed(self._all_of(now)):
@@ -255,13 +283,16 @@ class _Restorer:
         return not (now.kind in _PLAIN and node.kind in _PLAIN)
 
     def _all_of(self, node: Node) -> list[Node]:
-        """Return an entry and all below it, parents first."""
-        nodes = [node]
-        for here in nodes:
+        """Return an entry and all below it, parents first, in the order of the tree."""
+        nodes: list[Node] = []
+        todo = [node]
+        while todo:
+            here = todo.pop()
+            nodes.append(here)
             if here.kind is EntryKind.DIRECTORY:
                 prefix = here.path.rstrip(b"/") + b"/"
-                below = (self._tree.look(prefix + name) for name in self._tree.names(here.path))
-                nodes += [child for child in below if child is not None]
+                below = [self._tree.look(prefix + name) for name in self._tree.names(here.path)]
+                todo += [child for child in reversed(below) if child is not None]
         return nodes
 
     def _bring(self, node: Node, data: int, *, change: bool) -> None:
@@ -271,7 +302,7 @@ class _Restorer:
         if above is not None and above.kind is not EntryKind.DIRECTORY:
             self._left[node.path] = node  # there is nothing to put it in
             return
-        now = look_for(self._tree, self._act, node.path)
+        now = None if split(node.path)[0] in self._made else self._looks.at(node.path)
         if same(now, node) or node.path in self._left:
             return
         if now is not None and not self._is_ours(now):
@@ -303,12 +334,20 @@ class _Restorer:
             return
         offset = self._before[node.same_as].offset if node.same_as else node.offset
         self._tree.make(replace(node, same_as=other, offset=offset), data, over=now)
+        if node.kind is EntryKind.DIRECTORY and now is None:
+            self._made.add(node.path)
+        elif node.kind is EntryKind.FILE and (node.same_as or node.names):
+            self._whole[node.same_as or node.path] = node.path
 
     def _other_name(self, node: Node) -> bytes:
         """Return another path at which a file still is what it was, nothing for a file that has to be made."""
-        mine = self._names.get(node.same_as or node.path, [])
+        first = node.same_as or node.path
+        mine = self._names.get(first, [])
+        if first in self._whole:
+            return self._whole[first]
         for one in mine:
             if one != node and same(look_for(self._tree, self._act, one.path), one):
+                self._whole[first] = one.path
                 return one.path
         if node.kind is not EntryKind.FILE or node.names <= len(mine):
             return b""

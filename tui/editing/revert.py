@@ -92,6 +92,7 @@ def _revert(
                     _foresee(act, view)
                 progress.begin(Phase.COPY, _size_in_image(view, found))
                 _copy_back(tree, view, found, kept, changed, step)
+                tree.sync()
             return act
     if keep is Keep.ASIDE:
         return _set_aside(details, stack, view, real, nodes, at_rest)
@@ -170,7 +171,8 @@ def _foresee(act: Act, view: LayerView) -> None:
     """Write down which entries of the image will show."""
     for node in act.nodes:
         todo = [node.path]
-        for path in todo:
+        while todo:
+            path = todo.pop()
             try:
                 fd = view.open_path(path, before=True)
             except NotFound:

@@ -36,6 +36,15 @@ def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: 
     for a file that ends before that: what is not there is never taken for zeros.
     """
     place, end = start, start + size
+    if 0 < size <= _BLOCK:  # too small for a hole in it to matter
+        chunk = os.pread(source, size, start)
+        if len(chunk) < size:
+            raise _shorter(path)
+        if chunk.count(0) < size:
+            _write_at(sink, memoryview(chunk), offset)
+        progress.copied(size)
+        yield size
+        return
     while place < end:
         place, stop = _data_from(source, place, end)
         while place < stop:

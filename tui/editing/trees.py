@@ -16,11 +16,12 @@ from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotFound
 from tui.core.model import EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.editing import atomic, journal
+from tui.editing import atomic
 from tui.editing.hands import NO_REPLACE, Hands
 from tui.editing.nodes import MARKS, Node, is_same_entry, is_untouched, node_of
+from tui.editing.scratch import Durability, Scratch
 from tui.editing.sparse import copy_data
-from tui.layers.paths import Root, explain, open_child, refuse_kernel_files, reopen_regular, split
+from tui.layers.paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 
 OpenImage = Callable[[Node], int]
 
@@ -92,6 +93,14 @@ class Tree(Protocol):
         """Rename in one step, never over another; say False where it has to be copied instead."""
         ...
 
+    def sync(self) -> None:
+        """Make durable what was changed, of which a long act leaves the most for its end."""
+        ...
+
+    def close(self) -> None:
+        """Take back what is held for making entries."""
+        ...
+
 
 class RootTree:
     """The tree below a root; the kernel copies up and writes whiteouts."""
@@ -113,6 +122,33 @@ class RootTree:
         self._entered = entered
         self._raw = raw
         self._image = image
+        self._scratch = Scratch(container_id)
+        self._durability = Durability()
+        self._others: Root | None = None
+        """The same root for the other names of files, so that the way to the one does not end the way to the other."""
+
+    def changed(self, folder: Folder) -> None:
+        """Make a change of a directory's names durable, now or at the end of a long act."""
+        self._durability.changed(folder)
+
+    def sync(self) -> None:
+        """Make durable what was changed; raises DtuiError."""
+        with atomic.explained(b"/"):
+            self._durability.sync()
+
+    def close(self) -> None:
+        """Take back what is held for making entries; the tree can be used again."""
+        self._scratch.close()
+        self._durability.close()
+        if self._others is not None:
+            self._others.close()
+            self._others = None
+
+    def forget(self, path: bytes) -> None:
+        """Look a directory up anew when it is asked for again."""
+        for root in (self._root, self._others):
+            if root is not None:
+                root.forget(path)
 
     def entered(self, path: bytes) -> Tree:
         """Return this tree with a path that may be a mount point."""
@@ -129,39 +165,56 @@ class RootTree:
 
         What the kernel shows of itself, as on proc, is refused: acting there would act on this host.
         """
-        above, name = split(path)
-        self._root.refuse_foreign(above)
-        fd = self._root.open_canonical(above, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            refuse_kernel_files(fd, path)
-            yield fd, name or b"."
-        finally:
-            os.close(fd)
+        with self.folder(path) as (folder, name):
+            yield folder.fd, name
 
     @contextmanager
-    def _entry(self, path: bytes) -> Iterator[int]:
-        with self._parent(path) as (dir_fd, name):
-            try:
-                fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise explain(error, path) from error
-                if path != self._entered:
-                    raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed") from error
-                fd = self._root.open_canonical(path)
-            try:
-                refuse_kernel_files(fd, path)
-                yield fd
-            finally:
-                os.close(fd)
+    def folder(self, path: bytes) -> Iterator[tuple[Folder, bytes]]:
+        """Yield the directory that holds a name, and the name."""
+        above, name = split(path)
+        with self._root.directory(above) as folder:
+            if folder.mount:
+                refuse_kernel_files(folder.fd, path)
+            yield folder, name or b"."
+
+    def _reach(self, path: bytes) -> tuple[Folder, bytes]:
+        """Return the directory that holds a name, open until the next one is looked for, and the name."""
+        above, name = split(path)
+        folder = self._root.reach(above)
+        if folder.mount:
+            refuse_kernel_files(folder.fd, path)
+        return folder, name or b"."
+
+    def _open(self, path: bytes) -> int:
+        """Return an O_PATH descriptor of what stands at a path; raises MountPoint, NotFound."""
+        folder, name = self._reach(path)
+        if name == b".":
+            return os.dup(folder.fd)
+        try:
+            return open_child(folder.fd, name, os.O_PATH)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise explain(error, path) from error
+            if path != self._entered:
+                raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed") from error
+        fd = self._root.open_canonical(path)
+        try:
+            refuse_kernel_files(fd, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
     def look(self, path: bytes) -> Node | None:
         """Describe what stands at a path."""
         try:
-            with self._entry(path) as fd:
-                return node_of(fd, path, raw=self._raw)
+            fd = self._open(path)
         except NotFound:
             return None
+        try:
+            return node_of(fd, path, raw=self._raw)
+        finally:
+            os.close(fd)
 
     def target_of(self, path: bytes) -> bytes:
         """Say where the link at a path points."""
@@ -169,8 +222,11 @@ class RootTree:
 
     def open_file(self, path: bytes) -> int:
         """Return a descriptor to read a regular file."""
-        with self._entry(path) as fd:
+        fd = self._open(path)
+        try:
             return reopen_regular(fd, path)
+        finally:
+            os.close(fd)
 
     def open_image(self, node: Node) -> int:
         """Return a descriptor of bytes that lie unchanged in the image."""
@@ -180,16 +236,15 @@ class RootTree:
 
     def names(self, path: bytes) -> list[bytes]:
         """List a directory."""
-        self._root.refuse_foreign(path)
-        with self._entry(path) as fd:
-            try:
-                readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except OSError as error:
-                raise explain(error, path) from error
-            try:
-                return sorted(os.fsencode(name) for name in os.listdir(readable))
-            finally:
-                os.close(readable)
+        folder = self._root.reach(path)
+        if folder.mounted and path != self._entered:
+            raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed")
+        if folder.mount:
+            refuse_kernel_files(folder.fd, path)
+        try:
+            return sorted(map(os.fsencode, os.listdir(folder.fd)))
+        except OSError as error:
+            raise explain(error, path) from error
 
     def beneath(self, path: bytes) -> Node | None:
         """The kernel shows nothing of the image's that is not to be seen."""
@@ -208,37 +263,75 @@ class RootTree:
             if over is not None and over.kind is node.kind is EntryKind.DIRECTORY:
                 self.dress(node)
                 return
-            with self._parent(node.path) as (dir_fd, name):
-                self._make(node, data, dir_fd, name, over)
+            with self.folder(node.path) as (folder, name):
+                atomic.refuse_fixed(folder.fd, node.path)
+                if node.same_as and over is None:
+                    self._link(node, folder.fd, name)
+                elif over is not None or not self._make_whole(node, data, folder.fd, name):
+                    self._make_aside(node, data, folder, name, over)
+                self.changed(folder)
         except OSError as error:
             raise atomic.explain(error, node.path) from error
 
-    def _make(self, node: Node, data: int | None, dir_fd: int, name: bytes, over: Node | None) -> None:
-        atomic.refuse_fixed(dir_fd, node.path)
-        temporary = atomic.temporary_name()
-        record = journal.begin_rename(self._id, node.path, temporary)
+    def _link(self, node: Node, dir_fd: int, name: bytes) -> None:
+        """Give a file that is there another name, which nobody sees before the file is known to be the right one."""
+        if self._others is None:
+            self._others = self._root.again()
+        above, other = split(node.same_as)
+        with self._others.directory(above) as folder:
+            fd = open_child(folder.fd, other, os.O_PATH)
+            try:
+                _require_same_file(os.fstat(fd), node)
+                os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
+            finally:
+                os.close(fd)
+
+    def _make_whole(self, node: Node, data: int | None, dir_fd: int, name: bytes) -> bool:
+        """Give a file its name once it is whole, never over another; say False for what has to have a name before."""
+        fd = atomic.unnamed_file(dir_fd) if node.kind is EntryKind.FILE and not node.same_as else None
+        if fd is None:
+            return False
         try:
-            self._make_temporary(node, data, dir_fd, temporary)
-            if over is not None:
-                _require_untouched(dir_fd, name, over)
-            self._hands.rename(dir_fd, temporary, dir_fd, name, NO_REPLACE if over is None else 0)
-            os.fsync(dir_fd)
-        except BaseException:
-            with suppress(OSError):
-                remove_any(dir_fd, temporary)
-            raise
+            self._fill(node, data, fd)
+            dress_file(fd, node, raw=self._raw)
+            if self._durability.at_once:
+                os.fsync(fd)
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
         finally:
-            if atomic.is_gone(dir_fd, temporary):
-                journal.end(record)
+            os.close(fd)
+        return True
+
+    def _make_aside(self, node: Node, data: int | None, folder: Folder, name: bytes, over: Node | None) -> None:
+        """Make an entry under a temporary name and rename it to its own."""
+        aside_fd, temporary, beside = self._scratch.place(folder, node.path)
+        try:
+            self._make_temporary(node, data, aside_fd, temporary)
+            if over is not None:
+                _require_untouched(folder.fd, name, over)
+            self._hands.rename(aside_fd, temporary, folder.fd, name, NO_REPLACE if over is None else 0)
+        except BaseException as error:
+            with suppress(OSError):
+                remove_any(aside_fd, temporary)
+            if beside or not isinstance(error, OSError) or error.errno != errno.EXDEV:
+                raise
+        else:
+            return
+        self._scratch.close()  # one mount of several file systems, or of directories with quotas of their own
+        self._make_aside(node, data, folder, name, over)
 
     def _make_temporary(self, node: Node, data: int | None, dir_fd: int, temporary: bytes) -> None:
         if node.same_as:
-            with self._parent(node.same_as) as (other_fd, other):
-                os.link(other, temporary, src_dir_fd=other_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
-            _require_same_file(os.stat(temporary, dir_fd=dir_fd, follow_symlinks=False), node)
+            self._link(node, dir_fd, temporary)
             return
         if node.kind is EntryKind.FILE:
-            _make_file(node, data, dir_fd, temporary)
+            fd, named = atomic.new_file(dir_fd, temporary)
+            try:
+                self._fill(node, data, fd)
+                os.fsync(fd)
+                if not named:
+                    os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=dir_fd, follow_symlinks=True)
+            finally:
+                os.close(fd)
         elif node.kind is EntryKind.DIRECTORY:
             os.mkdir(temporary, 0o700, dir_fd=dir_fd)
         elif node.kind is EntryKind.SYMLINK:
@@ -246,6 +339,13 @@ class RootTree:
         else:
             os.mknod(temporary, node.type_bits | 0o600, node.rdev, dir_fd=dir_fd)
         dress_name(dir_fd, temporary, node, raw=self._raw)
+
+    @staticmethod
+    def _fill(node: Node, data: int | None, fd: int) -> None:
+        if data is not None:
+            for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
+                pass
+        os.ftruncate(fd, node.size)
 
     def dress(self, node: Node) -> None:
         """Give what is there the node's owner, mode, attributes and time."""
@@ -261,11 +361,14 @@ class RootTree:
     def permit(self, node: Node, wanted: Node) -> None:
         """Change owner and mode by a descriptor, so that no other entry gets them."""
         try:
-            with self._entry(node.path) as fd:
+            fd = self._open(node.path)
+            try:
                 status = os.fstat(fd)
                 if not is_same_entry(status, node):
                     raise ChangedMeanwhile(f"{printable(node.path)} was replaced meanwhile", "look at it again")
                 _permit(fd, status, wanted)
+            finally:
+                os.close(fd)
         except OSError as error:
             raise atomic.explain(error, node.path) from error
 
@@ -273,21 +376,21 @@ class RootTree:
 
     def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
         """Remove one entry."""
-        with self._parent(path) as (dir_fd, name):
-            try:
-                if seen is not None:
-                    _require_untouched(dir_fd, name, seen)
-                if directory:
-                    self._hands.rmdir(dir_fd, name)
-                else:
-                    self._hands.unlink(dir_fd, name)
-                os.fsync(dir_fd)
-            except OSError as error:
-                if error.errno == errno.ENOTEMPTY:
-                    raise ChangedMeanwhile(
-                        f"{printable(path)} is not empty", "somebody made something in it"
-                    ) from error
-                raise atomic.explain(error, path) from error
+        if directory:
+            self.forget(path)
+        folder, name = self._reach(path)
+        try:
+            if seen is not None:
+                _require_untouched(folder.fd, name, seen)
+            if directory:
+                self._hands.rmdir(folder.fd, name)
+            else:
+                self._hands.unlink(folder.fd, name)
+            self.changed(folder)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                raise ChangedMeanwhile(f"{printable(path)} is not empty", "somebody made something in it") from error
+            raise atomic.explain(error, path) from error
 
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
@@ -295,6 +398,8 @@ class RootTree:
             try:
                 atomic.refuse_fixed(new_fd, new)
                 self._hands.rename(dir_fd, name, new_fd, new_name, NO_REPLACE)
+                self.forget(path)
+                self.forget(new)
                 os.fsync(dir_fd)
                 os.fsync(new_fd)
             except OSError as error:
@@ -338,18 +443,12 @@ def remove_any(dir_fd: int, name: bytes) -> None:
         os.rmdir(name, dir_fd=dir_fd)
 
 
-def _make_file(node: Node, data: int | None, dir_fd: int, temporary: bytes) -> None:
-    fd, named = atomic.new_file(dir_fd, temporary)
-    try:
-        if data is not None:
-            for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
-                pass
-        os.ftruncate(fd, node.size)
-        os.fsync(fd)
-        if not named:
-            os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=dir_fd, follow_symlinks=True)
-    finally:
-        os.close(fd)
+def dress_file(fd: int, node: Node, *, raw: bool) -> None:
+    """Give a file that has no name yet its owner, attributes, mode and time, so that none drops another."""
+    os.chown(fd, node.uid, node.gid)
+    _set_xattrs(fd, node, raw=raw)
+    os.chmod(fd, node.mode)
+    os.utime(fd, ns=(node.mtime_ns, node.mtime_ns))
 
 
 def dress_name(dir_fd: int, name: bytes, node: Node, *, raw: bool) -> None:
@@ -368,7 +467,7 @@ def dress_name(dir_fd: int, name: bytes, node: Node, *, raw: bool) -> None:
     os.utime(name, ns=(node.mtime_ns, node.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
 
 
-def _set_xattrs(place: str, node: Node, *, raw: bool) -> None:
+def _set_xattrs(place: str | int, node: Node, *, raw: bool) -> None:
     wanted = dict(node.xattrs)
     own = MARKS if raw else ()
     present: list[str] = []

@@ -24,8 +24,9 @@ from tui.editing.restore import same
 from tui.kernel.syscalls import is_fixed
 from tui.layers.directories import upper_root
 from tui.layers.mounts import trash_dir
-from tui.layers.paths import Root, kind_of, open_child, split
+from tui.layers.paths import Root, kind_of, open_child, open_directory, split
 from tui.layers.removal import remove_tree
+from tui.layers.trail import Trail
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_mark, is_opaque, mark_of
 
@@ -110,25 +111,29 @@ def _raw(dir_fd: int, above: bytes, names: list[bytes]) -> Raw:
     found: Raw = {}
     prefix = above.rstrip(b"/") + b"/"
     todo = list(names)
-    while todo:
-        path = todo.pop()
-        fd = open_child(dir_fd, path, os.O_PATH)
-        try:
-            status = os.fstat(fd)
-            if is_fixed(fd):  # it can be moved with its directory, but not be removed
-                raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-        finally:
-            os.close(fd)
-        found[prefix + path] = (status.st_mode, status.st_uid, status.st_gid, status.st_ino)
-        if stat.S_ISDIR(status.st_mode):
-            fd = open_child(dir_fd, path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                todo += [path + b"/" + os.fsencode(name) for name in os.listdir(fd)]
-            finally:
-                os.close(fd)
-        else:
-            found[prefix + path] += (status.st_size, status.st_mtime_ns)
+    trail = Trail(dir_fd, open_directory, os.close)
+    try:
+        while todo:
+            path = todo.pop()
+            holder, _, name = path.rpartition(b"/")
+            found[prefix + path] = _raw_one(trail.at(b"/" + holder), name)
+            if stat.S_ISDIR(found[prefix + path][0]):
+                todo += [path + b"/" + os.fsencode(below) for below in os.listdir(trail.at(b"/" + path))]
+    finally:
+        trail.close()
     return found
+
+
+def _raw_one(dir_fd: int, name: bytes) -> tuple[int, ...]:
+    fd = open_child(dir_fd, name, os.O_PATH)
+    try:
+        status = os.fstat(fd)
+        if is_fixed(fd):  # it can be moved with its directory, but not be removed
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+    finally:
+        os.close(fd)
+    told = (status.st_mode, status.st_uid, status.st_gid, status.st_ino)
+    return told if stat.S_ISDIR(status.st_mode) else (*told, status.st_size, status.st_mtime_ns)
 
 
 def refuse_unkept(seen: Raw, real: bytes, nodes: Iterable[Node], marks: Marks) -> None:

@@ -22,11 +22,11 @@ from tui.editing.nodes import Node
 from tui.editing.progress import Phase
 from tui.editing.restore import (
     METADATA,
+    Looks,
     Restored,
     changed_since,
     is_one_write,
     is_plain_rename,
-    look_for,
     put_back,
     was_never_moved,
     with_present,
@@ -270,12 +270,18 @@ def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
 
 def _present(tree: Tree, act: Act) -> Iterator[Node]:
     """Yield what stands at the paths of an act now, as much of it as putting its nodes back would replace."""
+    looks = Looks(tree, act)
+    met: set[bytes] = set()
     for count, node in enumerate(act.nodes):
         progress.at(count, node.path)
-        now = look_for(tree, act, node.path)
+        if node.path in met:  # with the directory above it
+            continue
+        now = looks.at(node.path)
         if now is None:
             yield Node(node.path)
         elif act.kind not in METADATA and now.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
-            yield from listing(tree, now)
+            for one in listing(tree, now):
+                met.add(one.path)
+                yield one
         else:
             yield now

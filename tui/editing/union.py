@@ -38,7 +38,7 @@ class UnionTree:
         self._view = view
         self._upper = upper
         self._own = RootTree(upper, OwnHands(), container_id, raw=True)
-        self.hiding = Hiding(upper, self._own, stack.marks, container_id)
+        self.hiding = Hiding(self._own, stack.marks, container_id)
 
     def real(self, path: bytes) -> bytes:
         """Return the canonical path of a name; raises EditRefused for one that the driver keeps for itself."""
@@ -55,6 +55,14 @@ class UnionTree:
             return node_of(fd, path, raw=self._stack.marks is not Marks.TREE)
         finally:
             os.close(fd)
+
+    def sync(self) -> None:
+        """Make durable what was changed."""
+        self._own.sync()
+
+    def close(self) -> None:
+        """Take back what is held for making entries."""
+        self._own.close()
 
     def target_of(self, path: bytes) -> bytes:
         """Say where the link at a path points."""
@@ -88,6 +96,7 @@ class UnionTree:
                 self.hiding.drop_mark(node.path)
             elif there is not None:
                 self.hiding.drop_hidden(node.path)
+                self._forget(node.path)
         except OSError as error:
             raise atomic.explain(error, node.path) from error
 
@@ -118,6 +127,12 @@ class UnionTree:
         if shown is not None and shown.kind is EntryKind.DIRECTORY:
             self._make_opaque(node.path)
         self.hiding.drop_mark(node.path)
+        self._forget(node.path)
+
+    def _forget(self, path: bytes) -> None:
+        """Look a directory up anew: the writable layer has another one now, or none."""
+        self._own.forget(path)
+        self._view.forget(path)
 
     def _make_opaque(self, path: bytes) -> None:
         fd = self._upper.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -144,22 +159,27 @@ class UnionTree:
 
     def copy_up_directories(self, path: bytes) -> None:
         """Copy directories up, outermost first, each with its owner, mode, attributes and time."""
-        done = b""
-        for part in filter(None, path.split(b"/")):
-            done += b"/" + part
-            self._copy_up(done)
+        missing: list[bytes] = []
+        while path != b"/" and not self._in_upper(path):
+            missing.append(path)
+            path = split(path)[0]
+        for one in reversed(missing):
+            self._copy_one_up(one)
 
     def _copy_up(self, path: bytes) -> None:
-        """Copy one entry up unless the writable layer has it."""
-        if self._in_upper(path):
-            return
+        """Copy one entry up, and the directories above it, unless the writable layer has it."""
+        if not self._in_upper(path):
+            self.copy_up_directories(split(path)[0])
+            self._copy_one_up(path)
+
+    def _copy_one_up(self, path: bytes) -> None:
         node = self.look(path)
         if node is None:
             raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
-        self.copy_up_directories(split(path)[0])
         with self._time_kept(path):
             if node.kind is not EntryKind.FILE:
                 self._own.make(_mine(node), None)
+                self._forget(path)
                 return
             fd = self.open_file(path)
             try:
@@ -176,9 +196,10 @@ class UnionTree:
             os.utime(dir_fd, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def _in_upper(self, path: bytes) -> bool:
+        above, name = split(path)
         try:
-            with self._upper.parent(path) as (dir_fd, name):
-                os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+            with self._upper.directory(above) as folder:
+                os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
         except (NotFound, FileNotFoundError):
             return False
         return True
@@ -224,6 +245,8 @@ class UnionTree:
                 self.hiding.remove(path, directory=directory)
             else:
                 self.hiding.hide(path)
+            if directory:
+                self._forget(path)
         except OSError as error:
             raise atomic.explain(error, path) from error
 

@@ -29,6 +29,15 @@ def writable_tree(details: Details) -> Iterator[Tree]:
 
     Raises NotReachable, LayerError, EditRefused, and ChangedMeanwhile when the layer of a container at rest is in use.
     """
+    with _tree_of(details) as tree:
+        try:
+            yield tree
+        finally:
+            tree.close()
+
+
+@contextmanager
+def _tree_of(details: Details) -> Iterator[Tree]:
     container = details.container.id
     if details.container.state.alive:
         with running_root(details) as root, hands_inside(details.pid, container, details.stack) as hands:
@@ -39,10 +48,10 @@ def writable_tree(details: Details) -> Iterator[Tree]:
         with tree_root(stack) as root:
             yield RootTree(root, OwnHands(), container)
     elif by_hand(stack):
-        with LayerView.open(stack) as view, upper_root(stack) as upper:
+        with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
             yield UnionTree(stack, view, upper, container)
     else:
-        with LayerView.open(stack) as view, mounted(stack, container) as root:
+        with LayerView.open(stack) as view, view.held(), mounted(stack, container) as root:
             yield _MountedTree(root, view, container)
 
 
@@ -83,6 +92,31 @@ class _MountedTree(RootTree):
         """Describe what stands at a path; raises EditRefused for a metacopy."""
         with self._reason(path):
             return super().look(path)
+
+    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
+        """Put an entry in its place, after which the layers are another union."""
+        self._view.forget()
+        super().make(node, data, over=over)
+
+    def dress(self, node: Node) -> None:
+        """Give an entry what it was, which may copy it up."""
+        self._view.forget()
+        super().dress(node)
+
+    def permit(self, node: Node, wanted: Node) -> None:
+        """Give an entry another owner and mode, which may copy it up."""
+        self._view.forget()
+        super().permit(node, wanted)
+
+    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+        """Remove an entry, after which the layers are another union."""
+        self._view.forget()
+        super().remove(path, directory=directory, seen=seen)
+
+    def move(self, path: bytes, new: bytes) -> bool:
+        """Rename an entry, after which the layers are another union."""
+        self._view.forget()
+        return super().move(path, new)
 
     def names(self, path: bytes) -> list[bytes]:
         """List a directory; raises EditRefused where it holds what the kernel does not show."""

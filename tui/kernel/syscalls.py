@@ -146,6 +146,13 @@ def renameat2(source: int, old: bytes, target: int, new: bytes, flags: int) -> N
         raise OSError(number, os.strerror(number))
 
 
+def syncfs(fd: int) -> None:
+    """Write out all that is changed on the file system that a descriptor is on."""
+    if _libc.syncfs(fd):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def punch_hole(fd: int, start: int, size: int) -> None:
     """Give back the space of a stretch of a file, which reads as zeros then."""
     if _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, start, size):

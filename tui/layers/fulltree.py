@@ -7,7 +7,8 @@ import stat
 from collections.abc import Callable
 
 from tui.layers.compare import Difference, Item, difference
-from tui.layers.paths import open_child
+from tui.layers.paths import open_directory
+from tui.layers.trail import Trail
 
 
 def touched(tree: int, began_with: int, stop: Callable[[], bool] = lambda: False) -> frozenset[bytes]:
@@ -19,13 +20,18 @@ def touched(tree: int, began_with: int, stop: Callable[[], bool] = lambda: False
     """
     found: set[bytes] = set()
     todo: list[bytes] = [b""]
-    while todo and not stop():
-        path = todo.pop()
-        try:
-            if _compare(tree, began_with, path, todo):
-                _with_parents(path, found)
-        except FileNotFoundError:
-            _with_parents(path, found)  # it went away while we walked: the next look tells
+    here, there = (Trail(root, open_directory, os.close) for root in (tree, began_with))
+    try:
+        while todo and not stop():
+            path = todo.pop()
+            try:
+                if _compare(here.at(path), there.at(path), path, todo):
+                    _with_parents(path, found)
+            except FileNotFoundError:
+                _with_parents(path, found)  # it went away while we walked: the next look tells
+    finally:
+        here.close()
+        there.close()
     return frozenset(found)
 
 
@@ -36,21 +42,13 @@ def _with_parents(path: bytes, found: set[bytes]) -> None:
     found.add(b"/")
 
 
-def _compare(tree: int, began_with: int, path: bytes, todo: list[bytes]) -> bool:
+def _compare(here: int, there: int, path: bytes, todo: list[bytes]) -> bool:
     """Say whether two directories of the same path differ in their entries; add to ``todo`` those to go into."""
-    here = _open_below(tree, path)
-    try:
-        there = _open_below(began_with, path)
-        try:
-            names = set(map(os.fsencode, os.listdir(here)))
-            differs = names != set(map(os.fsencode, os.listdir(there)))
-            for name in names:
-                differs |= _entry_differs(here, there, name, path, todo)
-            return differs
-        finally:
-            os.close(there)
-    finally:
-        os.close(here)
+    names = set(map(os.fsencode, os.listdir(here)))
+    differs = names != set(map(os.fsencode, os.listdir(there)))
+    for name in names:
+        differs |= _entry_differs(here, there, name, path, todo)
+    return differs
 
 
 def _entry_differs(here: int, there: int, name: bytes, path: bytes, todo: list[bytes]) -> bool:
@@ -61,15 +59,3 @@ def _entry_differs(here: int, there: int, name: bytes, path: bytes, todo: list[b
     if stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode):
         todo.append(path + b"/" + name)
     return difference(Item(0, here, name, one), Item(1, there, name, other), trust_times=True) is not Difference.NONE
-
-
-def _open_below(root: int, path: bytes) -> int:
-    """Open a directory below a root, name by name: no link on the way is followed."""
-    fd = os.dup(root)
-    for name in filter(None, path.split(b"/")):
-        try:
-            below = open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)
-        finally:
-            os.close(fd)
-        fd = below
-    return fd

@@ -12,17 +12,26 @@ import select
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from types import TracebackType
+from typing import NamedTuple
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, UsageError
 from tui.core.model import EntryKind, LayerStack
 from tui.core.text import human_size, printable
 from tui.kernel.syscalls import O_PATH, Resolve, file_system_of, openat2
 from tui.layers.own_root import is_own_root
+from tui.layers.trail import Trail
 
 IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
 ONE_NAME = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_XDEV | Resolve.NO_MAGICLINKS
 """For a single name on a directory descriptor: no link is followed, no mount point entered."""
+
+PATH_MAX = 4096
+"""How many bytes of a path a system call takes, the NUL at its end among them (linux/limits.h)."""
+
+_WAY_HOLDS = 0.1
+"""Seconds after which the way to a directory is looked up again: somebody may have moved it meanwhile."""
 
 _KINDS = {
     stat.S_IFREG: EntryKind.FILE,
@@ -151,6 +160,20 @@ def _has_own_root(pid: int, stack: LayerStack) -> bool:
         os.close(fd)
 
 
+class Folder(NamedTuple):
+    """A directory that is held open: its mount by number, 0 for the root's, and whether it is a mount point itself."""
+
+    fd: int
+    mount: int = 0
+    mounted: bool = False
+    foreign: bool = False
+    """Whether it or one above it bears marks that its union does not honour."""
+
+
+def _give_back(folder: Folder) -> None:
+    os.close(folder.fd)
+
+
 class Root:
     """A directory descriptor inside which paths of a container are resolved; closes with the context.
 
@@ -160,7 +183,8 @@ class Root:
     def __init__(self, fd: int, foreign: str = "") -> None:
         self.fd = fd
         self._foreign = foreign
-        self._fine: set[bytes] = set()
+        self._mounts = count(1)
+        self._trail: Trail[Folder] | None = None
 
     @classmethod
     def of_process(cls, pid: int, container_id: str, stack: LayerStack | None = None) -> Root:
@@ -176,6 +200,10 @@ class Root:
             raise
         return root
 
+    def again(self) -> Root:
+        """Return the same root once more, to be closed by itself."""
+        return Root(os.dup(self.fd), self._foreign)
+
     def __enter__(self) -> Root:
         return self
 
@@ -185,7 +213,10 @@ class Root:
         self.close()
 
     def close(self) -> None:
-        """Give the descriptor back; idempotent."""
+        """Give the descriptors back; idempotent."""
+        if self._trail is not None:
+            self._trail.close()
+            self._trail = None
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -193,6 +224,8 @@ class Root:
     def open_path(self, path: bytes, *, follow: bool = True, flags: int = O_PATH) -> int:
         """Return a descriptor (O_PATH unless told otherwise) of a path inside this root."""
         wanted = flags if follow else flags | os.O_NOFOLLOW
+        if len(path) >= PATH_MAX:
+            return self.open_canonical(path, wanted)
         try:
             return openat2(self.fd, path.lstrip(b"/") or b".", wanted, IN_ROOT)
         except OSError as error:
@@ -200,10 +233,67 @@ class Root:
 
     def open_canonical(self, path: bytes, flags: int = O_PATH) -> int:
         """Return a descriptor of a path in which no name is a link any more; one put there since is refused."""
+        if len(path) >= PATH_MAX:  # no system call takes it as a whole
+            above, name = split(path)
+            with self.directory(above) as folder:
+                return self._open_canonical(folder.fd, name, flags, path)
+        return self._open_canonical(self.fd, path.lstrip(b"/") or b".", flags, path)
+
+    def _open_canonical(self, dir_fd: int, place: bytes, flags: int, path: bytes) -> int:
         try:
-            return openat2(self.fd, path.lstrip(b"/") or b".", flags, IN_ROOT | Resolve.NO_SYMLINKS)
+            return openat2(dir_fd, place, flags, IN_ROOT | Resolve.NO_SYMLINKS)
         except OSError as error:
             raise explain(error, path) from error
+
+    def reach(self, path: bytes) -> Folder:
+        """Return the directory at a canonical path, open until the next call, by as many opens as it lies away from it.
+
+        A link on the way, put there just now, is refused, and so are marks that this union does not honour: it shows
+        what they hide, such as files that were deleted.
+        """
+        if self._trail is None:
+            self._trail = Trail(self._top(), self._descend, _give_back, max_age=_WAY_HOLDS)
+        try:
+            folder = self._trail.at(path)
+        except OSError as error:
+            raise explain(error, path) from error
+        if folder.foreign:
+            told = f"{printable(path)}: it bears {self._foreign}* marks, which this mount would not honour"
+            raise EditRefused(told, "start the container by the Engine that made it")
+        return folder
+
+    @contextmanager
+    def directory(self, path: bytes) -> Iterator[Folder]:
+        """Yield the directory at a canonical path as :meth:`reach` finds it, however many others are asked for."""
+        there = self.reach(path)
+        folder = there._replace(fd=os.dup(there.fd))
+        try:
+            yield folder
+        finally:
+            os.close(folder.fd)
+
+    def forget(self, path: bytes) -> None:
+        """Look a directory up anew when it is asked for again: it was removed, renamed or made."""
+        if self._trail is not None:
+            self._trail.forget(path)
+
+    def _top(self) -> Folder:
+        return Folder(self.fd, foreign=self._is_foreign(self.fd))
+
+    def _descend(self, above: Folder, name: bytes) -> Folder:
+        """Open one name, which may be a mount point as far as whoever named the path meant it."""
+        mount = above.mount
+        try:
+            fd = open_directory(above.fd, name)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            mount = next(self._mounts)
+            fd = openat2(above.fd, name, os.O_RDONLY | os.O_DIRECTORY, ONE_NAME & ~Resolve.NO_XDEV)
+        return Folder(fd, mount, mount != above.mount, above.foreign or self._is_foreign(fd))
+
+    def _is_foreign(self, fd: int) -> bool:
+        return bool(self._foreign) and any(name.startswith(self._foreign) for name in _attributes(fd))
 
     @contextmanager
     def parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
@@ -211,6 +301,10 @@ class Root:
         above, name = split(path)
         if not name:
             raise EditRefused("/ is the container's root, not a file", "name a file below it")
+        if len(above) >= PATH_MAX:
+            with self.directory(above) as folder:
+                yield folder.fd, name
+            return
         fd = self.open_path(above, flags=os.O_RDONLY | os.O_DIRECTORY)
         try:
             yield fd, name
@@ -227,8 +321,14 @@ class Root:
 
     def real_path(self, path: bytes) -> bytes:
         """Return the path, inside this root, that a path with links in it means."""
-        with self._held(b"/") as here, self._held(path) as there:
-            root, target = (os.readlink(f"/proc/self/fd/{fd}") for fd in (here, there))
+        try:
+            with self._held(b"/") as here, self._held(path) as there:
+                root, target = (os.readlink(f"/proc/self/fd/{fd}") for fd in (here, there))
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            with self.directory(path):  # raises for a link on the way
+                return clean(path)
         root = root.rstrip("/")
         if target != root and not target.startswith(root + "/"):
             raise LayerError(f"{printable(path)} cannot be named inside the container", "it moved meanwhile: try again")
@@ -243,20 +343,10 @@ class Root:
             return b""
 
     def refuse_foreign(self, path: bytes) -> None:
-        """Raise EditRefused where a directory at or above a canonical path bears marks that this union does not honour.
-
-        It shows what they hide, such as files that were deleted.
-        """
-        while self._foreign and path not in self._fine:
-            fd = self.open_canonical(path)
-            try:
-                if any(name.startswith(self._foreign) for name in _attributes(fd)):
-                    told = f"{printable(path)}: it bears {self._foreign}* marks, which this mount would not honour"
-                    raise EditRefused(told, "start the container by the Engine that made it")
-            finally:
-                os.close(fd)
-            self._fine.add(path)
-            path = split(path)[0]
+        """Raise EditRefused where a directory at or above a canonical path bears marks that this union ignores."""
+        if self._foreign:
+            with self.directory(path):
+                pass
 
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read a regular file; links are followed inside the root."""
@@ -319,6 +409,11 @@ def read_limited(fd: int, path: bytes, limit: int) -> bytes:
 def open_child(dir_fd: int, name: bytes, flags: int, mode: int = 0) -> int:
     """Open a single name in a directory: no link followed, no mount point entered (EXDEV)."""
     return openat2(dir_fd, name, flags | os.O_NOFOLLOW, ONE_NAME, mode)
+
+
+def open_directory(dir_fd: int, name: bytes) -> int:
+    """Open a single name in a directory to be listed: no link followed (ELOOP), no mount point entered (EXDEV)."""
+    return openat2(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY, ONE_NAME)
 
 
 def is_mount_point(dir_fd: int, name: bytes) -> bool:

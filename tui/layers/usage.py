@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from tui.core.errors import NotFound, NotReachable
 from tui.core.model import Change, EntryKind, Marks
 from tui.core.text import printable
 from tui.drivers.data_root import explain, open_host
-from tui.layers.paths import status_of
+from tui.layers.paths import open_directory, status_of
+from tui.layers.trail import Trail
 from tui.layers.view import LayerView
 
 
@@ -29,45 +30,44 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
     """
     total = 0
     seen: set[tuple[int, int]] = set()
-    denied: list[OSError] = []
-
-    def note(error: OSError) -> None:
-        if isinstance(error, PermissionError):
-            denied.append(error)
-
     try:
         top = open_host(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise explain(printable(str(path)), error) from error
-    device: int | None = None
-    for _, folders, files, fd in _walked(top, note):
-        if stop() or denied:
-            break
-        here = os.fstat(fd).st_dev
-        device = here if device is None else device
-        if here != device:
-            folders.clear()
-            continue
-        for name in (".", *files, *folders):
-            status = status_of(fd, os.fsencode(name))
-            # a directory counts where it is walked, a link to one here
-            if status is None or (name in folders and stat.S_ISDIR(status.st_mode)):
-                continue
-            if status.st_nlink > 1 and name != ".":
-                if (status.st_dev, status.st_ino) in seen:
+    trail = Trail(top, open_directory, os.close)
+    todo = [b""]
+    device = os.fstat(top).st_dev
+    try:
+        while todo and not stop():
+            above = todo.pop()
+            try:
+                fd = trail.at(above)
+                if os.fstat(fd).st_dev != device:  # a subvolume
                     continue
-                seen.add((status.st_dev, status.st_ino))
-            total += status.st_blocks * 512
-    if denied:
-        raise NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo")
+                statuses = [(name, status_of(fd, name)) for name in (b".", *map(os.fsencode, os.listdir(fd)))]
+            except PermissionError as error:
+                raise _denied(path) from error
+            except OSError:  # it vanished, or something is mounted there
+                continue
+            for name, status in statuses:
+                if status is None:
+                    continue
+                if stat.S_ISDIR(status.st_mode) and name != b".":  # it counts where it is walked
+                    todo.append(above + b"/" + name)
+                    continue
+                if status.st_nlink > 1 and name != b".":
+                    if (status.st_dev, status.st_ino) in seen:
+                        continue
+                    seen.add((status.st_dev, status.st_ino))
+                total += status.st_blocks * 512
+    finally:
+        trail.close()
+        os.close(top)
     return total
 
 
-def _walked(top: int, note: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str], int]]:
-    try:
-        yield from os.fwalk(".", dir_fd=top, onerror=note)
-    finally:
-        os.close(top)
+def _denied(path: Path) -> NotReachable:
+    return NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo")
 
 
 def _own_bytes(view: LayerView, stop: Callable[[], bool]) -> int:

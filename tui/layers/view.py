@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -23,6 +23,8 @@ from tui.layers.covers import Covers
 from tui.layers.directories import Directories, LayerDirectories
 from tui.layers.fulltree import touched
 from tui.layers.paths import clean, explained, open_child, reopen_regular, split, status_of
+from tui.layers.trail import Trail
+from tui.layers.ways import Way, Ways
 from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, mark_of, unreadable_alone
 
 _MAX_LINKS = 40
@@ -45,6 +47,7 @@ class LayerView:
         self._tree = stack.marks is Marks.TREE
         self._touched: frozenset[bytes] | None = None
         self._mounts = tuple(mounts)
+        self._ways = Ways()
 
     @classmethod
     def open(cls, stack: LayerStack, mounts: Iterable[Mount] = ()) -> LayerView:
@@ -61,11 +64,18 @@ class LayerView:
 
     def close(self) -> None:
         """Give the descriptors back; idempotent."""
+        self._ways.forget()
         self._roots.close()
 
-    def held(self) -> AbstractContextManager[None]:
-        """Keep layers that have to be mounted mounted for as long as the context lasts: for a walk."""
-        return self._roots.held()
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep what a walk needs: layers that have to be mounted, and the way to the directory it has come to."""
+        with self._roots.held(), self._ways.kept():
+            yield
+
+    def forget(self, path: bytes | None = None) -> None:
+        """Look a directory and all below it up anew, or all of them: they were made, removed or copied up."""
+        self._ways.forget(path)
 
     @cached_property
     def covers(self) -> Covers:
@@ -81,9 +91,19 @@ class LayerView:
 
         Without ``layers`` it is the union that the container sees.
         """
-        names = filter(None, path.split(b"/"))
-        with ExitStack() as roots, ExitStack() as level:
-            yield self._walked(self._roots.copies(roots, self._seen if layers is None else layers), names, level)
+        with self._ways.way(self._seen if layers is None else layers, self._new_way) as way:
+            yield way.trail.at(path)
+
+    def _new_way(self, layers: tuple[int, ...]) -> Way:
+        with ExitStack() as roots:
+            top = self._roots.copies(roots, layers)
+            return Way(Trail(top, self._entered, _close_all, weigh=len), roots.pop_all())
+
+    def _entered(self, here: Directories, name: bytes) -> Directories:
+        with ExitStack() as held:
+            below = self._descend(here, name, held)
+            held.pop_all()
+            return below
 
     def _walked(self, here: Directories, names: Iterable[bytes], level: ExitStack) -> Directories:
         """Go down from directories; what is above is closed each time, so that no path is too deep."""
@@ -314,7 +334,24 @@ class LayerView:
     def names(self, path: bytes, *, before: bool = False) -> list[bytes]:
         """List the names in a directory, by its canonical path, ``before`` those that the container began with."""
         with explained(path), self._directories(path, self._before if before else None) as here:
-            return sorted(self._merge(here))
+            return sorted(self._merged_names(here))
+
+    def _merged_names(self, here: Directories) -> list[bytes]:
+        """List the names of a union of directories; only what may be a whiteout is looked at."""
+        merged: dict[bytes, bool] = {}
+        for _, fd in here:
+            with os.scandir(fd) as entries:
+                listed = [(os.fsencode(entry.name), _is_plain(entry)) for entry in entries]
+            for name, _ in listed:
+                if is_mark(name, self.stack.marks):
+                    merged.setdefault(hidden_by(name), False)
+            for name, plain in listed:
+                if is_mark(name, self.stack.marks) or name in merged:
+                    continue
+                status = None if plain else status_of(fd, name)
+                if plain or status is not None:
+                    merged[name] = status is None or not self._hides(status)
+        return [name for name, shown in merged.items() if shown]
 
     # contents ----------------------------------------------------------------------------------------------
 
@@ -378,10 +415,26 @@ class LayerView:
     @contextmanager
     def own_directory(self, path: bytes) -> Iterator[int]:
         """Yield the writable layer's own directory at a canonical path; raises NotFound when it vanished."""
-        with ExitStack() as held:
-            fd = self._roots.copies(held, (0,))[0][1]
-            if path != b"/":
-                with explained(path):
-                    fd = open_child(fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
-                held.callback(os.close, fd)
+        with explained(path), self._ways.way((), self._new_own_way) as way:
+            ((_, fd),) = way.trail.at(path)
             yield fd
+
+    def _new_own_way(self, layers: tuple[int, ...]) -> Way:
+        del layers
+        with ExitStack() as roots:
+            top = self._roots.copies(roots, (0,))
+            return Way(Trail(top, _own_child, _close_all), roots.pop_all())
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """Say whether a directory itself tells that a name is a file, a directory or a link."""
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
+
+
+def _own_child(here: Directories, name: bytes) -> Directories:
+    return [(index, open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)) for index, fd in here]
+
+
+def _close_all(here: Directories) -> None:
+    for _, fd in here:
+        os.close(fd)

@@ -1,0 +1,107 @@
+"""Directories on the way to a path, kept open, so that the next path near it costs one open however deep it lies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+_LIMIT = 16
+"""How many descriptors are kept, at least half of them of the last directories, the others spread over the way."""
+
+Level = TypeVar("Level")
+
+
+class Trail(Generic[Level]):
+    """The way from a root to the directory that was asked for last.
+
+    A walk in the order of the tree, down or up, opens each directory a bounded number of times: the last directories
+    are kept, and of those farther up every second, fourth or eighth as the way grows. With ``max_age`` the whole way is
+    looked up again after so many seconds, for somebody may have moved a directory meanwhile.
+    """
+
+    def __init__(
+        self,
+        root: Level,
+        descend: Callable[[Level, bytes], Level],
+        close: Callable[[Level], None],
+        *,
+        max_age: float = 0.0,
+        weigh: Callable[[Level], int] = lambda level: 1,
+    ) -> None:
+        """``descend`` opens one name in a directory and may raise; ``close`` gives back what it opened.
+
+        ``weigh`` tells how many descriptors a directory takes.
+        """
+        self._root = root
+        self._descend = descend
+        self._close = close
+        self._max_age = max_age
+        self._weigh = weigh
+        self._weight = 0
+        self._began = 0.0
+        self._path = b""
+        self._kept: list[tuple[int, int, Level]] = []
+        """Ascending: where a kept directory's path ends within the path, how deep it lies, and the directory."""
+
+    def at(self, path: bytes) -> Level:
+        """Return the directory at a clean path, which stays open until the next call. Raises what ``descend`` does."""
+        path = path.rstrip(b"/")
+        if self._max_age and self._kept and time.monotonic() - self._began > self._max_age:
+            self.close()
+        if path != self._path or (path and not self._kept):
+            self._go(path)
+        return self._kept[-1][2] if self._kept else self._root
+
+    def forget(self, path: bytes) -> None:
+        """Drop what is kept of a directory and of all below it: another one may stand there now."""
+        path = path.rstrip(b"/")
+        if (self._path + b"/").startswith(path + b"/"):
+            while self._kept and self._kept[-1][0] >= len(path):
+                self._drop()
+            self._path = self._path[: self._kept[-1][0]] if self._kept else b""
+
+    def close(self) -> None:
+        """Give all descriptors back; the trail can be used again."""
+        while self._kept:
+            self._drop()
+        self._path = b""
+
+    def _drop(self) -> None:
+        self._give_back(self._kept.pop()[2])
+
+    def _give_back(self, level: Level) -> None:
+        self._weight -= self._weigh(level)
+        self._close(level)
+
+    def _go(self, path: bytes) -> None:
+        while self._kept and not self._leads_to(self._kept[-1][0], path):
+            self._drop()
+        if not self._kept:
+            self._began = time.monotonic()
+        end, depth, level = self._kept[-1] if self._kept else (0, 0, self._root)
+        self._path = path[:end]
+        for name in path[end + 1 :].split(b"/") if end < len(path) else ():
+            level = self._descend(level, name)
+            end, depth = end + 1 + len(name), depth + 1
+            self._kept.append((end, depth, level))
+            self._weight += self._weigh(level)
+            self._path = path[:end]
+            if self._weight > _LIMIT:
+                self._thin()
+
+    def _leads_to(self, end: int, path: bytes) -> bool:
+        return path[end : end + 1] in (b"", b"/") and path.startswith(self._path[:end])
+
+    def _thin(self) -> None:
+        """Drop directories far up, so that those which are left lie evenly on the way."""
+        last = len(self._kept) - 1
+        while last and sum(self._weigh(one[2]) for one in self._kept[last - 1 :]) <= _LIMIT // 2:
+            last -= 1
+        far, stride = self._kept[:last], 1
+        while sum(self._weigh(one[2]) for one in far if one[1] % stride == 0) > _LIMIT // 4:
+            stride *= 2
+        self._kept[:last] = [one for one in far if one[1] % stride == 0]
+        for one in far:
+            if one[1] % stride:
+                self._give_back(one[2])

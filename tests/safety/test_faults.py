@@ -18,6 +18,7 @@ from tests.support.cutting import ERRORS, is_settled, is_told, prepare, some
 from tests.support.inject import failed_at, killed_at
 from tests.support.labs import ACTS, CHANGED, UNDONE, Lab, of_aufs, of_box
 from tui.core.errors import DtuiError
+from tui.editing import scratch
 from tui.editing.files import LayerFiles
 from tui.editing.recover import recover
 
@@ -83,6 +84,15 @@ def test_killed_at_any_call_an_act_has_taken_place_or_not(docker_lab: Lab, name:
 @pytest.mark.parametrize("name", EVERY)
 def test_killed_at_any_call_an_act_by_our_own_copy_up_has_taken_place_or_not(aufs_lab: Lab, name: str) -> None:
     cut_off_everywhere(aufs_lab, name)
+
+
+@pytest.mark.promise("killed-anywhere-old-or-new")
+@pytest.mark.parametrize("name", ["delete", "undo delete", "undo revert", "rename", "copy in"])
+def test_killed_at_any_call_a_long_act_has_taken_place_or_not(
+    docker_lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(scratch, "_SYNCED_ALONE", 0)  # as after many entries: all is made durable at the end
+    cut_off_everywhere(docker_lab, name)
 
 
 @pytest.mark.parametrize("name", EVERY)

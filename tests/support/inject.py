@@ -23,7 +23,7 @@ from tui.editing import hands
 MUTATING = (
     "mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,symlink,symlinkat,mknod,mknodat,"
     "chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,setxattr,lsetxattr,fsetxattr,removexattr,lremovexattr,"
-    "fremovexattr,truncate,ftruncate,fallocate,write,writev,pwrite64,copy_file_range,sendfile,fsync,fdatasync,"
+    "fremovexattr,truncate,ftruncate,fallocate,write,writev,pwrite64,copy_file_range,sendfile,fsync,fdatasync,syncfs,"
     "utimensat,mount,umount2,fsopen,fsconfig,fsmount,move_mount,open_tree"
 )
 """System calls by which a file system is changed."""

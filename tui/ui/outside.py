@@ -133,14 +133,19 @@ class PrivateCopy:
         new, old = ((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in (state, self._state))
         return new != old
 
-    def left_something(self) -> bool:
-        """Say whether there is more to keep than the text that was put there: another one, or an editor's own files."""
+    def left(self) -> Path | None:
+        """Return where there is more than the text that was put there: the file, or the directory for an editor's own.
+
+        That may be a swap file, with which the editor recovers what was typed into it.
+        """
         try:
-            if os.listdir(self._directory) not in ([self.path.name], []):
-                return True
-            return self._look() is not None and self.read() != self.data
+            others = os.listdir(self._directory)
+            changed = self.path.name in others and self.read() != self.data
         except (OSError, EditRefused):
-            return True
+            return self.path
+        if changed:
+            return self.path
+        return self.folder if others not in ([self.path.name], []) else None
 
     def _look(self) -> os.stat_result | None:
         try:
@@ -260,9 +265,10 @@ def edit_outside(data: bytes, path: bytes) -> bytes:
 
 def _given_up(copy: PrivateCopy, what: str) -> EditRefused:
     """Return the error for an editor that did not end well, with where its work is."""
-    if copy.left_something():
+    place = copy.left()
+    if place is not None:
         copy.close()
-        return EditRefused(what, f"the text is as it was, what it wrote is in {copy.path}")
+        return EditRefused(what, f"the text is as it was, what it wrote is in {place}")
     copy.remove()
     return EditRefused(what, "the text is as it was")
 

@@ -22,9 +22,10 @@ from tui.core.archive import FileFacts
 from tui.core.errors import DtuiError
 from tui.core.model import View
 from tui.engine import archive_view
-from tui.engine.archive import EngineArchive, _Chunks, _only_member
+from tui.engine.archive import EngineArchive, _only_member
 from tui.engine.archive_view import ArchiveView
 from tui.engine.live import LiveEndpoint
+from tui.engine.tar import Source
 
 
 def test_an_exited_containers_file_is_changed_through_the_engine_and_it_runs(engine: Dockerd, far: str) -> None:
@@ -167,7 +168,7 @@ def tar(*members: tuple[str, bytes, bytes]) -> bytes:
 )
 def test_a_hostile_or_truncated_answer_is_rejected(answer: bytes) -> None:
     with pytest.raises(DtuiError):
-        _only_member(_Chunks(iter([answer])), FileFacts(b"/etc/passwd", "file", 10, 0o644))
+        _only_member(Source(iter([answer])), FileFacts(b"/etc/passwd", "file", 10, 0o644))
 
 
 RECORDED = pytest.mark.promise("every-write-leaves-a-record")

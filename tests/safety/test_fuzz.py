@@ -24,9 +24,10 @@ from tui.drivers import bolt
 from tui.drivers.bolt import Bucket, read_bolt
 from tui.drivers.data_root import DataRoot
 from tui.engine import containerd, parse
-from tui.engine.archive import TarNames, _Chunks, _only_member
+from tui.engine.archive import TarNames, _only_member
 from tui.engine.atrest import JsonLog, K8sLog
 from tui.engine.offline import OfflineEndpoint
+from tui.engine.tar import Source
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 OFTEN = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -233,9 +234,9 @@ def test_a_tar_of_the_archive_api_gives_the_file_that_was_asked_for_or_an_error(
     data = damaged(tar_of("file", b"0123456789" * 30), damage, cut)
     pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
     with one_line():
-        assert len(_only_member(_Chunks(iter(pieces)), FileFacts(b"/file", "file", 300, 0o644)).data) == 300
+        assert len(_only_member(Source(iter(pieces)), FileFacts(b"/file", "file", 300, 0o644)).data) == 300
     with one_line():
-        for path, member in TarNames(_Chunks(iter(pieces)), b"/"):
+        for path, member in TarNames(Source(iter(pieces)), b"/"):
             assert path.startswith(b"/")
             assert b"/../" not in path + b"/"
             assert member.size >= 0

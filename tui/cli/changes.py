@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.output import put_json, say
+from tui.cli.output import note, put_json, say
 from tui.cli.session import session
 from tui.core.model import Change
-from tui.core.text import printable
+from tui.core.text import count_of, printable
 from tui.editing.session import stack_of
 from tui.engine.archive import archive_of
 from tui.layers.changes import changes
@@ -21,7 +21,8 @@ def run(options: Namespace) -> int:
         endpoint, details = open_session.find(options.ref)
         archive = archive_of(endpoint, details)
         if archive:
-            return _told_by_engine(archive.changes(), as_json=options.json)
+            _told_by_engine(archive.changes(), as_json=options.json)
+            return _left_out(archive.left_out)
     with LayerView.open(stack_of(details), details.mounts) as view:
         found = changes(view)
     if options.json:
@@ -44,12 +45,18 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _told_by_engine(found: tuple[tuple[bytes, Change], ...], *, as_json: bool) -> int:
+def _told_by_engine(found: tuple[tuple[bytes, Change], ...], *, as_json: bool) -> None:
     """Print what the Engine says of a container whose layer is out of reach: paths and letters, no more."""
     unknown = {"type": None, "size": None, "metadata_only": None, "layer": None}
     if as_json:
         put_json([{"path": os.fsdecode(path), "change": change.value, **unknown} for path, change in found])
-        return 0
+        return
     for path, change in found:
         say(f"{change} {printable(path)}")
-    return 0
+
+
+def _left_out(count: int) -> int:
+    """Say that the Engine's list holds more than was shown; return the exit code."""
+    if count:
+        note(f"dtui: {count_of(count, 'change')} of the Engine's answer not understood and left out")
+    return 1 if count else 0

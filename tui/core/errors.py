@@ -61,10 +61,6 @@ class EditRefused(DtuiError):
     """An edit that cannot be made safely, or that the file system refuses; nothing was written."""
 
 
-class NoRoom(EditRefused):
-    """The disk that dtui keeps its state on is full."""
-
-
 class Stopped(EditRefused):
     """The user stopped an act in the middle."""
 

@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, EditRefused, NoRoom, NotFound
+from tui.core.errors import DtuiError, EditRefused, NotFound
 from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.core.text import human_size, printable
@@ -30,7 +30,7 @@ from tui.drivers.data_root import open_host
 from tui.editing.nodes import Node, from_json, to_json
 from tui.editing.sequence import is_change, is_counted, numbered, order_of
 from tui.editing.sparse import copy_data
-from tui.editing.state import is_full, make_spare_room, state_dir, sync_dir
+from tui.editing.state import make_spare_room, state_dir, sync_dir
 from tui.layers.paths import open_child
 from tui.layers.removal import remove_tree
 
@@ -53,6 +53,10 @@ _RESERVE = 64 << 20
 _MARKS = ("begun", "done", "undone")
 _ASIDE_MARK = "aside"
 """An empty file that tells the store not to drop an act for want of space: what it moved would be found by nobody."""
+
+
+class NoRoom(EditRefused):
+    """The disk that dtui keeps its state on is full."""
 
 
 class Keep(StrEnum):
@@ -195,8 +199,7 @@ class Act:
                 file.write(lines)
         except OSError as error:
             what = (error.strerror or "").lower()
-            kind = NoRoom if is_full(error) else EditRefused
-            raise kind(f"{self.folder}: {what}", "it is dtui's own disk that is full or failing") from error
+            raise EditRefused(f"{self.folder}: {what}", "it is dtui's own disk that is full or failing") from error
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -272,7 +275,6 @@ class Keeper:
             "owner": owner_mark(),
             "expects": True,
         }
-        self._takes_back = kind in (ActKind.UNDO, ActKind.REDO)
         self._limit = ACT_LIMIT if keep is Keep.USUAL else None
         self._store = state_dir("backups", container_id)
         self._part = self._store / f".{owned_name()}.part"
@@ -321,9 +323,8 @@ class Keeper:
 
     def _refused(self, error: OSError) -> EditRefused:
         what = (error.strerror or "").lower()
-        kind = NoRoom if is_full(error) else EditRefused
-        without = ", or dtui undo --no-backup" if self._takes_back else ""
-        return kind(f"{self._store.parent}: {what}", f"no backup, no change: free some space{without}")
+        kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else EditRefused
+        return kind(f"{self._store.parent}: {what}", "no backup, no change: free some space")
 
     @property
     def nodes(self) -> tuple[Node, ...]:

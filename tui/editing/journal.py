@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from tui.core.errors import ChangedMeanwhile, EditRefused, NoRoom
+from tui.core.errors import ChangedMeanwhile, EditRefused
 from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.editing.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
 from tui.editing.sparse import Content, chunks_of, copy_data, put_runs, runs_of
-from tui.editing.state import is_full, state_dir, sync_dir
+from tui.editing.state import state_dir, sync_dir
 
 _CHUNK = 1 << 20
 
@@ -211,8 +211,9 @@ def _store(record: Record) -> None:
 
 
 def _refused(error: OSError) -> EditRefused:
-    kind = NoRoom if is_full(error) else EditRefused
-    return kind(f"{state_dir('journal')}: {(error.strerror or '').lower()}", "no journal, no change: free some space")
+    return EditRefused(
+        f"{state_dir('journal')}: {(error.strerror or '').lower()}", "no journal, no change: free some space"
+    )
 
 
 def end(record: Record) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
@@ -109,11 +108,6 @@ def loose_mode() -> str:
     if not mode & 0o055:
         return ""
     return f"{base} is open to others (mode {mode:04o}), and holds what dtui replaced; chmod 700 {base}"
-
-
-def is_full(error: OSError) -> bool:
-    """Say whether an error means that a disk has no room left."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 _SPARE = 64 << 10

@@ -6,9 +6,7 @@ are kept. What was deleted has a name, no more: the Engine does not tell what it
 
 from __future__ import annotations
 
-import os
 import stat
-import tarfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from tui.core.errors import NotFound
 from tui.core.model import Change, Entry, EntryKind, Mount, View
 from tui.core.text import printable
+from tui.engine import tar
 from tui.engine.archive import EngineArchive
 from tui.layers.covers import Covers
 from tui.layers.paths import clean, split
@@ -27,11 +26,11 @@ _ASKED = 400
 """Changed entries of one directory whose size and mode are asked for, one call each."""
 
 _KINDS = {
-    tarfile.DIRTYPE: EntryKind.DIRECTORY,
-    tarfile.SYMTYPE: EntryKind.SYMLINK,
-    tarfile.FIFOTYPE: EntryKind.FIFO,
-    tarfile.CHRTYPE: EntryKind.CHARACTER,
-    tarfile.BLKTYPE: EntryKind.BLOCK,
+    tar.DIRECTORY: EntryKind.DIRECTORY,
+    tar.SYMLINK: EntryKind.SYMLINK,
+    tar.FIFO: EntryKind.FIFO,
+    tar.CHARACTER: EntryKind.CHARACTER,
+    tar.BLOCK_DEVICE: EntryKind.BLOCK,
 }
 _WORDS = {"device": EntryKind.CHARACTER, **{kind.value: kind for kind in EntryKind}}
 
@@ -132,10 +131,10 @@ class ArchiveView:
                         tree.pop(place, None)
         self._listed.update(tree)
 
-    def _told_by(self, member: tarfile.TarInfo, path: bytes) -> Entry:
-        kind = _KINDS.get(member.type, EntryKind.FILE)
-        target = os.fsencode(member.linkname) if kind is EntryKind.SYMLINK else b""
-        mode, mtime = stat.S_IMODE(member.mode), int(member.mtime) * 10**9
+    def _told_by(self, member: tar.Member, path: bytes) -> Entry:
+        kind = _KINDS.get(member.kind, EntryKind.FILE)
+        target = member.link if kind is EntryKind.SYMLINK else b""
+        mode, mtime = stat.S_IMODE(member.mode), member.mtime * 10**9
         return Entry(path, kind, member.size, mode, member.uid, member.gid, mtime, 1, target=target)
 
 

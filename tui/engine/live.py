@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,12 +19,13 @@ from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
 from tui.drivers.registry import driver_for, reach_of
 from tui.drivers.snapshotters import Snapshotter
-from tui.engine import containerd, parse
+from tui.engine import answers, containerd, parse
 from tui.engine.endpoint import LogLine, Verb
 from tui.engine.loglines import LogParser
 from tui.engine.offline import OfflineEndpoint
 from tui.engine.owners import with_ids
-from tui.engine.sdk import Client, ErrorChunk, close_stream, connect, engine_errors
+from tui.engine.sdk import Client, ErrorChunk, connect, engine_errors
+from tui.engine.transport import Connections
 from tui.engine.trust import Peer, engine_proof, layer_proof, odd_layer, serves, unproven_by
 
 _CONTAINERD = "/run/containerd/containerd.sock"
@@ -42,7 +45,8 @@ class LiveEndpoint:
         self.address = address
         self._tls = tls
         self._mine = threading.local()
-        self._clients: list[Client] = []
+        self._connections: weakref.WeakSet[Connections] = weakref.WeakSet()
+        self._closed = False
         self._lock = threading.Lock()
         self._last_facts: EngineFacts | None = None
         self._last_disk: OfflineEndpoint | None = None
@@ -65,17 +69,20 @@ class LiveEndpoint:
 
     def connect(self, *, timeout: int | None = 60) -> Client:
         """Return a connection of its own, closed with the endpoint."""
-        client = connect(self.address, tls=self._tls, timeout=timeout)
+        connections = Connections()
         with self._lock:
-            self._clients.append(client)
-        return client
+            if self._closed:
+                connections.close()
+            self._connections.add(connections)  # before anybody is asked, so that closing ends that, too
+        return connect(self.address, tls=self._tls, timeout=timeout, connections=connections)
 
     def close(self) -> None:
-        """Give back all connections."""
+        """Give back all connections; whoever waits on one wakes with an error. Never waits itself."""
         with self._lock:
-            clients, self._clients = self._clients, []
-        for client in clients:
-            client.close()
+            self._closed = True
+            connections = list(self._connections)
+        for one in connections:
+            one.close()
 
     @property
     def _facts(self) -> EngineFacts:
@@ -102,9 +109,9 @@ class LiveEndpoint:
         """List all containers by one call."""
         facts, client = self._facts, self.client
         with engine_errors(self.name):
-            rows = client.containers(all=True)
+            rows = {row.id: row for row in self._rows(facts.driver, all=1)}
         proof = self._proof_of(client.peer)
-        listed = tuple(replace(parse.listed_container(row, self.name, facts.driver), trust=proof.trust) for row in rows)
+        listed = tuple(replace(row, trust=proof.trust) for row in rows.values())
         self._names = {row.id: row.name for row in listed}
         return listed + (self._hidden({row.id for row in listed}, client.peer) if proof.proven else ())
 
@@ -135,10 +142,18 @@ class LiveEndpoint:
 
     def size(self, container_id: str) -> int | None:
         """Ask the Engine for the bytes in the writable layer; it walks the layer for that."""
+        filters = json.dumps({"id": [container_id]})
         with engine_errors(self.name):
-            rows = self.client.containers(all=True, size=True, filters={"id": container_id})
-        listed = [parse.listed_container(row, self.name, self._facts.driver) for row in rows]
-        return next((row.size_rw or 0 for row in listed if row.id == container_id), None)
+            for row in self.client.rows("/containers/json", parse.CONTAINERS, all=1, size=1, filters=filters):
+                listed = parse.listed_container(row, self.name, self._facts.driver)
+                if listed.id == container_id:
+                    return listed.size_rw if "SizeRw" in row else 0  # which the Engine leaves out
+        return None
+
+    def _rows(self, driver: Driver, **params: Any) -> Iterator[Container]:
+        """Yield the containers of a list call as they come."""
+        for row in self.client.rows("/containers/json", parse.CONTAINERS, **params):
+            yield parse.listed_container(row, self.name, driver)
 
     def inspect(self, container_id: str) -> Details:
         """Ask for everything about one container; raises EngineError for an answer about another one."""
@@ -167,8 +182,8 @@ class LiveEndpoint:
                 "the answer is not used",
             )
         found = self._layers(body, asked, peer)
-        state = body.get("State") or {}
-        pid = int(state.get("Pid") or 0)
+        state = parse.object_of(body.get("State"))
+        pid = parse.pid_of(body)
         settings = parse.settings_of(body)
         if pid and not found.proof.proven:
             settings = (("pid there", str(pid)), *settings)
@@ -181,16 +196,16 @@ class LiveEndpoint:
             container=replace(container, trust=found.proof.trust),
             pid=pid,
             argv=parse.argv_of(body),
-            working_dir=str((body.get("Config") or {}).get("WorkingDir") or ""),
-            error=str(state.get("Error") or ""),
-            oom_killed=bool(state.get("OOMKilled")),
-            restart_count=int(body.get("RestartCount") or 0),
+            working_dir=parse.text_of(parse.object_of(body.get("Config")).get("WorkingDir")),
+            error=parse.text_of(state.get("Error")),
+            oom_killed=state.get("OOMKilled") is True,
+            restart_count=parse.number_of(body.get("RestartCount")),
             started_at=parse.parse_time(state.get("StartedAt")),
             finished_at=parse.parse_time(state.get("FinishedAt")),
             mounts=parse.mounts_of(body),
             stack=stack,
             reach=_reach(driver, found),
-            log_path=str(body.get("LogPath") or ""),
+            log_path=parse.text_of(body.get("LogPath")),
             mount_id=stack.writable.id if stack else "",
             settings=settings,
             proof=found.proof,
@@ -245,15 +260,17 @@ class LiveEndpoint:
         """Announce what happens to containers from now on."""
         client = self.connect(timeout=None)
         with engine_errors(self.name):
-            return LiveEvents(self.name, client, client.events(decode=True, filters={"type": "container"}))
+            return LiveEvents(self.name, client, client.event_lines(filters=json.dumps({"type": ["container"]})))
 
     def logs(self, container_id: str, *, follow: bool, tail: int | None) -> LiveLogs:
         """Yield the log from its last ``tail`` lines on, None for all of it."""
-        client = self.connect(timeout=None)
         with engine_errors(self.name):
-            stream = client.logs(
-                container_id, stream=True, follow=follow, timestamps=True, tail="all" if tail is None else tail
-            )
+            tty = parse.is_tty(self.client.inspect_container(container_id))
+        client = self.connect(timeout=None)
+        last = "all" if tail is None else tail
+        asked = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "tail": last}
+        with engine_errors(self.name):
+            stream = client.log_chunks(container_id, tty=tty, **asked)
         return LiveLogs(self.name, client, stream)
 
     def act(self, container_id: str, verb: Verb) -> None:
@@ -308,7 +325,6 @@ class _LiveStream:
     def close(self) -> None:
         """End the stream from any thread."""
         self._closed = True
-        close_stream(self._stream)
         self._client.close()
 
     def _chunks(self) -> Iterator[Any]:
@@ -323,9 +339,15 @@ class _LiveStream:
 class LiveEvents(_LiveStream):
     """The Engine's events of containers."""
 
+    skipped = 0
+    """Events that were not understood."""
+
     def __iter__(self) -> Iterator[Event]:
-        for body in self._chunks():
-            yield parse.event_of(body)
+        for line in self._chunks():
+            try:
+                yield parse.event_of(answers.decoded(line))
+            except EngineError:
+                self.skipped += 1
 
 
 class LiveLogs(_LiveStream):

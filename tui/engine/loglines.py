@@ -13,20 +13,25 @@ class LogParser:
     """Fed with chunks as they arrive, split anywhere; gives whole lines, each led by the Engine's timestamp."""
 
     def __init__(self, *, error: bool = False) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._error = error
 
     def feed(self, chunk: bytes) -> list[LogLine]:
         """Return the lines that a chunk completes."""
-        *whole, rest = (self._rest + chunk).split(b"\n")
-        if len(rest) > _LONGEST:
-            whole, rest = [*whole, rest], b""
-        self._rest = rest
+        first, *others = chunk.split(b"\n")
+        self._rest += first  # in place: chunks may have a byte each
+        whole = []
+        for other in others:
+            whole.append(bytes(self._rest))
+            self._rest = bytearray(other)
+        if len(self._rest) > _LONGEST:
+            whole.append(bytes(self._rest))
+            self._rest = bytearray()
         return [_line(line, self._error) for line in whole]
 
     def end(self) -> list[LogLine]:
         """Return what came without a final newline."""
-        return [_line(self._rest, self._error)] if self._rest else []
+        return [_line(bytes(self._rest), self._error)] if self._rest else []
 
 
 def _line(line: bytes, error: bool) -> LogLine:

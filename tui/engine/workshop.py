@@ -12,8 +12,9 @@ from typing import IO
 
 from tui.core.errors import NotFound
 from tui.core.mounts import file_system_of
+from tui.engine import parse
 from tui.engine.live import LiveEndpoint
-from tui.engine.sdk import APIClient, engine_errors
+from tui.engine.sdk import Client, engine_errors
 
 WORK = "/work"
 """A directory of the image: what is made in it lies in the container's writable layer."""
@@ -28,10 +29,10 @@ _KILLED = 137
 class EngineJob:
     """A process in a benchmark container."""
 
-    def __init__(self, client: APIClient, container_id: str, argv: tuple[str, ...]) -> None:
+    def __init__(self, client: Client, container_id: str, argv: tuple[str, ...]) -> None:
         self._client = client
         with engine_errors("benchmark"):
-            self._id = str(client.exec_create(container_id, list(argv))["Id"])
+            self._id = parse.id_of(client.exec_create(container_id, list(argv)))
             self._stream = client.exec_start(self._id, stream=True)
 
     def output(self) -> Iterator[bytes]:
@@ -42,8 +43,8 @@ class EngineJob:
     def wait(self) -> int:
         """Return the exit code; its output has ended."""
         with engine_errors("benchmark"):
-            code = self._client.exec_inspect(self._id)["ExitCode"]
-        return _KILLED if code is None else int(code)
+            code = parse.ended_with(self._client.exec_inspect(self._id))
+        return _KILLED if code is None else code
 
 
 class EngineHolder:
@@ -53,14 +54,14 @@ class EngineHolder:
         self, endpoint: LiveEndpoint, image: str, labels: Mapping[str, str], volume: Path | None = None
     ) -> None:
         self._endpoint = endpoint
-        self._client: APIClient = endpoint.connect(timeout=None)  # a process may be silent for long
+        self._client: Client = endpoint.connect(timeout=None)  # a process may be silent for long
         client = self._client
         with engine_errors("benchmark"):
             began = time.perf_counter()
             binds = [f"{volume}:{_VOLUME}"] if volume else None
             host = client.create_host_config(network_mode="none", binds=binds)
             made = client.create_container(image, labels=dict(labels), host_config=host)
-            self.id = str(made["Id"])
+            self.id = parse.id_of(made)
             self.create_seconds = time.perf_counter() - began
             began = time.perf_counter()
             client.start(self.id)
@@ -155,8 +156,9 @@ class EngineWorkshop:
     def leftovers(self, label: str) -> list[tuple[str, str]]:
         """Return the containers that carry a label, with its value."""
         with engine_errors("benchmark"):
-            rows = self.endpoint.client.containers(all=True, filters={"label": label})
-        return [(str(row["Id"]), str((row.get("Labels") or {}).get(label, ""))) for row in rows]
+            filters = json.dumps({"label": [label]})
+            rows = self.endpoint.client.rows("/containers/json", parse.CONTAINERS, all=1, filters=filters)
+            return [parse.labelled(row, label) for row in rows if parse.labels_of(row).get(label) is not None]
 
     def remove_container(self, container_id: str) -> None:
         """Remove a container, running or not."""
@@ -167,9 +169,10 @@ class EngineWorkshop:
         """Remove all images that carry a label."""
         with engine_errors("benchmark image"):
             found = self.endpoint.client.images(filters={"label": label})
-            for image in found:
-                self.endpoint.client.remove_image(image["Id"], force=True)
-        return len(found)
+            images = parse.image_ids(found)
+            for image in images:
+                self.endpoint.client.remove_image(image, force=True)
+        return len(images)
 
 
 class EndpointTarget:

@@ -19,6 +19,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError
 from tui.core.model import Container
@@ -39,6 +40,7 @@ from tui.ui.outside import OpenCopies, end_editor
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
 from tui.ui.terminal import DroppingDriver, TerminalState, let_go_of_terminal
+from tui.ui.unforeseen import ends_the_app, words_of
 
 _ENDING_SIGNALS = (
     signal.SIGHUP,
@@ -317,6 +319,15 @@ class DtuiApp(App[int]):
             lines = (f"cleaning up after an earlier benchmark: {error}",)
         if lines:
             self.post_message(Tidied(lines))
+
+    def run_worker(self, *args: Any, **options: Any) -> Worker[Any]:
+        """Run work in a worker that does not end the app, whatever comes out of it."""
+        return super().run_worker(*args, **{**options, "exit_on_error": ends_the_app()})
+
+    @on(Worker.StateChanged)
+    def _tell_failed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            self.notify(words_of(event.worker.error), severity="error", markup=False)
 
     @on(Tidied)
     def _tell_tidied(self, event: Tidied) -> None:

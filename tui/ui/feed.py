@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,12 @@ _NOISE = ("exec_", "top", "resize", "attach", "detach", "archive-path", "extract
 
 _BURST = 0.05
 """Seconds to wait for the rest of a burst of events before one list call answers them all."""
+
+_FRAME = 0.1
+"""Seconds for which events are gathered before the screens hear of them."""
+
+_FRAMEFUL = 20
+"""Events of one frame: whoever sends more waits for the next one, which takes its force from a flood."""
 
 _CONFIRM = (0.4, 1.5)
 """Seconds after a list to ask twice more: an Engine announces a state before its own list shows it (20.10: moby
@@ -116,6 +123,41 @@ class Listed(Message, bubble=False):
         self.problem = problem
 
 
+class _Frames:
+    """Hands events to the screens, so many a frame: a flood of them holds back its sender, never the keys."""
+
+    def __init__(self, tell: Callable[[Event], object]) -> None:
+        self._tell = tell
+        self._waiting: dict[Event, None] = {}
+        self._change = threading.Condition()
+        self._closed = False
+
+    def add(self, event: Event) -> None:
+        """Take an event, once a frame; waits while the frame is full."""
+        with self._change:
+            self._change.wait_for(lambda: self._closed or len(self._waiting) < _FRAMEFUL)
+            self._waiting[event] = None
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """Let go of whoever waits."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def run(self) -> None:
+        """Tell what waits, frame by frame, until closed."""
+        while not self._closed:
+            with self._change:
+                self._change.wait_for(lambda: self._closed or self._waiting)
+                events, self._waiting = list(self._waiting), {}
+                self._change.notify_all()
+            for event in events:
+                self._tell(event)
+            with self._change:
+                self._change.wait_for(lambda: self._closed, _FRAME)
+
+
 class Watcher:
     """Follows one endpoint until closed; only posts messages."""
 
@@ -128,6 +170,7 @@ class Watcher:
         self._wake = threading.Event()
         self._asked = threading.Event()
         self._stream: EventStream | None = None
+        self._frames = _Frames(lambda event: post(Happened(endpoint.name, event)))
 
     @property
     def source(self) -> Source:
@@ -136,6 +179,7 @@ class Watcher:
 
     def start(self) -> None:
         """Begin; daemon threads, so that a hung connection never keeps the app from ending."""
+        threading.Thread(target=self._frames.run, name=f"frames {self.endpoint.name}", daemon=True).start()
         threading.Thread(target=self._follow, name=f"events {self.endpoint.name}", daemon=True).start()
         threading.Thread(target=self._list, name=f"list {self.endpoint.name}", daemon=True).start()
 
@@ -146,8 +190,9 @@ class Watcher:
         self._due.set()
 
     def close(self) -> None:
-        """Stop both threads."""
+        """Stop all threads; waits for none."""
         self._closed.set()
+        self._frames.close()
         self._due.set()
         self._wake.set()
         if self._stream:
@@ -168,11 +213,16 @@ class Watcher:
                 attempt = 0
                 for event in self._stream:
                     if not event.action.startswith(_NOISE):
-                        self._post(Happened(self.endpoint.name, event))
                         self._due.set()
+                        self._frames.add(event)
+                    if self._closed.is_set():
+                        break
                 problem, hint = "the connection to the Engine ended", "trying again"
             except Exception as error:  # noqa: BLE001 - a thread that died would leave the list as it is for ever
                 problem, hint = _trouble(error)
+            finally:
+                if self._stream:
+                    self._stream.close()
             self._tell(replace(self._source, facts=None, problem=problem, hint=hint))
             self._wake.wait(_RETRY[min(attempt, len(_RETRY) - 1)])
             self._wake.clear()
@@ -180,16 +230,19 @@ class Watcher:
 
     def _list(self) -> None:
         confirm: Iterator[float] = iter(())
+        took = 0.0
         while not self._closed.is_set():
             if self._due.wait(next(confirm, None)):
-                self._closed.wait(_BURST)
+                self._closed.wait(max(_BURST, took))  # of endless events at most every other moment goes into lists
                 self._due.clear()
                 confirm = iter(_CONFIRM if self.endpoint.live else ())
             if self._closed.is_set():
                 return
             asked = self._asked.is_set()
             self._asked.clear()
+            began = time.monotonic()
             self._list_once()
+            took = time.monotonic() - began
             if asked:
                 self._post(Listed(self._source.problem))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, getters, on
 from textual.app import ComposeResult
@@ -13,12 +13,14 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
+from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError, Stopped
 from tui.core.text import printable
 from tui.editing.unsaved import Unsaved
 from tui.ui.actions import actions_of, is_letter
 from tui.ui.dialogs.ask import Ask
+from tui.ui.unforeseen import ends_the_app, words_of
 from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
 from tui.ui.widgets.rows import Rows
 
@@ -121,6 +123,15 @@ class Frame(Screen[None]):
             if reason:
                 event.stop()
                 self.tell(reason, "bad")
+
+    def run_worker(self, *args: Any, **options: Any) -> Worker[Any]:
+        """Run work in a worker that does not end the app, whatever comes out of it."""
+        return super().run_worker(*args, **{**options, "exit_on_error": ends_the_app()})
+
+    @on(Worker.StateChanged)
+    def _tell_failed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            self.tell(words_of(event.worker.error), "bad")
 
     def tell(self, text: str, level: str = "") -> None:
         """Write on the status line; ``level`` is empty, ``good`` or ``bad``."""

@@ -25,6 +25,15 @@ _COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
 _KEPT = 50_000
 """Lines kept in memory; older ones fall off the top."""
 
+_KEPT_TEXT = 16 << 20
+"""Characters kept in memory, which a few endless lines may have."""
+
+_WAITING = 500
+"""Lines that wait for the screen; each has 64 KiB at most."""
+
+_BATCH_BYTES = 256 << 10
+"""Bytes that the screen takes at once: it must look after its keys, too."""
+
 _NARROWEST = 20
 """Cells below which breaking lines would help nobody."""
 
@@ -37,9 +46,11 @@ class LogReader:
     def __init__(self, open_stream: Callable[[], LogStream], post: Callable[[Message], object]) -> None:
         self._open = open_stream
         self._post = post
-        self._queue: queue.Queue[LogLine | None] = queue.Queue(maxsize=5_000)
+        self._queue: queue.Queue[LogLine | None] = queue.Queue(maxsize=_WAITING)
         self._stream: LogStream | None = None
         self._closed = threading.Event()
+        self.taken = threading.Event()
+        """Set by the screen when it has taken a batch: the next one waits for that."""
         self.problem = ""
 
     def start(self) -> None:
@@ -50,6 +61,7 @@ class LogReader:
     def close(self) -> None:
         """End both threads."""
         self._closed.set()
+        self.taken.set()
         if self._stream:
             self._stream.close()
 
@@ -67,6 +79,8 @@ class LogReader:
                     break
         except DtuiError as error:
             self.problem = str(error)
+        except Exception as error:  # noqa: BLE001 - a thread that died would leave the screen waiting for ever
+            self.problem = f"{type(error).__name__}: {error}"[:300]
         while not self._closed.is_set():
             try:
                 self._queue.put(None, timeout=0.2)
@@ -82,12 +96,17 @@ class LogReader:
             except queue.Empty:
                 continue
             self._closed.wait(_BATCH_SECONDS)
-            while not self._queue.empty():
+            size = 0
+            while size < _BATCH_BYTES and len(batch) < _WAITING and not self._queue.empty():
                 batch.append(self._queue.get())
+                size += len(batch[-1].text) if batch[-1] else 0
             ended = None in batch
+            self.taken.clear()
             lines = tuple(line for line in batch if line is not None)
             if not self._closed.is_set():
                 self._post(LogPane.Arrived(self, lines, ended))
+            while not self._closed.is_set() and not self.taken.wait(0.2):
+                pass
 
 
 _STDERR = "!"
@@ -143,6 +162,7 @@ class LogPane(Rows):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
         self.lines: list[str] = []
+        self._kept_text = 0
         self._sources: list[LogLine] = []
         self._rows: list[str] = []
         self._earlier: tuple[str, ...] = ()
@@ -237,6 +257,7 @@ class LogPane(Rows):
     def on_log_pane_arrived(self, event: LogPane.Arrived) -> None:
         """Add lines at the end; keep the last ones in sight while following."""
         event.stop()
+        event.reader.taken.set()
         if event.reader is not self._reader:
             return
         fresh = [log_text(line) for line in event.lines]
@@ -255,6 +276,15 @@ class LogPane(Rows):
                 self.note = event.reader.problem
             self.post_message(self.Ended(self, event.reader.problem))
         self._keep_to_end()
+
+    def _let_go(self) -> None:
+        """Drop the oldest lines, so that half of what may be kept is."""
+        size, first = 0, len(self.lines)
+        while first and size + len(self.lines[first - 1]) <= _KEPT_TEXT // 2:
+            first -= 1
+            size += len(self.lines[first])
+        self.lines, self._kept_text = self.lines[first:], size
+        self._break_all()
 
     def _keep_to_end(self) -> None:
         if self.follow:  # forced, for a log that has just grown shows its scrollbar only a layout later

@@ -1,0 +1,25 @@
+"""What nobody foresaw in a worker: one line on the screen, and the app goes on."""
+
+from __future__ import annotations
+
+import os
+
+from tui.core.errors import DtuiError
+from tui.core.text import printable
+
+_LONGEST = 300
+"""Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""
+
+
+def ends_the_app() -> bool:
+    """Say whether such an error is to end the app with its traceback."""
+    return bool(os.environ.get("DTUI_TRACEBACK"))
+
+
+def words_of(error: BaseException | None) -> str:
+    """Return an error as one line, with how the act ended that it came out of."""
+    if isinstance(error, DtuiError):
+        return printable(str(error))
+    notes = "; ".join(getattr(error, "__notes__", ()))
+    told = printable(f"{type(error).__name__}: {error}"[:_LONGEST])
+    return f"{told}{'; ' if notes else ''}{printable(notes)}; this should not happen: DTUI_TRACEBACK=1 tells where"

@@ -17,7 +17,7 @@ class Trail(Generic[Level]):
 
     A walk in the order of the tree, down or up, opens each directory a bounded number of times: the last directories
     are kept, and of those farther up every second, fourth or eighth as the way grows. With ``max_age`` the whole way is
-    looked up again after so many seconds, for somebody may have moved a directory meanwhile.
+    looked up again after so many seconds or more, for somebody may have moved a directory meanwhile.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Trail(Generic[Level]):
         self._weigh = weigh
         self._weight = 0
         self._began = 0.0
+        self._lasts = max_age
         self._path = b""
         self._kept: list[tuple[int, int, Level]] = []
         """Ascending: where a kept directory's path ends within the path, how deep it lies, and the directory."""
@@ -47,7 +48,7 @@ class Trail(Generic[Level]):
     def at(self, path: bytes) -> Level:
         """Return the directory at a clean path, which stays open until the next call. Raises what ``descend`` does."""
         path = path.rstrip(b"/")
-        if self._max_age and self._kept and time.monotonic() - self._began > self._max_age:
+        if self._max_age and self._kept and time.monotonic() - self._began > self._lasts:
             self.close()
         if path != self._path or (path and not self._kept):
             self._go(path)
@@ -77,7 +78,8 @@ class Trail(Generic[Level]):
     def _go(self, path: bytes) -> None:
         while self._kept and not self._leads_to(self._kept[-1][0], path):
             self._drop()
-        if not self._kept:
+        anew = not self._kept
+        if anew:
             self._began = time.monotonic()
         end, depth, level = self._kept[-1] if self._kept else (0, 0, self._root)
         self._path = path[:end]
@@ -89,6 +91,8 @@ class Trail(Generic[Level]):
             self._path = path[:end]
             if self._weight > _LIMIT:
                 self._thin()
+        if anew:  # however deep it is and however busy the machine, a tenth of the time at most goes into this
+            self._lasts = max(self._max_age, 10 * (time.monotonic() - self._began))
 
     def _leads_to(self, end: int, path: bytes) -> bool:
         return path[end : end + 1] in (b"", b"/") and path.startswith(self._path[:end])

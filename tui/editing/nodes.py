@@ -151,8 +151,9 @@ def to_json(node: Node) -> dict[str, Any]:
         told["target"] = os.fsdecode(node.target)
     if node.same_as:
         told["same_as"] = os.fsdecode(node.same_as)
-    if node.kept:
-        told["kept"] = True
+    for name in ("kept", "image"):
+        if getattr(node, name):
+            told[name] = True
     if node.xattrs:
         told["xattrs"] = {name: base64.b64encode(value).decode() for name, value in node.xattrs}
     return told

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.core.model import Driver, DriverKind, State
+from tui.cli.ls import as_json
+from tui.core.model import Driver, DriverKind, Reach, ReachKind, State
 from tui.core.record_ids import BadId, ContainerId, LayerId
 from tui.editing.state import container_lock
 from tui.engine import parse
@@ -59,3 +62,9 @@ def test_listed_container_with_bad_id_stays_visible() -> None:
 
 def test_lock_of_an_unchecked_id_is_a_type_error_for_mypy() -> None:
     assert container_lock.__wrapped__.__annotations__["container_id"] == "ContainerId"  # type: ignore[attr-defined]
+
+
+def test_numbers_that_cannot_be_are_null_in_json() -> None:
+    row = parse.listed_container({"Id": HEX, "Names": ["/web"], "Created": 0, "SizeRw": 0}, "local", DRIVER)
+    shown = as_json(replace(row, size_rw=None), Reach(ReachKind.NONE, "none"))
+    assert (shown["created"], shown["size_rw"], shown["trust"]) == (None, None, "unproven")

@@ -90,7 +90,7 @@ def as_json(row: Container, reach: Reach) -> dict[str, Any]:
         "image": row.image,
         "endpoint": row.endpoint,
         "hidden": row.hidden,
-        "created": row.created.isoformat(),
+        "created": row.created.isoformat() if row.created.timestamp() else None,  # the epoch stands for none known
         "layer": {
             "reach": reach.kind.value,
             "path": str(reach.path) if reach.path else None,

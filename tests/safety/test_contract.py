@@ -361,3 +361,45 @@ def test_every_change_keeps_the_contract(
             one.forget()
     endpoint.close()
     assert not failed, "\n".join(failed)
+
+
+AWAY = "by a link that was not there"
+SINCE = "was changed since"
+PLACES = {
+    "a link to its directory": ("mv /d /e; ln -s e /d", AWAY, AWAY),
+    "another directory": ("mv /d /e; mkdir /d", "", ""),
+    "no directory": ("rm -r /d", "", "does not exist|is no directory"),
+    "a file for its directory": ("mv /d /e; echo > /d", "", "does not exist|is no directory|not a directory"),
+    "a link": ("mv /d/f /e; ln -s /e /d/f", f"{SINCE}|{AWAY}", f"{SINCE}|{AWAY}"),
+    "a directory": ("rm /d/f; mkdir /d/f; echo 3 > /d/f/3", SINCE, SINCE),
+    "a fifo": ("rm /d/f; mkfifo /d/f", SINCE, SINCE),
+    "other bytes": ("echo y >> /d/f", SINCE, SINCE),
+    "the same bytes": ("rm /d/f; printf new > /d/f; chmod 600 /d/f; chown 3 /d/f", "", ""),
+}
+"""What somebody puts in the place of a file: why the undo of its creation is refused, and that of a write."""
+
+
+@pytest.mark.parametrize("way", ["running", "engine, running"])
+@pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+def test_undo_never_touches_what_took_the_place(
+    boxes: Boxes, daemon: Dockerd, way: str, listening: Callable[[Dockerd], str], host: Path
+) -> None:
+    box = boxes(alive=True)
+    endpoint = LiveEndpoint("local", listening(daemon) if "engine" in way else daemon.host)
+    world = World(box, files_of(endpoint, endpoint.inspect(box.id)), endpoint, b"/d", host)
+    for name, (script, created, written) in PLACES.items():
+        for seed, why in (("mkdir /d", created), ("mkdir /d; echo old > /d/f", written)):
+            box.sh(f"rm -rf /d /e; {seed}")
+            world.files.save(b"/d/f", b"new", None, create=True)
+            box.sh(script)
+            state = "cd /; ls -lnR d e; cat d/f e/f e 2>&1"
+            before, done = box.sh(f"({state}) || true"), last_to_undo(box.id)
+            if why:
+                refused(lambda done=done: world.files.undo(done), why)  # type: ignore[misc]
+                assert box.sh(f"({state}) || true") == before, name
+            else:
+                world.files.undo(done)
+                assert box.sh("test -e /d/f && cat /d/f || true") == ("old\n" if "old" in seed else ""), name
+            for one in kept_acts(box.id):
+                one.forget()
+    endpoint.close()

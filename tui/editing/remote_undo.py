@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from tui.core.archive import REMOTE_LIMIT, RemoteFile
-from tui.core.errors import DtuiError, EditRefused, EngineLost, NotReachable
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, EngineLost, NotFound, NotReachable
 from tui.core.model import Details, EntryKind
 from tui.core.text import human_size, printable
 from tui.editing.acts import Inspect, Outcome, notes_after
@@ -16,7 +16,7 @@ from tui.editing.remote import LOST, Archive, file_of_node, keep_present, node_o
 from tui.editing.restore import is_one_write, with_present
 from tui.editing.session import refuse_state, refuse_unseen
 from tui.editing.state import container_lock
-from tui.editing.undo import old_sha256, refuse_changed, refuse_closed
+from tui.editing.undo import moved_away, old_sha256, refuse_changed, refuse_closed
 from tui.layers.covers import Covers
 
 
@@ -32,7 +32,7 @@ def undo_by_engine(act: Act, *, inspect: Inspect, archive: Archive, force: bool 
         node = _only_file(act, details)
         if not details.container.state.alive:
             refuse_unseen(Covers.of(details.mounts), node.path)
-        now = present(archive, node.path)
+        now = _present(archive, node)
         if not force:
             if not _is_ours(act, node, now):
                 refuse_changed((node.path,))
@@ -92,6 +92,23 @@ def _is_ours(act: Act, node: Node, now: RemoteFile | None) -> bool:
     return replace(node_of_file(now), xattrs=()) == replace(
         made, xattrs=(), offset=0, kept=False, names=0, inode=(0, 0)
     )
+
+
+def _present(archive: Archive, node: Node) -> RemoteFile | None:
+    """Return the file that is to be replaced or deleted, None for none; raises ChangedMeanwhile for anything else."""
+    try:
+        place = archive.place_of(node.path)
+    except NotFound:  # not even its directory
+        if node.kind is not None:
+            raise
+        return None
+    if place != node.path:
+        raise moved_away(node.path, place)
+    try:
+        return present(archive, node.path)
+    except EditRefused as error:
+        told = f"{printable(node.path)} was changed since: {error.message}"
+        raise ChangedMeanwhile(told, "take it away first: the Engine puts nothing in its place") from error
 
 
 def _refuse_impossible(details: Details, node: Node, now: RemoteFile | None) -> None:

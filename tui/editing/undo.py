@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
-from tui.core.errors import ChangedMeanwhile, EditRefused, NotReachable
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound, NotReachable
 from tui.core.model import Details, EntryKind
 from tui.core.text import count_of, printable
 from tui.editing import progress, set_aside
@@ -101,6 +101,7 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: 
             return _move_aside_back(act, details, inspect)
         progress.begin(Phase.MEASURE)
         with writable_tree(details) as tree:
+            _refuse_elsewhere(tree, act)
             refuse_hidden(details, tree, act)
             if is_plain_rename(act):
                 _move_back(tree, act, force=force)
@@ -203,6 +204,7 @@ def _may_be_replaced(act: Act, inspect: Inspect) -> bool:
     """Say whether a written file can be made anew, with its holes and whatever its size: it has no other name."""
     try:
         with readable_tree(inspect(act.container)) as tree:
+            _refuse_elsewhere(tree, act)
             now = tree.look(act.path)
     except (NotReachable, EditRefused):  # only the Engine reaches it, or it is a mount point
         return False
@@ -216,6 +218,21 @@ def refuse_closed(act: Act, *, force: bool) -> None:
     if not act.done:
         what = "was cut off" if act.cut_off else "is under way"
         raise EditRefused(f"{printable(act.path)}: this {act.kind} {what}", "dtui backups tells how each one ended")
+
+
+def _refuse_elsewhere(tree: Tree, act: Act) -> None:
+    """Raise ChangedMeanwhile where a link in the way leads elsewhere: what is there is not what the act changed."""
+    for path in filter(None, (act.path, act.other)):
+        with suppress(NotFound):  # then nothing is there
+            place = tree.real(path)
+            if place != path:
+                raise moved_away(path, place)
+
+
+def moved_away(path: bytes, place: bytes) -> ChangedMeanwhile:
+    """Return what is raised where a path leads to another place now."""
+    told = f"{printable(path)} leads to {printable(place)} now, by a link that was not there"
+    return ChangedMeanwhile(told, "take the link away first")
 
 
 def refuse_changed(paths: tuple[bytes, ...]) -> None:

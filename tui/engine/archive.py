@@ -150,7 +150,7 @@ class EngineArchive:
                 left, place = [*_link_of(here, found.link).strip(b"/").split(b"/"), *left], b""
                 continue
             if left and _facts_of(here, found).kind != "directory":
-                raise EditRefused(f"{printable(here)} is no directory", "make it first")
+                raise NotFound(f"{printable(here)} is no directory of the container", "the tree shows what is one")
             place = here
         raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
 

@@ -157,6 +157,7 @@ class EngineFiles:
         keep: Keep = Keep.USUAL,
     ) -> Receipt:
         """Replace a file's bytes; never in place, for the Engine always makes a new file."""
+        _refuse_aside(keep)
         return save_by_engine(
             self.details.container.id,
             path,
@@ -177,6 +178,12 @@ class EngineFiles:
     def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
         """Take an act back; it is one file, so that there are no steps to tell of."""
         del step
+        _refuse_aside(keep)
         if keep is Keep.NOTHING:
             raise EditRefused("through the Engine an undo always keeps a copy", "free some space on this disk")
         return undo_by_engine(act, inspect=self.inspect, archive=self.archive, force=force)
+
+
+def _refuse_aside(keep: Keep) -> None:
+    if keep is Keep.ASIDE:
+        raise EditRefused("the Engine sets nothing aside: its API knows no rename", "keep a copy, or do it on its host")

@@ -64,6 +64,7 @@ def running_root(details: Details) -> Root:
         told = f"the container is run by user {details.stack.root.owner}, whose processes root does not enter"
         raise NotReachable(told, "run dtui as that user, or stop the container")
     if not details.pid:
+        stack_of(details)  # an Engine that is elsewhere tells of no process here
         raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
     if os.geteuid() != 0:
         raise NotReachable("a running container's files are reached through its process", "run dtui as root")

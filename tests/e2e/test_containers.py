@@ -64,7 +64,7 @@ def test_inspect_tells_what_a_container_was_made_with_and_logs_mark_stderr(engin
     options = ("--network=none", "--restart=on-failure:3", "--env=PORT=80", "--label=team=shop", "--tmpfs=/scratch")
     script = "echo plain; echo trouble >&2; sleep 1000"
     engine.docker("run", "-d", "--name=loud", *options, IMAGE, "sh", "-c", script)
-    term = terminal("-H", engine.host, size=(120, 60))
+    term = terminal("-H", engine.host, size=(120, 70))
     term.wait_all("● running", "!")
     term.wait(lambda shown: bool(re.search(r"!\d\d:\d\d:\d\d trouble", shown)) and " plain" in shown)
     assert not re.search(r"!\d\d:\d\d:\d\d plain", term.text())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class DtuiError(Exception):
     """Something went wrong that a person can act on; shown as ``message; hint`` on one line.
@@ -59,6 +62,30 @@ class LayerError(DtuiError):
 
 class EditRefused(DtuiError):
     """An edit that cannot be made safely, or that the file system refuses; nothing was written."""
+
+
+class TooManyOpen(DtuiError):
+    """This process, or this host, has no descriptor left: no file is to blame."""
+
+    @classmethod
+    def of(cls, error: OSError) -> TooManyOpen | None:
+        """Return what to raise for such an OSError, None for any other."""
+        if error.errno == errno.EMFILE:
+            return cls("too many open files", "nothing was changed; raise the limit: ulimit -n 1024")
+        if error.errno == errno.ENFILE:
+            return cls("too many open files on this host", "nothing was changed; raise fs.file-max")
+        return None
+
+
+class OwnPlaceFailed(EditRefused):
+    """A file or directory of dtui's own cannot be used: its journal, backups or locks."""
+
+    @classmethod
+    def of(cls, error: OSError, path: str | os.PathLike[str], hint: str = "") -> DtuiError:
+        """Return what to raise for an OSError about such a place."""
+        full = {errno.ENOSPC: "free some space or inodes there", errno.EDQUOT: "free some space there"}
+        told = hint or full.get(error.errno or 0, "dtui keeps its state there; nothing was changed")
+        return TooManyOpen.of(error) or cls(f"{os.fspath(path)}: {(error.strerror or str(error)).lower()}", told)
 
 
 class Stopped(EditRefused):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable, TooManyOpen
 from tui.core.text import printable
 from tui.editing.nodes import MARKS
 from tui.editing.sparse import Content, put_runs, reserve, runs_of
@@ -87,6 +87,9 @@ def put_metadata(fd: int, metadata: Metadata) -> None:
 def explain(error: OSError, path: bytes) -> DtuiError:
     """Turn what a write failed with into one line; nothing was changed in any of these cases."""
     shown = printable(path)
+    used_up = TooManyOpen.of(error)
+    if used_up:
+        return used_up
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EditRefused(
             f"{shown}: no space left on the layer's disk", "nothing was changed; free some and save again"

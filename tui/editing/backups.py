@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, EditRefused, NotFound
+from tui.core.errors import DtuiError, EditRefused, NotFound, OwnPlaceFailed
 from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.core.text import human_size, printable
@@ -198,8 +198,7 @@ class Act:
             with open(fd, "wb") as file:
                 file.write(lines)
         except OSError as error:
-            what = (error.strerror or "").lower()
-            raise EditRefused(f"{self.folder}: {what}", "it is dtui's own disk that is full or failing") from error
+            raise OwnPlaceFailed.of(error, self.folder, "it is dtui's own disk that is full or failing") from error
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -239,8 +238,7 @@ class Act:
                 (self.folder / word).touch(mode=0o600)
             sync_dir(self.folder)
         except OSError as error:
-            what = (error.strerror or "").lower()
-            raise EditRefused(f"{self.folder}: {what}", "the next start of dtui puts it right") from error
+            raise OwnPlaceFailed.of(error, self.folder, "the next start of dtui puts it right") from error
         if word == "done":  # it has grown since the commit, by what it made
             with suppress(DtuiError, OSError):
                 _drop_oldest(keep=self.folder)
@@ -321,10 +319,11 @@ class Keeper:
         told = f"{self._store.parent}: what this replaces is longer, with its holes, than a file may be there"
         return EditRefused(told, "nothing was changed; do it entry by entry")
 
-    def _refused(self, error: OSError) -> EditRefused:
-        what = (error.strerror or "").lower()
-        kind = NoRoom if error.errno in (errno.ENOSPC, errno.EDQUOT) else EditRefused
-        return kind(f"{self._store.parent}: {what}", "no backup, no change: free some space")
+    def _refused(self, error: OSError) -> DtuiError:
+        hint = "no backup, no change: free some space"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return NoRoom(f"{self._store.parent}: {(error.strerror or '').lower()}", hint)
+        return OwnPlaceFailed.of(error, self._store.parent, hint)
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tui.core.errors import EditRefused, Stopped, UsageError
+from tui.core.errors import EditRefused, OwnPlaceFailed, Stopped, UsageError
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 
@@ -52,7 +53,8 @@ def _made(base: Path, parts: tuple[str, ...]) -> Path:
         if os.geteuid() == 0:
             _refuse_unsafe_above(base)
     except OSError as error:
-        raise EditRefused(f"{path}: {error.strerror}", "set DTUI_STATE to a directory that can be written") from error
+        hint = "set DTUI_STATE to a directory that can be written"
+        raise OwnPlaceFailed.of(error, path, hint) from error
     return path
 
 
@@ -157,7 +159,7 @@ def _lock_dir() -> Path:
         LOCKS.mkdir(mode=0o700, exist_ok=True)
         _refuse_unsafe(LOCKS)
     except OSError as error:
-        raise EditRefused(f"{LOCKS}: {(error.strerror or '').lower()}", "locks are kept there") from error
+        raise OwnPlaceFailed.of(error, LOCKS, "locks are kept there") from error
     return LOCKS
 
 
@@ -191,12 +193,52 @@ def container_lock(container_id: ContainerId) -> Iterator[None]:
     Raises EditRefused while another dtui holds it, for as long as the process is to wait, and Stopped in the meantime.
     """
     path = _lock_dir() / f"{container_id}.lock"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with own_place(path):
+        lock = _Lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), threading.get_ident())
+    _locks.add(lock)
     try:
-        _take(fd)
+        _take(lock.fd)
         yield
     finally:
-        os.close(fd)
+        _locks.discard(lock)
+        lock.release()
+
+
+class _Lock:
+    """An open lock of one thread's, given back once by whoever comes first."""
+
+    def __init__(self, fd: int, thread: int) -> None:
+        self.fd = fd
+        self.thread = thread
+        self._once = threading.Lock()
+
+    def release(self) -> None:
+        with self._once:
+            if self.fd >= 0:
+                os.close(self.fd)
+                self.fd = -1
+
+
+_locks: set[_Lock] = set()
+
+
+def release_locks(thread: int | None = None) -> None:
+    """Give back the locks of a thread, or of all, which wait in a system call that may never end.
+
+    Whoever calls this makes sure that the thread does nothing more: a thread in the kernel keeps all descriptors of its
+    process open, also after kill -9.
+    """
+    for lock in [one for one in _locks if thread in (None, one.thread)]:
+        lock.release()
+
+
+@contextmanager
+def own_place(path: Path) -> Iterator[None]:
+    """Turn an OSError about a file or directory of dtui's own into one that names it, not a container's file."""
+    try:
+        yield
+    except OSError as error:
+        raise OwnPlaceFailed.of(error, path) from error
 
 
 def _take(fd: int) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from tui.core.errors import LayerError, NotReachable
+from tui.core.errors import LayerError, NotReachable, TooManyOpen
 from tui.core.model import LayerStack
 from tui.drivers.data_root import open_layer
 from tui.layers.paths import Root
@@ -36,7 +36,7 @@ class LayerDirectories:
             for index, layer in enumerate(stack.layers):
                 if layer.source is None:
                     self._fds[index] = open_layer(stack, layer)
-        except (LayerError, NotReachable):
+        except (LayerError, NotReachable, TooManyOpen):
             self.close()
             raise
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tui.core.errors import EditRefused, LayerError, NotReachable
+from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, TooManyOpen
 from tui.core.model import LayerStack
 from tui.drivers.data_root import BENEATH, open_beside, open_layer
 from tui.kernel import syscalls
@@ -156,7 +156,10 @@ def _mount(stack: LayerStack, work: int, *, index: bool) -> int:
         os.close(context)
 
 
-def _explain(error: OSError) -> NotReachable | EditRefused | LayerError:
+def _explain(error: OSError) -> DtuiError:
+    used_up = TooManyOpen.of(error)
+    if used_up:
+        return used_up
     if error.errno in (errno.EPERM, errno.EACCES):
         if os.geteuid() == 0:
             return EditRefused("the layer cannot be written: it may be immutable", "lsattr tells; nothing was changed")

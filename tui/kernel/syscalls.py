@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 import sys
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
@@ -113,7 +114,8 @@ _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
 
 
 _statx = getattr(_libc, "statx", None)  # glibc 2.28
-_STATX_SIZE, _AT_EMPTY_PATH = 256, 0x1000
+_STATX_SIZE, _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 256, 0x1000, 0x4000
+_STATX_INO, _STATX_DEVICE = 0x100, 136  # a bit of the mask; where stx_dev_major is
 _FIXED = 0x10 | 0x20  # STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND (linux/stat.h)
 
 
@@ -160,20 +162,45 @@ def punch_hole(fd: int, start: int, size: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def _statx_of(fd: int, name: bytes, flags: int) -> bytes:
+    if _statx is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    if _statx(fd, name, flags, _STATX_INO, buffer):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return buffer.raw
+
+
 def is_fixed(fd: int) -> bool:
     """Say whether what an O_PATH descriptor holds is immutable or append-only (statx(2), Linux 4.11).
 
     False where that cannot be asked.
     """
-    if _statx is None:
-        return False
-    buffer = ctypes.create_string_buffer(_STATX_SIZE)
-    if _statx(fd, b"", _AT_EMPTY_PATH, 0, buffer):
-        number = ctypes.get_errno()
-        if number in _MISSING:
+    try:
+        answer = _statx_of(fd, b"", _AT_EMPTY_PATH)
+    except OSError as error:
+        if error.errno in _MISSING:
             return False
-        raise OSError(number, os.strerror(number))
-    return bool(int.from_bytes(buffer.raw[8:16], sys.byteorder) & _FIXED)
+        raise
+    return bool(int.from_bytes(answer[8:16], sys.byteorder) & _FIXED)
+
+
+def identity_of(fd: int, name: bytes = b"") -> tuple[int, int]:
+    """Return device and inode of a descriptor, or of a path from it, links followed, from what the kernel knows.
+
+    A server (NFS, FUSE) that does not answer is not asked, as os.stat would.
+    """
+    flags = _AT_STATX_DONT_SYNC | (0 if name else _AT_EMPTY_PATH)
+    try:
+        answer = _statx_of(fd, name, flags)
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+        status = os.stat(name, dir_fd=fd) if name else os.fstat(fd)
+        return status.st_dev, status.st_ino
+    major, minor = struct.unpack_from("=II", answer, _STATX_DEVICE)
+    return os.makedev(major, minor), int.from_bytes(answer[32:40], sys.byteorder)
 
 
 @cache

@@ -16,10 +16,10 @@ from itertools import count
 from types import TracebackType
 from typing import NamedTuple
 
-from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, UsageError
+from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, TooManyOpen, UsageError
 from tui.core.model import EntryKind, LayerStack
 from tui.core.text import human_size, printable
-from tui.kernel.syscalls import O_PATH, Resolve, file_system_of, openat2
+from tui.kernel.syscalls import O_PATH, Resolve, file_system_of, identity_of, openat2
 from tui.layers.own_root import is_own_root
 from tui.layers.trail import Trail
 
@@ -55,8 +55,65 @@ _KERNEL = {
     0x73636673: "securityfs",
     0x62656570: "configfs",
     0xCAFE4A11: "bpf",
+    0x19800202: "mqueue",
+    0x958458F6: "hugetlbfs",
+    0x6165676C: "pstore",
+    0xDE5E81E4: "efivarfs",
+    0x42494E4D: "binfmt_misc",
+    0xF97CFF8C: "selinuxfs",
+    0x43415D53: "smackfs",
+    0x5A3C69F0: "apparmorfs",
+    0x65735543: "fusectl",
+    0x6E736673: "nsfs",
+    0x50494446: "pidfs",
+    0x09041934: "anon_inodefs",
+    0x5345434D: "secretmem",
+    0x07655821: "resctrl",
+    0x534F434B: "sockfs",
+    0x50495045: "pipefs",
+    0xABBA1974: "xenfs",
+    0x6C6F6F70: "binder",
+    0x67596969: "rpc_pipefs",
 }
-"""File systems whose files are the kernel's own settings (linux/magic.h)."""
+"""Names of file systems whose files are the kernel's own (linux/magic.h), to name them in a refusal."""
+
+_KEEPS_FILES = frozenset(
+    (
+        0x794C7630,  # overlay
+        0x01021994,  # tmpfs, and devtmpfs, whose devices are refused for what they are
+        0x858458F6,  # ramfs
+        0x9123683E,  # btrfs
+        0x2FC12FC1,  # zfs
+        0xCA451A4E,  # bcachefs
+        0x65735546,  # fuse, virtiofs
+        0x6969,  # nfs
+        0x517B,  # smb
+        0xFF534D42,  # cifs
+        0xFE534D42,  # smb2
+        0x01021997,  # 9p
+        0x00C36400,  # ceph
+        0x61756673,  # aufs
+        0xF15F,  # ecryptfs
+        0xF15F083D,  # unionfs
+        0x6A656A62,  # shiftfs
+        0xE0F5E1E2,  # erofs in a file
+        0x24051905,  # ubifs
+        0x72B6,  # jffs2
+        0x5346414F,  # afs
+        0x73757245,  # coda
+        0x0BD00BD0,  # lustre
+        0x47504653,  # gpfs
+        0x20030528,  # orangefs
+        0x19830326,  # beegfs
+        0xAAD7AAEA,  # panfs
+        0x786F4256,  # vboxsf
+        0xBACBACBC,  # vmhgfs
+        0x7C7C6673,  # prl_fs
+        0x53464846,  # wslfs
+        0x00C0FFEE,  # hostfs
+    )
+)
+"""File systems without a block device of their own whose files are somebody's, not the kernel's (linux/magic.h)."""
 
 
 def status_of(fd: int, name: bytes) -> os.stat_result | None:
@@ -98,6 +155,9 @@ def split(path: bytes) -> tuple[bytes, bytes]:
 def explain(error: OSError, path: bytes) -> DtuiError:
     """Turn an OSError about a container's path into ours."""
     shown = printable(path)
+    used_up = TooManyOpen.of(error)
+    if used_up:
+        return used_up
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return NotFound(f"{shown} does not exist in the container", "the tree shows what does")
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -307,6 +367,7 @@ class Root:
             return
         fd = self.open_path(above, flags=os.O_RDONLY | os.O_DIRECTORY)
         try:
+            refuse_kernel_files(fd, path)
             yield fd, name
         finally:
             os.close(fd)
@@ -361,18 +422,37 @@ def _attributes(fd: int) -> list[str]:
         return []
 
 
+_FROM_INSIDE = "docker exec reaches it as the container may; nothing was changed"
+
+
 def refuse_kernel_files(fd: int, path: bytes) -> None:
-    """Raise EditRefused for what is the kernel's and no file: writing it would change this host."""
-    name = _KERNEL.get(file_system_of(fd))
-    if name:
-        raise EditRefused(f"{printable(path)} is the kernel's own, on {name}", "nothing was changed")
+    """Raise EditRefused for what is the kernel's and no file, by a descriptor that may be O_PATH.
+
+    The kernel judges who opens such a file, and that would be this host's root: ``/proc/kmsg`` behind a link tells a
+    container's reader what the container itself may not read. A file system on a block device keeps files. Of the
+    others the known ones are let through, so that one which a later kernel brings is refused.
+    """
+    magic = file_system_of(fd)
+    if magic in _KEEPS_FILES or (magic not in _KERNEL and _on_a_disk(fd)):
+        return
+    shown = printable(path)
+    if magic in _KERNEL:
+        raise EditRefused(f"{shown} is the kernel's own, on {_KERNEL[magic]}", _FROM_INSIDE)
+    raise EditRefused(f"{shown} is on a file system that dtui does not know (type {magic:#x})", _FROM_INSIDE)
+
+
+def _on_a_disk(fd: int) -> bool:
+    """Say whether a descriptor's file system has a block device: without one its device has no major number."""
+    return os.major(identity_of(fd)[0]) != 0
 
 
 def reopen_regular(path_fd: int, path: bytes, flags: int = os.O_RDONLY) -> int:
     """Open, for reading unless told otherwise, what an O_PATH descriptor holds, if it is a regular file.
 
-    FIFOs and devices are never opened, for opening alone may hang or have effects. Raises EditRefused for them.
+    FIFOs, devices and the kernel's own files are never opened, for opening alone may hang or have effects. Raises
+    EditRefused for them.
     """
+    refuse_kernel_files(path_fd, path)
     before = os.fstat(path_fd)
     if not stat.S_ISREG(before.st_mode):
         what = kind_of(before.st_mode)

@@ -11,6 +11,7 @@ from tui.core.text import count_of, printable
 from tui.editing import atomic, progress
 from tui.editing.backups import Act
 from tui.editing.nodes import Node
+from tui.editing.removal_watch import ContainerGone
 from tui.editing.restore import put_back
 from tui.editing.trees import Tree
 
@@ -44,6 +45,10 @@ def guarded(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]])
         if act is None and not changed:
             raise
         told = error if isinstance(error, DtuiError) else atomic.explain(error, act.path if act else b"the deletion")
+        if isinstance(told, ContainerGone):  # taking back would make entries in a layer that is being removed
+            if act is not None:
+                act.mark("done")
+            raise told from error
         hint = _settled(act, opened, len(changed), stopped=isinstance(told, Stopped))
         partly = f" ({count_of(len(changed), 'entry', 'entries')} done)" if hint in _PARTLY else ""
         raise type(told)(told.message + partly, hint or told.hint) from error

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotFound
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
 from tui.core.model import EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.hands import NO_REPLACE, Hands
 from tui.editing.nodes import MARKS, Node, is_same_entry, is_untouched, node_of
+from tui.editing.removal_watch import Check, no_check
 from tui.editing.scratch import Durability, Scratch
 from tui.editing.sparse import copy_data
 from tui.layers.paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
@@ -114,14 +115,19 @@ class RootTree:
         *,
         raw: bool = False,
         image: OpenImage | None = None,
+        check: Check = no_check,
     ) -> None:
-        """``raw`` says that the root is the directory of a layer, in which overlay's marks are not the entries'."""
+        """``raw`` says that the root is the directory of a layer, in which overlay's marks are not the entries'.
+
+        ``check`` is asked before each step whether the container is still there.
+        """
         self._root = root
         self._hands = hands
         self._id = container_id
         self._entered = entered
         self._raw = raw
         self._image = image
+        self._check = check
         self._scratch = Scratch(container_id)
         self._durability = Durability()
         self._others: Root | None = None
@@ -152,7 +158,7 @@ class RootTree:
 
     def entered(self, path: bytes) -> Tree:
         """Return this tree with a path that may be a mount point."""
-        return RootTree(self._root, self._hands, self._id, path, raw=self._raw, image=self._image)
+        return RootTree(self._root, self._hands, self._id, path, raw=self._raw, image=self._image, check=self._check)
 
     def real(self, path: bytes) -> bytes:
         """Return the canonical path of a name."""
@@ -171,14 +177,20 @@ class RootTree:
     @contextmanager
     def folder(self, path: bytes) -> Iterator[tuple[Folder, bytes]]:
         """Yield the directory that holds a name, and the name."""
+        self._check()
         above, name = split(path)
-        with self._root.directory(above) as folder:
-            if folder.mount:
-                refuse_kernel_files(folder.fd, path)
-            yield folder, name or b"."
+        try:
+            with self._root.directory(above) as folder:
+                if folder.mount:
+                    refuse_kernel_files(folder.fd, path)
+                yield folder, name or b"."
+        except (DtuiError, OSError):
+            self._check()  # what is being removed fails in many ways
+            raise
 
     def _reach(self, path: bytes) -> tuple[Folder, bytes]:
         """Return the directory that holds a name, open until the next one is looked for, and the name."""
+        self._check()
         above, name = split(path)
         folder = self._root.reach(above)
         if folder.mount:
@@ -308,6 +320,7 @@ class RootTree:
             self._make_temporary(node, data, aside_fd, temporary)
             if over is not None:
                 _require_untouched(folder.fd, name, over)
+            self._check()
             self._hands.rename(aside_fd, temporary, folder.fd, name, NO_REPLACE if over is None else 0)
         except BaseException as error:
             with suppress(OSError):

@@ -14,6 +14,7 @@ from tui.editing import journal
 from tui.editing.hands import OwnHands, hands_inside
 from tui.editing.image import open_in_image
 from tui.editing.nodes import Node
+from tui.editing.removal_watch import Check, watched
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
@@ -29,7 +30,7 @@ def writable_tree(details: Details) -> Iterator[Tree]:
 
     Raises NotReachable, LayerError, EditRefused, and ChangedMeanwhile when the layer of a container at rest is in use.
     """
-    with _tree_of(details) as tree:
+    with watched(details) as check, _tree_of(details, check) as tree:
         try:
             yield tree
         finally:
@@ -37,22 +38,22 @@ def writable_tree(details: Details) -> Iterator[Tree]:
 
 
 @contextmanager
-def _tree_of(details: Details) -> Iterator[Tree]:
+def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
     container = details.container.id
     if details.container.state.alive:
         with running_root(details) as root, hands_inside(details.pid, container, details.stack) as hands:
-            yield RootTree(root, hands, container, image=partial(_open_image, details))
+            yield RootTree(root, hands, container, image=partial(_open_image, details), check=check)
         return
     stack = stack_of(details)
     if stack.marks is Marks.TREE:
         with tree_root(stack) as root:
-            yield RootTree(root, OwnHands(), container)
+            yield RootTree(root, OwnHands(), container, check=check)
     elif by_hand(stack):
         with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
             yield UnionTree(stack, view, upper, container)
     else:
         with LayerView.open(stack) as view, view.held(), mounted(stack, container) as root:
-            yield _MountedTree(root, view, container)
+            yield _MountedTree(root, view, container, check)
 
 
 def _open_image(details: Details, node: Node) -> int:
@@ -68,8 +69,8 @@ class _MountedTree(RootTree):
     readdir.c, kernel 6.18); an act on all that is in the directory would pass it by.
     """
 
-    def __init__(self, root: Root, view: LayerView, container_id: ContainerId) -> None:
-        super().__init__(root, OwnHands(), container_id, image=partial(open_in_image, view))
+    def __init__(self, root: Root, view: LayerView, container_id: ContainerId, check: Check) -> None:
+        super().__init__(root, OwnHands(), container_id, image=partial(open_in_image, view), check=check)
         self._view = view
 
     @contextmanager

@@ -1,0 +1,97 @@
+"""dtui stays out of docker's way, and says whose failure it was."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Boxes
+from tests.support.cli import dtui
+from tui.core.errors import EditRefused, OwnPlaceFailed
+
+pytestmark = pytest.mark.engine
+UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+
+
+def many(top: Path) -> Path:
+    """Make a tree of 2,000 small files."""
+    for directory in range(20):
+        (top / str(directory)).mkdir(parents=True)
+        for file in range(100):
+            (top / str(directory) / str(file)).write_text("x")
+    return top
+
+
+@pytest.mark.promise("docker-verbs-succeed")
+@pytest.mark.promise("message-names-what-happened")
+@pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
+def test_rm_beside_a_copy_succeeds_and_is_named(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+    source = many(tmp_path / "many")
+    box = boxes(alive=alive)
+    words = ["-H", box.engine.host, "cp", str(source), "web:/srv/in"]
+    arrived = box.upper / "srv" / "in" / "1" / "1"
+    with subprocess.Popen([sys.executable, "-m", "tui", *words], stderr=subprocess.PIPE) as process:
+        while not arrived.exists() and process.poll() is None:
+            time.sleep(0.001)
+        box.engine.docker("rm", "-f", "web")
+        assert process.stderr is not None
+        told = process.stderr.read().decode()
+        assert process.wait() == 4, told
+    assert "the container is being removed" in told or "has stopped or was removed" in told
+    assert box.engine.docker("ps", "-aq", "--filter", "name=^web$") == ""
+
+
+@UNION
+@pytest.mark.promise("own-places-named")
+def test_read_only_place_of_locks_is_named(boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locks = tmp_path / "locks-of-ours"
+    locks.mkdir(mode=0o700)
+    monkeypatch.setattr("tui.editing.state.LOCKS", locks)
+    box = boxes()
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "ro,mode=700", "none", str(locks)], check=True)
+    try:
+        with pytest.raises(EditRefused, match=rf"^{locks}/.*: read-only file system") as refused:
+            box.remove(b"/etc/motd")
+        assert isinstance(refused.value, OwnPlaceFailed)
+    finally:
+        subprocess.run(["/bin/umount", str(locks)], check=True)
+
+
+@UNION
+@pytest.mark.promise("own-places-named")
+def test_state_directory_without_inodes_is_named(boxes: Boxes, private_state: Path) -> None:
+    box = boxes()
+    private_state.mkdir(mode=0o700)
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "nr_inodes=2,mode=700", "none", str(private_state)], check=True)
+    try:
+        told = dtui("-H", box.engine.host, "rm", "web:/etc/motd", code=1).decode()
+        assert told.startswith(f"dtui: {private_state}"), told
+        assert "no space left on device" in told
+    finally:
+        subprocess.run(["/bin/umount", str(private_state)], check=True)
+    assert box.exists(b"/etc/motd")
+
+
+@UNION
+@pytest.mark.promise("own-places-named")
+def test_used_up_descriptors_blame_no_file(boxes: Boxes) -> None:
+    box = boxes()
+    for limit in (12, 16, 20):
+        result = subprocess.run(
+            [sys.executable, "-m", "tui", "-H", box.engine.host, "rm", "web:/etc/motd"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),
+        )
+        if result.returncode == 0:
+            break
+        assert "too many open files" in result.stderr.lower(), result.stderr
+        assert "/etc/motd" not in result.stderr.split(";")[0]
+        assert box.exists(b"/etc/motd")

@@ -8,11 +8,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from tui.cli.hanging import ended_by_second_interrupt
 from tui.cli.output import OutputLost, flush, note
-from tui.core.errors import DtuiError
+from tui.core.errors import DtuiError, TooManyOpen
 from tui.core.text import printable
 
 _INTERRUPTED = 130
+_OWN_SIGNALS = ("", "edit", "demo", "bench")
+"""Verbs that answer signals themselves: the app, and a benchmark that clears its engines away."""
 _LONGEST = 300
 """Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""
 
@@ -45,7 +48,10 @@ def _run(argv: Sequence[str] | None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = parse(argv)
-        return int(options.run(options))
+        if options.verb in _OWN_SIGNALS:
+            return int(options.run(options))
+        with ended_by_second_interrupt():
+            return int(options.run(options))
     except SystemExit as asked:  # for help or the version
         return int(asked.code or 0)
     except DtuiError as error:
@@ -58,7 +64,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except OutputLost as lost:
         return _ended_by(lost)
     except OSError as error:
-        _tell(f"{error}; dtui doctor may tell why")
+        _tell(str(TooManyOpen.of(error) or f"{error}; dtui doctor may tell why"))
         return 1
     except MemoryError as error:
         _tell(f"there is not enough memory; {_ended(error) or 'what was under way is put right at the next start'}")

@@ -161,9 +161,14 @@ def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if came else handler)
+            signal.signal(number, _unheard if came else handler)
         if sys.stderr.isatty():
             _say(_CLEAR)
+
+
+def _unheard(number: int, frame: FrameType | None) -> None:
+    """Change nothing; SIG_IGN would keep the signal from who looks whether this process hangs."""
+    del number, frame
 
 
 class _Line:

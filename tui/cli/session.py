@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tui.cli.hanging import expect_hang
 from tui.cli.together import ask_together, told_if_slow
 from tui.core.errors import DtuiError, EditRefused, NotFound, UsageError
 from tui.core.model import Container, Details, EntryKind
@@ -98,7 +99,10 @@ class Session:
             lost = ", ".join(printable(name) for name, _ in listing.lost)
             raise NotFound(f"{error.message} where somebody answers", f"{lost} did not: dtui ls tells why") from error
         endpoint = self.endpoint_of(container)
-        return endpoint, endpoint.inspect(container.id)
+        details = endpoint.inspect(container.id)
+        if details.container.state.alive:
+            expect_hang()
+        return endpoint, details
 
     def find_file(self, ref: str) -> tuple[Endpoint, Details, str]:
         """Return endpoint, details and path of REF:PATH."""

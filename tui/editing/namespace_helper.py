@@ -16,11 +16,15 @@ import struct
 import sys
 
 NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+KILL = 9
 
 
 def serve(control: socket.socket, namespace: int) -> None:
     """Enter the namespace, then do what is asked until the other end closes."""
     libc = ctypes.CDLL(None, use_errno=True)
+    # a call of ours may wait for a file system that never answers: then the closed socket is never seen
+    libc.prctl(DIE_WITH_PARENT, KILL, 0, 0, 0)
     rename = libc.renameat2
     rename.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
     unlink = libc.unlinkat

@@ -14,10 +14,14 @@ from tui.core.text import count_of, human_size, printable
 from tui.drivers.data_root import is_strangers
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
+from tui.kernel.syscalls import identity_of
 from tui.layers.covers import MADE_ANEW, Covers
 from tui.layers.own_root import refuse_other_root
 from tui.layers.paths import Root, clean, is_mount_point, read_limited
 from tui.layers.view import LayerView
+
+_HERE = -100
+"""AT_FDCWD: a path is an absolute one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +240,7 @@ def holders(pid: int, status: os.stat_result) -> tuple[str, ...]:
 def _holds(pid: str, status: os.stat_result) -> bool:
     for number in os.listdir(f"/proc/{pid}/fd"):
         with suppress(OSError):
-            held = os.stat(f"/proc/{pid}/fd/{number}")
-            if (held.st_dev, held.st_ino) == (status.st_dev, status.st_ino):
+            if identity_of(_HERE, f"/proc/{pid}/fd/{number}".encode()) == (status.st_dev, status.st_ino):
                 return True
     return False
 

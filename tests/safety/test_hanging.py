@@ -1,0 +1,106 @@
+"""A file system in the container that never answers holds neither the command line nor the lock."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.boxes import Box, Boxes
+from tests.support.cli import dtui
+from tests.support.hanging_fs import hanging
+
+pytestmark = pytest.mark.engine
+UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
+HANGS = (
+    ("never", ["mkdir", "web:/srv/stuck/new"], (signal.SIGINT, signal.SIGINT)),
+    ("mounted", ["write", "web:/srv/stuck/file"], (signal.SIGINT, signal.SIGINT)),
+    ("opened", ["cat", "web:/srv/stuck/file"], (signal.SIGINT, signal.SIGINT)),
+    ("opened", ["rm", "web:/srv/stuck/file"], (signal.SIGTERM,)),
+)
+
+
+def is_waiting(process: subprocess.Popen[bytes]) -> bool:
+    """Say whether a process that goes on in a child has come to where that child does nothing more."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ran = [_time_of(child) for child in children]
+    time.sleep(0.5)
+    return bool(ran) and ran == [_time_of(child) for child in children]
+
+
+def _time_of(pid: str) -> str:
+    """Return how long the main thread of a process has run, nothing for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/schedstat").read_text().split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+@pytest.fixture
+def stuck(boxes: Boxes) -> Box:
+    return boxes("mkdir /srv/stuck; echo own > /srv/own", alive=True)
+
+
+@UNION
+@pytest.mark.promise("hang-second-interrupt")
+@pytest.mark.promise("lock-released")
+@pytest.mark.parametrize(("until", "words", "signals"), HANGS)
+def test_second_interrupt_ends_hang_and_frees_lock(
+    stuck: Box, until: str, words: list[str], signals: tuple[signal.Signals, ...]
+) -> None:
+    engine = ("-H", stuck.engine.host)
+    with hanging(stuck.details.pid, "/srv/stuck", until):
+        line = [sys.executable, "-m", "tui", *engine, *words]
+        process = subprocess.Popen(line, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdin is not None
+        process.stdin.write(b"new\n")
+        process.stdin.close()
+        while not is_waiting(process):
+            assert process.poll() is None
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.2)
+        assert process.wait(20) == 128 + signals[-1]
+        assert process.stderr is not None
+        assert b"a file system did not answer" in process.stderr.read()
+        dtui(*engine, "write", "web:/srv/own", stdin=b"written\n")
+        assert stuck.sh("cat /srv/own") == "written\n"
+
+
+@UNION
+@pytest.mark.promise("hang-second-interrupt")
+def test_first_interrupt_of_a_hang_says_what_ends_it(stuck: Box) -> None:
+    with hanging(stuck.details.pid, "/srv/stuck", "opened"):
+        line = [sys.executable, "-m", "tui", "-H", stuck.engine.host, "cat", "web:/srv/stuck/file"]
+        with subprocess.Popen(line, stderr=subprocess.PIPE) as process:
+            while not is_waiting(process):
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            told = process.stderr.readline()
+            assert told == b"dtui: waiting for a file system that does not answer; Ctrl+C again ends dtui\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+
+
+@UNION
+@pytest.mark.promise("hang-second-interrupt")
+def test_mount_that_hangs_is_seen_without_asking_it(stuck: Box, tmp_path: Path) -> None:
+    engine = ("-H", stuck.engine.host)
+    with hanging(stuck.details.pid, "/srv/stuck"):
+        assert b"/srv/stuck is a mount point" in dtui(*engine, "rm", "-r", "web:/srv", code=1)
+        dtui(*engine, "cp", "web:/srv", str(tmp_path / "out"))
+        assert (tmp_path / "out" / "own").read_text() == "own\n"
+        dtui(*engine, "chmod", "600", "web:/srv/own")
+
+
+@UNION
+def test_open_files_on_a_hanging_mount_do_not_hold_a_save(stuck: Box) -> None:
+    """Who has the file open is asked of the kernel: a descriptor of another file may lie on the hanging one."""
+    with hanging(stuck.details.pid, "/srv/stuck", "opened"):
+        stuck.sh("(exec 3< /srv/stuck/file; sleep 100) & sleep 0.2")
+        assert stuck.files.plan(b"/srv/own").sentence.startswith("atomic rename")

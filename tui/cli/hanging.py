@@ -1,0 +1,156 @@
+"""Ends a verb at the second Ctrl+C although a system call of it never returns.
+
+Waits for a FUSE or NFS server are killable, but a signal that Python handles does not kill: it stays pending until the
+call returns. A thread of its own therefore takes what stays pending, and ends the process when the main thread does
+nothing more. The next start puts right what the journal holds, as after kill -9.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tui.core.supervise import give_up, go_on_in_child
+from tui.editing.state import release_locks
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOOK = 0.1
+"""Seconds between two looks at what is pending."""
+_STILL = 1.0
+"""Seconds in which a main thread that does something runs for longer than ``_WORK``."""
+_WORK = 0.005
+_WAITING = "dtui: waiting for a file system that does not answer; Ctrl+C again ends dtui\n"
+_ENDED = "dtui: ended while a file system did not answer; the next start puts right what was under way\n"
+
+
+@contextmanager
+def ended_by_second_interrupt() -> Iterator[None]:
+    """Watch the main thread, from which this is called, for as long as the context lasts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    watch = _Watch()
+    _watches.append(watch)
+    watch.start()
+    try:
+        yield
+    finally:
+        _watches.remove(watch)
+        watch.end()
+
+
+def expect_hang() -> None:
+    """Go on in a child if this process is watched: what comes now may wait for a file system of a container."""
+    for watch in _watches:
+        watch.stop()
+        go_on_in_child()
+        watch.start()
+
+
+class _Watch:
+    def __init__(self) -> None:
+        self._main = threading.get_ident()
+        self._clock = time.pthread_getcpuclockid(self._main)
+        self._came: list[int] = []
+        self._passed_on: list[int] = []
+        self._told = False
+        self._used, self._since = 0.0, 0.0
+        self._reader = self._writer = self._before = -1
+        self._thread = threading.Thread()
+
+    def start(self) -> None:
+        """Watch from now on."""
+        self._clock = time.pthread_getcpuclockid(self._main)
+        self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for number in _SIGNALS:  # what kills at once cannot end a call that is not killable: it is to be seen here
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, _die)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more for now."""
+        signal.set_wakeup_fd(self._before)
+        os.close(self._writer)
+        self._thread.join()
+        os.close(self._reader)
+
+    def end(self) -> None:
+        """Watch no more; a verb that was interrupted tells its end undisturbed."""
+        if self._came:
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+        self.stop()
+
+    def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        while self._take_handled() and self._take_pending():
+            if self._came and self._is_still():
+                self._end_or_warn()
+
+    def _take_handled(self) -> bool:
+        """Note the signals that reached Python's handler; say whether the watch goes on."""
+        if not select.select([self._reader], [], [], _LOOK)[0]:
+            return True
+        numbers = os.read(self._reader, 4096)
+        for number in numbers:
+            if number in self._passed_on:
+                self._passed_on.remove(number)
+            elif number in _SIGNALS:
+                self._note(number)
+        return bool(numbers)
+
+    def _take_pending(self) -> bool:
+        """Take a signal that the main thread has not taken, and pass it on, for there may be a handler for it."""
+        taken = signal.sigtimedwait(_SIGNALS, 0)
+        if taken is not None:
+            self._note(taken.si_signo)
+            self._passed_on.append(taken.si_signo)
+            with suppress(ProcessLookupError):
+                signal.pthread_kill(self._main, taken.si_signo)
+        return True
+
+    def _note(self, number: int) -> None:
+        if not self._came:
+            self._used, self._since = time.clock_gettime(self._clock), time.monotonic()
+        self._came.append(number)
+
+    def _is_still(self) -> bool:
+        """Say whether the main thread has hardly run for a while."""
+        used, now = time.clock_gettime(self._clock), time.monotonic()
+        if used - self._used > _WORK:
+            self._used, self._since = used, now
+        return now - self._since >= _STILL
+
+    def _end_or_warn(self) -> None:
+        asked_twice = len(self._came) > 1 or self._came[0] != signal.SIGINT
+        if not asked_twice:
+            if not self._told:
+                self._told = True
+                _say(_WAITING)
+            return
+        _say(_ENDED)
+        release_locks()
+        give_up(128 + self._came[-1])
+
+
+_watches: list[_Watch] = []
+"""The watch of this process, if there is one."""
+
+
+def _die(number: int, _frame: object) -> None:
+    """Die by a signal as without a handler for it."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError):  # whoever ends does not need to be heard
+        os.write(sys.stderr.fileno(), text.encode())

@@ -1,0 +1,102 @@
+"""Lets this process end although its work waits in a system call that nothing can end, such as one for a FUSE server.
+
+A process lasts until the last of its threads has come back from the kernel, also after kill -9. So the work goes on in
+a child, and this process waits for it, passes signals on, and ends when the child ends or says that it is given up.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LISTENED_TO = {*_PASSED_ON, signal.SIGCHLD, signal.SIGCONT}
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG (linux/prctl.h)
+_supervisor: tuple[int, int] | None = None
+"""In the child: the parent's process id, and where it is told an exit code."""
+
+
+def go_on_in_child() -> None:
+    """Go on in a child process; the caller's process ends as the child does, and returns from here no more.
+
+    The calling thread must be the only one that matters: no other goes on in the child. Idempotent.
+    """
+    global _supervisor  # noqa: PLW0603 - of a process there is one
+    if _supervisor is not None:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # whoever writes to it next is told
+            stream.flush()
+    parent = os.getpid()
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _LISTENED_TO)
+    child = os.fork()
+    if child:
+        os.close(writer)
+        _supervise(child, reader)
+    os.close(reader)
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+    _supervisor = (parent, writer)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def give_up(code: int) -> NoReturn:
+    """End with an exit code, from any thread and whatever the others wait for."""
+    if _supervisor is not None:
+        parent, writer = _supervisor
+        for number in range(3):  # whoever reads a pipe of ours to its end waits for us no longer
+            with suppress(OSError):
+                os.close(number)
+        with suppress(OSError):
+            os.write(writer, bytes((code,)))
+            os.kill(parent, signal.SIGCHLD)
+    os._exit(code)
+
+
+def _supervise(child: int, reader: int) -> NoReturn:
+    while True:
+        came = signal.sigwaitinfo(_LISTENED_TO)
+        if came.si_signo == signal.SIGCHLD:
+            _end_with(child, reader)
+            _stop_with(child)
+        elif came.si_signo == signal.SIGCONT or came.si_code <= 0:  # the terminal's own reach the child as well
+            with suppress(ProcessLookupError):
+                os.kill(child, came.si_signo)
+
+
+def _end_with(child: int, reader: int) -> None:
+    """End this process if the child has ended, as it did, or was given up."""
+    with suppress(BlockingIOError):
+        given_up = os.read(reader, 1)
+        if given_up:
+            os._exit(given_up[0])
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        return
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        _die_by(-code)
+    os._exit(code)
+
+
+def _die_by(number: int) -> None:
+    """Die by a signal, so that a shell sees what the child died by."""
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def _stop_with(child: int) -> None:
+    """Stop while the child is stopped, so that the shell gets its terminal back."""
+    with open(f"/proc/{child}/stat", encoding="utf-8", errors="replace") as file:
+        state = file.read().rpartition(")")[2].split()[0]
+    if state == "T":
+        os.kill(os.getpid(), signal.SIGSTOP)

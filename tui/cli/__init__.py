@@ -48,7 +48,7 @@ def _run(argv: Sequence[str] | None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = parse(argv)
-        if options.verb in _OWN_SIGNALS:
+        if getattr(options, "verb", "") in _OWN_SIGNALS:
             return int(options.run(options))
         with ended_by_second_interrupt():
             return int(options.run(options))

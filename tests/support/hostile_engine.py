@@ -96,7 +96,14 @@ def inspected(**more: Any) -> dict[str, Any]:
     }
 
 
+def silence() -> Iterator[bytes]:
+    """Yield the beginning of a stream in which nothing happens."""
+    yield head(Transfer_Encoding="chunked")
+    threading.Event().wait(120)
+
+
 HEALTHY: Mapping[str, Answer] = {
+    "GET /events": silence,
     "GET /version": http(json.dumps({"Version": "28.0.0", "ApiVersion": "1.41", "Components": []})),
     "GET /info": http(json.dumps({"Driver": "overlay2", "DriverStatus": [], "DockerRootDir": "/var/lib/docker"})),
     "GET /containers/json": http(json.dumps([row()])),

@@ -211,7 +211,8 @@ def _status_of(info: Json) -> dict[str, str]:
 @understood
 def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) -> EngineFacts:
     """Return who answers."""
-    version, info = object_of(version), object_of(info)
+    if not isinstance(version, dict) or not isinstance(info, dict):
+        raise TypeError("no object")
     containerd = object_of(info.get("Containerd"))
     return EngineFacts(
         endpoint=endpoint,

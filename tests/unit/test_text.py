@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.core.text import human_age, human_size, mode_text, printable
+from tui.core.text import human_age, human_size, mode_text, printable, time_text
 from tui.engine.sdk import innermost
 
 
@@ -77,3 +77,12 @@ def test_modes_are_written_as_ls_writes_them() -> None:
 )
 def test_the_cause_is_what_remains_of_an_engines_refusal(told: str, cause: str) -> None:
     assert innermost(told) == cause
+
+
+@pytest.mark.parametrize("seconds", [-(10**12), 10**12, 2**62, -(2**62)])
+def test_time_beyond_the_calendar_is_a_dash(seconds: int) -> None:
+    assert time_text(seconds * 10**9) == "—"
+
+
+def test_time_is_shown_in_utc() -> None:
+    assert time_text(1_700_000_000 * 10**9) == "2023-11-14 22:13:20 UTC"

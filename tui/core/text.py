@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from datetime import datetime
+from datetime import UTC, datetime
 
 HIDDEN = (
     "\x00-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
@@ -85,6 +85,14 @@ def human_age(since: datetime, now: datetime) -> str:
         if seconds >= length:
             return f"{seconds // length} {unit}"
     return "now"
+
+
+def time_text(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S UTC") -> str:
+    """Return nanoseconds since the epoch as a time; an em dash for one that no calendar has, which a file may bear."""
+    try:
+        return f"{datetime.fromtimestamp(time_ns / 1e9, UTC):{form}}"
+    except (OverflowError, ValueError, OSError):
+        return "—"
 
 
 def mode_text(mode: int) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from rich.text import Text
 
 from tui.core.model import Change, Entry, EntryKind, LayerRole, LayerStack, Marks, View
-from tui.core.text import human_size, mode_text, printable
+from tui.core.text import human_size, mode_text, printable, time_text
 from tui.layers.owners import shown_owner
 from tui.ui.tree_model import TreeLine
 
@@ -122,13 +120,12 @@ def meta_words(entry: Entry, stack: LayerStack | None) -> str:
     if entry.kind is EntryKind.FILE:
         parts.append(human_size(entry.size))
     parts.append(f"{mode_text(entry.mode)} {owner_text(entry, stack)}")
-    parts.append(f"{datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC):%Y-%m-%d %H:%M}")
+    parts.append(time_text(entry.mtime_ns, "%Y-%m-%d %H:%M"))
     return " · ".join(parts)
 
 
 def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
     """Draw what is known of an entry that has no text to show: directory, link, device, deleted file."""
-    when = datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC)
     words = MARK_WORDS | _TREE_WORDS if stack and stack.marks is Marks.TREE else MARK_WORDS
     pairs = [
         ("path", printable(entry.path)),
@@ -137,7 +134,7 @@ def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
         ("from", origin(stack, entry.layer)),
         ("size", f"{entry.size:,} B"),
         ("mode", f"{mode_text(entry.mode)}  owner {owner_text(entry, stack)}"),
-        ("changed", f"{when:%Y-%m-%d %H:%M:%S} UTC"),
+        ("changed", time_text(entry.mtime_ns)),
     ]
     if entry.nlink > 1 and entry.kind is EntryKind.FILE:
         pairs.append(("links", f"{entry.nlink} names"))

@@ -189,7 +189,9 @@ def test_an_undo_on_a_terminal_shows_how_far_it_came_and_says_once_that_it_goes_
     dtui(*one.words("rm"))
     terminal = Terminal(*one.engine, "undo", "web")
     try:
-        terminal.wait(lambda shown: re.search(r"^restoring: .* entries · .*/srv/big/", shown, re.MULTILINE) is not None)
+        terminal.wait(
+            lambda shown: re.search(r"^restoring: .* of 1,213 entries · .*/srv/big/", shown, re.MULTILINE) is not None
+        )
         for _ in range(3):
             terminal.press("\x03")
         assert terminal.wait("UTC taken back", 120).count("goes to its end") == 1

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.ui.conftest import Open, shown, until
+from tui.core.errors import NoRoom
 from tui.editing import acts, backups, files, progress
-from tui.editing.backups import Keeper, NoRoom
+from tui.editing.backups import Keeper
 from tui.editing.progress import Phase
 from tui.editing.undo import undo
 from tui.ui.dialogs.working import Working

@@ -85,7 +85,12 @@ class OwnPlaceFailed(EditRefused):
         """Return what to raise for an OSError about such a place."""
         full = {errno.ENOSPC: "free some space or inodes there", errno.EDQUOT: "free some space there"}
         told = hint or full.get(error.errno or 0, "dtui keeps its state there; nothing was changed")
-        return TooManyOpen.of(error) or cls(f"{os.fspath(path)}: {(error.strerror or str(error)).lower()}", told)
+        kind = NoRoom if error.errno in full else cls
+        return TooManyOpen.of(error) or kind(f"{os.fspath(path)}: {(error.strerror or str(error)).lower()}", told)
+
+
+class NoRoom(EditRefused):
+    """The disk that dtui keeps its state on is full."""
 
 
 class Stopped(EditRefused):

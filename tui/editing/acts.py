@@ -202,7 +202,7 @@ def _remove(details: Details, tree: Tree, nodes: list[Node], keep: Keep, step: S
             act = keeper.commit()
             nodes = list(keeper.nodes)
     with spare_room() if act is None else nullcontext(), guarded(act, lambda: nullcontext(tree)) as changed:
-        progress.begin(Phase.DELETE)
+        progress.begin(Phase.DELETE, entries=len(nodes))
         remove_nodes(tree, tuple(nodes), changed, step)
     return act
 

@@ -55,10 +55,6 @@ _ASIDE_MARK = "aside"
 """An empty file that tells the store not to drop an act for want of space: what it moved would be found by nobody."""
 
 
-class NoRoom(EditRefused):
-    """The disk that dtui keeps its state on is full."""
-
-
 class Keep(StrEnum):
     """What becomes of the bytes that an act replaces."""
 
@@ -273,6 +269,7 @@ class Keeper:
             "owner": owner_mark(),
             "expects": True,
         }
+        self._takes_back = kind in (ActKind.UNDO, ActKind.REDO)
         self._limit = ACT_LIMIT if keep is Keep.USUAL else None
         self._store = state_dir("backups", container_id)
         self._part = self._store / f".{owned_name()}.part"
@@ -320,10 +317,8 @@ class Keeper:
         return EditRefused(told, "nothing was changed; do it entry by entry")
 
     def _refused(self, error: OSError) -> DtuiError:
-        hint = "no backup, no change: free some space"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return NoRoom(f"{self._store.parent}: {(error.strerror or '').lower()}", hint)
-        return OwnPlaceFailed.of(error, self._store.parent, hint)
+        without = ", or dtui undo --no-backup" if self._takes_back else ""
+        return OwnPlaceFailed.of(error, self._store.parent, f"no backup, no change: free some space{without}")
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -41,6 +41,8 @@ class Meter:
         self.entries = 0
         self.done = 0
         self.total = 0
+        self.entries_in_all = 0
+        """How many entries there are, where that is known and no bytes are copied."""
         self.final = False
         """Whether the act goes to its end from here on, whoever wants to stop it."""
         self.stopping = False
@@ -49,9 +51,10 @@ class Meter:
         self._clock = clock
         self._began = clock()
 
-    def begin(self, phase: Phase, total: int, *, final: bool) -> None:
-        """Begin a phase in which so many bytes are copied; raises Stopped."""
+    def begin(self, phase: Phase, total: int, entries: int, *, final: bool) -> None:
+        """Begin a phase in which so many bytes are copied, of so many entries; raises Stopped."""
         self.phase, self.total, self.done, self.entries = phase, total, 0, 0
+        self.entries_in_all = entries
         self._began = self._clock()
         self._look_up()
         self.final = final
@@ -87,15 +90,19 @@ class Meter:
 
     @property
     def numbers(self) -> str:
-        """How far it is, on a line without the path: bytes, percent and time left where bytes are copied."""
-        parts = [count_of(self.entries, "entry", "entries")] if self.entries or not self.total else []
-        if self.total and (self.done or self.phase is not Phase.DELETE):
-            done = min(self.done, self.total)
-            parts.append(f"{human_size(done)} of {human_size(self.total)}")
-            parts.append(f"{100 * done // self.total} %")
-            left = self._seconds_left(done)
-            if left is not None:
-                parts.append(f"{_duration(left)} left")
+        """How far it is, on one line: entries, bytes, percent and time left, as far as they are known."""
+        parts = []
+        if self.entries_in_all > 1:
+            parts.append(f"{self.entries:,} of {count_of(self.entries_in_all, 'entry', 'entries')}")
+        elif self.entries or not self.total:
+            parts.append(count_of(self.entries, "entry", "entries"))
+        done, total = self.entries, self.entries_in_all
+        if self.total:
+            done, total = min(self.done, self.total), self.total
+            parts.append(f"{human_size(done)} of {human_size(total)}")
+        if total:
+            parts.append(f"{100 * done // total} %")
+            parts += self._time_left(done, total)
         phase = f"{self.phase}: " if self.phase else ""
         return phase + " · ".join(parts)
 
@@ -104,11 +111,9 @@ class Meter:
         """The entry that is being worked on, to be shown."""
         return printable(self._path)
 
-    def _seconds_left(self, done: int) -> int | None:
+    def _time_left(self, done: int, total: int) -> list[str]:
         took = self._clock() - self._began
-        if not done or took < _TOO_EARLY:
-            return None
-        return round(took * (self.total - done) / done)
+        return [f"{_duration(round(took * (total - done) / done))} left"] if done and took >= _TOO_EARLY else []
 
 
 def _duration(seconds: int) -> str:
@@ -120,11 +125,11 @@ def _duration(seconds: int) -> str:
 _CURRENT: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
 
-def begin(phase: Phase, total: int = 0, *, final: bool = False) -> None:
-    """Tell whoever watches this thread which phase begins and how many bytes it copies; raises Stopped."""
+def begin(phase: Phase, total: int = 0, *, entries: int = 0, final: bool = False) -> None:
+    """Tell whoever watches this thread which phase begins and how much it copies; raises Stopped."""
     meter = _CURRENT.get()
     if meter is not None:
-        meter.begin(phase, total, final=final)
+        meter.begin(phase, total, entries, final=final)
 
 
 def at(count: int, path: bytes) -> None:

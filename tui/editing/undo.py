@@ -125,7 +125,7 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: 
             if not _may_be_uncovered(details, act, now):
                 with guarded(present, lambda: nullcontext(tree)):
                     present.expect(*act.nodes)
-                    progress.begin(Phase.RESTORE, _size_to_restore(act), final=True)
+                    progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
                     restored = put_back(tree, act, force=force, kept=kept, step=step)
                     refuse_changed(restored.left)
                     act.mark("undone")
@@ -148,7 +148,7 @@ def _put_back_for_good(tree: Tree, act: Act, step: Step, *, force: bool) -> Rest
 
     Cut off, it is finished at the next start as an act that has only begun.
     """
-    progress.begin(Phase.RESTORE, _size_to_restore(act), final=True)
+    progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
     act.mark("begun")
     try:
         restored = put_back(tree, act, force=force, step=step)

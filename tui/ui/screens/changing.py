@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.text import Text
 from textual import work
 
-from tui.core.errors import ChangedMeanwhile, DtuiError
+from tui.core.errors import ChangedMeanwhile, DtuiError, NoRoom
 from tui.core.model import Change, Entry, EntryKind
 from tui.core.text import count_of, human_size, mode_text, printable
 from tui.editing import acts
 from tui.editing.acts import Outcome
-from tui.editing.backups import Act, ActKind, Keep, NoRoom, TooLarge, last_to_undo
+from tui.editing.backups import Act, ActKind, Keep, TooLarge, last_to_undo
 from tui.editing.copying import copy_in, copy_out
 from tui.editing.guard import Step
 from tui.editing.permissions import id_of, mode_change, owner_change

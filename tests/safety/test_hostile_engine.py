@@ -132,6 +132,25 @@ def test_healthy_answers_are_no_odd_ones(capsys: pytest.CaptureFixture[str]) -> 
     assert "hello" in capsys.readouterr().out
 
 
+@pytest.mark.promise("answers-parsed-at-border")
+@pytest.mark.parametrize("place", ["/var/lib/docker\0x", "/var/lib/\ud800", "", 7, ["/"]])
+def test_data_root_that_no_file_system_has(place: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = {"Driver": "overlay2", "DriverStatus": [], "DockerRootDir": place, "Containerd": {"Address": place}}
+    with HostileEngine({INFO: http(json.dumps(facts))}, tmp_path / "s") as engine:
+        assert main(["-H", engine.address, "ls", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)[0]["name"] == "web"
+    assert not err
+
+
+@pytest.mark.promise("answers-parsed-at-border")
+@pytest.mark.parametrize("more", [{"Mounts": [{"Destination": "/\0"}]}, {"HostConfig": {"Tmpfs": {"/\ud800": ""}}}])
+def test_mount_that_no_file_system_has(more: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    with HostileEngine({INSPECT: http(json.dumps(inspected(**more)))}) as engine:
+        assert main(["-H", engine.address, "tree", "web"]) == 1
+    assert "not understood" in capsys.readouterr().err
+
+
 @pytest.mark.promise("one-odd-row-costs-one-row")
 def test_odd_rows_hide_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
     rows = f'[null, 7, {{"Id": 3}}, {json.dumps(row(Created=-1, Ports="x", Names=None))}, {"[" * 5000 + "]" * 5000}]'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
@@ -31,6 +32,7 @@ from tui.drivers import bolt
 from tui.drivers.bolt import Bucket, read_bolt
 from tui.drivers.data_root import DataRoot
 from tui.drivers.users import ids_of_record
+from tui.engine.claims import Owner
 from tui.engine.disk import inventory
 from tui.engine.offline import OfflineEndpoint
 from tui.engine.podman_root import PodmanRoot
@@ -188,6 +190,52 @@ def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(prepared.root / CONFIG)
     (row,) = OfflineEndpoint("root", prepared.root).snapshot()
     assert "no regular file" in row.status
+
+
+@pytest.mark.promise("records-bounded")
+def test_layers_without_end_are_followed_so_far_only(tmp_path: Path) -> None:
+    prepared = podman_root(tmp_path)
+    names = [LAYER, *(f"{number:064x}" for number in range(3_000))]
+    layers = [{"id": one, "parent": other} for one, other in itertools.pairwise(names)]
+    prepared.put("overlay-layers/layers.json", json.dumps(layers))
+    for name in (names[900], names[2_000]):
+        (prepared.root / "overlay" / name).mkdir()
+    owners = {entry.id: entry.owner for entry in inventory(prepared.root)}
+    assert owners[names[900]] is Owner.IMAGE
+    assert owners[names[2_000]] is Owner.UNKNOWN
+
+
+@pytest.mark.promise("records-bounded")
+def test_one_record_shared_by_many_containers_fills_no_memory(tmp_path: Path) -> None:
+    prepared = podman_root(tmp_path)
+    ids = [f"{number:064x}" for number in range(100)]
+    folder = prepared.root / "overlay-containers"
+    prepared.put(
+        "overlay-containers/containers.json", json.dumps([{"id": one, "names": ["n" * 30_000]} for one in ids])
+    )
+    (folder / "one.json").write_text(json.dumps({"process": {"args": ["x" * 3_000_000]}}))
+    for one in ids:
+        (folder / one / "userdata").mkdir(parents=True)
+        os.link(folder / "one.json", folder / one / "userdata" / "config.json")
+    rows = PodmanRoot("podman", prepared.root).snapshot()
+    assert len(rows) == 100
+    assert sum(len(row.command) + len(row.name) for row in rows) < 1 << 20
+
+
+def test_two_records_of_one_container_are_one_row(tmp_path: Path) -> None:
+    prepared = podman_root(tmp_path)
+    records = [{"id": CONTAINER, "names": [name], "layer": LAYER} for name in ("web", "other")]
+    prepared.put("overlay-containers/containers.json", json.dumps(records))
+    assert [row.name for row in PodmanRoot("podman", prepared.root).snapshot()] == ["web"]
+
+
+@pytest.mark.promise("records-bounded")
+def test_words_of_a_record_are_kept_so_far_only(tmp_path: Path) -> None:
+    prepared = docker_root(tmp_path)
+    more = {"Name": "n" * 90_000, "Path": "p", "Args": ["x" * 4_000] * 900, "Image": "i" * 90_000}
+    prepared.put(CONFIG, json.dumps(record_of("overlay2", **more)))
+    (row,) = OfflineEndpoint("docker", prepared.root).snapshot()
+    assert len(row.name) + len(row.command) + len(row.image_id) < 8_000
 
 
 @pytest.mark.promise("records-bounded")

@@ -187,7 +187,9 @@ def _cached() -> int:
 
 
 def root_of(holder: Holder) -> Root:
-    """Open the root of a held container."""
+    """Open the root of a held container; raises BenchError for one that is not proven to be on this host."""
+    if not holder.pid:
+        raise BenchError("the Engine's containers are not proven to be on this host", "take --suite iozone")
     return Root.of_process(holder.pid, holder.id)
 
 

@@ -15,6 +15,8 @@ COMPLETE = "iozone test complete."
 
 _VERSION = re.compile(r"Version \$Revision: ([\d.]+)")
 _LONGEST_LINE = 4096
+_DIGITS = 19
+"""Digits of a number; Python refuses to read one of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,8 @@ class Parser:
     def feed(self, chunk: bytes) -> list[Cell]:
         """Return the numbers that are certain now: each is followed by a blank or a line end."""
         cells: list[Cell] = []
-        self._pending += chunk.decode("ascii", "replace")
-        while "\n" in self._pending:
-            line, _, self._pending = self._pending.partition("\n")
+        *lines, self._pending = (self._pending + chunk.decode("ascii", "replace")).split("\n")
+        for line in lines:
             cells += self._line(line, ended=True)
             self._row = []
         if self._in_table and self._pending.strip():
@@ -67,7 +68,7 @@ class Parser:
 
     def _line(self, line: str, *, ended: bool) -> list[Cell]:
         words = line.split()
-        if self._in_table and words and all(word.isdigit() for word in words):
+        if self._in_table and words and all(word.isdigit() and len(word) <= _DIGITS for word in words):
             return self._numbers([int(word) for word in words], ended=ended)
         if ended:
             self._words(line.strip())

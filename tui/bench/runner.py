@@ -30,6 +30,9 @@ from tui.core.text import human_size
 OWNER = "org.dtui.bench.owner"
 """Label of every container of a run; its value tells which dtui made it."""
 
+_LONGEST_OUTPUT = 8 << 20
+"""Bytes of one process of IOzone's; a full sweep prints some hundred thousand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -255,6 +258,11 @@ class Run:
                 holder.stop()
             for chunk in job.output():
                 raw += chunk
+                if len(raw) > _LONGEST_OUTPUT:
+                    failure = f"IOzone printed more than {human_size(_LONGEST_OUTPUT)}"
+                    raise BenchError(
+                        f"{turn.target}: {failure}", "that is not IOzone's output; is it the right Engine?"
+                    )
                 for cell in parser.feed(chunk):
                     if cell.test in step.counts:
                         yield self._count(Sample(turn.repeat, cell, turn.target, turn.mode))

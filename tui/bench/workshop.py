@@ -21,6 +21,8 @@ class Job(Protocol):
 class Holder(Protocol):
     """A container that is there for the processes run in it: its first process, and what making and starting it took.
 
+    The process is 0 where it is not proven to be one of this host.
+
     Processes that run in it one after another find each other's files.
     """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,6 +25,10 @@ from tui.engine.images import docker_images, stored_images
 
 _CHAIN = re.compile("[0-9a-f]{64}")
 """A chain id, which names a directory of ``layerdb``."""
+
+
+_DEEPEST = 1_000
+"""Layers above each other that are followed; overlay itself takes half as many. Each container has its own way down."""
 
 
 class Owner(StrEnum):
@@ -58,6 +62,17 @@ class Claims:
     def add(self, layer_id: str, owner: Owner, names: Iterable[str] = (), container_id: str = "") -> None:
         """Note an owner, unless the layer has one."""
         self.known.setdefault(layer_id, (owner, tuple(sorted(names)), container_id))
+
+    def down(self, layer: str, below: Callable[[str], str]) -> Iterator[str]:
+        """Yield a layer and those below it, ending at an empty name or in a circle; what goes on longer is missed."""
+        seen: set[str] = set()
+        while layer and layer not in seen:
+            if len(seen) == _DEEPEST:
+                self.missed.append(LayerError(f"more than {_DEEPEST:,} layers above each other", "it is damaged"))
+                return
+            seen.add(layer)
+            yield layer
+            layer = below(layer)
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -123,12 +138,12 @@ def _chains_of_containers(
 
 def _down(claims: Claims, root: DataRoot, layerdb: str, chain: str) -> Iterator[str]:
     """Yield a chain id and those below it, without ``sha256:``."""
-    seen: set[str] = set()
-    chain = chain.removeprefix("sha256:")
-    while _CHAIN.fullmatch(chain) and chain not in seen:
-        seen.add(chain)
-        yield chain
-        chain = _line(claims, root, f"{layerdb}/sha256/{chain}/parent").removeprefix("sha256:")
+
+    def known(text: str) -> str:
+        found = text.removeprefix("sha256:")
+        return found if _CHAIN.fullmatch(found) else ""
+
+    return claims.down(known(chain), lambda one: known(_line(claims, root, f"{layerdb}/sha256/{one}/parent")))
 
 
 def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Mapping[str, str]) -> None:
@@ -152,8 +167,10 @@ def snapshot_claims(containerd: DataRoot, home: DataRoot, names: Mapping[str, st
     users = stored_images(containerd, claims.missed)
     with claims.noting():
         found = {snapshot.name: snapshot for snapshot in all_snapshots(home)}
-        of_images = _below(found, {name: users.get(_chain(one), ()) for name, one in found.items()})
-        of_containers = _below(found, {name: [names[one.key]] for name, one in found.items() if one.key in names})
+        of_images = _below(claims, found, {name: users.get(_chain(one), ()) for name, one in found.items()})
+        of_containers = _below(
+            claims, found, {name: [names[one.key]] for name, one in found.items() if one.key in names}
+        )
         for name, snapshot in found.items():
             number, container = str(snapshot.number), snapshot.key.removesuffix("-init")
             if container in names:
@@ -170,18 +187,31 @@ def _chain(snapshot: Snapshot) -> str:
     return snapshot.key.removeprefix("sha256:")
 
 
-def _below(found: Mapping[bytes, Snapshot], users: Mapping[bytes, Iterable[str]]) -> dict[bytes, set[str]]:
+def _below(
+    claims: Claims, found: Mapping[bytes, Snapshot], users: Mapping[bytes, Iterable[str]]
+) -> dict[bytes, set[str]]:
     """Return who stands on each snapshot, by those who use one further up.
 
     That an image has no such layer does not tell: one that was committed stands on its container's init layer too.
     """
     below: dict[bytes, set[str]] = defaultdict(set)
     for top, names in users.items():
-        here = found.get(found[top].parent)
-        while here and not below[here.name].issuperset(names):
-            below[here.name].update(names)
-            here = found.get(here.parent)
+        named = set(names)
+        for number, here in enumerate(_parents(found, top)):
+            if below[here.name].issuperset(named):
+                break
+            if number == _DEEPEST:
+                claims.missed.append(LayerError(f"more than {_DEEPEST:,} snapshots above each other", "it is damaged"))
+                break
+            below[here.name].update(named)
     return below
+
+
+def _parents(found: Mapping[bytes, Snapshot], name: bytes) -> Iterator[Snapshot]:
+    """Yield the snapshots below one, for ever where they are in a circle."""
+    while below := found.get(found[name].parent):
+        name = below.name
+        yield below
 
 
 # podman ------------------------------------------------------------------------------------------------------
@@ -201,13 +231,13 @@ def podman_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Clai
             container_id = str(record.get("id"))
             name = names.get(container_id, container_id[:12])
             claims.add(str(record.get("layer")), Owner.CONTAINER, [name], container_id)
-            _mark(users, parents, parents.get(str(record.get("layer")), ""), [name])
+            _mark(claims, users, parents, parents.get(str(record.get("layer")), ""), [name])
     images: dict[str, set[str]] = defaultdict(set)
     if root.exists(f"{driver}-images"):
         with claims.noting():
             for image in records(root, f"{driver}-images/images.json"):
                 for layer_id in _tops(image):
-                    _mark(images, parents, layer_id, image.get("names") or [str(image.get("id"))[:12]])
+                    _mark(claims, images, parents, layer_id, image.get("names") or [str(image.get("id"))[:12]])
     for layer_id, referring in (*images.items(), *users.items()):
         claims.add(layer_id, Owner.IMAGE, referring)
     return claims
@@ -222,10 +252,14 @@ def _tops(image: Mapping[str, Any]) -> list[str]:
     return [str(image.get("layer") or ""), *map(str, mapped)]
 
 
-def _mark(users: dict[str, set[str]], parents: Mapping[str, str], layer_id: str, names: Iterable[object]) -> None:
+def _mark(
+    claims: Claims, users: dict[str, set[str]], parents: Mapping[str, str], layer_id: str, names: Iterable[object]
+) -> None:
     """Add names to a layer and all below it."""
-    seen: set[str] = set()
-    while layer_id in parents and layer_id not in seen:
-        seen.add(layer_id)
-        users[layer_id].update(map(str, names))
-        layer_id = parents[layer_id]
+    named = set(map(str, names))
+
+    def known(layer: str) -> str:
+        return layer if layer in parents else ""
+
+    for layer in claims.down(known(layer_id), lambda one: known(parents[one])):
+        users[layer].update(named)

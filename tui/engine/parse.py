@@ -41,6 +41,9 @@ _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 _LONGEST = 4096
 """Characters of a text that is shown."""
 
+NAME = 1024
+"""Characters of a name in a record that are kept; Engines take far shorter ones."""
+
 _PORTS = 1_000
 """Ports of a container that are kept; a range of published ports may have as many."""
 
@@ -138,6 +141,20 @@ def text_of(value: object, longest: int = _LONGEST) -> str:
     return value[:longest]
 
 
+def path_of(value: object) -> str:
+    """Return a text that names a path, whole; raises TypeError, ValueError for one that no file system can have."""
+    text = text_of(value)
+    if "\0" in text:
+        raise ValueError("a path with a NUL byte")
+    os.fsencode(text)
+    return text
+
+
+def shown_of(value: object, longest: int = _LONGEST) -> str:
+    """Return what a record on disk says, whatever its kind, no more of it than anybody looks at."""
+    return str(value or "")[:longest]
+
+
 def number_of(value: object, least: int = 0, most: int = 2**63 - 1) -> int:
     """Return a whole number in a range, the least for None; raises TypeError, ValueError."""
     if value is None:
@@ -221,9 +238,9 @@ def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) 
         api_version=text_of(version.get("ApiVersion"), 16),
         driver=driver_of(info, version),
         backing=_status_of(info).get("Backing Filesystem", "").replace("extfs", "ext4"),
-        data_root=text_of(info.get("DockerRootDir")),
+        data_root=_lenient(lambda: path_of(info.get("DockerRootDir")), ""),
         proof=proof,
-        containerd=text_of(containerd.get("Address")),
+        containerd=_lenient(lambda: path_of(containerd.get("Address")), ""),
         namespace=text_of(object_of(containerd.get("Namespaces")).get("Containers")) or "moby",
     )
 
@@ -390,7 +407,7 @@ def mounts_of(body: Json) -> tuple[Mount, ...]:
     """
     found = [_mount_of(object_of(mount)) for mount in list_of(body.get("Mounts"))]
     tmpfs = object_of(object_of(body.get("HostConfig")).get("Tmpfs"))
-    found += [Mount(destination=path, source="", kind="tmpfs") for path in tmpfs]
+    found += [Mount(destination=path_of(path), source="", kind="tmpfs") for path in tmpfs]
     taken = {m.destination for m in found}
     found += [
         Mount(destination=path, source=text_of(body[key]), kind="engine")
@@ -405,7 +422,7 @@ def _mount_of(mount: Json) -> Mount:
     if not isinstance(writable, bool):
         raise TypeError("a mount that is neither read-only nor not")
     return Mount(
-        destination=text_of(mount.get("Destination")),
+        destination=path_of(mount.get("Destination")),
         source=text_of(mount.get("Source")),
         kind=text_of(mount.get("Type"), 64) or "bind",
         name=text_of(mount.get("Name")),

@@ -41,9 +41,13 @@ class PodmanRoot(AtRest):
         return [name for name in _DRIVERS if has_records(self.root, name)]
 
     def snapshot(self) -> tuple[Container, ...]:
-        """List the containers of every driver."""
+        """List the containers of every driver, of records with the same id the first, which is the one inspected."""
         running = monitors(self.root)
-        return tuple(row for driver in self._drivers() for row in self._rows(driver, running))
+        found: dict[ContainerId, Container] = {}
+        for driver in self._drivers():
+            for row in self._rows(driver, running):
+                found.setdefault(row.id, row)
+        return tuple(found.values())
 
     def _rows(self, driver: str, running: dict[str, Monitor]) -> list[Container]:
         return [self._row(record, driver, running) for record in container_records(self.root, driver)]
@@ -66,14 +70,14 @@ class PodmanRoot(AtRest):
         return Container(
             endpoint=self.name,
             id=container_id,
-            name=str(names[0]),
+            name=parse.shown_of(names[0], parse.NAME) or container_id[:12],
             state=state,
             status=state.value.capitalize(),
             driver=Driver(DriverKind.STORAGE, driver),
-            image=str(_metadata(record).get("image-name") or ""),
+            image=parse.shown_of(_metadata(record).get("image-name"), parse.NAME),
             created=parse.parse_time(record.get("created")) or parse.EPOCH,
-            image_id=str(record.get("image") or ""),
-            command=" ".join(_argv(self._configuration(driver, container_id))),
+            image_id=parse.shown_of(record.get("image"), 128),
+            command=parse.shown_of(" ".join(_argv(self._configuration(driver, container_id)))),
             trust=ON_DISK.trust,
         )
 
@@ -105,7 +109,7 @@ class PodmanRoot(AtRest):
             container=row,
             pid=pid,
             argv=_argv(configuration),
-            working_dir=str(process.get("cwd") or "") if isinstance(process, dict) else "",
+            working_dir=parse.shown_of(process.get("cwd")) if isinstance(process, dict) else "",
             error="",
             oom_killed=False,
             restart_count=0,
@@ -168,7 +172,7 @@ def _mounts(configuration: dict[str, Any]) -> tuple[Mount, ...]:
     for mount in configuration.get("mounts") or []:
         if not isinstance(mount, dict) or mount.get("type") not in ("bind", "tmpfs"):
             continue
-        destination, source = str(mount.get("destination") or ""), str(mount.get("source") or "")
+        destination, source = parse.path_of(mount.get("destination")), parse.shown_of(mount.get("source"))
         if destination.startswith(("/dev", "/proc", "/sys")):
             continue
         own = "/userdata/" in source

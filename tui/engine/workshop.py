@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from tui.core.errors import NotFound
+from tui.core.errors import DtuiError, NotFound
 from tui.core.mounts import file_system_of
+from tui.core.record_ids import ContainerId
 from tui.engine import parse
 from tui.engine.live import LiveEndpoint
 from tui.engine.sdk import Client, engine_errors
@@ -61,13 +62,18 @@ class EngineHolder:
             binds = [f"{volume}:{_VOLUME}"] if volume else None
             host = client.create_host_config(network_mode="none", binds=binds)
             made = client.create_container(image, labels=dict(labels), host_config=host)
-            self.id = parse.id_of(made)
+            self.id: str = ContainerId(parse.id_of(made))
             self.create_seconds = time.perf_counter() - began
-            began = time.perf_counter()
-            client.start(self.id)
-            self.start_seconds = time.perf_counter() - began
-            pid = int(client.inspect_container(self.id)["State"]["Pid"])
-            self.pid = pid if endpoint.local else 0  # of what is not proven to be here, no process is one of this host
+        try:
+            with engine_errors("benchmark"):
+                began = time.perf_counter()
+                client.start(self.id)
+                self.start_seconds = time.perf_counter() - began
+            self.pid = endpoint.inspect(self.id).pid if endpoint.local else 0
+        except DtuiError:
+            with suppress(DtuiError):  # the first error is the one to tell; a later run sweeps what is left
+                self.remove()
+            raise
 
     def run(self, argv: tuple[str, ...]) -> EngineJob:
         """Start a process in the container."""

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import FILES, IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
-from tests.support.hostile_roots import CONTAINER, Prepared, docker_root, podman_root, record_of
+from tests.support.hostile_roots import CONTAINER, LAYER, Prepared, docker_root, podman_root, record_of
 from tui.core.errors import NotReachable
 from tui.core.model import State
 from tui.editing.session import running_root
@@ -29,7 +29,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="starts processes of o
 
 NOBODY = ("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 CALLED_ROOT = (*NOBODY, "/usr/bin/unshare", "--user", "--map-root-user")
-ELSEWHERE = ("/usr/bin/unshare", "--mount", "--propagation=private")
+ELSEWHERE = ("/usr/bin/unshare", "--mount", "--propagation=private", "/bin/sh", "-c", '"$@"; :', "sh")
+"""In another mount namespace, its parent too, as in a container."""
 
 WATCHER = """
 sleep 60 & first=$!
@@ -123,6 +124,18 @@ def test_a_pid_file_that_a_user_can_write_is_nothing(stage: Stage) -> None:
     os.chown(stage.pidfile.parent.parent, 65534, 65534)
     with stage.watched():
         assert stage.state is State.EXITED
+
+
+@pytest.mark.promise("monitor-proof")
+def test_a_monitor_of_a_container_with_own_users_is_believed(stage: Stage) -> None:
+    os.chown(stage.pidfile.parent, 100000, 100000)
+    with stage.watched():
+        assert stage.state is State.EXITED
+    users = [{"container_id": 0, "host_id": 100000, "size": 65536}]
+    container = {"id": CONTAINER, "names": ["web"], "layer": LAYER, "uidmap": users}
+    stage.prepared.put("overlay-containers/containers.json", json.dumps([container]))
+    with stage.watched():
+        assert stage.state is State.RUNNING
 
 
 @pytest.mark.promise("monitor-proof")

@@ -1,8 +1,8 @@
 """Which containers of podman's run: by their conmon, where it is a process of those whose storage it is.
 
 Anybody can start a process that is called ``conmon -c ID -p PIDFILE``. It is believed if it is wholly the owner's of
-the storage (for root's: in this user and mount namespace, running a program named conmon), watches this storage's
-container, and names a pid file that nobody else can have written.
+the storage (for root's: in this user namespace, it or its parent in this mount namespace, running a program named
+conmon), watches this storage's container, and names a pid file that nobody else can have written.
 """
 
 from __future__ import annotations
@@ -14,10 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tui.core.errors import DtuiError
+from tui.core.ids import on_host
 from tui.core.model import HostDirectory
 from tui.drivers.data_root import DataRoot, is_strangers, open_host
+from tui.drivers.podman import container_records
+from tui.drivers.users import ids_of_record
 from tui.kernel.syscalls import O_PATH
 from tui.layers.processes import is_hosts_root, process, program_of, shares_namespace
+
+_INIT = 1
+"""Adopts what a monitor's starter leaves; its namespaces may not be ours to look at."""
 
 _ID = re.compile("[0-9a-f]{64}")
 _PIDFILE = re.compile("/(?:[^/]+/)+(overlay|vfs)-containers/([0-9a-f]{64})/userdata/pidfile")
@@ -53,7 +60,9 @@ def _monitor(pid: int, words: list[str], root: DataRoot) -> Monitor | None:
         return None
     place = Path(os.path.realpath(pidfile))
     match = _PIDFILE.fullmatch(str(place))
-    if match is None or match[2] != container_id or not _only_owner_writes(place, root.place.owner):
+    if match is None or match[2] != container_id:
+        return None
+    if not _only_owner_writes(place, root.place.owner, _own_root(root, match[1], container_id)):
         return None
     first, started = _read_pidfile(place, root.place.owner)
     child = process(first) if first else None
@@ -68,10 +77,12 @@ def _after(words: list[str], option: str) -> str:
 
 def _is_owners(pid: int, place: HostDirectory) -> bool:
     """Say whether a process is of the user who owns the storage, and of root only if root itself started it here."""
-    if place.owner != 0:
-        candidate = process(pid)
+    candidate = process(pid)
+    if candidate is None or place.owner != 0:
         return candidate is not None and candidate.is_of(place.owner)
-    return is_hosts_root(process(pid)) and shares_namespace(pid, "mnt") and program_of(pid) == "conmon"
+    # podman gives the monitor of a container with users of its own a mount namespace, which no parent of it is in
+    here = any(shares_namespace(one, "mnt") for one in (pid, candidate.parent)) or candidate.parent == _INIT
+    return is_hosts_root(candidate) and here and program_of(pid) == "conmon"
 
 
 def _is_bundle(root: DataRoot, container_id: str, bundle: str) -> bool:
@@ -85,15 +96,29 @@ def _is_bundle(root: DataRoot, container_id: str, bundle: str) -> bool:
     return False
 
 
-def _only_owner_writes(place: Path, owner: int) -> bool:
-    """Say whether nobody but root and the owner can put another file at a place, by the directories above it."""
+def _own_root(root: DataRoot, driver: str, container_id: str) -> int | None:
+    """Return which user of this host a container's root is, by its record; None where that is not known."""
+    try:
+        records = container_records(root, driver)
+        users = next(ids_of_record(record).users for record in records if record.get("id") == container_id)
+    except (DtuiError, StopIteration):
+        return None
+    return on_host(users, 0)
+
+
+def _only_owner_writes(place: Path, owner: int, own_root: int | None) -> bool:
+    """Say whether nobody but root and the owner can put another file at a place, by the directories above it.
+
+    podman gives the last of them to a container's own root, who cannot reach it, and cannot make a file of the owner's.
+    """
     for directory in place.parents:
         try:
             status = directory.lstat()
         except OSError:
             return False
         shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
-        if shared or status.st_uid not in (0, owner):
+        last = directory == place.parent
+        if shared or status.st_uid not in ((0, owner, own_root) if last else (0, owner)):
             return False
     return True
 

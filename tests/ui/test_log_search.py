@@ -21,14 +21,15 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 class _Lines:
-    def __init__(self, lines: list[LogLine], breaks_at: int) -> None:
+    def __init__(self, lines: list[LogLine], breaks_at: int, error: Exception) -> None:
         self._lines = lines
         self._breaks_at = breaks_at
+        self._error = error
 
     def __iter__(self) -> Iterator[LogLine]:
         for number, line in enumerate(self._lines):
             if number == self._breaks_at:
-                raise EngineLost("the engine went away", "look whether it runs")
+                raise self._error
             yield line
 
     def close(self) -> None:
@@ -42,12 +43,15 @@ class Logging(Pretend):
         super().__init__({"web": State.EXITED})
         self.lines = [LogLine(text, START + timedelta(milliseconds=at)) for at, text in enumerate(texts)]
         self.breaks_at = breaks_at
+        self.breaks_with: Exception = EngineLost("the engine went away", "look whether it runs")
         self.asked: list[int | None] = []
 
     def logs(self, container_id: str, *, follow: bool, tail: int | None) -> _Lines:  # type: ignore[override]
         del container_id, follow
         self.asked.append(tail)
-        return _Lines(self.lines if tail is None else self.lines[-tail:], self.breaks_at if tail is None else -1)
+        if tail is None:
+            return _Lines(self.lines, self.breaks_at, self.breaks_with)
+        return _Lines(self.lines[-tail:], -1, self.breaks_with)
 
 
 @asynccontextmanager
@@ -115,6 +119,15 @@ async def test_broken_search_says_how_far_it_came() -> None:
     engine = Logging(numbered(5_000), breaks_at=1_000)
     async with log_of(engine) as (pilot, screen):
         told = "none of 3,000 lines matches; the search broke off: the engine went away"
+        await search(pilot, screen, "absent", told)
+
+
+@pytest.mark.promise("log-search-whole")
+async def test_search_ends_at_an_error_that_nobody_foresaw() -> None:
+    engine = Logging(numbered(5_000), breaks_at=1_000)
+    engine.breaks_with = ValueError("boom")
+    async with log_of(engine) as (pilot, screen):
+        told = "none of 3,000 lines matches; the search broke off: ValueError: boom"
         await search(pilot, screen, "absent", told)
 
 

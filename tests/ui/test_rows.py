@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.widgets import Static
@@ -126,6 +127,24 @@ async def test_a_log_that_is_followed_shows_its_last_line_after_it_came_in_and_a
         pane.styles.height = 5
         await until(pilot, lambda: len(shown(pane)) < 5 and "line 39" in shown(pane)[-1])
         assert "line 39" in shown(pane)[-1]
+
+
+@pytest.mark.promise("streams-bounded")
+async def test_endless_lines_of_a_log_are_kept_up_to_a_bound() -> None:
+    app = Lists()
+    async with app.run_test(size=(40, 24)) as pilot:
+        pane = app.log_pane
+        pane.wrap = False
+        await pilot.pause()
+        pane._reader = LogReader(lambda: iter(()), pane.post_message)  # type: ignore[arg-type, return-value]
+        for number in range(70):
+            fresh = lines(*(f"{number} " + "x" * 65_000 for _ in range(4)))
+            pane.post_message(LogPane.Arrived(pane._reader, fresh, False))
+        await pilot.pause()
+        assert pane.lines[-1].startswith(" 00:00:00 69 ")
+        assert sum(map(len, pane.lines)) <= 16 << 20
+        assert len(pane._sources) == len(pane.lines), "what a search takes as shown is what is shown"
+        assert not pane.whole
 
 
 async def test_long_lines_of_a_log_are_broken_until_asked_not_to_be_and_stderr_is_marked() -> None:

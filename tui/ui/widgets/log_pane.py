@@ -181,7 +181,7 @@ class LogPane(Rows):
         """Show the log of another container, from its last lines on."""
         self.shut()
         self.lines, self._sources, self._rows = [], [], []
-        self._received, self._tail = 0, tail
+        self._received, self._kept_text, self._tail = 0, 0, tail
         self._open_all = lambda: endpoint.logs(container_id, follow=False, tail=None)
         self._show_earlier(())
         self._widest = 0
@@ -262,10 +262,14 @@ class LogPane(Rows):
             return
         fresh = [log_text(line) for line in event.lines]
         was_whole = self.whole
-        self.lines = (self.lines + fresh)[-_KEPT:]
+        lines = self.lines + fresh
+        self._kept_text += sum(map(len, fresh)) - sum(map(len, lines[:-_KEPT]))
+        self.lines = lines[-_KEPT:]
         self._sources = (self._sources + list(event.lines))[-_KEPT:]
         self._received += len(fresh)
         self._rows = (self._rows + [row for text in fresh for row in self._broken(text)])[-_KEPT:]
+        if self._kept_text > _KEPT_TEXT:
+            self._let_go()
         self._widest = max([self._widest, *(len(text) for text in fresh)])
         self.note = "" if self.lines else ("no output" if event.ended else "no output yet")
         if was_whole and not self.whole:
@@ -283,7 +287,7 @@ class LogPane(Rows):
         while first and size + len(self.lines[first - 1]) <= _KEPT_TEXT // 2:
             first -= 1
             size += len(self.lines[first])
-        self.lines, self._kept_text = self.lines[first:], size
+        self.lines, self._sources, self._kept_text = self.lines[first:], self._sources[first:], size
         self._break_all()
 
     def _keep_to_end(self) -> None:

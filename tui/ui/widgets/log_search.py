@@ -87,6 +87,8 @@ class LogSearch:
             met = self._search(self._stream)
         except DtuiError as error:
             problem = str(error)
+        except Exception as error:  # noqa: BLE001 - a thread that died would leave the screen searching for ever
+            problem = f"{type(error).__name__}: {error}"[:300]
         # without the pane's first line, which may have been rotated away meanwhile, its lines are counted instead
         last = self._read if met or problem else max(0, self._read - self._shown)
         matches = sum(1 for number in self._matches if number <= last)

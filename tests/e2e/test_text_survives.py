@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.e2e.conftest import Open
 from tests.support.failing import failing_at
 from tests.support.terminal import Terminal
+from tui.editing.unsaved import told_once
 
 ROUGH = """#!/bin/sh
 stty raw -echo
@@ -54,6 +56,26 @@ def test_an_error_in_a_handler_ends_with_1_and_says_where_the_text_is(
     assert str(kept) in last
     assert "Traceback" not in last
     assert kept.read_bytes().startswith(b"x{")
+
+
+@pytest.mark.promise("editor-failures-keep-text")
+def test_a_signal_while_an_editor_is_open_says_where_its_work_is(
+    terminal: Open, tmp_path: Path, private_state: Path
+) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text('#!/bin/sh\necho mine > "$1"\necho WRITTEN\nexec sleep 60\n')
+    slow.chmod(0o755)
+    term = editing(terminal, EDITOR=str(slow))
+    term.press("ctrl+o")
+    term.wait("WRITTEN")
+    os.kill(term.pid, signal.SIGTERM)
+    assert term.close(20) == 128 + signal.SIGTERM
+    last = bytes(term.raw).rsplit(b"dtui: ", 1)[-1].decode()
+    (kept,) = (private_state / "edit").glob("dtui-edit-*/server.json")
+    assert f"what $EDITOR wrote of web:/app/server.json is in {kept}" in last
+    assert kept.read_text() == "mine\n"
+    (told,) = told_once()
+    assert str(kept) in told
 
 
 @pytest.mark.promise("typed-is-saved", "paste-keeps-separators")

@@ -68,12 +68,17 @@ def _write(folder: str, data: bytes) -> Path:
 def keep_to_tell(text: Unsaved) -> Path:
     """Keep text nobody could be asked about, with a note for the next start beside it where there is room for one."""
     kept = keep_copy(text.data)
-    with suppress(OSError, DtuiError):  # the text is kept, and where is told now as well
-        note = text_dir("unsaved") / (kept.name + _NOTE)
-        note.touch(mode=0o600, exist_ok=False)
-        about = {"container": text.container, "path": os.fsdecode(text.path), "kept": str(kept)}
-        note.write_text(json.dumps(about), encoding="utf-8")
+    tell_next_time(text.container, text.path, kept, kept.name)
     return kept
+
+
+def tell_next_time(container: str, path: bytes, kept: Path, name: str) -> None:
+    """Leave a note of this name for the next start, which says where text of a file is kept."""
+    with suppress(OSError, DtuiError):  # the text is kept, and where is told now as well
+        note = text_dir("unsaved") / (name + _NOTE)
+        note.touch(mode=0o600, exist_ok=False)
+        about = {"container": container, "path": os.fsdecode(path), "kept": str(kept)}
+        note.write_text(json.dumps(about), encoding="utf-8")
 
 
 def told_once() -> tuple[str, ...]:

@@ -148,6 +148,7 @@ class DtuiApp(App[int]):
             if number == signal.SIGHUP:
                 # not by the loop: the SIGCONT that comes along would be answered before the loop's turn
                 let_go_of_terminal()
+            self.ending.asked = True
             self.keep_texts()  # now: the loop may be busy, or wait for an editor
             end_editor()
             loop.call_soon_threadsafe(self._leave, number)

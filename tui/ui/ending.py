@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 from textual.worker import WorkerFailed
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
-from tui.editing.unsaved import keep_to_tell
+from tui.editing.unsaved import keep_to_tell, tell_next_time
 from tui.ui.screens.base import Frame
 
 _LONGEST = 300
@@ -35,6 +36,8 @@ class Ending:
         self._kept: dict[Frame, tuple[bytes, str]] = {}
         self.notes: list[str] = []
         """What else is to be told at the end."""
+        self.asked = False
+        """Whether a signal asked the app to end, which ends an editor that is open, too."""
 
     @property
     def unforeseen(self) -> bool:
@@ -45,6 +48,12 @@ class Ending:
         """Note the error; the first is the cause of those that follow."""
         if self.error is None:
             self.error = error.error if isinstance(error, WorkerFailed) else error
+
+    def left_by_editor(self, container: str, path: bytes, place: Path) -> None:
+        """Tell where an editor's work is, now and at the next start, if the editor ended because the app is to end."""
+        if self.asked:
+            tell_next_time(container, path, place, f"{place.parent.name}-{place.name}")
+            self.notes.append(f"what $EDITOR wrote of {printable(container)}:{printable(path)} is in {place}")
 
     def keep(self, screens: Iterable[Frame]) -> None:
         """Keep the unsaved texts of screens; what was kept already is not kept twice."""

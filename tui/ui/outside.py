@@ -172,6 +172,14 @@ def _private_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="dtui-edit-"))
 
 
+class WorkLeft(EditRefused):
+    """The editor did not end well; what it wrote is in ``place``."""
+
+    def __init__(self, message: str, place: Path) -> None:
+        super().__init__(message, f"the text is as it was, what it wrote is in {place}")
+        self.place = place
+
+
 class StillOpen(EditRefused):
     """The editor came back at once and changed nothing; its window may be open, and save into ``copy`` later."""
 
@@ -268,7 +276,7 @@ def _given_up(copy: PrivateCopy, what: str) -> EditRefused:
     place = copy.left()
     if place is not None:
         copy.close()
-        return EditRefused(what, f"the text is as it was, what it wrote is in {place}")
+        return WorkLeft(what, place)
     copy.remove()
     return EditRefused(what, "the text is as it was")
 

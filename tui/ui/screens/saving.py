@@ -20,7 +20,7 @@ from tui.editing.unsaved import Unsaved, keep_copy
 from tui.editing.writing import Receipt
 from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.show import Show, help_text
-from tui.ui.outside import StillOpen, edit_outside
+from tui.ui.outside import StillOpen, WorkLeft, edit_outside
 from tui.ui.present_layer import diff_text, meta_words
 from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
@@ -373,6 +373,9 @@ class SavingFrame(FollowingFrame):
         except StillOpen as still:
             copies.follow(whose, still)
             self.tell_error(still)
+        except WorkLeft as left:
+            self.dtui.ending.left_by_editor(self.container.name, opened.path, left.place)
+            self.tell_error(left)
         except DtuiError as error:
             self.tell_error(error)
         except SuspendNotSupported:

@@ -151,6 +151,23 @@ def test_mount_that_no_file_system_has(more: dict[str, object], capsys: pytest.C
     assert "not understood" in capsys.readouterr().err
 
 
+@pytest.mark.promise("answers-bounded")
+def test_containerd_that_never_comes_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tui.engine import containerd
+
+    def window_updates() -> Iterator[bytes]:
+        for frame in endless(b"\0\0\4\x08" + b"\0\0\0\0\0" + b"\0\0\0\1"):
+            time.sleep(0.01)
+            yield frame
+
+    monkeypatch.setattr(containerd, "_SECONDS", 1.0)
+    with (
+        HostileEngine({"PRI *": window_updates}, tmp_path / "s"),
+        pytest.raises(EngineLost, match="too long"),
+    ):
+        containerd.snapshotter_root(str(tmp_path / "s"), "moby", "overlayfs")
+
+
 @pytest.mark.promise("one-odd-row-costs-one-row")
 def test_odd_rows_hide_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
     rows = f'[null, 7, {{"Id": 3}}, {json.dumps(row(Created=-1, Ports="x", Names=None))}, {"[" * 5000 + "]" * 5000}]'

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -107,6 +108,29 @@ def test_a_users_process_called_conmon_is_nothing(stage: Stage, before: tuple[st
     give_to_nobody(stage.folder / "run")
     with stage.watched(*before):
         assert stage.state is State.EXITED
+
+
+@pytest.mark.promise("monitor-proof")
+def test_words_of_a_users_process_are_not_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def spied(path: str, mode: str) -> IO[bytes]:
+        opened.append(path)
+        return Path(path).open("rb")
+
+    monkeypatch.setattr("tui.engine.monitors.open", spied, raising=False)
+    with stage.watched(*NOBODY):
+        assert stage.state is State.EXITED
+        users = {int(entry) for entry in filter(str.isdigit, os.listdir("/proc")) if process_user(entry) == 65534}
+        assert users
+        assert not {f"/proc/{pid}/cmdline" for pid in users} & set(opened)
+
+
+def process_user(pid: str) -> int:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return -1
 
 
 @pytest.mark.promise("monitor-proof")

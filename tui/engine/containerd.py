@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tui.core.text import printable
 from tui.engine.trust import refuse_stranger
 
 _SECONDS = 5.0
+"""Time for one answer, and for each wait within it."""
 _LARGEST = 4 << 20
 """Bytes of an answer; a list of plugins has some thousand."""
 
@@ -168,7 +170,10 @@ def _exchange(line: socket.socket, namespace: str, method: str, message: bytes) 
     line.sendall(connection.data_to_send())
     said: dict[str, str] = {}
     body = bytearray()
+    end = time.monotonic() + _SECONDS
     while chunk := line.recv(65536):
+        if time.monotonic() > end:
+            raise EngineLost("containerd's answer takes too long", "is that its socket?")
         for event in connection.receive_data(chunk):
             match event:
                 case h2.events.ResponseReceived() | h2.events.TrailersReceived():

@@ -43,6 +43,8 @@ def monitors(root: DataRoot) -> dict[str, Monitor]:
     """Find the running conmon of each container of a storage: it is called ``conmon ... -c ID ... -p PIDFILE``."""
     found = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
+        if not _is_owners(int(entry), root.place):
+            continue  # a stranger's words may lie on a file system that never answers who reads them
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as file:
                 words = [os.fsdecode(word) for word in file.read(65536).split(b"\0")]

@@ -16,7 +16,7 @@ from tests.support.cli import dtui, dtui_json
 from tests.support.marks import Facts, ageless, seen
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NoRoom
 from tui.editing import acts, backups, set_aside
-from tui.editing.backups import Keep, TooLarge, last_to_undo
+from tui.editing.backups import Keep, TooLarge, find, last_to_undo
 from tui.editing.backups import acts as kept_acts
 from tui.editing.progress import Meter, Phase
 from tui.editing.recover import recover
@@ -193,9 +193,20 @@ def test_image_file_is_deleted_without_a_copy(boxes: Boxes, alive: bool, path: b
     if not alive:
         assert box.diff() == diff  # what hid it is gone, and no copy is in the layer
     assert again is not None
-    undo(again, inspect=box.inspect, save=box.files.save, keep=Keep.COPY)
+    undo(find(again.id), inspect=box.inspect, save=box.files.save, keep=Keep.COPY)
     assert not box.exists(path)
     undo(next(kept_acts(box.id)), inspect=box.inspect, save=box.files.save)
+    assert told(box) == before
+
+
+@UNION
+@STATES
+@pytest.mark.promise("image-bytes-need-no-copy")
+def test_image_file_is_restored_by_another_process(boxes: Boxes, alive: bool) -> None:
+    box = boxes(alive=alive)
+    before = told(box)
+    box.remove(b"/app", recursive=True)
+    dtui("-H", box.engine.host, "undo", "web")
     assert told(box) == before
 
 

@@ -331,6 +331,8 @@ class _Restorer:
                 self._tree.make(replace(node, same_as=b"", offset=0), fd, over=now)
             finally:
                 os.close(fd)
+            if node.same_as or node.names:
+                self._whole[node.same_as or node.path] = node.path
             return
         offset = self._before[node.same_as].offset if node.same_as else node.offset
         self._tree.make(replace(node, same_as=other, offset=offset), data, over=now)

@@ -27,6 +27,7 @@ from tui.editing.image import image_of
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, is_same_entry
 from tui.editing.progress import Phase
+from tui.editing.removal_watch import what_happened
 from tui.editing.session import refuse_covered, refuse_state, refuse_unseen, stack_of
 from tui.editing.state import container_lock, spare_room
 from tui.editing.trees import Tree, changed_meanwhile
@@ -59,7 +60,8 @@ def acting(container_id: ContainerId, inspect: Inspect) -> Iterator[Details]:
     with atomic.explained(container_id[:12].encode()), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
-        yield details
+        with what_happened(details, inspect):
+            yield details
 
 
 def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
@@ -70,9 +72,12 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
         return ("the container was removed meanwhile",)
     except EngineError as error:  # the act itself is done
         return (f"the container cannot be looked at again: {error.message}",)
-    if after.session_key == before.session_key:
+    state = after.container.state
+    if after.session_key == before.session_key and (state.alive or state.at_rest):
         return ()
-    return (f"the container is {after.container.state} now: make sure that it sees the change",)
+    if not (state.alive or state.at_rest):
+        return (f"the container is {state} now",)
+    return (f"the container is {state} now: make sure that it sees the change",)
 
 
 def listing(tree: Tree, node: Node, look: Look | None = None) -> list[Node]:

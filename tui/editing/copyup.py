@@ -43,7 +43,7 @@ def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
     refuse_marks(stack, (real,))
     job = replace(job, raw=True)
     with LayerView.open(stack) as view, upper_root(stack) as upper:
-        tree = UnionTree(stack, view, upper, job.container_id)
+        tree = UnionTree(stack, view, upper, job.container_id, job.check)
         try:
             tree.copy_up_directories(split(real)[0])
         finally:

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tui.core.errors import ChangedMeanwhile, NotReachable
+from tui.core.errors import ChangedMeanwhile, DtuiError, EngineError, NotFound, NotReachable, Stopped
 from tui.core.model import Details
 
 Check = Callable[[], None]
+
+_ENDED = "the container has stopped or was removed"
 
 _MOVED_TO, _DELETE, _DELETE_SELF = 0x80, 0x200, 0x400  # linux/inotify.h
 _ABOVE = 4
@@ -54,14 +56,53 @@ def watched(details: Details) -> Iterator[Check]:
         yield check
 
 
+@contextmanager
+def what_happened(details: Details, inspect: Callable[[str], Details]) -> Iterator[None]:
+    """Let an act that fails because its container was removed, stopped or restarted say so, whatever it failed with."""
+    try:
+        yield
+    except (ContainerGone, Stopped):
+        raise
+    except (DtuiError, OSError) as error:
+        if being_removed(details):
+            raise ContainerGone("the container is being removed", "what was done goes with it") from error
+        if not isinstance(error, ContainerEnded):
+            raise
+        raise _named(details, inspect, error) from error
+
+
+def _named(details: Details, inspect: Callable[[str], Details], error: ContainerEnded) -> ChangedMeanwhile:
+    """Return what is raised instead once the Engine said what became of the container."""
+    try:
+        after = inspect(details.container.id)
+    except NotFound:
+        return ContainerGone("the container was removed", "what was done went with it")
+    except EngineError:
+        return error
+    state = after.container.state
+    if state.at_rest:
+        return ContainerEnded(error.message.replace(_ENDED, "the container has stopped"), error.hint)
+    if state.alive and after.session_key != details.session_key:
+        return ContainerEnded(error.message.replace(_ENDED, "the container was restarted"), error.hint)
+    return error
+
+
+def being_removed(details: Details) -> bool:
+    """Say whether the Engine's record on this host says that a container is being removed, or was there and is gone."""
+    record = _record_of(details)
+    return record is not None and _is_removed(record)
+
+
 def _record_of(details: Details) -> Path | None:
-    """Return the directory of the Engine's record of a container; None for Engines that keep none there."""
+    """Return the directory of the Engine's record of a container; None for Engines that keep none there.
+
+    Docker's data-root has ``image`` beside ``containers``, which tells a record that is gone from one that never was.
+    """
     if details.stack is None:
         return None
     for above in details.stack.writable.path.parents[:_ABOVE]:
-        place = above / "containers" / details.container.id
-        if (place / "config.v2.json").is_file():
-            return place
+        if (above / "containers").is_dir() and (above / "image").is_dir():
+            return above / "containers" / details.container.id
     return None
 
 
@@ -71,6 +112,7 @@ def _removal(record: Path, held: ExitStack) -> Check:
     if fd < 0:  # the limit of instances is used up: the end of the act tells of a removal
         return no_check
     held.callback(os.close, fd)
+    # one that is gone by now is met below
     libc.inotify_add_watch(fd, os.fsencode(record), _MOVED_TO | _DELETE | _DELETE_SELF)
 
     def check() -> None:
@@ -105,6 +147,6 @@ def _end(pid: int, held: ExitStack) -> Check:
 
     def check() -> None:
         if ended.poll(0):
-            raise ContainerEnded("the container has stopped or was removed", "look at it again")
+            raise ContainerEnded(_ENDED, "look at it again")
 
     return check

@@ -23,6 +23,7 @@ from tui.editing.estimate import size_of
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.nodes import Node, node_of
 from tui.editing.progress import Phase
+from tui.editing.removal_watch import ContainerGone
 from tui.editing.session import refuse_covered, stack_of
 from tui.editing.trees import Tree
 from tui.editing.uncover import NotPutBack, own_part, raw, refuse_unkept, shows_through, uncovered
@@ -106,7 +107,7 @@ def _revert(
             _foresee(act, view)
         with uncovered(stack, view, real, details.container.id, seen, at_rest):
             act.mark("done")
-    except NotPutBack:
+    except (NotPutBack, ContainerGone):
         act.mark("done")
         raise
     except Exception:

@@ -14,6 +14,7 @@ from tui.editing.atomic import Checkpoint, no_checkpoint
 from tui.editing.backups import ActKind, Keep
 from tui.editing.copyup import save_by_hand
 from tui.editing.hands import hands_inside
+from tui.editing.removal_watch import watched, what_happened
 from tui.editing.session import (
     has_several_names,
     refuse_state,
@@ -77,13 +78,17 @@ def save(
             in_place=in_place,
             keep=keep,
         )
-        if details.container.state.alive:
-            with running_root(details) as root, hands_inside(details.pid, container_id, details.stack) as hands:
-                receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))
-                receipt = _through(receipt, Covers.of(details.mounts, root.target_of))
-        else:
-            receipt = _save_at_rest(details, job)
+        with what_happened(details, inspect), watched(details) as check:
+            receipt = _save(details, replace(job, check=check))
         return _look_again(details, inspect, receipt)
+
+
+def _save(details: Details, job: Job) -> Receipt:
+    if not details.container.state.alive:
+        return _save_at_rest(details, job)
+    with running_root(details) as root, hands_inside(details.pid, job.container_id, details.stack) as hands:
+        receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))
+        return _through(receipt, Covers.of(details.mounts, root.target_of))
 
 
 def _through(receipt: Receipt, covers: Covers) -> Receipt:
@@ -106,7 +111,7 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
             return write_below(root, job, source_path(root, job.path))
     if by_hand(stack):
         return save_by_hand(details, job, real)
-    with mounted(stack, job.container_id) as root:
+    with mounted(stack, job.container_id, job.check) as root:
         return write_below(root, job, source_path(root, job.path))
 
 

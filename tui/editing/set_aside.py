@@ -20,6 +20,7 @@ from tui.drivers.data_root import open_host
 from tui.editing import atomic
 from tui.editing.backups import Act, ActKind, Aside, remove_place
 from tui.editing.hands import NO_REPLACE
+from tui.editing.removal_watch import ContainerGone
 from tui.editing.session import stack_of
 from tui.kernel.syscalls import renameat2
 from tui.layers.directories import upper_root
@@ -129,6 +130,8 @@ def move_out(details: Details, act: Act, still_at_rest: Callable[[], None], *, w
                 os.fsync(place)
                 os.fsync(above)
                 still_at_rest()
+            except ContainerGone:
+                raise  # an entry that is moved back would stand in the way of the removal
             except BaseException:
                 for name in reversed(moved):
                     _back(act, place, above, name)

@@ -19,7 +19,7 @@ from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.hands import NO_REPLACE, Hands
 from tui.editing.nodes import MARKS, Node, is_same_entry, is_untouched, node_of
-from tui.editing.removal_watch import Check, no_check
+from tui.editing.removal_watch import Check, ContainerGone, no_check
 from tui.editing.scratch import Durability, Scratch
 from tui.editing.sparse import copy_data
 from tui.layers.paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
@@ -281,9 +281,19 @@ class RootTree:
                     self._link(node, folder.fd, name)
                 elif over is not None or not self._make_whole(node, data, folder.fd, name):
                     self._make_aside(node, data, folder, name, over)
+                self._withdraw_if_gone(folder, name)
                 self.changed(folder)
         except OSError as error:
             raise atomic.explain(error, node.path) from error
+
+    def _withdraw_if_gone(self, folder: Folder, name: bytes) -> None:
+        """Take back at once what was made while the removal of the container began, for that fails over a new entry."""
+        try:
+            self._check()
+        except ContainerGone:
+            with suppress(OSError):
+                remove_any(folder.fd, name)
+            raise
 
     def _link(self, node: Node, dir_fd: int, name: bytes) -> None:
         """Give a file that is there another name, which nobody sees before the file is known to be the right one."""
@@ -308,6 +318,7 @@ class RootTree:
             dress_file(fd, node, raw=self._raw)
             if self._durability.at_once:
                 os.fsync(fd)
+            self._check()  # the bytes may have taken long
             os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
         finally:
             os.close(fd)
@@ -341,6 +352,7 @@ class RootTree:
             try:
                 self._fill(node, data, fd)
                 os.fsync(fd)
+                self._check()
                 if not named:
                     os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=dir_fd, follow_symlinks=True)
             finally:

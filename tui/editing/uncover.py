@@ -20,6 +20,7 @@ from tui.drivers.data_root import open_beside
 from tui.editing import atomic, journal
 from tui.editing.hands import NO_REPLACE, OwnHands
 from tui.editing.nodes import Node, node_of
+from tui.editing.removal_watch import ContainerGone
 from tui.editing.restore import same
 from tui.kernel.syscalls import is_fixed
 from tui.layers.directories import upper_root
@@ -181,10 +182,10 @@ def uncovered(
         journal.working(container_id, trash),
         upper_root(stack) as upper,
         Root(open_beside(stack)) as beside,
-        _new_directory(beside.fd, os.fsencode(trash.name), real) as trash_fd,
     ):
         still_at_rest()
         with (
+            _new_directory(beside.fd, os.fsencode(trash.name), real) as trash_fd,
             atomic.explained(real),
             _own_names(stack, view, upper, real) as (dir_fd, above, names),
             _taken(dir_fd, names, trash_fd, real),
@@ -274,6 +275,8 @@ def _taken(dir_fd: int, names: list[bytes], trash_fd: int, real: bytes) -> Itera
             taken.append(name)
         os.fsync(dir_fd)
         yield
+    except ContainerGone:
+        raise  # an entry that is moved back would stand in the way of the removal
     except BaseException as error:
         left = _put_back(hands, trash_fd, dir_fd, taken)
         if left:

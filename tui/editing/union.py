@@ -21,6 +21,7 @@ from tui.editing.hands import OwnHands
 from tui.editing.hiding import Hiding
 from tui.editing.image import open_in_image
 from tui.editing.nodes import Node, is_untouched, node_of
+from tui.editing.removal_watch import Check, no_check
 from tui.editing.restore import same
 from tui.editing.trees import RootTree, Tree, changed_meanwhile
 from tui.layers.paths import Root, split
@@ -33,11 +34,15 @@ _OPAQUE_FILE = b".wh..wh..opq"
 class UnionTree:
     """The union, read through all layers, written in the topmost one. Fulfils :class:`tui.editing.trees.Tree`."""
 
-    def __init__(self, stack: LayerStack, view: LayerView, upper: Root, container_id: ContainerId) -> None:
+    def __init__(
+        self, stack: LayerStack, view: LayerView, upper: Root, container_id: ContainerId, check: Check = no_check
+    ) -> None:
+        """``check`` is asked before each step whether the container is still there."""
         self._stack = stack
         self._view = view
         self._upper = upper
-        self._own = RootTree(upper, OwnHands(), container_id, raw=True)
+        self._check = check
+        self._own = RootTree(upper, OwnHands(), container_id, raw=True, check=check)
         self.hiding = Hiding(self._own, stack.marks, container_id)
 
     def real(self, path: bytes) -> bytes:
@@ -47,6 +52,7 @@ class UnionTree:
 
     def look(self, path: bytes) -> Node | None:
         """Describe what stands at a path."""
+        self._check()
         try:
             fd = self._view.open_path(path)
         except NotFound:
@@ -135,6 +141,7 @@ class UnionTree:
         self._view.forget(path)
 
     def _make_opaque(self, path: bytes) -> None:
+        self._check()
         fd = self._upper.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             if dotted(self._stack.marks):

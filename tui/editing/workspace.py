@@ -14,7 +14,7 @@ from tui.editing import journal
 from tui.editing.hands import OwnHands, hands_inside
 from tui.editing.image import open_in_image
 from tui.editing.nodes import Node
-from tui.editing.removal_watch import Check, watched
+from tui.editing.removal_watch import Check, ContainerGone, being_removed, no_check, watched
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
@@ -50,9 +50,9 @@ def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
             yield RootTree(root, OwnHands(), container, check=check)
     elif by_hand(stack):
         with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
-            yield UnionTree(stack, view, upper, container)
+            yield UnionTree(stack, view, upper, container, check)
     else:
-        with LayerView.open(stack) as view, view.held(), mounted(stack, container) as root:
+        with LayerView.open(stack) as view, view.held(), mounted(stack, container, check) as root:
             yield _MountedTree(root, view, container, check)
 
 
@@ -130,10 +130,15 @@ class _MountedTree(RootTree):
 
 
 @contextmanager
-def mounted(stack: LayerStack, container_id: ContainerId) -> Iterator[Root]:
-    """Yield the root of a private mount of layers that nobody uses now; its work directory never outlives a crash."""
+def mounted(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> Iterator[Root]:
+    """Yield the root of a private mount of layers that nobody uses now; its work directory never outlives a crash.
+
+    ``check`` is asked right before something is made beside the layer.
+    """
     with journal.working(container_id, work_dir(stack)):
+        check()
         _refuse_in_use(stack)
+        check()
         with write_view(stack) as root:
             yield root
 
@@ -151,12 +156,18 @@ def refuse_in_use(stack: LayerStack, container_id: ContainerId) -> None:
 
 def _refuse_in_use(stack: LayerStack) -> None:
     if in_use(stack):
-        raise ChangedMeanwhile("the container's layer is in use", "the container was started: look at it again")
+        told = "the container's layer is in use"
+        raise ChangedMeanwhile(told, "the container was started, or docker cp or export is at work: look at it again")
 
 
 def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[str], Details]) -> None:
-    """Raise ChangedMeanwhile unless a container is at rest as it was when looked at, its layer used by nobody."""
+    """Raise ChangedMeanwhile unless a container is at rest as it was when looked at, its layer used by nobody.
+
+    Raises ContainerGone for one that is being removed.
+    """
     if inspect(details.container.id).session_key != details.session_key:
         raise ChangedMeanwhile("the container was started or stopped meanwhile", "look at it again")
+    if being_removed(details):
+        raise ContainerGone("the container is being removed", "what was done goes with it")
     if stack.marks is Marks.OVERLAY and not by_hand(stack):
         refuse_in_use(stack, details.container.id)

@@ -22,6 +22,7 @@ from tui.editing.hands import Hands, OwnHands
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.progress import Phase
+from tui.editing.removal_watch import Check, no_check
 from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp, stamp_of
 from tui.kernel.syscalls import is_fixed
@@ -48,7 +49,7 @@ class Job:
     """One save: what to write where, what the file was when it was read, and whether the container runs.
 
     ``keep`` says what becomes of the old bytes; ``shared`` that the layer's own file has several names, ``raw`` that it
-    is written in the layer's directory itself.
+    is written in the layer's directory itself. ``check`` raises once the container is being removed or has ended.
     """
 
     container_id: ContainerId
@@ -68,6 +69,7 @@ class Job:
     shared: bool = False
     running: bool = False
     raw: bool = False
+    check: Check = no_check
     hands: Hands = field(default_factory=OwnHands)
 
 
@@ -198,6 +200,7 @@ def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metad
     """Put a new file in the place of one; return its size. Raises ChangedMeanwhile, EditRefused."""
 
     def still_the_same() -> None:
+        job.check()
         now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (
             status.st_dev,
@@ -261,7 +264,7 @@ def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata)
             metadata,
             temporary=temporary,
             exclusive=True,
-            before_rename=lambda: None,
+            before_rename=job.check,
             rename=job.hands.rename,
             checkpoint=job.checkpoint,
         )[1]
@@ -274,6 +277,7 @@ def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata)
 
 def overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metadata: Metadata) -> tuple[int, int]:
     """Overwrite a file's own bytes with a journal of the old ones; return its size and how many names it has."""
+    job.check()
     fd = _open_to_write(root, real, old)
     try:
         record = journal.begin_in_place(job.container_id, real, old, job.data, before.sha256, metadata)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,9 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.hanging_fs import hanging
+from tests.support.terminal import Terminal
+from tui.editing.abandon import Abandonable, Abandoned
+from tui.ui.threads import DaemonThreads
 
 pytestmark = pytest.mark.engine
 UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
@@ -104,3 +110,61 @@ def test_open_files_on_a_hanging_mount_do_not_hold_a_save(stuck: Box) -> None:
     with hanging(stuck.details.pid, "/srv/stuck", "opened"):
         stuck.sh("(exec 3< /srv/stuck/file; sleep 100) & sleep 0.2")
         assert stuck.files.plan(b"/srv/own").sentence.startswith("atomic rename")
+
+
+@UNION
+@pytest.mark.promise("hang-app-responsive")
+@pytest.mark.promise("lock-released")
+def test_app_leaves_hanging_act_and_quits_at_once(stuck: Box) -> None:
+    engine = ("-H", stuck.engine.host)
+    with hanging(stuck.details.pid, "/srv/stuck", "opened"):
+        stuck.engine.docker("rm", "probe")  # the one row is opened then
+        terminal = Terminal(*engine)
+        try:
+            terminal.wait("● running")
+            terminal.press("enter")
+            terminal.wait("stuck")
+            terminal.press("home", "+")
+            above = "/" if "New in / " in terminal.wait("New in") else "/srv"
+            terminal.press("srv/stuck/new" if above == "/" else "stuck/new", "enter")
+            terminal.wait("is not answering")
+            terminal.press("esc")
+            terminal.wait("left: the file system did not answer")
+            dtui(*engine, "write", "web:/srv/own", stdin=b"beside the app\n")
+            terminal.press("q")
+            assert terminal.close() == 0
+        finally:
+            terminal.abandon()
+        assert stuck.sh("cat /srv/own") == "beside the app\n"
+
+
+def test_daemon_threads_do_not_queue_behind_one_that_hangs() -> None:
+    hold = threading.Event()
+    threads = DaemonThreads()
+    held = [threads.submit(hold.wait) for _ in range(64)]
+    assert threads.submit(lambda: 7).result(20) == 7
+    threads.shutdown()
+    assert threads.busy
+    hold.set()
+    assert all(one.result(20) for one in held)
+
+
+def test_abandoned_call_goes_no_further_than_its_call() -> None:
+    """What follows the system call that hung is not done, whenever that comes back."""
+    reader, writer = os.pipe()
+    went_on: list[str] = []
+    job = Abandonable()
+
+    def call() -> None:
+        with suppress(Exception):
+            os.read(reader, 1)
+            went_on.append("changed")
+
+    ended = DaemonThreads().submit(job.run, call)
+    while job.still_for() < 0.1:
+        time.sleep(0.02)
+    job.abandon()
+    os.write(writer, b"x")
+    with pytest.raises(Abandoned):
+        ended.result(20)
+    assert went_on == []

@@ -17,6 +17,7 @@ PROMISES: dict[str, str] = {
     "every-write-leaves-a-record": "Every way of writing leaves a record that undo takes back, the archive API of an engine too.",
     "hang-second-interrupt": "A verb that waits for a file system that does not answer ends at the second Ctrl+C, and at a TERM.",
     "hard-links-kept-in-copies": "Names of one file are names of one file in a copy, in or out, undone or done again.",
+    "hang-app-responsive": "A file system that does not answer keeps neither the app from its keys nor from its end.",
     "held-key-never-answers": "Neither Enter nor the key that asked answers a question; y confirms it.",
     "ids-checked-at-border": "An id of a container or layer is checked where it comes in, before it can name a file.",
     "image-bytes-need-no-copy": "What only the image has is deleted without a copy, and comes back from the image.",

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from tui.cli.hanging import ended_by_second_interrupt
 from tui.cli.output import OutputLost, flush, note
 from tui.core.errors import DtuiError, TooManyOpen
+from tui.core.supervise import give_up, is_stuck
 from tui.core.text import printable
+from tui.editing.state import release_locks
 
 _INTERRUPTED = 130
 _OWN_SIGNALS = ("", "edit", "demo", "bench")
@@ -29,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         flush()
     except OutputLost as lost:
-        return code or _ended_by(lost, "; what was asked for is done")
+        code = code or _ended_by(lost, "; what was asked for is done")
+    if is_stuck():
+        release_locks()
+        give_up(code)
     return code
 
 

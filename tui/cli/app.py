@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.session import discovery, require_terminal, settings
+from tui.core.supervise import go_on_in_child
 
 
 def run(options: Namespace) -> int:
@@ -12,5 +13,6 @@ def run(options: Namespace) -> int:
     require_terminal("dtui ls lists")
     from tui.ui.app import run as run_app
 
+    go_on_in_child()
     found = discovery(options)
     return run_app(found.endpoints, found.tried, theme=settings(options.config).get("theme"))

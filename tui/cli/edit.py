@@ -6,6 +6,7 @@ import os
 from argparse import Namespace
 
 from tui.cli.session import Session, discovery, require_terminal, settings
+from tui.core.supervise import go_on_in_child
 from tui.engine.discover import require
 from tui.layers.paths import clean
 
@@ -13,6 +14,7 @@ from tui.layers.paths import clean
 def run(options: Namespace) -> int:
     """Find the container first, so that a wrong REF is one line and not a screen."""
     require_terminal("dtui cat and dtui write work")
+    go_on_in_child()
     found = require(discovery(options))
     _, details, path = Session(found.endpoints).find_file(options.ref)
     from tui.ui.app import run as run_app

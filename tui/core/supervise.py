@@ -13,11 +13,22 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PASSED_ON = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGALRM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
+"""What would end this process, whose end kills the child: the child keeps unsaved text first."""
 _LISTENED_TO = {*_PASSED_ON, signal.SIGCHLD, signal.SIGCONT}
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG (linux/prctl.h)
 _supervisor: tuple[int, int] | None = None
 """In the child: the parent's process id, and where it is told an exit code."""
+_stuck = False
 
 
 def go_on_in_child() -> None:
@@ -59,15 +70,41 @@ def give_up(code: int) -> NoReturn:
     os._exit(code)
 
 
+def mark_stuck() -> None:
+    """Note that a thread waits in a system call that may never return: this process must not wait for it at its end."""
+    global _stuck  # noqa: PLW0603 - of a process there is one
+    _stuck = True
+
+
+def is_stuck() -> bool:
+    """Say whether this process must be given up to end."""
+    return _stuck
+
+
 def _supervise(child: int, reader: int) -> NoReturn:
     while True:
         came = signal.sigwaitinfo(_LISTENED_TO)
         if came.si_signo == signal.SIGCHLD:
             _end_with(child, reader)
             _stop_with(child)
-        elif came.si_signo == signal.SIGCONT or came.si_code <= 0:  # the terminal's own reach the child as well
+        elif _is_for_child(child, came):
             with suppress(ProcessLookupError):
                 os.kill(child, came.si_signo)
+
+
+def _is_for_child(child: int, came: signal.struct_siginfo) -> bool:
+    """Say whether the child has not got a signal by itself, as it does what a terminal sends or a shell continues."""
+    if came.si_signo == signal.SIGCONT:
+        return _is_stopped(child)
+    return came.si_code <= 0 or came.si_signo == signal.SIGHUP
+
+
+def _is_stopped(child: int) -> bool:
+    try:
+        with open(f"/proc/{child}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:
+        return False
 
 
 def _end_with(child: int, reader: int) -> None:
@@ -96,7 +133,5 @@ def _die_by(number: int) -> None:
 
 def _stop_with(child: int) -> None:
     """Stop while the child is stopped, so that the shell gets its terminal back."""
-    with open(f"/proc/{child}/stat", encoding="utf-8", errors="replace") as file:
-        state = file.read().rpartition(")")[2].split()[0]
-    if state == "T":
+    if _is_stopped(child):
         os.kill(os.getpid(), signal.SIGSTOP)

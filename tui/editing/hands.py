@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +99,7 @@ class NamespaceHands:
             try:
                 with theirs, process_of(self._pid, self._id, self._stack):
                     self._helper = ours, _start_helper(self._pid, theirs)
+                    _helpers[self._helper[1]] = threading.get_ident()
             except BaseException:
                 ours.close()
                 raise
@@ -109,6 +111,7 @@ class NamespaceHands:
         if self._helper is not None:
             control, process = self._helper
             self._helper = None
+            _helpers.pop(process, None)
             control.close()
             try:
                 process.wait(10)
@@ -155,6 +158,16 @@ class NamespaceHands:
         except _HelperGone:
             if _exists(directory, name):
                 raise
+
+
+_helpers: dict[subprocess.Popen[bytes], int] = {}
+"""The helpers that run, and which thread's they are."""
+
+
+def kill_helpers(thread: int) -> None:
+    """Kill the helpers of a thread that is given up: one may wait for a file system that does not answer."""
+    for process in [one for one, owner in _helpers.items() if owner == thread]:
+        process.kill()
 
 
 class _HelperGone(EditRefused):

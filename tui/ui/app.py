@@ -23,6 +23,7 @@ from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError
 from tui.core.model import Container
+from tui.core.supervise import mark_stuck
 from tui.core.text import count_of, printable
 from tui.editing.recover import recover
 from tui.editing.session import privileged
@@ -40,7 +41,9 @@ from tui.ui.outside import OpenCopies, end_editor
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
 from tui.ui.terminal import DroppingDriver, TerminalState, let_go_of_terminal
+from tui.ui.threads import DaemonThreads
 from tui.ui.unforeseen import ends_the_app, words_of
+from tui.ui.waiting import finish_jobs
 
 _ENDING_SIGNALS = (
     signal.SIGHUP,
@@ -105,12 +108,14 @@ class DtuiApp(App[int]):
         self.ending = Ending()
         self._signals: dict[int, Any] = {}
         self.open_copies = OpenCopies()
+        self.threads = DaemonThreads()
         self.last_key = ""
         if theme:
             self.theme = theme
 
     def on_mount(self) -> None:
         """Paint first, ask the Engines afterwards."""
+        asyncio.get_running_loop().set_default_executor(self.threads)
         self._end_in_order()
         self._tell_unsaved()
         self._tidy_labs()
@@ -432,5 +437,9 @@ def run(
         code = None
     if app.ending.unforeseen and terminal is not None:
         terminal.put_back()
+    app.threads.finish()
+    finish_jobs()
+    if app.threads.busy:  # a call to a file system that does not answer would keep this process
+        mark_stuck()
     app.ending.tell(left=app._exit)
     return code or 0

@@ -297,7 +297,7 @@ class BenchScreen(BenchHistory):
 
     def _work(self, run: Run) -> None:
         try:
-            with only_one(state_dir("bench")):
+            with self.dtui.threads.needed(), only_one(state_dir("bench")):
                 for progress in run:
                     self.post_message(Advanced(run, progress))
         except DtuiError as error:

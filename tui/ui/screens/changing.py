@@ -30,6 +30,7 @@ from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.working import Working
 from tui.ui.present_layer import owner_text
 from tui.ui.screens.saving import SavingFrame
+from tui.ui.waiting import waited_for
 
 Carried = Callable[[Step, Keep], Outcome]
 
@@ -92,19 +93,12 @@ class ChangingFrame(SavingFrame):
             with meter.watching():
                 return act(meter.step, keep)
 
-        dialog = Working(title, meter)
-        task = asyncio.ensure_future(asyncio.to_thread(watched))
-        await asyncio.wait({task}, timeout=_PATIENCE)
-        shown = not task.done()
-        if shown:
-            self.app.push_screen(dialog)
         try:
-            return await task
+            outcome = await waited_for(self.app, Working(title, meter), watched, _PATIENCE)
+            if go_to:
+                self.go_to(outcome.path)
+            return outcome
         finally:
-            if shown:
-                dialog.dismiss()
-            if go_to and task.done() and not task.exception():
-                self.go_to(task.result().path)
             self.file_changed()
 
     async def _chosen(self, title: str, refused: TooLarge) -> Keep | None:

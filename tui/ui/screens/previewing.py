@@ -24,6 +24,9 @@ _SETTLE = 0.08
 _PATIENCE = 0.15
 """Seconds after which another file's contents make way for the word that this one is being read."""
 
+_SILENCE = 2.0
+"""Seconds after that in which a file system must have answered."""
+
 
 class PreviewingFrame(FindingFrame):
     """A screen with a tree and beside it the file that its cursor is on."""
@@ -61,6 +64,13 @@ class PreviewingFrame(FindingFrame):
         entry = self.tree_rows.entry
         if entry and entry.path != self._in_pane and not self.file_pane.editing:
             self.file_pane.show_info(Text("reading…", style="italic"))
+            self._patience = self.set_timer(_SILENCE, lambda: self._tell_silence(entry))
+
+    def _tell_silence(self, entry: Entry) -> None:
+        """Say that a file is not read; its thread waits on, and keeps neither keys nor the end of the app waiting."""
+        self._patience = None
+        if entry == self.tree_rows.entry and entry.path != self._in_pane and not self.file_pane.editing:
+            self.file_pane.show_info(Text(f"{printable(entry.path)} is not answering: go on with something else"))
 
     def _preview(self, *, edit: bool) -> None:
         entry, details = self.tree_rows.entry, self.details

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from rich.text import Text
 from textual import on, work
@@ -15,18 +18,26 @@ from tui.core.text import printable
 from tui.editing.diff import diff_lines
 from tui.editing.document import PREVIEW_LIMIT, Document
 from tui.editing.files import Files
+from tui.editing.progress import Meter
 from tui.editing.session import Opened
 from tui.editing.unsaved import Unsaved, keep_copy
 from tui.editing.writing import Receipt
 from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.show import Show, help_text
+from tui.ui.dialogs.working import Working
 from tui.ui.outside import StillOpen, WorkLeft, edit_outside
 from tui.ui.present_layer import diff_text, meta_words
 from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.following import FollowingFrame
+from tui.ui.waiting import waited_for
 from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.file_pane import FilePane
+
+T = TypeVar("T")
+
+_PATIENCE = 2.0
+"""Seconds after which a file that is read or saved is said to keep us waiting."""
 
 _KEEP_MINE = Choice("m", "mine", "keep mine: write over theirs")
 _KEEP_THEIRS = Choice("t", "theirs", "keep theirs: lose my edits")
@@ -251,7 +262,7 @@ class SavingFrame(FollowingFrame):
             self.tell(f"{self.container.name} was removed: nothing can be saved into it{self.after_removal()}", "bad")
             return False
         try:
-            how = await asyncio.to_thread(self.files.plan, opened.path)
+            how = await self._reached(opened.path, lambda: self.files.plan(opened.path))
         except DtuiError as error:
             self.tell_error(error)
             return False
@@ -274,7 +285,7 @@ class SavingFrame(FollowingFrame):
         while True:
             self.tell("saving…")
             try:
-                receipt = await asyncio.to_thread(self._save_now, opened, data, force, in_place)
+                receipt = await self._reached(opened.path, partial(self._save_now, opened, data, force, in_place))
             except ChangedMeanwhile as error:
                 answer = await self._conflict(opened, data, error)
                 if answer == "theirs" and await self._reload_file(opened.path):
@@ -291,6 +302,10 @@ class SavingFrame(FollowingFrame):
                 await self._written(opened, receipt)
                 return True
 
+    async def _reached(self, path: bytes, call: Callable[[], T]) -> T:
+        """Return what a call about a file returns; raises Stopped when the user leaves one that does not answer."""
+        return await waited_for(self.app, Working(printable(path), Meter()), call, _PATIENCE)
+
     def _save_now(self, opened: Opened, data: bytes, force: bool, in_place: bool) -> Receipt:
         return self.files.save(opened.path, data, None if force else opened.stamp, in_place=in_place)
 
@@ -302,7 +317,7 @@ class SavingFrame(FollowingFrame):
             if answer != "diff":
                 return answer
             try:
-                theirs = await asyncio.to_thread(self.files.open, opened.path)
+                theirs = await self._reached(opened.path, lambda: self.files.open(opened.path))
                 body = Text.assemble("theirs (-) and mine (+)\n\n", diff_text(diff_lines(theirs.document.data, mine)))
             except DtuiError as gone:
                 body = Text(printable(str(gone)))
@@ -310,7 +325,7 @@ class SavingFrame(FollowingFrame):
     async def _reload_file(self, path: bytes) -> bool:
         """Show the file as it is now; say whether it could be read."""
         try:
-            self.opened = await asyncio.to_thread(self.files.open, path)
+            self.opened = await self._reached(path, lambda: self.files.open(path))
         except DtuiError as error:
             self.tell_error(error)
             return False
@@ -344,7 +359,7 @@ class SavingFrame(FollowingFrame):
         if entry is None or self.details is None:
             return
         try:
-            self.opened = await asyncio.to_thread(self.files.open, entry.path)
+            self.opened = await self._reached(entry.path, lambda: self.files.open(entry.path))
         except DtuiError as error:
             self.tell_error(error)
             return

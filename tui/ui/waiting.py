@@ -1,0 +1,58 @@
+"""Waits in the app for what is done in a thread, shows how far it is, and lets the user leave what does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+from weakref import WeakSet
+
+from textual.app import App
+
+from tui.core.errors import Stopped
+from tui.editing.abandon import Abandonable, Abandoned
+from tui.ui.dialogs.working import Working
+
+T = TypeVar("T")
+
+
+async def waited_for(app: App[int], dialog: Working, call: Callable[[], T], patience: float) -> T:
+    """Return what a call returns that runs in a thread; show the dialog over the screen if it takes longer.
+
+    Raises Stopped when the user leaves a call that waits for a file system.
+    """
+    job = dialog.job = Abandonable()
+    _jobs.add(job)
+    task = asyncio.ensure_future(asyncio.to_thread(job.run, call))
+    await asyncio.wait({task}, timeout=patience)
+    if task.done():
+        return await task
+    app.push_screen(dialog)
+    left = asyncio.ensure_future(dialog.left.wait())
+    try:
+        await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return await task
+        job.abandon()
+        task.add_done_callback(_heard)
+        raise Stopped("left: the file system did not answer", "the next start of dtui puts right what was under way")
+    finally:
+        left.cancel()
+        dialog.dismiss()
+
+
+def finish_jobs() -> None:
+    """Wait for the calls that the app left while they were under way, as long as they come forward."""
+    while any(job.runs and job.still_for() < _STILL for job in _jobs):
+        time.sleep(_LOOK)
+
+
+_jobs: WeakSet[Abandonable] = WeakSet()
+_STILL, _LOOK = 2.0, 0.05
+
+
+def _heard(task: asyncio.Future[T]) -> None:
+    with suppress(Abandoned, Exception, asyncio.CancelledError):
+        task.result()

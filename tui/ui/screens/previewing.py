@@ -64,11 +64,10 @@ class PreviewingFrame(FindingFrame):
         entry = self.tree_rows.entry
         if entry and entry.path != self._in_pane and not self.file_pane.editing:
             self.file_pane.show_info(Text("reading…", style="italic"))
-            self._patience = self.set_timer(_SILENCE, lambda: self._tell_silence(entry))
+            self.set_timer(_SILENCE, lambda: self._tell_silence(entry))
 
     def _tell_silence(self, entry: Entry) -> None:
         """Say that a file is not read; its thread waits on, and keeps neither keys nor the end of the app waiting."""
-        self._patience = None
         if entry == self.tree_rows.entry and entry.path != self._in_pane and not self.file_pane.editing:
             self.file_pane.show_info(Text(f"{printable(entry.path)} is not answering: go on with something else"))
 

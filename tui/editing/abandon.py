@@ -17,7 +17,15 @@ _WORK = 0.005
 
 
 class Abandoned(BaseException):
-    """Raised in an abandoned thread as soon as its system call has come back; no handler of errors takes it."""
+    """Raised in an abandoned thread as soon as its system call has come back.
+
+    Python makes the exception before the first handler runs, and there the thread rests for ever: what would clean up
+    after the call writes as well, and must not without the lock.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        threading.Event().wait()
 
 
 class Abandonable:

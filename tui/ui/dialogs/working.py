@@ -56,7 +56,7 @@ class Working(Dialog[None]):
         self.query_one("#progress", Static).update(Text(meter.numbers))
         words = _TO_ITS_END if meter.final else "stopping…" if meter.stopping else meter.path
         if self._does_not_answer():
-            words = f"is not answering: {meter.path or self._title}; esc leaves it"
+            words = f"{meter.path or self._title} is not answering; esc leaves it"
         self.query_one("#entry", Static).update(Text(words))
         self.query_one("#stop").display = not meter.final
 

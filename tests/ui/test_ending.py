@@ -82,8 +82,10 @@ def texts(state: Path) -> list[bytes]:
 @pytest.mark.promise("app-error-exit-code")
 @pytest.mark.parametrize("place", PLACES)
 async def test_an_exception_anywhere_keeps_the_text_and_ends_with_1(
-    open_layer: Open, private_state: Path, place: str
+    open_layer: Open, private_state: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if place in ("worker", "thread"):
+        monkeypatch.setenv("DTUI_TRACEBACK", "1")  # without it the app goes on
     app = None
     with pytest.raises(Exception):  # noqa: B017, PT011, PT012 - whichever it was, it is raised again
         async with open_layer(PATH) as (pilot, screen):
@@ -101,6 +103,18 @@ async def test_an_exception_anywhere_keeps_the_text_and_ends_with_1(
     assert "\n" not in str(caught.value)
     (told,) = told_once()
     assert "web:/app/server.json" in told
+
+
+@pytest.mark.promise("text-survives-any-exception")
+@pytest.mark.parametrize("place", ["worker", "thread"])
+async def test_exception_in_a_worker_leaves_app_and_text(open_layer: Open, place: str) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x")
+        text = screen.file_pane.area.text
+        PLACES[place](screen.dtui, screen)
+        await until(pilot, lambda: "this should not happen" in screen.status.message.plain)
+        assert screen.file_pane.area.text == text
+        assert screen.dtui.is_running
 
 
 async def test_the_texts_of_all_screens_are_kept_each_once(open_layer: Open, private_state: Path) -> None:

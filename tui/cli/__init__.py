@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -68,10 +69,10 @@ def _run(argv: Sequence[str] | None) -> int:
         return _INTERRUPTED
     except OutputLost as lost:
         return _ended_by(lost)
-    except OSError as error:
-        _tell(str(TooManyOpen.of(error) or f"{error}; dtui doctor may tell why"))
-        return 1
-    except MemoryError as error:
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            _tell(str(TooManyOpen.of(error) or f"{error}; dtui doctor may tell why"))
+            return 1
         _tell(f"there is not enough memory; {_ended(error) or 'what was under way is put right at the next start'}")
         return 1
     except Exception as error:

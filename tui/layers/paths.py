@@ -226,8 +226,10 @@ class Folder(NamedTuple):
     fd: int
     mount: int = 0
     mounted: bool = False
-    foreign: bool = False
-    """Whether it or one above it bears marks that its union does not honour."""
+    depth: int = 0
+    """Names between the root and it."""
+    foreign: int | None = None
+    """Depth of the first directory on the way that bears marks which its union does not honour."""
 
 
 def _give_back(folder: Folder) -> None:
@@ -317,8 +319,9 @@ class Root:
             folder = self._trail.at(path)
         except OSError as error:
             raise explain(error, path) from error
-        if folder.foreign:
-            told = f"{printable(path)}: it bears {self._foreign}* marks, which this mount would not honour"
+        if folder.foreign is not None:
+            marked = b"/" + b"/".join(path.split(b"/")[1 : folder.foreign + 1])
+            told = f"{printable(marked)}: it bears {self._foreign}* marks, which this mount would not honour"
             raise EditRefused(told, "start the container by the Engine that made it")
         return folder
 
@@ -338,7 +341,7 @@ class Root:
             self._trail.forget(path)
 
     def _top(self) -> Folder:
-        return Folder(self.fd, foreign=self._is_foreign(self.fd))
+        return Folder(self.fd, foreign=0 if self._is_foreign(self.fd) else None)
 
     def _descend(self, above: Folder, name: bytes) -> Folder:
         """Open one name, which may be a mount point as far as whoever named the path meant it."""
@@ -350,7 +353,10 @@ class Root:
                 raise
             mount = next(self._mounts)
             fd = openat2(above.fd, name, os.O_RDONLY | os.O_DIRECTORY, ONE_NAME & ~Resolve.NO_XDEV)
-        return Folder(fd, mount, mount != above.mount, above.foreign or self._is_foreign(fd))
+        depth, foreign = above.depth + 1, above.foreign
+        if foreign is None and self._is_foreign(fd):
+            foreign = depth
+        return Folder(fd, mount, mount != above.mount, depth, foreign)
 
     def _is_foreign(self, fd: int) -> bool:
         return bool(self._foreign) and any(name.startswith(self._foreign) for name in _attributes(fd))

@@ -50,6 +50,10 @@ def test_list_cut_anywhere_gives_its_rows(values: list[Any], places: list[int]) 
     assert list(answers.rows(cut(data.encode(), places), 100)) == wanted
 
 
+def test_number_cut_in_two_is_one_number() -> None:
+    assert list(answers.rows([b"[1e", b"+30, 1.", b"5, 1", b"2]"], 100)) == [1e30, 1.5, 12]
+
+
 def _plain(value: Any) -> bool:
     """Say whether a value is the same after it was written and read: no number that no Engine means."""
     if isinstance(value, list):

@@ -91,6 +91,7 @@ def rows(chunks: Iterable[bytes], most: int, *, nothing: bool = False) -> Iterat
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _MARK = re.compile(r"\\.|[\"\[\]{},]", re.DOTALL)
+_AFTER_VALUE = tuple(" \t\n\r,]")
 _ENDLESS = 64 << 10
 """Characters between a value and the next: Engines send none."""
 
@@ -150,7 +151,8 @@ class _Text:
             except ValueError as error:
                 why = str(error)
             else:
-                if end < len(self._text) or isinstance(found, dict | list):
+                # a number may go on in the next piece: "1" is all that is decoded of "1e" before "+300" comes
+                if isinstance(found, dict | list) or self._text[end : end + 1] in _AFTER_VALUE:
                     self._at = end
                     return found
                 why = "cut short"

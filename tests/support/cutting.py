@@ -26,6 +26,7 @@ def prepare(lab: Lab, name: str, *, helper: bool = False) -> tuple[Callable[[], 
         goal = lab.view()
         lab.act(name.removeprefix("undo "))()
         lab.keep()
+        lab.reset()  # as before each try: a copied backup may have other holes, and so other system calls
     act = lab.act(name)
     old = lab.view()
     found = points(act, helper=helper)

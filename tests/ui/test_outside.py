@@ -163,3 +163,29 @@ def test_an_editor_that_returns_at_once_gets_a_hint_and_its_later_saves_are_noti
     caught.value.copy.path.write_bytes(b"latest\n")
     (told,) = copies.close()
     assert Path(told.rsplit(" in ", 1)[-1]).read_bytes() == b"latest\n"
+
+
+@pytest.mark.promise("editor-failures-keep-text")
+def test_slow_wrapper_that_saves_later_is_followed(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "_AT_ONCE", 0.0)
+    editor("exit 0")
+    with pytest.raises(StillOpen) as caught:
+        edit_outside(DATA, b"/etc/app.conf")
+    assert not caught.value.at_once
+    copies = OpenCopies()
+    copies.follow("web:/etc/app.conf", caught.value)
+    caught.value.copy.path.write_bytes(b"later\n")
+    assert copies.take("web:/etc/app.conf") == b"later\n"
+
+
+@pytest.mark.promise("editor-failures-keep-text")
+def test_next_editor_removes_an_untouched_copy(editor: Editor) -> None:
+    editor("exit 0")
+    copies, paths = OpenCopies(), []
+    for _ in range(2):
+        with pytest.raises(StillOpen) as caught:
+            edit_outside(DATA, b"/etc/app.conf")
+        copies.follow("web:/etc/app.conf", caught.value)
+        paths.append(caught.value.copy.path)
+    assert [path.exists() for path in paths] == [False, True]
+    assert copies.close() == ()

@@ -181,11 +181,13 @@ class WorkLeft(EditRefused):
 
 
 class StillOpen(EditRefused):
-    """The editor came back at once and changed nothing; its window may be open, and save into ``copy`` later."""
+    """The editor came back and changed nothing; its window may be open, and save into ``copy`` later."""
 
-    def __init__(self, name: str, copy: PrivateCopy) -> None:
+    def __init__(self, name: str, copy: PrivateCopy, *, at_once: bool) -> None:
         hint = f"if it is still open, o takes what it saves, and EDITOR='{name} --wait' waits for it"
         super().__init__(f"nothing changed: {name} ended at once", hint)
+        self.at_once = at_once
+        """Whether it came back too soon for somebody to have looked at the file."""
         self.name = name
         self.copy = copy
 
@@ -200,8 +202,10 @@ class OpenCopies:
     def follow(self, whose: str, still: StillOpen) -> None:
         """Follow an editor's copy of a file; the file's earlier one is left where it is."""
         before = self._open.pop(whose, None)
-        if before is not None:
+        if before is not None and before.copy.touched():
             before.copy.close()
+        elif before is not None:
+            before.copy.remove()
         self._open[whose] = still
 
     def take(self, whose: str) -> bytes | None:
@@ -240,7 +244,7 @@ def edit_outside(data: bytes, path: bytes) -> bytes:
     """Let a person edit bytes in their editor on a private copy; return what they left there.
 
     Raises EditRefused when the editor cannot be run or fails, or when what it left cannot be taken. What it wrote then
-    stays on this host, and the error names the place. Raises StillOpen for one that seems to be open still.
+    stays on this host, and the error names the place. Raises StillOpen for one that changed nothing, and may do so later.
     """
     command = editor_command()
     name = os.path.basename(command[0])
@@ -265,8 +269,8 @@ def edit_outside(data: bytes, path: bytes) -> bytes:
         edited = copy.read()
     except EditRefused as error:
         raise _given_up(copy, f"what {name} left is not taken: {error.message}") from error
-    if edited == data and not copy.touched() and time.monotonic() - begun < _AT_ONCE:
-        raise StillOpen(name, copy)
+    if edited == data and not copy.touched():
+        raise StillOpen(name, copy, at_once=time.monotonic() - begun < _AT_ONCE)
     copy.remove()
     return edited
 

@@ -387,7 +387,10 @@ class SavingFrame(FollowingFrame):
                     edited = edit_outside(data, opened.path)
         except StillOpen as still:
             copies.follow(whose, still)
-            self.tell_error(still)
+            if still.at_once:
+                self.tell_error(still)
+            else:
+                self.tell("nothing changed in the editor")
         except WorkLeft as left:
             self.dtui.ending.left_by_editor(self.container.name, opened.path, left.place)
             self.tell_error(left)

@@ -244,7 +244,7 @@ def edit_outside(data: bytes, path: bytes) -> bytes:
     """Let a person edit bytes in their editor on a private copy; return what they left there.
 
     Raises EditRefused when the editor cannot be run or fails, or when what it left cannot be taken. What it wrote then
-    stays on this host, and the error names the place. Raises StillOpen for one that changed nothing, and may do so later.
+    stays on this host, and the error names the place. Raises StillOpen for one that changed nothing yet.
     """
     command = editor_command()
     name = os.path.basename(command[0])

@@ -187,7 +187,7 @@ def test_a_process_id_that_now_belongs_to_somebody_else_is_not_entered(boxes: Bo
                 lambda: LayerFiles(fake, lambda _: fake).open(b"/etc/hostname"),
                 lambda: LayerFiles(fake, lambda _: fake).save(b"/etc/hostname", b"x", None),
             ):
-                with pytest.raises(NotReachable, match="does not belong to the container"):
+                with pytest.raises(NotReachable, match="is not proven to be the container"):
                     act()
         finally:
             other.kill()

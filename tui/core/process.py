@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import time
 from functools import cache
 
@@ -61,3 +62,10 @@ def surely_gone_for(mark: str, since: float, seconds: float) -> bool:
     """
     same_boot = mark.partition(":")[0] == _boot()
     return not owner_lives(mark) and uptime() - (since if same_boot else 0) > seconds
+
+
+def has_ended(pidfd: int) -> bool:
+    """Say whether the process of a pidfd has ended; poll(2) takes descriptors beyond 1,023, which select(2) does not."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -29,7 +29,6 @@ Engine's archive API, which needs no belief: the Engine acts on its own files.
 from __future__ import annotations
 
 import os
-import select
 import socket
 import stat
 import struct
@@ -40,6 +39,7 @@ from pathlib import Path
 from tui.core.errors import DtuiError, NotReachable
 from tui.core.ids import on_host
 from tui.core.model import DriverKind, LayerStack, Proof, Trust
+from tui.core.process import has_ended
 from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
 from tui.drivers.users import REMAPPED
@@ -149,7 +149,7 @@ def _has_ended(connection: socket.socket) -> bool:
     except OSError:
         return False
     try:
-        return bool(select.select([pidfd], [], [], 0)[0])
+        return has_ended(pidfd)
     finally:
         os.close(pidfd)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, TooManyOpen, UsageError
 from tui.core.model import EntryKind, LayerStack
+from tui.core.process import has_ended
 from tui.core.text import human_size, printable
 from tui.kernel.syscalls import O_PATH, Resolve, file_system_of, identity_of, openat2
 from tui.layers.own_root import is_own_root
@@ -201,7 +201,7 @@ def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> 
                 missing += ", and its root is not the one that the engine made"
             raise NotReachable(f"process {pid} is not proven to be the container's: {missing}", "look at it again")
         yield
-        if select.select([pidfd], [], [], 0)[0]:
+        if has_ended(pidfd):
             raise NotReachable("the container's process has just ended", "look at its state again")
     except FileNotFoundError as error:
         raise NotReachable("the container's process is gone", "look at its state again") from error

@@ -65,7 +65,7 @@ def surely_gone_for(mark: str, since: float, seconds: float) -> bool:
 
 
 def has_ended(pidfd: int) -> bool:
-    """Say whether the process of a pidfd has ended; poll(2) takes descriptors beyond 1,023, which select(2) does not."""
+    """Say whether the process of a pidfd has ended; select(2) takes no descriptor over 1,023."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))

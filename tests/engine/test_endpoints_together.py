@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.server
 import json
 import signal
@@ -21,6 +22,7 @@ from tests.conftest import IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.forward import pump
+from tui.engine.live import LiveEndpoint
 
 
 @pytest.fixture
@@ -161,3 +163,14 @@ def test_a_web_server_is_told_from_an_engine() -> None:
         told = dtui("-H", f"tcp://127.0.0.1:{server.server_port}", "ls", code=3)
         server.shutdown()
     assert b"what answers there is no Docker Engine; check the address and the port" in told
+
+
+def test_a_dropped_endpoint_keeps_no_socket(engine: Dockerd) -> None:
+    def sockets() -> int:
+        gc.collect()
+        return sum(path.is_socket() for path in Path("/proc/self/fd").iterdir())
+
+    before = sockets()
+    for _ in range(5):
+        LiveEndpoint("local", engine.host).snapshot()
+    assert sockets() == before

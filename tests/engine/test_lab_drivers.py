@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -141,7 +142,8 @@ def udev(request: pytest.FixtureRequest) -> Iterator[bool]:
 def test_what_a_killed_engine_leaves_is_gone_after_the_next_look(
     name: str, udev: bool, private_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.engine.lab.owned_name", lambda: "0123abcd.another-boot.1.1")  # of a dtui that is gone
+    name_of_the_dead = f"{secrets.token_hex(4)}.another-boot.1.1"  # of a dtui that is gone
+    monkeypatch.setattr("tui.engine.lab.owned_name", lambda: name_of_the_dead)
     driver = next(one for one in LAB_DRIVERS if one.name == name)
     lab = LabDaemon(driver, private_state / "lab", 12 << 30)
     lab.start()

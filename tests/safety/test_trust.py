@@ -20,7 +20,7 @@ import pytest
 from tests.conftest import IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
-from tests.support.hostile import VERSION, lying
+from tests.support.lying_engine import VERSION, lying
 from tui.core.errors import DtuiError, NotFound, NotReachable
 from tui.core.model import Details, ReachKind, Trust
 from tui.core.record_ids import ContainerId

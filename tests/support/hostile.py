@@ -1,137 +1,49 @@
-"""An Engine that lies: it passes requests on to a real one, or knows a few answers itself, and changes what is in them.
-
-Run as a program it can be another user's, and in other namespaces: the kernel then names that process as the peer.
-"""
+"""What a stranger writes to command a terminal, and how to tell that nothing of it reached one."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from socketserver import TCPServer, ThreadingMixIn, UnixStreamServer
-from typing import Any, ClassVar
 
-VERSION = {"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Components": [{"Name": "Engine"}]}
+from tui.core.text import HIDDEN, HIDDEN_ABOVE
 
+MARK = "pwn"
+"""In what each of them says, so that it is known by it."""
 
-class _Upstream(HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
+COMMANDS = tuple(
+    text.encode("utf-8", "surrogateescape")
+    for text in (
+        "\x1b]52;c;cHdu\x07",  # the clipboard
+        "\x1b]0;pwn\x07",  # the title
+        "\x1b]2;pwn\x1b\\",
+        "\x1b]8;;pwn:x\x1b\\y\x1b]8;;\x1b\\",  # a link
+        "\x1b]4;1;?\x07",  # a question whose answer is typed
+        "\x1bPpwn\x1b\\",  # DCS, APC, PM, SOS
+        "\x1b_pwn\x1b\\",
+        "\x1b^pwn\x1b\\",
+        "\x1bXpwn\x1b\\",
+        "\x1b[3J\x1b[2J\x1b[6n\x1b[5i\x1b[21t",
+        "\x1b[?1003h\x1b[?1049l\x1b[8;7;6m",
+        "\x1bc\x1b(0\x1b#8\x1bZ",
+        "\x9b2J\x9d0;pwn\x9c\x90pwn\x9c\x9fpwn\x9c",  # the same in one character
+        "\udc9b2J\udc9d0;pwn\udc9c\udcff",  # and as the bytes that 8-bit terminals obey
+        "\u202epwn\u202c\u2066\u2069\u200b\u200f\u2028\ufeff\U000e0041\u061c",  # order and what is not seen
+        "rm\b\b\x7fpwn\rpwn\x0b\x0c\x0e\x0f\x05\x07",  # overprinted, and other controls
+        "[/nope][red]pwn[@click=app.exit]pwn[/]",  # Textual's own markup
+    )
+)
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self._path)
-
-
-def merged(answer: Any, patch: Any) -> Any:
-    """Lay a patch over an answer: objects key by key, a list row by row, everything else replaced."""
-    if isinstance(answer, list) and isinstance(patch, dict):
-        return [merged(row, patch) for row in answer]
-    if isinstance(answer, dict) and isinstance(patch, dict):
-        return answer | {key: merged(answer.get(key), value) for key, value in patch.items()}
-    return patch
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    upstream = ""
-    lies: ClassVar[dict[str, Any]] = {}
-
-    def _answer(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        body, path = self.rfile.read(size), self.path.split("?")[0]
-        patch = next((lie for pattern, lie in self.lies.items() if re.fullmatch(rf"(/v[\d.]+)?{pattern}", path)), None)
-        if self.upstream:
-            connection = _Upstream(self.upstream)
-            connection.request(self.command, self.path, body or None, dict(self.headers))
-            answer = connection.getresponse()
-            status, headers, data = answer.status, answer.getheaders(), answer.read()
-            connection.close()
-        else:
-            status, headers, data = (
-                (200 if patch is not None else 404),
-                [("Content-Type", "application/json")],
-                b'{"message": "no"}',
-            )
-        if patch is not None and status == 200 and self.command == "GET":
-            data = json.dumps(merged(json.loads(data), patch)).encode()
-        self.send_response(status)
-        for name, value in headers:
-            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815 - the names that http.server asks for
-
-    def address_string(self) -> str:
-        return "engine"
-
-    def log_message(self, *_: object) -> None:
-        pass
+_OWN = re.compile(
+    r"\x1b\[[0-9;]*m"  # colours
+    r"|\x1b\[\d+;\d+H|\r\n|\r\x1b\[K"  # the place of the cursor, and the line of what is under way
+    r"|\x1b\[\?(?:7|25|1000|1003|1004|1006|1015|1049|2004|2026|2048)[hl]"  # modes, as it comes and goes
+    r"|\x1b\[[<>][0-9;]*[um]"
+    r"|\x1b\[\?(?:2026|2048)\$p"
+    r"|\x1b\]22;[a-z-]+\x07"  # the shape of the pointer
+)
+_UNSEEN = re.compile(f"[{HIDDEN}{HIDDEN_ABOVE}]")
 
 
-class _Unix(ThreadingMixIn, UnixStreamServer):
-    daemon_threads = True
-
-
-class _Tcp(ThreadingMixIn, TCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-
-def serve(address: str, upstream: str, lies: dict[str, Any]) -> _Unix | _Tcp:
-    """Listen at a socket's path or a TCP port of this host (``:0``: any) and answer in threads."""
-    handler = type("Handler", (_Handler,), {"upstream": upstream, "lies": lies})
-    port = address.removeprefix(":")
-    server = _Tcp(("127.0.0.1", int(port)), handler) if address.startswith(":") else _Unix(address, handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    return server
-
-
-@contextmanager
-def lying(
-    lies: dict[str, Any], upstream: Path | None = None, *, user: int = 0, unshared: tuple[str, ...] = ()
-) -> Iterator[str]:
-    """Yield the address of a lying Engine's socket, in a process of a user's, in new namespaces if told so."""
-    with tempfile.TemporaryDirectory(prefix="dt-lie-", dir="/tmp") as folder:
-        os.chmod(folder, 0o777)
-        if upstream is not None and user:
-            upstream.parent.chmod(0o755)
-            upstream.chmod(0o666)
-        path = f"{folder}/d.sock"
-        command = [sys.executable, os.path.abspath(__file__), path, str(upstream or ""), json.dumps(lies)]
-        if user:
-            command = ["/usr/bin/setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
-        if unshared:
-            command = [shutil.which("unshare") or "unshare", *unshared, *command]
-        process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"})
-        try:
-            while not os.path.exists(path):
-                assert process.poll() is None, "the lying engine does not come up"
-                time.sleep(0.02)
-            os.chmod(path, 0o666)
-            yield f"unix://{path}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
-    threading.Event().wait()
+def obeyed(raw: bytes) -> list[str]:
+    """Return all that a terminal would obey or hide, and that is none of the app's own."""
+    text = _OWN.sub("", raw.decode("utf-8", "surrogateescape"))
+    return [text[max(0, match.start() - 10) : match.end() + 20] for match in _UNSEEN.finditer(text)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tui.core.descriptors import is_readable
 from tui.core.errors import DtuiError, EditRefused
 from tui.editing import hands
 
@@ -140,7 +140,7 @@ def _child(act: Callable[[], object], mine: socket.socket, childs: socket.socket
 def _result(mine: socket.socket) -> Ended:
     data = b""
     end = time.monotonic() + 60
-    while select.select([mine], [], [], max(0, end - time.monotonic()))[0]:
+    while is_readable(mine.fileno(), end - time.monotonic()):
         part = mine.recv(65536)
         if not part:
             break

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import select
 import signal
 import struct
 import sys
@@ -14,6 +13,8 @@ import time
 from collections.abc import Callable
 
 import pyte
+
+from tui.core.descriptors import is_readable
 
 KEYS = {
     "enter": "\r",
@@ -58,7 +59,7 @@ class Terminal:
 
     def pump(self, seconds: float = 0.0) -> bool:
         """Read what the app has painted; say whether anything came."""
-        if not select.select([self.fd], [], [], seconds)[0]:
+        if not is_readable(self.fd, seconds):
             return False
         try:
             data = os.read(self.fd, 65536)

@@ -8,7 +8,6 @@ nothing more. The next start puts right what the journal holds, as after kill -9
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from tui.core.descriptors import is_readable
 from tui.core.supervise import give_up, go_on_in_child
 from tui.editing.state import release_locks
 
@@ -97,7 +97,7 @@ class _Watch:
 
     def _take_handled(self) -> bool:
         """Note the signals that reached Python's handler; say whether the watch goes on."""
-        if not select.select([self._reader], [], [], _LOOK)[0]:
+        if not is_readable(self._reader, _LOOK):
             return True
         numbers = os.read(self._reader, 4096)
         for number in numbers:

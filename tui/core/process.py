@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-import select
 import time
 from functools import cache
+
+from tui.core.descriptors import is_readable
 
 
 @cache
@@ -65,7 +66,5 @@ def surely_gone_for(mark: str, since: float, seconds: float) -> bool:
 
 
 def has_ended(pidfd: int) -> bool:
-    """Say whether the process of a pidfd has ended; select(2) takes no descriptor over 1,023."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
+    """Say whether the process of a pidfd has ended."""
+    return is_readable(pidfd)

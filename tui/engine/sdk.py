@@ -13,6 +13,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -184,11 +185,9 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
     keeps no cookie. Its ssh runs apart from our terminal.
     """
 
-    peer: Peer | None = None
-    """Who gave the last answer; None where it came over no unix socket."""
-
     def __init__(self, connections: Connections, **options: Any) -> None:
         self._connections = connections
+        self._answered = _Answered()
         super().__init__(version=docker.constants.MINIMUM_DOCKER_API_VERSION, **options)
         self.trust_env = False
         self.headers["Accept-Encoding"] = "identity"
@@ -205,12 +204,17 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
             raise AnswerRefused(f"the Engine's API {version} is too old", "an Engine of 17.05 or newer is understood")
         return version
 
+    @property
+    def peer(self) -> Peer | None:
+        """Who gave the last answer; None where it came over no unix socket."""
+        return self._answered.peer
+
     def mount(self, prefix: str, adapter: Any) -> None:
         """Put our transport in the place of the SDK's."""
         if isinstance(adapter, SSHHTTPAdapter):
             adapter = self._custom_adapter = _SSHAdapter(self._connections, adapter.ssh_host, adapter.timeout)
         elif isinstance(adapter, UnixHTTPAdapter):
-            adapter = self._custom_adapter = _UnixAdapter(self, self._connections, adapter)
+            adapter = self._custom_adapter = _UnixAdapter(self._answered, self._connections, adapter)
         elif type(adapter) is requests.adapters.HTTPAdapter:
             adapter = TcpAdapter(self._connections)
         super().mount(prefix, adapter)
@@ -356,12 +360,22 @@ def _frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
             yield ErrorChunk(data) if number > 1 else data
 
 
+class _Answered:
+    """Who gave the last answer: what connections note and a client tells.
+
+    A connection must not hold its client: urllib3 holds idle connections until their pool is gone, and the client
+    holds the pool, so that neither would ever be closed.
+    """
+
+    peer: Peer | None = None
+
+
 class _UnixConnection(UnixConnection):
     """Notes with each answer which process it came from."""
 
-    def __init__(self, client: Client, connections: Connections, path: str, timeout: float | None) -> None:
+    def __init__(self, answered: _Answered, connections: Connections, path: str, timeout: float | None) -> None:
         super().__init__(connections, path, timeout)
-        self._client = client
+        self._answered = answered
 
     def connect(self) -> None:
         super().connect()
@@ -369,17 +383,17 @@ class _UnixConnection(UnixConnection):
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
         answer = super().getresponse(*args, **options)
-        self._client.peer = self._peer
+        self._answered.peer = self._peer
         return answer
 
 
 class _UnixAdapter(UnixHTTPAdapter):  # type: ignore[misc]
     """Connections to a unix socket that end with the client."""
 
-    def __init__(self, client: Client, connections: Connections, like: UnixHTTPAdapter) -> None:
+    def __init__(self, answered: _Answered, connections: Connections, like: UnixHTTPAdapter) -> None:
         super().__init__(f"http+unix://{like.socket_path}", like.timeout)
         self._pool = OwnPool(
-            lambda: _UnixConnection(client, connections, self.socket_path, self.timeout), timeout=self.timeout
+            partial(_UnixConnection, answered, connections, like.socket_path, like.timeout), timeout=like.timeout
         )
 
     def get_connection(self, url: Any, proxies: Any = None) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import io
 import queue
-import select
 import socket
 import ssl
 import threading
@@ -26,6 +25,8 @@ import requests.adapters
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from tui.core.descriptors import is_readable
 
 _LINE = 64 << 10
 """Bytes of one line of a header or of a chunk's size, as in ``http.client``."""
@@ -166,7 +167,7 @@ class _Wire(io.RawIOBase):
             raise TimeoutError("the answer takes too long")
         if isinstance(self._raw, socket.SocketIO):
             self._sock.settimeout(left)
-        elif left is not None and not select.select([self._raw], [], [], left)[0]:
+        elif left is not None and not is_readable(self._raw.fileno(), left):
             raise TimeoutError("the answer takes too long")
         count = self._raw.readinto(buffer)
         self._received += count or 0

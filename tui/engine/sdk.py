@@ -188,6 +188,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
     def __init__(self, connections: Connections, **options: Any) -> None:
         self._connections = connections
         self._answered = _Answered()
+        self._address = options["base_url"]
         super().__init__(version=docker.constants.MINIMUM_DOCKER_API_VERSION, **options)
         self.trust_env = False
         self.headers["Accept-Encoding"] = "identity"
@@ -196,13 +197,19 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
 
     def _negotiated(self) -> str:
         """Return the Engine's version of the API, which leads every path that is asked for."""
-        told = self.version(api_version=False)
-        version = told.get("ApiVersion") if isinstance(told, dict) else None
+        try:
+            answer = self.version(api_version=False)
+        except EngineError as error:
+            raise self._no_engine() from error
+        version = answer.get("ApiVersion") if isinstance(answer, dict) else None
         if not isinstance(version, str) or not _API.fullmatch(version):
-            raise AnswerRefused("what answers there names no version of Docker's API")
+            raise self._no_engine()
         if docker.utils.version_lt(version, docker.constants.MINIMUM_DOCKER_API_VERSION):
             raise AnswerRefused(f"the Engine's API {version} is too old", "an Engine of 17.05 or newer is understood")
         return version
+
+    def _no_engine(self) -> EngineLost:
+        return EngineLost(f"{self._address}: what answers there is no Docker Engine", "check the address and the port")
 
     @property
     def peer(self) -> Peer | None:

@@ -199,3 +199,39 @@ def test_a_plain_container_beside_it_is_edited_at_rest(podman: Podman) -> None:
     podman.docker("create", "--network=none", "--name=plain", IMAGE, "cat", "/etc/app.conf")
     dtui("--root", str(podman.root), "write", "plain:/etc/app.conf", stdin=b"port=3\n")
     assert podman.docker("start", "-a", "plain") == "port=3\n"
+
+
+LINKS = "mkdir /way; cd /way; ln -s /srv/secret a; ln -s /srv/private/x b; ln -s /srv/pub c; exec sleep 1000"
+
+
+@pytest.mark.promise("container-rights-only")
+def test_link_to_hosts_files_lends_no_rights(shop: Dockerd) -> None:
+    host = shop.home / "srv"
+    for name, mode in (("secret", 0o600), ("private/x", 0o644), ("pub", 0o644), ("shared", 0o666)):
+        (host / name).parent.mkdir(parents=True, exist_ok=True)
+        (host / name).write_bytes(b"the host's\n")
+        (host / name).chmod(mode)
+    (host / "private").chmod(0o700)
+    shop.docker("run", "-d", "--network=none", f"--volume={host}:/srv", "--name=shop", IMAGE, "sh", "-ec", LINKS)
+    shop.docker("exec", "shop", "sh", "-c", "while ! test -e /way/c; do sleep 0.1; done")
+    before = sorted((path, path.lstat()) for path in host.rglob("*"))
+    refused: list[tuple[str, ...]] = [
+        ("cat", "shop:/way/a"),
+        ("cat", "shop:/way/b"),
+        ("write", "shop:/way/c"),
+        ("write", "--create", "shop:/srv/new"),
+        ("rm", "-r", "shop:/srv/private"),
+        ("mv", "shop:/srv/pub", "/way/moved"),
+        ("chmod", "777", "shop:/srv/shared"),
+        ("cp", "shop:/srv/secret", str(shop.home / "out")),
+    ]
+    for words in refused:
+        said = dtui("-H", shop.host, *words, stdin=b"new\n", code=1)
+        assert b"does not let the container" in said, words
+    after = sorted((path, path.lstat()) for path in host.rglob("*"))
+    assert [(path, status.st_mode, status.st_ctime_ns) for path, status in after] == [
+        (path, status.st_mode, status.st_ctime_ns) for path, status in before
+    ]
+    assert dtui("-H", shop.host, "cat", "shop:/way/c") == b"the host's\n"
+    dtui("-H", shop.host, "write", "--in-place", "shop:/srv/shared", stdin=b"new\n")
+    assert (host / "shared").read_bytes() == b"new\n"

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import IMAGE
+from tests.support.dockerd import Dockerd
 from tests.support.hostile_engine import ID, Answer, HostileEngine, endless, head, http, inspected
 from tui.bench.image import make_image
 from tui.bench.iozone import Parser
 from tui.core.errors import DtuiError
-from tui.core.record_ids import BadId
+from tui.core.record_ids import BadId, ContainerId
 from tui.engine.live import LiveEndpoint
 from tui.engine.workshop import EngineHolder, EngineWorkshop
 
@@ -64,6 +66,30 @@ def hold(tmp_path: Path) -> Iterator[Hold]:
 @pytest.mark.promise("trust-remote-paths")
 def test_bench_enters_no_process_that_is_only_told(hold: Hold) -> None:
     assert hold({}).pid == 0
+
+
+@pytest.mark.engine
+@pytest.mark.promise("trust-layer-record")
+def test_bench_enters_no_container_but_its_own(engine: Dockerd, tmp_path: Path) -> None:
+    web = engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sleep", "1000").strip()
+    proven = LiveEndpoint("local", engine.host)
+    real = {path: json.dumps(proven.client.get(f"{proven.client.base_url}{path}").json()) for path in ("/info",)}
+    inspect = json.dumps(proven.client.inspect_container(web))
+    script: dict[str, Answer] = {
+        key.replace(ID, web): answer
+        for key, answer in {
+            **SCRIPT,
+            CREATE: http(json.dumps({"Id": web}), "201 Created"),
+            "GET /info": http(real["/info"]),
+            INSPECT: http(inspect),
+        }.items()
+    }
+    with HostileEngine(script, tmp_path / "s") as liar:
+        endpoint = LiveEndpoint("bench", liar.address)
+        assert endpoint.inspect(ContainerId(web)).pid == proven.inspect(ContainerId(web)).pid > 0
+        assert EngineWorkshop(endpoint).hold("dtui", {}).pid == 0
+        endpoint.close()
+    proven.close()
 
 
 @pytest.mark.promise("ids-checked-at-border")

@@ -116,6 +116,14 @@ def test_layer_of_another_container_unused(engine: Dockerd, web: str, asked: Cal
         assert asked(address, web).proof.trust is Trust.UNPROVEN
 
 
+@pytest.mark.promise("trust-layer-record")
+def test_container_of_another_name_unproven(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
+    with lying({INSPECT: {"Name": "/dtui-bench-1"}}, engine.socket) as address:
+        details = asked(address, web)
+    assert (details.proof.trust, details.stack) == (Trust.UNPROVEN, None)
+    assert "calls the container dtui-bench-1, the records here web" in details.reach.reason
+
+
 @pytest.mark.promise("trust-mount-namespace")
 def test_peer_in_other_mounts_proves_same_directory(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     with lying({}, engine.socket, unshared=("-m", "--propagation=slave")) as address:

@@ -104,6 +104,11 @@ def serve(address: str, upstream: str, lies: dict[str, Any]) -> _Unix | _Tcp:
     return server
 
 
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as line:
+        return line.connect_ex(path) == 0
+
+
 @contextmanager
 def lying(
     lies: dict[str, Any], upstream: Path | None = None, *, user: int = 0, unshared: tuple[str, ...] = ()
@@ -122,7 +127,7 @@ def lying(
             command = [shutil.which("unshare") or "unshare", *unshared, *command]
         process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"})
         try:
-            while not os.path.exists(path):
+            while not _listens(path):
                 assert process.poll() is None, "the lying engine does not come up"
                 time.sleep(0.02)
             os.chmod(path, 0o666)

@@ -10,6 +10,7 @@ PROMISES: dict[str, str] = {
     "backups-purge": "dtui backups purge deletes what is kept for good, and never what a crash still needs.",
     "big-acts-bounded-descriptors": "However deep a tree is, an act on it keeps few descriptors open.",
     "bolt-linear": "Each page of a bolt database is read once, and no size in it is trusted.",
+    "container-rights-only": "In a container with users of its own dtui does with a file of the host's no more than the container may.",
     "deep-trees-linear": "What an act does for an entry does not grow with the entry's depth, and no path is too long for it.",
     "docker-verbs-succeed": "docker start, stop, commit, cp, exec, rename, prune and rm beside a change of dtui's end as they would without it.",
     "editor-failures-keep-text": "However $EDITOR ends or fails, the app goes on with the text in it, and what the editor wrote is kept.",

@@ -22,6 +22,7 @@ from tui.editing.nodes import MARKS, Node, is_same_entry, is_untouched, node_of
 from tui.editing.removal_watch import Check, ContainerGone, no_check
 from tui.editing.scratch import Durability, Scratch
 from tui.editing.sparse import copy_data
+from tui.layers.admission import Need
 from tui.layers.paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 
 OpenImage = Callable[[Node], int]
@@ -236,6 +237,7 @@ class RootTree:
         """Return a descriptor to read a regular file."""
         fd = self._open(path)
         try:
+            self._root.admit(fd, path, Need.READ)
             return reopen_regular(fd, path)
         finally:
             os.close(fd)
@@ -253,6 +255,7 @@ class RootTree:
             raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed")
         if folder.mount:
             refuse_kernel_files(folder.fd, path)
+        self._root.admit(folder.fd, path, Need.READ)
         try:
             return sorted(map(os.fsencode, os.listdir(folder.fd)))
         except OSError as error:
@@ -276,6 +279,7 @@ class RootTree:
                 self.dress(node)
                 return
             with self.folder(node.path) as (folder, name):
+                self._root.admit(folder.fd, node.path, Need.CHANGE)
                 atomic.refuse_fixed(folder.fd, node.path)
                 if node.same_as and over is None:
                     self._link(node, folder.fd, name)
@@ -391,6 +395,7 @@ class RootTree:
                 status = os.fstat(fd)
                 if not is_same_entry(status, node):
                     raise ChangedMeanwhile(f"{printable(node.path)} was replaced meanwhile", "look at it again")
+                self._root.admit(fd, node.path, Need.OWN)
                 _permit(fd, status, wanted)
             finally:
                 os.close(fd)
@@ -404,6 +409,7 @@ class RootTree:
         if directory:
             self.forget(path)
         folder, name = self._reach(path)
+        self._root.admit(folder.fd, path, Need.CHANGE)
         try:
             if seen is not None:
                 _require_untouched(folder.fd, name, seen)
@@ -420,6 +426,8 @@ class RootTree:
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
         with self._parent(path) as (dir_fd, name), self._parent(new) as (new_fd, new_name):
+            self._root.admit(dir_fd, path, Need.CHANGE)
+            self._root.admit(new_fd, new, Need.CHANGE)
             try:
                 atomic.refuse_fixed(new_fd, new)
                 self._hands.rename(dir_fd, name, new_fd, new_name, NO_REPLACE)

@@ -26,6 +26,7 @@ from tui.editing.removal_watch import Check, no_check
 from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp, stamp_of
 from tui.kernel.syscalls import is_fixed
+from tui.layers.admission import Need
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
 
 _MAX_LINKS = 40
@@ -146,6 +147,7 @@ def write_below(root: Root, job: Job, real: bytes) -> Receipt:
         refuse_kernel_files(dir_fd, real)
         with _old_file(root, real) as old:
             if old is None:
+                root.admit(dir_fd, real, Need.CHANGE)
                 return create(job, real, dir_fd, name)
             refuse_kernel_files(old, real)
             return _replace(root, job, real, dir_fd, name, old)
@@ -159,6 +161,7 @@ def _replace(root: Root, job: Job, real: bytes, dir_fd: int, name: bytes, old: i
     # what was written in place where no name can be replaced is taken back the same way
     stays = is_mount_point(dir_fd, name) or (job.kind is ActKind.UNDO and is_fixed(dir_fd))
     in_place = job.in_place or several or stays
+    root.admit(old if in_place else dir_fd, real, Need.CHANGE)
     with keeping_old(job, real, old) as kept:
         if in_place:
             written, names = overwrite(root, job, real, old, before, metadata)

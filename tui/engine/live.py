@@ -181,7 +181,7 @@ class LiveEndpoint:
                 f"{self.name} was asked about container {asked[:12]} and answered about {container.short_id}",
                 "the answer is not used",
             )
-        found = self._layers(body, asked, peer)
+        found = self._layers(body, asked, container.name, peer)
         state = parse.object_of(body.get("State"))
         pid = parse.pid_of(body)
         settings = parse.settings_of(body)
@@ -212,7 +212,7 @@ class LiveEndpoint:
             told=told,
         )
 
-    def _layers(self, body: dict[str, Any], container_id: ContainerId, peer: Peer | None) -> _Layers:
+    def _layers(self, body: dict[str, Any], container_id: ContainerId, name: str, peer: Peer | None) -> _Layers:
         """Find a container's layers by the records here, if what the Engine says may be believed at all."""
         facts, proof = self._facts, self._proof_of(peer)
         known = driver_for(facts.driver)
@@ -232,9 +232,9 @@ class LiveEndpoint:
                 stack = self._snapshot(known, root, container_id)
             else:
                 stack = known.from_data_root(root, container_id)
+            layer = layer_proof(peer, root, container_id, name, stack, told, facts.data_root)
         except DtuiError as error:
             return _Layers(unproven_by(error), told=told)
-        layer = layer_proof(peer, root, container_id, stack, told, facts.data_root)
         if not layer.proven:
             return _Layers(layer, told=told)
         return _Layers(replace(proof, reason=f"{proof.reason}; {layer.reason}"), stack)

@@ -19,8 +19,9 @@ the data-root and again for each container's layer. Docker in Docker fails it, f
 **The records.** A peer of root's need not be the Engine: socat and ssh pass on what another says. So no layer's path is
 taken from an answer at all. It is found by the Engine's own records in the data-root (layerdb, the snapshotter's
 database, containers.json), all beneath it and owned by the Engine's user, and must be the one that the answer names.
-What root forwards from another host names containers that the records here do not know, and ssh is refused at once: a
-clone of this host has the same records.
+The container must have the name there that it has in the answer, too: a benchmark gives its containers names that
+nobody can guess, so that no answer can offer it another container. What root forwards from another host names
+containers that the records here do not know, and ssh is refused at once: a clone of this host has the same records.
 
 A container whose Engine is proven and whose layer is not is unproven by itself. What is unproven is reached through the
 Engine's archive API, which needs no belief: the Engine acts on its own files.
@@ -42,12 +43,16 @@ from tui.core.model import DriverKind, LayerStack, Proof, Trust
 from tui.core.process import has_ended
 from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
+from tui.drivers.podman import container_records
 from tui.drivers.users import REMAPPED
 
 REMOTE = Proof(Trust.REMOTE, "the Engine runs on another host")
 
 _SO_PEERPIDFD = 77
 """asm-generic/socket.h; Linux 6.5."""
+
+_NAME = 255
+"""Characters of a container's name that are compared: an answer's longer one is cut after some more."""
 
 _FORWARDERS = ("ssh", "sshd", "sshd-session", "dbclient", "dropbear")
 """Programs of root's that pass on what another host says."""
@@ -179,11 +184,18 @@ def engine_proof(peer: Peer | None, data_root: str) -> Proof:
 
 
 def layer_proof(
-    peer: Peer, root: DataRoot, container_id: str, stack: LayerStack, told: LayerStack | None, data_root: str
+    peer: Peer,
+    root: DataRoot,
+    container_id: str,
+    name: str,
+    stack: LayerStack,
+    told: LayerStack | None,
+    data_root: str,
 ) -> Proof:
     """Decide about a container's layer that the records name, by owners and by what the Engine tells of it.
 
-    ``data_root`` is the data-root in the Engine's words, which its other paths begin with.
+    ``name`` is what the Engine calls the container, ``data_root`` the data-root in its words, which its other paths
+    begin with. Raises LayerError, NotReachable, NotFound for records that cannot be read.
     """
     path = stack.writable.path
     if told is not None and _below(str(told.writable.path), data_root) != _below(str(path), str(root.path)):
@@ -200,9 +212,22 @@ def layer_proof(
         if owner not in users:
             owned = f"{printable(str(place))} belongs to {_user(owner)}"
             return _unproven(f"{owned}, but {_user(peer.uid)} runs the Engine")
+    names = _recorded_names(root, container_id, stack)
+    if name[:_NAME] not in names:
+        shown = ", ".join(printable(one[:64]) for one in names[:3]) or "nothing"
+        return _unproven(f"the Engine calls the container {printable(name[:64])}, the records here {shown}")
     if stack.writable.source is None and not peer.sees(path):
         return _unproven(f"{peer.who} has another directory at {printable(str(path))}")
     return Proof(Trust.PROVEN, f"{stack.how} names its layer")
+
+
+def _recorded_names(root: DataRoot, container_id: str, stack: LayerStack) -> list[str]:
+    """Return what the records of the Engine call a container."""
+    if stack.driver.kind is DriverKind.STORAGE:
+        records = container_records(root, stack.driver.name)
+        found = next((record.get("names") for record in records if record.get("id") == container_id), None)
+        return [str(one)[:_NAME] for one in found] if isinstance(found, list) else []
+    return [str(root.json(f"containers/{container_id}/config.v2.json").get("Name")).lstrip("/")[:_NAME]]
 
 
 def _engines_users(peer: Peer, root: Path) -> tuple[int, ...]:
@@ -250,8 +275,7 @@ def _owned(root: DataRoot, container_id: str, stack: LayerStack) -> tuple[Path, 
     elif stack.driver.kind is DriverKind.STORAGE:
         record = root.path / f"{name}-containers" / "containers.json"
     else:
-        home = next(above for above in layer.parents if above.name.startswith("io.containerd.snapshotter."))
-        record = home / "metadata.db"
+        record = (stack.root or root.place).path / "metadata.db"
     return (record,) if stack.writable.source is not None else (record, layer.parent)
 
 

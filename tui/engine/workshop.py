@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -61,7 +62,9 @@ class EngineHolder:
             began = time.perf_counter()
             binds = [f"{volume}:{_VOLUME}"] if volume else None
             host = client.create_host_config(network_mode="none", binds=binds)
-            made = client.create_container(image, labels=dict(labels), host_config=host)
+            # a name that nobody knows before: whoever passes our words on cannot answer with another container
+            name = f"dtui-bench-{secrets.token_hex(8)}"
+            made = client.create_container(image, name=name, labels=dict(labels), host_config=host)
             self.id: str = ContainerId(parse.id_of(made))
             self.create_seconds = time.perf_counter() - began
         try:
@@ -69,11 +72,16 @@ class EngineHolder:
                 began = time.perf_counter()
                 client.start(self.id)
                 self.start_seconds = time.perf_counter() - began
-            self.pid = endpoint.inspect(self.id).pid if endpoint.local else 0
+            self.pid = self._pid(name) if endpoint.local else 0
         except DtuiError:
             with suppress(DtuiError):  # the first error is the one to tell; a later run sweeps what is left
                 self.remove()
             raise
+
+    def _pid(self, name: str) -> int:
+        """Return the first process, 0 for one that is not proven to be of the container that was made."""
+        details = self._endpoint.inspect(self.id)
+        return details.pid if details.container.name == name else 0
 
     def run(self, argv: tuple[str, ...]) -> EngineJob:
         """Start a process in the container."""

@@ -16,10 +16,12 @@ from types import TracebackType
 from typing import NamedTuple
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, TooManyOpen, UsageError
+from tui.core.ids import IdMap
 from tui.core.model import EntryKind, LayerStack
 from tui.core.process import has_ended
 from tui.core.text import human_size, printable
 from tui.kernel.syscalls import O_PATH, Resolve, file_system_of, identity_of, openat2
+from tui.layers.admission import BeyondContainer, Need, ids_of_process, refuse_beyond
 from tui.layers.own_root import is_own_root
 from tui.layers.trail import Trail
 
@@ -239,12 +241,14 @@ def _give_back(folder: Folder) -> None:
 class Root:
     """A directory descriptor inside which paths of a container are resolved; closes with the context.
 
-    ``foreign`` is how attributes begin that are marks of a union mounted in another way than this one is.
+    ``foreign`` is how attributes begin that are marks of a union mounted in another way than this one is; ``ids`` are
+    those of a container in a user namespace, which may do less than this host's root.
     """
 
-    def __init__(self, fd: int, foreign: str = "") -> None:
+    def __init__(self, fd: int, foreign: str = "", ids: IdMap | None = None) -> None:
         self.fd = fd
         self._foreign = foreign
+        self._ids = ids
         self._mounts = count(1)
         self._trail: Trail[Folder] | None = None
 
@@ -255,6 +259,7 @@ class Root:
         try:
             with process_of(pid, container_id, stack):
                 root.fd = os.open(f"/proc/{pid}/root/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                root._ids = ids_of_process(pid)
         except OSError as error:
             raise NotReachable(f"/proc/{pid}/root: {error.strerror}", "run dtui as root on this host") from error
         except NotReachable:
@@ -264,7 +269,7 @@ class Root:
 
     def again(self) -> Root:
         """Return the same root once more, to be closed by itself."""
-        return Root(os.dup(self.fd), self._foreign)
+        return Root(os.dup(self.fd), self._foreign, self._ids)
 
     def __enter__(self) -> Root:
         return self
@@ -289,9 +294,10 @@ class Root:
         if len(path) >= PATH_MAX:
             return self.open_canonical(path, wanted)
         try:
-            return openat2(self.fd, path.lstrip(b"/") or b".", wanted, IN_ROOT)
+            fd = openat2(self.fd, path.lstrip(b"/") or b".", wanted, IN_ROOT)
         except OSError as error:
             raise explain(error, path) from error
+        return self._passed(fd, path)
 
     def open_canonical(self, path: bytes, flags: int = O_PATH) -> int:
         """Return a descriptor of a path in which no name is a link any more; one put there since is refused."""
@@ -303,9 +309,35 @@ class Root:
 
     def _open_canonical(self, dir_fd: int, place: bytes, flags: int, path: bytes) -> int:
         try:
-            return openat2(dir_fd, place, flags, IN_ROOT | Resolve.NO_SYMLINKS)
+            fd = openat2(dir_fd, place, flags, IN_ROOT | Resolve.NO_SYMLINKS)
         except OSError as error:
             raise explain(error, path) from error
+        return self._passed(fd, path)
+
+    def admit(self, fd: int, path: bytes, need: Need) -> None:
+        """Raise EditRefused for what the container's own root may not do with a file or directory that is open."""
+        refuse_beyond(self._ids, fd, path, need)
+
+    def _passed(self, fd: int, path: bytes) -> int:
+        """Return a descriptor to which the container's own root could have come, one directory after the other.
+
+        It is looked for once more, since the kernel has come to it as this host's root may. Raises EditRefused.
+        """
+        if self._ids is None:
+            return fd
+        try:
+            real = self._path_of(fd, path)
+            above, name = split(real)
+            folder = self.reach(above)
+            if name and identity_of(folder.fd, name) != identity_of(fd):
+                raise LayerError(f"{printable(path)} moved while it was opened", "try again")
+        except OSError as error:
+            os.close(fd)
+            raise explain(error, path) from error
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
     def reach(self, path: bytes) -> Folder:
         """Return the directory at a canonical path, open until the next call, by as many opens as it lies away from it.
@@ -319,6 +351,8 @@ class Root:
             folder = self._trail.at(path)
         except OSError as error:
             raise explain(error, path) from error
+        except BeyondContainer as error:
+            raise BeyondContainer(path, error.owner) from error
         if folder.foreign is not None:
             marked = b"/" + b"/".join(path.split(b"/")[1 : folder.foreign + 1])
             told = f"{printable(marked)}: it bears {self._foreign}* marks, which this mount would not honour"
@@ -353,6 +387,11 @@ class Root:
                 raise
             mount = next(self._mounts)
             fd = openat2(above.fd, name, os.O_RDONLY | os.O_DIRECTORY, ONE_NAME & ~Resolve.NO_XDEV)
+        try:
+            self.admit(fd, name, Need.PASS)
+        except BaseException:
+            os.close(fd)
+            raise
         depth, foreign = above.depth + 1, above.foreign
         if foreign is None and self._is_foreign(fd):
             foreign = depth
@@ -388,14 +427,18 @@ class Root:
 
     def real_path(self, path: bytes) -> bytes:
         """Return the path, inside this root, that a path with links in it means."""
-        try:
-            with self._held(b"/") as here, self._held(path) as there:
-                root, target = (os.readlink(f"/proc/self/fd/{fd}") for fd in (here, there))
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            with self.directory(path):  # raises for a link on the way
-                return clean(path)
+        with self._held(path) as there:
+            try:
+                return self._path_of(there, path)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                with self.directory(path):  # raises for a link on the way
+                    return clean(path)
+
+    def _path_of(self, fd: int, path: bytes) -> bytes:
+        """Return the path inside this root of what a descriptor holds, which ``path`` led to; raises OSError."""
+        root, target = (os.readlink(f"/proc/self/fd/{one}") for one in (self.fd, fd))
         root = root.rstrip("/")
         if target != root and not target.startswith(root + "/"):
             raise LayerError(f"{printable(path)} cannot be named inside the container", "it moved meanwhile: try again")
@@ -418,6 +461,7 @@ class Root:
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read a regular file; links are followed inside the root."""
         with self._held(path) as fd:
+            self.admit(fd, path, Need.READ)
             return reopen_regular(fd, path)
 
 

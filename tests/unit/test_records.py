@@ -206,6 +206,14 @@ def test_layers_without_end_are_followed_so_far_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("records-bounded")
+def test_aufs_layers_without_end_are_refused(tmp_path: Path) -> None:
+    prepared = docker_root(tmp_path, "aufs")
+    prepared.put(f"aufs/layers/{LAYER}", f"{IMAGE}\n" * 60_000)
+    details = OfflineEndpoint("root", prepared.root).inspect(CONTAINER)
+    assert "names more than 500 below it" in details.reach.reason
+
+
+@pytest.mark.promise("records-bounded")
 def test_one_record_shared_by_many_containers_fills_no_memory(tmp_path: Path) -> None:
     prepared = podman_root(tmp_path)
     ids = [f"{number:064x}" for number in range(100)]

@@ -12,6 +12,7 @@ from tui.core.errors import LayerError
 from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.drivers.base import check_layer_id, mount_command, mount_record, role_of
 from tui.drivers.data_root import DataRoot
+from tui.drivers.overlay2 import MOST_LAYERS
 
 
 class Aufs:
@@ -24,7 +25,9 @@ class Aufs:
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to those below."""
         mount_id = mount_record(root, "aufs", container_id, "mount-id")
-        below = root.text(f"aufs/layers/{mount_id}").split()
+        below = root.text(f"aufs/layers/{mount_id}").split(None, MOST_LAYERS)
+        if len(below) > MOST_LAYERS:
+            raise LayerError(f"layer {mount_id[:12]} names more than {MOST_LAYERS} below it", "its record is damaged")
         layers = [Layer(mount_id, LayerRole.WRITABLE, root.path / "aufs" / "diff" / mount_id)]
         for layer_id in map(check_layer_id, below):
             layers.append(Layer(layer_id, role_of(layer_id), root.path / "aufs" / "diff" / layer_id))

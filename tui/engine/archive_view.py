@@ -57,6 +57,11 @@ class ArchiveView:
         return nullcontext()
 
     @property
+    def left_out(self) -> int:
+        """How many changes of the Engine's list were not understood."""
+        return self._archive.left_out
+
+    @property
     def changed(self) -> dict[bytes, Change]:
         """What the Engine says was changed."""
         with self._lock:

@@ -39,6 +39,9 @@ class LayerView:
     cut = False
     """It always shows all there is; the Engine's answers do not."""
 
+    left_out = 0
+    """Nothing of it is left out because it is not understood; of the Engine's answers something may be."""
+
     def __init__(self, stack: LayerStack, mounts: Iterable[Mount], directories: LayerDirectories) -> None:
         self.stack = stack
         self._roots = directories

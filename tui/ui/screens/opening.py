@@ -8,7 +8,7 @@ from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Change, Details, EntryKind, View
-from tui.core.text import human_size
+from tui.core.text import count_of, human_size
 from tui.layers.paths import split
 from tui.ui.reach import Tree, tree_of
 from tui.ui.screens.layer_messages import Counted, Loaded, Opening
@@ -139,6 +139,9 @@ class OpeningFrame(PreviewingFrame):
             self.tell_trouble(event.error)
         elif event.source.cut and event.view is View.MERGED:
             self.tell("names are missing: the Engine sends whole directories, and this one is too large")
+        elif event.source.left_out and event.view is View.LAYER and event.path == b"/":
+            odd = count_of(event.source.left_out, "change")
+            self.tell(f"{odd} of the Engine's answer not understood and left out")
         if event.path == b"/" and not event.children and not self._unfolded and event.view is View.LAYER:
             self._unfolded.add(b"/")
             self.switch_view()

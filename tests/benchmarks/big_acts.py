@@ -1,36 +1,67 @@
 """How long acts on many entries and on deep trees take, beside the plain commands that do the same work.
 
-python tests/benchmarks/big_acts.py [--driver overlay2] [--entries 20000] [--levels 1500] [--alive]
-prints seconds, microseconds an entry and ratios; asserts nothing.
+python tests/benchmarks/big_acts.py [--driver overlay2] [--entries 20000] [--levels 1500] [--alive] [--profile rm]
+prints seconds by the clock and of the processors, which say more on a busy machine, microseconds an entry, and ratios
+of the latter; asserts nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import os
+import pstats
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.conftest import FILES, IMAGE
 from tests.support.boxes import Box, Boxes
 from tests.support.dockerd import Dockerd
+from tui.core.model import View
+from tui.editing.acts import change_metadata
+from tui.editing.backups import ActKind
+from tui.layers.changes import changes, walk
 from tui.layers.removal import remove_tree
+from tui.layers.view import LayerView
 
 FOLDERS = 100
 """Directories that the files of the wide tree lie in."""
 
 
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+class Took(NamedTuple):
+    """What some work took: seconds by the clock, and of the processors, children's too."""
+
+    clock: float
+    processor: float
+
+
+def timed(work: Callable[[], object]) -> Took:
+    began, before = time.perf_counter(), os.times()
     work()
-    return time.perf_counter() - began
+    clock, after = time.perf_counter() - began, os.times()
+    return Took(clock, sum(after[:4]) - sum(before[:4]))
+
+
+def profiled(words: str, acts: dict[str, Callable[[], object]]) -> dict[str, Took]:
+    """Time each act, one of them with the functions that took longest."""
+    found = {}
+    for what, work in acts.items():
+        if what != words:
+            found[what] = timed(work)
+            continue
+        profile = cProfile.Profile()
+        found[what] = timed(partial(profile.runcall, work))
+        pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+    return found
 
 
 def plant_wide(top: Path, entries: int) -> None:
@@ -76,42 +107,87 @@ def remove(top: Path) -> None:
     os.close(fd)
 
 
-def acts_on(box: Box, path: bytes) -> dict[str, float]:
-    """Return the seconds that each act takes on a tree which ends as it was."""
-    found = {"chmod -R": timed(lambda: box.chmod(path, "u+x,o-r", recursive=True))}
-    found["undo chmod"] = timed(box.undo)
-    found["rm -r"] = timed(lambda: box.remove(path, recursive=True))
-    found["undo rm"] = timed(box.undo)
-    found["revert"] = timed(lambda: box.revert(path))
-    found["undo revert"] = timed(box.undo)
+def acts_on(box: Box, path: bytes, profile: str) -> dict[str, Took]:
+    """Return what each act takes on a tree which ends as it was."""
+    copy, moved = path + b"-copy", path + b"-moved"
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         out = Path(name) / "out"
-        found["cp out"] = timed(lambda: box.copy_out(path, out))
-        found["cp in"] = timed(lambda: box.copy_in(out, path + b"-copy"))
+        stack = box.details.stack
+        assert stack is not None
+        with LayerView.open(stack) as view:
+            reading = {
+                "changes": lambda: changes(view),
+                "tree": lambda: sum(1 for _ in walk(view, path, View.MERGED, 0)),
+            }
+            found = profiled(profile, reading)
+        found |= profiled(
+            profile,
+            {
+                "chmod -R": lambda: box.chmod(path, "u+x,o-r", recursive=True),
+                "undo chmod": box.undo,
+                "chown -R": lambda: change_metadata(
+                    box.id, path, lambda node: replace(node, uid=7), ActKind.CHOWN, inspect=box.inspect, recursive=True
+                ),
+                "undo chown": box.undo,
+                "mv": lambda: box.rename(path, moved),
+                "undo mv": box.undo,
+                "rm -r": lambda: box.remove(path, recursive=True),
+                "undo rm": box.undo,
+                "revert": lambda: box.revert(path),
+                "undo revert": box.undo,
+                "cp out": lambda: box.copy_out(path, out),
+                "cp in": lambda: box.copy_in(out, copy),
+                "undo cp in": box.undo,
+            },
+        )
         remove(out)
-        found["rm copy"] = timed(lambda: box.remove(path + b"-copy", recursive=True))
     return found
 
 
-def plain(plant: Callable[[Path], None]) -> dict[str, float]:
-    """Return the seconds that the plain commands take on the same tree on the host's own file system."""
+LIKE = {
+    "undo chmod": "chmod -R",
+    "undo chown": "chown -R",
+    "undo mv": "mv",
+    "undo rm": "cp -a",
+    "undo revert": "cp -a",
+    "cp in": "cp -a",
+    "cp out": "cp -a",
+    "undo cp in": "rm -r",
+    "revert": "rm -r",
+    "changes": "find",
+    "tree": "find",
+}
+"""Which plain command does the work of an act."""
+
+
+def plain(plant: Callable[[Path], None]) -> dict[str, Took]:
+    """Return what the plain commands take on the same tree on the host's own file system."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         top = Path(name) / "top"
         plant(top)
-        commands = {"chmod -R": ["chmod", "-R", "u+x,o-r", top], "cp out": ["cp", "-a", top, f"{top}2"]}
+        commands = {
+            "find": ["find", top, "-size", "+1000000"],
+            "chmod -R": ["chmod", "-R", "u+x,o-r", top],
+            "chown -R": ["chown", "-R", "7", top],
+            "cp -a": ["cp", "-a", top, f"{top}2"],
+            "mv": ["mv", top, f"{top}3"],
+            "rm -r": ["rm", "-r", f"{top}2"],
+        }
         found = {what: timed(partial(subprocess.run, words, check=True)) for what, words in commands.items()}
-        found["rm -r"] = timed(lambda: subprocess.run(["rm", "-r", top], check=True))
-        subprocess.run(["rm", "-r", f"{top}2"], check=True)
-        same = {"undo chmod": "chmod -R", "undo rm": "cp out", "undo revert": "cp out", "cp in": "cp out"}
-        same |= {"revert": "rm -r", "rm copy": "rm -r"}
-        return found | {what: found[like] for what, like in same.items()}
+        return found | {what: found[like] for what, like in LIKE.items()}
 
 
-def report(title: str, took: dict[str, float], entries: int, beside: dict[str, float] | None = None) -> None:
+def report(title: str, took: dict[str, Took], entries: int, beside: dict[str, Took] | None = None) -> None:
     print(title, flush=True)
-    for what, seconds in took.items():
-        ratio = f", {seconds / beside[what]:.1f} times the plain command" if beside and what in beside else ""
-        print(f"  {what:12} {seconds:7.2f} s, {seconds / entries * 1e6:7.0f} us an entry{ratio}", flush=True)
+    for what, one in took.items():
+        times = one.processor / max(beside[what].processor, 0.01) if beside and what in beside else 0
+        ratio = f", {times:.1f} times {LIKE.get(what, what)}" if times else ""
+        each = f"{one.processor / entries * 1e6:5.0f} us an entry"
+        print(f"  {what:12} {one.clock:7.2f} s, {one.processor:6.2f} s of processors, {each}{ratio}", flush=True)
+
+
+def ratio(took: dict[str, Took], beside: dict[str, Took], what: str) -> float:
+    return took[what].processor / max(beside[what].processor, 0.01)
 
 
 def main() -> None:
@@ -121,6 +197,7 @@ def main() -> None:
     parser.add_argument("--levels", type=int, default=1_500)
     parser.add_argument("--names", type=int, default=1_000)
     parser.add_argument("--alive", action="store_true")
+    parser.add_argument("--profile", default="", help="an act of the wide tree, such as cp out")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as state:
         os.environ["DTUI_STATE"] = state
@@ -133,7 +210,7 @@ def main() -> None:
             if given.entries:
                 beside = plain(lambda top: plant_wide(top, given.entries))
                 plant_wide(srv / "wide", given.entries)
-                took = acts_on(box, b"/srv/wide")
+                took = acts_on(box, b"/srv/wide", given.profile)
                 report(f"{given.entries:,} files in {FOLDERS} directories", took, given.entries, beside)
             if given.names:
                 plant_links(srv / "links", given.names)
@@ -141,12 +218,12 @@ def main() -> None:
                 report(f"one file of {given.names:,} names", {"undo rm": timed(box.undo)}, given.names)
             if given.levels:
                 plant_shallow(srv / "shallow", given.levels)
-                flat = acts_on(box, b"/srv/shallow")
+                flat = acts_on(box, b"/srv/shallow", "")
                 report(f"{given.levels:,} directories side by side", flat, 2 * given.levels)
                 plant_deep(srv / "deep", given.levels)
-                took = acts_on(box, b"/srv/deep")
+                took = acts_on(box, b"/srv/deep", "")
                 report(f"{given.levels:,} directories one in the other", took, 2 * given.levels)
-                print("  deep beside shallow: " + ", ".join(f"{what} {took[what] / flat[what]:.2f}" for what in flat))
+                print("  deep beside shallow: " + ", ".join(f"{what} {ratio(took, flat, what):.2f}" for what in flat))
         finally:
             engine.close()
 

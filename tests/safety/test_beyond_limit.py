@@ -18,6 +18,7 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NoRoom
 from tui.editing import acts, backups, set_aside
 from tui.editing.backups import Keep, TooLarge, find, last_to_undo
 from tui.editing.backups import acts as kept_acts
+from tui.editing.copying import copy_in
 from tui.editing.progress import Meter, Phase
 from tui.editing.recover import recover
 from tui.editing.revert import revert
@@ -219,6 +220,153 @@ def test_image_file_is_restored_into_a_running_container(boxes: Boxes) -> None:
     box.start()
     box.undo()
     assert told(box) == before
+
+
+LONE = b"/srv/lone"
+EXCHANGED = (
+    SCRIPT + f"; head -c 300000 /dev/urandom > {LONE.decode()}; chown 7:8 {LONE.decode()}; chmod 640 {LONE.decode()}"
+)
+
+
+def replacing(box: Box, tmp_path: Path, verb: str) -> Callable[[Keep], object]:
+    """Return a change that replaces a large file by another large one, or takes away what made it large."""
+    source = tmp_path / "lone"
+    source.write_bytes(os.urandom(200_000))
+    changes: dict[str, Callable[[Keep], object]] = {
+        "write": lambda keep: box.files.save(LONE, source.read_bytes(), None, keep=keep),
+        "copy in": lambda keep: copy_in(box.id, source, LONE, inspect=box.inspect, keep=keep),
+        "undo": lambda keep: undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, keep=keep),
+    }
+    if verb == "undo write":
+        changes["write"](Keep.COPY)
+    if verb == "undo copy in":
+        copy_in(box.id, source, b"/srv/new", inspect=box.inspect)
+    return changes["undo" if verb.startswith("undo") else verb]
+
+
+VERBS = pytest.mark.parametrize("verb", ["write", "copy in", "undo write", "undo copy in"])
+
+
+@VERBS
+@pytest.mark.promise("set-aside-by-rename")
+def test_every_verb_sets_a_large_file_aside(boxes: Boxes, tmp_path: Path, verb: str) -> None:
+    box = boxes(EXCHANGED)
+    act = replacing(box, tmp_path, verb)
+    before = told(box)
+    with pytest.raises(TooLarge) as caught:
+        act(Keep.USUAL)
+    assert not caught.value.choices.aside
+    assert told(box) == before
+    act(Keep.ASIDE)
+    after = told(box)
+    assert after != before
+    kept = next(kept_acts(box.id))
+    assert kept.aside is not None
+    assert sum(file.stat().st_size for file in kept.folder.iterdir()) < 20_000
+    back = undo(kept, inspect=box.inspect, save=box.files.save).act
+    assert told(box) == before
+    if back is not None:
+        undo(find(back.id), inspect=box.inspect, save=box.files.save)
+        assert told(box) == after
+    dtui("backups", "purge", "--force")
+    assert not places(box)
+    assert told(box) == (before if back is None else after)
+
+
+@VERBS
+@pytest.mark.promise("limit-asked-before")
+def test_why_a_large_file_cannot_be_set_aside_is_said(boxes: Boxes, tmp_path: Path, verb: str) -> None:
+    box = boxes(EXCHANGED, alive=True)
+    act = replacing(box, tmp_path, verb)
+    with pytest.raises(TooLarge, match="the container runs") as caught:
+        act(Keep.USUAL)
+    assert "cannot be set aside: the container runs" in str(caught.value.hint)
+    with pytest.raises(EditRefused, match="the container runs"):
+        act(Keep.ASIDE)
+
+
+@pytest.mark.promise("set-aside-by-rename")
+def test_undo_of_an_exchange_keeps_what_others_wrote_since(boxes: Boxes, tmp_path: Path) -> None:
+    box = boxes(EXCHANGED)
+    replacing(box, tmp_path, "write")(Keep.ASIDE)
+    box.files.save(LONE, b"newer\n", None, keep=Keep.COPY)
+    act = list(kept_acts(box.id))[1]
+    with pytest.raises(ChangedMeanwhile, match="was changed since"):
+        undo(act, inspect=box.inspect, save=box.files.save)
+    back = undo(act, inspect=box.inspect, save=box.files.save, force=True).act
+    assert len(box.read(LONE)) == 300_000
+    assert back is not None
+    undo(find(back.id), inspect=box.inspect, save=box.files.save)
+    assert box.read(LONE) == b"newer\n"
+
+
+@pytest.mark.promise("set-aside-by-rename")
+def test_undo_of_an_exchange_keeps_a_later_owner(boxes: Boxes, tmp_path: Path) -> None:
+    box = boxes(EXCHANGED)
+    replacing(box, tmp_path, "write")(Keep.ASIDE)
+    os.chown(box.upper / "srv" / "lone", 9, 10)
+    undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save)
+    status = (box.upper / "srv" / "lone").stat()
+    assert (status.st_size, status.st_uid, status.st_gid, status.st_mode & 0o777) == (300_000, 9, 10, 0o640)
+
+
+@UNION
+@STATES
+@pytest.mark.promise("image-bytes-need-no-copy")
+def test_write_over_a_large_image_file_needs_no_copy(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+    boxes.engine.layered_image("shop/large:1", "shop/base:1", "mkdir /l; head -c 300000 /dev/urandom > /l/large")
+    box = boxes(alive=alive, image="shop/large:1")
+    before = told(box)
+    (tmp_path / "new").write_bytes(b"copied\n")
+    for change in (
+        lambda: box.write(b"/l/large", b"new\n"),
+        lambda: copy_in(box.id, tmp_path / "new", b"/l/large", inspect=box.inspect),
+    ):
+        change()
+        assert len(box.read(b"/l/large")) < 10
+        assert next(kept_acts(box.id)).data.stat().st_size == 0
+        dtui("-H", box.engine.host, "undo", "web")
+        assert told(box) == before
+
+
+@VERBS
+@pytest.mark.promise("set-aside-by-rename")
+def test_an_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Path, verb: str) -> None:
+    box = boxes(EXCHANGED)
+    act = replacing(box, tmp_path, verb)
+    old = told(box)
+    for call in ("renameat2", "fsync", "rename", "unlinkat"):
+        for turn in range(1, 40):
+            ended = inject.run(lambda: act(Keep.ASIDE), f"inject={call}:signal=KILL:when={turn}")
+            recover(box.inspect)
+            if told(box) != old:
+                assert len(places(box)) == 1
+                undo(next(kept_acts(box.id)), inspect=box.inspect, save=box.files.save, keep=Keep.NOTHING)
+                assert told(box) == old
+                break
+            assert not places(box)
+            assert ended.how == "killed"
+
+
+@pytest.mark.promise("set-aside-by-rename")
+def test_undo_of_an_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Path) -> None:
+    box = boxes(EXCHANGED)
+    old = told(box)
+    change = replacing(box, tmp_path, "write")
+    for call in ("renameat2", "fsync", "rename", "unlinkat"):
+        for turn in range(1, 40):
+            if told(box) == old:
+                change(Keep.ASIDE)
+            new = told(box)
+            ended = inject.run(box.undo, f"inject={call}:signal=KILL:when={turn}")
+            recover(box.inspect)
+            if ended.how != "killed":
+                break
+            if told(box) != old:
+                assert told(box) == new
+    if told(box) != old:
+        box.undo()
+    assert told(box) == old
 
 
 KILLS = ("rename", "renameat2", "fsync", "unlink", "rmdir", "unlinkat")

@@ -19,6 +19,7 @@ from tui.core.record_ids import ContainerId
 from tui.editing import journal
 from tui.editing.backups import Act, ActKind, Keeper, acts, find
 from tui.editing.nodes import Node
+from tui.editing.unsaved import Unsaved, keep_copy, keep_to_tell, told_once
 
 OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 FOUND = pytest.mark.promise("undo-found-after-removal")
@@ -115,6 +116,23 @@ def test_purge_deletes_what_a_removed_container_left(boxes: Boxes, private_state
     assert other.read(b"/etc/motd") == b"other\n"
     dtui(*host, "rm", "other:/etc/motd")
     assert next(acts()).id > max(numbers)
+
+
+@PURGED
+@OVERLAY2
+@pytest.mark.engine
+def test_purge_frees_what_was_set_aside_after_removal(boxes: Boxes) -> None:
+    box = boxes("head -c 50000 /dev/urandom > /srv/large")
+    host = ("-H", box.engine.host)
+    dtui(*host, "write", "web:/srv/large", "--set-aside", stdin=b"new\n")
+    (act,) = dtui_json("backups")
+    place = Path(act["place"])
+    assert (place / "large").stat().st_size == 50_000
+    box.engine.docker("rm", "web")
+    assert not place.exists()
+    answer = dtui_json(*host, "backups", "purge", "web")
+    assert (answer["removed"], answer["left"]) == ([act["id"]], [])
+    assert dtui_json("backups") == []
 
 
 # without an engine -------------------------------------------------------------------------------------------
@@ -223,3 +241,24 @@ def test_purge_asks_on_a_terminal(answer: str, left: int) -> None:
     assert child.wait(60) == left
     os.close(outer)
     assert len(list(acts())) == left
+
+
+@PURGED
+@pytest.mark.usefixtures("private_state")
+def test_unsaved_texts_are_listed_and_purged(private_state: Path) -> None:
+    noted = keep_to_tell(Unsaved(b"mine\n", "web", b"/etc/x"))
+    plain, other = keep_copy(b"secret\n"), keep_to_tell(Unsaved(b"others\n", "db", b"/y"))
+    assert len(told_once()) == 2
+    listed = {one["data"]: (one["name"], one["path"], one["act"], one["bytes"]) for one in dtui_json("backups")}
+    assert listed == {
+        str(noted): ("web", "/etc/x", "unsaved text", 5),
+        str(plain): (None, None, "unsaved text", 7),
+        str(other): ("db", "/y", "unsaved text", 7),
+    }
+    assert [one["data"] for one in dtui_json("-H", "unix:///nowhere.sock", "backups", "web")] == [str(noted)]
+    dtui_json("-H", "unix:///nowhere.sock", "backups", "purge", "web")
+    assert not noted.exists()
+    assert dtui("backups", "purge", "--older-than", "1h") == b"0 backups deleted for good, 0 B\n"
+    assert plain.exists()
+    assert dtui("backups", "purge").startswith(b"0 backups and 2 unsaved texts deleted for good, 14 B")
+    assert not list(private_state.joinpath("unsaved").iterdir())

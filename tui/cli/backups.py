@@ -8,22 +8,26 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.cli.meant import meant, the_only
+from tui.cli.meant import Meant, meant, the_only
 from tui.cli.output import note, put_json, say
-from tui.core.errors import NotFound
+from tui.core.errors import EngineError, NotFound, NotReachable
 from tui.core.text import count_of, human_size, printable
 from tui.editing import history
 from tui.editing.backups import Act
 from tui.editing.history import purgeable, size_of
 from tui.editing.sequence import order_of
+from tui.editing.unsaved import KeptText, drop_text, kept_texts
+
+_UNSAVED = "unsaved text"
 
 
 def run(options: Namespace) -> int:
-    """List acts, newest first: id, time, container, what was done to which path, bytes kept."""
-    found = [act for one in meant(options).changed for act in one.acts]
+    """List acts, newest first: id, time, container, what was done to which path, bytes kept; then unsaved texts."""
+    texts = _texts(options.ref)
+    found = [act for one in _meant(options, texts).changed for act in one.acts]
     found.sort(key=lambda act: order_of(act.id), reverse=True)
     if options.json:
-        put_json([_as_json(act) for act in found])
+        put_json([*map(_as_json, found), *map(_text_as_json, texts)])
         return 0
     several = len({act.container for act in found}) > len({act.name for act in found})
     rows = [
@@ -37,30 +41,57 @@ def run(options: Namespace) -> int:
         )
         for act in found
     ]
+    rows += [
+        (text.id, f"{text.time:%Y-%m-%d %H:%M:%S}", printable(text.container), _UNSAVED, printable(text.path), "")
+        for text in texts
+    ]
+    sizes = [*(act.size for act in found), *(text.size for text in texts)]
     widths = [max(len(row[column]) for row in rows) for column in range(6)] if rows else []
-    for act, row in zip(found, rows, strict=True):
+    for size, row in zip(sizes, rows, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        say("  ".join([*cells, human_size(act.size)]).rstrip())
+        say("  ".join([*cells, human_size(size)]).rstrip())
     return 0
+
+
+def _texts(ref: str | None) -> tuple[KeptText, ...]:
+    """Return the unsaved texts of all containers, or of those of a name."""
+    name = (ref or "").rpartition("/")[2]
+    return tuple(text for text in reversed(kept_texts()) if not name or text.container == name)
+
+
+def _meant(options: Namespace, texts: tuple[KeptText, ...]) -> Meant:
+    """Return what the REF of a verb means; nothing where only unsaved texts are kept of a container that is gone."""
+    try:
+        return meant(options)
+    except (EngineError, NotFound, NotReachable):
+        if not texts:
+            raise
+        return Meant(None, ())
 
 
 def purge(options: Namespace) -> int:
     """Delete what is kept for good, of all containers or of one, and say what was deleted."""
-    found = meant(options)
+    texts = _texts(options.ref)
+    found = _meant(options, texts)
     only = {the_only(found.changed, options.ref).id} if options.ref and found.changed else None
-    if options.ref and only is None:
+    if options.ref and only is None and not texts:
         raise NotFound(f"nothing of {printable(options.ref)} is kept", "dtui backups lists what is")
     before = datetime.now(UTC) - options.older_than if options.older_than is not None else None
-    folders = list(purgeable(only, before))
-    if folders and not options.force and _can_ask() and not _agreed(folders):
+    folders = list(purgeable(only or (set() if options.ref else None), before))
+    texts = tuple(text for text in texts if before is None or text.time < before)
+    if (folders or texts) and not options.force and _can_ask() and not _agreed(folders, texts):
         note("nothing was deleted")
         return 1
     done = history.purge(folders, found.gone & (only or set()))
+    for text in texts:
+        drop_text(text)
+    size = done.size + sum(text.size for text in texts)
     if options.json:
         left = [{"id": act_id, "reason": why} for act_id, why in done.left]
-        put_json({"removed": list(done.removed), "bytes": done.size, "left": left}, done=True)
+        removed = [*done.removed, *(text.id for text in texts)]
+        put_json({"removed": removed, "bytes": size, "left": left}, done=True)
     else:
-        say(f"{count_of(len(done.removed), 'backup')} deleted for good, {human_size(done.size)}")
+        say(f"{_words(len(done.removed), len(texts))} deleted for good, {human_size(size)}")
     for act_id, why in done.left:
         note(f"dtui: {act_id} was left: {why}")
     return 1 if done.left else 0
@@ -70,9 +101,14 @@ def _can_ask() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def _agreed(folders: list[Path]) -> bool:
+def _words(backups: int, texts: int) -> str:
+    return count_of(backups, "backup") + (f" and {count_of(texts, 'unsaved text')}" if texts else "")
+
+
+def _agreed(folders: list[Path], texts: tuple[KeptText, ...]) -> bool:
     """Ask on the terminal; anything but y means no."""
-    what = f"{count_of(len(folders), 'backup')} ({human_size(size_of(folders))})"
+    size = size_of(folders) + sum(text.size for text in texts)
+    what = f"{_words(len(folders), len(texts))} ({human_size(size)})"
     note(f"Delete {what} for good? What they replaced cannot be brought back then. [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -98,4 +134,20 @@ def _as_json(act: Act) -> dict[str, object]:
         "bytes": act.size,
         "data": str(act.data),
         "place": str(act.aside.place) if act.aside else None,
+    }
+
+
+def _text_as_json(text: KeptText) -> dict[str, object]:
+    return {
+        "id": text.id,
+        "time": text.time.isoformat(),
+        "container": None,
+        "name": text.container or None,
+        "act": _UNSAVED,
+        "path": os.fsdecode(text.path) or None,
+        "new_path": None,
+        "state": "kept",
+        "bytes": text.size,
+        "data": str(text.file),
+        "place": None,
     }

@@ -187,7 +187,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("--create", action="store_true", help="make a new file")
     sub.add_argument("--in-place", action="store_true", help="overwrite the file itself, for who has it open")
-    _keeping(sub, aside=False)
+    _keeping(sub)
     sub.add_argument("--mode", type=_permissions, metavar="0644", help="permission bits, octal")
     _wait(sub)
     _json(sub)
@@ -237,7 +237,7 @@ def _cp(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("source", metavar="SOURCE", help="a path of this host, or REF:PATH")
     sub.add_argument("target", metavar="TARGET", help="REF:PATH, or a path of this host")
     sub.add_argument("--force", action="store_true", help="replace a file of this host")
-    _keep(sub)
+    _keeping(sub, nothing=False)
     _wait(sub)
     _json(sub)
 
@@ -253,7 +253,7 @@ def _undo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("ref", metavar="REF", nargs="?", type=_container, help="only what was done to this container")
     sub.add_argument("--id", help="the one of dtui backups, by its id or the beginning of it")
     sub.add_argument("--force", action="store_true", help="even if the file was changed since")
-    _keeping(sub, aside=False)
+    _keeping(sub)
     _wait(sub)
     _json(sub)
 
@@ -354,13 +354,13 @@ def _keep(sub: argparse._ActionsContainer) -> None:
     sub.add_argument("--keep", action="store_true", help="copy what is replaced, whatever its size, if there is room")
 
 
-def _keeping(sub: argparse.ArgumentParser, *, aside: bool = True) -> None:
+def _keeping(sub: argparse.ArgumentParser, *, nothing: bool = True) -> None:
     """Add what may become of what is replaced."""
     ways = sub.add_mutually_exclusive_group()
     _keep(ways)
-    if aside:
-        ways.add_argument("--set-aside", action="store_true", help="move it out of the layer instead of copying it")
-    ways.add_argument("--no-backup", action="store_true", help="keep nothing: this cannot be undone")
+    ways.add_argument("--set-aside", action="store_true", help="move it out of the layer instead of copying it")
+    if nothing:
+        ways.add_argument("--no-backup", action="store_true", help="keep nothing: this cannot be undone")
 
 
 def _json(sub: argparse.ArgumentParser) -> None:

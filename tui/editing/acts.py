@@ -195,7 +195,7 @@ def remove(
             if keep is not Keep.ASIDE:
                 act = _remove(details, tree, nodes, keep, step)
                 return Outcome(real, len(nodes), act, notes_after(details, inspect))
-        act = _set_aside(details, nodes, inspect)
+        act = move_aside(details, nodes, inspect)
         return Outcome(real, len(nodes), act, notes_after(details, inspect))
 
 
@@ -212,13 +212,13 @@ def _remove(details: Details, tree: Tree, nodes: list[Node], keep: Keep, step: S
     return act
 
 
-def _set_aside(details: Details, nodes: list[Node], inspect: Inspect) -> Act:
+def move_aside(details: Details, nodes: list[Node], inspect: Inspect, kind: ActKind = ActKind.REMOVE) -> Act:
     """Delete an entry by moving it out of the layer, which holds a file or a directory of it."""
     stack, path = stack_of(details), nodes[0].path
     with LayerView.open(stack) as view:
         whiteout = view.below(path) is not None and shows_through(stack, view, path)
     aside = set_aside.plan(details, path, (split(path)[1],), size_of(nodes))
-    with keeping(details, ActKind.REMOVE, path, keep=Keep.ASIDE) as keeper:
+    with keeping(details, kind, path, keep=Keep.ASIDE) as keeper:
         for node in nodes:
             keeper.add(node)
         act = keeper.commit(aside)

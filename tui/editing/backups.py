@@ -47,6 +47,9 @@ _WEEK = 7 * 86_400
 _VERSION_BEYOND = 2
 """Of an act whose bytes are not all in ``data``: a dtui that knows only copies must not take it for one."""
 
+_VERSION_EXCHANGED = 3
+"""Of an act whose files changed places: what is aside may be the new one."""
+
 _RESERVE = 64 << 20
 """Bytes of its disk that a large copy leaves free."""
 
@@ -80,11 +83,12 @@ class Choices:
 
     @property
     def options(self) -> str:
-        """The words of the command line for what can be done."""
+        """The words of the command line for what can be done, and why it cannot be set aside."""
         found = [] if self.copy else ["--keep copies it all the same"]
         found += [] if self.aside else ["--set-aside moves it out of the layer"]
         found += [] if self.nothing else ["--no-backup cannot be undone"]
-        return ", ".join(found) or "free some space"
+        why = f"; it cannot be set aside: {self.aside}" if self.aside else ""
+        return (", ".join(found) or "free some space") + why
 
 
 class TooLarge(EditRefused):
@@ -103,6 +107,10 @@ class Aside:
     above: bytes
     names: tuple[bytes, ...]
     size: int
+    exchanged: bool = False
+    """Whether what lies there changed places with a file that was made there."""
+    source: Path | None = None
+    """Where that file was taken from, instead of being made."""
 
 
 class ActKind(StrEnum):
@@ -186,13 +194,21 @@ class Act:
         """Whether its dtui is gone before it came to its end."""
         return not self.done and not owner_lives(self.owner)
 
-    def expect(self, *nodes: Node) -> None:
-        """Write down what is about to stand somewhere, so that nothing else is taken for it; raises EditRefused."""
+    def expect(self, *nodes: Node, durable: bool = False) -> None:
+        """Write down what is about to stand somewhere, so that nothing else is taken for it; raises EditRefused.
+
+        ``durable`` waits until the disk has it.
+        """
         lines = "".join(json.dumps(to_json(node)) + "\n" for node in nodes).encode()
         try:
             fd = os.open(self.folder / "after", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:
                 file.write(lines)
+                file.flush()
+                if durable:
+                    os.fsync(fd)
+            if durable:
+                sync_dir(self.folder)
         except OSError as error:
             raise OwnPlaceFailed.of(error, self.folder, "it is dtui's own disk that is full or failing") from error
 
@@ -336,9 +352,12 @@ class Keeper:
                 "above": os.fsdecode(aside.above),
                 "names": [os.fsdecode(name) for name in aside.names],
                 "size": aside.size,
+                "exchanged": aside.exchanged,
+                "source": str(aside.source) if aside.source else None,
             }
         if aside is not None or any(node.image for node in self._nodes):
-            self._told["version"] = _VERSION_BEYOND
+            exchanged = aside is not None and aside.exchanged
+            self._told["version"] = _VERSION_EXCHANGED if exchanged else _VERSION_BEYOND
         try:
             os.fsync(self._data)
             (self._part / _MARKS[0]).touch(mode=0o600)
@@ -378,7 +397,7 @@ class Keeper:
 
 def _read(folder: Path) -> Act:
     told = json.loads((folder / "act.json").read_text())
-    if told["version"] not in (_VERSION, _VERSION_BEYOND):
+    if told["version"] not in (_VERSION, _VERSION_BEYOND, _VERSION_EXCHANGED):
         raise ValueError(f"version {told['version']}")
     return _act(folder, told, tuple(from_json(one) for one in told["nodes"]))
 
@@ -403,7 +422,9 @@ def _act(folder: Path, told: dict[str, Any], nodes: tuple[Node, ...]) -> Act:
 
 def _aside_of(told: dict[str, Any]) -> Aside:
     names = tuple(os.fsencode(name) for name in told["names"])
-    return Aside(Path(told["place"]), os.fsencode(told["above"]), names, int(told["size"]))
+    source = Path(told["source"]) if told.get("source") else None
+    exchanged = bool(told.get("exchanged"))
+    return Aside(Path(told["place"]), os.fsencode(told["above"]), names, int(told["size"]), exchanged, source)
 
 
 def folders(container_id: ContainerId | None = None) -> list[Path]:

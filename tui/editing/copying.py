@@ -7,13 +7,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tui.core.errors import EditRefused, NotFound, Stopped
 from tui.core.model import Details, EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import count_of, printable
-from tui.editing import progress
+from tui.editing import exchange, progress
 from tui.editing.acts import (
     Inspect,
     Outcome,
@@ -22,15 +23,16 @@ from tui.editing.acts import (
     found,
     goal_of,
     holder,
-    keep_one,
+    keep_all,
     keeping,
+    measured,
     notes_after,
     refuse_mounts,
 )
 from tui.editing.atomic import temporary_name
 from tui.editing.backups import Act, ActKind, Keep
 from tui.editing.beside import few, left_out
-from tui.editing.estimate import require_room, size_of
+from tui.editing.estimate import size_of
 from tui.editing.guard import Step, guarded, no_step
 from tui.editing.hands import NO_REPLACE, OwnHands
 from tui.editing.host_files import HostFiles, refuse_unsized
@@ -39,9 +41,9 @@ from tui.editing.nodes import Node, node_of
 from tui.editing.progress import Phase
 from tui.editing.session import refuse_covered, running_root, stack_of
 from tui.editing.sparse import copy_data
-from tui.editing.trees import RootTree, Tree
+from tui.editing.trees import RootTree, Tree, changed_meanwhile
 from tui.editing.union import UnionTree, refuse_marks
-from tui.editing.workspace import writable_tree
+from tui.editing.workspace import refuse_used_since, writable_tree
 from tui.layers.covers import Covers
 from tui.layers.paths import Root, clean, kind_of, open_directory, split
 from tui.layers.view import LayerView
@@ -98,18 +100,42 @@ def copy_in(
             refuse_marks(details.stack, (path for _, path in entries))
             parent = holder(tree, goal)
             replaced = [] if there is None else [there]
-            require_room(size_of(replaced), keep, aside=_COPIED_OVER, nothing=_COPIED_OVER)
-            progress.begin(Phase.KEEP, size_of(replaced))
-            with keeping(details, ActKind.COPY, goal, keep=keep) as keeper:
-                if there is None:
-                    keeper.add(Node(goal))
-                else:
-                    keep_one(tree, there, keeper)
-                act = keeper.commit()
-            with guarded(act, lambda: nullcontext(tree)) as changed:
-                progress.begin(Phase.COPY, total)
-                notes = _make_entries(tree, host, entries, parent, there, act, changed, step)
-        return Outcome(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
+            aside = _why_not_aside(details, host, places, there)
+            replaced = measured(details, replaced, keep, aside=aside, nothing=_COPIED_OVER)
+            if keep is not Keep.ASIDE or not size_of(replaced):
+                with keeping(details, ActKind.COPY, goal, keep=Keep.USUAL if keep is Keep.ASIDE else keep) as keeper:
+                    if not replaced:
+                        keeper.add(Node(goal))
+                    keep_all(tree, replaced, keeper, total=size_of(replaced))
+                    act = keeper.commit()
+                with guarded(act, lambda: nullcontext(tree)) as changed:
+                    progress.begin(Phase.COPY, total)
+                    notes = _make_entries(tree, host, entries, parent, there, act, changed, step)
+                return Outcome(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
+        act = _exchange(details, host, name, parent, goal, inspect)
+        return Outcome(goal, 1, act, notes_after(details, inspect))
+
+
+def _why_not_aside(details: Details, host: HostFiles, places: list[bytes], there: Node | None) -> str:
+    """Say why what a copy replaces cannot be set aside, nothing where it can or where there is nothing."""
+    if there is None:
+        return ""
+    with host.entry(places[0], read=False) as (fd, _):
+        if there.kind is not EntryKind.FILE or kind_of(os.fstat(fd).st_mode) is not EntryKind.FILE:
+            return "only a file takes the place of a file without a copy"
+    return exchange.why_not(details, there.path)
+
+
+def _exchange(details: Details, host: HostFiles, name: bytes, parent: Node, goal: bytes, inspect: Inspect) -> Act:
+    """Put a file of this host in the place of the layer's own, which is set aside."""
+    old = exchange.own_file(details, goal)
+    at_rest = partial(refuse_used_since, details, stack_of(details), inspect)
+    with host.entry(name) as (fd, data), keeping(details, ActKind.COPY, goal, keep=Keep.ASIDE) as keeper:
+        node = node_of(fd, goal)
+        if old is None or data is None:
+            raise changed_meanwhile(goal)
+        wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=b""))
+        return exchange.put(details, old, exchange.from_file(wanted, data), keeper, at_rest)
 
 
 def _make_entries(

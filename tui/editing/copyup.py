@@ -23,7 +23,6 @@ from tui.editing.writing import (
     check_stamp,
     create,
     keeping_old,
-    kept_note,
     metadata_in,
     new_metadata,
     overwrite,
@@ -63,14 +62,14 @@ def _put(details: Details, job: Job, real: bytes, upper: Root, hiding: Hiding, d
             in_place = job.shared or (job.in_place and here is not None and stat.S_ISREG(here.st_mode))
             copied = ("the image's file was copied, for the layer had none to overwrite",)
             notes = copied if job.in_place and not in_place else ()
-            with keeping_old(job, real, old) as kept:
+            with keeping_old(job, real, old, in_place=in_place) as kept:
                 if in_place:
                     written, names = overwrite(upper, job, real, old, before, metadata)
                 else:
                     written = _put_into_layer(job, real, dir_fd, name, metadata, status)
     except NotFound:
         return _create(job, real, hiding, dir_fd, name)
-    return Receipt(real, in_place, False, written, kept, (*kept_note(kept), *split_note(status, names), *notes))
+    return Receipt(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names), *notes))
 
 
 def _create(job: Job, real: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> Receipt:

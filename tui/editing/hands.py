@@ -22,6 +22,9 @@ from tui.layers.paths import process_of
 NO_REPLACE = 1
 """RENAME_NOREPLACE (linux/fs.h): the new name must be free."""
 
+EXCHANGE = 2
+"""RENAME_EXCHANGE: both names are there at any time."""
+
 _REMOVE_DIRECTORY = 0x200  # AT_REMOVEDIR
 
 

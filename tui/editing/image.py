@@ -38,6 +38,12 @@ def image_of(details: Details) -> Iterator[FromImage]:
         yield _Image(view, upper).marked
 
 
+def marked_of(details: Details, node: Node) -> Node:
+    """Return a file of a container, marked if its bytes lie in the image."""
+    with image_of(details) as from_image:
+        return from_image(node)
+
+
 class _Image:
     def __init__(self, view: LayerView, upper: Root) -> None:
         self._view = view

@@ -11,7 +11,7 @@ from pathlib import Path
 from tui.core.errors import DtuiError, NotFound
 from tui.core.model import Details, Marks
 from tui.core.text import printable
-from tui.editing import atomic, backups, journal, set_aside
+from tui.editing import atomic, backups, exchange, journal, set_aside
 from tui.editing.acts import Inspect, refuse_hidden
 from tui.editing.backups import Act, ActKind
 from tui.editing.copyup import finish_by_hand
@@ -21,7 +21,7 @@ from tui.editing.remote import Archive
 from tui.editing.remote_undo import settle_by_engine
 from tui.editing.restore import is_one_write, is_plain_rename, put_back
 from tui.editing.session import privileged, reading, refuse_state, running_root, stack_of
-from tui.editing.stamp import stamp_of
+from tui.editing.stamp import Stamp, stamp_of
 from tui.editing.state import container_lock
 from tui.editing.workspace import writable_tree
 from tui.layers.directories import upper_root
@@ -90,6 +90,8 @@ def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
 
 
 def _settle(act: Act, details: Details) -> str:
+    if act.aside is not None and act.aside.exchanged:
+        return exchange.settle(act)
     if act.kind is ActKind.CREATE or is_one_write(act):
         return _settle_write(act, details)
     refuse_state(details)
@@ -116,17 +118,25 @@ def _settle_write(act: Act, details: Details) -> str:
     finish_by_hand(details, act.path, act.wrote)
     try:
         with reading(details, act.path) as fd:
-            now = stamp_of(fd).sha256
+            now = stamp_of(fd)
     except NotFound:
-        now = ""
-    if now == act.wrote:
+        now = None
+    if (now.sha256 if now else "") == act.wrote:
         act.mark("done")
-    elif act.kind is ActKind.CREATE or now == _hash_of(act.data):
+    elif act.kind is ActKind.CREATE or _is_old(act, now):
         act.forget()
     else:
         act.mark("done")
         return f"{printable(act.path)}: it was changed after a write that was cut off; the old bytes are in {act.data}"
     return ""
+
+
+def _is_old(act: Act, now: Stamp | None) -> bool:
+    """Say whether a file is what it was before a write."""
+    node = act.nodes[0]
+    if node.image:
+        return now is not None and (now.size, now.mtime_ns) == (node.size, node.mtime_ns)
+    return now is not None and now.sha256 == _hash_of(act.data)
 
 
 def _hash_of(data: Path) -> str:

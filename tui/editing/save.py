@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from tui.core.errors import EngineError, NotFound
 from tui.core.model import Details, Marks
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.editing import atomic
+from tui.editing import atomic, exchange, set_aside
 from tui.editing.atomic import Checkpoint, no_checkpoint
-from tui.editing.backups import ActKind, Keep
+from tui.editing.backups import ActKind, Keep, Keeper
 from tui.editing.copyup import save_by_hand
+from tui.editing.exchange import NewFile
 from tui.editing.hands import hands_inside
+from tui.editing.image import marked_of
 from tui.editing.removal_watch import watched, what_happened
 from tui.editing.session import (
     has_several_names,
+    reading,
     refuse_state,
     refuse_unseen,
     running_root,
     stack_of,
 )
-from tui.editing.sparse import Content
+from tui.editing.sparse import Content, put_runs, reserve, runs_of
 from tui.editing.stamp import Stamp
 from tui.editing.state import container_lock
-from tui.editing.workspace import by_hand, mounted
-from tui.editing.writing import Job, Receipt, source_path, write_below
+from tui.editing.trees import changed_meanwhile
+from tui.editing.workspace import by_hand, mounted, refuse_used_since
+from tui.editing.writing import Job, Receipt, check_stamp, source_path, write_below
 from tui.layers.covers import Covers
 from tui.layers.mounts import tree_root
 from tui.layers.paths import clean
@@ -56,8 +63,9 @@ def save(
     with the owner of its directory and mode 0644 unless ``mode`` says otherwise; ``only_new`` refuses one that exists.
     ``in_place`` overwrites the file's own bytes, so that who has it open sees them, with a journal on this host.
     ``mtime_ns`` is the time that it gets, without one that of the save. ``wrote`` is the SHA-256 that it must have,
-    ``kind`` what the act is called in the backups; without ``keep`` no backup is kept. Raises ChangedMeanwhile when
-    the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new then.
+    ``kind`` what the act is called in the backups; ``keep`` says what becomes of the old bytes. Raises ChangedMeanwhile
+    when the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new
+    then.
     """
     with atomic.explained(clean(path)), container_lock(container_id):
         details = inspect(container_id)
@@ -79,13 +87,15 @@ def save(
             keep=keep,
         )
         with what_happened(details, inspect), watched(details) as check:
-            receipt = _save(details, replace(job, check=check))
+            receipt = _save(details, inspect, replace(job, check=check))
         return _look_again(details, inspect, receipt)
 
 
-def _save(details: Details, job: Job) -> Receipt:
+def _save(details: Details, inspect: Callable[[str], Details], job: Job) -> Receipt:
+    job = replace(job, from_image=partial(marked_of, details))
     if not details.container.state.alive:
-        return _save_at_rest(details, job)
+        return _save_at_rest(details, inspect, job)
+    job = replace(job, why_not_aside=set_aside.why_not(details))
     with running_root(details) as root, hands_inside(details.pid, job.container_id, details.stack) as hands:
         receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))
         return _through(receipt, Covers.of(details.mounts, root.target_of))
@@ -99,13 +109,16 @@ def _through(receipt: Receipt, covers: Covers) -> Receipt:
     return replace(receipt, notes=(*receipt.notes, f"written through to {printable(mount.source)}"))
 
 
-def _save_at_rest(details: Details, job: Job) -> Receipt:
+def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: Job) -> Receipt:
     stack = stack_of(details)
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(job.path)
         view.refuse_unreadable(real)
         job = replace(job, shared=has_several_names(view, real))
         refuse_unseen(view.covers, real)
+    job = replace(job, why_not_aside=exchange.why_not(details, real))
+    if job.keep is Keep.ASIDE and not (job.why_not_aside or job.in_place or job.shared):
+        return _save_by_exchange(details, inspect, job, real)
     if stack.marks is Marks.TREE:
         with tree_root(stack) as root:
             return write_below(root, job, source_path(root, job.path))
@@ -113,6 +126,32 @@ def _save_at_rest(details: Details, job: Job) -> Receipt:
         return save_by_hand(details, job, real)
     with mounted(stack, job.container_id, job.check) as root:
         return write_below(root, job, source_path(root, job.path))
+
+
+def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: Job, real: bytes) -> Receipt:
+    """Put a new file in the place of the layer's own, which is set aside."""
+    stack = stack_of(details)
+    old = exchange.own_file(details, real)
+    if old is None:
+        raise changed_meanwhile(real)
+    with reading(details, real) as fd:
+        check_stamp(job, real, fd)
+    mode = old.mode if job.mode is None else job.mode
+    mtime_ns = time.time_ns() if job.mtime_ns is None else job.mtime_ns
+
+    def fill(fd: int) -> None:
+        reserve(fd, runs_of((job.data,)))
+        put_runs(fd, runs_of((job.data,)))
+
+    new = NewFile(replace(old, mode=mode, mtime_ns=mtime_ns, size=len(job.data)), fill)
+    wrote = hashlib.sha256(job.data).hexdigest()
+    keeper = Keeper(job.container_id, job.name, job.kind or ActKind.WRITE, real, wrote=wrote, keep=Keep.ASIDE)
+    try:
+        act = exchange.put(details, old, new, keeper, partial(refuse_used_since, details, stack, inspect))
+    finally:
+        keeper.discard()
+    place = exchange.aside_of(act).place
+    return Receipt(real, False, False, len(job.data), None, (f"the old file is set aside in {place}",))
 
 
 def _look_again(before: Details, inspect: Callable[[str], Details], receipt: Receipt) -> Receipt:

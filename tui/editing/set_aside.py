@@ -19,7 +19,7 @@ from tui.core.text import printable
 from tui.drivers.data_root import open_host
 from tui.editing import atomic
 from tui.editing.backups import Act, ActKind, Aside, remove_place
-from tui.editing.hands import NO_REPLACE
+from tui.editing.hands import EXCHANGE, NO_REPLACE
 from tui.editing.removal_watch import ContainerGone
 from tui.editing.session import stack_of
 from tui.kernel.syscalls import renameat2
@@ -31,8 +31,11 @@ from tui.layers.whiteouts import is_whiteout
 NAME = "dtui-aside"
 """The directory that holds what was set aside."""
 
-_EXCHANGE, _WHITEOUT = 2, 4
-"""RENAME_EXCHANGE: both names are there at any time. RENAME_WHITEOUT: a whiteout takes the old name (linux/fs.h)."""
+_WHITEOUT = 4
+"""RENAME_WHITEOUT: a whiteout takes the old name (linux/fs.h)."""
+
+_DELETES = (ActKind.REMOVE, ActKind.UNDO, ActKind.REDO)
+"""Acts that may leave a whiteout in the place of what they move."""
 
 _OF_CONTAINERS = ("containers", "vfs-containers")
 """Where docker and podman keep a directory for each container, below their data-root."""
@@ -66,7 +69,7 @@ def _home(stack: LayerStack, container_id: str) -> Path | None:
     if len(layer.parents) > 2:
         for kind in _OF_CONTAINERS:
             directory = layer.parents[2] / kind / container_id
-            with suppress(OSError), _opened(directory):
+            with suppress(OSError), opened(directory):
                 return directory / NAME
     return None
 
@@ -81,7 +84,8 @@ def plan(details: Details, path: bytes, names: tuple[bytes, ...], size: int) -> 
 
 
 @contextmanager
-def _layer(details: Details) -> Iterator[Root]:
+def layer(details: Details) -> Iterator[Root]:
+    """Yield the directory of a container's own layer."""
     stack = stack_of(details)
     with tree_root(stack) if stack.marks is Marks.TREE else upper_root(stack) as root:
         yield root
@@ -120,9 +124,9 @@ def move_out(details: Details, act: Act, still_at_rest: Callable[[], None], *, w
     aside = _aside(act)
     still_at_rest()
     moved: list[bytes] = []
-    with atomic.explained(act.path), _layer(details) as root, _directory(root, aside.above) as above:
-        _make_place(aside.place)
-        with _opened(aside.place) as place:
+    with atomic.explained(act.path), layer(details) as root, directory(root, aside.above) as above:
+        make_place(aside.place)
+        with opened(aside.place) as place:
             try:
                 for name in aside.names:
                     renameat2(above, name, place, name, NO_REPLACE | (_WHITEOUT if whiteout else 0))
@@ -149,7 +153,7 @@ def move_back(details: Details, act: Act) -> None:
         told = f"{printable(act.path)} was set aside beside the layer, which the running container uses"
         raise EditRefused(told, "stop the container, then undo")
     waiting = _waiting(act)
-    with atomic.explained(act.path), _layer(details) as root, _directory(root, aside.above) as above:
+    with atomic.explained(act.path), layer(details) as root, directory(root, aside.above) as above:
         if not waiting:
             if any(_is_free(act, above, name) for name in aside.names):
                 raise NotFound(f"{aside.place} is gone, and what was set aside with it", "nothing was changed")
@@ -157,7 +161,7 @@ def move_back(details: Details, act: Act) -> None:
         for name in waiting:
             if not _is_free(act, above, name):
                 raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
-        with _opened(aside.place) as place:
+        with opened(aside.place) as place:
             for name in reversed(waiting):
                 _back(act, place, above, name)
             os.fsync(above)
@@ -168,7 +172,7 @@ def _waiting(act: Act) -> list[bytes]:
     """Return which names of what an act moved are in their place; a whiteout there is what a deletion left behind."""
     aside = _aside(act)
     try:
-        with _opened(aside.place) as place:
+        with opened(aside.place) as place:
             return [name for name in aside.names if not _is_free(act, place, name)]
     except FileNotFoundError:
         return []
@@ -190,8 +194,8 @@ def _aside(act: Act) -> Aside:
 
 
 @contextmanager
-def _directory(root: Root, path: bytes) -> Iterator[int]:
-    """Yield a directory of a layer, open; a link on the way is not followed."""
+def directory(root: Root, path: bytes) -> Iterator[int]:
+    """Yield a directory of a layer, open; a link on the way is not followed. Raises ChangedMeanwhile."""
     try:
         fd = root.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
     except NotFound as error:
@@ -204,7 +208,8 @@ def _directory(root: Root, path: bytes) -> Iterator[int]:
 
 
 @contextmanager
-def _opened(place: Path) -> Iterator[int]:
+def opened(place: Path) -> Iterator[int]:
+    """Yield a directory beside a layer, open, no link followed; raises OSError."""
     fd = open_host(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield fd
@@ -212,9 +217,10 @@ def _opened(place: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _make_place(place: Path) -> None:
+def make_place(place: Path) -> None:
+    """Make the directory that takes what an act sets aside, and the one for all of them; raises OSError."""
     home = place.parent
-    with _opened(home.parent) as beside:
+    with opened(home.parent) as beside:
         with suppress(FileExistsError):
             os.mkdir(home.name, 0o700, dir_fd=beside)
         fd = open_child(beside, os.fsencode(home.name), os.O_RDONLY | os.O_DIRECTORY)
@@ -232,7 +238,8 @@ def _is_free(act: Act, directory: int, name: bytes) -> bool:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return True
-    return act.kind is ActKind.REMOVE and is_whiteout(status)
+    may_be = act.kind in _DELETES or (act.aside is not None and act.aside.exchanged)
+    return may_be and is_whiteout(status)
 
 
 def _back(act: Act, place: int, above: int, name: bytes) -> None:
@@ -240,6 +247,6 @@ def _back(act: Act, place: int, above: int, name: bytes) -> None:
     if atomic.is_gone(above, name):
         renameat2(place, name, above, name, NO_REPLACE)
     elif _is_free(act, above, name):
-        renameat2(place, name, above, name, _EXCHANGE)
+        renameat2(place, name, above, name, EXCHANGE)
     else:
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))

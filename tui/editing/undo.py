@@ -11,8 +11,20 @@ from typing import Protocol
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound, NotReachable
 from tui.core.model import Details, EntryKind
 from tui.core.text import count_of, printable
-from tui.editing import progress, set_aside
-from tui.editing.acts import Inspect, Outcome, acting, keep_all, keeping, listing, measured, notes_after, refuse_hidden
+from tui.editing import exchange, progress, set_aside
+from tui.editing.acts import (
+    Inspect,
+    Outcome,
+    acting,
+    covers_of,
+    keep_all,
+    keeping,
+    listing,
+    measured,
+    move_aside,
+    notes_after,
+    refuse_hidden,
+)
 from tui.editing.atomic import FixedDirectory
 from tui.editing.backups import Act, ActKind, Keep, find
 from tui.editing.copying import readable_tree
@@ -28,6 +40,7 @@ from tui.editing.restore import (
     is_one_write,
     is_plain_rename,
     put_back,
+    same,
     was_never_moved,
     with_present,
 )
@@ -35,7 +48,7 @@ from tui.editing.session import stack_of
 from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp, stamp_of
 from tui.editing.state import spare_room
-from tui.editing.trees import Tree
+from tui.editing.trees import Tree, changed_meanwhile
 from tui.editing.uncover import lies_in_image, raw, uncovered
 from tui.editing.workspace import refuse_used_since, writable_tree
 from tui.editing.writing import Receipt
@@ -83,7 +96,7 @@ def undo(
 
 
 def _undo(act: Act, inspect: Inspect, save: Save, step: Step, keep: Keep, *, force: bool) -> Outcome:
-    if is_one_write(act) and not _may_be_replaced(act, inspect):
+    if act.aside is None and is_one_write(act) and not _may_be_replaced(act, inspect):
         refuse_closed(act, force=force)
         return _undo_write(act, save, keep, force=force)
     try:
@@ -97,6 +110,8 @@ def _undo(act: Act, inspect: Inspect, save: Save, step: Step, keep: Keep, *, for
 def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: bool) -> Outcome:
     with acting(act.container, inspect) as details:
         refuse_closed(act, force=force)
+        if act.aside is not None and act.aside.exchanged:
+            return _exchange_back(act, details, inspect, keep, force=force)
         if act.aside is not None:
             return _move_aside_back(act, details, inspect)
         progress.begin(Phase.MEASURE)
@@ -118,19 +133,25 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: 
                 return Outcome(act.path, len(act.nodes), None, (*notes, *notes_after(details, inspect)))
             data = act.kind not in METADATA
             if data:
-                now = measured(details, now, keep, aside="an undo keeps a copy or nothing")
-            with keeping(details, act.taken_back_by, act.path, wrote=old_sha256(act), keep=keep) as keeper:
-                keep_all(tree, now, keeper, data=data, step=step, total=size_of(now) if data else 0)
-                kept, present = keeper.nodes, keeper.commit()
-            if not _may_be_uncovered(details, act, now):
-                with guarded(present, lambda: nullcontext(tree)):
-                    present.expect(*act.nodes)
-                    progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
-                    restored = put_back(tree, act, force=force, kept=kept, step=step)
-                    refuse_changed(restored.left)
-                    act.mark("undone")
-                notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
-                return Outcome(act.path, len(act.nodes), present, notes)
+                now = measured(details, now, keep, aside=_why_not_aside(details, tree, act, now))
+            if keep is Keep.ASIDE and (not data or not size_of(now)):
+                keep = Keep.USUAL
+            if keep is not Keep.ASIDE:
+                with keeping(details, act.taken_back_by, act.path, wrote=old_sha256(act), keep=keep) as keeper:
+                    keep_all(tree, now, keeper, data=data, step=step, total=size_of(now) if data else 0)
+                    kept, present = keeper.nodes, keeper.commit()
+                if not _may_be_uncovered(details, act, now):
+                    with guarded(present, lambda: nullcontext(tree)):
+                        present.expect(*act.nodes)
+                        progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
+                        restored = put_back(tree, act, force=force, kept=kept, step=step)
+                        refuse_changed(restored.left)
+                        act.mark("undone")
+                    notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
+                    return Outcome(act.path, len(act.nodes), present, notes)
+        if keep is Keep.ASIDE:
+            present = _take_back_aside(act, details, inspect, now)
+            return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
         _uncover(act, present, details, inspect)
         return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
 
@@ -141,6 +162,60 @@ def _move_aside_back(act: Act, details: Details, inspect: Inspect) -> Outcome:
     act.mark("undone")
     set_aside.throw_away(act)
     return Outcome(act.path, len(act.nodes), None, notes_after(details, inspect))
+
+
+def _why_not_aside(details: Details, tree: Tree, act: Act, now: list[Node]) -> str:
+    """Say why what stands at the paths of an act cannot be set aside while it is taken back, nothing where it can."""
+    node = act.nodes[0]
+    if len(act.nodes) == 1 and node.kind is None:
+        held = covers_of(details, tree).within(node.path)
+        return f"it holds the {held[1].what}" if held else set_aside.why_not(details)
+    if len(act.nodes) == len(now) == 1 and node.kind is now[0].kind is EntryKind.FILE and not node.image:
+        return exchange.why_not(details, node.path)
+    return "what comes back has to be copied into its place"
+
+
+def _take_back_aside(act: Act, details: Details, inspect: Inspect, now: list[Node]) -> Act:
+    """Take an act on one entry back, and set aside what stands there now."""
+    node = act.nodes[0]
+    if node.kind is None:
+        present = move_aside(details, now, inspect, act.taken_back_by)
+    else:
+        stack, file = stack_of(details), exchange.own_file(details, node.path)
+        if file is None or not same(now[0], file):
+            raise changed_meanwhile(node.path)
+        at_rest = partial(refuse_used_since, details, stack, inspect)
+        with keeping(details, act.taken_back_by, act.path, keep=Keep.ASIDE) as keeper, act.data.open("rb") as data:
+            new = exchange.from_file(node, data.fileno())
+            present = exchange.put(details, file, new, keeper, at_rest)
+    act.mark("undone")
+    return present
+
+
+def _exchange_back(act: Act, details: Details, inspect: Inspect, keep: Keep, *, force: bool) -> Outcome:
+    """Put a file back that was set aside while another took its place; that one is set aside now, without a copy."""
+    reason = set_aside.why_not(details)
+    if reason:
+        told = f"what was set aside of {printable(act.path)} cannot be put back: {reason}"
+        raise EditRefused(
+            told, "stop the container, then undo" if details.container.state.alive else "look at it again"
+        )
+    stack, now = stack_of(details), exchange.own_file(details, act.path)
+    if now is None:
+        return _move_aside_back(act, details, inspect)
+    if not force:
+        exchange.refuse_other(act, now)
+    wanted = with_present(act, now).nodes[0] if is_one_write(act) else act.nodes[0]
+    at_rest = partial(refuse_used_since, details, stack, inspect)
+    with keeping(details, act.taken_back_by, act.path, keep=Keep.ASIDE) as keeper:
+        present = exchange.put_back(details, act, now, wanted, keeper, at_rest)
+    act.mark("undone")
+    set_aside.throw_away(act)
+    if keep is Keep.NOTHING:
+        set_aside.throw_away(present)
+        present.forget()
+        return Outcome(act.path, 1, None, ("what stood there is not kept", *notes_after(details, inspect)))
+    return Outcome(act.path, 1, present, notes_after(details, inspect))
 
 
 def _put_back_for_good(tree: Tree, act: Act, step: Step, *, force: bool) -> Restored:
@@ -191,7 +266,7 @@ def _uncover(act: Act, present: Act, details: Details, inspect: Inspect) -> None
 
 def old_sha256(act: Act) -> str:
     """Return the SHA-256 of the bytes that a write replaced, nothing for any other act."""
-    if not is_one_write(act):
+    if not is_one_write(act) or act.nodes[0].image:
         return ""
     fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -256,6 +331,9 @@ def _parted_note(paths: tuple[bytes, ...]) -> tuple[str, ...]:
 
 def _undo_write(act: Act, save: Save, keep: Keep, *, force: bool) -> Outcome:
     expected = "" if force else act.wrote
+    if act.nodes[0].image:
+        told = f"{printable(act.path)}: its old bytes are in the image, and the file there now cannot be replaced"
+        raise EditRefused(told, "revert it")
     try:
         data = act.data.read_bytes()
     except MemoryError as error:  # holes do not count for what is kept, but here they do

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tui.core.errors import DtuiError
 from tui.editing.state import text_dir
 
 _NOTE = ".note"
+_TOLD = ".told"
+"""What a note is called once its text was told of."""
+
+_PREFIX = "dtui-unsaved-"
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each file is made anew, for this user alone
 """Where a text goes when the state directory takes none: anywhere is better than nowhere."""
 
@@ -52,7 +58,7 @@ def _folders() -> Iterator[str]:
 
 def _write(folder: str, data: bytes) -> Path:
     """Write bytes to a new file of this user's; it is there whole and durable, or not at all."""
-    descriptor, path = tempfile.mkstemp(prefix="dtui-unsaved-", dir=folder)  # made 0600, and never an existing one
+    descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)  # made 0600, and never an existing one
     try:
         with os.fdopen(descriptor, "wb") as copy:
             copy.write(data)
@@ -93,7 +99,59 @@ def told_once() -> tuple[str, ...]:
             about = json.loads(note.read_text(encoding="utf-8"))
             kept = about.get("kept", note.with_suffix(""))
             lines.append(f"unsaved text of {about['container']}:{about['path']} is kept in {kept}")
-            note.unlink()
+            note.rename(note.with_suffix(_TOLD))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # another dtui told it, or it is no note
     return tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptText:
+    """A text that is kept: the file it is in, and the container and path that it was meant for, where that is known."""
+
+    id: str
+    file: Path
+    size: int
+    time: datetime
+    container: str = ""
+    path: bytes = b""
+
+
+def kept_texts() -> tuple[KeptText, ...]:
+    """Return the texts that are kept in the state directory, oldest first."""
+    try:
+        folder = text_dir("unsaved")
+    except DtuiError:
+        return ()
+    found: dict[Path, KeptText] = {}
+    for file in folder.glob(f"{_PREFIX}*"):
+        if file.suffix not in (_NOTE, _TOLD):
+            _take_in(found, file.name, file, "", b"")
+    for note in (*folder.glob("*" + _NOTE), *folder.glob("*" + _TOLD)):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            about = json.loads(note.read_text(encoding="utf-8"))
+            file = Path(about.get("kept") or note.with_suffix(""))
+            if file.is_relative_to(folder.parent):  # what is kept elsewhere is not ours to list
+                _take_in(
+                    found, note.name.removesuffix(note.suffix), file, about["container"], os.fsencode(about["path"])
+                )
+    return tuple(sorted(found.values(), key=lambda text: text.time))
+
+
+def _take_in(found: dict[Path, KeptText], text_id: str, file: Path, container: str, path: bytes) -> None:
+    with suppress(OSError):
+        status = file.lstat()
+        if stat.S_ISREG(status.st_mode):
+            time = datetime.fromtimestamp(status.st_mtime, UTC)
+            found[file] = KeptText(text_id, file, status.st_size, time, container, path)
+
+
+def drop_text(text: KeptText) -> None:
+    """Delete a text for good, with the note of it and the directory that an $EDITOR had it in; raises OSError."""
+    text.file.unlink(missing_ok=True)
+    folder = text_dir("unsaved")
+    for suffix in (_NOTE, _TOLD):
+        (folder / (text.id + suffix)).unlink(missing_ok=True)
+    if text.file.parent != folder:
+        with suppress(OSError):  # the editor left something else there
+            text.file.parent.rmdir()

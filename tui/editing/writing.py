@@ -14,11 +14,12 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.model import EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import printable
-from tui.editing import atomic, journal, progress
+from tui.editing import atomic, backups, journal, progress
 from tui.editing.atomic import Checkpoint, Metadata
 from tui.editing.backups import ActKind, Keep, Keeper
 from tui.editing.estimate import require_room
 from tui.editing.hands import Hands, OwnHands
+from tui.editing.image import FromImage, not_from_image
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.progress import Phase
@@ -49,7 +50,8 @@ class Receipt:
 class Job:
     """One save: what to write where, what the file was when it was read, and whether the container runs.
 
-    ``keep`` says what becomes of the old bytes; ``shared`` that the layer's own file has several names, ``raw`` that it
+    ``keep`` says what becomes of the old bytes, ``why_not_aside`` why they cannot be set aside, and ``from_image``
+    whether the image has them; ``shared`` that the layer's own file has several names, ``raw`` that it
     is written in the layer's directory itself. ``check`` raises once the container is being removed or has ended.
     """
 
@@ -71,6 +73,8 @@ class Job:
     running: bool = False
     raw: bool = False
     check: Check = no_check
+    why_not_aside: str = ""
+    from_image: FromImage = not_from_image
     hands: Hands = field(default_factory=OwnHands)
 
 
@@ -78,27 +82,48 @@ class ReplacedSince(ChangedMeanwhile):
     """The new bytes were in place, and somebody replaced the file right after."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where the old bytes of a file are kept on this host, and what to say of them."""
+
+    data: Path | None
+    notes: tuple[str, ...] = ()
+
+
+_OVERWRITTEN = "its own bytes are overwritten in place"
+
+
 @contextmanager
-def keeping_old(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]:
-    """Keep what a save is about to replace; yield where its bytes are, None for nothing. Raises TooLarge."""
+def keeping_old(job: Job, real: bytes, old: int | None, *, in_place: bool = False) -> Iterator[Kept]:
+    """Keep what a save is about to replace; raises TooLarge.
+
+    More than the limit needs no copy where the image has it, and the file is not overwritten ``in_place``.
+    """
     if job.keep is Keep.NOTHING:
-        yield None
+        yield Kept(None, ("no backup is kept",))
         return
     kind = job.kind or (ActKind.CREATE if old is None else ActKind.WRITE)
     wrote = hashlib.sha256(job.data).hexdigest()
     node = Node(real) if old is None else replace(node_of(old, real, raw=job.raw), inode=(0, 0))
-    require_room(node.disk, job.keep, aside="a write keeps a copy or nothing")
-    progress.begin(Phase.KEEP, node.disk)
+    if old is not None and not in_place and (job.keep is Keep.ASIDE or node.disk > backups.ACT_LIMIT):
+        node = job.from_image(node)
+    if not node.image:
+        aside = _OVERWRITTEN if in_place else job.why_not_aside
+        require_room(node.disk, job.keep, aside=aside if old is not None else "")
+    progress.begin(Phase.KEEP, 0 if node.image else node.disk)
     keeper = Keeper(job.container_id, job.name, kind, real, wrote=wrote, keep=job.keep)
     try:
-        keeper.add(node, old)
+        keeper.add(node, None if node.image else old)
         act = keeper.commit()
     finally:
         keeper.discard()
     try:
         if job.mode is not None:  # else the mode is no part of what is taken back
             act.expect(replace(node, mode=job.mode))
-        yield act.data if old is not None else None
+        if node.image:
+            yield Kept(None, ("the image has the old bytes",))
+        else:
+            yield Kept(act.data if old is not None else None)
     except (ReplacedSince, atomic.NotDurable):
         act.mark("done")
         raise
@@ -162,12 +187,12 @@ def _replace(root: Root, job: Job, real: bytes, dir_fd: int, name: bytes, old: i
     stays = is_mount_point(dir_fd, name) or (job.kind is ActKind.UNDO and is_fixed(dir_fd))
     in_place = job.in_place or several or stays
     root.admit(old if in_place else dir_fd, real, Need.CHANGE)
-    with keeping_old(job, real, old) as kept:
+    with keeping_old(job, real, old, in_place=in_place) as kept:
         if in_place:
             written, names = overwrite(root, job, real, old, before, metadata)
         else:
             written, names = rename_over(job, real, dir_fd, name, metadata, status), 1
-    return Receipt(real, in_place, False, written, kept, (*kept_note(kept), *split_note(status, names)))
+    return Receipt(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names)))
 
 
 def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
@@ -185,11 +210,6 @@ def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
 def new_metadata(job: Job, metadata: Metadata) -> Metadata:
     """Return the metadata of the new file: the old one's, with the mode and time that were asked for."""
     return replace(metadata, mode=metadata.mode if job.mode is None else job.mode, mtime_ns=job.mtime_ns)
-
-
-def kept_note(kept: Path | None) -> tuple[str, ...]:
-    """Say it where no backup was kept."""
-    return () if kept else ("no backup is kept",)
 
 
 def split_note(before: os.stat_result, names: int) -> tuple[str, ...]:

@@ -314,16 +314,18 @@ def test_undo_of_an_exchange_keeps_a_later_owner(boxes: Boxes, tmp_path: Path) -
 @STATES
 @pytest.mark.promise("image-bytes-need-no-copy")
 def test_write_over_a_large_image_file_needs_no_copy(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
-    boxes.engine.layered_image("shop/large:1", "shop/base:1", "mkdir /l; head -c 300000 /dev/urandom > /l/large")
+    boxes.engine.layered_image(
+        "shop/large:1", "shop/base:1", "mkdir /l; for f in a b; do head -c 300000 /dev/urandom > /l/$f; done"
+    )
     box = boxes(alive=alive, image="shop/large:1")
     before = told(box)
     (tmp_path / "new").write_bytes(b"copied\n")
     for change in (
-        lambda: box.write(b"/l/large", b"new\n"),
-        lambda: copy_in(box.id, tmp_path / "new", b"/l/large", inspect=box.inspect),
+        lambda: box.write(b"/l/a", b"new\n"),
+        lambda: copy_in(box.id, tmp_path / "new", b"/l/b", inspect=box.inspect),
     ):
         change()
-        assert len(box.read(b"/l/large")) < 10
+        assert told(box) != before
         assert next(kept_acts(box.id)).data.stat().st_size == 0
         dtui("-H", box.engine.host, "undo", "web")
         assert told(box) == before
@@ -335,7 +337,8 @@ def test_an_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Path, verb
     box = boxes(EXCHANGED)
     act = replacing(box, tmp_path, verb)
     old = told(box)
-    for call in ("renameat2", "fsync", "rename", "unlinkat"):
+    calls = ("renameat2",) if verb.startswith("undo") else ("renameat2", "fsync", "rename", "unlinkat")
+    for call in calls:  # an act is taken back but once
         for turn in range(1, 40):
             ended = inject.run(lambda: act(Keep.ASIDE), f"inject={call}:signal=KILL:when={turn}")
             recover(box.inspect)

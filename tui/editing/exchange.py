@@ -144,7 +144,7 @@ def _exchange(
         with _open_places(details, old.path, aside) as (above, place):
             new = prepare(place, name)
             number = os.stat(name, dir_fd=place, follow_symlinks=False).st_ino
-            act.expect(replace(new, inode=(0, number)), durable=True)
+            act.expect(replace(new, inode=(0, number), names=1), durable=True)  # without names it is not written down
             progress.go_to_the_end()
             at_rest()
             if not is_untouched(os.stat(name, dir_fd=above, follow_symlinks=False), old):

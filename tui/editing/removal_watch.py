@@ -11,7 +11,7 @@ import json
 import os
 import select
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EngineError, NotFound, NotReachable, Stopped
@@ -115,11 +115,14 @@ def _removal(record: Path, held: ExitStack) -> Check:
     # one that is gone by now is met below
     libc.inotify_add_watch(fd, os.fsencode(record), _MOVED_TO | _DELETE | _DELETE_SELF)
 
+    heard = select.poll()
+    heard.register(fd, select.POLLIN)
+
     def check() -> None:
-        with suppress(BlockingIOError):
-            while os.read(fd, 1 << 16):
-                if _is_removed(record):
-                    raise ContainerGone("the container is being removed", "what was done goes with it")
+        while heard.poll(0):  # asked before each step, so it must cost no exception
+            os.read(fd, 1 << 16)
+            if _is_removed(record):
+                raise ContainerGone("the container is being removed", "what was done goes with it")
 
     if _is_removed(record):
         raise ContainerGone("the container is being removed", "nothing was changed")

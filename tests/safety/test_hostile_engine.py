@@ -33,6 +33,7 @@ from tests.support.hostile_engine import (
 )
 from tui.cli import main
 from tui.core.errors import DtuiError, EngineError, EngineLost
+from tui.engine.archive import EngineArchive
 from tui.engine.live import LiveEndpoint
 from tui.engine.sdk import connect, engine_errors
 
@@ -356,6 +357,14 @@ def test_slow_drip_ends_at_a_deadline(answer: Callable[[], Iterator[bytes]], uni
 
 def event(action: str = "start", **more: object) -> bytes:
     return json.dumps({"Type": "container", "Action": action, "Actor": {"ID": ID}, **more}).encode() + b"\n"
+
+
+def test_target_that_is_the_file_itself_is_no_link() -> None:
+    told = stat_header(name="x", linkTarget="/x")  # as podman answers about every file
+    with HostileEngine({STAT: head(X_Docker_Container_Path_Stat=told)}) as engine:
+        endpoint = LiveEndpoint("e", engine.address)
+        assert EngineArchive(endpoint, ID).place_of(b"/x") == b"/x"
+        endpoint.close()
 
 
 @pytest.mark.promise("streams-bounded")

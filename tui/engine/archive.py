@@ -146,8 +146,9 @@ class EngineArchive:
                 if left:
                     raise
                 return here
-            if found.link:  # the Engine has followed links in it
-                left, place = [*_link_of(here, found.link).strip(b"/").split(b"/"), *left], b""
+            target = _link_of(here, found.link) if found.link else here  # podman names what is no link, too
+            if target != here:  # the Engine has followed links in it
+                left, place = [*target.strip(b"/").split(b"/"), *left], b""
                 continue
             if left and _facts_of(here, found).kind != "directory":
                 raise NotFound(f"{printable(here)} is no directory of the container", "the tree shows what is one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import mmap
 import os
 import stat
@@ -39,9 +40,13 @@ def all_of(source: BinaryIO) -> Content:
 
 def refuse_large(source: BinaryIO) -> None:
     """Raise EditRefused for a regular file that is too large, before anything of it is read."""
-    status = os.fstat(source.fileno())
+    try:
+        fd = source.fileno()
+    except io.UnsupportedOperation:  # no file of the system's, so that its size is known only at its end
+        return
+    status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode):
-        size = status.st_size - os.lseek(source.fileno(), 0, os.SEEK_CUR)
+        size = status.st_size - os.lseek(fd, 0, os.SEEK_CUR)
         if size > LIMIT:
             told = f"standard input has {human_size(size)}, more than the {human_size(LIMIT)} that are taken"
             raise EditRefused(told, _HINT)

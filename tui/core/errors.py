@@ -14,6 +14,8 @@ class DtuiError(Exception):
     """
 
     exit_code = 1
+    tells_outcome = False
+    """Whether it says what the file is now, which nobody knows who only hears what became of the container."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)

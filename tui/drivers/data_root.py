@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable
+from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable, TooManyOpen
 from tui.core.model import HostDirectory, Layer, LayerStack
 from tui.core.text import printable
 from tui.drivers.users import REMAPPED
@@ -166,6 +166,9 @@ def _refuse_deep(value: Any) -> None:
 
 def explain(shown: str, error: OSError) -> DtuiError:
     """Turn an OSError about a path of a data-root into ours."""
+    used_up = TooManyOpen.of(error)
+    if used_up:
+        return used_up
     if isinstance(error, PermissionError):
         return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
     if error.errno in (errno.ELOOP, errno.EXDEV):

@@ -121,6 +121,8 @@ def explained(path: bytes) -> Iterator[None]:
 class NotDurable(EditRefused):
     """The new bytes are in place, but the disk did not confirm it."""
 
+    tells_outcome = True
+
 
 class FixedDirectory(EditRefused):
     """A directory that lets no name be taken away again."""

@@ -51,7 +51,10 @@ def guarded(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]])
             raise told from error
         hint = _settled(act, opened, len(changed), stopped=isinstance(told, Stopped))
         partly = f" ({count_of(len(changed), 'entry', 'entries')} done)" if hint in _PARTLY else ""
-        raise type(told)(told.message + partly, hint or told.hint) from error
+        raised = type(told)(told.message + partly, hint or told.hint)
+        if hint:
+            raised.add_note(hint + partly)
+        raise raised from error
     except (Exception, KeyboardInterrupt) as error:  # too little memory, a mistake of ours
         hint = _settled(act, opened, len(changed), stopped=isinstance(error, KeyboardInterrupt))
         error.add_note(hint or "nothing was changed")

@@ -19,10 +19,11 @@ from tui.editing.guard import left_words, settle_left
 from tui.editing.hiding import remove_emptied
 from tui.editing.remote import Archive
 from tui.editing.remote_undo import settle_by_engine
+from tui.editing.removal_watch import ContainerGone, what_happened
 from tui.editing.restore import is_one_write, is_plain_rename, put_back
 from tui.editing.session import privileged, reading, refuse_state, running_root, stack_of
 from tui.editing.stamp import Stamp, stamp_of
-from tui.editing.state import container_lock
+from tui.editing.state import container_lock, sweep_locks
 from tui.editing.workspace import writable_tree
 from tui.layers.directories import upper_root
 from tui.layers.mounts import in_use, sweep, tree_root, write_view
@@ -46,13 +47,16 @@ def recover(inspect: Inspect, archive: FindArchive = no_archive) -> tuple[str, .
     at the next start.
     """
     lines = []
+    sweep_locks()
     journal.sweep()
     for record in journal.pending():
         name = printable(record.path)
         try:
             with container_lock(record.container_id):
-                outcome = _put_right(record, inspect(record.container_id))
-        except NotFound:
+                details = inspect(record.container_id)
+                with what_happened(details, inspect):
+                    outcome = _put_right(record, details)
+        except (NotFound, ContainerGone):
             if not journal.is_old(record):
                 continue  # perhaps a container of another endpoint
             outcome = "its container is gone"
@@ -82,7 +86,10 @@ def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
                 except NotFound:
                     continue  # its container is gone, or another endpoint's
                 archive = find_archive(details)
-                line = settle_by_engine(act, details, archive) if archive else _settle(act, details)
+                with what_happened(details, inspect):
+                    line = settle_by_engine(act, details, archive) if archive else _settle(act, details)
+        except ContainerGone:
+            continue
         except (DtuiError, OSError) as error:
             line = f"{printable(act.path)}: the {act.kind} that was cut off cannot be put right yet: {error}"
         if line:

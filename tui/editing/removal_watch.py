@@ -7,23 +7,32 @@ down that a container is dead before it begins, which is heard here before each 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import select
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, EngineError, NotFound, NotReachable, Stopped
-from tui.core.model import Details
-
-Check = Callable[[], None]
+from tui.core.errors import (
+    ChangedMeanwhile,
+    DtuiError,
+    NotFound,
+    NotReachable,
+    OwnPlaceFailed,
+    Stopped,
+    TooManyOpen,
+    UsageError,
+)
+from tui.core.model import Details, State
+from tui.editing.removal_records import RemovalRecord, removal_record
+from tui.layers.mounts import Check, no_check
 
 _ENDED = "the container has stopped or was removed"
 
 _MOVED_TO, _DELETE, _DELETE_SELF = 0x80, 0x200, 0x400  # linux/inotify.h
-_ABOVE = 4
-"""How many directories above a layer the data-root is looked for."""
+
+_LOOKS, _BETWEEN = 20, 0.05
+"""How often the Engine is asked, and every how many seconds, until it knows of an end that was seen here."""
 
 
 class ContainerGone(ChangedMeanwhile):
@@ -31,11 +40,7 @@ class ContainerGone(ChangedMeanwhile):
 
 
 class ContainerEnded(ChangedMeanwhile):
-    """The process through which an act reached its container has ended."""
-
-
-def no_check() -> None:
-    """Let everything be done."""
+    """The container of an act was started, stopped or restarted; or the process through which it was reached ended."""
 
 
 @contextmanager
@@ -43,7 +48,7 @@ def watched(details: Details) -> Iterator[Check]:
     """Yield what raises ContainerGone or ContainerEnded once the container is removed or its process has ended."""
     with ExitStack() as held:
         checks: list[Check] = []
-        record = _record_of(details)
+        record = removal_record(details)
         if record is not None:
             checks.append(_removal(record, held))
         if details.container.state.alive and details.pid:
@@ -58,62 +63,76 @@ def watched(details: Details) -> Iterator[Check]:
 
 @contextmanager
 def what_happened(details: Details, inspect: Callable[[str], Details]) -> Iterator[None]:
-    """Let an act that fails because its container was removed, stopped or restarted say so, whatever it failed with."""
+    """Let an act that fails since its container was removed, started or stopped say so, whatever it failed with.
+
+    Without the container its layer is gone, and the reasons that the file system gives are no reasons.
+    """
     try:
         yield
-    except (ContainerGone, Stopped):
+    except (ContainerGone, Stopped, UsageError, OwnPlaceFailed, TooManyOpen):
         raise
     except (DtuiError, OSError) as error:
-        if being_removed(details):
-            raise ContainerGone("the container is being removed", "what was done goes with it") from error
-        if not isinstance(error, ContainerEnded):
+        became = _what_became(details, inspect, error)
+        if became is None:
             raise
-        raise _named(details, inspect, error) from error
+        raise became from error
 
 
-def _named(details: Details, inspect: Callable[[str], Details], error: ContainerEnded) -> ChangedMeanwhile:
-    """Return what is raised instead once the Engine said what became of the container."""
-    try:
-        after = inspect(details.container.id)
-    except NotFound:
-        return ContainerGone("the container was removed", "what was done went with it")
-    except EngineError:
-        return error
-    state = after.container.state
-    if state.at_rest:
-        return ContainerEnded(error.message.replace(_ENDED, "the container has stopped"), error.hint)
-    if state.alive and after.session_key != details.session_key:
-        return ContainerEnded(error.message.replace(_ENDED, "the container was restarted"), error.hint)
-    return error
+def _what_became(
+    details: Details, inspect: Callable[[str], Details], error: DtuiError | OSError
+) -> ChangedMeanwhile | None:
+    """Return what is raised instead of an error, None where the container is what it was."""
+    if being_removed(details):
+        return ContainerGone("the container is being removed", "what was done goes with it")
+    gone = ContainerGone("the container was removed meanwhile", "what was done went with it")
+    for _ in range(_LOOKS):
+        try:
+            after = inspect(details.container.id)
+        except NotFound:
+            return gone
+        except (DtuiError, OSError):
+            return None
+        state = after.container.state
+        if state in (State.REMOVING, State.DEAD):
+            return ContainerGone("the container is being removed", "what was done goes with it")
+        if after.session_key != details.session_key or not (state.alive or state.at_rest):
+            break
+        if not isinstance(error, ContainerEnded):
+            return None
+        time.sleep(_BETWEEN)  # the Engine has not noticed the end yet
+    else:
+        return None
+    if isinstance(error, DtuiError) and error.tells_outcome:
+        return None
+    hint = (*getattr(error, "__notes__", ()), "look at it again")[0]
+    told = f"the container {_change_of(details.container.state, state)}"
+    if isinstance(error, ContainerEnded):
+        return ContainerEnded(error.message.replace(_ENDED, told), error.hint)
+    return ContainerEnded(told, hint)
+
+
+def _change_of(before: State, after: State) -> str:
+    if not (after.alive or after.at_rest):
+        return f"is {after} now"
+    if before.alive:
+        return "was restarted" if after.alive else "has stopped"
+    return "was started meanwhile" if after.alive else "was started meanwhile, and has stopped"
 
 
 def being_removed(details: Details) -> bool:
     """Say whether the Engine's record on this host says that a container is being removed, or was there and is gone."""
-    record = _record_of(details)
-    return record is not None and _is_removed(record)
+    record = removal_record(details)
+    return record is not None and record.is_removed()
 
 
-def _record_of(details: Details) -> Path | None:
-    """Return the directory of the Engine's record of a container; None for Engines that keep none there.
-
-    Docker's data-root has ``image`` beside ``containers``, which tells a record that is gone from one that never was.
-    """
-    if details.stack is None:
-        return None
-    for above in details.stack.writable.path.parents[:_ABOVE]:
-        if (above / "containers").is_dir() and (above / "image").is_dir():
-            return above / "containers" / details.container.id
-    return None
-
-
-def _removal(record: Path, held: ExitStack) -> Check:
+def _removal(record: RemovalRecord, held: ExitStack) -> Check:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:  # the limit of instances is used up: the end of the act tells of a removal
         return no_check
     held.callback(os.close, fd)
-    # one that is gone by now is met below
-    libc.inotify_add_watch(fd, os.fsencode(record), _MOVED_TO | _DELETE | _DELETE_SELF)
+    for directory in record.directories:  # one that is gone by now is met below
+        libc.inotify_add_watch(fd, os.fsencode(directory), _MOVED_TO | _DELETE | _DELETE_SELF)
 
     heard = select.poll()
     heard.register(fd, select.POLLIN)
@@ -121,22 +140,12 @@ def _removal(record: Path, held: ExitStack) -> Check:
     def check() -> None:
         while heard.poll(0):  # asked before each step, so it must cost no exception
             os.read(fd, 1 << 16)
-            if _is_removed(record):
+            if record.is_removed():
                 raise ContainerGone("the container is being removed", "what was done goes with it")
 
-    if _is_removed(record):
+    if record.is_removed():
         raise ContainerGone("the container is being removed", "nothing was changed")
     return check
-
-
-def _is_removed(record: Path) -> bool:
-    try:
-        state = json.loads((record / "config.v2.json").read_bytes())["State"]
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False  # of a shape that this does not know: the Engine is asked at the end of the act
-    return isinstance(state, dict) and bool(state.get("Dead") or state.get("RemovalInProgress"))
 
 
 def _end(pid: int, held: ExitStack) -> Check:

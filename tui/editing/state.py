@@ -192,12 +192,10 @@ def container_lock(container_id: ContainerId) -> Iterator[None]:
 
     Raises EditRefused while another dtui holds it, for as long as the process is to wait, and Stopped in the meantime.
     """
-    path = _lock_dir() / f"{container_id}.lock"
-    with own_place(path):
-        lock = _Lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), threading.get_ident())
+    lock = _Lock(_lock_dir() / f"{container_id}.lock", threading.get_ident())
     _locks.add(lock)
     try:
-        _take(lock.fd)
+        _take(lock)
         yield
     finally:
         _locks.discard(lock)
@@ -205,18 +203,58 @@ def container_lock(container_id: ContainerId) -> Iterator[None]:
 
 
 class _Lock:
-    """An open lock of one thread's, given back once by whoever comes first."""
+    """One thread's lock, a file that is there only while somebody holds it; given back once by whoever comes first."""
 
-    def __init__(self, fd: int, thread: int) -> None:
-        self.fd = fd
+    def __init__(self, path: Path, thread: int) -> None:
+        self._path = path
         self.thread = thread
+        self._fd = -1
+        self._held = False
         self._once = threading.Lock()
 
+    def take(self) -> bool:
+        """Take it unless somebody holds it; the file stays open to try again."""
+        with own_place(self._path):
+            while not self._held:
+                if self._fd < 0:
+                    self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                try:
+                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+                self._held = self._is_named()
+                if not self._held:  # who held it has removed the file in between
+                    os.close(self._fd)
+                    self._fd = -1
+        return True
+
+    def _is_named(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.lstat())
+        except FileNotFoundError:
+            return False
+
     def release(self) -> None:
+        """Give it back if it is held."""
         with self._once:
-            if self.fd >= 0:
-                os.close(self.fd)
-                self.fd = -1
+            if self._fd < 0:
+                return
+            with suppress(OSError):  # an empty file that stays is in nobody's way
+                if self._held and self._is_named():
+                    self._path.unlink()
+            os.close(self._fd)
+            self._fd, self._held = -1, False
+
+
+def sweep_locks() -> None:
+    """Remove the locks that a killed dtui left."""
+    with suppress(OSError):
+        for path in _lock_dir().glob("*.lock"):
+            lock = _Lock(path, threading.get_ident())
+            try:
+                lock.take()
+            finally:
+                lock.release()
 
 
 _locks: set[_Lock] = set()
@@ -241,11 +279,11 @@ def own_place(path: Path) -> Iterator[None]:
         raise OwnPlaceFailed.of(error, path) from error
 
 
-def _take(fd: int) -> None:
-    end = time.monotonic() + _patience.seconds
+def _take(lock: _Lock) -> None:
+    end = time.monotonic() + max(_patience.seconds, _POLL)  # one look more: a sweep holds each lock for a moment
     _patience.waiting = True
     try:
-        while not _taken(fd):
+        while not lock.take():
             if time.monotonic() >= end:
                 hint = "try again in a moment; on the command line --wait SECONDS does"
                 raise EditRefused("another dtui is writing into this container", hint)
@@ -255,12 +293,3 @@ def _take(fd: int) -> None:
                 raise Stopped(told, "nothing was changed")
     finally:
         _patience.waiting = False
-
-
-def _taken(fd: int) -> bool:
-    """Take a lock unless somebody holds it."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -19,10 +19,11 @@ from tui.core.text import printable
 from tui.editing import atomic
 from tui.editing.hands import NO_REPLACE, Hands
 from tui.editing.nodes import MARKS, Node, is_same_entry, is_untouched, node_of
-from tui.editing.removal_watch import Check, ContainerGone, no_check
+from tui.editing.removal_watch import ContainerGone
 from tui.editing.scratch import Durability, Scratch
 from tui.editing.sparse import copy_data
 from tui.layers.admission import Need
+from tui.layers.mounts import Check, no_check
 from tui.layers.paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 
 OpenImage = Callable[[Node], int]

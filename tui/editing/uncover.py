@@ -23,7 +23,7 @@ from tui.editing.nodes import Node, node_of
 from tui.editing.removal_watch import ContainerGone
 from tui.editing.restore import same
 from tui.kernel.syscalls import is_fixed
-from tui.layers.directories import upper_root
+from tui.layers.directories import upper_beside, upper_root
 from tui.layers.mounts import trash_dir
 from tui.layers.paths import Root, kind_of, open_child, open_directory, split
 from tui.layers.removal import remove_tree
@@ -38,6 +38,8 @@ mtime."""
 
 class NotPutBack(ChangedMeanwhile):
     """The container was started in the middle, and what was taken away is only in the backup."""
+
+    tells_outcome = True
 
 
 def shows_through(stack: LayerStack, view: LayerView, real: bytes) -> bool:
@@ -180,8 +182,8 @@ def uncovered(
     trash = trash_dir(stack)
     with (
         journal.working(container_id, trash),
-        upper_root(stack) as upper,
         Root(open_beside(stack)) as beside,
+        Root(upper_beside(stack, beside.fd)) as upper,
     ):
         still_at_rest()
         with (

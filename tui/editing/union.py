@@ -21,9 +21,9 @@ from tui.editing.hands import OwnHands
 from tui.editing.hiding import Hiding
 from tui.editing.image import open_in_image
 from tui.editing.nodes import Node, is_untouched, node_of
-from tui.editing.removal_watch import Check, no_check
 from tui.editing.restore import same
 from tui.editing.trees import RootTree, Tree, changed_meanwhile
+from tui.layers.mounts import Check, no_check
 from tui.layers.paths import Root, split
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import dotted, is_mark, xattr_prefix

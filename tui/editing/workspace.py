@@ -14,12 +14,12 @@ from tui.editing import journal
 from tui.editing.hands import OwnHands, hands_inside
 from tui.editing.image import open_in_image
 from tui.editing.nodes import Node
-from tui.editing.removal_watch import Check, ContainerGone, being_removed, no_check, watched
+from tui.editing.removal_watch import ContainerGone, being_removed, watched
 from tui.editing.session import privileged, running_root, stack_of
 from tui.editing.trees import RootTree, Tree
 from tui.editing.union import UnionTree
 from tui.layers.directories import upper_root
-from tui.layers.mounts import in_use, tree_root, work_dir, write_view
+from tui.layers.mounts import Check, in_use, no_check, tree_root, work_dir, write_view
 from tui.layers.paths import Root, split
 from tui.layers.view import LayerView
 
@@ -133,13 +133,11 @@ class _MountedTree(RootTree):
 def mounted(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> Iterator[Root]:
     """Yield the root of a private mount of layers that nobody uses now; its work directory never outlives a crash.
 
-    ``check`` is asked right before something is made beside the layer.
+    ``check`` is asked right before anything is made beside the layer.
     """
     with journal.working(container_id, work_dir(stack)):
-        check()
-        _refuse_in_use(stack)
-        check()
-        with write_view(stack) as root:
+        _refuse_in_use(stack, check)
+        with write_view(stack, check) as root:
             yield root
 
 
@@ -148,14 +146,14 @@ def by_hand(stack: LayerStack) -> bool:
     return stack.marks in (Marks.AUFS, Marks.FUSE) or (stack.marks is Marks.OVERLAY and not privileged())
 
 
-def refuse_in_use(stack: LayerStack, container_id: ContainerId) -> None:
+def refuse_in_use(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> None:
     """Raise ChangedMeanwhile while any overlay mount uses the writable layer."""
     with journal.working(container_id, work_dir(stack)):
-        _refuse_in_use(stack)
+        _refuse_in_use(stack, check)
 
 
-def _refuse_in_use(stack: LayerStack) -> None:
-    if in_use(stack):
+def _refuse_in_use(stack: LayerStack, check: Check) -> None:
+    if in_use(stack, check):
         told = "the container's layer is in use"
         raise ChangedMeanwhile(told, "the container was started, or docker cp or export is at work: look at it again")
 
@@ -167,7 +165,11 @@ def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[st
     """
     if inspect(details.container.id).session_key != details.session_key:
         raise ChangedMeanwhile("the container was started or stopped meanwhile", "look at it again")
-    if being_removed(details):
-        raise ContainerGone("the container is being removed", "what was done goes with it")
+
+    def check() -> None:
+        if being_removed(details):
+            raise ContainerGone("the container is being removed", "what was done goes with it")
+
+    check()
     if stack.marks is Marks.OVERLAY and not by_hand(stack):
-        refuse_in_use(stack, details.container.id)
+        refuse_in_use(stack, details.container.id, check)

@@ -23,11 +23,11 @@ from tui.editing.image import FromImage, not_from_image
 from tui.editing.inherit import placed_in
 from tui.editing.nodes import Node, node_of
 from tui.editing.progress import Phase
-from tui.editing.removal_watch import Check, no_check
 from tui.editing.sparse import Content
 from tui.editing.stamp import Stamp, stamp_of
 from tui.kernel.syscalls import is_fixed
 from tui.layers.admission import Need
+from tui.layers.mounts import Check, no_check
 from tui.layers.paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
 
 _MAX_LINKS = 40
@@ -80,6 +80,8 @@ class Job:
 
 class ReplacedSince(ChangedMeanwhile):
     """The new bytes were in place, and somebody replaced the file right after."""
+
+    tells_outcome = True
 
 
 @dataclass(frozen=True, slots=True)

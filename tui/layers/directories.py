@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 
 from tui.core.errors import LayerError, NotReachable, TooManyOpen
 from tui.core.model import LayerStack
-from tui.drivers.data_root import open_layer
-from tui.layers.paths import Root
+from tui.core.text import printable
+from tui.drivers.data_root import explain, open_layer
+from tui.layers.paths import Root, open_directory
 from tui.layers.sources import source_directory
 
 Directories = list[tuple[int, int]]
@@ -91,3 +92,16 @@ class LayerDirectories:
 def upper_root(stack: LayerStack) -> Root:
     """Open the writable layer's directory as a root of paths; raises NotReachable, LayerError."""
     return Root(open_layer(stack, stack.writable))
+
+
+def upper_beside(stack: LayerStack, beside: int) -> int:
+    """Open the writable layer from the directory that holds it, so that both are on one mount; raises LayerError.
+
+    podman mounts its storage over itself whenever it works. What is opened before and after that lies on two mounts,
+    between which nothing is renamed, and of which no overlay is made.
+    """
+    name = os.fsencode(stack.writable.path.name)
+    try:
+        return open_directory(beside, name)
+    except OSError as error:
+        raise explain(printable(str(stack.writable.path)), error) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tui.drivers.data_root import BENEATH, open_beside, open_layer
 from tui.kernel import syscalls
 from tui.kernel.syscalls import O_PATH, MountAttr
 from tui.layers import whiteouts
-from tui.layers.directories import upper_root
+from tui.layers.directories import upper_beside, upper_root
 from tui.layers.paths import Root, open_child
 from tui.layers.removal import remove_tree
 from tui.layers.sources import source_directory
@@ -31,7 +31,13 @@ PROBE_NAME = "dtui-probe"
 TRASH_NAME = "dtui-trash"
 """Where what is taken out of a layer is until it is certain that nobody uses the layer."""
 
+Check = Callable[[], None]
+
 _ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
+
+
+def no_check() -> None:
+    """Let everything be made."""
 
 
 def refuse_unsafe(stack: LayerStack) -> None:
@@ -98,12 +104,13 @@ def _remove(beside: int, name: str) -> None:
 
 
 @contextmanager
-def _private_work(stack: LayerStack, name: str) -> Iterator[int]:
-    """Make a directory beside the writable layer and yield its descriptor; it is removed after."""
-    with _opened(open_beside(stack)) as beside:
+def _private_work(stack: LayerStack, name: str, check: Check) -> Iterator[tuple[int, int]]:
+    """Make a directory beside the writable layer and yield the layer's and its descriptors; it is removed after."""
+    with _opened(open_beside(stack)) as beside, _opened(upper_beside(stack, beside)) as upper:
+        check()
         work = _make_work(beside, name)
         try:
-            yield work
+            yield upper, work
         finally:
             os.close(work)
             with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
@@ -134,15 +141,14 @@ def _set_directory(context: int, key: str, fd: int) -> None:
         syscalls.fsconfig_string(context, key, f"/proc/self/fd/{fd}".encode())  # before Linux 6.13
 
 
-def _mount(stack: LayerStack, work: int, *, index: bool) -> int:
+def _mount(stack: LayerStack, upper: int, work: int, check: Check, *, index: bool) -> int:
     """Return an O_PATH descriptor of a detached read-write overlay; raises OSError, NotReachable, LayerError."""
     context = syscalls.fsopen("overlay")
     try:
         for lower in stack.lowers:
             with _opened(open_layer(stack, lower)) as fd:
                 _set_directory(context, "lowerdir+", fd)
-        with _opened(open_layer(stack, stack.writable)) as fd:
-            _set_directory(context, "upperdir", fd)
+        _set_directory(context, "upperdir", upper)
         _set_directory(context, "workdir", work)
         syscalls.fsconfig_string(context, "index", b"on" if index else b"off")
         syscalls.fsconfig_string(context, "metacopy", b"off")
@@ -150,6 +156,7 @@ def _mount(stack: LayerStack, work: int, *, index: bool) -> int:
             syscalls.fsconfig_flag(context, "userxattr")
         else:
             syscalls.fsconfig_string(context, "redirect_dir", b"off")
+        check()  # the kernel makes directories in the work directory now
         syscalls.fsconfig_create(context)
         return syscalls.fsmount(context, _ATTRIBUTES)
     finally:
@@ -172,15 +179,16 @@ def _explain(error: OSError) -> DtuiError:
 
 
 @contextmanager
-def write_view(stack: LayerStack) -> Iterator[Root]:
+def write_view(stack: LayerStack, check: Check = no_check) -> Iterator[Root]:
     """Mount a stopped container's layers for one operation and yield its root.
 
     The kernel does copy-up and whiteouts; lower layers are never written. The caller has asked whether it is in use.
+    ``check`` raises once the layer is being removed; it is asked right before anything is made beside it.
     """
     refuse_unsafe(stack)
-    with _private_work(stack, WORK_NAME) as work:
+    with _private_work(stack, WORK_NAME, check) as (upper, work):
         try:
-            mount = _mount(stack, work, index=False)
+            mount = _mount(stack, upper, work, check, index=False)
         except OSError as error:
             raise _explain(error) from error
         try:
@@ -202,17 +210,17 @@ def tree_root(stack: LayerStack) -> Iterator[Root]:
         yield root
 
 
-def in_use(stack: LayerStack) -> bool:
+def in_use(stack: LayerStack, check: Check = no_check) -> bool:
     """Ask the kernel whether any overlay mount on this host uses the writable layer now.
 
     A mount with ``index=on`` is refused with EBUSY then. Where it succeeds it marks the upper directory with an
     ``origin`` attribute, which is taken off again unless it was there.
     """
     attribute = whiteouts.xattr_prefix(stack.userxattr) + "origin"
-    with _opened(open_layer(stack, stack.writable)) as upper, _private_work(stack, PROBE_NAME) as work:
+    with _private_work(stack, PROBE_NAME, check) as (upper, work):
         had_origin = _has_xattr(upper, attribute)
         try:
-            os.close(_mount(stack, work, index=True))
+            os.close(_mount(stack, upper, work, check, index=True))
         except OSError as error:
             if error.errno == errno.EBUSY:
                 return True

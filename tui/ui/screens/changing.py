@@ -21,6 +21,7 @@ from tui.editing.copying import copy_in, copy_out
 from tui.editing.guard import Step
 from tui.editing.permissions import id_of, mode_change, owner_change
 from tui.editing.progress import Meter
+from tui.editing.removal_watch import ContainerEnded, ContainerGone
 from tui.editing.restore import is_plain_rename
 from tui.editing.revert import revert
 from tui.editing.session import ids_of, reading
@@ -343,6 +344,8 @@ class ChangingFrame(SavingFrame):
             return
         try:
             await self._take_back(act, force=False)
+        except (ContainerEnded, ContainerGone) as error:
+            self.tell_error(error)
         except ChangedMeanwhile as error:
             await self._take_back_by_force(act, error)
         except DtuiError as error:

@@ -19,6 +19,7 @@ from tui.editing.diff import diff_lines
 from tui.editing.document import PREVIEW_LIMIT, Document
 from tui.editing.files import Files
 from tui.editing.progress import Meter
+from tui.editing.removal_watch import ContainerEnded, ContainerGone
 from tui.editing.session import Opened
 from tui.editing.unsaved import Unsaved, keep_copy
 from tui.editing.writing import Receipt
@@ -286,6 +287,9 @@ class SavingFrame(FollowingFrame):
             self.tell("saving…")
             try:
                 receipt = await self._reached(opened.path, partial(self._save_now, opened, data, force, in_place))
+            except (ContainerEnded, ContainerGone) as error:
+                self.tell_error(error)
+                return False
             except ChangedMeanwhile as error:
                 answer = await self._conflict(opened, data, error)
                 if answer == "theirs" and await self._reload_file(opened.path):

@@ -42,7 +42,7 @@ STAYING: list[Verb] = [
 
 ENDS = re.compile(
     r"dtui: (the container (is being removed|was removed|has stopped|was restarted|has stopped or was removed)"
-    r"|the container was started or stopped meanwhile|the container's layer is in use)\b[^\n]*\n"
+    r"|the container was started (or stopped )?meanwhile[^\n]*|the container's layer is in use)\b[^\n]*\n"
 )
 
 

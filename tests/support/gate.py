@@ -1,0 +1,154 @@
+"""Runs dtui in a process of its own that waits at a chosen step, so that others can act exactly there."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tui.cli import main
+from tui.editing.hands import NamespaceHands
+from tui.kernel import syscalls
+
+_WRAPPED = ("renameat2", "fsopen", "fsconfig_create", "fsmount", "syncfs", "openat2")
+"""System calls that Python does not audit."""
+
+
+@dataclass
+class Run:
+    """A dtui that was started: its process, and what it prints."""
+
+    pid: int
+    told: Path
+    _from: int
+    _to: int
+    waits_at: str = ""
+    steps: list[str] = field(default_factory=list)
+
+    def wait_for_gate(self, seconds: float = 60) -> bool:
+        """Wait until it stands at its gate, or has ended without coming there (False)."""
+        end = time.monotonic() + seconds
+        while select.select([self._from], [], [], max(0, end - time.monotonic()))[0]:
+            line = _line(self._from)
+            if not line.startswith("gate "):
+                return False
+            self.waits_at = line.removeprefix("gate ")
+            return True
+        raise TimeoutError(f"dtui does nothing: {self.told.read_text()}")
+
+    def go_on(self) -> None:
+        """Open the gate."""
+        os.write(self._to, b"g")
+
+    def kill(self) -> None:
+        """Kill it as it stands, with whatever it started."""
+        os.killpg(self.pid, signal.SIGKILL)
+
+    def end(self, seconds: float = 120) -> tuple[int, str]:
+        """Wait for its end; return its exit code and what it printed."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                break
+            time.sleep(0.003)
+        else:
+            self.kill()
+            os.waitpid(self.pid, 0)
+            raise TimeoutError(f"dtui does not end: {self.told.read_text()}")
+        while select.select([self._from], [], [], 0)[0] and (line := _line(self._from)):
+            self.steps.append(line)
+        os.close(self._from)
+        os.close(self._to)
+        return os.waitstatus_to_exitcode(status), self.told.read_text(errors="replace")
+
+
+def _line(fd: int) -> str:
+    text = b""
+    while (byte := os.read(fd, 1)) not in (b"", b"\n"):
+        text += byte
+    return text.decode(errors="replace")
+
+
+def start(words: list[str], told: Path, *, stdin: Path = Path(os.devnull), turn: int = 0, early: bool = False) -> Run:
+    """Start dtui with these words; it waits before the ``turn``-th step after it took a container's lock, if any.
+
+    With ``early`` steps count as soon as it looks at layers, as for a verb that takes no lock. Its output goes to a
+    file. With ``turn`` 0 it runs through, and its steps are known at its end.
+    """
+    from_child, to_parent = os.pipe()
+    from_parent, to_child = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            os.setsid()
+            os.close(from_child)
+            os.close(to_child)
+            for number, (path, flags) in enumerate(
+                ((stdin, os.O_RDONLY), (told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), (told, os.O_WRONLY | os.O_APPEND))
+            ):
+                fd = os.open(path, flags, 0o600)
+                os.dup2(fd, number)
+            sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+            gate = _Gate(to_parent, from_parent, turn, early)
+            gate.install()
+            code = main(words)
+            gate.tell_steps()
+        finally:
+            os._exit(code)
+    os.close(to_parent)
+    os.close(from_parent)
+    return Run(pid, told, from_child, to_child)
+
+
+class _Gate:
+    def __init__(self, out: int, back: int, turn: int, early: bool) -> None:
+        self._out, self._back, self._turn, self._early = out, back, turn, early
+        self._steps: list[str] = []
+        self._armed = False
+
+    def install(self) -> None:
+        for name in _WRAPPED:
+            self._wrap(syscalls, name)
+        self._wrap(NamespaceHands, "_ask")
+        sys.addaudithook(self._audit)
+
+    def _wrap(self, owner: object, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def wrapped(*args: object, **more: object) -> object:
+            self._step(name)
+            return plain(*args, **more)
+
+        setattr(owner, name, wrapped)
+        for module in list(sys.modules.values()):
+            if module.__name__.startswith("tui.") and getattr(module, name, None) is plain:
+                setattr(module, name, wrapped)
+
+    def _audit(self, event: str, args: tuple[object, ...]) -> None:
+        if event != "open" and not event.startswith("os."):
+            return
+        first = str(args[0]) if args else ""
+        if first.endswith((".py", ".pyc")):
+            return
+        if event == "open" and first.endswith(".lock"):
+            self._armed = True
+        self._step(f"{event} {first}")
+
+    def _step(self, name: str) -> None:
+        self._armed = self._armed or (self._early and name == "openat2")
+        if not self._armed:
+            return
+        self._steps.append(name)
+        if len(self._steps) == self._turn:
+            os.write(self._out, f"gate {name!r}\n".encode(errors="replace"))
+            os.read(self._back, 1)
+
+    def tell_steps(self) -> None:
+        self._armed = False
+        os.write(self._out, "".join(f"{name!r}\n" for name in self._steps).encode(errors="replace")[:60_000])

@@ -16,6 +16,8 @@ from tui.core.model import State
 from tui.engine.endpoint import LogLine
 from tui.ui.app import DtuiApp
 from tui.ui.screens.logs import LogsScreen
+from tui.ui.widgets import log_pane
+from tui.ui.widgets.log_pane import LogPane
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -138,3 +140,34 @@ async def test_long_log_says_that_lines_come_before() -> None:
         await pilot.press("home")
         await until(pilot, lambda: "earlier lines are not shown" in shown(pilot))
         assert "⋯ earlier lines are not shown: / searches them too" in shown(pilot)
+
+
+@pytest.mark.promise("log-search-whole")
+async def test_matches_that_fall_off_the_top_still_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_pane, "_KEPT", 2_000)
+    engine = Logging(numbered(2_500))
+    async with log_of(engine) as (pilot, screen):
+        pane = screen.log_pane
+        await search(pilot, screen, "line 501 ", "found on 1 of 2,500 lines")
+        reader = pane._reader
+        assert reader is not None
+        fresh = tuple(LogLine(b"busy", START) for _ in range(1_000))
+        pane.on_log_pane_arrived(LogPane.Arrived(reader, fresh, ended=False))
+        await pilot.press("n")
+        await until(pilot, lambda: "3,500" in screen.status.message.plain)
+        told = "found on 1 of 3,500 lines; 1 of them went on since: / searches again"
+        assert told in screen.status.message.plain
+        await pilot.press("home")
+        await until(pilot, lambda: "1,000 lines not shown" in shown(pilot))
+        assert "⋯ 1,000 lines not shown" in shown(pilot)
+
+
+@pytest.mark.promise("log-search-whole")
+async def test_rows_cut_at_the_top_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_pane, "_KEPT", 60)
+    engine = Logging([b"%d " % number + b"x" * 400 for number in range(30)])
+    async with log_of(engine) as (pilot, screen):
+        assert screen.log_pane.whole
+        await pilot.press("home")
+        await until(pilot, lambda: "earlier lines are not shown" in shown(pilot))
+        assert "earlier lines are not shown" in shown(pilot)

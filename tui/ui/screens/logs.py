@@ -34,8 +34,10 @@ def found_words(pane: LogPane) -> tuple[str, bool]:
             return f"{words}; the earlier ones were not searched", bool(matches)
         far = f" {earlier.read:,} read, {earlier.matches:,} found" if earlier else ""
         return f"{words}; searching the earlier ones:{far} · esc stops", True
-    matches, lines = matches + earlier.matches, lines + earlier.read
+    matches, lines = matches + earlier.matches + pane.fallen_matches, lines + earlier.read + pane.fallen
     words = f"found on {matches:,} of {lines:,} lines" if matches else f"none of {lines:,} lines matches"
+    if pane.fallen_matches:
+        words += f"; {pane.fallen_matches:,} of them went on since: / searches again"
     if earlier.problem:
         return f"{words}; the search broke off: {earlier.problem}", False
     return words, bool(matches)

@@ -16,7 +16,7 @@ from textual.reactive import reactive
 from tui.core.errors import DtuiError
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, LogLine, LogStream
-from tui.ui.widgets.log_search import GAP, Found, LogSearch
+from tui.ui.widgets.log_search import GAP, Found, LogSearch, gap_row
 from tui.ui.widgets.rows import Rows
 
 _COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
@@ -165,6 +165,7 @@ class LogPane(Rows):
         self._kept_text = 0
         self._sources: list[LogLine] = []
         self._rows: list[str] = []
+        self._rows_cut = False
         self._earlier: tuple[str, ...] = ()
         self._earlier_rows: list[str] = []
         self._received = 0
@@ -172,6 +173,9 @@ class LogPane(Rows):
         self._open_all: Callable[[], LogStream] | None = None
         self._search: LogSearch | None = None
         self.found: Found | None = None
+        self.fallen = 0
+        """Lines that fell off the top since the last search began, and how many of them matched."""
+        self.fallen_matches = 0
         self._broken_at = 0
         self._reader: LogReader | None = None
         self._widest = 0
@@ -206,6 +210,7 @@ class LogPane(Rows):
         if self.whole or self._open_all is None or not self.needle:
             return
         shown = tuple(self._sources)
+        self.fallen = self.fallen_matches = 0
         self._search = LogSearch(self._open_all, self.post_message, self.needle, shown, log_text)
         self._search.start()
 
@@ -215,6 +220,7 @@ class LogPane(Rows):
             self._search.close()
             self._search = None
         self.found = None
+        self.fallen = self.fallen_matches = 0
         self._show_earlier(())
 
     def on_log_search_progress(self, event: LogSearch.Progress) -> None:
@@ -230,8 +236,10 @@ class LogPane(Rows):
 
     def _show_earlier(self, rows: tuple[str, ...]) -> None:
         """Put rows before the lines that are here; what is in sight stays where it is."""
-        if not rows and not self.whole and self._received:
+        if not rows and not self._is_all_shown and self._received:
             rows = (f"{GAP} earlier lines are not shown: / searches them too",)
+        if self.fallen and rows:
+            rows = (*rows, gap_row(self.fallen))
         before = len(self._earlier_rows)
         self._earlier = rows
         self._earlier_rows = [row for text in rows for row in self._broken(text)]
@@ -261,18 +269,21 @@ class LogPane(Rows):
         if event.reader is not self._reader:
             return
         fresh = [log_text(line) for line in event.lines]
-        was_whole = self.whole
+        was_whole, fallen = self._is_all_shown, self.fallen
         lines = self.lines + fresh
+        self._note_fallen(lines[:-_KEPT])
         self._kept_text += sum(map(len, fresh)) - sum(map(len, lines[:-_KEPT]))
         self.lines = lines[-_KEPT:]
         self._sources = (self._sources + list(event.lines))[-_KEPT:]
         self._received += len(fresh)
-        self._rows = (self._rows + [row for text in fresh for row in self._broken(text)])[-_KEPT:]
+        self._keep_rows(self._rows + [row for text in fresh for row in self._broken(text)])
         if self._kept_text > _KEPT_TEXT:
             self._let_go()
         self._widest = max([self._widest, *(len(text) for text in fresh)])
         self.note = "" if self.lines else ("no output" if event.ended else "no output yet")
-        if was_whole and not self.whole:
+        if self.found and self.found.ended and self.fallen != fallen:
+            self._show_earlier(self.found.rows)
+        elif was_whole and not self._is_all_shown:
             self._show_earlier(())
         self.rows_changed()
         if event.ended:
@@ -281,12 +292,29 @@ class LogPane(Rows):
             self.post_message(self.Ended(self, event.reader.problem))
         self._keep_to_end()
 
+    def _note_fallen(self, lines: list[str]) -> None:
+        """Count lines that are let go of while what a search found is told."""
+        if self.needle:
+            needle = self.needle.lower()
+            self.fallen += len(lines)
+            self.fallen_matches += sum(needle in text[1:].lower() for text in lines)
+
+    def _keep_rows(self, rows: list[str]) -> None:
+        """Keep the last of the rows that lines take; note whether lines that are here lack theirs."""
+        self._rows_cut = len(rows) > _KEPT and (self._rows_cut or len(rows) > len(self.lines))
+        self._rows = rows[-_KEPT:]
+
+    @property
+    def _is_all_shown(self) -> bool:
+        return self.whole and not self._rows_cut
+
     def _let_go(self) -> None:
         """Drop the oldest lines, so that half of what may be kept is."""
         size, first = 0, len(self.lines)
         while first and size + len(self.lines[first - 1]) <= _KEPT_TEXT // 2:
             first -= 1
             size += len(self.lines[first])
+        self._note_fallen(self.lines[:first])
         self.lines, self._sources, self._kept_text = self.lines[first:], self._sources[first:], size
         self._break_all()
 
@@ -305,7 +333,8 @@ class LogPane(Rows):
     def _break_all(self) -> None:
         room = self.size.width - self.styles.scrollbar_size_vertical
         self._broken_at = room if self.wrap and room > _NARROWEST else 0
-        self._rows = [row for text in self.lines for row in self._broken(text)][-_KEPT:]
+        self._rows_cut = False
+        self._keep_rows([row for text in self.lines for row in self._broken(text)])
         self._earlier_rows = [row for text in self._earlier for row in self._broken(text)]
 
     def watch_wrap(self) -> None:

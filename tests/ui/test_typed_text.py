@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from textual import events
+from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from tests.ui.conftest import Open, until
@@ -17,6 +18,7 @@ from tui.editing.document import Document
 from tui.ui.screens.layer import LayerScreen
 from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.file_pane import FilePane
+from tui.ui.widgets.lines import Line
 
 SEPARATORS = "a\u2028b\u2029c\x0bd\x0ce\x85f\x1cg\x1dh\x1ei\n"
 ODD = (
@@ -27,6 +29,13 @@ EXAMPLES = int(os.environ.get("DTUI_EXAMPLES", "10"))
 
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")
 texts = st.text(characters | st.sampled_from(SEPARATORS + ODD) | st.characters(min_codepoint=0xF0000), max_size=40)
+
+
+class LineApp(App[None]):
+    """A line to type in."""
+
+    def compose(self) -> ComposeResult:
+        yield Line(lambda _: None)
 
 
 async def save(pilot: Pilot[int], screen: LayerScreen) -> None:
@@ -139,3 +148,32 @@ async def test_copying_bytes_that_are_no_characters_pastes_the_same_bytes() -> N
         area.move_cursor((0, 0))
         area.action_paste()
         assert document.with_text(area.text) == document.data * 2
+
+
+@pytest.mark.promise("typed-is-saved", "paste-keeps-separators")
+async def test_a_line_takes_what_is_pasted_or_typed_whole() -> None:
+    app = LineApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        line = app.query_one(Line)
+        line.post_message(events.Paste("a\u2028b\x0cc\x85d\u200d\r\n"))
+        await pilot.pause()
+        for char in "\u200d\U000f0a1eé":
+            app.post_message(events.Key(char, char))
+        await pilot.pause()
+        assert line.value == "a\u2028b\x0cc\x85d\u200d\u200d\U000f0a1eé"
+        for refused in ("two\nlines", "two\rlines", "a\0b"):
+            line.post_message(events.Paste(refused))
+        await pilot.pause()
+        assert line.value == "a\u2028b\x0cc\x85d\u200d\u200d\U000f0a1eé"
+
+
+async def test_find_selects_what_is_shown_also_among_stand_ins() -> None:
+    app = PaneApp("")
+    async with app.run_test(size=(40, 10)):
+        pane, area = app.query_one(FilePane), app.query_one(CodeArea)
+        pane.show_document(Document.parse("İzmir ok\nplain text with 👩\u200d💻 here and more\n".encode()), None)
+        pane.begin_edit()
+        pane._find_text("OK")
+        assert area.selected_text == "ok"
+        pane._find_text("👩\u200d💻 here")
+        assert area.file.shield.reveal(area.selected_text) == "👩\u200d💻 here"

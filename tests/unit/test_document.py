@@ -13,7 +13,7 @@ from textual.color import Color
 from tui.core.errors import EditRefused
 from tui.core.text import HIDDEN, HIDDEN_ABOVE
 from tui.editing.diff import diff_lines
-from tui.editing.document import EDIT_LIMIT, Document, hex_lines, is_tabbed, language_of
+from tui.editing.document import EDIT_LIMIT, Document, hex_lines, is_tabbed, language_of, match_in
 from tui.ui.safe import SafeFilter
 
 PIECES = [b"a", b"\n", b"\r\n", b"\r", b"\x0b", b"\x0c", b"\xc2\x85", b"\xe2\x80\xa8", b"\xff", b"\x1b[2J"]
@@ -161,3 +161,18 @@ def test_bytes_an_editor_left_stand_in_a_text_of_crlf_only_where_they_come_back(
     text = whole.text_of(b"a\nb\r\n")
     assert text is not None
     assert whole.with_text(text) == b"a\nb\r\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "column", "found"),
+    [
+        ("şehir=İSTANBUL port=80", "PORT", 0, (15, 19)),
+        ("şehir=İSTANBUL port=80", "istanbul", 0, None),
+        ("İİ x İİ x", "İ", 1, (1, 2)),
+        ("die Straße", "strasse", 0, (4, 10)),
+        ("ﬁle", "i", 0, (0, 1)),
+        ("aaa", "a", 3, None),
+    ],
+)
+def test_match_has_the_columns_of_the_line(line: str, words: str, column: int, found: tuple[int, int] | None) -> None:
+    assert match_in(line, words, column) == found

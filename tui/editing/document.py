@@ -179,6 +179,22 @@ class Document:
         return self.typed(text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n"))
 
 
+def match_in(line: str, words: str, column: int) -> tuple[int, int] | None:
+    """Return where the first match at or after a column begins and ends, whatever its case; None where there is none.
+
+    A character without its case may be several, as in ``İ``: the columns are those of the line itself.
+    """
+    folded, needle = line.casefold(), words.casefold()
+    if len(folded) == len(line):
+        found = folded.find(needle, column)
+        return None if found < 0 else (found, found + len(needle))
+    origin = [at for at, char in enumerate(line) for _ in char.casefold()]
+    found = folded.find(needle)
+    while found >= 0 and origin[found] < column:
+        found = folded.find(needle, found + 1)
+    return None if found < 0 else (origin[found], origin[found + len(needle) - 1] + 1)
+
+
 def _closed(data: bytes, reason: str, *, binary: bool) -> Document:
     text = "" if binary else data[:PREVIEW_LIMIT].decode("utf-8", "replace")
     text = _DAMAGED.sub("\ufffd", _SHIELDED.sub("\ufffd", text.replace("\r\n", "\n")))

@@ -16,6 +16,7 @@ from textual.widgets.text_area import Selection
 from tui.core.errors import EditRefused
 from tui.editing.document import Document
 from tui.ui.actions import bindings
+from tui.ui.widgets.lines import is_text
 
 
 class CodeArea(TextArea):
@@ -64,7 +65,7 @@ class CodeArea(TextArea):
         elif event.key == "tab" and start[0] != end[0]:
             self._taken(event)
             self._indent_lines(1)
-        elif _is_text(event) and not event.is_printable:
+        elif is_text(event) and not event.is_printable:
             self._taken(event)
             self._replace_via_keyboard(event.character or "", start, end)
         else:
@@ -174,16 +175,6 @@ class CodeArea(TextArea):
             return line[1:]
         step = self.indent_width if self.indent_unit == "\t" else len(self.indent_unit)
         return line[min(step, len(line) - len(line.lstrip(" "))) :]
-
-
-def _is_text(event: events.Key) -> bool:
-    """Say whether a key is a character to insert, whatever kind Unicode counts it among."""
-    return (
-        event.character is not None
-        and len(event.character) == 1
-        and event.character >= " "
-        and event.character != "\x7f"
-    )
 
 
 def _actions_by_key() -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from textual.widgets import ContentSwitcher, Static, TextArea
 from textual.widgets.text_area import Selection
 
 from tui.core.text import human_size, printable
-from tui.editing.document import PREVIEW_LIMIT, Document, hex_lines, indent_unit
+from tui.editing.document import PREVIEW_LIMIT, Document, hex_lines, indent_unit, match_in
 from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.rows import Rows
@@ -215,14 +215,13 @@ class FilePane(Vertical):
         """Select the next match after the cursor, from the top again after the last one."""
         if not self._words:
             return False
-        lines = self.area.text.split("\n")
+        lines = self.area.file.shield.reveal(self.area.text).split("\n")  # each stand-in is one character
         row, column = self.area.selection.end
-        needle = self._words.lower()
         for offset in range(len(lines) + 1):
             at = (row + offset) % len(lines)
-            found = lines[at].lower().find(needle, column if offset == 0 else 0)
-            if found >= 0:
-                self.area.selection = Selection((at, found), (at, found + len(needle)))
+            found = match_in(lines[at], self._words, column if offset == 0 else 0)
+            if found is not None:
+                self.area.selection = Selection((at, found[0]), (at, found[1]))
                 self.area.scroll_cursor_visible(center=True)
                 return True
         return False

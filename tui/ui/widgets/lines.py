@@ -180,6 +180,10 @@ class Line(Input):
         late = self.screen.focused is not self or self.app.screen is not self.screen
         action = _EDITS.get(event.key)
         if not late and action is None:
+            if is_text(event) and not event.is_printable:  # Textual drops what Python does not call printable
+                event.stop()
+                event.prevent_default()
+                self._put(event.character or "")
             return
         event.stop()
         event.prevent_default()
@@ -189,3 +193,30 @@ class Line(Input):
             self._taken(self.value)
         elif action:
             event.stop(await self.app.run_action(action, self))  # ^c with nothing selected goes on to the app
+
+    def _on_paste(self, event: events.Paste) -> None:
+        """Insert what was pasted as it is. A line end behind it was copied along; one in it, or a NUL, is refused.
+
+        Textual 8.2.8 takes what stands before the first of many characters, U+2028 among them, and drops the rest.
+        """
+        event.stop()
+        event.prevent_default()
+        text = event.text.rstrip("\r\n")
+        if any(char in text for char in "\r\n\0"):
+            self.app.notify("not pasted: it is more than one line", severity="warning", markup=False)
+        elif text:
+            self._put(text)
+
+    def _put(self, text: str) -> None:
+        start, end = sorted(self.selection)
+        self.replace(text, start, end)
+
+
+def is_text(event: events.Key) -> bool:
+    """Say whether a key is a character to insert, whatever kind Unicode counts it among."""
+    return (
+        event.character is not None
+        and len(event.character) == 1
+        and event.character >= " "
+        and event.character != "\x7f"
+    )

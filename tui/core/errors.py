@@ -66,6 +66,10 @@ class EditRefused(DtuiError):
     """An edit that cannot be made safely, or that the file system refuses; nothing was written."""
 
 
+class AlreadyThere(EditRefused):
+    """A name that is taken by a file, which could be replaced."""
+
+
 class TooManyOpen(DtuiError):
     """This process, or this host, has no descriptor left: no file is to blame."""
 

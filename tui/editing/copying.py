@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tui.core.errors import EditRefused, NotFound, Stopped
+from tui.core.errors import AlreadyThere, EditRefused, NotFound, Stopped
 from tui.core.model import Details, EntryKind
 from tui.core.record_ids import ContainerId
 from tui.core.text import count_of, printable
@@ -77,11 +77,13 @@ def copy_in(
     inspect: Inspect,
     keep: Keep = Keep.USUAL,
     step: Step = no_step,
+    over: bool = True,
 ) -> Outcome:
     """Copy a file or directory of this host into a container; into a directory that is there, by its own name.
 
     It belongs to whom the directory belongs that it comes into, and so loses setuid and setgid bits; devices, FIFOs and
-    sockets are left out. A file is replaced, a directory never. All names are known before the first one is made.
+    sockets are left out. A file is replaced, a directory never; without ``over`` the file raises AlreadyThere, too. All
+    names are known before the first one is made.
     """
     top = os.fspath(source.resolve() if source.name in ("", "..") else source.absolute()).rstrip("/")
     name = os.fsencode(os.path.basename(top))
@@ -96,6 +98,8 @@ def copy_in(
             there = tree.look(goal)
             if there is not None and there.kind is EntryKind.DIRECTORY:
                 raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
+            if there is not None and not over:
+                raise AlreadyThere(f"{printable(goal)} exists already", "choose another name")
             entries = [(place, goal + place[len(name) :]) for place in places]
             refuse_marks(details.stack, (path for _, path in entries))
             parent = holder(tree, goal)

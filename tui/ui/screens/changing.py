@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.text import Text
 from textual import work
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, NoRoom
+from tui.core.errors import AlreadyThere, ChangedMeanwhile, DtuiError, NoRoom
 from tui.core.model import Change, Entry, EntryKind
 from tui.core.text import count_of, human_size, mode_text, printable
 from tui.editing import acts
@@ -319,12 +319,24 @@ class ChangingFrame(SavingFrame):
 
         async def copy_from(answer: str) -> None:
             source = _on_host(answer)
-            await self._carry(
-                f"Copying {printable(answer)}",
-                lambda step, keep: copy_in(container, source, above, inspect=inspect, keep=keep, step=step),
-                "copied in",
-                go_to=True,
-            )
+
+            async def copy(*, over: bool) -> None:
+                await self._carry(
+                    f"Copying {printable(answer)}",
+                    lambda step, keep: copy_in(
+                        container, source, above, inspect=inspect, keep=keep, step=step, over=over
+                    ),
+                    "copied in",
+                    go_to=True,
+                )
+
+            try:
+                await copy(over=False)
+            except AlreadyThere as there:
+                body = Text("What is there is kept on this host first: z undoes this.", style="italic")
+                question = f"{there.message}. Replace it?"
+                if await self.app.push_screen_wait(Choose(question, (confirm("replace it"),), body)) == "yes":
+                    await copy(over=True)
 
         question = f"Copy into {printable(above)} from this host"
         await self.ask(question, copy_from, placeholder="a file or directory of this host")

@@ -18,8 +18,9 @@ from tui.cli import main
 from tui.core.record_ids import ContainerId
 from tui.editing import journal
 from tui.editing.backups import Act, ActKind, Keeper, acts, find
+from tui.editing.kept_texts import told_once
 from tui.editing.nodes import Node
-from tui.editing.unsaved import Unsaved, keep_copy, keep_to_tell, told_once
+from tui.editing.unsaved import Unsaved, keep_copy, keep_to_tell
 
 OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 FOUND = pytest.mark.promise("undo-found-after-removal")

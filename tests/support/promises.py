@@ -22,6 +22,7 @@ PROMISES: dict[str, str] = {
     "held-key-never-answers": "Neither Enter nor the key that asked answers a question; y confirms it.",
     "ids-checked-at-border": "An id of a container or layer is checked where it comes in, before it can name a file.",
     "image-bytes-need-no-copy": "What only the image has is deleted without a copy, and comes back from the image.",
+    "kept-text-is-offered": "Text kept by a dtui that was cut off is told at the next start, and offered with its file; nothing deletes it unasked.",
     "kernel-files-refused": "No path of a container leads dtui to what is the kernel's: procfs, sysfs and their like, or a type it does not know.",
     "killed-anywhere-old-or-new": "A change, an undo or a recovery that is killed leaves the old or the new state.",
     "limit-asked-before": "A change beyond the backup limit is asked about, with its size, before anything is changed.",

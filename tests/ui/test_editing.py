@@ -13,6 +13,7 @@ from tests.ui.test_screens import first, layer, settle
 from tui.engine.discover import Discovery, sample_in
 from tui.ui.app import DtuiApp
 from tui.ui.dialogs.choose import Choose
+from tui.ui.outside import Edited
 from tui.ui.screens import saving
 from tui.ui.screens.layer import LayerScreen
 
@@ -29,7 +30,7 @@ def sample(tmp_path: Path) -> Iterator[Discovery]:
 async def test_what_the_users_editor_left_belongs_to_its_file_though_the_cursor_went_on(
     sample: Discovery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saving, "edit_outside", lambda data, _path: data + b"mine\n")
+    monkeypatch.setattr(saving, "edit_outside", lambda data, *_: Edited(data + b"mine\n"))
     monkeypatch.setattr(DtuiApp, "suspend", lambda _self: nullcontext())
     app = DtuiApp(sample.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
@@ -14,7 +15,8 @@ from textual.widgets import Static
 
 from tests.ui.conftest import Open, until
 from tui.editing import unsaved
-from tui.editing.unsaved import Unsaved, keep_copy, keep_to_tell, told_once
+from tui.editing.kept_texts import told_once
+from tui.editing.unsaved import Unsaved, keep_copy, keep_to_tell
 from tui.ui.app import DtuiApp
 from tui.ui.ending import AppEnded
 from tui.ui.screens.base import Frame
@@ -225,3 +227,34 @@ def test_half_a_text_is_never_left_and_the_first_reason_is_told(
     with pytest.raises(OSError, match="No space left"):
         keep_copy(b"mine")
     assert not list((private_state / "unsaved").iterdir())
+
+
+class Rough(BaseException):
+    """What is derived from nothing that Textual handles."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, Rough])
+@pytest.mark.parametrize("place", ["refresh", "compose"])
+async def test_what_is_no_exception_keeps_the_text(
+    open_layer: Open, private_state: Path, place: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.Foreseen", error)
+    app = None
+    with pytest.raises(BaseException):  # noqa: B017, PT011, PT012 - it is raised again
+        async with open_layer(PATH) as (pilot, screen):
+            app = screen.dtui
+            await pilot.press("x")
+            PLACES[place](app, screen)
+            await until(pilot, lambda: app.ending.unforeseen)
+    assert texts(private_state)[0].startswith(b"x{")
+    assert app is not None
+    assert app.return_code == 1
+
+
+async def test_exit_in_a_worker_leaves_the_app(open_layer: Open) -> None:
+    async with open_layer(PATH) as (pilot, screen):
+        await pilot.press("x")
+        screen.run_worker(lambda: exec("raise SystemExit(0)"), thread=True)
+        await until(pilot, lambda: "this should not happen" in screen.status.message.plain)
+        assert screen.file_pane.area.text.startswith("x{")
+        assert screen.dtui.is_running

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
+from threading import Timer
 
 import pytest
 
@@ -133,7 +135,7 @@ def test_without_a_command_an_editor_that_is_installed_is_taken(
 )
 def test_what_an_editor_saves_is_taken_however_it_saves(editor: Editor, body: str, private_state: Path) -> None:
     editor(body)
-    assert edit_outside(DATA, b"/etc/app.conf") == b"mine\n"
+    assert edit_outside(DATA, b"/etc/app.conf").data == b"mine\n"
     assert not list((private_state / "edit").iterdir())
 
 
@@ -189,3 +191,18 @@ def test_next_editor_removes_an_untouched_copy(editor: Editor) -> None:
         paths.append(caught.value.copy.path)
     assert [path.exists() for path in paths] == [False, True]
     assert copies.close() == ()
+
+
+@pytest.mark.promise("editor-failures-keep-text")
+def test_editor_that_ignores_a_hangup_is_ended(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "_GRACE", 0.2)
+    before = outside._ended
+
+    def ended(process: Popen[bytes]) -> int:
+        assert process.stdout is None
+        Timer(0.5, outside.end_editor).start()
+        return before(process)
+
+    monkeypatch.setattr(outside, "_ended", ended)
+    editor("trap '' HUP TERM INT; echo mine > $1; while :; do sleep 0.1; done")
+    assert "ed was killed by SIGKILL; the text is as it was, what it wrote is in " in refused()

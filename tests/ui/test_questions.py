@@ -15,7 +15,9 @@ from tui.core.model import State
 from tui.engine.endpoint import Verb
 from tui.ui.app import DtuiApp, QuitQuestion
 from tui.ui.dialogs import choose
+from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choice, Choose, confirm
+from tui.ui.widgets.lines import Line
 
 HELD = 12
 """Times a key is repeated: half a second of most keyboards."""
@@ -143,3 +145,34 @@ def test_every_question_offers_letters_only() -> None:
     ]
     assert keys
     assert all(len(key) == 1 and key.isalpha() for key in keys)
+
+
+@pytest.mark.promise("held-key-never-answers")
+async def test_enter_copies_over_no_file(open_layer: Open, app_dir: Path, tmp_path: Path) -> None:
+    before = (app_dir / "new.txt").read_bytes()
+    (tmp_path / "new.txt").write_bytes(b"other\n")
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        pilot.app.screen.query_one(Line).value = str(tmp_path / "new.txt")
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: asked(pilot))
+        await pilot.press("enter", "a")
+        assert "/app/new.txt exists already. Replace it?" in shown(pilot)
+        assert (app_dir / "new.txt").read_bytes() == before
+        await pilot.press("y")
+        await until(pilot, lambda: (app_dir / "new.txt").read_bytes() == b"other\n")
+    assert (app_dir / "new.txt").read_bytes() == b"other\n"
+
+
+async def test_question_of_an_act_that_is_given_up_goes(open_layer: Open) -> None:
+    async with open_layer(size=(80, 24)) as (pilot, screen):
+        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        screen.action_delete_entry()
+        await until(pilot, lambda: asked(pilot))
+        screen.action_revert_entry()
+        await until(pilot, lambda: asked(pilot) and "Revert" in shown(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        assert pilot.app.screen is screen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import tempfile
@@ -13,11 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tui.core.errors import DtuiError
+from tui.editing.editor_copies import left_copies
+from tui.editing.keepsakes import NEW, TOLD, Keepsake, notes_in, write_note
 from tui.editing.state import text_dir
-
-_NOTE = ".note"
-_TOLD = ".told"
-"""What a note is called once its text was told of."""
 
 _PREFIX = "dtui-unsaved-"
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each file is made anew, for this user alone
@@ -26,11 +23,12 @@ _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each file is made 
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """What would be lost: the bytes, the container's name, and the path in it."""
+    """What would be lost: the bytes, the container's name, the path in it, and the container's id."""
 
     data: bytes
     container: str
     path: bytes
+    container_id: str = ""
 
 
 def keep_copy(data: bytes) -> Path:
@@ -74,35 +72,16 @@ def _write(folder: str, data: bytes) -> Path:
 def keep_to_tell(text: Unsaved) -> Path:
     """Keep text nobody could be asked about, with a note for the next start beside it where there is room for one."""
     kept = keep_copy(text.data)
-    tell_next_time(text.container, text.path, kept, kept.name)
+    with suppress(OSError, DtuiError):  # the text is kept, and where is told now as well
+        write_note(text_dir("unsaved") / kept.name, text.container, text.container_id, text.path, kept)
     return kept
 
 
-def tell_next_time(container: str, path: bytes, kept: Path, name: str) -> None:
-    """Leave a note of this name for the next start, which says where text of a file is kept."""
-    with suppress(OSError, DtuiError):  # the text is kept, and where is told now as well
-        note = text_dir("unsaved") / (name + _NOTE)
-        note.touch(mode=0o600, exist_ok=False)
-        about = {"container": container, "path": os.fsdecode(path), "kept": str(kept)}
-        note.write_text(json.dumps(about), encoding="utf-8")
-
-
-def told_once() -> tuple[str, ...]:
-    """Return a sentence for each text that was kept since the last start; the texts stay."""
-    lines = []
-    try:
-        notes = sorted(text_dir("unsaved").glob("*" + _NOTE))
-    except DtuiError:
-        return ()
-    for note in notes:
-        try:
-            about = json.loads(note.read_text(encoding="utf-8"))
-            kept = about.get("kept", note.with_suffix(""))
-            lines.append(f"unsaved text of {about['container']}:{about['path']} is kept in {kept}")
-            note.rename(note.with_suffix(_TOLD))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # another dtui told it, or it is no note
-    return tuple(lines)
+def unsaved_texts() -> list[Keepsake]:
+    """Return the texts that were kept when nobody could be asked; none where they cannot be listed."""
+    with suppress(DtuiError, OSError):
+        return notes_in(text_dir("unsaved"))
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +104,13 @@ def kept_texts() -> tuple[KeptText, ...]:
         return ()
     found: dict[Path, KeptText] = {}
     for file in folder.glob(f"{_PREFIX}*"):
-        if file.suffix not in (_NOTE, _TOLD):
+        if file.suffix not in (NEW, TOLD):
             _take_in(found, file.name, file, "", b"")
-    for note in (*folder.glob("*" + _NOTE), *folder.glob("*" + _TOLD)):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            about = json.loads(note.read_text(encoding="utf-8"))
-            file = Path(about.get("kept") or note.with_suffix(""))
-            if file.is_relative_to(folder.parent):  # what is kept elsewhere is not ours to list
-                _take_in(
-                    found, note.name.removesuffix(note.suffix), file, about["container"], os.fsencode(about["path"])
-                )
+    for text in unsaved_texts():
+        if text.place.is_relative_to(folder.parent):  # what is kept elsewhere is not ours to list
+            _take_in(found, text.note.stem, text.place, text.container, text.path)
+    for copy in left_copies():
+        _take_in(found, copy.note.stem, copy.place, copy.container, copy.path)
     return tuple(sorted(found.values(), key=lambda text: text.time))
 
 
@@ -149,9 +125,9 @@ def _take_in(found: dict[Path, KeptText], text_id: str, file: Path, container: s
 def drop_text(text: KeptText) -> None:
     """Delete a text for good, with the note of it and the directory that an $EDITOR had it in; raises OSError."""
     text.file.unlink(missing_ok=True)
-    folder = text_dir("unsaved")
-    for suffix in (_NOTE, _TOLD):
-        (folder / (text.id + suffix)).unlink(missing_ok=True)
-    if text.file.parent != folder:
+    for suffix in (NEW, TOLD):
+        for folder in (text_dir("unsaved"), text_dir("edit")):
+            (folder / (text.id + suffix)).unlink(missing_ok=True)
+    if text.file.parent != text_dir("unsaved"):
         with suppress(OSError):  # the editor left something else there
             text.file.parent.rmdir()

@@ -14,35 +14,39 @@ from typing import Any, ClassVar
 from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError
 from tui.core.model import Container
 from tui.core.supervise import mark_stuck
 from tui.core.text import count_of, printable
+from tui.editing.kept_texts import told_once
 from tui.editing.recover import recover
 from tui.editing.session import privileged
 from tui.editing.state import loose_mode
-from tui.editing.unsaved import told_once
 from tui.engine.archive import archive_of
 from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
 from tui.ui.actions import actions_of, bindings
+from tui.ui.dialogs.base import Dialog
 from tui.ui.dialogs.choose import Choose, confirm
 from tui.ui.ending import Ending
 from tui.ui.feed import Feed, Happened, Listed, SourceChanged, Watcher
 from tui.ui.ink import PlainInk
+from tui.ui.last_resort import guard
 from tui.ui.outside import OpenCopies, end_editor
 from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
 from tui.ui.terminal import DroppingDriver, TerminalState, let_go_of_terminal
 from tui.ui.threads import DaemonThreads
-from tui.ui.unforeseen import ends_the_app, words_of
+from tui.ui.unforeseen import contained, ends_the_app, words_of
 from tui.ui.waiting import finish_jobs
 
 _ENDING_SIGNALS = (
@@ -177,14 +181,19 @@ class DtuiApp(App[int]):
             with self._context():
                 self.ending.keep([s for stack in self._screen_stacks.values() for s in stack if isinstance(s, Frame)])
 
-    def _handle_exception(self, error: Exception) -> None:
+    def _register_child(self, parent: DOMNode, child: Widget, *place: Any) -> None:
+        """Have what stops a screen or widget end the app in order."""
+        guard(child, self._handle_exception)
+        super()._register_child(parent, child, *place)
+
+    def _handle_exception(self, error: BaseException) -> None:
         """End by an exception that nobody foresaw: it comes out of whatever handler, timer, worker or widget.
 
         Textual would print a traceback with all locals and end as if nothing were wrong (8.2.8).
         """
         self._return_code = 1
         if self._exception is None:
-            self._exception = error
+            self._exception = error  # type: ignore[assignment]
             self._exception_event.set()
         self.fail(error)
         for screen in self.screen_stack:
@@ -204,6 +213,17 @@ class DtuiApp(App[int]):
         if self.is_headless:  # the process goes on; else what is cleared away at the end must not be cut off
             for number, handler in self._signals.items():
                 signal.signal(number, handler)
+
+    async def push_screen_wait(self, screen: Screen[Any] | str, *, mode: str | None = None) -> Any:
+        """Show a dialog and return its answer; it goes with whoever waits for it, and then answers nothing."""
+        try:
+            return await super().push_screen_wait(screen, mode=mode)
+        except asyncio.CancelledError:
+            if isinstance(screen, Dialog):
+                screen.abandoned = True
+                if screen is self.screen:
+                    screen.on_screen_resume()
+            raise
 
     @contextmanager
     def suspend(self) -> Iterator[None]:
@@ -326,9 +346,9 @@ class DtuiApp(App[int]):
         if lines:
             self.post_message(Tidied(lines))
 
-    def run_worker(self, *args: Any, **options: Any) -> Worker[Any]:
+    def run_worker(self, work: Any, *args: Any, **options: Any) -> Worker[Any]:
         """Run work in a worker that does not end the app, whatever comes out of it."""
-        return super().run_worker(*args, **{**options, "exit_on_error": ends_the_app()})
+        return super().run_worker(contained(work), *args, **{**options, "exit_on_error": ends_the_app()})
 
     @on(Worker.StateChanged)
     def _tell_failed(self, event: Worker.StateChanged) -> None:

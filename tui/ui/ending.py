@@ -10,7 +10,7 @@ from textual.worker import WorkerFailed
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
-from tui.editing.unsaved import keep_to_tell, tell_next_time
+from tui.editing.unsaved import keep_to_tell
 from tui.ui.screens.base import Frame
 
 _LONGEST = 300
@@ -50,9 +50,8 @@ class Ending:
             self.error = error.error if isinstance(error, WorkerFailed) else error
 
     def left_by_editor(self, container: str, path: bytes, place: Path) -> None:
-        """Tell where an editor's work is, now and at the next start, if the editor ended because the app is to end."""
+        """Tell where an editor's work is if it ended because the app is to end; a note tells the next start."""
         if self.asked:
-            tell_next_time(container, path, place, f"{place.parent.name}-{place.name}")
             self.notes.append(f"what $EDITOR wrote of {printable(container)}:{printable(path)} is in {place}")
 
     def keep(self, screens: Iterable[Frame]) -> None:

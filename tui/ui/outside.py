@@ -14,18 +14,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import DtuiError, EditRefused
-from tui.editing.document import EDIT_LIMIT
+from tui.editing.editor_copies import lock
+from tui.editing.keepsakes import LIMIT, write_note
 from tui.editing.state import text_dir
 from tui.ui.terminal import lent_terminal
 
-_LIMIT = 8 * EDIT_LIMIT
-"""Bytes that an editor may leave, which is what it can be given."""
-
 _AT_ONCE = 2.0
 """Seconds in which hardly anybody opens a file, looks at it and leaves: an editor back by then may still be open."""
+
+_GRACE = 5.0
+"""Seconds that an editor has to write down what it holds once the app is to end."""
 
 _STOPS = 100
 """How often an editor that stops is let go on; one that stops for ever is not waited for."""
@@ -78,20 +80,35 @@ def _words(name: str, value: str) -> list[str]:
     return [os.path.expanduser(os.path.expandvars(word)) for word in words]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that an editor is given a copy of: its container, and the bytes that it has there."""
+
+    container: str = ""
+    container_id: str = ""
+    data: bytes | None = None
+
+
 class PrivateCopy:
     """A file for an editor in a directory that only this user can enter.
 
     Its name keeps the ending, by which editors choose their colours, and nothing else that a stranger chose. What is
-    read back is read below the directory's descriptor, and must be a file like the one that was put there.
+    read back is read below the directory's descriptor, and must be a file like the one that was put there. A note
+    beside the directory tells the next start what it is, should this process be killed.
     """
 
-    def __init__(self, data: bytes, path: bytes) -> None:
+    def __init__(self, data: bytes, path: bytes, origin: Origin | None = None) -> None:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", os.fsdecode(path.rsplit(b"/", 1)[-1]))[-64:].lstrip("-.") or "file"
         self.folder = _private_folder()
         self.path = self.folder / name
         self.data = data
         self._directory = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._note: Path | None = None
+        self.note_lock = -1
+        """The descriptor of the note, for the editor to inherit; -1 without a note."""
+        lock(self._directory)
         try:
+            self._write_note(path, origin or Origin())
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(name, flags, 0o600, dir_fd=self._directory), "wb") as copy:
                 copy.write(data)
@@ -99,6 +116,22 @@ class PrivateCopy:
         except OSError:
             self.remove()
             raise
+
+    def _write_note(self, path: bytes, origin: Origin) -> None:
+        if self.folder.parent.name != "edit":  # in a place that everybody's files are in, nobody looks for notes
+            return
+        with suppress(OSError):  # the copy serves without
+            self._note = write_note(
+                self.folder, origin.container, origin.container_id, path, self.path, data=origin.data
+            )
+            self.note_lock = os.open(self._note, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            lock(self.note_lock)
+
+    def let_editor_hold(self) -> None:
+        """Leave the lock of the note to the editor, which has inherited it."""
+        if self.note_lock >= 0:
+            os.close(self.note_lock)
+            self.note_lock = -1
 
     def read(self) -> bytes:
         """Return what the editor left; raises EditRefused for anything but a file of this user's within the limit."""
@@ -120,9 +153,9 @@ class PrivateCopy:
                 raise EditRefused("the file is a hard link now")
             if found.st_uid != os.geteuid():
                 raise EditRefused("the file belongs to another user now")
-            data = copy.read(_LIMIT + 1)
-        if len(data) > _LIMIT:
-            raise EditRefused(f"the file is larger than {_LIMIT >> 20} MiB now")
+            data = copy.read(LIMIT + 1)
+        if len(data) > LIMIT:
+            raise EditRefused(f"the file is larger than {LIMIT >> 20} MiB now")
         return data
 
     def touched(self) -> bool:
@@ -141,6 +174,8 @@ class PrivateCopy:
         try:
             others = os.listdir(self._directory)
             changed = self.path.name in others and self.read() != self.data
+        except FileNotFoundError:  # the editor removed the directory
+            return None
         except (OSError, EditRefused):
             return self.path
         if changed:
@@ -153,16 +188,29 @@ class PrivateCopy:
         except OSError:
             return None
 
-    def close(self) -> None:
-        """Leave the directory where it is."""
+    def leave(self) -> None:
+        """Leave the directory where it is, locked as long as this process runs: the next start tells of it."""
+        self.let_editor_hold()
+
+    def remove(self) -> str:
+        """Remove the directory with all that is in it; return where something of it stays and why, if it does."""
+        self.let_editor_hold()
+        failed: list[tuple[str, OSError]] = []
+
+        def note_failure(_call: object, place: str, info: tuple[type, BaseException, object]) -> None:
+            if isinstance(info[1], OSError):
+                failed.append((place, info[1]))
+
+        shutil.rmtree(self.folder, onerror=note_failure)
         if self._directory >= 0:
             os.close(self._directory)
             self._directory = -1
-
-    def remove(self) -> None:
-        """Remove the directory with all that is in it."""
-        self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not failed or not os.path.lexists(self.folder):
+            if self._note is not None:
+                self._note.unlink(missing_ok=True)
+            return ""
+        place, error = failed[0]
+        return f"the copy {place} could not be removed: {(error.strerror or str(error)).lower()}"
 
 
 def _private_folder() -> Path:
@@ -198,14 +246,15 @@ class OpenCopies:
     def __init__(self) -> None:
         self._open: dict[str, StillOpen] = {}
         self._told: set[str] = set()
+        self._stays: list[str] = []
 
     def follow(self, whose: str, still: StillOpen) -> None:
         """Follow an editor's copy of a file; the file's earlier one is left where it is."""
         before = self._open.pop(whose, None)
         if before is not None and before.copy.touched():
-            before.copy.close()
+            before.copy.leave()
         elif before is not None:
-            before.copy.remove()
+            self._stays += filter(None, [before.copy.remove()])
         self._open[whose] = still
 
     def take(self, whose: str) -> bytes | None:
@@ -222,25 +271,34 @@ class OpenCopies:
             ) from error
 
     def news(self) -> tuple[str, ...]:
-        """Return a line for each file that was saved since it was last taken or told of."""
+        """Return a line for each file that was saved since it was last taken or told of, and each copy that stays."""
+        stays, self._stays = self._stays, []
         saved = {whose for whose, still in self._open.items() if still.copy.touched()}
         new, self._told = saved - self._told, saved
-        return tuple(f"{self._open[whose].name} saved {whose}: o takes it" for whose in sorted(new))
+        return (*stays, *(f"{self._open[whose].name} saved {whose}: o takes it" for whose in sorted(new)))
 
     def close(self) -> tuple[str, ...]:
         """Remove the copies into which nothing was saved; return a line for each of the others."""
-        lines = []
+        lines, self._stays = self._stays, []
         for whose, still in self._open.items():
             if still.copy.touched():
                 lines.append(f"what {still.name} saved of {whose} is in {still.copy.path}")
-                still.copy.close()
+                still.copy.leave()
             else:
-                still.copy.remove()
+                lines += filter(None, [still.copy.remove()])
         self._open.clear()
         return tuple(lines)
 
 
-def edit_outside(data: bytes, path: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The bytes that an editor left, and what there is to tell of them."""
+
+    data: bytes
+    note: str = ""
+
+
+def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edited:
     """Let a person edit bytes in their editor on a private copy; return what they left there.
 
     Raises EditRefused when the editor cannot be run or fails, or when what it left cannot be taken. What it wrote then
@@ -249,19 +307,20 @@ def edit_outside(data: bytes, path: bytes) -> bytes:
     command = editor_command()
     name = os.path.basename(command[0])
     try:
-        copy = PrivateCopy(data, path)
+        copy = PrivateCopy(data, path, origin)
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise EditRefused(f"there is no room for {name}'s copy: {reason}", "TMPDIR may name another place") from error
     begun = time.monotonic()
     try:
-        code = _run([*command, str(copy.path)])
+        code = _run([*command, str(copy.path)], copy)
     except OSError as error:
-        copy.remove()
+        stays = copy.remove()
         hint = "has it a #! line?" if error.errno == 8 else "set EDITOR to an editor that is installed"  # ENOEXEC
-        raise EditRefused(f"{name} cannot be run: {(error.strerror or '').lower()}", hint) from error
+        message = "; ".join(filter(None, [f"{name} cannot be run: {(error.strerror or '').lower()}", stays]))
+        raise EditRefused(message, hint) from error
     except BaseException:
-        copy.close()
+        copy.leave()
         raise
     if code:
         raise _given_up(copy, f"{name} {_how(code)}")
@@ -271,18 +330,16 @@ def edit_outside(data: bytes, path: bytes) -> bytes:
         raise _given_up(copy, f"what {name} left is not taken: {error.message}") from error
     if edited == data and not copy.touched():
         raise StillOpen(name, copy, at_once=time.monotonic() - begun < _AT_ONCE)
-    copy.remove()
-    return edited
+    return Edited(edited, copy.remove())
 
 
 def _given_up(copy: PrivateCopy, what: str) -> EditRefused:
     """Return the error for an editor that did not end well, with where its work is."""
     place = copy.left()
     if place is not None:
-        copy.close()
+        copy.leave()
         return WorkLeft(what, place)
-    copy.remove()
-    return EditRefused(what, "the text is as it was")
+    return EditRefused("; ".join(filter(None, [what, copy.remove()])), "the text is as it was")
 
 
 def _how(code: int) -> str:
@@ -300,16 +357,26 @@ _running: list[subprocess.Popen[bytes]] = []
 
 
 def end_editor() -> None:
-    """Ask an editor that is open to end, and force it to the second time; called from a signal's handler."""
+    """Ask an editor that is open to end, and force it to the second time, or when it takes no notice.
+
+    Called from a signal's handler.
+    """
     for process in _running:
-        process.send_signal(signal.SIGKILL if getattr(process, "asked", False) else signal.SIGHUP)
+        asked = getattr(process, "asked", False)
+        process.send_signal(signal.SIGKILL if asked else signal.SIGHUP)
         process.asked = True  # type: ignore[attr-defined]
+        if not asked:
+            force = threading.Timer(_GRACE, process.kill)
+            force.daemon = True
+            force.start()
 
 
-def _run(command: list[str]) -> int:
+def _run(command: list[str], copy: PrivateCopy) -> int:
     """Run an editor at this terminal; return its code, or minus the signal that ended it."""
+    inherited = (copy.note_lock,) if copy.note_lock >= 0 else ()
     with lent_terminal(), _for_the_editor_alone():
-        process = subprocess.Popen(command)  # noqa: S603 - the user's own editor
+        process = subprocess.Popen(command, pass_fds=inherited)  # noqa: S603 - the user's own editor
+        copy.let_editor_hold()
         _running.append(process)
         try:
             return _ended(process)

@@ -126,7 +126,7 @@ class DroppingDriver(LinuxDriver):
     def _run_input_thread(self) -> None:
         try:
             self.run_input_thread()
-        except Exception as error:  # noqa: BLE001 - the app ends by it, in order
+        except BaseException as error:  # noqa: BLE001 - the app ends by it, in order
             self._app.call_later(self._app._handle_exception, error)
 
     def run_input_thread(self) -> None:

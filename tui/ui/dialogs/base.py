@@ -101,6 +101,14 @@ class Dialog(ModalScreen[Answer]):
     Dialog .hint { color: $text-muted; margin-top: 1; max-height: 3; }
     """
 
+    abandoned = False
+    """Whether nobody waits for the answer any more, for another act took the place of the one that asked."""
+
+    def on_screen_resume(self) -> None:
+        """Go, once it comes to the top, when nobody waits for the answer."""
+        if self.abandoned:
+            self.dismiss(None)
+
     def action_cancel(self) -> None:
         """Answer nothing."""
         self.dismiss(None)

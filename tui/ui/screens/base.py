@@ -20,7 +20,7 @@ from tui.core.text import printable
 from tui.editing.unsaved import Unsaved
 from tui.ui.actions import actions_of, is_letter
 from tui.ui.dialogs.ask import Ask
-from tui.ui.unforeseen import ends_the_app, words_of
+from tui.ui.unforeseen import contained, ends_the_app, words_of
 from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
 from tui.ui.widgets.rows import Rows
 
@@ -124,9 +124,9 @@ class Frame(Screen[None]):
                 event.stop()
                 self.tell(reason, "bad")
 
-    def run_worker(self, *args: Any, **options: Any) -> Worker[Any]:
+    def run_worker(self, work: Any, *args: Any, **options: Any) -> Worker[Any]:
         """Run work in a worker that does not end the app, whatever comes out of it."""
-        return super().run_worker(*args, **{**options, "exit_on_error": ends_the_app()})
+        return super().run_worker(contained(work), *args, **{**options, "exit_on_error": ends_the_app()})
 
     @on(Worker.StateChanged)
     def _tell_failed(self, event: Worker.StateChanged) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.message import Message
 
 from tui.core.errors import DtuiError
 from tui.core.model import Details, Entry, View
 from tui.editing.document import Document
+from tui.editing.keepsakes import Keepsake
 from tui.editing.session import Opened
 from tui.layers.search import Hits
 from tui.ui.reach import Tree
@@ -50,12 +53,14 @@ class Previewed(Message):
         document: Document | None = None,
         opened: Opened | None = None,
         error: DtuiError | None = None,
+        kept: Sequence[tuple[Keepsake, bytes]] = (),
     ) -> None:
         super().__init__()
         self.entry = entry
         self.document = document
         self.opened = opened
         self.error = error
+        self.kept = kept
 
 
 class Counted(Message):

@@ -11,6 +11,7 @@ from tui.core.errors import DtuiError
 from tui.core.model import Change, Details, Entry, EntryKind
 from tui.core.text import printable
 from tui.editing.document import language_of
+from tui.editing.kept_texts import texts_on_offer
 from tui.ui.present_layer import entry_info, meta_words
 from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
@@ -93,7 +94,8 @@ class PreviewingFrame(FindingFrame):
             files = files_of(self.endpoint, details)
             if edit:
                 opened = files.open(entry.path)
-                event = Previewed(entry, opened.document, opened)
+                kept = texts_on_offer(self.container.id, opened.path, opened.document.data)
+                event = Previewed(entry, opened.document, opened, kept=kept)
             else:
                 event = Previewed(entry, files.peek(entry.path))
         except DtuiError as error:
@@ -105,7 +107,7 @@ class PreviewingFrame(FindingFrame):
     def _previewed(self, event: Previewed) -> None:
         self._to_edit = b""
         current = self.tree_rows.entry
-        if current is None or current.path != event.entry.path or self.file_pane.editing:
+        if current is None or current.path != event.entry.path or self.file_pane.editing or self.asks_of_kept:
             return
         self._in_pane = event.entry.path
         self.opened = event.opened
@@ -117,7 +119,9 @@ class PreviewingFrame(FindingFrame):
             return
         self.file_pane.show_document(event.document, language_of(event.entry.path, event.document))
         self.refresh_bindings()  # a text can be searched
-        if event.opened:
+        if event.opened and event.kept:
+            self.edit_with_kept(event.opened, event.kept)
+        elif event.opened:
             self.begin_edit()
 
     def _end_edit(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -14,10 +15,12 @@ from textual.app import SuspendNotSupported
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, UsageError
 from tui.core.model import Details, Entry
-from tui.core.text import printable
+from tui.core.text import human_size, printable, time_text
 from tui.editing.diff import diff_lines
 from tui.editing.document import PREVIEW_LIMIT, Document
 from tui.editing.files import Files
+from tui.editing.keepsakes import Keepsake
+from tui.editing.kept_texts import texts_on_offer
 from tui.editing.progress import Meter
 from tui.editing.removal_watch import ContainerEnded, ContainerGone
 from tui.editing.session import Opened
@@ -26,7 +29,7 @@ from tui.editing.writing import Receipt
 from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.show import Show, help_text
 from tui.ui.dialogs.working import Working
-from tui.ui.outside import StillOpen, WorkLeft, edit_outside
+from tui.ui.outside import Origin, StillOpen, WorkLeft, edit_outside
 from tui.ui.present_layer import diff_text, meta_words
 from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
@@ -44,6 +47,8 @@ _KEEP_MINE = Choice("m", "mine", "keep mine: write over theirs")
 _KEEP_THEIRS = Choice("t", "theirs", "keep theirs: lose my edits")
 _DISCARD = Choice("x", "discard", "throw the edits away")
 _SEE = Choice("d", "diff", "see the difference")
+_TAKE = Choice("t", "take", "take it into the editor")
+_THROW_AWAY = Choice("x", "throw away", "throw it away")
 
 
 class SavingFrame(FollowingFrame):
@@ -54,6 +59,10 @@ class SavingFrame(FollowingFrame):
     _receipt: Receipt | None = None
     _outside: Unsaved | None = None
     """What an editor left that the pane cannot show, until it is saved or kept."""
+    _taken: tuple[Keepsake, bytes] | None = None
+    """The kept text that is gone on with, and the path of its file, until it is saved."""
+    asks_of_kept = False
+    """Whether it is being asked what becomes of a kept text: until then the file is neither shown again nor edited."""
 
     @property
     def held(self) -> Details:
@@ -99,7 +108,71 @@ class SavingFrame(FollowingFrame):
             data = self.opened.document.with_text(text)
         except DtuiError:
             data = text.encode("utf-8", "surrogatepass")
-        return Unsaved(data, self.container.name, self.opened.path)
+        return Unsaved(data, self.container.name, self.opened.path, self.container.id)
+
+    # text that an earlier dtui kept ------------------------------------------------------------------------
+
+    @work(exclusive=True, group="flow")
+    async def edit_with_kept(self, opened: Opened, kept: Sequence[tuple[Keepsake, bytes]]) -> None:
+        """Edit a file of which an earlier dtui kept text, with that text if it is wanted."""
+        self.asks_of_kept = True
+        try:
+            taken = await self._ask_of_kept(opened, kept)
+        finally:
+            self.asks_of_kept = False
+        if self.opened is not opened or self.file_pane.editing:
+            return
+        if taken:
+            await self._take_kept(opened, *taken)
+        else:
+            self.begin_edit()
+
+    async def _ask_of_kept(
+        self, opened: Opened, kept: Sequence[tuple[Keepsake, bytes]]
+    ) -> tuple[Keepsake, bytes] | None:
+        """Ask what becomes of texts that were kept, the newest first; return the one that is to be gone on with."""
+        for number, (keepsake, data) in enumerate(kept, 1):
+            since = time_text(keepsake.time_ns())
+            about = f"{human_size(len(data))}, written {since}\n{printable(str(keepsake.place))}\n"
+            count = f" ({number} of {len(kept)})" if kept[1:] else ""
+            question = f"Text of {printable(opened.path)} was kept that is not saved{count}."
+            body = Text(f"{about}\nesc leaves it there, and the file as it is.")
+            while (answer := await self._answer_of_kept(question, body)) == "diff":
+                difference = diff_text(diff_lines(opened.document.data, data))
+                body = Text.assemble(about, "the file (-) and the kept text (+)\n\n", difference)
+            if answer == "take":
+                return keepsake, data
+            if answer != "throw away":
+                return None
+            try:
+                await asyncio.to_thread(keepsake.throw_away)
+            except OSError as error:
+                self.tell(f"{keepsake.place} is not deleted: {(error.strerror or str(error)).lower()}", "bad")
+        return None
+
+    async def _answer_of_kept(self, question: str, body: Text) -> str | None:
+        """Ask what becomes of one text; to throw it away is asked about again, for it cannot be undone."""
+        answer = await self.app.push_screen_wait(Choose(question, (_SEE, _TAKE, _THROW_AWAY), body))
+        if answer != "throw away":
+            return answer
+        sure = Choose("Throw the kept text away? This cannot be undone.", (confirm("throw it away"),))
+        return answer if await self.app.push_screen_wait(sure) == "yes" else "diff"
+
+    async def _take_kept(self, opened: Opened, keepsake: Keepsake, data: bytes) -> None:
+        """Go on with a text that was kept; it stays there until it is saved."""
+        self._taken = keepsake, opened.path
+        await self._take_edited(opened, opened.document.data, data, ask=False)
+
+    def _settle_taken(self, opened: Opened, data: bytes) -> None:
+        """Say no more of a kept text once it is saved; it is deleted only if it is what was saved."""
+        taken, self._taken = self._taken, None
+        if taken is None or taken[1] != opened.path:
+            return
+        with suppress(OSError, EditRefused):  # it is offered again
+            if taken[0].read() == data:
+                taken[0].throw_away()
+            else:
+                taken[0].drop_note()
 
     # edit and leave ----------------------------------------------------------------------------------------
 
@@ -303,6 +376,7 @@ class SavingFrame(FollowingFrame):
                 self.tell_error(error)
                 return False
             else:
+                self._settle_taken(opened, data)
                 await self._written(opened, receipt)
                 return True
 
@@ -367,7 +441,12 @@ class SavingFrame(FollowingFrame):
         except DtuiError as error:
             self.tell_error(error)
             return
-        await self._external(self.opened, self.opened.document.data)
+        opened = self.opened
+        kept = await asyncio.to_thread(texts_on_offer, self.container.id, opened.path, opened.document.data)
+        if kept and (taken := await self._ask_of_kept(opened, kept)):
+            await self._take_kept(opened, *taken)
+            return
+        await self._external(opened, opened.document.data)
 
     @work(exclusive=True, group="flow")
     async def action_editor_external(self) -> None:
@@ -384,20 +463,24 @@ class SavingFrame(FollowingFrame):
 
     async def _external(self, opened: Opened, data: bytes) -> None:
         copies, whose = self.dtui.open_copies, f"{self.container.name}:{printable(opened.path)}"
+        origin = Origin(self.container.name, self.container.id, opened.document.data)
         try:
             edited = copies.take(whose)
             if edited is None:
                 with self.app.suspend():
-                    edited = edit_outside(data, opened.path)
+                    left = edit_outside(data, opened.path, origin)
+                edited = left.data
+                if left.note:
+                    self.notify(printable(left.note), title="editor", severity="warning", timeout=15, markup=False)
         except StillOpen as still:
             copies.follow(whose, still)
             if still.at_once:
                 self.tell_error(still)
             else:
                 self.tell("nothing changed in the editor")
-        except WorkLeft as left:
-            self.dtui.ending.left_by_editor(self.container.name, opened.path, left.place)
-            self.tell_error(left)
+        except WorkLeft as work:
+            self.dtui.ending.left_by_editor(self.container.name, opened.path, work.place)
+            self.tell_error(work)
         except DtuiError as error:
             self.tell_error(error)
         except SuspendNotSupported:
@@ -405,8 +488,11 @@ class SavingFrame(FollowingFrame):
         else:
             await self._take_edited(opened, data, edited)
 
-    async def _take_edited(self, opened: Opened, data: bytes, edited: bytes) -> None:
-        """Save what an editor left; it stays in the pane, or else in a file of this host, until that went through."""
+    async def _take_edited(self, opened: Opened, data: bytes, edited: bytes, *, ask: bool = True) -> None:
+        """Save what an editor left; it stays in the pane, or else in a file of this host, until that went through.
+
+        Without ``ask`` what can be edited in the pane is only put there.
+        """
         if edited == data:
             self.tell("nothing changed in the editor")
             return
@@ -415,9 +501,12 @@ class SavingFrame(FollowingFrame):
         if in_pane and edited == opened.document.data:
             self.tell("the text is as the file has it")
             return
+        if in_pane and not ask:
+            self.call_after_refresh(self.tell, "this is the kept text: ^s shows the difference and saves it")
+            return
         saved = False
         if not in_pane:
-            self._outside = Unsaved(edited, self.container.name, opened.path)
+            self._outside = Unsaved(edited, self.container.name, opened.path, self.container.id)
         try:
             saved = await self._confirm_and_write(opened, edited)
         finally:

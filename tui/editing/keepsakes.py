@@ -1,0 +1,130 @@
+"""Notes of what dtui keeps for a person: of which file it is, where it lies, and whether that was told already.
+
+A note lies beside the text or the directory it is about and has its name. It ends in ``.note`` until a start has told
+of it and in ``.told`` from then on; it goes with what it is about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import EditRefused
+from tui.core.text import printable
+
+NEW, TOLD = ".note", ".told"
+
+_LONGEST = 64 << 10
+"""Bytes of a note: a path has 4 KiB, and each byte of it six characters at most."""
+
+LIMIT = 8 << 20
+"""Bytes of a text that are read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keepsake:
+    """What is kept: its note, the container's name and id, the path in it, and the file it lies in.
+
+    ``digest`` is that of the bytes that the container's own file had, empty where nobody noted it.
+    """
+
+    note: Path
+    container: str
+    container_id: str
+    path: bytes
+    place: Path
+    digest: str = ""
+
+    @property
+    def told(self) -> bool:
+        """Whether a start has told of it."""
+        return self.note.suffix == TOLD
+
+    @property
+    def whose(self) -> str:
+        """Name the file, safe to show."""
+        return f"{printable(self.container)}:{printable(self.path)}"
+
+    def is_of(self, container_id: str, path: bytes) -> bool:
+        """Say whether it is text of this file of this container."""
+        return bool(container_id) and (self.container_id, self.path) == (container_id, path)
+
+    def mark_told(self) -> None:
+        """Note that a start has told of it. Raises OSError."""
+        self.note.rename(self.note.with_suffix(TOLD))
+
+    def time_ns(self) -> int:
+        """Return when it was last written, 0 for what is not there any more."""
+        with suppress(OSError):
+            return self.place.lstat().st_mtime_ns
+        return 0
+
+    def read(self) -> bytes:
+        """Return the text; raises EditRefused for what is no plain file of this user's within the limit."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(self.place, flags), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
+                    raise EditRefused(f"{self.place} is no plain file of this user's", "look at it by hand")
+                data = file.read(LIMIT + 1)
+        except OSError as error:
+            raise EditRefused(f"{self.place} cannot be read: {(error.strerror or '').lower()}") from error
+        if len(data) > LIMIT:
+            raise EditRefused(f"{self.place} is larger than {LIMIT >> 20} MiB", "look at it by hand")
+        return data
+
+    def drop_note(self) -> None:
+        """Say nothing more of it; what is kept stays where it is. Raises OSError."""
+        self.note.unlink(missing_ok=True)
+
+    def throw_away(self) -> None:
+        """Delete what is kept, an editor's directory with all that is in it, and the note. Raises OSError."""
+        folder = self.note.with_suffix("")
+        if self.place.parent == folder:
+            with suppress(FileNotFoundError):
+                shutil.rmtree(folder)
+        else:
+            self.place.unlink(missing_ok=True)
+        self.drop_note()
+
+
+def digest_of(data: bytes) -> str:
+    """Return what stands for bytes in a note."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_note(
+    beside: Path, container: str, container_id: str, path: bytes, place: Path, *, data: bytes | None = None
+) -> Path:
+    """Write a note beside a text or directory; ``data`` are the bytes of the container's file. Raises OSError."""
+    about = {"container": container, "id": container_id, "path": os.fsdecode(path), "kept": str(place)}
+    if data is not None:
+        about["digest"] = digest_of(data)
+    note = beside.with_name(beside.name + NEW)
+    with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        json.dump(about, file)
+    return note
+
+
+def notes_in(folder: Path) -> list[Keepsake]:
+    """Return what the notes of a directory are about, leaving out those that are damaged. Raises OSError."""
+    found = (_read_note(note) for note in sorted(folder.iterdir()) if note.suffix in (NEW, TOLD))
+    return [keepsake for keepsake in found if keepsake is not None]
+
+
+def _read_note(note: Path) -> Keepsake | None:
+    try:
+        with os.fdopen(os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            about = json.loads(file.read(_LONGEST))
+        place = Path(about.get("kept") or note.with_suffix(""))
+        path = os.fsencode(about["path"])
+        return Keepsake(note, str(about["container"]), str(about.get("id", "")), path, place, about.get("digest", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # another dtui threw it away, or it is no note

@@ -9,6 +9,7 @@ PROMISES: dict[str, str] = {
     "app-error-exit-code": "An app that an error ends has exit code 1 and says in one line what happened and where the text is.",
     "backups-purge": "dtui backups purge deletes what is kept for good, and never what a crash still needs.",
     "big-acts-bounded-descriptors": "However deep a tree is, an act on it keeps few descriptors open.",
+    "big-acts-bounded-memory": "Of a change of many entries no more is held in memory than a record of each entry.",
     "bolt-linear": "Each page of a bolt database is read once, and no size in it is trusted.",
     "container-rights-only": "In a container with users of its own dtui does with a file of the host's no more than the container may.",
     "deep-trees-linear": "What an act does for an entry does not grow with the entry's depth, and no path is too long for it.",

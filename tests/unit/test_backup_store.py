@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from tui.cli.output import put_json, put_json_list
+from tui.core.model import EntryKind
 from tui.core.record_ids import ContainerId
 from tui.editing import backups, journal
 from tui.editing.backups import Act, ActKind, Keeper, acts
@@ -71,3 +74,30 @@ def test_what_an_act_has_come_to_is_the_name_of_one_file() -> None:
         ends.append((act.done, act.undone))
     assert ends == [(False, False), (True, False), (True, True)]
     assert sorted(os.listdir(act.folder)) == ["act.json", "data", "undone"]
+
+
+@pytest.mark.promise("big-acts-bounded-memory")
+def test_an_act_is_written_and_read_an_entry_at_a_time() -> None:
+    keeper = Keeper(ContainerId("c" * 64), "web", ActKind.CHMOD, b"/t")
+    for number in range(5_000):
+        keeper.add(Node(b"/t/f%d" % number, EntryKind.FILE, 0o644, mtime_ns=number))
+    tracemalloc.start()
+    try:
+        act = keeper.commit()
+        act.expect(*act.nodes)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.reset_peak()
+        (read,) = acts(ContainerId("c" * 64))
+        assert read.nodes == act.nodes
+        nodes = tracemalloc.get_traced_memory()[0]
+        assert tracemalloc.get_traced_memory()[1] < 2 * nodes
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_json_array_is_printed_as_a_whole_would_be(capsys: pytest.CaptureFixture[str]) -> None:
+    for value in ([], [{"a": 1, "b": ["x\ny", {"c": None}]}, {"p": "\udc80"}], [1]):
+        put_json(value)
+        whole = capsys.readouterr().out
+        put_json_list(value)
+        assert capsys.readouterr().out == whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.output import note, put_json, say
+from tui.cli.output import note, put_json, put_json_list, say
 from tui.cli.session import session
 from tui.core.model import Change
 from tui.core.text import count_of, printable
@@ -26,18 +26,16 @@ def run(options: Namespace) -> int:
     with LayerView.open(stack_of(details), details.mounts) as view:
         found = changes(view)
     if options.json:
-        put_json(
-            [
-                {
-                    "path": os.fsdecode(change.path),
-                    "change": change.change.value,
-                    "type": change.kind.value,
-                    "size": change.size,
-                    "metadata_only": change.metadata_only,
-                    "layer": view.stack.layers[change.layer].id,
-                }
-                for change in found
-            ]
+        put_json_list(
+            {
+                "path": os.fsdecode(change.path),
+                "change": change.change.value,
+                "type": change.kind.value,
+                "size": change.size,
+                "metadata_only": change.metadata_only,
+                "layer": view.stack.layers[change.layer].id,
+            }
+            for change in found
         )
         return 0
     for change in found:

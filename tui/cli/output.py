@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from textwrap import indent
 from typing import IO
 
 from tui.core.errors import DtuiError
@@ -47,6 +48,16 @@ def put_json(value: object, *, done: bool = False) -> None:
         if not done:
             raise
         raise DtuiError(f"done, but the answer could not be written: {lost}") from lost
+
+
+def put_json_list(values: Iterable[object]) -> None:
+    """Print a JSON array as :func:`put_json` does, one value at a time: there may be a million."""
+    before = "[\n"
+    for value in values:
+        put(before + indent(json.dumps(value, indent=2, ensure_ascii=True), "  "))
+        before = ",\n"
+    put("[]\n" if before == "[\n" else "\n]\n")
+    flush()
 
 
 def flush() -> None:

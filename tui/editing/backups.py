@@ -199,11 +199,10 @@ class Act:
 
         ``durable`` waits until the disk has it.
         """
-        lines = "".join(json.dumps(to_json(node)) + "\n" for node in nodes).encode()
         try:
             fd = os.open(self.folder / "after", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:
-                file.write(lines)
+                file.writelines(json.dumps(to_json(node)).encode() + b"\n" for node in nodes)
                 file.flush()
                 if durable:
                     os.fsync(fd)
@@ -344,7 +343,6 @@ class Keeper:
     def commit(self, aside: Aside | None = None) -> Act:
         """Make it durable; from now on the act can be taken back."""
         make_spare_room()
-        self._told["nodes"] = [to_json(node) for node in self._nodes]
         self._told |= {"time_ns": time.time_ns(), "since": uptime()}
         if aside is not None:
             self._told["aside"] = {
@@ -365,11 +363,14 @@ class Keeper:
                 (self._part / _ASIDE_MARK).touch(mode=0o600)
             told = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(told, "w", encoding="utf-8") as file:
-                file.write(json.dumps(self._told))  # dump() has no fast encoder
+                file.write(json.dumps(self._told)[:-1] + ', "nodes": [')
+                for number, node in enumerate(self._nodes):  # one by one: there may be hundreds of thousands
+                    file.write((", " if number else "") + json.dumps(to_json(node)))
+                file.write("]}")
                 file.flush()
                 os.fsync(file.fileno())
-            with numbered(self._store.parent) as number:
-                folder = self._store / number
+            with numbered(self._store.parent) as name:
+                folder = self._store / name
                 self._part.rename(folder)
         except OSError as error:
             raise self._refused(error) from error
@@ -396,10 +397,15 @@ class Keeper:
 
 
 def _read(folder: Path) -> Act:
-    told = json.loads((folder / "act.json").read_text())
+    told = json.loads((folder / "act.json").read_text(), object_hook=_node_or_dict)
     if told["version"] not in (_VERSION, _VERSION_BEYOND, _VERSION_EXCHANGED):
         raise ValueError(f"version {told['version']}")
-    return _act(folder, told, tuple(from_json(one) for one in told["nodes"]))
+    return _act(folder, told, tuple(told["nodes"]))
+
+
+def _node_or_dict(told: dict[str, Any]) -> Node | dict[str, Any]:
+    """Return a node where JSON tells of one, so that no more memory is taken than the nodes take."""
+    return from_json(told) if "kind" in told and "path" in told and "version" not in told else told
 
 
 def _act(folder: Path, told: dict[str, Any], nodes: tuple[Node, ...]) -> Act:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import gate
 from tests.support.boxes import Boxes
 from tests.support.cli import dtui
 from tui.core.errors import EditRefused, OwnPlaceFailed
@@ -95,3 +97,23 @@ def test_used_up_descriptors_blame_no_file(boxes: Boxes) -> None:
         assert "too many open files" in result.stderr.lower(), result.stderr
         assert "/etc/motd" not in result.stderr.split(";")[0]
         assert box.exists(b"/etc/motd")
+
+
+@UNION
+@pytest.mark.promise("own-places-named")
+def test_state_lost_in_the_middle_is_named(boxes: Boxes, private_state: Path, tmp_path: Path) -> None:
+    box = boxes()
+    words = ["-H", box.engine.host, "mkdir", "-p", "web:/srv/x"]
+    refused = 0
+    for step in ("os.rename", "os.scandir", "os.remove"):
+        run = gate.start(words, tmp_path / "told", at=f"{step} {private_state}/backups/{box.id}")
+        if run.wait_for_gate():
+            shutil.rmtree(private_state)
+            run.go_on()
+        code, told = run.end()
+        if code:
+            refused += 1
+            assert told.startswith(f"dtui: {private_state}"), told
+            assert "free some space" not in told
+            assert "undo takes back" not in told
+    assert refused

@@ -55,7 +55,7 @@ VERBS: dict[str, Words] = {
 }
 
 PREPARE = "mkdir -p /tree/a /tree/b/c; cd /tree; echo af > a/f; echo ag > a/g; echo h > b/c/h; echo f > f; ln f g; "
-PREPARE += "ln -s f s; mkfifo p; mkdir -p /srv /old; for i in 1 2 3 4 5 6; do echo $i > /tree/b/$i; done"
+PREPARE += "ln -s f s; mkdir -p /srv /old; for i in 1 2 3 4 5 6; do echo $i > /tree/b/$i; done"
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ def pairs_on(
         for change in changes
         for verb in verbs
         for state in states or STATES
-        if state in CHANGES[change].states
+        if state in CHANGES[change].states and not (name == "btrfs" and change == "rm aside")
     ]
     with state_of_its_own(), field_of(name, dice) as found:
         for number in range(runs):

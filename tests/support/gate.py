@@ -74,8 +74,11 @@ def _line(fd: int) -> str:
     return text.decode(errors="replace")
 
 
-def start(words: list[str], told: Path, *, stdin: Path = Path(os.devnull), turn: int = 0, early: bool = False) -> Run:
-    """Start dtui with these words; it waits before the ``turn``-th step after it took a container's lock, if any.
+def start(
+    words: list[str], told: Path, *, stdin: Path = Path(os.devnull), turn: int = 0, at: str = "", early: bool = False
+) -> Run:
+    """Start dtui with these words; it waits before the first step that begins with ``at``, or before the
+    ``turn``-th one after it took a container's lock, if any.
 
     With ``early`` steps count as soon as it looks at layers, as for a verb that takes no lock. Its output goes to a
     file. With ``turn`` 0 it runs through, and its steps are known at its end.
@@ -95,7 +98,7 @@ def start(words: list[str], told: Path, *, stdin: Path = Path(os.devnull), turn:
                 fd = os.open(path, flags, 0o600)
                 os.dup2(fd, number)
             sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-            gate = _Gate(to_parent, from_parent, turn, early)
+            gate = _Gate(to_parent, from_parent, turn, at, early)
             gate.install()
             code = main(words)
             gate.tell_steps()
@@ -107,8 +110,9 @@ def start(words: list[str], told: Path, *, stdin: Path = Path(os.devnull), turn:
 
 
 class _Gate:
-    def __init__(self, out: int, back: int, turn: int, early: bool) -> None:
+    def __init__(self, out: int, back: int, turn: int, at: str, early: bool) -> None:
         self._out, self._back, self._turn, self._early = out, back, turn, early
+        self._at = at
         self._steps: list[str] = []
         self._armed = False
 
@@ -145,7 +149,8 @@ class _Gate:
         if not self._armed:
             return
         self._steps.append(name)
-        if len(self._steps) == self._turn:
+        if len(self._steps) == self._turn or (self._at and name.startswith(self._at)):
+            self._turn, self._at = 0, ""
             os.write(self._out, f"gate {name!r}\n".encode(errors="replace"))
             os.read(self._back, 1)
 

@@ -99,6 +99,11 @@ class NoRoom(EditRefused):
     """The disk that dtui keeps its state on is full."""
 
 
+def for_room(error: OSError) -> str:
+    """Return what to do about a disk that is full, nothing for any other failure."""
+    return ": free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+
+
 class Stopped(EditRefused):
     """The user stopped an act in the middle."""
 

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable, TooManyOpen
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable, OwnPlaceFailed, TooManyOpen
 from tui.core.text import printable
 from tui.editing.nodes import MARKS
 from tui.editing.sparse import Content, put_runs, reserve, runs_of
+from tui.editing.state import is_own_place
 from tui.kernel.syscalls import is_fixed
 
 Checkpoint = Callable[[str], None]
@@ -90,6 +91,8 @@ def explain(error: OSError, path: bytes) -> DtuiError:
     used_up = TooManyOpen.of(error)
     if used_up:
         return used_up
+    if isinstance(error.filename, str) and is_own_place(error.filename):
+        return OwnPlaceFailed.of(error, error.filename)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EditRefused(
             f"{shown}: no space left on the layer's disk", "nothing was changed; free some and save again"

@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tui.core.errors import DtuiError, EditRefused, NotFound, OwnPlaceFailed
+from tui.core.errors import DtuiError, EditRefused, NotFound, OwnPlaceFailed, for_room
 from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.core.text import human_size, printable
@@ -333,7 +333,7 @@ class Keeper:
 
     def _refused(self, error: OSError) -> DtuiError:
         without = ", or dtui undo --no-backup" if self._takes_back else ""
-        return OwnPlaceFailed.of(error, self._store.parent, f"no backup, no change: free some space{without}")
+        return OwnPlaceFailed.of(error, self._store.parent, f"no backup, no change{for_room(error)}{without}")
 
     @property
     def nodes(self) -> tuple[Node, ...]:

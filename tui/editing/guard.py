@@ -19,6 +19,7 @@ Step = Callable[[int, bytes], None]
 
 _UNDO = "undo takes back what was done"
 _FOR_GOOD = "what was done is for good, as was asked for"
+_LOST = "its backup is gone, so that it cannot be undone"
 _PERHAPS = "undo takes back what may have been done"
 _PARTLY = (_UNDO, _FOR_GOOD)
 
@@ -80,6 +81,8 @@ def _settled(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]]
     except Exception:  # noqa: BLE001 - what is told is why the act failed
         with suppress(DtuiError):
             act.mark("done")
+        if not act.data.parent.exists():
+            return _LOST
         return _UNDO if count else _PERHAPS
     act.forget()
     return "all is as it was before" if count else ""

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, OwnPlaceFailed
+from tui.core.errors import ChangedMeanwhile, DtuiError, OwnPlaceFailed, for_room
 from tui.core.process import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.core.record_ids import BadId, ContainerId
 from tui.editing.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
@@ -211,7 +211,7 @@ def _store(record: Record) -> None:
 
 
 def _refused(error: OSError) -> DtuiError:
-    return OwnPlaceFailed.of(error, state_dir("journal"), "no journal, no change: free some space")
+    return OwnPlaceFailed.of(error, state_dir("journal"), f"no journal, no change{for_room(error)}")
 
 
 def end(record: Record) -> None:

@@ -74,6 +74,11 @@ def state_base() -> Path:
     return Path(base)
 
 
+def is_own_place(path: str) -> bool:
+    """Say whether a path of this host is among what dtui keeps for itself, and no file of a container's."""
+    return any(Path(path).is_relative_to(place) for place in (state_base(), LOCKS))
+
+
 def _refuse_unsafe(path: Path) -> None:
     """Raise EditRefused for a directory that somebody else owns or may change: undo would put back what they say."""
     status = path.lstat()

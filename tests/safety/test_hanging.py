@@ -148,6 +148,13 @@ def test_app_leaves_hanging_act_and_quits_at_once(stuck: Box) -> None:
         assert stuck.sh("cat /srv/own") == "beside the app\n"
 
 
+@UNION
+def test_write_on_a_file_system_without_attributes(stuck: Box) -> None:
+    with hanging(stuck.details.pid, "/srv/stuck", "nothing"):
+        stuck.write(b"/srv/stuck/file", b"new\n")
+        assert stuck.read(b"/srv/stuck/file") == b"new\n"
+
+
 def test_daemon_threads_do_not_queue_behind_one_that_hangs() -> None:
     hold = threading.Event()
     threads = DaemonThreads()

@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-_PASSED_ON = (
+ENDING_SIGNALS = (
     signal.SIGINT,
     signal.SIGTERM,
     signal.SIGHUP,
@@ -23,8 +23,11 @@ _PASSED_ON = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
-"""What would end this process, whose end kills the child: the child keeps unsaved text first."""
-_LISTENED_TO = {*_PASSED_ON, signal.SIGCHLD, signal.SIGCONT}
+"""What ends a process that does not mind it.
+
+The parent passes it on, for its own end would kill the child, which is to keep unsaved text first.
+"""
+_LISTENED_TO = {*ENDING_SIGNALS, signal.SIGCHLD, signal.SIGCONT}
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG (linux/prctl.h)
 _supervisor: tuple[int, int] | None = None
 """In the child: the parent's process id, and where it is told an exit code."""

@@ -56,10 +56,20 @@ class Metadata:
 def metadata_of(fd: int, *, raw: bool = False) -> Metadata:
     """Read the metadata of an open file; below the ``raw`` directory of a layer overlay's marks are not the file's."""
     status = os.fstat(fd)
-    names = [name for name in os.listxattr(fd) if not (raw and name.startswith(MARKS))]
+    names = [name for name in attribute_names(fd) if not (raw and name.startswith(MARKS))]
     names.sort(key=lambda name: name == CAPABILITY)  # set last, for other changes drop it
     pairs = tuple((name, os.getxattr(fd, name)) for name in names)
     return Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, pairs)
+
+
+def attribute_names(fd: int) -> list[str]:
+    """Return the names of an open file's attributes, none on a file system without any."""
+    try:
+        return os.listxattr(fd)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return []
 
 
 def put_metadata(fd: int, metadata: Metadata) -> None:
@@ -67,7 +77,7 @@ def put_metadata(fd: int, metadata: Metadata) -> None:
     status = os.fstat(fd)
     if (status.st_uid, status.st_gid) != (metadata.uid, metadata.gid):
         os.fchown(fd, metadata.uid, metadata.gid)
-    if _ACL in os.listxattr(fd) and _ACL not in dict(metadata.xattrs):
+    if _ACL in attribute_names(fd) and _ACL not in dict(metadata.xattrs):
         os.removexattr(fd, _ACL)  # which a directory gives to what is made in it
     for name, value in metadata.xattrs:
         try:

@@ -12,6 +12,7 @@ from tui.core.ids import HOST_IDS, IdMap
 from tui.core.model import Details, EntryKind, LayerRole, LayerStack, Marks, ReachKind, State
 from tui.core.text import count_of, human_size, printable
 from tui.drivers.data_root import is_strangers
+from tui.editing.atomic import attribute_names
 from tui.editing.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.editing.stamp import Stamp, stamp_of
 from tui.kernel.syscalls import identity_of
@@ -178,7 +179,7 @@ def plan(details: Details, path: bytes) -> Plan:
             raise EditRefused(f"{printable(path)} is a {entry.kind}, not a file", "only regular files can be saved")
         shared = has_several_names(view, real)
         with reading(details, real) as fd:
-            attributes = len(os.listxattr(fd))
+            attributes = len(attribute_names(fd))
     copied = ""
     if entry.layer > 0 and stack.marks is not Marks.TREE:
         layer = stack.layers[entry.layer]

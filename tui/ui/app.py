@@ -25,7 +25,7 @@ from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError
 from tui.core.model import Container
-from tui.core.supervise import mark_stuck
+from tui.core.supervise import ENDING_SIGNALS, mark_stuck
 from tui.core.text import count_of, printable
 from tui.editing.kept_texts import told_once
 from tui.editing.recover import recover
@@ -48,18 +48,6 @@ from tui.ui.terminal import DroppingDriver, TerminalState, let_go_of_terminal
 from tui.ui.threads import DaemonThreads
 from tui.ui.unforeseen import contained, ends_the_app, words_of
 from tui.ui.waiting import finish_jobs
-
-_ENDING_SIGNALS = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGALRM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGXCPU,
-)
-"""What ends a process that does not mind it."""
 
 _LOOK = 1.0
 """Seconds between two looks at what an editor may have saved."""
@@ -163,7 +151,7 @@ class DtuiApp(App[int]):
             loop.call_soon_threadsafe(self._leave, number)
 
         with suppress(ValueError):  # not in the main thread: somebody else's loop
-            for number in _ENDING_SIGNALS:
+            for number in ENDING_SIGNALS:
                 self._signals[number] = signal.signal(number, signalled)
 
     def _leave(self, number: int) -> None:

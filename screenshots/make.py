@@ -22,11 +22,11 @@ from textual.pilot import Pilot
 
 from tests.support.dockerd import Dockerd
 from tui.core.errors import BenchError
-from tui.engine.discover import Tried, discover, sample_in
 from tui.engine.endpoint import Endpoint
-from tui.engine.live import LiveEndpoint
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.render.picture import png_of
+from tui.services.discover import Tried, discover, sample_in
 from tui.ui.app import DtuiApp
-from tui.ui.picture import png_of
 
 HERE = Path(__file__).parent
 Steps = Callable[[Pilot[int]], Awaitable[None]]

@@ -57,7 +57,7 @@ def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep backups, journals and locks of the tests out of the host's."""
     state = tmp_path / "state"
     monkeypatch.setenv("DTUI_STATE", str(state))
-    monkeypatch.setattr("tui.editing.state.LOCKS", tmp_path / "locks")  # captured containers have one id in every test
+    monkeypatch.setattr("tui.core.state.LOCKS", tmp_path / "locks")  # captured containers have one id in every test
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     return state

@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.conftest import FILES, IMAGE
 from tests.support.boxes import Box, Boxes
 from tests.support.dockerd import Dockerd
-from tui.core.model import View
-from tui.editing.acts import change_metadata
-from tui.editing.backups import ActKind
+from tui.core.records import View
+from tui.files.history.backups import ActKind
+from tui.files.verbs.acts import change_metadata
 from tui.layers.changes import changes, walk
-from tui.layers.removal import remove_tree
 from tui.layers.view import LayerView
+from tui.linux.remove_tree import remove_tree
 
 FOLDERS = 100
 """Directories that the files of the wide tree lie in."""

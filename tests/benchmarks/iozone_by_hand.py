@@ -21,8 +21,8 @@ from tests.support.dockerd import Dockerd
 from tui.bench.plan import TESTS, Plan, custom_plan
 from tui.bench.runner import Run
 from tui.bench.store import Store
-from tui.engine.live import LiveEndpoint
-from tui.engine.workshop import EndpointTarget
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.lab.engine_host import EndpointTarget
 
 Numbers = dict[tuple[int, str], int]
 PLAN = custom_plan((16384, 65536), (64,), repeats=1)

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.support.terminal import Terminal
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, View
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, View
 from tui.drivers.data_root import DataRoot
 from tui.layers.changes import changes
 from tui.layers.view import LayerView

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.conftest import Open
 from tests.support.failing import failing_at
 from tests.support.terminal import Terminal
-from tui.editing.kept_texts import told_once
+from tui.files.texts.recovered import told_once
 
 ROUGH = """#!/bin/sh
 stty raw -echo

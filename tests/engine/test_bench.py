@@ -13,8 +13,8 @@ from tests.support.dockerd import Dockerd
 from tui.bench.image import LABEL
 from tui.bench.plan import TESTS, Preset, make_plan
 from tui.bench.runner import OWNER, Run, clean, sweep
-from tui.engine.live import LiveEndpoint
-from tui.engine.workshop import EndpointTarget, EngineWorkshop
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.lab.engine_host import EndpointTarget, EngineWorkshop
 
 pytestmark = pytest.mark.iozone
 
@@ -78,8 +78,8 @@ KILLED = """
 import sys
 from tui.bench.plan import Preset, make_plan
 from tui.bench.runner import Run
-from tui.engine.live import LiveEndpoint
-from tui.engine.workshop import EndpointTarget
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.lab.engine_host import EndpointTarget
 for progress in Run(make_plan(Preset.ARTICLE), [EndpointTarget(LiveEndpoint("local", sys.argv[1]))]):
     print(progress.done, flush=True)
 """

@@ -14,9 +14,9 @@ from tests.conftest import IMAGE
 from tests.engine.test_layers_match_docker import SCENARIO, diff_of
 from tests.support.dockerd import Dockerd
 from tui.core.errors import UsageError
-from tui.core.model import Container, Driver, DriverKind, State
-from tui.core.record_ids import ContainerId
-from tui.engine.resolve import resolve_ref
+from tui.core.ids import ContainerId
+from tui.core.records import Container, Driver, DriverKind, State
+from tui.services.resolve import resolve_ref
 
 FIXED = b"#!/bin/sh\necho fixed\nexit 0\n"
 

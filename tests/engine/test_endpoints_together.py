@@ -22,7 +22,7 @@ from tests.conftest import IMAGE
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.forward import pump
-from tui.engine.live import LiveEndpoint
+from tui.engine.live.endpoint import LiveEndpoint
 
 
 @pytest.fixture

@@ -18,14 +18,14 @@ from tests.conftest import IMAGE
 from tests.engine.test_layers_match_docker import SCENARIO, diff_of
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
-from tui.core.archive import FileFacts
 from tui.core.errors import DtuiError
-from tui.core.model import View
-from tui.engine import archive_view
-from tui.engine.archive import EngineArchive, _only_member
-from tui.engine.archive_view import ArchiveView
-from tui.engine.live import LiveEndpoint
-from tui.engine.tar import Source
+from tui.core.records import View
+from tui.core.remote_files import FileFacts
+from tui.engine.live import archive_view
+from tui.engine.live.archive import EngineArchive, _only_member
+from tui.engine.live.archive_view import ArchiveView
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.tar import Source
 
 
 def test_an_exited_containers_file_is_changed_through_the_engine_and_it_runs(engine: Dockerd, far: str) -> None:

@@ -18,8 +18,8 @@ from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.newer_debian import newer_debian
 from tests.support.podman import Podman
-from tui.core.model import Change, View
-from tui.engine.live import LiveEndpoint
+from tui.core.records import Change, View
+from tui.engine.live.endpoint import LiveEndpoint
 from tui.layers.changes import walk
 from tui.layers.view import LayerView
 

@@ -18,7 +18,7 @@ from tui.bench.plan import TESTS, IoTest, Mode
 from tui.bench.results import Result, Sample
 from tui.bench.store import Store
 from tui.core.errors import BenchError
-from tui.engine.lab import LAB_DRIVERS, LabDaemon, LabDriver
+from tui.lab.engines import LAB_DRIVERS, LabDaemon, LabDriver
 
 pytestmark = pytest.mark.iozone
 

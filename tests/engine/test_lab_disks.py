@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tui.engine.lab_disks import remove_devices, unmount_below
+from tui.lab.disks import remove_devices, unmount_below
 
 
 def test_mounts_whose_names_the_kernel_escapes_are_unmounted_and_none_beside_them(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ import pytest
 from tests.engine.test_lab import traces
 from tests.support.cli import dtui, dtui_json
 from tui.bench.archives import image_archive, image_name
-from tui.bench.copyup import QUICK, CowPlan, CowTest
+from tui.bench.cow_suite import QUICK, CowPlan, CowTest
 from tui.bench.plan import TESTS
-from tui.engine.lab import LAB_DRIVERS, LabDaemon, sweep
-from tui.engine.workshop import EngineWorkshop
+from tui.lab.engine_host import EngineWorkshop
+from tui.lab.engines import LAB_DRIVERS, LabDaemon, sweep
 
 pytestmark = pytest.mark.iozone
 
@@ -143,7 +143,7 @@ def test_what_a_killed_engine_leaves_is_gone_after_the_next_look(
     name: str, udev: bool, private_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name_of_the_dead = f"{secrets.token_hex(4)}.another-boot.1.1"  # of a dtui that is gone
-    monkeypatch.setattr("tui.engine.lab.owned_name", lambda: name_of_the_dead)
+    monkeypatch.setattr("tui.lab.engines.owned_name", lambda: name_of_the_dead)
     driver = next(one for one in LAB_DRIVERS if one.name == name)
     lab = LabDaemon(driver, private_state / "lab", 12 << 30)
     lab.start()

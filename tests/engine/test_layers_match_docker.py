@@ -9,9 +9,9 @@ import pytest
 
 from tests.conftest import IMAGE
 from tests.support.dockerd import Dockerd
-from tui.core.model import Change, Details, EntryKind, View
-from tui.engine.live import LiveEndpoint
-from tui.engine.offline import OfflineEndpoint
+from tui.core.records import Change, Details, EntryKind, View
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.live.endpoint import LiveEndpoint
 from tui.layers.changes import changes, walk
 from tui.layers.view import LayerView
 

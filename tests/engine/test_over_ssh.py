@@ -17,7 +17,7 @@ from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.terminal import Terminal
 from tui.core.errors import EngineLost
-from tui.engine.sdk import connect
+from tui.engine.live.sdk import connect
 
 pytestmark = [pytest.mark.engine, pytest.mark.ssh]
 

@@ -15,12 +15,12 @@ from tests.conftest import IMAGE
 from tests.support.checksums import tree_checksum
 from tests.support.dockerd import Dockerd
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
-from tui.core.model import Details
-from tui.editing.recover import recover
-from tui.editing.save import save
-from tui.editing.session import open_file, plan
-from tui.engine.live import LiveEndpoint
-from tui.engine.offline import OfflineEndpoint
+from tui.core.records import Details
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.files.history.crash_recovery import recover
+from tui.files.verbs.opening import open_file, plan
+from tui.files.verbs.save import save
 
 FIXED = b"#!/bin/sh\necho fixed\nexit 0\n"
 
@@ -229,8 +229,8 @@ def test_a_new_file_is_made_only_when_asked_and_never_over_another(
 
 KILLED = """
 import os, signal, sys
-from tui.editing.save import save
-from tui.engine.live import LiveEndpoint
+from tui.files.verbs.save import save
+from tui.engine.live.endpoint import LiveEndpoint
 endpoint = LiveEndpoint("local", sys.argv[1])
 def here(step):
     if step == sys.argv[4]:

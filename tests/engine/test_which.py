@@ -14,8 +14,8 @@ from tests.conftest import FILES, IMAGE
 from tests.engine.test_every_driver import HERE, is_podman, new_engine
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
-from tui.engine.claims import Owner
-from tui.engine.disk import inventory
+from tui.inventory.disk import inventory
+from tui.inventory.references import Owner
 from tui.layers.usage import directory_usage
 
 NAMES = ("overlay2", "vfs", "btrfs", "overlay", "containerd overlayfs", "containerd native", "podman overlay")

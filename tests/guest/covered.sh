@@ -9,12 +9,12 @@ sum_of() {
   local files
   case $1 in
     contract)
-      files=(tui/core tui/kernel tui/drivers tui/layers tui/editing
+      files=(tui/core tui/linux tui/drivers tui/layers tui/files
         tui/engine/{live,trust,offline,atrest,parse,discover}.py
         tests/support/dockerd.py tests/engine/test_every_driver.py)
       ;;
     lab)
-      files=(tui/bench tui/core/process.py tui/engine/{lab,lab_disks,installed,workshop,live}.py
+      files=(tui/bench tui/linux/process_marks.py tui/engine/{lab,lab_disks,installed,workshop,live}.py
         tests/support/cli.py tests/engine/test_lab_drivers.py)
       ;;
     *)

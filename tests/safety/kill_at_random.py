@@ -27,8 +27,8 @@ from tests.support.boxes import Boxes
 from tests.support.dockerd import Dockerd
 from tests.support.labs import ACTS, CHANGED, UNDONE, Lab, of_box
 from tests.support.seeing import View, difference
-from tui.editing import state as state_module
-from tui.editing.recover import recover
+from tui.core import state as state_module
+from tui.files.history.crash_recovery import recover
 
 DRIVERS = ("overlay2", "vfs", "btrfs", "fuse-overlayfs")
 SCENARIOS = (*ACTS, *(f"undo {name}" for name in UNDONE))

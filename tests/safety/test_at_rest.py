@@ -14,11 +14,11 @@ from tests.support.checksums import tree_checksum
 from tests.support.every import Acts, acts_beside, acts_on
 from tests.support.marks import facts
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
-from tui.core.model import Details, View
-from tui.editing.acts import make_directory
-from tui.editing.backups import acts
-from tui.editing.copying import copy_in, copy_out
-from tui.editing.save import save
+from tui.core.records import Details, View
+from tui.files.history.backups import acts
+from tui.files.verbs.acts import make_directory
+from tui.files.verbs.copy import copy_in, copy_out
+from tui.files.verbs.save import save
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_whiteout
 

@@ -17,13 +17,13 @@ from tests.support.checksums import tree_checksum
 from tests.support.dockerd import Dockerd
 from tests.support.marks import Facts, ageless, build, facts, place_of, seen
 from tests.support.seeing import CAPABILITY, acl
-from tui.core.ids import HOST_IDS
-from tui.editing import workspace
-from tui.editing.acts import change_metadata, make_directory
-from tui.editing.backups import ActKind
-from tui.editing.copying import copy_in
-from tui.editing.permissions import mode_change, owner_change
-from tui.editing.recover import recover
+from tui.core.id_maps import HOST_IDS
+from tui.files.history.backups import ActKind
+from tui.files.history.crash_recovery import recover
+from tui.files.tree import workspace
+from tui.files.verbs.acts import change_metadata, make_directory
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.permissions import mode_change, owner_change
 
 pytestmark = pytest.mark.engine
 

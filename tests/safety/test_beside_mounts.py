@@ -8,10 +8,10 @@ import pytest
 
 from tests.support.boxes import Box, Boxes, mount_inside
 from tui.core.errors import EditRefused
-from tui.core.ids import HOST_IDS
-from tui.editing.acts import change_metadata
-from tui.editing.backups import ActKind
-from tui.editing.permissions import mode_change, owner_change
+from tui.core.id_maps import HOST_IDS
+from tui.files.history.backups import ActKind
+from tui.files.verbs.acts import change_metadata
+from tui.files.verbs.permissions import mode_change, owner_change
 
 pytestmark = pytest.mark.engine
 

@@ -15,14 +15,15 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui, dtui_json
 from tests.support.marks import Facts, ageless, seen
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NoRoom
-from tui.editing import acts, backups, set_aside
-from tui.editing.backups import Keep, TooLarge, find, last_to_undo
-from tui.editing.backups import acts as kept_acts
-from tui.editing.copying import copy_in
-from tui.editing.progress import Meter, Phase
-from tui.editing.recover import recover
-from tui.editing.revert import revert
-from tui.editing.undo import undo
+from tui.core.progress import Meter, Phase
+from tui.files.history import backups, set_aside
+from tui.files.history.backups import Keep, TooLarge, find, last_to_undo
+from tui.files.history.backups import acts as kept_acts
+from tui.files.history.crash_recovery import recover
+from tui.files.verbs import acts
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.revert import revert
+from tui.files.verbs.undo import undo
 
 pytestmark = pytest.mark.engine
 

@@ -13,16 +13,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.boxes import Box, Boxes
-from tui.core.model import View
-from tui.editing import journal
-from tui.editing.copying import copy_in
-from tui.editing.undo import undo
-from tui.kernel import syscalls
-from tui.layers import paths
+from tui.core.records import View
+from tui.files.history import journal
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.undo import undo
 from tui.layers.changes import changes, walk
-from tui.layers.removal import remove_tree
 from tui.layers.usage import directory_usage, usage
 from tui.layers.view import LayerView
+from tui.linux import rooted_paths, syscalls
+from tui.linux.remove_tree import remove_tree
 
 pytestmark = pytest.mark.engine
 
@@ -116,7 +115,7 @@ def acts_on(box: Box, path: bytes, out: Path) -> dict[str, Callable[[], object]]
 def test_opens_an_entry_do_not_grow_with_depth(
     boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool
 ) -> None:
-    monkeypatch.setattr(paths, "_WAY_HOLDS", 0.0)  # on a busy machine the way is looked up again more often
+    monkeypatch.setattr(rooted_paths, "_WAY_HOLDS", 0.0)  # on a busy machine the way is looked up again more often
     box = boxes("mkdir /srv/x", alive=alive)
     opens: dict[int, dict[str, float]] = {}
     for levels in (30, 150):

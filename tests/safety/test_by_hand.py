@@ -21,11 +21,14 @@ from tests.support.dockerd import Dockerd
 from tests.support.inject import failed_at, killed_at
 from tests.support.labs import CHANGED, Lab, of_aufs, of_box
 from tui.core.errors import ChangedMeanwhile, EditRefused
-from tui.editing import acts, backups, copyup, workspace
-from tui.editing import recover as recovering
-from tui.editing.copying import copy_in
-from tui.editing.save import save
-from tui.editing.writing import Job, keeping_old
+from tui.files.history import backups
+from tui.files.history import crash_recovery as recovering
+from tui.files.tree import workspace
+from tui.files.verbs import acts
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.save import save
+from tui.files.write import without_kernel_overlay
+from tui.files.write.below_root import Job, keeping_old
 
 pytestmark = pytest.mark.engine
 
@@ -246,7 +249,7 @@ def test_a_save_into_such_a_layer_replaces_only_what_was_kept(boxes: Boxes, monk
             file.write_text("theirs\n")
             yield kept
 
-    monkeypatch.setattr(copyup, "keeping_old", written_after)
+    monkeypatch.setattr(without_kernel_overlay, "keeping_old", written_after)
     with pytest.raises(ChangedMeanwhile, match="/srv/f was changed meanwhile"):
         box.write(b"/srv/f", b"mine\n")
     assert file.read_text() == "theirs\n"

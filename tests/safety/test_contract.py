@@ -23,19 +23,19 @@ from tests.support.marks import place_of
 from tests.support.seeing import CAPABILITY, acl
 from tui.cli import parser
 from tui.core.errors import ChangedMeanwhile, DtuiError, NotFound
-from tui.core.ids import HOST_IDS
-from tui.core.model import EntryKind
-from tui.editing import acts, remote
-from tui.editing import files as ways
-from tui.editing.backups import Act, ActKind, Keep, last_to_undo
-from tui.editing.backups import acts as kept_acts
-from tui.editing.copying import copy_in, readable_tree
-from tui.editing.files import Files
-from tui.editing.nodes import Node
-from tui.editing.permissions import mode_change, owner_change
-from tui.editing.revert import revert
-from tui.engine.live import LiveEndpoint
-from tui.ui.reach import files_of
+from tui.core.id_maps import HOST_IDS
+from tui.core.records import EntryKind
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.files import container_files as ways
+from tui.files.container_files import Files
+from tui.files.history.backups import Act, ActKind, Keep, last_to_undo
+from tui.files.history.backups import acts as kept_acts
+from tui.files.tree.snapshots import Node
+from tui.files.verbs import acts, remote_save
+from tui.files.verbs.copy import copy_in, readable_tree
+from tui.files.verbs.permissions import mode_change, owner_change
+from tui.files.verbs.revert import revert
+from tui.services.files_of import files_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.promise("one-contract-for-all-files")]
 
@@ -188,7 +188,7 @@ def test_every_way_takes_the_same_words() -> None:
         for way in (ways.LayerFiles, ways.EngineFiles):
             assert inspect.signature(getattr(way, name)) == inspect.signature(method), (way, name)
     options = set(inspect.signature(Files.save).parameters) - {"self"}
-    assert options - {"stamp"} <= set(inspect.signature(remote.save_by_engine).parameters)
+    assert options - {"stamp"} <= set(inspect.signature(remote_save.save_by_engine).parameters)
     dropped = set(re.findall(r"^ +del (.*)$", inspect.getsource(ways), re.MULTILINE))
     assert dropped <= {"step"}  # an undo that is one request has no steps
 

@@ -17,10 +17,9 @@ import pytest
 from tests.support.boxes import Boxes
 from tests.support.cli import dtui
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
-from tui.editing import sparse
-from tui.editing.copying import copy_in, copy_out
-from tui.editing.sparse import copy_data
-from tui.layers import paths
+from tui.files.verbs.copy import copy_in, copy_out
+from tui.linux import rooted_paths, sparse
+from tui.linux.sparse import copy_data
 
 pytestmark = pytest.mark.engine
 
@@ -139,7 +138,9 @@ def test_a_file_of_which_its_size_says_nothing_is_not_copied_whatever_it_is_on(
     boxes: Boxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box = boxes()
-    monkeypatch.setattr(paths, "_KEEPS_FILES", frozenset(paths._KERNEL))  # as on one that dtui takes for a disk's
+    monkeypatch.setattr(
+        rooted_paths, "_KEEPS_FILES", frozenset(rooted_paths._KERNEL)
+    )  # as on one that dtui takes for a disk's
     for source, told in (("/proc/cpuinfo", "holds more than its size"), ("/sys/kernel/fscaps", "became shorter")):
         with pytest.raises(DtuiError, match=told):
             copy_in(box.id, Path(source), b"/srv/new", inspect=box.inspect)

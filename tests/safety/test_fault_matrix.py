@@ -17,11 +17,11 @@ from tests.support.inject import Ended, failed_at, killed_at, points
 from tests.support.labs import CHANGED, Lab, of_box
 from tests.support.seeing import View
 from tui.core.errors import DtuiError
-from tui.core.model import Details
-from tui.editing.backups import acts, last_to_undo
-from tui.editing.files import LayerFiles
-from tui.editing.recover import recover
-from tui.editing.undo import undo
+from tui.core.records import Details
+from tui.files.container_files import LayerFiles
+from tui.files.history.backups import acts, last_to_undo
+from tui.files.history.crash_recovery import recover
+from tui.files.verbs.undo import undo
 
 pytestmark = pytest.mark.engine
 

@@ -17,7 +17,7 @@ from tests.support.inject import failed_at, killed_at
 from tests.support.labs import CHANGED
 from tests.support.living import LivingLab, of_running
 from tui.core.errors import DtuiError
-from tui.editing.hands import NamespaceHands
+from tui.linux.name_ops import NamespaceHands
 
 pytestmark = pytest.mark.engine
 

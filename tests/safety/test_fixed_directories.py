@@ -11,12 +11,12 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import EditRefused
-from tui.editing import workspace
-from tui.editing.acts import make_directory
-from tui.editing.backups import acts
-from tui.editing.copying import copy_in
-from tui.editing.recover import recover
-from tui.editing.state import state_dir
+from tui.core.state import state_dir
+from tui.files.history.backups import acts
+from tui.files.history.crash_recovery import recover
+from tui.files.tree import workspace
+from tui.files.verbs.acts import make_directory
+from tui.files.verbs.copy import copy_in
 
 pytestmark = pytest.mark.engine
 

@@ -17,17 +17,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tui.core.archive import FileFacts
 from tui.core.errors import DtuiError, LayerError
+from tui.core.remote_files import FileFacts
 from tui.core.text import printable
 from tui.drivers import bolt
 from tui.drivers.bolt import Bucket, read_bolt
 from tui.drivers.data_root import DataRoot
-from tui.engine import containerd, parse
-from tui.engine.archive import TarNames, _only_member
-from tui.engine.atrest import JsonLog, K8sLog
-from tui.engine.offline import OfflineEndpoint
-from tui.engine.tar import Source
+from tui.engine.at_rest.base import JsonLog, K8sLog
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.live import containerd, parse
+from tui.engine.live.archive import TarNames, _only_member
+from tui.engine.live.tar import Source
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 OFTEN = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -253,7 +253,7 @@ def test_a_line_of_a_log_file_is_a_line_or_nothing(raw: bytes) -> None:
 @given(st.lists(st.binary(max_size=80), max_size=8))
 @SELDOM
 def test_an_act_that_somebody_wrote_over_is_left_out_of_the_list(private_state: Path, lines: list[bytes]) -> None:
-    from tui.editing.backups import acts
+    from tui.files.history.backups import acts
 
     folder = private_state / "backups" / ("0" * 64) / "00000000000000000001"
     folder.mkdir(parents=True, exist_ok=True)

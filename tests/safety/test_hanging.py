@@ -18,7 +18,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.hanging_fs import hanging
 from tests.support.terminal import Terminal
-from tui.editing.abandon import Abandonable
+from tui.files.abandon import Abandonable
 from tui.ui.threads import DaemonThreads
 
 pytestmark = pytest.mark.engine

@@ -15,12 +15,12 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui, dtui_json
 from tui.cli import main
-from tui.core.record_ids import ContainerId
-from tui.editing import journal
-from tui.editing.backups import Act, ActKind, Keeper, acts, find
-from tui.editing.kept_texts import told_once
-from tui.editing.nodes import Node
-from tui.editing.unsaved import Unsaved, keep_copy, keep_to_tell
+from tui.core.ids import ContainerId
+from tui.files.history import journal
+from tui.files.history.backups import Act, ActKind, Keeper, acts, find
+from tui.files.texts.recovered import told_once
+from tui.files.texts.unsaved import Unsaved, keep_copy, keep_to_tell
+from tui.files.tree.snapshots import Node
 
 OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 FOUND = pytest.mark.promise("undo-found-after-removal")

@@ -20,9 +20,9 @@ from tests.support.hostile_engine import ID, Answer, HostileEngine, endless, hea
 from tui.bench.image import make_image
 from tui.bench.iozone import Parser
 from tui.core.errors import DtuiError
-from tui.core.record_ids import BadId, ContainerId
-from tui.engine.live import LiveEndpoint
-from tui.engine.workshop import EngineHolder, EngineWorkshop
+from tui.core.ids import BadId, ContainerId
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.lab.engine_host import EngineHolder, EngineWorkshop
 
 MiB = 1 << 20
 Hold = Callable[[dict[str, Answer]], EngineHolder]

@@ -33,9 +33,9 @@ from tests.support.hostile_engine import (
 )
 from tui.cli import main
 from tui.core.errors import DtuiError, EngineError, EngineLost
-from tui.engine.archive import EngineArchive
-from tui.engine.live import LiveEndpoint
-from tui.engine.sdk import connect, engine_errors
+from tui.engine.live.archive import EngineArchive
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.sdk import connect, engine_errors
 
 MEMORY = 300 << 10
 """KiB that a process may have at most."""
@@ -154,7 +154,7 @@ def test_mount_that_no_file_system_has(more: dict[str, object], capsys: pytest.C
 
 @pytest.mark.promise("answers-bounded")
 def test_containerd_that_never_comes_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tui.engine import containerd
+    from tui.engine.live import containerd
 
     def window_updates() -> Iterator[bytes]:
         for frame in endless(b"\0\0\4\x08" + b"\0\0\0\0\0" + b"\0\0\0\1"):
@@ -445,7 +445,7 @@ def test_closing_an_endpoint_wakes_who_waits_for_it(silent: str, tmp_path: Path)
 def test_closing_ends_a_connection_that_is_only_being_made() -> None:
     import threading
 
-    from tui.engine.transport import Connections
+    from tui.engine.live.transport import Connections
 
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         fillers = [socket.socket() for _ in range(4)]

@@ -26,15 +26,15 @@ from tests.support.hostile_roots import (
 )
 from tui.cli import main
 from tui.core.errors import DtuiError, LayerError
-from tui.core.model import Details
-from tui.core.record_ids import ContainerId
-from tui.editing.acts import make_directory, remove
-from tui.editing.revert import revert
-from tui.editing.save import save
-from tui.editing.session import reading
-from tui.engine.offline import OfflineEndpoint
-from tui.kernel import syscalls
+from tui.core.ids import ContainerId
+from tui.core.records import Details
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.files.verbs.acts import make_directory, remove
+from tui.files.verbs.opening import reading
+from tui.files.verbs.revert import revert
+from tui.files.verbs.save import save
 from tui.layers.view import LayerView
+from tui.linux import syscalls
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a stopped union is written by root")
 

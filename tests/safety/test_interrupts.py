@@ -17,8 +17,8 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.terminal import Terminal
-from tui.core.model import EntryKind
-from tui.editing.backups import Act, acts
+from tui.core.records import EntryKind
+from tui.files.history.backups import Act, acts
 
 pytestmark = pytest.mark.engine
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.boxes import Boxes
 from tests.support.cli import dtui
 from tui.core.errors import EditRefused
-from tui.layers.paths import Root, refuse_kernel_files
+from tui.linux.rooted_paths import Root, refuse_kernel_files
 
 pytestmark = [pytest.mark.engine, pytest.mark.promise("kernel-files-refused")]
 
@@ -76,7 +76,7 @@ def test_each_kernel_file_system_of_this_host_is_refused() -> None:
 
 
 def test_file_system_without_a_known_type_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.layers.paths.file_system_of", lambda _: 0x12345678)
+    monkeypatch.setattr("tui.linux.rooted_paths.file_system_of", lambda _: 0x12345678)
     with (
         Root(os.open("/proc", os.O_RDONLY)) as root,
         pytest.raises(EditRefused, match=r"type 0x12345678"),

@@ -10,7 +10,7 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.marks import Facts, ageless, place_of, seen
 from tests.support.seeing import CAPABILITY
-from tui.editing import workspace
+from tui.files.tree import workspace
 
 pytestmark = pytest.mark.engine
 

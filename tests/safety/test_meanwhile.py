@@ -11,17 +11,19 @@ import pytest
 
 from tests.support.boxes import Boxes
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
-from tui.editing import acts, backups, journal, writing
-from tui.editing.backups import ActKind, Keep, last_to_undo
-from tui.editing.copying import copy_in, copy_out
-from tui.editing.hands import hands_inside
-from tui.editing.permissions import mode_change
-from tui.editing.revert import revert
-from tui.editing.save import save
-from tui.editing.trees import RootTree
-from tui.editing.undo import undo
-from tui.kernel.syscalls import renameat2
-from tui.layers.paths import Root
+from tui.files.history import backups, journal
+from tui.files.history.backups import ActKind, Keep, last_to_undo
+from tui.files.tree.root_tree import RootTree
+from tui.files.verbs import acts
+from tui.files.verbs.copy import copy_in, copy_out
+from tui.files.verbs.permissions import mode_change
+from tui.files.verbs.revert import revert
+from tui.files.verbs.save import save
+from tui.files.verbs.undo import undo
+from tui.files.write import below_root
+from tui.linux.name_ops import hands_inside
+from tui.linux.rooted_paths import Root
+from tui.linux.syscalls import renameat2
 
 pytestmark = pytest.mark.engine
 
@@ -124,7 +126,7 @@ def test_a_save_in_place_overwrites_only_what_its_journal_holds(boxes: Boxes, mo
 
 def test_a_device_put_in_the_place_of_a_file_is_never_opened(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes("echo x > /srv/f", alive=True)
-    replace, open_path, writing_opens = writing.new_metadata, Root.open_path, []
+    replace, open_path, writing_opens = below_root.new_metadata, Root.open_path, []
 
     def too_late(*given: object) -> object:
         box.sh("rm /srv/f; mknod /srv/f c 1 5")
@@ -135,7 +137,7 @@ def test_a_device_put_in_the_place_of_a_file_is_never_opened(boxes: Boxes, monke
             writing_opens.append(path)
         return open_path(root, path, follow=follow, flags=flags)
 
-    monkeypatch.setattr(writing, "new_metadata", too_late)
+    monkeypatch.setattr(below_root, "new_metadata", too_late)
     monkeypatch.setattr(Root, "open_path", spy)
     with pytest.raises(DtuiError):
         save(box.id, b"/srv/f", b"mine\n", None, inspect=box.inspect, in_place=True)

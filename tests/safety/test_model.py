@@ -40,14 +40,14 @@ from tests.support.model import (
     written,
 )
 from tui.core.errors import ChangedMeanwhile, DtuiError
-from tui.core.ids import HOST_IDS
-from tui.editing import acts
-from tui.editing.acts import Outcome
-from tui.editing.backups import ActKind, last_to_undo
-from tui.editing.copying import copy_in
-from tui.editing.permissions import owner_change
-from tui.editing.undo import undo
-from tui.editing.writing import Receipt
+from tui.core.id_maps import HOST_IDS
+from tui.files.history.backups import ActKind, last_to_undo
+from tui.files.verbs import acts
+from tui.files.verbs.acts import Outcome
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.permissions import owner_change
+from tui.files.verbs.undo import undo
+from tui.files.write.below_root import Receipt
 
 pytestmark = pytest.mark.engine
 

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from tests.support.boxes import Box, Boxes
 from tests.support.terminal import Terminal
-from tui.editing.backups import acts
+from tui.files.history.backups import acts
 from tui.ui.app import DtuiApp
 from tui.ui.dialogs.choose import Choose
 from tui.ui.screens.layer import LayerScreen

@@ -53,7 +53,7 @@ def test_rm_beside_a_copy_succeeds_and_is_named(boxes: Boxes, tmp_path: Path, al
 def test_read_only_place_of_locks_is_named(boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     locks = tmp_path / "locks-of-ours"
     locks.mkdir(mode=0o700)
-    monkeypatch.setattr("tui.editing.state.LOCKS", locks)
+    monkeypatch.setattr("tui.core.state.LOCKS", locks)
     box = boxes()
     subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "ro,mode=700", "none", str(locks)], check=True)
     try:

@@ -15,7 +15,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.every import acts_beside, acts_on
 from tests.support.marks import facts
 from tui.core.errors import DtuiError
-from tui.editing.copying import copy_out
+from tui.files.verbs.copy import copy_out
 
 pytestmark = pytest.mark.engine
 

@@ -21,10 +21,10 @@ from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.hostile_roots import CONTAINER, LAYER, Prepared, docker_root, podman_root, record_of
 from tui.core.errors import NotReachable
-from tui.core.model import State
-from tui.editing.session import running_root
-from tui.engine.offline import OfflineEndpoint
-from tui.engine.podman_root import PodmanRoot
+from tui.core.records import State
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.at_rest.podman import PodmanRoot
+from tui.files.verbs.opening import running_root
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="starts processes of other users")
 
@@ -118,7 +118,7 @@ def test_words_of_a_users_process_are_not_read(stage: Stage, monkeypatch: pytest
         opened.append(path)
         return Path(path).open("rb")
 
-    monkeypatch.setattr("tui.engine.monitors.open", spied, raising=False)
+    monkeypatch.setattr("tui.engine.at_rest.monitors.open", spied, raising=False)
     with stage.watched(*NOBODY):
         assert stage.state is State.EXITED
         users = {int(entry) for entry in filter(str.isdigit, os.listdir("/proc")) if process_user(entry) == 65534}

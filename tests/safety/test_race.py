@@ -21,15 +21,15 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import DtuiError, NotFound
-from tui.core.ids import HOST_IDS
-from tui.editing import acts
-from tui.editing.acts import Outcome
-from tui.editing.backups import ActKind, last_to_undo
-from tui.editing.copying import copy_in, copy_out
-from tui.editing.permissions import mode_change, owner_change
-from tui.editing.recover import recover
-from tui.editing.undo import undo
-from tui.kernel.syscalls import renameat2
+from tui.core.id_maps import HOST_IDS
+from tui.files.history.backups import ActKind, last_to_undo
+from tui.files.history.crash_recovery import recover
+from tui.files.verbs import acts
+from tui.files.verbs.acts import Outcome
+from tui.files.verbs.copy import copy_in, copy_out
+from tui.files.verbs.permissions import mode_change, owner_change
+from tui.files.verbs.undo import undo
+from tui.linux.syscalls import renameat2
 
 pytestmark = pytest.mark.engine
 

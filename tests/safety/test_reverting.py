@@ -15,11 +15,11 @@ import pytest
 from tests.conftest import IMAGE
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import ChangedMeanwhile
-from tui.core.model import Details
-from tui.editing import revert as reverting
-from tui.editing.backups import acts, last_to_undo
-from tui.editing.uncover import NotPutBack, _taken
-from tui.editing.undo import undo
+from tui.core.records import Details
+from tui.files.history.backups import acts, last_to_undo
+from tui.files.tree.drop_upper import NotPutBack, _taken
+from tui.files.verbs import revert as reverting
+from tui.files.verbs.undo import undo
 
 pytestmark = pytest.mark.engine
 

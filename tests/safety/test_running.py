@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.boxes import Box, Boxes, mount_inside
 from tui.core.errors import DtuiError, EditRefused, NotReachable
-from tui.core.model import Details
-from tui.editing.files import LayerFiles
-from tui.editing.recover import recover
-from tui.editing.save import save
+from tui.core.records import Details
+from tui.files.container_files import LayerFiles
+from tui.files.history.crash_recovery import recover
+from tui.files.verbs.save import save
 
 pytestmark = pytest.mark.engine
 

@@ -15,11 +15,11 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tui.cli import main
+from tui.core import state
 from tui.core.errors import DtuiError, EditRefused
-from tui.core.record_ids import ContainerId
-from tui.editing import state
-from tui.editing.backups import acts
-from tui.editing.state import container_lock, state_dir
+from tui.core.ids import ContainerId
+from tui.core.state import container_lock, state_dir
+from tui.files.history.backups import acts
 
 OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 PRIVATE = pytest.mark.promise("state-directory-private")

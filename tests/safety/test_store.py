@@ -14,15 +14,16 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui_json
 from tui.core.errors import DtuiError, EditRefused
-from tui.core.model import EntryKind
-from tui.editing import acts, backups
-from tui.editing.backups import ActKind, Keep
-from tui.editing.backups import acts as kept_acts
-from tui.editing.copying import copy_in, readable_tree
-from tui.editing.permissions import mode_change
-from tui.editing.recover import recover
-from tui.editing.save import save
-from tui.engine.live import LiveEndpoint
+from tui.core.records import EntryKind
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.files.history import backups
+from tui.files.history.backups import ActKind, Keep
+from tui.files.history.backups import acts as kept_acts
+from tui.files.history.crash_recovery import recover
+from tui.files.verbs import acts
+from tui.files.verbs.copy import copy_in, readable_tree
+from tui.files.verbs.permissions import mode_change
+from tui.files.verbs.save import save
 
 pytestmark = pytest.mark.engine
 

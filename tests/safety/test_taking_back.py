@@ -14,17 +14,18 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.inject import Point, killed_at, points
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
-from tui.editing import acts, backups, guard
-from tui.editing.backups import ActKind, find, last_to_undo
-from tui.editing.backups import acts as kept_acts
-from tui.editing.copying import copy_in
-from tui.editing.files import LayerFiles
-from tui.editing.permissions import mode_change
-from tui.editing.recover import recover
-from tui.editing.trees import RootTree
-from tui.editing.undo import undo
-from tui.engine.live import LiveEndpoint
-from tui.layers.mounts import work_dir, write_view
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.files.container_files import LayerFiles
+from tui.files.history import backups, transaction
+from tui.files.history.backups import ActKind, find, last_to_undo
+from tui.files.history.backups import acts as kept_acts
+from tui.files.history.crash_recovery import recover
+from tui.files.tree.root_tree import RootTree
+from tui.files.verbs import acts
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.permissions import mode_change
+from tui.files.verbs.undo import undo
+from tui.layers.private_mounts import work_dir, write_view
 
 pytestmark = pytest.mark.engine
 
@@ -285,7 +286,7 @@ def test_a_rename_that_failed_and_could_not_be_looked_at_is_not_in_the_way_of_wh
 
     with monkeypatch.context() as failing:
         failing.setattr(RootTree, "move", fail)
-        failing.setattr(guard, "put_back", fail)
+        failing.setattr(transaction, "put_back", fail)
         with pytest.raises(EditRefused, match="it fails"):
             box.rename(b"/etc/motd", b"/srv/motd")
     assert (box.undo().path, box.undo().path) == (b"/etc/motd", b"/etc/app.conf")

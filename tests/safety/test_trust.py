@@ -22,10 +22,10 @@ from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.lying_engine import VERSION, lying
 from tui.core.errors import DtuiError, NotFound, NotReachable
-from tui.core.model import Details, ReachKind, Trust
-from tui.core.record_ids import ContainerId
-from tui.engine.live import LiveEndpoint
-from tui.engine.trust import peer_of
+from tui.core.ids import ContainerId
+from tui.core.records import Details, ReachKind, Trust
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.trust import peer_of
 
 pytestmark = pytest.mark.engine
 
@@ -215,7 +215,7 @@ def test_pid_told_by_a_stranger_is_not_entered(engine: Dockerd, web: str, asked:
 
 @pytest.mark.promise("trust-remote-paths")
 def test_containerd_of_another_user_is_not_asked(tmp_path: Path) -> None:
-    from tui.engine import containerd
+    from tui.engine.live import containerd
 
     with (
         lying({}, user=STRANGER) as address,

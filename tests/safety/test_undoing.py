@@ -11,13 +11,13 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.marks import place_of
 from tui.core.errors import ChangedMeanwhile, NotFound
-from tui.editing import undo as undoing
-from tui.editing.acts import make_directory
-from tui.editing.backups import Act, acts, find, last_to_undo
-from tui.editing.copying import copy_in
-from tui.editing.nodes import Node
-from tui.editing.trees import Tree
-from tui.editing.undo import undo
+from tui.files.history.backups import Act, acts, find, last_to_undo
+from tui.files.tree.root_tree import Tree
+from tui.files.tree.snapshots import Node
+from tui.files.verbs import undo as undoing
+from tui.files.verbs.acts import make_directory
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.undo import undo
 
 pytestmark = pytest.mark.engine
 

@@ -10,17 +10,18 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import Stopped
-from tui.editing import acts, backups
-from tui.editing.backups import ActKind, Keep
-from tui.editing.copying import copy_in
-from tui.editing.guard import Step
-from tui.editing.hands import hands_inside
-from tui.editing.permissions import mode_change
-from tui.editing.recover import recover
-from tui.editing.revert import revert
-from tui.editing.save import save
-from tui.editing.state import state_dir
-from tui.layers.paths import Root
+from tui.core.state import state_dir
+from tui.files.history import backups
+from tui.files.history.backups import ActKind, Keep
+from tui.files.history.crash_recovery import recover
+from tui.files.history.transaction import Step
+from tui.files.verbs import acts
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.permissions import mode_change
+from tui.files.verbs.revert import revert
+from tui.files.verbs.save import save
+from tui.linux.name_ops import hands_inside
+from tui.linux.rooted_paths import Root
 
 pytestmark = pytest.mark.engine
 

@@ -11,10 +11,10 @@ import pytest
 
 from tests.safety.verbs_at_random import CHANGES, VERBS, pairs_on
 from tests.support.boxes import Boxes
-from tui.core.record_ids import ContainerId
-from tui.editing import state
-from tui.editing.state import container_lock, sweep_locks
-from tui.layers import mounts
+from tui.core import state
+from tui.core.ids import ContainerId
+from tui.core.state import container_lock, sweep_locks
+from tui.layers import private_mounts
 
 PAIRS = int(os.environ.get("DTUI_VERB_PAIRS", "3"))
 """Pairs on each engine; ``python -m tests.safety.verbs_at_random`` makes 400 in all."""
@@ -40,7 +40,7 @@ def test_verbs_between_steps_end_as_without(engine: str) -> None:
 def test_storage_mounted_over_itself_in_between(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes()
     storage = str(box.upper.parent.parent)
-    plain, mounted = mounts._make_work, []
+    plain, mounted = private_mounts._make_work, []
 
     def make_work(beside: int, name: str) -> int:
         """Do what podman does whenever it works."""
@@ -50,7 +50,7 @@ def test_storage_mounted_over_itself_in_between(boxes: Boxes, monkeypatch: pytes
             mounted.append(storage)
         return work
 
-    monkeypatch.setattr(mounts, "_make_work", make_work)
+    monkeypatch.setattr(private_mounts, "_make_work", make_work)
     try:
         box.chmod(b"/etc/motd", "600")
     finally:

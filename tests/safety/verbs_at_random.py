@@ -27,7 +27,7 @@ from tests.safety.kill_at_random import state_of_its_own
 from tests.support import gate
 from tests.support.dockerd import Dockerd, docker_cli
 from tests.support.podman import Podman
-from tui.editing import state as state_module
+from tui.core import state as state_module
 
 ENGINES = ("overlay2", "vfs", "btrfs", "fuse-overlayfs", "podman")
 STATES = ("stopped", "running")

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from tests.conftest import IMAGE
 from tests.support.dockerd import Dockerd
-from tui.core.model import Details, View
-from tui.editing import acts
-from tui.editing.acts import Inspect, Outcome
-from tui.editing.backups import ActKind, last_to_undo
-from tui.editing.copying import copy_in, copy_out, readable_tree
-from tui.editing.files import LayerFiles
-from tui.editing.permissions import mode_change
-from tui.editing.revert import revert
-from tui.editing.undo import undo
-from tui.editing.writing import Receipt
-from tui.engine.live import LiveEndpoint
+from tui.core.records import Details, View
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.files.container_files import LayerFiles
+from tui.files.history.backups import ActKind, last_to_undo
+from tui.files.verbs import acts
+from tui.files.verbs.acts import Inspect, Outcome
+from tui.files.verbs.copy import copy_in, copy_out, readable_tree
+from tui.files.verbs.permissions import mode_change
+from tui.files.verbs.revert import revert
+from tui.files.verbs.undo import undo
+from tui.files.write.below_root import Receipt
 from tui.layers.view import LayerView
 
 

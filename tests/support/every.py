@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.boxes import Box
-from tui.core.ids import HOST_IDS
-from tui.editing.acts import change_metadata, make_directory
-from tui.editing.backups import ActKind
-from tui.editing.copying import copy_in
-from tui.editing.permissions import owner_change
+from tui.core.id_maps import HOST_IDS
+from tui.files.history.backups import ActKind
+from tui.files.verbs.acts import change_metadata, make_directory
+from tui.files.verbs.copy import copy_in
+from tui.files.verbs.permissions import owner_change
 
 Acts = dict[str, Callable[[], object]]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tui.cli import main
-from tui.editing.hands import NamespaceHands
-from tui.kernel import syscalls
+from tui.linux import syscalls
+from tui.linux.name_ops import NamespaceHands
 
 _WRAPPED = ("renameat2", "fsopen", "fsconfig_create", "fsmount", "syncfs", "openat2")
 """System calls that Python does not audit."""

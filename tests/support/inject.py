@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.core.descriptors import is_readable
 from tui.core.errors import DtuiError, EditRefused
-from tui.editing import hands
+from tui.linux import name_ops
+from tui.linux.descriptors import is_readable
 
 MUTATING = (
     "mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,symlink,symlinkat,mknod,mknodat,"
@@ -94,7 +94,7 @@ def _run_helper_by(words: tuple[str, ...], *, together: bool) -> None:
 
     subprocess.Popen = started  # type: ignore[assignment,misc]
     if together:
-        hands._HelperGone = _DieToo  # type: ignore[misc]
+        name_ops._HelperGone = _DieToo  # type: ignore[misc]
 
 
 class _DieToo(EditRefused):

@@ -17,18 +17,18 @@ from pathlib import Path
 
 from tests.support.boxes import Box
 from tests.support.seeing import Clock, Seen, View, acl, dress, kept_xattrs, plant, walk, with_names
-from tui.core.model import Details, EntryKind
-from tui.editing import acts
-from tui.editing.acts import Inspect
-from tui.editing.backups import ActKind, last_to_undo
-from tui.editing.copying import copy_in, readable_tree
-from tui.editing.files import LayerFiles
-from tui.editing.permissions import mode_change
-from tui.editing.revert import revert
-from tui.editing.save import save
-from tui.editing.undo import undo
-from tui.engine.live import LiveEndpoint
-from tui.engine.offline import OfflineEndpoint
+from tui.core.records import Details, EntryKind
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.files.container_files import LayerFiles
+from tui.files.history.backups import ActKind, last_to_undo
+from tui.files.verbs import acts
+from tui.files.verbs.acts import Inspect
+from tui.files.verbs.copy import copy_in, readable_tree
+from tui.files.verbs.permissions import mode_change
+from tui.files.verbs.revert import revert
+from tui.files.verbs.save import save
+from tui.files.verbs.undo import undo
 
 CHANGED = (
     "echo mine > /etc/app.conf; rm /etc/motd; rm -r /conf.d; mkdir /conf.d; echo n > /conf.d/new; "

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.boxes import Box
 from tests.support.labs import Lab, furnish
 from tests.support.seeing import View, walk
-from tui.engine.live import LiveEndpoint
+from tui.engine.live.endpoint import LiveEndpoint
 
 _CHANGED = ("app", "old", "conf.d", "etc/moved", "srv/far/moved")
 """Where acts change anything."""

@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tui.core.errors import DtuiError, NotFound
-from tui.core.model import Container, Details, Driver, DriverKind, EngineFacts, Event, Reach, ReachKind, State
-from tui.core.record_ids import ContainerId
+from tui.core.ids import ContainerId
+from tui.core.records import Container, Details, Driver, DriverKind, EngineFacts, Event, Reach, ReachKind, State
 from tui.engine.endpoint import LogLine, Verb
 
 _DRIVER = Driver(DriverKind.GRAPH, "overlay2")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pyte
 
-from tui.core.descriptors import is_readable
+from tui.linux.descriptors import is_readable
 
 KEYS = {
     "enter": "\r",

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from textual.pilot import Pilot
 
-from tui.engine.discover import Discovery, sample_in
+from tui.services.discover import Discovery, sample_in
 from tui.ui.app import DtuiApp
 from tui.ui.screens.layer import LayerScreen
 

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from tests.support.pretend import Pretend
 from tests.ui.conftest import shown
 from tui.core.errors import EngineError
-from tui.core.model import Container, State
+from tui.core.records import Container, State
 from tui.engine.endpoint import Verb
 from tui.ui.app import DtuiApp
 from tui.ui.screens.containers import ContainersScreen

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from textual.app import App, ComposeResult
 
-from tui.core.model import Driver, DriverKind
-from tui.engine.claims import Owner
-from tui.engine.disk import LayerDirectory
+from tui.core.records import Driver, DriverKind
+from tui.inventory.disk import LayerDirectory
+from tui.inventory.references import Owner
 from tui.ui.widgets.disk_rows import DiskRows
 
 

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.ui.test_screens import first, layer, settle
-from tui.engine.discover import Discovery, sample_in
+from tui.services.discover import Discovery, sample_in
 from tui.ui.app import DtuiApp
 from tui.ui.dialogs.choose import Choose
 from tui.ui.outside import Edited

@@ -14,9 +14,9 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from tests.ui.conftest import Open, until
-from tui.editing import unsaved
-from tui.editing.kept_texts import told_once
-from tui.editing.unsaved import Unsaved, keep_copy, keep_to_tell
+from tui.files.texts import unsaved
+from tui.files.texts.recovered import told_once
+from tui.files.texts.unsaved import Unsaved, keep_copy, keep_to_tell
 from tui.ui.app import DtuiApp
 from tui.ui.ending import AppEnded
 from tui.ui.screens.base import Frame

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.ui.conftest import Layer, Open, until
-from tui.core.model import Entry, View
+from tui.core.records import Entry, View
 from tui.layers.view import LayerView
 
 

@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from tests.support.pretend import Pretend
 from tests.ui.conftest import Open, shown, until
 from tests.ui.test_acts import listed, opened
-from tui.core.model import State
-from tui.engine.discover import Discovery
+from tui.core.records import State
+from tui.services.discover import Discovery
 from tui.ui.app import DtuiApp
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.show import Show

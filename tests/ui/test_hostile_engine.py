@@ -13,9 +13,9 @@ from textual.widgets import Static
 from tests.safety.test_hostile_engine import CHANGES, INSPECT, LIST, LOGS, event
 from tests.support.hostile_engine import ID, Answer, HostileEngine, endless, http, in_chunks, inspected, row
 from tests.ui.conftest import until
-from tui.core.model import Container, Event
-from tui.engine.live import LiveEndpoint
-from tui.ui import feed
+from tui.core.records import Container, Event
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.services import feed
 from tui.ui.app import DtuiApp
 from tui.ui.screens.containers import ContainersScreen
 from tui.ui.screens.logs import LogsScreen

@@ -6,7 +6,7 @@ import pytest
 
 from tests.ui.conftest import Open
 from tests.ui.test_undo_layout import PaneApp
-from tui.editing.document import Document, indent_unit
+from tui.files.document import Document, indent_unit
 from tui.ui.widgets.code_area import CodeArea
 
 

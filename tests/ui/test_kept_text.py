@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.ui.conftest import Open, shown, until
-from tui.editing import kept_texts as kept
-from tui.editing.keepsakes import digest_of
-from tui.editing.kept_texts import told_once
-from tui.editing.unsaved import Unsaved, keep_to_tell
+from tui.files.texts import recovered as kept
+from tui.files.texts.notes import digest_of
+from tui.files.texts.recovered import told_once
+from tui.files.texts.unsaved import Unsaved, keep_to_tell
 from tui.ui.dialogs.choose import Choose
 from tui.ui.outside import PrivateCopy
 from tui.ui.screens.layer import LayerScreen

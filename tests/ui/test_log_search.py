@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from tests.support.pretend import Pretend
 from tests.ui.conftest import shown, until
 from tui.core.errors import EngineLost
-from tui.core.model import State
+from tui.core.records import State
 from tui.engine.endpoint import LogLine
 from tui.ui.app import DtuiApp
 from tui.ui.screens.logs import LogsScreen

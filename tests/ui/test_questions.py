@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 import tui.ui
 from tests.support.pretend import Pretend
 from tests.ui.conftest import Open, shown, until
-from tui.core.model import State
+from tui.core.records import State
 from tui.engine.endpoint import Verb
 from tui.ui.app import DtuiApp, QuitQuestion
 from tui.ui.dialogs import choose

@@ -10,8 +10,8 @@ from tests.support.pretend import Pretend, _Stream
 from tests.ui.conftest import Open, shown, until
 from tests.ui.test_acts import opened, status
 from tui.core.errors import EngineLost
-from tui.core.model import Container, Details, State
-from tui.ui import feed
+from tui.core.records import Container, Details, State
+from tui.services import feed
 from tui.ui.screens import opening
 
 LOST = EngineLost("pretend: there is no such socket", "start Docker: systemctl start docker")

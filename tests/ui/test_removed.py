@@ -12,10 +12,10 @@ import pytest
 from tests.support.pretend import Pretend
 from tests.ui.conftest import Layer, Open, shown, until
 from tests.ui.test_acts import opened, status
-from tui.core.model import Event, State
+from tui.core.records import Event, State
 from tui.engine.endpoint import LogLine
+from tui.services.feed import Happened
 from tui.ui.dialogs.choose import Choose
-from tui.ui.feed import Happened
 from tui.ui.screens import logs
 from tui.ui.screens.logs import LogsScreen
 from tui.ui.widgets.log_pane import LogPane

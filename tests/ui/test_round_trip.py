@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 
 from tests.ui.conftest import Layer, Open
 from tests.unit.test_document import PIECES
-from tui.editing.document import Document
+from tui.files.document import Document
 from tui.ui.dialogs.choose import Choose
 from tui.ui.screens.layer import LayerScreen
 from tui.ui.widgets.file_pane import FilePane

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from tui.engine.discover import Discovery, Tried, sample_in
+from tui.services.discover import Discovery, Tried, sample_in
 from tui.ui.app import DtuiApp
 
 Steps = Callable[[Pilot[int]], Awaitable[None]]

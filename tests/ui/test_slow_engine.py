@@ -9,9 +9,9 @@ import pytest
 from textual.widgets import Static
 
 from tests.ui.conftest import Open, until
-from tui.core.model import Details
-from tui.editing.document import Document
-from tui.engine.discover import Discovery
+from tui.core.records import Details
+from tui.files.document import Document
+from tui.services.discover import Discovery
 from tui.ui.app import DtuiApp
 from tui.ui.screens import previewing
 from tui.ui.screens.containers import ContainersScreen

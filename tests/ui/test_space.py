@@ -9,8 +9,8 @@ from rich.text import Text
 
 from tests.support.pretend import Pretend
 from tests.ui.conftest import Open, shown, until
-from tui.core.model import State
-from tui.engine.discover import Discovery
+from tui.core.records import State
+from tui.services.discover import Discovery
 from tui.ui.app import DtuiApp
 from tui.ui.screens.containers import ContainersScreen
 from tui.ui.widgets.file_pane import HexRows

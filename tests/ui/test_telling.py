@@ -10,7 +10,7 @@ from tests.support.pretend import Pretend
 from tests.ui.conftest import Open, until
 from tests.ui.test_acts import current, listed, opened, status
 from tui.core.errors import EngineError
-from tui.core.model import State
+from tui.core.records import State
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choose
 from tui.ui.screens import base

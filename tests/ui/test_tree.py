@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.ui.conftest import Open, shown, until
-from tui.core.model import Change, Entry, EntryKind, View
+from tui.core.records import Change, Entry, EntryKind, View
 from tui.layers.view import LayerView
-from tui.ui.present_layer import tree_line
-from tui.ui.tree_model import TreeLine
+from tui.render.entries import tree_line
+from tui.services.tree_model import TreeLine
 
 
 def nest(top: Path, depth: int, width: int) -> bytes:

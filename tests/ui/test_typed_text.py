@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from tests.ui.conftest import Open, until
 from tests.ui.test_undo_layout import PaneApp
-from tui.editing.document import Document
+from tui.files.document import Document
 from tui.ui.screens.layer import LayerScreen
 from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.file_pane import FilePane

@@ -12,7 +12,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets.text_area import Selection
 
-from tui.editing.document import Document
+from tui.files.document import Document
 from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.file_pane import FilePane
 

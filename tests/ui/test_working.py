@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from tests.ui.conftest import Open, shown, until
+from tui.core import progress
 from tui.core.errors import NoRoom
-from tui.editing import acts, backups, files, progress
-from tui.editing.backups import Keeper
-from tui.editing.progress import Phase
-from tui.editing.undo import undo
+from tui.core.progress import Phase
+from tui.files import container_files
+from tui.files.history import backups
+from tui.files.history.backups import Keeper
+from tui.files.verbs import acts
+from tui.files.verbs.undo import undo
 from tui.ui.dialogs.working import Working
 
 
@@ -52,7 +55,7 @@ async def test_undo_shows_how_far_it_is_and_is_not_cut_short(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(files, "undo", held_in(Phase.RESTORE, gate, undo))
+    monkeypatch.setattr(container_files, "undo", held_in(Phase.RESTORE, gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")
@@ -75,7 +78,7 @@ async def test_undo_is_stopped_before_it_puts_anything_back(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(files, "undo", held_in(Phase.KEEP, gate, undo))
+    monkeypatch.setattr(container_files, "undo", held_in(Phase.KEEP, gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d", "y")

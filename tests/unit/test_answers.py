@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from tests.support.hostile_engine import ID, inspected, row
 from tui.core.errors import DtuiError, EngineError
-from tui.core.model import Driver, DriverKind, State
-from tui.engine import answers, containerd, parse, tar
-from tui.engine.loglines import LogParser
+from tui.core.records import Driver, DriverKind, State
+from tui.engine.live import answers, containerd, parse, tar
+from tui.engine.log_lines import LogParser
 
 DRIVER = Driver(DriverKind.GRAPH, "overlay2")
 OFTEN = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -314,7 +314,7 @@ def test_any_message_of_containerd_is_fields_or_refused(data: bytes) -> None:
 
 
 def test_frames_of_a_log_are_never_read_at_once() -> None:
-    from tui.engine.sdk import ErrorChunk, _frames
+    from tui.engine.live.sdk import ErrorChunk, _frames
 
     asked: list[int] = []
     body = BytesIO(struct.pack(">BxxxL", 2, 2**32 - 1) + b"some")

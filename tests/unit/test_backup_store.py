@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tui.cli.output import put_json, put_json_list
-from tui.core.model import EntryKind
-from tui.core.record_ids import ContainerId
-from tui.editing import backups, journal
-from tui.editing.backups import Act, ActKind, Keeper, acts
-from tui.editing.nodes import Node
-from tui.editing.state import state_dir
+from tui.core.ids import ContainerId
+from tui.core.records import EntryKind
+from tui.core.state import state_dir
+from tui.files.history import backups, journal
+from tui.files.history.backups import Act, ActKind, Keeper, acts
+from tui.files.tree.snapshots import Node
 
 
 def kept(path: bytes) -> Act:

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.bench import export
-from tui.bench.claims import Outcome, findings
 from tui.bench.clock import Clock
 from tui.bench.compare import compare_runs
-from tui.bench.copyup import QUICK, CowPlan, CowSample, CowTest, custom_cow
+from tui.bench.cow_suite import QUICK, CowPlan, CowSample, CowTest, custom_cow
+from tui.bench.findings import Outcome, findings
 from tui.bench.foreign import result_of_text
 from tui.bench.iozone import Cell
 from tui.bench.lock import only_one
@@ -31,9 +31,9 @@ from tui.bench.stats import Verdict, by_target, compare, not_direct, spread_in
 from tui.bench.store import Store
 from tui.bench.tables import comparison_rows, cow_rows, spread_words
 from tui.core.errors import BenchError, NotFound, UsageError
-from tui.ui.chart_files import chart_file
-from tui.ui.export_run import write_run
-from tui.ui.present_bench import heat_maps
+from tui.render.bench import heat_maps
+from tui.render.chart_files import chart_file
+from tui.render.export_run import write_run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "iozone"
 SIZE = 65536

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tui.drivers import bolt
-from tui.engine.claims import Owner
-from tui.engine.disk import LayerDirectory, inventory
+from tui.inventory.disk import LayerDirectory, inventory
+from tui.inventory.references import Owner
 
 ARCHIVES = Path(__file__).parents[1] / "fixtures" / "data-roots"
 

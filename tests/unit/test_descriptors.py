@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from tui.core.descriptors import is_readable
+from tui.linux.descriptors import is_readable
 
 
 @pytest.mark.parametrize("number", [3, 1_024, 2_000])

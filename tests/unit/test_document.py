@@ -12,9 +12,9 @@ from textual.color import Color
 
 from tui.core.errors import EditRefused
 from tui.core.text import HIDDEN, HIDDEN_ABOVE
-from tui.editing.diff import diff_lines
-from tui.editing.document import EDIT_LIMIT, Document, hex_lines, is_tabbed, language_of, match_in
-from tui.ui.safe import SafeFilter
+from tui.files.diff import diff_lines
+from tui.files.document import EDIT_LIMIT, Document, hex_lines, is_tabbed, language_of, match_in
+from tui.ui.terminal.filter import SafeFilter
 
 PIECES = [b"a", b"\n", b"\r\n", b"\r", b"\x0b", b"\x0c", b"\xc2\x85", b"\xe2\x80\xa8", b"\xff", b"\x1b[2J"]
 PIECES += [b"\xef\xbb\xbf", b"\xe2\x80\xae", "é".encode(), "😀".encode(), b"\t", b"\xed\xa0\x80", b"plain text here "]

@@ -13,15 +13,12 @@ from hypothesis import strategies as st
 
 from tests.unit.test_ui_pure import container
 from tui.core.errors import DtuiError, NotFound, UsageError
-from tui.core.model import DriverKind, ReachKind, State
-from tui.core.mounts import MountPoint, holding
+from tui.core.records import DriverKind, ReachKind, State
 from tui.drivers.data_root import DataRoot
-from tui.engine.atrest import FileLog, JsonLog, K8sLog
-from tui.engine.discover import discover
+from tui.engine.at_rest.base import FileLog, JsonLog, K8sLog
+from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.endpoint import LogLine
-from tui.engine.loglines import LogParser
-from tui.engine.offline import OfflineEndpoint
-from tui.engine.parse import (
+from tui.engine.live.parse import (
     container_of,
     driver_of,
     exit_code_of,
@@ -31,8 +28,11 @@ from tui.engine.parse import (
     parse_time,
     settings_of,
 )
-from tui.engine.resolve import resolve_ref
+from tui.engine.log_lines import LogParser
 from tui.engine.sample import build_sample
+from tui.linux.mount_table import MountPoint, holding
+from tui.services.discover import discover
+from tui.services.resolve import resolve_ref
 
 ENGINE = Path(__file__).parents[1] / "fixtures" / "engine"
 

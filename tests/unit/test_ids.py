@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tui.core.errors import UsageError
-from tui.core.ids import HOST_IDS, IdMap, Span, on_host, parsed, shown, words
-from tui.core.model import EntryKind
+from tui.core.id_maps import HOST_IDS, IdMap, Span, on_host, parsed, shown, words
+from tui.core.records import EntryKind
 from tui.drivers.users import ids_of_record, ids_of_root
-from tui.editing.nodes import Node
-from tui.editing.permissions import id_of, owner_change
+from tui.files.tree.snapshots import Node
+from tui.files.verbs.permissions import id_of, owner_change
 
 TWO = (Span(0, 1000, 1), Span(1, 100_000, 65_536))
 

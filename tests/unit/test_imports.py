@@ -36,7 +36,7 @@ def test_a_headless_package_loads_neither_the_screen_nor_the_sdk(package: str) -
 
 
 def test_a_data_root_is_read_without_the_sdk() -> None:
-    assert loaded_by("import tui.engine.offline, tui.engine.discover, tui.engine.resolve") == set()
+    assert loaded_by("import tui.engine.at_rest.docker, tui.services.discover, tui.services.resolve") == set()
 
 
 def test_the_command_line_loads_neither_before_a_verb_needs_it() -> None:

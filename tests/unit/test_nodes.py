@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 
-from tui.core.model import EntryKind
-from tui.editing.nodes import Node, Seen, from_json, to_json
+from tui.core.records import EntryKind
+from tui.files.tree.snapshots import Node, Seen, from_json, to_json
 
 FULL = Node(
     path=b"/a/\xff",

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tui.core import process
 from tui.core.errors import NotFound
-from tui.core.record_ids import ContainerId
-from tui.editing import backups, journal
-from tui.editing.backups import Act, ActKind, Keeper, acts, find, last_to_undo
-from tui.editing.nodes import Node
-from tui.editing.sequence import never_again
-from tui.editing.state import state_dir
+from tui.core.ids import ContainerId
+from tui.core.state import state_dir
+from tui.files.history import backups, journal
+from tui.files.history.backups import Act, ActKind, Keeper, acts, find, last_to_undo
+from tui.files.history.order import never_again
+from tui.files.tree.snapshots import Node
+from tui.linux import process_marks
 
 pytestmark = pytest.mark.promise("undo-order-is-a-counter")
 
@@ -79,9 +79,9 @@ def test_the_oldest_are_dropped_by_number_not_by_clock(monkeypatch: pytest.Monke
 
 
 ONE = """
-from tui.editing.backups import ActKind, Keeper
-from tui.core.record_ids import ContainerId
-from tui.editing.nodes import Node
+from tui.files.history.backups import ActKind, Keeper
+from tui.core.ids import ContainerId
+from tui.files.tree.snapshots import Node
 import sys
 for number in range(25):
     keeper = Keeper(ContainerId(sys.argv[1] * 64), "web", ActKind.REMOVE, b"/x")
@@ -158,13 +158,13 @@ def test_no_clock_makes_what_recovery_needs_old(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_what_was_cut_off_is_old_after_a_week_of_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    since = process.uptime()
-    gone = f"{process._boot()}:{2**22 + 1}:1"
-    monkeypatch.setattr(process, "uptime", lambda: since + 8 * 86_400)
-    assert process.surely_gone_for(gone, since, 7 * 86_400)
-    assert process.surely_gone_for(f"another-boot:{2**22 + 1}:1", 10**9, 7 * 86_400)
-    assert not process.surely_gone_for(process.owner_mark(), since, 7 * 86_400)
-    assert not process.surely_gone_for(gone, since + 2 * 86_400, 7 * 86_400)
+    since = process_marks.uptime()
+    gone = f"{process_marks._boot()}:{2**22 + 1}:1"
+    monkeypatch.setattr(process_marks, "uptime", lambda: since + 8 * 86_400)
+    assert process_marks.surely_gone_for(gone, since, 7 * 86_400)
+    assert process_marks.surely_gone_for(f"another-boot:{2**22 + 1}:1", 10**9, 7 * 86_400)
+    assert not process_marks.surely_gone_for(process_marks.owner_mark(), since, 7 * 86_400)
+    assert not process_marks.surely_gone_for(gone, since + 2 * 86_400, 7 * 86_400)
 
 
 def test_a_backup_that_is_being_made_survives_every_clock(monkeypatch: pytest.MonkeyPatch) -> None:

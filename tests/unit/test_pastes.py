@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from textual import events
 from textual._xterm_parser import XTermParser
 
-from tui.ui.terminal import Pastes
+from tui.ui.terminal.driver import Pastes
 
 
 def sent(pieces: list[str]) -> list[str]:

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, UsageError
-from tui.core.model import Mount
+from tui.core.records import Mount
 from tui.drivers.data_root import open_host
-from tui.kernel import syscalls
-from tui.layers.covers import Covers, place_of
-from tui.layers.paths import Root, clean, is_mount_point, read_limited, split
+from tui.layers.mount_covers import Covers, place_of
+from tui.linux import syscalls
+from tui.linux.rooted_paths import Root, clean, is_mount_point, read_limited, split
 
 
 def no_openat2(*args: object) -> int:

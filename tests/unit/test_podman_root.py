@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tui.core.errors import DtuiError
-from tui.core.model import State
+from tui.core.records import State
 from tui.drivers.data_root import DataRoot
 from tui.drivers.podman import records
-from tui.engine.podman_root import PodmanRoot
+from tui.engine.at_rest.podman import PodmanRoot
 
 IDS = {name: letter * 64 for name, letter in (("web", "a"), ("db", "b"), ("cron", "c"))}
 

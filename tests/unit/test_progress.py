@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from tui.core import progress
 from tui.core.errors import Stopped
-from tui.editing import progress
-from tui.editing.progress import Meter, Phase
+from tui.core.progress import Meter, Phase
 
 
 class Clock:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.cli.ls import as_json
-from tui.core.model import Driver, DriverKind, Reach, ReachKind, State
-from tui.core.record_ids import BadId, ContainerId, LayerId
-from tui.editing.state import container_lock
-from tui.engine import parse
+from tui.core.ids import BadId, ContainerId, LayerId
+from tui.core.records import Driver, DriverKind, Reach, ReachKind, State
+from tui.core.state import container_lock
+from tui.engine.live import parse
 
 pytestmark = pytest.mark.promise("ids-checked-at-border")
 

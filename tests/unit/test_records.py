@@ -27,15 +27,15 @@ from tests.support.hostile_roots import (
     record_of,
 )
 from tui.core.errors import DtuiError, LayerError
-from tui.core.model import State
+from tui.core.records import State
 from tui.drivers import bolt
 from tui.drivers.bolt import Bucket, read_bolt
 from tui.drivers.data_root import DataRoot
 from tui.drivers.users import ids_of_record
-from tui.engine.claims import Owner
-from tui.engine.disk import inventory
-from tui.engine.offline import OfflineEndpoint
-from tui.engine.podman_root import PodmanRoot
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.at_rest.podman import PodmanRoot
+from tui.inventory.disk import inventory
+from tui.inventory.references import Owner
 
 CONFIG = f"containers/{CONTAINER}/config.v2.json"
 

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tui.editing import atomic, journal, sparse
-from tui.editing.atomic import Metadata
+from tui.files.history import journal
+from tui.files.write import atomic
+from tui.files.write.atomic import Metadata
+from tui.linux import sparse
 
 BLOCK = 4096
 PLAIN = Metadata(0o644, os.geteuid(), os.getegid())

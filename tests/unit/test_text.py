@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.core.text import human_age, human_size, mode_text, printable, time_text
-from tui.engine.sdk import innermost
+from tui.engine.live.sdk import innermost
 
 
 @given(st.text() | st.binary())

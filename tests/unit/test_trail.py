@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.layers.trail import Trail
+from tui.linux.trail import Trail
 
 NAMES = st.sampled_from([b"a", b"ab", b"b", b"a-b"])
 PATHS = st.lists(NAMES, max_size=40).map(lambda names: b"/" + b"/".join(names))

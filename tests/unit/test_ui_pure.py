@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tui.core.model import (
+from tui.core.ids import ContainerId
+from tui.core.records import (
     Change,
     Container,
     Driver,
@@ -22,11 +23,10 @@ from tui.core.model import (
     State,
     View,
 )
-from tui.core.record_ids import ContainerId
+from tui.render.containers import SORTS, columns, container_line, groups, matches, ports_text
+from tui.render.entries import mark_of, meta_words, origin, tree_line
+from tui.services.tree_model import TreeModel, ancestors
 from tui.ui.actions import SCOPE_TITLES, TABLE, bindings, key_text
-from tui.ui.present import SORTS, columns, container_line, groups, matches, ports_text
-from tui.ui.present_layer import mark_of, meta_words, origin, tree_line
-from tui.ui.tree_model import TreeModel, ancestors
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OVERLAY2 = Driver(DriverKind.GRAPH, "overlay2")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from tui.bench.copyup import CowSample
+from tui.bench.cow_suite import CowSample
 from tui.bench.iozone import Cell
 from tui.bench.plan import Mode, Plan, Turn
 

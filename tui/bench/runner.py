@@ -14,18 +14,18 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from tui.bench.archives import free_for, image_archive, image_name
+from tui.bench.bare_host import drop_caches
 from tui.bench.clock import Clock
-from tui.bench.copyup import CowPlan, CowSample, measure
+from tui.bench.contract import Holder, Target, Workshop
+from tui.bench.cow_suite import CowPlan, CowSample, measure
 from tui.bench.facts import busy_facts, facts_afterwards, host_facts, processor_ticks, warnings_of
-from tui.bench.host import drop_caches
 from tui.bench.image import IDLE, LABEL, BenchImage, make_image
 from tui.bench.iozone import Parser
 from tui.bench.plan import Mode, Plan, Step, Turn, cow_order, human_kb, schedule
 from tui.bench.results import NoRecorder, Output, Recorder, Result, Sample
-from tui.bench.workshop import Holder, Target, Workshop
 from tui.core.errors import BenchError, DtuiError
-from tui.core.process import owned_name, owner_lives, owner_mark
 from tui.core.text import human_size
+from tui.linux.process_marks import owned_name, owner_lives, owner_mark
 
 OWNER = "org.dtui.bench.owner"
 """Label of every container of a run; its value tells which dtui made it."""

@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tui.bench.copyup import CowSample, CowTest
+from tui.bench.cow_suite import CowSample, CowTest
 from tui.bench.iozone import Cell
 from tui.bench.plan import IoTest, Mode, Plan, Preset, Turn
 from tui.bench.results import Output, Result, Sample
 from tui.core.errors import BenchError, NotFound
-from tui.core.process import owner_lives, owner_mark
+from tui.linux.process_marks import owner_lives, owner_mark
 
 _VERSION = 1
 

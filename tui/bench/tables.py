@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from tui.bench.charts import gigabytes
-from tui.bench.copyup import CowTest
+from tui.bench.cow_suite import CowTest
 from tui.bench.plan import TESTS, Mode, human_kb
 from tui.bench.results import Result
 from tui.bench.stats import Comparison, Summary, Verdict, by_target, compare, not_direct, spread_in

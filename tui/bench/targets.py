@@ -6,8 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.bench.host import HostWorkshop
-from tui.bench.workshop import Target, Workshop
+from tui.bench.bare_host import HostWorkshop
+from tui.bench.contract import Target, Workshop
 
 
 @dataclass(frozen=True, slots=True)

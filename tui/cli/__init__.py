@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from tui.cli.hanging import ended_by_second_interrupt
 from tui.cli.output import OutputLost, flush, note
 from tui.core.errors import DtuiError, TooManyOpen
-from tui.core.supervise import give_up, is_stuck
+from tui.core.state import release_locks
 from tui.core.text import printable
-from tui.editing.state import release_locks
+from tui.linux.supervise import give_up, is_stuck
 
 _INTERRUPTED = 130
 _OWN_SIGNALS = ("", "edit", "demo", "bench")

@@ -17,16 +17,16 @@ from typing import Any, TypeVar
 
 from tui.cli.output import note, put_json
 from tui.cli.session import Session, session
-from tui.core.model import Details
+from tui.core.progress import Meter
+from tui.core.records import Details
+from tui.core.state import loose_mode, patience
 from tui.core.text import count_of, human_size, printable
-from tui.editing.acts import Outcome
-from tui.editing.backups import Keep, TooLarge
-from tui.editing.guard import Step
-from tui.editing.progress import Meter
-from tui.editing.recover import recover
-from tui.editing.state import loose_mode, patience
-from tui.engine.archive import archive_of
 from tui.engine.endpoint import Endpoint
+from tui.engine.live.archive import archive_of
+from tui.files.history.backups import Keep, TooLarge
+from tui.files.history.crash_recovery import recover
+from tui.files.history.transaction import Step
+from tui.files.verbs.acts import Outcome
 
 Result = TypeVar("Result")
 

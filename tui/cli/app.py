@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.session import discovery, require_terminal, settings
-from tui.core.supervise import go_on_in_child
+from tui.linux.supervise import go_on_in_child
 
 
 def run(options: Namespace) -> int:

@@ -12,11 +12,11 @@ from tui.cli.meant import Meant, meant, the_only
 from tui.cli.output import note, put_json, say
 from tui.core.errors import EngineError, NotFound, NotReachable
 from tui.core.text import count_of, human_size, printable
-from tui.editing import history
-from tui.editing.backups import Act
-from tui.editing.history import purgeable, size_of
-from tui.editing.sequence import order_of
-from tui.editing.unsaved import KeptText, drop_text, kept_texts
+from tui.files.history import purging
+from tui.files.history.backups import Act
+from tui.files.history.order import order_of
+from tui.files.history.purging import purgeable, size_of
+from tui.files.texts.unsaved import KeptText, drop_text, kept_texts
 
 _UNSAVED = "unsaved text"
 
@@ -82,7 +82,7 @@ def purge(options: Namespace) -> int:
     if (folders or texts) and not options.force and _can_ask() and not _agreed(folders, texts):
         note("nothing was deleted")
         return 1
-    done = history.purge(folders, found.gone & (only or set()))
+    done = purging.purge(folders, found.gone & (only or set()))
     for text in texts:
         drop_text(text)
     size = done.size + sum(text.size for text in texts)

@@ -11,25 +11,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from tui.bench.claims import findings
-from tui.bench.copyup import QUICK, STANDARD, CowPlan, custom_cow
+from tui.bench.contract import Target
+from tui.bench.cow_suite import QUICK, STANDARD, CowPlan, custom_cow
+from tui.bench.findings import findings
 from tui.bench.lock import only_one
 from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, kilobytes, make_plan
 from tui.bench.results import Result
 from tui.bench.runner import Run, clean, sweep
 from tui.bench.store import Store
 from tui.bench.tables import LEGEND, cold_warning, comparison_rows, cow_rows, host_words, label_of, spread_words
-from tui.bench.workshop import Target
 from tui.cli.output import note, put_json, say
 from tui.cli.session import discovery, session
 from tui.core.errors import BenchError, NotReachable, UsageError
+from tui.core.state import state_dir
 from tui.core.text import count_of, human_size, printable
-from tui.editing.state import state_dir
-from tui.engine import lab
 from tui.engine.endpoint import Endpoint
-from tui.engine.live import LiveEndpoint
-from tui.engine.workshop import EngineWorkshop
-from tui.ui.lab import engine_targets, lab_home, lab_targets
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.lab import engines
+from tui.lab.engine_host import EngineWorkshop
+from tui.services.bench_targets import engine_targets, lab_home, lab_targets
 
 _LONG = 600
 """Seconds from which a run has to be asked for by --yes."""
@@ -37,7 +37,7 @@ _LONG = 600
 
 def run(options: Namespace) -> int:
     """Run, or clean up; progress goes to standard error."""
-    for line in lab.sweep(lab_home()):
+    for line in engines.sweep(lab_home()):
         note(printable(f"dtui: {line}"))
     return _clean(options) if options.what == "clean" else _run(options)
 
@@ -195,7 +195,7 @@ def show(result: Result) -> None:
 
 def draw_charts(result: Result) -> None:
     """Print the charts of each mode as wide as the terminal."""
-    from tui.ui.chart_files import chart_text
+    from tui.render.chart_files import chart_text
 
     width = min(shutil.get_terminal_size().columns, 160)
     for mode in result.plan.modes:

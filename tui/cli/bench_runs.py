@@ -14,8 +14,8 @@ from tui.bench.tables import MARKS
 from tui.cli.bench_run import draw_charts, show
 from tui.cli.output import put_json, say
 from tui.core.errors import BenchError
+from tui.core.state import state_dir
 from tui.core.text import count_of, printable
-from tui.editing.state import state_dir
 
 
 def store() -> Store:
@@ -106,7 +106,7 @@ def export_run(options: Namespace) -> int:
     """Write a run to a file; never over one that is there, unless told."""
     kept = store()
     result = kept.load(kept.find(options.ref))
-    from tui.ui.export_run import write_run
+    from tui.render.export_run import write_run
 
     target = Path(options.file)
     size = write_run(result, target, options.format, replace=options.force)

@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 from tui.cli.output import put, put_bytes
 from tui.cli.session import session
-from tui.core.archive import REMOTE_LIMIT
+from tui.core.remote_files import REMOTE_LIMIT
 from tui.core.text import printable
-from tui.editing.session import reading
-from tui.engine.archive import archive_of
-from tui.layers.paths import clean
+from tui.engine.live.archive import archive_of
+from tui.files.verbs.opening import reading
+from tui.linux.rooted_paths import clean
 
 _CHUNK = 1 << 20
 _PIECE = 64 << 10

@@ -7,10 +7,10 @@ from argparse import Namespace
 
 from tui.cli.output import note, put_json, put_json_list, say
 from tui.cli.session import session
-from tui.core.model import Change
+from tui.core.records import Change
 from tui.core.text import count_of, printable
-from tui.editing.session import stack_of
-from tui.engine.archive import archive_of
+from tui.engine.live.archive import archive_of
+from tui.files.verbs.opening import stack_of
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.editing.acts import change_metadata
-from tui.editing.backups import ActKind
-from tui.editing.permissions import mode_change
+from tui.files.history.backups import ActKind
+from tui.files.verbs.acts import change_metadata
+from tui.files.verbs.permissions import mode_change
 
 
 def run(options: Namespace) -> int:

@@ -6,11 +6,11 @@ from argparse import Namespace
 
 from tui.cli.acting import Place, act_on
 from tui.core.errors import DtuiError
-from tui.editing.acts import change_metadata
-from tui.editing.backups import ActKind
-from tui.editing.permissions import id_of, owner_change
-from tui.editing.session import ids_of, reading
-from tui.layers.paths import read_limited
+from tui.files.history.backups import ActKind
+from tui.files.verbs.acts import change_metadata
+from tui.files.verbs.opening import ids_of, reading
+from tui.files.verbs.permissions import id_of, owner_change
+from tui.linux.rooted_paths import read_limited
 
 _TABLE = 1 << 20
 """Bytes of the container's /etc/passwd that are read."""

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from tui.cli.session import require_terminal
 from tui.core.errors import DtuiError, UsageError
-from tui.editing.state import TEXTS, state_base
-from tui.engine.discover import sample_in
+from tui.core.state import TEXTS, state_base
 from tui.engine.sample import demo_directory
+from tui.services.discover import sample_in
 
 
 def run(options: Namespace) -> int:

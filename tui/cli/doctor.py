@@ -12,15 +12,15 @@ from tui.cli.output import put_json, say
 from tui.cli.session import discovery
 from tui.cli.together import ask_together
 from tui.core.errors import DtuiError
+from tui.core.state import state_dir
 from tui.core.text import count_of, human_size, printable
-from tui.editing import journal
-from tui.editing.backups import TOTAL_LIMIT, acts
-from tui.editing.session import privileged
-from tui.editing.state import state_dir
-from tui.engine.discover import Discovery
-from tui.engine.lab import sweep
-from tui.kernel.syscalls import has_openat2
-from tui.ui.lab import lab_home
+from tui.files.history import journal
+from tui.files.history.backups import TOTAL_LIMIT, acts
+from tui.files.verbs.opening import privileged
+from tui.lab.engines import sweep
+from tui.linux.syscalls import has_openat2
+from tui.services.bench_targets import lab_home
+from tui.services.discover import Discovery
 
 _MOUNT_KERNEL = (6, 8)
 """First Linux that takes the lower layers of an overlay one by one (``lowerdir+``)."""

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from tui.cli.output import put_json, say
 from tui.core.text import printable
-from tui.engine.installed import abilities
+from tui.lab.abilities import abilities
 
 
 def run(options: Namespace) -> int:

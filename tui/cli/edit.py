@@ -6,9 +6,9 @@ import os
 from argparse import Namespace
 
 from tui.cli.session import Session, discovery, require_terminal, settings
-from tui.core.supervise import go_on_in_child
-from tui.engine.discover import require
-from tui.layers.paths import clean
+from tui.linux.rooted_paths import clean
+from tui.linux.supervise import go_on_in_child
+from tui.services.discover import require
 
 
 def run(options: Namespace) -> int:

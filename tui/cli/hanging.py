@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tui.core.descriptors import is_readable
-from tui.core.supervise import give_up, go_on_in_child
-from tui.editing.state import release_locks
+from tui.core.state import release_locks
+from tui.linux.descriptors import is_readable
+from tui.linux.supervise import give_up, go_on_in_child
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.1

@@ -11,9 +11,9 @@ import tempfile
 from typing import BinaryIO
 
 from tui.core.errors import EditRefused
+from tui.core.state import state_dir
 from tui.core.text import human_size
-from tui.editing.sparse import Content
-from tui.editing.state import state_dir
+from tui.linux.sparse import Content
 
 LIMIT = 1 << 30
 """Bytes that are taken from standard input."""

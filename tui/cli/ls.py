@@ -11,7 +11,7 @@ from typing import Any
 from tui.cli.output import note, put_json, say
 from tui.cli.session import Session, session
 from tui.core.errors import DtuiError, UsageError
-from tui.core.model import Container, Reach, ReachKind, State, Trust
+from tui.core.records import Container, Reach, ReachKind, State, Trust
 from tui.core.text import human_age, human_size, printable
 from tui.drivers.registry import NAMES
 

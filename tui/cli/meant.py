@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from tui.cli.session import Session, session
 from tui.core.errors import NotFound, NotReachable, UsageError
-from tui.core.model import Container
-from tui.core.record_ids import ContainerId
+from tui.core.ids import ContainerId
+from tui.core.records import Container
 from tui.core.text import printable
-from tui.editing.history import Changed, changed_containers
-from tui.engine.resolve import resolve_ref
+from tui.files.history.purging import Changed, changed_containers
+from tui.services.resolve import resolve_ref
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from tui.cli.acting import choosing, place_of, tell
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
-from tui.editing.acts import rename
-from tui.layers.paths import clean, split
+from tui.files.verbs.acts import rename
+from tui.linux.rooted_paths import clean, split
 
 
 def run(options: Namespace) -> int:

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 
 from tui import __version__
 from tui.core.errors import UsageError
-from tui.core.model import State
+from tui.core.records import State
+from tui.core.state import state_base
 from tui.core.text import printable
-from tui.editing.state import state_base
 
 VERBS = {
     "ls": "list containers of all endpoints",

@@ -9,7 +9,7 @@ from pathlib import Path
 from tui.cli.output import note, say
 from tui.cli.session import session
 from tui.core.errors import NotReachable
-from tui.core.model import Details, LayerStack
+from tui.core.records import Details, LayerStack
 from tui.core.text import printable
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.editing.revert import revert
+from tui.files.verbs.revert import revert
 
 
 def run(options: Namespace) -> int:

@@ -15,13 +15,13 @@ from typing import Any
 from tui.cli.hanging import expect_hang
 from tui.cli.together import ask_together, told_if_slow
 from tui.core.errors import DtuiError, EditRefused, NotFound, UsageError
-from tui.core.model import Container, Details, EntryKind
+from tui.core.records import Container, Details, EntryKind
 from tui.core.text import printable
-from tui.engine.discover import Discovery, discover, require
+from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.endpoint import Endpoint
-from tui.engine.offline import OfflineEndpoint
-from tui.engine.resolve import resolve_ref
-from tui.layers.paths import clean
+from tui.linux.rooted_paths import clean
+from tui.services.discover import Discovery, discover, require
+from tui.services.resolve import resolve_ref
 
 _SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
 
@@ -117,7 +117,7 @@ class Session:
 
 def _require_directory(details: Details, path: bytes) -> None:
     """Raise EditRefused for a path with a slash at its end where something else than a directory stands."""
-    from tui.editing.copying import readable_tree  # only here: whoever lists starts sooner without
+    from tui.files.verbs.copy import readable_tree  # only here: whoever lists starts sooner without
 
     with readable_tree(details) as tree, suppress(NotFound):
         real = tree.real(clean(path))

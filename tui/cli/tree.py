@@ -9,11 +9,11 @@ from typing import Any
 
 from tui.cli.output import note, put_json, say
 from tui.cli.session import session
-from tui.core.model import Change, Entry, EntryKind, LayerStack, View
+from tui.core.records import Change, Entry, EntryKind, LayerStack, View
 from tui.core.text import human_size, mode_text, printable
 from tui.layers.changes import walk
 from tui.layers.owners import shown_owner
-from tui.ui.reach import tree_of
+from tui.services.files_of import tree_of
 
 
 def run(options: Namespace) -> int:

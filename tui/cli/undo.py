@@ -9,9 +9,9 @@ from tui.cli.meant import Meant, meant_in, the_only
 from tui.cli.session import Session, session
 from tui.core.errors import ChangedMeanwhile, EngineLost, NotFound, UsageError
 from tui.core.text import printable
-from tui.editing.backups import Act, acts, find, last_to_undo
 from tui.engine.endpoint import Endpoint
-from tui.ui.reach import files_of
+from tui.files.history.backups import Act, acts, find, last_to_undo
+from tui.services.files_of import files_of
 
 
 def run(options: Namespace) -> int:

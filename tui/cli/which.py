@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from tui.cli.output import put_json, say
 from tui.core.text import printable
-from tui.engine.claims import Owner
-from tui.engine.disk import which
+from tui.inventory.disk import which
+from tui.inventory.references import Owner
 
 
 def run(options: Namespace) -> int:

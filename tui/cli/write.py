@@ -12,8 +12,8 @@ from tui.cli.output import note, put_json
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
-from tui.editing.writing import Receipt
-from tui.ui.reach import files_of
+from tui.files.write.below_root import Receipt
+from tui.services.files_of import files_of
 
 
 def run(options: Namespace) -> int:

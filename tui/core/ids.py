@@ -1,58 +1,71 @@
-"""User and group ids of a container that has its own: as it shows them, and as its host has them. Pure."""
+"""Ids of containers and layers, checked when an endpoint's answer or record is taken in.
+
+An id becomes a file name: of a lock, of a backup, of a layer's directory. What demands one of these types cannot be
+handed a string that nobody has looked at, because mypy refuses it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import re
+from typing import Self
 
-NOBODY = 65534
-"""What the kernel shows in a container for an id of its host that is none of the container's."""
+from tui.core.errors import LayerError
+from tui.core.text import printable
 
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """So many ids in a row: the first as the container shows it, and as its host has it."""
-
-    inside: int
-    host: int
-    count: int
-
-
-_ALL = (Span(0, 0, 2**32 - 1),)
+_ENGINE = re.compile(r"[0-9a-f]{64}")
+_CONTAINERD = re.compile(r"(?=.{1,76}\Z)[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
+"""containerd's own rule (pkg/identifiers): it allows neither a slash nor two dots in a row."""
+_LAYER = re.compile(r"[0-9a-z]{25,64}(?:-init)?")
+_NUMBER = re.compile(r"[0-9]{1,20}")
 
 
-@dataclass(frozen=True, slots=True)
-class IdMap:
-    """The users and groups of a container; all of the host's where it has none of its own."""
-
-    users: tuple[Span, ...] = _ALL
-    groups: tuple[Span, ...] = _ALL
+class BadId(LayerError):
+    """A string that is no id of the kind it was given as."""
 
 
-HOST_IDS = IdMap()
-"""Of a container that has no ids of its own."""
+class ContainerId(str):
+    """The id of a container; it holds nothing that could lead out of a directory."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        """Check the id of a Docker or podman container, 64 hexadecimal digits; raises BadId."""
+        return cls._checked(text, _ENGINE)
+
+    @classmethod
+    def of_containerd(cls, text: object) -> Self:
+        """Check the id of a containerd container, whose clients choose it; raises BadId."""
+        return cls._checked(text, _CONTAINERD)
+
+    @classmethod
+    def standing_for(cls, text: object) -> Self:
+        """Return an id under which a container can be listed whose own id is none."""
+        return cls(hashlib.sha256(repr(text)[:4096].encode("utf-8", "replace")).hexdigest())
+
+    @classmethod
+    def _checked(cls, text: object, pattern: re.Pattern[str]) -> Self:
+        if not isinstance(text, str) or not pattern.fullmatch(text):
+            raise BadId(f"{printable(str(text)[:80])!r} is no container id", "it is never used as a name")
+        return str.__new__(cls, text)
 
 
-def shown(spans: tuple[Span, ...], number: int) -> int | None:
-    """Return the id that a container shows for one of its host, None for one that is none of the container's."""
-    for span in spans:
-        if 0 <= number - span.host < span.count:
-            return span.inside + number - span.host
-    return None
+class LayerId(str):
+    """The id of a layer, as its storage driver names the layer's directory."""
 
+    __slots__ = ()
 
-def on_host(spans: tuple[Span, ...], number: int) -> int | None:
-    """Return the id of the host that stands for one of a container, None for one that the container has not."""
-    for span in spans:
-        if 0 <= number - span.inside < span.count:
-            return span.host + number - span.inside
-    return None
+    def __new__(cls, text: object) -> Self:
+        """Check the id of a graph driver's or podman's layer; raises BadId."""
+        return cls._checked(text, _LAYER)
 
+    @classmethod
+    def of_snapshot(cls, number: int) -> Self:
+        """Check the number under which a snapshotter keeps a snapshot; raises BadId."""
+        return cls._checked(str(number), _NUMBER)
 
-def words(spans: tuple[Span, ...]) -> str:
-    """Return the ids that a container has: ``0 to 65535``."""
-    return ", ".join(f"{span.inside} to {span.inside + span.count - 1}" for span in spans)
-
-
-def parsed(text: str) -> tuple[Span, ...]:
-    """Read a map as the kernel prints it in /proc/PID/uid_map; raises ValueError."""
-    return tuple(Span(*map(int, line.split())) for line in text.splitlines())
+    @classmethod
+    def _checked(cls, text: object, pattern: re.Pattern[str]) -> Self:
+        if not isinstance(text, str) or not pattern.fullmatch(text):
+            raise BadId(f"{printable(str(text)[:80])!r} is no layer id", "the data-root's records are damaged")
+        return str.__new__(cls, text)

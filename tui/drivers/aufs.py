@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tui.core.errors import LayerError
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.drivers.base import check_layer_id, mount_command, mount_record, role_of
 from tui.drivers.data_root import DataRoot
 from tui.drivers.overlay2 import MOST_LAYERS

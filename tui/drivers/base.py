@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from tui.core.model import Driver, LayerRole, LayerStack
-from tui.core.record_ids import LayerId
+from tui.core.ids import LayerId
+from tui.core.records import Driver, LayerRole, LayerStack
 from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tui.core.errors import DtuiError, LayerError, NotFound, NotReachable, TooManyOpen
-from tui.core.model import HostDirectory, Layer, LayerStack
+from tui.core.records import HostDirectory, Layer, LayerStack
 from tui.core.text import printable
 from tui.drivers.users import REMAPPED
-from tui.kernel.syscalls import O_PATH, Resolve, openat2
+from tui.linux.syscalls import O_PATH, Resolve, openat2
 
 BENEATH = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS
 """How every path below a data-root is resolved."""

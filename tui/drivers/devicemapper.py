@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeGuard
 
 from tui.core.errors import LayerError
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks, ThinDevice
-from tui.core.record_ids import LayerId
+from tui.core.ids import LayerId
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks, ThinDevice
 from tui.drivers.base import init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot, explain
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import LayerError
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack
-from tui.core.record_ids import LayerId
+from tui.core.ids import LayerId
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack
 from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import LayerError
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
-from tui.core.record_ids import LayerId
+from tui.core.ids import LayerId
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.text import printable
 from tui.drivers.base import check_layer_id, inspect_command, mount_command, mount_record, role_of
 from tui.drivers.data_root import DataRoot

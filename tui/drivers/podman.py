@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tui.core.errors import LayerError, NotFound
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
-from tui.core.record_ids import LayerId
+from tui.core.ids import LayerId
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.text import printable
 from tui.drivers.base import check_layer_id, inspect_command
 from tui.drivers.data_root import DataRoot, parse_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tui.core.errors import DtuiError
-from tui.core.model import Driver, DriverKind, LayerStack, Marks, Reach, ReachKind
+from tui.core.records import Driver, DriverKind, LayerStack, Marks, Reach, ReachKind
 from tui.core.text import printable
 from tui.drivers.aufs import Aufs
 from tui.drivers.base import StorageDriver

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import DtuiError, LayerError, NotFound
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
-from tui.core.record_ids import LayerId
+from tui.core.ids import LayerId
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.text import printable
 from tui.drivers.bolt import Bucket, read_bolt, uvarint
 from tui.drivers.data_root import DataRoot, is_strangers

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tui.core.errors import LayerError
-from tui.core.model import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tui.core.errors import LayerError
-from tui.core.ids import HOST_IDS, IdMap, Span
+from tui.core.id_maps import HOST_IDS, IdMap, Span
 
 REMAPPED = re.compile(r"(\d+)\.(\d+)")
 """How the directory is called in which a daemon keeps the containers whose root is that user and group."""

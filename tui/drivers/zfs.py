@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import LayerError, NotReachable
-from tui.core.model import Dataset, Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
-from tui.core.mounts import mount_holding
+from tui.core.records import Dataset, Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
 from tui.core.text import printable
 from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
+from tui.linux.mount_table import mount_holding
 
 
 class Zfs:

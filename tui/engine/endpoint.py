@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from tui.core.model import Container, Details, EngineFacts, Event
+from tui.core.records import Container, Details, EngineFacts, Event
 
 
 class Verb(StrEnum):

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from tui.core.errors import LayerError
-from tui.core.process import owner_lives, owner_mark
-from tui.engine.images import chain_ids
+from tui.inventory.images import chain_ids
 from tui.layers.whiteouts import xattr_prefix
+from tui.linux.process_marks import owner_lives, owner_mark
 
 Files = dict[str, bytes]
 

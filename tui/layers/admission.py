@@ -12,9 +12,9 @@ from enum import IntFlag
 from pathlib import Path
 
 from tui.core.errors import EditRefused
-from tui.core.ids import IdMap, on_host, parsed, shown
+from tui.core.id_maps import IdMap, on_host, parsed, shown
 from tui.core.text import printable
-from tui.layers.processes import shares_namespace
+from tui.linux.processes import shares_namespace
 
 
 class BeyondContainer(EditRefused):

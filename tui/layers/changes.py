@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from tui.core.model import Change, Entry, EntryKind, PathChange, View
+from tui.core.records import Change, Entry, EntryKind, PathChange, View
 from tui.layers.compare import Difference
-from tui.layers.paths import split
 from tui.layers.view import LayerView
+from tui.linux.rooted_paths import split
 
 
 def changes(

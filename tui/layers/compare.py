@@ -7,8 +7,8 @@ import stat
 from dataclasses import dataclass
 from enum import Enum
 
-from tui.core.model import Change, Entry, Mount
-from tui.layers.paths import kind_of, open_child, reopen_regular
+from tui.core.records import Change, Entry, Mount
+from tui.linux.rooted_paths import kind_of, open_child, reopen_regular
 
 _COMPARED = 8 << 20
 """Bytes up to which contents are compared; a larger file with the same size but another time counts as modified."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from tui.core.errors import LayerError, NotReachable, TooManyOpen
-from tui.core.model import LayerStack
+from tui.core.records import LayerStack
 from tui.core.text import printable
 from tui.drivers.data_root import explain, open_layer
-from tui.layers.paths import Root, open_directory
-from tui.layers.sources import source_directory
+from tui.layers.device_mounts import source_directory
+from tui.linux.rooted_paths import Root, open_directory
 
 Directories = list[tuple[int, int]]
 """(layer index, directory descriptor) of the layers that make up one directory of the union, top first."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tui.core.ids import HOST_IDS, NOBODY, shown
-from tui.core.model import Entry, LayerStack
+from tui.core.id_maps import HOST_IDS, NOBODY, shown
+from tui.core.records import Entry, LayerStack
 
 
 def owner_of(entry: Entry, stack: LayerStack | None) -> tuple[int | None, int | None]:

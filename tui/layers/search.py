@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tui.core.errors import DtuiError
-from tui.core.model import Change, Entry, EntryKind, View
+from tui.core.records import Change, Entry, EntryKind, View
 
 _MOST_LOOKED_AT = 500_000
 _MOST_FOUND = 1_000

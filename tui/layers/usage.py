@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tui.core.errors import NotFound, NotReachable
-from tui.core.model import Change, EntryKind, Marks
+from tui.core.records import Change, EntryKind, Marks
 from tui.core.text import printable
 from tui.drivers.data_root import explain, open_host
-from tui.layers.paths import open_directory, status_of
-from tui.layers.trail import Trail
 from tui.layers.view import LayerView
+from tui.linux.rooted_paths import open_directory, status_of
+from tui.linux.trail import Trail
 
 
 def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:

@@ -16,16 +16,16 @@ from functools import cached_property
 from types import TracebackType
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
-from tui.core.model import Change, Entry, EntryKind, LayerStack, Marks, Mount, View
+from tui.core.records import Change, Entry, EntryKind, LayerStack, Marks, Mount, View
 from tui.core.text import printable
 from tui.layers.compare import Difference, Item, difference, entry_of
-from tui.layers.covers import Covers
 from tui.layers.directories import Directories, LayerDirectories
-from tui.layers.fulltree import touched
-from tui.layers.paths import clean, explained, open_child, reopen_regular, split, status_of
-from tui.layers.trail import Trail
-from tui.layers.ways import Way, Ways
+from tui.layers.full_trees import touched
+from tui.layers.mount_covers import Covers
+from tui.layers.union_walks import Way, Ways
 from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, mark_of, unreadable_alone
+from tui.linux.rooted_paths import clean, explained, open_child, reopen_regular, split, status_of
+from tui.linux.trail import Trail
 
 _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from tui.core.model import Marks
+from tui.core.records import Marks
 
 _DOT_WH = b".wh."
 _OPAQUE_NAME = b".wh..wh..opq"

@@ -24,27 +24,27 @@ from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError
-from tui.core.model import Container
-from tui.core.supervise import ENDING_SIGNALS, mark_stuck
+from tui.core.records import Container
+from tui.core.state import loose_mode
 from tui.core.text import count_of, printable
-from tui.editing.kept_texts import told_once
-from tui.editing.recover import recover
-from tui.editing.session import privileged
-from tui.editing.state import loose_mode
-from tui.engine.archive import archive_of
-from tui.engine.discover import Tried
 from tui.engine.endpoint import Endpoint
+from tui.engine.live.archive import archive_of
+from tui.files.history.crash_recovery import recover
+from tui.files.texts.recovered import told_once
+from tui.files.verbs.opening import privileged
+from tui.linux.supervise import ENDING_SIGNALS, mark_stuck
+from tui.render.ink import PlainInk
+from tui.services.discover import Tried
+from tui.services.feed import Feed, Happened, Listed, SourceChanged, Watcher
 from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.base import Dialog
 from tui.ui.dialogs.choose import Choose, confirm
 from tui.ui.ending import Ending
-from tui.ui.feed import Feed, Happened, Listed, SourceChanged, Watcher
-from tui.ui.ink import PlainInk
 from tui.ui.last_resort import guard
 from tui.ui.outside import OpenCopies, end_editor
-from tui.ui.safe import SafeFilter
 from tui.ui.screens.base import Frame
-from tui.ui.terminal import DroppingDriver, TerminalState, let_go_of_terminal
+from tui.ui.terminal.driver import DroppingDriver, TerminalState, let_go_of_terminal
+from tui.ui.terminal.filter import SafeFilter
 from tui.ui.threads import DaemonThreads
 from tui.ui.unforeseen import contained, ends_the_app, words_of
 from tui.ui.waiting import finish_jobs
@@ -324,8 +324,8 @@ class DtuiApp(App[int]):
     @work(thread=True, group="tidy")
     def _tidy_labs(self) -> None:
         """Clear away what killed benchmarks left on this host."""
-        from tui.engine.lab import sweep
-        from tui.ui.lab import lab_home
+        from tui.lab.engines import sweep
+        from tui.services.bench_targets import lab_home
 
         try:
             lines = sweep(lab_home()) if privileged() else ()
@@ -418,8 +418,8 @@ class DtuiApp(App[int]):
 
 def _sweep_benchmarks(endpoint: Endpoint) -> list[str]:
     from tui.bench.runner import sweep
-    from tui.engine.live import LiveEndpoint
-    from tui.engine.workshop import EngineWorkshop
+    from tui.engine.live.endpoint import LiveEndpoint
+    from tui.lab.engine_host import EngineWorkshop
 
     count = sweep(EngineWorkshop(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0
     return [f"removed {count_of(count, 'container')} of a benchmark that was killed"] if count else []

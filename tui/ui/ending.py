@@ -10,7 +10,7 @@ from textual.worker import WorkerFailed
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
-from tui.editing.unsaved import keep_to_tell
+from tui.files.texts.unsaved import keep_to_tell
 from tui.ui.screens.base import Frame
 
 _LONGEST = 300

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import DtuiError, EditRefused
-from tui.editing.editor_copies import lock
-from tui.editing.keepsakes import LIMIT, write_note
-from tui.editing.state import text_dir
-from tui.ui.terminal import lent_terminal
+from tui.core.state import text_dir
+from tui.files.texts.editor_copies import lock
+from tui.files.texts.notes import LIMIT, write_note
+from tui.ui.terminal.driver import lent_terminal
 
 _AT_ONCE = 2.0
 """Seconds in which hardly anybody opens a file, looks at it and leaves: an editor back by then may still be open."""

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from textual.app import App
 
 from tui.core.errors import Stopped
-from tui.editing.abandon import Abandonable, Abandoned
+from tui.files.abandon import Abandonable, Abandoned
 from tui.ui.dialogs.working import Working
 
 T = TypeVar("T")

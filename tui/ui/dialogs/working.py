@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from tui.editing.abandon import Abandonable
-from tui.editing.progress import Meter
+from tui.core.progress import Meter
+from tui.files.abandon import Abandonable
 from tui.ui.dialogs.base import Dialog, hint
 
 _LOOK = 0.25

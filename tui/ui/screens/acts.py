@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.model import Container, Event, State
+from tui.core.records import Container, Event, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
 from tui.ui.dialogs.choose import Choose, confirm

@@ -17,7 +17,7 @@ from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError, Stopped
 from tui.core.text import printable
-from tui.editing.unsaved import Unsaved
+from tui.files.texts.unsaved import Unsaved
 from tui.ui.actions import actions_of, is_letter
 from tui.ui.dialogs.ask import Ask
 from tui.ui.unforeseen import contained, ends_the_app, words_of

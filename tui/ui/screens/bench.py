@@ -16,7 +16,8 @@ from textual.reactive import reactive
 from textual.widgets import ProgressBar, Static
 
 from tui.bench.charts import Look, charts, look_of, shown_record, table
-from tui.bench.claims import findings
+from tui.bench.contract import Target
+from tui.bench.findings import findings
 from tui.bench.lock import only_one
 from tui.bench.plan import TESTS, IoTest, Mode, Plan
 from tui.bench.results import Result
@@ -24,15 +25,11 @@ from tui.bench.runner import Progress, Run
 from tui.bench.stats import by_target
 from tui.bench.store import Store
 from tui.bench.tables import HOST, LEGEND, cold_warning, comparison_rows, host_words, label_of, spread_words
-from tui.bench.workshop import Target
 from tui.core.errors import DtuiError
+from tui.core.state import state_dir
 from tui.core.text import count_of, printable
-from tui.editing.state import state_dir
 from tui.engine.endpoint import Endpoint
-from tui.ui.actions import bindings
-from tui.ui.dialogs.choose import Choose, confirm
-from tui.ui.lab import lab_home, lab_targets, with_controls
-from tui.ui.present_bench import (
+from tui.render.bench import (
     cow_bars,
     duration,
     findings_text,
@@ -43,6 +40,9 @@ from tui.ui.present_bench import (
     plan_text,
     rows_text,
 )
+from tui.services.bench_targets import lab_home, lab_targets, with_controls
+from tui.ui.actions import bindings
+from tui.ui.dialogs.choose import Choose, confirm
 from tui.ui.screens.base import set_title
 from tui.ui.screens.bench_choices import COPY_ON_WRITE
 from tui.ui.screens.bench_history import BenchHistory
@@ -272,8 +272,8 @@ class BenchScreen(BenchHistory):
         self._start(plan, targets)
 
     def _targets(self) -> tuple[Target, ...]:
-        from tui.engine.live import LiveEndpoint
-        from tui.engine.workshop import EndpointTarget
+        from tui.engine.live.endpoint import LiveEndpoint
+        from tui.lab.engine_host import EndpointTarget
 
         engines = {e.name: e for e in self.dtui.endpoints if isinstance(e, LiveEndpoint)}
         if self.names == (self._endpoint.name,):

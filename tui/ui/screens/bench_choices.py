@@ -7,15 +7,15 @@ import asyncio
 from textual import work
 from textual.reactive import reactive
 
-from tui.bench.copyup import QUICK, STANDARD, CowPlan, CowSample
+from tui.bench.cow_suite import QUICK, STANDARD, CowPlan, CowSample
 from tui.bench.plan import Mode, Plan, Preset, make_plan
 from tui.bench.results import Result, Sample
 from tui.bench.runner import Progress, expected_seconds, expected_space
-from tui.engine.installed import abilities
+from tui.lab.abilities import abilities
+from tui.render.bench import Expected, expected_words
+from tui.services.bench_targets import HOST, VOLUME
 from tui.ui.dialogs.plan_form import PlanForm
 from tui.ui.dialogs.targets import ChooseTargets
-from tui.ui.lab import HOST, VOLUME
-from tui.ui.present_bench import Expected, expected_words
 from tui.ui.screens.base import Frame
 from tui.ui.widgets.ticks import Tick
 

@@ -11,14 +11,14 @@ from tui.bench.compare import compare_runs
 from tui.bench.results import Result
 from tui.bench.store import Store
 from tui.core.errors import DtuiError
+from tui.core.state import state_dir
 from tui.core.text import count_of
-from tui.editing.state import state_dir
+from tui.render.bench import compared_text
+from tui.render.export_run import FORMATS, write_run
 from tui.ui.dialogs.ask import Ask
 from tui.ui.dialogs.choose import Choose, confirm
 from tui.ui.dialogs.history import History
 from tui.ui.dialogs.show import Show
-from tui.ui.export_run import FORMATS, write_run
-from tui.ui.present_bench import compared_text
 from tui.ui.screens.bench_choices import BenchChoices
 
 

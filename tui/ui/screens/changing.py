@@ -12,24 +12,24 @@ from rich.text import Text
 from textual import work
 
 from tui.core.errors import AlreadyThere, ChangedMeanwhile, DtuiError, NoRoom
-from tui.core.model import Change, Entry, EntryKind
+from tui.core.progress import Meter
+from tui.core.records import Change, Entry, EntryKind
 from tui.core.text import count_of, human_size, mode_text, printable
-from tui.editing import acts
-from tui.editing.acts import Outcome
-from tui.editing.backups import Act, ActKind, Keep, TooLarge, last_to_undo
-from tui.editing.copying import copy_in, copy_out
-from tui.editing.guard import Step
-from tui.editing.permissions import id_of, mode_change, owner_change
-from tui.editing.progress import Meter
-from tui.editing.removal_watch import ContainerEnded, ContainerGone
-from tui.editing.restore import is_plain_rename
-from tui.editing.revert import revert
-from tui.editing.session import ids_of, reading
+from tui.files.history.backups import Act, ActKind, Keep, TooLarge, last_to_undo
+from tui.files.history.rollback import is_plain_rename
+from tui.files.history.transaction import Step
+from tui.files.removal_watch import ContainerEnded, ContainerGone
+from tui.files.verbs import acts
+from tui.files.verbs.acts import Outcome
+from tui.files.verbs.copy import copy_in, copy_out
+from tui.files.verbs.opening import ids_of, reading
+from tui.files.verbs.permissions import id_of, mode_change, owner_change
+from tui.files.verbs.revert import revert
 from tui.layers.owners import owner_of
-from tui.layers.paths import clean, read_limited, split
+from tui.linux.rooted_paths import clean, read_limited, split
+from tui.render.entries import owner_text
 from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.working import Working
-from tui.ui.present_layer import owner_text
 from tui.ui.screens.saving import SavingFrame
 from tui.ui.waiting import waited_for
 

@@ -16,14 +16,14 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
-from tui.core.model import Container, State
+from tui.core.records import Container, State
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Verb
+from tui.render.containers import SORTS, group_key, groups, inspect_lines, matches
+from tui.render.feed_words import empty_words, source_words, trouble
+from tui.services.feed import Feed, Happened, Listed
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, Choose
-from tui.ui.feed import Feed, Happened, Listed
-from tui.ui.feed_words import empty_words, source_words, trouble
-from tui.ui.present import SORTS, group_key, groups, inspect_lines, matches
 from tui.ui.screens.acts import Acted
 from tui.ui.screens.base import set_title
 from tui.ui.screens.detailing import DetailingFrame

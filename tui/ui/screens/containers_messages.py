@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.message import Message
 
 from tui.core.errors import DtuiError
-from tui.core.model import Container, Details
+from tui.core.records import Container, Details
 
 
 class Detailed(Message):

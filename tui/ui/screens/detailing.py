@@ -11,15 +11,15 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.model import Container, Details, ReachKind
+from tui.core.records import Container, Details, ReachKind
 from tui.core.text import human_size, printable
 from tui.engine.endpoint import Endpoint
-from tui.ui.feed import Feed
-from tui.ui.present import detail_lines
+from tui.render.containers import detail_lines
+from tui.services.feed import Feed
+from tui.services.layer_summary import summarise
 from tui.ui.screens.acts import ActingFrame
 from tui.ui.screens.base import set_title
 from tui.ui.screens.containers_messages import Detailed, Summed
-from tui.ui.summary import summarise
 from tui.ui.widgets.log_pane import LogPane
 
 _SETTLE = 0.12

@@ -8,11 +8,11 @@ from textual import on, work
 from textual.worker import Worker, get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.model import Entry, View
+from tui.core.records import Entry, View
 from tui.core.text import count_of, printable
-from tui.layers.paths import clean, split
 from tui.layers.search import Hits, next_of, search
-from tui.ui.reach import Tree
+from tui.linux.rooted_paths import clean, split
+from tui.services.files_of import Tree
 from tui.ui.screens.changing import ChangingFrame
 from tui.ui.screens.layer_messages import Found, Located, Searching
 from tui.ui.widgets.lines import Line

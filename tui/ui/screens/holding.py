@@ -6,10 +6,10 @@ from rich.text import Text
 from textual import on
 
 from tui.core.errors import DtuiError
-from tui.core.model import Container, Event
+from tui.core.records import Container, Event
 from tui.core.text import printable
-from tui.ui.feed import Feed, Happened
-from tui.ui.present import REMOVED, state_text
+from tui.render.containers import REMOVED, state_text
+from tui.services.feed import Feed, Happened
 from tui.ui.screens.acts import ActingFrame
 
 

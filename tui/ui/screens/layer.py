@@ -11,16 +11,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
-from tui.core.model import Container, Entry, EntryKind, View
+from tui.core.records import Container, Entry, EntryKind, View
 from tui.core.text import human_size, printable
-from tui.editing.document import EDIT_LIMIT
+from tui.files.document import EDIT_LIMIT
+from tui.render.entries import mark_of
+from tui.services.feed import Feed
+from tui.services.tree_model import ancestors
 from tui.ui.actions import actions_of, bindings
-from tui.ui.feed import Feed
-from tui.ui.present_layer import mark_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.changing import ON_CONTAINER, ON_ENTRY
 from tui.ui.screens.opening import OpeningFrame
-from tui.ui.tree_model import ancestors
 from tui.ui.widgets.file_pane import FilePane
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
@@ -257,8 +257,8 @@ class LayerScreen(OpeningFrame):
         if self.details:
             from datetime import UTC, datetime
 
+            from tui.render.containers import inspect_lines
             from tui.ui.dialogs.show import Show
-            from tui.ui.present import inspect_lines
 
             self.app.push_screen(Show(printable(self._container.name), inspect_lines(self.details, datetime.now(UTC))))
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from textual.message import Message
 
 from tui.core.errors import DtuiError
-from tui.core.model import Details, Entry, View
-from tui.editing.document import Document
-from tui.editing.keepsakes import Keepsake
-from tui.editing.session import Opened
+from tui.core.records import Details, Entry, View
+from tui.files.document import Document
+from tui.files.texts.notes import Keepsake
+from tui.files.verbs.opening import Opened
 from tui.layers.search import Hits
-from tui.ui.reach import Tree
+from tui.services.files_of import Tree
 
 
 class Opening(Message):

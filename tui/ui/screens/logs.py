@@ -9,10 +9,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from tui.core.model import Container
+from tui.core.records import Container
 from tui.core.text import count_of, printable
+from tui.services.feed import Feed
 from tui.ui.actions import bindings
-from tui.ui.feed import Feed
 from tui.ui.screens.holding import HoldingFrame
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane

@@ -7,14 +7,14 @@ from textual import on, work
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError, NotFound
-from tui.core.model import Change, Details, EntryKind, View
+from tui.core.records import Change, Details, EntryKind, View
 from tui.core.text import count_of, human_size
-from tui.layers.paths import split
-from tui.ui.reach import Tree, tree_of
+from tui.linux.rooted_paths import split
+from tui.services.files_of import Tree, tree_of
+from tui.services.layer_summary import summarise
+from tui.services.tree_model import ancestors
 from tui.ui.screens.layer_messages import Counted, Loaded, Opening
 from tui.ui.screens.previewing import PreviewingFrame
-from tui.ui.summary import summarise
-from tui.ui.tree_model import ancestors
 from tui.ui.widgets.tree_rows import TreeRows
 
 _UNFOLDED = 30

@@ -8,12 +8,12 @@ from textual.timer import Timer
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.model import Change, Details, Entry, EntryKind
+from tui.core.records import Change, Details, Entry, EntryKind
 from tui.core.text import printable
-from tui.editing.document import language_of
-from tui.editing.kept_texts import texts_on_offer
-from tui.ui.present_layer import entry_info, meta_words
-from tui.ui.reach import files_of
+from tui.files.document import language_of
+from tui.files.texts.recovered import texts_on_offer
+from tui.render.entries import entry_info, meta_words
+from tui.services.files_of import files_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.finding import FindingFrame
 from tui.ui.screens.layer_messages import Previewed

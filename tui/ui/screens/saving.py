@@ -14,24 +14,24 @@ from textual import on, work
 from textual.app import SuspendNotSupported
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, UsageError
-from tui.core.model import Details, Entry
+from tui.core.progress import Meter
+from tui.core.records import Details, Entry
 from tui.core.text import human_size, printable, time_text
-from tui.editing.diff import diff_lines
-from tui.editing.document import PREVIEW_LIMIT, Document
-from tui.editing.files import Files
-from tui.editing.keepsakes import Keepsake
-from tui.editing.kept_texts import texts_on_offer
-from tui.editing.progress import Meter
-from tui.editing.removal_watch import ContainerEnded, ContainerGone
-from tui.editing.session import Opened
-from tui.editing.unsaved import Unsaved, keep_copy
-from tui.editing.writing import Receipt
+from tui.files.container_files import Files
+from tui.files.diff import diff_lines
+from tui.files.document import PREVIEW_LIMIT, Document
+from tui.files.removal_watch import ContainerEnded, ContainerGone
+from tui.files.texts.notes import Keepsake
+from tui.files.texts.recovered import texts_on_offer
+from tui.files.texts.unsaved import Unsaved, keep_copy
+from tui.files.verbs.opening import Opened
+from tui.files.write.below_root import Receipt
+from tui.render.entries import diff_text, meta_words
+from tui.services.files_of import files_of
 from tui.ui.dialogs.choose import Choice, Choose, confirm
 from tui.ui.dialogs.show import Show, help_text
 from tui.ui.dialogs.working import Working
 from tui.ui.outside import Origin, StillOpen, WorkLeft, edit_outside
-from tui.ui.present_layer import diff_text, meta_words
-from tui.ui.reach import files_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.following import FollowingFrame
 from tui.ui.waiting import waited_for

@@ -15,8 +15,8 @@ from textual.widgets import Static
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
-from tui.engine.discover import Discovery, Tried, discover, sample_in
 from tui.engine.sample import demo_directory
+from tui.services.discover import Discovery, Tried, discover, sample_in
 from tui.ui.actions import actions_of, bindings, key_text
 from tui.ui.screens.base import Frame
 

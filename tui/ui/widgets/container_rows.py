@@ -8,9 +8,9 @@ from typing import ClassVar
 from rich.text import Text
 from textual.binding import BindingType
 
-from tui.core.model import Container
+from tui.core.records import Container
+from tui.render.containers import Column, Group, columns, container_line, header_line
 from tui.ui.actions import bindings
-from tui.ui.present import Column, Group, columns, container_line, header_line
 from tui.ui.widgets.rows import Rows
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.text import Text
 
 from tui.core.text import human_size, printable
-from tui.engine.claims import Owner
-from tui.engine.disk import LayerDirectory
+from tui.inventory.disk import LayerDirectory
+from tui.inventory.references import Owner
 from tui.ui.widgets.rows import Rows
 
 _STYLES = {

@@ -7,10 +7,10 @@ from typing import ClassVar
 from rich.text import Text
 from textual.binding import BindingType
 
-from tui.core.model import Entry, EntryKind, LayerStack, View
+from tui.core.records import Entry, EntryKind, LayerStack, View
+from tui.render.entries import tree_line
+from tui.services.tree_model import TreeModel
 from tui.ui.actions import bindings
-from tui.ui.present_layer import tree_line
-from tui.ui.tree_model import TreeModel
 from tui.ui.widgets.rows import Rows
 
 

@@ -1,0 +1,141 @@
+"""The host's own directory as a place to run benchmarks: the control by which storage drivers are judged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from tui.core.errors import BenchError
+from tui.linux.mount_table import file_system_of
+
+
+class HostJob:
+    """A process of the host itself."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def output(self) -> Iterator[bytes]:
+        """Yield what it prints until it ends."""
+        assert self._process.stdout is not None  # noqa: S101 - it was asked for by the holder
+        while chunk := os.read(self._process.stdout.fileno(), 65536):
+            yield chunk
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit code."""
+        return self._process.wait()
+
+
+class HostHolder:
+    """A directory of the host, as if it were a container: IOzone runs in it as it is on this host."""
+
+    id = "host"
+    create_seconds = start_seconds = 0.0
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.pid = os.getpid()
+
+    def run(self, argv: tuple[str, ...]) -> HostJob:
+        """Start a program of this host."""
+        program = shutil.which(argv[0])
+        if program is None:
+            raise BenchError("iozone is not installed", "apt-get install iozone3 (Debian non-free)")
+        self._end()
+        self._process = subprocess.Popen(  # noqa: S603 - an absolute path, no shell, a clean environment
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self._folder,
+            env={"LC_ALL": "C"},
+        )
+        return HostJob(self._process)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process:
+            self._process.kill()
+
+    def remove(self) -> None:
+        """End it and remove what it left."""
+        self._end()
+        for left in self._folder.glob("dtui-*"):
+            with suppress(FileNotFoundError):
+                left.unlink()
+
+    def _end(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdout:
+                self._process.stdout.close()
+            self._process = None
+
+
+def drop_caches() -> None:
+    """Write all dirty pages and empty the host's caches (kernel doc: sysctl/vm, drop_caches); raises BenchError."""
+    os.sync()
+    try:
+        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+            file.write("3")
+    except OSError as error:
+        raise BenchError(f"the caches cannot be emptied: {(error.strerror or '').lower()}", "sudo dtui") from error
+
+
+class HostWorkshop:
+    """Fulfils :class:`tui.bench.contract.Workshop` in a directory of this host."""
+
+    local = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def describe(self) -> dict[str, str]:
+        """Return facts for the record."""
+        return {"engine": "none", "driver": "host", "backing": file_system_of(str(self._folder)), "data_root": ""}
+
+    def free_bytes(self) -> int | None:
+        """Return the free space of the directory's disk."""
+        found = os.statvfs(self._folder)
+        return found.f_bavail * found.f_frsize
+
+    def has_image(self, name: str) -> bool:
+        """No image is needed."""
+        del name
+        return True
+
+    def import_image(self, name: str, tar: bytes, labels: Mapping[str, str], command: tuple[str, ...]) -> None:
+        """No image is needed."""
+
+    def load_image(self, archive: IO[bytes]) -> None:
+        """Raise BenchError: there are no images."""
+        raise BenchError("the host has no images", "choose a storage driver")
+
+    def hold(self, image: str, labels: Mapping[str, str]) -> HostHolder:
+        """Return the directory: no container is needed."""
+        del image, labels
+        return HostHolder(self._folder)
+
+    def place(self) -> str:
+        """Return the directory."""
+        return str(self._folder)
+
+    def leftovers(self, label: str) -> list[tuple[str, str]]:
+        """There are no containers."""
+        del label
+        return []
+
+    def remove_container(self, container_id: str) -> None:
+        """There are no containers."""
+
+    def remove_images(self, label: str) -> int:
+        """There are no images."""
+        del label
+        return 0

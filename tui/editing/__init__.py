@@ -1,1 +1,0 @@
-"""Changing files of containers without harm: documents, policy, safe saves."""

@@ -1,0 +1,1 @@
+"""Data-roots read without their Engine: Docker's, podman's."""

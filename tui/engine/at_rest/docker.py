@@ -1,0 +1,270 @@
+"""A data-root read without its daemon: containers from their records, layers from the driver's directories."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import DtuiError, LayerError, NotFound
+from tui.core.ids import ContainerId
+from tui.core.records import (
+    Container,
+    Details,
+    Driver,
+    DriverKind,
+    EngineFacts,
+    HostDirectory,
+    LayerStack,
+    Mount,
+    State,
+)
+from tui.core.text import printable
+from tui.drivers.data_root import DataRoot, explain, is_strangers
+from tui.drivers.registry import GRAPH_DRIVERS, driver_for, reach_of
+from tui.drivers.users import REMAPPED
+from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, JsonLog
+from tui.engine.live import parse
+from tui.engine.user_ids import with_ids
+from tui.linux.processes import is_hosts_root, is_in_cgroup, process, program_of
+
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+_MOST_PROCESSES = 1 << 22
+"""Process ids end below (kernel: include/linux/threads.h, PID_MAX_LIMIT)."""
+
+_OF_BOTH_KINDS = frozenset(("btrfs", "zfs"))
+
+_UNKNOWN = Driver(DriverKind.GRAPH, "unknown")
+
+
+def is_data_root(root: DataRoot) -> bool:
+    """Tell a data-root of Docker's: podman and containerd keep directories of these names in /etc and /var/lib too."""
+    try:
+        records = root.names("containers")
+    except OSError:
+        return False
+    own = ("image", "buildkit", "engine-id", "containerd/daemon")
+    return any(map(root.exists, own)) or any(map(_CONTAINER_ID.fullmatch, records))
+
+
+class OfflineEndpoint(AtRest):
+    """A data-root on this host. Fulfils :class:`tui.engine.endpoint.Endpoint`; nothing in it is written here."""
+
+    def __init__(self, name: str, root: Path | DataRoot, *, sample: bool = False) -> None:
+        """Open a data-root; in the ``sample`` of the demo states are as recorded, for it has no processes."""
+        super().__init__(name, root)
+        self._sample = sample
+        if not is_data_root(self.root):
+            raise self._why_no_root(self.root)
+        self._known: dict[str, tuple[tuple[int, int], Container]] = {}
+
+    @staticmethod
+    def _why_no_root(root: DataRoot) -> DtuiError:
+        shown = printable(str(root.path))
+        try:
+            names = root.names(".")
+            root.names("containers")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            return explain(shown, error)
+        remapped = [name for name in names if REMAPPED.fullmatch(name)]
+        if remapped:
+            return NotFound(f"{shown} is remapped", f"name {shown}/{remapped[0]}, where the containers are")
+        return NotFound(f"{shown} is no data-root: it has no containers and no images", "docker info names it")
+
+    def facts(self) -> EngineFacts:
+        """Say what kind of data-root it is, by the driver that most containers use."""
+        drivers = [row.driver for row in self.snapshot()]
+        known = sorted({driver for driver in drivers if driver != _UNKNOWN}, key=lambda driver: driver.name)
+        common = max(known, key=drivers.count) if known else _UNKNOWN
+        product = "sample data-root" if self._sample else "data-root without daemon"
+        return EngineFacts(self.name, product, "", "", common, "", str(self.root.path), ON_DISK)
+
+    def snapshot(self) -> tuple[Container, ...]:
+        """List the containers; one with a damaged record is listed as unknown and hides no other."""
+        try:
+            names = sorted(self.root.names("containers"))
+        except OSError as error:
+            raise explain(self.root.shown("containers"), error) from error
+        return tuple(self._row(ContainerId(name)) for name in names if _CONTAINER_ID.fullmatch(name))
+
+    def rows_beside(self, listed: set[str]) -> tuple[Container, ...]:
+        """List the containers on disk that are not among those listed; records that do not change are read once."""
+        try:
+            names = set(self.root.names("containers")) - listed
+        except OSError:
+            return ()  # the data-root went away: the Engine, which is asked first, tells that
+        found = []
+        for name in sorted(filter(_CONTAINER_ID.fullmatch, names)):
+            with suppress(OSError):
+                record = self.root.status(f"containers/{name}/config.v2.json")
+                stamp = (record.st_ino, record.st_mtime_ns)
+                if self._known.get(name, (None,))[0] != stamp:
+                    self._known[name] = (stamp, self._row(ContainerId(name)))
+                found.append(self._known[name][1])
+        return tuple(found)
+
+    def knows_any(self, ids: Collection[ContainerId]) -> bool:
+        """Say whether one of these containers has a record here."""
+        return any(self.root.exists(f"containers/{one}") for one in ids)
+
+    def _row(self, container_id: ContainerId) -> Container:
+        try:
+            return self._container(self._record(container_id))
+        except DtuiError as error:
+            return Container(
+                self.name, container_id, container_id[:12], State.UNKNOWN, str(error), _UNKNOWN, "?", parse.EPOCH
+            )
+
+    def _record(self, container_id: ContainerId) -> dict[str, Any]:
+        body = self.root.json(f"containers/{container_id}/config.v2.json")
+        if body.get("ID") != container_id:
+            raise LayerError("the record is of another container", "the data-root is damaged")
+        return body
+
+    @parse.recorded
+    def _container(self, body: dict[str, Any]) -> Container:
+        container_id = ContainerId(body["ID"])
+        state, code = _state_of(body, runs=lambda pid: self._sample or _runs(self.root.place, pid, container_id))
+        config = _object(body, "Config")
+        shown = f"Exited ({code})" if code is not None else state.value.capitalize()
+        return Container(
+            endpoint=self.name,
+            id=container_id,
+            name=parse.shown_of(body.get("Name"), parse.NAME).lstrip("/") or container_id[:12],
+            state=state,
+            status=shown,
+            driver=self._driver_of(parse.shown_of(body.get("Driver"), 64) or "unknown", container_id),
+            image=parse.shown_of(config.get("Image"), parse.NAME),
+            created=parse.parse_time(body.get("Created")) or parse.EPOCH,
+            exit_code=code,
+            image_id=parse.shown_of(body.get("Image"), 128),
+            command=parse.shown_of(" ".join(parse.argv_of(body))),
+            ports=parse.ports_of(body),
+            trust=ON_DISK.trust,
+        )
+
+    def _driver_of(self, name: str, container_id: str) -> Driver:
+        """Return the driver of a record; ``btrfs`` and ``zfs`` are graph drivers where layerdb knows the container."""
+        graph = name in GRAPH_DRIVERS
+        if name in _OF_BOTH_KINDS:
+            graph = self.root.exists(f"image/{name}/layerdb/mounts/{container_id}")
+        return Driver(DriverKind.GRAPH if graph else DriverKind.SNAPSHOTTER, name)
+
+    def inspect(self, container_id: str) -> Details:
+        """Tell everything that the records of one container say."""
+        if not self.root.exists(f"containers/{ContainerId(container_id)}"):
+            raise NotFound(f"there is no container {printable(container_id[:12])}", "the list shows what there is")
+        return self._details(self._record(ContainerId(container_id)))
+
+    @parse.recorded
+    def _details(self, body: dict[str, Any]) -> Details:
+        container = self._container(body)
+        state = _object(body, "State")
+        pid = _pid_of(body) if container.state.alive and not is_strangers(self.root.place) else 0
+        stack, problem = self._stack(container)
+        stack = with_ids(stack, self.root.path, container.id, pid=pid, mode=self._users_mode(container.id))
+        return Details(
+            container=container,
+            pid=pid,
+            argv=parse.argv_of(body),
+            working_dir=parse.shown_of(_object(body, "Config").get("WorkingDir")),
+            error=parse.shown_of(state.get("Error")),
+            oom_killed=bool(state.get("OOMKilled")),
+            restart_count=int(body.get("RestartCount") or 0),
+            started_at=parse.parse_time(state.get("StartedAt")),
+            finished_at=parse.parse_time(state.get("FinishedAt")),
+            mounts=_mounts_of(body),
+            stack=stack,
+            reach=reach_of(container.driver, stack, local=True, problem=problem),
+            log_path=parse.shown_of(body.get("LogPath")),
+            mount_id=stack.writable.id if stack else "",
+            settings=parse.settings_of(body),
+            proof=ON_DISK,
+        )
+
+    def _users_mode(self, container_id: str) -> str:
+        name = f"containers/{container_id}/hostconfig.json"
+        with suppress(DtuiError):  # the container's own record is whole: only this setting is not known
+            return str(self.root.json(name).get("UsernsMode") or "") if self.root.exists(name) else ""
+        return ""
+
+    def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:
+        known = driver_for(container.driver)
+        if known is None:
+            return None, None
+        try:
+            return known.from_data_root(self.root, container.id), None
+        except DtuiError as error:
+            return None, error
+
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> FileLog:
+        """Yield the last lines of the container's json-file log; it cannot be followed."""
+        del follow
+        name = ContainerId(container_id)
+        return JsonLog(self.root, f"containers/{name}/{name}-json.log", tail)
+
+
+def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
+    value = body.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _pid_of(body: dict[str, Any]) -> int:
+    """Return the recorded process, 0 for none; raises ValueError for what can be none."""
+    pid = _object(body, "State").get("Pid") or 0
+    if not isinstance(pid, int) or not 0 <= pid < _MOST_PROCESSES:
+        raise ValueError("Pid is no process id")
+    return pid
+
+
+def _code_of(state: dict[str, Any]) -> int:
+    """Return the recorded exit code; raises ValueError for what is none, such as a word."""
+    code = int(state.get("ExitCode") or 0)
+    if not -(2**31) <= code < 2**32:  # Windows' codes have 32 bits
+        raise ValueError("ExitCode is no exit code")
+    return code
+
+
+def _state_of(body: dict[str, Any], *, runs: Callable[[int], bool]) -> tuple[State, int | None]:
+    """Return state and exit code; after a crash ``Running`` is stale, so the process is looked for."""
+    state = _object(body, "State")
+    code = _code_of(state)
+    if state.get("Running") and runs(_pid_of(body)):
+        if state.get("Restarting"):
+            return State.RESTARTING, None
+        return (State.PAUSED if state.get("Paused") else State.RUNNING), None
+    if state.get("Dead"):
+        return State.DEAD, code
+    if state.get("RemovalInProgress"):
+        return State.REMOVING, code
+    if str(state.get("StartedAt") or "0001").startswith("0001"):
+        return State.CREATED, None
+    return State.EXITED, code
+
+
+def _runs(root: HostDirectory, pid: int, container_id: str) -> bool:
+    """Say whether a recorded process is still the container's: in its cgroup, and started by an engine of the root's.
+
+    The name of a cgroup alone is no evidence, for users name their own.
+    """
+    first = process(pid) if pid else None
+    parent = process(first.parent) if first else None
+    if parent is None:
+        return False
+    grouped, by_shim = is_in_cgroup(pid, container_id), "containerd-shim" in program_of(parent.pid)
+    if root.owner != 0:  # rootless Docker need not have control groups
+        return parent.is_of(root.owner) and (grouped or by_shim)
+    return is_hosts_root(parent) and grouped and by_shim
+
+
+def _mounts_of(body: dict[str, Any]) -> tuple[Mount, ...]:
+    points = [
+        {**point, "RW": point.get("RW", True)}
+        for point in _object(body, "MountPoints").values()
+        if isinstance(point, dict)
+    ]
+    return parse.mounts_of({**body, "Mounts": points, "HostConfig": {}})

@@ -1,0 +1,143 @@
+"""Which containers of podman's run: by their conmon, where it is a process of those whose storage it is.
+
+Anybody can start a process that is called ``conmon -c ID -p PIDFILE``. It is believed if it is wholly the owner's of
+the storage (for root's: in this user namespace, it or its parent in this mount namespace, running a program named
+conmon), watches this storage's container, and names a pid file that nobody else can have written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tui.core.errors import DtuiError
+from tui.core.id_maps import on_host
+from tui.core.records import HostDirectory
+from tui.drivers.data_root import DataRoot, is_strangers, open_host
+from tui.drivers.podman import container_records
+from tui.drivers.users import ids_of_record
+from tui.linux.processes import is_hosts_root, process, program_of, shares_namespace
+from tui.linux.syscalls import O_PATH
+
+_INIT = 1
+"""Adopts what a monitor's starter leaves; its namespaces may not be ours to look at."""
+
+_ID = re.compile("[0-9a-f]{64}")
+_PIDFILE = re.compile("/(?:[^/]+/)+(overlay|vfs)-containers/([0-9a-f]{64})/userdata/pidfile")
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """A running conmon: the container it watches, its first process (0: not to be trusted), and when it began."""
+
+    container_id: str
+    pid: int
+    started: datetime | None
+
+
+def monitors(root: DataRoot) -> dict[str, Monitor]:
+    """Find the running conmon of each container of a storage: it is called ``conmon ... -c ID ... -p PIDFILE``."""
+    found = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        if not _is_owners(int(entry), root.place):
+            continue  # a stranger's words may lie on a file system that never answers who reads them
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                words = [os.fsdecode(word) for word in file.read(65536).split(b"\0")]
+        except OSError:
+            continue  # it ended meanwhile
+        if os.path.basename(words[0]) == "conmon" and (monitor := _monitor(int(entry), words, root)):
+            found[monitor.container_id] = monitor
+    return found
+
+
+def _monitor(pid: int, words: list[str], root: DataRoot) -> Monitor | None:
+    """Return what a conmon watches, None for one that does not speak for this storage."""
+    container_id, pidfile, bundle = (_after(words, option) for option in ("-c", "-p", "-b"))
+    if not _ID.fullmatch(container_id) or not _is_owners(pid, root.place) or not _is_bundle(root, container_id, bundle):
+        return None
+    place = Path(os.path.realpath(pidfile))
+    match = _PIDFILE.fullmatch(str(place))
+    if match is None or match[2] != container_id:
+        return None
+    if not _only_owner_writes(place, root.place.owner, _own_root(root, match[1], container_id)):
+        return None
+    first, started = _read_pidfile(place, root.place.owner)
+    child = process(first) if first else None
+    if child is None or child.parent != pid:
+        return None
+    return Monitor(container_id, 0 if is_strangers(root.place) else first, started)
+
+
+def _after(words: list[str], option: str) -> str:
+    return words[words.index(option) + 1] if option in words[:-1] else ""
+
+
+def _is_owners(pid: int, place: HostDirectory) -> bool:
+    """Say whether a process is of the user who owns the storage, and of root only if root itself started it here."""
+    candidate = process(pid)
+    if candidate is None or place.owner != 0:
+        return candidate is not None and candidate.is_of(place.owner)
+    # podman gives the monitor of a container with users of its own a mount namespace, which no parent of it is in
+    here = any(shares_namespace(one, "mnt") for one in (pid, candidate.parent)) or candidate.parent == _INIT
+    return is_hosts_root(candidate) and here and program_of(pid) == "conmon"
+
+
+def _is_bundle(root: DataRoot, container_id: str, bundle: str) -> bool:
+    """Say whether the directory that conmon was given is the container's in this storage, not in another's."""
+    for driver in ("overlay", "vfs"):
+        try:
+            if os.path.samestat(os.stat(bundle), root.status(f"{driver}-containers/{container_id}/userdata")):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _own_root(root: DataRoot, driver: str, container_id: str) -> int | None:
+    """Return which user of this host a container's root is, by its record; None where that is not known."""
+    try:
+        records = container_records(root, driver)
+        users = next(ids_of_record(record).users for record in records if record.get("id") == container_id)
+    except (DtuiError, StopIteration):
+        return None
+    return on_host(users, 0)
+
+
+def _only_owner_writes(place: Path, owner: int, own_root: int | None) -> bool:
+    """Say whether nobody but root and the owner can put another file at a place, by the directories above it.
+
+    podman gives the last of them to a container's own root, who cannot reach it, and cannot make a file of the owner's.
+    """
+    for directory in place.parents:
+        try:
+            status = directory.lstat()
+        except OSError:
+            return False
+        shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
+        last = directory == place.parent
+        if shared or status.st_uid not in ((0, owner, own_root) if last else (0, owner)):
+            return False
+    return True
+
+
+def _read_pidfile(place: Path, owner: int) -> tuple[int, datetime | None]:
+    """Return the process that a pid file of the owner's names, and when it was written; 0 for what is none."""
+    try:
+        held = open_host(place, O_PATH)
+        try:
+            status = os.fstat(held)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != owner:
+                return 0, None
+            with open(f"/proc/self/fd/{held}", "rb") as file:
+                text = file.read(32).strip()
+        finally:
+            os.close(held)
+        started = datetime.fromtimestamp(status.st_mtime, UTC)
+    except (OSError, ValueError, OverflowError):
+        return 0, None
+    return int(text) if text.isdigit() and len(text) < 10 else 0, started

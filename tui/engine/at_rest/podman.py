@@ -1,0 +1,182 @@
+"""podman's storage read without podman: containers from containers.json, what they run from their OCI configuration.
+
+podman has no daemon, so that a container runs when its ``conmon`` does; exit codes are in a database of libpod's that
+is not read. Layouts measured on podman 4.3.1 and 5.8.6.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tui.core.errors import DtuiError, LayerError, NotFound
+from tui.core.ids import BadId, ContainerId
+from tui.core.records import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
+from tui.drivers.data_root import DataRoot, parse_json
+from tui.drivers.podman import container_records, has_records
+from tui.drivers.registry import driver_for, reach_of
+from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, K8sLog
+from tui.engine.at_rest.monitors import Monitor, monitors
+from tui.engine.live import parse
+from tui.engine.user_ids import with_ids
+
+_DRIVERS = ("overlay", "vfs")
+
+
+def is_podman_root(root: DataRoot) -> bool:
+    """Tell podman's graphroot from Docker's data-root."""
+    return any(has_records(root, name) for name in _DRIVERS)
+
+
+class PodmanRoot(AtRest):
+    """podman's graphroot on this host. Fulfils :class:`tui.engine.endpoint.Endpoint`."""
+
+    def facts(self) -> EngineFacts:
+        """Say what kind of storage it is, by the driver that keeps most containers."""
+        names = [row.driver.name for row in self.snapshot()]
+        name = max(set(names), key=names.count) if names else self._drivers()[0]
+        driver = Driver(DriverKind.STORAGE, name)
+        return EngineFacts(self.name, "podman storage", "", "", driver, "", str(self.root.path), ON_DISK)
+
+    def _drivers(self) -> list[str]:
+        return [name for name in _DRIVERS if has_records(self.root, name)]
+
+    def snapshot(self) -> tuple[Container, ...]:
+        """List the containers of every driver, of records with the same id the first, which is the one inspected."""
+        running = monitors(self.root)
+        found: dict[ContainerId, Container] = {}
+        for driver in self._drivers():
+            for row in self._rows(driver, running):
+                found.setdefault(row.id, row)
+        return tuple(found.values())
+
+    def _rows(self, driver: str, running: dict[str, Monitor]) -> list[Container]:
+        return [self._row(record, driver, running) for record in container_records(self.root, driver)]
+
+    def _row(self, record: dict[str, Any], driver: str, running: dict[str, Monitor]) -> Container:
+        try:
+            return self._container(record, driver, running)
+        except DtuiError as error:
+            container_id = _standing_id(record)
+            kind = Driver(DriverKind.STORAGE, driver)
+            return Container(
+                self.name, container_id, container_id[:12], State.UNKNOWN, str(error), kind, "?", parse.EPOCH
+            )
+
+    @parse.recorded
+    def _container(self, record: dict[str, Any], driver: str, running: dict[str, Monitor]) -> Container:
+        container_id = ContainerId(record.get("id"))
+        names = record.get("names") or [container_id[:12]]
+        state = State.RUNNING if container_id in running else State.EXITED
+        return Container(
+            endpoint=self.name,
+            id=container_id,
+            name=parse.shown_of(names[0], parse.NAME) or container_id[:12],
+            state=state,
+            status=state.value.capitalize(),
+            driver=Driver(DriverKind.STORAGE, driver),
+            image=parse.shown_of(_metadata(record).get("image-name"), parse.NAME),
+            created=parse.parse_time(record.get("created")) or parse.EPOCH,
+            image_id=parse.shown_of(record.get("image"), 128),
+            command=parse.shown_of(" ".join(_argv(self._configuration(driver, container_id)))),
+            trust=ON_DISK.trust,
+        )
+
+    def _configuration(self, driver: str, container_id: ContainerId) -> dict[str, Any]:
+        """Return the OCI configuration of a container's last start, nothing before its first."""
+        name = f"{_userdata(driver, container_id)}/config.json"
+        try:
+            return self.root.json(name) if self.root.exists(name) else {}
+        except DtuiError:
+            return {}  # it is written anew at each start: what the list shows of it is not worth losing the row
+
+    def inspect(self, container_id: str) -> Details:
+        """Tell everything that the records of one container say."""
+        for driver in self._drivers():
+            for record in container_records(self.root, driver):
+                if record.get("id") == container_id:
+                    running = monitors(self.root)
+                    return self._details(self._container(record, driver, running), running.get(container_id))
+        raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
+
+    @parse.recorded
+    def _details(self, row: Container, monitor: Monitor | None) -> Details:
+        configuration = self._configuration(row.driver.name, row.id)
+        process = configuration.get("process")
+        pid = monitor.pid if monitor else 0
+        stack, problem = self._stack(row)
+        stack = with_ids(stack, self.root.path, row.id, pid=pid)
+        return Details(
+            container=row,
+            pid=pid,
+            argv=_argv(configuration),
+            working_dir=parse.shown_of(process.get("cwd")) if isinstance(process, dict) else "",
+            error="",
+            oom_killed=False,
+            restart_count=0,
+            started_at=monitor.started if monitor else None,
+            finished_at=None,
+            mounts=_mounts(configuration),
+            stack=stack,
+            reach=reach_of(row.driver, stack, local=True, problem=problem),
+            mount_id=stack.writable.id if stack else "",
+            proof=ON_DISK,
+        )
+
+    def _stack(self, row: Container) -> tuple[LayerStack | None, DtuiError | None]:
+        known = driver_for(row.driver)
+        if known is None:
+            return None, LayerError(f"dtui does not read podman's {row.driver.name}", "overlay and vfs it does")
+        try:
+            return known.from_data_root(self.root, row.id), None
+        except DtuiError as error:
+            return None, error
+
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> FileLog:
+        """Yield the last lines of the container's k8s-file log; it cannot be followed."""
+        del follow
+        name = ContainerId(container_id)
+        for driver in self._drivers():
+            if self.root.exists(f"{_userdata(driver, name)}/ctr.log"):
+                return K8sLog(self.root, f"{_userdata(driver, name)}/ctr.log", tail)
+        return K8sLog(self.root, f"{_userdata(_DRIVERS[0], name)}/ctr.log", tail)
+
+
+def _standing_id(record: dict[str, Any]) -> ContainerId:
+    try:
+        return ContainerId(record.get("id"))
+    except BadId:
+        return ContainerId.standing_for(record.get("id"))
+
+
+def _userdata(driver: str, container_id: ContainerId) -> str:
+    return f"{driver}-containers/{container_id}/userdata"
+
+
+def _metadata(record: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = parse_json(str(record.get("metadata") or "{}"), "metadata")
+    except LayerError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _argv(configuration: dict[str, Any]) -> tuple[str, ...]:
+    process = configuration.get("process")
+    words = process.get("args") if isinstance(process, dict) else None
+    return tuple(map(str, words)) if isinstance(words, list) else ()
+
+
+def _mounts(configuration: dict[str, Any]) -> tuple[Mount, ...]:
+    """Return what is mounted over the container's files, podman's own among it; not proc, sys and dev."""
+    found = []
+    for mount in configuration.get("mounts") or []:
+        if not isinstance(mount, dict) or mount.get("type") not in ("bind", "tmpfs"):
+            continue
+        destination, source = parse.path_of(mount.get("destination")), parse.shown_of(mount.get("source"))
+        if destination.startswith(("/dev", "/proc", "/sys")):
+            continue
+        own = "/userdata/" in source
+        kind = "engine" if own else str(mount["type"])
+        writable = "ro" not in (mount.get("options") or [])
+        found.append(Mount(destination, source if kind != "tmpfs" else "", kind, writable=writable))
+    return tuple(found)

@@ -1,0 +1,310 @@
+"""A container's files through the Engine's archive API, for what cannot be reached as directories on this host.
+
+moby api: ``HEAD``, ``GET`` and ``PUT /containers/ID/archive``, ``GET /containers/ID/changes``; measured on 20.10.24.
+The Engine resolves links in a path inside the container's root, but for the last component.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from tui.core.errors import EditRefused, EngineError, EngineLost, LayerError, NotFound
+from tui.core.records import Change, Details, ReachKind
+from tui.core.remote_files import FileFacts, RemoteFile
+from tui.core.text import human_size, printable
+from tui.engine.endpoint import Endpoint
+from tui.engine.live import parse, tar
+from tui.engine.live.answers import decoded
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.sdk import engine_errors
+from tui.linux.rooted_paths import split
+
+_GO_TYPES = {1 << 31: "directory", 1 << 27: "symlink", 1 << 26: "device", 1 << 25: "fifo", 1 << 24: "socket"}
+_GO_BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
+"""Bits of Go's os.FileMode, which are not the kernel's."""
+
+_MAX_LINKS = 40
+
+_HEADERS = 2 << 20
+"""Bytes of a directory's tar in which its own header must come."""
+
+_PATIENCE = 30.0
+"""Seconds that the container's own ``rm`` may take for one file."""
+
+_MEMBERS = 300_000
+"""Members of a directory's tar whose names are read; an empty one takes 512 bytes of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PathStat:
+    """What the Engine says of a path; bits of ``mode`` are Go's."""
+
+    mode: int
+    size: int
+    link: str
+    mtime_ns: int
+
+
+@parse.understood
+def _path_of(header: str) -> _PathStat:
+    body = parse.object_of(decoded(base64.b64decode(header, validate=True)))
+    if body["mode"] is None or body["size"] is None:
+        raise ValueError("neither mode nor size")
+    return _PathStat(
+        parse.number_of(body["mode"], most=2**32 - 1),
+        parse.number_of(body["size"]),
+        parse.text_of(body.get("linkTarget")),
+        _nanoseconds(parse.text_of(body.get("mtime"), 64)),
+    )
+
+
+class EngineArchive:
+    """One container's files. Fulfils :class:`tui.files.verbs.remote_save.Archive`."""
+
+    def __init__(self, endpoint: LiveEndpoint, container_id: str) -> None:
+        self._endpoint = endpoint
+        self._id = container_id
+        self.left_out = 0
+        """Rows of the last list of changes that were not understood."""
+
+    def _url(self) -> str:
+        client = self._endpoint.client
+        return f"{client.base_url}/v{client.api_version}/containers/{self._id}/archive"
+
+    def _ask(self, path: bytes) -> _PathStat:
+        with engine_errors(printable(path)):
+            answer = self._endpoint.client.head(self._url(), params={"path": path}, timeout=60)
+        if answer.status_code == 404:
+            raise NotFound(f"{printable(path)} does not exist in the container", "the changes show what is new")
+        if answer.status_code != 200:
+            raise LayerError(f"{printable(path)}: the Engine answers {answer.status_code}", "is that its real path?")
+        try:
+            return _path_of(answer.headers.get("X-Docker-Container-Path-Stat", ""))
+        except EngineError as error:
+            raise LayerError(f"the Engine says nothing of {printable(path)}", "is it a Docker Engine?") from error
+
+    def facts(self, path: bytes) -> FileFacts:
+        """Say what a path means, links followed; raises NotFound."""
+        for _ in range(_MAX_LINKS):
+            found = self._ask(path)
+            facts = _facts_of(path, found)
+            if facts.kind != "symlink":
+                return facts
+            path = _link_of(path, found.link)
+        raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
+
+    def facts_of_name(self, path: bytes) -> FileFacts:
+        """Say what stands at a path, a link being a link; raises NotFound."""
+        return _facts_of(path, self._ask(path))
+
+    @contextmanager
+    def tree(self, path: bytes, limit: int) -> Iterator[TarNames]:
+        """Yield the names below a directory with their tar headers; reads at most ``limit`` bytes of the tar."""
+        with (
+            engine_errors(printable(path)),
+            closing(self._endpoint.client.archive(self._id, path)) as chunks,
+        ):
+            yield TarNames(tar.Source(chunks, limit), path)
+
+    def get(self, path: bytes, limit: int) -> RemoteFile:
+        """Read a regular file of at most ``limit`` bytes; raises EditRefused for anything else.
+
+        The Engine's tar must hold this one file and nothing else: it is never unpacked.
+        """
+        facts = self.facts(path)
+        if facts.kind != "file":
+            raise EditRefused(f"{printable(path)} is a {facts.kind}, not a file", "only regular files can be read")
+        if facts.size > limit:
+            raise EditRefused(f"{printable(path)} has {human_size(facts.size)}", "docker cp takes any size")
+        with (
+            engine_errors(printable(path)),
+            closing(self._endpoint.client.archive(self._id, facts.path)) as chunks,
+        ):
+            return _only_member(tar.Source(chunks), facts)
+
+    def place_of(self, path: bytes) -> bytes:
+        """Return the canonical path of what a path means, there or not: links followed, its directory there.
+
+        Raises NotFound where a directory is not.
+        """
+        left, place = path.strip(b"/").split(b"/"), b""
+        for _ in range(_MAX_LINKS + len(left)):
+            if not left or left == [b""]:
+                return place or b"/"
+            name, *left = left
+            here = place + b"/" + name
+            try:
+                found = self._ask(here)
+            except NotFound:
+                if left:
+                    raise
+                return here
+            target = _link_of(here, found.link) if found.link else here  # podman names what is no link, too
+            if target != here:  # the Engine has followed links in it
+                left, place = [*target.strip(b"/").split(b"/"), *left], b""
+                continue
+            if left and _facts_of(here, found).kind != "directory":
+                raise NotFound(f"{printable(here)} is no directory of the container", "the tree shows what is one")
+            place = here
+        raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
+
+    def owner_of(self, directory: bytes) -> tuple[int, int]:
+        """Return user and group of a directory; raises NotFound, LayerError."""
+        shown = printable(directory)
+        try:
+            with engine_errors(shown), closing(self._endpoint.client.archive(self._id, directory)) as chunks:
+                member = next(tar.Members(tar.Source(chunks, _HEADERS)), None)
+        except tar.TarError as error:
+            raise tar.refused(error, shown) from error
+        if member is None or member.kind != tar.DIRECTORY:
+            raise LayerError(f"the Engine's answer is not {printable(directory)}", "was it changed meanwhile?")
+        return member.uid, member.gid
+
+    def remove(self, path: bytes) -> None:
+        """Delete a file by the container's own ``rm``: the archive API cannot. Raises EditRefused."""
+        shown, hint = printable(path), "undo it on the Engine's host, by its socket"
+        try:
+            words = ["rm", "-f", "--", path.decode()]
+        except UnicodeDecodeError as error:
+            raise EditRefused(f"the Engine cannot be told the name of {shown}", hint) from error
+        client = self._endpoint.client
+        with engine_errors(shown):
+            number = parse.id_of(client.exec_create(self._id, words, user="0:0", stdout=False, stderr=False))
+        try:
+            with engine_errors(shown):
+                client.exec_start(number, detach=True)
+                code = self._ended(number)
+        except EngineLost:
+            raise
+        except EngineError as error:
+            raise EditRefused(f"{shown}: the container has no rm that deletes it: {error.message}", hint) from error
+        if code != 0:
+            raise EditRefused(f"{shown}: the container's own rm cannot delete it (exit code {code})", hint)
+
+    def _ended(self, number: str) -> int | None:
+        """Wait for what was started in the container; None where it does not end."""
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            code = parse.ended_with(self._endpoint.client.exec_inspect(number))
+            if code is not None:
+                return code
+            time.sleep(0.02)
+        return None
+
+    def put(self, directory: bytes, content: bytes) -> None:
+        """Have the Engine unpack a tar in a directory; it refuses to put a file in the place of a directory."""
+        params = {"path": directory, "noOverwriteDirNonDir": "true"}
+        with engine_errors(printable(directory)):
+            answer = self._endpoint.client.put(self._url(), params=params, data=content, timeout=120)
+        if answer.status_code != 200:
+            text = " ".join(answer.content.decode("utf-8", "replace").split())[:300]
+            raise EditRefused(f"the Engine refused: {printable(text)}", "nothing was changed")
+
+    def changes(self) -> tuple[tuple[bytes, Change], ...]:
+        """Return what the Engine says was changed, sorted by path; ``left_out`` counts rows that are odd."""
+        found: dict[bytes, Change] = {}
+        left_out = 0
+        with engine_errors(self._id[:12]):
+            url = f"/containers/{self._id}/changes"
+            for row in self._endpoint.client.rows(url, parse.CHANGES, nothing=True):
+                try:
+                    path, change = parse.change_of(row)
+                except EngineError:
+                    left_out += 1
+                else:
+                    found[path] = change
+        self.left_out = left_out
+        return tuple(sorted(found.items()))
+
+
+class TarNames:
+    """The members of a directory's tar as paths below it. Nothing is unpacked; a name that leads out is an error."""
+
+    def __init__(self, source: tar.Source, path: bytes) -> None:
+        self._source = source
+        self._shown = printable(path)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the tar was longer than what was to be read of it, or had more members."""
+        return self._source.cut or self._crowded
+
+    _crowded = False
+
+    def __iter__(self) -> Iterator[tuple[bytes, tar.Member]]:
+        try:
+            members = tar.Members(self._source)
+            top = next(members, None)
+            prefix = len(top.name.rstrip(b"/")) if top else 0
+            for count, member in enumerate(members):
+                if count == _MEMBERS:
+                    self._crowded = True
+                    return
+                below = member.name[prefix:].strip(b"/")
+                if not _leads_below(below):
+                    raise LayerError(f"the Engine's answer is not {self._shown}", "try again")
+                yield below, member
+        except tar.TarError as error:
+            if not (self.cut and isinstance(error, tar.TarEnded)):
+                raise tar.refused(error, self._shown) from error
+
+
+def _leads_below(path: bytes) -> bool:
+    return bool(path) and not {b"", b".", b".."} & set(path.split(b"/"))
+
+
+def _link_of(path: bytes, target: str) -> bytes:
+    """Return where the Engine says that a link leads: it resolves the target inside the container itself."""
+    try:
+        found = os.fsencode(target)
+    except UnicodeEncodeError as error:
+        raise LayerError(f"the Engine says nothing of {printable(path)}", "is it a Docker Engine?") from error
+    if not found or b"\0" in found:
+        raise LayerError(f"{printable(path)} leads nowhere, the Engine says", "look where it points: ls -l")
+    return found if found.startswith(b"/") else split(path)[0].rstrip(b"/") + b"/" + found
+
+
+def _facts_of(path: bytes, found: _PathStat) -> FileFacts:
+    kind = next((name for bit, name in _GO_TYPES.items() if found.mode & bit), "file")
+    mode = found.mode & 0o777 | sum(bit for go, bit in _GO_BITS.items() if found.mode & go)
+    return FileFacts(path, kind, found.size, mode, found.mtime_ns)
+
+
+def _nanoseconds(text: str) -> int:
+    """Return an RFC 3339 time in nanoseconds, every digit of which counts; 0 for garbage."""
+    whole = parse.parse_time(text)
+    fraction = re.search(r"\.([0-9]{1,9})", text)
+    if whole is None:
+        return 0
+    return int(whole.replace(microsecond=0).timestamp()) * 10**9 + int(fraction[1].ljust(9, "0") if fraction else 0)
+
+
+def _only_member(source: tar.Source, facts: FileFacts) -> RemoteFile:
+    shown = printable(facts.path)
+    try:
+        members = tar.Members(source)
+        member = next(members, None)
+        if member is None or member.kind != tar.REGULAR or member.size != facts.size:
+            raise LayerError(f"the Engine's answer is not {shown}", "was it changed meanwhile? try again")
+        data = members.content(facts.size)
+        if next(members, None) is not None:
+            raise LayerError(f"the Engine's answer is not {shown} alone", "was it changed meanwhile? try again")
+    except tar.TarError as error:
+        raise tar.refused(error, shown) from error
+    second = member.mtime  # the Engine cuts off what is less
+    mtime_ns = facts.mtime_ns if facts.mtime_ns // 10**9 == second else second * 10**9
+    return RemoteFile(facts.path, data, member.mode & 0o7777, member.uid, member.gid, mtime_ns, member.attributes)
+
+
+def archive_of(endpoint: Endpoint, details: Details) -> EngineArchive | None:
+    """Return the Engine's way to a container's files where that is the only one, else None."""
+    if isinstance(endpoint, LiveEndpoint) and details.reach.kind is ReachKind.ENGINE:
+        return EngineArchive(endpoint, details.container.id)
+    return None

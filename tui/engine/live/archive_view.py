@@ -1,0 +1,151 @@
+"""The tree of a container whose layers are out of reach, as the Engine tells it: changes, and directories as tars.
+
+The Engine lists no directory by itself: it sends whole trees. Each is read once, no further than a limit, headers only
+are kept. What was deleted has a name, no more: the Engine does not tell what it was.
+"""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+from tui.core.errors import NotFound
+from tui.core.records import Change, Entry, EntryKind, Mount, View
+from tui.core.text import printable
+from tui.engine.live import tar
+from tui.engine.live.archive import EngineArchive
+from tui.layers.mount_covers import Covers
+from tui.linux.rooted_paths import clean, split
+
+TREE_LIMIT = 256 << 20
+"""Bytes of a directory's tar that are read; names beyond are not shown."""
+
+_ASKED = 400
+"""Changed entries of one directory whose size and mode are asked for, one call each."""
+
+_KINDS = {
+    tar.DIRECTORY: EntryKind.DIRECTORY,
+    tar.SYMLINK: EntryKind.SYMLINK,
+    tar.FIFO: EntryKind.FIFO,
+    tar.CHARACTER: EntryKind.CHARACTER,
+    tar.BLOCK_DEVICE: EntryKind.BLOCK,
+}
+_WORDS = {"device": EntryKind.CHARACTER, **{kind.value: kind for kind in EntryKind}}
+
+
+class ArchiveView:
+    """The same questions as :class:`tui.layers.view.LayerView` answers, put to the Engine. Any thread may ask."""
+
+    stack = None
+
+    def __init__(self, archive: EngineArchive, mounts: Iterable[Mount]) -> None:
+        self._archive = archive
+        self._covers = Covers.of(mounts)
+        self._lock = threading.Lock()
+        self._told: dict[bytes, Change] | None = None
+        self._listed: dict[bytes, dict[bytes, Entry]] = {}
+        self.cut = False
+        """Whether a directory was larger than the limit, so that names are missing."""
+
+    def close(self) -> None:
+        """Give back nothing: it holds no handle."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hold nothing: there is nothing to be mounted."""
+        return nullcontext()
+
+    @property
+    def left_out(self) -> int:
+        """How many changes of the Engine's list were not understood."""
+        return self._archive.left_out
+
+    @property
+    def changed(self) -> dict[bytes, Change]:
+        """What the Engine says was changed."""
+        with self._lock:
+            if self._told is None:
+                self._told = dict(self._archive.changes())
+            return self._told
+
+    def resolve(self, path: bytes) -> bytes:
+        """Return the path that a path with links means; raises NotFound."""
+        return self._archive.facts(clean(path)).path
+
+    def children(self, path: bytes, view: View) -> list[Entry]:
+        """List a directory, directories first, then by name; raises NotFound, LayerError, EngineError."""
+        found = self._changed_children(path) if view is View.LAYER else self._all_children(path)
+        return sorted(found, key=lambda entry: (entry.kind is not EntryKind.DIRECTORY, entry.path))
+
+    def _changed_children(self, path: bytes) -> Iterator[Entry]:
+        changed = self.changed
+        holders = {split(other)[0] for other in changed}
+        for number, (child, change) in enumerate(changed.items()):
+            if split(child)[0] != path or child == b"/":
+                continue
+            kind = EntryKind.DIRECTORY if child in holders else EntryKind.FILE
+            if change is Change.DELETED or number >= _ASKED:
+                yield self._entry(child, kind, change)
+                continue
+            try:
+                facts = self._archive.facts_of_name(child)
+            except NotFound:
+                continue  # gone since the Engine listed it
+            yield self._entry(child, _WORDS[facts.kind], change, facts.size, facts.mode, facts.mtime_ns)
+
+    def _entry(
+        self, path: bytes, kind: EntryKind, change: Change | None, size: int = 0, mode: int = 0, mtime_ns: int = 0
+    ) -> Entry:
+        layer = 0 if change in (Change.ADDED, Change.MODIFIED) else 1
+        cover = self._covers.at(path)
+        return Entry(path, kind, size, mode, 0, 0, mtime_ns, layer, change=change, covered_by=cover)
+
+    def _all_children(self, path: bytes) -> list[Entry]:
+        with self._lock:
+            if path not in self._listed:
+                self._read_tree(path)
+            found = self._listed[path]
+        changed = self.changed
+        return [self._with_change(entry, changed.get(entry.path)) for entry in found.values()]
+
+    def _with_change(self, entry: Entry, change: Change | None) -> Entry:
+        told = self._entry(entry.path, entry.kind, change, entry.size, entry.mode, entry.mtime_ns)
+        return Entry(
+            told.path, told.kind, told.size, told.mode, entry.uid, entry.gid, told.mtime_ns, told.layer,
+            change=change, target=entry.target, covered_by=told.covered_by,
+        )  # fmt: skip
+
+    def _read_tree(self, path: bytes) -> None:
+        """Read a directory's tar and keep what its headers tell of all that lies below."""
+        if self._archive.facts(path).kind != "directory":
+            raise NotFound(f"{printable(path)} is no directory of the container", "the tree shows what is")
+        tree: dict[bytes, dict[bytes, Entry]] = {path: {}}
+        last = path
+        with self._archive.tree(path, TREE_LIMIT) as members:
+            for below, member in members:
+                last = path.rstrip(b"/") + b"/" + below
+                entry = self._told_by(member, last)
+                tree.setdefault(split(last)[0], {})[last] = entry
+                if entry.kind is EntryKind.DIRECTORY:
+                    tree.setdefault(last, {})
+            if members.cut:
+                self.cut = True
+                for place in [last, *_above(last)]:  # what was read of them is not all: they are read when opened
+                    if place != path:
+                        tree.pop(place, None)
+        self._listed.update(tree)
+
+    def _told_by(self, member: tar.Member, path: bytes) -> Entry:
+        kind = _KINDS.get(member.kind, EntryKind.FILE)
+        target = member.link if kind is EntryKind.SYMLINK else b""
+        mode, mtime = stat.S_IMODE(member.mode), member.mtime * 10**9
+        return Entry(path, kind, member.size, mode, member.uid, member.gid, mtime, 1, target=target)
+
+
+def _above(path: bytes) -> list[bytes]:
+    found = []
+    while path != b"/":
+        path = split(path)[0]
+        found.append(path)
+    return found

@@ -1,0 +1,360 @@
+"""A live Engine: Docker 20.10 to 29, or podman's compatible API, over a unix socket, tcp or ssh."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import DtuiError, EngineError, LayerError, NotFound
+from tui.core.ids import ContainerId
+from tui.core.records import Container, Details, Driver, EngineFacts, Event, LayerStack, Proof, Reach, ReachKind, Trust
+from tui.core.text import printable
+from tui.drivers.data_root import DataRoot
+from tui.drivers.registry import driver_for, reach_of
+from tui.drivers.snapshotters import Snapshotter
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.endpoint import LogLine, Verb
+from tui.engine.live import answers, containerd, parse
+from tui.engine.live.sdk import Client, ErrorChunk, connect, engine_errors
+from tui.engine.live.transport import Connections
+from tui.engine.live.trust import Peer, engine_proof, layer_proof, odd_layer, serves, unproven_by
+from tui.engine.log_lines import LogParser
+from tui.engine.user_ids import with_ids
+
+_CONTAINERD = "/run/containerd/containerd.sock"
+"""Where Engines before 27, which do not tell, find a containerd that somebody else runs."""
+
+_STOP_SECONDS = 10
+"""Time a container has to end by itself, as ``docker stop``."""
+
+
+class LiveEndpoint:
+    """An Engine that answers. Fulfils :class:`tui.engine.endpoint.Endpoint`."""
+
+    live = True
+
+    def __init__(self, name: str, address: str, *, tls: Any = None) -> None:
+        self.name = name
+        self.address = address
+        self._tls = tls
+        self._mine = threading.local()
+        self._connections: weakref.WeakSet[Connections] = weakref.WeakSet()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._last_facts: EngineFacts | None = None
+        self._last_disk: OfflineEndpoint | None = None
+        self._names: dict[str, str] = {}
+        self._hidden_ids: frozenset[str] = frozenset()
+
+    @property
+    def local(self) -> bool:
+        """Whether the Engine's files are proven to be on this host; it is asked for that."""
+        return self._facts.proof.proven
+
+    @property
+    def client(self) -> Client:
+        """This thread's own connection."""
+        client: Client | None = getattr(self._mine, "client", None)
+        if client is None:
+            client = self.connect()
+            self._mine.client = client
+        return client
+
+    def connect(self, *, timeout: int | None = 60) -> Client:
+        """Return a connection of its own, closed with the endpoint."""
+        connections = Connections()
+        with self._lock:
+            if self._closed:
+                connections.close()
+            self._connections.add(connections)  # before anybody is asked, so that closing ends that, too
+        return connect(self.address, tls=self._tls, timeout=timeout, connections=connections)
+
+    def close(self) -> None:
+        """Give back all connections; whoever waits on one wakes with an error. Never waits itself."""
+        with self._lock:
+            self._closed = True
+            connections = list(self._connections)
+        for one in connections:
+            one.close()
+
+    @property
+    def _facts(self) -> EngineFacts:
+        # not functools.cached_property: until Python 3.12 all its instances share one lock, and an Engine that
+        # never answers would hold up every other
+        return self._last_facts or self.facts()
+
+    def facts(self) -> EngineFacts:
+        """Say who answers."""
+        client = self.client
+        with engine_errors(self.name):
+            version = client.version()
+            info = client.info()
+        facts = parse.facts_of(self.name, version, info)
+        self._last_facts = replace(facts, proof=engine_proof(client.peer, facts.data_root))
+        return self._last_facts
+
+    def _proof_of(self, peer: Peer | None) -> Proof:
+        """Decide about who gave the last answer, who may be another than who told the facts."""
+        facts = self._facts
+        return engine_proof(peer, facts.data_root) if facts.proof.proven else facts.proof
+
+    def snapshot(self) -> tuple[Container, ...]:
+        """List all containers by one call."""
+        facts, client = self._facts, self.client
+        with engine_errors(self.name):
+            rows = {row.id: row for row in self._rows(facts.driver, all=1)}
+        proof = self._proof_of(client.peer)
+        listed = tuple(replace(row, trust=proof.trust) for row in rows.values())
+        self._names = {row.id: row.name for row in listed}
+        return listed + (self._hidden({row.id for row in listed}, client.peer) if proof.proven else ())
+
+    @property
+    def _disk(self) -> OfflineEndpoint | None:
+        """The Engine's data-root, None where it is not proven to be on this host or cannot be looked into."""
+        facts = self._facts
+        root = Path(facts.data_root)
+        if self._last_disk is None and facts.proof.proven and os.access(root / "containers", os.R_OK | os.X_OK):
+            with suppress(DtuiError):
+                self._last_disk = OfflineEndpoint(self.name, root)
+        return self._last_disk
+
+    def _hidden(self, listed: set[ContainerId], peer: Peer | None) -> tuple[Container, ...]:
+        """Return the containers of other storage drivers, which the daemon finds on disk and leaves out of its list.
+
+        They are asked of the disk alone, so that the Engine has to be the one of this data-root: that of another host,
+        which root forwards to here, would be given containers of this host.
+        """
+        disk = self._disk
+        if disk is None or peer is None or not (disk.knows_any(listed) or serves(peer, disk.root.path)):
+            self._hidden_ids = frozenset()
+            return ()
+        others = disk.rows_beside(set(listed))
+        rows = tuple(replace(row, hidden=True) for row in others if row.driver != self._facts.driver)
+        self._hidden_ids = frozenset(row.id for row in rows)
+        return rows
+
+    def size(self, container_id: str) -> int | None:
+        """Ask the Engine for the bytes in the writable layer; it walks the layer for that."""
+        filters = json.dumps({"id": [container_id]})
+        with engine_errors(self.name):
+            for row in self.client.rows("/containers/json", parse.CONTAINERS, all=1, size=1, filters=filters):
+                listed = parse.listed_container(row, self.name, self._facts.driver)
+                if listed.id == container_id:
+                    return listed.size_rw if "SizeRw" in row else 0  # which the Engine leaves out
+        return None
+
+    def _rows(self, driver: Driver, **params: Any) -> Iterator[Container]:
+        """Yield the containers of a list call as they come."""
+        for row in self.client.rows("/containers/json", parse.CONTAINERS, **params):
+            yield parse.listed_container(row, self.name, driver)
+
+    def inspect(self, container_id: str) -> Details:
+        """Ask for everything about one container; raises EngineError for an answer about another one."""
+        client = self.client
+        try:
+            with engine_errors(self.name):
+                body = client.inspect_container(container_id)
+        except NotFound:
+            return self._inspect_hidden(container_id)
+        return self._details(body, ContainerId(container_id), client.peer)
+
+    def _inspect_hidden(self, container_id: str) -> Details:
+        disk = self._disk if container_id in self._hidden_ids else None
+        details = disk.inspect(container_id) if disk else None
+        if details is None or details.container.driver == self._facts.driver:
+            raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
+        return replace(details, container=replace(details.container, hidden=True))
+
+    @parse.understood
+    def _details(self, body: dict[str, Any], asked: ContainerId, peer: Peer | None) -> Details:
+        driver = self._facts.driver
+        container = parse.inspected_container(body, self.name, driver)
+        if container.id != asked:
+            raise EngineError(
+                f"{self.name} was asked about container {asked[:12]} and answered about {container.short_id}",
+                "the answer is not used",
+            )
+        found = self._layers(body, asked, container.name, peer)
+        state = parse.object_of(body.get("State"))
+        pid = parse.pid_of(body)
+        settings = parse.settings_of(body)
+        if pid and not found.proof.proven:
+            settings = (("pid there", str(pid)), *settings)
+        pid = pid if found.proof.proven else 0
+        mode = str((body.get("HostConfig") or {}).get("UsernsMode") or "")
+        stack, told = (
+            with_ids(one, Path(self._facts.data_root), asked, pid=pid, mode=mode) for one in (found.stack, found.told)
+        )
+        return Details(
+            container=replace(container, trust=found.proof.trust),
+            pid=pid,
+            argv=parse.argv_of(body),
+            working_dir=parse.text_of(parse.object_of(body.get("Config")).get("WorkingDir")),
+            error=parse.text_of(state.get("Error")),
+            oom_killed=state.get("OOMKilled") is True,
+            restart_count=parse.number_of(body.get("RestartCount")),
+            started_at=parse.parse_time(state.get("StartedAt")),
+            finished_at=parse.parse_time(state.get("FinishedAt")),
+            mounts=parse.mounts_of(body),
+            stack=stack,
+            reach=_reach(driver, found),
+            log_path=parse.text_of(body.get("LogPath")),
+            mount_id=stack.writable.id if stack else "",
+            settings=settings,
+            proof=found.proof,
+            told=told,
+        )
+
+    def _layers(self, body: dict[str, Any], container_id: ContainerId, name: str, peer: Peer | None) -> _Layers:
+        """Find a container's layers by the records here, if what the Engine says may be believed at all."""
+        facts, proof = self._facts, self._proof_of(peer)
+        known = driver_for(facts.driver)
+        data = (body.get("GraphDriver") or {}).get("Data") or {}
+        data = {str(key): str(value) for key, value in data.items()}
+        told = None
+        if known and known.tells and data.get(known.tells):
+            try:
+                told = known.from_engine(container_id, data)
+            except DtuiError:
+                proof = odd_layer(data[known.tells]) if proof.proven else proof
+        if not proof.proven or peer is None or known is None:
+            return _Layers(proof, told=told)
+        try:
+            root = DataRoot(Path(facts.data_root))
+            if isinstance(known, Snapshotter):
+                stack = self._snapshot(known, root, container_id)
+            else:
+                stack = known.from_data_root(root, container_id)
+            layer = layer_proof(peer, root, container_id, name, stack, told, facts.data_root)
+        except DtuiError as error:
+            return _Layers(unproven_by(error), told=told)
+        if not layer.proven:
+            return _Layers(layer, told=told)
+        return _Layers(replace(proof, reason=f"{proof.reason}; {layer.reason}"), stack)
+
+    def _snapshot(self, known: Snapshotter, root: DataRoot, container_id: str) -> LayerStack:
+        """Ask containerd where it keeps a container's snapshot; where nobody answers, look for it in the data-root."""
+        address, namespace = self._facts.containerd or _CONTAINERD, self._facts.namespace
+        try:
+            home = DataRoot(containerd.snapshotter_root(address, namespace, known.driver.name))
+            parts = containerd.mounts(address, namespace, known.driver.name, container_id)
+        except DtuiError:
+            return known.from_data_root(root, container_id)
+        stack = known.in_home(home, root, container_id, address)
+        told = next((part.writable for part in parts if part.writable), None)
+        if told not in (None, stack.writable.path):
+            raise LayerError(
+                f"containerd says {printable(str(told))}, its database {printable(str(stack.writable.path))}",
+                "try again",
+            )
+        return stack
+
+    def events(self) -> LiveEvents:
+        """Announce what happens to containers from now on."""
+        client = self.connect(timeout=None)
+        with engine_errors(self.name):
+            return LiveEvents(self.name, client, client.event_lines(filters=json.dumps({"type": ["container"]})))
+
+    def logs(self, container_id: str, *, follow: bool, tail: int | None) -> LiveLogs:
+        """Yield the log from its last ``tail`` lines on, None for all of it."""
+        with engine_errors(self.name):
+            tty = parse.is_tty(self.client.inspect_container(container_id))
+        client = self.connect(timeout=None)
+        last = "all" if tail is None else tail
+        asked = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "tail": last}
+        with engine_errors(self.name):
+            stream = client.log_chunks(container_id, tty=tty, **asked)
+        return LiveLogs(self.name, client, stream)
+
+    def act(self, container_id: str, verb: Verb) -> None:
+        """Do one thing to a container."""
+        client = self.client
+        with engine_errors(f"{verb} {self._names.get(container_id, container_id[:12])}"):
+            match verb:
+                case Verb.START:
+                    client.start(container_id)
+                case Verb.STOP:
+                    client.stop(container_id, timeout=_STOP_SECONDS)
+                case Verb.RESTART:
+                    client.restart(container_id, timeout=_STOP_SECONDS)
+                case Verb.PAUSE:
+                    client.pause(container_id)
+                case Verb.UNPAUSE:
+                    client.unpause(container_id)
+                case Verb.KILL:
+                    client.kill(container_id)
+                case Verb.REMOVE:
+                    client.remove_container(container_id, force=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """A container's layers by the records here, where they are proven, else as the Engine tells them."""
+
+    proof: Proof
+    stack: LayerStack | None = None
+    told: LayerStack | None = None
+
+
+def _reach(driver: Driver, found: _Layers) -> Reach:
+    """Say how the writable layer can be had: where it is out of reach, there is still the Engine's archive API."""
+    if not found.proof.proven:
+        shown = printable(str(found.told.writable.path)) if found.told else ""
+        there = f"; there it is {shown}" if shown and found.proof.trust is Trust.REMOTE else ""
+        return Reach(ReachKind.ENGINE, found.proof.reason + there)
+    reach = reach_of(driver, found.stack, local=True)
+    return replace(reach, kind=ReachKind.ENGINE) if reach.kind is ReachKind.NONE else reach
+
+
+class _LiveStream:
+    """A stream on a connection of its own."""
+
+    def __init__(self, name: str, client: Client, stream: Any) -> None:
+        self._name = name
+        self._client = client
+        self._stream = stream
+        self._closed = False
+
+    def close(self) -> None:
+        """End the stream from any thread."""
+        self._closed = True
+        self._client.close()
+
+    def _chunks(self) -> Iterator[Any]:
+        try:
+            with engine_errors(self._name):
+                yield from self._stream
+        except DtuiError:
+            if not self._closed:  # closing pulls the connection away: that is no trouble
+                raise
+
+
+class LiveEvents(_LiveStream):
+    """The Engine's events of containers."""
+
+    skipped = 0
+    """Events that were not understood."""
+
+    def __iter__(self) -> Iterator[Event]:
+        for line in self._chunks():
+            try:
+                yield parse.event_of(answers.decoded(line))
+            except EngineError:
+                self.skipped += 1
+
+
+class LiveLogs(_LiveStream):
+    """A container's log."""
+
+    def __iter__(self) -> Iterator[LogLine]:
+        out, err = LogParser(), LogParser(error=True)
+        for chunk in self._chunks():
+            yield from (err if isinstance(chunk, ErrorChunk) else out).feed(chunk)
+        yield from (*out.end(), *err.end())

@@ -1,0 +1,475 @@
+"""From the Engine's JSON to records; pure. Answers of Docker 20.10 to 29 and podman 4 and 5 are understood."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from tui.core.errors import DtuiError, EngineError, LayerError
+from tui.core.ids import ContainerId
+from tui.core.records import (
+    UNPROVEN,
+    Change,
+    Container,
+    Driver,
+    DriverKind,
+    EngineFacts,
+    Event,
+    Mount,
+    Port,
+    Proof,
+    State,
+)
+from tui.core.text import printable
+
+Json = Mapping[str, Any]
+_Args = ParamSpec("_Args")
+_Found = TypeVar("_Found")
+
+_CHANGES = (Change.MODIFIED, Change.ADDED, Change.DELETED)
+"""``Kind`` 0, 1 and 2 of the changes API."""
+
+_EXIT = re.compile(r"(?:Exited|Dead|Removal In Progress)?\s*\((\d{1,3})\)")
+_EXIT_CODE = re.compile(r"-?[0-9]{1,10}")
+_FRACTION = re.compile(r"(\.\d{1,6})\d*")
+
+_LONGEST = 4096
+"""Characters of a text that is shown."""
+
+NAME = 1024
+"""Characters of a name in a record that are kept; Engines take far shorter ones."""
+
+_PORTS = 1_000
+"""Ports of a container that are kept; a range of published ports may have as many."""
+
+_SETTINGS = 10_000
+"""Labels, variables and networks of a container that are kept."""
+
+_PIDS = 1 << 22
+"""The kernel's largest process id (PID_MAX_LIMIT)."""
+
+CONTAINERS = 20_000
+"""Containers of an Engine that are listed."""
+
+CHANGES = 500_000
+"""Changed paths of a container that are listed."""
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+_ENGINE_FILES = (
+    ("HostsPath", "/etc/hosts"),
+    ("HostnamePath", "/etc/hostname"),
+    ("ResolvConfPath", "/etc/resolv.conf"),
+)
+
+
+_OTHER_SHAPE = (
+    TypeError,
+    KeyError,
+    AttributeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    OSError,
+    RecursionError,
+)
+"""What an expression raises that meets another shape of data than it was written for."""
+
+
+def understood(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+    """Turn an answer of another shape than the API's into one line instead of a traceback."""
+
+    @wraps(parser)
+    def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
+        try:
+            return parser(*args, **kwargs)
+        except _OTHER_SHAPE as error:
+            what = parser.__name__.strip("_").removesuffix("_of").replace("_", " ")
+            raise EngineError(
+                f"an answer about {what} is not understood", "is this a Docker or podman Engine?"
+            ) from error
+
+    return checked
+
+
+def recorded(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+    """Turn a record on disk of another shape than Engines write into one line instead of a traceback."""
+
+    @wraps(reader)
+    def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
+        try:
+            return reader(*args, **kwargs)
+        except _OTHER_SHAPE as error:
+            what = printable(str(error)[:80])
+            raise LayerError(f"the container's record is not understood: {what}", "it is damaged") from error
+
+    return checked
+
+
+# Values of a JSON document: the right kind, or an error; None counts as left out -----------------------------
+
+
+def object_of(value: object) -> Json:
+    """Return a JSON object; raises TypeError."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise TypeError(f"{type(value).__name__} instead of an object")
+    return value
+
+
+def list_of(value: object) -> list[Any]:
+    """Return a JSON list; raises TypeError."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"{type(value).__name__} instead of a list")
+    return value
+
+
+def text_of(value: object, longest: int = _LONGEST) -> str:
+    """Return a text, no more of it than anybody looks at; raises TypeError."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} instead of a text")
+    return value[:longest]
+
+
+def path_of(value: object) -> str:
+    """Return a text that names a path, whole; raises TypeError, ValueError for one that no file system can have."""
+    text = text_of(value)
+    if "\0" in text:
+        raise ValueError("a path with a NUL byte")
+    os.fsencode(text)
+    return text
+
+
+def shown_of(value: object, longest: int = _LONGEST) -> str:
+    """Return what a record on disk says, whatever its kind, no more of it than anybody looks at."""
+    return str(value or "")[:longest]
+
+
+def number_of(value: object, least: int = 0, most: int = 2**63 - 1) -> int:
+    """Return a whole number in a range, the least for None; raises TypeError, ValueError."""
+    if value is None:
+        return least
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{type(value).__name__} instead of a whole number")
+    if not least <= value <= most:
+        raise ValueError("a number out of its range")
+    return value
+
+
+def _lenient(parser: Callable[[], _Found], otherwise: _Found) -> _Found:
+    """Return what is only shown, or a stand-in where it is odd: it hides no container."""
+    try:
+        return parser()
+    except _OTHER_SHAPE:
+        return otherwise
+
+
+def parse_time(text: object) -> datetime | None:
+    """Return an RFC 3339 time with nanoseconds as an aware datetime; None for Docker's year 1 and for garbage."""
+    if not isinstance(text, str) or len(text) > 64 or text.startswith("0001-"):
+        return None
+    try:
+        return datetime.fromisoformat(_FRACTION.sub(r"\1", text)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_state(text: object) -> State:
+    """Return the state named by the Engine, UNKNOWN for a word of a newer one."""
+    word = text[:32].lower() if isinstance(text, str) else ""
+    podman = {"configured": "created", "stopped": "exited", "initialized": "created"}
+    word = podman.get(word, word)
+    return State(word) if word in {s.value for s in State} else State.UNKNOWN
+
+
+def exit_code_of(status: str, state: State) -> int | None:
+    """Return the code in a list's ``Exited (127) 3 minutes ago``; None for what has not exited."""
+    match = _EXIT.match(status)
+    return int(match.group(1)) if match and state in (State.EXITED, State.DEAD, State.REMOVING) else None
+
+
+def is_podman(version: Json) -> bool:
+    """Tell podman's compatible API, which names itself in the Components of ``/version``, from Docker's."""
+    components = list_of(version.get("Components"))
+    first = components[0] if components and isinstance(components[0], dict) else {}
+    return "podman" in str(first.get("Name", "")).lower()
+
+
+@understood
+def driver_of(info: Json, version: Json) -> Driver:
+    """Tell from ``/info`` and ``/version`` which storage driver, and of which family, an Engine runs.
+
+    The containerd store says ``driver-type io.containerd.snapshotter.v1`` in DriverStatus (Engines 24 to 29);
+    the name alone is ambiguous for btrfs and zfs, and podman's ``overlay`` is not Docker's.
+    """
+    name = text_of(info.get("Driver"), 64) or "unknown"
+    if is_podman(version):
+        return Driver(DriverKind.STORAGE, name)
+    snapshotter = _status_of(info).get("driver-type", "").startswith("io.containerd")
+    return Driver(DriverKind.SNAPSHOTTER if snapshotter else DriverKind.GRAPH, name)
+
+
+def _status_of(info: Json) -> dict[str, str]:
+    """Return what a storage driver tells of itself; what is no pair of texts is left out."""
+    rows = [row for row in list_of(info.get("DriverStatus")) if isinstance(row, list) and len(row) == 2]
+    return {row[0]: row[1][:_LONGEST] for row in rows if isinstance(row[0], str) and isinstance(row[1], str)}
+
+
+@understood
+def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) -> EngineFacts:
+    """Return who answers."""
+    if not isinstance(version, dict) or not isinstance(info, dict):
+        raise TypeError("no object")
+    containerd = object_of(info.get("Containerd"))
+    return EngineFacts(
+        endpoint=endpoint,
+        product="Podman" if is_podman(version) else "Engine",
+        version=text_of(version.get("Version"), 64),
+        api_version=text_of(version.get("ApiVersion"), 16),
+        driver=driver_of(info, version),
+        backing=_status_of(info).get("Backing Filesystem", "").replace("extfs", "ext4"),
+        data_root=_lenient(lambda: path_of(info.get("DockerRootDir")), ""),
+        proof=proof,
+        containerd=_lenient(lambda: path_of(containerd.get("Address")), ""),
+        namespace=text_of(object_of(containerd.get("Namespaces")).get("Containers")) or "moby",
+    )
+
+
+@understood
+def container_of(row: object, endpoint: str, driver: Driver) -> Container:
+    """Return a row of the list call; what is only shown may be odd, who it is and its layer's size may not."""
+    if not isinstance(row, dict):
+        raise TypeError("a row that is no object")
+    container_id = ContainerId(row.get("Id"))
+    state = parse_state(row.get("State"))
+    status = _lenient(lambda: text_of(row.get("Status"), 256), "")
+    return Container(
+        endpoint=endpoint,
+        id=container_id,
+        name=_lenient(lambda: text_of(list_of(row.get("Names"))[0], 256).lstrip("/"), "") or container_id[:12],
+        state=state,
+        status=status,
+        driver=driver,
+        image=_lenient(lambda: text_of(row.get("Image"), 1024), ""),
+        created=_lenient(lambda: datetime.fromtimestamp(number_of(row.get("Created")), UTC), EPOCH),
+        exit_code=exit_code_of(status, state),
+        image_id=_lenient(lambda: text_of(row.get("ImageID"), 128), ""),
+        command=_lenient(lambda: text_of(row.get("Command"), 1024), ""),
+        ports=_lenient(lambda: tuple(_port_of(port) for port in list_of(row.get("Ports"))[:_PORTS]), ()),
+        size_rw=_lenient(lambda: number_of(row["SizeRw"]) if row.get("SizeRw") is not None else None, None),
+    )
+
+
+def listed_container(row: object, endpoint: str, driver: Driver) -> Container:
+    """Return a row of the list call; an odd one is listed as unknown, under an id that leads nowhere."""
+    try:
+        return container_of(row, endpoint, driver)
+    except DtuiError as error:
+        stand_in = ContainerId.standing_for(row.get("Id") if isinstance(row, dict) else row)
+        if not isinstance(row, dict):
+            row = {"Names": ["?"]}
+        shown = container_of({**row, "Id": stand_in}, endpoint, driver)
+        return replace(shown, state=State.UNKNOWN, status=str(error))
+
+
+def _port_of(port: object) -> Port:
+    told = object_of(port)
+    return Port(
+        number_of(told.get("PrivatePort"), most=65535),
+        text_of(told.get("Type"), 16) or "tcp",
+        number_of(told.get("PublicPort"), most=65535),
+        text_of(told.get("IP"), 64),
+    )
+
+
+@understood
+def change_of(row: object) -> tuple[bytes, Change]:
+    """Return a row of the changes call: a path and its ``Kind``, 0 to 2."""
+    told = object_of(row)
+    path = told["Path"]
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path or ".." in path.split("/"):
+        raise ValueError("a path that is none")
+    if told.get("Kind") is None:
+        raise ValueError("a change of no kind")
+    return os.fsencode(path), _CHANGES[number_of(told["Kind"], most=2)]
+
+
+@understood
+def id_of(body: Json) -> str:
+    """Return the id of what the Engine made."""
+    found = text_of(object_of(body).get("Id"), 128)
+    if not found.isascii() or not found.isalnum():
+        raise ValueError("an id that is none")
+    return found
+
+
+@understood
+def labels_of(row: object) -> Mapping[str, str]:
+    """Return the labels of a row that are texts."""
+    labels = object_of(object_of(row).get("Labels"))
+    return {name: value for name, value in labels.items() if isinstance(value, str)}
+
+
+@understood
+def labelled(row: object, label: str) -> tuple[str, str]:
+    """Return the id of a row, and the value of a label that it has."""
+    return ContainerId(object_of(row).get("Id")), labels_of(row)[label]
+
+
+@understood
+def image_ids(rows: object) -> list[str]:
+    """Return the ids of a list of images."""
+    return [text_of(object_of(row)["Id"], 128) for row in list_of(rows)]
+
+
+@understood
+def ended_with(body: Json) -> int | None:
+    """Return the exit code of a process in a container, None while it runs."""
+    code = object_of(body).get("ExitCode")
+    return None if code is None or object_of(body).get("Running") else number_of(code, -(2**31), 2**32)
+
+
+@understood
+def is_tty(body: Json) -> bool:
+    """Say whether a container has a terminal: its log is in one piece then."""
+    return object_of(object_of(body).get("Config")).get("Tty") is True
+
+
+@understood
+def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
+    """Return the list record of a container from its inspect answer."""
+    state = object_of(object_of(body).get("State"))
+    kind = parse_state(state.get("Status"))
+    ended = kind in (State.EXITED, State.DEAD, State.REMOVING)
+    code = number_of(state.get("ExitCode") or 0, -(2**31), 2**32) if ended else None
+    config = object_of(body.get("Config"))
+    return Container(
+        endpoint=endpoint,
+        id=ContainerId(body["Id"]),
+        name=text_of(body.get("Name"), 256).lstrip("/"),
+        state=kind,
+        status=f"{kind} ({code})" if code is not None else str(kind),
+        driver=driver,
+        image=text_of(config.get("Image"), 1024),
+        created=parse_time(body.get("Created")) or EPOCH,
+        exit_code=code,
+        image_id=text_of(body.get("Image"), 128),
+        command=" ".join(argv_of(body))[:_LONGEST],
+        ports=ports_of(body),
+    )
+
+
+@understood
+def ports_of(body: Json) -> tuple[Port, ...]:
+    """Return the ports of an inspect answer."""
+    found: list[Port] = []
+    for name, bindings in object_of(object_of(body.get("NetworkSettings")).get("Ports")).items():
+        number, _, protocol = name.partition("/")
+        for binding in list_of(bindings) or [{}]:
+            told = object_of(binding)
+            host = text_of(told.get("HostPort")) or "0"
+            if _is_port(number) and _is_port(host) and len(found) < _PORTS:
+                found.append(Port(int(number), protocol[:16] or "tcp", int(host), text_of(told.get("HostIp"), 64)))
+    return tuple(found)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536
+
+
+@understood
+def pid_of(body: Json) -> int:
+    """Return the main process of a container, 0 for one that has none."""
+    return number_of(object_of(body.get("State")).get("Pid"), most=_PIDS)
+
+
+@understood
+def argv_of(body: Json) -> tuple[str, ...]:
+    """Return the command line of the main process."""
+    return (text_of(body.get("Path")), *(text_of(word) for word in list_of(body.get("Args"))[:_SETTINGS]))
+
+
+@understood
+def mounts_of(body: Json) -> tuple[Mount, ...]:
+    """Return what is mounted over the container's files, the Engine's own three files among it.
+
+    One that is odd makes the answer odd: dtui would write below a mount that it does not know of.
+    """
+    found = [_mount_of(object_of(mount)) for mount in list_of(body.get("Mounts"))]
+    tmpfs = object_of(object_of(body.get("HostConfig")).get("Tmpfs"))
+    found += [Mount(destination=path_of(path), source="", kind="tmpfs") for path in tmpfs]
+    taken = {m.destination for m in found}
+    found += [
+        Mount(destination=path, source=text_of(body[key]), kind="engine")
+        for key, path in _ENGINE_FILES
+        if body.get(key) and path not in taken
+    ]
+    return tuple(found)
+
+
+def _mount_of(mount: Json) -> Mount:
+    writable = mount.get("RW", True)
+    if not isinstance(writable, bool):
+        raise TypeError("a mount that is neither read-only nor not")
+    return Mount(
+        destination=path_of(mount.get("Destination")),
+        source=text_of(mount.get("Source")),
+        kind=text_of(mount.get("Type"), 64) or "bind",
+        name=text_of(mount.get("Name")),
+        writable=writable,
+    )
+
+
+@understood
+def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
+    """Return what a container was made with and how its networks and health are, as names and values to show."""
+    config, state = object_of(body.get("Config")), object_of(body.get("State"))
+    policy = object_of(object_of(body.get("HostConfig")).get("RestartPolicy"))
+    found: list[tuple[str, str]] = []
+    if name := text_of(policy.get("Name"), 64):
+        most = number_of(policy.get("MaximumRetryCount"))
+        found.append(("restart", name + (f", at most {most} times" if most else "")))
+    health = object_of(state.get("Health"))
+    if health.get("Status"):
+        found.append(("health", _health_words(health)))
+    for name, told in object_of(object_of(body.get("NetworkSettings")).get("Networks")).items():
+        network = object_of(told)
+        # a record on disk keeps what the Engine's answer shows one step deeper
+        settings = object_of(network.get("EndpointSettings")) or network
+        found.append((f"network {name[:256]}", text_of(settings.get("IPAddress"), 64) or "no address now"))
+    if user := text_of(config.get("User")):
+        found.append(("user", user))
+    found += [("label", f"{key}={value}"[:_LONGEST]) for key, value in sorted(object_of(config.get("Labels")).items())]
+    found += [("env", text_of(pair)) for pair in list_of(config.get("Env"))[:_SETTINGS]]
+    return tuple(found[:_SETTINGS])
+
+
+def _health_words(health: Json) -> str:
+    words, failed = text_of(health["Status"], 64), number_of(health.get("FailingStreak"))
+    last = object_of((list_of(health.get("Log")) or [{}])[-1])
+    line = text_of(last.get("Output")).strip().split("\n")[0]
+    return words + (f", failed {failed} times in a row: {line}" if failed else "")
+
+
+@understood
+def event_of(body: object) -> Event:
+    """Return an event; Docker's ``health_status: healthy`` keeps its words."""
+    if not isinstance(body, dict):
+        raise TypeError("an event that is no object")
+    actor = object_of(body.get("Actor"))
+    code = text_of(object_of(actor.get("Attributes")).get("exitCode"), 16)
+    return Event(
+        action=text_of(body.get("Action") or body.get("status"), 256),
+        id=text_of(actor.get("ID") or body.get("id"), 128),
+        exit_code=int(code) if _EXIT_CODE.fullmatch(code) else None,
+    )

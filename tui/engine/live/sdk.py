@@ -1,0 +1,560 @@
+"""The one module that talks to the Docker SDK: connections, and its errors turned into ours."""
+
+from __future__ import annotations
+
+import atexit
+import http.client
+import os
+import re
+import signal
+import struct
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import docker.constants
+import docker.errors
+import docker.tls
+import docker.utils
+import requests.adapters
+import requests.exceptions
+import urllib3.exceptions
+from docker.api.client import APIClient
+from docker.context import ContextAPI
+from docker.transport.sshconn import SSHConnection, SSHHTTPAdapter, SSHSocket
+from docker.transport.unixconn import UnixHTTPAdapter
+
+from tui.core.errors import DtuiError, EngineError, EngineLost, NotFound, NotReachable, UsageError
+from tui.core.text import printable
+from tui.engine.live import answers
+from tui.engine.live.transport import (
+    PIECE,
+    AnswerRefused,
+    Connections,
+    OwnPool,
+    Patience,
+    TcpAdapter,
+    UnixConnection,
+    answer_class,
+    beginning_of,
+    body_of,
+    pieces,
+)
+from tui.engine.live.trust import Peer, peer_of
+
+__all__ = ["APIClient", "Client", "ErrorChunk", "connect", "context_address", "engine_errors"]
+
+_TIMEOUT = 60
+"""Seconds for one answer as a whole; stopping a container alone may take ten, removing a large one longer."""
+
+_SLOWEST = 64 << 10
+"""Bytes a second that a tar or a list must come with after the first minute."""
+
+_ANSWER = 4 << 20
+"""Bytes of an answer about one thing; the longest seen, an inspect with a health log, has 60 kB."""
+
+_LIST = 32 << 20
+"""Bytes of a list: some ten thousand containers, or half a million changed files."""
+
+_ERROR = 64 << 10
+"""Bytes that are read of an error's text."""
+
+_API = re.compile(r"1\.[0-9]{1,3}")
+
+_SHOWN = 300
+"""Characters of an error's text that are shown."""
+
+
+@contextmanager
+def engine_errors(what: str) -> Iterator[None]:
+    """Turn the SDK's exceptions into ours; ``what`` names the Engine or container concerned."""
+    try:
+        yield
+    except DtuiError:
+        raise
+    except docker.errors.NotFound as error:
+        raise NotFound(f"{what}: {_explanation(error)}", "the list shows what there is") from error
+    except docker.errors.APIError as error:
+        raise EngineError(f"{what}: {_explanation(error)}", "the Engine refused; nothing was done") from error
+    except _FAILURES as error:
+        raise _lost(what, error) from error
+
+
+_FAILURES = (
+    docker.errors.DockerException,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+
+
+def _explanation(error: docker.errors.APIError) -> str:
+    return printable(innermost(" ".join(str(error.explanation or error).split()))[:_SHOWN])
+
+
+_WRAPPED = re.compile(
+    r"(failed to create (shim )?task( for container)?|OCI runtime \w+ failed|(runc|crun)( \w+ failed)?"
+    r"|unable to start container process|error during container init"
+    r"|\w+_linux\.go:\d+: .{,60}? caused): ",
+    re.IGNORECASE,
+)
+
+
+def innermost(text: str) -> str:
+    """Return the cause out of what the Engine and its runtimes have put around it."""
+    while match := _WRAPPED.match(text):
+        text = text[match.end() :]
+    return text.removesuffix(": unknown")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    todo: list[Any] = [error]
+    while todo:
+        one = todo.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        todo += [one.__cause__, one.__context__, *one.args, getattr(one, "reason", None)]
+
+
+def _lost(what: str, error: BaseException) -> DtuiError:
+    causes = list(_causes(error))
+    refused = next((cause for cause in causes if isinstance(cause, AnswerRefused)), None)
+    if refused:
+        return EngineError(f"{what}: {refused}", refused.hint)
+    by_ssh = next((cause for cause in causes if isinstance(cause, _SSHEnded)), None)
+    if by_ssh:
+        return EngineLost(f"{what}: {by_ssh}", "try ssh by hand: here it asks nothing, no password and no host key")
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return NotReachable(f"{what}: permission denied", "run dtui as root, or join the docker group")
+    if any(isinstance(cause, FileNotFoundError) for cause in causes):
+        return EngineLost(f"{what}: there is no such socket", "start Docker: systemctl start docker")
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return EngineLost(f"{what}: nobody answers", "start Docker: systemctl start docker")
+    if any(isinstance(cause, requests.exceptions.Timeout | TimeoutError) for cause in causes):
+        return EngineLost(f"{what}: no answer in time", "is the Engine or its disk overloaded?")
+    if any(isinstance(cause, requests.exceptions.InvalidJSONError | http.client.BadStatusLine) for cause in causes):
+        return EngineLost(f"{what}: what answers there is no Docker Engine", "check the address and the port")
+    last = printable(" ".join(str(causes[-1]).split())[:200])
+    return EngineLost(f"{what}: {last or type(error).__name__}", "is the Engine running?")
+
+
+def connect(
+    address: str,
+    *,
+    tls: docker.tls.TLSConfig | None = None,
+    timeout: int | None = _TIMEOUT,
+    connections: Connections | None = None,
+) -> Client:
+    """Return a client with the API version negotiated; raises EngineLost, NotReachable, UsageError.
+
+    A client's HTTP session belongs to one thread; every stream and every thread takes a client of its own. Closing
+    ``connections`` ends what the client waits for, from the first moment on.
+    """
+    try:
+        with engine_errors(address):
+            client = Client(
+                connections or Connections(),
+                base_url=address,
+                tls=tls or environment_tls(address),
+                timeout=timeout or _TIMEOUT,
+                use_ssh_client=address.startswith("ssh://"),
+            )
+            client.timeout = timeout
+            return client
+    except ValueError as error:
+        raise UsageError(f"{address} is no Docker address", "such as unix:///run/docker.sock or ssh://host") from error
+
+
+class ErrorChunk(bytes):
+    """Bytes of a container's stderr."""
+
+
+class Client(APIClient):  # type: ignore[misc] # the SDK has no types
+    """The SDK's client over a transport that trusts no answer: bounded, never redirected, closed from any thread.
+
+    It goes straight to the address, whatever the environment says of proxies, passwords (.netrc) and other CAs, and
+    keeps no cookie. Its ssh runs apart from our terminal.
+    """
+
+    def __init__(self, connections: Connections, **options: Any) -> None:
+        self._connections = connections
+        self._answered = _Answered()
+        self._address = options["base_url"]
+        super().__init__(version=docker.constants.MINIMUM_DOCKER_API_VERSION, **options)
+        self.trust_env = False
+        self.headers["Accept-Encoding"] = "identity"
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._version = self._negotiated()
+
+    def _negotiated(self) -> str:
+        """Return the Engine's version of the API, which leads every path that is asked for."""
+        try:
+            answer = self.version(api_version=False)
+        except EngineError as error:
+            raise self._no_engine() from error
+        version = answer.get("ApiVersion") if isinstance(answer, dict) else None
+        if not isinstance(version, str) or not _API.fullmatch(version):
+            raise self._no_engine()
+        if docker.utils.version_lt(version, docker.constants.MINIMUM_DOCKER_API_VERSION):
+            raise AnswerRefused(f"the Engine's API {version} is too old", "an Engine of 17.05 or newer is understood")
+        return version
+
+    def _no_engine(self) -> EngineLost:
+        return EngineLost(f"{self._address}: what answers there is no Docker Engine", "check the address and the port")
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who gave the last answer; None where it came over no unix socket."""
+        return self._answered.peer
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        """Put our transport in the place of the SDK's."""
+        if isinstance(adapter, SSHHTTPAdapter):
+            adapter = self._custom_adapter = _SSHAdapter(self._connections, adapter.ssh_host, adapter.timeout)
+        elif isinstance(adapter, UnixHTTPAdapter):
+            adapter = self._custom_adapter = _UnixAdapter(self._answered, self._connections, adapter)
+        elif type(adapter) is requests.adapters.HTTPAdapter:
+            adapter = TcpAdapter(self._connections)
+        super().mount(prefix, adapter)
+
+    def close(self) -> None:
+        """End all that waits on this client, from any thread."""
+        self._connections.close()
+        super().close()
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """Send a request and judge its answer before anybody uses it; what is no stream is read here, with a limit."""
+        request.headers["Accept-Encoding"] = "identity"
+        streamed, seconds = options.get("stream", False), options.get("timeout")
+        self._connections.patience = Patience(seconds, _SLOWEST if streamed else 0)
+        self._connections.writing = request.method == "PUT"
+        try:
+            answer = super().send(request, **{**options, "stream": True, "allow_redirects": False})
+        finally:
+            self._connections.writing = False
+        try:
+            _judge(answer)
+            if answer.status_code >= 400:
+                _keep(answer, beginning_of(answer, _ERROR))
+            elif not streamed:
+                _keep(answer, body_of(answer, _ANSWER))
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def get_redirect_target(self, resp: Any) -> None:
+        """Return nowhere: :meth:`send` refuses what redirects."""
+        del resp
+
+    def rows(self, path: str, most: int, *, nothing: bool = False, **params: Any) -> Iterator[Any]:
+        """Yield the rows of a list one by one, each as it came, an Odd for what is no JSON; raises EngineError.
+
+        Neither the body nor the rows are in memory as a whole.
+        """
+        answer = self._get(self._url(path), params=params, stream=True)
+        self._raise_for_status(answer)
+        try:
+            yield from answers.rows(_at_most(pieces(answer), _LIST), most, nothing=nothing)
+        finally:
+            answer.close()
+
+    def event_lines(self, **params: Any) -> Iterator[bytes]:
+        """Yield events, one a line; raises EngineError for one without end."""
+        answer = self._get(self._url("/events"), params=params, stream=True)
+        self._raise_for_status(answer)
+        return answers.lines(pieces(answer))
+
+    def log_chunks(self, container_id: str, *, tty: bool, **params: Any) -> Iterator[bytes]:
+        """Yield a log as it comes, what went to stderr as ErrorChunk; nothing tells it apart on a terminal (tty)."""
+        answer = self._get(self._url("/containers/{0}/logs", container_id), params=params, stream=True)
+        self._raise_for_status(answer)
+        return pieces(answer) if tty else _frames(lambda size: answer.raw.read1(size, decode_content=False))
+
+    def archive(self, container_id: str, path: bytes) -> Generator[bytes, None, None]:
+        """Yield the tar of a path."""
+        url = self._url("/containers/{0}/archive", container_id)
+        answer = self._get(url, params={"path": path}, stream=True)
+        self._raise_for_status(answer)
+        try:
+            yield from pieces(answer)
+        finally:
+            answer.close()
+
+    def _raise_for_status(self, response: Any) -> None:
+        """Raise what an error says, whatever its shape."""
+        if response.status_code < 400:
+            return
+        text = response.content.decode("utf-8", "replace")
+        with suppress(EngineError):
+            body = answers.decoded(response.content)
+            text = body.get("message") or text if isinstance(body, dict) else text
+        kind = docker.errors.NotFound if response.status_code == requests.codes.not_found else docker.errors.APIError
+        explanation = str(text).strip() or f"the Engine answers {response.status_code}"
+        raise kind(explanation, response=response, explanation=explanation)
+
+    def _result(self, response: Any, json: bool = False, binary: bool = False) -> Any:
+        """Return a body that :meth:`send` has read."""
+        self._raise_for_status(response)
+        if json:
+            return answers.decoded(response.content)
+        return response.content if binary else response.content.decode("utf-8", "replace")
+
+    def _stream_helper(self, response: Any, decode: bool = False) -> Iterator[Any]:
+        if decode:
+            return map(answers.decoded, answers.lines(pieces(response)))
+        return pieces(response)
+
+    def _stream_raw_result(self, response: Any, chunk_size: int = 1, decode: bool = True) -> Iterator[bytes]:
+        del chunk_size, decode
+        self._raise_for_status(response)
+        return pieces(response)
+
+    def _read_from_socket(self, response: Any, stream: bool, tty: bool = True, demux: bool = False) -> Iterator[bytes]:
+        """Read what a process prints off a connection that is HTTP no more."""
+        del stream, demux
+        wire = response.raw._fp.fp
+        return iter(lambda: wire.read1(PIECE), b"") if tty else _frames(wire.read1)
+
+
+def _judge(answer: Any) -> None:
+    """Raise AnswerRefused for an answer that sends us elsewhere or that would have to be unpacked."""
+    if 300 <= answer.status_code < 400 and answer.status_code != requests.codes.not_modified:
+        where = printable(str(answer.headers.get("Location", "nowhere")))[:200]
+        raise AnswerRefused(f"the Engine sends us to {where}; dtui follows no redirect", "use that address with -H")
+    encoding = str(answer.headers.get("Content-Encoding") or "identity").strip().lower()
+    if encoding != "identity":
+        raise AnswerRefused(f"the answer is packed ({printable(encoding)[:40]}), which nobody asked for")
+
+
+def _keep(answer: Any, body: bytes) -> None:
+    answer._content, answer._content_consumed = body, True
+
+
+def _at_most(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise AnswerRefused(f"the list is longer than {limit >> 20} MiB", "docker itself may show it")
+        yield chunk
+
+
+def _frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Yield what the two streams of a process say: each frame has a header with stream and length (moby stdcopy)."""
+
+    def exactly(size: int) -> bytes:
+        data = b""
+        while len(data) < size and (more := read(size - len(data))):
+            data += more
+        return data
+
+    while len(header := exactly(8)) == 8:
+        number, left = struct.unpack(">BxxxL", header)
+        if number > 3:
+            raise AnswerRefused("the output is in no form of Docker's")
+        while left and (data := read(min(left, PIECE))):
+            left -= len(data)
+            yield ErrorChunk(data) if number > 1 else data
+
+
+class _Answered:
+    """Who gave the last answer: what connections note and a client tells.
+
+    A connection must not hold its client: urllib3 holds idle connections until their pool is gone, and the client
+    holds the pool, so that neither would ever be closed.
+    """
+
+    peer: Peer | None = None
+
+
+class _UnixConnection(UnixConnection):
+    """Notes with each answer which process it came from."""
+
+    def __init__(self, answered: _Answered, connections: Connections, path: str, timeout: float | None) -> None:
+        super().__init__(connections, path, timeout)
+        self._answered = answered
+
+    def connect(self) -> None:
+        super().connect()
+        self._peer = peer_of(self.sock)
+
+    def getresponse(self, *args: Any, **options: Any) -> Any:
+        answer = super().getresponse(*args, **options)
+        self._answered.peer = self._peer
+        return answer
+
+
+class _UnixAdapter(UnixHTTPAdapter):  # type: ignore[misc]
+    """Connections to a unix socket that end with the client."""
+
+    def __init__(self, answered: _Answered, connections: Connections, like: UnixHTTPAdapter) -> None:
+        super().__init__(f"http+unix://{like.socket_path}", like.timeout)
+        self._pool = OwnPool(
+            partial(_UnixConnection, answered, connections, like.socket_path, like.timeout), timeout=like.timeout
+        )
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        """Return the one pool."""
+        del url, proxies
+        return self._pool
+
+    def close(self) -> None:
+        """Close what is idle."""
+        self._pool.close()
+        super().close()
+
+
+class _SSHEnded(OSError):
+    """The ssh program ended before the Engine had answered; its own words say why."""
+
+
+_SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
+"""It must ask nothing, for nobody would see the question, and must not wait for a dead host as long as TCP does."""
+
+_RUNNING: weakref.WeakSet[_SSHSocket] = weakref.WeakSet()
+
+
+class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
+    """An ssh in a session of its own, which cannot read our keys nor write over our screen."""
+
+    proc: subprocess.Popen[bytes] | None
+
+    def connect(self, **_: Any) -> None:
+        """Start ssh."""
+        words = [*_SSH, *(("-l", self.user) if self.user else ()), *(("-p", self.port) if self.port else ())]
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as ssh
+        try:
+            self.proc = subprocess.Popen(  # noqa: S603 - the user's own ssh, to the host that was named
+                [*words, "--", self.host, "docker system dial-stdio"],
+                env={k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise _SSHEnded("there is no ssh program") from error
+        _RUNNING.add(self)
+
+    def why(self) -> str:
+        """Return the last line ssh said."""
+        with suppress(subprocess.TimeoutExpired):
+            if self.proc:
+                self.proc.wait(1)
+        self._said.seek(0)
+        lines = self._said.read(65_536).decode(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else "ssh had no answer"
+
+    def shutdown(self, how: int, /) -> None:
+        """End it from another thread."""
+        del how
+        self.close()
+
+    def close(self) -> None:
+        """End ssh and what it started; idempotent."""
+        _RUNNING.discard(self)
+        super(SSHSocket, self).close()
+        process, self.proc = self.proc, None
+        if process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+                break
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError, ValueError):  # another thread may be in the middle of it
+                if pipe:
+                    pipe.close()
+
+
+@atexit.register
+def _end_ssh() -> None:
+    for one in list(_RUNNING):
+        one.close()
+
+
+class _SSHConnection(SSHConnection):  # type: ignore[misc]
+    def __init__(self, connections: Connections, host: str, timeout: float) -> None:
+        super().__init__(None, timeout, host)
+        self.response_class = answer_class(connections)
+        self._connections = connections
+
+    def connect(self) -> None:
+        self._ssh = _SSHSocket(self.ssh_host)  # sock is None again before an error comes to us
+        self._ssh.settimeout(self.timeout)
+        self._ssh.connect()
+        self._connections.add(self._ssh)
+        self.sock = self._ssh
+
+    def request(self, *args: Any, **options: Any) -> None:
+        with self._reasons():
+            super().request(*args, **options)
+
+    def getresponse(self, *args: Any, **options: Any) -> Any:
+        """Wait for the answer; an error tells what ssh said."""
+        with self._reasons():
+            return super().getresponse(*args, **options)
+
+    @contextmanager
+    def _reasons(self) -> Iterator[None]:
+        try:
+            yield
+        except AnswerRefused:
+            raise
+        except TimeoutError as error:
+            raise _SSHEnded("ssh had no answer in time") from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise _SSHEnded(self._ssh.why()) from error
+
+
+class _SSHAdapter(SSHHTTPAdapter):  # type: ignore[misc]
+    """Runs an ssh for each request, as the SDK does, and ends them with the client."""
+
+    def __init__(self, connections: Connections, host: str, timeout: float) -> None:
+        super().__init__(host, timeout, shell_out=True)
+        self._connections = connections
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        """Return a pool for one request."""
+        del url, proxies
+        return OwnPool(lambda: _SSHConnection(self._connections, self.ssh_host, self.timeout), self.timeout)
+
+
+def environment_tls(address: str) -> docker.tls.TLSConfig | bool:
+    """Return the TLS settings of DOCKER_TLS_VERIFY and DOCKER_CERT_PATH for a tcp address."""
+    verify = os.environ.get("DOCKER_TLS_VERIFY")
+    if not verify or not address.startswith("tcp://"):
+        return False
+    folder = os.environ.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")
+    with engine_errors(address):
+        return docker.tls.TLSConfig(
+            client_cert=(f"{folder}/cert.pem", f"{folder}/key.pem"), ca_cert=f"{folder}/ca.pem", verify=True
+        )
+
+
+def context_address(name: str | None) -> tuple[str, str, docker.tls.TLSConfig | None] | None:
+    """Return name, address and TLS settings of a docker context, of the current one for None.
+
+    The context named ``default`` is no address of its own: None. Raises UsageError for an unknown one.
+    """
+    try:
+        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+    except (docker.errors.DockerException, OSError, ValueError) as error:
+        raise UsageError(f"docker context {name or 'current'}: {error}", "docker context ls shows them") from error
+    if context is None:
+        raise UsageError(f"there is no docker context {name}", "docker context ls shows them")
+    if context.Name == "default" and not name:
+        return None
+    return context.Name, str(context.Host), context.TLSConfig

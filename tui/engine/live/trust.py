@@ -1,0 +1,299 @@
+"""Decides, and nothing else does, whether what a live Engine says of paths and processes may be acted upon here.
+
+dtui runs as root: whoever makes it believe that ``/etc`` is a container's layer has it write there. An address says
+nothing about who answers. Rootless Docker's socket may be opened with sudo, ``ssh -L`` may forward one from another
+host, Docker in Docker may have one bind-mounted. So three things are looked at, each by what the kernel says or by
+what only the Engine's own user could have written.
+
+**The peer.** ``SO_PEERCRED`` names the process that called listen(2) on the socket, and it is asked of the very
+connection that an answer comes over, since the path of a socket can be made to lead elsewhere between two calls. Its
+user must be root where we are, else we ourselves: another user's Engine may name any path it likes. Under systemd's
+socket activation it is process 1, which is right: root's own configuration put the Engine there. A process of another
+pid namespace is shown as 0 and proves nothing; nor does one in another user namespace, whose root is not ours.
+
+**The same files.** A peer in our mount namespace with our root means the same file by a path as we do. One in another
+(a unit with PrivateMounts, a snap, Docker in Docker, a chroot) may, for a given directory: that is so when
+``/proc/PID/root`` followed by the path is the same directory, by device and inode, as the path is here. It is asked for
+the data-root and again for each container's layer. Docker in Docker fails it, for its ``/var/lib/docker`` is a volume.
+
+**The records.** A peer of root's need not be the Engine: socat and ssh pass on what another says. So no layer's path is
+taken from an answer at all. It is found by the Engine's own records in the data-root (layerdb, the snapshotter's
+database, containers.json), all beneath it and owned by the Engine's user, and must be the one that the answer names.
+The container must have the name there that it has in the answer, too: a benchmark gives its containers names that
+nobody can guess, so that no answer can offer it another container. What root forwards from another host names
+containers that the records here do not know, and ssh is refused at once: a clone of this host has the same records.
+
+A container whose Engine is proven and whose layer is not is unproven by itself. What is unproven is reached through the
+Engine's archive API, which needs no belief: the Engine acts on its own files.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import DtuiError, NotReachable
+from tui.core.id_maps import on_host
+from tui.core.records import DriverKind, LayerStack, Proof, Trust
+from tui.core.text import printable
+from tui.drivers.data_root import DataRoot
+from tui.drivers.podman import container_records
+from tui.drivers.users import REMAPPED
+from tui.linux.process_marks import has_ended
+
+REMOTE = Proof(Trust.REMOTE, "the Engine runs on another host")
+
+_SO_PEERPIDFD = 77
+"""asm-generic/socket.h; Linux 6.5."""
+
+_NAME = 255
+"""Characters of a container's name that are compared: an answer's longer one is cut after some more."""
+
+_FORWARDERS = ("ssh", "sshd", "sshd-session", "dbclient", "dropbear")
+"""Programs of root's that pass on what another host says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process behind a socket, as the kernel names it and as it was when we connected."""
+
+    pid: int
+    uid: int
+    started: str
+    """Its start time, by which another process of the same number is told apart."""
+    trouble: str = ""
+    """Why nothing that it says of this host is believed; empty where it may be."""
+    elsewhere: bool = False
+    """Whether it has another mount namespace or root than we have."""
+
+    @property
+    def who(self) -> str:
+        """Its user and number, for a sentence."""
+        return f"{_user(self.uid)}'s process {self.pid}"
+
+    def sees(self, path: Path) -> bool:
+        """Say whether a path means the same directory to it as it means here."""
+        if not self.elsewhere:
+            return True
+        try:
+            same = os.path.samestat(os.stat(f"/proc/{self.pid}/root{path}"), os.stat(path))
+            return same and _started(self.pid) == self.started
+        except OSError:
+            return False
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Judge who is at the other end of a connected unix socket."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", credentials)
+    if uid not in _believed():
+        advice = "; run dtui as that user" if os.geteuid() == 0 else ""
+        return Peer(pid, uid, "", f"{_user(uid)} listens at the socket, not {_user(os.geteuid())}{advice}")
+    if pid <= 0:
+        return Peer(pid, uid, "", "who listens at the socket is in another pid namespace, such as a container's")
+    try:
+        started = _started(pid)
+        strange, elsewhere, program = _is_in_strange_namespace(pid), _is_elsewhere(pid), _program(pid)
+    except PermissionError:
+        told = f"{_user(uid)}'s process {pid} listens at the socket, permission denied to look at it; run dtui as root"
+        return Peer(pid, uid, "", told)
+    except OSError:
+        started = ""
+    if not started or _has_ended(connection):
+        return Peer(pid, uid, "", f"process {pid}, which made the socket, has ended: somebody else answers")
+    if strange:
+        return Peer(pid, uid, started, f"process {pid}, which listens at the socket, is in another user namespace")
+    if program in _FORWARDERS:
+        return Peer(pid, uid, started, f"{program} (process {pid}) listens at the socket and passes it on")
+    return Peer(pid, uid, started, elsewhere=elsewhere)
+
+
+def _believed() -> tuple[int, ...]:
+    """Return the users whose Engine may name paths: root, who could do anything without us, and ourselves."""
+    return tuple({0, os.geteuid()})
+
+
+def _user(uid: int) -> str:
+    return "root" if uid == 0 else f"user {uid}"
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, in ticks since boot (proc_pid_stat(5), field 22)."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()[19]
+
+
+def _is_in_strange_namespace(pid: int) -> bool:
+    """Say whether a process has root's powers only over a part of this host; for ourselves our own user is enough."""
+    return os.geteuid() == 0 and not _same_namespace(pid, "user")
+
+
+def _is_elsewhere(pid: int) -> bool:
+    return not _same_namespace(pid, "mnt") or not os.path.samestat(os.stat(f"/proc/{pid}/root/"), os.stat("/"))
+
+
+def _same_namespace(pid: int, kind: str) -> bool:
+    return os.path.samestat(os.stat(f"/proc/{pid}/ns/{kind}"), os.stat(f"/proc/self/ns/{kind}"))
+
+
+def _program(pid: int) -> str:
+    return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Say whether the process that made the socket is gone, so that its number may be another's; before 6.5: no."""
+    try:
+        pidfd = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    try:
+        return has_ended(pidfd)
+    finally:
+        os.close(pidfd)
+
+
+def engine_proof(peer: Peer | None, data_root: str) -> Proof:
+    """Decide about an Engine: by who answers, None for no unix socket, and by the data-root that it names."""
+    if peer is None:
+        return REMOTE
+    if peer.trouble:
+        return _unproven(peer.trouble)
+    root = Path(data_root)
+    shown = printable(data_root)
+    if not root.is_absolute():
+        return _unproven("the Engine names no data-root")
+    try:
+        owner = os.stat(root).st_uid
+    except PermissionError:
+        return _unproven(f"{shown}: permission denied; run dtui as root, or use sudo")
+    except OSError:
+        return _unproven(f"the Engine's data-root {shown} is not on this host")
+    if owner not in _engines_users(peer, root):
+        return _unproven(f"{shown} belongs to {_user(owner)}, but {_user(peer.uid)} runs the Engine")
+    if not peer.sees(root):
+        return _unproven(f"{peer.who} has another mount namespace, in which {shown} is not the directory it is here")
+    place = f"another mount namespace with the same {shown}" if peer.elsewhere else f"our mount namespace, on {shown}"
+    return Proof(Trust.PROVEN, f"{peer.who} listens at the socket, in {place}")
+
+
+def layer_proof(
+    peer: Peer,
+    root: DataRoot,
+    container_id: str,
+    name: str,
+    stack: LayerStack,
+    told: LayerStack | None,
+    data_root: str,
+) -> Proof:
+    """Decide about a container's layer that the records name, by owners and by what the Engine tells of it.
+
+    ``name`` is what the Engine calls the container, ``data_root`` the data-root in its words, which its other paths
+    begin with. Raises LayerError, NotReachable, NotFound for records that cannot be read.
+    """
+    path = stack.writable.path
+    if told is not None and _below(str(told.writable.path), data_root) != _below(str(path), str(root.path)):
+        named = f"the Engine names {printable(str(told.writable.path))} as its layer"
+        return _unproven(f"{named}, the records here {printable(str(path))}")
+    users = (*_engines_users(peer, root.path), on_host(stack.ids.users, 0))  # podman gives vfs to the container's root
+    for place in _owned(root, container_id, stack):
+        try:
+            owner = os.stat(place).st_uid
+        except PermissionError:
+            return _unproven(f"{printable(str(place))}: permission denied; run dtui as root, or use sudo")
+        except OSError as error:
+            return _unproven(f"{printable(str(place))}: {(error.strerror or '').lower()}")
+        if owner not in users:
+            owned = f"{printable(str(place))} belongs to {_user(owner)}"
+            return _unproven(f"{owned}, but {_user(peer.uid)} runs the Engine")
+    names = _recorded_names(root, container_id, stack)
+    if name[:_NAME] not in names:
+        shown = ", ".join(printable(one[:64]) for one in names[:3]) or "nothing"
+        return _unproven(f"the Engine calls the container {printable(name[:64])}, the records here {shown}")
+    if stack.writable.source is None and not peer.sees(path):
+        return _unproven(f"{peer.who} has another directory at {printable(str(path))}")
+    return Proof(Trust.PROVEN, f"{stack.how} names its layer")
+
+
+def _recorded_names(root: DataRoot, container_id: str, stack: LayerStack) -> list[str]:
+    """Return what the records of the Engine call a container."""
+    if stack.driver.kind is DriverKind.STORAGE:
+        records = container_records(root, stack.driver.name)
+        found = next((record.get("names") for record in records if record.get("id") == container_id), None)
+        return [str(one)[:_NAME] for one in found] if isinstance(found, list) else []
+    return [str(root.json(f"containers/{container_id}/config.v2.json").get("Name")).lstrip("/")[:_NAME]]
+
+
+def _engines_users(peer: Peer, root: Path) -> tuple[int, ...]:
+    """Return whom an Engine's own files may belong to: its user, and in a data-root for remapped users their root.
+
+    Such a data-root is the user's, but nobody but the Engine's user can have put it where it is.
+    """
+    match = REMAPPED.fullmatch(root.name)
+    if match is None:
+        return (peer.uid,)
+    with suppress(OSError):
+        above = os.stat(root.parent)
+        if above.st_uid == peer.uid and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return (peer.uid, int(match.group(1)))
+    return (peer.uid,)
+
+
+def unproven_by(error: DtuiError) -> Proof:
+    """Return the verdict on a container whose records cannot be read."""
+    return _unproven(str(error))
+
+
+def odd_layer(named: str) -> Proof:
+    """Return the verdict on a container whose Engine names something as its layer that no storage driver makes."""
+    return _unproven(f"the Engine names {printable(named[:200])} as its layer, the records here have none like it")
+
+
+def _unproven(reason: str) -> Proof:
+    return Proof(Trust.UNPROVEN, reason)
+
+
+def _below(path: str, root: str) -> str:
+    """Return a path from its data-root on, the path itself where it lies outside."""
+    return path.removeprefix(root.rstrip("/") + "/")
+
+
+def _owned(root: DataRoot, container_id: str, stack: LayerStack) -> tuple[Path, ...]:
+    """Return what the Engine's user must own: the record that names the layer, and the directory that holds the layer.
+
+    The layer itself has the owner that the container's root directory has, which the container may change.
+    """
+    name, layer = stack.driver.name, stack.writable.path
+    if stack.driver.kind is DriverKind.GRAPH:
+        record = root.path / "image" / name / "layerdb" / "mounts" / container_id / "mount-id"
+    elif stack.driver.kind is DriverKind.STORAGE:
+        record = root.path / f"{name}-containers" / "containers.json"
+    else:
+        record = (stack.root or root.place).path / "metadata.db"
+    return (record,) if stack.writable.source is not None else (record, layer.parent)
+
+
+def serves(peer: Peer, root: Path) -> bool:
+    """Say whether a peer is the Engine of a data-root itself: it has files of it open, or systemd listens for it."""
+    if peer.pid == 1:
+        return True
+    below = f"{root}/"
+    with suppress(OSError):
+        for number in os.listdir(f"/proc/{peer.pid}/fd"):
+            with suppress(OSError):  # closed meanwhile
+                if os.readlink(f"/proc/{peer.pid}/fd/{number}").startswith(below):
+                    return True
+    return False
+
+
+def refuse_stranger(connection: socket.socket, address: str) -> None:
+    """Raise NotReachable where neither root nor we listen at a socket, whose answers name directories of this host."""
+    peer = peer_of(connection)
+    if peer.trouble:
+        raise NotReachable(f"{printable(address)} is not believed: {peer.trouble}", "the Engine's archive API works")

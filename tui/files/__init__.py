@@ -1,0 +1,1 @@
+"""A container's files: read, changed without harm, and brought back."""

@@ -1,0 +1,189 @@
+"""A container's files for whoever shows and changes them, whichever way they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tui.core.errors import EditRefused
+from tui.core.records import Details
+from tui.core.remote_files import REMOTE_LIMIT
+from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
+from tui.files.history.backups import Act, ActKind, Keep
+from tui.files.history.transaction import Step, no_step
+from tui.files.verbs import opening
+from tui.files.verbs.acts import Outcome
+from tui.files.verbs.opening import Opened, Plan
+from tui.files.verbs.remote_save import Archive, open_by_engine, plan_by_engine, save_by_engine
+from tui.files.verbs.remote_undo import undo_by_engine
+from tui.files.verbs.save import save
+from tui.files.verbs.undo import undo
+from tui.files.write.below_root import Receipt
+from tui.files.write.version import Stamp
+from tui.linux.sparse import Content
+
+
+class Files(Protocol):
+    """Read and replace files of one container."""
+
+    def open(self, path: bytes) -> Opened:
+        """Read a file for the editor; raises NotFound, EditRefused, NotReachable."""
+        ...
+
+    def peek(self, path: bytes) -> Document:
+        """Read the beginning of a file, to look at; raises NotFound, EditRefused, NotReachable."""
+        ...
+
+    def plan(self, path: bytes) -> Plan:
+        """Say what a save would do now; raises as the save would."""
+        ...
+
+    def save(
+        self,
+        path: bytes,
+        data: Content,
+        stamp: Stamp | None,
+        *,
+        create: bool = False,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+        kind: ActKind | None = None,
+        wrote: str = "",
+        only_new: bool = False,
+        in_place: bool = False,
+        keep: Keep = Keep.USUAL,
+    ) -> Receipt:
+        """Replace a file's bytes, on the terms of :func:`tui.files.verbs.save.save`."""
+        ...
+
+    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
+        """Take an act back, on the terms of :func:`tui.files.verbs.undo.undo`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFiles:
+    """Files in layers on this host, or below a process of the container."""
+
+    details: Details
+    inspect: Callable[[str], Details]
+
+    def open(self, path: bytes) -> Opened:
+        """Read a file for the editor."""
+        return opening.open_file(self.details, path)
+
+    def peek(self, path: bytes) -> Document:
+        """Read the beginning of a file, to look at."""
+        return opening.peek_file(self.details, path)
+
+    def plan(self, path: bytes) -> Plan:
+        """Say what a save would do now."""
+        return opening.plan(self.details, path)
+
+    def save(
+        self,
+        path: bytes,
+        data: Content,
+        stamp: Stamp | None,
+        *,
+        create: bool = False,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+        kind: ActKind | None = None,
+        wrote: str = "",
+        only_new: bool = False,
+        in_place: bool = False,
+        keep: Keep = Keep.USUAL,
+    ) -> Receipt:
+        """Replace a file's bytes."""
+        container = self.details.container.id
+        return save(
+            container,
+            path,
+            data,
+            stamp,
+            inspect=self.inspect,
+            create=create,
+            mode=mode,
+            mtime_ns=mtime_ns,
+            kind=kind,
+            wrote=wrote,
+            only_new=only_new,
+            in_place=in_place,
+            keep=keep,
+        )
+
+    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
+        """Take an act back; ``step`` is told how far it came."""
+        return undo(act, inspect=self.inspect, save=self.save, force=force, keep=keep, step=step)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFiles:
+    """Files that only the Engine reaches."""
+
+    details: Details
+    inspect: Callable[[str], Details]
+    archive: Archive
+
+    def open(self, path: bytes) -> Opened:
+        """Read a file for the editor."""
+        return open_by_engine(self.archive, path, min(REMOTE_LIMIT, 8 * EDIT_LIMIT))
+
+    def peek(self, path: bytes) -> Document:
+        """Read a file to look at its beginning: the Engine sends whole files."""
+        document = self.open(path).document
+        size = len(document.data)
+        return document if size <= PREVIEW_LIMIT else Document.beginning(document.data[:PREVIEW_LIMIT], size)
+
+    def plan(self, path: bytes) -> Plan:
+        """Say what a save would do now."""
+        return plan_by_engine(self.details, self.archive, path)
+
+    def save(
+        self,
+        path: bytes,
+        data: Content,
+        stamp: Stamp | None,
+        *,
+        create: bool = False,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+        kind: ActKind | None = None,
+        wrote: str = "",
+        only_new: bool = False,
+        in_place: bool = False,
+        keep: Keep = Keep.USUAL,
+    ) -> Receipt:
+        """Replace a file's bytes; never in place, for the Engine always makes a new file."""
+        _refuse_aside(keep)
+        return save_by_engine(
+            self.details.container.id,
+            path,
+            data,
+            stamp,
+            inspect=self.inspect,
+            archive=self.archive,
+            create=create,
+            mode=mode,
+            mtime_ns=mtime_ns,
+            kind=kind,
+            wrote=wrote,
+            only_new=only_new,
+            in_place=in_place,
+            keep=keep is not Keep.NOTHING,
+        )
+
+    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
+        """Take an act back; it is one file, so that there are no steps to tell of."""
+        del step
+        _refuse_aside(keep)
+        if keep is Keep.NOTHING:
+            raise EditRefused("through the Engine an undo always keeps a copy", "free some space on this disk")
+        return undo_by_engine(act, inspect=self.inspect, archive=self.archive, force=force)
+
+
+def _refuse_aside(keep: Keep) -> None:
+    if keep is Keep.ASIDE:
+        raise EditRefused("the Engine sets nothing aside: its API knows no rename", "keep a copy, or do it on its host")

@@ -1,0 +1,1 @@
+"""What was changed: backups, journal, rollback, recovery after a crash."""

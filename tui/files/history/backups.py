@@ -1,0 +1,593 @@
+"""What every act replaced, kept on the host: private, bounded, the oldest dropped first, taken back by undo.
+
+An act is a directory ``NUMBER`` below the container's, numbered in the order in which acts were begun, whatever the
+clock said: ``act.json`` tells what stood where, and when; ``data`` holds the files' bytes one after another with their
+holes (a single file's are simply its bytes), ``after`` a line for each entry that it was about to make. An empty file
+is called how far it came: ``begun``, ``done``, ``undone``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tui.core.errors import DtuiError, EditRefused, NotFound, OwnPlaceFailed, for_room
+from tui.core.ids import BadId, ContainerId
+from tui.core.state import make_spare_room, state_dir, sync_dir
+from tui.core.text import human_size, printable
+from tui.drivers.data_root import open_host
+from tui.files.history.order import is_change, is_counted, numbered, order_of
+from tui.files.tree.snapshots import Node, from_json, to_json
+from tui.linux.process_marks import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
+from tui.linux.remove_tree import remove_tree
+from tui.linux.rooted_paths import open_child
+from tui.linux.sparse import copy_data
+
+TOTAL_LIMIT = 1 << 30
+ACT_LIMIT = 512 << 20
+"""Bytes that one act may replace; more than that is refused unless it is told to keep nothing."""
+
+_VERSION = 1
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999."""
+
+_WEEK = 7 * 86_400
+
+_VERSION_BEYOND = 2
+"""Of an act whose bytes are not all in ``data``: a dtui that knows only copies must not take it for one."""
+
+_VERSION_EXCHANGED = 3
+"""Of an act whose files changed places: what is aside may be the new one."""
+
+_RESERVE = 64 << 20
+"""Bytes of its disk that a large copy leaves free."""
+
+_MARKS = ("begun", "done", "undone")
+_ASIDE_MARK = "aside"
+"""An empty file that tells the store not to drop an act for want of space: what it moved would be found by nobody."""
+
+
+class Keep(StrEnum):
+    """What becomes of the bytes that an act replaces."""
+
+    USUAL = "usual"
+    """They are copied as far as the limit allows; an act beyond it is refused with the choices that there are."""
+    COPY = "copy"
+    """They are copied whatever their size."""
+    ASIDE = "aside"
+    """They are moved out of the container's layer by a rename."""
+    NOTHING = "nothing"
+    """They are lost: the act cannot be undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What can be done about an act that replaces more than is kept; a reason says why something cannot, else empty."""
+
+    size: int
+    room: int
+    copy: str = ""
+    aside: str = ""
+    nothing: str = ""
+
+    @property
+    def options(self) -> str:
+        """The words of the command line for what can be done, and why it cannot be set aside."""
+        found = [] if self.copy else ["--keep copies it all the same"]
+        found += [] if self.aside else ["--set-aside moves it out of the layer"]
+        found += [] if self.nothing else ["--no-backup cannot be undone"]
+        why = f"; it cannot be set aside: {self.aside}" if self.aside else ""
+        return (", ".join(found) or "free some space") + why
+
+
+class TooLarge(EditRefused):
+    """An act would replace more than is kept; nothing was changed, and ``choices`` says what can be done."""
+
+    def __init__(self, choices: Choices, why: str) -> None:
+        super().__init__(f"this replaces {human_size(choices.size)}, {why}", choices.options)
+        self.choices = choices
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Where an act moved entries by rename instead of copying them: ``names`` of a directory ``above`` of the layer."""
+
+    place: Path
+    above: bytes
+    names: tuple[bytes, ...]
+    size: int
+    exchanged: bool = False
+    """Whether what lies there changed places with a file that was made there."""
+    source: Path | None = None
+    """Where that file was taken from, instead of being made."""
+
+
+class ActKind(StrEnum):
+    """What was done; the words of ``dtui backups``."""
+
+    WRITE = "write"
+    CREATE = "create"
+    REMOVE = "delete"
+    RENAME = "rename"
+    MKDIR = "new directory"
+    CHMOD = "chmod"
+    CHOWN = "chown"
+    COPY = "copy in"
+    REVERT = "revert"
+    UNDO = "undo"
+    REDO = "redo"
+    """What an undo took back, done again; taken back like any other act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that was done to a container: what stood at each path before it, and where the bytes are.
+
+    ``other`` is the new path of a rename. ``wrote`` is the SHA-256 of what a write put there.
+    """
+
+    folder: Path
+    container: ContainerId
+    name: str
+    kind: ActKind
+    path: bytes
+    other: bytes
+    wrote: str
+    owner: str
+    nodes: tuple[Node, ...]
+    expects: bool = False
+    """Whether it writes down what it makes; those of older versions do not."""
+    time_ns: int = 0
+    """What the clock said when it was done."""
+    since: float = 0.0
+    """How long this host was up then."""
+    aside: Aside | None = None
+
+    @property
+    def id(self) -> str:
+        """The act's number in the store, by which acts are ordered."""
+        return self.folder.name
+
+    @property
+    def time(self) -> datetime:
+        """When it was done, by the clock of that moment; to be shown, never to be sorted by."""
+        return datetime.fromtimestamp(max(0, min(self.time_ns // 10**9, _LAST_SECOND)), UTC)
+
+    @property
+    def data(self) -> Path:
+        """The file with the bytes that were replaced."""
+        return self.folder / "data"
+
+    @property
+    def taken_back_by(self) -> ActKind:
+        """What the act is called that takes it back."""
+        return ActKind.REDO if self.kind is ActKind.UNDO else ActKind.UNDO
+
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps; those in the image are kept by nobody else than the image."""
+        return self.aside.size if self.aside else sum(node.size for node in self.nodes if not node.image)
+
+    @property
+    def done(self) -> bool:
+        """Whether it came to its end."""
+        return _has_ended(self.folder)
+
+    @property
+    def undone(self) -> bool:
+        """Whether it was taken back."""
+        return (self.folder / "undone").exists()
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its dtui is gone before it came to its end."""
+        return not self.done and not owner_lives(self.owner)
+
+    def expect(self, *nodes: Node, durable: bool = False) -> None:
+        """Write down what is about to stand somewhere, so that nothing else is taken for it; raises EditRefused.
+
+        ``durable`` waits until the disk has it.
+        """
+        try:
+            fd = os.open(self.folder / "after", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb") as file:
+                file.writelines(json.dumps(to_json(node)).encode() + b"\n" for node in nodes)
+                file.flush()
+                if durable:
+                    os.fsync(fd)
+            if durable:
+                sync_dir(self.folder)
+        except OSError as error:
+            raise OwnPlaceFailed.of(error, self.folder, "it is dtui's own disk that is full or failing") from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep it from being dropped for want of space while it is put back; raises NotFound when it is gone."""
+        try:
+            fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            told = f"what this {self.kind} of {printable(self.path)} replaced is kept no more"
+            raise NotFound(told, "dtui backups lists what is") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(fd)
+
+    @property
+    def after(self) -> dict[bytes, Node] | None:
+        """What it made, by path, as far as it came; None where that was not written down."""
+        if not self.expects:
+            return None
+        found: dict[bytes, Node] = {}
+        with suppress(FileNotFoundError), open(self.folder / "after", encoding="utf-8") as lines:
+            for line in lines:
+                with suppress(ValueError):  # the last one may have been cut off
+                    node = from_json(json.loads(line))
+                    found[node.path] = node
+        return found
+
+    def mark(self, word: str) -> None:
+        """Write down that it is ``done`` or ``undone``, for which no space is needed; raises EditRefused."""
+        try:
+            for before in _MARKS:
+                with suppress(FileNotFoundError):
+                    (self.folder / before).rename(self.folder / word)
+                    break
+            else:  # an act of an older dtui that was cut off
+                (self.folder / word).touch(mode=0o600)
+            sync_dir(self.folder)
+        except OSError as error:
+            raise OwnPlaceFailed.of(error, self.folder, "the next start of dtui puts it right") from error
+        if word == "done":  # it has grown since the commit, by what it made
+            with suppress(DtuiError, OSError):
+                _drop_oldest(keep=self.folder)
+
+    def forget(self) -> None:
+        """Drop it, as an act that never took place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Keeper:
+    """Takes down what an act is about to replace; nothing may be changed before :meth:`commit`."""
+
+    def __init__(
+        self,
+        container_id: ContainerId,
+        name: str,
+        kind: ActKind,
+        path: bytes,
+        *,
+        other: bytes = b"",
+        wrote: str = "",
+        keep: Keep = Keep.USUAL,
+    ) -> None:
+        self._told = {
+            "version": _VERSION,
+            "container": container_id,
+            "name": name,
+            "kind": kind.value,
+            "path": os.fsdecode(path),
+            "other": os.fsdecode(other),
+            "wrote": wrote,
+            "owner": owner_mark(),
+            "expects": True,
+        }
+        self._takes_back = kind in (ActKind.UNDO, ActKind.REDO)
+        self._limit = ACT_LIMIT if keep is Keep.USUAL else None
+        self._store = state_dir("backups", container_id)
+        self._part = self._store / f".{owned_name()}.part"
+        try:
+            self._part.mkdir(mode=0o700)
+            self._data = os.open(self._part / "data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            shutil.rmtree(self._part, ignore_errors=True)
+            raise self._refused(error) from error
+        self._end = 0
+        self._bytes = 0
+        self._nodes: list[Node] = []
+        self._inodes: dict[tuple[int, int], bytes] = {}
+
+    def add(self, node: Node, fd: int | None = None) -> None:
+        """Keep an entry, a file with the bytes of ``fd``; raises TooLarge, NoRoom, EditRefused."""
+        if node.image or fd is not None:
+            other = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
+            if other != node.path:
+                node = replace(node, same_as=other, kept=True)
+            elif node.image or fd is None:
+                node = replace(node, kept=True)
+            else:
+                start = self._end
+                self._copy(node, fd)
+                node = replace(node, offset=start, kept=True)
+        self._nodes.append(node)
+
+    def _copy(self, node: Node, fd: int) -> None:
+        try:
+            for copied in copy_data(fd, 0, node.size, self._data, self._end, node.path):
+                self._bytes += copied
+                if self._limit is not None and self._bytes > self._limit:  # it has grown since it was measured
+                    raise TooLarge(Choices(self._bytes, room()), beyond_limit())
+            self._end += node.size
+            os.ftruncate(self._data, self._end)
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise self._too_long() from error
+            raise self._refused(error) from error
+
+    def _too_long(self) -> EditRefused:
+        """Return what is raised where the files, with their holes, are longer than one file of this host may be."""
+        told = f"{self._store.parent}: what this replaces is longer, with its holes, than a file may be there"
+        return EditRefused(told, "nothing was changed; do it entry by entry")
+
+    def _refused(self, error: OSError) -> DtuiError:
+        without = ", or dtui undo --no-backup" if self._takes_back else ""
+        return OwnPlaceFailed.of(error, self._store.parent, f"no backup, no change{for_room(error)}{without}")
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What was kept so far."""
+        return tuple(self._nodes)
+
+    def commit(self, aside: Aside | None = None) -> Act:
+        """Make it durable; from now on the act can be taken back."""
+        make_spare_room()
+        self._told |= {"time_ns": time.time_ns(), "since": uptime()}
+        if aside is not None:
+            self._told["aside"] = {
+                "place": str(aside.place),
+                "above": os.fsdecode(aside.above),
+                "names": [os.fsdecode(name) for name in aside.names],
+                "size": aside.size,
+                "exchanged": aside.exchanged,
+                "source": str(aside.source) if aside.source else None,
+            }
+        if aside is not None or any(node.image for node in self._nodes):
+            exchanged = aside is not None and aside.exchanged
+            self._told["version"] = _VERSION_EXCHANGED if exchanged else _VERSION_BEYOND
+        try:
+            os.fsync(self._data)
+            (self._part / _MARKS[0]).touch(mode=0o600)
+            if aside is not None:
+                (self._part / _ASIDE_MARK).touch(mode=0o600)
+            told = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(told, "w", encoding="utf-8") as file:
+                file.write(json.dumps(self._told)[:-1] + ', "nodes": [')
+                for number, node in enumerate(self._nodes):  # one by one: there may be hundreds of thousands
+                    file.write((", " if number else "") + json.dumps(to_json(node)))
+                file.write("]}")
+                file.flush()
+                os.fsync(file.fileno())
+            with numbered(self._store.parent) as name:
+                folder = self._store / name
+                self._part.rename(folder)
+        except OSError as error:
+            raise self._refused(error) from error
+        finally:
+            self._close()
+        try:
+            sync_dir(self._store)
+            act = _act(folder, self._told, self.nodes)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise self._refused(error) from error
+        _drop_oldest(keep=folder)
+        return act
+
+    def _close(self) -> None:
+        if self._data >= 0:
+            os.close(self._data)
+            self._data = -1
+
+    def discard(self) -> None:
+        """Keep nothing; harmless after a commit."""
+        self._close()
+        shutil.rmtree(self._part, ignore_errors=True)
+
+
+def _read(folder: Path) -> Act:
+    told = json.loads((folder / "act.json").read_text(), object_hook=_node_or_dict)
+    if told["version"] not in (_VERSION, _VERSION_BEYOND, _VERSION_EXCHANGED):
+        raise ValueError(f"version {told['version']}")
+    return _act(folder, told, tuple(told["nodes"]))
+
+
+def _node_or_dict(told: dict[str, Any]) -> Node | dict[str, Any]:
+    """Return a node where JSON tells of one, so that no more memory is taken than the nodes take."""
+    return from_json(told) if "kind" in told and "path" in told and "version" not in told else told
+
+
+def _act(folder: Path, told: dict[str, Any], nodes: tuple[Node, ...]) -> Act:
+    return Act(
+        folder=folder,
+        container=ContainerId(told["container"]),
+        name=str(told["name"]),
+        kind=ActKind(told["kind"]),
+        path=os.fsencode(told["path"]),
+        other=os.fsencode(told["other"]),
+        wrote=str(told["wrote"]),
+        owner=str(told["owner"]),
+        nodes=nodes,
+        expects=bool(told.get("expects")),
+        time_ns=int(told.get("time_ns", 0) if is_counted(folder.name) else folder.name),
+        since=float(told.get("since", 0)),
+        aside=_aside_of(told["aside"]) if "aside" in told else None,
+    )
+
+
+def _aside_of(told: dict[str, Any]) -> Aside:
+    names = tuple(os.fsencode(name) for name in told["names"])
+    source = Path(told["source"]) if told.get("source") else None
+    exchanged = bool(told.get("exchanged"))
+    return Aside(Path(told["place"]), os.fsencode(told["above"]), names, int(told["size"]), exchanged, source)
+
+
+def folders(container_id: ContainerId | None = None) -> list[Path]:
+    """Return the directories of a container's acts, or of all, oldest first."""
+    found = (folder for folder in state_dir("backups").glob(f"{container_id or '*'}/*") if is_change(folder.name))
+    return sorted(found, key=lambda folder: order_of(folder.name))
+
+
+def acts(container_id: ContainerId | None = None) -> Iterator[Act]:
+    """Yield the acts of a container, or of all, newest first; one that cannot be read is left where it is."""
+    for folder in reversed(folders(container_id)):
+        with suppress(OSError, ValueError, KeyError, TypeError, BadId):
+            yield _read(folder)
+
+
+def find(act_id: str) -> Act:
+    """Return the act of an id, also without the zeros before it, or of a unique beginning of one; raises NotFound."""
+    known = list(acts())
+    found = [act for act in known if act.id == act_id or (is_counted(act.id) and act.id.lstrip("0") == act_id)]
+    found = found or [act for act in known if act_id and act.id.startswith(act_id)]
+    if len(found) != 1:
+        many = "no" if not found else "more than one"
+        raise NotFound(f"{many} backup {printable(act_id)}", "dtui backups lists them")
+    return found[0]
+
+
+def last_to_undo(container_id: ContainerId | None = None) -> Act:
+    """Return the newest act that can be taken back; raises NotFound."""
+    for act in acts(container_id):
+        if act.kind is not ActKind.UNDO and act.done and not act.undone:
+            return act
+    raise NotFound("there is nothing to take back", "dtui backups lists all")
+
+
+def beyond_limit() -> str:
+    """Say what is wrong with an act that replaces more than the limit."""
+    return f"more than the {human_size(ACT_LIMIT)} that are kept for undo"
+
+
+def room() -> int:
+    """Return how many bytes a copy may take of the disk that dtui's state is on: a part of it stays free."""
+    disk = os.statvfs(state_dir("backups"))
+    return max(0, (disk.f_bavail - min(disk.f_blocks // 50, _RESERVE // disk.f_frsize)) * disk.f_frsize)
+
+
+def _drop_oldest(keep: Path) -> None:
+    every = folders()
+    sizes = {folder: size_on_disk(folder) for folder in every}
+    beyond = {folder for folder, size in sizes.items() if size > ACT_LIMIT or (folder / _ASIDE_MARK).exists()}
+    total = sum(size for folder, size in sizes.items() if folder not in beyond)
+    for folder in every:
+        if total <= TOTAL_LIMIT:
+            return
+        if folder != keep and folder not in beyond and _is_settled(folder) and drop(folder):
+            total -= sizes[folder]
+
+
+def remove_place(place: Path) -> None:
+    """Remove what an act set aside, or what is left of its place; raises OSError."""
+    with suppress(FileNotFoundError):
+        beside = open_host(place.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            home = open_child(beside, os.fsencode(place.parent.name), os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                remove_tree(home, os.fsencode(place.name))
+            finally:
+                os.close(home)
+                with suppress(OSError):  # others were set aside, too
+                    os.rmdir(place.parent.name, dir_fd=beside)
+        finally:
+            os.close(beside)
+
+
+def _set_aside_by(folder: Path) -> Aside | None:
+    """Return what an act set aside, None for one that copied."""
+    if not (folder / _ASIDE_MARK).exists():
+        return None
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return _read(folder).aside
+    return None
+
+
+def drop(folder: Path) -> bool:
+    """Remove an act, with what it set aside, unless somebody puts it back just now; raises OSError."""
+    with suppress(FileNotFoundError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            aside = _set_aside_by(folder)
+            if aside is not None:
+                remove_place(aside.place)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+    return True
+
+
+def _is_settled(folder: Path) -> bool:
+    """Say whether nobody needs an act to put something right any more.
+
+    The container of one that was cut off is taken for gone after a week of this host's running, which no clock that
+    is wrong can make shorter.
+    """
+    if _has_ended(folder):
+        return True
+    try:
+        act = _read(folder)
+    except (OSError, ValueError, KeyError, TypeError, BadId):  # a newer dtui may be able to
+        return False
+    return surely_gone_for(act.owner, act.since, _WEEK)
+
+
+def why_needed(folder: Path, *, gone: bool) -> str:
+    """Say why an act must not be deleted now, nothing where it may; ``gone`` says that its container surely is."""
+    if _has_ended(folder):
+        return ""
+    try:
+        act = _read(folder)
+    except (OSError, ValueError, KeyError, TypeError, BadId):
+        return "" if gone else "this version cannot read it"
+    if not act.cut_off:
+        return "it is under way"
+    return "" if gone else "it was cut off, and is needed to put that right"
+
+
+def time_of(folder: Path) -> datetime:
+    """Return when an act was done, by the clock; of one that cannot be read, when it was last written to."""
+    try:
+        return _read(folder).time
+    except (OSError, ValueError, KeyError, TypeError, BadId):
+        return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+
+
+def _has_ended(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in _MARKS[1:])
+
+
+def size_on_disk(folder: Path) -> int:
+    """Return what an act takes of the disk, its directory too: of thousands of small ones that is half."""
+    total = 0
+    with suppress(FileNotFoundError):
+        for path in (folder, *folder.iterdir()):
+            total += path.stat().st_blocks * 512
+    aside = _set_aside_by(folder)
+    return total + (aside.size if aside is not None and aside.place.exists() else 0)
+
+
+def sweep() -> None:
+    """Remove what a killed dtui was still writing down: nothing had been changed by then."""
+    for part in state_dir("backups").glob("*/.*.part"):
+        name = part.name[1:].removesuffix(".part")
+        if not (_may_be_written(name) if name.isdigit() else named_owner_lives(name)):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _may_be_written(stamp: str) -> bool:
+    """Say whether an older dtui, which named it after the clock, may be at it: a change takes no day."""
+    return abs(time.time_ns() - int(stamp)) < 86_400 * 10**9

@@ -1,0 +1,221 @@
+"""Puts right what a killed dtui left in the middle of a write; run at every start that may write."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from tui.core.errors import DtuiError, NotFound
+from tui.core.records import Details, Marks
+from tui.core.state import container_lock, sweep_locks
+from tui.core.text import printable
+from tui.files.history import backups, journal, set_aside
+from tui.files.history.backups import Act, ActKind
+from tui.files.history.rollback import is_one_write, is_plain_rename, put_back
+from tui.files.history.transaction import left_words, settle_left
+from tui.files.removal_watch import ContainerGone, what_happened
+from tui.files.tree.whiteout_writer import remove_emptied
+from tui.files.tree.workspace import writable_tree
+from tui.files.verbs.acts import Inspect, refuse_hidden
+from tui.files.verbs.opening import privileged, reading, refuse_state, running_root, stack_of
+from tui.files.verbs.remote_save import Archive
+from tui.files.verbs.remote_undo import settle_by_engine
+from tui.files.write import atomic, exchange
+from tui.files.write.version import Stamp, stamp_of
+from tui.files.write.without_kernel_overlay import finish_by_hand
+from tui.layers.directories import upper_root
+from tui.layers.private_mounts import in_use, sweep, tree_root, write_view
+from tui.linux.rooted_paths import Root
+
+FindArchive = Callable[[Details], Archive | None]
+
+
+def no_archive(details: Details) -> None:
+    """Reach no container by its Engine alone."""
+    del details
+
+
+def recover(inspect: Inspect, archive: FindArchive = no_archive) -> tuple[str, ...]:
+    """Finish or roll back every write whose dtui is gone; return what was done, a line each.
+
+    ``archive`` returns the Engine's way to the files of a container, where that is the only one.
+
+    A write in place is rolled back to the old bytes unless all new ones are there; a temporary file is removed. What
+    somebody else has changed since is left as it is. What cannot be reached now stays in the journal and is tried again
+    at the next start.
+    """
+    lines = []
+    sweep_locks()
+    journal.sweep()
+    for record in journal.pending():
+        name = printable(record.path)
+        try:
+            with container_lock(record.container_id):
+                details = inspect(record.container_id)
+                with what_happened(details, inspect):
+                    outcome = _put_right(record, details)
+        except (NotFound, ContainerGone):
+            if not journal.is_old(record):
+                continue  # perhaps a container of another endpoint
+            outcome = "its container is gone"
+        except (DtuiError, OSError) as error:
+            what = f"{name}: a write that was cut off" if record.path else f"what was left beside {_short(record)}"
+            lines.append(f"{what} cannot be put right yet: {error}")
+            continue
+        journal.end(record)
+        if record.path:
+            lines.append(f"{name}: a write was cut off; {outcome}")
+    return (*lines, *_settle_acts(inspect, archive))
+
+
+def _short(record: journal.Record) -> str:
+    return f"the layer of {printable(record.container_id[:12])}"
+
+
+def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
+    """Roll back acts that were cut off in the middle; of a single write, find out whether it took place."""
+    backups.sweep()
+    waiting = {record.container_id for record in journal.pending()}  # their files may be half written
+    for act in [act for act in backups.acts() if act.cut_off and act.container not in waiting]:
+        try:
+            with container_lock(act.container):
+                try:
+                    details = inspect(act.container)
+                except NotFound:
+                    continue  # its container is gone, or another endpoint's
+                archive = find_archive(details)
+                with what_happened(details, inspect):
+                    line = settle_by_engine(act, details, archive) if archive else _settle(act, details)
+        except ContainerGone:
+            continue
+        except (DtuiError, OSError) as error:
+            line = f"{printable(act.path)}: the {act.kind} that was cut off cannot be put right yet: {error}"
+        if line:
+            yield line
+
+
+def _settle(act: Act, details: Details) -> str:
+    if act.aside is not None and act.aside.exchanged:
+        return exchange.settle(act)
+    if act.kind is ActKind.CREATE or is_one_write(act):
+        return _settle_write(act, details)
+    refuse_state(details)
+    if act.aside is not None:
+        return set_aside.settle(details, act)
+    with writable_tree(details) as tree:
+        refuse_hidden(details, tree, act)
+        if is_plain_rename(act):
+            if tree.look(act.path) is None and tree.look(act.other) is not None:
+                act.mark("done")
+            else:
+                act.forget()
+            return ""
+        left = put_back(tree, act).left
+    if left:
+        settle_left(act)
+        return f"{printable(act.path)}: a {act.kind} was cut off; {left_words(left)}; the old bytes are in {act.data}"
+    act.forget()
+    return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
+
+
+def _settle_write(act: Act, details: Details) -> str:
+    """Find out whether a write came to its end; its backup goes only when the file still has those very bytes."""
+    finish_by_hand(details, act.path, act.wrote)
+    try:
+        with reading(details, act.path) as fd:
+            now = stamp_of(fd)
+    except NotFound:
+        now = None
+    if (now.sha256 if now else "") == act.wrote:
+        act.mark("done")
+    elif act.kind is ActKind.CREATE or _is_old(act, now):
+        act.forget()
+    else:
+        act.mark("done")
+        return f"{printable(act.path)}: it was changed after a write that was cut off; the old bytes are in {act.data}"
+    return ""
+
+
+def _is_old(act: Act, now: Stamp | None) -> bool:
+    """Say whether a file is what it was before a write."""
+    node = act.nodes[0]
+    if node.image:
+        return now is not None and (now.size, now.mtime_ns) == (node.size, node.mtime_ns)
+    return now is not None and now.sha256 == _hash_of(act.data)
+
+
+def _hash_of(data: Path) -> str:
+    with data.open("rb") as file:
+        return stamp_of(file.fileno()).sha256
+
+
+def _put_right(record: journal.Record, details: Details) -> str:
+    alive = details.container.state.alive
+    if alive and record.path:
+        with running_root(details) as root:
+            return _in_root(record, root, Marks.TREE)
+    stack = stack_of(details)
+    if stack.marks is Marks.TREE and record.path:
+        with tree_root(stack) as root:
+            return _in_root(record, root, Marks.TREE)
+    if stack.marks is not Marks.OVERLAY or not privileged():
+        if not record.path:
+            sweep(stack)
+            return ""
+        with upper_root(stack) as upper:
+            return _in_root(record, upper, stack.marks)
+    if not alive and in_use(stack):
+        raise DtuiError("the layer is in use", "look at the container's state")
+    sweep(stack)
+    if not record.path:
+        return ""
+    with write_view(stack) as root:
+        return _in_root(record, root, Marks.TREE)
+
+
+def _in_root(record: journal.Record, root: Root, marks: Marks) -> str:
+    path = os.fsencode(record.path)
+    if record.in_place:
+        return _roll_back(record, root, path)
+    with suppress(NotFound), root.parent(path) as (dir_fd, _), suppress(FileNotFoundError):
+        _remove(os.fsencode(record.temporary), dir_fd, marks)
+    return "the file is whole"
+
+
+def _remove(temporary: bytes, dir_fd: int, marks: Marks) -> None:
+    """Remove a temporary file, or a directory: one that was being copied up is empty, a deleted one but for marks."""
+    try:
+        os.unlink(temporary, dir_fd=dir_fd)
+    except IsADirectoryError:
+        remove_emptied(dir_fd, temporary, marks)
+
+
+def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
+    try:
+        held = root.open_path(path, follow=False)
+    except NotFound:
+        return "the file was removed since"
+    try:
+        if not stat.S_ISREG(os.fstat(held).st_mode):  # opening a device or a FIFO alone may have effects
+            return "something else stands there now and was left"
+        fd = os.open(f"/proc/self/fd/{held}", os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise atomic.explain(error, path) from error
+    finally:
+        os.close(held)
+    try:
+        now = stamp_of(fd).sha256
+        if now in (record.new_sha256, record.old_sha256):
+            journal.complete(record, fd, new=now == record.new_sha256)
+            return "the file is whole"
+        if not journal.is_half_done(record, fd):
+            return "the file was written again since and left as it is"
+        journal.put_old_back(record, fd)
+        return "the old bytes are back"
+    except OSError as error:
+        raise atomic.explain(error, path) from error
+    finally:
+        os.close(fd)

@@ -1,0 +1,96 @@
+"""Bytes that lie unchanged in an image: they need no copy before an act, and come back from there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tui.core.errors import LayerError, NotFound
+from tui.core.records import Details, EntryKind, Marks
+from tui.core.text import printable
+from tui.files.tree.snapshots import Node
+from tui.layers.directories import upper_root
+from tui.layers.view import LayerView
+from tui.linux.rooted_paths import Root, reopen_regular, split
+
+FromImage = Callable[[Node], Node]
+
+
+def not_from_image(node: Node) -> Node:
+    """Return a node as it is: nothing is known of an image."""
+    return node
+
+
+@contextmanager
+def image_of(details: Details) -> Iterator[FromImage]:
+    """Yield a function that marks a file of a container whose bytes the writable layer does not hold.
+
+    A full tree holds all bytes itself.
+    """
+    stack = details.stack
+    if stack is None or stack.marks is Marks.TREE:
+        yield not_from_image
+        return
+    with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
+        yield _Image(view, upper).marked
+
+
+def marked_of(details: Details, node: Node) -> Node:
+    """Return a file of a container, marked if its bytes lie in the image."""
+    with image_of(details) as from_image:
+        return from_image(node)
+
+
+class _Image:
+    def __init__(self, view: LayerView, upper: Root) -> None:
+        self._view = view
+        self._upper = upper
+        self._names: tuple[bytes, frozenset[bytes]] = (b"", frozenset())
+
+    def marked(self, node: Node) -> Node:
+        """Mark a file that is not in the writable layer and lies in the image as it was seen."""
+        if node.kind is not EntryKind.FILE or self._is_in_upper(node.path):
+            return node
+        try:
+            fd = self._view.open_path(node.path, before=True)
+        except (NotFound, LayerError):
+            return node
+        try:
+            return replace(node, image=_is_same_file(os.fstat(fd), node))
+        finally:
+            os.close(fd)
+
+    def _is_in_upper(self, path: bytes) -> bool:
+        above, name = split(path)
+        if self._names[0] != above:
+            self._names = above, self._listed(above)
+        return name in self._names[1]
+
+    def _listed(self, path: bytes) -> frozenset[bytes]:
+        """Return the names that the writable layer has in a directory; none where it does not have the directory."""
+        try:
+            fd = self._upper.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
+        except NotFound:
+            return frozenset()
+        try:
+            return frozenset(map(os.fsencode, os.listdir(fd)))
+        finally:
+            os.close(fd)
+
+
+def _is_same_file(status: os.stat_result, node: Node) -> bool:
+    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (node.size, node.mtime_ns)
+
+
+def open_in_image(view: LayerView, node: Node) -> int:
+    """Return a descriptor of a file's bytes in the image; raises LayerError where they are not what they were."""
+    fd = view.open_path(node.path, before=True)
+    try:
+        if not _is_same_file(os.fstat(fd), node):
+            raise LayerError(f"{printable(node.path)} is not what it was in the image", "the image was changed by hand")
+        return reopen_regular(fd, node.path)
+    finally:
+        os.close(fd)

@@ -1,0 +1,256 @@
+"""What is under way, written down before it begins, so that a kill at any point can be put right at the next start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, OwnPlaceFailed, for_room
+from tui.core.ids import BadId, ContainerId
+from tui.core.state import state_dir, sync_dir
+from tui.files.write.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
+from tui.linux.process_marks import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
+from tui.linux.sparse import Content, chunks_of, copy_data, put_runs, runs_of
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One write under way: a temporary name beside the file, or its own bytes being overwritten (``in_place``).
+
+    Without a path it is only a work directory beside the layer.
+    """
+
+    token: str
+    owner: str
+    container_id: ContainerId
+    path: str
+    """Path of the file inside the container, undecodable bytes as surrogates."""
+    temporary: str
+    in_place: bool
+    new_sha256: str = ""
+    old_sha256: str = ""
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    new_mode: int = -1
+    capability: str = ""
+    """The old file's, which the first byte that is written takes away, in hexadecimal digits."""
+    mtime_ns: int = 0
+    since: float = field(default_factory=uptime)
+    """How long this host was up when it was begun."""
+
+    @property
+    def file(self) -> Path:
+        """Where the record is."""
+        return state_dir("journal") / f"{self.token}.json"
+
+    @property
+    def data(self) -> Path:
+        """Where the old bytes of a write in place are."""
+        return state_dir("journal") / f"{self.token}.data"
+
+    @property
+    def new(self) -> Path:
+        """Where the new bytes of a write in place are."""
+        return state_dir("journal") / f"{self.token}.new"
+
+
+def begin_rename(container_id: ContainerId, path: bytes, temporary: bytes) -> Record:
+    """Write down that a temporary name may come to stand beside a file."""
+    record = Record(owned_name(), owner_mark(), container_id, os.fsdecode(path), os.fsdecode(temporary), False)
+    _store(record)
+    return record
+
+
+@contextmanager
+def working(container_id: ContainerId, work: Path) -> Iterator[None]:
+    """Write down that a work directory stands beside a container's layer, until it is gone."""
+    record = Record(owned_name(), owner_mark(), container_id, "", "", False)
+    _store(record)
+    try:
+        yield
+    finally:
+        if not work.exists():
+            end(record)
+
+
+def begin_in_place(
+    container_id: ContainerId, path: bytes, fd: int, new: Content, old_sha256: str, metadata: Metadata
+) -> Record:
+    """Keep a file's bytes, and write down that others are about to overwrite them and what comes with those."""
+    old = metadata_of(fd)
+    record = Record(
+        token=owned_name(),
+        owner=owner_mark(),
+        container_id=container_id,
+        path=os.fsdecode(path),
+        temporary="",
+        in_place=True,
+        new_sha256=hashlib.sha256(new).hexdigest(),
+        old_sha256=old_sha256,
+        mode=old.mode,
+        uid=old.uid,
+        gid=old.gid,
+        new_mode=metadata.mode,
+        capability=dict(old.xattrs).get(CAPABILITY, b"").hex(),
+        mtime_ns=os.fstat(fd).st_mtime_ns,
+    )
+    try:
+        _copy_out(fd, record.data, path)
+        _put_down(new, record.new)
+    except OSError as error:
+        end(record)
+        raise _refused(error) from error
+    except ChangedMeanwhile:
+        end(record)
+        raise
+    _store(record)
+    return record
+
+
+def _copy_out(fd: int, target: Path, path: bytes) -> None:
+    """Copy an open file to a new file that only this user can read, and make it durable."""
+    size = os.fstat(fd).st_size
+    out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        for _ in copy_data(fd, 0, size, out, 0, path):
+            pass
+        os.ftruncate(out, size)
+        os.fsync(out)
+    finally:
+        os.close(out)
+
+
+def _put_down(data: Content, target: Path) -> None:
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        put_runs(fd, runs_of((data,)))
+    finally:
+        os.close(fd)
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Return how many bytes two strings begin with in common."""
+    if one == other:
+        return len(one)
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def is_half_done(record: Record, fd: int) -> bool:
+    """Say whether a file holds a stretch of the new bytes and else the old ones, as only this write leaves it.
+
+    New bytes come from the beginning on; what brings the old ones back may have been cut off, too, and began there.
+    """
+    with suppress(FileNotFoundError), record.new.open("rb") as new, record.data.open("rb") as old:
+        size, sizes = os.fstat(fd).st_size, [os.fstat(file.fileno()).st_size for file in (new, old)]
+        if not sizes[1] <= size <= max(sizes):
+            return False
+        place = 0
+        todo = [old.fileno(), new.fileno(), old.fileno()]
+        while chunk := os.pread(fd, _CHUNK, place):
+            expected = os.pread(todo[0], len(chunk), place)
+            if len(todo) == 1:
+                expected = expected.ljust(len(chunk), b"\0")  # space that was reserved holds zeros
+            count = _common(chunk, expected)
+            place += count
+            if count < len(chunk):
+                todo = todo[1:]
+                if not todo:
+                    return False
+        return True
+    return False
+
+
+def put_old_back(record: Record, fd: int) -> None:
+    """Bring back the bytes that a write in place replaced, and what else it took away; raises OSError."""
+    with record.data.open("rb") as kept:
+        overwrite(fd, lambda: chunks_of(kept.fileno()), _old_metadata(record, fd))
+
+
+def complete(record: Record, fd: int, *, new: bool) -> None:
+    """Give a file that has all its new bytes, or all its old ones, what else it should have; raises OSError."""
+    metadata = _old_metadata(record, fd)
+    if new:
+        now = metadata_of(fd).mode
+        mode = record.new_mode if now == record.mode and record.new_mode >= 0 else now
+        metadata = replace(metadata, mode=mode, mtime_ns=None)
+    put_metadata(fd, metadata)
+    os.fsync(fd)
+
+
+def _old_metadata(record: Record, fd: int) -> Metadata:
+    """Return what a file was: of its attributes only the capability was touched, the others are as they are now."""
+    xattrs = metadata_of(fd).xattrs
+    if record.capability and CAPABILITY not in dict(xattrs):
+        xattrs = (*xattrs, (CAPABILITY, bytes.fromhex(record.capability)))
+    return Metadata(record.mode, record.uid, record.gid, xattrs, mtime_ns=record.mtime_ns or None)
+
+
+def _store(record: Record) -> None:
+    partial = record.file.with_suffix(".part")
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+            json.dump(asdict(record), file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(record.file)
+        sync_dir(record.file.parent)
+    except OSError as error:
+        for path in (partial, record.file, record.data, record.new):
+            with suppress(OSError):
+                path.unlink()
+        raise _refused(error) from error
+
+
+def _refused(error: OSError) -> DtuiError:
+    return OwnPlaceFailed.of(error, state_dir("journal"), f"no journal, no change{for_room(error)}")
+
+
+def end(record: Record) -> None:
+    """Forget a write that ended; a record that cannot be removed is found settled at the next start."""
+    for path in (record.file, record.data, record.new):
+        with suppress(OSError):
+            path.unlink()
+
+
+def sweep() -> None:
+    """Remove what a killed dtui was still writing down: without its record nothing was begun."""
+    for path in state_dir("journal").iterdir():
+        if path.suffix in (".part", ".data", ".new") and not path.with_suffix(".json").exists():
+            with suppress(OSError):
+                if not _may_be_written(path):
+                    path.unlink()
+
+
+def _may_be_written(path: Path) -> bool:
+    """Say whether a dtui may be at a file; an older one named it after nobody, and its age has to do."""
+    if "." in path.stem:
+        return named_owner_lives(path.stem)
+    return abs(time.time() - path.stat().st_mtime) < 600
+
+
+def is_old(record: Record) -> bool:
+    """Say whether a record has waited for a week of this host's running: its container will not come back."""
+    return surely_gone_for(record.owner, record.since, 7 * 86_400)
+
+
+def pending() -> tuple[Record, ...]:
+    """Return the writes whose dtui is gone; a record that cannot be read is left where it is."""
+    found = []
+    for path in sorted(state_dir("journal").glob("*.json")):
+        try:
+            record = Record(**json.loads(path.read_text()))
+            record = replace(record, container_id=ContainerId(record.container_id))
+        except (OSError, ValueError, TypeError, BadId):
+            continue
+        if not owner_lives(record.owner):
+            found.append(record)
+    return tuple(found)

@@ -1,0 +1,94 @@
+"""Which containers have changes that are kept, whether or not the containers are still there; and deleting those."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tui.core.ids import ContainerId
+from tui.core.state import state_dir, sync_dir
+from tui.files.history import backups, journal
+from tui.files.history.backups import Act, acts
+from tui.files.history.order import never_again
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A container that was changed, with the acts that are kept, newest first; its name is that of the newest one."""
+
+    id: ContainerId
+    acts: tuple[Act, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name when it was changed last."""
+        return self.acts[0].name
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names that it had when it was changed."""
+        return frozenset(act.name for act in self.acts)
+
+
+def changed_containers(ref: str = "") -> tuple[Changed, ...]:
+    """Return the containers of which changes are kept, newest change first.
+
+    ``ref`` is a name that one had when it was changed, its id, or the beginning of its id.
+    """
+    found: dict[ContainerId, list[Act]] = {}
+    for act in acts():
+        found.setdefault(act.container, []).append(act)
+    every = [Changed(id_, tuple(kept)) for id_, kept in found.items()]
+    exact = [one for one in every if not ref or one.id == ref or ref in one.names]
+    return tuple(exact or [one for one in every if one.id.startswith(ref)])
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What was deleted for good: the ids of the acts and the bytes they took, and why others were left."""
+
+    removed: tuple[str, ...]
+    size: int
+    left: tuple[tuple[str, str], ...]
+
+
+def purgeable(containers: Collection[ContainerId] | None, before: datetime | None) -> Iterator[Path]:
+    """Yield the directories of the acts of containers, or of all, that were done before a time, or at any."""
+    for folder in backups.folders():
+        if containers is not None and folder.parent.name not in containers:
+            continue
+        if before is None or backups.time_of(folder) < before:
+            yield folder
+
+
+def size_of(folders: Collection[Path]) -> int:
+    """Return the bytes that acts take of the disk."""
+    return sum(backups.size_on_disk(folder) for folder in folders)
+
+
+def purge(folders: Collection[Path], gone: Collection[ContainerId]) -> Purged:
+    """Delete acts for good, but those that are under way, and those that recovery needs unless their container is gone.
+
+    What the journal holds of a container that is gone goes with them. Raises OSError.
+    """
+    removed, left, size = [], [], 0
+    never_again(state_dir("backups"), [folder.name for folder in folders])
+    for folder in folders:
+        why = backups.why_needed(folder, gone=folder.parent.name in gone)
+        taken = backups.size_on_disk(folder)
+        if not why and not backups.drop(folder):
+            why = "it is being taken back"
+        if why:
+            left.append((folder.name, why))
+        else:
+            removed.append(folder.name)
+            size += taken
+            with suppress(FileNotFoundError):
+                sync_dir(folder.parent)
+    for record in journal.pending():
+        if record.container_id in gone:
+            journal.end(record)
+    return Purged(tuple(removed), size, tuple(left))

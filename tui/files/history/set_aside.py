@@ -1,0 +1,252 @@
+"""Entries moved out of a container's layer by a rename instead of being copied, so that their size does not matter.
+
+They lie beside a union's layer, or for a full tree in the engine's own directory of the container: on the same file
+system, unseen by the container, and removed with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
+from tui.core.records import Details, LayerStack, Marks
+from tui.core.text import printable
+from tui.drivers.data_root import open_host
+from tui.files.history.backups import Act, ActKind, Aside, remove_place
+from tui.files.removal_watch import ContainerGone
+from tui.files.verbs.opening import stack_of
+from tui.files.write import atomic
+from tui.layers.directories import upper_root
+from tui.layers.private_mounts import tree_root
+from tui.layers.whiteouts import is_whiteout
+from tui.linux.name_ops import EXCHANGE, NO_REPLACE
+from tui.linux.rooted_paths import Root, open_child, split
+from tui.linux.syscalls import renameat2
+
+NAME = "dtui-aside"
+"""The directory that holds what was set aside."""
+
+_WHITEOUT = 4
+"""RENAME_WHITEOUT: a whiteout takes the old name (linux/fs.h)."""
+
+_DELETES = (ActKind.REMOVE, ActKind.UNDO, ActKind.REDO)
+"""Acts that may leave a whiteout in the place of what they move."""
+
+_OF_CONTAINERS = ("containers", "vfs-containers")
+"""Where docker and podman keep a directory for each container, below their data-root."""
+
+
+def why_not(details: Details) -> str:
+    """Say why entries of a container cannot be set aside, nothing where they can."""
+    stack = details.stack
+    if stack is None:
+        return "its layers are not at hand"
+    if details.container.state.alive:
+        return "the container runs and its layer is in use"
+    if stack.writable.source is not None:
+        return f"{stack.driver.name} keeps each container on a file system of its own"
+    if stack.marks is Marks.AUFS:
+        return "aufs cannot hide a name in the same step"
+    home = _home(stack, details.container.id)
+    if home is None:
+        return "the engine has no directory for it outside the container's tree"
+    try:
+        apart = os.stat(home.parent).st_dev != os.stat(stack.writable.path).st_dev
+    except OSError as error:
+        return (error.strerror or "").lower()
+    return f"{stack.driver.name} keeps each container on a file system of its own" if apart else ""
+
+
+def _home(stack: LayerStack, container_id: str) -> Path | None:
+    layer = stack.writable.path
+    if stack.marks is not Marks.TREE:
+        return layer.parent / NAME
+    if len(layer.parents) > 2:
+        for kind in _OF_CONTAINERS:
+            directory = layer.parents[2] / kind / container_id
+            with suppress(OSError), opened(directory):
+                return directory / NAME
+    return None
+
+
+def plan(details: Details, path: bytes, names: tuple[bytes, ...], size: int) -> Aside:
+    """Choose the place for entries of the directory that holds a path; raises EditRefused where there is none."""
+    reason = why_not(details)
+    home = _home(stack_of(details), details.container.id)
+    if reason or home is None:
+        raise EditRefused(f"{printable(path)} cannot be set aside: {reason}", "nothing was changed")
+    return Aside(home / secrets.token_hex(8), split(path)[0], names, size)
+
+
+@contextmanager
+def layer(details: Details) -> Iterator[Root]:
+    """Yield the directory of a container's own layer."""
+    stack = stack_of(details)
+    with tree_root(stack) if stack.marks is Marks.TREE else upper_root(stack) as root:
+        yield root
+
+
+def carry_out(details: Details, act: Act, still_at_rest: Callable[[], None], *, whiteout: bool) -> None:
+    """Do an act that sets aside, and mark it done; it is forgotten where it moved nothing."""
+    try:
+        move_out(details, act, still_at_rest, whiteout=whiteout)
+    except BaseException:
+        if not _waiting(act):
+            throw_away(act)
+            act.forget()
+        raise
+    act.mark("done")
+
+
+def settle(details: Details, act: Act) -> str:
+    """Find out of an act that was cut off whether it took place; what it moved by half is moved back."""
+    waiting = _waiting(act)
+    if len(waiting) == len(_aside(act).names):
+        act.mark("done")
+        return ""
+    if waiting:
+        move_back(details, act)
+    throw_away(act)
+    act.forget()
+    return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
+
+
+def move_out(details: Details, act: Act, still_at_rest: Callable[[], None], *, whiteout: bool) -> None:
+    """Move what an act names out of the layer; with ``whiteout`` the image's stays hidden, in the same step.
+
+    ``still_at_rest`` raises when somebody uses the layer; all is back in its place then.
+    """
+    aside = _aside(act)
+    still_at_rest()
+    moved: list[bytes] = []
+    with atomic.explained(act.path), layer(details) as root, directory(root, aside.above) as above:
+        make_place(aside.place)
+        with opened(aside.place) as place:
+            try:
+                for name in aside.names:
+                    renameat2(above, name, place, name, NO_REPLACE | (_WHITEOUT if whiteout else 0))
+                    moved.append(name)
+                os.fsync(place)
+                os.fsync(above)
+                still_at_rest()
+            except ContainerGone:
+                raise  # an entry that is moved back would stand in the way of the removal
+            except BaseException:
+                for name in reversed(moved):
+                    _back(act, place, above, name)
+                os.fsync(above)
+                raise
+
+
+def move_back(details: Details, act: Act) -> None:
+    """Move what an act set aside back to where it was; raises ChangedMeanwhile where something else stands now.
+
+    May be done again after it was cut off.
+    """
+    aside = _aside(act)
+    if details.container.state.alive and stack_of(details).marks is not Marks.TREE:
+        told = f"{printable(act.path)} was set aside beside the layer, which the running container uses"
+        raise EditRefused(told, "stop the container, then undo")
+    waiting = _waiting(act)
+    with atomic.explained(act.path), layer(details) as root, directory(root, aside.above) as above:
+        if not waiting:
+            if any(_is_free(act, above, name) for name in aside.names):
+                raise NotFound(f"{aside.place} is gone, and what was set aside with it", "nothing was changed")
+            return
+        for name in waiting:
+            if not _is_free(act, above, name):
+                raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
+        with opened(aside.place) as place:
+            for name in reversed(waiting):
+                _back(act, place, above, name)
+            os.fsync(above)
+            os.fsync(place)
+
+
+def _waiting(act: Act) -> list[bytes]:
+    """Return which names of what an act moved are in their place; a whiteout there is what a deletion left behind."""
+    aside = _aside(act)
+    try:
+        with opened(aside.place) as place:
+            return [name for name in aside.names if not _is_free(act, place, name)]
+    except FileNotFoundError:
+        return []
+
+
+def throw_away(act: Act) -> None:
+    """Remove what an act set aside for good, or the empty place that is left of it; raises EditRefused."""
+    place = _aside(act).place
+    try:
+        remove_place(place)
+    except OSError as error:
+        raise EditRefused(f"{place}: {(error.strerror or '').lower()}", "it is left there") from error
+
+
+def _aside(act: Act) -> Aside:
+    if act.aside is None:
+        raise EditRefused(f"{printable(act.path)} was not set aside", "nothing was changed")
+    return act.aside
+
+
+@contextmanager
+def directory(root: Root, path: bytes) -> Iterator[int]:
+    """Yield a directory of a layer, open; a link on the way is not followed. Raises ChangedMeanwhile."""
+    try:
+        fd = root.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
+    except NotFound as error:
+        told = f"{printable(path)} is no directory of the layer any more"
+        raise ChangedMeanwhile(told, "undo first what changed it") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def opened(place: Path) -> Iterator[int]:
+    """Yield a directory beside a layer, open, no link followed; raises OSError."""
+    fd = open_host(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def make_place(place: Path) -> None:
+    """Make the directory that takes what an act sets aside, and the one for all of them; raises OSError."""
+    home = place.parent
+    with opened(home.parent) as beside:
+        with suppress(FileExistsError):
+            os.mkdir(home.name, 0o700, dir_fd=beside)
+        fd = open_child(beside, os.fsencode(home.name), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.mkdir(place.name, 0o700, dir_fd=fd)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.fsync(beside)
+
+
+def _is_free(act: Act, directory: int, name: bytes) -> bool:
+    """Say whether nothing has a name, or but the whiteout that a deletion puts there."""
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    may_be = act.kind in _DELETES or (act.aside is not None and act.aside.exchanged)
+    return may_be and is_whiteout(status)
+
+
+def _back(act: Act, place: int, above: int, name: bytes) -> None:
+    """Rename an entry back; a whiteout in its place changes places with it, so that the image's never shows."""
+    if atomic.is_gone(above, name):
+        renameat2(place, name, above, name, NO_REPLACE)
+    elif _is_free(act, above, name):
+        renameat2(place, name, above, name, EXCHANGE)
+    else:
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))

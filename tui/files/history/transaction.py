@@ -1,0 +1,110 @@
+"""What stands between an act and a half-done tree: an act that fails is rolled back, or can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+from tui.core import progress
+from tui.core.errors import DtuiError, Stopped
+from tui.core.records import EntryKind
+from tui.core.text import count_of, printable
+from tui.files.history.backups import Act
+from tui.files.history.rollback import put_back
+from tui.files.removal_watch import ContainerGone
+from tui.files.tree.root_tree import Tree
+from tui.files.tree.snapshots import Node
+from tui.files.write import atomic
+
+Step = Callable[[int, bytes], None]
+
+_UNDO = "undo takes back what was done"
+_FOR_GOOD = "what was done is for good, as was asked for"
+_LOST = "its backup is gone, so that it cannot be undone"
+_PERHAPS = "undo takes back what may have been done"
+_PARTLY = (_UNDO, _FOR_GOOD)
+
+
+def no_step(count: int, path: bytes) -> None:
+    """Tell nobody."""
+    del count, path
+
+
+@contextmanager
+def guarded(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]]) -> Iterator[list[int]]:
+    """Mark an act done at its end; the list counts what was changed.
+
+    One that fails, whatever by, is rolled back in the tree that ``opened`` gives. One that its user stops, or that
+    cannot be rolled back, stays as far as it came and can be undone. What nobody foresaw goes on as it came, with a
+    note of how the act ended.
+    """
+    changed: list[int] = []
+    try:
+        yield changed
+        if act is not None:
+            act.mark("done")
+    except (DtuiError, OSError) as error:
+        if act is None and not changed:
+            raise
+        told = error if isinstance(error, DtuiError) else atomic.explain(error, act.path if act else b"the deletion")
+        if isinstance(told, ContainerGone):  # taking back would make entries in a layer that is being removed
+            if act is not None:
+                act.mark("done")
+            raise told from error
+        hint = _settled(act, opened, len(changed), stopped=isinstance(told, Stopped))
+        partly = f" ({count_of(len(changed), 'entry', 'entries')} done)" if hint in _PARTLY else ""
+        raised = type(told)(told.message + partly, hint or told.hint)
+        if hint:
+            raised.add_note(hint + partly)
+        raise raised from error
+    except (Exception, KeyboardInterrupt) as error:  # too little memory, a mistake of ours
+        hint = _settled(act, opened, len(changed), stopped=isinstance(error, KeyboardInterrupt))
+        error.add_note(hint or "nothing was changed")
+        raise
+
+
+def _settled(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]], count: int, *, stopped: bool) -> str:
+    """Roll an act back, unless it is its user who stopped it; return what came of it, nothing for no change at all."""
+    progress.go_to_the_end()
+    if act is None:
+        return _FOR_GOOD if count else ""
+    try:
+        if stopped and count:
+            with opened() as tree:
+                tree.sync()
+            act.mark("done")
+            return _UNDO
+        with opened() as tree:
+            left = put_back(tree, act).left
+        if left and count:
+            settle_left(act)
+            return f"{left_words(left)}; the old bytes are in {act.data}"
+    except Exception:  # noqa: BLE001 - what is told is why the act failed
+        with suppress(DtuiError):
+            act.mark("done")
+        if not act.data.parent.exists():
+            return _LOST
+        return _UNDO if count else _PERHAPS
+    act.forget()
+    return "all is as it was before" if count else ""
+
+
+def settle_left(act: Act) -> None:
+    """Close an act that was taken back as far as it could be; what it kept stays, for something was left."""
+    act.mark("done")
+    act.mark("undone")
+
+
+def left_words(left: tuple[bytes, ...]) -> str:
+    """Say which paths were left to whoever changed them meanwhile."""
+    more = f" and {count_of(len(left) - 1, 'other entry', 'other entries')}" if len(left) > 1 else ""
+    return f"{printable(left[0])}{more} left as somebody else changed it meanwhile, the rest is as it was before"
+
+
+def remove_nodes(tree: Tree, nodes: tuple[Node, ...], changed: list[int], step: Step) -> None:
+    """Remove entries that were listed parents first, deepest first; what came or was written since stops it."""
+    for node in reversed(nodes):
+        step(len(changed), node.path)
+        tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY, seen=node)
+        changed.append(1)
+    tree.sync()

@@ -1,0 +1,42 @@
+"""What an earlier dtui kept of a person's text: told once at the next start, offered when its file is edited again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from tui.core.errors import EditRefused
+from tui.files.texts.editor_copies import left_copies
+from tui.files.texts.notes import Keepsake
+from tui.files.texts.unsaved import unsaved_texts
+
+
+def told_once() -> tuple[str, ...]:
+    """Return a sentence for each text that was kept since the last start; the texts stay."""
+    texts = [("unsaved text", text) for text in unsaved_texts()] + [("$EDITOR's copy", copy) for copy in left_copies()]
+    lines = []
+    for what, text in texts:
+        if text.told:
+            continue
+        with suppress(OSError):  # another dtui told it
+            if not text.time_ns():
+                text.drop_note()  # somebody took it away
+                continue
+            text.mark_told()
+            offered = "; e on that file offers it" if text.container_id else ""
+            lines.append(f"{what} of {text.whose} is kept in {text.place}{offered}")
+    return tuple(lines)
+
+
+def texts_on_offer(container_id: str, path: bytes, data: bytes) -> list[tuple[Keepsake, bytes]]:
+    """Return the texts kept of a file of a container, the newest first, that differ from the ``data`` it has now.
+
+    What cannot be read back safely is left out: it was told of where it is.
+    """
+    mine = [text for text in [*unsaved_texts(), *left_copies()] if text.is_of(container_id, path)]
+    found = []
+    for text in sorted(mine, key=Keepsake.time_ns, reverse=True):
+        with suppress(EditRefused):
+            kept = text.read()
+            if kept != data:
+                found.append((text, kept))
+    return found

@@ -1,0 +1,519 @@
+"""A container's files as a tree that can be changed, an entry at a time; paths are canonical, no link is followed.
+
+Here is the tree in which the kernel does the copy-up: a mount of the layers, a full tree, a running container's root.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
+from tui.core.ids import ContainerId
+from tui.core.records import EntryKind
+from tui.core.text import printable
+from tui.files.removal_watch import ContainerGone
+from tui.files.tree.scratch import Durability, Scratch
+from tui.files.tree.snapshots import MARKS, Node, is_same_entry, is_untouched, node_of
+from tui.files.write import atomic
+from tui.layers.admission import Need
+from tui.layers.private_mounts import Check, no_check
+from tui.linux.name_ops import NO_REPLACE, Hands
+from tui.linux.rooted_paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
+from tui.linux.sparse import copy_data
+
+OpenImage = Callable[[Node], int]
+
+
+class MountPoint(EditRefused):
+    """Something is mounted where an entry of the tree was to be."""
+
+
+class Tree(Protocol):
+    """What acts are made of. Every method raises DtuiError for what cannot be done; OSError is the act's to explain."""
+
+    def real(self, path: bytes) -> bytes:
+        """Return the canonical path of a name: links above it are resolved, the name itself is not."""
+        ...
+
+    def look(self, path: bytes) -> Node | None:
+        """Describe what stands at a path, None for nothing; raises MountPoint."""
+        ...
+
+    def target_of(self, path: bytes) -> bytes:
+        """Say where the link at a path points, nothing for what is no link or not there."""
+        ...
+
+    def entered(self, path: bytes) -> Tree:
+        """Return the tree in which one path that was named may be a mount point, to be looked at and read."""
+        ...
+
+    def open_file(self, path: bytes) -> int:
+        """Return a descriptor to read a regular file; the caller closes it."""
+        ...
+
+    def open_image(self, node: Node) -> int:
+        """Return a descriptor of bytes that lie unchanged in the image; raises LayerError where they do not."""
+        ...
+
+    def names(self, path: bytes) -> list[bytes]:
+        """List a directory, sorted."""
+        ...
+
+    def beneath(self, path: bytes) -> Node | None:
+        """Describe what an image has at a path, where copy-up and whiteouts are ours to make; else None."""
+        ...
+
+    def settle(self, node: Node) -> None:
+        """Put right what an act that was cut off left at the path of a node, which is what stood there before."""
+        ...
+
+    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
+        """Put an entry in its place in one step, ``node.size`` bytes at ``node.offset`` of ``data`` in it.
+
+        It replaces only ``over``, as that was when it was looked at: ChangedMeanwhile for anything else, and without
+        one for whatever is there. A directory over a directory only gets the node's owner, mode and attributes.
+        """
+        ...
+
+    def dress(self, node: Node) -> None:
+        """Give what is there the owner, mode, attributes and time of a node."""
+        ...
+
+    def permit(self, node: Node, wanted: Node) -> None:
+        """Give the entry that was looked at the owner and mode that are wanted, and touch nothing else of it."""
+        ...
+
+    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+        """Remove one entry, a directory only when it is empty, a file only as it was when it was looked at."""
+        ...
+
+    def move(self, path: bytes, new: bytes) -> bool:
+        """Rename in one step, never over another; say False where it has to be copied instead."""
+        ...
+
+    def sync(self) -> None:
+        """Make durable what was changed, of which a long act leaves the most for its end."""
+        ...
+
+    def close(self) -> None:
+        """Take back what is held for making entries."""
+        ...
+
+
+class RootTree:
+    """The tree below a root; the kernel copies up and writes whiteouts."""
+
+    def __init__(
+        self,
+        root: Root,
+        hands: Hands,
+        container_id: ContainerId,
+        entered: bytes = b"",
+        *,
+        raw: bool = False,
+        image: OpenImage | None = None,
+        check: Check = no_check,
+    ) -> None:
+        """``raw`` says that the root is the directory of a layer, in which overlay's marks are not the entries'.
+
+        ``check`` is asked before each step whether the container is still there.
+        """
+        self._root = root
+        self._hands = hands
+        self._id = container_id
+        self._entered = entered
+        self._raw = raw
+        self._image = image
+        self._check = check
+        self._scratch = Scratch(container_id)
+        self._durability = Durability()
+        self._others: Root | None = None
+        """The same root for the other names of files, so that the way to the one does not end the way to the other."""
+
+    def changed(self, folder: Folder) -> None:
+        """Make a change of a directory's names durable, now or at the end of a long act."""
+        self._durability.changed(folder)
+
+    def sync(self) -> None:
+        """Make durable what was changed; raises DtuiError."""
+        with atomic.explained(b"/"):
+            self._durability.sync()
+
+    def close(self) -> None:
+        """Take back what is held for making entries; the tree can be used again."""
+        self._scratch.close()
+        self._durability.close()
+        if self._others is not None:
+            self._others.close()
+            self._others = None
+
+    def forget(self, path: bytes) -> None:
+        """Look a directory up anew when it is asked for again."""
+        for root in (self._root, self._others):
+            if root is not None:
+                root.forget(path)
+
+    def entered(self, path: bytes) -> Tree:
+        """Return this tree with a path that may be a mount point."""
+        return RootTree(self._root, self._hands, self._id, path, raw=self._raw, image=self._image, check=self._check)
+
+    def real(self, path: bytes) -> bytes:
+        """Return the canonical path of a name."""
+        above, name = split(path)
+        return self._root.real_path(above).rstrip(b"/") + b"/" + name if name else b"/"
+
+    @contextmanager
+    def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the directory that holds a name; a link on the way means that somebody put it there just now.
+
+        What the kernel shows of itself, as on proc, is refused: acting there would act on this host.
+        """
+        with self.folder(path) as (folder, name):
+            yield folder.fd, name
+
+    @contextmanager
+    def folder(self, path: bytes) -> Iterator[tuple[Folder, bytes]]:
+        """Yield the directory that holds a name, and the name."""
+        self._check()
+        above, name = split(path)
+        try:
+            with self._root.directory(above) as folder:
+                if folder.mount:
+                    refuse_kernel_files(folder.fd, path)
+                yield folder, name or b"."
+        except (DtuiError, OSError):
+            self._check()  # what is being removed fails in many ways
+            raise
+
+    def _reach(self, path: bytes) -> tuple[Folder, bytes]:
+        """Return the directory that holds a name, open until the next one is looked for, and the name."""
+        self._check()
+        above, name = split(path)
+        folder = self._root.reach(above)
+        if folder.mount:
+            refuse_kernel_files(folder.fd, path)
+        return folder, name or b"."
+
+    def _open(self, path: bytes) -> int:
+        """Return an O_PATH descriptor of what stands at a path; raises MountPoint, NotFound."""
+        folder, name = self._reach(path)
+        if name == b".":
+            return os.dup(folder.fd)
+        try:
+            return open_child(folder.fd, name, os.O_PATH)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise explain(error, path) from error
+            if path != self._entered:
+                raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed") from error
+        fd = self._root.open_canonical(path)
+        try:
+            refuse_kernel_files(fd, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def look(self, path: bytes) -> Node | None:
+        """Describe what stands at a path."""
+        try:
+            fd = self._open(path)
+        except NotFound:
+            return None
+        try:
+            return node_of(fd, path, raw=self._raw)
+        finally:
+            os.close(fd)
+
+    def target_of(self, path: bytes) -> bytes:
+        """Say where the link at a path points."""
+        return self._root.target_of(path)
+
+    def open_file(self, path: bytes) -> int:
+        """Return a descriptor to read a regular file."""
+        fd = self._open(path)
+        try:
+            self._root.admit(fd, path, Need.READ)
+            return reopen_regular(fd, path)
+        finally:
+            os.close(fd)
+
+    def open_image(self, node: Node) -> int:
+        """Return a descriptor of bytes that lie unchanged in the image."""
+        if self._image is None:
+            raise LayerError(f"{printable(node.path)} lies in an image that is not at hand", "nothing was changed")
+        return self._image(node)
+
+    def names(self, path: bytes) -> list[bytes]:
+        """List a directory."""
+        folder = self._root.reach(path)
+        if folder.mounted and path != self._entered:
+            raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed")
+        if folder.mount:
+            refuse_kernel_files(folder.fd, path)
+        self._root.admit(folder.fd, path, Need.READ)
+        try:
+            return sorted(map(os.fsencode, os.listdir(folder.fd)))
+        except OSError as error:
+            raise explain(error, path) from error
+
+    def beneath(self, path: bytes) -> Node | None:
+        """The kernel shows nothing of the image's that is not to be seen."""
+        del path
+        return None
+
+    def settle(self, node: Node) -> None:
+        """The kernel leaves nothing half hidden."""
+        del node
+
+    # making ------------------------------------------------------------------------------------------------
+
+    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
+        """Put an entry in its place in one step."""
+        try:
+            if over is not None and over.kind is node.kind is EntryKind.DIRECTORY:
+                self.dress(node)
+                return
+            with self.folder(node.path) as (folder, name):
+                self._root.admit(folder.fd, node.path, Need.CHANGE)
+                atomic.refuse_fixed(folder.fd, node.path)
+                if node.same_as and over is None:
+                    self._link(node, folder.fd, name)
+                elif over is not None or not self._make_whole(node, data, folder.fd, name):
+                    self._make_aside(node, data, folder, name, over)
+                self._withdraw_if_gone(folder, name)
+                self.changed(folder)
+        except OSError as error:
+            raise atomic.explain(error, node.path) from error
+
+    def _withdraw_if_gone(self, folder: Folder, name: bytes) -> None:
+        """Take back at once what was made while the removal of the container began, for that fails over a new entry."""
+        try:
+            self._check()
+        except ContainerGone:
+            with suppress(OSError):
+                remove_any(folder.fd, name)
+            raise
+
+    def _link(self, node: Node, dir_fd: int, name: bytes) -> None:
+        """Give a file that is there another name, which nobody sees before the file is known to be the right one."""
+        if self._others is None:
+            self._others = self._root.again()
+        above, other = split(node.same_as)
+        with self._others.directory(above) as folder:
+            fd = open_child(folder.fd, other, os.O_PATH)
+            try:
+                _require_same_file(os.fstat(fd), node)
+                os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
+            finally:
+                os.close(fd)
+
+    def _make_whole(self, node: Node, data: int | None, dir_fd: int, name: bytes) -> bool:
+        """Give a file its name once it is whole, never over another; say False for what has to have a name before."""
+        fd = atomic.unnamed_file(dir_fd) if node.kind is EntryKind.FILE and not node.same_as else None
+        if fd is None:
+            return False
+        try:
+            self._fill(node, data, fd)
+            dress_file(fd, node, raw=self._raw)
+            if self._durability.at_once:
+                os.fsync(fd)
+            self._check()  # the bytes may have taken long
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
+        finally:
+            os.close(fd)
+        return True
+
+    def _make_aside(self, node: Node, data: int | None, folder: Folder, name: bytes, over: Node | None) -> None:
+        """Make an entry under a temporary name and rename it to its own."""
+        aside_fd, temporary, beside = self._scratch.place(folder, node.path)
+        try:
+            self._make_temporary(node, data, aside_fd, temporary)
+            if over is not None:
+                _require_untouched(folder.fd, name, over)
+            self._check()
+            self._hands.rename(aside_fd, temporary, folder.fd, name, NO_REPLACE if over is None else 0)
+        except BaseException as error:
+            with suppress(OSError):
+                remove_any(aside_fd, temporary)
+            if beside or not isinstance(error, OSError) or error.errno != errno.EXDEV:
+                raise
+        else:
+            return
+        self._scratch.close()  # one mount of several file systems, or of directories with quotas of their own
+        self._make_aside(node, data, folder, name, over)
+
+    def _make_temporary(self, node: Node, data: int | None, dir_fd: int, temporary: bytes) -> None:
+        if node.same_as:
+            self._link(node, dir_fd, temporary)
+            return
+        if node.kind is EntryKind.FILE:
+            fd, named = atomic.new_file(dir_fd, temporary)
+            try:
+                self._fill(node, data, fd)
+                os.fsync(fd)
+                self._check()
+                if not named:
+                    os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=dir_fd, follow_symlinks=True)
+            finally:
+                os.close(fd)
+        elif node.kind is EntryKind.DIRECTORY:
+            os.mkdir(temporary, 0o700, dir_fd=dir_fd)
+        elif node.kind is EntryKind.SYMLINK:
+            os.symlink(node.target, temporary, dir_fd=dir_fd)
+        else:
+            os.mknod(temporary, node.type_bits | 0o600, node.rdev, dir_fd=dir_fd)
+        dress_name(dir_fd, temporary, node, raw=self._raw)
+
+    @staticmethod
+    def _fill(node: Node, data: int | None, fd: int) -> None:
+        if data is not None:
+            for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
+                pass
+        os.ftruncate(fd, node.size)
+
+    def dress(self, node: Node) -> None:
+        """Give what is there the node's owner, mode, attributes and time."""
+        try:
+            if node.path == b"/":
+                dress_name(self._root.fd, b".", node, raw=self._raw)
+                return
+            with self._parent(node.path) as (dir_fd, name):
+                dress_name(dir_fd, name, node, raw=self._raw)
+        except OSError as error:
+            raise atomic.explain(error, node.path) from error
+
+    def permit(self, node: Node, wanted: Node) -> None:
+        """Change owner and mode by a descriptor, so that no other entry gets them."""
+        try:
+            fd = self._open(node.path)
+            try:
+                status = os.fstat(fd)
+                if not is_same_entry(status, node):
+                    raise ChangedMeanwhile(f"{printable(node.path)} was replaced meanwhile", "look at it again")
+                self._root.admit(fd, node.path, Need.OWN)
+                _permit(fd, status, wanted)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise atomic.explain(error, node.path) from error
+
+    # removing and renaming ---------------------------------------------------------------------------------
+
+    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+        """Remove one entry."""
+        if directory:
+            self.forget(path)
+        folder, name = self._reach(path)
+        self._root.admit(folder.fd, path, Need.CHANGE)
+        try:
+            if seen is not None:
+                _require_untouched(folder.fd, name, seen)
+            if directory:
+                self._hands.rmdir(folder.fd, name)
+            else:
+                self._hands.unlink(folder.fd, name)
+            self.changed(folder)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                raise ChangedMeanwhile(f"{printable(path)} is not empty", "somebody made something in it") from error
+            raise atomic.explain(error, path) from error
+
+    def move(self, path: bytes, new: bytes) -> bool:
+        """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
+        with self._parent(path) as (dir_fd, name), self._parent(new) as (new_fd, new_name):
+            self._root.admit(dir_fd, path, Need.CHANGE)
+            self._root.admit(new_fd, new, Need.CHANGE)
+            try:
+                atomic.refuse_fixed(new_fd, new)
+                self._hands.rename(dir_fd, name, new_fd, new_name, NO_REPLACE)
+                self.forget(path)
+                self.forget(new)
+                os.fsync(dir_fd)
+                os.fsync(new_fd)
+            except OSError as error:
+                if error.errno == errno.EXDEV:
+                    return False
+                raise atomic.explain(error, new if error.errno == errno.EEXIST else path) from error
+        return True
+
+
+def changed_meanwhile(path: bytes) -> ChangedMeanwhile:
+    """Return what is raised for an entry that is not what it was when it was looked at."""
+    return ChangedMeanwhile(f"{printable(path)} was changed meanwhile", "look at it, then do it again")
+
+
+def _require_untouched(dir_fd: int, name: bytes, node: Node) -> None:
+    if not is_untouched(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), node):
+        raise changed_meanwhile(node.path)
+
+
+def _require_same_file(status: os.stat_result, node: Node) -> None:
+    """Raise ChangedMeanwhile for another name of a file that somebody replaced or wrote before it was linked."""
+    if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (node.size, node.mtime_ns):
+        raise changed_meanwhile(node.same_as)
+
+
+def _permit(fd: int, status: os.stat_result, wanted: Node) -> None:
+    place = f"/proc/self/fd/{fd}"
+    if (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid):
+        os.chown(place, wanted.uid, wanted.gid)  # takes capabilities and setuid bits away
+        capability = dict(wanted.xattrs).get("security.capability")
+        if capability is not None:
+            os.setxattr(place, "security.capability", capability)
+    os.chmod(place, wanted.mode)
+
+
+def remove_any(dir_fd: int, name: bytes) -> None:
+    """Remove a file or an empty directory."""
+    try:
+        os.unlink(name, dir_fd=dir_fd)
+    except (IsADirectoryError, PermissionError):
+        os.rmdir(name, dir_fd=dir_fd)
+
+
+def dress_file(fd: int, node: Node, *, raw: bool) -> None:
+    """Give a file that has no name yet its owner, attributes, mode and time, so that none drops another."""
+    os.chown(fd, node.uid, node.gid)
+    _set_xattrs(fd, node, raw=raw)
+    os.chmod(fd, node.mode)
+    os.utime(fd, ns=(node.mtime_ns, node.mtime_ns))
+
+
+def dress_name(dir_fd: int, name: bytes, node: Node, *, raw: bool) -> None:
+    """Give a name its owner, attributes, mode and time, in the order in which none drops another."""
+    os.chown(name, node.uid, node.gid, dir_fd=dir_fd, follow_symlinks=False)
+    fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
+    try:
+        place = f"/proc/self/fd/{fd}"
+        if stat.S_ISLNK(os.fstat(fd).st_mode) != (node.kind is EntryKind.SYMLINK):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        _set_xattrs(place, node, raw=raw)
+        if node.kind is not EntryKind.SYMLINK:
+            os.chmod(place, node.mode)
+    finally:
+        os.close(fd)
+    os.utime(name, ns=(node.mtime_ns, node.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+
+
+def _set_xattrs(place: str | int, node: Node, *, raw: bool) -> None:
+    wanted = dict(node.xattrs)
+    own = MARKS if raw else ()
+    present: list[str] = []
+    with suppress(OSError):  # a file system without any
+        present = os.listxattr(place)
+    for name in present:  # such as an ACL that a directory gives to what is made in it
+        if name not in wanted and not name.startswith(own) and name != "security.selinux":
+            os.removexattr(place, name)
+    for name, value in node.xattrs:
+        try:
+            os.setxattr(place, name, value)
+        except OSError as error:
+            # A label of a security module that is not active here cannot be set and means nothing.
+            if error.errno != errno.EOPNOTSUPP or name != "security.selinux":
+                raise

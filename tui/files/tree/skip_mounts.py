@@ -1,0 +1,53 @@
+"""What lies beside the mounts below a directory: an act on all of it leaves them out, and says so."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from tui.core.records import Mount
+from tui.core.text import printable
+from tui.files.tree.root_tree import MountPoint, Tree
+from tui.files.tree.snapshots import Node
+from tui.layers.mount_covers import MADE_ANEW, Covers
+
+_MANY = 5
+
+
+class BesideMounts:
+    """Looks at entries of a tree, but not at mount points, nor at rest at what lies where one will be.
+
+    What is done to the directory below a mount is seen by nobody, and nobody could take it back while that is mounted.
+    """
+
+    def __init__(self, tree: Tree, covers: Covers) -> None:
+        self._tree = tree
+        self._covers = covers
+        self._left_out: list[tuple[bytes, Mount | None]] = []
+
+    def look(self, path: bytes) -> Node | None:
+        """Describe what stands at a path, None for nothing and for what is left out."""
+        mount = self._covers.at(path)
+        if mount is None and path not in MADE_ANEW:
+            with suppress(MountPoint):  # one that was made in the container
+                return self._tree.look(path)
+        self._left_out.append((path, mount))
+        return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, the user's own mounts first."""
+        found = sorted(self._left_out, key=lambda one: (one[1] is None or one[1].kind == "engine", one[0]))
+        return few([left_out(path, mount) for path, mount in found])
+
+
+def left_out(path: bytes, mount: Mount | None) -> str:
+    """Say of a mount point that it was left out."""
+    if mount is None:
+        return f"{printable(path)} is a mount point: left out"
+    return f"what is in the {mount.what} at {printable(path)} was left out"
+
+
+def few(notes: list[str]) -> tuple[str, ...]:
+    """Return the first notes of what was left out, and how many more there are."""
+    more = len(notes) - _MANY
+    return tuple(notes) if more <= 0 else (*notes[:_MANY], f"and {more:,} more left out")

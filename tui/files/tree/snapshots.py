@@ -1,0 +1,184 @@
+"""One entry of a container as a record: all that it takes to make it again, its bytes apart."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tui.core.records import EntryKind
+from tui.linux.rooted_paths import kind_of
+
+_TYPES = {
+    EntryKind.FIFO: stat.S_IFIFO,
+    EntryKind.SOCKET: stat.S_IFSOCK,
+    EntryKind.CHARACTER: stat.S_IFCHR,
+    EntryKind.BLOCK: stat.S_IFBLK,
+}
+
+
+_NUMBERS = ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset", "names")
+
+
+MARKS = ("trusted.overlay.", "user.overlay.")
+"""How the attributes begin by which overlay marks what lies in a layer."""
+
+
+class Seen(NamedTuple):
+    """Which inode an entry was when it was looked at, and what tells that its bytes were written since."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An entry at a canonical path; without a ``kind`` it says that nothing is there.
+
+    ``size`` bytes of a file lie at ``offset`` wherever its data are kept. ``same_as`` is the path of another node that
+    is the same file by a hard link.
+    """
+
+    path: bytes
+    kind: EntryKind | None = None
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    target: bytes = b""
+    rdev: int = 0
+    size: int = 0
+    offset: int = 0
+    same_as: bytes = b""
+    kept: bool = False
+    """Whether a file's bytes are kept; else only what it is besides."""
+    inode: tuple[int, int] = (0, 0)
+    """Device and inode of a file with several names; the device of a mount of ours is another each time."""
+    names: int = 0
+    """How many names such a file has."""
+    image: bool = field(default=False, compare=False)
+    """Whether a file's bytes lie unchanged in the image, from which they come back."""
+    seen: Seen | None = field(default=None, compare=False)
+    """What it was when it was looked at; not kept, and no part of what it is."""
+    disk: int = field(default=0, compare=False)
+    """How many bytes a copy of a file takes: its holes take none. Not kept."""
+
+    @property
+    def type_bits(self) -> int:
+        """The type as mknod takes it."""
+        return _TYPES.get(self.kind, 0) if self.kind else 0
+
+
+def node_of(fd: int, path: bytes, *, raw: bool = False) -> Node:
+    """Describe what an O_PATH descriptor holds; nothing is opened.
+
+    In the ``raw`` directory of a layer the marks of overlay are the layer's, not the entry's. Anywhere else the kernel
+    hides such, and the attributes that are seen are the container's: of an engine's layers inside it, say.
+    """
+    status = os.fstat(fd)
+    kind = kind_of(status.st_mode)
+    several = kind is EntryKind.FILE and status.st_nlink > 1
+    return Node(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime_ns=status.st_mtime_ns,
+        xattrs=_xattrs(fd, raw=raw),
+        target=os.readlink(b"", dir_fd=fd) if kind is EntryKind.SYMLINK else b"",
+        rdev=status.st_rdev if kind in (EntryKind.CHARACTER, EntryKind.BLOCK) else 0,
+        size=status.st_size if kind is EntryKind.FILE else 0,
+        inode=(status.st_dev, status.st_ino) if several else (0, 0),
+        names=status.st_nlink if several else 0,
+        disk=min(status.st_size, status.st_blocks * 512) if kind is EntryKind.FILE else 0,
+        seen=Seen(status.st_ino, status.st_size, status.st_mtime_ns),
+    )
+
+
+def is_same_entry(status: os.stat_result, node: Node) -> bool:
+    """Say whether what stands somewhere is the entry that was looked at, whatever was written into it since.
+
+    A directory is told by its type alone: a union may give it another inode each time.
+    """
+    if kind_of(status.st_mode) is not node.kind:
+        return False
+    return node.seen is None or node.kind is EntryKind.DIRECTORY or status.st_ino == node.seen.inode
+
+
+def is_untouched(status: os.stat_result, node: Node) -> bool:
+    """Say whether what stands somewhere is the entry that was looked at, with the bytes that it had then."""
+    if not is_same_entry(status, node):
+        return False
+    return (
+        node.seen is None
+        or node.kind is EntryKind.DIRECTORY
+        or Seen(*node.seen) == Seen(status.st_ino, status.st_size, status.st_mtime_ns)
+    )
+
+
+def _xattrs(fd: int, *, raw: bool) -> tuple[tuple[str, bytes], ...]:
+    place = f"/proc/self/fd/{fd}"
+    try:
+        names = os.listxattr(place)
+        if not names:
+            return ()
+        names = [name for name in names if not (raw and name.startswith(MARKS))]
+    except OSError:  # a file system without any
+        return ()
+    return in_order((name, os.getxattr(place, name)) for name in names)
+
+
+def in_order(xattrs: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    """Sort attributes, for a file system lists them as they came; the capability last, for other changes drop it."""
+    return tuple(sorted(xattrs, key=lambda pair: (pair[0] == "security.capability", pair[0])))
+
+
+def to_json(node: Node) -> dict[str, Any]:
+    """Return a node as JSON values; what has its default is left out."""
+    told: dict[str, Any] = {"path": os.fsdecode(node.path), "kind": node.kind.value if node.kind else None}
+    for name in _NUMBERS:
+        if value := getattr(node, name):
+            told[name] = value
+    if node.names:
+        told["inode"] = node.inode
+    if node.target:
+        told["target"] = os.fsdecode(node.target)
+    if node.same_as:
+        told["same_as"] = os.fsdecode(node.same_as)
+    for name in ("kept", "image"):
+        if getattr(node, name):
+            told[name] = True
+    if node.xattrs:
+        told["xattrs"] = {name: base64.b64encode(value).decode() for name, value in node.xattrs}
+    return told
+
+
+def from_json(told: dict[str, Any]) -> Node:
+    """Return the node that :func:`to_json` wrote; raises ValueError, KeyError, TypeError for anything else."""
+    numbers = {name: int(told.get(name, 0)) for name in _NUMBERS}
+    device, inode = told.get("inode", (0, 0))
+    xattrs = in_order((str(name), base64.b64decode(value)) for name, value in dict(told.get("xattrs", {})).items())
+    return Node(
+        path=os.fsencode(told["path"]),
+        kind=EntryKind(told["kind"]) if told["kind"] else None,
+        xattrs=xattrs,
+        target=os.fsencode(told.get("target", "")),
+        same_as=os.fsencode(told.get("same_as", "")),
+        mode=numbers["mode"],
+        uid=numbers["uid"],
+        gid=numbers["gid"],
+        mtime_ns=numbers["mtime_ns"],
+        rdev=numbers["rdev"],
+        size=numbers["size"],
+        offset=numbers["offset"],
+        kept=bool(told.get("kept")),
+        image=bool(told.get("image")),
+        inode=(int(device), int(inode)),
+        names=numbers["names"],
+    )

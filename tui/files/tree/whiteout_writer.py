@@ -1,0 +1,181 @@
+"""How a name that the image has is hidden in the writable layer, where that is ours to do, in one step.
+
+aufs knows a file ``.wh.NAME`` beside it. fuse-overlayfs reads such files too, but writes what overlay does wherever
+mknod is permitted: a character device 0:0 under the name itself (1.10, ``create_whiteout``). So do we, for no mark can
+then stand beside what it hides, and names of 252 to 255 bytes can be hidden as well (measured on 1.10).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotFound
+from tui.core.ids import ContainerId
+from tui.core.records import EntryKind, Marks
+from tui.core.text import printable
+from tui.files.history import journal
+from tui.files.tree.root_tree import RootTree, remove_any
+from tui.files.tree.snapshots import Node
+from tui.files.write import atomic
+from tui.layers.whiteouts import is_mark, is_whiteout, mark_of
+from tui.linux.name_ops import NO_REPLACE
+from tui.linux.rooted_paths import open_child
+from tui.linux.syscalls import renameat2
+
+_EXCHANGE = 2
+"""RENAME_EXCHANGE (linux/fs.h): both names are there at any time."""
+
+
+class Hiding:
+    """The marks of one writable layer."""
+
+    def __init__(self, own: RootTree, marks: Marks, container_id: ContainerId) -> None:
+        self._own = own
+        self._marks = marks
+        self._id = container_id
+
+    def hide(self, path: bytes) -> None:
+        """Take an entry out of the writable layer, if it has one, and hide the image's; raises OSError."""
+        there = self._own.look(path)
+        with self._own.folder(path) as (folder, name):
+            if self._marks is Marks.AUFS:
+                self._hide_by_file(path, there, folder.fd, name)
+            elif there is not None and there.kind is EntryKind.DIRECTORY:
+                self._exchange(path, folder.fd, name)
+            else:
+                self._own.make(_device(path), None, over=there)
+            self._own.changed(folder)
+
+    def remove(self, path: bytes, *, directory: bool) -> None:
+        """Take an entry out of the writable layer below which the image has nothing; raises OSError."""
+        with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
+            if directory:
+                remove_emptied(folder.fd, name, self._marks)
+            else:
+                os.unlink(name, dir_fd=folder.fd)
+            self._own.changed(folder)
+
+    # in one step -------------------------------------------------------------------------------------------
+
+    def _hide_by_file(self, path: bytes, there: Node | None, dir_fd: int, name: bytes) -> None:
+        """Make the file that hides a name, then take away what it hides already; without the one not the other."""
+        mark = mark_of(name, self._marks)
+        if mark is None:
+            told = f"{printable(name)}: aufs hides no name that long, so that the image's cannot be deleted"
+            raise EditRefused(told, "empty it, or change its mode")
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444, dir_fd=dir_fd))
+        try:
+            if there is not None and there.kind is EntryKind.DIRECTORY:
+                with self._aside(path, dir_fd) as temporary:
+                    renameat2(dir_fd, name, dir_fd, temporary, NO_REPLACE)
+                    self._throw_away(path, dir_fd, temporary, name, NO_REPLACE)
+            elif there is not None:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=dir_fd)
+        except BaseException:
+            if not atomic.is_gone(dir_fd, name):  # hidden, it would be lost for the container
+                os.unlink(mark, dir_fd=dir_fd)
+            raise
+
+    def _exchange(self, path: bytes, dir_fd: int, name: bytes) -> None:
+        """Put a whiteout in the place of a directory, at no time with nothing there: the image's would show."""
+        with self._aside(path, dir_fd) as temporary:
+            os.mknod(temporary, stat.S_IFCHR, 0, dir_fd=dir_fd)
+            renameat2(dir_fd, temporary, dir_fd, name, _EXCHANGE)
+            self._throw_away(path, dir_fd, temporary, name, _EXCHANGE)
+
+    @contextmanager
+    def _aside(self, path: bytes, dir_fd: int) -> Iterator[bytes]:
+        """Yield a name for what is put together or thrown away, which the next start removes if we do not.
+
+        No container sees it until then where marks are files.
+        """
+        temporary = atomic.temporary_name()
+        temporary = mark_of(temporary, self._marks) or temporary
+        record = journal.begin_rename(self._id, path, temporary)
+        try:
+            yield temporary
+        finally:
+            with suppress(OSError):
+                remove_any(dir_fd, temporary)
+            if atomic.is_gone(dir_fd, temporary):
+                journal.end(record)
+
+    def _throw_away(self, path: bytes, dir_fd: int, temporary: bytes, name: bytes, flags: int) -> None:
+        """Remove a directory that was taken out, or put it back when somebody made something in it meanwhile."""
+        if not _holds_marks_only(dir_fd, temporary, self._marks):
+            renameat2(dir_fd, temporary, dir_fd, name, flags)
+            raise ChangedMeanwhile(f"{printable(path)} is not empty", "somebody made something in it")
+        with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
+            remove_emptied(dir_fd, temporary, self._marks)
+
+    # marks beside what they hide ---------------------------------------------------------------------------
+
+    def is_marked(self, path: bytes) -> bool:
+        """Say whether a file in the writable layer hides a name, in that layer too."""
+        with suppress(NotFound, LayerError), self._own.folder(path) as (folder, name):
+            mark = mark_of(name, self._marks)
+            return mark is not None and not atomic.is_gone(folder.fd, mark)
+        return False
+
+    def unhide(self, path: bytes) -> None:
+        """Take a whiteout away, which a directory cannot replace in one step; a mark hides the name until it is there.
+
+        Where there are no such marks the image's entry shows in between.
+        """
+        with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
+            if is_whiteout(os.stat(name, dir_fd=folder.fd, follow_symlinks=False)):
+                mark = mark_of(name, self._marks)
+                if mark:
+                    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444, dir_fd=folder.fd))
+                os.unlink(name, dir_fd=folder.fd)
+
+    def drop_mark(self, path: bytes) -> None:
+        """Remove the file that hid a name, now that the name is there again."""
+        with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
+            mark = mark_of(name, self._marks)
+            if mark:
+                os.unlink(mark, dir_fd=folder.fd)
+
+    def drop_hidden(self, path: bytes, *, directories_only: bool = False) -> None:
+        """Remove what an act that was cut off left in the layer beside the file that hides it: nobody sees it."""
+        there = self._own.look(path) if self.is_marked(path) else None
+        if there is None:
+            return
+        with self._own.folder(path) as (folder, name):
+            if there.kind is EntryKind.DIRECTORY:
+                remove_emptied(folder.fd, name, self._marks)
+            elif not directories_only:
+                os.unlink(name, dir_fd=folder.fd)
+
+
+def _device(path: bytes) -> Node:
+    return Node(path, EntryKind.CHARACTER, uid=os.geteuid(), gid=os.getegid(), mtime_ns=time.time_ns())
+
+
+def _is_nothing(dir_fd: int, name: bytes, marks: Marks) -> bool:
+    return is_mark(name, marks) or is_whiteout(os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
+
+
+def _holds_marks_only(dir_fd: int, name: bytes, marks: Marks) -> bool:
+    fd = open_child(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return all(_is_nothing(fd, os.fsencode(child), marks) for child in os.listdir(fd))
+    finally:
+        os.close(fd)
+
+
+def remove_emptied(dir_fd: int, name: bytes, marks: Marks) -> None:
+    """Remove a directory of a layer in which nothing but marks is left; raises OSError for any other."""
+    fd = open_child(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for child in map(os.fsencode, os.listdir(fd)):
+            if _is_nothing(fd, child, marks):
+                remove_any(fd, child)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=dir_fd)

@@ -1,0 +1,175 @@
+"""Opens a container's tree for one act, the way its state and storage driver ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError
+from tui.core.ids import ContainerId
+from tui.core.records import Details, LayerStack, Marks
+from tui.core.text import printable
+from tui.files.history import journal
+from tui.files.history.image_bytes import open_in_image
+from tui.files.removal_watch import ContainerGone, being_removed, watched
+from tui.files.tree.root_tree import RootTree, Tree
+from tui.files.tree.snapshots import Node
+from tui.files.tree.union_tree import UnionTree
+from tui.files.verbs.opening import privileged, running_root, stack_of
+from tui.layers.directories import upper_root
+from tui.layers.private_mounts import Check, in_use, no_check, tree_root, work_dir, write_view
+from tui.layers.view import LayerView
+from tui.linux.name_ops import OwnHands, hands_inside
+from tui.linux.rooted_paths import Root, split
+
+
+@contextmanager
+def writable_tree(details: Details) -> Iterator[Tree]:
+    """Yield the tree of a container that runs or is at rest; the caller holds its lock.
+
+    Raises NotReachable, LayerError, EditRefused, and ChangedMeanwhile when the layer of a container at rest is in use.
+    """
+    with watched(details) as check, _tree_of(details, check) as tree:
+        try:
+            yield tree
+        finally:
+            tree.close()
+
+
+@contextmanager
+def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
+    container = details.container.id
+    if details.container.state.alive:
+        with running_root(details) as root, hands_inside(details.pid, container, details.stack) as hands:
+            yield RootTree(root, hands, container, image=partial(_open_image, details), check=check)
+        return
+    stack = stack_of(details)
+    if stack.marks is Marks.TREE:
+        with tree_root(stack) as root:
+            yield RootTree(root, OwnHands(), container, check=check)
+    elif by_hand(stack):
+        with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
+            yield UnionTree(stack, view, upper, container, check)
+    else:
+        with LayerView.open(stack) as view, view.held(), mounted(stack, container, check) as root:
+            yield _MountedTree(root, view, container, check)
+
+
+def _open_image(details: Details, node: Node) -> int:
+    """Return a descriptor of a running container's file in its image, which no process of it can change."""
+    with LayerView.open(stack_of(details)) as view, view.held():
+        return open_in_image(view, node)
+
+
+class _MountedTree(RootTree):
+    """Layers at rest, mounted, in whose directories nothing that the layers hold may go unseen.
+
+    The kernel leaves a metacopy out of a directory that it lists, as it does what else it cannot look up (fs/overlayfs/
+    readdir.c, kernel 6.18); an act on all that is in the directory would pass it by.
+    """
+
+    def __init__(self, root: Root, view: LayerView, container_id: ContainerId, check: Check) -> None:
+        super().__init__(root, OwnHands(), container_id, image=partial(open_in_image, view), check=check)
+        self._view = view
+
+    @contextmanager
+    def _reason(self, path: bytes) -> Iterator[None]:
+        """Say of what the kernel does not open that it is a metacopy."""
+        try:
+            yield
+        except LayerError:
+            self._view.refuse_unreadable(path)
+            raise
+
+    def real(self, path: bytes) -> bytes:
+        """Return the canonical path of a name; raises EditRefused for a metacopy, and for what a redirect renamed."""
+        with self._reason(split(path)[0]):
+            real = super().real(path)
+        self._view.refuse_unreadable(real)
+        return real
+
+    def look(self, path: bytes) -> Node | None:
+        """Describe what stands at a path; raises EditRefused for a metacopy."""
+        with self._reason(path):
+            return super().look(path)
+
+    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
+        """Put an entry in its place, after which the layers are another union."""
+        self._view.forget()
+        super().make(node, data, over=over)
+
+    def dress(self, node: Node) -> None:
+        """Give an entry what it was, which may copy it up."""
+        self._view.forget()
+        super().dress(node)
+
+    def permit(self, node: Node, wanted: Node) -> None:
+        """Give an entry another owner and mode, which may copy it up."""
+        self._view.forget()
+        super().permit(node, wanted)
+
+    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+        """Remove an entry, after which the layers are another union."""
+        self._view.forget()
+        super().remove(path, directory=directory, seen=seen)
+
+    def move(self, path: bytes, new: bytes) -> bool:
+        """Rename an entry, after which the layers are another union."""
+        self._view.forget()
+        return super().move(path, new)
+
+    def names(self, path: bytes) -> list[bytes]:
+        """List a directory; raises EditRefused where it holds what the kernel does not show."""
+        shown = super().names(path)
+        for name in sorted(set(self._view.names(path)).difference(shown)):
+            unseen = path.rstrip(b"/") + b"/" + name
+            self._view.refuse_unreadable(unseen)
+            raise EditRefused(f"{printable(unseen)} is there, but this kernel does not show it", "start the container")
+        return shown
+
+
+@contextmanager
+def mounted(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> Iterator[Root]:
+    """Yield the root of a private mount of layers that nobody uses now; its work directory never outlives a crash.
+
+    ``check`` is asked right before anything is made beside the layer.
+    """
+    with journal.working(container_id, work_dir(stack)):
+        _refuse_in_use(stack, check)
+        with write_view(stack, check) as root:
+            yield root
+
+
+def by_hand(stack: LayerStack) -> bool:
+    """Say whether copy-up and whiteouts are ours to make."""
+    return stack.marks in (Marks.AUFS, Marks.FUSE) or (stack.marks is Marks.OVERLAY and not privileged())
+
+
+def refuse_in_use(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> None:
+    """Raise ChangedMeanwhile while any overlay mount uses the writable layer."""
+    with journal.working(container_id, work_dir(stack)):
+        _refuse_in_use(stack, check)
+
+
+def _refuse_in_use(stack: LayerStack, check: Check) -> None:
+    if in_use(stack, check):
+        told = "the container's layer is in use"
+        raise ChangedMeanwhile(told, "the container was started, or docker cp or export is at work: look at it again")
+
+
+def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[str], Details]) -> None:
+    """Raise ChangedMeanwhile unless a container is at rest as it was when looked at, its layer used by nobody.
+
+    Raises ContainerGone for one that is being removed.
+    """
+    if inspect(details.container.id).session_key != details.session_key:
+        raise ChangedMeanwhile("the container was started or stopped meanwhile", "look at it again")
+
+    def check() -> None:
+        if being_removed(details):
+            raise ContainerGone("the container is being removed", "what was done goes with it")
+
+    check()
+    if stack.marks is Marks.OVERLAY and not by_hand(stack):
+        refuse_in_use(stack, details.container.id, check)

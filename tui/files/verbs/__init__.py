@@ -1,0 +1,1 @@
+"""What can be done to a container's files, one module a kind of change."""

@@ -1,0 +1,446 @@
+"""What can be done to a container's files beside writing one; each act keeps what it replaces, for undo.
+
+Every function holds the container's lock, looks at the container before and after, works on canonical paths, and takes
+``step``, which is called with a count and a path for each entry and may raise to stop: what was done by then is kept
+track of. They raise NotFound, NotReachable, EditRefused, ChangedMeanwhile and LayerError.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from tui.core import progress
+from tui.core.errors import EditRefused, EngineError, NotFound
+from tui.core.ids import ContainerId
+from tui.core.progress import Phase
+from tui.core.records import Details, EntryKind
+from tui.core.state import container_lock, spare_room
+from tui.core.text import printable
+from tui.files.history import set_aside
+from tui.files.history.backups import Act, ActKind, Keep, Keeper
+from tui.files.history.estimate import require_room, size_of
+from tui.files.history.image_bytes import image_of
+from tui.files.history.transaction import Step, guarded, no_step, remove_nodes
+from tui.files.removal_watch import what_happened
+from tui.files.tree.drop_upper import shows_through
+from tui.files.tree.parent_defaults import placed_in
+from tui.files.tree.root_tree import Tree, changed_meanwhile
+from tui.files.tree.skip_mounts import BesideMounts
+from tui.files.tree.snapshots import Node, is_same_entry
+from tui.files.tree.workspace import refuse_used_since, writable_tree
+from tui.files.verbs.opening import refuse_covered, refuse_state, refuse_unseen, stack_of
+from tui.files.write import atomic
+from tui.layers.mount_covers import Covers
+from tui.layers.view import LayerView
+from tui.linux.rooted_paths import clean, split
+
+_MOVED_BY_COPY = "what is moved is made anew from it"
+
+NodeChange = Callable[[Node], Node]
+Inspect = Callable[[str], Details]
+Look = Callable[[bytes], Node | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an act did: the canonical path, how many entries, the act by which it is taken back, and what to know."""
+
+    path: bytes
+    count: int
+    act: Act | None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def acting(container_id: ContainerId, inspect: Inspect) -> Iterator[Details]:
+    """Hold a container's lock and yield what it is now; raises EditRefused for a state in which nobody may write."""
+    with atomic.explained(container_id[:12].encode()), container_lock(container_id):
+        details = inspect(container_id)
+        refuse_state(details)
+        with what_happened(details, inspect):
+            yield details
+
+
+def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
+    """Say whether the container was started, stopped or removed while an act was done."""
+    try:
+        after = inspect(before.container.id)
+    except NotFound:
+        return ("the container was removed meanwhile",)
+    except EngineError as error:  # the act itself is done
+        return (f"the container cannot be looked at again: {error.message}",)
+    state = after.container.state
+    if after.session_key == before.session_key and (state.alive or state.at_rest):
+        return ()
+    if not (state.alive or state.at_rest):
+        return (f"the container is {state} now",)
+    return (f"the container is {state} now: make sure that it sees the change",)
+
+
+def listing(tree: Tree, node: Node, look: Look | None = None) -> list[Node]:
+    """Return an entry and all below it, parents first, as far as ``look`` finds it.
+
+    Without that, a mount point below is refused: nothing was changed by then.
+    """
+    look = look or tree.look
+    found: list[Node] = []
+    todo = [node]
+    while todo:
+        entry = todo.pop()
+        progress.at(len(found), entry.path)
+        found.append(entry)
+        if entry.kind is EntryKind.DIRECTORY:
+            prefix = entry.path.rstrip(b"/") + b"/"
+            below = (look(prefix + name) for name in reversed(tree.names(entry.path)))
+            todo += [child for child in below if child is not None]
+    return found
+
+
+def keep_all(
+    tree: Tree, nodes: Iterable[Node], keeper: Keeper, *, data: bool = True, step: Step = no_step, total: int = 0
+) -> None:
+    """Keep entries, files with their bytes unless those lie in the image; ``total`` is what that copies."""
+    progress.begin(Phase.KEEP, total)
+    for node in nodes:
+        step(len(keeper.nodes), node.path)
+        keep_one(tree, node, keeper, data=data)
+
+
+def measured(details: Details, nodes: Iterable[Node], keep: Keep, *, aside: str, nothing: str = "") -> list[Node]:
+    """Return nodes with those marked whose bytes lie in the image; raises TooLarge for more than is kept.
+
+    ``aside`` and ``nothing`` say why what is replaced cannot be set aside, or not be lost.
+    """
+    with image_of(details) as from_image:
+        found = [from_image(node) for node in nodes]
+    require_room(size_of(found), keep, aside=aside, nothing=nothing)
+    return found
+
+
+def keep_one(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True) -> None:
+    """Keep one entry, a file with its bytes; raises ChangedMeanwhile when another file has its name by now."""
+    if node.kind is not EntryKind.FILE or not data or node.image:
+        keeper.add(node)
+        return
+    fd = tree.open_file(node.path)
+    try:
+        if not is_same_entry(os.fstat(fd), node):
+            raise changed_meanwhile(node.path)
+        keeper.add(node, fd)
+    finally:
+        os.close(fd)
+
+
+def found(tree: Tree, path: bytes) -> Node:
+    """Return what stands at a canonical path; raises NotFound."""
+    node = tree.look(path)
+    if node is None:
+        raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
+    return node
+
+
+def covers_of(details: Details, tree: Tree) -> Covers:
+    """Return where what is mounted over a container's tree lies, links in the way followed."""
+    return Covers.of(details.mounts, tree.target_of)
+
+
+def refuse_hidden(details: Details, tree: Tree, act: Act) -> None:
+    """Raise EditRefused for an act of which a mount hides a part while the container is at rest: it was done there.
+
+    The directory at which something is mounted is the layer's own.
+    """
+    if not details.container.state.alive:
+        covers = covers_of(details, tree)
+        refuse = refuse_covered if act.kind is ActKind.REVERT else refuse_unseen
+        for path in filter(None, (act.path, act.other, *(split(node.path)[0] for node in act.nodes))):
+            refuse(covers, path)
+
+
+def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
+    """Raise EditRefused for a path that a mount covers or that has a mount below it: nothing of it may be torn off."""
+    if not details.container.state.alive:
+        refuse_unseen(covers, path)
+    held = covers.within(path)
+    if held is not None:
+        what = f"the {held[1].what} at {printable(held[0])}"
+        raise EditRefused(f"{printable(path)} holds {what}", "take what is beside it, entry by entry")
+
+
+def remove(
+    container_id: ContainerId,
+    path: bytes,
+    *,
+    inspect: Inspect,
+    recursive: bool = False,
+    keep: Keep = Keep.USUAL,
+    step: Step = no_step,
+) -> Outcome:
+    """Delete a file, or with ``recursive`` a directory and all below it; raises TooLarge for more than is kept."""
+    with acting(container_id, inspect) as details:
+        progress.begin(Phase.MEASURE)
+        with writable_tree(details) as tree:
+            real = tree.real(clean(path))
+            if real == b"/":
+                raise EditRefused("/ is the container itself", "docker rm removes containers")
+            node = found(tree, real)
+            refuse_mounts(details, covers_of(details, tree), real)
+            if node.kind is EntryKind.DIRECTORY and not recursive and tree.names(real):
+                raise EditRefused(f"{printable(real)} is a directory that is not empty", "-r deletes all below it")
+            nodes = measured(details, listing(tree, node), keep, aside=set_aside.why_not(details))
+            if keep is Keep.ASIDE and not size_of(nodes):
+                keep = Keep.USUAL
+            if keep is not Keep.ASIDE:
+                act = _remove(details, tree, nodes, keep, step)
+                return Outcome(real, len(nodes), act, notes_after(details, inspect))
+        act = move_aside(details, nodes, inspect)
+        return Outcome(real, len(nodes), act, notes_after(details, inspect))
+
+
+def _remove(details: Details, tree: Tree, nodes: list[Node], keep: Keep, step: Step) -> Act | None:
+    act = None
+    if keep is not Keep.NOTHING:
+        with keeping(details, ActKind.REMOVE, nodes[0].path, keep=keep) as keeper:
+            keep_all(tree, nodes, keeper, step=step, total=size_of(nodes))
+            act = keeper.commit()
+            nodes = list(keeper.nodes)
+    with spare_room() if act is None else nullcontext(), guarded(act, lambda: nullcontext(tree)) as changed:
+        progress.begin(Phase.DELETE, entries=len(nodes))
+        remove_nodes(tree, tuple(nodes), changed, step)
+    return act
+
+
+def move_aside(details: Details, nodes: list[Node], inspect: Inspect, kind: ActKind = ActKind.REMOVE) -> Act:
+    """Delete an entry by moving it out of the layer, which holds a file or a directory of it."""
+    stack, path = stack_of(details), nodes[0].path
+    with LayerView.open(stack) as view:
+        whiteout = view.below(path) is not None and shows_through(stack, view, path)
+    aside = set_aside.plan(details, path, (split(path)[1],), size_of(nodes))
+    with keeping(details, kind, path, keep=Keep.ASIDE) as keeper:
+        for node in nodes:
+            keeper.add(node)
+        act = keeper.commit(aside)
+    progress.go_to_the_end()
+    set_aside.carry_out(details, act, partial(refuse_used_since, details, stack, inspect), whiteout=whiteout)
+    return act
+
+
+@contextmanager
+def keeping(
+    details: Details,
+    kind: ActKind,
+    path: bytes,
+    *,
+    other: bytes = b"",
+    wrote: str = "",
+    keep: Keep = Keep.USUAL,
+) -> Iterator[Keeper]:
+    """Yield a keeper for an act on a container; what was not committed is dropped."""
+    keeper = Keeper(details.container.id, details.container.name, kind, path, other=other, wrote=wrote, keep=keep)
+    try:
+        yield keeper
+    finally:
+        keeper.discard()
+
+
+def rename(
+    container_id: ContainerId,
+    path: bytes,
+    new: bytes,
+    *,
+    inspect: Inspect,
+    keep: Keep = Keep.USUAL,
+    step: Step = no_step,
+) -> Outcome:
+    """Give an entry another name or place, never over another; into a directory that is there, by its own name."""
+    with acting(container_id, inspect) as details:
+        with writable_tree(details) as tree:
+            real = tree.real(clean(path))
+            node = found(tree, real)
+            goal = _free(tree, goal_of(tree, new, split(real)[1], directory=node.kind is EntryKind.DIRECTORY))
+            refuse_mounts(details, covers_of(details, tree), real)
+            refuse_mounts(details, covers_of(details, tree), goal)
+            if (goal + b"/").startswith(real.rstrip(b"/") + b"/"):
+                raise EditRefused(f"{printable(real)} cannot be moved into itself", "choose another place")
+            act, count = _rename(details, tree, node, goal, keep, step)
+        return Outcome(goal, count, act, notes_after(details, inspect))
+
+
+def goal_of(tree: Tree, path: bytes, name: bytes, *, directory: bool) -> bytes:
+    """Return where something comes to lie: in a directory that is there or mounted there by its own name, or as wanted.
+
+    A link to a directory is one; any other is itself. Raises NotFound where a path with a slash at its end is none, and
+    what comes there is no directory either.
+    """
+    wanted = clean(path)
+    with suppress(NotFound):
+        inside = tree.real(wanted.rstrip(b"/") + b"/" + name)
+        above = split(inside)[0]
+        node = tree.entered(above).look(above)
+        if node is not None and node.kind is EntryKind.DIRECTORY:
+            return inside
+    if path.endswith(b"/") and not directory:
+        raise NotFound(f"{printable(wanted)} is no directory of the container", "make it, or leave the slash out")
+    return tree.real(wanted)
+
+
+def _free(tree: Tree, goal: bytes) -> bytes:
+    """Return a path where nothing stands; raises EditRefused."""
+    if tree.look(goal) is not None:
+        raise EditRefused(f"{printable(goal)} exists already", "delete it first, or choose another name")
+    return goal
+
+
+def holder(tree: Tree, path: bytes) -> Node:
+    """Describe the directory that something comes into, the mounted one at a mount point; raises NotFound."""
+    above = split(path)[0]
+    node = found(tree.entered(above), above)
+    if node.kind is not EntryKind.DIRECTORY:
+        raise EditRefused(f"{printable(above)} is a {node.kind}, not a directory", "choose another name")
+    return node
+
+
+def _rename(details: Details, tree: Tree, node: Node, goal: bytes, keep: Keep, step: Step) -> tuple[Act, int]:
+    with keeping(details, ActKind.RENAME, node.path, other=goal) as keeper:
+        keeper.add(Node(goal))
+        act = keeper.commit()
+    with guarded(act, lambda: nullcontext(tree)) as changed:
+        act.expect(replace(node, path=goal))
+        if tree.move(node.path, goal):
+            changed.append(1)
+            return act, 1
+    act.forget()
+    progress.begin(Phase.MEASURE)
+    found = listing(tree, node)
+    require_room(size_of(found), keep, aside=_MOVED_BY_COPY, nothing=_MOVED_BY_COPY)
+    with keeping(details, ActKind.RENAME, node.path, other=goal, keep=keep) as keeper:
+        keeper.add(Node(goal))
+        keep_all(tree, found, keeper, step=step, total=size_of(found))
+        nodes = keeper.nodes[1:]
+        act = keeper.commit()
+    with guarded(act, lambda: nullcontext(tree)) as changed:
+        progress.begin(Phase.COPY, size_of(nodes))
+        moved = _moved(nodes, node.path, goal)
+        act.expect(*moved)
+        make_nodes(tree, moved, act, changed, step)
+        remove_nodes(tree, nodes, changed, step)
+    return act, len(act.nodes) - 1
+
+
+def _moved(nodes: tuple[Node, ...], old: bytes, new: bytes) -> tuple[Node, ...]:
+    def there(path: bytes) -> bytes:
+        return new + path[len(old) :] if path else b""
+
+    return tuple(replace(node, path=there(node.path), same_as=there(node.same_as)) for node in nodes)
+
+
+def make_nodes(tree: Tree, nodes: tuple[Node, ...], act: Act, changed: list[int], step: Step) -> None:
+    """Make entries, parents first, files with the bytes that an act keeps; directories get their times at the end."""
+    fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for node in nodes:
+            step(len(changed), node.path)
+            tree.make(node, fd)
+            changed.append(1)
+        for node in reversed(nodes):
+            if node.kind is EntryKind.DIRECTORY:
+                tree.dress(node)
+        tree.sync()
+    finally:
+        os.close(fd)
+
+
+def make_directory(
+    container_id: ContainerId, path: bytes, *, inspect: Inspect, mode: int = 0o755, parents: bool = False
+) -> Outcome:
+    """Make a directory that belongs to whom the one above belongs; with ``parents`` those above that are missing."""
+    with acting(container_id, inspect) as details:
+        with writable_tree(details) as tree:
+            wanted = clean(path)
+            missing = _missing(tree, wanted)
+            if not missing:
+                raise EditRefused(f"{printable(wanted)} exists already", "choose another name")
+            above = holder(tree, missing[0])
+            if len(missing) > 1 and not parents:
+                raise NotFound(f"{printable(split(wanted)[0])} does not exist in the container", "-p makes it too")
+            refuse_mounts(details, covers_of(details, tree), missing[0])
+            with keeping(details, ActKind.MKDIR, missing[0]) as keeper:
+                keeper.add(Node(missing[0]))
+                act = keeper.commit()
+            with guarded(act, lambda: nullcontext(tree)) as changed:
+                now = time.time_ns()
+                nodes = [placed_in(above, Node(one, EntryKind.DIRECTORY, mode, mtime_ns=now)) for one in missing]
+                act.expect(*nodes)
+                for node in nodes:
+                    tree.make(node, None)
+                    changed.append(1)
+                tree.sync()
+        return Outcome(missing[-1], len(missing), act, notes_after(details, inspect))
+
+
+def _missing(tree: Tree, wanted: bytes) -> list[bytes]:
+    """Return the canonical paths of the directories to make, outermost first."""
+    names: list[bytes] = []
+    while True:
+        try:
+            real = tree.real(wanted)
+        except NotFound:
+            names.append(split(wanted)[1])
+            wanted = split(wanted)[0]
+            continue
+        break
+    node = tree.look(real)
+    if node is not None and (names and node.kind is not EntryKind.DIRECTORY):
+        raise EditRefused(f"{printable(real)} is a {node.kind}, not a directory", "choose another name")
+    missing = [] if node is not None else [real]
+    for name in reversed(names):
+        real = real.rstrip(b"/") + b"/" + name
+        missing.append(real)
+    return missing
+
+
+def change_metadata(
+    container_id: ContainerId,
+    path: bytes,
+    change: NodeChange,
+    kind: ActKind,
+    *,
+    inspect: Inspect,
+    recursive: bool = False,
+    step: Step = no_step,
+) -> Outcome:
+    """Give an entry, or with ``recursive`` all below it too, the mode or owner that ``change`` says.
+
+    Links are left, and so is what is mounted below.
+    """
+    with acting(container_id, inspect) as details:
+        with writable_tree(details) as tree:
+            real = tree.real(clean(path))
+            node = found(tree, real)
+            beside = BesideMounts(tree, covers := covers_of(details, tree))
+            if not details.container.state.alive:
+                refuse_unseen(covers, real)
+            if node.kind is EntryKind.SYMLINK:
+                told = f"{printable(real)} is a link to {printable(node.target)}"
+                raise EditRefused(told, "name what it leads to; nothing was changed")
+            with keeping(details, kind, real) as keeper:
+                entries = listing(tree, node, beside.look) if recursive else [node]
+                keep_all(tree, entries, keeper, data=False, step=step)
+                nodes = keeper.nodes
+                act = keeper.commit()
+            with guarded(act, lambda: nullcontext(tree)) as changed:
+                pairs = [(one, change(one)) for one in nodes if one.kind is not EntryKind.SYMLINK]
+                act.expect(*(wanted for _, wanted in pairs))
+                for one, wanted in pairs:
+                    step(len(changed), one.path)
+                    if wanted != one:
+                        tree.permit(one, wanted)
+                        changed.append(1)
+            if not changed:
+                act.forget()
+        notes = (*beside.notes, *notes_after(details, inspect))
+        return Outcome(real, len(changed), act if changed else None, notes)

@@ -1,0 +1,407 @@
+"""Copying between a container and this host, an entry or a whole subtree, never through a link."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from tui.core import progress
+from tui.core.errors import AlreadyThere, EditRefused, NotFound, Stopped
+from tui.core.ids import ContainerId
+from tui.core.progress import Phase
+from tui.core.records import Details, EntryKind
+from tui.core.text import count_of, printable
+from tui.files.history.backups import Act, ActKind, Keep
+from tui.files.history.estimate import size_of
+from tui.files.history.transaction import Step, guarded, no_step
+from tui.files.tree.host_files import HostFiles, refuse_unsized
+from tui.files.tree.parent_defaults import placed_in
+from tui.files.tree.root_tree import RootTree, Tree, changed_meanwhile
+from tui.files.tree.skip_mounts import few, left_out
+from tui.files.tree.snapshots import Node, node_of
+from tui.files.tree.union_tree import UnionTree, refuse_marks
+from tui.files.tree.workspace import refuse_used_since, writable_tree
+from tui.files.verbs.acts import (
+    Inspect,
+    Outcome,
+    acting,
+    covers_of,
+    found,
+    goal_of,
+    holder,
+    keep_all,
+    keeping,
+    measured,
+    notes_after,
+    refuse_mounts,
+)
+from tui.files.verbs.opening import refuse_covered, running_root, stack_of
+from tui.files.write import exchange
+from tui.files.write.atomic import temporary_name
+from tui.layers.mount_covers import Covers
+from tui.layers.view import LayerView
+from tui.linux.name_ops import NO_REPLACE, OwnHands
+from tui.linux.rooted_paths import Root, clean, kind_of, open_directory, split
+from tui.linux.sparse import copy_data
+
+COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
+"""What is copied; a device or a FIFO would be a way to this host's, and a socket is nothing without its process."""
+
+_COPIED_OVER = "a copy over a file keeps a copy of it"
+_SET_ID = 0o6000
+_SO_FAR = "what was copied so far is there"
+
+
+@contextmanager
+def readable_tree(details: Details) -> Iterator[Tree]:
+    """Yield a container's tree to read: through its process while it runs, else from its layers."""
+    container = details.container.id
+    if details.container.state.alive and details.pid and os.geteuid() == 0:
+        with running_root(details) as root:
+            yield RootTree(root, OwnHands(), container)
+        return
+    stack = stack_of(details)
+    with LayerView.open(stack, details.mounts) as view, Root(-1) as nothing, view.held():
+        yield UnionTree(stack, view, nothing, container)
+
+
+def copy_in(
+    container_id: ContainerId,
+    source: Path,
+    path: bytes,
+    *,
+    inspect: Inspect,
+    keep: Keep = Keep.USUAL,
+    step: Step = no_step,
+    over: bool = True,
+) -> Outcome:
+    """Copy a file or directory of this host into a container; into a directory that is there, by its own name.
+
+    It belongs to whom the directory belongs that it comes into, and so loses setuid and setgid bits; devices, FIFOs and
+    sockets are left out. A file is replaced, a directory never; without ``over`` the file raises AlreadyThere, too. All
+    names are known before the first one is made.
+    """
+    top = os.fspath(source.resolve() if source.name in ("", "..") else source.absolute()).rstrip("/")
+    name = os.fsencode(os.path.basename(top))
+    _require_on_host(top or "/")
+    with acting(container_id, inspect) as details, HostFiles(os.path.dirname(top)) as host:
+        _refuse_own_layer(details, source)
+        progress.begin(Phase.MEASURE)
+        places, total = _host_places(host, name, step)
+        with writable_tree(details) as tree:
+            goal = goal_of(tree, path, name, directory=source.is_dir() and not source.is_symlink())
+            refuse_mounts(details, covers_of(details, tree), goal)
+            there = tree.look(goal)
+            if there is not None and there.kind is EntryKind.DIRECTORY:
+                raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
+            if there is not None and not over:
+                raise AlreadyThere(f"{printable(goal)} exists already", "choose another name")
+            entries = [(place, goal + place[len(name) :]) for place in places]
+            refuse_marks(details.stack, (path for _, path in entries))
+            parent = holder(tree, goal)
+            replaced = [] if there is None else [there]
+            aside = _why_not_aside(details, host, places, there)
+            replaced = measured(details, replaced, keep, aside=aside, nothing=_COPIED_OVER)
+            if keep is not Keep.ASIDE or not size_of(replaced):
+                with keeping(details, ActKind.COPY, goal, keep=Keep.USUAL if keep is Keep.ASIDE else keep) as keeper:
+                    if not replaced:
+                        keeper.add(Node(goal))
+                    keep_all(tree, replaced, keeper, total=size_of(replaced))
+                    act = keeper.commit()
+                with guarded(act, lambda: nullcontext(tree)) as changed:
+                    progress.begin(Phase.COPY, total)
+                    notes = _make_entries(tree, host, entries, parent, there, act, changed, step)
+                return Outcome(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
+        act = _exchange(details, host, name, parent, goal, inspect)
+        return Outcome(goal, 1, act, notes_after(details, inspect))
+
+
+def _why_not_aside(details: Details, host: HostFiles, places: list[bytes], there: Node | None) -> str:
+    """Say why what a copy replaces cannot be set aside, nothing where it can or where there is nothing."""
+    if there is None:
+        return ""
+    with host.entry(places[0], read=False) as (fd, _):
+        if there.kind is not EntryKind.FILE or kind_of(os.fstat(fd).st_mode) is not EntryKind.FILE:
+            return "only a file takes the place of a file without a copy"
+    return exchange.why_not(details, there.path)
+
+
+def _exchange(details: Details, host: HostFiles, name: bytes, parent: Node, goal: bytes, inspect: Inspect) -> Act:
+    """Put a file of this host in the place of the layer's own, which is set aside."""
+    old = exchange.own_file(details, goal)
+    at_rest = partial(refuse_used_since, details, stack_of(details), inspect)
+    with host.entry(name) as (fd, data), keeping(details, ActKind.COPY, goal, keep=Keep.ASIDE) as keeper:
+        node = node_of(fd, goal)
+        if old is None or data is None:
+            raise changed_meanwhile(goal)
+        wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=b""))
+        return exchange.put(details, old, exchange.from_file(wanted, data), keeper, at_rest)
+
+
+def _make_entries(
+    tree: Tree,
+    host: HostFiles,
+    entries: list[tuple[bytes, bytes]],
+    parent: Node,
+    there: Node | None,
+    act: Act,
+    changed: list[int],
+    step: Step,
+) -> list[str]:
+    """Make entries of this host, by place and path, in a container, the first one over what is there; tell what not.
+
+    Files that are one file on this host are one in the container.
+    """
+    notes: list[str] = []
+    shared = SharedFiles()
+    for place, path in entries:
+        step(len(changed), path)
+        with host.entry(place) as (fd, data):
+            node = node_of(fd, path)
+            if node.kind not in COPIED:
+                notes.append(f"{printable(place)} is a {node.kind}: left out")
+                continue
+            same_as = shared.other_name(node)
+            wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=same_as))
+            act.expect(wanted)
+            tree.make(wanted, data, over=there if not changed else None)
+            changed.append(1)
+    tree.sync()
+    return notes
+
+
+class SharedFiles:
+    """Files of several names that were met, to know another name of theirs again."""
+
+    def __init__(self) -> None:
+        self._met: dict[tuple[int, int], Node] = {}
+
+    def other_name(self, node: Node) -> bytes:
+        """Return the path at which a file was met first; nothing for one that was not, or was written since."""
+        if not node.names:
+            return b""
+        first = self._met.setdefault(node.inode, node)
+        if first is node or (first.size, first.mtime_ns) != (node.size, node.mtime_ns):
+            return b""
+        return first.path
+
+
+def _refuse_own_layer(details: Details, source: Path) -> None:
+    """Raise EditRefused for a directory that holds the layer which the copy would be written into."""
+    if details.stack is None:
+        return
+    layer = details.stack.writable.path
+    with suppress(OSError):
+        status = source.lstat()
+        if any(os.path.samestat(status, one.stat()) for one in (layer, *layer.resolve().parents)):
+            hint = "nothing was changed; copy what is beside it"
+            raise EditRefused(f"{printable(str(source))} holds the container's own layer", hint)
+
+
+def _require_on_host(path: str) -> None:
+    try:
+        os.lstat(path)
+    except OSError as error:
+        raise NotFound(f"{printable(path)}: {(error.strerror or '').lower()}", "name a file of this host") from error
+
+
+def _host_places(host: HostFiles, name: bytes, step: Step) -> tuple[list[bytes], int]:
+    """List an entry of this host and all below it, parents first, by their places; add their bytes up."""
+    places: list[bytes] = []
+    total = 0
+    todo = [name]
+    while todo:
+        place = todo.pop()
+        step(len(places), place)
+        with host.entry(place, read=False) as (fd, _):
+            status = os.fstat(fd)
+            kind = kind_of(status.st_mode)
+            if not places and kind not in COPIED:
+                raise EditRefused(f"{printable(place)} is a {kind}", "files, directories and links are copied")
+            if kind is EntryKind.DIRECTORY:
+                todo += [place + b"/" + child for child in _names_in(fd)]
+            elif kind is EntryKind.FILE:
+                total += min(status.st_size, status.st_blocks * 512)
+        places.append(place)
+    return places, total
+
+
+def _names_in(path_fd: int) -> list[bytes]:
+    fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return sorted(map(os.fsencode, os.listdir(fd)), reverse=True)
+    finally:
+        os.close(fd)
+
+
+def copy_out(
+    details: Details, path: bytes, target: Path, *, force: bool = False, step: Step = no_step
+) -> tuple[Path, int, tuple[str, ...]]:
+    """Copy a file, directory or volume of a container to this host; return where, how many, and what was left out.
+
+    All of it belongs to this user, by the umask, and loses setuid and setgid bits; devices, FIFOs and sockets are left
+    out. A file that is there is replaced only with ``force``, anything else never. All names are known before the first
+    one is made.
+    """
+    notes: list[str] = []
+    with readable_tree(details) as whole, ExitStack() as held:
+        real = whole.real(clean(path))
+        tree = whole.entered(real)
+        if not details.container.state.alive:
+            notes += _hidden(covers_of(details, tree), real)
+        node = found(tree, real)
+        if target.is_dir() and not target.is_symlink():
+            target = target / (os.fsdecode(split(real)[1]) or "root")
+        host = held.enter_context(HostFiles(os.fspath(target.absolute().parent)))
+        name = os.fsencode(target.name)
+        _refuse_existing(host, name, target, node, force=force)
+        progress.begin(Phase.MEASURE)
+        nodes = _below(tree, node, notes, step)
+        places = [name + one.path[len(real.rstrip(b"/")) :].rstrip(b"/") for one in nodes]
+        place_of = dict(zip((one.path for one in nodes), places, strict=True))
+        shared = SharedFiles()
+        progress.begin(Phase.COPY, size_of(nodes))
+        mask = _umask()
+        for count, (one, place) in enumerate(zip(nodes, places, strict=True)):
+            with _said_so_far(count):
+                step(count, one.path)
+            other = shared.other_name(one)
+            wanted = replace(one, mode=one.mode & 0o777 & ~mask, same_as=place_of[other] if other else b"")
+            _put_on_host(tree, host, place, wanted, notes, force=force)
+        for one, place in zip(reversed(nodes), reversed(places), strict=True):
+            if one.kind is EntryKind.DIRECTORY:
+                _close_directory(host, place, one.mode & 0o777 & ~mask)
+        with _explained(name):
+            host.sync()
+    return target, len(nodes), few(notes)
+
+
+def _hidden(covers: Covers, real: bytes) -> list[str]:
+    """Tell what a stopped container has mounted below a path; raises EditRefused for what lies in a mount itself."""
+    refuse_covered(covers, real)
+    prefix = real.rstrip(b"/") + b"/"
+    below = [one for one in covers.places if one[0].startswith(prefix) and one[1].kind != "engine"]
+    return [left_out(place, mount) for place, mount in below]
+
+
+def _umask() -> int:
+    """Return this process's umask; the system call would set it, for all threads."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        line = next((line for line in status if line.startswith("Umask:")), "Umask: 022")
+    return int(line.split()[1], 8)
+
+
+def _close_directory(host: HostFiles, place: bytes, mode: int) -> None:
+    """Give a directory its own mode, now that nothing more comes into it."""
+    with _explained(place):
+        above, name = host.parent(place)
+        fd = open_directory(above, name)
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _said_so_far(count: int) -> Iterator[None]:
+    """Tell whoever stops a copy to this host that what was made stays."""
+    try:
+        yield
+    except Stopped as error:
+        if not count:
+            raise
+        told = f"{error.message} ({count_of(count, 'entry', 'entries')} done)"
+        raise Stopped(told, _SO_FAR) from error
+
+
+@contextmanager
+def _explained(place: bytes) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EditRefused(f"{printable(place)}: {(error.strerror or '').lower()}", _SO_FAR) from error
+
+
+def _refuse_existing(host: HostFiles, name: bytes, target: Path, node: Node, *, force: bool) -> None:
+    try:
+        status = os.stat(name, dir_fd=host.parent(name)[0], follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not (force and node.kind is EntryKind.FILE and stat.S_ISREG(status.st_mode)):
+        raise EditRefused(
+            f"{printable(str(target))} exists already",
+            "choose another name; dtui cp --force replaces a file",
+        )
+
+
+def _below(tree: Tree, node: Node, notes: list[str], step: Step) -> list[Node]:
+    """List an entry and all below it, parents first; what is mounted below is left out."""
+    nodes: list[Node] = []
+    todo = [node]
+    while todo:
+        here = todo.pop()
+        step(len(nodes), here.path)
+        nodes.append(here)
+        if here.kind is not EntryKind.DIRECTORY:
+            continue
+        for name in reversed(tree.names(here.path)):
+            try:
+                child = tree.look(here.path.rstrip(b"/") + b"/" + name)
+            except EditRefused as error:
+                notes.append(error.message)
+                continue
+            if child is not None:
+                todo.append(child)
+    return nodes
+
+
+def _put_on_host(tree: Tree, host: HostFiles, place: bytes, node: Node, notes: list[str], *, force: bool) -> None:
+    """Make one entry on this host; ``same_as`` is another place of it there.
+
+    The directories above it are ours, just made, and never followed through a link.
+    """
+    with _explained(place):
+        if node.same_as:
+            host.link(node.same_as, place)
+            return
+        fd, name = host.parent(place)
+        if node.kind is EntryKind.DIRECTORY:
+            os.mkdir(name, node.mode | 0o700, dir_fd=fd)
+        elif node.kind is EntryKind.SYMLINK:
+            os.symlink(node.target, name, dir_fd=fd)
+        elif node.kind is EntryKind.FILE:
+            _file_on_host(tree, host, place, node, force=force)
+        else:
+            notes.append(f"{printable(node.path)} is a {node.kind}: left out")
+
+
+def _file_on_host(tree: Tree, host: HostFiles, place: bytes, node: Node, *, force: bool) -> None:
+    source = tree.open_file(node.path)
+    dir_fd, name = host.parent(place)
+    temporary = temporary_name()
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o600, dir_fd=dir_fd)
+        try:
+            status = os.fstat(source)
+            refuse_unsized(source, node.path)
+            for _ in copy_data(source, 0, status.st_size, fd, 0, node.path):
+                pass
+            os.ftruncate(fd, status.st_size)
+            os.fchmod(fd, node.mode)
+            os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
+            host.wrote(fd)
+        finally:
+            os.close(fd)
+        OwnHands().rename(dir_fd, temporary, dir_fd, name, 0 if force else NO_REPLACE)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=dir_fd)
+        raise
+    finally:
+        os.close(source)

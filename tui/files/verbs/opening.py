@@ -1,0 +1,264 @@
+"""Where a container's files are read and written now, and what a save would do: facts and policy, no writing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from tui.core.errors import EditRefused, NotFound, NotReachable
+from tui.core.id_maps import HOST_IDS, IdMap
+from tui.core.records import Details, EntryKind, LayerRole, LayerStack, Marks, ReachKind, State
+from tui.core.text import count_of, human_size, printable
+from tui.drivers.data_root import is_strangers
+from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
+from tui.files.write.atomic import attribute_names
+from tui.files.write.version import Stamp, stamp_of
+from tui.layers.mount_covers import MADE_ANEW, Covers
+from tui.layers.process_root import refuse_other_root
+from tui.layers.view import LayerView
+from tui.linux.rooted_paths import Root, clean, is_mount_point, read_limited
+from tui.linux.syscalls import identity_of
+
+_HERE = -100
+"""AT_FDCWD: a path is an absolute one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file as it was read: the path asked for, its document, and its stamp."""
+
+    path: bytes
+    document: Document
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a save would do: in place or by rename, one sentence for the dialog, and what to beware of.
+
+    ``choice`` says whether it could be done in place instead.
+    """
+
+    in_place: bool
+    sentence: str
+    warnings: tuple[str, ...] = ()
+    choice: bool = False
+
+
+def stack_of(details: Details) -> LayerStack:
+    """Return the layers of a container; raises NotReachable where they cannot be had here."""
+    if details.stack is None or not details.reach.kind.readable:
+        if details.reach.kind is ReachKind.ENGINE:
+            hint = "reading and writing its files works through the Engine"
+            raise NotReachable(f"only the Engine reaches the files: {details.reach.reason}", hint)
+        reason = f"the layer cannot be reached: {details.reach.reason}"
+        raise NotReachable(reason, "dtui doctor tells what is missing")
+    return details.stack
+
+
+def ids_of(details: Details) -> IdMap:
+    """Return which users and groups a container has; the host's own where its layers are not known."""
+    return details.shown_stack.ids if details.shown_stack else HOST_IDS
+
+
+def running_root(details: Details) -> Root:
+    """Open the root of a running container as its first process sees it; raises NotReachable for another's root."""
+    if details.stack and details.stack.root and is_strangers(details.stack.root):
+        told = f"the container is run by user {details.stack.root.owner}, whose processes root does not enter"
+        raise NotReachable(told, "run dtui as that user, or stop the container")
+    if not details.pid:
+        stack_of(details)  # an Engine that is elsewhere tells of no process here
+        raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
+    if os.geteuid() != 0:
+        raise NotReachable("a running container's files are reached through its process", "run dtui as root")
+    stack = stack_of(details)
+    root = Root.of_process(details.pid, details.container.id, stack)
+    try:
+        refuse_other_root(root.fd, details.pid, stack)
+    except NotReachable:
+        root.close()
+        raise
+    return root
+
+
+@contextmanager
+def reading(details: Details, path: bytes) -> Iterator[int]:
+    """Yield a descriptor to read a file of a container: through its process while it runs, else from its layers.
+
+    ``..`` goes back along the path as it is written, not behind a link, as everywhere in dtui and in ``docker cp``.
+    """
+    stack, path = stack_of(details), clean(path)
+    if details.container.state.alive and details.pid and os.geteuid() == 0:
+        with running_root(details) as root:
+            fd = root.open_regular(path)
+    else:
+        with LayerView.open(stack, details.mounts) as view:
+            fd = view.open_regular(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_file(details: Details, path: bytes) -> Opened:
+    """Read a file for the editor; raises EditRefused for what is larger than 8 times the edit limit, or no file."""
+    with reading(details, path) as fd:
+        data = read_limited(fd, path, 8 * EDIT_LIMIT)
+        return Opened(path, Document.parse(data), stamp_of(fd))
+
+
+def peek_file(details: Details, path: bytes) -> Document:
+    """Read the beginning of a file of any size, to look at."""
+    with reading(details, path) as fd:
+        return peeked(fd)
+
+
+def peeked(fd: int) -> Document:
+    """Take in the beginning of an open file, or all of a small one."""
+    data = b""
+    while len(data) <= PREVIEW_LIMIT and (chunk := os.read(fd, PREVIEW_LIMIT + 1 - len(data))):
+        data += chunk
+    if len(data) <= PREVIEW_LIMIT:
+        return Document.parse(data)
+    return Document.beginning(data[:PREVIEW_LIMIT], os.fstat(fd).st_size)
+
+
+def refuse_state(details: Details) -> None:
+    """Raise EditRefused for a container in a state in which nobody knows who uses its layer."""
+    state = details.container.state
+    if not state.alive and not state.at_rest:
+        hint = "wait until it runs or has exited" if state is State.RESTARTING else "its layer may be going away"
+        raise EditRefused(f"{printable(details.container.name)} is {state}", hint)
+
+
+def refuse_covered(covers: Covers, path: bytes) -> None:
+    """Raise EditRefused for a stopped container's path that a mount hides once it runs: the edit would not be seen."""
+    mount = covers.over(path)
+    if mount is None:
+        return
+    if mount.kind == "tmpfs":
+        hint = "its contents go with each stop: start the container first"
+    else:
+        hint = f"edit {printable(mount.source)} on the host, or start the container first"
+    raise EditRefused(f"{printable(path)} is hidden by the {mount.what} at {printable(mount.destination)}", hint)
+
+
+def refuse_unseen(covers: Covers, path: bytes) -> None:
+    """Raise EditRefused for a stopped container's path that a mount hides or that is made anew at each start."""
+    refuse_covered(covers, path)
+    for place in MADE_ANEW:
+        if path.startswith(place + b"/"):
+            told = f"{printable(path)} would not be seen: {printable(place)} is made anew at each start"
+            raise EditRefused(told, "start the container to change it")
+
+
+def has_several_names(view: LayerView, real: bytes) -> bool:
+    """Say whether a file of a container at rest is the layer's own under several names, of which none is to be cut."""
+    try:
+        entry = view.lookup(real, follow=False)
+    except NotFound:
+        return False
+    own = entry.layer == 0 or view.stack.marks is Marks.TREE
+    return own and entry.kind is EntryKind.FILE and entry.nlink > 1
+
+
+def plan(details: Details, path: bytes) -> Plan:
+    """Say what saving a file would do now; raises EditRefused, NotFound, NotReachable when it cannot be done."""
+    refuse_state(details)
+    stack = stack_of(details)
+    if details.container.state.alive:
+        return _plan_running(details, path)
+    with LayerView.open(stack, details.mounts) as view:
+        real = view.resolve(path)
+        refuse_unseen(view.covers, real)
+        view.refuse_unreadable(real)
+        entry = view.lookup(real, follow=False)
+        if entry.kind is not EntryKind.FILE:
+            raise EditRefused(f"{printable(path)} is a {entry.kind}, not a file", "only regular files can be saved")
+        shared = has_several_names(view, real)
+        with reading(details, real) as fd:
+            attributes = len(attribute_names(fd))
+    copied = ""
+    if entry.layer > 0 and stack.marks is not Marks.TREE:
+        layer = stack.layers[entry.layer]
+        number = len(stack.images) - stack.images.index(layer) if layer.role is LayerRole.IMAGE else 0
+        where = f"image layer {number}/{len(stack.images)}" if number else "the init layer"
+        copied = f"; it is only in {where}, so the container gets its own copy ({human_size(entry.size)})"
+    kept = "owner, mode" + (f", {attributes} xattr{'s' if attributes != 1 else ''}" if attributes else "")
+    warnings = [f"{entry.nlink} names share this file; only this one changes"] if entry.nlink > 1 and not shared else []
+    if real != clean(path):
+        warnings.append(f"{printable(path)} is a link: {printable(real)} is written")
+    how = "in the stopped container's layer" if privileged() else "in the layer directory of a data-root of your own"
+    if stack.marks is Marks.TREE:
+        how = "in the stopped container's own tree"
+    if shared:
+        return Plan(True, f"in place {how}, with a journal: {entry.nlink} names share this file", tuple(warnings))
+    return Plan(False, f"atomic rename {how}; {kept} kept{copied}", tuple(warnings))
+
+
+def _plan_running(details: Details, path: bytes) -> Plan:
+    with running_root(details) as root:
+        fd = root.open_regular(clean(path))
+        try:
+            status = os.fstat(fd)
+            links = status.st_nlink
+        finally:
+            os.close(fd)
+        real = root.real_path(clean(path))
+        with root.parent(real) as (dir_fd, name):
+            mounted = is_mount_point(dir_fd, name)
+    warnings = () if real == clean(path) else (f"{printable(path)} is a link: {printable(real)} is written",)
+    if mounted or links > 1:
+        why = "a mount" if mounted else f"one of {links} names of this file"
+        return Plan(True, f"in place in the running container, with a journal: {printable(real)} is {why}", warnings)
+    sentence = "atomic rename in the running container; owner, mode, xattrs kept"
+    held = holders(details.pid, status)
+    if held:
+        who = ", ".join(printable(name) for name in held[:3])
+        warnings = (*warnings, f"open in {count_of(len(held), 'process', 'processes')} ({who}): i lets them see it too")
+    return Plan(False, sentence, warnings, choice=True)
+
+
+def holders(pid: int, status: os.stat_result) -> tuple[str, ...]:
+    """Name the processes in the mount namespace of one that have a file open; they keep it when it is replaced."""
+    found = []
+    try:
+        inside = os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except OSError:
+        return ()
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with suppress(OSError):  # it has ended meanwhile
+            if os.stat(f"/proc/{entry}/ns/mnt").st_ino == inside and _holds(entry, status):
+                with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as comm:
+                    found.append(f"{comm.read().strip()} {entry}")
+    return tuple(found)
+
+
+def _holds(pid: str, status: os.stat_result) -> bool:
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):
+            if identity_of(_HERE, f"/proc/{pid}/fd/{number}".encode()) == (status.st_dev, status.st_ino):
+                return True
+    return False
+
+
+def privileged() -> bool:
+    """Say whether this process may mount: root with CAP_SYS_ADMIN, which a container's root has not."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        line = next((line for line in status if line.startswith("CapEff:")), "CapEff: 0")
+    return bool(int(line.split()[1], 16) >> 21 & 1)
+
+
+def exists(details: Details, path: bytes) -> bool:
+    """Say whether a path exists in the container now."""
+    try:
+        with reading(details, path):
+            return True
+    except NotFound:
+        return False

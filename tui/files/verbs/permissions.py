@@ -1,0 +1,108 @@
+"""Modes and owners as people type them for chmod and chown. Pure, but for the lookup of names that is handed in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from tui.core.errors import UsageError
+from tui.core.id_maps import IdMap, Span, on_host, words
+from tui.core.records import EntryKind
+from tui.core.text import printable
+from tui.files.tree.snapshots import Node
+
+_CLAUSE = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)")
+_OCTAL = re.compile(r"[0-7]{1,4}")
+_HIGHEST = 2**32 - 2
+"""The highest user and group; the one above means "leave it" (chown(2))."""
+
+_SHIFT = {"u": 6, "g": 3, "o": 0}
+_BITS = {"r": 4, "w": 2, "x": 1}
+
+
+def mode_change(text: str) -> Callable[[Node], Node]:
+    """Return what ``chmod TEXT`` does to an entry: octal, or clauses such as ``u+x,go-w``. Raises UsageError.
+
+    Without u, g, o or a all three are meant; the umask plays no part, for it is this host's.
+    """
+    if _OCTAL.fullmatch(text):
+        number = int(text, 8)
+        return lambda node: replace(node, mode=number)
+    clauses = [_CLAUSE.fullmatch(part) for part in text.split(",")]
+    if not all(clauses):
+        raise UsageError(f"{printable(text)} is no mode", "such as 0644, +x or u=rw,go=r")
+    parsed = [clause.groups() for clause in clauses if clause]
+
+    def change(node: Node) -> Node:
+        mode = node.mode
+        for who, sign, what in parsed:
+            mode = _apply(mode, who, sign, what, directory=node.kind is EntryKind.DIRECTORY)
+        return replace(node, mode=mode)
+
+    return change
+
+
+def _apply(mode: int, who: str, sign: str, what: str, *, directory: bool) -> int:
+    groups = "ugo" if not who or "a" in who else who
+    bits = whole = 0
+    for group in groups:
+        whole |= 7 << _SHIFT[group]
+        for letter in what:
+            if letter in _BITS:
+                bits |= _BITS[letter] << _SHIFT[group]
+            elif letter == "X" and (directory or mode & 0o111):
+                bits |= 1 << _SHIFT[group]
+    if "s" in what:
+        bits |= (0o4000 if "u" in groups else 0) | (0o2000 if "g" in groups else 0)
+    if "t" in what:
+        bits |= 0o1000
+    if sign == "+":
+        return mode | bits
+    return mode & ~bits if sign == "-" else mode & ~whole | bits
+
+
+def owner_change(
+    text: str, user: Callable[[str], int], group: Callable[[str], int], ids: IdMap
+) -> Callable[[Node], Node]:
+    """Return what ``chown TEXT`` does to an entry: ``USER``, ``USER:GROUP`` or ``:GROUP``, names or numbers.
+
+    They are the container's, and ``ids`` says which of the host's stand for them. As the kernel does it for everybody:
+    a file loses its setuid and setgid bits and its capabilities.
+    """
+    owner, colon, team = text.partition(":")
+    if not owner and not team:
+        raise UsageError(f"{printable(text)} is no owner", "such as 1000, www-data or 0:0")
+    uid = _of_host(ids.users, user(owner), "user") if owner else None
+    gid = _of_host(ids.groups, group(team), "group") if colon and team else None
+
+    def change(node: Node) -> Node:
+        new = replace(node, uid=node.uid if uid is None else uid, gid=node.gid if gid is None else gid)
+        if new == node or node.kind is not EntryKind.FILE:
+            return new
+        kept = tuple(pair for pair in node.xattrs if pair[0] != "security.capability")
+        return replace(new, mode=node.mode & ~0o6000, xattrs=kept)
+
+    return change
+
+
+def _of_host(spans: tuple[Span, ...], number: int, what: str) -> int:
+    found = on_host(spans, number)
+    if found is None:
+        raise UsageError(
+            f"the container has no {what} {number}", f"its {what}s are {words(spans)}; nothing was changed"
+        )
+    return found
+
+
+def id_of(name: str, table: bytes, what: str) -> int:
+    """Return a number, or the one that a name has in the container's own /etc/passwd or /etc/group."""
+    if name.isdigit():
+        if int(name) > _HIGHEST:
+            raise UsageError(f"{printable(name)} is no {what}", f"the highest number is {_HIGHEST}")
+        return int(name)
+    for line in table.splitlines():
+        fields = line.split(b":")
+        if len(fields) > 2 and fields[0] == name.encode() and fields[2].isdigit():
+            return int(fields[2])
+    raise UsageError(f"the container knows no {what} {printable(name)}", "give its number")

@@ -1,0 +1,255 @@
+"""Saving where only the Engine reaches the file: its archive API, checked before and after.
+
+It is the second best way: the Engine removes the old file before it writes the new one, so that what was there is kept
+on this host first; ACLs, other names of the file (hard links) and attributes that the Engine leaves out are lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, EngineLost, NotFound
+from tui.core.ids import ContainerId
+from tui.core.records import Details, EntryKind
+from tui.core.remote_files import REMOTE_LIMIT, FileFacts, RemoteFile
+from tui.core.state import container_lock
+from tui.core.text import printable
+from tui.files.document import Document
+from tui.files.history.backups import Act, ActKind, Keeper
+from tui.files.tree.snapshots import Node, in_order
+from tui.files.verbs.opening import Opened, Plan, refuse_state, refuse_unseen
+from tui.files.write.atomic import CAPABILITY
+from tui.files.write.below_root import Receipt
+from tui.files.write.version import Stamp
+from tui.layers.mount_covers import Covers
+from tui.linux.rooted_paths import clean, split
+from tui.linux.sparse import Content
+
+_XATTR = "SCHILY.xattr."
+LOST = "written by the Engine: ACLs and hard links are not kept, and it is not done in one step"
+
+
+class Archive(Protocol):
+    """The Engine's way to one container's files."""
+
+    def facts(self, path: bytes) -> FileFacts:
+        """Say what a path means; raises NotFound."""
+        ...
+
+    def get(self, path: bytes, limit: int) -> RemoteFile:
+        """Read a regular file; raises NotFound, EditRefused, LayerError."""
+        ...
+
+    def place_of(self, path: bytes) -> bytes:
+        """Return the canonical path of what a path means, there or not; raises NotFound for a directory."""
+        ...
+
+    def owner_of(self, directory: bytes) -> tuple[int, int]:
+        """Return user and group of a directory; raises NotFound, LayerError."""
+        ...
+
+    def remove(self, path: bytes) -> None:
+        """Delete a file of a running container; raises EditRefused."""
+        ...
+
+    def put(self, directory: bytes, tar: bytes) -> None:
+        """Unpack a tar in a directory, never a file over a directory; raises EditRefused."""
+        ...
+
+
+def open_by_engine(archive: Archive, path: bytes, limit: int) -> Opened:
+    """Read a file for the editor; raises NotFound, EditRefused."""
+    found = archive.get(clean(path), limit)
+    return Opened(path, Document.parse(found.data), _stamp_of(found))
+
+
+def plan_by_engine(details: Details, archive: Archive, path: bytes) -> Plan:
+    """Say what a save would do now, and what it cannot keep."""
+    refuse_state(details)
+    if not details.container.state.alive:
+        refuse_unseen(Covers.of(details.mounts), clean(path))
+    facts = archive.facts(clean(path))
+    warnings = [] if facts.path == clean(path) else [f"{printable(path)} is a link: {printable(facts.path)} is written"]
+    return Plan(False, "sent to the Engine, which replaces the file; owner and mode kept", (*warnings, LOST))
+
+
+def _stamp_of(file: RemoteFile) -> Stamp:
+    return Stamp(len(file.data), file.mtime_ns, file.mode, file.uid, file.gid, sha256_of(file.data))
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def save_by_engine(
+    container_id: ContainerId,
+    path: bytes,
+    data: Content,
+    stamp: Stamp | None,
+    *,
+    inspect: Callable[[str], Details],
+    archive: Archive,
+    create: bool = False,
+    mode: int | None = None,
+    mtime_ns: int | None = None,
+    kind: ActKind | None = None,
+    wrote: str = "",
+    only_new: bool = False,
+    in_place: bool = False,
+    keep: bool = True,
+) -> Receipt:
+    """Replace a file's bytes through the Engine, keep what its tar header tells, and read it back.
+
+    Raises NotFound, EditRefused, ChangedMeanwhile; the receipt says what this way cannot keep.
+    """
+    if in_place:
+        told = f"{printable(path)} cannot be overwritten in place through the Engine: it always makes a new file"
+        raise EditRefused(told, "leave that out, or do it on the Engine's host, by its socket")
+    if len(data) > REMOTE_LIMIT:
+        raise EditRefused("that is too large to send through the Engine", "nothing was changed; docker cp does it")
+    data = bytes(data)  # which may be mapped from a file
+    with container_lock(container_id):
+        details = inspect(container_id)
+        refuse_state(details)
+        real = archive.place_of(clean(path))
+        _refuse_unspeakable(real)
+        if not details.container.state.alive:
+            refuse_unseen(Covers.of(details.mounts), real)
+        try:
+            old = archive.get(real, REMOTE_LIMIT)
+        except NotFound:
+            if not create:
+                raise
+            old = None
+        if old is not None and stamp is not None and _stamp_of(old) != stamp:
+            raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
+        if old is not None and only_new:
+            raise EditRefused(f"{printable(real)} exists already", "edit it, or choose another name")
+        if old is not None and wrote and _stamp_of(old).sha256 != wrote:
+            raise ChangedMeanwhile(f"{printable(real)} was changed since", "dtui undo --force puts them back")
+        new = _new(archive, real, old, data, mode, mtime_ns)
+        act = None
+        if keep:
+            kind = kind or (ActKind.CREATE if old is None else ActKind.WRITE)
+            act = keep_present(details, real, old, kind, wrote=sha256_of(data))
+            if old is not None and mode is not None:
+                act.expect(replace(node_of_file(old), mode=mode))
+        send(archive, act, new, old)
+        kept = act.data if act is not None and old is not None else None
+        notes = (LOST,) if keep else ("no backup is kept", LOST)
+        return Receipt(real, False, old is None, len(data), kept, notes)
+
+
+def _refuse_unspeakable(path: bytes) -> None:
+    """Raise EditRefused for a name that the Engine would take for another: its API is UTF-8."""
+    try:
+        path.decode()
+    except UnicodeDecodeError as error:
+        told = f"{printable(path)} is not UTF-8, and the Engine would take it for another name"
+        raise EditRefused(told, "do it on the Engine's host, by its socket") from error
+
+
+def _new(
+    archive: Archive, real: bytes, old: RemoteFile | None, data: bytes, mode: int | None, mtime_ns: int | None
+) -> RemoteFile:
+    """Return a file as it is to be: the old one but for what was asked for, or one of its directory's owner."""
+    mtime_ns = time.time_ns() if mtime_ns is None else mtime_ns
+    if old is not None:
+        return replace(old, data=data, mode=old.mode if mode is None else mode, mtime_ns=mtime_ns)
+    uid, gid = archive.owner_of(split(real)[0])
+    return RemoteFile(real, data, 0o644 if mode is None else mode, uid, gid, mtime_ns)
+
+
+def node_of_file(file: RemoteFile) -> Node:
+    """Describe a file that the Engine sent; of its attributes it tells the capability alone."""
+    xattrs = tuple(
+        (name.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape")) for name, value in file.attributes.items()
+    )
+    kind, size = EntryKind.FILE, len(file.data)
+    return Node(file.path, kind, file.mode, file.uid, file.gid, file.mtime_ns, xattrs=in_order(xattrs), size=size)
+
+
+def file_of_node(node: Node, data: bytes) -> RemoteFile:
+    """Return a file as it can be sent to the Engine, with the attribute that a tar of its takes."""
+    attributes = {
+        _XATTR + name: value.decode("utf-8", "surrogateescape") for name, value in node.xattrs if name == CAPABILITY
+    }
+    return RemoteFile(node.path, data, node.mode, node.uid, node.gid, node.mtime_ns, attributes)
+
+
+def keep_present(details: Details, path: bytes, now: RemoteFile | None, kind: ActKind, *, wrote: str = "") -> Act:
+    """Keep what stands at a path, a file or nothing; raises EditRefused."""
+    fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
+    keeper = Keeper(details.container.id, details.container.name, kind, path, wrote=wrote)
+    try:
+        view = memoryview(b"" if now is None else now.data)
+        while view:
+            view = view[os.write(fd, view) :]
+        if now is None:
+            keeper.add(Node(path))
+        else:
+            keeper.add(node_of_file(now), fd)
+        return keeper.commit()
+    finally:
+        keeper.discard()
+        os.close(fd)
+
+
+def send(archive: Archive, act: Act | None, new: RemoteFile, old: RemoteFile | None) -> None:
+    """Put a file in the place of another, or of none, and end the act as far as it came.
+
+    What becomes of it where the Engine is lost in the middle is found out at the next start.
+    """
+    try:
+        _put(archive, new, old, act.data if act is not None and old is not None else None)
+    except EngineLost:
+        raise
+    except DtuiError:
+        if act is not None and present(archive, new.path) == old:
+            act.forget()
+        elif act is not None:
+            act.mark("done")
+        raise
+    if act is not None:
+        act.mark("done")
+
+
+def present(archive: Archive, path: bytes) -> RemoteFile | None:
+    """Return the file at a canonical path, None where nothing stands; raises EditRefused for anything else."""
+    try:
+        return archive.get(path, REMOTE_LIMIT)
+    except NotFound:
+        return None
+
+
+def _put(archive: Archive, new: RemoteFile, old: RemoteFile | None, kept: Path | None) -> None:
+    if present(archive, new.path) != old:
+        raise ChangedMeanwhile(f"{printable(new.path)} was changed meanwhile", "read it again")
+    directory, name = split(new.path)
+    archive.put(directory, _tar_of(new, name))
+    now = archive.get(new.path, REMOTE_LIMIT)
+    if (now.data, now.mode, now.uid, now.gid) != (new.data, new.mode, new.uid, new.gid):
+        where = f"the old bytes are in {kept}" if kept else "read it again"
+        raise ChangedMeanwhile(f"{printable(new.path)} is not what was written", where)
+
+
+def _tar_of(file: RemoteFile, name: bytes) -> bytes:
+    """Return a tar of one member, the bare name: the Engine must not go anywhere with it."""
+    member = tarfile.TarInfo(os.fsdecode(name))
+    second, rest = divmod(file.mtime_ns, 10**9)
+    member.size, member.mode, member.mtime = len(file.data), file.mode, second
+    member.uid, member.gid = file.uid, file.gid
+    member.pax_headers = {**file.attributes, "mtime": f"{second}.{rest:09d}"}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+        tar.addfile(member, io.BytesIO(file.data))
+    return buffer.getvalue()

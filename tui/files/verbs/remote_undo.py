@@ -1,0 +1,161 @@
+"""Taking changes back where only the Engine reaches the files: a file is put back, or a new one deleted again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, EngineLost, NotFound, NotReachable
+from tui.core.records import Details, EntryKind
+from tui.core.remote_files import REMOTE_LIMIT, RemoteFile
+from tui.core.state import container_lock
+from tui.core.text import human_size, printable
+from tui.files.history.backups import Act, ActKind
+from tui.files.history.rollback import is_one_write, with_present
+from tui.files.tree.snapshots import Node
+from tui.files.verbs.acts import Inspect, Outcome, notes_after
+from tui.files.verbs.opening import refuse_state, refuse_unseen
+from tui.files.verbs.remote_save import (
+    LOST,
+    Archive,
+    file_of_node,
+    keep_present,
+    node_of_file,
+    present,
+    send,
+    sha256_of,
+)
+from tui.files.verbs.undo import moved_away, old_sha256, refuse_changed, refuse_closed
+from tui.layers.mount_covers import Covers
+
+
+def undo_by_engine(act: Act, *, inspect: Inspect, archive: Archive, force: bool = False) -> Outcome:
+    """Take an act back through the Engine, on the terms of :func:`tui.files.verbs.undo.undo`.
+
+    Raises NotReachable for an act that the archive API cannot take back.
+    """
+    with act.held(), container_lock(act.container):
+        details = inspect(act.container)
+        refuse_state(details)
+        refuse_closed(act, force=force)
+        node = _only_file(act, details)
+        if not details.container.state.alive:
+            refuse_unseen(Covers.of(details.mounts), node.path)
+        now = _present(archive, node)
+        if not force:
+            if not _is_ours(act, node, now):
+                refuse_changed((node.path,))
+            if is_one_write(act) and now is not None:
+                node = with_present(act, node_of_file(now)).nodes[0]
+        _refuse_impossible(details, node, now)
+        kept = keep_present(details, node.path, now, act.taken_back_by, wrote=old_sha256(act))
+        kept.expect(node)
+        if node.kind is not None:
+            send(archive, kept, file_of_node(node, _bytes_of(act, node)), now)
+        elif now is not None:
+            _delete(archive, kept, now)
+        else:
+            kept.mark("done")
+        act.mark("undone")
+        return Outcome(node.path, 1, kept, (*((LOST,) if node.kind else ()), *notes_after(details, inspect)))
+
+
+def settle_by_engine(act: Act, details: Details, archive: Archive) -> str:
+    """Find out what became of a change that was cut off; return a line where neither the old nor the new is there.
+
+    Raises NotReachable for an act that the archive API cannot take back.
+    """
+    node = _only_file(act, details)
+    now = present(archive, node.path)
+    if _sha256(now) == (_kept_sha256(act) if node.kind else ""):
+        act.forget()
+        return ""
+    act.mark("done")
+    if not act.wrote or _sha256(now) == act.wrote:
+        return ""
+    return f"{printable(act.path)}: it was changed after a write that was cut off; the old bytes are in {act.data}"
+
+
+def _only_file(act: Act, details: Details) -> Node:
+    """Return the one file, or place of a file, that an act changed; raises NotReachable."""
+    node = act.nodes[0] if len(act.nodes) == 1 else Node(act.path, EntryKind.DIRECTORY)
+    writes = act.kind in (ActKind.WRITE, ActKind.CREATE, ActKind.UNDO, ActKind.REDO)
+    if not writes or not (node.kind is None or (node.kind is EntryKind.FILE and node.kept)):
+        told = f"the Engine cannot take back a {act.kind} of {printable(act.path)}: its archive API only writes files"
+        raise NotReachable(told, f"undo it on the Engine's host, by its socket ({details.reach.reason})")
+    if node.size > REMOTE_LIMIT:
+        told = f"{printable(node.path)} had {human_size(node.size)}, which is too large to send through the Engine"
+        raise NotReachable(told, f"its old bytes are in {act.data}; docker cp takes any size")
+    return node
+
+
+def _is_ours(act: Act, node: Node, now: RemoteFile | None) -> bool:
+    """Say whether what stands at a path is what an act left, or what was there before it."""
+    if now is None or (act.wrote and _sha256(now) == act.wrote):
+        return True
+    if node.kind is not None and _sha256(now) == _kept_sha256(act):
+        return True
+    made = (act.after or {}).get(node.path)
+    if act.wrote or made is None:
+        return False
+    return replace(node_of_file(now), xattrs=()) == replace(
+        made, xattrs=(), offset=0, kept=False, names=0, inode=(0, 0)
+    )
+
+
+def _present(archive: Archive, node: Node) -> RemoteFile | None:
+    """Return the file that is to be replaced or deleted, None for none; raises ChangedMeanwhile for anything else."""
+    try:
+        place = archive.place_of(node.path)
+    except NotFound:  # not even its directory
+        if node.kind is not None:
+            raise
+        return None
+    if place != node.path:
+        raise moved_away(node.path, place)
+    try:
+        return present(archive, node.path)
+    except EditRefused as error:
+        told = f"{printable(node.path)} was changed since: {error.message}"
+        raise ChangedMeanwhile(told, "take it away first: the Engine puts nothing in its place") from error
+
+
+def _refuse_impossible(details: Details, node: Node, now: RemoteFile | None) -> None:
+    if node.kind is None and now is not None and details.container.state.value != "running":
+        told = f"the Engine cannot delete {printable(node.path)} in a container that does not run"
+        raise NotReachable(told, "start it, or undo it on the Engine's host, by its socket")
+
+
+def _delete(archive: Archive, kept: Act, now: RemoteFile) -> None:
+    """Delete a file by the container's own hands, and end the act as far as it came."""
+    try:
+        archive.remove(now.path)
+        gone = present(archive, now.path) is None
+    except EngineLost:  # the next start finds out
+        raise
+    except DtuiError:
+        if present(archive, now.path) == now:
+            kept.forget()
+        else:
+            kept.mark("done")
+        raise
+    if not gone:
+        kept.forget()
+        raise EditRefused(f"{printable(now.path)} is still there after the container's own rm", "nothing was changed")
+    kept.mark("done")
+
+
+def _bytes_of(act: Act, node: Node) -> bytes:
+    fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(fd, node.size, node.offset)
+    finally:
+        os.close(fd)
+
+
+def _kept_sha256(act: Act) -> str:
+    return sha256_of(_bytes_of(act, act.nodes[0]))
+
+
+def _sha256(file: RemoteFile | None) -> str:
+    return "" if file is None else sha256_of(file.data)

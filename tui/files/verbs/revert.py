@@ -1,0 +1,247 @@
+"""Back to what the image has: edited, deleted, added, replaced or otherwise changed entries, one or a whole subtree.
+
+At rest on a union the writable layer's own entry is taken away, so that the image's shows again and no trace is left.
+Where that is not possible (a full tree, a running container, below an opaque directory) the image's entry is copied.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+
+from tui.core import progress
+from tui.core.errors import EditRefused, NotFound
+from tui.core.ids import ContainerId
+from tui.core.progress import Phase
+from tui.core.records import Change, Details, EntryKind, LayerStack, Marks, PathChange
+from tui.core.text import printable
+from tui.files.history import set_aside
+from tui.files.history.backups import Act, ActKind, Keep
+from tui.files.history.estimate import size_of
+from tui.files.history.transaction import Step, guarded, no_step
+from tui.files.removal_watch import ContainerGone
+from tui.files.tree.drop_upper import NotPutBack, own_part, raw, refuse_unkept, shows_through, uncovered
+from tui.files.tree.root_tree import Tree
+from tui.files.tree.snapshots import Node, node_of
+from tui.files.tree.workspace import refuse_used_since, writable_tree
+from tui.files.verbs.acts import Inspect, Outcome, acting, keep_all, keeping, measured, notes_after
+from tui.files.verbs.opening import refuse_covered, stack_of
+from tui.layers.changes import changes
+from tui.layers.view import LayerView
+from tui.linux.rooted_paths import clean, reopen_regular, split
+
+
+def revert(
+    container_id: ContainerId, path: bytes, *, inspect: Inspect, keep: Keep = Keep.USUAL, step: Step = no_step
+) -> Outcome:
+    """Bring an entry, of a directory all that changed in it, back to what the image has.
+
+    Raises TooLarge where that replaces more than is kept.
+    """
+    with acting(container_id, inspect) as details:
+        progress.begin(Phase.MEASURE)
+        stack = stack_of(details)
+        with LayerView.open(stack, details.mounts) as view:
+            real, found = _changed(view, path)
+            if not details.container.state.alive:
+                refuse_covered(view.covers, real)
+            at_rest = partial(refuse_used_since, details, stack, inspect)
+            act = _revert(details, stack, view, real, found, at_rest, keep, step)
+        return Outcome(real, len(found), act, notes_after(details, inspect))
+
+
+def _changed(view: LayerView, path: bytes) -> tuple[bytes, tuple[PathChange, ...]]:
+    try:
+        real = view.resolve(clean(path), follow=False)
+    except NotFound as error:
+        raise NotFound(error.message, "if its directory was deleted, revert that") from error
+    found = changes(view, under=real)
+    if not found:
+        view.lookup(real, follow=False)  # raises NotFound for what is neither there nor in the image
+        raise EditRefused(f"{printable(real)} is as the image has it", "the changes list what is not")
+    return real, found
+
+
+def _revert(
+    details: Details,
+    stack: LayerStack,
+    view: LayerView,
+    real: bytes,
+    found: tuple[PathChange, ...],
+    at_rest: Callable[[], None],
+    keep: Keep,
+    step: Step,
+) -> Act | None:
+    exact = not details.container.state.alive and shows_through(stack, view, real)
+    seen = raw(stack, view, real) if exact else {}
+    if exact:
+        found = changes(view, under=real, own=True)  # what goes with it though it does not differ is kept, too
+    if not details.container.state.alive:
+        _refuse_below_mounts(view, found)
+    why_not_aside = set_aside.why_not(details) or ("" if exact else "the image's version has to be copied over it")
+    with writable_tree(details) as tree:
+        nodes = measured(details, _present(tree, found), keep, aside=why_not_aside)
+        if keep is Keep.ASIDE and not size_of(nodes):
+            keep = Keep.USUAL
+        if keep is not Keep.ASIDE:
+            act, kept = _keep(details, tree, real, nodes, keep, step)
+        if keep is not Keep.ASIDE and not exact:
+            with guarded(act, lambda: nullcontext(tree)) as changed, view.held():
+                if act is not None:
+                    _foresee(act, view)
+                progress.begin(Phase.COPY, _size_in_image(view, found))
+                _copy_back(tree, view, found, kept, changed, step)
+                tree.sync()
+            return act
+    if keep is Keep.ASIDE:
+        return _set_aside(details, stack, view, real, nodes, at_rest)
+    progress.go_to_the_end()
+    if act is None:
+        with uncovered(stack, view, real, details.container.id, seen, at_rest):
+            return None
+    try:
+        refuse_unkept(seen, real, act.nodes, stack.marks)
+        with view.held():
+            _foresee(act, view)
+        with uncovered(stack, view, real, details.container.id, seen, at_rest):
+            act.mark("done")
+    except (NotPutBack, ContainerGone):
+        act.mark("done")
+        raise
+    except Exception:
+        if not act.done:
+            act.forget()
+        raise
+    return act
+
+
+def _refuse_below_mounts(view: LayerView, found: tuple[PathChange, ...]) -> None:
+    """Raise EditRefused for what lies below a mount; where one lies is made anew at each start."""
+    for change in found:
+        refuse_covered(view.covers, split(change.path)[0])
+
+
+def _present(tree: Tree, found: tuple[PathChange, ...]) -> Iterator[Node]:
+    """Yield what stands at each changed path now."""
+    for number, change in enumerate(found):
+        progress.at(number, change.path)
+        node = None if change.change is Change.DELETED else tree.look(change.path)
+        yield node or Node(change.path)
+
+
+def _keep(
+    details: Details, tree: Tree, real: bytes, nodes: list[Node], keep: Keep, step: Step
+) -> tuple[Act | None, dict[bytes, Node]]:
+    if keep is Keep.NOTHING:
+        return None, {node.path: node for node in nodes if node.kind}
+    with keeping(details, ActKind.REVERT, real, keep=keep) as keeper:
+        keep_all(tree, nodes, keeper, step=step, total=size_of(nodes))
+        kept = {node.path: node for node in keeper.nodes if node.kind}
+        return keeper.commit(), kept
+
+
+def _set_aside(
+    details: Details,
+    stack: LayerStack,
+    view: LayerView,
+    real: bytes,
+    nodes: list[Node],
+    at_rest: Callable[[], None],
+) -> Act:
+    """Move the layer's own part of an entry out of the layer, so that the image's shows."""
+    above, names = own_part(stack, view, real)
+    aside = replace(set_aside.plan(details, real, names, size_of(nodes)), above=above)
+    with keeping(details, ActKind.REVERT, real, keep=Keep.ASIDE) as keeper:
+        for node in nodes:
+            keeper.add(node)
+        act = keeper.commit(aside)
+    progress.go_to_the_end()
+    set_aside.carry_out(details, act, at_rest, whiteout=False)
+    return act
+
+
+def _size_in_image(view: LayerView, found: tuple[PathChange, ...]) -> int:
+    """Return how many bytes of the image are copied, as far as is known before its directories are walked."""
+    images = (view.below(change.path) for change in found if change.change is not Change.ADDED)
+    return sum(entry.size for entry in images if entry is not None and entry.kind is EntryKind.FILE)
+
+
+def _foresee(act: Act, view: LayerView) -> None:
+    """Write down which entries of the image will show."""
+    for node in act.nodes:
+        todo = [node.path]
+        while todo:
+            path = todo.pop()
+            try:
+                fd = view.open_path(path, before=True)
+            except NotFound:
+                continue
+            try:
+                image = node_of(fd, path, raw=view.stack.marks is not Marks.TREE)
+            finally:
+                os.close(fd)
+            act.expect(image)
+            if image.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
+                todo += [path.rstrip(b"/") + b"/" + name for name in view.names(path, before=True)]
+
+
+# by copying ------------------------------------------------------------------------------------------------
+
+
+def _copy_back(
+    tree: Tree,
+    view: LayerView,
+    found: tuple[PathChange, ...],
+    kept: dict[bytes, Node],
+    changed: list[int],
+    step: Step,
+) -> None:
+    for change in reversed(found):
+        step(len(changed), change.path)
+        node = kept.get(change.path)
+        if change.change is Change.ADDED and node is not None:
+            tree.remove(change.path, directory=node.kind is EntryKind.DIRECTORY, seen=node)
+            changed.append(1)
+    for change in found:
+        if change.change is not Change.ADDED:
+            _copy_all(tree, view, change.path, kept.get(change.path), changed, step)
+
+
+def _copy_all(tree: Tree, view: LayerView, path: bytes, now: Node | None, changed: list[int], step: Step) -> None:
+    """Put the image's entry, with all below a directory that is not there, in the place of what was kept."""
+    made: list[Node] = []
+    todo = [path]
+    while todo:
+        here = todo.pop()
+        step(len(changed), here)
+        node = _copy_one(tree, view, here, now if here == path else None)
+        changed.append(1)
+        if node.kind is EntryKind.DIRECTORY and (here != path or now is None or now.kind is not node.kind):
+            made.append(node)
+            todo += [here.rstrip(b"/") + b"/" + name for name in reversed(view.names(here, before=True))]
+    for node in reversed(made):
+        tree.dress(node)
+
+
+def _copy_one(tree: Tree, view: LayerView, path: bytes, now: Node | None) -> Node:
+    """Put the image's entry in the place of what was kept; of a directory that is there only what it is itself."""
+    fd = view.open_path(path, before=True)
+    try:
+        node = node_of(fd, path, raw=view.stack.marks is not Marks.TREE)
+        if now is not None and (now.kind is EntryKind.DIRECTORY) != (node.kind is EntryKind.DIRECTORY):
+            tree.remove(path, directory=now.kind is EntryKind.DIRECTORY, seen=now)
+            now = None
+        if node.kind is EntryKind.FILE:
+            data = reopen_regular(fd, path)
+            try:
+                tree.make(node, data, over=now)
+            finally:
+                os.close(data)
+        else:
+            tree.make(node, None, over=now)
+        return node
+    finally:
+        os.close(fd)

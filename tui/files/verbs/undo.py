@@ -1,0 +1,384 @@
+"""Taking acts back: everything that stood at each path before is put there again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import Protocol
+
+from tui.core import progress
+from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound, NotReachable
+from tui.core.progress import Phase
+from tui.core.records import Details, EntryKind
+from tui.core.state import spare_room
+from tui.core.text import count_of, printable
+from tui.files.history import set_aside
+from tui.files.history.backups import Act, ActKind, Keep, find
+from tui.files.history.estimate import size_of
+from tui.files.history.rollback import (
+    METADATA,
+    Looks,
+    Restored,
+    changed_since,
+    is_one_write,
+    is_plain_rename,
+    put_back,
+    same,
+    was_never_moved,
+    with_present,
+)
+from tui.files.history.transaction import Step, guarded, no_step
+from tui.files.tree.drop_upper import lies_in_image, raw, uncovered
+from tui.files.tree.root_tree import Tree, changed_meanwhile
+from tui.files.tree.snapshots import Node
+from tui.files.tree.workspace import refuse_used_since, writable_tree
+from tui.files.verbs.acts import (
+    Inspect,
+    Outcome,
+    acting,
+    covers_of,
+    keep_all,
+    keeping,
+    listing,
+    measured,
+    move_aside,
+    notes_after,
+    refuse_hidden,
+)
+from tui.files.verbs.copy import readable_tree
+from tui.files.verbs.opening import stack_of
+from tui.files.write import exchange
+from tui.files.write.atomic import FixedDirectory
+from tui.files.write.below_root import Receipt
+from tui.files.write.version import Stamp, stamp_of
+from tui.layers.view import LayerView
+from tui.linux.sparse import Content
+
+
+class Save(Protocol):
+    """The way files of the container are written, as :meth:`tui.files.container_files.Files.save`."""
+
+    def __call__(
+        self,
+        path: bytes,
+        data: Content,
+        stamp: Stamp | None,
+        *,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+        kind: ActKind | None = None,
+        wrote: str = "",
+        keep: Keep = Keep.USUAL,
+    ) -> Receipt:
+        """Replace a file's bytes."""
+        ...
+
+
+def undo(
+    act: Act,
+    *,
+    inspect: Inspect,
+    save: Save,
+    force: bool = False,
+    keep: Keep = Keep.USUAL,
+    step: Step = no_step,
+) -> Outcome:
+    """Take an act back; what stands there now is kept first, so that this can be taken back too.
+
+    Without ``keep`` it needs no room for that, and cannot be taken back. ``step`` is told how far it came and must not
+    stop it once it puts things back: what is half taken back is neither old nor new.
+    ``save`` puts old bytes back into a file that must stay the same one, or that only the Engine reaches. Raises
+    ChangedMeanwhile, unless ``force``, when somebody changed since what the act left, and EditRefused for an act that
+    is not there to be taken back.
+    """
+    with act.held(), spare_room() if keep is Keep.NOTHING else nullcontext():
+        return _undo(act, inspect, save, step, keep, force=force)
+
+
+def _undo(act: Act, inspect: Inspect, save: Save, step: Step, keep: Keep, *, force: bool) -> Outcome:
+    if act.aside is None and is_one_write(act) and not _may_be_replaced(act, inspect):
+        refuse_closed(act, force=force)
+        return _undo_write(act, save, keep, force=force)
+    try:
+        return _undo_by_tree(act, inspect, step, keep, force=force)
+    except FixedDirectory:
+        if not is_one_write(act):
+            raise
+        return _undo_write(act, save, keep, force=force)
+
+
+def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: bool) -> Outcome:
+    with acting(act.container, inspect) as details:
+        refuse_closed(act, force=force)
+        if act.aside is not None and act.aside.exchanged:
+            return _exchange_back(act, details, inspect, keep, force=force)
+        if act.aside is not None:
+            return _move_aside_back(act, details, inspect)
+        progress.begin(Phase.MEASURE)
+        with writable_tree(details) as tree:
+            _refuse_elsewhere(tree, act)
+            refuse_hidden(details, tree, act)
+            if is_plain_rename(act):
+                _move_back(tree, act, force=force)
+                act.mark("undone")
+                return Outcome(act.path, 1, None)
+            if not force:
+                if is_one_write(act):
+                    act = with_present(act, tree.look(act.path))
+                refuse_changed(changed_since(tree, act))
+            now = list(_present(tree, act))
+            if keep is Keep.NOTHING:
+                restored = _put_back_for_good(tree, act, step, force=force)
+                notes = ("what stood there is not kept", *_parted_note(restored.parted))
+                return Outcome(act.path, len(act.nodes), None, (*notes, *notes_after(details, inspect)))
+            data = act.kind not in METADATA
+            if data:
+                now = measured(details, now, keep, aside=_why_not_aside(details, tree, act, now))
+            if keep is Keep.ASIDE and (not data or not size_of(now)):
+                keep = Keep.USUAL
+            if keep is not Keep.ASIDE:
+                with keeping(details, act.taken_back_by, act.path, wrote=old_sha256(act), keep=keep) as keeper:
+                    keep_all(tree, now, keeper, data=data, step=step, total=size_of(now) if data else 0)
+                    kept, present = keeper.nodes, keeper.commit()
+                if not _may_be_uncovered(details, act, now):
+                    with guarded(present, lambda: nullcontext(tree)):
+                        present.expect(*act.nodes)
+                        progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
+                        restored = put_back(tree, act, force=force, kept=kept, step=step)
+                        refuse_changed(restored.left)
+                        act.mark("undone")
+                    notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
+                    return Outcome(act.path, len(act.nodes), present, notes)
+        if keep is Keep.ASIDE:
+            present = _take_back_aside(act, details, inspect, now)
+            return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+        _uncover(act, present, details, inspect)
+        return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+
+
+def _move_aside_back(act: Act, details: Details, inspect: Inspect) -> Outcome:
+    progress.go_to_the_end()
+    set_aside.move_back(details, act)
+    act.mark("undone")
+    set_aside.throw_away(act)
+    return Outcome(act.path, len(act.nodes), None, notes_after(details, inspect))
+
+
+def _why_not_aside(details: Details, tree: Tree, act: Act, now: list[Node]) -> str:
+    """Say why what stands at the paths of an act cannot be set aside while it is taken back, nothing where it can."""
+    node = act.nodes[0]
+    if len(act.nodes) == 1 and node.kind is None:
+        held = covers_of(details, tree).within(node.path)
+        return f"it holds the {held[1].what}" if held else set_aside.why_not(details)
+    if len(act.nodes) == len(now) == 1 and node.kind is now[0].kind is EntryKind.FILE and not node.image:
+        return exchange.why_not(details, node.path)
+    return "what comes back has to be copied into its place"
+
+
+def _take_back_aside(act: Act, details: Details, inspect: Inspect, now: list[Node]) -> Act:
+    """Take an act on one entry back, and set aside what stands there now."""
+    node = act.nodes[0]
+    if node.kind is None:
+        present = move_aside(details, now, inspect, act.taken_back_by)
+    else:
+        stack, file = stack_of(details), exchange.own_file(details, node.path)
+        if file is None or not same(now[0], file):
+            raise changed_meanwhile(node.path)
+        at_rest = partial(refuse_used_since, details, stack, inspect)
+        with keeping(details, act.taken_back_by, act.path, keep=Keep.ASIDE) as keeper, act.data.open("rb") as data:
+            new = exchange.from_file(node, data.fileno())
+            present = exchange.put(details, file, new, keeper, at_rest)
+    act.mark("undone")
+    return present
+
+
+def _exchange_back(act: Act, details: Details, inspect: Inspect, keep: Keep, *, force: bool) -> Outcome:
+    """Put a file back that was set aside while another took its place; that one is set aside now, without a copy."""
+    reason = set_aside.why_not(details)
+    if reason:
+        told = f"what was set aside of {printable(act.path)} cannot be put back: {reason}"
+        raise EditRefused(
+            told, "stop the container, then undo" if details.container.state.alive else "look at it again"
+        )
+    stack, now = stack_of(details), exchange.own_file(details, act.path)
+    if now is None:
+        return _move_aside_back(act, details, inspect)
+    if not force:
+        exchange.refuse_other(act, now)
+    wanted = with_present(act, now).nodes[0] if is_one_write(act) else act.nodes[0]
+    at_rest = partial(refuse_used_since, details, stack, inspect)
+    with keeping(details, act.taken_back_by, act.path, keep=Keep.ASIDE) as keeper:
+        present = exchange.put_back(details, act, now, wanted, keeper, at_rest)
+    act.mark("undone")
+    set_aside.throw_away(act)
+    if keep is Keep.NOTHING:
+        set_aside.throw_away(present)
+        present.forget()
+        return Outcome(act.path, 1, None, ("what stood there is not kept", *notes_after(details, inspect)))
+    return Outcome(act.path, 1, present, notes_after(details, inspect))
+
+
+def _put_back_for_good(tree: Tree, act: Act, step: Step, *, force: bool) -> Restored:
+    """Put back what an act replaced, and keep nothing of what stands there: no room is needed for that.
+
+    Cut off, it is finished at the next start as an act that has only begun.
+    """
+    progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
+    act.mark("begun")
+    try:
+        restored = put_back(tree, act, force=force, step=step)
+        refuse_changed(restored.left)
+    except BaseException:
+        act.mark("done")
+        raise
+    act.mark("undone")
+    return restored
+
+
+def _size_to_restore(act: Act) -> int:
+    """Return how many bytes are copied to put back what an act replaced."""
+    if act.kind in METADATA:
+        return 0
+    return sum(node.size for node in act.nodes if node.kept and not node.same_as)
+
+
+def _may_be_uncovered(details: Details, act: Act, now: list[Node]) -> bool:
+    """Say whether the image has just what is to come back, and the layer at rest nothing but what hides it."""
+    stack = details.stack
+    if stack is None or details.container.state.alive or any(node.kind for node in now):
+        return False
+    with LayerView.open(stack) as view, view.held():
+        return lies_in_image(stack, view, act.nodes)
+
+
+def _uncover(act: Act, present: Act, details: Details, inspect: Inspect) -> None:
+    """Take away what hides the image's entry."""
+    stack = stack_of(details)
+    at_rest = partial(refuse_used_since, details, stack, inspect)
+    with guarded(present, lambda: writable_tree(details)):
+        present.expect(*act.nodes)
+        progress.go_to_the_end()
+        with LayerView.open(stack) as view:
+            seen = raw(stack, view, act.path)
+            with uncovered(stack, view, act.path, act.container, seen, at_rest):
+                act.mark("undone")
+
+
+def old_sha256(act: Act) -> str:
+    """Return the SHA-256 of the bytes that a write replaced, nothing for any other act."""
+    if not is_one_write(act) or act.nodes[0].image:
+        return ""
+    fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return stamp_of(fd).sha256
+    finally:
+        os.close(fd)
+
+
+def _may_be_replaced(act: Act, inspect: Inspect) -> bool:
+    """Say whether a written file can be made anew, with its holes and whatever its size: it has no other name."""
+    try:
+        with readable_tree(inspect(act.container)) as tree:
+            _refuse_elsewhere(tree, act)
+            now = tree.look(act.path)
+    except (NotReachable, EditRefused):  # only the Engine reaches it, or it is a mount point
+        return False
+    return now is None or now.inode == (0, 0)
+
+
+def refuse_closed(act: Act, *, force: bool) -> None:
+    """Raise EditRefused for an act that was taken back already, or that did not come to its end."""
+    if act.undone and not force:
+        raise EditRefused(f"{printable(act.path)}: this {act.kind} was taken back already", "--force does it once more")
+    if not act.done:
+        what = "was cut off" if act.cut_off else "is under way"
+        raise EditRefused(f"{printable(act.path)}: this {act.kind} {what}", "dtui backups tells how each one ended")
+
+
+def _refuse_elsewhere(tree: Tree, act: Act) -> None:
+    """Raise ChangedMeanwhile where a link in the way leads elsewhere: what is there is not what the act changed."""
+    for path in filter(None, (act.path, act.other)):
+        with suppress(NotFound):  # then nothing is there
+            place = tree.real(path)
+            if place != path:
+                raise moved_away(path, place)
+
+
+def moved_away(path: bytes, place: bytes) -> ChangedMeanwhile:
+    """Return what is raised where a path leads to another place now."""
+    told = f"{printable(path)} leads to {printable(place)} now, by a link that was not there"
+    return ChangedMeanwhile(told, "take the link away first")
+
+
+def refuse_changed(paths: tuple[bytes, ...]) -> None:
+    """Raise ChangedMeanwhile where somebody else changed what an act left."""
+    if paths:
+        more = f", and {count_of(len(paths) - 1, 'other entry', 'other entries')}" if len(paths) > 1 else ""
+        raise ChangedMeanwhile(
+            f"{printable(paths[0])} was changed since{more}",
+            "--force takes it back all the same, and keeps what is there",
+        )
+
+
+def _parted_note(paths: tuple[bytes, ...]) -> tuple[str, ...]:
+    """Say it where files came back that are no longer the same as others."""
+    if not paths:
+        return ()
+    if len(paths) == 1:
+        return (f"{printable(paths[0])} is a file of its own now: it shared its bytes with other names",)
+    return (f"{len(paths):,} files are files of their own now: they shared their bytes with other names",)
+
+
+def _undo_write(act: Act, save: Save, keep: Keep, *, force: bool) -> Outcome:
+    expected = "" if force else act.wrote
+    if act.nodes[0].image:
+        told = f"{printable(act.path)}: its old bytes are in the image, and the file there now cannot be replaced"
+        raise EditRefused(told, "revert it")
+    try:
+        data = act.data.read_bytes()
+    except MemoryError as error:  # holes do not count for what is kept, but here they do
+        hint = f"nothing was changed; the old bytes are in {act.data}"
+        raise EditRefused(f"{printable(act.path)}: there is not enough memory to put it back", hint) from error
+    old = act.nodes[0]
+    mode = old.mode if force or act.path in (act.after or {}) else None
+    receipt = save(
+        act.path, data, None, mode=mode, mtime_ns=old.mtime_ns, kind=act.taken_back_by, wrote=expected, keep=keep
+    )
+    act.mark("undone")
+    kept = find(receipt.backup.parent.name) if receipt.backup else None
+    return Outcome(receipt.path, 1, kept, receipt.notes)
+
+
+def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
+    before, now = tree.look(act.path), tree.look(act.other)
+    if before is not None:
+        if now is None and was_never_moved(act, before):
+            return
+        raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
+    if now is not None and now.kind is not EntryKind.DIRECTORY and not force:
+        refuse_changed(changed_since(tree, act))
+    if now is None:
+        raise ChangedMeanwhile(f"{printable(act.other)} is gone", "undo what deleted it first")
+    if not tree.move(act.other, act.path):
+        raise ChangedMeanwhile(f"{printable(act.other)} cannot be renamed in one step", "rename it by hand")
+
+
+def _present(tree: Tree, act: Act) -> Iterator[Node]:
+    """Yield what stands at the paths of an act now, as much of it as putting its nodes back would replace."""
+    looks = Looks(tree, act)
+    met: set[bytes] = set()
+    for count, node in enumerate(act.nodes):
+        progress.at(count, node.path)
+        if node.path in met:  # with the directory above it
+            continue
+        now = looks.at(node.path)
+        if now is None:
+            yield Node(node.path)
+        elif act.kind not in METADATA and now.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
+            for one in listing(tree, now):
+                met.add(one.path)
+                yield one
+        else:
+            yield now

@@ -1,0 +1,243 @@
+"""A file of a layer at rest replaced without a copy: a new one changes places with it, and the old one stays aside.
+
+The new file is made whole where things are set aside; then both names are exchanged in one step (renameat2(2)), so that
+the container has the old file or the new one at any time. Which of them is aside tells whether that step was done.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tui.core import progress
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
+from tui.core.progress import Phase
+from tui.core.records import Details, Marks
+from tui.core.text import count_of, printable
+from tui.files.history import set_aside
+from tui.files.history.backups import Act, Aside, Keeper
+from tui.files.history.backups import acts as kept_acts
+from tui.files.removal_watch import ContainerGone
+from tui.files.tree.root_tree import changed_meanwhile, dress_file
+from tui.files.tree.snapshots import Node, is_untouched, node_of
+from tui.files.verbs.opening import stack_of
+from tui.files.write import atomic
+from tui.layers.whiteouts import is_whiteout
+from tui.linux.name_ops import EXCHANGE, NO_REPLACE
+from tui.linux.rooted_paths import open_child, split
+from tui.linux.sparse import copy_data
+from tui.linux.syscalls import renameat2
+
+Fill = Callable[[int], None]
+"""Writes the bytes of a new file into an open one."""
+
+AtRest = Callable[[], None]
+"""Raises when somebody uses the layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file to be made: owner, mode, attributes and time as in ``node``, and what writes its bytes."""
+
+    node: Node
+    fill: Fill
+
+
+def from_file(node: Node, source: int) -> NewFile:
+    """Return a file with ``node.size`` bytes at ``node.offset`` of an open file."""
+
+    def fill(fd: int) -> None:
+        progress.begin(Phase.COPY, node.size, final=True)
+        for _ in copy_data(source, node.offset, node.size, fd, 0, node.path):
+            pass
+        os.ftruncate(fd, node.size)
+
+    return NewFile(node, fill)
+
+
+def why_not(details: Details, path: bytes) -> str:
+    """Say why the file at a canonical path cannot be set aside while another takes its place, nothing where it can."""
+    reason = set_aside.why_not(details)
+    if reason:
+        return reason
+    try:
+        with set_aside.layer(details) as root, set_aside.directory(root, split(path)[0]) as above:
+            status = os.stat(split(path)[1], dir_fd=above, follow_symlinks=False)
+    except (DtuiError, FileNotFoundError):
+        return "it lies in the image, where it stays"
+    except OSError as error:
+        return (error.strerror or "").lower()
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no file of the layer's own"
+    return f"{count_of(status.st_nlink, 'name')} share its bytes" if status.st_nlink > 1 else ""
+
+
+def own_file(details: Details, path: bytes) -> Node | None:
+    """Describe the layer's own file at a canonical path, None for nothing; raises ChangedMeanwhile for no file."""
+    with atomic.explained(path), set_aside.layer(details) as root, set_aside.directory(root, split(path)[0]) as above:
+        try:
+            if is_whiteout(os.stat(split(path)[1], dir_fd=above, follow_symlinks=False)):
+                return None
+            return _look(details, above, split(path)[1], path)
+        except FileNotFoundError:
+            return None
+
+
+def put(details: Details, old: Node, new: NewFile, keeper: Keeper, at_rest: AtRest) -> Act:
+    """Put a new file in the place of one, which is set aside; raises ChangedMeanwhile and EditRefused."""
+
+    def make(place: int, name: bytes) -> Node:
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place)
+        try:
+            new.fill(fd)
+            dress_file(fd, new.node, raw=True)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return _look(details, place, name, old.path)
+
+    return _exchange(details, old, keeper, make, at_rest)
+
+
+def put_back(details: Details, act: Act, now: Node, wanted: Node, keeper: Keeper, at_rest: AtRest) -> Act:
+    """Exchange what an act put into the layer for what it set aside, which becomes as ``wanted``.
+
+    ``now``, which stands there, is set aside in its turn, whatever its size. Raises NotFound where nothing is aside any
+    more.
+    """
+    source = aside_of(act).place
+    if not source.is_dir():
+        raise NotFound(f"{source} is gone, and what was set aside with it", "nothing was changed")
+
+    def take(place: int, name: bytes) -> Node:
+        with set_aside.opened(source) as old_place:
+            renameat2(old_place, name, place, name, NO_REPLACE)
+            os.fsync(place)
+            os.fsync(old_place)
+        fd = open_child(place, name, os.O_RDWR)
+        try:
+            dress_file(fd, wanted, raw=True)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return _look(details, place, name, act.path)
+
+    return _exchange(details, now, keeper, take, at_rest, source=source)
+
+
+def _exchange(
+    details: Details,
+    old: Node,
+    keeper: Keeper,
+    prepare: Callable[[int, bytes], Node],
+    at_rest: AtRest,
+    *,
+    source: Path | None = None,
+) -> Act:
+    name = split(old.path)[1]
+    aside = replace(set_aside.plan(details, old.path, (name,), old.disk), exchanged=True, source=source)
+    keeper.add(old)
+    act = keeper.commit(aside)
+    try:
+        with _open_places(details, old.path, aside) as (above, place):
+            new = prepare(place, name)
+            number = os.stat(name, dir_fd=place, follow_symlinks=False).st_ino
+            act.expect(replace(new, inode=(0, number), names=1), durable=True)  # without names it is not written down
+            progress.go_to_the_end()
+            at_rest()
+            if not is_untouched(os.stat(name, dir_fd=above, follow_symlinks=False), old):
+                raise changed_meanwhile(old.path)
+            renameat2(above, name, place, name, EXCHANGE)
+            try:
+                os.fsync(place)
+                os.fsync(above)
+                at_rest()
+            except ContainerGone:
+                raise
+            except BaseException:
+                renameat2(above, name, place, name, EXCHANGE)
+                os.fsync(above)
+                raise
+    except BaseException:
+        if not is_exchanged(act):
+            _forget(act)
+        raise
+    act.mark("done")
+    return act
+
+
+@contextmanager
+def _open_places(details: Details, path: bytes, aside: Aside) -> Iterator[tuple[int, int]]:
+    """Yield the directory of the layer and the new one beside it, open."""
+    with atomic.explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.above) as above:
+        atomic.refuse_fixed(above, path)
+        set_aside.make_place(aside.place)
+        with set_aside.opened(aside.place) as place:
+            yield above, place
+
+
+def is_exchanged(act: Act) -> bool:
+    """Say whether an act took place: what it made is in the layer, and what is aside is something else."""
+    made = (act.after or {}).get(act.path)
+    now = _inode_aside(aside_of(act))
+    return made is not None and now is not None and now != made.inode[1]
+
+
+def settle(act: Act) -> str:
+    """Find out of an act that was cut off whether it took place; else what it prepared is taken back."""
+    if is_exchanged(act):
+        act.mark("done")
+        for other in kept_acts(act.container):
+            if other.aside is not None and other.aside.place == aside_of(act).source:
+                other.mark("undone")
+        return ""
+    _forget(act)
+    return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
+
+
+def aside_of(act: Act) -> Aside:
+    """Return what an act set aside; raises EditRefused."""
+    if act.aside is None:
+        raise EditRefused(f"{printable(act.path)} was not set aside", "nothing was changed")
+    return act.aside
+
+
+def _forget(act: Act) -> None:
+    """Drop an act that changed nothing: what it took from where it was aside goes back there."""
+    aside = aside_of(act)
+    if aside.source is not None:
+        with suppress(FileNotFoundError), set_aside.opened(aside.place) as place:
+            for name in aside.names:
+                with set_aside.opened(aside.source) as source:
+                    renameat2(place, name, source, name, NO_REPLACE)
+                    os.fsync(source)
+    set_aside.throw_away(act)
+    act.forget()
+
+
+def _inode_aside(aside: Aside) -> int | None:
+    with suppress(FileNotFoundError), set_aside.opened(aside.place) as place:
+        return os.stat(aside.names[0], dir_fd=place, follow_symlinks=False).st_ino
+    return None
+
+
+def refuse_other(act: Act, now: Node) -> None:
+    """Raise ChangedMeanwhile unless a file is what an act made, whoever it belongs to since."""
+    made = (act.after or {}).get(act.path)
+    if made is None or (now.size, now.mtime_ns) != (made.size, made.mtime_ns):
+        told = f"{printable(act.path)} was changed since"
+        raise ChangedMeanwhile(told, "--force takes it back all the same, and keeps what is there")
+
+
+def _look(details: Details, directory: int, name: bytes, path: bytes) -> Node:
+    fd = open_child(directory, name, os.O_PATH)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ChangedMeanwhile(f"{printable(path)} is no file any more", "rename or delete it first")
+        return node_of(fd, path, raw=stack_of(details).marks is not Marks.TREE)
+    finally:
+        os.close(fd)

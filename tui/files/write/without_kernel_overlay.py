@@ -1,0 +1,122 @@
+"""Saving where no kernel does the copy-up: layers of aufs and fuse-overlayfs, and a data-root of the user's own."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import replace
+
+from tui.core.errors import EditRefused, NotFound
+from tui.core.records import Details
+from tui.files.tree.root_tree import RootTree
+from tui.files.tree.union_tree import UnionTree, refuse_marks
+from tui.files.tree.whiteout_writer import Hiding
+from tui.files.verbs.opening import reading, stack_of
+from tui.files.write import atomic
+from tui.files.write.atomic import Metadata
+from tui.files.write.below_root import (
+    Job,
+    Receipt,
+    check_stamp,
+    create,
+    keeping_old,
+    metadata_in,
+    new_metadata,
+    overwrite,
+    put_new,
+    rename_over,
+    split_note,
+)
+from tui.files.write.version import stamp_of
+from tui.layers.directories import upper_root
+from tui.layers.view import LayerView
+from tui.layers.whiteouts import dotted, is_whiteout
+from tui.linux.name_ops import OwnHands
+from tui.linux.rooted_paths import Root, split, status_of
+
+
+def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
+    """Make the directories above a file in the writable layer, then put the new file there."""
+    stack = stack_of(details)
+    refuse_marks(stack, (real,))
+    job = replace(job, raw=True)
+    with LayerView.open(stack) as view, upper_root(stack) as upper:
+        tree = UnionTree(stack, view, upper, job.container_id, job.check)
+        try:
+            tree.copy_up_directories(split(real)[0])
+        finally:
+            tree.close()
+        with upper.parent(real) as (dir_fd, name):
+            return _put(details, job, real, upper, tree.hiding, dir_fd, name)
+
+
+def _put(details: Details, job: Job, real: bytes, upper: Root, hiding: Hiding, dir_fd: int, name: bytes) -> Receipt:
+    names = 1
+    try:
+        with reading(details, real) as old:
+            before = check_stamp(job, real, old)
+            metadata = _mine(new_metadata(job, atomic.metadata_of(old, raw=True)))
+            status = os.fstat(old)
+            here = status_of(dir_fd, name)
+            in_place = job.shared or (job.in_place and here is not None and stat.S_ISREG(here.st_mode))
+            copied = ("the image's file was copied, for the layer had none to overwrite",)
+            notes = copied if job.in_place and not in_place else ()
+            with keeping_old(job, real, old, in_place=in_place) as kept:
+                if in_place:
+                    written, names = overwrite(upper, job, real, old, before, metadata)
+                else:
+                    written = _put_into_layer(job, real, dir_fd, name, metadata, status)
+    except NotFound:
+        return _create(job, real, hiding, dir_fd, name)
+    return Receipt(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names), *notes))
+
+
+def _create(job: Job, real: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> Receipt:
+    """Make a new file; a whiteout in its place is replaced in the same step, one beside it dropped when it is there."""
+    if job.create:
+        hiding.drop_hidden(real)
+    status = status_of(dir_fd, name)
+    if not job.create or not (hiding.is_marked(real) if status is None else is_whiteout(status)):
+        return create(job, real, dir_fd, name)
+    metadata = metadata_in(job, dir_fd)
+    with keeping_old(job, real, None):
+        if status is not None:
+            return Receipt(real, False, True, rename_over(job, real, dir_fd, name, metadata, status), None)
+        written = put_new(job, real, dir_fd, name, metadata)
+        try:
+            hiding.drop_mark(real)
+        except OSError:
+            os.unlink(name, dir_fd=dir_fd)  # nobody saw it yet
+            raise
+    return Receipt(real, False, True, written, None)
+
+
+def finish_by_hand(details: Details, real: bytes, wrote: str) -> None:
+    """Let a new file be seen whose save was cut off before it dropped the mark that hides it; raises DtuiError."""
+    stack = details.stack
+    if stack is None or details.container.state.alive or not dotted(stack.marks):
+        return
+    with upper_root(stack) as upper, suppress(NotFound, EditRefused):
+        own = RootTree(upper, OwnHands(), details.container.id, raw=True)
+        hiding = Hiding(own, stack.marks, details.container.id)
+        fd = upper.open_regular(real)
+        try:
+            if stamp_of(fd).sha256 == wrote:
+                hiding.drop_mark(real)
+        finally:
+            os.close(fd)
+
+
+def _mine(metadata: Metadata) -> Metadata:
+    """Return metadata that this process can give: only root can give files away."""
+    if os.geteuid() == 0:
+        return metadata
+    return replace(metadata, uid=os.geteuid(), gid=os.getegid())
+
+
+def _put_into_layer(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result) -> int:
+    """Put a new file in the place of the one that was kept, which may be an image's; return its size."""
+    if status_of(dir_fd, name) is None:
+        return put_new(job, real, dir_fd, name, metadata)
+    return rename_over(job, real, dir_fd, name, metadata, status)

@@ -1,0 +1,265 @@
+"""Who refers to each layer of a data-root: containers, images, the build cache.
+
+Everything is read from records; a record that cannot be read is noted, for then nobody can say that a layer is not
+referred to. Layouts: moby layer/filestore.go (``layerdb``), image/fs.go (``imagedb``), builder/builder-next/adapters/
+snapshot (``buildkit/snapshots.db``), containerd core/metadata/buckets.go, containers/storage; measured on Docker 20.10
+and 28.5, podman 4.3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tui.core.errors import DtuiError, LayerError
+from tui.drivers.bolt import Bucket, read_bolt
+from tui.drivers.data_root import DataRoot, explain
+from tui.drivers.podman import container_records, layer_records, records
+from tui.drivers.snapshotters import Snapshot, all_snapshots
+from tui.inventory.images import docker_images, stored_images
+
+_CHAIN = re.compile("[0-9a-f]{64}")
+"""A chain id, which names a directory of ``layerdb``."""
+
+
+_DEEPEST = 1_000
+"""Layers above each other that are followed; overlay itself takes half as many. Each container has its own way down."""
+
+
+class Owner(StrEnum):
+    """What a layer directory is there for."""
+
+    CONTAINER = "container"
+    INIT = "init layer"
+    IMAGE = "image layer"
+    CACHE = "build cache"
+    ORPHAN = "orphan"
+    UNKNOWN = "unknown"
+
+
+Claim = tuple[Owner, tuple[str, ...], str]
+"""A layer's owner, the names of those that refer to it, and the container's id."""
+
+
+@dataclass
+class Claims:
+    """What is known of the layers of one driver."""
+
+    known: dict[str, Claim] = field(default_factory=dict)
+    missed: list[DtuiError] = field(default_factory=list)
+    """Records that could not be read."""
+
+    def of(self, layer_id: str) -> Claim:
+        """Return a layer's owner: nobody only where every record was read."""
+        nobody = Owner.UNKNOWN if self.missed else Owner.ORPHAN
+        return self.known.get(layer_id, (nobody, (), ""))
+
+    def add(self, layer_id: str, owner: Owner, names: Iterable[str] = (), container_id: str = "") -> None:
+        """Note an owner, unless the layer has one."""
+        self.known.setdefault(layer_id, (owner, tuple(sorted(names)), container_id))
+
+    def down(self, layer: str, below: Callable[[str], str]) -> Iterator[str]:
+        """Yield a layer and those below it, ending at an empty name or in a circle; what goes on longer is missed."""
+        seen: set[str] = set()
+        while layer and layer not in seen:
+            if len(seen) == _DEEPEST:
+                self.missed.append(LayerError(f"more than {_DEEPEST:,} layers above each other", "it is damaged"))
+                return
+            seen.add(layer)
+            yield layer
+            layer = below(layer)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note what cannot be read and go on."""
+        try:
+            yield
+        except DtuiError as error:
+            self.missed.append(error)
+
+
+def entries(root: DataRoot, name: str) -> list[str]:
+    """List a directory; nothing for a driver that was never used here. Raises NotReachable without permission."""
+    try:
+        return sorted(root.names(name))
+    except PermissionError as error:
+        raise explain(root.shown(name), error) from error
+    except OSError:
+        return []
+
+
+# Docker's graph drivers --------------------------------------------------------------------------------------
+
+
+def graph_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claims:
+    """Read whose the layers of a graph driver are; ``names`` are those of the containers, by id."""
+    claims = Claims()
+    layerdb = f"image/{driver}/layerdb"
+    for container_id in entries(root, f"{layerdb}/mounts"):
+        if container_id in names:  # else its container is gone: what it names is nobody's
+            for record, owner in (("mount-id", Owner.CONTAINER), ("init-id", Owner.INIT)):
+                if layer_id := _line(claims, root, f"{layerdb}/mounts/{container_id}/{record}"):
+                    claims.add(layer_id, owner, [names[container_id]], container_id)
+    sha256 = f"{layerdb}/sha256"
+    chains = {chain: _line(claims, root, f"{sha256}/{chain}/cache-id") for chain in entries(root, sha256)}
+    for chain, users in docker_images(root, f"image/{driver}", claims.missed).items():
+        claims.add(chains.get(chain, ""), Owner.IMAGE, users)
+    for chain, used_by in _chains_of_containers(claims, root, layerdb, names).items():
+        claims.add(chains.get(chain, ""), Owner.IMAGE, used_by)
+    _claim_build_cache(claims, root, layerdb, chains)
+    return claims
+
+
+def _line(claims: Claims, root: DataRoot, name: str) -> str:
+    """Return a record of one line; empty for one that is not there."""
+    if root.exists(name):
+        with claims.noting():
+            return root.text(name).strip()
+    return ""
+
+
+def _chains_of_containers(
+    claims: Claims, root: DataRoot, layerdb: str, names: Mapping[str, str]
+) -> dict[str, set[str]]:
+    """Return the chains that containers stand on: their images may be removed by force."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for container_id in entries(root, f"{layerdb}/mounts"):
+        if container_id in names:
+            parent = _line(claims, root, f"{layerdb}/mounts/{container_id}/parent")
+            for chain in _down(claims, root, layerdb, parent):
+                users[chain].add(names[container_id])
+    return users
+
+
+def _down(claims: Claims, root: DataRoot, layerdb: str, chain: str) -> Iterator[str]:
+    """Yield a chain id and those below it, without ``sha256:``."""
+
+    def known(text: str) -> str:
+        found = text.removeprefix("sha256:")
+        return found if _CHAIN.fullmatch(found) else ""
+
+    return claims.down(known(chain), lambda one: known(_line(claims, root, f"{layerdb}/sha256/{one}/parent")))
+
+
+def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Mapping[str, str]) -> None:
+    """Claim what BuildKit knows: its own snapshots under their names, and the chains that they were committed as."""
+    if not root.exists("buildkit/snapshots.db"):
+        return
+    with claims.noting():
+        for name, record in read_bolt(root, "buildkit/snapshots.db").items():
+            if isinstance(record, Bucket):
+                claims.add(name.decode("ascii", "replace"), Owner.CACHE)
+                for chain in _down(claims, root, layerdb, record.value(b"chainid").decode("ascii", "replace")):
+                    claims.add(chains.get(chain, ""), Owner.CACHE)
+
+
+# containerd's snapshotters -----------------------------------------------------------------------------------
+
+
+def snapshot_claims(containerd: DataRoot, home: DataRoot, names: Mapping[str, str]) -> Claims:
+    """Read whose the snapshots of a snapshotter of a containerd's are, by their numbers."""
+    claims = Claims()
+    users = stored_images(containerd, claims.missed)
+    with claims.noting():
+        found = {snapshot.name: snapshot for snapshot in all_snapshots(home)}
+        of_images = _below(claims, found, {name: users.get(_chain(one), ()) for name, one in found.items()})
+        of_containers = _below(
+            claims, found, {name: [names[one.key]] for name, one in found.items() if one.key in names}
+        )
+        for name, snapshot in found.items():
+            number, container = str(snapshot.number), snapshot.key.removesuffix("-init")
+            if container in names:
+                owner = Owner.CONTAINER if snapshot.key == container else Owner.INIT
+                claims.add(number, owner, [names[container]], container)
+            elif referring := users.get(_chain(snapshot)) or of_images.get(name) or of_containers.get(name):
+                claims.add(number, Owner.IMAGE, referring)
+            else:
+                claims.add(number, Owner.UNKNOWN if claims.missed else Owner.CACHE)
+    return claims
+
+
+def _chain(snapshot: Snapshot) -> str:
+    return snapshot.key.removeprefix("sha256:")
+
+
+def _below(
+    claims: Claims, found: Mapping[bytes, Snapshot], users: Mapping[bytes, Iterable[str]]
+) -> dict[bytes, set[str]]:
+    """Return who stands on each snapshot, by those who use one further up.
+
+    That an image has no such layer does not tell: one that was committed stands on its container's init layer too.
+    """
+    below: dict[bytes, set[str]] = defaultdict(set)
+    for top, names in users.items():
+        named = set(names)
+        for number, here in enumerate(_parents(found, top)):
+            if below[here.name].issuperset(named):
+                break
+            if number == _DEEPEST:
+                claims.missed.append(LayerError(f"more than {_DEEPEST:,} snapshots above each other", "it is damaged"))
+                break
+            below[here.name].update(named)
+    return below
+
+
+def _parents(found: Mapping[bytes, Snapshot], name: bytes) -> Iterator[Snapshot]:
+    """Yield the snapshots below one, for ever where they are in a circle."""
+    while below := found.get(found[name].parent):
+        name = below.name
+        yield below
+
+
+# podman ------------------------------------------------------------------------------------------------------
+
+
+def podman_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claims:
+    """Read whose the layers of podman's storage are; ``names`` are those of the containers, by id."""
+    claims = Claims()
+    parents: dict[str, str] = {}
+    users: dict[str, set[str]] = defaultdict(set)
+    if root.exists(f"{driver}-layers"):
+        with claims.noting():
+            found = layer_records(root, driver)
+            parents = {str(record.get("id")): str(record.get("parent") or "") for record in found}
+    with claims.noting():
+        for record in container_records(root, driver) if names else ():
+            container_id = str(record.get("id"))
+            name = names.get(container_id, container_id[:12])
+            claims.add(str(record.get("layer")), Owner.CONTAINER, [name], container_id)
+            _mark(claims, users, parents, parents.get(str(record.get("layer")), ""), [name])
+    images: dict[str, set[str]] = defaultdict(set)
+    if root.exists(f"{driver}-images"):
+        with claims.noting():
+            for image in records(root, f"{driver}-images/images.json"):
+                for layer_id in _tops(image):
+                    _mark(claims, images, parents, layer_id, image.get("names") or [str(image.get("id"))[:12]])
+    for layer_id, referring in (*images.items(), *users.items()):
+        claims.add(layer_id, Owner.IMAGE, referring)
+    return claims
+
+
+def _tops(image: Mapping[str, Any]) -> list[str]:
+    """Return an image's topmost layer, and the copies of it that were made with other owners."""
+    mapped = image.get("mapped-layers") or []
+    names = image.get("names") or []
+    if not isinstance(mapped, list) or not isinstance(names, list):
+        raise LayerError("a record of images.json is not understood", "the storage's record is damaged")
+    return [str(image.get("layer") or ""), *map(str, mapped)]
+
+
+def _mark(
+    claims: Claims, users: dict[str, set[str]], parents: Mapping[str, str], layer_id: str, names: Iterable[object]
+) -> None:
+    """Add names to a layer and all below it."""
+    named = set(map(str, names))
+
+    def known(layer: str) -> str:
+        return layer if layer in parents else ""
+
+    for layer in claims.down(known(layer_id), lambda one: known(parents[one])):
+        users[layer].update(named)

@@ -1,0 +1,1 @@
+"""Throwaway engines and file systems for benchmarks."""

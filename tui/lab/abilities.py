@@ -1,0 +1,117 @@
+"""Which storage drivers this host can run, and what the others lack."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.lab.disks import DISKS, program
+from tui.lab.engines import LAB_DRIVERS, LabDriver
+
+_TIMEOUT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Whether a driver runs here; else what is missing and how to get it."""
+
+    driver: LabDriver
+    missing: str = ""
+    mend: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs here."""
+        return not self.missing
+
+
+def engine_version() -> tuple[int, ...]:
+    """Return the version of this host's dockerd; empty where there is none."""
+    place = program("dockerd")
+    if place is None:
+        return ()
+    done = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
+        [place, "--version"], capture_output=True, text=True, check=False, timeout=_TIMEOUT, env={"LC_ALL": "C"}
+    )
+    match = re.search(r"(\d+)\.(\d+)\.(\d+)", done.stdout)
+    return tuple(int(part) for part in match.groups()) if match else ()
+
+
+def has_file_system(name: str) -> bool:
+    """Say whether the kernel has a file system, or a module of it that can be loaded."""
+    with open("/proc/filesystems", encoding="ascii") as file:
+        if name in {line.split()[-1] for line in file}:
+            return True
+    return has_module(name)
+
+
+def has_module(name: str) -> bool:
+    """Say whether a kernel module is loaded or can be."""
+    if Path("/sys/module", name.replace("-", "_")).exists():
+        return True
+    modprobe = program("modprobe")
+    if modprobe is None:
+        return False
+    done = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
+        [modprobe, "-n", "-q", name], capture_output=True, check=False, timeout=_TIMEOUT, env={"LC_ALL": "C"}
+    )
+    return done.returncode == 0
+
+
+def abilities() -> tuple[Ability, ...]:
+    """Look at every kind of lab there is."""
+    version = engine_version()
+    return tuple(Ability(driver, *_lack(driver, version)) for driver in LAB_DRIVERS)
+
+
+def _lack(driver: LabDriver, version: tuple[int, ...]) -> tuple[str, str]:
+    """Return what a driver lacks here and how to get it; both empty when it runs."""
+    if not version:
+        return "dockerd is not installed", "apt-get install docker.io"
+    if os.geteuid() != 0:
+        return "an engine of its own needs root", "sudo dtui"
+    return _lack_of_engine(driver, version) or _lack_of_disk(driver) or _lack_of_host(driver) or ("", "")
+
+
+def _lack_of_engine(driver: LabDriver, version: tuple[int, ...]) -> tuple[str, str] | None:
+    number = ".".join(map(str, version))
+    if driver.containerd and version < (24, 0, 0):
+        return f"Engine {number} has no containerd image store", "Engine 24 or newer"
+    if driver.storage == "overlay" and version >= (24, 0, 0):
+        return f"Engine {number} has no overlay driver any more", "Engine 23 or older; overlay2 is its successor"
+    if driver.storage == "devicemapper" and version >= (25, 0, 0):
+        return f"Engine {number} has no devicemapper driver any more", "Engine 24 or older"
+    return None
+
+
+def _lack_of_disk(driver: LabDriver) -> tuple[str, str] | None:
+    """A disk of one's own needs the tool that makes it and the kernel's part."""
+    if not driver.disk or driver.disk == "zfs":
+        return None
+    kind = DISKS[driver.disk]
+    if program(kind.maker[0]) is None:
+        return f"{kind.maker[0]} is not installed", f"apt-get install {kind.package}"
+    if not has_file_system(driver.disk):
+        return f"the kernel has no {driver.disk}", f"modprobe {driver.disk}, or a kernel that has it"
+    return None
+
+
+def _lack_of_host(driver: LabDriver) -> tuple[str, str] | None:
+    if driver.storage in ("overlay", "overlay2", "overlayfs") and not has_file_system("overlay"):
+        return "the kernel has no overlay", "modprobe overlay"
+    if driver.storage == "fuse-overlayfs":
+        if program("fuse-overlayfs") is None:
+            return "fuse-overlayfs is not installed", "apt-get install fuse-overlayfs"
+        if not os.path.exists("/dev/fuse"):
+            return "the kernel has no FUSE", "modprobe fuse"
+    if driver.storage == "zfs":
+        if program("zpool") is None or program("zfs") is None:
+            return "the ZFS tools are not installed", "apt-get install zfsutils-linux (Debian contrib)"
+        if not has_module("zfs"):
+            return "the kernel has no zfs module", "apt-get install zfs-dkms (Debian contrib)"
+    if driver.storage == "devicemapper" and not has_module("dm_thin_pool"):
+        return "the kernel has no thin provisioning (dm_thin_pool)", "modprobe dm_thin_pool"
+    return None

@@ -1,0 +1,207 @@
+"""A live Engine as a place to run benchmarks: images and containers by the SDK."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from tui.core.errors import DtuiError, NotFound
+from tui.core.ids import ContainerId
+from tui.engine.live import parse
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.sdk import Client, engine_errors
+from tui.linux.mount_table import file_system_of
+
+WORK = "/work"
+"""A directory of the image: what is made in it lies in the container's writable layer."""
+
+_VOLUME = "/volume"
+
+
+_KILLED = 137
+"""What a process that was killed ends with; an Engine knows no code of one whose container was removed under it."""
+
+
+class EngineJob:
+    """A process in a benchmark container."""
+
+    def __init__(self, client: Client, container_id: str, argv: tuple[str, ...]) -> None:
+        self._client = client
+        with engine_errors("benchmark"):
+            self._id = parse.id_of(client.exec_create(container_id, list(argv)))
+            self._stream = client.exec_start(self._id, stream=True)
+
+    def output(self) -> Iterator[bytes]:
+        """Yield what it prints until it ends."""
+        with engine_errors("benchmark"):
+            yield from self._stream
+
+    def wait(self) -> int:
+        """Return the exit code; its output has ended."""
+        with engine_errors("benchmark"):
+            code = parse.ended_with(self._client.exec_inspect(self._id))
+        return _KILLED if code is None else code
+
+
+class EngineHolder:
+    """A container that keeps itself alive, with what the Engine took to make and start it."""
+
+    def __init__(
+        self, endpoint: LiveEndpoint, image: str, labels: Mapping[str, str], volume: Path | None = None
+    ) -> None:
+        self._endpoint = endpoint
+        self._client: Client = endpoint.connect(timeout=None)  # a process may be silent for long
+        client = self._client
+        with engine_errors("benchmark"):
+            began = time.perf_counter()
+            binds = [f"{volume}:{_VOLUME}"] if volume else None
+            host = client.create_host_config(network_mode="none", binds=binds)
+            # a name that nobody knows before: whoever passes our words on cannot answer with another container
+            name = f"dtui-bench-{secrets.token_hex(8)}"
+            made = client.create_container(image, name=name, labels=dict(labels), host_config=host)
+            self.id: str = ContainerId(parse.id_of(made))
+            self.create_seconds = time.perf_counter() - began
+        try:
+            with engine_errors("benchmark"):
+                began = time.perf_counter()
+                client.start(self.id)
+                self.start_seconds = time.perf_counter() - began
+            self.pid = self._pid(name) if endpoint.local else 0
+        except DtuiError:
+            with suppress(DtuiError):  # the first error is the one to tell; a later run sweeps what is left
+                self.remove()
+            raise
+
+    def _pid(self, name: str) -> int:
+        """Return the first process, 0 for one that is not proven to be of the container that was made."""
+        details = self._endpoint.inspect(self.id)
+        return details.pid if details.container.name == name else 0
+
+    def run(self, argv: tuple[str, ...]) -> EngineJob:
+        """Start a process in the container."""
+        return EngineJob(self._client, self.id, argv)
+
+    def stop(self) -> None:
+        """Kill all that runs in it."""
+        with engine_errors("benchmark"):
+            self._endpoint.client.kill(self.id)
+
+    def remove(self) -> None:
+        """Kill and remove it."""
+        try:
+            with suppress(NotFound), engine_errors("benchmark"):
+                self._endpoint.client.remove_container(self.id, force=True, v=True)
+        finally:
+            self._client.close()
+
+
+class EngineWorkshop:
+    """Fulfils :class:`tui.bench.contract.Workshop` on a live endpoint."""
+
+    def __init__(self, endpoint: LiveEndpoint, volume: Path | None = None) -> None:
+        self.endpoint = endpoint
+        self._volume = volume
+
+    @property
+    def local(self) -> bool:
+        """Whether the Engine is on this host."""
+        return self.endpoint.local
+
+    def describe(self) -> dict[str, str]:
+        """Return facts for the record."""
+        facts = self.endpoint.facts()
+        return {
+            "endpoint": facts.endpoint,
+            "engine": f"{facts.product} {facts.version}",
+            "driver": "volume" if self._volume else facts.driver.name,
+            "backing": facts.backing or (file_system_of(facts.data_root) if facts.local else ""),
+            "data_root": facts.data_root,
+        }
+
+    def free_bytes(self) -> int | None:
+        """Return the free space of the data-root, if it is on this host."""
+        facts = self.endpoint.facts()
+        try:
+            found = os.statvfs(facts.data_root) if facts.local else None
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize if found else None
+
+    def has_image(self, name: str) -> bool:
+        """Say whether an image is there."""
+        try:
+            with engine_errors("benchmark image"):
+                self.endpoint.client.inspect_image(name)
+        except NotFound:
+            return False
+        return True
+
+    def import_image(self, name: str, tar: bytes, labels: Mapping[str, str], command: tuple[str, ...]) -> None:
+        """Make an image of one layer, labelled, with a command of its own."""
+        repository, _, tag = name.partition(":")
+        changes = [f"LABEL {key}={value}" for key, value in labels.items()] + [f"CMD {json.dumps(command)}"]
+        with engine_errors("benchmark image"):
+            self.endpoint.client.import_image_from_data(tar, repository=repository, tag=tag, changes=changes)
+
+    def load_image(self, archive: IO[bytes]) -> None:
+        """Load an image, which may take longer than other answers."""
+        client = self.endpoint.connect(timeout=None)
+        try:
+            with engine_errors("benchmark image"):
+                for _ in client.load_image(archive, quiet=True):
+                    pass
+        finally:
+            client.close()
+
+    def hold(self, image: str, labels: Mapping[str, str]) -> EngineHolder:
+        """Start a container of an image whose own command keeps it alive."""
+        return EngineHolder(self.endpoint, image, labels, self._volume)
+
+    def place(self) -> str:
+        """Return the directory in the image that is there for it, or where the volume is mounted."""
+        return _VOLUME if self._volume else WORK
+
+    def leftovers(self, label: str) -> list[tuple[str, str]]:
+        """Return the containers that carry a label, with its value."""
+        with engine_errors("benchmark"):
+            filters = json.dumps({"label": [label]})
+            rows = self.endpoint.client.rows("/containers/json", parse.CONTAINERS, all=1, filters=filters)
+            return [parse.labelled(row, label) for row in rows if parse.labels_of(row).get(label) is not None]
+
+    def remove_container(self, container_id: str) -> None:
+        """Remove a container, running or not."""
+        with engine_errors("benchmark"):
+            self.endpoint.client.remove_container(container_id, force=True, v=True)
+
+    def remove_images(self, label: str) -> int:
+        """Remove all images that carry a label."""
+        with engine_errors("benchmark image"):
+            found = self.endpoint.client.images(filters={"label": label})
+            images = parse.image_ids(found)
+            for image in images:
+                self.endpoint.client.remove_image(image, force=True)
+        return len(images)
+
+
+class EndpointTarget:
+    """A running Engine as a target: fulfils :class:`tui.bench.contract.Target`; it is left as it is."""
+
+    control = False
+
+    def __init__(self, endpoint: LiveEndpoint, name: str = "") -> None:
+        self._endpoint = endpoint
+        self.name = name or endpoint.name
+        self.has_images = endpoint.local and os.geteuid() == 0
+
+    def open(self) -> EngineWorkshop:
+        """Return the Engine as a workshop."""
+        return EngineWorkshop(self._endpoint)
+
+    def close(self) -> None:
+        """Nothing was made ready."""

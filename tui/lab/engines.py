@@ -1,0 +1,306 @@
+"""Throwaway engines: a dockerd of its own for each storage driver that is to be measured, gone without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import BenchError, DtuiError
+from tui.core.text import printable
+from tui.engine.live.endpoint import LiveEndpoint
+from tui.lab.disks import (
+    destroy_pool,
+    make_pool,
+    mount_disk,
+    program,
+    remove_devices,
+    remove_stale_nodes,
+    unmount_below,
+)
+from tui.lab.engine_host import EngineWorkshop
+from tui.linux.process_marks import named_owner_lives, owned_name
+
+_UP = 60
+"""Seconds that a dockerd has to answer."""
+
+_DOWN = 20
+"""Seconds that a process has to end when asked to, and again when told to."""
+
+_RUN = Path("/run/dtui-lab")
+"""Sockets lie here: their paths must be shorter than 108 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabDriver:
+    """A storage driver as a lab runs it: Docker's word for it, and the disk that is made below its data-root."""
+
+    name: str
+    storage: str
+    disk: str = ""
+    containerd: bool = False
+    options: tuple[str, ...] = ()
+
+
+_THIN = (
+    "dm.loopdatasize=8G",
+    "dm.loopmetadatasize=512M",
+    "dm.basesize=4G",
+    "dm.override_udev_sync_check=true",  # where no udevd runs, as in a container, the library makes the nodes itself
+)
+
+LAB_DRIVERS = (
+    LabDriver("overlay2", "overlay2"),
+    LabDriver("overlay", "overlay"),
+    LabDriver("vfs", "vfs"),
+    LabDriver("fuse-overlayfs", "fuse-overlayfs"),
+    LabDriver("btrfs", "btrfs", "btrfs"),
+    LabDriver("zfs", "zfs", "zfs"),
+    LabDriver("devicemapper", "devicemapper", options=_THIN),
+    LabDriver("overlay2-xfs", "overlay2", "xfs"),
+    LabDriver("containerd", "overlayfs", containerd=True),
+)
+"""Every kind of lab there is; which of them run here, :mod:`tui.lab.abilities` tells."""
+
+
+class LabDaemon:
+    """A dockerd with data-root, sockets and disk of its own below one directory.
+
+    The directory's name says whose it is, so that :func:`sweep` clears it away when its dtui was killed.
+    """
+
+    def __init__(self, driver: LabDriver, home: Path, disk_size: int) -> None:
+        self.driver = driver
+        self.home = home / owned_name()
+        self.root = self.home / "root"
+        self.run = _run_of(self.home)
+        self.log = self.home / "dockerd.log"
+        self._disk_size = disk_size
+        self._process: subprocess.Popen[bytes] | None = None
+        self.endpoint = LiveEndpoint(driver.name, f"unix://{self.run}/docker.sock")
+
+    def start(self) -> None:
+        """Make the disk and start the daemon; raises BenchError with the last of its log when it does not come up."""
+        self.home.mkdir(mode=0o711, parents=True)
+        self.run.mkdir(mode=0o700, parents=True)
+        (self.run / "home").symlink_to(self.home)
+        if self.driver.disk == "zfs":
+            make_pool(_pool(self.run), self.home / "disk.img", self.root, self._disk_size)
+        elif self.driver.disk:
+            mount_disk(self.driver.disk, self.home / "disk.img", self.root, self._disk_size)
+        place = program("dockerd")
+        if place is None:
+            raise BenchError("dockerd is not installed", "apt-get install docker.io")
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - an absolute path, no shell, a clean environment
+                [place, *self._words()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # ^C is for dtui, which then ends it in order
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+            )
+        self._await()
+
+    def _words(self) -> list[str]:
+        features = {"features": {"containerd-snapshotter": True}} if self.driver.containerd else {}
+        config = self.home / "daemon.json"
+        config.write_text(json.dumps(features))
+        words = [
+            f"--config-file={config}",
+            f"--data-root={self.root}",
+            f"--exec-root={self.run}/x",
+            f"--pidfile={self.run}/docker.pid",
+            f"--host=unix://{self.run}/docker.sock",
+            "--bridge=none",
+            "--iptables=false",
+            "--ip-masq=false",
+            *(f"--storage-opt={option}" for option in self.driver.options),
+        ]
+        return words if self.driver.containerd else [*words, f"--storage-driver={self.driver.storage}"]
+
+    def _await(self) -> None:
+        end = time.monotonic() + _UP
+        while not self._answers():
+            process = self._process
+            if time.monotonic() > end or process is None or process.poll() is not None:
+                raise BenchError(
+                    f"a dockerd on {self.driver.name} does not come up: {self._last_words()}", "dtui drivers"
+                )
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(2)
+                line.connect(f"{self.run}/docker.sock")
+                line.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b"200 OK" in line.recv(4096)
+        except OSError:
+            return False
+
+    def _last_words(self) -> str:
+        """Return the last line in which dockerd says why, without its own decoration."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        wanted = [line for line in lines if "failed" in line or "rror" in line] or lines or ["it says nothing"]
+        return printable(wanted[-1].partition("failed to start daemon: ")[2] or wanted[-1])[-300:]
+
+    def close(self) -> None:
+        """End the daemon and remove all that it and its disk left; idempotent. Raises BenchError for what stays."""
+        self.endpoint.close()
+        if self._process is not None:
+            _end(self._process.pid)
+            self._process.wait()
+            self._process = None
+        _remove(self.home, self.run)
+
+
+def _end(pid: int, first: signal.Signals = signal.SIGTERM) -> None:
+    """Ask a process to end, end it when it does not, and wait until all it had open is closed; raises BenchError.
+
+    A process that has no memory any more may still hold files, and with them mounts: its pidfd is readable when the
+    last of its threads is gone (pidfd_open(2)).
+    """
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            ended = select.poll()
+            ended.register(handle, select.POLLIN)
+            for number in (first, signal.SIGKILL):
+                signal.pidfd_send_signal(handle, number)
+                if ended.poll(_DOWN * 1000):
+                    return
+        finally:
+            os.close(handle)
+        raise BenchError(f"process {pid} does not end", "the next benchmark, or dtui bench clean, tries again")
+
+
+def _run_of(home: Path) -> Path:
+    return _RUN / home.name.partition(".")[0]
+
+
+def _pool(run: Path) -> str:
+    return f"dtui-lab-{run.name}"
+
+
+def _remove(home: Path, run: Path) -> None:
+    """Remove a lab's mounts, pool, devices and files."""
+    unmount_below(run)
+    destroy_pool(_pool(run))
+    remove_devices(home)
+    if (home / "root" / "devicemapper").exists():
+        remove_stale_nodes()
+    unmount_below(home)
+    for folder in (run, home):  # what names the lab goes last
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            raise BenchError(f"{folder} cannot be removed", "the next benchmark, or dtui bench clean, tries again")
+
+
+@dataclass
+class LabTarget:
+    """A storage driver of this host as a target: fulfils :class:`tui.bench.contract.Target`."""
+
+    driver: LabDriver
+    home: Path
+    disk_size: int = 12 << 30
+    control: bool = False
+    has_images: bool = True
+    _daemon: LabDaemon | None = None
+
+    @property
+    def name(self) -> str:
+        """The driver's name."""
+        return self.driver.name
+
+    def open(self) -> EngineWorkshop:
+        """Start its dockerd, once."""
+        if self._daemon is None:
+            daemon = LabDaemon(self.driver, self.home, self.disk_size)
+            self._daemon = daemon
+            daemon.start()
+        return EngineWorkshop(self._daemon.endpoint)
+
+    def close(self) -> None:
+        """End its dockerd and remove its data-root."""
+        if self._daemon is not None:
+            self._daemon.close()
+            self._daemon = None
+
+
+@dataclass
+class VolumeTarget:
+    """A directory of the host, mounted into containers of another target: what a volume costs."""
+
+    other: LabTarget
+    folder: Path
+    name: str = "volume"
+    control: bool = False
+    has_images: bool = False
+
+    def open(self) -> EngineWorkshop:
+        """Make the directory."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = self.folder / "work"
+        place.mkdir(exist_ok=True)
+        return EngineWorkshop(self.other.open().endpoint, volume=place)
+
+    def close(self) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def leftovers(home: Path) -> tuple[Path, ...]:
+    """Return the labs whose dtui is gone."""
+    labs = sorted(home.glob(f"{'[0-9a-f]' * 8}.*")) if home.is_dir() else ()
+    return tuple(lab for lab in labs if not named_owner_lives(lab.name))
+
+
+def sweep(home: Path) -> tuple[str, ...]:
+    """Clear away what killed runs left: daemons, containers, mounts, disks. Return what was done, a line each."""
+    lines = []
+    for lab in leftovers(home):
+        run = _run_of(lab)
+        try:
+            while processes := _processes_of(run):
+                _end(processes[0])
+            for orphan in _orphans_of(lab):  # as first process of its container it need not listen
+                _end(orphan, signal.SIGKILL)
+            _remove(lab, run)
+            lines.append(f"a lab of a benchmark that was killed is cleared away ({run.name})")
+        except (DtuiError, OSError) as error:
+            lines.append(f"{lab} cannot be cleared away yet: {error}")
+    return tuple(lines)
+
+
+def _processes_of(run: Path) -> list[int]:
+    """Return the processes that name a lab's sockets in their command: dockerd first, then what it started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes()
+                if os.fsencode(f"{run}/") in words:
+                    found.append((b"dockerd" not in words.split(b"\0")[0], int(entry.name)))
+    return [pid for _, pid in sorted(found)]
+
+
+def _orphans_of(lab: Path) -> list[int]:
+    """Return the processes of a lab's containers, which outlive an engine that was killed."""
+    containers = [os.fsencode(entry.name) for entry in (lab / "root" / "containers").glob("*")]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                group = (entry / "cgroup").read_bytes()
+                if any(container in group for container in containers):
+                    found.append(int(entry.name))
+    return found

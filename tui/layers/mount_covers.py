@@ -1,0 +1,71 @@
+"""Which paths are hidden by what is mounted over them while the container runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tui.core.records import Mount
+from tui.linux.rooted_paths import clean, split
+
+_MAX_LINKS = 40
+"""Symlinks followed in one path, as in the kernel."""
+
+MADE_ANEW = (b"/dev", b"/proc", b"/sys")
+"""Where every runtime mounts its own at each start, though no engine lists it (runtime-spec, config-linux.md)."""
+
+Target = Callable[[bytes], bytes]
+"""Says where the link at a canonical path points, nothing for what is no link or not there; raises nothing."""
+
+
+def no_links(path: bytes) -> bytes:
+    """Say of every path that it is no link."""
+    del path
+    return b""
+
+
+def place_of(destination: str | bytes, target_of: Target = no_links) -> bytes:
+    """Return where a mount comes to lie: links in its destination are followed inside the container's root.
+
+    What does not exist is made when it is mounted, so that it is taken as it is written (runc: securejoin).
+    """
+    todo = clean(destination).split(b"/")[::-1]
+    here, links = b"/", 0
+    while todo:
+        name = todo.pop()
+        if name == b"..":
+            here = split(here)[0]
+        elif name not in (b"", b"."):
+            here = here.rstrip(b"/") + b"/" + name
+            target = target_of(here) if links < _MAX_LINKS else b""
+            if target:
+                links += 1
+                todo += target.split(b"/")[::-1]
+                here = b"/" if target.startswith(b"/") else split(here)[0]
+    return here
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """The mounts of a container and the canonical paths at which they lie."""
+
+    places: tuple[tuple[bytes, Mount], ...] = ()
+
+    @classmethod
+    def of(cls, mounts: Iterable[Mount], target_of: Target = no_links) -> Covers:
+        """Find out where mounts lie."""
+        return cls(tuple((place_of(mount.destination, target_of), mount) for mount in mounts))
+
+    def at(self, path: bytes) -> Mount | None:
+        """Return what is mounted right at a path."""
+        return next((mount for place, mount in reversed(self.places) if place == path), None)
+
+    def over(self, path: bytes) -> Mount | None:
+        """Return the mount that hides a path, the nearest one above it or at it."""
+        found = [one for one in self.places if (path + b"/").startswith(one[0].rstrip(b"/") + b"/")]
+        return max(found, key=lambda one: len(one[0]))[1] if found else None
+
+    def within(self, path: bytes) -> tuple[bytes, Mount] | None:
+        """Return a mount that lies at a path or below it, and where."""
+        prefix = path.rstrip(b"/") + b"/"
+        return next((one for one in self.places if (one[0] + b"/").startswith(prefix)), None)

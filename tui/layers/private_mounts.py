@@ -1,0 +1,240 @@
+"""Detached overlay mounts: a container's file system without an entry in any mount table.
+
+A stopped container's layers are mounted with a *private* work directory, ``dtui-work`` beside the upper one. With the
+Engine's own, a container started meanwhile could copy nothing up any more (measured on 6.18). The mount
+exists as a descriptor only, so that kill -9 leaves nothing but the empty work directory, which the next use clears.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, TooManyOpen
+from tui.core.records import LayerStack
+from tui.drivers.data_root import BENEATH, open_beside, open_layer
+from tui.layers import whiteouts
+from tui.layers.device_mounts import source_directory
+from tui.layers.directories import upper_beside, upper_root
+from tui.linux import syscalls
+from tui.linux.remove_tree import remove_tree
+from tui.linux.rooted_paths import Root, open_child
+from tui.linux.syscalls import O_PATH, MountAttr
+
+WORK_NAME = "dtui-work"
+PROBE_NAME = "dtui-probe"
+"""The work directory of the question whether the layer is in use: another dtui's own must be left alone until then."""
+
+TRASH_NAME = "dtui-trash"
+"""Where what is taken out of a layer is until it is certain that nobody uses the layer."""
+
+Check = Callable[[], None]
+
+_ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
+
+
+def no_check() -> None:
+    """Let everything be made."""
+
+
+def refuse_unsafe(stack: LayerStack) -> None:
+    """Raise EditRefused where the layer was written in a way that a mount of ours would not honour."""
+    if _is_volatile(stack):
+        raise EditRefused(
+            "the layer was mounted volatile and may be incomplete", "start the container, or remove it and begin anew"
+        )
+    if stack.idmapped:
+        raise EditRefused(
+            "the container's users are mapped where its layers are mounted, which this mount would not do",
+            "start the container to edit it",
+        )
+    other = whiteouts.xattr_prefix(not stack.userxattr)
+    with _opened(open_layer(stack, stack.writable)) as upper, suppress(OSError):
+        if any(name.startswith(other) for name in os.listxattr(upper)):
+            raise EditRefused(
+                f"the layer bears {other}* marks, which this mount would not honour",
+                "start the container by the Engine that made it",
+            )
+
+
+def _is_volatile(stack: LayerStack) -> bool:
+    """Say whether the kernel noted that the writable layer was mounted without being written through to the disk."""
+    if stack.work is None:
+        return False
+    with _opened(open_beside(stack)) as beside:
+        try:
+            place = os.fsencode(stack.work.name) + b"/work/incompat/volatile"
+            os.close(syscalls.openat2(beside, place, O_PATH | os.O_NOFOLLOW, BENEATH))
+        except FileNotFoundError:
+            return False
+    return True
+
+
+@contextmanager
+def _opened(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def work_dir(stack: LayerStack) -> Path:
+    """Return where the work directory of a mount of ours is, for as long as it lasts: beside the layer."""
+    return stack.writable.path.parent / WORK_NAME
+
+
+def trash_dir(stack: LayerStack) -> Path:
+    """Return where what is taken out of a layer is for a moment: beside it, on the same file system."""
+    return stack.writable.path.parent / TRASH_NAME
+
+
+def sweep(stack: LayerStack) -> None:
+    """Remove the directories that a killed dtui left beside a layer; nobody may use the layer. Raises OSError."""
+    with _opened(open_beside(stack)) as beside:
+        for name in (WORK_NAME, PROBE_NAME, TRASH_NAME):
+            _remove(beside, name)
+
+
+def _remove(beside: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        remove_tree(beside, os.fsencode(name))
+
+
+@contextmanager
+def _private_work(stack: LayerStack, name: str, check: Check) -> Iterator[tuple[int, int]]:
+    """Make a directory beside the writable layer and yield the layer's and its descriptors; it is removed after."""
+    with _opened(open_beside(stack)) as beside, _opened(upper_beside(stack, beside)) as upper:
+        check()
+        work = _make_work(beside, name)
+        try:
+            yield upper, work
+        finally:
+            os.close(work)
+            with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
+                _remove(beside, name)
+
+
+def _make_work(beside: int, name: str) -> int:
+    try:
+        _remove(beside, name)
+        os.mkdir(name, 0o700, dir_fd=beside)
+        return open_child(beside, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError as error:
+        raise _explain(error) from error
+    except FileNotFoundError as error:
+        raise LayerError("the layer's directory is gone", "the container was removed: look again") from error
+    except OSError as error:
+        what = (error.strerror or "").lower()
+        raise EditRefused(f"no work directory beside the layer: {what}", "nothing was changed") from error
+
+
+def _set_directory(context: int, key: str, fd: int) -> None:
+    """Give a mount one of its directories by descriptor, so that nobody can put another in its place meanwhile."""
+    try:
+        syscalls.fsconfig_fd(context, key, fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        syscalls.fsconfig_string(context, key, f"/proc/self/fd/{fd}".encode())  # before Linux 6.13
+
+
+def _mount(stack: LayerStack, upper: int, work: int, check: Check, *, index: bool) -> int:
+    """Return an O_PATH descriptor of a detached read-write overlay; raises OSError, NotReachable, LayerError."""
+    context = syscalls.fsopen("overlay")
+    try:
+        for lower in stack.lowers:
+            with _opened(open_layer(stack, lower)) as fd:
+                _set_directory(context, "lowerdir+", fd)
+        _set_directory(context, "upperdir", upper)
+        _set_directory(context, "workdir", work)
+        syscalls.fsconfig_string(context, "index", b"on" if index else b"off")
+        syscalls.fsconfig_string(context, "metacopy", b"off")
+        if stack.userxattr:
+            syscalls.fsconfig_flag(context, "userxattr")
+        else:
+            syscalls.fsconfig_string(context, "redirect_dir", b"off")
+        check()  # the kernel makes directories in the work directory now
+        syscalls.fsconfig_create(context)
+        return syscalls.fsmount(context, _ATTRIBUTES)
+    finally:
+        os.close(context)
+
+
+def _explain(error: OSError) -> DtuiError:
+    used_up = TooManyOpen.of(error)
+    if used_up:
+        return used_up
+    if error.errno in (errno.EPERM, errno.EACCES):
+        if os.geteuid() == 0:
+            return EditRefused("the layer cannot be written: it may be immutable", "lsattr tells; nothing was changed")
+        return NotReachable("a stopped container's layer is mounted for an edit", "run dtui as root")
+    if error.errno in (errno.ENOSYS, errno.EINVAL, errno.ENODEV):
+        return NotReachable("this kernel cannot mount the layers privately", "Linux 6.8 with overlay is needed")
+    if error.errno == errno.ENOENT:
+        return LayerError("a layer's directory is missing", "the image or the data-root is damaged")
+    return EditRefused(f"the layers cannot be mounted: {(error.strerror or '').lower()}", "nothing was changed")
+
+
+@contextmanager
+def write_view(stack: LayerStack, check: Check = no_check) -> Iterator[Root]:
+    """Mount a stopped container's layers for one operation and yield its root.
+
+    The kernel does copy-up and whiteouts; lower layers are never written. The caller has asked whether it is in use.
+    ``check`` raises once the layer is being removed; it is asked right before anything is made beside it.
+    """
+    refuse_unsafe(stack)
+    with _private_work(stack, WORK_NAME, check) as (upper, work):
+        try:
+            mount = _mount(stack, upper, work, check, index=False)
+        except OSError as error:
+            raise _explain(error) from error
+        try:
+            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
+        finally:
+            os.close(mount)
+        with Root(fd, whiteouts.xattr_prefix(not stack.userxattr)) as root:
+            yield root
+
+
+@contextmanager
+def tree_root(stack: LayerStack) -> Iterator[Root]:
+    """Yield the root of a stopped container's full tree for one operation; what has to be mounted is so meanwhile."""
+    if stack.writable.source is None:
+        with upper_root(stack) as root:
+            yield root
+        return
+    with source_directory(stack.writable, exclusive=True) as fd, Root(os.dup(fd)) as root:
+        yield root
+
+
+def in_use(stack: LayerStack, check: Check = no_check) -> bool:
+    """Ask the kernel whether any overlay mount on this host uses the writable layer now.
+
+    A mount with ``index=on`` is refused with EBUSY then. Where it succeeds it marks the upper directory with an
+    ``origin`` attribute, which is taken off again unless it was there.
+    """
+    attribute = whiteouts.xattr_prefix(stack.userxattr) + "origin"
+    with _private_work(stack, PROBE_NAME, check) as (upper, work):
+        had_origin = _has_xattr(upper, attribute)
+        try:
+            os.close(_mount(stack, upper, work, check, index=True))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                return True
+            raise _explain(error) from error
+        finally:
+            if not had_origin and _has_xattr(upper, attribute):
+                with suppress(OSError):  # it is the kernel's own note and means nothing with index=off
+                    os.removexattr(upper, attribute)
+    return False
+
+
+def _has_xattr(fd: int, name: str) -> bool:
+    try:
+        os.getxattr(fd, name)
+    except OSError:
+        return False
+    return True

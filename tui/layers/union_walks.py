@@ -1,0 +1,78 @@
+"""The ways that walks through a union have come, kept for as long as somebody walks, whichever thread it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from tui.layers.directories import Directories
+from tui.linux.trail import Trail
+
+Layers = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way down from the top directories of some layers, which ``roots`` gives back."""
+
+    trail: Trail[Directories]
+    roots: ExitStack
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        self.trail.close()
+        self.roots.close()
+
+
+class Ways:
+    """A way for each union of layers, used by one thread at a time; another one gets a way of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._round = 0
+        self._idle: dict[Layers, Way] = {}
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep ways from one use to the next for as long as the context lasts."""
+        with self._lock:
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                last = not self._holders
+            if last:
+                self.forget()
+
+    def forget(self, path: bytes | None = None) -> None:
+        """Look up anew a directory and all below it, without a path all of them; ways in use end with their use."""
+        with self._lock:
+            self._round += 1
+            if path is not None:
+                for way in self._idle.values():
+                    way.trail.forget(path)
+                return
+            idle, self._idle = self._idle, {}
+        for way in idle.values():
+            way.close()
+
+    @contextmanager
+    def way(self, layers: Layers, make: Callable[[Layers], Way]) -> Iterator[Way]:
+        """Yield the way that was kept, else a new one."""
+        with self._lock:
+            began, way = self._round, self._idle.pop(layers, None)
+        way = way or make(layers)
+        try:
+            yield way
+        finally:
+            with self._lock:
+                keep = self._holders > 0 and began == self._round and layers not in self._idle
+                if keep:
+                    self._idle[layers] = way
+            if not keep:
+                way.close()

@@ -1,0 +1,70 @@
+"""Who owns something that must be cleaned up after a kill: a process that can be told from its successors."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from functools import cache
+
+from tui.linux.descriptors import is_readable
+
+
+@cache
+def _boot() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _started(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot (proc(5), stat field 22); empty for none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def owner_mark() -> str:
+    """Return a mark of this process: boot, process id and start time."""
+    pid = os.getpid()
+    return f"{_boot()}:{pid}:{_started(pid)}"
+
+
+def owner_lives(mark: str) -> bool:
+    """Say whether the process that made a mark still runs."""
+    boot, _, rest = mark.partition(":")
+    pid, _, started = rest.partition(":")
+    return boot == _boot() and pid.isdigit() and bool(started) and _started(int(pid)) == started
+
+
+def owned_name() -> str:
+    """Return a new name for a directory of this process, which says whose it is from the moment it is made.
+
+    Eight random digits, then the mark with points for its colons: they part paths in mount options.
+    """
+    return f"{secrets.token_hex(4)}.{owner_mark().replace(':', '.')}"
+
+
+def named_owner_lives(name: str) -> bool:
+    """Say whether the process that made such a name still runs."""
+    return owner_lives(name.partition(".")[2].replace(".", ":"))
+
+
+def uptime() -> float:
+    """Return the seconds since this host booted, sleep included: a clock that nobody can set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def surely_gone_for(mark: str, since: float, seconds: float) -> bool:
+    """Say whether the process that made a mark, when this host was ``since`` seconds up, is gone for so many seconds.
+
+    Of an earlier boot, only the time since this one is certain.
+    """
+    same_boot = mark.partition(":")[0] == _boot()
+    return not owner_lives(mark) and uptime() - (since if same_boot else 0) > seconds
+
+
+def has_ended(pidfd: int) -> bool:
+    """Say whether the process of a pidfd has ended."""
+    return is_readable(pidfd)

@@ -1,0 +1,158 @@
+"""Copying bytes between files with their holes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from tui.core import progress
+from tui.core.errors import ChangedMeanwhile
+from tui.core.text import printable
+from tui.linux.syscalls import punch_hole
+
+_CHUNK = 1 << 20
+_BLOCK = 4096
+_ZEROS = bytes(_CHUNK)
+
+Content = bytes | memoryview
+"""Bytes in memory, or mapped from a file."""
+
+
+class Run(NamedTuple):
+    """A stretch of a file: where it begins, how long it is, and its bytes, None for zeros."""
+
+    start: int
+    size: int
+    data: memoryview | None
+
+
+def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: bytes) -> Iterator[int]:
+    """Copy ``size`` bytes from ``start`` of one file, of which ``path`` tells, to ``offset`` of another, without holes.
+
+    Yields the bytes copied with each step, so that the caller may count or stop. Raises OSError, and ChangedMeanwhile
+    for a file that ends before that: what is not there is never taken for zeros.
+    """
+    place, end = start, start + size
+    if 0 < size <= _BLOCK:  # too small for a hole in it to matter
+        chunk = os.pread(source, size, start)
+        if len(chunk) < size:
+            raise _shorter(path)
+        if chunk.count(0) < size:
+            _write_at(sink, memoryview(chunk), offset)
+        progress.copied(size)
+        yield size
+        return
+    while place < end:
+        place, stop = _data_from(source, place, end)
+        while place < stop:
+            chunk = os.pread(source, min(_CHUNK, stop - place), place)
+            if not chunk:
+                raise _shorter(path)
+            _write_at(sink, memoryview(chunk), offset + place - start)
+            place += len(chunk)
+            progress.copied(len(chunk))
+            yield len(chunk)
+    if os.fstat(source).st_size < end:  # what was cut off looks like a hole up to the end
+        raise _shorter(path)
+
+
+def _shorter(path: bytes) -> ChangedMeanwhile:
+    return ChangedMeanwhile(f"{printable(path)} became shorter while it was copied", "look at it, then do it again")
+
+
+def chunks_of(fd: int) -> Iterator[bytes]:
+    """Yield an open file's bytes from its beginning, a part at a time."""
+    place = 0
+    while chunk := os.pread(fd, _CHUNK, place):
+        yield chunk
+        place += len(chunk)
+
+
+def runs_of(chunks: Iterable[Content]) -> Iterator[Run]:
+    """Yield the stretches of bytes that come in chunks of whole blocks: those of zeros need no space."""
+    place = 0
+    for chunk in chunks:
+        begin, size = 0, len(chunk)
+        while begin < size:
+            empty, end = _is_empty(chunk, begin), begin + _BLOCK
+            while end < size and _is_empty(chunk, end) == empty:
+                end += _BLOCK
+            end = min(end, size)
+            yield Run(place + begin, end - begin, None if empty else memoryview(chunk)[begin:end])
+            begin = end
+        place += size
+
+
+def _is_empty(chunk: Content, at: int) -> bool:
+    block = chunk[at : at + _BLOCK]
+    return block == _ZEROS[: len(block)]
+
+
+def reserve(fd: int, runs: Iterable[Run]) -> None:
+    """Reserve the space that stretches need in a file, or give back what could be had of it; raises OSError."""
+    size = os.fstat(fd).st_size
+    holes = list(_holes_of(fd, size))
+    try:
+        for run in runs:
+            if run.data is not None:
+                os.posix_fallocate(fd, run.start, run.size)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
+            return
+        os.ftruncate(fd, size)
+        with suppress(OSError):  # not every file system can
+            for start, end in holes:
+                punch_hole(fd, start, end - start)
+        raise
+
+
+def put_runs(fd: int, runs: Iterable[Run]) -> int:
+    """Write stretches into a file, from its beginning on and leaving its holes where zeros come; return the new size.
+
+    Raises OSError.
+    """
+    total = 0
+    for run in runs:
+        total = run.start + run.size
+        if run.data is not None:
+            _write_at(fd, run.data, run.start)
+            continue
+        place, size = run.start, min(total, os.fstat(fd).st_size)
+        while place < size:
+            place, stop = _data_from(fd, place, size)
+            while place < stop:
+                place += os.pwrite(fd, _ZEROS[: stop - place], place)
+    os.ftruncate(fd, total)
+    return total
+
+
+def _write_at(fd: int, view: memoryview, place: int) -> None:
+    while view:
+        written = os.pwrite(fd, view, place)
+        view, place = view[written:], place + written
+
+
+def _holes_of(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield where the holes of a file begin and end."""
+    place = 0
+    while place < size:
+        begin, stop = _data_from(fd, place, size)
+        if begin > place:
+            yield place, begin
+        place = stop
+
+
+def _data_from(fd: int, place: int, end: int) -> tuple[int, int]:
+    """Return the next stretch of data at or after a place; an empty one at the end for a hole up to there."""
+    try:
+        begin = os.lseek(fd, place, os.SEEK_DATA)
+        return min(begin, end), min(os.lseek(fd, begin, os.SEEK_HOLE), end)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return end, end
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system without holes
+            return place, end
+        raise

@@ -1,0 +1,256 @@
+"""Typed wrappers of the Linux calls that Python's os module lacks; every failure is an OSError."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import sys
+from collections.abc import Callable
+from enum import IntEnum, IntFlag
+from functools import cache, lru_cache
+from typing import Any
+
+from tui.linux.walk import open_inside
+
+_TRIES = 128
+"""A rename or mount anywhere on the host lets openat2 answer EAGAIN for a path with ``..``: ask again, not for ever."""
+
+_MISSING = (errno.ENOSYS, errno.EPERM)
+"""What a call answers that the kernel does not have, or that a seccomp filter forbids."""
+
+_OPENAT2, _FSOPEN, _FSCONFIG, _FSMOUNT = 437, 430, 431, 432  # the same on every architecture (syscall tables >= 5.1)
+
+_FSOPEN_CLOEXEC = 1
+_FSMOUNT_CLOEXEC = 1
+
+O_PATH = os.O_PATH
+
+
+@cache
+def _fstatfs() -> Callable[[int, Any], int]:
+    function = ctypes.CDLL(None, use_errno=True).fstatfs
+    function.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    return function
+
+
+def file_system_of(fd: int) -> int:
+    """Return the magic number of the file system that a descriptor is on (linux/magic.h)."""
+    answer = (ctypes.c_long * 64)()  # struct statfs begins with the type, a word wide
+    if _fstatfs()(fd, answer) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return answer[0] & 0xFFFFFFFF
+
+
+class Resolve(IntFlag):
+    """How openat2 may walk a path (linux/openat2.h)."""
+
+    NO_XDEV = 0x01
+    NO_MAGICLINKS = 0x02
+    NO_SYMLINKS = 0x04
+    BENEATH = 0x08
+    IN_ROOT = 0x10
+
+
+class MountAttr(IntFlag):
+    """Attributes of a new mount (linux/mount.h)."""
+
+    RDONLY = 0x1
+    NOSUID = 0x2
+    NODEV = 0x4
+    NOEXEC = 0x8
+    NOATIME = 0x10
+
+
+class _Command(IntEnum):
+    """Commands of fsconfig (linux/mount.h)."""
+
+    SET_FLAG = 0
+    SET_STRING = 1
+    SET_FD = 5
+    CREATE = 6
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _syscall(number: int, *argtypes: Any) -> Callable[..., int]:
+    """Return one system call with its argument types; ``libc["syscall"]`` makes a new function object each time."""
+    function = _libc["syscall"]
+    function.argtypes = (ctypes.c_long, *argtypes)
+    function.restype = ctypes.c_long
+
+    def call(*args: object) -> int:
+        for _ in range(_TRIES):
+            result = int(function(number, *args))
+            if result >= 0:
+                return result
+            error = ctypes.get_errno()
+            if error not in (errno.EAGAIN, errno.EINTR):
+                break
+        raise OSError(error, os.strerror(error))
+
+    return call
+
+
+_openat2 = _syscall(_OPENAT2, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
+_fsopen = _syscall(_FSOPEN, ctypes.c_char_p, ctypes.c_uint)
+_fsconfig = _syscall(_FSCONFIG, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
+_fsmount = _syscall(_FSMOUNT, ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
+
+
+_renameat2 = _libc.renameat2  # glibc 2.28
+_renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+_fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate  # musl has one name, always with 64 bits
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
+
+
+_statx = getattr(_libc, "statx", None)  # glibc 2.28
+_STATX_SIZE, _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 256, 0x1000, 0x4000
+_STATX_INO, _STATX_DEVICE = 0x100, 136  # a bit of the mask; where stx_dev_major is
+_FIXED = 0x10 | 0x20  # STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND (linux/stat.h)
+
+
+@lru_cache(maxsize=64)
+def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
+    """The kernel only reads it, so that one record serves all threads."""
+    return _OpenHow(flags, mode, resolve)
+
+
+def openat2(dirfd: int, path: bytes, flags: int, resolve: Resolve, mode: int = 0) -> int:
+    """Open a path as openat2(2) does (Linux 5.6; before, by a walk) and return a descriptor that is closed on exec.
+
+    ``mode`` must be 0 unless ``flags`` create a file. EAGAIN and EINTR are asked again up to a bound; then the path is
+    walked, which nobody who renames without pause can prevent.
+    """
+    how = _how(flags | os.O_CLOEXEC, mode, int(resolve))
+    try:
+        return _openat2(dirfd, path, ctypes.byref(how), ctypes.sizeof(how))
+    except OSError as error:
+        if error.errno != errno.EAGAIN and (error.errno not in _MISSING or has_openat2()):
+            raise
+    follow, cross = not resolve & Resolve.NO_SYMLINKS, not resolve & Resolve.NO_XDEV
+    return open_inside(dirfd, path, flags, mode, follow=follow, cross=cross)
+
+
+def renameat2(source: int, old: bytes, target: int, new: bytes, flags: int) -> None:
+    """Rename between two directories with the flags of renameat2(2), such as RENAME_NOREPLACE."""
+    if _renameat2(source, old, target, new, flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def syncfs(fd: int) -> None:
+    """Write out all that is changed on the file system that a descriptor is on."""
+    if _libc.syncfs(fd):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def punch_hole(fd: int, start: int, size: int) -> None:
+    """Give back the space of a stretch of a file, which reads as zeros then."""
+    if _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, start, size):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _statx_of(fd: int, name: bytes, flags: int) -> bytes:
+    if _statx is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    if _statx(fd, name, flags, _STATX_INO, buffer):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return buffer.raw
+
+
+def is_fixed(fd: int) -> bool:
+    """Say whether what an O_PATH descriptor holds is immutable or append-only (statx(2), Linux 4.11).
+
+    False where that cannot be asked.
+    """
+    try:
+        answer = _statx_of(fd, b"", _AT_EMPTY_PATH)
+    except OSError as error:
+        if error.errno in _MISSING:
+            return False
+        raise
+    return bool(int.from_bytes(answer[8:16], sys.byteorder) & _FIXED)
+
+
+def identity_of(fd: int, name: bytes = b"") -> tuple[int, int]:
+    """Return device and inode of a descriptor, or of a path from it, links followed, from what the kernel knows.
+
+    A server (NFS, FUSE) that does not answer is not asked, as os.stat would.
+    """
+    flags = _AT_STATX_DONT_SYNC | (0 if name else _AT_EMPTY_PATH)
+    try:
+        answer = _statx_of(fd, name, flags)
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+        status = os.stat(name, dir_fd=fd) if name else os.fstat(fd)
+        return status.st_dev, status.st_ino
+    major, minor = struct.unpack_from("=II", answer, _STATX_DEVICE)
+    return os.makedev(major, minor), int.from_bytes(answer[32:40], sys.byteorder)
+
+
+@cache
+def has_openat2() -> bool:
+    """Say whether openat2 can be used: False before Linux 5.6, and where a seccomp filter forbids it."""
+    try:
+        how = _how(O_PATH | os.O_CLOEXEC, 0, int(Resolve.NO_MAGICLINKS))
+        os.close(_openat2(-100, b"/", ctypes.byref(how), ctypes.sizeof(how)))
+    except OSError as error:
+        if error.errno in _MISSING:
+            return False
+        raise
+    return True
+
+
+def fsopen(filesystem: str) -> int:
+    """Begin to configure a new mount of a file system (Linux 5.2) and return its context."""
+    return _fsopen(filesystem.encode(), _FSOPEN_CLOEXEC)
+
+
+def fsconfig_flag(context: int, key: str) -> None:
+    """Set an option without a value, such as ``userxattr``."""
+    _fsconfig(context, _Command.SET_FLAG, key.encode(), None, 0)
+
+
+def fsconfig_string(context: int, key: str, value: bytes) -> None:
+    """Set an option to a string of at most 255 bytes."""
+    _fsconfig(context, _Command.SET_STRING, key.encode(), value, 0)
+
+
+def fsconfig_fd(context: int, key: str, fd: int) -> None:
+    """Set an option to an open file or directory; overlay takes layers so since Linux 6.13."""
+    _fsconfig(context, _Command.SET_FD, key.encode(), None, fd)
+
+
+def fsconfig_create(context: int) -> None:
+    """Make the superblock; on failure the reasons can be read with :func:`fs_messages`."""
+    _fsconfig(context, _Command.CREATE, None, None, 0)
+
+
+def fs_messages(context: int) -> str:
+    """Return what the kernel logged to a context (``e overlay: ...``), joined by semicolons; may be empty."""
+    lines: list[str] = []
+    while True:
+        try:
+            lines.append(os.read(context, 4096).decode(errors="replace").strip())
+        except OSError:  # ENODATA: the log is empty
+            return "; ".join(lines)
+
+
+def fsmount(context: int, attributes: MountAttr) -> int:
+    """Turn a created context into a mount that is attached nowhere; it ends with its last descriptor."""
+    return _fsmount(context, _FSMOUNT_CLOEXEC, int(attributes))

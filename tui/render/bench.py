@@ -1,0 +1,224 @@
+"""What the benchmark screen writes: the plan, and tables of numbers, as Rich text. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from tui.bench.charts import Look, gigabytes
+from tui.bench.compare import RunComparison
+from tui.bench.findings import Finding
+from tui.bench.plan import IoTest, Mode, Plan, human_kb
+from tui.bench.results import Result
+from tui.bench.runner import Progress
+from tui.bench.stats import Summary, Verdict, by_target
+from tui.bench.tables import MARKS, cold_warning, cow_medians, over_words
+from tui.core.text import human_size, printable
+from tui.ui.widgets.chart import PALETTE
+
+COLOURS = {
+    Verdict.FASTER: "green",
+    Verdict.SLOWER: "red",
+    Verdict.SAME: "",
+    Verdict.UNKNOWN: "dim",
+    Verdict.SHORT: "dim",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run takes and needs: seconds on a fast disk, free bytes where a target writes, emptied caches."""
+
+    seconds: float
+    space: int
+    drops: int
+
+
+def expected_words(expected: Expected) -> str:
+    """Say what a run takes and needs."""
+    words = f"~ {duration(expected.seconds)} on all targets, {human_size(expected.space)} free"
+    return words + (f"; {cold_warning(expected.drops)}" if expected.drops else "")
+
+
+def duration(seconds: float) -> str:
+    """Return a time to wait in words."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def style_of(number: int) -> tuple[str, str]:
+    """Return the colour of a target as a style, and its sign."""
+    (red, green, blue), sign = PALETTE[number % len(PALETTE)]
+    return f"rgb({red},{green},{blue})", sign
+
+
+def legend_text(look: Look, *, lines: bool = False, digits: bool = False) -> Text:
+    """Write who is drawn under which sign, and the digit that takes it out or in; a line each, or all in one."""
+    text = Text(no_wrap=lines)
+    for number, name in enumerate(look.order):
+        colour, sign = style_of(number)
+        hidden = name in look.hidden
+        if digits:
+            text.append(f"{number + 1} " if number < DIGITS else "  ", style="dim")
+        text.append("– " if hidden else f"{sign} ", style="dim" if hidden else colour)
+        text.append(printable(name), style="dim" if hidden else "")
+        if name in look.cached:
+            text.append(" (not direct)", style="yellow")
+        text.append("\n" if lines else "   ")
+    return text
+
+
+DIGITS = 9
+"""How many targets have a digit to take them out and in."""
+
+
+def plan_text(plan: Plan, look: Look, suite: str, expected: Expected, progress: Progress | None) -> Text:
+    """Write who takes part under which sign, what the run does and needs, and how far it is."""
+    text = legend_text(look, lines=True, digits=True)
+    pairs = [
+        ("preset", plan.preset.value),
+        ("suite", suite),
+        ("mode", " ".join(mode.value for mode in plan.modes)),
+        ("repeats", str(plan.repeats)),
+        ("takes", f"~ {duration(expected.seconds)}"),
+        ("needs", f"{human_size(expected.space)} free"),
+    ]
+    text.append("\n")
+    for name, value in pairs:
+        text.append_text(Text.assemble((f"{name:<8}", "bold"), value, "\n"))
+    text.append(f"\niozone {' '.join(plan.options)}\n", style="dim")
+    if plan.repeats < 3:
+        text.append(
+            "\n1 run: its error is not known\n" if plan.repeats == 1 else "\n2 runs: no winner\n", style="yellow"
+        )
+    if progress:
+        left = f"{duration(progress.seconds_left)} left"
+        text.append(f"\n{printable(progress.phase)}\n{progress.done}/{progress.total} · {left}\n", style="bold")
+        text.append("esc aborts, numbers stay\n", style="dim")
+    return text
+
+
+def plan_line(plan: Plan, suite: str, expected: Expected) -> Text:
+    """Write in one line what would be run, where there is no room for more."""
+    modes = " ".join(mode.value for mode in plan.modes)
+    return Text(f"{plan.preset.value} · {suite} · {modes} · {plan.repeats} times · ~ {duration(expected.seconds)}")
+
+
+def rows_text(rows: Sequence[tuple[str, ...]]) -> Text:
+    """Write rows of cells in columns, the titles bold, verdicts in colour beside their signs."""
+    text = Text(no_wrap=True)
+    if not rows:
+        return text
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            shown = cell.ljust(widths[column]) if column == 0 else cell.rjust(widths[column] + 2)
+            text.append(printable(shown), style="bold" if number == 0 else _style(cell))
+        text.append("\n")
+    return text
+
+
+def _style(cell: str) -> str:
+    for verdict, sign in MARKS.items():
+        if cell.endswith(sign) or (verdict is Verdict.SHORT and cell.startswith(sign)):
+            return COLOURS[verdict]
+    return ""
+
+
+def of_test(rows: Sequence[tuple[str, ...]], test: IoTest) -> list[tuple[str, ...]]:
+    """Return the rows of one test without its name, the titles first."""
+    return [row[1:] for number, row in enumerate(rows) if number == 0 or row[0] == test.value]
+
+
+def compared_text(found: Sequence[RunComparison], one: Result, other: Result) -> Text:
+    """Write two runs side by side, the second by the first."""
+    titles = (f"run {one.id}", f"run {other.id}", "ratio", "")
+    rows: list[tuple[str, ...]] = [("target", "mode", "test", "file", *titles)]
+    for row in found:
+        numbers = (f"{row.one.median * 1024 / 1e9:.2f}", f"{row.other.median * 1024 / 1e9:.2f}", f"{row.ratio:.2f}")
+        sign = f"{row.verdict.value} {MARKS[row.verdict]}"
+        rows.append((row.target, row.mode.value, row.test.value, human_kb(row.file_kb), *numbers, sign))
+    return rows_text(rows)
+
+
+def findings_text(found: Sequence[Finding]) -> Text:
+    """Write what became of each finding here."""
+    text = Text()
+    for one in found:
+        text.append_text(Text.assemble(f"{one.claim}: ", (one.outcome.value, "bold"), f" ({one.figures})\n"))
+    return text
+
+
+_NAME, _NUMBER = 18, 10
+"""Cells of a target's name and of a number."""
+
+_LEAST_BAR, _MOST_BAR = 8, 40
+
+
+def cow_bars(result: Result, look: Look, width: int) -> Text:
+    """Draw the copy-on-write suite: a group a measure, a line a target with its medians, a bar for the last of them.
+
+    The drivers differ by up to a thousand times, so bars grow with the logarithm: each cell is so many times more.
+    """
+    text = Text(no_wrap=True)
+    for test, over in cow_medians(result).items():
+        xs = tuple(over)
+        text.append(f"{test.title}, {test.unit}".ljust(_NAME + 2), style="bold")
+        text.append("".join(over_words(test, x).rjust(_NUMBER) for x in xs) + "\n", style="bold dim")
+        last = {name: value for name, value in over[xs[-1]].items() if name in look.shown}
+        room = max(_LEAST_BAR, min(_MOST_BAR, width - _NAME - 4 - _NUMBER * len(xs)))
+        for name in (one for one in look.shown if any(one in found for found in over.values())):
+            colour, sign = style_of(look.style(name))
+            text.append(f"{sign} ", style=colour)
+            text.append(printable(name)[:_NAME].ljust(_NAME))
+            text.append("".join(_number(over[x].get(name)).rjust(_NUMBER) for x in xs))
+            text.append(f"  {'━' * _length(last.get(name, 0.0), list(last.values()), room)}\n", style=colour)
+        text.append("\n")
+    return text
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _length(value: float, known: list[float], room: int) -> int:
+    """Return a bar's cells: a quarter for the smallest, all for the largest, by the logarithm between."""
+    positive = [one for one in known if one > 0]
+    if value <= 0 or not positive:
+        return 0
+    low, high = min(positive), max(positive)
+    decades = max(1.0, math.log10(high / low))
+    return max(1, round(room * (1 + 3 * math.log10(value / low) / decades) / 4))
+
+
+_SHADES = " ░▒▓█"
+
+
+def heat_maps(result: Result, mode: Mode, test: IoTest, hidden: frozenset[str] = frozenset()) -> Text:
+    """Draw record size by file size for each target: GB/s, denser the faster it is, ``~`` where it was too short."""
+    text = Text(no_wrap=True)
+    for name, summaries in by_target(result.samples, mode, result.targets).items():
+        found = {(record, file): summary for (t, file, record), summary in summaries.items() if t is test}
+        records, files = sorted({key[0] for key in found}), sorted({key[1] for key in found})
+        if len(records) < 2 or name in hidden:
+            continue
+        top = max((one.median for one in found.values() if not one.unsure), default=1.0)
+        text.append(f"\n{printable(name)} · {test.value} · GB/s, records down, files across\n", style="bold")
+        text.append(" " * 7 + "".join(f"{human_kb(file):>8}" for file in files) + "\n", style="bold")
+        for record in records:
+            text.append(f"{human_kb(record):>6} ")
+            for file in files:
+                text.append(_heat(found.get((record, file)), top))
+            text.append("\n")
+    return text
+
+
+def _heat(summary: Summary | None, top: float) -> str:
+    if summary is None:
+        return " " * 8
+    shade = "~ " if summary.unsure else 2 * _SHADES[min(4, int(summary.median / top * 5))]
+    return f"{gigabytes(summary.median):>6.2f}{shade}"

@@ -1,0 +1,309 @@
+"""How records look: pure functions from records to styled text. Everything untrusted passes printable()."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from rich.cells import set_cell_size
+from rich.text import Text
+
+from tui.core.records import Container, Details, LayerRole, Port, ReachKind, State, Trust
+from tui.core.text import count_of, human_age, human_size, printable
+
+_LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}")
+
+STATE_MARKS = {
+    State.RUNNING: ("●", "green"),
+    State.PAUSED: ("◐", "yellow"),
+    State.RESTARTING: ("↻", "yellow"),
+    State.CREATED: ("○", "cyan"),
+    State.EXITED: ("✗", "red"),
+    State.REMOVING: ("…", "magenta"),
+    State.DEAD: ("†", "red"),
+    State.UNKNOWN: ("?", "magenta"),
+}
+"""A mark and a colour for each state; the mark alone is enough."""
+
+
+REMOVED = Text("∅ removed", style="magenta")
+"""What stands for the state of a container that is no more."""
+
+
+def state_style(container: Container) -> str:
+    """Return the colour of a container's state; an exit with 0 is nothing to worry about."""
+    if container.state is State.EXITED and container.exit_code == 0:
+        return "dim"
+    return STATE_MARKS[container.state][1]
+
+
+def state_words(container: Container) -> str:
+    """Return state and exit code: ``exited (127)``."""
+    if container.state in (State.EXITED, State.DEAD) and container.exit_code is not None:
+        return f"{container.state} ({container.exit_code})"
+    return str(container.state)
+
+
+def state_text(container: Container) -> Text:
+    """Return mark, state and exit code in the state's colour."""
+    mark = STATE_MARKS[container.state][0]
+    return Text(f"{mark} {state_words(container)}", style=state_style(container))
+
+
+def port_text(port: Port) -> str:
+    """Return a port as Docker shows it, shortened: ``8080→80/tcp``."""
+    inside = f"{port.container}/{port.protocol}"
+    return f"{port.host}→{inside}" if port.host else inside
+
+
+def driver_text(container: Container) -> str:
+    """Return the storage driver's name, marked when the daemon hides the container."""
+    return printable(container.driver.name) + (" (hidden)" if container.hidden else "")
+
+
+def ports_text(ports: Iterable[Port]) -> str:
+    """Return published ports once each (IPv4 and IPv6 publish twice), then the others."""
+    return " ".join(dict.fromkeys(port_text(port) for port in ports))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the container list: its title, its width (0: takes the rest) and what stands in it.
+
+    ``tail`` keeps the end of what does not fit, as of an image: what tells two of them apart stands there.
+    """
+
+    title: str
+    width: int
+    cell: Callable[[Container, datetime], Text]
+    tail: bool = False
+
+    def fitted(self, container: Container, now: datetime) -> Text:
+        """Return what stands in the column for a container, its end if it has to be cut."""
+        text = self.cell(container, now)
+        if self.tail and text.cell_len > self.width:
+            text = Text("…" + set_cell_size(text.plain[::-1], self.width - 1)[::-1], style=text.style)
+        return text
+
+
+def _plain(get: Callable[[Container], str]) -> Callable[[Container, datetime], Text]:
+    return lambda container, _now: Text(get(container))
+
+
+_NAME = Column("NAME", 0, _plain(lambda c: printable(c.name)))
+_STATE = Column("STATE", 15, lambda c, _now: state_text(c))
+_DRIVER = Column("DRIVER", 10, _plain(driver_text))
+_IMAGE = Column("IMAGE", 18, _plain(lambda c: printable(c.image)), tail=True)
+_LONGEST_IMAGE = 70
+_LAYER = Column("LAYER", 9, _plain(lambda c: human_size(c.size_rw)))
+_PORTS = Column("PORTS", 13, _plain(lambda c: ports_text(c.ports)))
+_AGE = Column("AGE", 7, lambda c, now: Text(human_age(c.created, now)))
+_ENDPOINT = Column("ENDPOINT", 14, _plain(lambda c: printable(c.endpoint)))
+
+
+def columns(width: int, *, several_endpoints: bool) -> tuple[Column, ...]:
+    """Choose the columns that fit: the narrow screen keeps name, state, image and age."""
+    if width < 64:
+        return (_NAME, _STATE, replace(_IMAGE, width=14), _AGE)
+    if width < 84:
+        return (_NAME, _STATE, _DRIVER, replace(_IMAGE, width=16), _AGE)
+    ports = (_PORTS,) if width >= 104 else ()
+    endpoint = (_ENDPOINT,) if several_endpoints else ()
+    others = (_STATE, _DRIVER, _LAYER, *ports, _AGE, *endpoint)
+    rest = width - sum(column.width + 1 for column in others) - 3
+    image = replace(_IMAGE, width=max(_IMAGE.width, min(rest // 2, _LONGEST_IMAGE)))
+    return (_NAME, _STATE, _DRIVER, image, _LAYER, *ports, _AGE, *endpoint)
+
+
+def table_line(cells: Iterable[tuple[Text, int]], width: int) -> Text:
+    """Lay cells of given widths (0: the rest) beside one another, one blank between."""
+    pairs = list(cells)
+    fixed = sum(size + 1 for _, size in pairs if size)
+    rest = max(8, width - fixed - 2)
+    line = Text(" ", no_wrap=True, end="")
+    for cell, size in pairs:
+        cell.truncate(size or rest, overflow="ellipsis", pad=True)
+        line.append_text(cell)
+        line.append(" ")
+    return line
+
+
+def container_line(container: Container, layout: tuple[Column, ...], width: int, now: datetime) -> Text:
+    """Draw one row of the container list."""
+    return table_line(((column.fitted(container, now), column.width) for column in layout), width)
+
+
+def header_line(layout: tuple[Column, ...], width: int, sort: str) -> Text:
+    """Draw the column titles, the sorted one marked."""
+    return table_line(
+        ((Text(c.title + (" ▾" if c.title.lower() == sort else ""), style="bold"), c.width) for c in layout), width
+    )
+
+
+SORTS: dict[str, Callable[[Container], tuple[object, ...]]] = {
+    "age": lambda c: (-c.created.timestamp(), c.name),
+    "name": lambda c: (c.name,),
+    "state": lambda c: (list(State).index(c.state), c.exit_code or 0, c.name),
+    "image": lambda c: (c.image, c.name),
+}
+"""Orders of the container list, by the name of their column."""
+
+
+def matches(container: Container, words: str) -> bool:
+    """Say whether every word is found in the name, image, id or status (``exited (127)`` is one status)."""
+    hay = " ".join((container.name, container.image, container.id, container.status, state_words(container))).lower()
+    needle = words.lower().strip()
+    return needle in hay or all(word in hay for word in needle.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One line of the group pane: the key that selects it, its mark, words and colour, and how many it holds."""
+
+    key: str
+    mark: str
+    title: str
+    style: str
+    size: int
+
+
+def groups(rows: Iterable[Container], by: str, chosen: str = "") -> tuple[Group, ...]:
+    """Count the containers by ``state`` or ``driver``, with all of them first; the chosen group is there when empty."""
+    found = list(rows)
+    result = [Group("", " ", "all", "", len(found))]
+    if by == "state":
+        for state in State:
+            size = sum(c.state is state for c in found)
+            if size or state.value == chosen:
+                mark, style = STATE_MARKS[state]
+                result.append(Group(state.value, mark, state.value, style, size))
+        return tuple(result)
+    titles = {group_key(c, by): driver_text(c) for c in found}
+    if chosen and chosen not in titles:
+        titles[chosen] = printable(chosen.split(":")[1])
+    keys = [group_key(c, by) for c in found]
+    result += [Group(key, "▤", titles[key], "", keys.count(key)) for key in sorted(titles)]
+    return tuple(result)
+
+
+def group_key(container: Container, by: str) -> str:
+    """Return the key of the group a container belongs to."""
+    if by == "state":
+        return container.state.value
+    return f"{container.driver.kind}:{container.driver.name}:{container.hidden}"
+
+
+def _ran(details: Details) -> str:
+    if not details.started_at or not details.finished_at or details.finished_at < details.started_at:
+        return ""
+    return f" · ran {(details.finished_at - details.started_at).total_seconds():.1f} s"
+
+
+def _when(details: Details, now: datetime) -> str:
+    container = details.container
+    if container.state.alive and details.started_at:
+        return f" for {human_age(details.started_at, now)}".replace(" for now", " just now")
+    if container.state is State.EXITED and details.finished_at:
+        return f" {human_age(details.finished_at, now)} ago".replace("now ago", "just now")
+    return ""
+
+
+_LONGEST_COMMAND = 80
+"""Cells of a command line in the detail pane; the inspect dialog and docker have all of it."""
+
+
+def status_line(details: Details, now: datetime) -> Text:
+    """Draw state, since when, OOM, restarts and command of a container."""
+    container = details.container
+    line = Text.assemble(state_text(container), _when(details, now) + _ran(details))
+    if details.oom_killed:
+        line.append(" · killed: out of memory", style="bold red")
+    line.append(f" · restarts {details.restart_count}")
+    command = Text(printable(" ".join(details.argv)))
+    command.truncate(_LONGEST_COMMAND, overflow="ellipsis")
+    return line.append(f" · {command.plain}", style="dim")
+
+
+def stack_words(details: Details) -> str:
+    """Say what the layer stack is made of: ``writable ▸ init ▸ 3 image layers``."""
+    if details.shown_stack is None:
+        return "unknown"
+    parts = ["writable"]
+    parts += ["init" for layer in details.shown_stack.layers if layer.role is LayerRole.INIT]
+    return " ▸ ".join([*parts, count_of(len(details.shown_stack.images), "image layer")])
+
+
+def short_ids(text: str) -> str:
+    """Return a text with every 64-digit id cut to the twelve digits that Docker shows."""
+    return _LONG_ID.sub(r"\1…", text)
+
+
+def reach_line(details: Details) -> Text:
+    """Draw how the writable layer can be had, and why."""
+    reach = details.reach
+    style = {ReachKind.DIRECT: "green", ReachKind.NONE: "red"}.get(reach.kind, "yellow")
+    line = Text.assemble((str(reach.kind), style))
+    if reach.path:
+        line.append(f"  {short_ids(printable(str(reach.path)))}")
+    return line.append(f"  {printable(reach.reason)}", style="dim")
+
+
+def trust_line(details: Details) -> Text:
+    """Draw whether what is said of the container's paths and process is believed, and why."""
+    proof = details.proof
+    style = {Trust.PROVEN: "green", Trust.REMOTE: "yellow"}.get(proof.trust, "red")
+    why = "" if details.reach.reason.startswith(proof.reason) else f"  {short_ids(printable(proof.reason))}"
+    return Text.assemble((str(proof.trust), style), (why, "dim"))
+
+
+def mount_words(details: Details) -> str:
+    """List what is mounted over the container's files when it runs, the Engine's own files left out."""
+    own = [m for m in details.mounts if m.kind != "engine"]
+    shown = [
+        f"{printable(m.destination)} ← {m.kind} {printable(m.name or m.source)}{'' if m.writable else ' (ro)'}"
+        for m in own
+    ]
+    return "   ".join(shown) or "none"
+
+
+def detail_lines(details: Details, now: datetime, changes: str = "") -> Text:
+    """Draw the detail pane: state, error, layer with its reach, stack, mounts, trust."""
+    lines = [status_line(details, now)]
+    if details.error:
+        lines.append(Text.assemble(("error   ", "bold red"), printable(details.error)))
+    lines.append(Text.assemble(("layer   ", "bold"), reach_line(details)))
+    stack = f"{stack_words(details)}   {changes}".rstrip()
+    lines.append(Text.assemble(("stack   ", "bold"), stack))
+    lines.append(Text.assemble(("mounts  ", "bold"), mount_words(details)))
+    lines.append(Text.assemble(("trust   ", "bold"), trust_line(details)))
+    return Text("\n").join(lines)
+
+
+def inspect_lines(details: Details, now: datetime) -> Text:
+    """Draw all that is known of a container, for the inspect dialog."""
+    container, stack = details.container, details.shown_stack
+    pairs = [
+        ("id", container.id),
+        ("image", f"{container.image}  {container.image_id}"),
+        ("created", f"{container.created:%Y-%m-%d %H:%M:%S} UTC · {human_age(container.created, now)}"),
+        ("pid", str(details.pid or "—")),
+        ("command", " ".join(details.argv)),
+        ("workdir", details.working_dir or "/"),
+        ("ports", ports_text(container.ports) or "none"),
+        ("driver", f"{container.driver.name} ({container.driver.kind})"),
+        ("log", details.log_path or "—"),
+    ]
+    if stack:
+        pairs += [("found by", stack.how), ("by hand", stack.command)]
+        pairs += [(str(layer.role), str(layer.path)) for layer in stack.layers]
+    pairs += [
+        (f"mount {m.kind}", f"{m.destination} ← {m.name or m.source}{'' if m.writable else ' (ro)'}")
+        for m in details.mounts
+    ]
+    pairs += details.settings
+    text = detail_lines(details, now)
+    for name, value in pairs:
+        text.append_text(Text.assemble(("\n" + printable(name).ljust(14) + " ", "bold"), printable(value)))
+    return text

@@ -1,0 +1,170 @@
+"""Which endpoints to open: those named, else DOCKER_HOST, else the docker context, else the usual sockets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import DtuiError, NotReachable, UsageError
+from tui.core.text import printable
+from tui.drivers.data_root import DataRoot
+from tui.engine.at_rest.base import LostRoot
+from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.at_rest.podman import PodmanRoot, is_podman_root
+from tui.engine.endpoint import Endpoint
+
+_PATIENCE, _SSH_PATIENCE = 5, 20
+"""Seconds a candidate has to answer; ssh has to log in first, and gives up a dead host after ten by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An address that was looked at and why it is of no use."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """The endpoints to use, and what was tried in vain."""
+
+    endpoints: tuple[Endpoint, ...]
+    tried: tuple[Tried, ...] = ()
+
+    def close(self) -> None:
+        """Give back all connections."""
+        for endpoint in self.endpoints:
+            endpoint.close()
+
+
+def usual_sockets() -> list[Path]:
+    """Return where Docker, rootless Docker and podman listen."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return [
+        Path("/var/run/docker.sock"),
+        Path(runtime, "docker.sock"),
+        Path("/run/podman/podman.sock"),
+        Path(runtime, "podman/podman.sock"),
+    ]
+
+
+def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: Sequence[Path] = ()) -> Discovery:
+    """Find endpoints; those that were named are taken even if nobody answers there yet.
+
+    Raises UsageError for a context that does not exist and an address that is none, DtuiError for a data-root that is
+    none and was named alone; among others it is an endpoint that does not answer.
+    """
+    if hosts or contexts or roots:
+        found: list[Endpoint] = [_live(_short(host), host) for host in hosts]
+        found += [_context(name) for name in contexts]
+        alone = len(hosts) + len(contexts) + len(roots) == 1
+        found += [_at_rest(root) if alone else _at_rest_or_lost(root) for root in roots]
+        return Discovery(_named_apart(found))
+    host = os.environ.get("DOCKER_HOST")
+    if host:
+        return _first_that_answers([("DOCKER_HOST", host)])
+    from tui.engine.live.sdk import context_address
+
+    context = context_address(os.environ.get("DOCKER_CONTEXT") or None)
+    if context:
+        from tui.engine.live.endpoint import LiveEndpoint
+
+        return Discovery((LiveEndpoint(context[0], context[1], tls=context[2]),))
+    return _first_that_answers([(_socket_name(path), f"unix://{path}") for path in usual_sockets()])
+
+
+def _first_that_answers(candidates: Iterable[tuple[str, str]]) -> Discovery:
+    tried: list[Tried] = []
+    for name, address in candidates:
+        try:
+            if address.startswith("unix://") and not os.path.exists(address.removeprefix("unix://")):
+                tried.append(Tried(address, "there is no such socket"))
+                continue
+            endpoint = _live(_short(address) if name == "DOCKER_HOST" else name, address)
+            endpoint.connect(timeout=_SSH_PATIENCE if address.startswith("ssh://") else _PATIENCE).close()
+        except DtuiError as error:
+            tried.append(Tried(address, str(error)))
+        else:
+            return Discovery((endpoint,), tuple(tried))
+    return Discovery((), tuple(tried))
+
+
+def sample_in(root: Path) -> Discovery:
+    """Build the sample of the demo in an empty directory and open it."""
+    from tui.engine.sample import build_sample
+
+    build_sample(root)
+    return Discovery((OfflineEndpoint("demo", root, sample=True),))
+
+
+def require(found: Discovery) -> Discovery:
+    """Return what was found; raises NotReachable, with what was tried, if that is nothing."""
+    if found.endpoints:
+        return found
+    first = f": {found.tried[0].address}: {found.tried[0].reason}" if found.tried else ""
+    more = f", and {len(found.tried) - 1} more" if len(found.tried) > 1 else ""
+    raise NotReachable(f"no Docker Engine answers{first}{more}", "dtui doctor helps, dtui demo works without one")
+
+
+def _live(name: str, address: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - LiveEndpoint, imported late
+    from tui.engine.live.endpoint import LiveEndpoint
+
+    return LiveEndpoint(name, address if "://" in address else f"unix://{address}")
+
+
+def _context(name: str) -> Endpoint:
+    from tui.engine.live.endpoint import LiveEndpoint
+    from tui.engine.live.sdk import context_address
+
+    context = context_address(name)
+    address = context[1] if context else "unix:///var/run/docker.sock"
+    return LiveEndpoint(name, address, tls=context[2] if context else None)
+
+
+def _at_rest(root: Path) -> Endpoint:
+    """Open a directory as what it is: podman's graphroot or Docker's data-root; records name it without links."""
+    opened = DataRoot(root)
+    name = opened.path.name or "root"
+    return PodmanRoot(name, opened) if is_podman_root(opened) else OfflineEndpoint(name, opened)
+
+
+def _at_rest_or_lost(root: Path) -> Endpoint:
+    try:
+        return _at_rest(root)
+    except DtuiError as error:
+        return LostRoot(root.name or "root", root, error)
+
+
+def _short(address: str) -> str:
+    """Return a name for an address: the host, or ``local`` for a socket; raises UsageError for none that Docker knows.
+
+    A name leads a REF, so that it holds neither slash nor colon.
+    """
+    scheme, _, rest = address.rpartition("://")
+    if scheme in ("unix", "http+unix") or "://" not in address:
+        return "local"
+    host = rest.rsplit("@", 1)[-1].split("/")[0]
+    if scheme not in ("tcp", "ssh") or not host:
+        raise UsageError(f"{printable(address)} is no Docker address", "such as unix:///run/docker.sock or ssh://host")
+    if host.startswith("["):
+        return "ip6-" + re.sub("[^0-9a-zA-Z]+", "-", host.partition("]")[0]).strip("-")
+    return host.split(":")[0] or address
+
+
+def _socket_name(path: Path) -> str:
+    kind = "podman" if "podman" in path.name else "docker"
+    return "local" if str(path) == "/var/run/docker.sock" else f"{kind}-user" if "user" in str(path) else kind
+
+
+def _named_apart(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Give endpoints of the same name a number each, for the name leads a REF."""
+    seen: dict[str, int] = {}
+    for endpoint in endpoints:
+        seen[endpoint.name] = seen.get(endpoint.name, 0) + 1
+        if seen[endpoint.name] > 1:
+            endpoint.name = f"{endpoint.name}-{seen[endpoint.name]}"  # type: ignore[misc]
+    return tuple(endpoints)

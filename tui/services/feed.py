@@ -1,0 +1,257 @@
+"""Keeps the container list true: one thread an endpoint listens to its events and lists again after each burst."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from textual.message import Message
+
+from tui.core.errors import DtuiError
+from tui.core.records import Container, EngineFacts, Event
+from tui.engine.endpoint import Endpoint, EventStream
+
+_NOISE = ("exec_", "top", "resize", "attach", "detach", "archive-path", "extract-to-dir", "export", "copy", "commit")
+"""Events that change nothing the list shows; health checks alone send three exec events every few seconds."""
+
+_BURST = 0.05
+"""Seconds to wait for the rest of a burst of events before one list call answers them all."""
+
+_FRAME = 0.1
+"""Seconds for which events are gathered before the screens hear of them."""
+
+_FRAMEFUL = 20
+"""Events of one frame: whoever sends more waits for the next one, which takes its force from a flood."""
+
+_CONFIRM = (0.4, 1.5)
+"""Seconds after a list to ask twice more: an Engine announces a state before its own list shows it (20.10: moby
+daemon/monitor.go emits ``die``, then checkpoints the container)."""
+
+_RETRY = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts to reach an endpoint again; the last one repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known of one endpoint: who it is, what it lists, and why it does not answer if so."""
+
+    name: str
+    address: str
+    live: bool
+    facts: EngineFacts | None = None
+    rows: tuple[Container, ...] = ()
+    listed: bool = False
+    problem: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """All endpoints as they are known now."""
+
+    sources: tuple[Source, ...] = field(default=())
+
+    @property
+    def rows(self) -> tuple[Container, ...]:
+        """The containers of all endpoints."""
+        return tuple(row for source in self.sources for row in source.rows)
+
+    @property
+    def listed(self) -> bool:
+        """Whether any endpoint has answered or failed yet."""
+        return any(source.listed or source.problem for source in self.sources)
+
+    @property
+    def answered(self) -> bool:
+        """Whether any endpoint has listed its containers yet."""
+        return any(source.listed for source in self.sources)
+
+    @property
+    def troubled(self) -> frozenset[str]:
+        """The names of the endpoints that do not answer."""
+        return frozenset(source.name for source in self.sources if source.problem)
+
+    def find(self, key: tuple[str, str]) -> Container | None:
+        """Return the container with this (endpoint, id)."""
+        return next((row for row in self.rows if (row.endpoint, row.id) == key), None)
+
+    def lacks(self, key: tuple[str, str]) -> bool:
+        """Say whether the endpoint answers and knows no container with this (endpoint, id)."""
+        there = any(source.name == key[0] and source.listed and not source.problem for source in self.sources)
+        return there and self.find(key) is None
+
+    def with_source(self, new: Source) -> Feed:
+        """Return the feed with one source replaced."""
+        return replace(self, sources=tuple(new if s.name == new.name else s for s in self.sources))
+
+
+def _trouble(error: Exception) -> tuple[str, str]:
+    """Return what happened and what to do next."""
+    if isinstance(error, DtuiError):
+        return error.message, error.hint
+    return f"{type(error).__name__}: {error}", "an answer that dtui does not understand"
+
+
+class SourceChanged(Message):
+    """One endpoint's list, facts or trouble is another now."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+
+    def can_replace(self, message: Message) -> bool:
+        """Let only the newest state of an endpoint wait in the queue."""
+        return isinstance(message, SourceChanged) and message.source.name == self.source.name
+
+
+class Happened(Message, bubble=False):
+    """The Engine announced something about a container. It goes to every screen and no further."""
+
+    def __init__(self, endpoint: str, event: Event) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+        self.event = event
+
+
+class Listed(Message, bubble=False):
+    """The list that somebody asked for came, or the reason why not. It goes to every screen and no further."""
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__()
+        self.problem = problem
+
+
+class _Frames:
+    """Hands events to the screens, so many a frame: a flood of them holds back its sender, never the keys."""
+
+    def __init__(self, tell: Callable[[Event], object]) -> None:
+        self._tell = tell
+        self._waiting: dict[Event, None] = {}
+        self._change = threading.Condition()
+        self._closed = False
+
+    def add(self, event: Event) -> None:
+        """Take an event, once a frame; waits while the frame is full."""
+        with self._change:
+            self._change.wait_for(lambda: self._closed or len(self._waiting) < _FRAMEFUL)
+            self._waiting[event] = None
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """Let go of whoever waits."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def run(self) -> None:
+        """Tell what waits, frame by frame, until closed."""
+        while not self._closed:
+            with self._change:
+                self._change.wait_for(lambda: self._closed or self._waiting)
+                events, self._waiting = list(self._waiting), {}
+                self._change.notify_all()
+            for event in events:
+                self._tell(event)
+            with self._change:
+                self._change.wait_for(lambda: self._closed, _FRAME)
+
+
+class Watcher:
+    """Follows one endpoint until closed; only posts messages."""
+
+    def __init__(self, endpoint: Endpoint, post: Callable[[Message], object]) -> None:
+        self.endpoint = endpoint
+        self._post = post
+        self._source = Source(endpoint.name, endpoint.address, endpoint.live)
+        self._closed = threading.Event()
+        self._due = threading.Event()
+        self._wake = threading.Event()
+        self._asked = threading.Event()
+        self._stream: EventStream | None = None
+        self._frames = _Frames(lambda event: post(Happened(endpoint.name, event)))
+
+    @property
+    def source(self) -> Source:
+        """What is known now."""
+        return self._source
+
+    def start(self) -> None:
+        """Begin; daemon threads, so that a hung connection never keeps the app from ending."""
+        threading.Thread(target=self._frames.run, name=f"frames {self.endpoint.name}", daemon=True).start()
+        threading.Thread(target=self._follow, name=f"events {self.endpoint.name}", daemon=True).start()
+        threading.Thread(target=self._list, name=f"list {self.endpoint.name}", daemon=True).start()
+
+    def refresh(self) -> None:
+        """List again now; when the endpoint was lost, try to reach it now."""
+        self._asked.set()
+        self._wake.set()
+        self._due.set()
+
+    def close(self) -> None:
+        """Stop all threads; waits for none."""
+        self._closed.set()
+        self._frames.close()
+        self._due.set()
+        self._wake.set()
+        if self._stream:
+            self._stream.close()
+
+    def _tell(self, source: Source) -> None:
+        if not self._closed.is_set() and source != self._source:
+            self._source = source
+            self._post(SourceChanged(source))
+
+    def _follow(self) -> None:
+        attempt = 0
+        while not self._closed.is_set():
+            try:
+                # The stream is opened before the list is asked for, so that nothing falls between them.
+                self._stream = self.endpoint.events()
+                self._due.set()
+                attempt = 0
+                for event in self._stream:
+                    if not event.action.startswith(_NOISE):
+                        self._due.set()
+                        self._frames.add(event)
+                    if self._closed.is_set():
+                        break
+                problem, hint = "the connection to the Engine ended", "trying again"
+            except Exception as error:  # noqa: BLE001 - a thread that died would leave the list as it is for ever
+                problem, hint = _trouble(error)
+            finally:
+                if self._stream:
+                    self._stream.close()
+            self._tell(replace(self._source, facts=None, problem=problem, hint=hint))
+            self._wake.wait(_RETRY[min(attempt, len(_RETRY) - 1)])
+            self._wake.clear()
+            attempt += 1
+
+    def _list(self) -> None:
+        confirm: Iterator[float] = iter(())
+        took = 0.0
+        while not self._closed.is_set():
+            if self._due.wait(next(confirm, None)):
+                self._closed.wait(max(_BURST, took))  # of endless events at most every other moment goes into lists
+                self._due.clear()
+                confirm = iter(_CONFIRM if self.endpoint.live else ())
+            if self._closed.is_set():
+                return
+            asked = self._asked.is_set()
+            self._asked.clear()
+            began = time.monotonic()
+            self._list_once()
+            took = time.monotonic() - began
+            if asked:
+                self._post(Listed(self._source.problem))
+
+    def _list_once(self) -> None:
+        try:
+            rows = self.endpoint.snapshot()
+            self._tell(replace(self._source, rows=rows, listed=True, problem="", hint=""))
+            if self._source.facts is None:
+                self._tell(replace(self._source, facts=self.endpoint.facts()))
+        except Exception as error:  # noqa: BLE001 - as above
+            problem, hint = _trouble(error)
+            self._tell(replace(self._source, problem=problem, hint=hint))

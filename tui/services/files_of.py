@@ -1,0 +1,30 @@
+"""Which way a container's tree and files are reached: by its layers, or by its Engine. Knows no terminal."""
+
+from __future__ import annotations
+
+from tui.core.records import Details
+from tui.engine.endpoint import Endpoint
+from tui.engine.live.archive import archive_of
+from tui.engine.live.archive_view import ArchiveView
+from tui.files.container_files import EngineFiles, Files, LayerFiles
+from tui.files.verbs.opening import stack_of
+from tui.layers.view import LayerView
+
+Tree = LayerView | ArchiveView
+
+
+def tree_of(endpoint: Endpoint, details: Details) -> Tree:
+    """Open a container's tree; raises NotReachable, LayerError. The caller closes it."""
+    archive = archive_of(endpoint, details)
+    if archive:
+        return ArchiveView(archive, details.mounts)
+    return LayerView.open(stack_of(details), details.mounts)
+
+
+def files_of(endpoint: Endpoint, details: Details) -> Files:
+    """Return the way to a container's files; raises NotReachable where there is none."""
+    archive = archive_of(endpoint, details)
+    if archive:
+        return EngineFiles(details, endpoint.inspect, archive)
+    stack_of(details)
+    return LayerFiles(details, endpoint.inspect)

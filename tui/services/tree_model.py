@@ -1,0 +1,92 @@
+"""The tree of a layer as data: what is loaded, what is open, and the lines that result. No terminal in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tui.core.records import Entry, EntryKind
+
+
+@dataclass(frozen=True, slots=True)
+class TreeLine:
+    """One visible line: its entry, how deep it lies, and whether it is open (None: cannot be opened)."""
+
+    entry: Entry
+    depth: int
+    is_open: bool | None
+    loading: bool = False
+
+
+class TreeModel:
+    """Directories are loaded when first opened; paths, not objects, identify entries."""
+
+    def __init__(self) -> None:
+        self._children: dict[bytes, tuple[Entry, ...]] = {}
+        self._open: set[bytes] = {b"/"}
+        self.lines: tuple[TreeLine, ...] = ()
+
+    def put(self, path: bytes, children: Iterable[Entry]) -> None:
+        """Give a directory its children, new or again."""
+        self._children[path] = tuple(children)
+        self._lay_out()
+
+    def forget(self) -> None:
+        """Drop all that is loaded but keep what was open, to load it afresh."""
+        self._children.clear()
+        self._lay_out()
+
+    def loaded(self, path: bytes) -> bool:
+        """Say whether the children of a directory are known."""
+        return path in self._children
+
+    @property
+    def open_paths(self) -> tuple[bytes, ...]:
+        """The open directories, outermost first."""
+        return tuple(sorted(self._open, key=lambda path: (path.count(b"/"), path)))
+
+    def open(self, path: bytes) -> None:
+        """Open a directory; its children show when they are there."""
+        self._open.add(path)
+        self._lay_out()
+
+    def shut(self, path: bytes) -> None:
+        """Close a directory."""
+        self._open.discard(path)
+        self._lay_out()
+
+    def drop(self, path: bytes) -> None:
+        """Forget what is in a directory but not that it was open, should it come back."""
+        self._children.pop(path, None)
+        self._lay_out()
+
+    def is_open(self, path: bytes) -> bool:
+        """Say whether a directory is open."""
+        return path in self._open
+
+    def sees(self, path: bytes) -> bool:
+        """Say whether a directory's children are visible: all above it is open and known, and so is it."""
+        return path == b"/" or (self.index(path) is not None and path in self._open and path in self._children)
+
+    def index(self, path: bytes) -> int | None:
+        """Return the line of a path, if it is visible."""
+        return next((i for i, line in enumerate(self.lines) if line.entry.path == path), None)
+
+    def _lay_out(self) -> None:
+        """Flatten the open part; iterative, for layers may be thousands of directories deep."""
+        lines: list[TreeLine] = []
+        pending = [(entry, 0) for entry in reversed(self._children.get(b"/", ()))]
+        while pending:
+            entry, depth = pending.pop()
+            opened = entry.path in self._open if entry.kind is EntryKind.DIRECTORY else None
+            known = entry.path in self._children
+            lines.append(TreeLine(entry, depth, opened, loading=bool(opened) and not known))
+            if opened and known:
+                pending.extend((child, depth + 1) for child in reversed(self._children[entry.path]))
+        self.lines = tuple(lines)
+
+
+def ancestors(path: bytes) -> list[bytes]:
+    """Return the directories above a path, outermost first, the root left out."""
+    parts = path.strip(b"/").split(b"/")[:-1]
+    return [b"/" + b"/".join(parts[: i + 1]) for i in range(len(parts))]

@@ -27,7 +27,7 @@ from tests.conftest import FILES, IMAGE
 from tests.support.boxes import Box, Boxes
 from tests.support.dockerd import Dockerd
 from tui.core.records import View
-from tui.files.history.backups import ActKind
+from tui.files.history.backups import UndoKind
 from tui.files.verbs.acts import change_metadata
 from tui.layers.changes import changes, walk
 from tui.layers.view import LayerView
@@ -126,7 +126,7 @@ def acts_on(box: Box, path: bytes, profile: str) -> dict[str, Took]:
                 "chmod -R": lambda: box.chmod(path, "u+x,o-r", recursive=True),
                 "undo chmod": box.undo,
                 "chown -R": lambda: change_metadata(
-                    box.id, path, lambda node: replace(node, uid=7), ActKind.CHOWN, inspect=box.inspect, recursive=True
+                    box.id, path, lambda node: replace(node, uid=7), UndoKind.CHOWN, inspect=box.inspect, recursive=True
                 ),
                 "undo chown": box.undo,
                 "mv": lambda: box.rename(path, moved),

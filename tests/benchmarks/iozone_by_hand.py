@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.support.dockerd import Dockerd
 from tui.bench.plan import TESTS, Plan, custom_plan
-from tui.bench.runner import Run
+from tui.bench.runner import BenchRun
 from tui.bench.store import Store
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.lab.engine_host import EndpointTarget
@@ -30,7 +30,7 @@ PLAN = custom_plan((16384, 65536), (64,), repeats=1)
 
 def by_dtui(engine: Dockerd, plan: Plan, folder: Path) -> Numbers:
     endpoint = LiveEndpoint("local", engine.host)
-    run = Run(plan, [EndpointTarget(endpoint)], Store(folder / "runs.sqlite").record())
+    run = BenchRun(plan, [EndpointTarget(endpoint)], Store(folder / "runs.sqlite").record())
     for _ in run:
         pass
     endpoint.close()

@@ -12,17 +12,17 @@ import pytest
 from tests.support.dockerd import Dockerd
 from tui.bench.image import LABEL
 from tui.bench.plan import TESTS, Preset, make_plan
-from tui.bench.runner import OWNER, Run, clean, sweep
+from tui.bench.runner import OWNER, BenchRun, remove_leftovers, sweep_runs
 from tui.engine.live.endpoint import LiveEndpoint
-from tui.lab.engine_host import EndpointTarget, EngineWorkshop
+from tui.lab.engine_host import EndpointTarget, EngineBenchHost
 
 pytestmark = pytest.mark.iozone
 
 
 @pytest.fixture
-def workshop(engine: Dockerd) -> Iterator[EngineWorkshop]:
+def workshop(engine: Dockerd) -> Iterator[EngineBenchHost]:
     endpoint = LiveEndpoint("local", engine.host)
-    yield EngineWorkshop(endpoint)
+    yield EngineBenchHost(endpoint)
     endpoint.close()
 
 
@@ -33,9 +33,9 @@ def numbers(raw: str) -> list[list[int]]:
 
 
 def test_the_quick_preset_gives_iozones_own_numbers_and_leaves_nothing(
-    engine: Dockerd, workshop: EngineWorkshop
+    engine: Dockerd, workshop: EngineBenchHost
 ) -> None:
-    run = Run(make_plan(Preset.QUICK, 2), [EndpointTarget(workshop.endpoint)])
+    run = BenchRun(make_plan(Preset.QUICK, 2), [EndpointTarget(workshop.endpoint)])
     seen = [progress.sample for progress in run if progress.sample]
     result = run.result
     assert result is not None
@@ -53,18 +53,18 @@ def test_the_quick_preset_gives_iozones_own_numbers_and_leaves_nothing(
     assert engine.docker("ps", "-aq") == ""
 
 
-def test_the_image_is_made_once_labelled_and_removable(engine: Dockerd, workshop: EngineWorkshop) -> None:
-    phases = [p.phase for p in Run(make_plan(Preset.QUICK, 1), [EndpointTarget(workshop.endpoint)])]
-    again = [p.phase for p in Run(make_plan(Preset.QUICK, 1), [EndpointTarget(workshop.endpoint)])]
+def test_the_image_is_made_once_labelled_and_removable(engine: Dockerd, workshop: EngineBenchHost) -> None:
+    phases = [p.phase for p in BenchRun(make_plan(Preset.QUICK, 1), [EndpointTarget(workshop.endpoint)])]
+    again = [p.phase for p in BenchRun(make_plan(Preset.QUICK, 1), [EndpointTarget(workshop.endpoint)])]
     assert "putting iozone into an image" not in again
     assert phases
     assert len(engine.docker("images", "-q", "--filter", f"label={LABEL}").split()) == 1
-    assert clean(workshop) == (0, 1)
+    assert remove_leftovers(workshop) == (0, 1)
     assert engine.docker("images", "-q", "--filter", f"label={LABEL}") == ""
 
 
-def test_an_abort_keeps_what_is_finished_and_leaves_no_container(engine: Dockerd, workshop: EngineWorkshop) -> None:
-    run = Run(make_plan(Preset.ARTICLE), [EndpointTarget(workshop.endpoint)])
+def test_an_abort_keeps_what_is_finished_and_leaves_no_container(engine: Dockerd, workshop: EngineBenchHost) -> None:
+    run = BenchRun(make_plan(Preset.ARTICLE), [EndpointTarget(workshop.endpoint)])
     for progress in run:
         if progress.done == 30:
             run.abort()
@@ -77,29 +77,29 @@ def test_an_abort_keeps_what_is_finished_and_leaves_no_container(engine: Dockerd
 KILLED = """
 import sys
 from tui.bench.plan import Preset, make_plan
-from tui.bench.runner import Run
+from tui.bench.runner import BenchRun
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.lab.engine_host import EndpointTarget
-for progress in Run(make_plan(Preset.ARTICLE), [EndpointTarget(LiveEndpoint("local", sys.argv[1]))]):
+for progress in BenchRun(make_plan(Preset.ARTICLE), [EndpointTarget(LiveEndpoint("local", sys.argv[1]))]):
     print(progress.done, flush=True)
 """
 
 
-def test_what_a_killed_run_leaves_is_swept_at_the_next_start(engine: Dockerd, workshop: EngineWorkshop) -> None:
+def test_what_a_killed_run_leaves_is_swept_at_the_next_start(engine: Dockerd, workshop: EngineBenchHost) -> None:
     with subprocess.Popen([sys.executable, "-c", KILLED, engine.host], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while (line := process.stdout.readline()) and int(line) < 5:
             pass
-        assert sweep(workshop) == 0  # its dtui lives
+        assert sweep_runs(workshop) == 0  # its dtui lives
         process.kill()
     assert len(workshop.leftovers(OWNER)) == 1
-    assert sweep(workshop) == 1
+    assert sweep_runs(workshop) == 1
     assert engine.docker("ps", "-aq") == ""
 
 
 def test_an_engine_that_dies_in_the_middle_ends_the_run_with_its_numbers_kept(engine: Dockerd) -> None:
     endpoint = LiveEndpoint("local", engine.host)
-    run = Run(make_plan(Preset.ARTICLE), [EndpointTarget(endpoint)])
+    run = BenchRun(make_plan(Preset.ARTICLE), [EndpointTarget(endpoint)])
     try:
         for progress in run:
             if progress.done == 12:

@@ -25,7 +25,7 @@ from tui.engine.live import archive_view
 from tui.engine.live.archive import EngineArchive, _only_member
 from tui.engine.live.archive_view import ArchiveView
 from tui.engine.live.endpoint import LiveEndpoint
-from tui.engine.live.tar import Source
+from tui.engine.live.tar import TarSource
 
 
 def test_an_exited_containers_file_is_changed_through_the_engine_and_it_runs(engine: Dockerd, far: str) -> None:
@@ -168,7 +168,7 @@ def tar(*members: tuple[str, bytes, bytes]) -> bytes:
 )
 def test_a_hostile_or_truncated_answer_is_rejected(answer: bytes) -> None:
     with pytest.raises(DtuiError):
-        _only_member(Source(iter([answer])), FileFacts(b"/etc/passwd", "file", 10, 0o644))
+        _only_member(TarSource(iter([answer])), FileFacts(b"/etc/passwd", "file", 10, 0o644))
 
 
 RECORDED = pytest.mark.promise("every-write-leaves-a-record")

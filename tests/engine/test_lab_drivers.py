@@ -21,8 +21,8 @@ from tests.support.cli import dtui, dtui_json
 from tui.bench.archives import image_archive, image_name
 from tui.bench.cow_suite import QUICK, CowPlan, CowTest
 from tui.bench.plan import TESTS
-from tui.lab.engine_host import EngineWorkshop
-from tui.lab.engines import LAB_DRIVERS, LabDaemon, sweep
+from tui.lab.engine_host import EngineBenchHost
+from tui.lab.engines import LAB_DRIVERS, LabDaemon, sweep_labs
 
 pytestmark = pytest.mark.iozone
 
@@ -147,7 +147,7 @@ def test_what_a_killed_engine_leaves_is_gone_after_the_next_look(
     driver = next(one for one in LAB_DRIVERS if one.name == name)
     lab = LabDaemon(driver, private_state / "lab", 12 << 30)
     lab.start()
-    workshop = EngineWorkshop(lab.endpoint)
+    workshop = EngineBenchHost(lab.endpoint)
     with image_archive(2, (64,), tmp_path) as archive:
         workshop.load_image(archive)
     holder = workshop.hold(image_name(2, (64,)), {})
@@ -156,7 +156,7 @@ def test_what_a_killed_engine_leaves_is_gone_after_the_next_look(
         for pid in named(program, lab.run):
             os.kill(pid, signal.SIGKILL)
     assert Path(f"/proc/{holder.pid}").exists()
-    assert [line.partition(" (")[0] for line in sweep(private_state / "lab")] == [
+    assert [line.partition(" (")[0] for line in sweep_labs(private_state / "lab")] == [
         "a lab of a benchmark that was killed is cleared away"
     ]
     assert traces(private_state) + devices() == []

@@ -15,7 +15,7 @@ from tests.support.every import Acts, acts_beside, acts_on
 from tests.support.marks import facts
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
 from tui.core.records import Details, View
-from tui.files.history.backups import acts
+from tui.files.history.backups import undo_records
 from tui.files.verbs.acts import make_directory
 from tui.files.verbs.copy import copy_in, copy_out
 from tui.files.verbs.save import save
@@ -228,7 +228,7 @@ def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes, tmp_path: 
         with pytest.raises(EditRefused, match="mounted volatile"):
             act()
         assert facts(box.upper) == before, name
-    assert len(list(acts(box.id))) == 1
+    assert len(list(undo_records(box.id))) == 1
 
 
 @pytest.mark.case(21)
@@ -323,7 +323,7 @@ def test_a_container_removed_in_the_middle_is_told_and_not_made_again(boxes: Box
     with pytest.raises((NotFound, LayerError, ChangedMeanwhile)):
         save(box.id, b"/etc/motd", b"mine\n", opened.stamp, inspect=box.endpoint.inspect)
     assert not layer.exists()
-    assert not list(acts(box.id))
+    assert not list(undo_records(box.id))
 
 
 @pytest.mark.case(26)

@@ -18,7 +18,7 @@ from tests.support.dockerd import Dockerd
 from tests.support.marks import Facts, ageless, build, facts, place_of, seen
 from tests.support.seeing import CAPABILITY, acl
 from tui.core.id_maps import HOST_IDS
-from tui.files.history.backups import ActKind
+from tui.files.history.backups import UndoKind
 from tui.files.history.crash_recovery import recover
 from tui.files.tree import workspace
 from tui.files.verbs.acts import change_metadata, make_directory
@@ -63,14 +63,14 @@ def whole(box: Box, *, but: tuple[str, ...] = ()) -> Facts:
     return found
 
 
-def change(box: Box, path: bytes, kind: ActKind, wanted: str) -> None:
-    how = mode_change(wanted) if kind is ActKind.CHMOD else owner_change(wanted, int, int, HOST_IDS)
+def change(box: Box, path: bytes, kind: UndoKind, wanted: str) -> None:
+    how = mode_change(wanted) if kind is UndoKind.CHMOD else owner_change(wanted, int, int, HOST_IDS)
     change_metadata(box.id, path, how, kind, inspect=box.inspect, recursive=True)
 
 
-def kept_of(one: dict[str, Any], kind: ActKind) -> dict[str, bytes]:
+def kept_of(one: dict[str, Any], kind: UndoKind) -> dict[str, bytes]:
     """Return the attributes that a change of mode or owner leaves: a mode is the mask of an ACL, too."""
-    gone = "system.posix_acl_access" if kind is ActKind.CHMOD else "security.capability"
+    gone = "system.posix_acl_access" if kind is UndoKind.CHMOD else "security.capability"
     return {name: value for name, value in one["attributes"].items() if name != gone}
 
 
@@ -107,17 +107,17 @@ def every_act_keeps_and_every_undo_brings_back(
     assert (whole(box)["tool"]["bytes"], whole(box)["tool"]["attributes"]) == (b"from the host", {})
     taken_back()
     before = whole(box, but=but)
-    for kind, wanted in ((ActKind.CHMOD, "u-s,g+w,o-rwx"), (ActKind.CHOWN, "98:99")):
+    for kind, wanted in ((UndoKind.CHMOD, "u-s,g+w,o-rwx"), (UndoKind.CHOWN, "98:99")):
         change(box, b"/m", kind, wanted)
         changed = whole(box)
         for place, one in changed.items():
-            assert one["owner"] == (before[place]["owner"] if kind is ActKind.CHMOD or one["target"] else (98, 99))
+            assert one["owner"] == (before[place]["owner"] if kind is UndoKind.CHMOD or one["target"] else (98, 99))
             assert one["bytes"] == before[place]["bytes"]
             assert kept_of(one, kind) == kept_of(before[place], kind)
         # as the kernel does it for everybody, a file that is given away loses what made it somebody's tool
-        assert ("security.capability" in changed["tool"]["attributes"]) is (kind is ActKind.CHMOD)
-        assert changed["tool"]["mode"] == ("0o102770" if kind is ActKind.CHMOD else "0o100775")
-        assert changed["dir"]["mode"] == ("0o43770" if kind is ActKind.CHMOD else "0o43775")
+        assert ("security.capability" in changed["tool"]["attributes"]) is (kind is UndoKind.CHMOD)
+        assert changed["tool"]["mode"] == ("0o102770" if kind is UndoKind.CHMOD else "0o100775")
+        assert changed["dir"]["mode"] == ("0o43770" if kind is UndoKind.CHMOD else "0o43775")
         box.undo()
         assert whole(box, but=but) == before
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.boxes import Box, Boxes, mount_inside
 from tui.core.errors import EditRefused
 from tui.core.id_maps import HOST_IDS
-from tui.files.history.backups import ActKind
+from tui.files.history.backups import UndoKind
 from tui.files.verbs.acts import change_metadata
 from tui.files.verbs.permissions import mode_change, owner_change
 
@@ -48,14 +48,14 @@ def turn(box: Box, *, alive: bool) -> None:
 
 @STATES
 @THEN
-@pytest.mark.parametrize("kind", [ActKind.CHMOD, ActKind.CHOWN])
+@pytest.mark.parametrize("kind", [UndoKind.CHMOD, UndoKind.CHOWN])
 def test_modes_and_owners_are_changed_beside_a_volume_and_come_back(
-    boxes: Boxes, volume: str, kind: ActKind, alive: bool, alive_then: bool
+    boxes: Boxes, volume: str, kind: UndoKind, alive: bool, alive_then: bool
 ) -> None:
     script = "mkdir -p /srv/a; echo x > /srv/a/f; echo y > /srv/beside; echo row > /srv/data/row"
     box = boxes(script, "-v", f"{volume}:/srv/data", alive=alive)
     before = seen(box)
-    change = mode_change("700") if kind is ActKind.CHMOD else owner_change("12", int, int, HOST_IDS)
+    change = mode_change("700") if kind is UndoKind.CHMOD else owner_change("12", int, int, HOST_IDS)
     outcome = change_metadata(box.id, b"/srv", change, kind, inspect=box.inspect, recursive=True)
     assert outcome.notes == ("what is in the volume at /srv/data was left out",)
     changed = {line.split()[0] for line in set(seen(box).splitlines()) - set(before.splitlines())}

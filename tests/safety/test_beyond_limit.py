@@ -17,8 +17,8 @@ from tests.support.marks import Facts, ageless, seen
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NoRoom
 from tui.core.progress import Meter, Phase
 from tui.files.history import backups, set_aside
-from tui.files.history.backups import Keep, TooLarge, find, last_to_undo
-from tui.files.history.backups import acts as kept_acts
+from tui.files.history.backups import BackupMode, TooLarge, find, last_to_undo
+from tui.files.history.backups import undo_records as kept_acts
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in
@@ -49,7 +49,7 @@ def told(box: Box) -> Facts:
     return ageless(seen(box, "/", leave=OTHERS))
 
 
-def remove(box: Box, path: bytes, keep: Keep) -> acts.Outcome:
+def remove(box: Box, path: bytes, keep: BackupMode) -> acts.ChangeResult:
     return acts.remove(box.id, path, inspect=box.inspect, recursive=True, keep=keep)
 
 
@@ -64,7 +64,7 @@ def test_act_beyond_limit_is_refused_with_choices(boxes: Boxes, alive: bool, pri
     box = boxes(SCRIPT, alive=alive)
     before = told(box)
     with pytest.raises(TooLarge) as caught:
-        remove(box, b"/srv/d", Keep.USUAL)
+        remove(box, b"/srv/d", BackupMode.USUAL)
     choices = caught.value.choices
     assert 300_000 <= choices.size < 320_000  # one of two names, and no holes
     assert not choices.copy
@@ -72,7 +72,7 @@ def test_act_beyond_limit_is_refused_with_choices(boxes: Boxes, alive: bool, pri
     assert bool(choices.aside) == alive
     assert told(box) == before
     assert not [*private_state.glob("backups/*/*")]
-    remove(box, b"/srv/d", Keep.COPY)
+    remove(box, b"/srv/d", BackupMode.COPY)
     assert not box.exists(b"/srv/d")
     box.undo()
     assert told(box) == before
@@ -82,7 +82,7 @@ def test_act_beyond_limit_is_refused_with_choices(boxes: Boxes, alive: bool, pri
 def test_copy_beyond_limit_is_not_dropped_for_space(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes(SCRIPT)
     monkeypatch.setattr(backups, "TOTAL_LIMIT", LIMIT)
-    kept = remove(box, b"/srv/d", Keep.COPY).act
+    kept = remove(box, b"/srv/d", BackupMode.COPY).act
     assert kept is not None
     for number in range(10):
         box.write(b"/app/start.sh", b"x" * 20_000 + b"%d" % number)
@@ -96,7 +96,7 @@ def test_set_aside_moves_and_undo_moves_back(boxes: Boxes, path: bytes, private_
     box = boxes(SCRIPT)
     before = told(box)
     inode = (box.upper / os.fsdecode(path).lstrip("/")).stat().st_ino
-    outcome = remove(box, path, Keep.ASIDE)
+    outcome = remove(box, path, BackupMode.ASIDE)
     act = outcome.act
     assert act is not None
     assert act.aside is not None
@@ -123,11 +123,11 @@ def test_revert_sets_aside_what_the_layer_has(boxes: Boxes) -> None:
     with pytest.raises(TooLarge) as caught:
         box.revert(b"/app/keep.txt")
     assert not caught.value.choices.aside
-    revert(box.id, b"/app/keep.txt", inspect=box.inspect, keep=Keep.ASIDE)
+    revert(box.id, b"/app/keep.txt", inspect=box.inspect, keep=BackupMode.ASIDE)
     assert "C /app/keep.txt" not in box.diff()
     box.undo()
     assert told(box) == before
-    revert(box.id, b"/", inspect=box.inspect, keep=Keep.ASIDE)
+    revert(box.id, b"/", inspect=box.inspect, keep=BackupMode.ASIDE)
     box.undo()
     assert told(box) == before
 
@@ -135,7 +135,7 @@ def test_revert_sets_aside_what_the_layer_has(boxes: Boxes) -> None:
 @pytest.mark.promise("set-aside-by-rename")
 def test_set_aside_goes_with_its_container(boxes: Boxes) -> None:
     box = boxes(SCRIPT)
-    remove(box, b"/srv/d", Keep.ASIDE)
+    remove(box, b"/srv/d", BackupMode.ASIDE)
     assert places(box)
     box.engine.docker("rm", box.name)
     assert not places(box)
@@ -144,13 +144,13 @@ def test_set_aside_goes_with_its_container(boxes: Boxes) -> None:
 def test_set_aside_is_refused_while_it_runs(boxes: Boxes) -> None:
     box = boxes(SCRIPT, alive=True)
     with pytest.raises(EditRefused, match="the container runs"):
-        remove(box, b"/srv/d", Keep.ASIDE)
+        remove(box, b"/srv/d", BackupMode.ASIDE)
     assert box.exists(b"/srv/d/large")
 
 
 def test_undo_of_set_aside_while_it_runs(boxes: Boxes) -> None:
     box = boxes(SCRIPT)
-    remove(box, b"/srv/d/large", Keep.ASIDE)
+    remove(box, b"/srv/d/large", BackupMode.ASIDE)
     box.start()
     if box.details.container.driver.name == "vfs":
         box.undo()
@@ -164,7 +164,7 @@ def test_undo_of_set_aside_while_it_runs(boxes: Boxes) -> None:
 
 def test_undo_leaves_what_took_the_name_of_what_was_set_aside(boxes: Boxes) -> None:
     box = boxes(SCRIPT)
-    remove(box, b"/srv/d/large", Keep.ASIDE)
+    remove(box, b"/srv/d/large", BackupMode.ASIDE)
     (act,) = kept_acts(box.id)
     box.write(b"/srv/d/large", b"new\n", create=True)
     with pytest.raises(ChangedMeanwhile, match="exists again"):
@@ -195,7 +195,7 @@ def test_image_file_is_deleted_without_a_copy(boxes: Boxes, alive: bool, path: b
     if not alive:
         assert box.diff() == diff  # what hid it is gone, and no copy is in the layer
     assert again is not None
-    undo(find(again.id), inspect=box.inspect, save=box.files.save, keep=Keep.COPY)
+    undo(find(again.id), inspect=box.inspect, save=box.files.save, keep=BackupMode.COPY)
     assert not box.exists(path)
     undo(next(kept_acts(box.id)), inspect=box.inspect, save=box.files.save)
     assert told(box) == before
@@ -229,17 +229,17 @@ EXCHANGED = (
 )
 
 
-def replacing(box: Box, tmp_path: Path, verb: str) -> Callable[[Keep], object]:
+def replacing(box: Box, tmp_path: Path, verb: str) -> Callable[[BackupMode], object]:
     """Return a change that replaces a large file by another large one, or takes away what made it large."""
     source = tmp_path / "lone"
     source.write_bytes(os.urandom(200_000))
-    changes: dict[str, Callable[[Keep], object]] = {
+    changes: dict[str, Callable[[BackupMode], object]] = {
         "write": lambda keep: box.files.save(LONE, source.read_bytes(), None, keep=keep),
         "copy in": lambda keep: copy_in(box.id, source, LONE, inspect=box.inspect, keep=keep),
         "undo": lambda keep: undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, keep=keep),
     }
     if verb == "undo write":
-        changes["write"](Keep.COPY)
+        changes["write"](BackupMode.COPY)
     if verb == "undo copy in":
         copy_in(box.id, source, b"/srv/new", inspect=box.inspect)
     return changes["undo" if verb.startswith("undo") else verb]
@@ -255,10 +255,10 @@ def test_every_verb_sets_a_large_file_aside(boxes: Boxes, tmp_path: Path, verb: 
     act = replacing(box, tmp_path, verb)
     before = told(box)
     with pytest.raises(TooLarge) as caught:
-        act(Keep.USUAL)
+        act(BackupMode.USUAL)
     assert not caught.value.choices.aside
     assert told(box) == before
-    act(Keep.ASIDE)
+    act(BackupMode.ASIDE)
     after = told(box)
     assert after != before
     kept = next(kept_acts(box.id))
@@ -280,17 +280,17 @@ def test_why_a_large_file_cannot_be_set_aside_is_said(boxes: Boxes, tmp_path: Pa
     box = boxes(EXCHANGED, alive=True)
     act = replacing(box, tmp_path, verb)
     with pytest.raises(TooLarge, match="the container runs") as caught:
-        act(Keep.USUAL)
+        act(BackupMode.USUAL)
     assert "cannot be set aside: the container runs" in str(caught.value.hint)
     with pytest.raises(EditRefused, match="the container runs"):
-        act(Keep.ASIDE)
+        act(BackupMode.ASIDE)
 
 
 @pytest.mark.promise("set-aside-by-rename")
 def test_undo_of_an_exchange_keeps_what_others_wrote_since(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(EXCHANGED)
-    replacing(box, tmp_path, "write")(Keep.ASIDE)
-    box.files.save(LONE, b"newer\n", None, keep=Keep.COPY)
+    replacing(box, tmp_path, "write")(BackupMode.ASIDE)
+    box.files.save(LONE, b"newer\n", None, keep=BackupMode.COPY)
     act = list(kept_acts(box.id))[1]
     with pytest.raises(ChangedMeanwhile, match="was changed since"):
         undo(act, inspect=box.inspect, save=box.files.save)
@@ -304,7 +304,7 @@ def test_undo_of_an_exchange_keeps_what_others_wrote_since(boxes: Boxes, tmp_pat
 @pytest.mark.promise("set-aside-by-rename")
 def test_undo_of_an_exchange_keeps_a_later_owner(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(EXCHANGED)
-    replacing(box, tmp_path, "write")(Keep.ASIDE)
+    replacing(box, tmp_path, "write")(BackupMode.ASIDE)
     os.chown(box.upper / "srv" / "lone", 9, 10)
     undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save)
     status = (box.upper / "srv" / "lone").stat()
@@ -341,11 +341,11 @@ def test_an_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Path, verb
     calls = ("renameat2",) if verb.startswith("undo") else ("renameat2", "fsync", "rename", "unlinkat")
     for call in calls:  # an act is taken back but once
         for turn in range(1, 40):
-            ended = inject.run(lambda: act(Keep.ASIDE), f"inject={call}:signal=KILL:when={turn}")
+            ended = inject.run(lambda: act(BackupMode.ASIDE), f"inject={call}:signal=KILL:when={turn}")
             recover(box.inspect)
             if told(box) != old:
                 assert len(places(box)) == 1
-                undo(next(kept_acts(box.id)), inspect=box.inspect, save=box.files.save, keep=Keep.NOTHING)
+                undo(next(kept_acts(box.id)), inspect=box.inspect, save=box.files.save, keep=BackupMode.NOTHING)
                 assert told(box) == old
                 break
             assert not places(box)
@@ -360,7 +360,7 @@ def test_undo_of_an_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Pa
     for call in ("renameat2", "fsync", "rename", "unlinkat"):
         for turn in range(1, 40):
             if told(box) == old:
-                change(Keep.ASIDE)
+                change(BackupMode.ASIDE)
             new = told(box)
             ended = inject.run(box.undo, f"inject={call}:signal=KILL:when={turn}")
             recover(box.inspect)
@@ -383,7 +383,7 @@ def test_set_aside_killed_leaves_old_or_new(boxes: Boxes, call: str) -> None:
     old = told(box)
     ends = []
     for turn in range(1, 60):
-        ended = inject.run(lambda: remove(box, b"/srv/d", Keep.ASIDE), f"inject={call}:signal=KILL:when={turn}")
+        ended = inject.run(lambda: remove(box, b"/srv/d", BackupMode.ASIDE), f"inject={call}:signal=KILL:when={turn}")
         recover(box.inspect)
         new = not box.exists(b"/srv/d")
         ends.append(new)
@@ -406,7 +406,7 @@ def test_undo_of_set_aside_killed_leaves_old_or_new(boxes: Boxes, call: str) -> 
     old = told(box)
     for turn in range(1, 30):
         if box.exists(b"/srv/d"):
-            remove(box, b"/srv/d", Keep.ASIDE)
+            remove(box, b"/srv/d", BackupMode.ASIDE)
         ended = inject.run(box.undo, f"inject={call}:signal=KILL:when={turn}")
         recover(box.inspect)
         if box.exists(b"/srv/d"):
@@ -464,7 +464,7 @@ def test_undo_on_a_full_state_disk_needs_no_copy(boxes: Boxes, tiny: Path, alive
     (tiny / "filler").write_bytes(bytes(os.statvfs(tiny).f_bavail << 12))
     with pytest.raises(NoRoom):
         box.undo()
-    outcome = undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, keep=Keep.NOTHING)
+    outcome = undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, keep=BackupMode.NOTHING)
     assert outcome.act is None
     assert told(box) == before
     with pytest.raises(DtuiError, match="nothing to"):
@@ -478,10 +478,10 @@ def test_undo_without_copy_killed_is_finished(boxes: Boxes, alive: bool) -> None
     before = told(box)
     for turn in range(1, 40):
         if box.exists(b"/srv/d/e"):
-            inject.run(lambda: remove(box, b"/srv/d", Keep.COPY))
+            inject.run(lambda: remove(box, b"/srv/d", BackupMode.COPY))
         act = last_to_undo(box.id)
         ended = inject.run(
-            lambda act=act: undo(act, inspect=box.inspect, save=box.files.save, keep=Keep.NOTHING),
+            lambda act=act: undo(act, inspect=box.inspect, save=box.files.save, keep=BackupMode.NOTHING),
             f"inject=renameat2:signal=KILL:when={turn}",
         )
         recover(box.inspect)
@@ -497,7 +497,7 @@ def test_progress_advances_within_one_file(boxes: Boxes) -> None:
     lines: list[tuple[Phase | None, int, int]] = []
     meter = Meter(lambda meter: lines.append((meter.phase, meter.done, meter.total)))
     with meter.watching():
-        remove(box, b"/srv/large", Keep.COPY)
+        remove(box, b"/srv/large", BackupMode.COPY)
         box.undo()
     kept = [done for phase, done, total in lines if phase is Phase.KEEP and total >= 5_000_000]
     restored = [done for phase, done, total in lines if phase is Phase.RESTORE and total >= 5_000_000]
@@ -512,6 +512,6 @@ def test_copy_of_one_file_is_stopped_in_its_middle(boxes: Boxes) -> None:
     box = boxes("head -c 5000000 /dev/urandom > /srv/large")
     meter = Meter(lambda meter: meter.stop() if meter.done > 2_000_000 else None)
     with meter.watching(), pytest.raises(DtuiError, match="stopped; nothing was changed"):
-        remove(box, b"/srv/large", Keep.COPY)
+        remove(box, b"/srv/large", BackupMode.COPY)
     assert len(box.read(b"/srv/large")) == 5_000_000
     assert not list(kept_acts(box.id))

@@ -28,7 +28,7 @@ from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.save import save
 from tui.files.write import without_kernel_overlay
-from tui.files.write.below_root import Job, keeping_old
+from tui.files.write.below_root import SaveRequest, keeping_old
 
 pytestmark = pytest.mark.engine
 
@@ -160,7 +160,7 @@ def test_a_name_that_the_driver_keeps_for_itself_is_refused_by_every_act(lab: La
         with pytest.raises(EditRefused, match=r"^\.wh\.\w+ is a name that [-\w]+ keeps for itself; "):
             act()
     assert (lab.view(), sorted(lab.layer.rglob("*"))) == old
-    assert list(backups.acts()) == []
+    assert list(backups.undo_records()) == []
 
 
 # marks beside what they hide --------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_what_cannot_be_removed_stays_to_be_seen(any_lab: Lab) -> None:
         assert any_lab.view() == old
     finally:
         subprocess.run(["/usr/bin/chattr", "-i", place], check=True)
-    assert list(backups.acts()) == []
+    assert list(backups.undo_records()) == []
 
 
 # names to which no mark can be made ----------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_a_save_into_such_a_layer_replaces_only_what_was_kept(boxes: Boxes, monk
     file = box.upper / "srv/f"
 
     @contextmanager
-    def written_after(job: Job, real: bytes, old: int | None) -> Iterator[Path | None]:
+    def written_after(job: SaveRequest, real: bytes, old: int | None) -> Iterator[Path | None]:
         with keeping_old(job, real, old) as kept:
             file.write_text("theirs\n")
             yield kept

@@ -28,9 +28,9 @@ from tui.core.records import EntryKind
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.files import container_files as ways
 from tui.files.container_files import Files
-from tui.files.history.backups import Act, ActKind, Keep, last_to_undo
-from tui.files.history.backups import acts as kept_acts
-from tui.files.tree.snapshots import Node
+from tui.files.history.backups import BackupMode, UndoKind, UndoRecord, last_to_undo
+from tui.files.history.backups import undo_records as kept_acts
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.verbs import acts, remote_save
 from tui.files.verbs.copy import copy_in, readable_tree
 from tui.files.verbs.permissions import mode_change, owner_change
@@ -74,7 +74,7 @@ class Row:
     """A change: how it is done, what it is kept as, and why a way refuses it."""
 
     verb: str
-    kind: ActKind | None
+    kind: UndoKind | None
     do: Do
     engine: str = ""
     """Why the archive API refuses it."""
@@ -99,12 +99,12 @@ def act(do: Callable[..., object], path: bytes, **options: Any) -> Do:
 
 def owner(world: World) -> object:
     change = owner_change("7:8", int, int, HOST_IDS)
-    return acts.change_metadata(path=world.top, change=change, kind=ActKind.CHOWN, recursive=True, **world.words())
+    return acts.change_metadata(path=world.top, change=change, kind=UndoKind.CHOWN, recursive=True, **world.words())
 
 
 def mode(world: World) -> object:
     change = mode_change("u=rwx,go-rwx")
-    return acts.change_metadata(path=world.top, change=change, kind=ActKind.CHMOD, recursive=True, **world.words())
+    return acts.change_metadata(path=world.top, change=change, kind=UndoKind.CHMOD, recursive=True, **world.words())
 
 
 def moved(old: bytes, new: bytes) -> Do:
@@ -119,54 +119,56 @@ NO_RM = "cannot delete .* in a container that does not run"
 IN_PLACE = "cannot be overwritten in place through the Engine"
 
 ROWS = {
-    "write": Row("write", ActKind.WRITE, save(b"/f")),
-    "write, and theirs comes": Row("write", ActKind.WRITE, save(b"/f"), foreign="f"),
-    "write nothing": Row("write", ActKind.WRITE, save(b"/f", b"")),
-    "write a mode": Row("write", ActKind.WRITE, save(b"/f", mode=0o604)),
-    "write a time": Row("write", ActKind.WRITE, save(b"/f", mtime_ns=OLD + 7 * 10**9)),
-    "write through a link": Row("write", ActKind.WRITE, save(b"/to-f")),
-    "write in place": Row("write", ActKind.WRITE, in_place, engine=IN_PLACE),
-    "write in place, and theirs comes": Row("write", ActKind.WRITE, in_place, engine=IN_PLACE, foreign="f"),
-    "write for good": Row("write", None, save(b"/f", keep=Keep.NOTHING)),
-    "create": Row("write", ActKind.CREATE, save(b"/n", create=True), undo_at_rest=NO_RM),
-    "create, and theirs comes": Row("write", ActKind.CREATE, save(b"/n", create=True), undo_at_rest=NO_RM, foreign="n"),
-    "create with a mode": Row("write", ActKind.CREATE, save(b"/n", create=True, mode=0o600), undo_at_rest=NO_RM),
-    "create at a lost link": Row("write", ActKind.CREATE, save(b"/lost", create=True), undo_at_rest=NO_RM),
-    "create for good": Row("write", None, save(b"/n", create=True, keep=Keep.NOTHING)),
-    "rm": Row("rm", ActKind.REMOVE, act(acts.remove, b"/f"), engine=LOST),
-    "rm, and theirs comes": Row("rm", ActKind.REMOVE, act(acts.remove, b"/f"), engine=LOST, foreign="f"),
-    "rm of one name": Row("rm", ActKind.REMOVE, act(acts.remove, b"/d/one"), engine=LOST),
-    "rm -r": Row("rm", ActKind.REMOVE, act(acts.remove, b"/d", recursive=True), engine=LOST),
-    "rm -r of the image": Row("rm", ActKind.REMOVE, act(acts.remove, b"/tree/b", recursive=True), engine=LOST),
-    "rm for good": Row("rm", None, act(acts.remove, b"/d", recursive=True, keep=Keep.NOTHING), engine=LOST),
-    "mv": Row("mv", ActKind.RENAME, moved(b"/f", b"/g"), engine=LOST),
-    "mv, and theirs comes": Row("mv", ActKind.RENAME, moved(b"/f", b"/g"), engine=LOST, foreign="g"),
-    "mv of a directory": Row("mv", ActKind.RENAME, moved(b"/d", b"/moved"), engine=LOST),
-    "mv of the image's": Row("mv", ActKind.RENAME, moved(b"/tree/a", b"/moved"), engine=LOST),
-    "mkdir": Row("mkdir", ActKind.MKDIR, act(acts.make_directory, b"/m"), engine=LOST),
-    "mkdir -p": Row("mkdir", ActKind.MKDIR, act(acts.make_directory, b"/m/n/o", parents=True), engine=LOST),
-    "chmod -R": Row("chmod", ActKind.CHMOD, mode, engine=LOST),
-    "chown -R": Row("chown", ActKind.CHOWN, owner, engine=LOST),
-    "cp of a file": Row("cp", ActKind.COPY, copied("file", b"/copied"), engine=LOST),
-    "cp of a file, and theirs comes": Row(
-        "cp", ActKind.COPY, copied("file", b"/copied"), engine=LOST, foreign="copied"
+    "write": Row("write", UndoKind.WRITE, save(b"/f")),
+    "write, and theirs comes": Row("write", UndoKind.WRITE, save(b"/f"), foreign="f"),
+    "write nothing": Row("write", UndoKind.WRITE, save(b"/f", b"")),
+    "write a mode": Row("write", UndoKind.WRITE, save(b"/f", mode=0o604)),
+    "write a time": Row("write", UndoKind.WRITE, save(b"/f", mtime_ns=OLD + 7 * 10**9)),
+    "write through a link": Row("write", UndoKind.WRITE, save(b"/to-f")),
+    "write in place": Row("write", UndoKind.WRITE, in_place, engine=IN_PLACE),
+    "write in place, and theirs comes": Row("write", UndoKind.WRITE, in_place, engine=IN_PLACE, foreign="f"),
+    "write for good": Row("write", None, save(b"/f", keep=BackupMode.NOTHING)),
+    "create": Row("write", UndoKind.CREATE, save(b"/n", create=True), undo_at_rest=NO_RM),
+    "create, and theirs comes": Row(
+        "write", UndoKind.CREATE, save(b"/n", create=True), undo_at_rest=NO_RM, foreign="n"
     ),
-    "cp over a file": Row("cp", ActKind.COPY, copied("file", b"/f"), engine=LOST),
-    "cp of a directory": Row("cp", ActKind.COPY, copied("pack", b""), engine=LOST),
-    "revert of an edit": Row("revert", ActKind.REVERT, act(revert, b"/conf.d/a.conf"), engine=LOST),
-    "revert of a deletion": Row("revert", ActKind.REVERT, act(revert, b"/conf.d/b.conf"), engine=LOST),
-    "revert of an addition": Row("revert", ActKind.REVERT, act(revert, b"/conf.d/added"), engine=LOST),
-    "revert of a directory": Row("revert", ActKind.REVERT, act(revert, b"/conf.d"), engine=LOST),
+    "create with a mode": Row("write", UndoKind.CREATE, save(b"/n", create=True, mode=0o600), undo_at_rest=NO_RM),
+    "create at a lost link": Row("write", UndoKind.CREATE, save(b"/lost", create=True), undo_at_rest=NO_RM),
+    "create for good": Row("write", None, save(b"/n", create=True, keep=BackupMode.NOTHING)),
+    "rm": Row("rm", UndoKind.REMOVE, act(acts.remove, b"/f"), engine=LOST),
+    "rm, and theirs comes": Row("rm", UndoKind.REMOVE, act(acts.remove, b"/f"), engine=LOST, foreign="f"),
+    "rm of one name": Row("rm", UndoKind.REMOVE, act(acts.remove, b"/d/one"), engine=LOST),
+    "rm -r": Row("rm", UndoKind.REMOVE, act(acts.remove, b"/d", recursive=True), engine=LOST),
+    "rm -r of the image": Row("rm", UndoKind.REMOVE, act(acts.remove, b"/tree/b", recursive=True), engine=LOST),
+    "rm for good": Row("rm", None, act(acts.remove, b"/d", recursive=True, keep=BackupMode.NOTHING), engine=LOST),
+    "mv": Row("mv", UndoKind.RENAME, moved(b"/f", b"/g"), engine=LOST),
+    "mv, and theirs comes": Row("mv", UndoKind.RENAME, moved(b"/f", b"/g"), engine=LOST, foreign="g"),
+    "mv of a directory": Row("mv", UndoKind.RENAME, moved(b"/d", b"/moved"), engine=LOST),
+    "mv of the image's": Row("mv", UndoKind.RENAME, moved(b"/tree/a", b"/moved"), engine=LOST),
+    "mkdir": Row("mkdir", UndoKind.MKDIR, act(acts.make_directory, b"/m"), engine=LOST),
+    "mkdir -p": Row("mkdir", UndoKind.MKDIR, act(acts.make_directory, b"/m/n/o", parents=True), engine=LOST),
+    "chmod -R": Row("chmod", UndoKind.CHMOD, mode, engine=LOST),
+    "chown -R": Row("chown", UndoKind.CHOWN, owner, engine=LOST),
+    "cp of a file": Row("cp", UndoKind.COPY, copied("file", b"/copied"), engine=LOST),
+    "cp of a file, and theirs comes": Row(
+        "cp", UndoKind.COPY, copied("file", b"/copied"), engine=LOST, foreign="copied"
+    ),
+    "cp over a file": Row("cp", UndoKind.COPY, copied("file", b"/f"), engine=LOST),
+    "cp of a directory": Row("cp", UndoKind.COPY, copied("pack", b""), engine=LOST),
+    "revert of an edit": Row("revert", UndoKind.REVERT, act(revert, b"/conf.d/a.conf"), engine=LOST),
+    "revert of a deletion": Row("revert", UndoKind.REVERT, act(revert, b"/conf.d/b.conf"), engine=LOST),
+    "revert of an addition": Row("revert", UndoKind.REVERT, act(revert, b"/conf.d/added"), engine=LOST),
+    "revert of a directory": Row("revert", UndoKind.REVERT, act(revert, b"/conf.d"), engine=LOST),
 }
 
-TAKING_BACK = {"undo": ActKind.UNDO, "redo": ActKind.REDO}
+TAKING_BACK = {"undo": UndoKind.UNDO, "redo": UndoKind.REDO}
 """What takes a change back, and that again: done to each row."""
 
 SCRIPT = "echo mine > /conf.d/a.conf; rm /conf.d/b.conf; mkdir /conf.d/added; echo n > /conf.d/added/n; mkdir /c"
 
 
 def test_no_kind_of_change_is_without_a_row() -> None:
-    assert {row.kind for row in ROWS.values()} - {None} | set(TAKING_BACK.values()) == set(ActKind)
+    assert {row.kind for row in ROWS.values()} - {None} | set(TAKING_BACK.values()) == set(UndoKind)
 
 
 def test_no_verb_that_changes_is_without_a_row() -> None:
@@ -222,7 +224,7 @@ def furnish(place: Path) -> None:
         os.utime(path, ns=(OLD, OLD), follow_symlinks=False)
 
 
-Look = dict[bytes, tuple[Node, bytes, bytes]]
+Look = dict[bytes, tuple[EntrySnapshot, bytes, bytes]]
 
 
 def look(world: World) -> Look:
@@ -259,7 +261,7 @@ def same(now: Look, wanted: Look, name: str) -> None:
     assert not told, "\n".join([name, *told])
 
 
-def take_back(world: World, one: Act, *, force: bool = False) -> Act | None:
+def take_back(world: World, one: UndoRecord, *, force: bool = False) -> UndoRecord | None:
     return world.files.undo(one, force=force).act
 
 
@@ -298,12 +300,12 @@ def cycle(world: World, name: str, row: Row, *, alive: bool) -> None:
     same(look(world), before, name)
     refused(lambda: take_back(world, done), "was taken back already")
     if undone is None:  # one rename takes another back, and needs nothing kept
-        assert row.kind is ActKind.RENAME
+        assert row.kind is UndoKind.RENAME
         return
-    assert undone.kind is ActKind.UNDO
+    assert undone.kind is UndoKind.UNDO
     redone = take_back(world, undone)
     assert redone is not None
-    assert redone.kind is ActKind.REDO
+    assert redone.kind is UndoKind.REDO
     same(look(world), after, name)
     assert last_to_undo(world.box.id).id == redone.id
     take_back(world, last_to_undo(world.box.id))
@@ -312,7 +314,7 @@ def cycle(world: World, name: str, row: Row, *, alive: bool) -> None:
         last_to_undo(world.box.id)
 
 
-def _foreign(world: World, name: str, row: Row, done: Act, before: Look) -> None:
+def _foreign(world: World, name: str, row: Row, done: UndoRecord, before: Look) -> None:
     """Have somebody else write what a change left: only force takes that back, and keeps it."""
     place = place_of(world.box) / os.fsdecode(world.top[1:]) / row.foreign
     place.write_bytes(b"theirs\n")
@@ -321,7 +323,7 @@ def _foreign(world: World, name: str, row: Row, done: Act, before: Look) -> None
         take_back(world, done)
     same(look(world), theirs, name)
     kept = take_back(world, done, force=True)
-    if row.kind is ActKind.RENAME:  # the file that was renamed has its old name, and their bytes
+    if row.kind is UndoKind.RENAME:  # the file that was renamed has its old name, and their bytes
         assert look(world)[world.top + b"/f"][1] == b"theirs\n"
         return
     same(look(world), before, name)

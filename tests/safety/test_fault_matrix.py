@@ -19,7 +19,7 @@ from tests.support.seeing import View
 from tui.core.errors import DtuiError
 from tui.core.records import Details
 from tui.files.container_files import LayerFiles
-from tui.files.history.backups import acts, last_to_undo
+from tui.files.history.backups import last_to_undo, undo_records
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs.undo import undo
 
@@ -180,7 +180,7 @@ def test_whatever_goes_wrong_the_user_is_told_and_nothing_is_lost(
         if fault == "container removed":
             assert not lab.layer.exists()
             there = "gone with its container"
-            assert all(one.done or one.undone or one.cut_off for one in acts(lab.id))
+            assert all(one.done or one.undone or one.cut_off for one in undo_records(lab.id))
         elif fault == "container starts":
             small.docker("exec", "web", "sh", "-ec", "echo w >> /app/keep.txt; rm /app/layer2.txt; touch /etc/w")
             small.docker("stop", "-t0", "web")

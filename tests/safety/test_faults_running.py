@@ -17,7 +17,7 @@ from tests.support.inject import failed_at, killed_at
 from tests.support.labs import CHANGED
 from tests.support.living import LivingLab, of_running
 from tui.core.errors import DtuiError
-from tui.linux.name_ops import NamespaceHands
+from tui.linux.name_ops import NamespaceNameOps
 
 pytestmark = pytest.mark.engine
 
@@ -70,7 +70,7 @@ def test_a_call_that_fails_on_a_running_container_is_one_line_and_loses_nothing(
     assert ends
 
 
-def kill_helper(hands: NamespaceHands) -> None:
+def kill_helper(hands: NamespaceNameOps) -> None:
     assert hands._helper is not None
     process: subprocess.Popen[bytes] = hands._helper[1]
     process.send_signal(signal.SIGKILL)
@@ -89,10 +89,10 @@ def test_a_helper_that_is_killed_leaves_old_or_new_and_is_one_line(
     """It is killed before it does what it is asked, or when that is done and not yet told."""
     box = boxes("mkdir /old/a; echo x > /old/a/x; echo y > /old/y", alive=True)
     mounts = Path(f"/proc/{box.details.pid}/mountinfo").read_text()
-    ask = NamespaceHands._ask
+    ask = NamespaceNameOps._ask
     count = 0
 
-    def killed(self: NamespaceHands, op: bytes, flags: int, names: tuple[bytes, ...], fds: list[int]) -> None:
+    def killed(self: NamespaceNameOps, op: bytes, flags: int, names: tuple[bytes, ...], fds: list[int]) -> None:
         nonlocal count
         count += 1
         if count != turn:
@@ -106,7 +106,7 @@ def test_a_helper_that_is_killed_leaves_old_or_new_and_is_one_line(
     for act in (lambda: box.remove(b"/old", recursive=True), lambda: box.write(b"/app/start.sh", b"new\n")):
         count, old = 0, tree(box)
         with monkeypatch.context() as patched:
-            patched.setattr(NamespaceHands, "_ask", killed)
+            patched.setattr(NamespaceNameOps, "_ask", killed)
             try:
                 act()
                 told = ""

@@ -12,7 +12,7 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import EditRefused
 from tui.core.state import state_dir
-from tui.files.history.backups import acts
+from tui.files.history.backups import undo_records
 from tui.files.history.crash_recovery import recover
 from tui.files.tree import workspace
 from tui.files.verbs.acts import make_directory
@@ -56,7 +56,7 @@ def nothing_is_begun(box: Box, host: Path, how: str) -> None:
             assert [path.name for path in place.iterdir()] == ["f"]
         assert (place / "f").read_text() == "old\n"
         assert recover(box.inspect) == ()
-        assert list(state_dir("journal").iterdir()) == list(acts(box.id)) == []
+        assert list(state_dir("journal").iterdir()) == list(undo_records(box.id)) == []
     assert box.exists(b"/srv/g")
 
 

@@ -27,7 +27,7 @@ from tui.engine.at_rest.base import JsonLog, K8sLog
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.live import containerd, parse
 from tui.engine.live.archive import TarNames, _only_member
-from tui.engine.live.tar import Source
+from tui.engine.live.tar import TarSource
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 OFTEN = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -234,9 +234,9 @@ def test_a_tar_of_the_archive_api_gives_the_file_that_was_asked_for_or_an_error(
     data = damaged(tar_of("file", b"0123456789" * 30), damage, cut)
     pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
     with one_line():
-        assert len(_only_member(Source(iter(pieces)), FileFacts(b"/file", "file", 300, 0o644)).data) == 300
+        assert len(_only_member(TarSource(iter(pieces)), FileFacts(b"/file", "file", 300, 0o644)).data) == 300
     with one_line():
-        for path, member in TarNames(Source(iter(pieces)), b"/"):
+        for path, member in TarNames(TarSource(iter(pieces)), b"/"):
             assert path.startswith(b"/")
             assert b"/../" not in path + b"/"
             assert member.size >= 0
@@ -253,10 +253,10 @@ def test_a_line_of_a_log_file_is_a_line_or_nothing(raw: bytes) -> None:
 @given(st.lists(st.binary(max_size=80), max_size=8))
 @SELDOM
 def test_an_act_that_somebody_wrote_over_is_left_out_of_the_list(private_state: Path, lines: list[bytes]) -> None:
-    from tui.files.history.backups import acts
+    from tui.files.history.backups import undo_records
 
     folder = private_state / "backups" / ("0" * 64) / "00000000000000000001"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "act.json").write_bytes(b"".join(lines))
-    assert list(acts()) == []
+    assert list(undo_records()) == []
     shutil.rmtree(private_state)

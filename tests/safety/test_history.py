@@ -17,10 +17,10 @@ from tests.support.cli import dtui, dtui_json
 from tui.cli import main
 from tui.core.ids import ContainerId
 from tui.files.history import journal
-from tui.files.history.backups import Act, ActKind, Keeper, acts, find
+from tui.files.history.backups import BackupWriter, UndoKind, UndoRecord, find, undo_records
 from tui.files.texts.recovered import told_once
 from tui.files.texts.unsaved import Unsaved, keep_copy, keep_to_tell
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 
 OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 FOUND = pytest.mark.promise("undo-found-after-removal")
@@ -103,12 +103,12 @@ def test_purge_deletes_what_a_removed_container_left(boxes: Boxes, private_state
     host = ("-H", gone.engine.host)
     dtui(*host, "rm", "web:/etc/motd")
     gone.engine.docker("rm", "-f", "web")
-    numbers = {one.id for one in acts()}
+    numbers = {one.id for one in undo_records()}
     answer = dtui_json(*host, "backups", "purge", "web")
     assert len(answer["removed"]) == 2
     assert answer["bytes"] > 0
     assert answer["left"] == []
-    assert [act.container for act in acts()] == [other.id]
+    assert [act.container for act in undo_records()] == [other.id]
     kept = [path.read_bytes() for path in private_state.rglob("*") if path.is_file()]
     assert not [data for data in kept if b"secret" in data]
     assert b"there is no container web" in dtui(*host, "undo", "web", code=1)
@@ -116,7 +116,7 @@ def test_purge_deletes_what_a_removed_container_left(boxes: Boxes, private_state
     assert b"there is nothing to take back" in dtui(*host, "undo", "other", code=1)
     assert other.read(b"/etc/motd") == b"other\n"
     dtui(*host, "rm", "other:/etc/motd")
-    assert next(acts()).id > max(numbers)
+    assert next(undo_records()).id > max(numbers)
 
 
 @PURGED
@@ -141,9 +141,9 @@ def test_purge_frees_what_was_set_aside_after_removal(boxes: Boxes) -> None:
 GONE = ContainerId("a" * 64)
 
 
-def act(path: bytes, *words: str, container: ContainerId = GONE, age: int = 0) -> Act:
-    keeper = Keeper(container, "web", ActKind.REMOVE, path)
-    keeper.add(Node(path))
+def act(path: bytes, *words: str, container: ContainerId = GONE, age: int = 0) -> UndoRecord:
+    keeper = BackupWriter(container, "web", UndoKind.REMOVE, path)
+    keeper.add(EntrySnapshot(path))
     made = keeper.commit()
     for word in words:
         made.mark(word)
@@ -151,7 +151,7 @@ def act(path: bytes, *words: str, container: ContainerId = GONE, age: int = 0) -
     return find(made.id)
 
 
-def rewrite(made: Act, **told: object) -> None:
+def rewrite(made: UndoRecord, **told: object) -> None:
     place = made.folder / "act.json"
     place.write_text(json.dumps(json.loads(place.read_text()) | told))
 
@@ -172,7 +172,7 @@ def test_only_what_is_older_is_purged(capsys: pytest.CaptureFixture[str], age: s
     code, out, _ = purge(capsys, "--older-than", age)
     assert code == 0
     assert f"{3 - len(left)} backup" in out
-    assert [one.path for one in acts()] == left
+    assert [one.path for one in undo_records()] == left
 
 
 @PURGED
@@ -180,7 +180,7 @@ def test_only_what_is_older_is_purged(capsys: pytest.CaptureFixture[str], age: s
 def test_what_is_no_age_purges_nothing(capsys: pytest.CaptureFixture[str], age: str) -> None:
     act(b"/day", "done", age=90_000)
     code, _, told = purge(capsys, f"--older-than={age}")
-    assert (code, len(told.splitlines()), len(list(acts()))) == (2, 1, 1)
+    assert (code, len(told.splitlines()), len(list(undo_records()))) == (2, 1, 1)
 
 
 @PURGED
@@ -188,7 +188,7 @@ def test_purge_of_an_empty_name_is_not_purge_of_all(capsys: pytest.CaptureFixtur
     act(b"/x", "done")
     for words in ([""], ["--older-than", "0s", ""], ["/"], ["local/"]):
         assert purge(capsys, *words)[0] in (1, 2, 3), words
-        assert len(list(acts())) == 1
+        assert len(list(undo_records())) == 1
 
 
 DEAD = f"{os.urandom(4).hex()}:1:1"
@@ -207,7 +207,7 @@ def test_purge_leaves_what_recovery_needs(capsys: pytest.CaptureFixture[str]) ->
     assert "it is under way" in told
     assert "it was cut off" in told
     assert "it is being taken back" in told
-    assert sorted(one.path for one in acts()) == [b"/cut-off", b"/held", b"/under-way"]
+    assert sorted(one.path for one in undo_records()) == [b"/cut-off", b"/held", b"/under-way"]
 
 
 @PURGED
@@ -221,7 +221,7 @@ def test_purge_of_a_gone_container_takes_what_was_cut_off_too(boxes: Boxes) -> N
     record.file.write_text(json.dumps(json.loads(record.file.read_text()) | {"owner": DEAD}))
     record.data.write_bytes(b"secret")
     assert b"1 backup deleted" in dtui(*host, "backups", "purge", "web")
-    assert list(acts()) == []
+    assert list(undo_records()) == []
     assert not record.data.exists()
     assert not record.file.exists()
 
@@ -241,7 +241,7 @@ def test_purge_asks_on_a_terminal(answer: str, left: int) -> None:
     os.write(outer, answer.encode())
     assert child.wait(60) == left
     os.close(outer)
-    assert len(list(acts())) == left
+    assert len(list(undo_records())) == left
 
 
 @PURGED

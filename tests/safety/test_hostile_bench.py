@@ -22,10 +22,10 @@ from tui.bench.iozone import Parser
 from tui.core.errors import DtuiError
 from tui.core.ids import BadId, ContainerId
 from tui.engine.live.endpoint import LiveEndpoint
-from tui.lab.engine_host import EngineHolder, EngineWorkshop
+from tui.lab.engine_host import EngineBenchHost, EngineContainer
 
 MiB = 1 << 20
-Hold = Callable[[dict[str, Answer]], EngineHolder]
+Hold = Callable[[dict[str, Answer]], EngineContainer]
 CREATE = "POST /containers/create"
 INSPECT = f"GET /containers/{ID}/json"
 
@@ -50,13 +50,13 @@ def hold(tmp_path: Path) -> Iterator[Hold]:
     """Have an Engine at a socket of root's, with a data-root of root's, make a container; return what is held."""
     endpoints: list[LiveEndpoint] = []
 
-    def held(script: dict[str, Answer]) -> EngineHolder:
+    def held(script: dict[str, Answer]) -> EngineContainer:
         facts = {"Driver": "overlay2", "DriverStatus": [], "DockerRootDir": str(tmp_path)}
         engine = HostileEngine({**SCRIPT, "GET /info": http(json.dumps(facts)), **script}, tmp_path / "s")
         engine.__enter__()
         endpoints.append(LiveEndpoint("bench", engine.address))
         assert endpoints[-1].local
-        return EngineWorkshop(endpoints[-1]).hold("dtui", {})
+        return EngineBenchHost(endpoints[-1]).hold("dtui", {})
 
     yield held
     for endpoint in endpoints:
@@ -87,7 +87,7 @@ def test_bench_enters_no_container_but_its_own(engine: Dockerd, tmp_path: Path) 
     with HostileEngine(script, tmp_path / "s") as liar:
         endpoint = LiveEndpoint("bench", liar.address)
         assert endpoint.inspect(ContainerId(web)).pid == proven.inspect(ContainerId(web)).pid > 0
-        assert EngineWorkshop(endpoint).hold("dtui", {}).pid == 0
+        assert EngineBenchHost(endpoint).hold("dtui", {}).pid == 0
         endpoint.close()
     proven.close()
 

@@ -18,7 +18,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.terminal import Terminal
 from tui.core.records import EntryKind
-from tui.files.history.backups import Act, acts
+from tui.files.history.backups import UndoRecord, undo_records
 
 pytestmark = pytest.mark.engine
 
@@ -94,10 +94,10 @@ class Interrupts:
             dtui(*self.engine, "undo", "web")
         return code, told
 
-    def act(self) -> Act:
-        return next(acts(self.box.id))
+    def act(self) -> UndoRecord:
+        return next(undo_records(self.box.id))
 
-    def check_kept(self, act: Act) -> None:
+    def check_kept(self, act: UndoRecord) -> None:
         """Look whether all that stood there is kept, with its bytes."""
         data = act.data.read_bytes()
         kept = {os.fsdecode(node.path).removeprefix("/srv/big").lstrip("/") or ".": node for node in act.nodes}

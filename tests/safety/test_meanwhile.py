@@ -12,7 +12,7 @@ import pytest
 from tests.support.boxes import Boxes
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 from tui.files.history import backups, journal
-from tui.files.history.backups import ActKind, Keep, last_to_undo
+from tui.files.history.backups import BackupMode, UndoKind, last_to_undo
 from tui.files.tree.root_tree import RootTree
 from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in, copy_out
@@ -21,7 +21,7 @@ from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
 from tui.files.verbs.undo import undo
 from tui.files.write import below_root
-from tui.linux.name_ops import hands_inside
+from tui.linux.name_ops import name_ops_inside
 from tui.linux.rooted_paths import Root
 from tui.linux.syscalls import renameat2
 
@@ -153,7 +153,7 @@ def test_a_save_over_more_than_is_kept_is_refused_unless_it_is_for_good(
     with pytest.raises(EditRefused, match="no-backup"):
         box.write(b"/srv/large", b"small")
     assert box.read(b"/srv/large") == before
-    receipt = save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=Keep.NOTHING)
+    receipt = save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=BackupMode.NOTHING)
     assert (receipt.backup, receipt.notes) == (None, ("no backup is kept",))
     assert box.read(b"/srv/large") == b"small"
 
@@ -162,7 +162,7 @@ def test_a_change_of_mode_and_its_undo_leave_the_times_of_a_file_that_is_being_w
     box = boxes(alive=True)
     step = in_phase(2, lambda: box.sh("echo later >> /tree/a/f; touch -d @1900000000 /tree/a/f"))
     change = mode_change("640")
-    acts.change_metadata(box.id, b"/tree/a", change, ActKind.CHMOD, inspect=box.inspect, recursive=True, step=step)
+    acts.change_metadata(box.id, b"/tree/a", change, UndoKind.CHMOD, inspect=box.inspect, recursive=True, step=step)
     assert box.sh("cat /tree/a/f; stat -c '%a %Y' /tree/a/f") == "af\nlater\n640 1900000000\n"
     undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, force=True)
     assert box.sh("stat -c '%a %Y' /tree/a/f") == "644 1900000000\n"
@@ -217,6 +217,6 @@ def test_an_interrupt_at_the_keyboard_does_not_reach_the_helper(boxes: Boxes) ->
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     before = set(children.read_text().split())
     details = box.details
-    with hands_inside(details.pid, box.id):
+    with name_ops_inside(details.pid, box.id):
         (helper,) = set(children.read_text().split()) - before
         assert os.getsid(int(helper)) != os.getsid(0)

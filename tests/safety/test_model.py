@@ -41,20 +41,20 @@ from tests.support.model import (
 )
 from tui.core.errors import ChangedMeanwhile, DtuiError
 from tui.core.id_maps import HOST_IDS
-from tui.files.history.backups import ActKind, last_to_undo
+from tui.files.history.backups import UndoKind, last_to_undo
 from tui.files.verbs import acts
-from tui.files.verbs.acts import Outcome
+from tui.files.verbs.acts import ChangeResult
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import owner_change
 from tui.files.verbs.undo import undo
-from tui.files.write.below_root import Receipt
+from tui.files.write.below_root import SaveResult
 
 pytestmark = pytest.mark.engine
 
 EVERY = [*IMAGE_TREE, *MADE_TREE, "/tree/n", "/tree/n/x", "/tree/a/c", "/tree/la/f", "/tree/la/n", "/tree/pack"]
 PATHS = st.sampled_from([path for path in EVERY if path != "/tree"])
 METADATA = ("mode", "owner")
-Act = Callable[[], Outcome | Receipt]
+Act = Callable[[], ChangeResult | SaveResult]
 
 
 @dataclass
@@ -124,7 +124,7 @@ class Acts(RuleBasedStateMachine):
                 act()
             return
         told = act()
-        if isinstance(told, Receipt) or told.act is not None:
+        if isinstance(told, SaveResult) or told.act is not None:
             touched = {path for path in {*self.tree, *after} if self.tree.get(path) != after.get(path)}
             self.history.append(Done(self.tree, after, touched, within, fields, kind))
         else:
@@ -202,7 +202,7 @@ class Acts(RuleBasedStateMachine):
             after = in_all_names(self.tree, place, owner=owner, mode=mode)
         change = owner_change(f"{owner[0]}:{owner[1]}", int, int, HOST_IDS)
         words = {"inspect": self.box.inspect}
-        give = partial(acts.change_metadata, self.box.id, path.encode(), change, ActKind.CHOWN, **words)
+        give = partial(acts.change_metadata, self.box.id, path.encode(), change, UndoKind.CHOWN, **words)
         self.do(allowed, give, after, within=place, fields=METADATA)
 
     @rule(path=PATHS, name=st.sampled_from(["file", "pack"]))

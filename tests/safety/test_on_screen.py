@@ -14,9 +14,9 @@ from textual.pilot import Pilot
 
 from tests.support.boxes import Box, Boxes
 from tests.support.terminal import Terminal
-from tui.files.history.backups import acts
+from tui.files.history.backups import undo_records
 from tui.ui.app import DtuiApp
-from tui.ui.dialogs.choose import Choose
+from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.screens.layer import LayerScreen
 
 pytestmark = pytest.mark.engine
@@ -51,7 +51,7 @@ class Editor:
 
     async def ask_to_save(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         await self.pilot.press("ctrl+s")
-        await self.until(lambda: isinstance(self.pilot.app.screen, Choose))
+        await self.until(lambda: isinstance(self.pilot.app.screen, ChooseDialog))
         assert "Save /srv/file?" in self.shown
         meanwhile()
         await self.pilot.press("y")
@@ -104,7 +104,7 @@ async def test_a_secret_change_brings_the_question_whose_text_stays_and_each_ans
         await pilot.press("m")
         await editor.until(lambda: "saved" in editor.screen.status.message.plain)
         assert (box.read(b"/srv/file"), editor.text, pane.modified) == (b"1AAAA\n", "1AAAA\n", False)
-        (kept,) = list(acts(box.id))
+        (kept,) = list(undo_records(box.id))
         assert kept.data.read_bytes() == b"BBBB\n"  # theirs can be had back
 
         await pilot.press("2")
@@ -114,7 +114,7 @@ async def test_a_secret_change_brings_the_question_whose_text_stays_and_each_ans
         await pilot.press("t")
         await editor.until(lambda: editor.text == "CCCCC\n")
         assert (box.read(b"/srv/file"), pane.modified, pane.editing) == (b"CCCCC\n", False, True)
-        assert len(list(acts(box.id))) == 1
+        assert len(list(undo_records(box.id))) == 1
 
 
 @pytest.mark.case(24)
@@ -141,7 +141,7 @@ async def test_a_container_removed_behind_the_editor_is_told_and_the_text_stays(
         await editor.pilot.press("escape")
         await editor.until(lambda: "this text cannot be saved into it" in editor.shown)
     assert not layer.parent.exists()
-    assert not list(acts(box.id))
+    assert not list(undo_records(box.id))
 
 
 def highest(pid: int) -> int:

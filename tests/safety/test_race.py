@@ -22,10 +22,10 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import DtuiError, NotFound
 from tui.core.id_maps import HOST_IDS
-from tui.files.history.backups import ActKind, last_to_undo
+from tui.files.history.backups import UndoKind, last_to_undo
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs import acts
-from tui.files.verbs.acts import Outcome
+from tui.files.verbs.acts import ChangeResult
 from tui.files.verbs.copy import copy_in, copy_out
 from tui.files.verbs.permissions import mode_change, owner_change
 from tui.files.verbs.undo import undo
@@ -99,9 +99,9 @@ class Race:
             ("rename", lambda: box.rename(b"/race/www/a", b"/race/www/b")),
             ("rename", lambda: box.rename(b"/race/www/d", b"/race/elsewhere")),
             ("mkdir", lambda: acts.make_directory(box.id, b"/race/www/m/m", parents=True, **words)),
-            ("chmod", lambda: self.changed(b"/race/www/d", mode, ActKind.CHMOD)),
-            ("chmod", lambda: self.changed(b"/race/pair/file", mode, ActKind.CHMOD)),
-            ("chown", lambda: self.changed(b"/race/www/d", owner, ActKind.CHOWN)),
+            ("chmod", lambda: self.changed(b"/race/www/d", mode, UndoKind.CHMOD)),
+            ("chmod", lambda: self.changed(b"/race/pair/file", mode, UndoKind.CHMOD)),
+            ("chown", lambda: self.changed(b"/race/www/d", owner, UndoKind.CHOWN)),
             ("copy in", lambda: copy_in(box.id, host, b"/race/www/in", **words)),
             ("copy in", lambda: copy_in(box.id, host / "file", b"/race/pair/file", **words)),
             ("copy out", lambda: self.copied(b"/race/www/d")),
@@ -110,7 +110,7 @@ class Race:
             ("revert", lambda: box.revert(b"/tree/f")),
         ]
 
-    def changed(self, path: bytes, change: acts.NodeChange, kind: ActKind) -> Outcome:
+    def changed(self, path: bytes, change: acts.NodeChange, kind: UndoKind) -> ChangeResult:
         return acts.change_metadata(self.box.id, path, change, kind, inspect=self.box.inspect, recursive=True)
 
     def listed(self, path: bytes) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import IMAGE
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import ChangedMeanwhile
 from tui.core.records import Details
-from tui.files.history.backups import acts, last_to_undo
+from tui.files.history.backups import last_to_undo, undo_records
 from tui.files.tree.drop_upper import NotPutBack, _taken
 from tui.files.verbs import revert as reverting
 from tui.files.verbs.undo import undo
@@ -52,7 +52,7 @@ def test_a_container_that_starts_while_its_directory_is_taken_away_has_it_whole(
         box.revert(b"/srv/many")
     assert box.sh("ls /srv/many | wc -l; cat /srv/many/f400 /srv/many/deep/x").split() == ["401", "400", "x"]
     box.sh("echo more >> /srv/many/f1; rm /srv/many/f2; touch /srv/many/new; rm -r /srv/many; test ! -e /srv/many")
-    assert list(acts(box.id)) == []
+    assert list(undo_records(box.id)) == []
 
 
 @UNION
@@ -190,7 +190,7 @@ def test_what_the_engine_copies_into_a_layer_meanwhile_is_not_thrown_away(boxes:
     with pytest.raises(ChangedMeanwhile, match="/srv/d was changed meanwhile"):
         box.revert(b"/srv/d")
     assert box.read(b"/srv/d/f") == b"newer\n"
-    assert list(acts(box.id)) == []
+    assert list(undo_records(box.id)) == []
 
 
 @UNION
@@ -230,4 +230,4 @@ def test_nothing_is_taken_away_that_was_out_of_its_place_while_it_was_kept(
     with pytest.raises(ChangedMeanwhile, match=r"/srv/d.* was changed meanwhile; look at it"):
         box.revert(path)
     assert (place / "f").read_text() == "one\n"
-    assert list(acts(box.id)) == []
+    assert list(undo_records(box.id)) == []

@@ -19,7 +19,7 @@ from tui.core import state
 from tui.core.errors import DtuiError, EditRefused
 from tui.core.ids import ContainerId
 from tui.core.state import container_lock, state_dir
-from tui.files.history.backups import acts
+from tui.files.history.backups import undo_records
 
 OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 PRIVATE = pytest.mark.promise("state-directory-private")
@@ -76,7 +76,7 @@ def test_what_others_could_have_put_there_is_never_put_back(name: str, private_s
     spoil(private_state)
     state._refuse_unsafe_above.cache_clear()
     with pytest.raises(EditRefused) as refused:
-        list(acts())
+        list(undo_records())
     assert told in str(refused.value)
 
 
@@ -134,7 +134,7 @@ def test_twelve_writes_that_wait_are_all_done(boxes: Boxes, alive: bool) -> None
         child.stdin.close()
     told = [child.stderr.read() if child.stderr else b"" for child in children]
     assert [child.wait(300) for child in children] == [0] * 12, told
-    done = list(acts(box.id))
+    done = list(undo_records(box.id))
     assert len(done) == 12
     read = {act.data.read_bytes() for act in done} | {box.read(b"/srv/f")}
     assert read == {b"0\n", *(b"%d" % number for number in range(1, 13))}
@@ -180,7 +180,7 @@ def test_each_verb_waits_as_long_as_told_and_an_interrupt_ends_that(boxes: Boxes
             assert b"stopped waiting for another dtui" in told, verb
             assert len(told.splitlines()) == 1, told
     assert box.diff() == before
-    assert len(list(acts(box.id))) == 1
+    assert len(list(undo_records(box.id))) == 1
 
 
 def waits(pid: int) -> bool:

@@ -17,8 +17,8 @@ from tui.core.errors import DtuiError, EditRefused
 from tui.core.records import EntryKind
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.files.history import backups
-from tui.files.history.backups import ActKind, Keep
-from tui.files.history.backups import acts as kept_acts
+from tui.files.history.backups import BackupMode, UndoKind
+from tui.files.history.backups import undo_records as kept_acts
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in, readable_tree
@@ -138,7 +138,7 @@ def test_many_small_acts_are_bounded_by_all_that_they_take(
         box.chmod(b"/srv/small/100", f"6{number % 8}0")
         assert taken(private_state / "backups") <= 100 << 10
     change = mode_change("700")
-    acts.change_metadata(box.id, b"/srv/small", change, ActKind.CHMOD, inspect=box.inspect, recursive=True)
+    acts.change_metadata(box.id, b"/srv/small", change, UndoKind.CHMOD, inspect=box.inspect, recursive=True)
     assert taken(private_state / "backups") <= 100 << 10
     box.undo()
 
@@ -164,8 +164,8 @@ def test_what_replaces_more_than_is_kept_is_refused_with_the_way_round_it(
             act()
     assert (box.read(b"/srv/large"), box.names(b"/srv"), box.names(b"/srv/d"), box.names(b"/tree/a")) == before
     assert not [*(private_state / "backups").glob(f"{box.id}/*")]
-    save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=Keep.NOTHING)
-    acts.remove(box.id, b"/srv/d", inspect=box.inspect, recursive=True, keep=Keep.NOTHING)
+    save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=BackupMode.NOTHING)
+    acts.remove(box.id, b"/srv/d", inspect=box.inspect, recursive=True, keep=BackupMode.NOTHING)
     assert (box.read(b"/srv/large"), box.exists(b"/srv/d")) == (b"small", False)
     assert list(kept_acts(box.id)) == []
 

@@ -17,8 +17,8 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.files.container_files import LayerFiles
 from tui.files.history import backups, transaction
-from tui.files.history.backups import ActKind, find, last_to_undo
-from tui.files.history.backups import acts as kept_acts
+from tui.files.history.backups import UndoKind, find, last_to_undo
+from tui.files.history.backups import undo_records as kept_acts
 from tui.files.history.crash_recovery import recover
 from tui.files.tree.root_tree import RootTree
 from tui.files.verbs import acts
@@ -221,7 +221,7 @@ def test_an_act_is_taken_back_once_and_only_in_its_own_container(boxes: Boxes) -
 def test_modes_of_a_tree_with_a_fifo_and_a_device_are_taken_back(boxes: Boxes, alive: bool) -> None:
     box = boxes("mkdir /srv/d; cd /srv/d; mkfifo p; mknod n c 1 3; echo f > f; ln -s f l; chmod 640 p n f", alive=alive)
     change = mode_change("0600")
-    acts.change_metadata(box.id, b"/srv/d", change, ActKind.CHMOD, inspect=box.inspect, recursive=True)
+    acts.change_metadata(box.id, b"/srv/d", change, UndoKind.CHMOD, inspect=box.inspect, recursive=True)
     take_back(box)
     if not alive:
         box.start()

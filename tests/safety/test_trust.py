@@ -23,7 +23,7 @@ from tests.support.dockerd import Dockerd
 from tests.support.lying_engine import VERSION, lying
 from tui.core.errors import DtuiError, NotFound, NotReachable
 from tui.core.ids import ContainerId
-from tui.core.records import Details, ReachKind, Trust
+from tui.core.records import AccessKind, Details, Trust
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.engine.live.trust import peer_of
 
@@ -86,7 +86,7 @@ def test_true_answers_of_another_user_unproven(engine: Dockerd, web: str, asked:
     with lying({}, engine.socket, user=STRANGER) as address:
         details = asked(address, web)
     assert (details.proof.trust, details.stack, details.pid) == (Trust.UNPROVEN, None, 0)
-    assert asked(engine.host, web).reach.kind is ReachKind.DIRECT
+    assert asked(engine.host, web).reach.kind is AccessKind.DIRECT
 
 
 @pytest.mark.promise("trust-layer-record")
@@ -128,7 +128,7 @@ def test_container_of_another_name_unproven(engine: Dockerd, web: str, asked: Ca
 def test_peer_in_other_mounts_proves_same_directory(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     with lying({}, engine.socket, unshared=("-m", "--propagation=slave")) as address:
         details = asked(address, web)
-        assert (details.proof.trust, details.reach.kind) == (Trust.PROVEN, ReachKind.DIRECT)
+        assert (details.proof.trust, details.reach.kind) == (Trust.PROVEN, AccessKind.DIRECT)
         assert "another mount namespace" in details.proof.reason
     hide = f'mount -t tmpfs none {engine.root} && exec "$0" "$@"'
     with lying({}, engine.socket, unshared=("-m", "--propagation=slave", "sh", "-c", hide)) as address:

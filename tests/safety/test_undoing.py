@@ -11,9 +11,9 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.marks import place_of
 from tui.core.errors import ChangedMeanwhile, NotFound
-from tui.files.history.backups import Act, acts, find, last_to_undo
+from tui.files.history.backups import UndoRecord, find, last_to_undo, undo_records
 from tui.files.tree.root_tree import Tree
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.verbs import undo as undoing
 from tui.files.verbs.acts import make_directory
 from tui.files.verbs.copy import copy_in
@@ -54,7 +54,7 @@ def test_who_owns_a_written_file_since_and_its_mode_and_attributes_stay_when_the
     box.undo()
     assert (file.read_bytes(), seen(box, "srv/f")) == (b"old\n", theirs)
     file.chmod(0o640)
-    undo_by_id(box, next(acts(box.id)).id)
+    undo_by_id(box, next(undo_records(box.id)).id)
     assert (file.read_bytes(), seen(box, "srv/f")) == (b"new\n", (0o640, *theirs[1:]))
 
 
@@ -81,7 +81,7 @@ def test_attributes_that_a_directory_or_file_got_since_stay_when_its_mode_goes_b
         os.setxattr(file, "user.first", b"1")
         box.undo()
         os.setxattr(file, "user.second", b"2")
-        undo_by_id(box, next(acts(box.id)).id)
+        undo_by_id(box, next(undo_records(box.id)).id)
         assert seen(box, os.fsdecode(path[1:])) == (0o711, *before[1:3], {"user.first": b"1", "user.second": b"2"})
 
 
@@ -106,13 +106,13 @@ def test_what_was_done_again_is_the_last_act_and_taken_back_first(boxes: Boxes, 
     box.write(b"/srv/one", b"eins\n")
     box.undo()
     assert state() == (False, "one\n")
-    undo_by_id(box, next(acts(box.id)).id)
+    undo_by_id(box, next(undo_records(box.id)).id)
     assert state() == (False, "eins\n")
     box.undo()
     assert state() == (False, "one\n")
     box.undo()
     assert state() == (True, "one\n")
-    undo_by_id(box, next(acts(box.id)).id)
+    undo_by_id(box, next(undo_records(box.id)).id)
     assert state() == (False, "one\n")
     box.undo()
     assert state() == (True, "one\n")
@@ -137,7 +137,7 @@ def test_undo_takes_nothing_away_that_was_out_of_its_place_when_it_was_kept(
     else:
         box.write(b"/srv/f", b"mine\n")
 
-    def out_of_place(tree: Tree, which: Act) -> Iterator[Node]:
+    def out_of_place(tree: Tree, which: UndoRecord) -> Iterator[EntrySnapshot]:
         hidden = file.rename(file.parent / "away")
         found = list(present(tree, which))
         hidden.rename(file)

@@ -12,7 +12,7 @@ from tests.support.boxes import Box, Boxes
 from tui.core.errors import Stopped
 from tui.core.state import state_dir
 from tui.files.history import backups
-from tui.files.history.backups import ActKind, Keep
+from tui.files.history.backups import BackupMode, UndoKind
 from tui.files.history.crash_recovery import recover
 from tui.files.history.transaction import Step
 from tui.files.verbs import acts
@@ -20,7 +20,7 @@ from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
-from tui.linux.name_ops import hands_inside
+from tui.linux.name_ops import name_ops_inside
 from tui.linux.rooted_paths import Root
 
 pytestmark = pytest.mark.engine
@@ -54,7 +54,7 @@ def kinds(box: Box, host: Path) -> dict[str, Callable[[Step], object]]:
     return {
         "delete": lambda step: acts.remove(box.id, b"/tree", recursive=True, step=step, **words),
         "chmod": lambda step: acts.change_metadata(
-            box.id, b"/tree", change, ActKind.CHMOD, recursive=True, step=step, **words
+            box.id, b"/tree", change, UndoKind.CHMOD, recursive=True, step=step, **words
         ),
         "copy in": lambda step: copy_in(box.id, host, b"/srv/host", step=step, **words),
         "revert": lambda step: revert(box.id, b"/srv", step=step, **words),
@@ -97,7 +97,7 @@ def test_an_act_out_of_which_an_unforeseen_error_comes_is_rolled_back_at_once(
         with pytest.raises(error) as caught:
             act(failing(3, error))
         assert caught.value.__notes__ == ["all is as it was before"]
-        assert list(backups.acts(box.id)) == []
+        assert list(backups.undo_records(box.id)) == []
     assert seen(box, bool(alive)) == before
     assert recover(box.inspect) == ()
 
@@ -126,7 +126,7 @@ def test_what_is_deleted_for_good_is_not_said_to_come_back_when_it_is_stopped(bo
 
     box = boxes(alive=True)
     with pytest.raises(Stopped, match=r"\(3 entries done\); what was done is for good"):
-        acts.remove(box.id, b"/tree", inspect=box.inspect, recursive=True, keep=Keep.NOTHING, step=step)
+        acts.remove(box.id, b"/tree", inspect=box.inspect, recursive=True, keep=BackupMode.NOTHING, step=step)
 
 
 @STATES
@@ -158,7 +158,7 @@ class Interrupted:
 
 def test_an_answer_that_was_not_waited_for_is_not_taken_for_the_next_one_s(boxes: Boxes) -> None:
     box = boxes(alive=True)
-    with Root.of_process(box.details.pid, box.id) as root, hands_inside(box.details.pid, box.id) as hands:
+    with Root.of_process(box.details.pid, box.id) as root, name_ops_inside(box.details.pid, box.id) as hands:
         assert hands._helper is not None
         control, process = hands._helper
         hands._helper = Interrupted(control), process  # type: ignore[assignment]

@@ -12,14 +12,14 @@ from tests.support.dockerd import Dockerd
 from tui.core.records import Details, View
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.files.container_files import LayerFiles
-from tui.files.history.backups import ActKind, last_to_undo
+from tui.files.history.backups import UndoKind, last_to_undo
 from tui.files.verbs import acts
-from tui.files.verbs.acts import Inspect, Outcome
+from tui.files.verbs.acts import ChangeResult, Inspect
 from tui.files.verbs.copy import copy_in, copy_out, readable_tree
 from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.revert import revert
 from tui.files.verbs.undo import undo
-from tui.files.write.below_root import Receipt
+from tui.files.write.below_root import SaveResult
 from tui.layers.view import LayerView
 
 
@@ -52,7 +52,7 @@ class Box:
         with LayerView.open(stack, self.details.mounts) as view:
             return [entry.name for entry in view.children(path, View.MERGED)]
 
-    def write(self, path: bytes, data: bytes, *, create: bool = False) -> Receipt:
+    def write(self, path: bytes, data: bytes, *, create: bool = False) -> SaveResult:
         return self.files.save(path, data, None, create=create)
 
     @property
@@ -60,26 +60,26 @@ class Box:
         """What dtui asks the engine with; a test may put its own in its place."""
         return self.hooked or self.endpoint.inspect
 
-    def remove(self, path: bytes, *, recursive: bool = False) -> Outcome:
+    def remove(self, path: bytes, *, recursive: bool = False) -> ChangeResult:
         return acts.remove(self.id, path, inspect=self.inspect, recursive=recursive)
 
-    def rename(self, path: bytes, new: bytes) -> Outcome:
+    def rename(self, path: bytes, new: bytes) -> ChangeResult:
         return acts.rename(self.id, path, new, inspect=self.inspect)
 
-    def chmod(self, path: bytes, mode: str, *, recursive: bool = False) -> Outcome:
+    def chmod(self, path: bytes, mode: str, *, recursive: bool = False) -> ChangeResult:
         change = mode_change(mode)
-        return acts.change_metadata(self.id, path, change, ActKind.CHMOD, inspect=self.inspect, recursive=recursive)
+        return acts.change_metadata(self.id, path, change, UndoKind.CHMOD, inspect=self.inspect, recursive=recursive)
 
-    def revert(self, path: bytes) -> Outcome:
+    def revert(self, path: bytes) -> ChangeResult:
         return revert(self.id, path, inspect=self.inspect)
 
-    def copy_in(self, source: Path, path: bytes) -> Outcome:
+    def copy_in(self, source: Path, path: bytes) -> ChangeResult:
         return copy_in(self.id, source, path, inspect=self.inspect)
 
     def copy_out(self, path: bytes, target: Path) -> tuple[Path, int, tuple[str, ...]]:
         return copy_out(self.details, path, target)
 
-    def undo(self) -> Outcome:
+    def undo(self) -> ChangeResult:
         return undo(last_to_undo(self.id), inspect=self.inspect, save=self.files.save)
 
     def exists(self, path: bytes) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.boxes import Box
 from tui.core.id_maps import HOST_IDS
-from tui.files.history.backups import ActKind
+from tui.files.history.backups import UndoKind
 from tui.files.verbs.acts import change_metadata, make_directory
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import owner_change
@@ -24,7 +24,7 @@ def acts_on(box: Box, path: bytes, host: Path) -> Acts:
         "delete": lambda: box.remove(path),
         "rename": lambda: box.rename(path, path + b".moved"),
         "chmod": lambda: box.chmod(path, "604"),
-        "chown": lambda: change_metadata(box.id, path, owner, ActKind.CHOWN, inspect=box.inspect),
+        "chown": lambda: change_metadata(box.id, path, owner, UndoKind.CHOWN, inspect=box.inspect),
         "copy over": lambda: copy_in(box.id, host, path, inspect=box.inspect),
         "revert": lambda: box.revert(path),
     }

@@ -43,8 +43,8 @@ if "DTUI_FAILS" in os.environ:
                 area.render_line = lambda y: raised()
                 area.refresh()
             elif place == "compose":
-                from tui.ui.screens.base import Frame
-                class Bad(Frame):
+                from tui.ui.screens.base import BaseScreen
+                class Bad(BaseScreen):
                     def body(self):
                         raised()
                         yield

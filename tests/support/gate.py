@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tui.cli import main
 from tui.linux import syscalls
-from tui.linux.name_ops import NamespaceHands
+from tui.linux.name_ops import NamespaceNameOps
 
 _WRAPPED = ("renameat2", "fsopen", "fsconfig_create", "fsmount", "syncfs", "openat2")
 """System calls that Python does not audit."""
@@ -119,7 +119,7 @@ class _Gate:
     def install(self) -> None:
         for name in _WRAPPED:
             self._wrap(syscalls, name)
-        self._wrap(NamespaceHands, "_ask")
+        self._wrap(NamespaceNameOps, "_ask")
         sys.addaudithook(self._audit)
 
     def _wrap(self, owner: object, name: str) -> None:

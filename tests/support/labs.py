@@ -21,7 +21,7 @@ from tui.core.records import Details, EntryKind
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.files.container_files import LayerFiles
-from tui.files.history.backups import ActKind, last_to_undo
+from tui.files.history.backups import UndoKind, last_to_undo
 from tui.files.verbs import acts
 from tui.files.verbs.acts import Inspect
 from tui.files.verbs.copy import copy_in, readable_tree
@@ -204,7 +204,7 @@ class Lab:
             if name == "chmod":
                 change = mode_change("o-rwx,u+s")
                 return acts.change_metadata(
-                    self.id, places["delete"], change, ActKind.CHMOD, inspect=inspect, recursive=True
+                    self.id, places["delete"], change, UndoKind.CHMOD, inspect=inspect, recursive=True
                 )
             if name == "copy in":
                 return copy_in(self.id, Path(__file__).with_name("labs.py"), places["save"], inspect=inspect)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from tui.core.errors import DtuiError, NotFound
 from tui.core.ids import ContainerId
-from tui.core.records import Container, Details, Driver, DriverKind, EngineFacts, Event, Reach, ReachKind, State
+from tui.core.records import AccessKind, Container, Details, Driver, DriverKind, EngineFacts, Event, LayerAccess, State
 from tui.engine.endpoint import LogLine, Verb
 
 _DRIVER = Driver(DriverKind.GRAPH, "overlay2")
@@ -102,7 +102,7 @@ class Pretend:
         row = next((row for row in self.rows if row.id == container_id), None)
         if row is None:
             raise NotFound(f"no {container_id}")
-        reach = Reach(ReachKind.NONE, "it is pretended")
+        reach = LayerAccess(AccessKind.NONE, "it is pretended")
         return Details(row, 0, ("true",), "/", self.error, False, 0, None, None, (), None, reach)
 
     def size(self, container_id: str) -> int | None:

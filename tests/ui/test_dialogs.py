@@ -7,8 +7,8 @@ from rich.text import Text
 
 from tests.ui.conftest import shown
 from tui.ui.app import DtuiApp
-from tui.ui.dialogs.choose import Choice, Choose, confirm
-from tui.ui.dialogs.show import Show, help_text
+from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
+from tui.ui.dialogs.show import TextDialog, help_text
 
 LONG = {
     "many lines": "\n".join(f"line {number}" for number in range(200)),
@@ -26,7 +26,7 @@ async def test_the_keys_of_a_question_are_seen_under_any_text(size: tuple[int, i
     app = DtuiApp(())
     async with app.run_test(size=size) as pilot:
         choices = (confirm("save"), Choice("i", "in place", "in place, for who has it open"))
-        app.push_screen(Choose(question, choices, Text(body)))
+        app.push_screen(ChooseDialog(question, choices, Text(body)))
         await pilot.pause()
         words = " ".join(shown(pilot).replace("│", " ").split())
         assert "y save" in words
@@ -38,7 +38,7 @@ async def test_the_keys_of_a_question_are_seen_under_any_text(size: tuple[int, i
 async def test_the_keys_of_the_help_are_seen_and_those_it_names_scroll_it(size: tuple[int, int]) -> None:
     app = DtuiApp(())
     async with app.run_test(size=size) as pilot:
-        app.push_screen(Show("Keys", help_text("containers")))
+        app.push_screen(TextDialog("Keys", help_text("containers")))
         await pilot.pause()
         assert "↑↓  scroll" in shown(pilot)
         assert "esc  close" in shown(pilot)
@@ -62,7 +62,7 @@ async def test_the_keys_of_the_help_are_seen_and_those_it_names_scroll_it(size: 
 async def test_the_keys_stay_in_sight_when_the_terminal_gets_smaller() -> None:
     app = DtuiApp(())
     async with app.run_test(size=(120, 40)) as pilot:
-        app.push_screen(Choose("Save it?", (confirm("save"),), Text(LONG["many lines"])))
+        app.push_screen(ChooseDialog("Save it?", (confirm("save"),), Text(LONG["many lines"])))
         await pilot.pause()
         await pilot.resize_terminal(50, 12)
         await pilot.pause()
@@ -73,7 +73,9 @@ async def test_a_key_that_answers_a_question_does_not_scroll_its_text() -> None:
     app = DtuiApp(())
     answers: list[str | None] = []
     async with app.run_test(size=(80, 24)) as pilot:
-        app.push_screen(Choose("Which?", (Choice("k", "keep", "keep"),), Text(LONG["many lines"])), answers.append)
+        app.push_screen(
+            ChooseDialog("Which?", (Choice("k", "keep", "keep"),), Text(LONG["many lines"])), answers.append
+        )
         await pilot.pause()
         await pilot.press("j", "k")
         await pilot.pause()

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from tests.ui.test_screens import first, layer, settle
 from tui.services.discover import Discovery, sample_in
 from tui.ui.app import DtuiApp
-from tui.ui.dialogs.choose import Choose
+from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.outside import Edited
 from tui.ui.screens import saving
 from tui.ui.screens.layer import LayerScreen
@@ -67,7 +67,7 @@ async def test_no_key_quits_over_unsaved_text_without_a_question(sample: Discove
         screen = await typed(pilot)
         await pilot.press(key)
         await settle(pilot)
-        assert isinstance(app.screen, Choose)
+        assert isinstance(app.screen, ChooseDialog)
         await pilot.press("ctrl+q", "escape")
         await settle(pilot)
         assert app.screen is screen

@@ -6,7 +6,7 @@ import pytest
 from textual.command import CommandPalette
 
 from tests.ui.conftest import Open, until
-from tui.ui.dialogs.choose import Choose
+from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.screens.layer import LayerScreen
 
 PATH = b"/app/server.json"
@@ -20,8 +20,8 @@ async def test_back_from_the_palette_asks_before_unsaved_text_is_lost(open_layer
         await pilot.press(*"back")
         await pilot.pause(0.5)
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
-        assert isinstance(pilot.app.screen, Choose)
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        assert isinstance(pilot.app.screen, ChooseDialog)
         await pilot.press("escape")
         await pilot.pause()
         assert pilot.app.screen is screen
@@ -32,8 +32,8 @@ async def test_back_never_closes_a_screen_with_unsaved_text(open_layer: Open) ->
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         screen.action_back()
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
-        assert isinstance(pilot.app.screen, Choose)
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        assert isinstance(pilot.app.screen, ChooseDialog)
         assert any(isinstance(below, LayerScreen) for below in pilot.app.screen_stack)
 
 
@@ -54,8 +54,8 @@ async def test_save_works_with_the_focus_on_the_tree(open_layer: Open) -> None:
         await pilot.press("x")
         screen.set_focus(screen.tree_rows)
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
-        assert isinstance(pilot.app.screen, Choose)
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        assert isinstance(pilot.app.screen, ChooseDialog)
 
 
 async def test_a_key_of_the_tree_says_while_editing_how_to_get_back_to_the_text(open_layer: Open) -> None:

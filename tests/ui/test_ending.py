@@ -19,7 +19,7 @@ from tui.files.texts.recovered import told_once
 from tui.files.texts.unsaved import Unsaved, keep_copy, keep_to_tell
 from tui.ui.app import DtuiApp
 from tui.ui.ending import AppEnded
-from tui.ui.screens.base import Frame
+from tui.ui.screens.base import BaseScreen
 from tui.ui.screens.layer import LayerScreen
 
 pytestmark = pytest.mark.promise("text-survives-any-exception")
@@ -39,7 +39,7 @@ async def fail_soon() -> None:
     fail()
 
 
-class Bad(Frame):
+class Bad(BaseScreen):
     """A screen that cannot be composed."""
 
     def body(self) -> ComposeResult:

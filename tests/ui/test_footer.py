@@ -14,8 +14,8 @@ from tests.ui.test_acts import listed, opened
 from tui.core.records import State
 from tui.services.discover import Discovery
 from tui.ui.app import DtuiApp
-from tui.ui.dialogs.ask import Ask
-from tui.ui.dialogs.show import Show
+from tui.ui.dialogs.ask import AskDialog
+from tui.ui.dialogs.show import TextDialog
 from tui.ui.screens.welcome import WelcomeScreen
 from tui.ui.widgets.lines import Line
 
@@ -80,8 +80,8 @@ async def test_no_letter_is_named_while_it_would_be_typed(open_layer: Open) -> N
         await until(pilot, lambda: "⏎ go" in footer(pilot))
         assert footer(pilot).split() == ["⏎", "go", "esc", "clear", "f1", "help", "^p", "commands"]
         await pilot.press("f1")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Show))
-        assert isinstance(pilot.app.screen, Show)
+        await until(pilot, lambda: isinstance(pilot.app.screen, TextDialog))
+        assert isinstance(pilot.app.screen, TextDialog)
     async with open_layer() as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await until(pilot, lambda: screen.file_pane.face == "text")
@@ -137,11 +137,11 @@ async def test_a_way_in_that_leads_nowhere_stays_in_the_question(key: str, answe
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, Ask))
+        await until(pilot, lambda: isinstance(app.screen, AskDialog))
         asked = app.screen
         asked.query_one(Line).value = answer
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, Ask) and app.screen is not asked)
-        assert isinstance(app.screen, Ask)
+        await until(pilot, lambda: isinstance(app.screen, AskDialog) and app.screen is not asked)
+        assert isinstance(app.screen, AskDialog)
         assert app.screen.query_one(Line).value == answer
         assert "! " in shown(pilot)

@@ -15,7 +15,7 @@ from tui.files.texts import recovered as kept
 from tui.files.texts.notes import digest_of
 from tui.files.texts.recovered import told_once
 from tui.files.texts.unsaved import Unsaved, keep_to_tell
-from tui.ui.dialogs.choose import Choose
+from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.outside import PrivateCopy
 from tui.ui.screens.layer import LayerScreen
 
@@ -38,7 +38,7 @@ async def test_kept_text_is_taken_saved_and_gone(open_layer: Open, app_dir: Path
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(PATH))
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         assert "was kept that is not saved" in shown(pilot)
         await pilot.press("enter", "d")
         await until(pilot, lambda: "+mine" in shown(pilot))
@@ -47,7 +47,7 @@ async def test_kept_text_is_taken_saved_and_gone(open_layer: Open, app_dir: Path
         assert screen.file_pane.area.text == MINE.decode()
         assert place.read_bytes() == MINE
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         await pilot.press("y")
         await until(pilot, lambda: not place.exists())
     assert (app_dir / "new.txt").read_bytes() == MINE

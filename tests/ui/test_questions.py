@@ -15,8 +15,8 @@ from tui.core.records import State
 from tui.engine.endpoint import Verb
 from tui.ui.app import DtuiApp, QuitQuestion
 from tui.ui.dialogs import choose
-from tui.ui.dialogs.ask import Ask
-from tui.ui.dialogs.choose import Choice, Choose, confirm
+from tui.ui.dialogs.ask import AskDialog
+from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
 from tui.ui.widgets.lines import Line
 
 HELD = 12
@@ -24,7 +24,7 @@ HELD = 12
 
 
 def asked(pilot: Pilot[int]) -> bool:
-    return isinstance(pilot.app.screen, Choose)
+    return isinstance(pilot.app.screen, ChooseDialog)
 
 
 def files_in(directory: Path) -> list[Path]:
@@ -112,10 +112,10 @@ async def test_held_y_answers_one_question(monkeypatch: pytest.MonkeyPatch) -> N
     answers: list[str | None] = []
     app = DtuiApp(())
     async with app.run_test(size=(80, 24)) as pilot:
-        app.push_screen(Choose("First?", (confirm("do it"),)), answers.append)
+        app.push_screen(ChooseDialog("First?", (confirm("do it"),)), answers.append)
         await pilot.pause()
         await pilot.press("y")
-        app.push_screen(Choose("Second?", (confirm("do it"),)), answers.append)
+        app.push_screen(ChooseDialog("Second?", (confirm("do it"),)), answers.append)
         await pilot.pause()
         await pilot.press(*"yyyyyyyy")
         assert answers == ["yes"]
@@ -154,7 +154,7 @@ async def test_enter_copies_over_no_file(open_layer: Open, app_dir: Path, tmp_pa
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("a")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog))
         pilot.app.screen.query_one(Line).value = str(tmp_path / "new.txt")
         await pilot.press("enter", "enter")
         await until(pilot, lambda: asked(pilot))

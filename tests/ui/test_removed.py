@@ -14,8 +14,8 @@ from tests.ui.conftest import Layer, Open, shown, until
 from tests.ui.test_acts import opened, status
 from tui.core.records import Event, State
 from tui.engine.endpoint import LogLine
-from tui.services.feed import Happened
-from tui.ui.dialogs.choose import Choose
+from tui.services.feed import EngineEvent
+from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.screens import logs
 from tui.ui.screens.logs import LogsScreen
 from tui.ui.widgets.log_pane import LogPane
@@ -29,7 +29,7 @@ async def remove(layer: Layer, *, told: bool) -> None:
     app = screen.dtui
     await until(pilot, lambda: app.feed.answered)
     if told:
-        screen.post_message(Happened(screen.container.endpoint, Event("destroy", screen.container.id)))
+        screen.post_message(EngineEvent(screen.container.endpoint, Event("destroy", screen.container.id)))
     else:
         source = app.feed.sources[0]
         app.feed = app.feed.with_source(replace(source, rows=()))
@@ -75,7 +75,7 @@ async def test_text_for_a_container_that_was_removed_is_kept_on_this_host(open_l
         await until(pilot, lambda: "web was removed: nothing can be saved into it" in screen.status.message.plain)
         assert "web was removed: nothing can be saved into it" in screen.status.message.plain
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         asked = " ".join(shown(pilot).split())
         assert "web was removed: this text cannot be saved into it" in asked
         assert "k keep a copy on this host" in asked
@@ -94,7 +94,7 @@ async def test_a_copy_that_cannot_be_kept_leaves_the_text_in_the_editor(
     monkeypatch.setattr("tui.ui.screens.saving.keep_copy", full)
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x", "escape")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         await pilot.press("k")
         await until(pilot, lambda: "No space left" in screen.status.message.plain)
         assert "the text is still here" in screen.status.message.plain

@@ -14,7 +14,7 @@ from textual.widgets import TextArea
 from tests.ui.conftest import Layer, Open
 from tests.unit.test_document import PIECES
 from tui.files.document import Document
-from tui.ui.dialogs.choose import Choose
+from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.screens.layer import LayerScreen
 from tui.ui.widgets.file_pane import FilePane
 from tui.ui.widgets.lines import StatusLine
@@ -74,7 +74,7 @@ async def edit(layer: Layer, path: bytes) -> bool:
 
 async def save(pilot: Pilot[int], screen: LayerScreen) -> None:
     await pilot.press("ctrl+s")
-    await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+    await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
     await pilot.press("y")
     await until(pilot, lambda: screen.status.message.plain.startswith("✓ saved"))
     screen.tell("next")

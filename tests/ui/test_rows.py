@@ -13,10 +13,10 @@ from textual.widgets import Static
 from tests.ui.conftest import until
 from tui.engine.endpoint import LogLine
 from tui.ui.widgets.log_pane import LogPane, LogReader
-from tui.ui.widgets.rows import Rows
+from tui.ui.widgets.rows import VirtualList
 
 
-class Numbers(Rows):
+class Numbers(VirtualList):
     """As many rows as it is told."""
 
     header_height = 1
@@ -44,7 +44,7 @@ class Lists(App[None]):
         yield LogPane(id="log")
         yield Static(id="below")
 
-    def on_rows_moved(self, event: Rows.Moved) -> None:
+    def on_rows_moved(self, event: VirtualList.Moved) -> None:
         self.chosen.append(event.index)
 
     @property
@@ -56,7 +56,7 @@ class Lists(App[None]):
         return self.query_one(LogPane)
 
 
-def shown(rows: Rows) -> list[str]:
+def shown(rows: VirtualList) -> list[str]:
     """Return the lines of a list that no scrollbar covers, as the compositor paints them."""
     height = rows.scrollable_content_region.height
     return [rows.render_line(y).text.rstrip() for y in range(height)]

@@ -115,11 +115,11 @@ async def test_every_action_of_the_table_has_its_method(sample: Discovery) -> No
     from tui.ui.screens.layer import LayerScreen
     from tui.ui.screens.logs import LogsScreen
     from tui.ui.screens.welcome import WelcomeScreen
-    from tui.ui.widgets.rows import Rows
+    from tui.ui.widgets.rows import VirtualList
 
-    classes = (Rows, BenchScreen, ContainersScreen, DiskScreen, LayerScreen, LogsScreen, WelcomeScreen, DtuiApp)
+    classes = (VirtualList, BenchScreen, ContainersScreen, DiskScreen, LayerScreen, LogsScreen, WelcomeScreen, DtuiApp)
     for cls in classes:
-        scope = {"Rows": "move", "DtuiApp": "app"}.get(cls.__name__) or cls.scope  # type: ignore[attr-defined]
+        scope = {"VirtualList": "move", "DtuiApp": "app"}.get(cls.__name__) or cls.scope  # type: ignore[attr-defined]
         for action in actions_of(scope):
             assert hasattr(cls, f"action_{action.id}"), (cls, action.id)
     for action in actions_of("editor"):

@@ -11,8 +11,8 @@ from tests.ui.conftest import Open, until
 from tests.ui.test_acts import current, listed, opened, status
 from tui.core.errors import EngineError
 from tui.core.records import State
-from tui.ui.dialogs.ask import Ask
-from tui.ui.dialogs.choose import Choose
+from tui.ui.dialogs.ask import AskDialog
+from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.screens import base
 
 TWO = {"web": State.EXITED, "other": State.EXITED}
@@ -70,7 +70,7 @@ async def test_what_is_said_of_the_editor_goes_with_it(open_layer: Open) -> None
 async def test_a_save_on_the_way_out_of_the_editor_names_the_key_that_starts_there(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x", "escape")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         await pilot.press("s")
         await until(pilot, lambda: "Save /app" in str(pilot.app.screen.query(".question").first().render()))
         await pilot.press("y")
@@ -86,7 +86,7 @@ async def test_after_a_conflict_it_is_said_what_became_of_the_save(
 ) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x", "ctrl+s")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Choose))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         (app_dir / "server.json").write_bytes(b"theirs\n")
         await pilot.press("y")
         await until(pilot, lambda: "changed meanwhile" in str(pilot.app.screen.query("Static").first().render()))
@@ -106,9 +106,9 @@ async def test_a_word_that_is_not_in_the_file_is_said_not_to_be(open_layer: Open
 async def test_a_line_that_is_no_number_is_asked_again_with_what_is_allowed(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("ctrl+g")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog))
         asked = pilot.app.screen
         await pilot.press(*"abc", "enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Ask) and pilot.app.screen is not asked)
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog) and pilot.app.screen is not asked)
         told = str(pilot.app.screen.query_one("#refused").render())  # type: ignore[attr-defined]
         assert f"from 1 to {screen.file_pane.area.document.line_count}" in told

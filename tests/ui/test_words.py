@@ -6,8 +6,8 @@ import pytest
 from textual.widgets import Static
 
 from tests.ui.conftest import Open, until
-from tui.ui.dialogs.ask import Ask
-from tui.ui.dialogs.show import Show, help_text
+from tui.ui.dialogs.ask import AskDialog
+from tui.ui.dialogs.show import TextDialog, help_text
 from tui.ui.widgets.lines import Line
 
 
@@ -18,7 +18,7 @@ async def test_the_editor_names_f1_for_help_where_a_question_mark_is_a_letter(op
         assert "question_mark" not in keys
         await pilot.press("f1")
         await pilot.pause()
-        assert isinstance(pilot.app.screen, Show)
+        assert isinstance(pilot.app.screen, TextDialog)
     assert "f1 " in help_text("editor").plain.partition("Moving")[0]
 
 
@@ -26,7 +26,7 @@ async def test_outside_the_editor_a_question_mark_helps(open_layer: Open) -> Non
     async with open_layer() as (pilot, _):
         await pilot.press("question_mark")
         await pilot.pause()
-        assert isinstance(pilot.app.screen, Show)
+        assert isinstance(pilot.app.screen, TextDialog)
 
 
 async def test_a_capital_g_goes_to_the_last_line(open_layer: Open) -> None:
@@ -46,14 +46,14 @@ async def test_an_answer_that_is_refused_is_asked_again_with_what_was_typed_and_
     async with open_layer() as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog))
         asked = pilot.app.screen
         line = asked.query_one(Line)
         line.value = answer
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Ask) and pilot.app.screen is not asked)
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog) and pilot.app.screen is not asked)
         again = pilot.app.screen
-        assert isinstance(again, Ask)
+        assert isinstance(again, AskDialog)
         assert again.query_one(Line).value == answer
         told = str(again.query_one("#refused", Static).render())
         assert told.startswith("! ")

@@ -15,16 +15,16 @@ from tui.core.errors import NoRoom
 from tui.core.progress import Phase
 from tui.files import container_files
 from tui.files.history import backups
-from tui.files.history.backups import Keeper
+from tui.files.history.backups import BackupWriter
 from tui.files.verbs import acts
 from tui.files.verbs.undo import undo
-from tui.ui.dialogs.working import Working
+from tui.ui.dialogs.working import ProgressDialog
 
 
-def held_at(gate: threading.Event, act: Callable[..., acts.Outcome]) -> Callable[..., acts.Outcome]:
+def held_at(gate: threading.Event, act: Callable[..., acts.ChangeResult]) -> Callable[..., acts.ChangeResult]:
     """Return the same act, which waits at each entry until a gate is open."""
 
-    def slow(*words: Any, step: acts.Step, **options: Any) -> acts.Outcome:
+    def slow(*words: Any, step: acts.Step, **options: Any) -> acts.ChangeResult:
         def told(count: int, path: bytes) -> None:
             step(count, path)
             gate.wait(20)
@@ -35,10 +35,12 @@ def held_at(gate: threading.Event, act: Callable[..., acts.Outcome]) -> Callable
     return slow
 
 
-def held_in(phase: Phase, gate: threading.Event, act: Callable[..., acts.Outcome]) -> Callable[..., acts.Outcome]:
+def held_in(
+    phase: Phase, gate: threading.Event, act: Callable[..., acts.ChangeResult]
+) -> Callable[..., acts.ChangeResult]:
     """Return the same act, which waits in one phase until a gate is open."""
 
-    def slow(*words: Any, step: acts.Step, **options: Any) -> acts.Outcome:
+    def slow(*words: Any, step: acts.Step, **options: Any) -> acts.ChangeResult:
         def told(count: int, path: bytes) -> None:
             step(count, path)
             meter = progress._CURRENT.get()
@@ -65,7 +67,7 @@ async def test_undo_shows_how_far_it_is_and_is_not_cut_short(
         await pilot.press("z")
         await until(pilot, lambda: "Undo the deletion of /app/new.txt" in shown(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Working) and "restoring: 0 B of" in shown(pilot))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "restoring: 0 B of" in shown(pilot))
         assert "it goes to its end" in shown(pilot)
         assert not [line for line in shown(pilot).splitlines()[:-1] if "esc" in line]  # below it is the footer
         await pilot.press("escape")
@@ -84,7 +86,7 @@ async def test_undo_is_stopped_before_it_puts_anything_back(
         await pilot.press("d", "y")
         await until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in shown(pilot))
         await pilot.press("z", "y")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Working) and "esc  stop" in shown(pilot))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "esc  stop" in shown(pilot))
         await pilot.press("escape")
         gate.set()
         await until(pilot, lambda: "stopped; nothing was changed" in screen.status.message.plain)
@@ -101,7 +103,7 @@ async def test_escape_stops_a_deletion_before_the_next_entry(
         await pilot.press("d")
         await until(pilot, lambda: "Delete /app/new.txt?" in shown(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Working) and "esc  stop" in shown(pilot))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "esc  stop" in shown(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: "stopping…" in shown(pilot))
         gate.set()
@@ -162,7 +164,7 @@ async def test_undo_without_room_asks_whether_it_goes_without_a_copy(
         def full(*words: Any, **options: Any) -> None:
             raise NoRoom("/var/lib/dtui: no space left on device", "no backup, no change")
 
-        monkeypatch.setattr(Keeper, "commit", full)
+        monkeypatch.setattr(BackupWriter, "commit", full)
         await pilot.press("z", "y")
         await until(pilot, lambda: "no room for a copy" in shown(pilot))
         await pilot.press("p")

@@ -240,7 +240,7 @@ def header(kind: bytes, size: bytes, **places: tuple[int, bytes]) -> bytes:
 
 
 def members(data: bytes) -> list[tar.Member]:
-    return list(tar.Members(tar.Source(iter([data]))))
+    return list(tar.Members(tar.TarSource(iter([data]))))
 
 
 @OFTEN

@@ -14,13 +14,13 @@ from tui.core.ids import ContainerId
 from tui.core.records import EntryKind
 from tui.core.state import state_dir
 from tui.files.history import backups, journal
-from tui.files.history.backups import Act, ActKind, Keeper, acts
-from tui.files.tree.snapshots import Node
+from tui.files.history.backups import BackupWriter, UndoKind, UndoRecord, undo_records
+from tui.files.tree.snapshots import EntrySnapshot
 
 
-def kept(path: bytes) -> Act:
-    keeper = Keeper(ContainerId("c" * 64), "web", ActKind.REMOVE, path)
-    keeper.add(Node(path))
+def kept(path: bytes) -> UndoRecord:
+    keeper = BackupWriter(ContainerId("c" * 64), "web", UndoKind.REMOVE, path)
+    keeper.add(EntrySnapshot(path))
     return keeper.commit()
 
 
@@ -31,7 +31,7 @@ def test_a_full_store_drops_the_oldest_that_are_done_and_never_one_that_was_cut_
     done.mark("done")
     monkeypatch.setattr(backups, "TOTAL_LIMIT", 1)
     newest = kept(b"/newest")
-    assert {act.path for act in acts()} == {cut_off.path, newest.path}
+    assert {act.path for act in undo_records()} == {cut_off.path, newest.path}
 
 
 def test_what_a_killed_dtui_left_in_the_journal_without_its_record_goes_when_it_is_old() -> None:
@@ -42,16 +42,16 @@ def test_what_a_killed_dtui_left_in_the_journal_without_its_record_goes_when_it_
         if name != "young.data":
             os.utime(place / name, (long_ago, long_ago))
     Path(place, "whole.json").write_text("{}")
-    journal.sweep()
+    journal.sweep_journal()
     assert sorted(path.name for path in place.iterdir()) == ["whole.data", "whole.json", "young.data"]
 
 
 def test_what_an_act_makes_is_written_down_and_a_line_that_was_cut_off_is_passed_over() -> None:
     act = kept(b"/a")
-    act.expect(Node(b"/a", mode=0o640), Node(b"/b\xff", size=3))
+    act.expect(EntrySnapshot(b"/a", mode=0o640), EntrySnapshot(b"/b\xff", size=3))
     with (act.folder / "after").open("ab") as file:
         file.write(b'{"path": "/c"')
-    assert act.after == {b"/a": Node(b"/a", mode=0o640), b"/b\xff": Node(b"/b\xff", size=3)}
+    assert act.after == {b"/a": EntrySnapshot(b"/a", mode=0o640), b"/b\xff": EntrySnapshot(b"/b\xff", size=3)}
 
 
 def test_an_act_of_an_older_version_is_still_read() -> None:
@@ -59,7 +59,7 @@ def test_an_act_of_an_older_version_is_still_read() -> None:
     told = (act.folder / "act.json").read_text().replace(', "expects": true', "")
     (act.folder / "act.json").write_text(told)
     (act.folder / "begun").unlink()
-    (old,) = acts()
+    (old,) = undo_records()
     assert (old.path, old.after, old.done) == (b"/a", None, False)
     old.mark("done")
     (old.folder / "undone").touch()
@@ -78,16 +78,16 @@ def test_what_an_act_has_come_to_is_the_name_of_one_file() -> None:
 
 @pytest.mark.promise("big-acts-bounded-memory")
 def test_an_act_is_written_and_read_an_entry_at_a_time() -> None:
-    keeper = Keeper(ContainerId("c" * 64), "web", ActKind.CHMOD, b"/t")
+    keeper = BackupWriter(ContainerId("c" * 64), "web", UndoKind.CHMOD, b"/t")
     for number in range(5_000):
-        keeper.add(Node(b"/t/f%d" % number, EntryKind.FILE, 0o644, mtime_ns=number))
+        keeper.add(EntrySnapshot(b"/t/f%d" % number, EntryKind.FILE, 0o644, mtime_ns=number))
     tracemalloc.start()
     try:
         act = keeper.commit()
         act.expect(*act.nodes)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
         tracemalloc.reset_peak()
-        (read,) = acts(ContainerId("c" * 64))
+        (read,) = undo_records(ContainerId("c" * 64))
         assert read.nodes == act.nodes
         nodes = tracemalloc.get_traced_memory()[0]
         assert tracemalloc.get_traced_memory()[1] < 2 * nodes

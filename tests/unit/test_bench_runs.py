@@ -21,13 +21,13 @@ from tui.bench import export
 from tui.bench.clock import Clock
 from tui.bench.compare import compare_runs
 from tui.bench.cow_suite import QUICK, CowPlan, CowSample, CowTest, custom_cow
-from tui.bench.findings import Outcome, findings
+from tui.bench.findings import FindingOutcome, findings
 from tui.bench.foreign import result_of_text
 from tui.bench.iozone import Cell
 from tui.bench.lock import only_one
 from tui.bench.plan import TESTS, IoTest, Mode, Preset, Turn, custom_plan, make_plan, schedule
 from tui.bench.results import Output, Result, Sample
-from tui.bench.stats import Verdict, by_target, compare, not_direct, spread_in
+from tui.bench.stats import Verdict, by_target, compare_targets, not_direct, spread_in
 from tui.bench.store import Store
 from tui.bench.tables import comparison_rows, cow_rows, spread_words
 from tui.core.errors import BenchError, NotFound, UsageError
@@ -57,7 +57,7 @@ def verdict(result: Result, target: str) -> Verdict:
     found = by_target(result.samples, result.plan.modes[0], result.targets)
     key = (IoTest.READ, result.plan.rows[0][0], 64)
     spread = spread_in(result, result.plan.modes[0])
-    return compare(found[target][key], found["host"][key], spread.get(key[1])).verdict
+    return compare_targets(found[target][key], found["host"][key], spread.get(key[1])).verdict
 
 
 def test_a_difference_inside_the_spread_of_one_target_measured_twice_is_none() -> None:
@@ -311,24 +311,24 @@ def driver_run(size: int, **medians: int) -> Result:
     return Result(plan, datetime(2026, 1, 1, tzinfo=UTC), {}, targets, samples, (), "")
 
 
-def outcomes(result: Result) -> dict[str, Outcome]:
+def outcomes(result: Result) -> dict[str, FindingOutcome]:
     return {finding.claim.split()[0]: finding.outcome for finding in findings(result)}
 
 
 def test_the_findings_hold_or_not_by_the_numbers_of_this_host() -> None:
     large, small = 1 << 20, 16384
     slow = outcomes(driver_run(large, overlay2=1000, vfs=1000, devicemapper=300, zfs=500))
-    assert slow["devicemapper"] is Outcome.HOLDS
-    assert slow["zfs"] is Outcome.HOLDS
-    assert slow["aufs"] is slow["btrfs"] is Outcome.NOT_MEASURABLE
+    assert slow["devicemapper"] is FindingOutcome.HOLDS
+    assert slow["zfs"] is FindingOutcome.HOLDS
+    assert slow["aufs"] is slow["btrfs"] is FindingOutcome.NOT_MEASURABLE
     fine = outcomes(driver_run(large, overlay2=1000, vfs=1000, devicemapper=900, zfs=1000))
-    assert fine["devicemapper"] is fine["zfs"] is Outcome.DOES_NOT_HOLD
+    assert fine["devicemapper"] is fine["zfs"] is FindingOutcome.DOES_NOT_HOLD
     both = driver_run(large, overlay2=1000, btrfs=2000)
     below = driver_run(small, overlay2=1000, btrfs=300)
     mixed = replace(both, samples=(*both.samples, *below.samples))
-    assert outcomes(mixed)["btrfs"] is Outcome.HOLDS
-    assert outcomes(both)["btrfs"] is Outcome.NOT_MEASURABLE
-    assert outcomes(driver_run(large, overlay2=1000))["zfs"] is Outcome.NOT_MEASURABLE
+    assert outcomes(mixed)["btrfs"] is FindingOutcome.HOLDS
+    assert outcomes(both)["btrfs"] is FindingOutcome.NOT_MEASURABLE
+    assert outcomes(driver_run(large, overlay2=1000))["zfs"] is FindingOutcome.NOT_MEASURABLE
 
 
 def test_a_heat_map_shades_by_what_is_sure_and_marks_the_rest() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_ui_pure import container
 from tui.core.errors import DtuiError, NotFound, UsageError
-from tui.core.records import DriverKind, ReachKind, State
+from tui.core.records import AccessKind, DriverKind, State
 from tui.drivers.data_root import DataRoot
 from tui.engine.at_rest.base import FileLog, JsonLog, K8sLog
 from tui.engine.at_rest.docker import OfflineEndpoint
@@ -168,7 +168,7 @@ def test_a_missing_lower_layer_is_named_and_the_container_still_listed(sample: O
     for link in (tmp_path / "overlay2" / "l").iterdir():
         link.unlink()
     details = sample.inspect(web.id)
-    assert details.reach.kind is ReachKind.NONE
+    assert details.reach.kind is AccessKind.NONE
     assert "missing" in details.reach.reason
 
 

@@ -7,30 +7,30 @@ from pathlib import Path
 import pytest
 
 from tui.core.errors import UsageError
-from tui.core.id_maps import HOST_IDS, IdMap, Span, on_host, parsed, shown, words
+from tui.core.id_maps import HOST_IDS, IdMap, Span, host_id, id_words, parse_id_map, shown_id
 from tui.core.records import EntryKind
 from tui.drivers.users import ids_of_record, ids_of_root
-from tui.files.tree.snapshots import Node
-from tui.files.verbs.permissions import id_of, owner_change
+from tui.files.tree.snapshots import EntrySnapshot
+from tui.files.verbs.permissions import id_named, owner_change
 
 TWO = (Span(0, 1000, 1), Span(1, 100_000, 65_536))
 
 
 @pytest.mark.parametrize(("inside", "host"), [(0, 1000), (1, 100_000), (65_536, 165_535)])
 def test_each_id_of_a_container_stands_for_one_of_its_host_and_back(inside: int, host: int) -> None:
-    assert on_host(TWO, inside) == host
-    assert shown(TWO, host) == inside
+    assert host_id(TWO, inside) == host
+    assert shown_id(TWO, host) == inside
 
 
 def test_an_id_outside_of_the_map_stands_for_none() -> None:
-    assert [on_host(TWO, number) for number in (65_537, 2**32 - 2)] == [None, None]
-    assert [shown(TWO, number) for number in (0, 999, 1001, 99_999, 165_536)] == [None] * 5
+    assert [host_id(TWO, number) for number in (65_537, 2**32 - 2)] == [None, None]
+    assert [shown_id(TWO, number) for number in (0, 999, 1001, 99_999, 165_536)] == [None] * 5
 
 
 def test_a_map_is_read_as_the_kernel_prints_it() -> None:
-    assert parsed("         0       1000          1\n         1     100000      65536\n") == TWO
-    assert words(TWO) == "0 to 0, 1 to 65536"
-    assert IdMap(parsed("0 0 4294967295\n"), parsed("0 0 4294967295\n")) == HOST_IDS
+    assert parse_id_map("         0       1000          1\n         1     100000      65536\n") == TWO
+    assert id_words(TWO) == "0 to 0, 1 to 65536"
+    assert IdMap(parse_id_map("0 0 4294967295\n"), parse_id_map("0 0 4294967295\n")) == HOST_IDS
 
 
 def test_a_data_root_is_remapped_whose_name_is_a_user_and_a_group() -> None:
@@ -48,9 +48,9 @@ def test_a_record_of_containers_storage_without_a_map_is_of_the_hosts_ids() -> N
 
 def test_an_owner_is_written_as_the_host_has_it_and_one_that_is_not_given_stays() -> None:
     def number(name: str) -> int:
-        return id_of(name, b"www:x:33:33::/:/bin/sh\n", "user")
+        return id_named(name, b"www:x:33:33::/:/bin/sh\n", "user")
 
-    node = Node(b"/f", EntryKind.FILE, 0o644, 7, 8)
+    node = EntrySnapshot(b"/f", EntryKind.FILE, 0o644, 7, 8)
     ids = IdMap(TWO, HOST_IDS.groups)
     changed = owner_change("www", number, number, ids)(node)
     assert (changed.uid, changed.gid) == (100_032, 8)

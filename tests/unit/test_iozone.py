@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.bench.charts import Look, chart, table
+from tui.bench.charts import ChartStyle, chart, table
 from tui.bench.iozone import Cell, Parser
 from tui.bench.plan import TESTS, IoTest, Preset, make_plan
 from tui.bench.results import Sample
@@ -103,7 +103,7 @@ def test_a_chart_has_the_medians_over_the_sizes_and_marks_what_is_too_short() ->
     summaries = summarise([*samples, fast])
     assert summaries[IoTest.READ, 64, 64].median == 3
     assert summaries[IoTest.READ, 64, 64].n == 3
-    spec = chart(IoTest.READ, {"overlay2": summaries}, 64, Look(("overlay2",)))
+    spec = chart(IoTest.READ, {"overlay2": summaries}, 64, ChartStyle(("overlay2",)))
     assert [x for x, _ in spec.series[0].points] == [6.0, 10.0, 16.0]
     assert [x for x, _ in spec.series[0].unsure] == [10.0]
     rows = table(summaries, 64)

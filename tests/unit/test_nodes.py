@@ -6,9 +6,9 @@ import json
 from dataclasses import fields
 
 from tui.core.records import EntryKind
-from tui.files.tree.snapshots import Node, Seen, from_json, to_json
+from tui.files.tree.snapshots import EntrySnapshot, InodeVersion, from_json, to_json
 
-FULL = Node(
+FULL = EntrySnapshot(
     path=b"/a/\xff",
     kind=EntryKind.FILE,
     mode=0o4755,
@@ -25,7 +25,7 @@ FULL = Node(
     image=True,
     inode=(7, 8),
     names=9,
-    seen=Seen(10, 11, 12),
+    seen=InodeVersion(10, 11, 12),
     disk=13,
 )
 PASSING = ("seen", "disk")
@@ -33,9 +33,9 @@ PASSING = ("seen", "disk")
 
 
 def test_every_lasting_field_of_a_node_survives_json() -> None:
-    names = [field.name for field in fields(Node)]
+    names = [field.name for field in fields(EntrySnapshot)]
     assert all(getattr(FULL, name) for name in names), "a new field needs a value here"
     back = from_json(json.loads(json.dumps(to_json(FULL))))
     lasting = [name for name in names if name not in PASSING]
     assert {name: getattr(back, name) for name in lasting} == {name: getattr(FULL, name) for name in lasting}
-    assert from_json(json.loads(json.dumps(to_json(Node(b"/gone"))))) == Node(b"/gone")
+    assert from_json(json.loads(json.dumps(to_json(EntrySnapshot(b"/gone"))))) == EntrySnapshot(b"/gone")

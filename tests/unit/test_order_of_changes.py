@@ -15,9 +15,9 @@ from tui.core.errors import NotFound
 from tui.core.ids import ContainerId
 from tui.core.state import state_dir
 from tui.files.history import backups, journal
-from tui.files.history.backups import Act, ActKind, Keeper, acts, find, last_to_undo
+from tui.files.history.backups import BackupWriter, UndoKind, UndoRecord, find, last_to_undo, undo_records
 from tui.files.history.order import never_again
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.linux import process_marks
 
 pytestmark = pytest.mark.promise("undo-order-is-a-counter")
@@ -27,16 +27,16 @@ NOW = time.time_ns()
 CONTAINER = ContainerId("c" * 64)
 
 
-def change(path: bytes, container: ContainerId = CONTAINER, *, done: bool = True) -> Act:
-    keeper = Keeper(container, "web", ActKind.REMOVE, path)
-    keeper.add(Node(path))
+def change(path: bytes, container: ContainerId = CONTAINER, *, done: bool = True) -> UndoRecord:
+    keeper = BackupWriter(container, "web", UndoKind.REMOVE, path)
+    keeper.add(EntrySnapshot(path))
     act = keeper.commit()
     if done:
         act.mark("done")
     return act
 
 
-def change_at(monkeypatch: pytest.MonkeyPatch, now: int, path: bytes) -> Act:
+def change_at(monkeypatch: pytest.MonkeyPatch, now: int, path: bytes) -> UndoRecord:
     monkeypatch.setattr(time, "time_ns", lambda: now)
     return change(path)
 
@@ -46,11 +46,11 @@ def test_undo_takes_the_later_change_whatever_the_clock(monkeypatch: pytest.Monk
     change_at(monkeypatch, first, b"/first")
     change_at(monkeypatch, NOW, b"/second")
     assert last_to_undo().path == b"/second"
-    assert [act.path for act in acts()] == [b"/second", b"/first"]
-    assert next(acts()).time.timestamp() == NOW // 10**9
+    assert [act.path for act in undo_records()] == [b"/second", b"/first"]
+    assert next(undo_records()).time.timestamp() == NOW // 10**9
 
 
-def old_change(stamp: int, path: bytes) -> Act:
+def old_change(stamp: int, path: bytes) -> UndoRecord:
     """Make a backup as versions without a counter did."""
     act = change(path)
     told = json.loads((act.folder / "act.json").read_text())
@@ -64,7 +64,7 @@ def test_backups_without_a_number_are_older_than_all() -> None:
     newest = change(b"/newest")
     old_change(NOW + DAY, b"/old")
     old_change(NOW - DAY, b"/oldest")
-    assert [act.path for act in acts()] == [b"/newest", b"/old", b"/oldest"]
+    assert [act.path for act in undo_records()] == [b"/newest", b"/old", b"/oldest"]
     assert find(f"{NOW + DAY:020d}").time.timestamp() == (NOW + DAY) // 10**9
     assert last_to_undo() == find(newest.id)
 
@@ -72,20 +72,20 @@ def test_backups_without_a_number_are_older_than_all() -> None:
 def test_the_oldest_are_dropped_by_number_not_by_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         change_at(monkeypatch, NOW - number * DAY, b"/%d" % number)
-    two = sum(backups.size_on_disk(act.folder) for act in list(acts())[:2])
+    two = sum(backups.size_on_disk(act.folder) for act in list(undo_records())[:2])
     monkeypatch.setattr(backups, "TOTAL_LIMIT", two)
     change(b"/last")
-    assert [act.path for act in acts()] == [b"/last", b"/3"]
+    assert [act.path for act in undo_records()] == [b"/last", b"/3"]
 
 
 ONE = """
-from tui.files.history.backups import ActKind, Keeper
+from tui.files.history.backups import UndoKind, BackupWriter
 from tui.core.ids import ContainerId
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 import sys
 for number in range(25):
-    keeper = Keeper(ContainerId(sys.argv[1] * 64), "web", ActKind.REMOVE, b"/x")
-    keeper.add(Node(b"/x"))
+    keeper = BackupWriter(ContainerId(sys.argv[1] * 64), "web", UndoKind.REMOVE, b"/x")
+    keeper.add(EntrySnapshot(b"/x"))
     act = keeper.commit()
     act.mark("done")
     print(act.id)
@@ -99,13 +99,13 @@ def test_processes_that_change_at_once_share_no_number(private_state: Path) -> N
     ]
     ids = [child.communicate(timeout=120)[0].split() for child in children]
     assert all(one == sorted(one) for one in ids)
-    assert len({number for one in ids for number in one}) == 100 == len(list(acts()))
+    assert len({number for one in ids for number in one}) == 100 == len(list(undo_records()))
 
 
 def test_a_crash_before_the_commit_leaves_no_change_and_no_number_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     before = change(b"/before")
-    keeper = Keeper(CONTAINER, "web", ActKind.REMOVE, b"/crashed")
-    keeper.add(Node(b"/crashed"))
+    keeper = BackupWriter(CONTAINER, "web", UndoKind.REMOVE, b"/crashed")
+    keeper.add(EntrySnapshot(b"/crashed"))
     monkeypatch.setattr(Path, "rename", lambda self, target: os._exit(9))
     child = os.fork()
     if child == 0:
@@ -114,9 +114,9 @@ def test_a_crash_before_the_commit_leaves_no_change_and_no_number_twice(monkeypa
     monkeypatch.undo()
     monkeypatch.setattr(backups, "named_owner_lives", lambda name: False)
     monkeypatch.setenv("DTUI_STATE", str(before.folder.parents[2]))
-    backups.sweep()
+    backups.sweep_backups()
     after = change(b"/after")
-    assert [act.path for act in acts()] == [b"/after", b"/before"]
+    assert [act.path for act in undo_records()] == [b"/after", b"/before"]
     assert int(after.id) > int(before.id)
     assert not list(state_dir("backups").glob("*/.*"))
 
@@ -153,7 +153,7 @@ def test_no_clock_makes_what_recovery_needs_old(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(time, "time", lambda: clock / 1e9)
     monkeypatch.setattr(backups, "TOTAL_LIMIT", 1)
     change(b"/newest")
-    assert [act.path for act in acts()] == [b"/newest", b"/cut-off"]
+    assert [act.path for act in undo_records()] == [b"/newest", b"/cut-off"]
     assert not journal.is_old(record)
 
 
@@ -168,15 +168,15 @@ def test_what_was_cut_off_is_old_after_a_week_of_running(monkeypatch: pytest.Mon
 
 
 def test_a_backup_that_is_being_made_survives_every_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = Keeper(CONTAINER, "web", ActKind.REMOVE, b"/x")
-    keeper.add(Node(b"/x"))
+    keeper = BackupWriter(CONTAINER, "web", UndoKind.REMOVE, b"/x")
+    keeper.add(EntrySnapshot(b"/x"))
     record = journal.begin_rename(CONTAINER, b"/x", b"y")
     record.data.write_bytes(b"old")
     record.file.unlink()
     for now in (0, NOW + 400 * DAY):
         monkeypatch.setattr(time, "time_ns", lambda now=now: now)
         monkeypatch.setattr(time, "time", lambda now=now: now / 1e9)
-        backups.sweep()
-        journal.sweep()
+        backups.sweep_backups()
+        journal.sweep_journal()
     assert keeper.commit().path == b"/x"
     assert record.data.exists()

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, UsageError
 from tui.core.records import Mount
 from tui.drivers.data_root import open_host
-from tui.layers.mount_covers import Covers, place_of
+from tui.layers.mount_covers import Covers, resolved_place
 from tui.linux import syscalls
-from tui.linux.rooted_paths import Root, clean, is_mount_point, read_limited, split
+from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limited, split
 
 
 def no_openat2(*args: object) -> int:
@@ -55,17 +55,17 @@ def test_a_bind_mounted_file_is_a_mount_point_though_its_device_is_the_same(tree
 
 @given(st.binary(max_size=80).filter(lambda b: b"\0" not in b))
 def test_a_clean_path_is_absolute_and_has_nothing_to_walk_up_with(path: bytes) -> None:
-    parts = clean(path).split(b"/")
+    parts = normalized(path).split(b"/")
     assert parts[0] == b""
     assert not {b"..", b"."} & set(parts)
-    assert clean(clean(path)) == clean(path)
-    above, name = split(clean(path))
-    assert clean(above + b"/" + name) == clean(path)
+    assert normalized(normalized(path)) == normalized(path)
+    above, name = split(normalized(path))
+    assert normalized(above + b"/" + name) == normalized(path)
 
 
 def test_a_nul_byte_is_refused() -> None:
     with pytest.raises(UsageError):
-        clean(b"/a\0b")
+        normalized(b"/a\0b")
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ LINKS = {b"/var/run": b"../run", b"/run/data": b"/srv/./data", b"/loop": b"loop"
     ],
 )
 def test_a_mount_lies_where_the_links_in_its_destination_lead(destination: str, place: bytes) -> None:
-    assert place_of(destination, lambda path: LINKS.get(path, b"")) == place
+    assert resolved_place(destination, lambda path: LINKS.get(path, b"")) == place
 
 
 @given(
@@ -193,8 +193,8 @@ def test_a_mount_lies_where_the_links_in_its_destination_lead(destination: str, 
     st.text("/ab.c"),
 )
 def test_any_web_of_links_ends_in_a_clean_path(links: dict[bytes, bytes], destination: str) -> None:
-    place = place_of(destination, lambda path: links.get(path, b""))
-    assert place == clean(place)
+    place = resolved_place(destination, lambda path: links.get(path, b""))
+    assert place == normalized(place)
 
 
 def test_the_nearest_mount_hides_a_path_and_any_below_is_found() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tui.core.errors import DtuiError
 from tui.core.records import State
 from tui.drivers.data_root import DataRoot
-from tui.drivers.podman import records
+from tui.drivers.podman import read_records
 from tui.engine.at_rest.podman import PodmanRoot
 
 IDS = {name: letter * 64 for name, letter in (("web", "a"), ("db", "b"), ("cron", "c"))}
@@ -52,7 +52,7 @@ def test_to_inspect_one_container_no_other_is_read(root: Path, monkeypatch: pyte
 
 def test_records_are_parsed_once_until_they_are_written_again(root: Path) -> None:
     opened, name = DataRoot(root), "overlay-containers/containers.json"
-    assert records(opened, name) is records(opened, name)
+    assert read_records(opened, name) is read_records(opened, name)
     write(root, [{"id": IDS["web"], "names": ["new"], "layer": IDS["web"]}])
     assert [row.name for row in PodmanRoot("root", root).snapshot()] == ["new"]
 

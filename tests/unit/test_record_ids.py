@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tui.cli.ls import as_json
 from tui.core.ids import BadId, ContainerId, LayerId
-from tui.core.records import Driver, DriverKind, Reach, ReachKind, State
+from tui.core.records import AccessKind, Driver, DriverKind, LayerAccess, State
 from tui.core.state import container_lock
 from tui.engine.live import parse
 
@@ -66,5 +66,5 @@ def test_lock_of_an_unchecked_id_is_a_type_error_for_mypy() -> None:
 
 def test_numbers_that_cannot_be_are_null_in_json() -> None:
     row = parse.listed_container({"Id": HEX, "Names": ["/web"], "Created": 0, "SizeRw": 0}, "local", DRIVER)
-    shown = as_json(replace(row, size_rw=None), Reach(ReachKind.NONE, "none"))
+    shown = as_json(replace(row, size_rw=None), LayerAccess(AccessKind.NONE, "none"))
     assert (shown["created"], shown["size_rw"], shown["trust"]) == (None, None, "unproven")

@@ -31,7 +31,7 @@ contents = st.tuples(st.lists(block, max_size=8), st.sampled_from([b"", b"\0", b
 def file_of(data: bytes) -> Iterator[int]:
     """A file with holes where its bytes are zeros."""
     with tempfile.TemporaryFile(dir="/var/tmp") as file:
-        sparse.put_runs(file.fileno(), sparse.runs_of((data,)))
+        sparse.write_extents(file.fileno(), sparse.extents_of((data,)))
         yield file.fileno()
 
 
@@ -105,6 +105,6 @@ def test_a_large_file_of_almost_nothing_takes_almost_nothing(tmp_path: Path) -> 
     data = bytearray(1 << 28)
     data[1 << 20] = data[-1] = 1
     with (tmp_path / "f").open("w+b") as file:
-        assert sparse.put_runs(file.fileno(), sparse.runs_of((bytes(data),))) == len(data)
+        assert sparse.write_extents(file.fileno(), sparse.extents_of((bytes(data),))) == len(data)
         assert allocated(file.fileno()) <= 4
         assert (tmp_path / "f").read_bytes() == data

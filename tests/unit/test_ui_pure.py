@@ -24,7 +24,7 @@ from tui.core.records import (
     View,
 )
 from tui.render.containers import SORTS, columns, container_line, groups, matches, ports_text
-from tui.render.entries import mark_of, meta_words, origin, tree_line
+from tui.render.entries import change_mark, meta_words, origin, tree_line
 from tui.services.tree_model import TreeModel, ancestors
 from tui.ui.actions import SCOPE_TITLES, TABLE, bindings, key_text
 
@@ -143,7 +143,7 @@ def test_image_layers_are_numbered_from_the_base() -> None:
     ],
 )
 def test_each_kind_of_change_has_its_own_letter(mark: str, more: dict[str, object]) -> None:
-    assert mark_of(entry(b"/x", **more)) == mark
+    assert change_mark(entry(b"/x", **more)) == mark
 
 
 def test_a_title_tells_mark_size_mode_and_owner() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import IO
 
 from tui.core.errors import BenchError
-from tui.linux.mount_table import file_system_of
+from tui.linux.mount_table import file_system_at
 
 
-class HostJob:
+class BareProcess:
     """A process of the host itself."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -31,7 +31,7 @@ class HostJob:
         return self._process.wait()
 
 
-class HostHolder:
+class BareContainer:
     """A directory of the host, as if it were a container: IOzone runs in it as it is on this host."""
 
     id = "host"
@@ -42,7 +42,7 @@ class HostHolder:
         self._process: subprocess.Popen[bytes] | None = None
         self.pid = os.getpid()
 
-    def run(self, argv: tuple[str, ...]) -> HostJob:
+    def run(self, argv: tuple[str, ...]) -> BareProcess:
         """Start a program of this host."""
         program = shutil.which(argv[0])
         if program is None:
@@ -56,7 +56,7 @@ class HostHolder:
             cwd=self._folder,
             env={"LC_ALL": "C"},
         )
-        return HostJob(self._process)
+        return BareProcess(self._process)
 
     def stop(self) -> None:
         """End it."""
@@ -89,8 +89,8 @@ def drop_caches() -> None:
         raise BenchError(f"the caches cannot be emptied: {(error.strerror or '').lower()}", "sudo dtui") from error
 
 
-class HostWorkshop:
-    """Fulfils :class:`tui.bench.contract.Workshop` in a directory of this host."""
+class BareHost:
+    """Fulfils :class:`tui.bench.contract.BenchHost` in a directory of this host."""
 
     local = True
 
@@ -99,7 +99,7 @@ class HostWorkshop:
 
     def describe(self) -> dict[str, str]:
         """Return facts for the record."""
-        return {"engine": "none", "driver": "host", "backing": file_system_of(str(self._folder)), "data_root": ""}
+        return {"engine": "none", "driver": "host", "backing": file_system_at(str(self._folder)), "data_root": ""}
 
     def free_bytes(self) -> int | None:
         """Return the free space of the directory's disk."""
@@ -118,10 +118,10 @@ class HostWorkshop:
         """Raise BenchError: there are no images."""
         raise BenchError("the host has no images", "choose a storage driver")
 
-    def hold(self, image: str, labels: Mapping[str, str]) -> HostHolder:
+    def hold(self, image: str, labels: Mapping[str, str]) -> BareContainer:
         """Return the directory: no container is needed."""
         del image, labels
-        return HostHolder(self._folder)
+        return BareContainer(self._folder)
 
     def place(self) -> str:
         """Return the directory."""

@@ -38,7 +38,7 @@ class ChartSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ChartStyle:
     """Who is drawn: the targets of a run in an order by which each keeps its colour and sign, less the hidden ones.
 
     ``cached`` are those whose numbers are of the page cache though they were asked to go past it.
@@ -58,9 +58,9 @@ class Look:
         return self.order.index(name) if name in self.order else 0
 
 
-def look_of(result: Result, mode: Mode, hidden: frozenset[str] = frozenset()) -> Look:
+def chart_style_of(result: Result, mode: Mode, hidden: frozenset[str] = frozenset()) -> ChartStyle:
     """Return how a mode of a run is drawn."""
-    return Look(tuple(result.targets), hidden, frozenset(not_direct(result) if mode is Mode.DIRECT else ()))
+    return ChartStyle(tuple(result.targets), hidden, frozenset(not_direct(result) if mode is Mode.DIRECT else ()))
 
 
 def gigabytes(kb_per_s: float) -> float:
@@ -68,14 +68,14 @@ def gigabytes(kb_per_s: float) -> float:
     return kb_per_s * 1024 / 1e9
 
 
-def records(summaries: Summaries) -> tuple[int, ...]:
+def record_sizes(summaries: Summaries) -> tuple[int, ...]:
     """Return the record sizes of a run in kB."""
     return tuple(sorted({record for _, _, record in summaries}))
 
 
 def shown_record(summaries: Summaries) -> int:
     """Return the record size that is drawn: 64 kB, else the nearest to it."""
-    found = records(summaries)
+    found = record_sizes(summaries)
     return min(found, key=lambda kb: abs(math.log2(kb / _SHOWN_RECORD))) if found else _SHOWN_RECORD
 
 
@@ -88,7 +88,7 @@ def _top(value: float) -> float:
 
 
 def chart(
-    test: IoTest, targets: dict[str, Summaries], record: int, look: Look, beside: Summaries | None = None
+    test: IoTest, targets: dict[str, Summaries], record: int, look: ChartStyle, beside: Summaries | None = None
 ) -> ChartSpec:
     """Return the chart of one test over log2 of the file size, one line a target: GB/s, or the ratio to ``beside``."""
     series = []
@@ -121,7 +121,7 @@ def _height(summary: Summary, beside: Summaries | None, key: Key) -> float | Non
 
 
 def charts(
-    targets: dict[str, Summaries], record: int, look: Look, beside: Summaries | None = None
+    targets: dict[str, Summaries], record: int, look: ChartStyle, beside: Summaries | None = None
 ) -> tuple[ChartSpec, ...]:
     """Return the six charts."""
     return tuple(chart(test, targets, record, look, beside) for test in TESTS)

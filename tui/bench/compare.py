@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tui.bench.plan import IoTest, Mode
 from tui.bench.results import Result
-from tui.bench.stats import Summary, Verdict, by_target, compare, spread_in
+from tui.bench.stats import Summary, Verdict, by_target, compare_targets, spread_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def compare_runs(one: Result, other: Result, targets: tuple[str, ...] = ()) -> t
             for key in sorted(first[mine].keys() & second[theirs].keys(), key=lambda key: (key[0].name, key[1:])):
                 known = [spread[key[1]] for spread in spreads if key[1] in spread]
                 spread = max(known) if len(known) == len(spreads) else None
-                verdict = compare(second[theirs][key], first[mine][key], spread)
+                verdict = compare_targets(second[theirs][key], first[mine][key], spread)
                 name = mine if mine == theirs else f"{mine} : {theirs}"
                 pair = (first[mine][key], second[theirs][key])
                 found.append(RunComparison(name, mode, *key, *pair, verdict.ratio, spread, verdict.verdict))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Protocol
 
 
-class Job(Protocol):
+class BenchProcess(Protocol):
     """A process at work."""
 
     def output(self) -> Iterator[bytes]:
@@ -18,7 +18,7 @@ class Job(Protocol):
         ...
 
 
-class Holder(Protocol):
+class HeldContainer(Protocol):
     """A container that is there for the processes run in it: its first process, and what making and starting it took.
 
     The process is 0 where it is not proven to be one of this host.
@@ -31,7 +31,7 @@ class Holder(Protocol):
     create_seconds: float
     start_seconds: float
 
-    def run(self, argv: tuple[str, ...]) -> Job:
+    def run(self, argv: tuple[str, ...]) -> BenchProcess:
         """Start a process in it, and give its output from the first byte."""
         ...
 
@@ -44,7 +44,7 @@ class Holder(Protocol):
         ...
 
 
-class Workshop(Protocol):
+class BenchHost(Protocol):
     """A place to run benchmarks. All methods block; errors are DtuiErrors."""
 
     def describe(self) -> Mapping[str, str]:
@@ -72,7 +72,7 @@ class Workshop(Protocol):
         """Load an image from an archive as ``docker save`` writes it."""
         ...
 
-    def hold(self, image: str, labels: Mapping[str, str]) -> Holder:
+    def hold(self, image: str, labels: Mapping[str, str]) -> HeldContainer:
         """Start a container without network, of an image that keeps itself alive."""
         ...
 
@@ -111,7 +111,7 @@ class Target(Protocol):
         """Whether images can be put into it and their containers' files be reached from this host."""
         ...
 
-    def open(self) -> Workshop:
+    def open(self) -> BenchHost:
         """Make it ready, which may start a daemon; raises DtuiError."""
         ...
 

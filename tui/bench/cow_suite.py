@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tui.bench.archives import MANY
-from tui.bench.contract import Holder
+from tui.bench.contract import HeldContainer
 from tui.bench.plan import LARGEST
 from tui.core.errors import BenchError, UsageError
 from tui.linux.rooted_paths import Root
@@ -98,7 +98,7 @@ class CowSample:
     value: float
 
 
-HoldImage = Callable[[int], Holder]
+HoldImage = Callable[[int], HeldContainer]
 MakeSample = Callable[[CowTest, int, float], CowSample]
 
 
@@ -186,7 +186,7 @@ def _cached() -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("Cached:"))
 
 
-def root_of(holder: Holder) -> Root:
+def root_of(holder: HeldContainer) -> Root:
     """Open the root of a held container; raises BenchError for one that is not proven to be on this host."""
     if not holder.pid:
         raise BenchError("the Engine's containers are not proven to be on this host", "take --suite iozone")

@@ -27,7 +27,7 @@ _READS = (IoTest.READ, IoTest.REREAD, IoTest.RANDOM_READ)
 _WRITES = (IoTest.WRITE, IoTest.REWRITE, IoTest.RANDOM_WRITE)
 
 
-class Outcome(Enum):
+class FindingOutcome(Enum):
     """What became of a finding here."""
 
     HOLDS = "holds"
@@ -40,7 +40,7 @@ class Finding:
     """A claim, what became of it, and the figures or what was missing."""
 
     claim: str
-    outcome: Outcome
+    outcome: FindingOutcome
     figures: str
 
 
@@ -69,15 +69,15 @@ def _judge(result: Result, driver: str, claim: str, judge: Callable[[Ratios], tu
     mine = next((n for n in drivers if result.targets[n].get("driver") == driver), None)
     others = [summaries for name, summaries in drivers.items() if name != mine]
     if mine is None:
-        return Finding(claim, Outcome.NOT_MEASURABLE, f"{driver} took no part")
+        return Finding(claim, FindingOutcome.NOT_MEASURABLE, f"{driver} took no part")
     if not others:
-        return Finding(claim, Outcome.NOT_MEASURABLE, "no other driver took part")
+        return Finding(claim, FindingOutcome.NOT_MEASURABLE, "no other driver took part")
     told = judge(_ratios(drivers[mine], others))
     if isinstance(told, str):
-        return Finding(claim, Outcome.NOT_MEASURABLE, told)
+        return Finding(claim, FindingOutcome.NOT_MEASURABLE, told)
     repeats = min(result.plan.repeats, max((s.repeat for s in result.samples), default=0))
     doubt = "" if repeats > 2 else f", by {repeats} repeat{'s' * (repeats != 1)}: the error is not known"
-    return Finding(claim, Outcome.HOLDS if told[0] else Outcome.DOES_NOT_HOLD, told[1] + doubt)
+    return Finding(claim, FindingOutcome.HOLDS if told[0] else FindingOutcome.DOES_NOT_HOLD, told[1] + doubt)
 
 
 def _ratios(mine: Summaries, others: list[Summaries]) -> Ratios:

@@ -16,7 +16,7 @@ from tempfile import gettempdir
 from tui.bench.archives import free_for, image_archive, image_name
 from tui.bench.bare_host import drop_caches
 from tui.bench.clock import Clock
-from tui.bench.contract import Holder, Target, Workshop
+from tui.bench.contract import BenchHost, HeldContainer, Target
 from tui.bench.cow_suite import CowPlan, CowSample, measure
 from tui.bench.facts import busy_facts, facts_afterwards, host_facts, processor_ticks, warnings_of
 from tui.bench.image import IDLE, LABEL, BenchImage, make_image
@@ -47,7 +47,7 @@ class Progress:
 
 
 @dataclass(slots=True)
-class Run:
+class BenchRun:
     """One run: iterate over it in a thread of its own; :meth:`abort` ends it from another."""
 
     plan: Plan
@@ -59,8 +59,8 @@ class Run:
     scratch: Path | None = None
     result: Result | None = None
     _aborted: threading.Event = field(default_factory=threading.Event)
-    _holder: Holder | None = None
-    _open: dict[str, Workshop] = field(default_factory=dict)
+    _holder: HeldContainer | None = None
+    _open: dict[str, BenchHost] = field(default_factory=dict)
     _described: dict[str, dict[str, str]] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
     _cow: list[CowSample] = field(default_factory=list)
@@ -203,7 +203,7 @@ class Run:
         for repeat, name in cow_order(plan.repeats, able, self.seed):
             workshop = self._open[name]
 
-            def hold(depth: int, workshop: Workshop = workshop) -> Holder:
+            def hold(depth: int, workshop: BenchHost = workshop) -> HeldContainer:
                 sizes = plan.sizes if depth == plan.depths[0] else ()
                 return workshop.hold(image_name(depth, sizes), {OWNER: owner_mark()})
 
@@ -246,7 +246,7 @@ class Run:
             self._holder = None
             holder.remove()
 
-    def _run_step(self, turn: Turn, step: Step, holder: Holder) -> Iterator[Progress]:
+    def _run_step(self, turn: Turn, step: Step, holder: HeldContainer) -> Iterator[Progress]:
         """Run IOzone once."""
         parser = Parser(step.prints)
         raw = bytearray()
@@ -296,7 +296,7 @@ def expected_space(plan: Plan | None, cow: CowPlan | None, with_images: int) -> 
     return max(plan.space if plan else 0, free_for(cow.sizes, cow.depths) * with_images if cow else 0)
 
 
-def sweep(workshop: Workshop) -> int:
+def sweep_runs(workshop: BenchHost) -> int:
     """Remove the containers of runs whose dtui was killed; return how many there were."""
     dead = [container for container, owner in workshop.leftovers(OWNER) if not owner_lives(owner)]
     for container in dead:
@@ -304,6 +304,6 @@ def sweep(workshop: Workshop) -> int:
     return len(dead)
 
 
-def clean(workshop: Workshop) -> tuple[int, int]:
+def remove_leftovers(workshop: BenchHost) -> tuple[int, int]:
     """Remove everything that benchmarks left in an Engine: dead runs' containers, and the images."""
-    return sweep(workshop), workshop.remove_images(LABEL)
+    return sweep_runs(workshop), workshop.remove_images(LABEL)

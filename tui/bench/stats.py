@@ -111,7 +111,7 @@ def spread_in(result: Result, mode: Mode) -> dict[int, float]:
     return {}
 
 
-def compare(one: Summary, control: Summary, spread: float | None) -> Comparison:
+def compare_targets(one: Summary, control: Summary, spread: float | None) -> Comparison:
     """Say whether two numbers differ by more than the measuring itself does; an unknown spread tells nothing apart."""
     ratio = one.median / control.median
     if one.unsure or control.unsure:

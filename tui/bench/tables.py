@@ -8,7 +8,7 @@ from tui.bench.charts import gigabytes
 from tui.bench.cow_suite import CowTest
 from tui.bench.plan import TESTS, Mode, human_kb
 from tui.bench.results import Result
-from tui.bench.stats import Comparison, Summary, Verdict, by_target, compare, not_direct, spread_in
+from tui.bench.stats import Comparison, Summary, Verdict, by_target, compare_targets, not_direct, spread_in
 from tui.core.text import count_of
 
 MARKS = {
@@ -34,7 +34,7 @@ def compared(result: Result, mode: Mode) -> dict[tuple[str, str, int, int], tupl
     for name, summaries in targets.items():
         for key, summary in summaries.items():
             control = host.get(key) if name != HOST else None
-            beside = compare(summary, control, spread.get(key[1])) if control else None
+            beside = compare_targets(summary, control, spread.get(key[1])) if control else None
             found[name, key[0].value, key[1], key[2]] = (summary, beside)
     return found
 

@@ -6,8 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui.bench.bare_host import HostWorkshop
-from tui.bench.contract import Target, Workshop
+from tui.bench.bare_host import BareHost
+from tui.bench.contract import BenchHost, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class HostTarget:
     control: bool = True
     has_images: bool = False
 
-    def open(self) -> Workshop:
+    def open(self) -> BenchHost:
         """Make the directory."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
-        return HostWorkshop(work)
+        return BareHost(work)
 
     def close(self) -> None:
         """Remove the directory."""
@@ -48,7 +48,7 @@ class Twin:
         """Whether the other has."""
         return self.other.has_images
 
-    def open(self) -> Workshop:
+    def open(self) -> BenchHost:
         """Return the other's place, which is open already or is opened now."""
         return self.other.open()
 

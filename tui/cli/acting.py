@@ -23,10 +23,10 @@ from tui.core.state import loose_mode, patience
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
-from tui.files.history.backups import Keep, TooLarge
+from tui.files.history.backups import BackupMode, TooLarge
 from tui.files.history.crash_recovery import recover
 from tui.files.history.transaction import Step
-from tui.files.verbs.acts import Outcome
+from tui.files.verbs.acts import ChangeResult
 
 Result = TypeVar("Result")
 
@@ -50,7 +50,7 @@ class Place:
         return {"container_id": self.details.container.id, "inspect": self.endpoint.inspect}
 
 
-def place_of(open_session: Session, ref: str) -> Place:
+def container_of_ref(open_session: Session, ref: str) -> Place:
     """Find REF:PATH and put right what an earlier run left there."""
     endpoint, details, path = open_session.find_file(ref)
     put_right(endpoint)
@@ -68,16 +68,16 @@ def put_right(*endpoints: Endpoint) -> None:
 
 
 def act_on(
-    options: Namespace, ref: str, act: Callable[[Place, Step, Keep], Outcome], done: str, *, back: str = ""
+    options: Namespace, ref: str, act: Callable[[Place, Step, BackupMode], ChangeResult], done: str, *, back: str = ""
 ) -> int:
     """Do an act on REF:PATH and print its receipt, with how it is undone; Ctrl+C stops it between two entries."""
     with session(options) as open_session:
-        place = place_of(open_session, ref)
+        place = container_of_ref(open_session, ref)
         outcome = choosing(options, lambda step, keep: act(place, step, keep))
     return tell(options, outcome, done + (back if outcome.act else ""))
 
 
-def choosing(options: Namespace, act: Callable[[Step, Keep], Result]) -> Result:
+def choosing(options: Namespace, act: Callable[[Step, BackupMode], Result]) -> Result:
     """Do an act; where it replaces more than is kept, ask on a terminal what is to become of that, and do it so."""
     keep = keep_of(options)
     try:
@@ -91,26 +91,26 @@ def choosing(options: Namespace, act: Callable[[Step, Keep], Result]) -> Result:
         return act(step, chosen)
 
 
-def keep_of(options: Namespace) -> Keep:
+def keep_of(options: Namespace) -> BackupMode:
     """Return what the options say about the bytes that an act replaces."""
-    for word, keep in (("keep", Keep.COPY), ("set_aside", Keep.ASIDE), ("no_backup", Keep.NOTHING)):
+    for word, keep in (("keep", BackupMode.COPY), ("set_aside", BackupMode.ASIDE), ("no_backup", BackupMode.NOTHING)):
         if getattr(options, word, False):
             return keep
-    return Keep.USUAL
+    return BackupMode.USUAL
 
 
 def _on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _chosen(refused: TooLarge) -> Keep | None:
+def _chosen(refused: TooLarge) -> BackupMode | None:
     """Ask what is to become of what an act replaces; anything but one of the letters means that nothing is done."""
     choices = refused.choices
     size = human_size(choices.size)
     offers = (
-        ("k", Keep.COPY, f"keep a copy of {size} ({human_size(choices.room)} free)", choices.copy),
-        ("a", Keep.ASIDE, "set it aside by a rename, without a copy", choices.aside),
-        ("p", Keep.NOTHING, "keep nothing, permanently: this cannot be undone", choices.nothing),
+        ("k", BackupMode.COPY, f"keep a copy of {size} ({human_size(choices.room)} free)", choices.copy),
+        ("a", BackupMode.ASIDE, "set it aside by a rename, without a copy", choices.aside),
+        ("p", BackupMode.NOTHING, "keep nothing, permanently: this cannot be undone", choices.nothing),
     )
     note(f"dtui: {refused.message}. Nothing was changed yet.")
     for letter, _, words, reason in offers:
@@ -194,7 +194,7 @@ def _say(text: str) -> None:
         os.write(sys.stderr.fileno(), text.encode(sys.stderr.encoding, "backslashreplace"))
 
 
-def tell(options: Namespace, outcome: Outcome, done: str, *, old: bytes = b"") -> int:
+def tell(options: Namespace, outcome: ChangeResult, done: str, *, old: bytes = b"") -> int:
     """Print what an act did; ``old`` is the path that the entry had before, where it has another one now."""
     if options.json:
         put_json(

@@ -8,14 +8,14 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.cli.meant import Meant, meant, the_only
+from tui.cli.meant import ChangedContainer, changed_container, the_only
 from tui.cli.output import note, put_json, say
 from tui.core.errors import EngineError, NotFound, NotReachable
 from tui.core.text import count_of, human_size, printable
 from tui.files.history import purging
-from tui.files.history.backups import Act
+from tui.files.history.backups import UndoRecord
 from tui.files.history.order import order_of
-from tui.files.history.purging import purgeable, size_of
+from tui.files.history.purging import purgeable, stored_size
 from tui.files.texts.unsaved import KeptText, drop_text, kept_texts
 
 _UNSAVED = "unsaved text"
@@ -59,14 +59,14 @@ def _texts(ref: str | None) -> tuple[KeptText, ...]:
     return tuple(text for text in reversed(kept_texts()) if not name or text.container == name)
 
 
-def _meant(options: Namespace, texts: tuple[KeptText, ...]) -> Meant:
+def _meant(options: Namespace, texts: tuple[KeptText, ...]) -> ChangedContainer:
     """Return what the REF of a verb means; nothing where only unsaved texts are kept of a container that is gone."""
     try:
-        return meant(options)
+        return changed_container(options)
     except (EngineError, NotFound, NotReachable):
         if not texts:
             raise
-        return Meant(None, ())
+        return ChangedContainer(None, ())
 
 
 def purge(options: Namespace) -> int:
@@ -107,21 +107,21 @@ def _words(backups: int, texts: int) -> str:
 
 def _agreed(folders: list[Path], texts: tuple[KeptText, ...]) -> bool:
     """Ask on the terminal; anything but y means no."""
-    size = size_of(folders) + sum(text.size for text in texts)
+    size = stored_size(folders) + sum(text.size for text in texts)
     what = f"{_words(len(folders), len(texts))} ({human_size(size)})"
     note(f"Delete {what} for good? What they replaced cannot be brought back then. [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _paths(act: Act) -> str:
+def _paths(act: UndoRecord) -> str:
     return printable(act.path) + (f" -> {printable(act.other)}" if act.other else "")
 
 
-def _state(act: Act) -> str:
+def _state(act: UndoRecord) -> str:
     return "undone" if act.undone else "" if act.done else "cut off" if act.cut_off else "under way"
 
 
-def _as_json(act: Act) -> dict[str, object]:
+def _as_json(act: UndoRecord) -> dict[str, object]:
     return {
         "id": act.id,
         "time": act.time.isoformat(),

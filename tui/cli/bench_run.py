@@ -17,7 +17,7 @@ from tui.bench.findings import findings
 from tui.bench.lock import only_one
 from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, kilobytes, make_plan
 from tui.bench.results import Result
-from tui.bench.runner import Run, clean, sweep
+from tui.bench.runner import BenchRun, remove_leftovers, sweep_runs
 from tui.bench.store import Store
 from tui.bench.tables import LEGEND, cold_warning, comparison_rows, cow_rows, host_words, label_of, spread_words
 from tui.cli.output import note, put_json, say
@@ -28,7 +28,7 @@ from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.lab import engines
-from tui.lab.engine_host import EngineWorkshop
+from tui.lab.engine_host import EngineBenchHost
 from tui.services.bench_targets import engine_targets, lab_home, lab_targets
 
 _LONG = 600
@@ -37,14 +37,14 @@ _LONG = 600
 
 def run(options: Namespace) -> int:
     """Run, or clean up; progress goes to standard error."""
-    for line in engines.sweep(lab_home()):
+    for line in engines.sweep_labs(lab_home()):
         note(printable(f"dtui: {line}"))
     return _clean(options) if options.what == "clean" else _run(options)
 
 
 def _clean(options: Namespace) -> int:
     with session(options) as open_session:
-        found = [clean(EngineWorkshop(e)) for e in open_session.endpoints if isinstance(e, LiveEndpoint)]
+        found = [remove_leftovers(EngineBenchHost(e)) for e in open_session.endpoints if isinstance(e, LiveEndpoint)]
     containers, images = sum(one for one, _ in found), sum(two for _, two in found)
     if options.json:
         put_json({"containers": containers, "images": images})
@@ -65,7 +65,7 @@ def _run(options: Namespace) -> int:
             targets = engine_targets(_live(found.endpoints, options.engine), controls=options.controls)
         cow = _cow(plan, options) if options.suite != "iozone" else None
         recorder = Store(state_dir("bench") / "runs.sqlite").record(options.name)
-        work = Run(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
+        work = BenchRun(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
         _ask_first(work, options)
         with only_one(state_dir("bench")):
             result = _measure(work)
@@ -91,7 +91,7 @@ def _live(endpoints: Iterable[Endpoint], wanted: list[str]) -> list[LiveEndpoint
     if not chosen:
         raise NotReachable("a benchmark needs a running Engine", "start dockerd, or name storage drivers with --driver")
     for endpoint in chosen:
-        sweep(EngineWorkshop(endpoint))
+        sweep_runs(EngineBenchHost(endpoint))
     return chosen
 
 
@@ -116,7 +116,7 @@ def _cow(plan: Plan, options: Namespace) -> CowPlan:
     return custom_cow(base, sizes, options.cow_depth, options.repeat)
 
 
-def _ask_first(work: Run, options: Namespace) -> None:
+def _ask_first(work: BenchRun, options: Namespace) -> None:
     targets, space = count_of(len(work.targets), "target"), human_size(work.space)
     note(f"{targets}, about {_minutes(work.seconds)}, {space} free are needed")
     if work.iozone and work.plan.drops:
@@ -129,7 +129,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _measure(work: Run) -> Result:
+def _measure(work: BenchRun) -> Result:
     live = sys.stderr.isatty()
     last = ""
     with _abortable(work):
@@ -149,7 +149,7 @@ def _measure(work: Run) -> Result:
 
 
 @contextmanager
-def _abortable(work: Run) -> Iterator[None]:
+def _abortable(work: BenchRun) -> Iterator[None]:
     """End a run in order at an interrupt, a request to end, and when the line drops."""
 
     def abort(number: int, frame: FrameType | None) -> None:

@@ -16,7 +16,7 @@ from tui.core.remote_files import REMOTE_LIMIT
 from tui.core.text import printable
 from tui.engine.live.archive import archive_of
 from tui.files.verbs.opening import reading
-from tui.linux.rooted_paths import clean
+from tui.linux.rooted_paths import normalized
 
 _CHUNK = 1 << 20
 _PIECE = 64 << 10
@@ -28,7 +28,7 @@ def run(options: Namespace) -> int:
         endpoint, details, path = open_session.find_file(options.ref)
         archive = archive_of(endpoint, details)
         if archive:
-            _put(io.BytesIO(archive.get(clean(os.fsencode(path)), REMOTE_LIMIT).data))
+            _put(io.BytesIO(archive.get(normalized(os.fsencode(path)), REMOTE_LIMIT).data))
             return 0
     with reading(details, os.fsencode(path)) as fd, os.fdopen(os.dup(fd), "rb") as file:
         _put(file)

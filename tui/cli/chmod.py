@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files.history.backups import ActKind
+from tui.files.history.backups import UndoKind
 from tui.files.verbs.acts import change_metadata
 from tui.files.verbs.permissions import mode_change
 
@@ -19,7 +19,7 @@ def run(options: Namespace) -> int:
         lambda place, step, _: change_metadata(
             path=place.path,
             change=change,
-            kind=ActKind.CHMOD,
+            kind=UndoKind.CHMOD,
             recursive=options.recursive,
             step=step,
             **place.words,

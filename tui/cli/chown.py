@@ -6,10 +6,10 @@ from argparse import Namespace
 
 from tui.cli.acting import Place, act_on
 from tui.core.errors import DtuiError
-from tui.files.history.backups import ActKind
+from tui.files.history.backups import UndoKind
 from tui.files.verbs.acts import change_metadata
 from tui.files.verbs.opening import ids_of, reading
-from tui.files.verbs.permissions import id_of, owner_change
+from tui.files.verbs.permissions import id_named, owner_change
 from tui.linux.rooted_paths import read_limited
 
 _TABLE = 1 << 20
@@ -25,11 +25,11 @@ def run(options: Namespace) -> int:
             path=place.path,
             change=owner_change(
                 options.owner,
-                lambda name: id_of(name, _table(place, b"/etc/passwd", name), "user"),
-                lambda name: id_of(name, _table(place, b"/etc/group", name), "group"),
+                lambda name: id_named(name, _table(place, b"/etc/passwd", name), "user"),
+                lambda name: id_named(name, _table(place, b"/etc/group", name), "group"),
                 ids_of(place.details),
             ),
-            kind=ActKind.CHOWN,
+            kind=UndoKind.CHOWN,
             recursive=options.recursive,
             step=step,
             **place.words,

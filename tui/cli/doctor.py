@@ -15,9 +15,9 @@ from tui.core.errors import DtuiError
 from tui.core.state import state_dir
 from tui.core.text import count_of, human_size, printable
 from tui.files.history import journal
-from tui.files.history.backups import TOTAL_LIMIT, acts
+from tui.files.history.backups import TOTAL_LIMIT, undo_records
 from tui.files.verbs.opening import privileged
-from tui.lab.engines import sweep
+from tui.lab.engines import sweep_labs
 from tui.linux.syscalls import has_openat2
 from tui.services.bench_targets import lab_home
 from tui.services.discover import Discovery
@@ -41,7 +41,7 @@ class Check:
 def run(options: Namespace) -> int:
     """Print a line a check; exit code 1 when something needed is missing."""
     found: Discovery | None = None
-    lab_lines = sweep(lab_home()) if privileged() else ()
+    lab_lines = sweep_labs(lab_home()) if privileged() else ()
     try:
         found = discovery(options)
         checks = [*_host(), *_labs(lab_lines), *_engines(found)]
@@ -110,7 +110,7 @@ def _labs(lines: tuple[str, ...]) -> list[Check]:
 def _store() -> list[Check]:
     """Look at what dtui keeps on this host: acts that were cut off, and backups."""
     try:
-        kept = tuple(acts())
+        kept = tuple(undo_records())
         cut_off = len(journal.pending()) + sum(act.cut_off for act in kept)
         place = state_dir("backups")
     except DtuiError as error:

@@ -6,7 +6,7 @@ import os
 from argparse import Namespace
 
 from tui.cli.session import Session, discovery, require_terminal, settings
-from tui.linux.rooted_paths import clean
+from tui.linux.rooted_paths import normalized
 from tui.linux.supervise import go_on_in_child
 from tui.services.discover import require
 
@@ -19,5 +19,5 @@ def run(options: Namespace) -> int:
     _, details, path = Session(found.endpoints).find_file(options.ref)
     from tui.ui.app import run as run_app
 
-    goal = (details.container, clean(os.fsencode(path)))
+    goal = (details.container, normalized(os.fsencode(path)))
     return run_app(found.endpoints, found.tried, open_path=goal, theme=settings(options.config).get("theme"))

@@ -11,7 +11,7 @@ from typing import Any
 from tui.cli.output import note, put_json, say
 from tui.cli.session import Session, session
 from tui.core.errors import DtuiError, UsageError
-from tui.core.records import Container, Reach, ReachKind, State, Trust
+from tui.core.records import AccessKind, Container, LayerAccess, State, Trust
 from tui.core.text import human_age, human_size, printable
 from tui.drivers.registry import NAMES
 
@@ -68,17 +68,17 @@ def _with_size(row: Container, open_session: Session) -> Container:
     return replace(row, size_rw=size)
 
 
-def _looked_at(row: Container, open_session: Session) -> tuple[Container, Reach]:
+def _looked_at(row: Container, open_session: Session) -> tuple[Container, LayerAccess]:
     """Note whether a container is trusted, and return how its layer can be had; an error hides no other container."""
     try:
         details = open_session.endpoint_of(row).inspect(row.id)
     except DtuiError as error:
         trust = Trust.UNPROVEN if row.trust is Trust.PROVEN else row.trust
-        return replace(row, trust=trust), Reach(ReachKind.NONE, str(error))
+        return replace(row, trust=trust), LayerAccess(AccessKind.NONE, str(error))
     return replace(row, trust=details.proof.trust), details.reach
 
 
-def as_json(row: Container, reach: Reach) -> dict[str, Any]:
+def as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:
     """Return the fields of the command-line contract."""
     return {
         "id": row.id,

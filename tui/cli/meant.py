@@ -15,7 +15,7 @@ from tui.services.resolve import resolve_ref
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class ChangedContainer:
     """What a REF means.
 
     ``present`` is the container that is there. ``changed`` are the containers of which changes are kept, ``present``
@@ -32,7 +32,7 @@ class Meant:
         return tuple(one for one in self.changed if self.present is None or one.id != self.present.id)
 
 
-def meant_in(open_session: Session, ref: str) -> Meant:
+def changed_container_in(open_session: Session, ref: str) -> ChangedContainer:
     """Return what a REF means; raises NotFound for nothing, UsageError for several containers that are there.
 
     Where somebody does not answer, nobody is surely gone.
@@ -51,21 +51,21 @@ def meant_in(open_session: Session, ref: str) -> Meant:
     first = changed_containers(present.id) if present else ()
     others = tuple(one for one in by_name if present is None or one.id != present.id)
     gone = frozenset() if listing.lost else frozenset(one.id for one in others if one.id not in known)
-    return Meant(present, (*first, *others), gone)
+    return ChangedContainer(present, (*first, *others), gone)
 
 
-def meant(options: Namespace) -> Meant:
+def changed_container(options: Namespace) -> ChangedContainer:
     """Return what the REF of a verb means, all containers without one; needs no endpoint for what is kept here."""
     if not options.ref:
-        return Meant(None, changed_containers())
+        return ChangedContainer(None, changed_containers())
     try:
         with session(options) as open_session:
-            return meant_in(open_session, options.ref)
+            return changed_container_in(open_session, options.ref)
     except NotReachable:
         by_name = changed_containers(options.ref.rpartition("/")[2] or "/")
         if not by_name:
             raise
-        return Meant(None, by_name)
+        return ChangedContainer(None, by_name)
 
 
 def the_only(changed: tuple[Changed, ...], ref: str) -> Changed:

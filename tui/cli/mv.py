@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.acting import choosing, place_of, tell
+from tui.cli.acting import choosing, container_of_ref, tell
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
 from tui.files.verbs.acts import rename
-from tui.linux.rooted_paths import clean, split
+from tui.linux.rooted_paths import normalized, split
 
 
 def run(options: Namespace) -> int:
     """Rename it, never over another; the answer tells the old path and the new one."""
     new = _new_path(options.ref, options.new)
     with session(options) as open_session:
-        place = place_of(open_session, options.ref)
+        place = container_of_ref(open_session, options.ref)
         outcome = choosing(
             options, lambda step, keep: rename(path=place.path, new=new, keep=keep, step=step, **place.words)
         )
@@ -31,7 +31,7 @@ def _new_path(ref: str, new: str) -> bytes:
     Raises UsageError for another container's.
     """
     name, colon, path = new.partition(":")
-    above = split(clean(ref.partition(":")[2]))[0]
+    above = split(normalized(ref.partition(":")[2]))[0]
     if colon and not new.startswith((".", "/")):
         if name != ref.partition(":")[0]:
             told = f"{printable(new)} is not in the same container"

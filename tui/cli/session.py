@@ -19,7 +19,7 @@ from tui.core.records import Container, Details, EntryKind
 from tui.core.text import printable
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.endpoint import Endpoint
-from tui.linux.rooted_paths import clean
+from tui.linux.rooted_paths import normalized
 from tui.services.discover import Discovery, discover, require
 from tui.services.resolve import resolve_ref
 
@@ -57,7 +57,7 @@ def discovery(options: Namespace) -> Discovery:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ContainerListing:
     """The containers of all endpoints that answered, and why the others did not."""
 
     rows: tuple[Container, ...]
@@ -70,13 +70,13 @@ class Session:
 
     endpoints: tuple[Endpoint, ...]
 
-    def listing(self, only: str = "") -> Listing:
+    def listing(self, only: str = "") -> ContainerListing:
         """List the containers of all endpoints at once, or of one; what does not answer holds no other up."""
         asked = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
         with told_if_slow([endpoint.name for endpoint in asked]):
             answers = ask_together(asked, lambda endpoint: endpoint.snapshot(), patient=len(asked) == 1)
         results = [(endpoint.name, answer) for endpoint, answer in zip(asked, answers, strict=True)]
-        return Listing(
+        return ContainerListing(
             tuple(row for _, rows in results if not isinstance(rows, DtuiError) for row in rows),
             tuple((name, error) for name, error in results if isinstance(error, DtuiError)),
         )
@@ -120,7 +120,7 @@ def _require_directory(details: Details, path: bytes) -> None:
     from tui.files.verbs.copy import readable_tree  # only here: whoever lists starts sooner without
 
     with readable_tree(details) as tree, suppress(NotFound):
-        real = tree.real(clean(path))
+        real = tree.real(normalized(path))
         node = tree.entered(real).look(real)
         if node is not None and node.kind is not EntryKind.DIRECTORY:
             raise EditRefused(f"{printable(real)} is a {node.kind}, not a directory", "leave the slash at its end out")

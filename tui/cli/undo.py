@@ -5,12 +5,12 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import choosing, put_right, tell
-from tui.cli.meant import Meant, meant_in, the_only
+from tui.cli.meant import ChangedContainer, changed_container_in, the_only
 from tui.cli.session import Session, session
 from tui.core.errors import ChangedMeanwhile, EngineLost, NotFound, UsageError
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint
-from tui.files.history.backups import Act, acts, find, last_to_undo
+from tui.files.history.backups import UndoRecord, find, last_to_undo, undo_records
 from tui.services.files_of import files_of
 
 
@@ -33,15 +33,15 @@ def run(options: Namespace) -> int:
 
 
 def _cut_off() -> set[str]:
-    return {act.id for act in acts() if act.cut_off}
+    return {act.id for act in undo_records() if act.cut_off}
 
 
-def _act_of(open_session: Session, ref: str | None, act_id: str | None) -> tuple[Act, Endpoint]:
+def _act_of(open_session: Session, ref: str | None, act_id: str | None) -> tuple[UndoRecord, Endpoint]:
     """Return the act that is to be taken back, and where its container is; raises NotFound, UsageError."""
     if not ref:
         act = find(act_id) if act_id else last_to_undo()
         return act, _where(open_session.endpoints, act, "dtui undo REF takes back what was done to another container")
-    meant = meant_in(open_session, ref)
+    meant = changed_container_in(open_session, ref)
     if act_id:
         act = find(act_id)
         if act.container not in {one.id for one in meant.changed}:
@@ -51,7 +51,7 @@ def _act_of(open_session: Session, ref: str | None, act_id: str | None) -> tuple
     return act, _where(open_session.endpoints, act, f"dtui backups {printable(ref)} lists what is kept")
 
 
-def _last_of(meant: Meant, ref: str) -> Act:
+def _last_of(meant: ChangedContainer, ref: str) -> UndoRecord:
     """Return the last act of the container that is there, else of the one that is gone and had its name."""
     if meant.present is None:
         return last_to_undo(the_only(meant.changed, ref).id)
@@ -66,7 +66,7 @@ def _last_of(meant: Meant, ref: str) -> Act:
         raise NotFound(told, hint) from error
 
 
-def _where(endpoints: tuple[Endpoint, ...], act: Act, hint: str) -> Endpoint:
+def _where(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) -> Endpoint:
     """Return where the container of an act is; raises NotFound, which tells where the old bytes are."""
     lost = []
     for endpoint in endpoints:

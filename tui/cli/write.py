@@ -12,7 +12,7 @@ from tui.cli.output import note, put_json
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
-from tui.files.write.below_root import Receipt
+from tui.files.write.below_root import SaveResult
 from tui.services.files_of import files_of
 
 
@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _as_json(receipt: Receipt) -> dict[str, object]:
+def _as_json(receipt: SaveResult) -> dict[str, object]:
     return {
         "path": os.fsdecode(receipt.path),
         "way": "in place" if receipt.in_place else "atomic",

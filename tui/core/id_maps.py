@@ -32,7 +32,7 @@ HOST_IDS = IdMap()
 """Of a container that has no ids of its own."""
 
 
-def shown(spans: tuple[Span, ...], number: int) -> int | None:
+def shown_id(spans: tuple[Span, ...], number: int) -> int | None:
     """Return the id that a container shows for one of its host, None for one that is none of the container's."""
     for span in spans:
         if 0 <= number - span.host < span.count:
@@ -40,7 +40,7 @@ def shown(spans: tuple[Span, ...], number: int) -> int | None:
     return None
 
 
-def on_host(spans: tuple[Span, ...], number: int) -> int | None:
+def host_id(spans: tuple[Span, ...], number: int) -> int | None:
     """Return the id of the host that stands for one of a container, None for one that the container has not."""
     for span in spans:
         if 0 <= number - span.inside < span.count:
@@ -48,11 +48,11 @@ def on_host(spans: tuple[Span, ...], number: int) -> int | None:
     return None
 
 
-def words(spans: tuple[Span, ...]) -> str:
+def id_words(spans: tuple[Span, ...]) -> str:
     """Return the ids that a container has: ``0 to 65535``."""
     return ", ".join(f"{span.inside} to {span.inside + span.count - 1}" for span in spans)
 
 
-def parsed(text: str) -> tuple[Span, ...]:
+def parse_id_map(text: str) -> tuple[Span, ...]:
     """Read a map as the kernel prints it in /proc/PID/uid_map; raises ValueError."""
     return tuple(Span(*map(int, line.split())) for line in text.splitlines())

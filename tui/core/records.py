@@ -75,7 +75,7 @@ class Driver:
     name: str
 
 
-class ReachKind(StrEnum):
+class AccessKind(StrEnum):
     """How a writable layer can be had now."""
 
     DIRECT = "direct"
@@ -86,14 +86,14 @@ class ReachKind(StrEnum):
     @property
     def readable(self) -> bool:
         """Whether the layers themselves can be opened here."""
-        return self in (ReachKind.DIRECT, ReachKind.MOUNT)
+        return self in (AccessKind.DIRECT, AccessKind.MOUNT)
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class LayerAccess:
     """How the writable layer can be had, why, and its directory on the host where there is one."""
 
-    kind: ReachKind
+    kind: AccessKind
     reason: str
     path: Path | None = None
 
@@ -205,7 +205,7 @@ class Layer:
     source: Dataset | ThinDevice | None = None
 
 
-class Marks(StrEnum):
+class WhiteoutStyle(StrEnum):
     """How a storage driver writes down in a layer that something below is gone."""
 
     OVERLAY = "overlay"
@@ -237,7 +237,7 @@ class LayerStack:
     """The engine mounts the lower layers with other owners than they have on disk."""
     ids: IdMap = HOST_IDS
     """The container's users and groups, as it shows them and as they are on disk."""
-    marks: Marks = Marks.OVERLAY
+    marks: WhiteoutStyle = WhiteoutStyle.OVERLAY
     merged: Path | None = None
     """Where the engine mounts what the container sees while it runs; None for full trees, which show it always."""
     root: HostDirectory | None = None
@@ -248,14 +248,14 @@ class LayerStack:
     @property
     def seen(self) -> tuple[int, ...]:
         """Indices of the layers whose union the container sees, top first; of full trees only the first."""
-        if self.marks is Marks.TREE:
+        if self.marks is WhiteoutStyle.TREE:
             return (0,)
         return tuple(index for index in range(len(self.layers)) if index not in self.apart)
 
     @property
     def before(self) -> tuple[int, ...]:
         """Indices of the layers whose union the container began with, top first."""
-        return tuple(range(1, len(self.layers)))[: 1 if self.marks is Marks.TREE else None]
+        return tuple(range(1, len(self.layers)))[: 1 if self.marks is WhiteoutStyle.TREE else None]
 
     @property
     def writable(self) -> Layer:
@@ -288,7 +288,7 @@ class Details:
     finished_at: datetime | None
     mounts: tuple[Mount, ...]
     stack: LayerStack | None
-    reach: Reach
+    reach: LayerAccess
     log_path: str = ""
     mount_id: str = ""
     settings: tuple[tuple[str, str], ...] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tui.core.errors import LayerError
-from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.drivers.base import check_layer_id, mount_command, mount_record, role_of
 from tui.drivers.data_root import DataRoot
 from tui.drivers.overlay2 import MOST_LAYERS
@@ -36,7 +36,7 @@ class Aufs:
             tuple(layers),
             "layerdb mount-id",
             mount_command(root, "aufs", container_id),
-            marks=Marks.AUFS,
+            marks=WhiteoutStyle.AUFS,
             merged=root.path / "aufs" / "mnt" / mount_id,
             root=root.place,
         )

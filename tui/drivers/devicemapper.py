@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from tui.core.errors import LayerError
 from tui.core.ids import LayerId
-from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks, ThinDevice
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, ThinDevice, WhiteoutStyle
 from tui.drivers.base import init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot, explain
 
@@ -53,7 +53,7 @@ class Devicemapper:
             Layer(mount_id, LayerRole.WRITABLE, _place(root, mount_id), _device(root, prefix, mount_id)),
             Layer(init, LayerRole.INIT, _place(root, init), _device(root, prefix, init)),
         )
-        return LayerStack(self.driver, layers, how, command, marks=Marks.TREE, root=root.place)
+        return LayerStack(self.driver, layers, how, command, marks=WhiteoutStyle.TREE, root=root.place)
 
 
 def _place(root: DataRoot, layer_id: str) -> Path:

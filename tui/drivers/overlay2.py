@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.ids import LayerId
-from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.base import check_layer_id, inspect_command, mount_command, mount_record, role_of
 from tui.drivers.data_root import DataRoot
@@ -31,7 +31,7 @@ class Overlay2:
 
     tells = "UpperDir"
 
-    def __init__(self, name: str = "overlay2", marks: Marks = Marks.OVERLAY) -> None:
+    def __init__(self, name: str = "overlay2", marks: WhiteoutStyle = WhiteoutStyle.OVERLAY) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
         self.home = name
         self._marks = marks

@@ -15,7 +15,7 @@ from typing import Any
 
 from tui.core.errors import LayerError, NotFound
 from tui.core.ids import LayerId
-from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.base import check_layer_id, inspect_command
 from tui.drivers.data_root import DataRoot, parse_json
@@ -25,7 +25,7 @@ from tui.drivers.users import ids_of_record
 _HOW = "containers.json"
 
 
-def records(root: DataRoot, name: str) -> list[dict[str, Any]]:
+def read_records(root: DataRoot, name: str) -> list[dict[str, Any]]:
     """Read a list of records, which nobody may change; raises LayerError for anything else."""
     try:
         status = root.status(name)
@@ -67,8 +67,8 @@ def _both(driver: str, kind: str) -> tuple[str, str]:
 def _joined(root: DataRoot, driver: str, kind: str) -> list[dict[str, Any]]:
     lasting, volatile = _both(driver, kind)
     if not root.exists(volatile):
-        return records(root, lasting)
-    return (records(root, lasting) if root.exists(lasting) else []) + records(root, volatile)
+        return read_records(root, lasting)
+    return (read_records(root, lasting) if root.exists(lasting) else []) + read_records(root, volatile)
 
 
 def _record_of(root: DataRoot, driver: str, container_id: str) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class PodmanVfs:
             _HOW,
             _command(root, "vfs"),
             ids=ids_of_record(record),
-            marks=Marks.TREE,
+            marks=WhiteoutStyle.TREE,
             root=root.place,
         )
 

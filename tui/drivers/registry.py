@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tui.core.errors import DtuiError
-from tui.core.records import Driver, DriverKind, LayerStack, Marks, Reach, ReachKind
+from tui.core.records import AccessKind, Driver, DriverKind, LayerAccess, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.aufs import Aufs
 from tui.drivers.base import StorageDriver
@@ -26,10 +26,10 @@ _KNOWN: tuple[StorageDriver, ...] = (
     Zfs(),
     Devicemapper(),
     FullTrees("vfs", "vfs/dir"),
-    Overlay2("fuse-overlayfs", Marks.FUSE),
-    Snapshotter("overlayfs", Marks.OVERLAY, active="snapshots/{}/fs", committed="snapshots/{}/fs"),
-    Snapshotter("native", Marks.TREE),
-    Snapshotter("btrfs", Marks.TREE, active="active/{}"),
+    Overlay2("fuse-overlayfs", WhiteoutStyle.FUSE),
+    Snapshotter("overlayfs", WhiteoutStyle.OVERLAY, active="snapshots/{}/fs", committed="snapshots/{}/fs"),
+    Snapshotter("native", WhiteoutStyle.TREE),
+    Snapshotter("btrfs", WhiteoutStyle.TREE, active="active/{}"),
     PodmanOverlay(),
     PodmanVfs(),
 )
@@ -60,17 +60,17 @@ def driver_for(driver: Driver) -> StorageDriver | None:
     return DRIVERS.get(driver)
 
 
-def reach_of(driver: Driver, stack: LayerStack | None, *, local: bool, problem: DtuiError | None = None) -> Reach:
+def reach_of(driver: Driver, stack: LayerStack | None, *, local: bool, problem: DtuiError | None = None) -> LayerAccess:
     """Say how a container's writable layer can be had by this process on this host, and why."""
     if not local:
         there = f"; there it is {printable(str(stack.writable.path))}" if stack else ""
-        return Reach(ReachKind.ENGINE, f"the Engine runs on another host{there}")
+        return LayerAccess(AccessKind.ENGINE, f"the Engine runs on another host{there}")
     if problem is not None:
-        return Reach(ReachKind.NONE, str(problem))
+        return LayerAccess(AccessKind.NONE, str(problem))
     if driver_for(driver) is None:
-        return Reach(ReachKind.NONE, _why_unknown(driver))
+        return LayerAccess(AccessKind.NONE, _why_unknown(driver))
     if stack is None:
-        return Reach(ReachKind.NONE, "the Engine does not say where the layer is")
+        return LayerAccess(AccessKind.NONE, "the Engine does not say where the layer is")
     if stack.writable.source is not None:
         return _mount_reach(stack)
     return _directory_reach(stack)
@@ -83,15 +83,17 @@ def _why_unknown(driver: Driver) -> str:
     return f"dtui reads layers of {readable}; this container uses {printable(driver.name)}"
 
 
-def _mount_reach(stack: LayerStack) -> Reach:
+def _mount_reach(stack: LayerStack) -> LayerAccess:
     if os.geteuid() != 0:
-        return Reach(ReachKind.NONE, f"a {stack.driver.name} layer has to be mounted; run dtui as root, or use sudo")
-    return Reach(ReachKind.MOUNT, f"by {stack.how}; mounted privately for each look and each act")
+        return LayerAccess(
+            AccessKind.NONE, f"a {stack.driver.name} layer has to be mounted; run dtui as root, or use sudo"
+        )
+    return LayerAccess(AccessKind.MOUNT, f"by {stack.how}; mounted privately for each look and each act")
 
 
-def _directory_reach(stack: LayerStack) -> Reach:
+def _directory_reach(stack: LayerStack) -> LayerAccess:
     try:
         os.close(open_layer(stack, stack.writable))
     except DtuiError as error:
-        return Reach(ReachKind.NONE, str(error))
-    return Reach(ReachKind.DIRECT, f"by {stack.how}", stack.writable.path)
+        return LayerAccess(AccessKind.NONE, str(error))
+    return LayerAccess(AccessKind.DIRECT, f"by {stack.how}", stack.writable.path)

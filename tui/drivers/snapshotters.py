@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.ids import LayerId
-from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.bolt import Bucket, read_bolt, uvarint
 from tui.drivers.data_root import DataRoot, is_strangers
@@ -116,7 +116,7 @@ class Snapshotter:
     home = ""
 
     def __init__(
-        self, name: str, marks: Marks, *, active: str = "snapshots/{}", committed: str = "snapshots/{}"
+        self, name: str, marks: WhiteoutStyle, *, active: str = "snapshots/{}", committed: str = "snapshots/{}"
     ) -> None:
         self.driver = Driver(DriverKind.SNAPSHOTTER, name)
         self._marks = marks
@@ -146,7 +146,7 @@ class Snapshotter:
         shown = printable(address)
         asked = f"-a {shown} " if address else ""
         command = f"ctr {asked}-n moby snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
-        overlay = self._marks is Marks.OVERLAY
+        overlay = self._marks is WhiteoutStyle.OVERLAY
         return LayerStack(
             self.driver,
             layers,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tui.core.errors import LayerError
-from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
 
@@ -39,7 +39,7 @@ class FullTrees:
             layers,
             "layerdb mount-id",
             mount_command(root, self.driver.name, container_id),
-            marks=Marks.TREE,
+            marks=WhiteoutStyle.TREE,
             root=root.place,
         )
 
@@ -55,4 +55,4 @@ class FullTrees:
             Layer(init_of(layer_id), LayerRole.INIT, path.with_name(init_of(layer_id))),
         )
         command = inspect_command("SourceDir", container_id)
-        return LayerStack(self.driver, layers, "GraphDriver.Data.SourceDir", command, marks=Marks.TREE)
+        return LayerStack(self.driver, layers, "GraphDriver.Data.SourceDir", command, marks=WhiteoutStyle.TREE)

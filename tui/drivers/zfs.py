@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import LayerError, NotReachable
-from tui.core.records import Dataset, Driver, DriverKind, Layer, LayerRole, LayerStack, Marks
+from tui.core.records import Dataset, Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
@@ -47,7 +47,7 @@ class Zfs:
             Layer(layer_id, LayerRole.WRITABLE, home / layer_id, Dataset(dataset)),
             Layer(init_of(layer_id), LayerRole.INIT, home / f"{layer_id}-init", Dataset(f"{dataset}-init")),
         )
-        return LayerStack(self.driver, layers, how, command, marks=Marks.TREE)
+        return LayerStack(self.driver, layers, how, command, marks=WhiteoutStyle.TREE)
 
 
 def _dataset_at(path: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tui.core.errors import NotReachable
-from tui.core.id_maps import IdMap, parsed
+from tui.core.id_maps import IdMap, parse_id_map
 from tui.core.records import LayerStack
 from tui.drivers.users import ids_of_root
 from tui.linux.rooted_paths import process_of
@@ -26,6 +26,8 @@ def with_ids(stack: LayerStack | None, root: Path, container_id: str, *, pid: in
 def _ids_of_process(pid: int, container_id: str, stack: LayerStack) -> IdMap | None:
     """Read the map of a container's process; None where it has ended, or does not belong to the container any more."""
     with suppress(OSError, ValueError, TypeError, NotReachable), process_of(pid, container_id, stack):
-        spans = [parsed(Path(f"/proc/{pid}/{name}").read_text(encoding="ascii")) for name in ("uid_map", "gid_map")]
+        spans = [
+            parse_id_map(Path(f"/proc/{pid}/{name}").read_text(encoding="ascii")) for name in ("uid_map", "gid_map")
+        ]
         return IdMap(*spans) if all(spans) else None
     return None

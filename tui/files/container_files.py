@@ -10,24 +10,24 @@ from tui.core.errors import EditRefused
 from tui.core.records import Details
 from tui.core.remote_files import REMOTE_LIMIT
 from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
-from tui.files.history.backups import Act, ActKind, Keep
+from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
 from tui.files.history.transaction import Step, no_step
 from tui.files.verbs import opening
-from tui.files.verbs.acts import Outcome
-from tui.files.verbs.opening import Opened, Plan
+from tui.files.verbs.acts import ChangeResult
+from tui.files.verbs.opening import OpenedFile, SavePlan
 from tui.files.verbs.remote_save import Archive, open_by_engine, plan_by_engine, save_by_engine
 from tui.files.verbs.remote_undo import undo_by_engine
 from tui.files.verbs.save import save
 from tui.files.verbs.undo import undo
-from tui.files.write.below_root import Receipt
-from tui.files.write.version import Stamp
+from tui.files.write.below_root import SaveResult
+from tui.files.write.version import FileVersion
 from tui.linux.sparse import Content
 
 
 class Files(Protocol):
     """Read and replace files of one container."""
 
-    def open(self, path: bytes) -> Opened:
+    def open(self, path: bytes) -> OpenedFile:
         """Read a file for the editor; raises NotFound, EditRefused, NotReachable."""
         ...
 
@@ -35,7 +35,7 @@ class Files(Protocol):
         """Read the beginning of a file, to look at; raises NotFound, EditRefused, NotReachable."""
         ...
 
-    def plan(self, path: bytes) -> Plan:
+    def plan(self, path: bytes) -> SavePlan:
         """Say what a save would do now; raises as the save would."""
         ...
 
@@ -43,21 +43,23 @@ class Files(Protocol):
         self,
         path: bytes,
         data: Content,
-        stamp: Stamp | None,
+        stamp: FileVersion | None,
         *,
         create: bool = False,
         mode: int | None = None,
         mtime_ns: int | None = None,
-        kind: ActKind | None = None,
+        kind: UndoKind | None = None,
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
-        keep: Keep = Keep.USUAL,
-    ) -> Receipt:
+        keep: BackupMode = BackupMode.USUAL,
+    ) -> SaveResult:
         """Replace a file's bytes, on the terms of :func:`tui.files.verbs.save.save`."""
         ...
 
-    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
+    def undo(
+        self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
+    ) -> ChangeResult:
         """Take an act back, on the terms of :func:`tui.files.verbs.undo.undo`."""
         ...
 
@@ -69,7 +71,7 @@ class LayerFiles:
     details: Details
     inspect: Callable[[str], Details]
 
-    def open(self, path: bytes) -> Opened:
+    def open(self, path: bytes) -> OpenedFile:
         """Read a file for the editor."""
         return opening.open_file(self.details, path)
 
@@ -77,7 +79,7 @@ class LayerFiles:
         """Read the beginning of a file, to look at."""
         return opening.peek_file(self.details, path)
 
-    def plan(self, path: bytes) -> Plan:
+    def plan(self, path: bytes) -> SavePlan:
         """Say what a save would do now."""
         return opening.plan(self.details, path)
 
@@ -85,17 +87,17 @@ class LayerFiles:
         self,
         path: bytes,
         data: Content,
-        stamp: Stamp | None,
+        stamp: FileVersion | None,
         *,
         create: bool = False,
         mode: int | None = None,
         mtime_ns: int | None = None,
-        kind: ActKind | None = None,
+        kind: UndoKind | None = None,
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
-        keep: Keep = Keep.USUAL,
-    ) -> Receipt:
+        keep: BackupMode = BackupMode.USUAL,
+    ) -> SaveResult:
         """Replace a file's bytes."""
         container = self.details.container.id
         return save(
@@ -114,7 +116,9 @@ class LayerFiles:
             keep=keep,
         )
 
-    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
+    def undo(
+        self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
+    ) -> ChangeResult:
         """Take an act back; ``step`` is told how far it came."""
         return undo(act, inspect=self.inspect, save=self.save, force=force, keep=keep, step=step)
 
@@ -127,7 +131,7 @@ class EngineFiles:
     inspect: Callable[[str], Details]
     archive: Archive
 
-    def open(self, path: bytes) -> Opened:
+    def open(self, path: bytes) -> OpenedFile:
         """Read a file for the editor."""
         return open_by_engine(self.archive, path, min(REMOTE_LIMIT, 8 * EDIT_LIMIT))
 
@@ -137,7 +141,7 @@ class EngineFiles:
         size = len(document.data)
         return document if size <= PREVIEW_LIMIT else Document.beginning(document.data[:PREVIEW_LIMIT], size)
 
-    def plan(self, path: bytes) -> Plan:
+    def plan(self, path: bytes) -> SavePlan:
         """Say what a save would do now."""
         return plan_by_engine(self.details, self.archive, path)
 
@@ -145,17 +149,17 @@ class EngineFiles:
         self,
         path: bytes,
         data: Content,
-        stamp: Stamp | None,
+        stamp: FileVersion | None,
         *,
         create: bool = False,
         mode: int | None = None,
         mtime_ns: int | None = None,
-        kind: ActKind | None = None,
+        kind: UndoKind | None = None,
         wrote: str = "",
         only_new: bool = False,
         in_place: bool = False,
-        keep: Keep = Keep.USUAL,
-    ) -> Receipt:
+        keep: BackupMode = BackupMode.USUAL,
+    ) -> SaveResult:
         """Replace a file's bytes; never in place, for the Engine always makes a new file."""
         _refuse_aside(keep)
         return save_by_engine(
@@ -172,18 +176,20 @@ class EngineFiles:
             wrote=wrote,
             only_new=only_new,
             in_place=in_place,
-            keep=keep is not Keep.NOTHING,
+            keep=keep is not BackupMode.NOTHING,
         )
 
-    def undo(self, act: Act, *, force: bool = False, keep: Keep = Keep.USUAL, step: Step = no_step) -> Outcome:
+    def undo(
+        self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
+    ) -> ChangeResult:
         """Take an act back; it is one file, so that there are no steps to tell of."""
         del step
         _refuse_aside(keep)
-        if keep is Keep.NOTHING:
+        if keep is BackupMode.NOTHING:
             raise EditRefused("through the Engine an undo always keeps a copy", "free some space on this disk")
         return undo_by_engine(act, inspect=self.inspect, archive=self.archive, force=force)
 
 
-def _refuse_aside(keep: Keep) -> None:
-    if keep is Keep.ASIDE:
+def _refuse_aside(keep: BackupMode) -> None:
+    if keep is BackupMode.ASIDE:
         raise EditRefused("the Engine sets nothing aside: its API knows no rename", "keep a copy, or do it on its host")

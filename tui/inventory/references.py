@@ -19,7 +19,7 @@ from typing import Any
 from tui.core.errors import DtuiError, LayerError
 from tui.drivers.bolt import Bucket, read_bolt
 from tui.drivers.data_root import DataRoot, explain
-from tui.drivers.podman import container_records, layer_records, records
+from tui.drivers.podman import container_records, layer_records, read_records
 from tui.drivers.snapshotters import Snapshot, all_snapshots
 from tui.inventory.images import docker_images, stored_images
 
@@ -235,7 +235,7 @@ def podman_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Clai
     images: dict[str, set[str]] = defaultdict(set)
     if root.exists(f"{driver}-images"):
         with claims.noting():
-            for image in records(root, f"{driver}-images/images.json"):
+            for image in read_records(root, f"{driver}-images/images.json"):
                 for layer_id in _tops(image):
                     _mark(claims, images, parents, layer_id, image.get("names") or [str(image.get("id"))[:12]])
     for layer_id, referring in (*images.items(), *users.items()):

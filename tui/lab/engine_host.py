@@ -16,7 +16,7 @@ from tui.core.ids import ContainerId
 from tui.engine.live import parse
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.engine.live.sdk import Client, engine_errors
-from tui.linux.mount_table import file_system_of
+from tui.linux.mount_table import file_system_at
 
 WORK = "/work"
 """A directory of the image: what is made in it lies in the container's writable layer."""
@@ -28,13 +28,13 @@ _KILLED = 137
 """What a process that was killed ends with; an Engine knows no code of one whose container was removed under it."""
 
 
-class EngineJob:
+class EngineProcess:
     """A process in a benchmark container."""
 
     def __init__(self, client: Client, container_id: str, argv: tuple[str, ...]) -> None:
         self._client = client
         with engine_errors("benchmark"):
-            self._id = parse.id_of(client.exec_create(container_id, list(argv)))
+            self._id = parse.container_id_of(client.exec_create(container_id, list(argv)))
             self._stream = client.exec_start(self._id, stream=True)
 
     def output(self) -> Iterator[bytes]:
@@ -49,7 +49,7 @@ class EngineJob:
         return _KILLED if code is None else code
 
 
-class EngineHolder:
+class EngineContainer:
     """A container that keeps itself alive, with what the Engine took to make and start it."""
 
     def __init__(
@@ -65,7 +65,7 @@ class EngineHolder:
             # a name that nobody knows before: whoever passes our words on cannot answer with another container
             name = f"dtui-bench-{secrets.token_hex(8)}"
             made = client.create_container(image, name=name, labels=dict(labels), host_config=host)
-            self.id: str = ContainerId(parse.id_of(made))
+            self.id: str = ContainerId(parse.container_id_of(made))
             self.create_seconds = time.perf_counter() - began
         try:
             with engine_errors("benchmark"):
@@ -83,9 +83,9 @@ class EngineHolder:
         details = self._endpoint.inspect(self.id)
         return details.pid if details.container.name == name else 0
 
-    def run(self, argv: tuple[str, ...]) -> EngineJob:
+    def run(self, argv: tuple[str, ...]) -> EngineProcess:
         """Start a process in the container."""
-        return EngineJob(self._client, self.id, argv)
+        return EngineProcess(self._client, self.id, argv)
 
     def stop(self) -> None:
         """Kill all that runs in it."""
@@ -101,8 +101,8 @@ class EngineHolder:
             self._client.close()
 
 
-class EngineWorkshop:
-    """Fulfils :class:`tui.bench.contract.Workshop` on a live endpoint."""
+class EngineBenchHost:
+    """Fulfils :class:`tui.bench.contract.BenchHost` on a live endpoint."""
 
     def __init__(self, endpoint: LiveEndpoint, volume: Path | None = None) -> None:
         self.endpoint = endpoint
@@ -120,7 +120,7 @@ class EngineWorkshop:
             "endpoint": facts.endpoint,
             "engine": f"{facts.product} {facts.version}",
             "driver": "volume" if self._volume else facts.driver.name,
-            "backing": facts.backing or (file_system_of(facts.data_root) if facts.local else ""),
+            "backing": facts.backing or (file_system_at(facts.data_root) if facts.local else ""),
             "data_root": facts.data_root,
         }
 
@@ -159,9 +159,9 @@ class EngineWorkshop:
         finally:
             client.close()
 
-    def hold(self, image: str, labels: Mapping[str, str]) -> EngineHolder:
+    def hold(self, image: str, labels: Mapping[str, str]) -> EngineContainer:
         """Start a container of an image whose own command keeps it alive."""
-        return EngineHolder(self.endpoint, image, labels, self._volume)
+        return EngineContainer(self.endpoint, image, labels, self._volume)
 
     def place(self) -> str:
         """Return the directory in the image that is there for it, or where the volume is mounted."""
@@ -199,9 +199,9 @@ class EndpointTarget:
         self.name = name or endpoint.name
         self.has_images = endpoint.local and os.geteuid() == 0
 
-    def open(self) -> EngineWorkshop:
+    def open(self) -> EngineBenchHost:
         """Return the Engine as a workshop."""
-        return EngineWorkshop(self._endpoint)
+        return EngineBenchHost(self._endpoint)
 
     def close(self) -> None:
         """Nothing was made ready."""

@@ -26,7 +26,7 @@ from tui.lab.disks import (
     remove_stale_nodes,
     unmount_below,
 )
-from tui.lab.engine_host import EngineWorkshop
+from tui.lab.engine_host import EngineBenchHost
 from tui.linux.process_marks import named_owner_lives, owned_name
 
 _UP = 60
@@ -221,13 +221,13 @@ class LabTarget:
         """The driver's name."""
         return self.driver.name
 
-    def open(self) -> EngineWorkshop:
+    def open(self) -> EngineBenchHost:
         """Start its dockerd, once."""
         if self._daemon is None:
             daemon = LabDaemon(self.driver, self.home, self.disk_size)
             self._daemon = daemon
             daemon.start()
-        return EngineWorkshop(self._daemon.endpoint)
+        return EngineBenchHost(self._daemon.endpoint)
 
     def close(self) -> None:
         """End its dockerd and remove its data-root."""
@@ -246,12 +246,12 @@ class VolumeTarget:
     control: bool = False
     has_images: bool = False
 
-    def open(self) -> EngineWorkshop:
+    def open(self) -> EngineBenchHost:
         """Make the directory."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = self.folder / "work"
         place.mkdir(exist_ok=True)
-        return EngineWorkshop(self.other.open().endpoint, volume=place)
+        return EngineBenchHost(self.other.open().endpoint, volume=place)
 
     def close(self) -> None:
         """Remove the directory."""
@@ -264,7 +264,7 @@ def leftovers(home: Path) -> tuple[Path, ...]:
     return tuple(lab for lab in labs if not named_owner_lives(lab.name))
 
 
-def sweep(home: Path) -> tuple[str, ...]:
+def sweep_labs(home: Path) -> tuple[str, ...]:
     """Clear away what killed runs left: daemons, containers, mounts, disks. Return what was done, a line each."""
     lines = []
     for lab in leftovers(home):

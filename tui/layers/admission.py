@@ -12,7 +12,7 @@ from enum import IntFlag
 from pathlib import Path
 
 from tui.core.errors import EditRefused
-from tui.core.id_maps import IdMap, on_host, parsed, shown
+from tui.core.id_maps import IdMap, host_id, parse_id_map, shown_id
 from tui.core.text import printable
 from tui.linux.processes import shares_namespace
 
@@ -45,17 +45,17 @@ def ids_of_process(pid: int) -> IdMap | None:
     if shares_namespace(pid, "user"):
         return None
     users, groups = (Path(f"/proc/{pid}/{name}").read_text(encoding="ascii") for name in ("uid_map", "gid_map"))
-    return IdMap(parsed(users), parsed(groups))
+    return IdMap(parse_id_map(users), parse_id_map(groups))
 
 
 def may(ids: IdMap, status: os.stat_result, need: Need) -> bool:
     """Say whether the root of a container may do something with what has this status on the host."""
-    if shown(ids.users, status.st_uid) is not None and shown(ids.groups, status.st_gid) is not None:
+    if shown_id(ids.users, status.st_uid) is not None and shown_id(ids.groups, status.st_gid) is not None:
         return True
     allowed = status.st_mode & 7
-    if status.st_uid == on_host(ids.users, 0):
+    if status.st_uid == host_id(ids.users, 0):
         allowed = status.st_mode >> 6 & 7 | Need.OWN
-    elif status.st_gid == on_host(ids.groups, 0):
+    elif status.st_gid == host_id(ids.groups, 0):
         allowed = status.st_mode >> 3 & 7
     return need & allowed == need
 

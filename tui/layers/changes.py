@@ -56,7 +56,7 @@ def _record(entry: Entry, differs: Difference) -> PathChange:
     )
 
 
-class Listing(Protocol):
+class WalkableView(Protocol):
     """Something that lists directories of a container."""
 
     def held(self) -> AbstractContextManager[None]:
@@ -68,7 +68,7 @@ class Listing(Protocol):
         ...
 
 
-def walk(view: Listing, path: bytes, shown: View, depth: int) -> Iterator[tuple[int, Entry]]:
+def walk(view: WalkableView, path: bytes, shown: View, depth: int) -> Iterator[tuple[int, Entry]]:
     """Yield (depth, entry) of a subtree in the order of a tree listing; ``depth`` levels, 0 for all."""
     with view.held():
         todo = [(0, entry) for entry in reversed(view.children(path, shown))]

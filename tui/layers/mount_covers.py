@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tui.core.records import Mount
-from tui.linux.rooted_paths import clean, split
+from tui.linux.rooted_paths import normalized, split
 
 _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""
@@ -24,12 +24,12 @@ def no_links(path: bytes) -> bytes:
     return b""
 
 
-def place_of(destination: str | bytes, target_of: Target = no_links) -> bytes:
+def resolved_place(destination: str | bytes, target_of: Target = no_links) -> bytes:
     """Return where a mount comes to lie: links in its destination are followed inside the container's root.
 
     What does not exist is made when it is mounted, so that it is taken as it is written (runc: securejoin).
     """
-    todo = clean(destination).split(b"/")[::-1]
+    todo = normalized(destination).split(b"/")[::-1]
     here, links = b"/", 0
     while todo:
         name = todo.pop()
@@ -54,7 +54,7 @@ class Covers:
     @classmethod
     def of(cls, mounts: Iterable[Mount], target_of: Target = no_links) -> Covers:
         """Find out where mounts lie."""
-        return cls(tuple((place_of(mount.destination, target_of), mount) for mount in mounts))
+        return cls(tuple((resolved_place(mount.destination, target_of), mount) for mount in mounts))
 
     def at(self, path: bytes) -> Mount | None:
         """Return what is mounted right at a path."""

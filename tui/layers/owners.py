@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.core.id_maps import HOST_IDS, NOBODY, shown
+from tui.core.id_maps import HOST_IDS, NOBODY, shown_id
 from tui.core.records import Entry, LayerStack
 
 
@@ -14,7 +14,7 @@ def owner_of(entry: Entry, stack: LayerStack | None) -> tuple[int | None, int | 
     """
     own = stack is not None and not (stack.idmapped and entry.layer)
     ids = stack.ids if stack is not None and own else HOST_IDS
-    return shown(ids.users, entry.uid), shown(ids.groups, entry.gid)
+    return shown_id(ids.users, entry.uid), shown_id(ids.groups, entry.gid)
 
 
 def shown_owner(entry: Entry, stack: LayerStack | None) -> tuple[int, int]:

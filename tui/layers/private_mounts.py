@@ -91,7 +91,7 @@ def trash_dir(stack: LayerStack) -> Path:
     return stack.writable.path.parent / TRASH_NAME
 
 
-def sweep(stack: LayerStack) -> None:
+def sweep_mounts(stack: LayerStack) -> None:
     """Remove the directories that a killed dtui left beside a layer; nobody may use the layer. Raises OSError."""
     with _opened(open_beside(stack)) as beside:
         for name in (WORK_NAME, PROBE_NAME, TRASH_NAME):

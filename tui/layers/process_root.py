@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tui.core.errors import NotReachable
-from tui.core.records import LayerStack, Marks
+from tui.core.records import LayerStack, WhiteoutStyle
 from tui.drivers.data_root import open_host
 from tui.linux.processes import is_hosts_root, process
 
@@ -55,7 +55,7 @@ def _places(pid: int, stack: LayerStack) -> Iterator[tuple[Path, str]]:
     That is the one of the first process' parent: containerd's shim or conmon, which nobody inside can choose. A user's
     own engine could show us there what it likes, so that only root's parent counts.
     """
-    known = stack.writable.path if stack.marks is Marks.TREE else stack.merged
+    known = stack.writable.path if stack.marks is WhiteoutStyle.TREE else stack.merged
     if known is None:
         return
     yield known, "/"

@@ -13,7 +13,7 @@ _MOST_LOOKED_AT = 500_000
 _MOST_FOUND = 1_000
 
 
-class Listing(Protocol):
+class ListsDirectories(Protocol):
     """What lists directories of a container."""
 
     def children(self, path: bytes, view: View) -> list[Entry]:
@@ -30,7 +30,7 @@ class Hits:
     cut: bool = False
 
 
-def search(view: Listing, shown: View, words: str, step: Callable[[int, int], bool]) -> Hits:
+def search(view: ListsDirectories, shown: View, words: str, step: Callable[[int, int], bool]) -> Hits:
     """Walk the tree for names that contain the words, upper and lower case alike.
 
     ``step`` is told how many entries were looked at and found, and says whether to go on. Directories that cannot be
@@ -52,14 +52,14 @@ def search(view: Listing, shown: View, words: str, step: Callable[[int, int], bo
     return Hits(tuple(found), count)
 
 
-def _listed(view: Listing, path: bytes, shown: View) -> list[Entry]:
+def _listed(view: ListsDirectories, path: bytes, shown: View) -> list[Entry]:
     try:
         return view.children(path, shown)
     except DtuiError:
         return []
 
 
-def place_of(entry: Entry) -> tuple[tuple[bool, bytes], ...]:
+def tree_position(entry: Entry) -> tuple[tuple[bool, bytes], ...]:
     """Return what sorts entries as the tree shows them: of each directory its directories first."""
     *above, name = entry.path.split(b"/")
     return (*((False, part) for part in above), (entry.kind is not EntryKind.DIRECTORY, name))
@@ -67,8 +67,10 @@ def place_of(entry: Entry) -> tuple[tuple[bool, bytes], ...]:
 
 def next_of(entries: Iterable[Entry], here: Entry | None, step: int) -> Entry | None:
     """Return the entry after (1) or before (-1) the one here, round the end; None when there is none."""
-    places = sorted(entries, key=place_of)[::step]
+    places = sorted(entries, key=tree_position)[::step]
     if here is None or not places:
         return places[0] if places else None
-    now = place_of(here)
-    return next((one for one in places if (place_of(one) > now) == (step > 0) and place_of(one) != now), places[0])
+    now = tree_position(here)
+    return next(
+        (one for one in places if (tree_position(one) > now) == (step > 0) and tree_position(one) != now), places[0]
+    )

@@ -14,7 +14,7 @@ Layers = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class UnionWalk:
     """A way down from the top directories of some layers, which ``roots`` gives back."""
 
     trail: Trail[Directories]
@@ -26,14 +26,14 @@ class Way:
         self.roots.close()
 
 
-class Ways:
+class UnionWalks:
     """A way for each union of layers, used by one thread at a time; another one gets a way of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
         self._round = 0
-        self._idle: dict[Layers, Way] = {}
+        self._idle: dict[Layers, UnionWalk] = {}
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -62,7 +62,7 @@ class Ways:
             way.close()
 
     @contextmanager
-    def way(self, layers: Layers, make: Callable[[Layers], Way]) -> Iterator[Way]:
+    def way(self, layers: Layers, make: Callable[[Layers], UnionWalk]) -> Iterator[UnionWalk]:
         """Yield the way that was kept, else a new one."""
         with self._lock:
             began, way = self._round, self._idle.pop(layers, None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tui.core.errors import NotFound, NotReachable
-from tui.core.records import Change, EntryKind, Marks
+from tui.core.records import Change, EntryKind, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.data_root import explain, open_host
 from tui.layers.view import LayerView
@@ -19,7 +19,7 @@ from tui.linux.trail import Trail
 def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:
     """Count the bytes of regular files in the writable layer, a hard-linked file once; of full trees the changed."""
     with view.held():
-        return _changed_bytes(view, stop) if view.stack.marks is Marks.TREE else _own_bytes(view, stop)
+        return _changed_bytes(view, stop) if view.stack.marks is WhiteoutStyle.TREE else _own_bytes(view, stop)
 
 
 def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int:

@@ -16,15 +16,15 @@ from functools import cached_property
 from types import TracebackType
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
-from tui.core.records import Change, Entry, EntryKind, LayerStack, Marks, Mount, View
+from tui.core.records import Change, Entry, EntryKind, LayerStack, Mount, View, WhiteoutStyle
 from tui.core.text import printable
 from tui.layers.compare import Difference, Item, difference, entry_of
 from tui.layers.directories import Directories, LayerDirectories
 from tui.layers.full_trees import touched
 from tui.layers.mount_covers import Covers
-from tui.layers.union_walks import Way, Ways
-from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, mark_of, unreadable_alone
-from tui.linux.rooted_paths import clean, explained, open_child, reopen_regular, split, status_of
+from tui.layers.union_walks import UnionWalk, UnionWalks
+from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, unreadable_alone, whiteout_of
+from tui.linux.rooted_paths import explained, normalized, open_child, reopen_regular, split, status_of
 from tui.linux.trail import Trail
 
 _MAX_LINKS = 40
@@ -47,10 +47,10 @@ class LayerView:
         self._roots = directories
         self._seen = stack.seen
         self._before = stack.before
-        self._tree = stack.marks is Marks.TREE
+        self._tree = stack.marks is WhiteoutStyle.TREE
         self._touched: frozenset[bytes] | None = None
         self._mounts = tuple(mounts)
-        self._ways = Ways()
+        self._ways = UnionWalks()
 
     @classmethod
     def open(cls, stack: LayerStack, mounts: Iterable[Mount] = ()) -> LayerView:
@@ -97,10 +97,10 @@ class LayerView:
         with self._ways.way(self._seen if layers is None else layers, self._new_way) as way:
             yield way.trail.at(path)
 
-    def _new_way(self, layers: tuple[int, ...]) -> Way:
+    def _new_way(self, layers: tuple[int, ...]) -> UnionWalk:
         with ExitStack() as roots:
             top = self._roots.copies(roots, layers)
-            return Way(Trail(top, self._entered, _close_all, weigh=len), roots.pop_all())
+            return UnionWalk(Trail(top, self._entered, _close_all, weigh=len), roots.pop_all())
 
     def _entered(self, here: Directories, name: bytes) -> Directories:
         with ExitStack() as held:
@@ -142,7 +142,7 @@ class LayerView:
         fuse-overlayfs 1.10 shows neither a file, a link nor a directory beside its ``.wh.`` file, nor what is in it, in
         whichever layer both stand (measured); aufs finds the name negative (fs/aufs/dentry.c, ``au_do_lookup``).
         """
-        mark = mark_of(name, self.stack.marks)
+        mark = whiteout_of(name, self.stack.marks)
         return mark is not None and status_of(fd, mark) is not None
 
     def _hides(self, status: os.stat_result) -> bool:
@@ -181,7 +181,7 @@ class LayerView:
 
     def _resolved(self, path: bytes, follow: bool) -> bytes:
         done: list[bytes] = []
-        todo = [part for part in clean(path).split(b"/") if part][::-1]
+        todo = [part for part in normalized(path).split(b"/") if part][::-1]
         for _ in range(_MAX_LINKS + 1):
             target = self._resolve_on(path, done, todo, follow)
             if target is None:
@@ -422,11 +422,11 @@ class LayerView:
             ((_, fd),) = way.trail.at(path)
             yield fd
 
-    def _new_own_way(self, layers: tuple[int, ...]) -> Way:
+    def _new_own_way(self, layers: tuple[int, ...]) -> UnionWalk:
         del layers
         with ExitStack() as roots:
             top = self._roots.copies(roots, (0,))
-            return Way(Trail(top, _own_child, _close_all), roots.pop_all())
+            return UnionWalk(Trail(top, _own_child, _close_all), roots.pop_all())
 
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from tui.core.records import Marks
+from tui.core.records import WhiteoutStyle
 
 _DOT_WH = b".wh."
 _OPAQUE_NAME = b".wh..wh..opq"
@@ -24,18 +24,18 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def dotted(marks: Marks) -> bool:
+def dotted(marks: WhiteoutStyle) -> bool:
     """Say whether names in a layer that begin with ``.wh.`` are marks and no files."""
-    return marks in (Marks.AUFS, Marks.FUSE)
+    return marks in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE)
 
 
-def mark_of(name: bytes, marks: Marks) -> bytes | None:
+def whiteout_of(name: bytes, marks: WhiteoutStyle) -> bytes | None:
     """Return the name of the file that would be the whiteout of a name, None where there can be no such file."""
     mark = _DOT_WH + name
     return mark if dotted(marks) and len(mark) <= _NAME_MAX else None
 
 
-def is_mark(name: bytes, marks: Marks) -> bool:
+def is_mark(name: bytes, marks: WhiteoutStyle) -> bool:
     """Say whether a name is a mark or house-keeping (``.wh..wh.plnk``) of the driver, so that no container sees it."""
     return dotted(marks) and name.startswith(_DOT_WH)
 
@@ -65,17 +65,17 @@ def _xattr(fd: int, name: str) -> bytes | None:
         raise
 
 
-def is_opaque(fd: int, marks: Marks, *, userxattr: bool) -> bool:
+def is_opaque(fd: int, marks: WhiteoutStyle, *, userxattr: bool) -> bool:
     """Say whether a directory hides what lies below it in lower layers."""
-    if marks is Marks.TREE:
+    if marks is WhiteoutStyle.TREE:
         return False
     if dotted(marks) and _has(fd, _OPAQUE_NAME):
         return True
-    if marks is Marks.AUFS:
+    if marks is WhiteoutStyle.AUFS:
         return False
     if overlay_xattr(fd, "opaque", userxattr=userxattr) == b"y":
         return True
-    return marks is Marks.FUSE and _xattr(fd, "user.fuseoverlayfs.opaque") == b"y"
+    return marks is WhiteoutStyle.FUSE and _xattr(fd, "user.fuseoverlayfs.opaque") == b"y"
 
 
 def _has(fd: int, name: bytes) -> bool:

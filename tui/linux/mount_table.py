@@ -18,7 +18,7 @@ class MountPoint:
     kind: str
 
 
-def file_system_of(path: str) -> str:
+def file_system_at(path: str) -> str:
     """Return the type of the file system that a path lies on, by the host's mount table."""
     found = mount_holding(path)
     return found.kind if found else "unknown"

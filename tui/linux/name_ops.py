@@ -28,7 +28,7 @@ EXCHANGE = 2
 _REMOVE_DIRECTORY = 0x200  # AT_REMOVEDIR
 
 
-class Hands(Protocol):
+class NameOps(Protocol):
     """Changes of single names in directories that are held open.
 
     All raise OSError, and EditRefused where whoever does it was killed before it was done.
@@ -47,7 +47,7 @@ class Hands(Protocol):
         ...
 
 
-class OwnHands:
+class OwnNameOps:
     """The plain system calls: for trees in which nothing of a running container is mounted."""
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
@@ -83,7 +83,7 @@ def _exists(directory: int, name: bytes) -> bool:
     return True
 
 
-class NamespaceHands:
+class NamespaceNameOps:
     """The helper inside a container's mount namespace; a mount point answers EBUSY there.
 
     One that somebody killed is started anew when it is needed again, so that what was begun can be taken back.
@@ -178,12 +178,12 @@ class _HelperGone(EditRefused):
 
 
 @contextmanager
-def hands_inside(pid: int, container_id: str, stack: LayerStack | None = None) -> Iterator[NamespaceHands]:
+def name_ops_inside(pid: int, container_id: str, stack: LayerStack | None = None) -> Iterator[NamespaceNameOps]:
     """Start the helper in the mount namespace of a running container's process and end it afterwards.
 
     It is a fresh interpreter, for a process with threads may not enter another mount namespace (setns(2)).
     """
-    hands = NamespaceHands(pid, container_id, stack)
+    hands = NamespaceNameOps(pid, container_id, stack)
     try:
         hands.start()
         yield hands

@@ -131,7 +131,7 @@ def kind_of(mode: int) -> EntryKind:
     return _KINDS[stat.S_IFMT(mode)]
 
 
-def clean(path: str | bytes) -> bytes:
+def normalized(path: str | bytes) -> bytes:
     """Return an absolute path with ``//``, ``.`` and lexical ``..`` taken out, clamped at the root.
 
     Raises UsageError for a NUL byte.
@@ -434,7 +434,7 @@ class Root:
                 if error.errno != errno.ENAMETOOLONG:
                     raise
                 with self.directory(path):  # raises for a link on the way
-                    return clean(path)
+                    return normalized(path)
 
     def _path_of(self, fd: int, path: bytes) -> bytes:
         """Return the path inside this root of what a descriptor holds, which ``path`` led to; raises OSError."""

@@ -21,7 +21,7 @@ Content = bytes | memoryview
 """Bytes in memory, or mapped from a file."""
 
 
-class Run(NamedTuple):
+class Extent(NamedTuple):
     """A stretch of a file: where it begins, how long it is, and its bytes, None for zeros."""
 
     start: int
@@ -71,7 +71,7 @@ def chunks_of(fd: int) -> Iterator[bytes]:
         place += len(chunk)
 
 
-def runs_of(chunks: Iterable[Content]) -> Iterator[Run]:
+def extents_of(chunks: Iterable[Content]) -> Iterator[Extent]:
     """Yield the stretches of bytes that come in chunks of whole blocks: those of zeros need no space."""
     place = 0
     for chunk in chunks:
@@ -81,7 +81,7 @@ def runs_of(chunks: Iterable[Content]) -> Iterator[Run]:
             while end < size and _is_empty(chunk, end) == empty:
                 end += _BLOCK
             end = min(end, size)
-            yield Run(place + begin, end - begin, None if empty else memoryview(chunk)[begin:end])
+            yield Extent(place + begin, end - begin, None if empty else memoryview(chunk)[begin:end])
             begin = end
         place += size
 
@@ -91,7 +91,7 @@ def _is_empty(chunk: Content, at: int) -> bool:
     return block == _ZEROS[: len(block)]
 
 
-def reserve(fd: int, runs: Iterable[Run]) -> None:
+def reserve(fd: int, runs: Iterable[Extent]) -> None:
     """Reserve the space that stretches need in a file, or give back what could be had of it; raises OSError."""
     size = os.fstat(fd).st_size
     holes = list(_holes_of(fd, size))
@@ -109,7 +109,7 @@ def reserve(fd: int, runs: Iterable[Run]) -> None:
         raise
 
 
-def put_runs(fd: int, runs: Iterable[Run]) -> int:
+def write_extents(fd: int, runs: Iterable[Extent]) -> int:
     """Write stretches into a file, from its beginning on and leaving its holes where zeros come; return the new size.
 
     Raises OSError.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from tui.bench.charts import Look, gigabytes
+from tui.bench.charts import ChartStyle, gigabytes
 from tui.bench.compare import RunComparison
 from tui.bench.findings import Finding
 from tui.bench.plan import IoTest, Mode, Plan, human_kb
@@ -54,7 +54,7 @@ def style_of(number: int) -> tuple[str, str]:
     return f"rgb({red},{green},{blue})", sign
 
 
-def legend_text(look: Look, *, lines: bool = False, digits: bool = False) -> Text:
+def legend_text(look: ChartStyle, *, lines: bool = False, digits: bool = False) -> Text:
     """Write who is drawn under which sign, and the digit that takes it out or in; a line each, or all in one."""
     text = Text(no_wrap=lines)
     for number, name in enumerate(look.order):
@@ -74,7 +74,7 @@ DIGITS = 9
 """How many targets have a digit to take them out and in."""
 
 
-def plan_text(plan: Plan, look: Look, suite: str, expected: Expected, progress: Progress | None) -> Text:
+def plan_text(plan: Plan, look: ChartStyle, suite: str, expected: Expected, progress: Progress | None) -> Text:
     """Write who takes part under which sign, what the run does and needs, and how far it is."""
     text = legend_text(look, lines=True, digits=True)
     pairs = [
@@ -157,7 +157,7 @@ _NAME, _NUMBER = 18, 10
 _LEAST_BAR, _MOST_BAR = 8, 40
 
 
-def cow_bars(result: Result, look: Look, width: int) -> Text:
+def cow_bars(result: Result, look: ChartStyle, width: int) -> Text:
     """Draw the copy-on-write suite: a group a measure, a line a target with its medians, a bar for the last of them.
 
     The drivers differ by up to a thousand times, so bars grow with the logarithm: each cell is so many times more.

@@ -8,7 +8,7 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from tui.bench.charts import charts, look_of, shown_record
+from tui.bench.charts import chart_style_of, charts, shown_record
 from tui.bench.plan import Mode
 from tui.bench.results import Result
 from tui.bench.stats import by_target
@@ -41,7 +41,7 @@ def _print_charts(console: Console, result: Result, mode: Mode, width: int, heig
     """Print the chart of each test that a mode measures, and who is who."""
     targets = by_target(result.samples, mode, result.targets)
     record = shown_record(next(iter(targets.values()), {}))
-    look = look_of(result, mode)
+    look = chart_style_of(result, mode)
     for spec in charts(targets, record, look):
         if any(series.points for series in spec.series):
             console.print(Text(f"{spec.title} · {spec.unit} · {mode.value} · {record} KiB records", style="bold"))
@@ -56,7 +56,7 @@ def _svg(result: Result) -> str:
         _print_charts(console, result, mode, _WIDTH, _HEIGHT)
     if result.cow:
         console.print(Text("copy-on-write, medians", style="bold"))
-        console.print(cow_bars(result, look_of(result, Mode.CACHED), _WIDTH))
+        console.print(cow_bars(result, chart_style_of(result, Mode.CACHED), _WIDTH))
     facts = result.facts
     name = result.name or f"{result.plan.preset.value} {result.started:%Y-%m-%d %H:%M}"
     return console.export_svg(title=printable(f"{name} · Linux {facts.get('kernel', '?')}"))

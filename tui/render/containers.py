@@ -10,7 +10,7 @@ from datetime import datetime
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from tui.core.records import Container, Details, LayerRole, Port, ReachKind, State, Trust
+from tui.core.records import AccessKind, Container, Details, LayerRole, Port, State, Trust
 from tui.core.text import count_of, human_age, human_size, printable
 
 _LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}")
@@ -243,7 +243,7 @@ def short_ids(text: str) -> str:
 def reach_line(details: Details) -> Text:
     """Draw how the writable layer can be had, and why."""
     reach = details.reach
-    style = {ReachKind.DIRECT: "green", ReachKind.NONE: "red"}.get(reach.kind, "yellow")
+    style = {AccessKind.DIRECT: "green", AccessKind.NONE: "red"}.get(reach.kind, "yellow")
     line = Text.assemble((str(reach.kind), style))
     if reach.path:
         line.append(f"  {short_ids(printable(str(reach.path)))}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tui.core.records import Change, Entry, EntryKind, LayerRole, LayerStack, Marks, View
+from tui.core.records import Change, Entry, EntryKind, LayerRole, LayerStack, View, WhiteoutStyle
 from tui.core.text import human_size, mode_text, printable, time_text
 from tui.layers.owners import shown_owner
 from tui.services.tree_model import TreeLine
@@ -27,7 +27,7 @@ _TREE_WORDS = {"M": "modified by the container", "D": "deleted: the container's 
 """What is otherwise on storage drivers that give each container a whole tree."""
 
 
-def mark_of(entry: Entry) -> str:
+def change_mark(entry: Entry) -> str:
     """Return the letter of an entry."""
     if entry.covered_by:
         return "⌁"
@@ -45,7 +45,7 @@ def origin(stack: LayerStack | None, index: int) -> str:
     """
     if stack is None:
         return "image" if index else "writable"
-    if stack.marks is Marks.TREE and index == 0:
+    if stack.marks is WhiteoutStyle.TREE and index == 0:
         return "own tree"
     layer = stack.layers[index]
     if layer.role is not LayerRole.IMAGE:
@@ -91,7 +91,7 @@ def _narrow(remark: str, room: int) -> str:
 def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) -> Text:
     """Draw one line of the tree: mark, indent, name, remark, size at the right edge."""
     entry = line.entry
-    mark = mark_of(entry)
+    mark = change_mark(entry)
     arrow = {None: "  ", True: "▾ ", False: "▸ "}[line.is_open]
     style = _MARK_STYLES.get(mark, "")
     size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
@@ -115,7 +115,7 @@ def owner_text(entry: Entry, stack: LayerStack | None) -> str:
 
 def meta_words(entry: Entry, stack: LayerStack | None) -> str:
     """Return mark, size, mode, owner and time for a title: ``M · 38 B · rwsr-xr-x 1234:4321 · 2026-11-23 19:05``."""
-    mark = mark_of(entry).strip()
+    mark = change_mark(entry).strip()
     parts = [mark] if mark else []
     if entry.kind is EntryKind.FILE:
         parts.append(human_size(entry.size))
@@ -126,11 +126,11 @@ def meta_words(entry: Entry, stack: LayerStack | None) -> str:
 
 def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
     """Draw what is known of an entry that has no text to show: directory, link, device, deleted file."""
-    words = MARK_WORDS | _TREE_WORDS if stack and stack.marks is Marks.TREE else MARK_WORDS
+    words = MARK_WORDS | _TREE_WORDS if stack and stack.marks is WhiteoutStyle.TREE else MARK_WORDS
     pairs = [
         ("path", printable(entry.path)),
         ("type", str(entry.kind) + (", deleted" if entry.change is Change.DELETED else "")),
-        ("mark", f"{mark_of(entry)}  {words[mark_of(entry)]}"),
+        ("mark", f"{change_mark(entry)}  {words[change_mark(entry)]}"),
         ("from", origin(stack, entry.layer)),
         ("size", f"{entry.size:,} B"),
         ("mode", f"{mode_text(entry.mode)}  owner {owner_text(entry, stack)}"),

@@ -106,7 +106,7 @@ class SourceChanged(Message):
         return isinstance(message, SourceChanged) and message.source.name == self.source.name
 
 
-class Happened(Message, bubble=False):
+class EngineEvent(Message, bubble=False):
     """The Engine announced something about a container. It goes to every screen and no further."""
 
     def __init__(self, endpoint: str, event: Event) -> None:
@@ -115,7 +115,7 @@ class Happened(Message, bubble=False):
         self.event = event
 
 
-class Listed(Message, bubble=False):
+class ContainersListed(Message, bubble=False):
     """The list that somebody asked for came, or the reason why not. It goes to every screen and no further."""
 
     def __init__(self, problem: str = "") -> None:
@@ -170,7 +170,7 @@ class Watcher:
         self._wake = threading.Event()
         self._asked = threading.Event()
         self._stream: EventStream | None = None
-        self._frames = _Frames(lambda event: post(Happened(endpoint.name, event)))
+        self._frames = _Frames(lambda event: post(EngineEvent(endpoint.name, event)))
 
     @property
     def source(self) -> Source:
@@ -244,7 +244,7 @@ class Watcher:
             self._list_once()
             took = time.monotonic() - began
             if asked:
-                self._post(Listed(self._source.problem))
+                self._post(ContainersListed(self._source.problem))
 
     def _list_once(self) -> None:
         try:

@@ -24,7 +24,7 @@ def change_words(counts: Counter[Change]) -> str:
     return f"{count_of(total, 'change')}: {letters}"
 
 
-def summarise(endpoint: Endpoint, details: Details, stop: Callable[[], bool]) -> tuple[int | None, str]:
+def summarise_layer(endpoint: Endpoint, details: Details, stop: Callable[[], bool]) -> tuple[int | None, str]:
     """Return the bytes in the writable layer and the counts of its changes in words.
 
     Reads the whole layer: for a worker thread, which ``stop`` ends early.

@@ -35,14 +35,14 @@ from tui.files.verbs.opening import privileged
 from tui.linux.supervise import ENDING_SIGNALS, mark_stuck
 from tui.render.ink import PlainInk
 from tui.services.discover import Tried
-from tui.services.feed import Feed, Happened, Listed, SourceChanged, Watcher
+from tui.services.feed import ContainersListed, EngineEvent, Feed, SourceChanged, Watcher
 from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.base import Dialog
-from tui.ui.dialogs.choose import Choose, confirm
+from tui.ui.dialogs.choose import ChooseDialog, confirm
 from tui.ui.ending import Ending
 from tui.ui.last_resort import guard
 from tui.ui.outside import OpenCopies, end_editor
-from tui.ui.screens.base import Frame
+from tui.ui.screens.base import BaseScreen
 from tui.ui.terminal.driver import DroppingDriver, TerminalState, let_go_of_terminal
 from tui.ui.terminal.filter import SafeFilter
 from tui.ui.threads import DaemonThreads
@@ -61,7 +61,7 @@ class Tidied(Message):
         self.lines = lines
 
 
-class QuitQuestion(Choose):
+class QuitQuestion(ChooseDialog):
     """Asks whether to lose what is unsaved."""
 
     def __init__(self, what: str) -> None:
@@ -130,7 +130,7 @@ class DtuiApp(App[int]):
             self.last_key = event.key
         elif isinstance(event, events.MouseDown):
             self.last_key = ""
-        if isinstance(event, events.Key | events.MouseDown) and isinstance(self.screen, Frame):
+        if isinstance(event, events.Key | events.MouseDown) and isinstance(self.screen, BaseScreen):
             await self.screen.there.wait()
             self.screen.acted()
         await super().on_event(event)
@@ -167,7 +167,9 @@ class DtuiApp(App[int]):
         """Keep the unsaved text of all screens, each once, unless it was agreed to lose it."""
         if not self._exit:
             with self._context():
-                self.ending.keep([s for stack in self._screen_stacks.values() for s in stack if isinstance(s, Frame)])
+                self.ending.keep(
+                    [s for stack in self._screen_stacks.values() for s in stack if isinstance(s, BaseScreen)]
+                )
 
     def _register_child(self, parent: DOMNode, child: Widget, *place: Any) -> None:
         """Have what stops a screen or widget end the app in order."""
@@ -185,7 +187,7 @@ class DtuiApp(App[int]):
             self._exception_event.set()
         self.fail(error)
         for screen in self.screen_stack:
-            if isinstance(screen, Frame):
+            if isinstance(screen, BaseScreen):
                 screen.there.set()  # or a key would wait for ever for a screen that does not come
         self._close_messages_no_wait()
 
@@ -324,11 +326,11 @@ class DtuiApp(App[int]):
     @work(thread=True, group="tidy")
     def _tidy_labs(self) -> None:
         """Clear away what killed benchmarks left on this host."""
-        from tui.lab.engines import sweep
+        from tui.lab.engines import sweep_labs
         from tui.services.bench_targets import lab_home
 
         try:
-            lines = sweep(lab_home()) if privileged() else ()
+            lines = sweep_labs(lab_home()) if privileged() else ()
         except DtuiError as error:
             lines = (f"cleaning up after an earlier benchmark: {error}",)
         if lines:
@@ -348,17 +350,17 @@ class DtuiApp(App[int]):
         for line in event.lines:
             self.notify(printable(line), title="left by an earlier run", timeout=15, markup=False)
 
-    @on(Happened)
-    def _happened(self, event: Happened) -> None:
+    @on(EngineEvent)
+    def _happened(self, event: EngineEvent) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, Frame):
-                screen.post_message(Happened(event.endpoint, event.event))
+            if isinstance(screen, BaseScreen):
+                screen.post_message(EngineEvent(event.endpoint, event.event))
 
-    @on(Listed)
-    def _listed(self, event: Listed) -> None:
+    @on(ContainersListed)
+    def _listed(self, event: ContainersListed) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, Frame):
-                screen.post_message(Listed(event.problem))
+            if isinstance(screen, BaseScreen):
+                screen.post_message(ContainersListed(event.problem))
 
     def open_layer(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
         """Open a container's layer, at a path, with the editor on it if asked."""
@@ -368,8 +370,8 @@ class DtuiApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer what can be done on the present screen now, then what can be done everywhere."""
-        places: list[tuple[Frame | DtuiApp, str, str]] = [(self, "app", "")]
-        if isinstance(screen, Frame):
+        places: list[tuple[BaseScreen | DtuiApp, str, str]] = [(self, "app", "")]
+        if isinstance(screen, BaseScreen):
             places = [*((screen, scope, prefix) for scope, prefix in screen.palette), *places]
         for target, scope, prefix in places:
             for action in actions_of(scope):
@@ -380,7 +382,7 @@ class DtuiApp(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave out what the screen has not now, such as the help on ``?`` where that is a letter."""
         screen = self.screen_stack[-1] if self.screen_stack else None
-        if isinstance(screen, Frame) and screen.is_mounted:
+        if isinstance(screen, BaseScreen) and screen.is_mounted:
             letter = screen.hides("help") or screen.types("help")
             if screen.hides(action) or screen.types(action) or (action == "help_typing" and not letter):
                 return False
@@ -392,10 +394,10 @@ class DtuiApp(App[int]):
 
     def action_help(self) -> None:
         """Show all keys."""
-        from tui.ui.dialogs.show import Show, help_text
+        from tui.ui.dialogs.show import TextDialog, help_text
 
-        scope = self.screen.scope if isinstance(self.screen, Frame) else "app"
-        self.push_screen(Show("Keys", help_text(scope)))
+        scope = self.screen.scope if isinstance(self.screen, BaseScreen) else "app"
+        self.push_screen(TextDialog("Keys", help_text(scope)))
 
     def action_help_typing(self) -> None:
         """Show all keys, by one that is no letter."""
@@ -410,18 +412,18 @@ class DtuiApp(App[int]):
         """Leave, after a question when text would be lost."""
         if isinstance(self.screen, QuitQuestion):
             return
-        unsaved = [s.unsaved for s in self.screen_stack if isinstance(s, Frame) and s.unsaved]
+        unsaved = [s.unsaved for s in self.screen_stack if isinstance(s, BaseScreen) and s.unsaved]
         if unsaved and await self.push_screen_wait(QuitQuestion(unsaved[0])) != "quit":
             return
         self.exit(0)
 
 
 def _sweep_benchmarks(endpoint: Endpoint) -> list[str]:
-    from tui.bench.runner import sweep
+    from tui.bench.runner import sweep_runs
     from tui.engine.live.endpoint import LiveEndpoint
-    from tui.lab.engine_host import EngineWorkshop
+    from tui.lab.engine_host import EngineBenchHost
 
-    count = sweep(EngineWorkshop(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0
+    count = sweep_runs(EngineBenchHost(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0
     return [f"removed {count_of(count, 'container')} of a benchmark that was killed"] if count else []
 
 

@@ -13,12 +13,12 @@ from textual.app import App
 
 from tui.core.errors import Stopped
 from tui.files.abandon import Abandonable, Abandoned
-from tui.ui.dialogs.working import Working
+from tui.ui.dialogs.working import ProgressDialog
 
 T = TypeVar("T")
 
 
-async def waited_for(app: App[int], dialog: Working, call: Callable[[], T], patience: float) -> T:
+async def waited_for(app: App[int], dialog: ProgressDialog, call: Callable[[], T], patience: float) -> T:
     """Return what a call returns that runs in a thread; show the dialog over the screen if it takes longer.
 
     Raises Stopped when the user leaves a call that waits for a file system.

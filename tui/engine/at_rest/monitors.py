@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tui.core.errors import DtuiError
-from tui.core.id_maps import on_host
+from tui.core.id_maps import host_id
 from tui.core.records import HostDirectory
 from tui.drivers.data_root import DataRoot, is_strangers, open_host
 from tui.drivers.podman import container_records
@@ -105,7 +105,7 @@ def _own_root(root: DataRoot, driver: str, container_id: str) -> int | None:
         users = next(ids_of_record(record).users for record in records if record.get("id") == container_id)
     except (DtuiError, StopIteration):
         return None
-    return on_host(users, 0)
+    return host_id(users, 0)
 
 
 def _only_owner_writes(place: Path, owner: int, own_root: int | None) -> bool:

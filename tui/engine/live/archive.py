@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from tui.core.errors import EditRefused, EngineError, EngineLost, LayerError, NotFound
-from tui.core.records import Change, Details, ReachKind
+from tui.core.records import AccessKind, Change, Details
 from tui.core.remote_files import FileFacts, RemoteFile
 from tui.core.text import human_size, printable
 from tui.engine.endpoint import Endpoint
@@ -111,7 +111,7 @@ class EngineArchive:
             engine_errors(printable(path)),
             closing(self._endpoint.client.archive(self._id, path)) as chunks,
         ):
-            yield TarNames(tar.Source(chunks, limit), path)
+            yield TarNames(tar.TarSource(chunks, limit), path)
 
     def get(self, path: bytes, limit: int) -> RemoteFile:
         """Read a regular file of at most ``limit`` bytes; raises EditRefused for anything else.
@@ -127,7 +127,7 @@ class EngineArchive:
             engine_errors(printable(path)),
             closing(self._endpoint.client.archive(self._id, facts.path)) as chunks,
         ):
-            return _only_member(tar.Source(chunks), facts)
+            return _only_member(tar.TarSource(chunks), facts)
 
     def place_of(self, path: bytes) -> bytes:
         """Return the canonical path of what a path means, there or not: links followed, its directory there.
@@ -160,7 +160,7 @@ class EngineArchive:
         shown = printable(directory)
         try:
             with engine_errors(shown), closing(self._endpoint.client.archive(self._id, directory)) as chunks:
-                member = next(tar.Members(tar.Source(chunks, _HEADERS)), None)
+                member = next(tar.Members(tar.TarSource(chunks, _HEADERS)), None)
         except tar.TarError as error:
             raise tar.refused(error, shown) from error
         if member is None or member.kind != tar.DIRECTORY:
@@ -176,7 +176,7 @@ class EngineArchive:
             raise EditRefused(f"the Engine cannot be told the name of {shown}", hint) from error
         client = self._endpoint.client
         with engine_errors(shown):
-            number = parse.id_of(client.exec_create(self._id, words, user="0:0", stdout=False, stderr=False))
+            number = parse.container_id_of(client.exec_create(self._id, words, user="0:0", stdout=False, stderr=False))
         try:
             with engine_errors(shown):
                 client.exec_start(number, detach=True)
@@ -227,7 +227,7 @@ class EngineArchive:
 class TarNames:
     """The members of a directory's tar as paths below it. Nothing is unpacked; a name that leads out is an error."""
 
-    def __init__(self, source: tar.Source, path: bytes) -> None:
+    def __init__(self, source: tar.TarSource, path: bytes) -> None:
         self._source = source
         self._shown = printable(path)
 
@@ -286,7 +286,7 @@ def _nanoseconds(text: str) -> int:
     return int(whole.replace(microsecond=0).timestamp()) * 10**9 + int(fraction[1].ljust(9, "0") if fraction else 0)
 
 
-def _only_member(source: tar.Source, facts: FileFacts) -> RemoteFile:
+def _only_member(source: tar.TarSource, facts: FileFacts) -> RemoteFile:
     shown = printable(facts.path)
     try:
         members = tar.Members(source)
@@ -305,6 +305,6 @@ def _only_member(source: tar.Source, facts: FileFacts) -> RemoteFile:
 
 def archive_of(endpoint: Endpoint, details: Details) -> EngineArchive | None:
     """Return the Engine's way to a container's files where that is the only one, else None."""
-    if isinstance(endpoint, LiveEndpoint) and details.reach.kind is ReachKind.ENGINE:
+    if isinstance(endpoint, LiveEndpoint) and details.reach.kind is AccessKind.ENGINE:
         return EngineArchive(endpoint, details.container.id)
     return None

@@ -17,7 +17,7 @@ from tui.core.text import printable
 from tui.engine.live import tar
 from tui.engine.live.archive import EngineArchive
 from tui.layers.mount_covers import Covers
-from tui.linux.rooted_paths import clean, split
+from tui.linux.rooted_paths import normalized, split
 
 TREE_LIMIT = 256 << 20
 """Bytes of a directory's tar that are read; names beyond are not shown."""
@@ -71,7 +71,7 @@ class ArchiveView:
 
     def resolve(self, path: bytes) -> bytes:
         """Return the path that a path with links means; raises NotFound."""
-        return self._archive.facts(clean(path)).path
+        return self._archive.facts(normalized(path)).path
 
     def children(self, path: bytes, view: View) -> list[Entry]:
         """List a directory, directories first, then by name; raises NotFound, LayerError, EngineError."""

@@ -35,7 +35,7 @@ _NOT_FOUND = "5"
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
+class SnapshotMount:
     """What would be mounted to see a snapshot: type, source and options, as for mount(8)."""
 
     type: str
@@ -51,7 +51,7 @@ class Mount:
         return Path(self.source) if self.type == "bind" else None
 
 
-def mounts(address: str, namespace: str, snapshotter: str, key: str) -> tuple[Mount, ...]:
+def mounts(address: str, namespace: str, snapshotter: str, key: str) -> tuple[SnapshotMount, ...]:
     """Ask what makes up an active snapshot; raises NotFound, EngineLost, EngineError, NotReachable."""
     answer = _call(address, namespace, _MOUNTS, _field(1, snapshotter) + _field(2, key))
     found = []
@@ -60,7 +60,7 @@ def mounts(address: str, namespace: str, snapshotter: str, key: str) -> tuple[Mo
             parts = [(n, v.decode("utf-8", "replace")) for n, v in _fields(raw) if isinstance(v, bytes)]
             single = dict(parts)
             options = tuple(value for number, value in parts if number == 4)
-            found.append(Mount(single.get(1, ""), single.get(2, ""), options))
+            found.append(SnapshotMount(single.get(1, ""), single.get(2, ""), options))
     return tuple(found)
 
 

@@ -14,7 +14,18 @@ from typing import Any
 
 from tui.core.errors import DtuiError, EngineError, LayerError, NotFound
 from tui.core.ids import ContainerId
-from tui.core.records import Container, Details, Driver, EngineFacts, Event, LayerStack, Proof, Reach, ReachKind, Trust
+from tui.core.records import (
+    AccessKind,
+    Container,
+    Details,
+    Driver,
+    EngineFacts,
+    Event,
+    LayerAccess,
+    LayerStack,
+    Proof,
+    Trust,
+)
 from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
 from tui.drivers.registry import driver_for, reach_of
@@ -303,14 +314,14 @@ class _Layers:
     told: LayerStack | None = None
 
 
-def _reach(driver: Driver, found: _Layers) -> Reach:
+def _reach(driver: Driver, found: _Layers) -> LayerAccess:
     """Say how the writable layer can be had: where it is out of reach, there is still the Engine's archive API."""
     if not found.proof.proven:
         shown = printable(str(found.told.writable.path)) if found.told else ""
         there = f"; there it is {shown}" if shown and found.proof.trust is Trust.REMOTE else ""
-        return Reach(ReachKind.ENGINE, found.proof.reason + there)
+        return LayerAccess(AccessKind.ENGINE, found.proof.reason + there)
     reach = reach_of(driver, found.stack, local=True)
-    return replace(reach, kind=ReachKind.ENGINE) if reach.kind is ReachKind.NONE else reach
+    return replace(reach, kind=AccessKind.ENGINE) if reach.kind is AccessKind.NONE else reach
 
 
 class _LiveStream:

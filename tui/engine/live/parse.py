@@ -305,7 +305,7 @@ def change_of(row: object) -> tuple[bytes, Change]:
 
 
 @understood
-def id_of(body: Json) -> str:
+def container_id_of(body: Json) -> str:
     """Return the id of what the Engine made."""
     found = text_of(object_of(body).get("Id"), 128)
     if not found.isascii() or not found.isalnum():

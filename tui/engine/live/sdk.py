@@ -34,10 +34,10 @@ from tui.core.text import printable
 from tui.engine.live import answers
 from tui.engine.live.transport import (
     PIECE,
+    AnswerDeadline,
     AnswerRefused,
     Connections,
     OwnPool,
-    Patience,
     TcpAdapter,
     UnixConnection,
     answer_class,
@@ -235,7 +235,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         """Send a request and judge its answer before anybody uses it; what is no stream is read here, with a limit."""
         request.headers["Accept-Encoding"] = "identity"
         streamed, seconds = options.get("stream", False), options.get("timeout")
-        self._connections.patience = Patience(seconds, _SLOWEST if streamed else 0)
+        self._connections.patience = AnswerDeadline(seconds, _SLOWEST if streamed else 0)
         self._connections.writing = request.method == "PUT"
         try:
             answer = super().send(request, **{**options, "stream": True, "allow_redirects": False})

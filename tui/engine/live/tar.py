@@ -56,7 +56,7 @@ class Member:
     """Extended attributes, by their names in a pax header."""
 
 
-class Source:
+class TarSource:
     """The bytes of a tar as they come, no more of them than a limit."""
 
     def __init__(self, chunks: Iterator[bytes], limit: int | None = None) -> None:
@@ -96,7 +96,7 @@ class Source:
 class Members:
     """The members of a tar in their order; the content of each is skipped unless it is read before the next."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TarSource) -> None:
         self._source = source
         self._pending = 0
         self._padding = 0

@@ -47,7 +47,7 @@ class AnswerRefused(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class AnswerDeadline:
     """How long an answer may take as a whole; ``rate`` bytes received buy another second."""
 
     seconds: float | None
@@ -75,7 +75,7 @@ class Connections:
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self.patience = Patience(None)
+        self.patience = AnswerDeadline(None)
         """What the next answer may take; a client asks one question at a time."""
         self.writing = False
         """Whether a file is on its way to the Engine, which would be left half written."""
@@ -148,7 +148,7 @@ def _shut(connection: Any) -> None:
 class _Wire(io.RawIOBase):
     """The raw bytes of one answer; each wait for more ends at the deadline of the whole."""
 
-    def __init__(self, raw: io.RawIOBase, connection: Any, patience: Patience) -> None:
+    def __init__(self, raw: io.RawIOBase, connection: Any, patience: AnswerDeadline) -> None:
         self._raw = raw
         self._sock = connection
         self._patience = patience

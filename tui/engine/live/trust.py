@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import DtuiError, NotReachable
-from tui.core.id_maps import on_host
+from tui.core.id_maps import host_id
 from tui.core.records import DriverKind, LayerStack, Proof, Trust
 from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
@@ -201,7 +201,7 @@ def layer_proof(
     if told is not None and _below(str(told.writable.path), data_root) != _below(str(path), str(root.path)):
         named = f"the Engine names {printable(str(told.writable.path))} as its layer"
         return _unproven(f"{named}, the records here {printable(str(path))}")
-    users = (*_engines_users(peer, root.path), on_host(stack.ids.users, 0))  # podman gives vfs to the container's root
+    users = (*_engines_users(peer, root.path), host_id(stack.ids.users, 0))  # podman gives vfs to the container's root
     for place in _owned(root, container_id, stack):
         try:
             owner = os.stat(place).st_uid

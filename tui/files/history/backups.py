@@ -28,7 +28,7 @@ from tui.core.state import make_spare_room, state_dir, sync_dir
 from tui.core.text import human_size, printable
 from tui.drivers.data_root import open_host
 from tui.files.history.order import is_change, is_counted, numbered, order_of
-from tui.files.tree.snapshots import Node, from_json, to_json
+from tui.files.tree.snapshots import EntrySnapshot, from_json, to_json
 from tui.linux.process_marks import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.linux.remove_tree import remove_tree
 from tui.linux.rooted_paths import open_child
@@ -58,7 +58,7 @@ _ASIDE_MARK = "aside"
 """An empty file that tells the store not to drop an act for want of space: what it moved would be found by nobody."""
 
 
-class Keep(StrEnum):
+class BackupMode(StrEnum):
     """What becomes of the bytes that an act replaces."""
 
     USUAL = "usual"
@@ -72,7 +72,7 @@ class Keep(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class BackupChoices:
     """What can be done about an act that replaces more than is kept; a reason says why something cannot, else empty."""
 
     size: int
@@ -94,13 +94,13 @@ class Choices:
 class TooLarge(EditRefused):
     """An act would replace more than is kept; nothing was changed, and ``choices`` says what can be done."""
 
-    def __init__(self, choices: Choices, why: str) -> None:
+    def __init__(self, choices: BackupChoices, why: str) -> None:
         super().__init__(f"this replaces {human_size(choices.size)}, {why}", choices.options)
         self.choices = choices
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
+class SetAside:
     """Where an act moved entries by rename instead of copying them: ``names`` of a directory ``above`` of the layer."""
 
     place: Path
@@ -113,7 +113,7 @@ class Aside:
     """Where that file was taken from, instead of being made."""
 
 
-class ActKind(StrEnum):
+class UndoKind(StrEnum):
     """What was done; the words of ``dtui backups``."""
 
     WRITE = "write"
@@ -131,7 +131,7 @@ class ActKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class UndoRecord:
     """Something that was done to a container: what stood at each path before it, and where the bytes are.
 
     ``other`` is the new path of a rename. ``wrote`` is the SHA-256 of what a write put there.
@@ -140,19 +140,19 @@ class Act:
     folder: Path
     container: ContainerId
     name: str
-    kind: ActKind
+    kind: UndoKind
     path: bytes
     other: bytes
     wrote: str
     owner: str
-    nodes: tuple[Node, ...]
+    nodes: tuple[EntrySnapshot, ...]
     expects: bool = False
     """Whether it writes down what it makes; those of older versions do not."""
     time_ns: int = 0
     """What the clock said when it was done."""
     since: float = 0.0
     """How long this host was up then."""
-    aside: Aside | None = None
+    aside: SetAside | None = None
 
     @property
     def id(self) -> str:
@@ -170,9 +170,9 @@ class Act:
         return self.folder / "data"
 
     @property
-    def taken_back_by(self) -> ActKind:
+    def taken_back_by(self) -> UndoKind:
         """What the act is called that takes it back."""
-        return ActKind.REDO if self.kind is ActKind.UNDO else ActKind.UNDO
+        return UndoKind.REDO if self.kind is UndoKind.UNDO else UndoKind.UNDO
 
     @property
     def size(self) -> int:
@@ -194,7 +194,7 @@ class Act:
         """Whether its dtui is gone before it came to its end."""
         return not self.done and not owner_lives(self.owner)
 
-    def expect(self, *nodes: Node, durable: bool = False) -> None:
+    def expect(self, *nodes: EntrySnapshot, durable: bool = False) -> None:
         """Write down what is about to stand somewhere, so that nothing else is taken for it; raises EditRefused.
 
         ``durable`` waits until the disk has it.
@@ -226,11 +226,11 @@ class Act:
             os.close(fd)
 
     @property
-    def after(self) -> dict[bytes, Node] | None:
+    def after(self) -> dict[bytes, EntrySnapshot] | None:
         """What it made, by path, as far as it came; None where that was not written down."""
         if not self.expects:
             return None
-        found: dict[bytes, Node] = {}
+        found: dict[bytes, EntrySnapshot] = {}
         with suppress(FileNotFoundError), open(self.folder / "after", encoding="utf-8") as lines:
             for line in lines:
                 with suppress(ValueError):  # the last one may have been cut off
@@ -259,19 +259,19 @@ class Act:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Keeper:
+class BackupWriter:
     """Takes down what an act is about to replace; nothing may be changed before :meth:`commit`."""
 
     def __init__(
         self,
         container_id: ContainerId,
         name: str,
-        kind: ActKind,
+        kind: UndoKind,
         path: bytes,
         *,
         other: bytes = b"",
         wrote: str = "",
-        keep: Keep = Keep.USUAL,
+        keep: BackupMode = BackupMode.USUAL,
     ) -> None:
         self._told = {
             "version": _VERSION,
@@ -284,8 +284,8 @@ class Keeper:
             "owner": owner_mark(),
             "expects": True,
         }
-        self._takes_back = kind in (ActKind.UNDO, ActKind.REDO)
-        self._limit = ACT_LIMIT if keep is Keep.USUAL else None
+        self._takes_back = kind in (UndoKind.UNDO, UndoKind.REDO)
+        self._limit = ACT_LIMIT if keep is BackupMode.USUAL else None
         self._store = state_dir("backups", container_id)
         self._part = self._store / f".{owned_name()}.part"
         try:
@@ -296,10 +296,10 @@ class Keeper:
             raise self._refused(error) from error
         self._end = 0
         self._bytes = 0
-        self._nodes: list[Node] = []
+        self._nodes: list[EntrySnapshot] = []
         self._inodes: dict[tuple[int, int], bytes] = {}
 
-    def add(self, node: Node, fd: int | None = None) -> None:
+    def add(self, node: EntrySnapshot, fd: int | None = None) -> None:
         """Keep an entry, a file with the bytes of ``fd``; raises TooLarge, NoRoom, EditRefused."""
         if node.image or fd is not None:
             other = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
@@ -313,12 +313,12 @@ class Keeper:
                 node = replace(node, offset=start, kept=True)
         self._nodes.append(node)
 
-    def _copy(self, node: Node, fd: int) -> None:
+    def _copy(self, node: EntrySnapshot, fd: int) -> None:
         try:
             for copied in copy_data(fd, 0, node.size, self._data, self._end, node.path):
                 self._bytes += copied
                 if self._limit is not None and self._bytes > self._limit:  # it has grown since it was measured
-                    raise TooLarge(Choices(self._bytes, room()), beyond_limit())
+                    raise TooLarge(BackupChoices(self._bytes, room()), beyond_limit())
             self._end += node.size
             os.ftruncate(self._data, self._end)
         except OSError as error:
@@ -336,11 +336,11 @@ class Keeper:
         return OwnPlaceFailed.of(error, self._store.parent, f"no backup, no change{for_room(error)}{without}")
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[EntrySnapshot, ...]:
         """What was kept so far."""
         return tuple(self._nodes)
 
-    def commit(self, aside: Aside | None = None) -> Act:
+    def commit(self, aside: SetAside | None = None) -> UndoRecord:
         """Make it durable; from now on the act can be taken back."""
         make_spare_room()
         self._told |= {"time_ns": time.time_ns(), "since": uptime()}
@@ -396,24 +396,24 @@ class Keeper:
         shutil.rmtree(self._part, ignore_errors=True)
 
 
-def _read(folder: Path) -> Act:
+def _read(folder: Path) -> UndoRecord:
     told = json.loads((folder / "act.json").read_text(), object_hook=_node_or_dict)
     if told["version"] not in (_VERSION, _VERSION_BEYOND, _VERSION_EXCHANGED):
         raise ValueError(f"version {told['version']}")
     return _act(folder, told, tuple(told["nodes"]))
 
 
-def _node_or_dict(told: dict[str, Any]) -> Node | dict[str, Any]:
+def _node_or_dict(told: dict[str, Any]) -> EntrySnapshot | dict[str, Any]:
     """Return a node where JSON tells of one, so that no more memory is taken than the nodes take."""
     return from_json(told) if "kind" in told and "path" in told and "version" not in told else told
 
 
-def _act(folder: Path, told: dict[str, Any], nodes: tuple[Node, ...]) -> Act:
-    return Act(
+def _act(folder: Path, told: dict[str, Any], nodes: tuple[EntrySnapshot, ...]) -> UndoRecord:
+    return UndoRecord(
         folder=folder,
         container=ContainerId(told["container"]),
         name=str(told["name"]),
-        kind=ActKind(told["kind"]),
+        kind=UndoKind(told["kind"]),
         path=os.fsencode(told["path"]),
         other=os.fsencode(told["other"]),
         wrote=str(told["wrote"]),
@@ -426,11 +426,11 @@ def _act(folder: Path, told: dict[str, Any], nodes: tuple[Node, ...]) -> Act:
     )
 
 
-def _aside_of(told: dict[str, Any]) -> Aside:
+def _aside_of(told: dict[str, Any]) -> SetAside:
     names = tuple(os.fsencode(name) for name in told["names"])
     source = Path(told["source"]) if told.get("source") else None
     exchanged = bool(told.get("exchanged"))
-    return Aside(Path(told["place"]), os.fsencode(told["above"]), names, int(told["size"]), exchanged, source)
+    return SetAside(Path(told["place"]), os.fsencode(told["above"]), names, int(told["size"]), exchanged, source)
 
 
 def folders(container_id: ContainerId | None = None) -> list[Path]:
@@ -439,16 +439,16 @@ def folders(container_id: ContainerId | None = None) -> list[Path]:
     return sorted(found, key=lambda folder: order_of(folder.name))
 
 
-def acts(container_id: ContainerId | None = None) -> Iterator[Act]:
+def undo_records(container_id: ContainerId | None = None) -> Iterator[UndoRecord]:
     """Yield the acts of a container, or of all, newest first; one that cannot be read is left where it is."""
     for folder in reversed(folders(container_id)):
         with suppress(OSError, ValueError, KeyError, TypeError, BadId):
             yield _read(folder)
 
 
-def find(act_id: str) -> Act:
+def find(act_id: str) -> UndoRecord:
     """Return the act of an id, also without the zeros before it, or of a unique beginning of one; raises NotFound."""
-    known = list(acts())
+    known = list(undo_records())
     found = [act for act in known if act.id == act_id or (is_counted(act.id) and act.id.lstrip("0") == act_id)]
     found = found or [act for act in known if act_id and act.id.startswith(act_id)]
     if len(found) != 1:
@@ -457,10 +457,10 @@ def find(act_id: str) -> Act:
     return found[0]
 
 
-def last_to_undo(container_id: ContainerId | None = None) -> Act:
+def last_to_undo(container_id: ContainerId | None = None) -> UndoRecord:
     """Return the newest act that can be taken back; raises NotFound."""
-    for act in acts(container_id):
-        if act.kind is not ActKind.UNDO and act.done and not act.undone:
+    for act in undo_records(container_id):
+        if act.kind is not UndoKind.UNDO and act.done and not act.undone:
             return act
     raise NotFound("there is nothing to take back", "dtui backups lists all")
 
@@ -504,7 +504,7 @@ def remove_place(place: Path) -> None:
             os.close(beside)
 
 
-def _set_aside_by(folder: Path) -> Aside | None:
+def _set_aside_by(folder: Path) -> SetAside | None:
     """Return what an act set aside, None for one that copied."""
     if not (folder / _ASIDE_MARK).exists():
         return None
@@ -580,7 +580,7 @@ def size_on_disk(folder: Path) -> int:
     return total + (aside.size if aside is not None and aside.place.exists() else 0)
 
 
-def sweep() -> None:
+def sweep_backups() -> None:
     """Remove what a killed dtui was still writing down: nothing had been changed by then."""
     for part in state_dir("backups").glob("*/.*.part"):
         name = part.name[1:].removesuffix(".part")

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from tui.core.errors import DtuiError, NotFound
-from tui.core.records import Details, Marks
+from tui.core.records import Details, WhiteoutStyle
 from tui.core.state import container_lock, sweep_locks
 from tui.core.text import printable
 from tui.files.history import backups, journal, set_aside
-from tui.files.history.backups import Act, ActKind
+from tui.files.history.backups import UndoKind, UndoRecord
 from tui.files.history.rollback import is_one_write, is_plain_rename, put_back
 from tui.files.history.transaction import left_words, settle_left
 from tui.files.removal_watch import ContainerGone, what_happened
@@ -24,10 +24,10 @@ from tui.files.verbs.opening import privileged, reading, refuse_state, running_r
 from tui.files.verbs.remote_save import Archive
 from tui.files.verbs.remote_undo import settle_by_engine
 from tui.files.write import atomic, exchange
-from tui.files.write.version import Stamp, stamp_of
+from tui.files.write.version import FileVersion, version_of
 from tui.files.write.without_kernel_overlay import finish_by_hand
 from tui.layers.directories import upper_root
-from tui.layers.private_mounts import in_use, sweep, tree_root, write_view
+from tui.layers.private_mounts import in_use, sweep_mounts, tree_root, write_view
 from tui.linux.rooted_paths import Root
 
 FindArchive = Callable[[Details], Archive | None]
@@ -49,7 +49,7 @@ def recover(inspect: Inspect, archive: FindArchive = no_archive) -> tuple[str, .
     """
     lines = []
     sweep_locks()
-    journal.sweep()
+    journal.sweep_journal()
     for record in journal.pending():
         name = printable(record.path)
         try:
@@ -77,9 +77,9 @@ def _short(record: journal.Record) -> str:
 
 def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
     """Roll back acts that were cut off in the middle; of a single write, find out whether it took place."""
-    backups.sweep()
+    backups.sweep_backups()
     waiting = {record.container_id for record in journal.pending()}  # their files may be half written
-    for act in [act for act in backups.acts() if act.cut_off and act.container not in waiting]:
+    for act in [act for act in backups.undo_records() if act.cut_off and act.container not in waiting]:
         try:
             with container_lock(act.container):
                 try:
@@ -97,10 +97,10 @@ def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
             yield line
 
 
-def _settle(act: Act, details: Details) -> str:
+def _settle(act: UndoRecord, details: Details) -> str:
     if act.aside is not None and act.aside.exchanged:
         return exchange.settle(act)
-    if act.kind is ActKind.CREATE or is_one_write(act):
+    if act.kind is UndoKind.CREATE or is_one_write(act):
         return _settle_write(act, details)
     refuse_state(details)
     if act.aside is not None:
@@ -121,17 +121,17 @@ def _settle(act: Act, details: Details) -> str:
     return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
 
 
-def _settle_write(act: Act, details: Details) -> str:
+def _settle_write(act: UndoRecord, details: Details) -> str:
     """Find out whether a write came to its end; its backup goes only when the file still has those very bytes."""
     finish_by_hand(details, act.path, act.wrote)
     try:
         with reading(details, act.path) as fd:
-            now = stamp_of(fd)
+            now = version_of(fd)
     except NotFound:
         now = None
     if (now.sha256 if now else "") == act.wrote:
         act.mark("done")
-    elif act.kind is ActKind.CREATE or _is_old(act, now):
+    elif act.kind is UndoKind.CREATE or _is_old(act, now):
         act.forget()
     else:
         act.mark("done")
@@ -139,7 +139,7 @@ def _settle_write(act: Act, details: Details) -> str:
     return ""
 
 
-def _is_old(act: Act, now: Stamp | None) -> bool:
+def _is_old(act: UndoRecord, now: FileVersion | None) -> bool:
     """Say whether a file is what it was before a write."""
     node = act.nodes[0]
     if node.image:
@@ -149,34 +149,34 @@ def _is_old(act: Act, now: Stamp | None) -> bool:
 
 def _hash_of(data: Path) -> str:
     with data.open("rb") as file:
-        return stamp_of(file.fileno()).sha256
+        return version_of(file.fileno()).sha256
 
 
 def _put_right(record: journal.Record, details: Details) -> str:
     alive = details.container.state.alive
     if alive and record.path:
         with running_root(details) as root:
-            return _in_root(record, root, Marks.TREE)
+            return _in_root(record, root, WhiteoutStyle.TREE)
     stack = stack_of(details)
-    if stack.marks is Marks.TREE and record.path:
+    if stack.marks is WhiteoutStyle.TREE and record.path:
         with tree_root(stack) as root:
-            return _in_root(record, root, Marks.TREE)
-    if stack.marks is not Marks.OVERLAY or not privileged():
+            return _in_root(record, root, WhiteoutStyle.TREE)
+    if stack.marks is not WhiteoutStyle.OVERLAY or not privileged():
         if not record.path:
-            sweep(stack)
+            sweep_mounts(stack)
             return ""
         with upper_root(stack) as upper:
             return _in_root(record, upper, stack.marks)
     if not alive and in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")
-    sweep(stack)
+    sweep_mounts(stack)
     if not record.path:
         return ""
     with write_view(stack) as root:
-        return _in_root(record, root, Marks.TREE)
+        return _in_root(record, root, WhiteoutStyle.TREE)
 
 
-def _in_root(record: journal.Record, root: Root, marks: Marks) -> str:
+def _in_root(record: journal.Record, root: Root, marks: WhiteoutStyle) -> str:
     path = os.fsencode(record.path)
     if record.in_place:
         return _roll_back(record, root, path)
@@ -185,7 +185,7 @@ def _in_root(record: journal.Record, root: Root, marks: Marks) -> str:
     return "the file is whole"
 
 
-def _remove(temporary: bytes, dir_fd: int, marks: Marks) -> None:
+def _remove(temporary: bytes, dir_fd: int, marks: WhiteoutStyle) -> None:
     """Remove a temporary file, or a directory: one that was being copied up is empty, a deleted one but for marks."""
     try:
         os.unlink(temporary, dir_fd=dir_fd)
@@ -207,7 +207,7 @@ def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
     finally:
         os.close(held)
     try:
-        now = stamp_of(fd).sha256
+        now = version_of(fd).sha256
         if now in (record.new_sha256, record.old_sha256):
             journal.complete(record, fd, new=now == record.new_sha256)
             return "the file is whole"

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from tui.core.errors import EditRefused
 from tui.core.text import human_size
 from tui.files.history import backups
-from tui.files.history.backups import Choices, Keep, TooLarge
-from tui.files.tree.snapshots import Node
+from tui.files.history.backups import BackupChoices, BackupMode, TooLarge
+from tui.files.tree.snapshots import EntrySnapshot
 
 _SMALL = 1 << 20
 """Bytes that are copied without a look at how much room there is."""
 
 
-def size_of(nodes: Iterable[Node]) -> int:
+def replaced_size(nodes: Iterable[EntrySnapshot]) -> int:
     """Return what a copy of entries takes: holes and what the image has nothing, a file with several names once."""
     seen: set[tuple[int, int]] = set()
     total = 0
@@ -26,21 +26,21 @@ def size_of(nodes: Iterable[Node]) -> int:
     return total
 
 
-def require_room(size: int, keep: Keep, *, aside: str, nothing: str = "") -> None:
+def require_room(size: int, keep: BackupMode, *, aside: str, nothing: str = "") -> None:
     """Raise TooLarge for an act that replaces more than is kept, EditRefused for a way to keep it that is not open.
 
     ``aside`` and ``nothing`` say why what is replaced cannot be set aside, or not be lost.
     """
-    if keep is Keep.ASIDE and aside:
+    if keep is BackupMode.ASIDE and aside:
         raise EditRefused(f"what is replaced cannot be set aside: {aside}", "nothing was changed")
-    if keep is Keep.NOTHING and nothing:
+    if keep is BackupMode.NOTHING and nothing:
         raise EditRefused(f"a copy must be kept: {nothing}", "nothing was changed")
-    if keep in (Keep.ASIDE, Keep.NOTHING) or (size <= _SMALL and size <= backups.ACT_LIMIT):
+    if keep in (BackupMode.ASIDE, BackupMode.NOTHING) or (size <= _SMALL and size <= backups.ACT_LIMIT):
         return
     room = backups.room()
     too_little = "" if size <= room else f"the disk of dtui's state has room for {human_size(room)}"
-    if keep is Keep.COPY and too_little:
+    if keep is BackupMode.COPY and too_little:
         raise EditRefused(f"{human_size(size)} cannot be copied: {too_little}", "nothing was changed")
-    if keep is Keep.USUAL and (too_little or size > backups.ACT_LIMIT):
+    if keep is BackupMode.USUAL and (too_little or size > backups.ACT_LIMIT):
         why = backups.beyond_limit() if size > backups.ACT_LIMIT else f"and {too_little}"
-        raise TooLarge(Choices(size, room, copy=too_little, aside=aside, nothing=nothing), why)
+        raise TooLarge(BackupChoices(size, room, copy=too_little, aside=aside, nothing=nothing), why)

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from tui.core.errors import LayerError, NotFound
-from tui.core.records import Details, EntryKind, Marks
+from tui.core.records import Details, EntryKind, WhiteoutStyle
 from tui.core.text import printable
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.layers.directories import upper_root
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import Root, reopen_regular, split
 
-FromImage = Callable[[Node], Node]
+FromImage = Callable[[EntrySnapshot], EntrySnapshot]
 
 
-def not_from_image(node: Node) -> Node:
+def not_from_image(node: EntrySnapshot) -> EntrySnapshot:
     """Return a node as it is: nothing is known of an image."""
     return node
 
@@ -31,14 +31,14 @@ def image_of(details: Details) -> Iterator[FromImage]:
     A full tree holds all bytes itself.
     """
     stack = details.stack
-    if stack is None or stack.marks is Marks.TREE:
+    if stack is None or stack.marks is WhiteoutStyle.TREE:
         yield not_from_image
         return
     with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
         yield _Image(view, upper).marked
 
 
-def marked_of(details: Details, node: Node) -> Node:
+def marked_of(details: Details, node: EntrySnapshot) -> EntrySnapshot:
     """Return a file of a container, marked if its bytes lie in the image."""
     with image_of(details) as from_image:
         return from_image(node)
@@ -50,7 +50,7 @@ class _Image:
         self._upper = upper
         self._names: tuple[bytes, frozenset[bytes]] = (b"", frozenset())
 
-    def marked(self, node: Node) -> Node:
+    def marked(self, node: EntrySnapshot) -> EntrySnapshot:
         """Mark a file that is not in the writable layer and lies in the image as it was seen."""
         if node.kind is not EntryKind.FILE or self._is_in_upper(node.path):
             return node
@@ -81,11 +81,11 @@ class _Image:
             os.close(fd)
 
 
-def _is_same_file(status: os.stat_result, node: Node) -> bool:
+def _is_same_file(status: os.stat_result, node: EntrySnapshot) -> bool:
     return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (node.size, node.mtime_ns)
 
 
-def open_in_image(view: LayerView, node: Node) -> int:
+def open_in_image(view: LayerView, node: EntrySnapshot) -> int:
     """Return a descriptor of a file's bytes in the image; raises LayerError where they are not what they were."""
     fd = view.open_path(node.path, before=True)
     try:

@@ -16,7 +16,7 @@ from tui.core.ids import BadId, ContainerId
 from tui.core.state import state_dir, sync_dir
 from tui.files.write.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
 from tui.linux.process_marks import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
-from tui.linux.sparse import Content, chunks_of, copy_data, put_runs, runs_of
+from tui.linux.sparse import Content, chunks_of, copy_data, extents_of, write_extents
 
 _CHUNK = 1 << 20
 
@@ -132,7 +132,7 @@ def _copy_out(fd: int, target: Path, path: bytes) -> None:
 def _put_down(data: Content, target: Path) -> None:
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        put_runs(fd, runs_of((data,)))
+        write_extents(fd, extents_of((data,)))
     finally:
         os.close(fd)
 
@@ -221,7 +221,7 @@ def end(record: Record) -> None:
             path.unlink()
 
 
-def sweep() -> None:
+def sweep_journal() -> None:
     """Remove what a killed dtui was still writing down: without its record nothing was begun."""
     for path in state_dir("journal").iterdir():
         if path.suffix in (".part", ".data", ".new") and not path.with_suffix(".json").exists():

@@ -11,7 +11,7 @@ from pathlib import Path
 from tui.core.ids import ContainerId
 from tui.core.state import state_dir, sync_dir
 from tui.files.history import backups, journal
-from tui.files.history.backups import Act, acts
+from tui.files.history.backups import UndoRecord, undo_records
 from tui.files.history.order import never_again
 
 
@@ -20,7 +20,7 @@ class Changed:
     """A container that was changed, with the acts that are kept, newest first; its name is that of the newest one."""
 
     id: ContainerId
-    acts: tuple[Act, ...]
+    acts: tuple[UndoRecord, ...]
 
     @property
     def name(self) -> str:
@@ -38,8 +38,8 @@ def changed_containers(ref: str = "") -> tuple[Changed, ...]:
 
     ``ref`` is a name that one had when it was changed, its id, or the beginning of its id.
     """
-    found: dict[ContainerId, list[Act]] = {}
-    for act in acts():
+    found: dict[ContainerId, list[UndoRecord]] = {}
+    for act in undo_records():
         found.setdefault(act.container, []).append(act)
     every = [Changed(id_, tuple(kept)) for id_, kept in found.items()]
     exact = [one for one in every if not ref or one.id == ref or ref in one.names]
@@ -64,7 +64,7 @@ def purgeable(containers: Collection[ContainerId] | None, before: datetime | Non
             yield folder
 
 
-def size_of(folders: Collection[Path]) -> int:
+def stored_size(folders: Collection[Path]) -> int:
     """Return the bytes that acts take of the disk."""
     return sum(backups.size_on_disk(folder) for folder in folders)
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 
 from tui.core.errors import LayerError
 from tui.core.records import EntryKind
-from tui.files.history.backups import Act, ActKind
+from tui.files.history.backups import UndoKind, UndoRecord
 from tui.files.tree.hard_links import other_names
 from tui.files.tree.root_tree import Tree
-from tui.files.tree.snapshots import Node, in_order
-from tui.files.write.version import stamp_of
+from tui.files.tree.snapshots import EntrySnapshot, in_order
+from tui.files.write.version import version_of
 from tui.linux.rooted_paths import split
 
 _Step = Callable[[int, bytes], None]
 
-METADATA = (ActKind.CHMOD, ActKind.CHOWN)
+METADATA = (UndoKind.CHMOD, UndoKind.CHOWN)
 """Acts that change what an entry is, never its bytes nor whether it is there."""
 
 _PLAIN = (EntryKind.FILE, EntryKind.SYMLINK)
@@ -36,17 +36,17 @@ class Restored:
     parted: tuple[bytes, ...] = ()
 
 
-def is_plain_rename(act: Act) -> bool:
+def is_plain_rename(act: UndoRecord) -> bool:
     """Say whether an act was one rename, so that another takes it back."""
-    return act.kind is ActKind.RENAME and len(act.nodes) == 1
+    return act.kind is UndoKind.RENAME and len(act.nodes) == 1
 
 
-def is_one_write(act: Act) -> bool:
+def is_one_write(act: UndoRecord) -> bool:
     """Say whether an act put bytes into a file that was there, or put the old ones back."""
-    return act.kind is ActKind.WRITE or (act.kind in (ActKind.UNDO, ActKind.REDO) and bool(act.wrote))
+    return act.kind is UndoKind.WRITE or (act.kind in (UndoKind.UNDO, UndoKind.REDO) and bool(act.wrote))
 
 
-def with_present(act: Act, now: Node | None) -> Act:
+def with_present(act: UndoRecord, now: EntrySnapshot | None) -> UndoRecord:
     """Return a write with the owner, attributes and mode that its file has now: it changed none of them.
 
     The mode is the old one where the write gave another, which the file still has.
@@ -60,7 +60,12 @@ def with_present(act: Act, now: Node | None) -> Act:
 
 
 def put_back(
-    tree: Tree, act: Act, *, force: bool = False, kept: Iterable[Node] | None = None, step: _Step | None = None
+    tree: Tree,
+    act: UndoRecord,
+    *,
+    force: bool = False,
+    kept: Iterable[EntrySnapshot] | None = None,
+    step: _Step | None = None,
 ) -> Restored:
     """Bring every path of an act to what it was before, unless somebody else changed it.
 
@@ -74,12 +79,12 @@ def put_back(
     return _Restorer(tree, act, force=force, kept=kept).run(step, change=True)
 
 
-def changed_since(tree: Tree, act: Act, step: _Step | None = None) -> tuple[bytes, ...]:
+def changed_since(tree: Tree, act: UndoRecord, step: _Step | None = None) -> tuple[bytes, ...]:
     """Return the paths where something stands that is neither what was there before an act nor of its making."""
     return _Restorer(tree, act, force=False).run(step, change=False).left
 
 
-def look_for(tree: Tree, act: Act, path: bytes) -> Node | None:
+def look_for(tree: Tree, act: UndoRecord, path: bytes) -> EntrySnapshot | None:
     """Describe what stands at a path of an act; below a link in the place of one of its directories there is nothing.
 
     Raises LayerError for any other link on the way: somebody put it there just now, and perhaps takes it away again.
@@ -95,15 +100,15 @@ def look_for(tree: Tree, act: Act, path: bytes) -> Node | None:
         raise
 
 
-class Looks:
+class PathLookup:
     """Looks at the paths of an act one after another, parents first; below what is no directory there is nothing."""
 
-    def __init__(self, tree: Tree, act: Act) -> None:
+    def __init__(self, tree: Tree, act: UndoRecord) -> None:
         self.tree = tree
         self._act = act
         self._ends = b""
 
-    def at(self, path: bytes) -> Node | None:
+    def at(self, path: bytes) -> EntrySnapshot | None:
         """Describe what stands at a path, None for nothing."""
         if self._ends and path.startswith(self._ends):
             return None
@@ -112,7 +117,7 @@ class Looks:
         return now
 
 
-def same(now: Node | None, node: Node) -> bool:
+def same(now: EntrySnapshot | None, node: EntrySnapshot) -> bool:
     """Say whether what stands somewhere is what was kept, a directory whatever was made in it."""
     if now is None or node.kind is None:
         return now is None and node.kind is None
@@ -123,7 +128,7 @@ def same(now: Node | None, node: Node) -> bool:
     return (now.size, now.target, now.rdev, now.xattrs) == (node.size, node.target, node.rdev, node.xattrs)
 
 
-def _like(now: Node, made: Node) -> bool:
+def _like(now: EntrySnapshot, made: EntrySnapshot) -> bool:
     """Say whether what stands somewhere is what was made there; attributes may have come from the file system."""
     names = ["kind", "rdev", "target"]
     if now.kind is not EntryKind.SYMLINK:
@@ -135,13 +140,13 @@ def _like(now: Node, made: Node) -> bool:
     return all(getattr(now, name) == getattr(made, name) for name in names)
 
 
-def was_never_moved(act: Act, before: Node) -> bool:
+def was_never_moved(act: UndoRecord, before: EntrySnapshot) -> bool:
     """Say whether what stands at the old path of a rename is what was to get the new one."""
     wanted = (act.after or {}).get(act.other)
     return wanted is not None and _like(before, wanted)
 
 
-def _between(now: Node, before: Node, after: Node) -> bool:
+def _between(now: EntrySnapshot, before: EntrySnapshot, after: EntrySnapshot) -> bool:
     """Say whether an entry that is given another mode and owner is somewhere on its way."""
     return (
         now.kind is after.kind
@@ -152,7 +157,7 @@ def _between(now: Node, before: Node, after: Node) -> bool:
     )
 
 
-def _with_others(node: Node, now: Node, made: Node | None) -> tuple[tuple[str, bytes], ...]:
+def _with_others(node: EntrySnapshot, now: EntrySnapshot, made: EntrySnapshot | None) -> tuple[tuple[str, bytes], ...]:
     """Return the attributes to put back, and as they are now those that somebody else set since.
 
     An ACL changes with the mode, and a capability goes with the owner: these are put back as they were.
@@ -164,27 +169,29 @@ def _with_others(node: Node, now: Node, made: Node | None) -> tuple[tuple[str, b
     return in_order((old | others).items())
 
 
-def _metadata_only(node: Node) -> bool:
+def _metadata_only(node: EntrySnapshot) -> bool:
     return node.kind is EntryKind.FILE and not node.kept
 
 
 class _Restorer:
-    def __init__(self, tree: Tree, act: Act, *, force: bool, kept: Iterable[Node] | None = None) -> None:
+    def __init__(
+        self, tree: Tree, act: UndoRecord, *, force: bool, kept: Iterable[EntrySnapshot] | None = None
+    ) -> None:
         self._tree = tree
         self._act = act
         self._force = force
         self._kept = None if kept is None else {node.path: node for node in kept}
         self._before = {node.path: node for node in act.nodes}
         self._after = act.after
-        self._names: dict[bytes, list[Node]] = defaultdict(list)
+        self._names: dict[bytes, list[EntrySnapshot]] = defaultdict(list)
         for node in act.nodes:
             if node.kind is EntryKind.FILE:
                 self._names[node.same_as or node.path].append(node)
         self._elsewhere: dict[int, bytes] | None = None
-        self._left: dict[bytes, Node] = {}
+        self._left: dict[bytes, EntrySnapshot] = {}
         self._parted: list[bytes] = []
         self._touched: set[bytes] = set()
-        self._looks = Looks(tree, act)
+        self._looks = PathLookup(tree, act)
         self._made: set[bytes] = set()
         """Directories that were made anew: what is in them is of our making."""
         self._whole: dict[bytes, bytes] = {}
@@ -196,10 +203,10 @@ class _Restorer:
         for node in nodes if change else ():
             self._tree.settle(node)
         if self._act.kind not in METADATA:
-            looks = Looks(self._tree, self._act)
+            looks = PathLookup(self._tree, self._act)
             for node, now in reversed([(node, now) for node in nodes if (now := looks.at(node.path)) is not None]):
                 self._clear_the_way(node, now, change=change)
-        self._looks = Looks(self._tree, self._act)
+        self._looks = PathLookup(self._tree, self._act)
         fd = os.open(self._act.data, os.O_RDONLY | os.O_CLOEXEC)
         try:
             for count, node in enumerate(nodes):
@@ -217,20 +224,20 @@ class _Restorer:
 
     # whose it is -------------------------------------------------------------------------------------------
 
-    def _is_ours(self, now: Node) -> bool:
+    def _is_ours(self, now: EntrySnapshot) -> bool:
         """Say whether nothing is lost when an entry goes: it is kept, of the act's making, or an image's."""
-        if self._kept is not None and not same(now, self._kept.get(now.path, Node(now.path))):
+        if self._kept is not None and not same(now, self._kept.get(now.path, EntrySnapshot(now.path))):
             return self._is_the_image_s(now)
         if self._force:
             return True
-        before = self._before.get(now.path, Node(now.path))
+        before = self._before.get(now.path, EntrySnapshot(now.path))
         return same(now, before) or self._was_made(now, before) or self._is_the_image_s(now)
 
-    def _was_made(self, now: Node, before: Node) -> bool:
+    def _was_made(self, now: EntrySnapshot, before: EntrySnapshot) -> bool:
         if self._act.wrote:
             return now.kind is EntryKind.FILE and self._hash(now.path) == self._act.wrote
         if self._after is None:  # an older dtui did it, and did not write down what it would make
-            known = {ActKind.REMOVE: False, ActKind.MKDIR: now.kind is EntryKind.DIRECTORY}
+            known = {UndoKind.REMOVE: False, UndoKind.MKDIR: now.kind is EntryKind.DIRECTORY}
             return known.get(self._act.kind, True)
         after = self._after.get(now.path)
         if after is None or after.kind is None:
@@ -242,21 +249,21 @@ class _Restorer:
     def _hash(self, path: bytes) -> str:
         fd = self._tree.open_file(path)
         try:
-            return stamp_of(fd).sha256
+            return version_of(fd).sha256
         finally:
             os.close(fd)
 
-    def _is_the_image_s(self, now: Node) -> bool:
+    def _is_the_image_s(self, now: EntrySnapshot) -> bool:
         """Where whiteouts are made by hand the image's entry may show for a moment."""
         beneath = self._tree.beneath(now.path)
         return beneath is not None and _like(now, beneath)
 
-    def _leave(self, now: Node) -> None:
+    def _leave(self, now: EntrySnapshot) -> None:
         self._left[now.path] = now
 
     # bringing it back --------------------------------------------------------------------------------------
 
-    def _clear_the_way(self, node: Node, now: Node, *, change: bool) -> None:
+    def _clear_the_way(self, node: EntrySnapshot, now: EntrySnapshot, *, change: bool) -> None:
         if not self._in_the_way(now, node):
             return
         held: set[bytes] = set()
@@ -272,7 +279,7 @@ class _Restorer:
         if held and node.kind is not None:
             self._leave(now)
 
-    def _in_the_way(self, now: Node, node: Node) -> bool:
+    def _in_the_way(self, now: EntrySnapshot, node: EntrySnapshot) -> bool:
         """Say whether one must be removed before the other can be made: only files and links replace each other."""
         if self._act.kind in METADATA or _metadata_only(node):
             return False
@@ -282,9 +289,9 @@ class _Restorer:
             return now.rdev != node.rdev
         return not (now.kind in _PLAIN and node.kind in _PLAIN)
 
-    def _all_of(self, node: Node) -> list[Node]:
+    def _all_of(self, node: EntrySnapshot) -> list[EntrySnapshot]:
         """Return an entry and all below it, parents first, in the order of the tree."""
-        nodes: list[Node] = []
+        nodes: list[EntrySnapshot] = []
         todo = [node]
         while todo:
             here = todo.pop()
@@ -295,7 +302,7 @@ class _Restorer:
                 todo += [child for child in reversed(below) if child is not None]
         return nodes
 
-    def _bring(self, node: Node, data: int, *, change: bool) -> None:
+    def _bring(self, node: EntrySnapshot, data: int, *, change: bool) -> None:
         if node.kind is None:
             return
         above = self._left.get(split(node.path)[0])
@@ -316,13 +323,13 @@ class _Restorer:
         elif not (self._act.kind in METADATA or _metadata_only(node)):
             self._make(node, data, now)
 
-    def _dress(self, node: Node, now: Node | None) -> None:
+    def _dress(self, node: EntrySnapshot, now: EntrySnapshot | None) -> None:
         """Make an entry that is there what it was, but for attributes that somebody else gave it since."""
         if now is not None and not self._force:
             node = replace(node, xattrs=_with_others(node, now, (self._after or {}).get(node.path)))
         self._tree.dress(node)
 
-    def _make(self, node: Node, data: int, now: Node | None) -> None:
+    def _make(self, node: EntrySnapshot, data: int, now: EntrySnapshot | None) -> None:
         self._touched.add(split(node.path)[0])
         other = self._other_name(node)
         if node.image and not other:
@@ -341,7 +348,7 @@ class _Restorer:
         elif node.kind is EntryKind.FILE and (node.same_as or node.names):
             self._whole[node.same_as or node.path] = node.path
 
-    def _other_name(self, node: Node) -> bytes:
+    def _other_name(self, node: EntrySnapshot) -> bytes:
         """Return another path at which a file still is what it was, nothing for a file that has to be made."""
         first = node.same_as or node.path
         mine = self._names.get(first, [])

@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
-from tui.core.records import Details, LayerStack, Marks
+from tui.core.records import Details, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.data_root import open_host
-from tui.files.history.backups import Act, ActKind, Aside, remove_place
+from tui.files.history.backups import SetAside, UndoKind, UndoRecord, remove_place
 from tui.files.removal_watch import ContainerGone
 from tui.files.verbs.opening import stack_of
 from tui.files.write import atomic
@@ -34,7 +34,7 @@ NAME = "dtui-aside"
 _WHITEOUT = 4
 """RENAME_WHITEOUT: a whiteout takes the old name (linux/fs.h)."""
 
-_DELETES = (ActKind.REMOVE, ActKind.UNDO, ActKind.REDO)
+_DELETES = (UndoKind.REMOVE, UndoKind.UNDO, UndoKind.REDO)
 """Acts that may leave a whiteout in the place of what they move."""
 
 _OF_CONTAINERS = ("containers", "vfs-containers")
@@ -50,7 +50,7 @@ def why_not(details: Details) -> str:
         return "the container runs and its layer is in use"
     if stack.writable.source is not None:
         return f"{stack.driver.name} keeps each container on a file system of its own"
-    if stack.marks is Marks.AUFS:
+    if stack.marks is WhiteoutStyle.AUFS:
         return "aufs cannot hide a name in the same step"
     home = _home(stack, details.container.id)
     if home is None:
@@ -64,7 +64,7 @@ def why_not(details: Details) -> str:
 
 def _home(stack: LayerStack, container_id: str) -> Path | None:
     layer = stack.writable.path
-    if stack.marks is not Marks.TREE:
+    if stack.marks is not WhiteoutStyle.TREE:
         return layer.parent / NAME
     if len(layer.parents) > 2:
         for kind in _OF_CONTAINERS:
@@ -74,24 +74,24 @@ def _home(stack: LayerStack, container_id: str) -> Path | None:
     return None
 
 
-def plan(details: Details, path: bytes, names: tuple[bytes, ...], size: int) -> Aside:
+def plan_set_aside(details: Details, path: bytes, names: tuple[bytes, ...], size: int) -> SetAside:
     """Choose the place for entries of the directory that holds a path; raises EditRefused where there is none."""
     reason = why_not(details)
     home = _home(stack_of(details), details.container.id)
     if reason or home is None:
         raise EditRefused(f"{printable(path)} cannot be set aside: {reason}", "nothing was changed")
-    return Aside(home / secrets.token_hex(8), split(path)[0], names, size)
+    return SetAside(home / secrets.token_hex(8), split(path)[0], names, size)
 
 
 @contextmanager
 def layer(details: Details) -> Iterator[Root]:
     """Yield the directory of a container's own layer."""
     stack = stack_of(details)
-    with tree_root(stack) if stack.marks is Marks.TREE else upper_root(stack) as root:
+    with tree_root(stack) if stack.marks is WhiteoutStyle.TREE else upper_root(stack) as root:
         yield root
 
 
-def carry_out(details: Details, act: Act, still_at_rest: Callable[[], None], *, whiteout: bool) -> None:
+def carry_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None], *, whiteout: bool) -> None:
     """Do an act that sets aside, and mark it done; it is forgotten where it moved nothing."""
     try:
         move_out(details, act, still_at_rest, whiteout=whiteout)
@@ -103,7 +103,7 @@ def carry_out(details: Details, act: Act, still_at_rest: Callable[[], None], *, 
     act.mark("done")
 
 
-def settle(details: Details, act: Act) -> str:
+def settle(details: Details, act: UndoRecord) -> str:
     """Find out of an act that was cut off whether it took place; what it moved by half is moved back."""
     waiting = _waiting(act)
     if len(waiting) == len(_aside(act).names):
@@ -116,7 +116,7 @@ def settle(details: Details, act: Act) -> str:
     return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
 
 
-def move_out(details: Details, act: Act, still_at_rest: Callable[[], None], *, whiteout: bool) -> None:
+def move_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None], *, whiteout: bool) -> None:
     """Move what an act names out of the layer; with ``whiteout`` the image's stays hidden, in the same step.
 
     ``still_at_rest`` raises when somebody uses the layer; all is back in its place then.
@@ -143,13 +143,13 @@ def move_out(details: Details, act: Act, still_at_rest: Callable[[], None], *, w
                 raise
 
 
-def move_back(details: Details, act: Act) -> None:
+def move_back(details: Details, act: UndoRecord) -> None:
     """Move what an act set aside back to where it was; raises ChangedMeanwhile where something else stands now.
 
     May be done again after it was cut off.
     """
     aside = _aside(act)
-    if details.container.state.alive and stack_of(details).marks is not Marks.TREE:
+    if details.container.state.alive and stack_of(details).marks is not WhiteoutStyle.TREE:
         told = f"{printable(act.path)} was set aside beside the layer, which the running container uses"
         raise EditRefused(told, "stop the container, then undo")
     waiting = _waiting(act)
@@ -168,7 +168,7 @@ def move_back(details: Details, act: Act) -> None:
             os.fsync(place)
 
 
-def _waiting(act: Act) -> list[bytes]:
+def _waiting(act: UndoRecord) -> list[bytes]:
     """Return which names of what an act moved are in their place; a whiteout there is what a deletion left behind."""
     aside = _aside(act)
     try:
@@ -178,7 +178,7 @@ def _waiting(act: Act) -> list[bytes]:
         return []
 
 
-def throw_away(act: Act) -> None:
+def throw_away(act: UndoRecord) -> None:
     """Remove what an act set aside for good, or the empty place that is left of it; raises EditRefused."""
     place = _aside(act).place
     try:
@@ -187,7 +187,7 @@ def throw_away(act: Act) -> None:
         raise EditRefused(f"{place}: {(error.strerror or '').lower()}", "it is left there") from error
 
 
-def _aside(act: Act) -> Aside:
+def _aside(act: UndoRecord) -> SetAside:
     if act.aside is None:
         raise EditRefused(f"{printable(act.path)} was not set aside", "nothing was changed")
     return act.aside
@@ -232,7 +232,7 @@ def make_place(place: Path) -> None:
         os.fsync(beside)
 
 
-def _is_free(act: Act, directory: int, name: bytes) -> bool:
+def _is_free(act: UndoRecord, directory: int, name: bytes) -> bool:
     """Say whether nothing has a name, or but the whiteout that a deletion puts there."""
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -242,7 +242,7 @@ def _is_free(act: Act, directory: int, name: bytes) -> bool:
     return may_be and is_whiteout(status)
 
 
-def _back(act: Act, place: int, above: int, name: bytes) -> None:
+def _back(act: UndoRecord, place: int, above: int, name: bytes) -> None:
     """Rename an entry back; a whiteout in its place changes places with it, so that the image's never shows."""
     if atomic.is_gone(above, name):
         renameat2(place, name, above, name, NO_REPLACE)

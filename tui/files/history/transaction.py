@@ -9,11 +9,11 @@ from tui.core import progress
 from tui.core.errors import DtuiError, Stopped
 from tui.core.records import EntryKind
 from tui.core.text import count_of, printable
-from tui.files.history.backups import Act
+from tui.files.history.backups import UndoRecord
 from tui.files.history.rollback import put_back
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.root_tree import Tree
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.write import atomic
 
 Step = Callable[[int, bytes], None]
@@ -31,7 +31,7 @@ def no_step(count: int, path: bytes) -> None:
 
 
 @contextmanager
-def guarded(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]]) -> Iterator[list[int]]:
+def guarded(act: UndoRecord | None, opened: Callable[[], AbstractContextManager[Tree]]) -> Iterator[list[int]]:
     """Mark an act done at its end; the list counts what was changed.
 
     One that fails, whatever by, is rolled back in the tree that ``opened`` gives. One that its user stops, or that
@@ -63,7 +63,9 @@ def guarded(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]])
         raise
 
 
-def _settled(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]], count: int, *, stopped: bool) -> str:
+def _settled(
+    act: UndoRecord | None, opened: Callable[[], AbstractContextManager[Tree]], count: int, *, stopped: bool
+) -> str:
     """Roll an act back, unless it is its user who stopped it; return what came of it, nothing for no change at all."""
     progress.go_to_the_end()
     if act is None:
@@ -89,7 +91,7 @@ def _settled(act: Act | None, opened: Callable[[], AbstractContextManager[Tree]]
     return "all is as it was before" if count else ""
 
 
-def settle_left(act: Act) -> None:
+def settle_left(act: UndoRecord) -> None:
     """Close an act that was taken back as far as it could be; what it kept stays, for something was left."""
     act.mark("done")
     act.mark("undone")
@@ -101,7 +103,7 @@ def left_words(left: tuple[bytes, ...]) -> str:
     return f"{printable(left[0])}{more} left as somebody else changed it meanwhile, the rest is as it was before"
 
 
-def remove_nodes(tree: Tree, nodes: tuple[Node, ...], changed: list[int], step: Step) -> None:
+def remove_nodes(tree: Tree, nodes: tuple[EntrySnapshot, ...], changed: list[int], step: Step) -> None:
     """Remove entries that were listed parents first, deepest first; what came or was written since stops it."""
     for node in reversed(nodes):
         step(len(changed), node.path)

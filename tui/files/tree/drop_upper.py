@@ -14,19 +14,19 @@ from contextlib import contextmanager, suppress
 
 from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
 from tui.core.ids import ContainerId
-from tui.core.records import EntryKind, LayerStack, Marks
+from tui.core.records import EntryKind, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.data_root import open_beside
 from tui.files.history import journal
 from tui.files.history.rollback import same
 from tui.files.removal_watch import ContainerGone
-from tui.files.tree.snapshots import Node, node_of
+from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
 from tui.layers.directories import upper_beside, upper_root
 from tui.layers.private_mounts import trash_dir
 from tui.layers.view import LayerView
-from tui.layers.whiteouts import is_mark, is_opaque, mark_of
-from tui.linux.name_ops import NO_REPLACE, OwnHands
+from tui.layers.whiteouts import is_mark, is_opaque, whiteout_of
+from tui.linux.name_ops import NO_REPLACE, OwnNameOps
 from tui.linux.remove_tree import remove_tree
 from tui.linux.rooted_paths import Root, kind_of, open_child, open_directory, split
 from tui.linux.syscalls import is_fixed
@@ -45,7 +45,7 @@ class NotPutBack(ChangedMeanwhile):
 
 def shows_through(stack: LayerStack, view: LayerView, real: bytes) -> bool:
     """Say whether the image's entry shows once the writable layer's own is gone: nothing above it is opaque."""
-    if stack.marks is Marks.TREE:
+    if stack.marks is WhiteoutStyle.TREE:
         return False
     above = b"/"
     for name in [b"", *filter(None, split(real)[0].split(b"/"))]:
@@ -82,24 +82,24 @@ def own_part(stack: LayerStack, view: LayerView, real: bytes) -> tuple[bytes, tu
         return above, tuple(names)
 
 
-def lies_in_image(stack: LayerStack, view: LayerView, nodes: tuple[Node, ...]) -> bool:
+def lies_in_image(stack: LayerStack, view: LayerView, nodes: tuple[EntrySnapshot, ...]) -> bool:
     """Say whether an entry and all below it, parents first, are just what the image has there and would show."""
     top, paths = nodes[0].path, {node.path for node in nodes}
     below = top.rstrip(b"/") + b"/"
-    if stack.marks is Marks.TREE or any(node.kind is None for node in nodes) or top == b"/":
+    if stack.marks is WhiteoutStyle.TREE or any(node.kind is None for node in nodes) or top == b"/":
         return False
     if not all((path + b"/").startswith(below) for path in paths) or not shows_through(stack, view, top):
         return False
     return all(_is_in_image(view, node, paths) for node in nodes)
 
 
-def _is_in_image(view: LayerView, node: Node, paths: set[bytes]) -> bool:
+def _is_in_image(view: LayerView, node: EntrySnapshot, paths: set[bytes]) -> bool:
     try:
         fd = view.open_path(node.path, before=True)
     except NotFound:
         return False
     try:
-        image = node_of(fd, node.path, raw=True)
+        image = snapshot_of(fd, node.path, raw=True)
     finally:
         os.close(fd)
     if image.mtime_ns != node.mtime_ns or not same(image, node):
@@ -140,7 +140,7 @@ def _raw_one(dir_fd: int, name: bytes) -> tuple[int, ...]:
     return told if stat.S_ISDIR(status.st_mode) else (*told, status.st_size, status.st_mtime_ns)
 
 
-def refuse_unkept(seen: Raw, real: bytes, nodes: Iterable[Node], marks: Marks) -> None:
+def refuse_unkept(seen: Raw, real: bytes, nodes: Iterable[EntrySnapshot], marks: WhiteoutStyle) -> None:
     """Raise ChangedMeanwhile unless all that is about to be taken away at and below a path was kept as it lies there.
 
     A directory above that was copied up for it alone is as the image has it, and marks are no entries.
@@ -154,7 +154,7 @@ def refuse_unkept(seen: Raw, real: bytes, nodes: Iterable[Node], marks: Marks) -
                 raise ChangedMeanwhile(f"{printable(path)} was changed meanwhile", "look at it, then do it again")
 
 
-def _is_kept(state: tuple[int, ...], node: Node) -> bool:
+def _is_kept(state: tuple[int, ...], node: EntrySnapshot) -> bool:
     kind = kind_of(state[0])
     if node.kind is None:
         return kind is EntryKind.CHARACTER  # a whiteout
@@ -232,7 +232,7 @@ def _own_names(
         yield (
             dir_fd,
             split(path)[0],
-            [one for one in (name, mark_of(name, stack.marks)) if one and not atomic.is_gone(dir_fd, one)],
+            [one for one in (name, whiteout_of(name, stack.marks)) if one and not atomic.is_gone(dir_fd, one)],
         )
 
 
@@ -246,12 +246,12 @@ def _only_for(stack: LayerStack, view: LayerView, upper: Root, path: bytes) -> b
     except (NotFound, LayerError):
         return False
     try:
-        others = {os.fsencode(one) for one in os.listdir(fd)} - {name, mark_of(name, stack.marks)}
+        others = {os.fsencode(one) for one in os.listdir(fd)} - {name, whiteout_of(name, stack.marks)}
         if others or is_opaque(fd, stack.marks, userxattr=stack.userxattr):
             return False
         image_fd = view.open_path(above, before=True)
         try:
-            own, image = node_of(fd, above, raw=True), node_of(image_fd, above, raw=True)
+            own, image = snapshot_of(fd, above, raw=True), snapshot_of(image_fd, above, raw=True)
         finally:
             os.close(image_fd)
     except NotFound:
@@ -270,7 +270,7 @@ def _only_for(stack: LayerStack, view: LayerView, upper: Root, path: bytes) -> b
 @contextmanager
 def _taken(dir_fd: int, names: list[bytes], trash_fd: int, real: bytes) -> Iterator[None]:
     """Rename names into the trash, and back when the context fails."""
-    hands = OwnHands()
+    hands = OwnNameOps()
     taken: list[bytes] = []
     try:
         for name in names:
@@ -289,7 +289,7 @@ def _taken(dir_fd: int, names: list[bytes], trash_fd: int, real: bytes) -> Itera
         raise
 
 
-def _put_back(hands: OwnHands, trash_fd: int, dir_fd: int, names: list[bytes]) -> list[tuple[bytes, OSError]]:
+def _put_back(hands: OwnNameOps, trash_fd: int, dir_fd: int, names: list[bytes]) -> list[tuple[bytes, OSError]]:
     """Rename names back where nobody made them anew; return those that could not be, and why."""
     left = []
     for name in reversed(names):

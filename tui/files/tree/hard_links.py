@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from tui.core.errors import DtuiError
 from tui.core.records import EntryKind
 from tui.files.tree.root_tree import Tree
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 
 
-def other_names(tree: Tree, wanted: Mapping[int, Node], same: Callable[[Node, Node], bool]) -> dict[int, bytes]:
+def other_names(
+    tree: Tree, wanted: Mapping[int, EntrySnapshot], same: Callable[[EntrySnapshot, EntrySnapshot], bool]
+) -> dict[int, bytes]:
     """Walk a container's tree until each file that is wanted, by inode number, was met; return where.
 
     What is mounted in the tree is not entered: no name there is one of a file outside.
@@ -37,7 +39,7 @@ def _listed(tree: Tree, path: bytes) -> list[bytes]:
         return []
 
 
-def _looked_at(tree: Tree, path: bytes) -> Node | None:
+def _looked_at(tree: Tree, path: bytes) -> EntrySnapshot | None:
     try:
         return tree.look(path)
     except DtuiError:  # a mount point

@@ -12,7 +12,7 @@ import struct
 from dataclasses import replace
 
 from tui.core.records import EntryKind
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 
 ACCESS = "system.posix_acl_access"
 DEFAULT = "system.posix_acl_default"
@@ -24,7 +24,7 @@ _ENTRY = struct.Struct("<HHI")
 _USER_OBJ, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
 
 
-def placed_in(above: Node, node: Node) -> Node:
+def placed_in(above: EntrySnapshot, node: EntrySnapshot) -> EntrySnapshot:
     """Return a new entry as it is once it is made in a directory; attributes of its own it has none."""
     mode = node.mode
     xattrs: tuple[tuple[str, bytes], ...] = ()

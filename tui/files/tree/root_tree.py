@@ -18,18 +18,18 @@ from tui.core.records import EntryKind
 from tui.core.text import printable
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.scratch import Durability, Scratch
-from tui.files.tree.snapshots import MARKS, Node, is_same_entry, is_untouched, node_of
+from tui.files.tree.snapshots import MARKS, EntrySnapshot, is_same_entry, is_untouched, snapshot_of
 from tui.files.write import atomic
 from tui.layers.admission import Need
 from tui.layers.private_mounts import Check, no_check
-from tui.linux.name_ops import NO_REPLACE, Hands
+from tui.linux.name_ops import NO_REPLACE, NameOps
 from tui.linux.rooted_paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 from tui.linux.sparse import copy_data
 
-OpenImage = Callable[[Node], int]
+OpenImage = Callable[[EntrySnapshot], int]
 
 
-class MountPoint(EditRefused):
+class IsMountPoint(EditRefused):
     """Something is mounted where an entry of the tree was to be."""
 
 
@@ -40,7 +40,7 @@ class Tree(Protocol):
         """Return the canonical path of a name: links above it are resolved, the name itself is not."""
         ...
 
-    def look(self, path: bytes) -> Node | None:
+    def look(self, path: bytes) -> EntrySnapshot | None:
         """Describe what stands at a path, None for nothing; raises MountPoint."""
         ...
 
@@ -56,7 +56,7 @@ class Tree(Protocol):
         """Return a descriptor to read a regular file; the caller closes it."""
         ...
 
-    def open_image(self, node: Node) -> int:
+    def open_image(self, node: EntrySnapshot) -> int:
         """Return a descriptor of bytes that lie unchanged in the image; raises LayerError where they do not."""
         ...
 
@@ -64,15 +64,15 @@ class Tree(Protocol):
         """List a directory, sorted."""
         ...
 
-    def beneath(self, path: bytes) -> Node | None:
+    def beneath(self, path: bytes) -> EntrySnapshot | None:
         """Describe what an image has at a path, where copy-up and whiteouts are ours to make; else None."""
         ...
 
-    def settle(self, node: Node) -> None:
+    def settle(self, node: EntrySnapshot) -> None:
         """Put right what an act that was cut off left at the path of a node, which is what stood there before."""
         ...
 
-    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
+    def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
         """Put an entry in its place in one step, ``node.size`` bytes at ``node.offset`` of ``data`` in it.
 
         It replaces only ``over``, as that was when it was looked at: ChangedMeanwhile for anything else, and without
@@ -80,15 +80,15 @@ class Tree(Protocol):
         """
         ...
 
-    def dress(self, node: Node) -> None:
+    def dress(self, node: EntrySnapshot) -> None:
         """Give what is there the owner, mode, attributes and time of a node."""
         ...
 
-    def permit(self, node: Node, wanted: Node) -> None:
+    def permit(self, node: EntrySnapshot, wanted: EntrySnapshot) -> None:
         """Give the entry that was looked at the owner and mode that are wanted, and touch nothing else of it."""
         ...
 
-    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+    def remove(self, path: bytes, *, directory: bool, seen: EntrySnapshot | None = None) -> None:
         """Remove one entry, a directory only when it is empty, a file only as it was when it was looked at."""
         ...
 
@@ -111,7 +111,7 @@ class RootTree:
     def __init__(
         self,
         root: Root,
-        hands: Hands,
+        hands: NameOps,
         container_id: ContainerId,
         entered: bytes = b"",
         *,
@@ -210,7 +210,7 @@ class RootTree:
             if error.errno != errno.EXDEV:
                 raise explain(error, path) from error
             if path != self._entered:
-                raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed") from error
+                raise IsMountPoint(f"{printable(path)} is a mount point", "nothing was changed") from error
         fd = self._root.open_canonical(path)
         try:
             refuse_kernel_files(fd, path)
@@ -219,14 +219,14 @@ class RootTree:
             raise
         return fd
 
-    def look(self, path: bytes) -> Node | None:
+    def look(self, path: bytes) -> EntrySnapshot | None:
         """Describe what stands at a path."""
         try:
             fd = self._open(path)
         except NotFound:
             return None
         try:
-            return node_of(fd, path, raw=self._raw)
+            return snapshot_of(fd, path, raw=self._raw)
         finally:
             os.close(fd)
 
@@ -243,7 +243,7 @@ class RootTree:
         finally:
             os.close(fd)
 
-    def open_image(self, node: Node) -> int:
+    def open_image(self, node: EntrySnapshot) -> int:
         """Return a descriptor of bytes that lie unchanged in the image."""
         if self._image is None:
             raise LayerError(f"{printable(node.path)} lies in an image that is not at hand", "nothing was changed")
@@ -253,7 +253,7 @@ class RootTree:
         """List a directory."""
         folder = self._root.reach(path)
         if folder.mounted and path != self._entered:
-            raise MountPoint(f"{printable(path)} is a mount point", "nothing was changed")
+            raise IsMountPoint(f"{printable(path)} is a mount point", "nothing was changed")
         if folder.mount:
             refuse_kernel_files(folder.fd, path)
         self._root.admit(folder.fd, path, Need.READ)
@@ -262,18 +262,18 @@ class RootTree:
         except OSError as error:
             raise explain(error, path) from error
 
-    def beneath(self, path: bytes) -> Node | None:
+    def beneath(self, path: bytes) -> EntrySnapshot | None:
         """The kernel shows nothing of the image's that is not to be seen."""
         del path
         return None
 
-    def settle(self, node: Node) -> None:
+    def settle(self, node: EntrySnapshot) -> None:
         """The kernel leaves nothing half hidden."""
         del node
 
     # making ------------------------------------------------------------------------------------------------
 
-    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
+    def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
         """Put an entry in its place in one step."""
         try:
             if over is not None and over.kind is node.kind is EntryKind.DIRECTORY:
@@ -300,7 +300,7 @@ class RootTree:
                 remove_any(folder.fd, name)
             raise
 
-    def _link(self, node: Node, dir_fd: int, name: bytes) -> None:
+    def _link(self, node: EntrySnapshot, dir_fd: int, name: bytes) -> None:
         """Give a file that is there another name, which nobody sees before the file is known to be the right one."""
         if self._others is None:
             self._others = self._root.again()
@@ -313,7 +313,7 @@ class RootTree:
             finally:
                 os.close(fd)
 
-    def _make_whole(self, node: Node, data: int | None, dir_fd: int, name: bytes) -> bool:
+    def _make_whole(self, node: EntrySnapshot, data: int | None, dir_fd: int, name: bytes) -> bool:
         """Give a file its name once it is whole, never over another; say False for what has to have a name before."""
         fd = atomic.unnamed_file(dir_fd) if node.kind is EntryKind.FILE and not node.same_as else None
         if fd is None:
@@ -329,7 +329,9 @@ class RootTree:
             os.close(fd)
         return True
 
-    def _make_aside(self, node: Node, data: int | None, folder: Folder, name: bytes, over: Node | None) -> None:
+    def _make_aside(
+        self, node: EntrySnapshot, data: int | None, folder: Folder, name: bytes, over: EntrySnapshot | None
+    ) -> None:
         """Make an entry under a temporary name and rename it to its own."""
         aside_fd, temporary, beside = self._scratch.place(folder, node.path)
         try:
@@ -348,7 +350,7 @@ class RootTree:
         self._scratch.close()  # one mount of several file systems, or of directories with quotas of their own
         self._make_aside(node, data, folder, name, over)
 
-    def _make_temporary(self, node: Node, data: int | None, dir_fd: int, temporary: bytes) -> None:
+    def _make_temporary(self, node: EntrySnapshot, data: int | None, dir_fd: int, temporary: bytes) -> None:
         if node.same_as:
             self._link(node, dir_fd, temporary)
             return
@@ -371,13 +373,13 @@ class RootTree:
         dress_name(dir_fd, temporary, node, raw=self._raw)
 
     @staticmethod
-    def _fill(node: Node, data: int | None, fd: int) -> None:
+    def _fill(node: EntrySnapshot, data: int | None, fd: int) -> None:
         if data is not None:
             for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
                 pass
         os.ftruncate(fd, node.size)
 
-    def dress(self, node: Node) -> None:
+    def dress(self, node: EntrySnapshot) -> None:
         """Give what is there the node's owner, mode, attributes and time."""
         try:
             if node.path == b"/":
@@ -388,7 +390,7 @@ class RootTree:
         except OSError as error:
             raise atomic.explain(error, node.path) from error
 
-    def permit(self, node: Node, wanted: Node) -> None:
+    def permit(self, node: EntrySnapshot, wanted: EntrySnapshot) -> None:
         """Change owner and mode by a descriptor, so that no other entry gets them."""
         try:
             fd = self._open(node.path)
@@ -405,7 +407,7 @@ class RootTree:
 
     # removing and renaming ---------------------------------------------------------------------------------
 
-    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+    def remove(self, path: bytes, *, directory: bool, seen: EntrySnapshot | None = None) -> None:
         """Remove one entry."""
         if directory:
             self.forget(path)
@@ -448,18 +450,18 @@ def changed_meanwhile(path: bytes) -> ChangedMeanwhile:
     return ChangedMeanwhile(f"{printable(path)} was changed meanwhile", "look at it, then do it again")
 
 
-def _require_untouched(dir_fd: int, name: bytes, node: Node) -> None:
+def _require_untouched(dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
     if not is_untouched(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), node):
         raise changed_meanwhile(node.path)
 
 
-def _require_same_file(status: os.stat_result, node: Node) -> None:
+def _require_same_file(status: os.stat_result, node: EntrySnapshot) -> None:
     """Raise ChangedMeanwhile for another name of a file that somebody replaced or wrote before it was linked."""
     if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (node.size, node.mtime_ns):
         raise changed_meanwhile(node.same_as)
 
 
-def _permit(fd: int, status: os.stat_result, wanted: Node) -> None:
+def _permit(fd: int, status: os.stat_result, wanted: EntrySnapshot) -> None:
     place = f"/proc/self/fd/{fd}"
     if (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid):
         os.chown(place, wanted.uid, wanted.gid)  # takes capabilities and setuid bits away
@@ -477,7 +479,7 @@ def remove_any(dir_fd: int, name: bytes) -> None:
         os.rmdir(name, dir_fd=dir_fd)
 
 
-def dress_file(fd: int, node: Node, *, raw: bool) -> None:
+def dress_file(fd: int, node: EntrySnapshot, *, raw: bool) -> None:
     """Give a file that has no name yet its owner, attributes, mode and time, so that none drops another."""
     os.chown(fd, node.uid, node.gid)
     _set_xattrs(fd, node, raw=raw)
@@ -485,7 +487,7 @@ def dress_file(fd: int, node: Node, *, raw: bool) -> None:
     os.utime(fd, ns=(node.mtime_ns, node.mtime_ns))
 
 
-def dress_name(dir_fd: int, name: bytes, node: Node, *, raw: bool) -> None:
+def dress_name(dir_fd: int, name: bytes, node: EntrySnapshot, *, raw: bool) -> None:
     """Give a name its owner, attributes, mode and time, in the order in which none drops another."""
     os.chown(name, node.uid, node.gid, dir_fd=dir_fd, follow_symlinks=False)
     fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
@@ -501,7 +503,7 @@ def dress_name(dir_fd: int, name: bytes, node: Node, *, raw: bool) -> None:
     os.utime(name, ns=(node.mtime_ns, node.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
 
 
-def _set_xattrs(place: str | int, node: Node, *, raw: bool) -> None:
+def _set_xattrs(place: str | int, node: EntrySnapshot, *, raw: bool) -> None:
     wanted = dict(node.xattrs)
     own = MARKS if raw else ()
     present: list[str] = []

@@ -6,14 +6,14 @@ from contextlib import suppress
 
 from tui.core.records import Mount
 from tui.core.text import printable
-from tui.files.tree.root_tree import MountPoint, Tree
-from tui.files.tree.snapshots import Node
+from tui.files.tree.root_tree import IsMountPoint, Tree
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.layers.mount_covers import MADE_ANEW, Covers
 
 _MANY = 5
 
 
-class BesideMounts:
+class SkippedMounts:
     """Looks at entries of a tree, but not at mount points, nor at rest at what lies where one will be.
 
     What is done to the directory below a mount is seen by nobody, and nobody could take it back while that is mounted.
@@ -24,11 +24,11 @@ class BesideMounts:
         self._covers = covers
         self._left_out: list[tuple[bytes, Mount | None]] = []
 
-    def look(self, path: bytes) -> Node | None:
+    def look(self, path: bytes) -> EntrySnapshot | None:
         """Describe what stands at a path, None for nothing and for what is left out."""
         mount = self._covers.at(path)
         if mount is None and path not in MADE_ANEW:
-            with suppress(MountPoint):  # one that was made in the container
+            with suppress(IsMountPoint):  # one that was made in the container
                 return self._tree.look(path)
         self._left_out.append((path, mount))
         return None
@@ -37,10 +37,10 @@ class BesideMounts:
     def notes(self) -> tuple[str, ...]:
         """What was left out, the user's own mounts first."""
         found = sorted(self._left_out, key=lambda one: (one[1] is None or one[1].kind == "engine", one[0]))
-        return few([left_out(path, mount) for path, mount in found])
+        return few([skipped_words(path, mount) for path, mount in found])
 
 
-def left_out(path: bytes, mount: Mount | None) -> str:
+def skipped_words(path: bytes, mount: Mount | None) -> str:
     """Say of a mount point that it was left out."""
     if mount is None:
         return f"{printable(path)} is a mount point: left out"

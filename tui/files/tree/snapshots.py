@@ -27,7 +27,7 @@ MARKS = ("trusted.overlay.", "user.overlay.")
 """How the attributes begin by which overlay marks what lies in a layer."""
 
 
-class Seen(NamedTuple):
+class InodeVersion(NamedTuple):
     """Which inode an entry was when it was looked at, and what tells that its bytes were written since."""
 
     inode: int
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class EntrySnapshot:
     """An entry at a canonical path; without a ``kind`` it says that nothing is there.
 
     ``size`` bytes of a file lie at ``offset`` wherever its data are kept. ``same_as`` is the path of another node that
@@ -63,7 +63,7 @@ class Node:
     """How many names such a file has."""
     image: bool = field(default=False, compare=False)
     """Whether a file's bytes lie unchanged in the image, from which they come back."""
-    seen: Seen | None = field(default=None, compare=False)
+    seen: InodeVersion | None = field(default=None, compare=False)
     """What it was when it was looked at; not kept, and no part of what it is."""
     disk: int = field(default=0, compare=False)
     """How many bytes a copy of a file takes: its holes take none. Not kept."""
@@ -74,7 +74,7 @@ class Node:
         return _TYPES.get(self.kind, 0) if self.kind else 0
 
 
-def node_of(fd: int, path: bytes, *, raw: bool = False) -> Node:
+def snapshot_of(fd: int, path: bytes, *, raw: bool = False) -> EntrySnapshot:
     """Describe what an O_PATH descriptor holds; nothing is opened.
 
     In the ``raw`` directory of a layer the marks of overlay are the layer's, not the entry's. Anywhere else the kernel
@@ -83,7 +83,7 @@ def node_of(fd: int, path: bytes, *, raw: bool = False) -> Node:
     status = os.fstat(fd)
     kind = kind_of(status.st_mode)
     several = kind is EntryKind.FILE and status.st_nlink > 1
-    return Node(
+    return EntrySnapshot(
         path=path,
         kind=kind,
         mode=stat.S_IMODE(status.st_mode),
@@ -97,11 +97,11 @@ def node_of(fd: int, path: bytes, *, raw: bool = False) -> Node:
         inode=(status.st_dev, status.st_ino) if several else (0, 0),
         names=status.st_nlink if several else 0,
         disk=min(status.st_size, status.st_blocks * 512) if kind is EntryKind.FILE else 0,
-        seen=Seen(status.st_ino, status.st_size, status.st_mtime_ns),
+        seen=InodeVersion(status.st_ino, status.st_size, status.st_mtime_ns),
     )
 
 
-def is_same_entry(status: os.stat_result, node: Node) -> bool:
+def is_same_entry(status: os.stat_result, node: EntrySnapshot) -> bool:
     """Say whether what stands somewhere is the entry that was looked at, whatever was written into it since.
 
     A directory is told by its type alone: a union may give it another inode each time.
@@ -111,14 +111,14 @@ def is_same_entry(status: os.stat_result, node: Node) -> bool:
     return node.seen is None or node.kind is EntryKind.DIRECTORY or status.st_ino == node.seen.inode
 
 
-def is_untouched(status: os.stat_result, node: Node) -> bool:
+def is_untouched(status: os.stat_result, node: EntrySnapshot) -> bool:
     """Say whether what stands somewhere is the entry that was looked at, with the bytes that it had then."""
     if not is_same_entry(status, node):
         return False
     return (
         node.seen is None
         or node.kind is EntryKind.DIRECTORY
-        or Seen(*node.seen) == Seen(status.st_ino, status.st_size, status.st_mtime_ns)
+        or InodeVersion(*node.seen) == InodeVersion(status.st_ino, status.st_size, status.st_mtime_ns)
     )
 
 
@@ -139,7 +139,7 @@ def in_order(xattrs: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ..
     return tuple(sorted(xattrs, key=lambda pair: (pair[0] == "security.capability", pair[0])))
 
 
-def to_json(node: Node) -> dict[str, Any]:
+def to_json(node: EntrySnapshot) -> dict[str, Any]:
     """Return a node as JSON values; what has its default is left out."""
     told: dict[str, Any] = {"path": os.fsdecode(node.path), "kind": node.kind.value if node.kind else None}
     for name in _NUMBERS:
@@ -159,12 +159,12 @@ def to_json(node: Node) -> dict[str, Any]:
     return told
 
 
-def from_json(told: dict[str, Any]) -> Node:
+def from_json(told: dict[str, Any]) -> EntrySnapshot:
     """Return the node that :func:`to_json` wrote; raises ValueError, KeyError, TypeError for anything else."""
     numbers = {name: int(told.get(name, 0)) for name in _NUMBERS}
     device, inode = told.get("inode", (0, 0))
     xattrs = in_order((str(name), base64.b64decode(value)) for name, value in dict(told.get("xattrs", {})).items())
-    return Node(
+    return EntrySnapshot(
         path=os.fsencode(told["path"]),
         kind=EntryKind(told["kind"]) if told["kind"] else None,
         xattrs=xattrs,

@@ -14,18 +14,18 @@ from dataclasses import replace
 
 from tui.core.errors import EditRefused, NotFound
 from tui.core.ids import ContainerId
-from tui.core.records import EntryKind, LayerStack, Marks, View
+from tui.core.records import EntryKind, LayerStack, View, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history.image_bytes import open_in_image
 from tui.files.history.rollback import same
 from tui.files.tree.root_tree import RootTree, Tree, changed_meanwhile
-from tui.files.tree.snapshots import Node, is_untouched, node_of
+from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
 from tui.files.tree.whiteout_writer import Hiding
 from tui.files.write import atomic
 from tui.layers.private_mounts import Check, no_check
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import dotted, is_mark, xattr_prefix
-from tui.linux.name_ops import OwnHands
+from tui.linux.name_ops import OwnNameOps
 from tui.linux.rooted_paths import Root, split
 
 _OPAQUE_FILE = b".wh..wh..opq"
@@ -42,7 +42,7 @@ class UnionTree:
         self._view = view
         self._upper = upper
         self._check = check
-        self._own = RootTree(upper, OwnHands(), container_id, raw=True, check=check)
+        self._own = RootTree(upper, OwnNameOps(), container_id, raw=True, check=check)
         self.hiding = Hiding(self._own, stack.marks, container_id)
 
     def real(self, path: bytes) -> bytes:
@@ -50,7 +50,7 @@ class UnionTree:
         refuse_marks(self._stack, (path,))
         return self._view.resolve(path, follow=False)
 
-    def look(self, path: bytes) -> Node | None:
+    def look(self, path: bytes) -> EntrySnapshot | None:
         """Describe what stands at a path."""
         self._check()
         try:
@@ -58,7 +58,7 @@ class UnionTree:
         except NotFound:
             return None
         try:
-            return node_of(fd, path, raw=self._stack.marks is not Marks.TREE)
+            return snapshot_of(fd, path, raw=self._stack.marks is not WhiteoutStyle.TREE)
         finally:
             os.close(fd)
 
@@ -83,7 +83,7 @@ class UnionTree:
         """Return a descriptor to read a regular file, in whichever layer its bytes are."""
         return self._view.open_bytes(path)
 
-    def open_image(self, node: Node) -> int:
+    def open_image(self, node: EntrySnapshot) -> int:
         """Return a descriptor of bytes that lie unchanged in the image."""
         return open_in_image(self._view, node)
 
@@ -91,7 +91,7 @@ class UnionTree:
         """List a directory."""
         return sorted(entry.name for entry in self._view.children(path, View.MERGED))
 
-    def settle(self, node: Node) -> None:
+    def settle(self, node: EntrySnapshot) -> None:
         """Let what stands beside the file that hides it be seen again where it is what was kept, else remove it.
 
         An act that was cut off leaves both: a deletion marks first and then removes, a making drops the mark last.
@@ -108,7 +108,7 @@ class UnionTree:
 
     # making ------------------------------------------------------------------------------------------------
 
-    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
+    def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
         """Put an entry in its place; what hid it is taken away, what lay below it stays hidden."""
         self._require(node.path, over)
         refuse_marks(self._stack, (node.path,))
@@ -125,7 +125,7 @@ class UnionTree:
         else:
             self._make_directory(node)
 
-    def _make_directory(self, node: Node) -> None:
+    def _make_directory(self, node: EntrySnapshot) -> None:
         """Make a directory; over one of a lower layer, which is hidden now and must stay so, an opaque one."""
         shown = self.beneath(node.path)
         self.hiding.unhide(node.path)
@@ -153,14 +153,14 @@ class UnionTree:
         finally:
             os.close(fd)
 
-    def beneath(self, path: bytes) -> Node | None:
+    def beneath(self, path: bytes) -> EntrySnapshot | None:
         """Describe what the layers below the writable one have at a path, whatever hides it now."""
         try:
             fd = self._view.open_path(path, before=True)
         except NotFound:
             return None
         try:
-            return node_of(fd, path, raw=self._stack.marks is not Marks.TREE)
+            return snapshot_of(fd, path, raw=self._stack.marks is not WhiteoutStyle.TREE)
         finally:
             os.close(fd)
 
@@ -211,20 +211,20 @@ class UnionTree:
             return False
         return True
 
-    def dress(self, node: Node) -> None:
+    def dress(self, node: EntrySnapshot) -> None:
         """Copy up what is there and give it the node's owner, mode, attributes and time."""
         if node.path != b"/":
             self._copy_up(node.path)
         self._own.dress(_mine(node))
 
-    def permit(self, node: Node, wanted: Node) -> None:
+    def permit(self, node: EntrySnapshot, wanted: EntrySnapshot) -> None:
         """Copy up what is there and give it the owner and mode that are wanted."""
         self._require(node.path, node)
         if node.path != b"/":
             self._copy_up(node.path)
         self._own.permit(replace(node, seen=None), _mine(wanted))
 
-    def _require(self, path: bytes, node: Node | None) -> None:
+    def _require(self, path: bytes, node: EntrySnapshot | None) -> None:
         """Raise ChangedMeanwhile unless what stands at a path is what was looked at, nothing for None."""
         try:
             fd = self._view.open_path(path)
@@ -240,7 +240,7 @@ class UnionTree:
 
     # removing ----------------------------------------------------------------------------------------------
 
-    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+    def remove(self, path: bytes, *, directory: bool, seen: EntrySnapshot | None = None) -> None:
         """Remove one entry from the writable layer and hide what lies below it."""
         if seen is not None:
             self._require(path, seen)
@@ -261,7 +261,7 @@ class UnionTree:
         """Rename what only the writable layer has; everything else has to be copied."""
         refuse_marks(self._stack, (new,))
         node = self.look(path)
-        alone = self.beneath(path) is None and self.beneath(new) is None and self._stack.marks is not Marks.TREE
+        alone = self.beneath(path) is None and self.beneath(new) is None and self._stack.marks is not WhiteoutStyle.TREE
         if not alone or node is None or node.kind is EntryKind.DIRECTORY or self.hiding.is_marked(new):
             return False
         self.copy_up_directories(split(new)[0])
@@ -276,7 +276,7 @@ def refuse_marks(stack: LayerStack | None, paths: Iterable[bytes]) -> None:
             raise EditRefused(told, "choose another")
 
 
-def _mine(node: Node) -> Node:
+def _mine(node: EntrySnapshot) -> EntrySnapshot:
     """Return a node that this process can make: only root can give files away, and attributes but users' and ACLs."""
     if os.geteuid() == 0:
         return node

@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotFound
 from tui.core.ids import ContainerId
-from tui.core.records import EntryKind, Marks
+from tui.core.records import EntryKind, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history import journal
 from tui.files.tree.root_tree import RootTree, remove_any
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.write import atomic
-from tui.layers.whiteouts import is_mark, is_whiteout, mark_of
+from tui.layers.whiteouts import is_mark, is_whiteout, whiteout_of
 from tui.linux.name_ops import NO_REPLACE
 from tui.linux.rooted_paths import open_child
 from tui.linux.syscalls import renameat2
@@ -33,7 +33,7 @@ _EXCHANGE = 2
 class Hiding:
     """The marks of one writable layer."""
 
-    def __init__(self, own: RootTree, marks: Marks, container_id: ContainerId) -> None:
+    def __init__(self, own: RootTree, marks: WhiteoutStyle, container_id: ContainerId) -> None:
         self._own = own
         self._marks = marks
         self._id = container_id
@@ -42,7 +42,7 @@ class Hiding:
         """Take an entry out of the writable layer, if it has one, and hide the image's; raises OSError."""
         there = self._own.look(path)
         with self._own.folder(path) as (folder, name):
-            if self._marks is Marks.AUFS:
+            if self._marks is WhiteoutStyle.AUFS:
                 self._hide_by_file(path, there, folder.fd, name)
             elif there is not None and there.kind is EntryKind.DIRECTORY:
                 self._exchange(path, folder.fd, name)
@@ -61,9 +61,9 @@ class Hiding:
 
     # in one step -------------------------------------------------------------------------------------------
 
-    def _hide_by_file(self, path: bytes, there: Node | None, dir_fd: int, name: bytes) -> None:
+    def _hide_by_file(self, path: bytes, there: EntrySnapshot | None, dir_fd: int, name: bytes) -> None:
         """Make the file that hides a name, then take away what it hides already; without the one not the other."""
-        mark = mark_of(name, self._marks)
+        mark = whiteout_of(name, self._marks)
         if mark is None:
             told = f"{printable(name)}: aufs hides no name that long, so that the image's cannot be deleted"
             raise EditRefused(told, "empty it, or change its mode")
@@ -95,7 +95,7 @@ class Hiding:
         No container sees it until then where marks are files.
         """
         temporary = atomic.temporary_name()
-        temporary = mark_of(temporary, self._marks) or temporary
+        temporary = whiteout_of(temporary, self._marks) or temporary
         record = journal.begin_rename(self._id, path, temporary)
         try:
             yield temporary
@@ -118,7 +118,7 @@ class Hiding:
     def is_marked(self, path: bytes) -> bool:
         """Say whether a file in the writable layer hides a name, in that layer too."""
         with suppress(NotFound, LayerError), self._own.folder(path) as (folder, name):
-            mark = mark_of(name, self._marks)
+            mark = whiteout_of(name, self._marks)
             return mark is not None and not atomic.is_gone(folder.fd, mark)
         return False
 
@@ -129,7 +129,7 @@ class Hiding:
         """
         with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
             if is_whiteout(os.stat(name, dir_fd=folder.fd, follow_symlinks=False)):
-                mark = mark_of(name, self._marks)
+                mark = whiteout_of(name, self._marks)
                 if mark:
                     os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444, dir_fd=folder.fd))
                 os.unlink(name, dir_fd=folder.fd)
@@ -137,7 +137,7 @@ class Hiding:
     def drop_mark(self, path: bytes) -> None:
         """Remove the file that hid a name, now that the name is there again."""
         with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
-            mark = mark_of(name, self._marks)
+            mark = whiteout_of(name, self._marks)
             if mark:
                 os.unlink(mark, dir_fd=folder.fd)
 
@@ -153,15 +153,15 @@ class Hiding:
                 os.unlink(name, dir_fd=folder.fd)
 
 
-def _device(path: bytes) -> Node:
-    return Node(path, EntryKind.CHARACTER, uid=os.geteuid(), gid=os.getegid(), mtime_ns=time.time_ns())
+def _device(path: bytes) -> EntrySnapshot:
+    return EntrySnapshot(path, EntryKind.CHARACTER, uid=os.geteuid(), gid=os.getegid(), mtime_ns=time.time_ns())
 
 
-def _is_nothing(dir_fd: int, name: bytes, marks: Marks) -> bool:
+def _is_nothing(dir_fd: int, name: bytes, marks: WhiteoutStyle) -> bool:
     return is_mark(name, marks) or is_whiteout(os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
 
 
-def _holds_marks_only(dir_fd: int, name: bytes, marks: Marks) -> bool:
+def _holds_marks_only(dir_fd: int, name: bytes, marks: WhiteoutStyle) -> bool:
     fd = open_child(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY)
     try:
         return all(_is_nothing(fd, os.fsencode(child), marks) for child in os.listdir(fd))
@@ -169,7 +169,7 @@ def _holds_marks_only(dir_fd: int, name: bytes, marks: Marks) -> bool:
         os.close(fd)
 
 
-def remove_emptied(dir_fd: int, name: bytes, marks: Marks) -> None:
+def remove_emptied(dir_fd: int, name: bytes, marks: WhiteoutStyle) -> None:
     """Remove a directory of a layer in which nothing but marks is left; raises OSError for any other."""
     fd = open_child(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -8,19 +8,19 @@ from functools import partial
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError
 from tui.core.ids import ContainerId
-from tui.core.records import Details, LayerStack, Marks
+from tui.core.records import Details, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history import journal
 from tui.files.history.image_bytes import open_in_image
 from tui.files.removal_watch import ContainerGone, being_removed, watched
 from tui.files.tree.root_tree import RootTree, Tree
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.union_tree import UnionTree
 from tui.files.verbs.opening import privileged, running_root, stack_of
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import Check, in_use, no_check, tree_root, work_dir, write_view
 from tui.layers.view import LayerView
-from tui.linux.name_ops import OwnHands, hands_inside
+from tui.linux.name_ops import OwnNameOps, name_ops_inside
 from tui.linux.rooted_paths import Root, split
 
 
@@ -41,13 +41,13 @@ def writable_tree(details: Details) -> Iterator[Tree]:
 def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
     container = details.container.id
     if details.container.state.alive:
-        with running_root(details) as root, hands_inside(details.pid, container, details.stack) as hands:
+        with running_root(details) as root, name_ops_inside(details.pid, container, details.stack) as hands:
             yield RootTree(root, hands, container, image=partial(_open_image, details), check=check)
         return
     stack = stack_of(details)
-    if stack.marks is Marks.TREE:
+    if stack.marks is WhiteoutStyle.TREE:
         with tree_root(stack) as root:
-            yield RootTree(root, OwnHands(), container, check=check)
+            yield RootTree(root, OwnNameOps(), container, check=check)
     elif by_hand(stack):
         with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
             yield UnionTree(stack, view, upper, container, check)
@@ -56,7 +56,7 @@ def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
             yield _MountedTree(root, view, container, check)
 
 
-def _open_image(details: Details, node: Node) -> int:
+def _open_image(details: Details, node: EntrySnapshot) -> int:
     """Return a descriptor of a running container's file in its image, which no process of it can change."""
     with LayerView.open(stack_of(details)) as view, view.held():
         return open_in_image(view, node)
@@ -70,7 +70,7 @@ class _MountedTree(RootTree):
     """
 
     def __init__(self, root: Root, view: LayerView, container_id: ContainerId, check: Check) -> None:
-        super().__init__(root, OwnHands(), container_id, image=partial(open_in_image, view), check=check)
+        super().__init__(root, OwnNameOps(), container_id, image=partial(open_in_image, view), check=check)
         self._view = view
 
     @contextmanager
@@ -89,27 +89,27 @@ class _MountedTree(RootTree):
         self._view.refuse_unreadable(real)
         return real
 
-    def look(self, path: bytes) -> Node | None:
+    def look(self, path: bytes) -> EntrySnapshot | None:
         """Describe what stands at a path; raises EditRefused for a metacopy."""
         with self._reason(path):
             return super().look(path)
 
-    def make(self, node: Node, data: int | None, *, over: Node | None = None) -> None:
+    def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
         """Put an entry in its place, after which the layers are another union."""
         self._view.forget()
         super().make(node, data, over=over)
 
-    def dress(self, node: Node) -> None:
+    def dress(self, node: EntrySnapshot) -> None:
         """Give an entry what it was, which may copy it up."""
         self._view.forget()
         super().dress(node)
 
-    def permit(self, node: Node, wanted: Node) -> None:
+    def permit(self, node: EntrySnapshot, wanted: EntrySnapshot) -> None:
         """Give an entry another owner and mode, which may copy it up."""
         self._view.forget()
         super().permit(node, wanted)
 
-    def remove(self, path: bytes, *, directory: bool, seen: Node | None = None) -> None:
+    def remove(self, path: bytes, *, directory: bool, seen: EntrySnapshot | None = None) -> None:
         """Remove an entry, after which the layers are another union."""
         self._view.forget()
         super().remove(path, directory=directory, seen=seen)
@@ -143,7 +143,9 @@ def mounted(stack: LayerStack, container_id: ContainerId, check: Check = no_chec
 
 def by_hand(stack: LayerStack) -> bool:
     """Say whether copy-up and whiteouts are ours to make."""
-    return stack.marks in (Marks.AUFS, Marks.FUSE) or (stack.marks is Marks.OVERLAY and not privileged())
+    return stack.marks in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE) or (
+        stack.marks is WhiteoutStyle.OVERLAY and not privileged()
+    )
 
 
 def refuse_in_use(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> None:
@@ -171,5 +173,5 @@ def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[st
             raise ContainerGone("the container is being removed", "what was done goes with it")
 
     check()
-    if stack.marks is Marks.OVERLAY and not by_hand(stack):
+    if stack.marks is WhiteoutStyle.OVERLAY and not by_hand(stack):
         refuse_in_use(stack, details.container.id, check)

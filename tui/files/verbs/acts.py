@@ -22,37 +22,37 @@ from tui.core.records import Details, EntryKind
 from tui.core.state import container_lock, spare_room
 from tui.core.text import printable
 from tui.files.history import set_aside
-from tui.files.history.backups import Act, ActKind, Keep, Keeper
-from tui.files.history.estimate import require_room, size_of
+from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRecord
+from tui.files.history.estimate import replaced_size, require_room
 from tui.files.history.image_bytes import image_of
 from tui.files.history.transaction import Step, guarded, no_step, remove_nodes
 from tui.files.removal_watch import what_happened
 from tui.files.tree.drop_upper import shows_through
 from tui.files.tree.parent_defaults import placed_in
 from tui.files.tree.root_tree import Tree, changed_meanwhile
-from tui.files.tree.skip_mounts import BesideMounts
-from tui.files.tree.snapshots import Node, is_same_entry
+from tui.files.tree.skip_mounts import SkippedMounts
+from tui.files.tree.snapshots import EntrySnapshot, is_same_entry
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.opening import refuse_covered, refuse_state, refuse_unseen, stack_of
 from tui.files.write import atomic
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView
-from tui.linux.rooted_paths import clean, split
+from tui.linux.rooted_paths import normalized, split
 
 _MOVED_BY_COPY = "what is moved is made anew from it"
 
-NodeChange = Callable[[Node], Node]
+NodeChange = Callable[[EntrySnapshot], EntrySnapshot]
 Inspect = Callable[[str], Details]
-Look = Callable[[bytes], Node | None]
+Look = Callable[[bytes], EntrySnapshot | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChangeResult:
     """What an act did: the canonical path, how many entries, the act by which it is taken back, and what to know."""
 
     path: bytes
     count: int
-    act: Act | None
+    act: UndoRecord | None
     notes: tuple[str, ...] = ()
 
 
@@ -82,13 +82,13 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
     return (f"the container is {state} now: make sure that it sees the change",)
 
 
-def listing(tree: Tree, node: Node, look: Look | None = None) -> list[Node]:
+def listing(tree: Tree, node: EntrySnapshot, look: Look | None = None) -> list[EntrySnapshot]:
     """Return an entry and all below it, parents first, as far as ``look`` finds it.
 
     Without that, a mount point below is refused: nothing was changed by then.
     """
     look = look or tree.look
-    found: list[Node] = []
+    found: list[EntrySnapshot] = []
     todo = [node]
     while todo:
         entry = todo.pop()
@@ -102,7 +102,13 @@ def listing(tree: Tree, node: Node, look: Look | None = None) -> list[Node]:
 
 
 def keep_all(
-    tree: Tree, nodes: Iterable[Node], keeper: Keeper, *, data: bool = True, step: Step = no_step, total: int = 0
+    tree: Tree,
+    nodes: Iterable[EntrySnapshot],
+    keeper: BackupWriter,
+    *,
+    data: bool = True,
+    step: Step = no_step,
+    total: int = 0,
 ) -> None:
     """Keep entries, files with their bytes unless those lie in the image; ``total`` is what that copies."""
     progress.begin(Phase.KEEP, total)
@@ -111,18 +117,20 @@ def keep_all(
         keep_one(tree, node, keeper, data=data)
 
 
-def measured(details: Details, nodes: Iterable[Node], keep: Keep, *, aside: str, nothing: str = "") -> list[Node]:
+def measured(
+    details: Details, nodes: Iterable[EntrySnapshot], keep: BackupMode, *, aside: str, nothing: str = ""
+) -> list[EntrySnapshot]:
     """Return nodes with those marked whose bytes lie in the image; raises TooLarge for more than is kept.
 
     ``aside`` and ``nothing`` say why what is replaced cannot be set aside, or not be lost.
     """
     with image_of(details) as from_image:
         found = [from_image(node) for node in nodes]
-    require_room(size_of(found), keep, aside=aside, nothing=nothing)
+    require_room(replaced_size(found), keep, aside=aside, nothing=nothing)
     return found
 
 
-def keep_one(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True) -> None:
+def keep_one(tree: Tree, node: EntrySnapshot, keeper: BackupWriter, *, data: bool = True) -> None:
     """Keep one entry, a file with its bytes; raises ChangedMeanwhile when another file has its name by now."""
     if node.kind is not EntryKind.FILE or not data or node.image:
         keeper.add(node)
@@ -136,7 +144,7 @@ def keep_one(tree: Tree, node: Node, keeper: Keeper, *, data: bool = True) -> No
         os.close(fd)
 
 
-def found(tree: Tree, path: bytes) -> Node:
+def entry_at(tree: Tree, path: bytes) -> EntrySnapshot:
     """Return what stands at a canonical path; raises NotFound."""
     node = tree.look(path)
     if node is None:
@@ -149,14 +157,14 @@ def covers_of(details: Details, tree: Tree) -> Covers:
     return Covers.of(details.mounts, tree.target_of)
 
 
-def refuse_hidden(details: Details, tree: Tree, act: Act) -> None:
+def refuse_hidden(details: Details, tree: Tree, act: UndoRecord) -> None:
     """Raise EditRefused for an act of which a mount hides a part while the container is at rest: it was done there.
 
     The directory at which something is mounted is the layer's own.
     """
     if not details.container.state.alive:
         covers = covers_of(details, tree)
-        refuse = refuse_covered if act.kind is ActKind.REVERT else refuse_unseen
+        refuse = refuse_covered if act.kind is UndoKind.REVERT else refuse_unseen
         for path in filter(None, (act.path, act.other, *(split(node.path)[0] for node in act.nodes))):
             refuse(covers, path)
 
@@ -177,35 +185,37 @@ def remove(
     *,
     inspect: Inspect,
     recursive: bool = False,
-    keep: Keep = Keep.USUAL,
+    keep: BackupMode = BackupMode.USUAL,
     step: Step = no_step,
-) -> Outcome:
+) -> ChangeResult:
     """Delete a file, or with ``recursive`` a directory and all below it; raises TooLarge for more than is kept."""
     with acting(container_id, inspect) as details:
         progress.begin(Phase.MEASURE)
         with writable_tree(details) as tree:
-            real = tree.real(clean(path))
+            real = tree.real(normalized(path))
             if real == b"/":
                 raise EditRefused("/ is the container itself", "docker rm removes containers")
-            node = found(tree, real)
+            node = entry_at(tree, real)
             refuse_mounts(details, covers_of(details, tree), real)
             if node.kind is EntryKind.DIRECTORY and not recursive and tree.names(real):
                 raise EditRefused(f"{printable(real)} is a directory that is not empty", "-r deletes all below it")
             nodes = measured(details, listing(tree, node), keep, aside=set_aside.why_not(details))
-            if keep is Keep.ASIDE and not size_of(nodes):
-                keep = Keep.USUAL
-            if keep is not Keep.ASIDE:
+            if keep is BackupMode.ASIDE and not replaced_size(nodes):
+                keep = BackupMode.USUAL
+            if keep is not BackupMode.ASIDE:
                 act = _remove(details, tree, nodes, keep, step)
-                return Outcome(real, len(nodes), act, notes_after(details, inspect))
+                return ChangeResult(real, len(nodes), act, notes_after(details, inspect))
         act = move_aside(details, nodes, inspect)
-        return Outcome(real, len(nodes), act, notes_after(details, inspect))
+        return ChangeResult(real, len(nodes), act, notes_after(details, inspect))
 
 
-def _remove(details: Details, tree: Tree, nodes: list[Node], keep: Keep, step: Step) -> Act | None:
+def _remove(
+    details: Details, tree: Tree, nodes: list[EntrySnapshot], keep: BackupMode, step: Step
+) -> UndoRecord | None:
     act = None
-    if keep is not Keep.NOTHING:
-        with keeping(details, ActKind.REMOVE, nodes[0].path, keep=keep) as keeper:
-            keep_all(tree, nodes, keeper, step=step, total=size_of(nodes))
+    if keep is not BackupMode.NOTHING:
+        with keeping(details, UndoKind.REMOVE, nodes[0].path, keep=keep) as keeper:
+            keep_all(tree, nodes, keeper, step=step, total=replaced_size(nodes))
             act = keeper.commit()
             nodes = list(keeper.nodes)
     with spare_room() if act is None else nullcontext(), guarded(act, lambda: nullcontext(tree)) as changed:
@@ -214,13 +224,15 @@ def _remove(details: Details, tree: Tree, nodes: list[Node], keep: Keep, step: S
     return act
 
 
-def move_aside(details: Details, nodes: list[Node], inspect: Inspect, kind: ActKind = ActKind.REMOVE) -> Act:
+def move_aside(
+    details: Details, nodes: list[EntrySnapshot], inspect: Inspect, kind: UndoKind = UndoKind.REMOVE
+) -> UndoRecord:
     """Delete an entry by moving it out of the layer, which holds a file or a directory of it."""
     stack, path = stack_of(details), nodes[0].path
     with LayerView.open(stack) as view:
         whiteout = view.below(path) is not None and shows_through(stack, view, path)
-    aside = set_aside.plan(details, path, (split(path)[1],), size_of(nodes))
-    with keeping(details, kind, path, keep=Keep.ASIDE) as keeper:
+    aside = set_aside.plan_set_aside(details, path, (split(path)[1],), replaced_size(nodes))
+    with keeping(details, kind, path, keep=BackupMode.ASIDE) as keeper:
         for node in nodes:
             keeper.add(node)
         act = keeper.commit(aside)
@@ -232,15 +244,15 @@ def move_aside(details: Details, nodes: list[Node], inspect: Inspect, kind: ActK
 @contextmanager
 def keeping(
     details: Details,
-    kind: ActKind,
+    kind: UndoKind,
     path: bytes,
     *,
     other: bytes = b"",
     wrote: str = "",
-    keep: Keep = Keep.USUAL,
-) -> Iterator[Keeper]:
+    keep: BackupMode = BackupMode.USUAL,
+) -> Iterator[BackupWriter]:
     """Yield a keeper for an act on a container; what was not committed is dropped."""
-    keeper = Keeper(details.container.id, details.container.name, kind, path, other=other, wrote=wrote, keep=keep)
+    keeper = BackupWriter(details.container.id, details.container.name, kind, path, other=other, wrote=wrote, keep=keep)
     try:
         yield keeper
     finally:
@@ -253,21 +265,21 @@ def rename(
     new: bytes,
     *,
     inspect: Inspect,
-    keep: Keep = Keep.USUAL,
+    keep: BackupMode = BackupMode.USUAL,
     step: Step = no_step,
-) -> Outcome:
+) -> ChangeResult:
     """Give an entry another name or place, never over another; into a directory that is there, by its own name."""
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
-            real = tree.real(clean(path))
-            node = found(tree, real)
+            real = tree.real(normalized(path))
+            node = entry_at(tree, real)
             goal = _free(tree, goal_of(tree, new, split(real)[1], directory=node.kind is EntryKind.DIRECTORY))
             refuse_mounts(details, covers_of(details, tree), real)
             refuse_mounts(details, covers_of(details, tree), goal)
             if (goal + b"/").startswith(real.rstrip(b"/") + b"/"):
                 raise EditRefused(f"{printable(real)} cannot be moved into itself", "choose another place")
             act, count = _rename(details, tree, node, goal, keep, step)
-        return Outcome(goal, count, act, notes_after(details, inspect))
+        return ChangeResult(goal, count, act, notes_after(details, inspect))
 
 
 def goal_of(tree: Tree, path: bytes, name: bytes, *, directory: bool) -> bytes:
@@ -276,7 +288,7 @@ def goal_of(tree: Tree, path: bytes, name: bytes, *, directory: bool) -> bytes:
     A link to a directory is one; any other is itself. Raises NotFound where a path with a slash at its end is none, and
     what comes there is no directory either.
     """
-    wanted = clean(path)
+    wanted = normalized(path)
     with suppress(NotFound):
         inside = tree.real(wanted.rstrip(b"/") + b"/" + name)
         above = split(inside)[0]
@@ -295,18 +307,20 @@ def _free(tree: Tree, goal: bytes) -> bytes:
     return goal
 
 
-def holder(tree: Tree, path: bytes) -> Node:
+def holder(tree: Tree, path: bytes) -> EntrySnapshot:
     """Describe the directory that something comes into, the mounted one at a mount point; raises NotFound."""
     above = split(path)[0]
-    node = found(tree.entered(above), above)
+    node = entry_at(tree.entered(above), above)
     if node.kind is not EntryKind.DIRECTORY:
         raise EditRefused(f"{printable(above)} is a {node.kind}, not a directory", "choose another name")
     return node
 
 
-def _rename(details: Details, tree: Tree, node: Node, goal: bytes, keep: Keep, step: Step) -> tuple[Act, int]:
-    with keeping(details, ActKind.RENAME, node.path, other=goal) as keeper:
-        keeper.add(Node(goal))
+def _rename(
+    details: Details, tree: Tree, node: EntrySnapshot, goal: bytes, keep: BackupMode, step: Step
+) -> tuple[UndoRecord, int]:
+    with keeping(details, UndoKind.RENAME, node.path, other=goal) as keeper:
+        keeper.add(EntrySnapshot(goal))
         act = keeper.commit()
     with guarded(act, lambda: nullcontext(tree)) as changed:
         act.expect(replace(node, path=goal))
@@ -316,14 +330,14 @@ def _rename(details: Details, tree: Tree, node: Node, goal: bytes, keep: Keep, s
     act.forget()
     progress.begin(Phase.MEASURE)
     found = listing(tree, node)
-    require_room(size_of(found), keep, aside=_MOVED_BY_COPY, nothing=_MOVED_BY_COPY)
-    with keeping(details, ActKind.RENAME, node.path, other=goal, keep=keep) as keeper:
-        keeper.add(Node(goal))
-        keep_all(tree, found, keeper, step=step, total=size_of(found))
+    require_room(replaced_size(found), keep, aside=_MOVED_BY_COPY, nothing=_MOVED_BY_COPY)
+    with keeping(details, UndoKind.RENAME, node.path, other=goal, keep=keep) as keeper:
+        keeper.add(EntrySnapshot(goal))
+        keep_all(tree, found, keeper, step=step, total=replaced_size(found))
         nodes = keeper.nodes[1:]
         act = keeper.commit()
     with guarded(act, lambda: nullcontext(tree)) as changed:
-        progress.begin(Phase.COPY, size_of(nodes))
+        progress.begin(Phase.COPY, replaced_size(nodes))
         moved = _moved(nodes, node.path, goal)
         act.expect(*moved)
         make_nodes(tree, moved, act, changed, step)
@@ -331,14 +345,14 @@ def _rename(details: Details, tree: Tree, node: Node, goal: bytes, keep: Keep, s
     return act, len(act.nodes) - 1
 
 
-def _moved(nodes: tuple[Node, ...], old: bytes, new: bytes) -> tuple[Node, ...]:
+def _moved(nodes: tuple[EntrySnapshot, ...], old: bytes, new: bytes) -> tuple[EntrySnapshot, ...]:
     def there(path: bytes) -> bytes:
         return new + path[len(old) :] if path else b""
 
     return tuple(replace(node, path=there(node.path), same_as=there(node.same_as)) for node in nodes)
 
 
-def make_nodes(tree: Tree, nodes: tuple[Node, ...], act: Act, changed: list[int], step: Step) -> None:
+def make_nodes(tree: Tree, nodes: tuple[EntrySnapshot, ...], act: UndoRecord, changed: list[int], step: Step) -> None:
     """Make entries, parents first, files with the bytes that an act keeps; directories get their times at the end."""
     fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -356,11 +370,11 @@ def make_nodes(tree: Tree, nodes: tuple[Node, ...], act: Act, changed: list[int]
 
 def make_directory(
     container_id: ContainerId, path: bytes, *, inspect: Inspect, mode: int = 0o755, parents: bool = False
-) -> Outcome:
+) -> ChangeResult:
     """Make a directory that belongs to whom the one above belongs; with ``parents`` those above that are missing."""
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
-            wanted = clean(path)
+            wanted = normalized(path)
             missing = _missing(tree, wanted)
             if not missing:
                 raise EditRefused(f"{printable(wanted)} exists already", "choose another name")
@@ -368,18 +382,20 @@ def make_directory(
             if len(missing) > 1 and not parents:
                 raise NotFound(f"{printable(split(wanted)[0])} does not exist in the container", "-p makes it too")
             refuse_mounts(details, covers_of(details, tree), missing[0])
-            with keeping(details, ActKind.MKDIR, missing[0]) as keeper:
-                keeper.add(Node(missing[0]))
+            with keeping(details, UndoKind.MKDIR, missing[0]) as keeper:
+                keeper.add(EntrySnapshot(missing[0]))
                 act = keeper.commit()
             with guarded(act, lambda: nullcontext(tree)) as changed:
                 now = time.time_ns()
-                nodes = [placed_in(above, Node(one, EntryKind.DIRECTORY, mode, mtime_ns=now)) for one in missing]
+                nodes = [
+                    placed_in(above, EntrySnapshot(one, EntryKind.DIRECTORY, mode, mtime_ns=now)) for one in missing
+                ]
                 act.expect(*nodes)
                 for node in nodes:
                     tree.make(node, None)
                     changed.append(1)
                 tree.sync()
-        return Outcome(missing[-1], len(missing), act, notes_after(details, inspect))
+        return ChangeResult(missing[-1], len(missing), act, notes_after(details, inspect))
 
 
 def _missing(tree: Tree, wanted: bytes) -> list[bytes]:
@@ -407,21 +423,21 @@ def change_metadata(
     container_id: ContainerId,
     path: bytes,
     change: NodeChange,
-    kind: ActKind,
+    kind: UndoKind,
     *,
     inspect: Inspect,
     recursive: bool = False,
     step: Step = no_step,
-) -> Outcome:
+) -> ChangeResult:
     """Give an entry, or with ``recursive`` all below it too, the mode or owner that ``change`` says.
 
     Links are left, and so is what is mounted below.
     """
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
-            real = tree.real(clean(path))
-            node = found(tree, real)
-            beside = BesideMounts(tree, covers := covers_of(details, tree))
+            real = tree.real(normalized(path))
+            node = entry_at(tree, real)
+            beside = SkippedMounts(tree, covers := covers_of(details, tree))
             if not details.container.state.alive:
                 refuse_unseen(covers, real)
             if node.kind is EntryKind.SYMLINK:
@@ -443,4 +459,4 @@ def change_metadata(
             if not changed:
                 act.forget()
         notes = (*beside.notes, *notes_after(details, inspect))
-        return Outcome(real, len(changed), act if changed else None, notes)
+        return ChangeResult(real, len(changed), act if changed else None, notes)

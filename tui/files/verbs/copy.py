@@ -16,22 +16,22 @@ from tui.core.ids import ContainerId
 from tui.core.progress import Phase
 from tui.core.records import Details, EntryKind
 from tui.core.text import count_of, printable
-from tui.files.history.backups import Act, ActKind, Keep
-from tui.files.history.estimate import size_of
+from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
+from tui.files.history.estimate import replaced_size
 from tui.files.history.transaction import Step, guarded, no_step
 from tui.files.tree.host_files import HostFiles, refuse_unsized
 from tui.files.tree.parent_defaults import placed_in
 from tui.files.tree.root_tree import RootTree, Tree, changed_meanwhile
-from tui.files.tree.skip_mounts import few, left_out
-from tui.files.tree.snapshots import Node, node_of
+from tui.files.tree.skip_mounts import few, skipped_words
+from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.tree.union_tree import UnionTree, refuse_marks
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.acts import (
+    ChangeResult,
     Inspect,
-    Outcome,
     acting,
     covers_of,
-    found,
+    entry_at,
     goal_of,
     holder,
     keep_all,
@@ -45,8 +45,8 @@ from tui.files.write import exchange
 from tui.files.write.atomic import temporary_name
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView
-from tui.linux.name_ops import NO_REPLACE, OwnHands
-from tui.linux.rooted_paths import Root, clean, kind_of, open_directory, split
+from tui.linux.name_ops import NO_REPLACE, OwnNameOps
+from tui.linux.rooted_paths import Root, kind_of, normalized, open_directory, split
 from tui.linux.sparse import copy_data
 
 COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
@@ -63,7 +63,7 @@ def readable_tree(details: Details) -> Iterator[Tree]:
     container = details.container.id
     if details.container.state.alive and details.pid and os.geteuid() == 0:
         with running_root(details) as root:
-            yield RootTree(root, OwnHands(), container)
+            yield RootTree(root, OwnNameOps(), container)
         return
     stack = stack_of(details)
     with LayerView.open(stack, details.mounts) as view, Root(-1) as nothing, view.held():
@@ -76,10 +76,10 @@ def copy_in(
     path: bytes,
     *,
     inspect: Inspect,
-    keep: Keep = Keep.USUAL,
+    keep: BackupMode = BackupMode.USUAL,
     step: Step = no_step,
     over: bool = True,
-) -> Outcome:
+) -> ChangeResult:
     """Copy a file or directory of this host into a container; into a directory that is there, by its own name.
 
     It belongs to whom the directory belongs that it comes into, and so loses setuid and setgid bits; devices, FIFOs and
@@ -107,21 +107,23 @@ def copy_in(
             replaced = [] if there is None else [there]
             aside = _why_not_aside(details, host, places, there)
             replaced = measured(details, replaced, keep, aside=aside, nothing=_COPIED_OVER)
-            if keep is not Keep.ASIDE or not size_of(replaced):
-                with keeping(details, ActKind.COPY, goal, keep=Keep.USUAL if keep is Keep.ASIDE else keep) as keeper:
+            if keep is not BackupMode.ASIDE or not replaced_size(replaced):
+                with keeping(
+                    details, UndoKind.COPY, goal, keep=BackupMode.USUAL if keep is BackupMode.ASIDE else keep
+                ) as keeper:
                     if not replaced:
-                        keeper.add(Node(goal))
-                    keep_all(tree, replaced, keeper, total=size_of(replaced))
+                        keeper.add(EntrySnapshot(goal))
+                    keep_all(tree, replaced, keeper, total=replaced_size(replaced))
                     act = keeper.commit()
                 with guarded(act, lambda: nullcontext(tree)) as changed:
                     progress.begin(Phase.COPY, total)
                     notes = _make_entries(tree, host, entries, parent, there, act, changed, step)
-                return Outcome(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
+                return ChangeResult(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
         act = _exchange(details, host, name, parent, goal, inspect)
-        return Outcome(goal, 1, act, notes_after(details, inspect))
+        return ChangeResult(goal, 1, act, notes_after(details, inspect))
 
 
-def _why_not_aside(details: Details, host: HostFiles, places: list[bytes], there: Node | None) -> str:
+def _why_not_aside(details: Details, host: HostFiles, places: list[bytes], there: EntrySnapshot | None) -> str:
     """Say why what a copy replaces cannot be set aside, nothing where it can or where there is nothing."""
     if there is None:
         return ""
@@ -131,12 +133,14 @@ def _why_not_aside(details: Details, host: HostFiles, places: list[bytes], there
     return exchange.why_not(details, there.path)
 
 
-def _exchange(details: Details, host: HostFiles, name: bytes, parent: Node, goal: bytes, inspect: Inspect) -> Act:
+def _exchange(
+    details: Details, host: HostFiles, name: bytes, parent: EntrySnapshot, goal: bytes, inspect: Inspect
+) -> UndoRecord:
     """Put a file of this host in the place of the layer's own, which is set aside."""
     old = exchange.own_file(details, goal)
     at_rest = partial(refuse_used_since, details, stack_of(details), inspect)
-    with host.entry(name) as (fd, data), keeping(details, ActKind.COPY, goal, keep=Keep.ASIDE) as keeper:
-        node = node_of(fd, goal)
+    with host.entry(name) as (fd, data), keeping(details, UndoKind.COPY, goal, keep=BackupMode.ASIDE) as keeper:
+        node = snapshot_of(fd, goal)
         if old is None or data is None:
             raise changed_meanwhile(goal)
         wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=b""))
@@ -147,9 +151,9 @@ def _make_entries(
     tree: Tree,
     host: HostFiles,
     entries: list[tuple[bytes, bytes]],
-    parent: Node,
-    there: Node | None,
-    act: Act,
+    parent: EntrySnapshot,
+    there: EntrySnapshot | None,
+    act: UndoRecord,
     changed: list[int],
     step: Step,
 ) -> list[str]:
@@ -162,7 +166,7 @@ def _make_entries(
     for place, path in entries:
         step(len(changed), path)
         with host.entry(place) as (fd, data):
-            node = node_of(fd, path)
+            node = snapshot_of(fd, path)
             if node.kind not in COPIED:
                 notes.append(f"{printable(place)} is a {node.kind}: left out")
                 continue
@@ -179,9 +183,9 @@ class SharedFiles:
     """Files of several names that were met, to know another name of theirs again."""
 
     def __init__(self) -> None:
-        self._met: dict[tuple[int, int], Node] = {}
+        self._met: dict[tuple[int, int], EntrySnapshot] = {}
 
-    def other_name(self, node: Node) -> bytes:
+    def other_name(self, node: EntrySnapshot) -> bytes:
         """Return the path at which a file was met first; nothing for one that was not, or was written since."""
         if not node.names:
             return b""
@@ -250,11 +254,11 @@ def copy_out(
     """
     notes: list[str] = []
     with readable_tree(details) as whole, ExitStack() as held:
-        real = whole.real(clean(path))
+        real = whole.real(normalized(path))
         tree = whole.entered(real)
         if not details.container.state.alive:
             notes += _hidden(covers_of(details, tree), real)
-        node = found(tree, real)
+        node = entry_at(tree, real)
         if target.is_dir() and not target.is_symlink():
             target = target / (os.fsdecode(split(real)[1]) or "root")
         host = held.enter_context(HostFiles(os.fspath(target.absolute().parent)))
@@ -265,7 +269,7 @@ def copy_out(
         places = [name + one.path[len(real.rstrip(b"/")) :].rstrip(b"/") for one in nodes]
         place_of = dict(zip((one.path for one in nodes), places, strict=True))
         shared = SharedFiles()
-        progress.begin(Phase.COPY, size_of(nodes))
+        progress.begin(Phase.COPY, replaced_size(nodes))
         mask = _umask()
         for count, (one, place) in enumerate(zip(nodes, places, strict=True)):
             with _said_so_far(count):
@@ -286,7 +290,7 @@ def _hidden(covers: Covers, real: bytes) -> list[str]:
     refuse_covered(covers, real)
     prefix = real.rstrip(b"/") + b"/"
     below = [one for one in covers.places if one[0].startswith(prefix) and one[1].kind != "engine"]
-    return [left_out(place, mount) for place, mount in below]
+    return [skipped_words(place, mount) for place, mount in below]
 
 
 def _umask() -> int:
@@ -327,7 +331,7 @@ def _explained(place: bytes) -> Iterator[None]:
         raise EditRefused(f"{printable(place)}: {(error.strerror or '').lower()}", _SO_FAR) from error
 
 
-def _refuse_existing(host: HostFiles, name: bytes, target: Path, node: Node, *, force: bool) -> None:
+def _refuse_existing(host: HostFiles, name: bytes, target: Path, node: EntrySnapshot, *, force: bool) -> None:
     try:
         status = os.stat(name, dir_fd=host.parent(name)[0], follow_symlinks=False)
     except FileNotFoundError:
@@ -339,9 +343,9 @@ def _refuse_existing(host: HostFiles, name: bytes, target: Path, node: Node, *, 
         )
 
 
-def _below(tree: Tree, node: Node, notes: list[str], step: Step) -> list[Node]:
+def _below(tree: Tree, node: EntrySnapshot, notes: list[str], step: Step) -> list[EntrySnapshot]:
     """List an entry and all below it, parents first; what is mounted below is left out."""
-    nodes: list[Node] = []
+    nodes: list[EntrySnapshot] = []
     todo = [node]
     while todo:
         here = todo.pop()
@@ -360,7 +364,9 @@ def _below(tree: Tree, node: Node, notes: list[str], step: Step) -> list[Node]:
     return nodes
 
 
-def _put_on_host(tree: Tree, host: HostFiles, place: bytes, node: Node, notes: list[str], *, force: bool) -> None:
+def _put_on_host(
+    tree: Tree, host: HostFiles, place: bytes, node: EntrySnapshot, notes: list[str], *, force: bool
+) -> None:
     """Make one entry on this host; ``same_as`` is another place of it there.
 
     The directories above it are ours, just made, and never followed through a link.
@@ -380,7 +386,7 @@ def _put_on_host(tree: Tree, host: HostFiles, place: bytes, node: Node, notes: l
             notes.append(f"{printable(node.path)} is a {node.kind}: left out")
 
 
-def _file_on_host(tree: Tree, host: HostFiles, place: bytes, node: Node, *, force: bool) -> None:
+def _file_on_host(tree: Tree, host: HostFiles, place: bytes, node: EntrySnapshot, *, force: bool) -> None:
     source = tree.open_file(node.path)
     dir_fd, name = host.parent(place)
     temporary = temporary_name()
@@ -398,7 +404,7 @@ def _file_on_host(tree: Tree, host: HostFiles, place: bytes, node: Node, *, forc
             host.wrote(fd)
         finally:
             os.close(fd)
-        OwnHands().rename(dir_fd, temporary, dir_fd, name, 0 if force else NO_REPLACE)
+        OwnNameOps().rename(dir_fd, temporary, dir_fd, name, 0 if force else NO_REPLACE)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=dir_fd)

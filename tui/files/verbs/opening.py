@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 from tui.core.errors import EditRefused, NotFound, NotReachable
 from tui.core.id_maps import HOST_IDS, IdMap
-from tui.core.records import Details, EntryKind, LayerRole, LayerStack, Marks, ReachKind, State
+from tui.core.records import AccessKind, Details, EntryKind, LayerRole, LayerStack, State, WhiteoutStyle
 from tui.core.text import count_of, human_size, printable
 from tui.drivers.data_root import is_strangers
 from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.files.write.atomic import attribute_names
-from tui.files.write.version import Stamp, stamp_of
+from tui.files.write.version import FileVersion, version_of
 from tui.layers.mount_covers import MADE_ANEW, Covers
 from tui.layers.process_root import refuse_other_root
 from tui.layers.view import LayerView
-from tui.linux.rooted_paths import Root, clean, is_mount_point, read_limited
+from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limited
 from tui.linux.syscalls import identity_of
 
 _HERE = -100
@@ -26,16 +26,16 @@ _HERE = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedFile:
     """A file as it was read: the path asked for, its document, and its stamp."""
 
     path: bytes
     document: Document
-    stamp: Stamp
+    stamp: FileVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SavePlan:
     """What a save would do: in place or by rename, one sentence for the dialog, and what to beware of.
 
     ``choice`` says whether it could be done in place instead.
@@ -50,7 +50,7 @@ class Plan:
 def stack_of(details: Details) -> LayerStack:
     """Return the layers of a container; raises NotReachable where they cannot be had here."""
     if details.stack is None or not details.reach.kind.readable:
-        if details.reach.kind is ReachKind.ENGINE:
+        if details.reach.kind is AccessKind.ENGINE:
             hint = "reading and writing its files works through the Engine"
             raise NotReachable(f"only the Engine reaches the files: {details.reach.reason}", hint)
         reason = f"the layer cannot be reached: {details.reach.reason}"
@@ -89,7 +89,7 @@ def reading(details: Details, path: bytes) -> Iterator[int]:
 
     ``..`` goes back along the path as it is written, not behind a link, as everywhere in dtui and in ``docker cp``.
     """
-    stack, path = stack_of(details), clean(path)
+    stack, path = stack_of(details), normalized(path)
     if details.container.state.alive and details.pid and os.geteuid() == 0:
         with running_root(details) as root:
             fd = root.open_regular(path)
@@ -102,11 +102,11 @@ def reading(details: Details, path: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-def open_file(details: Details, path: bytes) -> Opened:
+def open_file(details: Details, path: bytes) -> OpenedFile:
     """Read a file for the editor; raises EditRefused for what is larger than 8 times the edit limit, or no file."""
     with reading(details, path) as fd:
         data = read_limited(fd, path, 8 * EDIT_LIMIT)
-        return Opened(path, Document.parse(data), stamp_of(fd))
+        return OpenedFile(path, Document.parse(data), version_of(fd))
 
 
 def peek_file(details: Details, path: bytes) -> Document:
@@ -160,11 +160,11 @@ def has_several_names(view: LayerView, real: bytes) -> bool:
         entry = view.lookup(real, follow=False)
     except NotFound:
         return False
-    own = entry.layer == 0 or view.stack.marks is Marks.TREE
+    own = entry.layer == 0 or view.stack.marks is WhiteoutStyle.TREE
     return own and entry.kind is EntryKind.FILE and entry.nlink > 1
 
 
-def plan(details: Details, path: bytes) -> Plan:
+def plan(details: Details, path: bytes) -> SavePlan:
     """Say what saving a file would do now; raises EditRefused, NotFound, NotReachable when it cannot be done."""
     refuse_state(details)
     stack = stack_of(details)
@@ -181,44 +181,46 @@ def plan(details: Details, path: bytes) -> Plan:
         with reading(details, real) as fd:
             attributes = len(attribute_names(fd))
     copied = ""
-    if entry.layer > 0 and stack.marks is not Marks.TREE:
+    if entry.layer > 0 and stack.marks is not WhiteoutStyle.TREE:
         layer = stack.layers[entry.layer]
         number = len(stack.images) - stack.images.index(layer) if layer.role is LayerRole.IMAGE else 0
         where = f"image layer {number}/{len(stack.images)}" if number else "the init layer"
         copied = f"; it is only in {where}, so the container gets its own copy ({human_size(entry.size)})"
     kept = "owner, mode" + (f", {attributes} xattr{'s' if attributes != 1 else ''}" if attributes else "")
     warnings = [f"{entry.nlink} names share this file; only this one changes"] if entry.nlink > 1 and not shared else []
-    if real != clean(path):
+    if real != normalized(path):
         warnings.append(f"{printable(path)} is a link: {printable(real)} is written")
     how = "in the stopped container's layer" if privileged() else "in the layer directory of a data-root of your own"
-    if stack.marks is Marks.TREE:
+    if stack.marks is WhiteoutStyle.TREE:
         how = "in the stopped container's own tree"
     if shared:
-        return Plan(True, f"in place {how}, with a journal: {entry.nlink} names share this file", tuple(warnings))
-    return Plan(False, f"atomic rename {how}; {kept} kept{copied}", tuple(warnings))
+        return SavePlan(True, f"in place {how}, with a journal: {entry.nlink} names share this file", tuple(warnings))
+    return SavePlan(False, f"atomic rename {how}; {kept} kept{copied}", tuple(warnings))
 
 
-def _plan_running(details: Details, path: bytes) -> Plan:
+def _plan_running(details: Details, path: bytes) -> SavePlan:
     with running_root(details) as root:
-        fd = root.open_regular(clean(path))
+        fd = root.open_regular(normalized(path))
         try:
             status = os.fstat(fd)
             links = status.st_nlink
         finally:
             os.close(fd)
-        real = root.real_path(clean(path))
+        real = root.real_path(normalized(path))
         with root.parent(real) as (dir_fd, name):
             mounted = is_mount_point(dir_fd, name)
-    warnings = () if real == clean(path) else (f"{printable(path)} is a link: {printable(real)} is written",)
+    warnings = () if real == normalized(path) else (f"{printable(path)} is a link: {printable(real)} is written",)
     if mounted or links > 1:
         why = "a mount" if mounted else f"one of {links} names of this file"
-        return Plan(True, f"in place in the running container, with a journal: {printable(real)} is {why}", warnings)
+        return SavePlan(
+            True, f"in place in the running container, with a journal: {printable(real)} is {why}", warnings
+        )
     sentence = "atomic rename in the running container; owner, mode, xattrs kept"
     held = holders(details.pid, status)
     if held:
         who = ", ".join(printable(name) for name in held[:3])
         warnings = (*warnings, f"open in {count_of(len(held), 'process', 'processes')} ({who}): i lets them see it too")
-    return Plan(False, sentence, warnings, choice=True)
+    return SavePlan(False, sentence, warnings, choice=True)
 
 
 def holders(pid: int, status: os.stat_result) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tui.core.errors import UsageError
-from tui.core.id_maps import IdMap, Span, on_host, words
+from tui.core.id_maps import IdMap, Span, host_id, id_words
 from tui.core.records import EntryKind
 from tui.core.text import printable
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 
 _CLAUSE = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)")
 _OCTAL = re.compile(r"[0-7]{1,4}")
@@ -21,7 +21,7 @@ _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 
-def mode_change(text: str) -> Callable[[Node], Node]:
+def mode_change(text: str) -> Callable[[EntrySnapshot], EntrySnapshot]:
     """Return what ``chmod TEXT`` does to an entry: octal, or clauses such as ``u+x,go-w``. Raises UsageError.
 
     Without u, g, o or a all three are meant; the umask plays no part, for it is this host's.
@@ -34,7 +34,7 @@ def mode_change(text: str) -> Callable[[Node], Node]:
         raise UsageError(f"{printable(text)} is no mode", "such as 0644, +x or u=rw,go=r")
     parsed = [clause.groups() for clause in clauses if clause]
 
-    def change(node: Node) -> Node:
+    def change(node: EntrySnapshot) -> EntrySnapshot:
         mode = node.mode
         for who, sign, what in parsed:
             mode = _apply(mode, who, sign, what, directory=node.kind is EntryKind.DIRECTORY)
@@ -64,7 +64,7 @@ def _apply(mode: int, who: str, sign: str, what: str, *, directory: bool) -> int
 
 def owner_change(
     text: str, user: Callable[[str], int], group: Callable[[str], int], ids: IdMap
-) -> Callable[[Node], Node]:
+) -> Callable[[EntrySnapshot], EntrySnapshot]:
     """Return what ``chown TEXT`` does to an entry: ``USER``, ``USER:GROUP`` or ``:GROUP``, names or numbers.
 
     They are the container's, and ``ids`` says which of the host's stand for them. As the kernel does it for everybody:
@@ -76,7 +76,7 @@ def owner_change(
     uid = _of_host(ids.users, user(owner), "user") if owner else None
     gid = _of_host(ids.groups, group(team), "group") if colon and team else None
 
-    def change(node: Node) -> Node:
+    def change(node: EntrySnapshot) -> EntrySnapshot:
         new = replace(node, uid=node.uid if uid is None else uid, gid=node.gid if gid is None else gid)
         if new == node or node.kind is not EntryKind.FILE:
             return new
@@ -87,15 +87,15 @@ def owner_change(
 
 
 def _of_host(spans: tuple[Span, ...], number: int, what: str) -> int:
-    found = on_host(spans, number)
+    found = host_id(spans, number)
     if found is None:
         raise UsageError(
-            f"the container has no {what} {number}", f"its {what}s are {words(spans)}; nothing was changed"
+            f"the container has no {what} {number}", f"its {what}s are {id_words(spans)}; nothing was changed"
         )
     return found
 
 
-def id_of(name: str, table: bytes, what: str) -> int:
+def id_named(name: str, table: bytes, what: str) -> int:
     """Return a number, or the one that a name has in the container's own /etc/passwd or /etc/group."""
     if name.isdigit():
         if int(name) > _HIGHEST:

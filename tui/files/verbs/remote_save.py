@@ -23,14 +23,14 @@ from tui.core.remote_files import REMOTE_LIMIT, FileFacts, RemoteFile
 from tui.core.state import container_lock
 from tui.core.text import printable
 from tui.files.document import Document
-from tui.files.history.backups import Act, ActKind, Keeper
-from tui.files.tree.snapshots import Node, in_order
-from tui.files.verbs.opening import Opened, Plan, refuse_state, refuse_unseen
+from tui.files.history.backups import BackupWriter, UndoKind, UndoRecord
+from tui.files.tree.snapshots import EntrySnapshot, in_order
+from tui.files.verbs.opening import OpenedFile, SavePlan, refuse_state, refuse_unseen
 from tui.files.write.atomic import CAPABILITY
-from tui.files.write.below_root import Receipt
-from tui.files.write.version import Stamp
+from tui.files.write.below_root import SaveResult
+from tui.files.write.version import FileVersion
 from tui.layers.mount_covers import Covers
-from tui.linux.rooted_paths import clean, split
+from tui.linux.rooted_paths import normalized, split
 from tui.linux.sparse import Content
 
 _XATTR = "SCHILY.xattr."
@@ -65,24 +65,26 @@ class Archive(Protocol):
         ...
 
 
-def open_by_engine(archive: Archive, path: bytes, limit: int) -> Opened:
+def open_by_engine(archive: Archive, path: bytes, limit: int) -> OpenedFile:
     """Read a file for the editor; raises NotFound, EditRefused."""
-    found = archive.get(clean(path), limit)
-    return Opened(path, Document.parse(found.data), _stamp_of(found))
+    found = archive.get(normalized(path), limit)
+    return OpenedFile(path, Document.parse(found.data), _stamp_of(found))
 
 
-def plan_by_engine(details: Details, archive: Archive, path: bytes) -> Plan:
+def plan_by_engine(details: Details, archive: Archive, path: bytes) -> SavePlan:
     """Say what a save would do now, and what it cannot keep."""
     refuse_state(details)
     if not details.container.state.alive:
-        refuse_unseen(Covers.of(details.mounts), clean(path))
-    facts = archive.facts(clean(path))
-    warnings = [] if facts.path == clean(path) else [f"{printable(path)} is a link: {printable(facts.path)} is written"]
-    return Plan(False, "sent to the Engine, which replaces the file; owner and mode kept", (*warnings, LOST))
+        refuse_unseen(Covers.of(details.mounts), normalized(path))
+    facts = archive.facts(normalized(path))
+    warnings = (
+        [] if facts.path == normalized(path) else [f"{printable(path)} is a link: {printable(facts.path)} is written"]
+    )
+    return SavePlan(False, "sent to the Engine, which replaces the file; owner and mode kept", (*warnings, LOST))
 
 
-def _stamp_of(file: RemoteFile) -> Stamp:
-    return Stamp(len(file.data), file.mtime_ns, file.mode, file.uid, file.gid, sha256_of(file.data))
+def _stamp_of(file: RemoteFile) -> FileVersion:
+    return FileVersion(len(file.data), file.mtime_ns, file.mode, file.uid, file.gid, sha256_of(file.data))
 
 
 def sha256_of(data: bytes) -> str:
@@ -94,19 +96,19 @@ def save_by_engine(
     container_id: ContainerId,
     path: bytes,
     data: Content,
-    stamp: Stamp | None,
+    stamp: FileVersion | None,
     *,
     inspect: Callable[[str], Details],
     archive: Archive,
     create: bool = False,
     mode: int | None = None,
     mtime_ns: int | None = None,
-    kind: ActKind | None = None,
+    kind: UndoKind | None = None,
     wrote: str = "",
     only_new: bool = False,
     in_place: bool = False,
     keep: bool = True,
-) -> Receipt:
+) -> SaveResult:
     """Replace a file's bytes through the Engine, keep what its tar header tells, and read it back.
 
     Raises NotFound, EditRefused, ChangedMeanwhile; the receipt says what this way cannot keep.
@@ -120,7 +122,7 @@ def save_by_engine(
     with container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
-        real = archive.place_of(clean(path))
+        real = archive.place_of(normalized(path))
         _refuse_unspeakable(real)
         if not details.container.state.alive:
             refuse_unseen(Covers.of(details.mounts), real)
@@ -139,14 +141,14 @@ def save_by_engine(
         new = _new(archive, real, old, data, mode, mtime_ns)
         act = None
         if keep:
-            kind = kind or (ActKind.CREATE if old is None else ActKind.WRITE)
+            kind = kind or (UndoKind.CREATE if old is None else UndoKind.WRITE)
             act = keep_present(details, real, old, kind, wrote=sha256_of(data))
             if old is not None and mode is not None:
                 act.expect(replace(node_of_file(old), mode=mode))
         send(archive, act, new, old)
         kept = act.data if act is not None and old is not None else None
         notes = (LOST,) if keep else ("no backup is kept", LOST)
-        return Receipt(real, False, old is None, len(data), kept, notes)
+        return SaveResult(real, False, old is None, len(data), kept, notes)
 
 
 def _refuse_unspeakable(path: bytes) -> None:
@@ -169,16 +171,18 @@ def _new(
     return RemoteFile(real, data, 0o644 if mode is None else mode, uid, gid, mtime_ns)
 
 
-def node_of_file(file: RemoteFile) -> Node:
+def node_of_file(file: RemoteFile) -> EntrySnapshot:
     """Describe a file that the Engine sent; of its attributes it tells the capability alone."""
     xattrs = tuple(
         (name.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape")) for name, value in file.attributes.items()
     )
     kind, size = EntryKind.FILE, len(file.data)
-    return Node(file.path, kind, file.mode, file.uid, file.gid, file.mtime_ns, xattrs=in_order(xattrs), size=size)
+    return EntrySnapshot(
+        file.path, kind, file.mode, file.uid, file.gid, file.mtime_ns, xattrs=in_order(xattrs), size=size
+    )
 
 
-def file_of_node(node: Node, data: bytes) -> RemoteFile:
+def file_of_node(node: EntrySnapshot, data: bytes) -> RemoteFile:
     """Return a file as it can be sent to the Engine, with the attribute that a tar of its takes."""
     attributes = {
         _XATTR + name: value.decode("utf-8", "surrogateescape") for name, value in node.xattrs if name == CAPABILITY
@@ -186,16 +190,18 @@ def file_of_node(node: Node, data: bytes) -> RemoteFile:
     return RemoteFile(node.path, data, node.mode, node.uid, node.gid, node.mtime_ns, attributes)
 
 
-def keep_present(details: Details, path: bytes, now: RemoteFile | None, kind: ActKind, *, wrote: str = "") -> Act:
+def keep_present(
+    details: Details, path: bytes, now: RemoteFile | None, kind: UndoKind, *, wrote: str = ""
+) -> UndoRecord:
     """Keep what stands at a path, a file or nothing; raises EditRefused."""
     fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
-    keeper = Keeper(details.container.id, details.container.name, kind, path, wrote=wrote)
+    keeper = BackupWriter(details.container.id, details.container.name, kind, path, wrote=wrote)
     try:
         view = memoryview(b"" if now is None else now.data)
         while view:
             view = view[os.write(fd, view) :]
         if now is None:
-            keeper.add(Node(path))
+            keeper.add(EntrySnapshot(path))
         else:
             keeper.add(node_of_file(now), fd)
         return keeper.commit()
@@ -204,7 +210,7 @@ def keep_present(details: Details, path: bytes, now: RemoteFile | None, kind: Ac
         os.close(fd)
 
 
-def send(archive: Archive, act: Act | None, new: RemoteFile, old: RemoteFile | None) -> None:
+def send(archive: Archive, act: UndoRecord | None, new: RemoteFile, old: RemoteFile | None) -> None:
     """Put a file in the place of another, or of none, and end the act as far as it came.
 
     What becomes of it where the Engine is lost in the middle is found out at the next start.

@@ -10,10 +10,10 @@ from tui.core.records import Details, EntryKind
 from tui.core.remote_files import REMOTE_LIMIT, RemoteFile
 from tui.core.state import container_lock
 from tui.core.text import human_size, printable
-from tui.files.history.backups import Act, ActKind
+from tui.files.history.backups import UndoKind, UndoRecord
 from tui.files.history.rollback import is_one_write, with_present
-from tui.files.tree.snapshots import Node
-from tui.files.verbs.acts import Inspect, Outcome, notes_after
+from tui.files.tree.snapshots import EntrySnapshot
+from tui.files.verbs.acts import ChangeResult, Inspect, notes_after
 from tui.files.verbs.opening import refuse_state, refuse_unseen
 from tui.files.verbs.remote_save import (
     LOST,
@@ -29,7 +29,7 @@ from tui.files.verbs.undo import moved_away, old_sha256, refuse_changed, refuse_
 from tui.layers.mount_covers import Covers
 
 
-def undo_by_engine(act: Act, *, inspect: Inspect, archive: Archive, force: bool = False) -> Outcome:
+def undo_by_engine(act: UndoRecord, *, inspect: Inspect, archive: Archive, force: bool = False) -> ChangeResult:
     """Take an act back through the Engine, on the terms of :func:`tui.files.verbs.undo.undo`.
 
     Raises NotReachable for an act that the archive API cannot take back.
@@ -57,10 +57,10 @@ def undo_by_engine(act: Act, *, inspect: Inspect, archive: Archive, force: bool 
         else:
             kept.mark("done")
         act.mark("undone")
-        return Outcome(node.path, 1, kept, (*((LOST,) if node.kind else ()), *notes_after(details, inspect)))
+        return ChangeResult(node.path, 1, kept, (*((LOST,) if node.kind else ()), *notes_after(details, inspect)))
 
 
-def settle_by_engine(act: Act, details: Details, archive: Archive) -> str:
+def settle_by_engine(act: UndoRecord, details: Details, archive: Archive) -> str:
     """Find out what became of a change that was cut off; return a line where neither the old nor the new is there.
 
     Raises NotReachable for an act that the archive API cannot take back.
@@ -76,10 +76,10 @@ def settle_by_engine(act: Act, details: Details, archive: Archive) -> str:
     return f"{printable(act.path)}: it was changed after a write that was cut off; the old bytes are in {act.data}"
 
 
-def _only_file(act: Act, details: Details) -> Node:
+def _only_file(act: UndoRecord, details: Details) -> EntrySnapshot:
     """Return the one file, or place of a file, that an act changed; raises NotReachable."""
-    node = act.nodes[0] if len(act.nodes) == 1 else Node(act.path, EntryKind.DIRECTORY)
-    writes = act.kind in (ActKind.WRITE, ActKind.CREATE, ActKind.UNDO, ActKind.REDO)
+    node = act.nodes[0] if len(act.nodes) == 1 else EntrySnapshot(act.path, EntryKind.DIRECTORY)
+    writes = act.kind in (UndoKind.WRITE, UndoKind.CREATE, UndoKind.UNDO, UndoKind.REDO)
     if not writes or not (node.kind is None or (node.kind is EntryKind.FILE and node.kept)):
         told = f"the Engine cannot take back a {act.kind} of {printable(act.path)}: its archive API only writes files"
         raise NotReachable(told, f"undo it on the Engine's host, by its socket ({details.reach.reason})")
@@ -89,7 +89,7 @@ def _only_file(act: Act, details: Details) -> Node:
     return node
 
 
-def _is_ours(act: Act, node: Node, now: RemoteFile | None) -> bool:
+def _is_ours(act: UndoRecord, node: EntrySnapshot, now: RemoteFile | None) -> bool:
     """Say whether what stands at a path is what an act left, or what was there before it."""
     if now is None or (act.wrote and _sha256(now) == act.wrote):
         return True
@@ -103,7 +103,7 @@ def _is_ours(act: Act, node: Node, now: RemoteFile | None) -> bool:
     )
 
 
-def _present(archive: Archive, node: Node) -> RemoteFile | None:
+def _present(archive: Archive, node: EntrySnapshot) -> RemoteFile | None:
     """Return the file that is to be replaced or deleted, None for none; raises ChangedMeanwhile for anything else."""
     try:
         place = archive.place_of(node.path)
@@ -120,13 +120,13 @@ def _present(archive: Archive, node: Node) -> RemoteFile | None:
         raise ChangedMeanwhile(told, "take it away first: the Engine puts nothing in its place") from error
 
 
-def _refuse_impossible(details: Details, node: Node, now: RemoteFile | None) -> None:
+def _refuse_impossible(details: Details, node: EntrySnapshot, now: RemoteFile | None) -> None:
     if node.kind is None and now is not None and details.container.state.value != "running":
         told = f"the Engine cannot delete {printable(node.path)} in a container that does not run"
         raise NotReachable(told, "start it, or undo it on the Engine's host, by its socket")
 
 
-def _delete(archive: Archive, kept: Act, now: RemoteFile) -> None:
+def _delete(archive: Archive, kept: UndoRecord, now: RemoteFile) -> None:
     """Delete a file by the container's own hands, and end the act as far as it came."""
     try:
         archive.remove(now.path)
@@ -145,7 +145,7 @@ def _delete(archive: Archive, kept: Act, now: RemoteFile) -> None:
     kept.mark("done")
 
 
-def _bytes_of(act: Act, node: Node) -> bytes:
+def _bytes_of(act: UndoRecord, node: EntrySnapshot) -> bytes:
     fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.pread(fd, node.size, node.offset)
@@ -153,7 +153,7 @@ def _bytes_of(act: Act, node: Node) -> bytes:
         os.close(fd)
 
 
-def _kept_sha256(act: Act) -> str:
+def _kept_sha256(act: UndoRecord) -> str:
     return sha256_of(_bytes_of(act, act.nodes[0]))
 
 

@@ -16,27 +16,32 @@ from tui.core import progress
 from tui.core.errors import EditRefused, NotFound
 from tui.core.ids import ContainerId
 from tui.core.progress import Phase
-from tui.core.records import Change, Details, EntryKind, LayerStack, Marks, PathChange
+from tui.core.records import Change, Details, EntryKind, LayerStack, PathChange, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history import set_aside
-from tui.files.history.backups import Act, ActKind, Keep
-from tui.files.history.estimate import size_of
+from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
+from tui.files.history.estimate import replaced_size
 from tui.files.history.transaction import Step, guarded, no_step
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.drop_upper import NotPutBack, own_part, raw, refuse_unkept, shows_through, uncovered
 from tui.files.tree.root_tree import Tree
-from tui.files.tree.snapshots import Node, node_of
+from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.tree.workspace import refuse_used_since, writable_tree
-from tui.files.verbs.acts import Inspect, Outcome, acting, keep_all, keeping, measured, notes_after
+from tui.files.verbs.acts import ChangeResult, Inspect, acting, keep_all, keeping, measured, notes_after
 from tui.files.verbs.opening import refuse_covered, stack_of
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
-from tui.linux.rooted_paths import clean, reopen_regular, split
+from tui.linux.rooted_paths import normalized, reopen_regular, split
 
 
 def revert(
-    container_id: ContainerId, path: bytes, *, inspect: Inspect, keep: Keep = Keep.USUAL, step: Step = no_step
-) -> Outcome:
+    container_id: ContainerId,
+    path: bytes,
+    *,
+    inspect: Inspect,
+    keep: BackupMode = BackupMode.USUAL,
+    step: Step = no_step,
+) -> ChangeResult:
     """Bring an entry, of a directory all that changed in it, back to what the image has.
 
     Raises TooLarge where that replaces more than is kept.
@@ -50,12 +55,12 @@ def revert(
                 refuse_covered(view.covers, real)
             at_rest = partial(refuse_used_since, details, stack, inspect)
             act = _revert(details, stack, view, real, found, at_rest, keep, step)
-        return Outcome(real, len(found), act, notes_after(details, inspect))
+        return ChangeResult(real, len(found), act, notes_after(details, inspect))
 
 
 def _changed(view: LayerView, path: bytes) -> tuple[bytes, tuple[PathChange, ...]]:
     try:
-        real = view.resolve(clean(path), follow=False)
+        real = view.resolve(normalized(path), follow=False)
     except NotFound as error:
         raise NotFound(error.message, "if its directory was deleted, revert that") from error
     found = changes(view, under=real)
@@ -72,9 +77,9 @@ def _revert(
     real: bytes,
     found: tuple[PathChange, ...],
     at_rest: Callable[[], None],
-    keep: Keep,
+    keep: BackupMode,
     step: Step,
-) -> Act | None:
+) -> UndoRecord | None:
     exact = not details.container.state.alive and shows_through(stack, view, real)
     seen = raw(stack, view, real) if exact else {}
     if exact:
@@ -84,11 +89,11 @@ def _revert(
     why_not_aside = set_aside.why_not(details) or ("" if exact else "the image's version has to be copied over it")
     with writable_tree(details) as tree:
         nodes = measured(details, _present(tree, found), keep, aside=why_not_aside)
-        if keep is Keep.ASIDE and not size_of(nodes):
-            keep = Keep.USUAL
-        if keep is not Keep.ASIDE:
+        if keep is BackupMode.ASIDE and not replaced_size(nodes):
+            keep = BackupMode.USUAL
+        if keep is not BackupMode.ASIDE:
             act, kept = _keep(details, tree, real, nodes, keep, step)
-        if keep is not Keep.ASIDE and not exact:
+        if keep is not BackupMode.ASIDE and not exact:
             with guarded(act, lambda: nullcontext(tree)) as changed, view.held():
                 if act is not None:
                     _foresee(act, view)
@@ -96,7 +101,7 @@ def _revert(
                 _copy_back(tree, view, found, kept, changed, step)
                 tree.sync()
             return act
-    if keep is Keep.ASIDE:
+    if keep is BackupMode.ASIDE:
         return _set_aside(details, stack, view, real, nodes, at_rest)
     progress.go_to_the_end()
     if act is None:
@@ -124,21 +129,21 @@ def _refuse_below_mounts(view: LayerView, found: tuple[PathChange, ...]) -> None
         refuse_covered(view.covers, split(change.path)[0])
 
 
-def _present(tree: Tree, found: tuple[PathChange, ...]) -> Iterator[Node]:
+def _present(tree: Tree, found: tuple[PathChange, ...]) -> Iterator[EntrySnapshot]:
     """Yield what stands at each changed path now."""
     for number, change in enumerate(found):
         progress.at(number, change.path)
         node = None if change.change is Change.DELETED else tree.look(change.path)
-        yield node or Node(change.path)
+        yield node or EntrySnapshot(change.path)
 
 
 def _keep(
-    details: Details, tree: Tree, real: bytes, nodes: list[Node], keep: Keep, step: Step
-) -> tuple[Act | None, dict[bytes, Node]]:
-    if keep is Keep.NOTHING:
+    details: Details, tree: Tree, real: bytes, nodes: list[EntrySnapshot], keep: BackupMode, step: Step
+) -> tuple[UndoRecord | None, dict[bytes, EntrySnapshot]]:
+    if keep is BackupMode.NOTHING:
         return None, {node.path: node for node in nodes if node.kind}
-    with keeping(details, ActKind.REVERT, real, keep=keep) as keeper:
-        keep_all(tree, nodes, keeper, step=step, total=size_of(nodes))
+    with keeping(details, UndoKind.REVERT, real, keep=keep) as keeper:
+        keep_all(tree, nodes, keeper, step=step, total=replaced_size(nodes))
         kept = {node.path: node for node in keeper.nodes if node.kind}
         return keeper.commit(), kept
 
@@ -148,13 +153,13 @@ def _set_aside(
     stack: LayerStack,
     view: LayerView,
     real: bytes,
-    nodes: list[Node],
+    nodes: list[EntrySnapshot],
     at_rest: Callable[[], None],
-) -> Act:
+) -> UndoRecord:
     """Move the layer's own part of an entry out of the layer, so that the image's shows."""
     above, names = own_part(stack, view, real)
-    aside = replace(set_aside.plan(details, real, names, size_of(nodes)), above=above)
-    with keeping(details, ActKind.REVERT, real, keep=Keep.ASIDE) as keeper:
+    aside = replace(set_aside.plan_set_aside(details, real, names, replaced_size(nodes)), above=above)
+    with keeping(details, UndoKind.REVERT, real, keep=BackupMode.ASIDE) as keeper:
         for node in nodes:
             keeper.add(node)
         act = keeper.commit(aside)
@@ -169,7 +174,7 @@ def _size_in_image(view: LayerView, found: tuple[PathChange, ...]) -> int:
     return sum(entry.size for entry in images if entry is not None and entry.kind is EntryKind.FILE)
 
 
-def _foresee(act: Act, view: LayerView) -> None:
+def _foresee(act: UndoRecord, view: LayerView) -> None:
     """Write down which entries of the image will show."""
     for node in act.nodes:
         todo = [node.path]
@@ -180,7 +185,7 @@ def _foresee(act: Act, view: LayerView) -> None:
             except NotFound:
                 continue
             try:
-                image = node_of(fd, path, raw=view.stack.marks is not Marks.TREE)
+                image = snapshot_of(fd, path, raw=view.stack.marks is not WhiteoutStyle.TREE)
             finally:
                 os.close(fd)
             act.expect(image)
@@ -195,7 +200,7 @@ def _copy_back(
     tree: Tree,
     view: LayerView,
     found: tuple[PathChange, ...],
-    kept: dict[bytes, Node],
+    kept: dict[bytes, EntrySnapshot],
     changed: list[int],
     step: Step,
 ) -> None:
@@ -210,9 +215,11 @@ def _copy_back(
             _copy_all(tree, view, change.path, kept.get(change.path), changed, step)
 
 
-def _copy_all(tree: Tree, view: LayerView, path: bytes, now: Node | None, changed: list[int], step: Step) -> None:
+def _copy_all(
+    tree: Tree, view: LayerView, path: bytes, now: EntrySnapshot | None, changed: list[int], step: Step
+) -> None:
     """Put the image's entry, with all below a directory that is not there, in the place of what was kept."""
-    made: list[Node] = []
+    made: list[EntrySnapshot] = []
     todo = [path]
     while todo:
         here = todo.pop()
@@ -226,11 +233,11 @@ def _copy_all(tree: Tree, view: LayerView, path: bytes, now: Node | None, change
         tree.dress(node)
 
 
-def _copy_one(tree: Tree, view: LayerView, path: bytes, now: Node | None) -> Node:
+def _copy_one(tree: Tree, view: LayerView, path: bytes, now: EntrySnapshot | None) -> EntrySnapshot:
     """Put the image's entry in the place of what was kept; of a directory that is there only what it is itself."""
     fd = view.open_path(path, before=True)
     try:
-        node = node_of(fd, path, raw=view.stack.marks is not Marks.TREE)
+        node = snapshot_of(fd, path, raw=view.stack.marks is not WhiteoutStyle.TREE)
         if now is not None and (now.kind is EntryKind.DIRECTORY) != (node.kind is EntryKind.DIRECTORY):
             tree.remove(path, directory=now.kind is EntryKind.DIRECTORY, seen=now)
             now = None

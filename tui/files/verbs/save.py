@@ -10,11 +10,11 @@ from functools import partial
 
 from tui.core.errors import EngineError, NotFound
 from tui.core.ids import ContainerId
-from tui.core.records import Details, Marks
+from tui.core.records import Details, WhiteoutStyle
 from tui.core.state import container_lock
 from tui.core.text import printable
 from tui.files.history import set_aside
-from tui.files.history.backups import ActKind, Keep, Keeper
+from tui.files.history.backups import BackupMode, BackupWriter, UndoKind
 from tui.files.history.image_bytes import marked_of
 from tui.files.removal_watch import watched, what_happened
 from tui.files.tree.root_tree import changed_meanwhile
@@ -22,35 +22,35 @@ from tui.files.tree.workspace import by_hand, mounted, refuse_used_since
 from tui.files.verbs.opening import has_several_names, reading, refuse_state, refuse_unseen, running_root, stack_of
 from tui.files.write import atomic, exchange
 from tui.files.write.atomic import Checkpoint, no_checkpoint
-from tui.files.write.below_root import Job, Receipt, check_stamp, source_path, write_below
+from tui.files.write.below_root import SaveRequest, SaveResult, check_stamp, source_path, write_below
 from tui.files.write.exchange import NewFile
-from tui.files.write.version import Stamp
+from tui.files.write.version import FileVersion
 from tui.files.write.without_kernel_overlay import save_by_hand
 from tui.layers.mount_covers import Covers
 from tui.layers.private_mounts import tree_root
 from tui.layers.view import LayerView
-from tui.linux.name_ops import hands_inside
-from tui.linux.rooted_paths import clean
-from tui.linux.sparse import Content, put_runs, reserve, runs_of
+from tui.linux.name_ops import name_ops_inside
+from tui.linux.rooted_paths import normalized
+from tui.linux.sparse import Content, extents_of, reserve, write_extents
 
 
 def save(
     container_id: ContainerId,
     path: bytes,
     data: Content,
-    stamp: Stamp | None,
+    stamp: FileVersion | None,
     *,
     inspect: Callable[[str], Details],
     create: bool = False,
     mode: int | None = None,
     mtime_ns: int | None = None,
-    kind: ActKind | None = None,
+    kind: UndoKind | None = None,
     wrote: str = "",
     only_new: bool = False,
     in_place: bool = False,
-    keep: Keep = Keep.USUAL,
+    keep: BackupMode = BackupMode.USUAL,
     checkpoint: Checkpoint = no_checkpoint,
-) -> Receipt:
+) -> SaveResult:
     """Replace a file's bytes, safely in whatever state the container is, and keep owner, mode and attributes.
 
     ``stamp`` is what the file was when it was read; None writes over whatever is there. ``create`` makes a new file,
@@ -61,12 +61,12 @@ def save(
     when the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new
     then.
     """
-    with atomic.explained(clean(path)), container_lock(container_id):
+    with atomic.explained(normalized(path)), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
-        job = Job(
+        job = SaveRequest(
             container_id,
-            clean(path),
+            normalized(path),
             data,
             stamp,
             create,
@@ -85,17 +85,17 @@ def save(
         return _look_again(details, inspect, receipt)
 
 
-def _save(details: Details, inspect: Callable[[str], Details], job: Job) -> Receipt:
+def _save(details: Details, inspect: Callable[[str], Details], job: SaveRequest) -> SaveResult:
     job = replace(job, from_image=partial(marked_of, details))
     if not details.container.state.alive:
         return _save_at_rest(details, inspect, job)
     job = replace(job, why_not_aside=set_aside.why_not(details))
-    with running_root(details) as root, hands_inside(details.pid, job.container_id, details.stack) as hands:
+    with running_root(details) as root, name_ops_inside(details.pid, job.container_id, details.stack) as hands:
         receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))
         return _through(receipt, Covers.of(details.mounts, root.target_of))
 
 
-def _through(receipt: Receipt, covers: Covers) -> Receipt:
+def _through(receipt: SaveResult, covers: Covers) -> SaveResult:
     """Say it where a mount was written."""
     mount = covers.over(receipt.path) if receipt.in_place else None
     if mount is None:
@@ -103,7 +103,7 @@ def _through(receipt: Receipt, covers: Covers) -> Receipt:
     return replace(receipt, notes=(*receipt.notes, f"written through to {printable(mount.source)}"))
 
 
-def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: Job) -> Receipt:
+def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: SaveRequest) -> SaveResult:
     stack = stack_of(details)
     with LayerView.open(stack, details.mounts) as view:
         real = view.resolve(job.path)
@@ -111,9 +111,9 @@ def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: Job)
         job = replace(job, shared=has_several_names(view, real))
         refuse_unseen(view.covers, real)
     job = replace(job, why_not_aside=exchange.why_not(details, real))
-    if job.keep is Keep.ASIDE and not (job.why_not_aside or job.in_place or job.shared):
+    if job.keep is BackupMode.ASIDE and not (job.why_not_aside or job.in_place or job.shared):
         return _save_by_exchange(details, inspect, job, real)
-    if stack.marks is Marks.TREE:
+    if stack.marks is WhiteoutStyle.TREE:
         with tree_root(stack) as root:
             return write_below(root, job, source_path(root, job.path))
     if by_hand(stack):
@@ -122,7 +122,7 @@ def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: Job)
         return write_below(root, job, source_path(root, job.path))
 
 
-def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: Job, real: bytes) -> Receipt:
+def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: SaveRequest, real: bytes) -> SaveResult:
     """Put a new file in the place of the layer's own, which is set aside."""
     stack = stack_of(details)
     old = exchange.own_file(details, real)
@@ -134,21 +134,23 @@ def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: 
     mtime_ns = time.time_ns() if job.mtime_ns is None else job.mtime_ns
 
     def fill(fd: int) -> None:
-        reserve(fd, runs_of((job.data,)))
-        put_runs(fd, runs_of((job.data,)))
+        reserve(fd, extents_of((job.data,)))
+        write_extents(fd, extents_of((job.data,)))
 
     new = NewFile(replace(old, mode=mode, mtime_ns=mtime_ns, size=len(job.data)), fill)
     wrote = hashlib.sha256(job.data).hexdigest()
-    keeper = Keeper(job.container_id, job.name, job.kind or ActKind.WRITE, real, wrote=wrote, keep=Keep.ASIDE)
+    keeper = BackupWriter(
+        job.container_id, job.name, job.kind or UndoKind.WRITE, real, wrote=wrote, keep=BackupMode.ASIDE
+    )
     try:
         act = exchange.put(details, old, new, keeper, partial(refuse_used_since, details, stack, inspect))
     finally:
         keeper.discard()
     place = exchange.aside_of(act).place
-    return Receipt(real, False, False, len(job.data), None, (f"the old file is set aside in {place}",))
+    return SaveResult(real, False, False, len(job.data), None, (f"the old file is set aside in {place}",))
 
 
-def _look_again(before: Details, inspect: Callable[[str], Details], receipt: Receipt) -> Receipt:
+def _look_again(before: Details, inspect: Callable[[str], Details], receipt: SaveResult) -> SaveResult:
     """Look whether the container was started or stopped while we wrote, and say so."""
     notes = list(receipt.notes)
     try:

@@ -15,11 +15,11 @@ from tui.core.records import Details, EntryKind
 from tui.core.state import spare_room
 from tui.core.text import count_of, printable
 from tui.files.history import set_aside
-from tui.files.history.backups import Act, ActKind, Keep, find
-from tui.files.history.estimate import size_of
+from tui.files.history.backups import BackupMode, UndoKind, UndoRecord, find
+from tui.files.history.estimate import replaced_size
 from tui.files.history.rollback import (
     METADATA,
-    Looks,
+    PathLookup,
     Restored,
     changed_since,
     is_one_write,
@@ -32,11 +32,11 @@ from tui.files.history.rollback import (
 from tui.files.history.transaction import Step, guarded, no_step
 from tui.files.tree.drop_upper import lies_in_image, raw, uncovered
 from tui.files.tree.root_tree import Tree, changed_meanwhile
-from tui.files.tree.snapshots import Node
+from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.acts import (
+    ChangeResult,
     Inspect,
-    Outcome,
     acting,
     covers_of,
     keep_all,
@@ -51,8 +51,8 @@ from tui.files.verbs.copy import readable_tree
 from tui.files.verbs.opening import stack_of
 from tui.files.write import exchange
 from tui.files.write.atomic import FixedDirectory
-from tui.files.write.below_root import Receipt
-from tui.files.write.version import Stamp, stamp_of
+from tui.files.write.below_root import SaveResult
+from tui.files.write.version import FileVersion, version_of
 from tui.layers.view import LayerView
 from tui.linux.sparse import Content
 
@@ -64,27 +64,27 @@ class Save(Protocol):
         self,
         path: bytes,
         data: Content,
-        stamp: Stamp | None,
+        stamp: FileVersion | None,
         *,
         mode: int | None = None,
         mtime_ns: int | None = None,
-        kind: ActKind | None = None,
+        kind: UndoKind | None = None,
         wrote: str = "",
-        keep: Keep = Keep.USUAL,
-    ) -> Receipt:
+        keep: BackupMode = BackupMode.USUAL,
+    ) -> SaveResult:
         """Replace a file's bytes."""
         ...
 
 
 def undo(
-    act: Act,
+    act: UndoRecord,
     *,
     inspect: Inspect,
     save: Save,
     force: bool = False,
-    keep: Keep = Keep.USUAL,
+    keep: BackupMode = BackupMode.USUAL,
     step: Step = no_step,
-) -> Outcome:
+) -> ChangeResult:
     """Take an act back; what stands there now is kept first, so that this can be taken back too.
 
     Without ``keep`` it needs no room for that, and cannot be taken back. ``step`` is told how far it came and must not
@@ -93,11 +93,11 @@ def undo(
     ChangedMeanwhile, unless ``force``, when somebody changed since what the act left, and EditRefused for an act that
     is not there to be taken back.
     """
-    with act.held(), spare_room() if keep is Keep.NOTHING else nullcontext():
+    with act.held(), spare_room() if keep is BackupMode.NOTHING else nullcontext():
         return _undo(act, inspect, save, step, keep, force=force)
 
 
-def _undo(act: Act, inspect: Inspect, save: Save, step: Step, keep: Keep, *, force: bool) -> Outcome:
+def _undo(act: UndoRecord, inspect: Inspect, save: Save, step: Step, keep: BackupMode, *, force: bool) -> ChangeResult:
     if act.aside is None and is_one_write(act) and not _may_be_replaced(act, inspect):
         refuse_closed(act, force=force)
         return _undo_write(act, save, keep, force=force)
@@ -109,7 +109,7 @@ def _undo(act: Act, inspect: Inspect, save: Save, step: Step, keep: Keep, *, for
         return _undo_write(act, save, keep, force=force)
 
 
-def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: bool) -> Outcome:
+def _undo_by_tree(act: UndoRecord, inspect: Inspect, step: Step, keep: BackupMode, *, force: bool) -> ChangeResult:
     with acting(act.container, inspect) as details:
         refuse_closed(act, force=force)
         if act.aside is not None and act.aside.exchanged:
@@ -123,24 +123,24 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: 
             if is_plain_rename(act):
                 _move_back(tree, act, force=force)
                 act.mark("undone")
-                return Outcome(act.path, 1, None)
+                return ChangeResult(act.path, 1, None)
             if not force:
                 if is_one_write(act):
                     act = with_present(act, tree.look(act.path))
                 refuse_changed(changed_since(tree, act))
             now = list(_present(tree, act))
-            if keep is Keep.NOTHING:
+            if keep is BackupMode.NOTHING:
                 restored = _put_back_for_good(tree, act, step, force=force)
                 notes = ("what stood there is not kept", *_parted_note(restored.parted))
-                return Outcome(act.path, len(act.nodes), None, (*notes, *notes_after(details, inspect)))
+                return ChangeResult(act.path, len(act.nodes), None, (*notes, *notes_after(details, inspect)))
             data = act.kind not in METADATA
             if data:
                 now = measured(details, now, keep, aside=_why_not_aside(details, tree, act, now))
-            if keep is Keep.ASIDE and (not data or not size_of(now)):
-                keep = Keep.USUAL
-            if keep is not Keep.ASIDE:
+            if keep is BackupMode.ASIDE and (not data or not replaced_size(now)):
+                keep = BackupMode.USUAL
+            if keep is not BackupMode.ASIDE:
                 with keeping(details, act.taken_back_by, act.path, wrote=old_sha256(act), keep=keep) as keeper:
-                    keep_all(tree, now, keeper, data=data, step=step, total=size_of(now) if data else 0)
+                    keep_all(tree, now, keeper, data=data, step=step, total=replaced_size(now) if data else 0)
                     kept, present = keeper.nodes, keeper.commit()
                 if not _may_be_uncovered(details, act, now):
                     with guarded(present, lambda: nullcontext(tree)):
@@ -150,23 +150,23 @@ def _undo_by_tree(act: Act, inspect: Inspect, step: Step, keep: Keep, *, force: 
                         refuse_changed(restored.left)
                         act.mark("undone")
                     notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
-                    return Outcome(act.path, len(act.nodes), present, notes)
-        if keep is Keep.ASIDE:
+                    return ChangeResult(act.path, len(act.nodes), present, notes)
+        if keep is BackupMode.ASIDE:
             present = _take_back_aside(act, details, inspect, now)
-            return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+            return ChangeResult(act.path, len(act.nodes), present, notes_after(details, inspect))
         _uncover(act, present, details, inspect)
-        return Outcome(act.path, len(act.nodes), present, notes_after(details, inspect))
+        return ChangeResult(act.path, len(act.nodes), present, notes_after(details, inspect))
 
 
-def _move_aside_back(act: Act, details: Details, inspect: Inspect) -> Outcome:
+def _move_aside_back(act: UndoRecord, details: Details, inspect: Inspect) -> ChangeResult:
     progress.go_to_the_end()
     set_aside.move_back(details, act)
     act.mark("undone")
     set_aside.throw_away(act)
-    return Outcome(act.path, len(act.nodes), None, notes_after(details, inspect))
+    return ChangeResult(act.path, len(act.nodes), None, notes_after(details, inspect))
 
 
-def _why_not_aside(details: Details, tree: Tree, act: Act, now: list[Node]) -> str:
+def _why_not_aside(details: Details, tree: Tree, act: UndoRecord, now: list[EntrySnapshot]) -> str:
     """Say why what stands at the paths of an act cannot be set aside while it is taken back, nothing where it can."""
     node = act.nodes[0]
     if len(act.nodes) == 1 and node.kind is None:
@@ -177,7 +177,7 @@ def _why_not_aside(details: Details, tree: Tree, act: Act, now: list[Node]) -> s
     return "what comes back has to be copied into its place"
 
 
-def _take_back_aside(act: Act, details: Details, inspect: Inspect, now: list[Node]) -> Act:
+def _take_back_aside(act: UndoRecord, details: Details, inspect: Inspect, now: list[EntrySnapshot]) -> UndoRecord:
     """Take an act on one entry back, and set aside what stands there now."""
     node = act.nodes[0]
     if node.kind is None:
@@ -187,14 +187,19 @@ def _take_back_aside(act: Act, details: Details, inspect: Inspect, now: list[Nod
         if file is None or not same(now[0], file):
             raise changed_meanwhile(node.path)
         at_rest = partial(refuse_used_since, details, stack, inspect)
-        with keeping(details, act.taken_back_by, act.path, keep=Keep.ASIDE) as keeper, act.data.open("rb") as data:
+        with (
+            keeping(details, act.taken_back_by, act.path, keep=BackupMode.ASIDE) as keeper,
+            act.data.open("rb") as data,
+        ):
             new = exchange.from_file(node, data.fileno())
             present = exchange.put(details, file, new, keeper, at_rest)
     act.mark("undone")
     return present
 
 
-def _exchange_back(act: Act, details: Details, inspect: Inspect, keep: Keep, *, force: bool) -> Outcome:
+def _exchange_back(
+    act: UndoRecord, details: Details, inspect: Inspect, keep: BackupMode, *, force: bool
+) -> ChangeResult:
     """Put a file back that was set aside while another took its place; that one is set aside now, without a copy."""
     reason = set_aside.why_not(details)
     if reason:
@@ -209,18 +214,18 @@ def _exchange_back(act: Act, details: Details, inspect: Inspect, keep: Keep, *, 
         exchange.refuse_other(act, now)
     wanted = with_present(act, now).nodes[0] if is_one_write(act) else act.nodes[0]
     at_rest = partial(refuse_used_since, details, stack, inspect)
-    with keeping(details, act.taken_back_by, act.path, keep=Keep.ASIDE) as keeper:
+    with keeping(details, act.taken_back_by, act.path, keep=BackupMode.ASIDE) as keeper:
         present = exchange.put_back(details, act, now, wanted, keeper, at_rest)
     act.mark("undone")
     set_aside.throw_away(act)
-    if keep is Keep.NOTHING:
+    if keep is BackupMode.NOTHING:
         set_aside.throw_away(present)
         present.forget()
-        return Outcome(act.path, 1, None, ("what stood there is not kept", *notes_after(details, inspect)))
-    return Outcome(act.path, 1, present, notes_after(details, inspect))
+        return ChangeResult(act.path, 1, None, ("what stood there is not kept", *notes_after(details, inspect)))
+    return ChangeResult(act.path, 1, present, notes_after(details, inspect))
 
 
-def _put_back_for_good(tree: Tree, act: Act, step: Step, *, force: bool) -> Restored:
+def _put_back_for_good(tree: Tree, act: UndoRecord, step: Step, *, force: bool) -> Restored:
     """Put back what an act replaced, and keep nothing of what stands there: no room is needed for that.
 
     Cut off, it is finished at the next start as an act that has only begun.
@@ -237,14 +242,14 @@ def _put_back_for_good(tree: Tree, act: Act, step: Step, *, force: bool) -> Rest
     return restored
 
 
-def _size_to_restore(act: Act) -> int:
+def _size_to_restore(act: UndoRecord) -> int:
     """Return how many bytes are copied to put back what an act replaced."""
     if act.kind in METADATA:
         return 0
     return sum(node.size for node in act.nodes if node.kept and not node.same_as)
 
 
-def _may_be_uncovered(details: Details, act: Act, now: list[Node]) -> bool:
+def _may_be_uncovered(details: Details, act: UndoRecord, now: list[EntrySnapshot]) -> bool:
     """Say whether the image has just what is to come back, and the layer at rest nothing but what hides it."""
     stack = details.stack
     if stack is None or details.container.state.alive or any(node.kind for node in now):
@@ -253,7 +258,7 @@ def _may_be_uncovered(details: Details, act: Act, now: list[Node]) -> bool:
         return lies_in_image(stack, view, act.nodes)
 
 
-def _uncover(act: Act, present: Act, details: Details, inspect: Inspect) -> None:
+def _uncover(act: UndoRecord, present: UndoRecord, details: Details, inspect: Inspect) -> None:
     """Take away what hides the image's entry."""
     stack = stack_of(details)
     at_rest = partial(refuse_used_since, details, stack, inspect)
@@ -266,18 +271,18 @@ def _uncover(act: Act, present: Act, details: Details, inspect: Inspect) -> None
                 act.mark("undone")
 
 
-def old_sha256(act: Act) -> str:
+def old_sha256(act: UndoRecord) -> str:
     """Return the SHA-256 of the bytes that a write replaced, nothing for any other act."""
     if not is_one_write(act) or act.nodes[0].image:
         return ""
     fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return stamp_of(fd).sha256
+        return version_of(fd).sha256
     finally:
         os.close(fd)
 
 
-def _may_be_replaced(act: Act, inspect: Inspect) -> bool:
+def _may_be_replaced(act: UndoRecord, inspect: Inspect) -> bool:
     """Say whether a written file can be made anew, with its holes and whatever its size: it has no other name."""
     try:
         with readable_tree(inspect(act.container)) as tree:
@@ -288,7 +293,7 @@ def _may_be_replaced(act: Act, inspect: Inspect) -> bool:
     return now is None or now.inode == (0, 0)
 
 
-def refuse_closed(act: Act, *, force: bool) -> None:
+def refuse_closed(act: UndoRecord, *, force: bool) -> None:
     """Raise EditRefused for an act that was taken back already, or that did not come to its end."""
     if act.undone and not force:
         raise EditRefused(f"{printable(act.path)}: this {act.kind} was taken back already", "--force does it once more")
@@ -297,7 +302,7 @@ def refuse_closed(act: Act, *, force: bool) -> None:
         raise EditRefused(f"{printable(act.path)}: this {act.kind} {what}", "dtui backups tells how each one ended")
 
 
-def _refuse_elsewhere(tree: Tree, act: Act) -> None:
+def _refuse_elsewhere(tree: Tree, act: UndoRecord) -> None:
     """Raise ChangedMeanwhile where a link in the way leads elsewhere: what is there is not what the act changed."""
     for path in filter(None, (act.path, act.other)):
         with suppress(NotFound):  # then nothing is there
@@ -331,7 +336,7 @@ def _parted_note(paths: tuple[bytes, ...]) -> tuple[str, ...]:
     return (f"{len(paths):,} files are files of their own now: they shared their bytes with other names",)
 
 
-def _undo_write(act: Act, save: Save, keep: Keep, *, force: bool) -> Outcome:
+def _undo_write(act: UndoRecord, save: Save, keep: BackupMode, *, force: bool) -> ChangeResult:
     expected = "" if force else act.wrote
     if act.nodes[0].image:
         told = f"{printable(act.path)}: its old bytes are in the image, and the file there now cannot be replaced"
@@ -348,10 +353,10 @@ def _undo_write(act: Act, save: Save, keep: Keep, *, force: bool) -> Outcome:
     )
     act.mark("undone")
     kept = find(receipt.backup.parent.name) if receipt.backup else None
-    return Outcome(receipt.path, 1, kept, receipt.notes)
+    return ChangeResult(receipt.path, 1, kept, receipt.notes)
 
 
-def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
+def _move_back(tree: Tree, act: UndoRecord, *, force: bool) -> None:
     before, now = tree.look(act.path), tree.look(act.other)
     if before is not None:
         if now is None and was_never_moved(act, before):
@@ -365,9 +370,9 @@ def _move_back(tree: Tree, act: Act, *, force: bool) -> None:
         raise ChangedMeanwhile(f"{printable(act.other)} cannot be renamed in one step", "rename it by hand")
 
 
-def _present(tree: Tree, act: Act) -> Iterator[Node]:
+def _present(tree: Tree, act: UndoRecord) -> Iterator[EntrySnapshot]:
     """Yield what stands at the paths of an act now, as much of it as putting its nodes back would replace."""
-    looks = Looks(tree, act)
+    looks = PathLookup(tree, act)
     met: set[bytes] = set()
     for count, node in enumerate(act.nodes):
         progress.at(count, node.path)
@@ -375,7 +380,7 @@ def _present(tree: Tree, act: Act) -> Iterator[Node]:
             continue
         now = looks.at(node.path)
         if now is None:
-            yield Node(node.path)
+            yield EntrySnapshot(node.path)
         elif act.kind not in METADATA and now.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
             for one in listing(tree, now):
                 met.add(one.path)

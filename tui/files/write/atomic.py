@@ -19,7 +19,7 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachab
 from tui.core.state import is_own_place
 from tui.core.text import printable
 from tui.files.tree.snapshots import MARKS
-from tui.linux.sparse import Content, put_runs, reserve, runs_of
+from tui.linux.sparse import Content, extents_of, reserve, write_extents
 from tui.linux.syscalls import is_fixed
 
 Checkpoint = Callable[[str], None]
@@ -204,8 +204,8 @@ def replace(
     fd, named = new_file(dir_fd, temporary)
     try:
         checkpoint("created")
-        reserve(fd, runs_of((data,)))
-        written = put_runs(fd, runs_of((data,)))
+        reserve(fd, extents_of((data,)))
+        written = write_extents(fd, extents_of((data,)))
         checkpoint("written")
         put_metadata(fd, metadata)
         os.fsync(fd)
@@ -245,9 +245,9 @@ def overwrite(
 
     Space is reserved first, so that a full disk leaves the old bytes. Raises OSError.
     """
-    reserve(fd, runs_of(chunks()))
+    reserve(fd, extents_of(chunks()))
     checkpoint("reserved")
-    written = put_runs(fd, runs_of(chunks()))
+    written = write_extents(fd, extents_of(chunks()))
     checkpoint("written")
     put_metadata(fd, metadata)
     os.fsync(fd)

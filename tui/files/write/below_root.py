@@ -17,17 +17,17 @@ from tui.core.progress import Phase
 from tui.core.records import EntryKind
 from tui.core.text import printable
 from tui.files.history import backups, journal
-from tui.files.history.backups import ActKind, Keep, Keeper
+from tui.files.history.backups import BackupMode, BackupWriter, UndoKind
 from tui.files.history.estimate import require_room
 from tui.files.history.image_bytes import FromImage, not_from_image
 from tui.files.tree.parent_defaults import placed_in
-from tui.files.tree.snapshots import Node, node_of
+from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
 from tui.files.write.atomic import Checkpoint, Metadata
-from tui.files.write.version import Stamp, stamp_of
+from tui.files.write.version import FileVersion, version_of
 from tui.layers.admission import Need
 from tui.layers.private_mounts import Check, no_check
-from tui.linux.name_ops import Hands, OwnHands
+from tui.linux.name_ops import NameOps, OwnNameOps
 from tui.linux.rooted_paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
 from tui.linux.sparse import Content
 from tui.linux.syscalls import is_fixed
@@ -37,7 +37,7 @@ _MAX_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class SaveResult:
     """What a save did: the real path written, how, and where the bytes it replaced are kept."""
 
     path: bytes
@@ -49,7 +49,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SaveRequest:
     """One save: what to write where, what the file was when it was read, and whether the container runs.
 
     ``keep`` says what becomes of the old bytes, ``why_not_aside`` why they cannot be set aside, and ``from_image``
@@ -60,24 +60,24 @@ class Job:
     container_id: ContainerId
     path: bytes
     data: Content
-    stamp: Stamp | None
+    stamp: FileVersion | None
     create: bool
     mode: int | None
     checkpoint: Checkpoint
     name: str = ""
     mtime_ns: int | None = None
-    kind: ActKind | None = None
+    kind: UndoKind | None = None
     wrote: str = ""
     only_new: bool = False
     in_place: bool = False
-    keep: Keep = Keep.USUAL
+    keep: BackupMode = BackupMode.USUAL
     shared: bool = False
     running: bool = False
     raw: bool = False
     check: Check = no_check
     why_not_aside: str = ""
     from_image: FromImage = not_from_image
-    hands: Hands = field(default_factory=OwnHands)
+    hands: NameOps = field(default_factory=OwnNameOps)
 
 
 class ReplacedSince(ChangedMeanwhile):
@@ -98,24 +98,24 @@ _OVERWRITTEN = "its own bytes are overwritten in place"
 
 
 @contextmanager
-def keeping_old(job: Job, real: bytes, old: int | None, *, in_place: bool = False) -> Iterator[Kept]:
+def keeping_old(job: SaveRequest, real: bytes, old: int | None, *, in_place: bool = False) -> Iterator[Kept]:
     """Keep what a save is about to replace; raises TooLarge.
 
     More than the limit needs no copy where the image has it, and the file is not overwritten ``in_place``.
     """
-    if job.keep is Keep.NOTHING:
+    if job.keep is BackupMode.NOTHING:
         yield Kept(None, ("no backup is kept",))
         return
-    kind = job.kind or (ActKind.CREATE if old is None else ActKind.WRITE)
+    kind = job.kind or (UndoKind.CREATE if old is None else UndoKind.WRITE)
     wrote = hashlib.sha256(job.data).hexdigest()
-    node = Node(real) if old is None else replace(node_of(old, real, raw=job.raw), inode=(0, 0))
-    if old is not None and not in_place and (job.keep is Keep.ASIDE or node.disk > backups.ACT_LIMIT):
+    node = EntrySnapshot(real) if old is None else replace(snapshot_of(old, real, raw=job.raw), inode=(0, 0))
+    if old is not None and not in_place and (job.keep is BackupMode.ASIDE or node.disk > backups.ACT_LIMIT):
         node = job.from_image(node)
     if not node.image:
         aside = _OVERWRITTEN if in_place else job.why_not_aside
         require_room(node.disk, job.keep, aside=aside if old is not None else "")
     progress.begin(Phase.KEEP, 0 if node.image else node.disk)
-    keeper = Keeper(job.container_id, job.name, kind, real, wrote=wrote, keep=job.keep)
+    keeper = BackupWriter(job.container_id, job.name, kind, real, wrote=wrote, keep=job.keep)
     try:
         keeper.add(node, None if node.image else old)
         act = keeper.commit()
@@ -169,7 +169,7 @@ def _old_file(root: Root, real: bytes) -> Iterator[int | None]:
             os.close(fd)
 
 
-def write_below(root: Root, job: Job, real: bytes) -> Receipt:
+def write_below(root: Root, job: SaveRequest, real: bytes) -> SaveResult:
     """Write below a root in which the kernel does copy-up: a mount of the layers, or a running container's own."""
     root.refuse_foreign(split(real)[0])
     with root.parent(real) as (dir_fd, name):
@@ -182,28 +182,28 @@ def write_below(root: Root, job: Job, real: bytes) -> Receipt:
             return _replace(root, job, real, dir_fd, name, old)
 
 
-def _replace(root: Root, job: Job, real: bytes, dir_fd: int, name: bytes, old: int) -> Receipt:
+def _replace(root: Root, job: SaveRequest, real: bytes, dir_fd: int, name: bytes, old: int) -> SaveResult:
     before = check_stamp(job, real, old)
     metadata = new_metadata(job, atomic.metadata_of(old))
     status = os.fstat(old)
     several = status.st_nlink > 1 and (job.running or job.shared)
     # what was written in place where no name can be replaced is taken back the same way
-    stays = is_mount_point(dir_fd, name) or (job.kind is ActKind.UNDO and is_fixed(dir_fd))
+    stays = is_mount_point(dir_fd, name) or (job.kind is UndoKind.UNDO and is_fixed(dir_fd))
     in_place = job.in_place or several or stays
     root.admit(old if in_place else dir_fd, real, Need.CHANGE)
     with keeping_old(job, real, old, in_place=in_place) as kept:
         if in_place:
-            written, names = overwrite(root, job, real, old, before, metadata)
+            written, names = overwrite_below(root, job, real, old, before, metadata)
         else:
             written, names = rename_over(job, real, dir_fd, name, metadata, status), 1
-    return Receipt(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names)))
+    return SaveResult(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names)))
 
 
-def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
+def check_stamp(job: SaveRequest, real: bytes, old: int) -> FileVersion:
     """Return the stamp of the file to replace; raises ChangedMeanwhile when it is not the one that was read."""
     if job.only_new:
         raise EditRefused(f"{printable(real)} exists already", "edit it, or choose another name")
-    now = stamp_of(old)
+    now = version_of(old)
     if job.wrote and now.sha256 != job.wrote:
         raise ChangedMeanwhile(f"{printable(real)} was changed since", "dtui undo --force puts them back")
     if job.stamp is not None and now != job.stamp:
@@ -211,7 +211,7 @@ def check_stamp(job: Job, real: bytes, old: int) -> Stamp:
     return now
 
 
-def new_metadata(job: Job, metadata: Metadata) -> Metadata:
+def new_metadata(job: SaveRequest, metadata: Metadata) -> Metadata:
     """Return the metadata of the new file: the old one's, with the mode and time that were asked for."""
     return replace(metadata, mode=metadata.mode if job.mode is None else job.mode, mtime_ns=job.mtime_ns)
 
@@ -223,7 +223,9 @@ def split_note(before: os.stat_result, names: int) -> tuple[str, ...]:
     return (f"{before.st_nlink} names shared this file; only this one changed",)
 
 
-def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result) -> int:
+def rename_over(
+    job: SaveRequest, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result
+) -> int:
     """Put a new file in the place of one; return its size. Raises ChangedMeanwhile, EditRefused."""
 
     def still_the_same() -> None:
@@ -262,23 +264,23 @@ def rename_over(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metad
     return written
 
 
-def create(job: Job, real: bytes, dir_fd: int, name: bytes) -> Receipt:
+def create(job: SaveRequest, real: bytes, dir_fd: int, name: bytes) -> SaveResult:
     """Make a new file where there is none, with its directory's owner; raises NotFound unless one was asked for."""
     if not job.create:
         raise NotFound(f"{printable(real)} does not exist in the container", "--create makes a new file")
     given = metadata_in(job, dir_fd)
     with keeping_old(job, real, None):
-        return Receipt(real, False, True, put_new(job, real, dir_fd, name, given), None)
+        return SaveResult(real, False, True, put_new(job, real, dir_fd, name, given), None)
 
 
-def metadata_in(job: Job, dir_fd: int) -> Metadata:
+def metadata_in(job: SaveRequest, dir_fd: int) -> Metadata:
     """Return what a new file gets in a directory."""
-    wanted = Node(job.path, EntryKind.FILE, 0o644 if job.mode is None else job.mode)
-    made = placed_in(node_of(dir_fd, split(job.path)[0]), wanted)
+    wanted = EntrySnapshot(job.path, EntryKind.FILE, 0o644 if job.mode is None else job.mode)
+    made = placed_in(snapshot_of(dir_fd, split(job.path)[0]), wanted)
     return Metadata(made.mode, made.uid, made.gid, made.xattrs)
 
 
-def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
+def put_new(job: SaveRequest, real: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
     """Put a new file under a name that is free; return its size."""
     atomic.refuse_fixed(dir_fd, real)
     temporary = atomic.temporary_name()
@@ -302,7 +304,9 @@ def put_new(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata)
             journal.end(record)
 
 
-def overwrite(root: Root, job: Job, real: bytes, old: int, before: Stamp, metadata: Metadata) -> tuple[int, int]:
+def overwrite_below(
+    root: Root, job: SaveRequest, real: bytes, old: int, before: FileVersion, metadata: Metadata
+) -> tuple[int, int]:
     """Overwrite a file's own bytes with a journal of the old ones; return its size and how many names it has."""
     job.check()
     fd = _open_to_write(root, real, old)

@@ -16,14 +16,14 @@ from pathlib import Path
 from tui.core import progress
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.progress import Phase
-from tui.core.records import Details, Marks
+from tui.core.records import Details, WhiteoutStyle
 from tui.core.text import count_of, printable
 from tui.files.history import set_aside
-from tui.files.history.backups import Act, Aside, Keeper
-from tui.files.history.backups import acts as kept_acts
+from tui.files.history.backups import BackupWriter, SetAside, UndoRecord
+from tui.files.history.backups import undo_records as kept_acts
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.root_tree import changed_meanwhile, dress_file
-from tui.files.tree.snapshots import Node, is_untouched, node_of
+from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
 from tui.files.verbs.opening import stack_of
 from tui.files.write import atomic
 from tui.layers.whiteouts import is_whiteout
@@ -43,11 +43,11 @@ AtRest = Callable[[], None]
 class NewFile:
     """A file to be made: owner, mode, attributes and time as in ``node``, and what writes its bytes."""
 
-    node: Node
+    node: EntrySnapshot
     fill: Fill
 
 
-def from_file(node: Node, source: int) -> NewFile:
+def from_file(node: EntrySnapshot, source: int) -> NewFile:
     """Return a file with ``node.size`` bytes at ``node.offset`` of an open file."""
 
     def fill(fd: int) -> None:
@@ -76,7 +76,7 @@ def why_not(details: Details, path: bytes) -> str:
     return f"{count_of(status.st_nlink, 'name')} share its bytes" if status.st_nlink > 1 else ""
 
 
-def own_file(details: Details, path: bytes) -> Node | None:
+def own_file(details: Details, path: bytes) -> EntrySnapshot | None:
     """Describe the layer's own file at a canonical path, None for nothing; raises ChangedMeanwhile for no file."""
     with atomic.explained(path), set_aside.layer(details) as root, set_aside.directory(root, split(path)[0]) as above:
         try:
@@ -87,10 +87,10 @@ def own_file(details: Details, path: bytes) -> Node | None:
             return None
 
 
-def put(details: Details, old: Node, new: NewFile, keeper: Keeper, at_rest: AtRest) -> Act:
+def put(details: Details, old: EntrySnapshot, new: NewFile, keeper: BackupWriter, at_rest: AtRest) -> UndoRecord:
     """Put a new file in the place of one, which is set aside; raises ChangedMeanwhile and EditRefused."""
 
-    def make(place: int, name: bytes) -> Node:
+    def make(place: int, name: bytes) -> EntrySnapshot:
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place)
         try:
             new.fill(fd)
@@ -103,7 +103,9 @@ def put(details: Details, old: Node, new: NewFile, keeper: Keeper, at_rest: AtRe
     return _exchange(details, old, keeper, make, at_rest)
 
 
-def put_back(details: Details, act: Act, now: Node, wanted: Node, keeper: Keeper, at_rest: AtRest) -> Act:
+def put_back(
+    details: Details, act: UndoRecord, now: EntrySnapshot, wanted: EntrySnapshot, keeper: BackupWriter, at_rest: AtRest
+) -> UndoRecord:
     """Exchange what an act put into the layer for what it set aside, which becomes as ``wanted``.
 
     ``now``, which stands there, is set aside in its turn, whatever its size. Raises NotFound where nothing is aside any
@@ -113,7 +115,7 @@ def put_back(details: Details, act: Act, now: Node, wanted: Node, keeper: Keeper
     if not source.is_dir():
         raise NotFound(f"{source} is gone, and what was set aside with it", "nothing was changed")
 
-    def take(place: int, name: bytes) -> Node:
+    def take(place: int, name: bytes) -> EntrySnapshot:
         with set_aside.opened(source) as old_place:
             renameat2(old_place, name, place, name, NO_REPLACE)
             os.fsync(place)
@@ -131,15 +133,15 @@ def put_back(details: Details, act: Act, now: Node, wanted: Node, keeper: Keeper
 
 def _exchange(
     details: Details,
-    old: Node,
-    keeper: Keeper,
-    prepare: Callable[[int, bytes], Node],
+    old: EntrySnapshot,
+    keeper: BackupWriter,
+    prepare: Callable[[int, bytes], EntrySnapshot],
     at_rest: AtRest,
     *,
     source: Path | None = None,
-) -> Act:
+) -> UndoRecord:
     name = split(old.path)[1]
-    aside = replace(set_aside.plan(details, old.path, (name,), old.disk), exchanged=True, source=source)
+    aside = replace(set_aside.plan_set_aside(details, old.path, (name,), old.disk), exchanged=True, source=source)
     keeper.add(old)
     act = keeper.commit(aside)
     try:
@@ -171,7 +173,7 @@ def _exchange(
 
 
 @contextmanager
-def _open_places(details: Details, path: bytes, aside: Aside) -> Iterator[tuple[int, int]]:
+def _open_places(details: Details, path: bytes, aside: SetAside) -> Iterator[tuple[int, int]]:
     """Yield the directory of the layer and the new one beside it, open."""
     with atomic.explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.above) as above:
         atomic.refuse_fixed(above, path)
@@ -180,14 +182,14 @@ def _open_places(details: Details, path: bytes, aside: Aside) -> Iterator[tuple[
             yield above, place
 
 
-def is_exchanged(act: Act) -> bool:
+def is_exchanged(act: UndoRecord) -> bool:
     """Say whether an act took place: what it made is in the layer, and what is aside is something else."""
     made = (act.after or {}).get(act.path)
     now = _inode_aside(aside_of(act))
     return made is not None and now is not None and now != made.inode[1]
 
 
-def settle(act: Act) -> str:
+def settle(act: UndoRecord) -> str:
     """Find out of an act that was cut off whether it took place; else what it prepared is taken back."""
     if is_exchanged(act):
         act.mark("done")
@@ -199,14 +201,14 @@ def settle(act: Act) -> str:
     return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
 
 
-def aside_of(act: Act) -> Aside:
+def aside_of(act: UndoRecord) -> SetAside:
     """Return what an act set aside; raises EditRefused."""
     if act.aside is None:
         raise EditRefused(f"{printable(act.path)} was not set aside", "nothing was changed")
     return act.aside
 
 
-def _forget(act: Act) -> None:
+def _forget(act: UndoRecord) -> None:
     """Drop an act that changed nothing: what it took from where it was aside goes back there."""
     aside = aside_of(act)
     if aside.source is not None:
@@ -219,13 +221,13 @@ def _forget(act: Act) -> None:
     act.forget()
 
 
-def _inode_aside(aside: Aside) -> int | None:
+def _inode_aside(aside: SetAside) -> int | None:
     with suppress(FileNotFoundError), set_aside.opened(aside.place) as place:
         return os.stat(aside.names[0], dir_fd=place, follow_symlinks=False).st_ino
     return None
 
 
-def refuse_other(act: Act, now: Node) -> None:
+def refuse_other(act: UndoRecord, now: EntrySnapshot) -> None:
     """Raise ChangedMeanwhile unless a file is what an act made, whoever it belongs to since."""
     made = (act.after or {}).get(act.path)
     if made is None or (now.size, now.mtime_ns) != (made.size, made.mtime_ns):
@@ -233,11 +235,11 @@ def refuse_other(act: Act, now: Node) -> None:
         raise ChangedMeanwhile(told, "--force takes it back all the same, and keeps what is there")
 
 
-def _look(details: Details, directory: int, name: bytes, path: bytes) -> Node:
+def _look(details: Details, directory: int, name: bytes, path: bytes) -> EntrySnapshot:
     fd = open_child(directory, name, os.O_PATH)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ChangedMeanwhile(f"{printable(path)} is no file any more", "rename or delete it first")
-        return node_of(fd, path, raw=stack_of(details).marks is not Marks.TREE)
+        return snapshot_of(fd, path, raw=stack_of(details).marks is not WhiteoutStyle.TREE)
     finally:
         os.close(fd)

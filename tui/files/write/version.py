@@ -11,7 +11,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class FileVersion:
     """Size, time, mode, owner and SHA-256 of a file.
 
     ctime is left out, for copy-up changes it; so are device and inode, which differ between the layers' directories
@@ -26,7 +26,7 @@ class Stamp:
     sha256: str
 
 
-def stamp_of(fd: int) -> Stamp:
+def version_of(fd: int) -> FileVersion:
     """Read an open file from its beginning and return its stamp."""
     status = os.fstat(fd)
     digest = hashlib.sha256()
@@ -34,7 +34,7 @@ def stamp_of(fd: int) -> Stamp:
     while chunk := os.pread(fd, _CHUNK, offset):
         digest.update(chunk)
         offset += len(chunk)
-    return Stamp(
+    return FileVersion(
         size=offset,
         mtime_ns=status.st_mtime_ns,
         mode=stat.S_IMODE(status.st_mode),

@@ -16,27 +16,27 @@ from tui.files.verbs.opening import reading, stack_of
 from tui.files.write import atomic
 from tui.files.write.atomic import Metadata
 from tui.files.write.below_root import (
-    Job,
-    Receipt,
+    SaveRequest,
+    SaveResult,
     check_stamp,
     create,
     keeping_old,
     metadata_in,
     new_metadata,
-    overwrite,
+    overwrite_below,
     put_new,
     rename_over,
     split_note,
 )
-from tui.files.write.version import stamp_of
+from tui.files.write.version import version_of
 from tui.layers.directories import upper_root
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import dotted, is_whiteout
-from tui.linux.name_ops import OwnHands
+from tui.linux.name_ops import OwnNameOps
 from tui.linux.rooted_paths import Root, split, status_of
 
 
-def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
+def save_by_hand(details: Details, job: SaveRequest, real: bytes) -> SaveResult:
     """Make the directories above a file in the writable layer, then put the new file there."""
     stack = stack_of(details)
     refuse_marks(stack, (real,))
@@ -51,7 +51,9 @@ def save_by_hand(details: Details, job: Job, real: bytes) -> Receipt:
             return _put(details, job, real, upper, tree.hiding, dir_fd, name)
 
 
-def _put(details: Details, job: Job, real: bytes, upper: Root, hiding: Hiding, dir_fd: int, name: bytes) -> Receipt:
+def _put(
+    details: Details, job: SaveRequest, real: bytes, upper: Root, hiding: Hiding, dir_fd: int, name: bytes
+) -> SaveResult:
     names = 1
     try:
         with reading(details, real) as old:
@@ -64,15 +66,15 @@ def _put(details: Details, job: Job, real: bytes, upper: Root, hiding: Hiding, d
             notes = copied if job.in_place and not in_place else ()
             with keeping_old(job, real, old, in_place=in_place) as kept:
                 if in_place:
-                    written, names = overwrite(upper, job, real, old, before, metadata)
+                    written, names = overwrite_below(upper, job, real, old, before, metadata)
                 else:
                     written = _put_into_layer(job, real, dir_fd, name, metadata, status)
     except NotFound:
         return _create(job, real, hiding, dir_fd, name)
-    return Receipt(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names), *notes))
+    return SaveResult(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names), *notes))
 
 
-def _create(job: Job, real: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> Receipt:
+def _create(job: SaveRequest, real: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> SaveResult:
     """Make a new file; a whiteout in its place is replaced in the same step, one beside it dropped when it is there."""
     if job.create:
         hiding.drop_hidden(real)
@@ -82,14 +84,14 @@ def _create(job: Job, real: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> 
     metadata = metadata_in(job, dir_fd)
     with keeping_old(job, real, None):
         if status is not None:
-            return Receipt(real, False, True, rename_over(job, real, dir_fd, name, metadata, status), None)
+            return SaveResult(real, False, True, rename_over(job, real, dir_fd, name, metadata, status), None)
         written = put_new(job, real, dir_fd, name, metadata)
         try:
             hiding.drop_mark(real)
         except OSError:
             os.unlink(name, dir_fd=dir_fd)  # nobody saw it yet
             raise
-    return Receipt(real, False, True, written, None)
+    return SaveResult(real, False, True, written, None)
 
 
 def finish_by_hand(details: Details, real: bytes, wrote: str) -> None:
@@ -98,11 +100,11 @@ def finish_by_hand(details: Details, real: bytes, wrote: str) -> None:
     if stack is None or details.container.state.alive or not dotted(stack.marks):
         return
     with upper_root(stack) as upper, suppress(NotFound, EditRefused):
-        own = RootTree(upper, OwnHands(), details.container.id, raw=True)
+        own = RootTree(upper, OwnNameOps(), details.container.id, raw=True)
         hiding = Hiding(own, stack.marks, details.container.id)
         fd = upper.open_regular(real)
         try:
-            if stamp_of(fd).sha256 == wrote:
+            if version_of(fd).sha256 == wrote:
                 hiding.drop_mark(real)
         finally:
             os.close(fd)
@@ -115,7 +117,9 @@ def _mine(metadata: Metadata) -> Metadata:
     return replace(metadata, uid=os.geteuid(), gid=os.getegid())
 
 
-def _put_into_layer(job: Job, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result) -> int:
+def _put_into_layer(
+    job: SaveRequest, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result
+) -> int:
     """Put a new file in the place of the one that was kept, which may be an image's; return its size."""
     if status_of(dir_fd, name) is None:
         return put_new(job, real, dir_fd, name, metadata)

@@ -12,7 +12,7 @@ from tui.ui.dialogs.base import Dialog, hint
 from tui.ui.widgets.lines import Line
 
 
-class Ask(Dialog[str]):
+class AskDialog(Dialog[str]):
     """Asks for a line; Enter answers with it. ``error`` says why the line as it stands was not taken."""
 
     DEFAULT_CSS = "Ask #refused { color: $text-error; margin-bottom: 1; }"

@@ -41,7 +41,7 @@ def confirm(verb: str, *, answer: str = "yes") -> Choice:
     return Choice("y", answer, verb)
 
 
-class Choose(Dialog[str]):
+class ChooseDialog(Dialog[str]):
     """Asks a question; a key answers it. ``body`` is shown between, scrollable."""
 
     def __init__(self, question: str, choices: tuple[Choice, ...], body: Text | None = None) -> None:

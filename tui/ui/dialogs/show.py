@@ -13,7 +13,7 @@ from tui.ui.actions import SCOPE_TITLES, actions_of, key_text
 from tui.ui.dialogs.base import Box, Dialog, Reading, hint
 
 
-class Show(Dialog[None]):
+class TextDialog(Dialog[None]):
     """Shows a text until Escape, Enter or q."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,enter,q,question_mark", "cancel", "close")]

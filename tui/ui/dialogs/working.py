@@ -22,7 +22,7 @@ _STILL = 2.0
 """Seconds after which a call that has come no further is said not to be answered."""
 
 
-class Working(Dialog[None]):
+class ProgressDialog(Dialog[None]):
     """Progress of an act in another thread; Escape stops it where that leaves nothing half done.
 
     Once the act goes to its end whatever happens, no key is offered. What waits for a file system that does not answer

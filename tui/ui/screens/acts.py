@@ -11,8 +11,8 @@ from tui.core.errors import DtuiError
 from tui.core.records import Container, Event, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
-from tui.ui.dialogs.choose import Choose, confirm
-from tui.ui.screens.base import Frame
+from tui.ui.dialogs.choose import ChooseDialog, confirm
+from tui.ui.screens.base import BaseScreen
 
 _DONE = {
     Verb.START: "started",
@@ -50,7 +50,7 @@ _ENDS = {
 """What becomes of a running container; nothing here can be taken back."""
 
 
-class Acted(Message):
+class ActionEnded(Message):
     """A verb was carried out on a container, or failed with ``error``."""
 
     def __init__(self, container: Container, verb: Verb, error: DtuiError | None = None) -> None:
@@ -76,7 +76,7 @@ def why_no_verb(container: Container | None, action: str, *, live: bool) -> str:
     return ""
 
 
-class ActingFrame(Frame):
+class ActingFrame(BaseScreen):
     """A screen with a container in hand that can be started, stopped and the like."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class ActingFrame(Frame):
         return why_no_verb(container, action, live=live)
 
     def act(self, verb: Verb, asked: Container | None) -> None:
-        """Do it in a worker to the container that was asked about; the outcome comes as :class:`Acted`.
+        """Do it in a worker to the container that was asked about; the outcome comes as :class:`ActionEnded`.
 
         The list goes on while a question is open: what is in hand afterwards may be another one.
         """
@@ -123,9 +123,9 @@ class ActingFrame(Frame):
         except DtuiError as caught:
             error = caught
         if not worker.is_cancelled:
-            self.post_message(Acted(container, verb, error))
+            self.post_message(ActionEnded(container, verb, error))
 
-    def on_acted(self, event: Acted) -> None:
+    def on_acted(self, event: ActionEnded) -> None:
         """Tell the outcome."""
         container = event.container
         if event.error:
@@ -151,7 +151,7 @@ class ActingFrame(Frame):
             return container is not None
         question = f"{verb.capitalize()} {printable(container.name)}?"
         body = Text(f"It is {container.state}: {_ENDS[verb]}.")
-        return await self.app.push_screen_wait(Choose(question, (confirm(f"{verb} it"),), body)) == "yes"
+        return await self.app.push_screen_wait(ChooseDialog(question, (confirm(f"{verb} it"),), body)) == "yes"
 
     @work(exclusive=True, group="verbs")
     async def _ask_and_act(self, verb: Verb) -> None:

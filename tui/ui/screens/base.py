@@ -19,10 +19,10 @@ from tui.core.errors import DtuiError, Stopped
 from tui.core.text import printable
 from tui.files.texts.unsaved import Unsaved
 from tui.ui.actions import actions_of, is_letter
-from tui.ui.dialogs.ask import Ask
+from tui.ui.dialogs.ask import AskDialog
 from tui.ui.unforeseen import contained, ends_the_app, words_of
 from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
-from tui.ui.widgets.rows import Rows
+from tui.ui.widgets.rows import VirtualList
 
 if TYPE_CHECKING:
     from tui.ui.app import DtuiApp
@@ -39,7 +39,7 @@ def set_title(widget: Widget, title: str, subtitle: str | None = None) -> None:
         widget.border_subtitle = Content(printable(subtitle))
 
 
-class Frame(Screen[None]):
+class BaseScreen(Screen[None]):
     """A screen of dtui. ``scope`` names its part of the action table.
 
     What is told on the status line is about what was in hand then (``subject``). It stays until a key or a click puts
@@ -153,7 +153,7 @@ class Frame(Screen[None]):
             self._told_of = [self.subject]
         self.forget_told()
 
-    @on(Rows.Moved)
+    @on(VirtualList.Moved)
     def forget_told(self) -> None:
         """Clear the status line when what it tells of is in hand no more."""
         bad = self.status.has_class("-bad")
@@ -167,7 +167,7 @@ class Frame(Screen[None]):
         """Ask for a line and act on it; one that is refused stays in the question, with the reason."""
         error = ""
         while answer := await self.app.push_screen_wait(
-            Ask(question, value=value, placeholder=placeholder, error=error)
+            AskDialog(question, value=value, placeholder=placeholder, error=error)
         ):
             try:
                 await act(answer)

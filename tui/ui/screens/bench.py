@@ -15,13 +15,13 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import ProgressBar, Static
 
-from tui.bench.charts import Look, charts, look_of, shown_record, table
+from tui.bench.charts import ChartStyle, chart_style_of, charts, shown_record, table
 from tui.bench.contract import Target
 from tui.bench.findings import findings
 from tui.bench.lock import only_one
 from tui.bench.plan import TESTS, IoTest, Mode, Plan
 from tui.bench.results import Result
-from tui.bench.runner import Progress, Run
+from tui.bench.runner import BenchRun, Progress
 from tui.bench.stats import by_target
 from tui.bench.store import Store
 from tui.bench.tables import HOST, LEGEND, cold_warning, comparison_rows, host_words, label_of, spread_words
@@ -42,7 +42,7 @@ from tui.render.bench import (
 )
 from tui.services.bench_targets import lab_home, lab_targets, with_controls
 from tui.ui.actions import bindings
-from tui.ui.dialogs.choose import Choose, confirm
+from tui.ui.dialogs.choose import ChooseDialog, confirm
 from tui.ui.screens.base import set_title
 from tui.ui.screens.bench_choices import COPY_ON_WRITE
 from tui.ui.screens.bench_history import BenchHistory
@@ -52,19 +52,19 @@ _LONG_RUN = 120
 """Seconds from which a run is asked for first."""
 
 
-class Advanced(Message):
+class RunAdvanced(Message):
     """A run came further."""
 
-    def __init__(self, run: Run, progress: Progress) -> None:
+    def __init__(self, run: BenchRun, progress: Progress) -> None:
         super().__init__()
         self.run = run
         self.progress = progress
 
 
-class Ended(Message):
+class RunEnded(Message):
     """A run ended: whole, aborted or failed."""
 
-    def __init__(self, run: Run, result: Result | None, problem: str = "") -> None:
+    def __init__(self, run: BenchRun, result: Result | None, problem: str = "") -> None:
         super().__init__()
         self.run = run
         self.result = result
@@ -84,7 +84,7 @@ class BenchScreen(BenchHistory):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__((endpoint.name,))
         self._endpoint = endpoint
-        self._run: Run | None = None
+        self._run: BenchRun | None = None
 
     def body(self) -> ComposeResult:
         """Compose plan, charts, table."""
@@ -139,9 +139,9 @@ class BenchScreen(BenchHistory):
         now = datetime.now(UTC)
         return Result(plan, now, {}, told, tuple(self.samples), (), "", cow=tuple(self.cow_samples))
 
-    def _look(self) -> Look:
+    def _look(self) -> ChartStyle:
         result = self._result()
-        return look_of(result, self.mode_of(result.plan), self.hidden)
+        return chart_style_of(result, self.mode_of(result.plan), self.hidden)
 
     def draw(self) -> None:
         """Draw charts and tables of what is shown."""
@@ -168,7 +168,7 @@ class BenchScreen(BenchHistory):
             set_title(chart, f"{spec.title} · {spec.unit}", mode.value)
         self._draw_table(result, mode, record, alone=tables)
 
-    def _draw_legend(self, look: Look) -> None:
+    def _draw_legend(self, look: ChartStyle) -> None:
         """Write who is who and, before a run, what would be run: where the plan has no pane of its own."""
         text = legend_text(look, digits=True)
         if not self.shown and not self._run:
@@ -262,7 +262,7 @@ class BenchScreen(BenchHistory):
             question = f"Run {what} for about {duration(expected.seconds)}?"
             warning = Text(cold_warning(expected.drops)) if expected.drops else None
             choices = (confirm("run it"),)
-            if await self.app.push_screen_wait(Choose(question, choices, warning)) is None:
+            if await self.app.push_screen_wait(ChooseDialog(question, choices, warning)) is None:
                 return
         try:
             targets = await asyncio.to_thread(self._targets)
@@ -285,7 +285,7 @@ class BenchScreen(BenchHistory):
     def _start(self, plan: Plan, targets: tuple[Target, ...]) -> None:
         store = Store(state_dir("bench") / "runs.sqlite")
         iozone = self.suite != COPY_ON_WRITE
-        run = Run(plan, targets, store.record(), cow=self.cow, iozone=iozone, scratch=lab_home())
+        run = BenchRun(plan, targets, store.record(), cow=self.cow, iozone=iozone, scratch=lab_home())
         self._run = run
         self.forget()
         bar = self.query_one("#progress", ProgressBar)
@@ -295,18 +295,18 @@ class BenchScreen(BenchHistory):
         self.refresh_bindings()
         self.run_worker(lambda: self._work(run), thread=True, group="bench")
 
-    def _work(self, run: Run) -> None:
+    def _work(self, run: BenchRun) -> None:
         try:
             with self.dtui.threads.needed(), only_one(state_dir("bench")):
                 for progress in run:
-                    self.post_message(Advanced(run, progress))
+                    self.post_message(RunAdvanced(run, progress))
         except DtuiError as error:
-            self.post_message(Ended(run, None, str(error)))
+            self.post_message(RunEnded(run, None, str(error)))
         else:
-            self.post_message(Ended(run, run.result))
+            self.post_message(RunEnded(run, run.result))
 
-    @on(Advanced)
-    def _advanced(self, event: Advanced) -> None:
+    @on(RunAdvanced)
+    def _advanced(self, event: RunAdvanced) -> None:
         if event.run is not self._run:
             return
         self.show_plan(event.progress)
@@ -320,8 +320,8 @@ class BenchScreen(BenchHistory):
         if (progress.sample or progress.cow) and progress.done % len(TESTS) == 0:
             self.draw()
 
-    @on(Ended)
-    def _ended(self, event: Ended) -> None:
+    @on(RunEnded)
+    def _ended(self, event: RunEnded) -> None:
         self._run = None
         self.query_one("#progress").display = False
         if event.result:

@@ -16,7 +16,7 @@ from tui.render.bench import Expected, expected_words
 from tui.services.bench_targets import HOST, VOLUME
 from tui.ui.dialogs.plan_form import PlanForm
 from tui.ui.dialogs.targets import ChooseTargets
-from tui.ui.screens.base import Frame
+from tui.ui.screens.base import BaseScreen
 from tui.ui.widgets.ticks import Tick
 
 IOZONE, COPY_ON_WRITE, BOTH = "iozone", "copy-on-write", "both"
@@ -25,7 +25,7 @@ _PRESETS = (Preset.QUICK, Preset.STANDARD, Preset.ARTICLE)
 _NOTHING: frozenset[str] = frozenset()
 
 
-class BenchChoices(Frame):
+class BenchChoices(BaseScreen):
     """The benchmark screen's state and its choices; drawing and running are the screen's own."""
 
     plan: reactive[Plan] = reactive(make_plan(Preset.QUICK), init=False)

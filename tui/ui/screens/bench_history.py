@@ -15,10 +15,10 @@ from tui.core.state import state_dir
 from tui.core.text import count_of
 from tui.render.bench import compared_text
 from tui.render.export_run import FORMATS, write_run
-from tui.ui.dialogs.ask import Ask
-from tui.ui.dialogs.choose import Choose, confirm
+from tui.ui.dialogs.ask import AskDialog
+from tui.ui.dialogs.choose import ChooseDialog, confirm
 from tui.ui.dialogs.history import History
-from tui.ui.dialogs.show import Show
+from tui.ui.dialogs.show import TextDialog
 from tui.ui.screens.bench_choices import BenchChoices
 
 
@@ -61,19 +61,19 @@ class BenchHistory(BenchChoices):
         elif beside and self.shown is not None:
             found = compare_runs(self.shown, result)
             title = f"run {result.id} beside run {self.shown.id}"
-            self.app.push_screen(Show(title, compared_text(found, self.shown, result)))
+            self.app.push_screen(TextDialog(title, compared_text(found, self.shown, result)))
         else:
             self.show_result(result)
 
     async def _rename(self, store: Store, number: int) -> None:
-        name = await self.app.push_screen_wait(Ask(f"What is run {number} called?"))
+        name = await self.app.push_screen_wait(AskDialog(f"What is run {number} called?"))
         if name:
             await asyncio.to_thread(store.rename, number, name)
             self.tell(f"run {number} is called {name}", "good")
 
     async def _delete(self, store: Store, number: int) -> None:
         question = f"Delete run {number} and all its numbers?"
-        if await self.app.push_screen_wait(Choose(question, (confirm("delete it"),))) == "yes":
+        if await self.app.push_screen_wait(ChooseDialog(question, (confirm("delete it"),))) == "yes":
             await asyncio.to_thread(store.delete, number)
             if self.shown and self.shown.id == number:
                 self.forget()
@@ -86,7 +86,7 @@ class BenchHistory(BenchChoices):
         if result is None:
             return
         question = f"Write run {result.id} to which file? Its ending says how: {', '.join(FORMATS)}"
-        name = await self.app.push_screen_wait(Ask(question, value=f"dtui-run-{result.id}.csv"))
+        name = await self.app.push_screen_wait(AskDialog(question, value=f"dtui-run-{result.id}.csv"))
         if not name:
             return
         try:

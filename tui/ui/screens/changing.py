@@ -15,25 +15,25 @@ from tui.core.errors import AlreadyThere, ChangedMeanwhile, DtuiError, NoRoom
 from tui.core.progress import Meter
 from tui.core.records import Change, Entry, EntryKind
 from tui.core.text import count_of, human_size, mode_text, printable
-from tui.files.history.backups import Act, ActKind, Keep, TooLarge, last_to_undo
+from tui.files.history.backups import BackupMode, TooLarge, UndoKind, UndoRecord, last_to_undo
 from tui.files.history.rollback import is_plain_rename
 from tui.files.history.transaction import Step
 from tui.files.removal_watch import ContainerEnded, ContainerGone
 from tui.files.verbs import acts
-from tui.files.verbs.acts import Outcome
+from tui.files.verbs.acts import ChangeResult
 from tui.files.verbs.copy import copy_in, copy_out
 from tui.files.verbs.opening import ids_of, reading
-from tui.files.verbs.permissions import id_of, mode_change, owner_change
+from tui.files.verbs.permissions import id_named, mode_change, owner_change
 from tui.files.verbs.revert import revert
 from tui.layers.owners import owner_of
-from tui.linux.rooted_paths import clean, read_limited, split
+from tui.linux.rooted_paths import normalized, read_limited, split
 from tui.render.entries import owner_text
-from tui.ui.dialogs.choose import Choice, Choose, confirm
-from tui.ui.dialogs.working import Working
+from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
+from tui.ui.dialogs.working import ProgressDialog
 from tui.ui.screens.saving import SavingFrame
 from tui.ui.waiting import waited_for
 
-Carried = Callable[[Step, Keep], Outcome]
+Carried = Callable[[Step, BackupMode], ChangeResult]
 
 _PATIENCE = 0.3
 """Seconds after which an act shows its progress."""
@@ -75,7 +75,7 @@ class ChangingFrame(SavingFrame):
     async def _carry(self, title: str, act: Carried, done: str, *, go_to: bool = False) -> None:
         """Run an act, after a question where it replaces more than is kept; tell how it ended."""
         try:
-            outcome = await self._run(title, act, Keep.USUAL, go_to=go_to)
+            outcome = await self._run(title, act, BackupMode.USUAL, go_to=go_to)
         except TooLarge as refused:
             keep = await self._chosen(title, refused)
             if keep is None:
@@ -83,33 +83,36 @@ class ChangingFrame(SavingFrame):
             outcome = await self._run(title, act, keep, go_to=go_to)
         many = f" · {count_of(outcome.count, 'entry', 'entries')}" if outcome.count != 1 else ""
         notes = "".join(f" · {note}" for note in outcome.notes)
-        back = " · z undoes this" if outcome.act and outcome.act.kind is not ActKind.UNDO else ""
+        back = " · z undoes this" if outcome.act and outcome.act.kind is not UndoKind.UNDO else ""
         self.tell(f"{printable(outcome.path)} {done}{many}{back}{notes}", "good")
 
-    async def _run(self, title: str, act: Carried, keep: Keep, *, go_to: bool) -> Outcome:
+    async def _run(self, title: str, act: Carried, keep: BackupMode, *, go_to: bool) -> ChangeResult:
         """Run an act, with its progress when it takes long, and show the layer afresh."""
         meter = Meter()
 
-        def watched() -> Outcome:
+        def watched() -> ChangeResult:
             with meter.watching():
                 return act(meter.step, keep)
 
         try:
-            outcome = await waited_for(self.app, Working(title, meter), watched, _PATIENCE)
+            outcome = await waited_for(self.app, ProgressDialog(title, meter), watched, _PATIENCE)
             if go_to:
                 self.go_to(outcome.path)
             return outcome
         finally:
             self.file_changed()
 
-    async def _chosen(self, title: str, refused: TooLarge) -> Keep | None:
+    async def _chosen(self, title: str, refused: TooLarge) -> BackupMode | None:
         """Ask what is to become of what an act would replace beyond what is kept."""
         choices = refused.choices
         size = human_size(choices.size)
         offers = (
-            (Choice("k", Keep.COPY, "keep a copy"), f"copies {size} to this host; {human_size(choices.room)} are free"),
-            (Choice("a", Keep.ASIDE, "set aside"), "moves it out of the layer by a rename, without a copy"),
-            (Choice("p", Keep.NOTHING, "permanently"), "keeps nothing: this cannot be undone"),
+            (
+                Choice("k", BackupMode.COPY, "keep a copy"),
+                f"copies {size} to this host; {human_size(choices.room)} are free",
+            ),
+            (Choice("a", BackupMode.ASIDE, "set aside"), "moves it out of the layer by a rename, without a copy"),
+            (Choice("p", BackupMode.NOTHING, "permanently"), "keeps nothing: this cannot be undone"),
         )
         reasons = (choices.copy, choices.aside, choices.nothing)
         body = Text(f"{refused.message[0].upper()}{refused.message[1:]}. Nothing was changed yet.\n")
@@ -117,8 +120,10 @@ class ChangingFrame(SavingFrame):
             told = f"  not possible: {reason}" if reason else f"  {words}"
             body.append_text(Text.assemble("\n", (choice.text, "bold"), told))
         possible = tuple(choice for (choice, _), reason in zip(offers, reasons, strict=True) if not reason)
-        answer = await self.app.push_screen_wait(Choose(f"{title}: what becomes of the old contents?", possible, body))
-        return Keep(answer) if answer else None
+        answer = await self.app.push_screen_wait(
+            ChooseDialog(f"{title}: what becomes of the old contents?", possible, body)
+        )
+        return BackupMode(answer) if answer else None
 
     @property
     def _inspect(self) -> acts.Inspect:
@@ -144,7 +149,7 @@ class ChangingFrame(SavingFrame):
         what = " and all below it" if folder else ""
         body = Text("It is kept on this host first: z undoes this.", style="italic")
         question = f"Delete {printable(entry.path)}{what}?"
-        if await self.app.push_screen_wait(Choose(question, (confirm("delete it"),), body)) != "yes":
+        if await self.app.push_screen_wait(ChooseDialog(question, (confirm("delete it"),), body)) != "yes":
             return
         container, inspect = self.held.container.id, self._inspect
         await self._do(
@@ -183,7 +188,7 @@ class ChangingFrame(SavingFrame):
         above = self._here()
 
         async def make(answer: str) -> None:
-            path = clean(os.fsencode(answer) if answer.startswith("/") else above + b"/" + os.fsencode(answer))
+            path = normalized(os.fsencode(answer) if answer.startswith("/") else above + b"/" + os.fsencode(answer))
             await self._make(path, directory=answer.endswith("/"))
 
         placeholder = "name of a file, or of a directory with / at its end"
@@ -192,12 +197,12 @@ class ChangingFrame(SavingFrame):
     async def _make(self, path: bytes, *, directory: bool) -> None:
         container, inspect, files = self.held.container.id, self._inspect, self.files
 
-        def create(step: Step, keep: Keep) -> Outcome:
+        def create(step: Step, keep: BackupMode) -> ChangeResult:
             del step, keep
             if directory:
                 return acts.make_directory(container, path, inspect=inspect)
             receipt = files.save(path, b"", None, create=True, only_new=True)
-            return Outcome(receipt.path, 1, None, receipt.notes)
+            return ChangeResult(receipt.path, 1, None, receipt.notes)
 
         done = "made" if directory else "made · z undoes this · e edits it"
         await self._carry(f"Making {printable(path)}", create, done, go_to=True)
@@ -211,7 +216,7 @@ class ChangingFrame(SavingFrame):
         question = f"Mode of {printable(entry.path)}: {mode_text(entry.mode)}"
 
         async def change(answer: str) -> None:
-            await self._metadata(entry, ActKind.CHMOD, lambda: mode_change(answer), "has its new mode")
+            await self._metadata(entry, UndoKind.CHMOD, lambda: mode_change(answer), "has its new mode")
 
         await self.ask(question, change, value=f"{entry.mode:04o}", placeholder="0644 or u+x")
 
@@ -225,11 +230,11 @@ class ChangingFrame(SavingFrame):
         async def change(answer: str) -> None:
             await self._metadata(
                 entry,
-                ActKind.CHOWN,
+                UndoKind.CHOWN,
                 lambda: owner_change(
                     answer,
-                    lambda name: id_of(name, self._table(b"/etc/passwd", name), "user"),
-                    lambda name: id_of(name, self._table(b"/etc/group", name), "group"),
+                    lambda name: id_named(name, self._table(b"/etc/passwd", name), "user"),
+                    lambda name: id_named(name, self._table(b"/etc/group", name), "group"),
                     ids_of(self.held),
                 ),
                 "has its new owner",
@@ -251,11 +256,11 @@ class ChangingFrame(SavingFrame):
         except DtuiError:
             return b""
 
-    async def _metadata(self, entry: Entry, kind: ActKind, change: Callable[[], acts.NodeChange], done: str) -> None:
+    async def _metadata(self, entry: Entry, kind: UndoKind, change: Callable[[], acts.NodeChange], done: str) -> None:
         recursive = False
         if entry.kind is EntryKind.DIRECTORY:
             choices = (Choice("o", "one", "only the directory"), Choice("a", "all", "all below it too"))
-            answer = await self.app.push_screen_wait(Choose(f"{printable(entry.path)} is a directory.", choices))
+            answer = await self.app.push_screen_wait(ChooseDialog(f"{printable(entry.path)} is a directory.", choices))
             if answer is None:
                 return
             recursive = answer == "all"
@@ -280,7 +285,7 @@ class ChangingFrame(SavingFrame):
             told = "All that the container changed in it goes back to the image."
         body = Text(f"{told} z undoes this.", style="italic")
         question = f"Revert {printable(entry.path)} to the image?"
-        if await self.app.push_screen_wait(Choose(question, (confirm("revert it"),), body)) != "yes":
+        if await self.app.push_screen_wait(ChooseDialog(question, (confirm("revert it"),), body)) != "yes":
             return
         container, inspect = self.held.container.id, self._inspect
         await self._do(
@@ -302,10 +307,10 @@ class ChangingFrame(SavingFrame):
         async def copy_to(answer: str) -> None:
             target = _on_host(answer)
 
-            def copy(step: Step, keep: Keep) -> Outcome:
+            def copy(step: Step, keep: BackupMode) -> ChangeResult:
                 del keep
                 where, count, notes = copy_out(details, entry.path, target, step=step)
-                return Outcome(entry.path, count, None, (f"now {where} on this host", *notes))
+                return ChangeResult(entry.path, count, None, (f"now {where} on this host", *notes))
 
             await self._carry(f"Copying {printable(entry.path)}", copy, "copied out")
 
@@ -335,7 +340,7 @@ class ChangingFrame(SavingFrame):
             except AlreadyThere as there:
                 body = Text("What is there is kept on this host first: z undoes this.", style="italic")
                 question = f"{there.message}. Replace it?"
-                if await self.app.push_screen_wait(Choose(question, (confirm("replace it"),), body)) == "yes":
+                if await self.app.push_screen_wait(ChooseDialog(question, (confirm("replace it"),), body)) == "yes":
                     await copy(over=True)
 
         question = f"Copy into {printable(above)} from this host"
@@ -352,7 +357,7 @@ class ChangingFrame(SavingFrame):
             self.tell_error(error)
             return
         question = f"Undo the {_act_words(act)}?"
-        if await self.app.push_screen_wait(Choose(question, (confirm("undo it"),))) != "yes":
+        if await self.app.push_screen_wait(ChooseDialog(question, (confirm("undo it"),))) != "yes":
             return
         try:
             await self._take_back(act, force=False)
@@ -363,12 +368,12 @@ class ChangingFrame(SavingFrame):
         except DtuiError as error:
             self.tell_error(error)
 
-    async def _take_back(self, act: Act, *, force: bool) -> None:
+    async def _take_back(self, act: UndoRecord, *, force: bool) -> None:
         """Undo an act; where there is no room to keep what stands there now, ask whether it goes without."""
         files = self.files
         title = f"Undoing the {_act_words(act)}"
 
-        def take_back(step: Step, keep: Keep) -> Outcome:
+        def take_back(step: Step, keep: BackupMode) -> ChangeResult:
             return files.undo(act, force=force, keep=keep, step=step)
 
         try:
@@ -376,10 +381,15 @@ class ChangingFrame(SavingFrame):
         except NoRoom as error:
             body = Text(f"{error.message}. Without a copy of what stands there now the undo cannot be undone.")
             choice = Choice("p", "without", "undo without a copy")
-            if await self.app.push_screen_wait(Choose(f"{title}: no room for a copy", (choice,), body)) == "without":
-                await self._carry(title, lambda step, _: take_back(step, Keep.NOTHING), "is as it was", go_to=True)
+            if (
+                await self.app.push_screen_wait(ChooseDialog(f"{title}: no room for a copy", (choice,), body))
+                == "without"
+            ):
+                await self._carry(
+                    title, lambda step, _: take_back(step, BackupMode.NOTHING), "is as it was", go_to=True
+                )
 
-    async def _take_back_by_force(self, act: Act, refused: ChangedMeanwhile) -> None:
+    async def _take_back_by_force(self, act: UndoRecord, refused: ChangedMeanwhile) -> None:
         """Ask whether what somebody else changed since goes too; a name that is taken is nothing to be forced."""
         if is_plain_rename(act):
             self.tell_error(refused)
@@ -387,7 +397,7 @@ class ChangingFrame(SavingFrame):
         body = Text("What stands there now is kept on this host first.", style="italic")
         question = f"{refused.message}. Undo it all the same?"
         choice = Choice("f", "force", "undo it all the same")  # not y, which has just been pressed
-        if await self.app.push_screen_wait(Choose(question, (choice,), body)) != "force":
+        if await self.app.push_screen_wait(ChooseDialog(question, (choice,), body)) != "force":
             return
         try:
             await self._take_back(act, force=True)
@@ -407,22 +417,22 @@ def _typed(name: bytes) -> str:
 
 
 _NOUNS = {
-    ActKind.WRITE: "edit",
-    ActKind.CREATE: "creation",
-    ActKind.REMOVE: "deletion",
-    ActKind.RENAME: "rename",
-    ActKind.MKDIR: "creation of the directory",
-    ActKind.CHMOD: "change of mode",
-    ActKind.CHOWN: "change of owner",
-    ActKind.COPY: "copy",
+    UndoKind.WRITE: "edit",
+    UndoKind.CREATE: "creation",
+    UndoKind.REMOVE: "deletion",
+    UndoKind.RENAME: "rename",
+    UndoKind.MKDIR: "creation of the directory",
+    UndoKind.CHMOD: "change of mode",
+    UndoKind.CHOWN: "change of owner",
+    UndoKind.COPY: "copy",
 }
 
 
-def _act_words(act: Act) -> str:
+def _act_words(act: UndoRecord) -> str:
     """Say what was done, to what and when, in this host's time: "edit of /app/app.conf at 12:07:31"."""
     noun = _NOUNS.get(act.kind, act.kind.value)
     target = f"{printable(act.path)} to {printable(act.other)}" if act.other else printable(act.path)
-    link = " " if act.kind is ActKind.MKDIR else " to " if act.kind is ActKind.COPY else " of "
+    link = " " if act.kind is UndoKind.MKDIR else " to " if act.kind is UndoKind.COPY else " of "
     done = act.time.astimezone()
     day = "" if done.date() == datetime.now().astimezone().date() else f"{done:%Y-%m-%d} "
     return f"{noun}{link}{target} at {day}{done:%H:%M:%S}"

@@ -21,10 +21,10 @@ from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Verb
 from tui.render.containers import SORTS, group_key, groups, inspect_lines, matches
 from tui.render.feed_words import empty_words, source_words, trouble
-from tui.services.feed import Feed, Happened, Listed
+from tui.services.feed import ContainersListed, EngineEvent, Feed
 from tui.ui.actions import bindings
-from tui.ui.dialogs.choose import Choice, Choose
-from tui.ui.screens.acts import Acted
+from tui.ui.dialogs.choose import Choice, ChooseDialog
+from tui.ui.screens.acts import ActionEnded
 from tui.ui.screens.base import set_title
 from tui.ui.screens.detailing import DetailingFrame
 from tui.ui.widgets.container_rows import ContainerRows, GroupRows, group_tabs
@@ -170,8 +170,8 @@ class ContainersScreen(DetailingFrame):
         self._name_details()
         self.refresh_bindings()
 
-    @on(Happened)
-    def _happened(self, event: Happened) -> None:
+    @on(EngineEvent)
+    def _happened(self, event: EngineEvent) -> None:
         current = self.container
         name = next((c.name for c in self.dtui.feed.rows if c.id == event.event.id), event.event.id[:12])
         if event.event.id in self.acted_on or (current and current.id == event.event.id):
@@ -180,11 +180,11 @@ class ContainersScreen(DetailingFrame):
             self._sizes.pop((current.endpoint, current.id), None)
             self.settle()
 
-    @on(Listed)
-    def _listed(self, event: Listed) -> None:
+    @on(ContainersListed)
+    def _listed(self, event: ContainersListed) -> None:
         self.tell(f"not listed: {event.problem}" if event.problem else "listed", "bad" if event.problem else "")
 
-    def on_acted(self, event: Acted) -> None:
+    def on_acted(self, event: ActionEnded) -> None:
         """Show what a failed act left; the Engine announces only those that went well."""
         if event.error:
             self._ask_details()
@@ -227,7 +227,7 @@ class ContainersScreen(DetailingFrame):
             body = Text.assemble((f"It is {container.state.upper()} and will be killed.\n", "bold red"), body)
         verb = "kill and remove it" if container.state in _WOULD_BE_KILLED else "remove it"
         choice = Choice(key, "remove", verb)
-        return await self.app.push_screen_wait(Choose(words, (choice,), body)) == "remove"
+        return await self.app.push_screen_wait(ChooseDialog(words, (choice,), body)) == "remove"
 
     def action_logs(self) -> None:
         """Show the log of the container under the cursor."""
@@ -239,10 +239,10 @@ class ContainersScreen(DetailingFrame):
     def action_inspect(self) -> None:
         """Show all that is known."""
         if self._details:
-            from tui.ui.dialogs.show import Show
+            from tui.ui.dialogs.show import TextDialog
 
             text = inspect_lines(self._details, datetime.now(UTC))
-            self.app.push_screen(Show(printable(self._details.container.name), text))
+            self.app.push_screen(TextDialog(printable(self._details.container.name), text))
 
     def action_bench(self) -> None:
         """Go to the benchmark of this endpoint's driver."""

@@ -8,7 +8,7 @@ from tui.core.errors import DtuiError
 from tui.core.records import Container, Details
 
 
-class Detailed(Message):
+class DetailsArrived(Message):
     """Details of a container came, or the reason why not."""
 
     def __init__(self, container: Container, details: Details | None, error: DtuiError | None = None) -> None:
@@ -18,7 +18,7 @@ class Detailed(Message):
         self.error = error
 
 
-class Summed(Message):
+class SummaryArrived(Message):
     """The changes in a container's layer are counted."""
 
     def __init__(self, container: Container, size: int | None, words: str) -> None:

@@ -11,15 +11,15 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.records import Container, Details, ReachKind
+from tui.core.records import AccessKind, Container, Details
 from tui.core.text import human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.render.containers import detail_lines
 from tui.services.feed import Feed
-from tui.services.layer_summary import summarise
+from tui.services.layer_summary import summarise_layer
 from tui.ui.screens.acts import ActingFrame
 from tui.ui.screens.base import set_title
-from tui.ui.screens.containers_messages import Detailed, Summed
+from tui.ui.screens.containers_messages import DetailsArrived, SummaryArrived
 from tui.ui.widgets.log_pane import LogPane
 
 _SETTLE = 0.12
@@ -81,18 +81,18 @@ class DetailingFrame(ActingFrame):
         try:
             details = endpoint.inspect(container.id)
         except DtuiError as error:
-            self.post_message(Detailed(container, None, error))
+            self.post_message(DetailsArrived(container, None, error))
             return
         if worker.is_cancelled:
             return
-        self.post_message(Detailed(container, details))
-        if details.reach.kind is not ReachKind.NONE:
-            size, words = summarise(endpoint, details, lambda: worker.is_cancelled)
+        self.post_message(DetailsArrived(container, details))
+        if details.reach.kind is not AccessKind.NONE:
+            size, words = summarise_layer(endpoint, details, lambda: worker.is_cancelled)
             if not worker.is_cancelled:
-                self.post_message(Summed(container, size, words))
+                self.post_message(SummaryArrived(container, size, words))
 
-    @on(Detailed)
-    def _detailed(self, event: Detailed) -> None:
+    @on(DetailsArrived)
+    def _detailed(self, event: DetailsArrived) -> None:
         if self.container is None or self.container.id != event.container.id:
             return
         if self._patience:
@@ -106,8 +106,8 @@ class DetailingFrame(ActingFrame):
         elif event.error:
             detail.update(Text(printable(str(event.error))))
 
-    @on(Summed)
-    def _summed(self, event: Summed) -> None:
+    @on(SummaryArrived)
+    def _summed(self, event: SummaryArrived) -> None:
         if event.size is not None:
             self._sizes[event.container.endpoint, event.container.id] = event.size
         if self.container and self.container.id == event.container.id and self._details:

@@ -21,11 +21,11 @@ from tui.inventory.disk import LayerDirectory, inventory
 from tui.inventory.references import Owner
 from tui.layers.usage import directory_usage
 from tui.ui.actions import bindings
-from tui.ui.screens.base import Frame, set_title
+from tui.ui.screens.base import BaseScreen, set_title
 from tui.ui.widgets.disk_rows import SORTS, DiskRows, nobody
 
 
-class Listed(Message):
+class LayersListed(Message):
     """The data-root was read, or could not be."""
 
     def __init__(self, root: Path | None, entries: tuple[LayerDirectory, ...], error: DtuiError | None = None) -> None:
@@ -35,7 +35,7 @@ class Listed(Message):
         self.error = error
 
 
-class Sized(Message):
+class LayerSized(Message):
     """One directory was counted; None for one that cannot be."""
 
     def __init__(self, path: Path, size: int | None) -> None:
@@ -44,11 +44,11 @@ class Sized(Message):
         self.size = size
 
 
-class Counted(Message):
+class SizesCounted(Message):
     """All directories were counted."""
 
 
-class DiskScreen(Frame):
+class DiskScreen(BaseScreen):
     """The layer directories of one endpoint's data-root. Orphans are told, never removed."""
 
     scope = "disk"
@@ -97,17 +97,17 @@ class DiskScreen(Frame):
             root = Path(facts.data_root or "/var/lib/docker")
             entries = inventory(root)
         except DtuiError as error:
-            self.post_message(Listed(None, (), error))
+            self.post_message(LayersListed(None, (), error))
             return
-        self.post_message(Listed(root, entries))
+        self.post_message(LayersListed(root, entries))
         for entry in entries:
             if worker.is_cancelled:
                 return
-            self.post_message(Sized(entry.path, _size_of(entry.path, lambda: worker.is_cancelled)))
-        self.post_message(Counted())
+            self.post_message(LayerSized(entry.path, _size_of(entry.path, lambda: worker.is_cancelled)))
+        self.post_message(SizesCounted())
 
-    @on(Listed)
-    def _listed(self, event: Listed) -> None:
+    @on(LayersListed)
+    def _listed(self, event: LayersListed) -> None:
         if event.error:
             self.rows.show((), printable(event.error.message))
             self.tell_error(event.error)
@@ -116,12 +116,12 @@ class DiskScreen(Frame):
         self.rows.show(event.entries, "there is no layer in this data-root")
         self._sum_up()
 
-    @on(Sized)
-    def _sized(self, event: Sized) -> None:
+    @on(LayerSized)
+    def _sized(self, event: LayerSized) -> None:
         self.rows.sized(event.path, event.size)
         self._sum_up()
 
-    @on(Counted)
+    @on(SizesCounted)
     def _all_counted(self) -> None:
         self._counted = True
         self.rows.show(self.rows.entries, self.rows.note)

@@ -11,10 +11,10 @@ from tui.core.errors import DtuiError
 from tui.core.records import Entry, View
 from tui.core.text import count_of, printable
 from tui.layers.search import Hits, next_of, search
-from tui.linux.rooted_paths import clean, split
+from tui.linux.rooted_paths import normalized, split
 from tui.services.files_of import Tree
 from tui.ui.screens.changing import ChangingFrame
-from tui.ui.screens.layer_messages import Found, Located, Searching
+from tui.ui.screens.layer_messages import PathLocated, SearchAdvanced, SearchEnded
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.tree_rows import TreeRows
 
@@ -63,19 +63,19 @@ class FindingFrame(ChangingFrame):
     @work(thread=True, exclusive=True, group="find")
     def _locate(self, view: Tree, text: str) -> None:
         """Look for a path in what is shown, then in all that the container sees."""
-        path = clean(text.encode("utf-8", "surrogateescape"))
+        path = normalized(text.encode("utf-8", "surrogateescape"))
         for shown in dict.fromkeys((self.tree_rows.shown_view, View.MERGED)):
             try:
                 there = any(entry.path == path for entry in view.children(split(path)[0], shown))
             except DtuiError:
                 there = False
             if there:
-                self.post_message(Located(path, shown))
+                self.post_message(PathLocated(path, shown))
                 return
-        self.post_message(Located(path, None))
+        self.post_message(PathLocated(path, None))
 
-    @on(Located)
-    def _located(self, event: Located) -> None:
+    @on(PathLocated)
+    def _located(self, event: PathLocated) -> None:
         if event.shown is None:
             self.tell(f"there is no {printable(event.path)} in the container", "bad")
         else:
@@ -94,21 +94,21 @@ class FindingFrame(ChangingFrame):
             nonlocal told
             if time.monotonic() - told > _TELL:
                 told = time.monotonic()
-                self.post_message(Searching(count, found))
+                self.post_message(SearchAdvanced(count, found))
             return not worker.is_cancelled
 
         with view.held():
             hits = search(view, shown, words, step)
         if not worker.is_cancelled:
-            self.post_message(Found(words, hits, there))
+            self.post_message(SearchEnded(words, hits, there))
 
-    @on(Searching)
-    def _tell_searching(self, event: Searching) -> None:
+    @on(SearchAdvanced)
+    def _tell_searching(self, event: SearchAdvanced) -> None:
         if self.searching:
             self.tell(f"searching: {event.found:,} found in {count_of(event.count, 'entry', 'entries')} · esc stops")
 
-    @on(Found)
-    def _found(self, event: Found) -> None:
+    @on(SearchEnded)
+    def _found(self, event: SearchEnded) -> None:
         if event.words != self._words:
             return
         self._walk = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tui.engine.endpoint import Endpoint
-from tui.ui.screens.acts import Acted
+from tui.ui.screens.acts import ActionEnded
 from tui.ui.screens.base import set_title
 from tui.ui.screens.holding import HoldingFrame
 from tui.ui.widgets.log_pane import LogPane
@@ -39,7 +39,7 @@ class FollowingFrame(HoldingFrame):
         pane.follow = True
         pane.open(self.endpoint, self.container.id, follow=self.endpoint.live, tail=200)
 
-    def on_acted(self, event: Acted) -> None:
+    def on_acted(self, event: ActionEnded) -> None:
         """Follow the log of what was started."""
         super().on_acted(event)
         if not event.error and event.verb.value in ("start", "restart"):

@@ -9,7 +9,7 @@ from tui.core.errors import DtuiError
 from tui.core.records import Container, Event
 from tui.core.text import printable
 from tui.render.containers import REMOVED, state_text
-from tui.services.feed import Feed, Happened
+from tui.services.feed import EngineEvent, Feed
 from tui.ui.screens.acts import ActingFrame
 
 
@@ -30,8 +30,8 @@ class HoldingFrame(ActingFrame):
         """The container's state for the title."""
         return REMOVED.copy() if self.gone else state_text(self._container)
 
-    @on(Happened)
-    def _happened(self, event: Happened) -> None:
+    @on(EngineEvent)
+    def _happened(self, event: EngineEvent) -> None:
         if event.event.id != self._container.id:
             return
         if event.event.action == "destroy":

@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from tui.core.records import Container, Entry, EntryKind, View
 from tui.core.text import human_size, printable
 from tui.files.document import EDIT_LIMIT
-from tui.render.entries import mark_of
+from tui.render.entries import change_mark
 from tui.services.feed import Feed
 from tui.services.tree_model import ancestors
 from tui.ui.actions import actions_of, bindings
@@ -184,7 +184,7 @@ class LayerScreen(OpeningFrame):
             entry = self.tree_rows.entry
             if entry is None:
                 return "no file is selected"
-            if mark_of(entry) == "D":
+            if change_mark(entry) == "D":
                 return "a deleted file cannot be edited; the image still has it"
             if entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
                 return f"{printable(entry.name)} is a {entry.kind}, not a file"
@@ -258,9 +258,11 @@ class LayerScreen(OpeningFrame):
             from datetime import UTC, datetime
 
             from tui.render.containers import inspect_lines
-            from tui.ui.dialogs.show import Show
+            from tui.ui.dialogs.show import TextDialog
 
-            self.app.push_screen(Show(printable(self._container.name), inspect_lines(self.details, datetime.now(UTC))))
+            self.app.push_screen(
+                TextDialog(printable(self._container.name), inspect_lines(self.details, datetime.now(UTC)))
+            )
 
     def happened(self, action: str) -> None:
         """Open the layer anew after what changes how it is reached."""

@@ -10,12 +10,12 @@ from tui.core.errors import DtuiError
 from tui.core.records import Details, Entry, View
 from tui.files.document import Document
 from tui.files.texts.notes import Keepsake
-from tui.files.verbs.opening import Opened
+from tui.files.verbs.opening import OpenedFile
 from tui.layers.search import Hits
 from tui.services.files_of import Tree
 
 
-class Opening(Message):
+class LayerOpened(Message):
     """The layer is open, or cannot be opened."""
 
     def __init__(self, details: Details | None, view: Tree | None, error: DtuiError | None = None) -> None:
@@ -25,7 +25,7 @@ class Opening(Message):
         self.error = error
 
 
-class Loaded(Message):
+class DirectoryLoaded(Message):
     """Children of a directory came."""
 
     def __init__(
@@ -44,14 +44,14 @@ class Loaded(Message):
         self.error = error
 
 
-class Previewed(Message):
+class FilePreviewed(Message):
     """The beginning of a file came to be looked at, or all of it to be edited, or the reason why not."""
 
     def __init__(
         self,
         entry: Entry,
         document: Document | None = None,
-        opened: Opened | None = None,
+        opened: OpenedFile | None = None,
         error: DtuiError | None = None,
         kept: Sequence[tuple[Keepsake, bytes]] = (),
     ) -> None:
@@ -63,7 +63,7 @@ class Previewed(Message):
         self.kept = kept
 
 
-class Counted(Message):
+class ChangesCounted(Message):
     """Size and changes of the whole layer are known."""
 
     def __init__(self, size: int | None, words: str) -> None:
@@ -72,7 +72,7 @@ class Counted(Message):
         self.words = words
 
 
-class Located(Message):
+class PathLocated(Message):
     """A path was looked for: ``shown`` is the view it is in, None for nowhere."""
 
     def __init__(self, path: bytes, shown: View | None) -> None:
@@ -81,7 +81,7 @@ class Located(Message):
         self.shown = shown
 
 
-class Searching(Message):
+class SearchAdvanced(Message):
     """How far a search is."""
 
     def __init__(self, count: int, found: int) -> None:
@@ -90,7 +90,7 @@ class Searching(Message):
         self.found = found
 
 
-class Found(Message):
+class SearchEnded(Message):
     """The whole tree was searched; ``there`` when the cursor went to a match already."""
 
     def __init__(self, words: str, hits: Hits, there: bool) -> None:

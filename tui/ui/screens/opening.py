@@ -11,9 +11,9 @@ from tui.core.records import Change, Details, EntryKind, View
 from tui.core.text import count_of, human_size
 from tui.linux.rooted_paths import split
 from tui.services.files_of import Tree, tree_of
-from tui.services.layer_summary import summarise
+from tui.services.layer_summary import summarise_layer
 from tui.services.tree_model import ancestors
-from tui.ui.screens.layer_messages import Counted, Loaded, Opening
+from tui.ui.screens.layer_messages import ChangesCounted, DirectoryLoaded, LayerOpened
 from tui.ui.screens.previewing import PreviewingFrame
 from tui.ui.widgets.tree_rows import TreeRows
 
@@ -64,15 +64,15 @@ class OpeningFrame(PreviewingFrame):
             details = self.endpoint.inspect(self._container.id)
             view = tree_of(self.endpoint, details)
         except DtuiError as error:
-            self.post_message(Opening(details, None, error))
+            self.post_message(LayerOpened(details, None, error))
             return
-        self.post_message(Opening(details, view))
-        size, words = summarise(self.endpoint, details, lambda: worker.is_cancelled)
+        self.post_message(LayerOpened(details, view))
+        size, words = summarise_layer(self.endpoint, details, lambda: worker.is_cancelled)
         if not worker.is_cancelled:
-            self.post_message(Counted(size, words))
+            self.post_message(ChangesCounted(size, words))
 
-    @on(Opening)
-    def _opened(self, event: Opening) -> None:
+    @on(LayerOpened)
+    def _opened(self, event: LayerOpened) -> None:
         if self.gone:
             if event.view:
                 event.view.close()
@@ -100,8 +100,8 @@ class OpeningFrame(PreviewingFrame):
             self.tell("read again")
         self._reload()
 
-    @on(Counted)
-    def _counted(self, event: Counted) -> None:
+    @on(ChangesCounted)
+    def _counted(self, event: ChangesCounted) -> None:
         self._counts = f"{event.words} · {human_size(event.size)} writable"
         self.title_line.right = Text(self._counts)
 
@@ -125,12 +125,12 @@ class OpeningFrame(PreviewingFrame):
 
     def _children(self, view: Tree, shown: View, path: bytes) -> None:
         try:
-            self.post_message(Loaded(view, shown, path, tuple(view.children(path, shown))))
+            self.post_message(DirectoryLoaded(view, shown, path, tuple(view.children(path, shown))))
         except DtuiError as error:
-            self.post_message(Loaded(view, shown, path, (), error))
+            self.post_message(DirectoryLoaded(view, shown, path, (), error))
 
-    @on(Loaded)
-    def _loaded(self, event: Loaded) -> None:
+    @on(DirectoryLoaded)
+    def _loaded(self, event: DirectoryLoaded) -> None:
         if event.view is not self.tree_rows.shown_view or event.source is not self._layer_view:
             return
         if isinstance(event.error, NotFound) and self._lost(event.path):
@@ -174,7 +174,7 @@ class OpeningFrame(PreviewingFrame):
         if edit:
             self.edit_here()
 
-    def _unfold(self, event: Loaded) -> None:
+    def _unfold(self, event: DirectoryLoaded) -> None:
         """Open changed directories by themselves while all of the changes fit on the screen."""
         model = self.tree_rows.model
         if event.view is View.MERGED or len(model.lines) > _UNFOLDED or event.path in self._unfolded:

@@ -16,7 +16,7 @@ from tui.render.entries import entry_info, meta_words
 from tui.services.files_of import files_of
 from tui.ui.screens.base import set_title
 from tui.ui.screens.finding import FindingFrame
-from tui.ui.screens.layer_messages import Previewed
+from tui.ui.screens.layer_messages import FilePreviewed
 from tui.ui.widgets.tree_rows import TreeRows
 
 _SETTLE = 0.08
@@ -95,16 +95,16 @@ class PreviewingFrame(FindingFrame):
             if edit:
                 opened = files.open(entry.path)
                 kept = texts_on_offer(self.container.id, opened.path, opened.document.data)
-                event = Previewed(entry, opened.document, opened, kept=kept)
+                event = FilePreviewed(entry, opened.document, opened, kept=kept)
             else:
-                event = Previewed(entry, files.peek(entry.path))
+                event = FilePreviewed(entry, files.peek(entry.path))
         except DtuiError as error:
-            event = Previewed(entry, error=error)
+            event = FilePreviewed(entry, error=error)
         if not worker.is_cancelled:
             self.post_message(event)
 
-    @on(Previewed)
-    def _previewed(self, event: Previewed) -> None:
+    @on(FilePreviewed)
+    def _previewed(self, event: FilePreviewed) -> None:
         self._to_edit = b""
         current = self.tree_rows.entry
         if current is None or current.path != event.entry.path or self.file_pane.editing or self.asks_of_kept:

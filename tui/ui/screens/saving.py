@@ -24,13 +24,13 @@ from tui.files.removal_watch import ContainerEnded, ContainerGone
 from tui.files.texts.notes import Keepsake
 from tui.files.texts.recovered import texts_on_offer
 from tui.files.texts.unsaved import Unsaved, keep_copy
-from tui.files.verbs.opening import Opened
-from tui.files.write.below_root import Receipt
+from tui.files.verbs.opening import OpenedFile
+from tui.files.write.below_root import SaveResult
 from tui.render.entries import diff_text, meta_words
 from tui.services.files_of import files_of
-from tui.ui.dialogs.choose import Choice, Choose, confirm
-from tui.ui.dialogs.show import Show, help_text
-from tui.ui.dialogs.working import Working
+from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
+from tui.ui.dialogs.show import TextDialog, help_text
+from tui.ui.dialogs.working import ProgressDialog
 from tui.ui.outside import Origin, StillOpen, WorkLeft, edit_outside
 from tui.ui.screens.base import set_title
 from tui.ui.screens.following import FollowingFrame
@@ -55,8 +55,8 @@ class SavingFrame(FollowingFrame):
     """A screen with a file in hand. Everything that may block runs in a thread that this flow waits for."""
 
     details: Details | None = None
-    opened: Opened | None = None
-    _receipt: Receipt | None = None
+    opened: OpenedFile | None = None
+    _receipt: SaveResult | None = None
     _outside: Unsaved | None = None
     """What an editor left that the pane cannot show, until it is saved or kept."""
     _taken: tuple[Keepsake, bytes] | None = None
@@ -113,7 +113,7 @@ class SavingFrame(FollowingFrame):
     # text that an earlier dtui kept ------------------------------------------------------------------------
 
     @work(exclusive=True, group="flow")
-    async def edit_with_kept(self, opened: Opened, kept: Sequence[tuple[Keepsake, bytes]]) -> None:
+    async def edit_with_kept(self, opened: OpenedFile, kept: Sequence[tuple[Keepsake, bytes]]) -> None:
         """Edit a file of which an earlier dtui kept text, with that text if it is wanted."""
         self.asks_of_kept = True
         try:
@@ -128,7 +128,7 @@ class SavingFrame(FollowingFrame):
             self.begin_edit()
 
     async def _ask_of_kept(
-        self, opened: Opened, kept: Sequence[tuple[Keepsake, bytes]]
+        self, opened: OpenedFile, kept: Sequence[tuple[Keepsake, bytes]]
     ) -> tuple[Keepsake, bytes] | None:
         """Ask what becomes of texts that were kept, the newest first; return the one that is to be gone on with."""
         for number, (keepsake, data) in enumerate(kept, 1):
@@ -152,18 +152,18 @@ class SavingFrame(FollowingFrame):
 
     async def _answer_of_kept(self, question: str, body: Text) -> str | None:
         """Ask what becomes of one text; to throw it away is asked about again, for it cannot be undone."""
-        answer = await self.app.push_screen_wait(Choose(question, (_SEE, _TAKE, _THROW_AWAY), body))
+        answer = await self.app.push_screen_wait(ChooseDialog(question, (_SEE, _TAKE, _THROW_AWAY), body))
         if answer != "throw away":
             return answer
-        sure = Choose("Throw the kept text away? This cannot be undone.", (confirm("throw it away"),))
+        sure = ChooseDialog("Throw the kept text away? This cannot be undone.", (confirm("throw it away"),))
         return answer if await self.app.push_screen_wait(sure) == "yes" else "diff"
 
-    async def _take_kept(self, opened: Opened, keepsake: Keepsake, data: bytes) -> None:
+    async def _take_kept(self, opened: OpenedFile, keepsake: Keepsake, data: bytes) -> None:
         """Go on with a text that was kept; it stays there until it is saved."""
         self._taken = keepsake, opened.path
         await self._take_edited(opened, opened.document.data, data, ask=False)
 
-    def _settle_taken(self, opened: Opened, data: bytes) -> None:
+    def _settle_taken(self, opened: OpenedFile, data: bytes) -> None:
         """Say no more of a kept text once it is saved; it is deleted only if it is what was saved."""
         taken, self._taken = self._taken, None
         if taken is None or taken[1] != opened.path:
@@ -229,7 +229,7 @@ class SavingFrame(FollowingFrame):
         if self.gone:
             question, save = f"{printable(self.container.name)} was removed: this text cannot be saved into it.", ()
         choices = (*save, Choice("k", "keep", "keep a copy on this host"), _DISCARD)
-        return await self.app.push_screen_wait(Choose(question, choices))
+        return await self.app.push_screen_wait(ChooseDialog(question, choices))
 
     async def _keep_and_end(self) -> None:
         """Keep the text in a file of this host; it stays in the editor until it is there."""
@@ -263,7 +263,7 @@ class SavingFrame(FollowingFrame):
 
     def action_editor_help(self) -> None:
         """Show all keys, the editor's first."""
-        self.app.push_screen(Show("Keys", help_text("editor")))
+        self.app.push_screen(TextDialog("Keys", help_text("editor")))
 
     def action_editor_find(self) -> None:
         """Find text."""
@@ -331,7 +331,7 @@ class SavingFrame(FollowingFrame):
             return False
         return await self._confirm_and_write(opened, data)
 
-    async def _confirm_and_write(self, opened: Opened, data: bytes) -> bool:
+    async def _confirm_and_write(self, opened: OpenedFile, data: bytes) -> bool:
         if self.gone:
             self.tell(f"{self.container.name} was removed: nothing can be saved into it{self.after_removal()}", "bad")
             return False
@@ -347,13 +347,13 @@ class SavingFrame(FollowingFrame):
         choices = [confirm("save", answer="save")]
         if how.choice:
             choices.append(Choice("i", "in place", "in place, for who has it open"))
-        answer = await self.app.push_screen_wait(Choose(f"Save {printable(opened.path)}?", tuple(choices), body))
+        answer = await self.app.push_screen_wait(ChooseDialog(f"Save {printable(opened.path)}?", tuple(choices), body))
         if answer is None:
             self.tell("not saved")
             return False
         return await self._write(opened, data, in_place=answer == "in place")
 
-    async def _write(self, opened: Opened, data: bytes, *, in_place: bool) -> bool:
+    async def _write(self, opened: OpenedFile, data: bytes, *, in_place: bool) -> bool:
         """Write; in a conflict ask, as often as somebody else is faster."""
         force = False
         while True:
@@ -382,16 +382,16 @@ class SavingFrame(FollowingFrame):
 
     async def _reached(self, path: bytes, call: Callable[[], T]) -> T:
         """Return what a call about a file returns; raises Stopped when the user leaves one that does not answer."""
-        return await waited_for(self.app, Working(printable(path), Meter()), call, _PATIENCE)
+        return await waited_for(self.app, ProgressDialog(printable(path), Meter()), call, _PATIENCE)
 
-    def _save_now(self, opened: Opened, data: bytes, force: bool, in_place: bool) -> Receipt:
+    def _save_now(self, opened: OpenedFile, data: bytes, force: bool, in_place: bool) -> SaveResult:
         return self.files.save(opened.path, data, None if force else opened.stamp, in_place=in_place)
 
-    async def _conflict(self, opened: Opened, mine: bytes, error: ChangedMeanwhile) -> str | None:
+    async def _conflict(self, opened: OpenedFile, mine: bytes, error: ChangedMeanwhile) -> str | None:
         body = Text(printable(str(error)))
         while True:
             question = f"{printable(opened.path)} was changed meanwhile."
-            answer = await self.app.push_screen_wait(Choose(question, (_KEEP_MINE, _KEEP_THEIRS, _SEE), body))
+            answer = await self.app.push_screen_wait(ChooseDialog(question, (_KEEP_MINE, _KEEP_THEIRS, _SEE), body))
             if answer != "diff":
                 return answer
             try:
@@ -416,13 +416,13 @@ class SavingFrame(FollowingFrame):
         self._mark()
         return True
 
-    async def _written(self, opened: Opened, receipt: Receipt) -> None:
+    async def _written(self, opened: OpenedFile, receipt: SaveResult) -> None:
         await self._reload_file(opened.path)
         self.file_changed()
         self._receipt = receipt
         self._tell_saved(receipt)
 
-    def _tell_saved(self, receipt: Receipt) -> None:
+    def _tell_saved(self, receipt: SaveResult) -> None:
         notes = "".join(f" · {note}" for note in receipt.notes)
         verb = "restarts" if self.container.state.alive else "starts"
         key = "^r" if self.file_pane.editing else "s"
@@ -461,7 +461,7 @@ class SavingFrame(FollowingFrame):
             return
         await self._external(opened, data)
 
-    async def _external(self, opened: Opened, data: bytes) -> None:
+    async def _external(self, opened: OpenedFile, data: bytes) -> None:
         copies, whose = self.dtui.open_copies, f"{self.container.name}:{printable(opened.path)}"
         origin = Origin(self.container.name, self.container.id, opened.document.data)
         try:
@@ -488,7 +488,7 @@ class SavingFrame(FollowingFrame):
         else:
             await self._take_edited(opened, data, edited)
 
-    async def _take_edited(self, opened: Opened, data: bytes, edited: bytes, *, ask: bool = True) -> None:
+    async def _take_edited(self, opened: OpenedFile, data: bytes, edited: bytes, *, ask: bool = True) -> None:
         """Save what an editor left; it stays in the pane, or else in a file of this host, until that went through.
 
         Without ``ask`` what can be edited in the pane is only put there.
@@ -516,7 +516,7 @@ class SavingFrame(FollowingFrame):
         if saved and not was_editing:
             self._end_saved()
 
-    def _show_edited(self, opened: Opened, edited: bytes) -> bool:
+    def _show_edited(self, opened: OpenedFile, edited: bytes) -> bool:
         """Put what an editor left into the pane as unsaved text; say whether it can be edited there."""
         if opened.document.read_only_reason or Document.parse(edited).read_only_reason:
             return False

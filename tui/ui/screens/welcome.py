@@ -18,7 +18,7 @@ from tui.core.text import printable
 from tui.engine.sample import demo_directory
 from tui.services.discover import Discovery, Tried, discover, sample_in
 from tui.ui.actions import actions_of, bindings, key_text
-from tui.ui.screens.base import Frame
+from tui.ui.screens.base import BaseScreen
 
 
 def welcome_text(tried: tuple[Tried, ...]) -> Text:
@@ -40,7 +40,7 @@ def welcome_text(tried: tuple[Tried, ...]) -> Text:
     return text
 
 
-class WelcomeScreen(Frame):
+class WelcomeScreen(BaseScreen):
     """The way in when there is no Docker."""
 
     scope = "welcome"

@@ -11,10 +11,10 @@ from textual.binding import BindingType
 from tui.core.records import Container
 from tui.render.containers import Column, Group, columns, container_line, header_line
 from tui.ui.actions import bindings
-from tui.ui.widgets.rows import Rows
+from tui.ui.widgets.rows import VirtualList
 
 
-class ContainerRows(Rows):
+class ContainerRows(VirtualList):
     """The containers of one group, filtered and sorted; the cursor stays on its container."""
 
     header_height = 1
@@ -77,7 +77,7 @@ class ContainerRows(Rows):
             super().action_choose()
 
 
-class GroupRows(Rows, can_focus=False):
+class GroupRows(VirtualList, can_focus=False):
     """The groups: states or storage drivers, with how many containers each holds."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name

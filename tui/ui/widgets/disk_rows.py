@@ -9,7 +9,7 @@ from rich.text import Text
 from tui.core.text import human_size, printable
 from tui.inventory.disk import LayerDirectory
 from tui.inventory.references import Owner
-from tui.ui.widgets.rows import Rows
+from tui.ui.widgets.rows import VirtualList
 
 _STYLES = {
     Owner.CONTAINER: "green",
@@ -30,7 +30,7 @@ def nobody(entry: LayerDirectory) -> str:
     return "a record that may refer to it cannot be read" if unread else "nothing refers to it"
 
 
-class DiskRows(Rows):
+class DiskRows(VirtualList):
     """Layer directories; sizes are filled in as they are counted."""
 
     header_height = 1

@@ -15,10 +15,10 @@ from tui.core.text import human_size, printable
 from tui.files.document import PREVIEW_LIMIT, Document, hex_lines, indent_unit, match_in
 from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.lines import Line
-from tui.ui.widgets.rows import Rows
+from tui.ui.widgets.rows import VirtualList
 
 
-class HexRows(Rows):
+class HexRows(VirtualList):
     """A binary file, sixteen bytes a line, drawn as it is scrolled."""
 
     has_cursor = False

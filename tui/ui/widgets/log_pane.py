@@ -16,8 +16,8 @@ from textual.reactive import reactive
 from tui.core.errors import DtuiError
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, LogLine, LogStream
-from tui.ui.widgets.log_search import GAP, Found, LogSearch, gap_row
-from tui.ui.widgets.rows import Rows
+from tui.ui.widgets.log_search import GAP, LogMatches, LogSearch, gap_row
+from tui.ui.widgets.rows import VirtualList
 
 _COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
 """Colour sequences are dropped without a trace: nearly every logger writes them."""
@@ -121,7 +121,7 @@ def log_text(line: LogLine) -> str:
     return mark + (f"{line.time:%H:%M:%S} {text}" if line.time else text)
 
 
-class LogPane(Rows):
+class LogPane(VirtualList):
     """The lines of one container's log."""
 
     has_cursor = False
@@ -146,7 +146,7 @@ class LogPane(Rows):
     class Searched(Message):
         """A search in the earlier lines came further, or ended."""
 
-        def __init__(self, pane: LogPane, found: Found) -> None:
+        def __init__(self, pane: LogPane, found: LogMatches) -> None:
             super().__init__()
             self.pane = pane
             self.found = found
@@ -172,7 +172,7 @@ class LogPane(Rows):
         self._tail = 0
         self._open_all: Callable[[], LogStream] | None = None
         self._search: LogSearch | None = None
-        self.found: Found | None = None
+        self.found: LogMatches | None = None
         self.fallen = 0
         """Lines that fell off the top since the last search began, and how many of them matched."""
         self.fallen_matches = 0

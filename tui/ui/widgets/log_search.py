@@ -28,7 +28,7 @@ GAP = "⋯"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LogMatches:
     """How far a search came: lines read, lines that match, and the rows to show of them."""
 
     read: int
@@ -44,7 +44,7 @@ class LogSearch:
     class Progress(Message):
         """The search came further, or ended."""
 
-        def __init__(self, search: LogSearch, found: Found) -> None:
+        def __init__(self, search: LogSearch, found: LogMatches) -> None:
             super().__init__()
             self.search = search
             self.found = found
@@ -94,7 +94,7 @@ class LogSearch:
         matches = sum(1 for number in self._matches if number <= last)
         excerpt = [(number, text) for number, text in self._excerpt if number <= last]
         if not self._closed.is_set():
-            found = Found(last, matches, _rows(excerpt, last), ended=True, problem=problem)
+            found = LogMatches(last, matches, _rows(excerpt, last), ended=True, problem=problem)
             self._post(self.Progress(self, found))
 
     def _search(self, stream: LogStream) -> bool:
@@ -122,7 +122,7 @@ class LogSearch:
                 before.append(text)
             if monotonic() - told > _PROGRESS_SECONDS:
                 told = monotonic()
-                self._post(self.Progress(self, Found(self._read, len(self._matches))))
+                self._post(self.Progress(self, LogMatches(self._read, len(self._matches))))
         return False
 
 

@@ -16,7 +16,7 @@ from textual.strip import Strip
 from tui.ui.actions import bindings
 
 
-class Rows(ScrollView, can_focus=True):
+class VirtualList(ScrollView, can_focus=True):
     """Lines with a cursor; a subclass says how many there are and how one looks.
 
     A million rows cost as much as one screen: Tree, DataTable and RichLog measure every row they are given.
@@ -40,13 +40,13 @@ class Rows(ScrollView, can_focus=True):
     class Moved(Message):
         """The cursor is on another row, or the row under it is another."""
 
-        def __init__(self, rows: Rows, index: int) -> None:
+        def __init__(self, rows: VirtualList, index: int) -> None:
             super().__init__()
             self.rows = rows
             self.index = index
 
         @property
-        def control(self) -> Rows:
+        def control(self) -> VirtualList:
             """The list that sent it."""
             return self.rows
 

@@ -11,18 +11,18 @@ from tui.core.records import Entry, EntryKind, LayerStack, View
 from tui.render.entries import tree_line
 from tui.services.tree_model import TreeModel
 from tui.ui.actions import bindings
-from tui.ui.widgets.rows import Rows
+from tui.ui.widgets.rows import VirtualList
 
 
-class TreeRows(Rows):
+class TreeRows(VirtualList):
     """Lines of a :class:`TreeModel`; the screen loads what a :class:`Wanted` asks for."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("layer", "screen.", only=("open_entry",))
 
-    class Wanted(Rows.Moved):
+    class Wanted(VirtualList.Moved):
         """A directory was opened whose children are not known."""
 
-        def __init__(self, rows: Rows, path: bytes) -> None:
+        def __init__(self, rows: VirtualList, path: bytes) -> None:
             super().__init__(rows, 0)
             self.path = path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
 from tui.files.verbs.undo import undo
 from tui.files.write import below_root
+from tui.layers.process_root import process_of
 from tui.linux.name_ops import name_ops_inside
 from tui.linux.rooted_paths import Root
 from tui.linux.syscalls import renameat2
@@ -217,6 +219,6 @@ def test_an_interrupt_at_the_keyboard_does_not_reach_the_helper(boxes: Boxes) ->
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     before = set(children.read_text().split())
     details = box.details
-    with name_ops_inside(details.pid, box.id):
+    with name_ops_inside(details.pid, partial(process_of, details.pid, box.id)):
         (helper,) = set(children.read_text().split()) - before
         assert os.getsid(int(helper)) != os.getsid(0)

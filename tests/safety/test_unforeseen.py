@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
+from tui.layers.process_root import open_process_root, process_of
 from tui.linux.name_ops import name_ops_inside
-from tui.linux.rooted_paths import Root
 
 pytestmark = pytest.mark.engine
 
@@ -158,7 +159,10 @@ class Interrupted:
 
 def test_an_answer_that_was_not_waited_for_is_not_taken_for_the_next_one_s(boxes: Boxes) -> None:
     box = boxes(alive=True)
-    with Root.of_process(box.details.pid, box.id) as root, name_ops_inside(box.details.pid, box.id) as hands:
+    with (
+        open_process_root(box.details.pid, box.id) as root,
+        name_ops_inside(box.details.pid, partial(process_of, box.details.pid, box.id)) as hands,
+    ):
         assert hands._helper is not None
         control, process = hands._helper
         hands._helper = Interrupted(control), process  # type: ignore[assignment]

@@ -14,8 +14,8 @@ from tests.ui.conftest import Layer, Open, shown, until
 from tests.ui.test_acts import opened, status
 from tui.core.records import Event, State
 from tui.engine.endpoint import LogLine
-from tui.services.feed import EngineEvent
 from tui.ui.dialogs.choose import ChooseDialog
+from tui.ui.feed_messages import EngineEvent
 from tui.ui.screens import logs
 from tui.ui.screens.logs import LogsScreen
 from tui.ui.widgets.log_pane import LogPane

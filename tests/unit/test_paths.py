@@ -19,6 +19,7 @@ from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, Us
 from tui.core.records import Mount
 from tui.drivers.data_root import open_host
 from tui.layers.mount_covers import Covers, resolved_place
+from tui.layers.process_root import open_process_root
 from tui.linux import syscalls
 from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limited, split
 
@@ -131,7 +132,7 @@ def test_an_ordinary_name_is_no_mount_point(tree: Path) -> None:
 
 def test_a_process_of_another_container_is_refused() -> None:
     with pytest.raises((NotReachable, LayerError)):
-        Root.of_process(os.getpid(), "0" * 64)
+        open_process_root(os.getpid(), "0" * 64)
 
 
 SWAP = """

@@ -23,6 +23,7 @@ from tui.bench.archives import MANY
 from tui.bench.contract import HeldContainer
 from tui.bench.plan import LARGEST
 from tui.core.errors import BenchError, UsageError
+from tui.layers.process_root import open_process_root
 from tui.linux.rooted_paths import Root
 
 _SMALL = 1000
@@ -190,7 +191,7 @@ def root_of(holder: HeldContainer) -> Root:
     """Open the root of a held container; raises BenchError for one that is not proven to be on this host."""
     if not holder.pid:
         raise BenchError("the Engine's containers are not proven to be on this host", "take --suite iozone")
-    return Root.of_process(holder.pid, holder.id)
+    return open_process_root(holder.pid, holder.id)
 
 
 def measure(plan: CowPlan, hold: HoldImage, target: str, repeat: int) -> Generator[CowSample]:

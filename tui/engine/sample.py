@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tui.core.errors import LayerError
-from tui.inventory.images import chain_ids
+from tui.drivers.chain_ids import chain_ids
 from tui.layers.whiteouts import xattr_prefix
 from tui.linux.process_marks import owner_lives, owner_mark
 

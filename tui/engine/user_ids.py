@@ -10,7 +10,7 @@ from tui.core.errors import NotReachable
 from tui.core.id_maps import IdMap, parse_id_map
 from tui.core.records import LayerStack
 from tui.drivers.users import ids_of_root
-from tui.linux.rooted_paths import process_of
+from tui.layers.process_root import process_of
 
 
 def with_ids(stack: LayerStack | None, root: Path, container_id: str, *, pid: int, mode: str = "") -> LayerStack | None:

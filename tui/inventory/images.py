@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 from tui.core.errors import DtuiError
 from tui.drivers.bolt import Bucket, read_bolt
+from tui.drivers.chain_ids import chain_ids
 from tui.drivers.data_root import DataRoot
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -23,14 +23,6 @@ _MOST_BLOBS = 1000
 
 _MOST_LAYERS = 1000
 """Layers of an image; overlay mounts half as many."""
-
-
-def chain_ids(diff_ids: list[str]) -> Iterator[str]:
-    """Yield the chain id of each layer of an image, base first, without ``sha256:`` (OCI image-spec, config.md)."""
-    chain = ""
-    for diff in diff_ids:
-        chain = diff if not chain else "sha256:" + hashlib.sha256(f"{chain} {diff}".encode()).hexdigest()
-        yield chain.removeprefix("sha256:")
 
 
 def docker_images(root: DataRoot, home: str, missed: list[DtuiError]) -> dict[str, tuple[str, ...]]:

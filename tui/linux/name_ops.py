@@ -10,13 +10,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from tui.core.errors import EditRefused, NotReachable
-from tui.core.records import LayerStack
-from tui.linux.rooted_paths import process_of
 from tui.linux.syscalls import renameat2
 
 NO_REPLACE = 1
@@ -26,6 +24,9 @@ EXCHANGE = 2
 """RENAME_EXCHANGE: both names are there at any time."""
 
 _REMOVE_DIRECTORY = 0x200  # AT_REMOVEDIR
+
+Proven = Callable[[], AbstractContextManager[None]]
+"""Makes sure, before and after what is done in it, that a process is the one that is meant; raises NotReachable."""
 
 
 class NameOps(Protocol):
@@ -89,10 +90,9 @@ class NamespaceNameOps:
     One that somebody killed is started anew when it is needed again, so that what was begun can be taken back.
     """
 
-    def __init__(self, pid: int, container_id: str, stack: LayerStack | None = None) -> None:
+    def __init__(self, pid: int, proven: Proven) -> None:
         self._pid = pid
-        self._id = container_id
-        self._stack = stack
+        self._proven = proven
         self._helper: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 
     def start(self) -> socket.socket:
@@ -100,7 +100,7 @@ class NamespaceNameOps:
         if self._helper is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
-                with theirs, process_of(self._pid, self._id, self._stack):
+                with theirs, self._proven():
                     self._helper = ours, _start_helper(self._pid, theirs)
                     _helpers[self._helper[1]] = threading.get_ident()
             except BaseException:
@@ -178,12 +178,12 @@ class _HelperGone(EditRefused):
 
 
 @contextmanager
-def name_ops_inside(pid: int, container_id: str, stack: LayerStack | None = None) -> Iterator[NamespaceNameOps]:
+def name_ops_inside(pid: int, proven: Proven) -> Iterator[NamespaceNameOps]:
     """Start the helper in the mount namespace of a running container's process and end it afterwards.
 
     It is a fresh interpreter, for a process with threads may not enter another mount namespace (setns(2)).
     """
-    hands = NamespaceNameOps(pid, container_id, stack)
+    hands = NamespaceNameOps(pid, proven)
     try:
         hands.start()
         yield hands

@@ -17,11 +17,9 @@ from typing import NamedTuple
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, TooManyOpen, UsageError
 from tui.core.id_maps import IdMap
-from tui.core.records import EntryKind, LayerStack
+from tui.core.records import EntryKind
 from tui.core.text import human_size, printable
-from tui.layers.admission import BeyondContainer, Need, ids_of_process, refuse_beyond
-from tui.layers.process_root import is_own_root
-from tui.linux.process_marks import has_ended
+from tui.linux.admission import BeyondContainer, Need, ids_of_process, refuse_beyond
 from tui.linux.syscalls import O_PATH, Resolve, file_system_of, identity_of, openat2
 from tui.linux.trail import Trail
 
@@ -182,46 +180,6 @@ def explained(path: bytes) -> Iterator[None]:
         raise explain(error, path) from error
 
 
-@contextmanager
-def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> Iterator[None]:
-    """Make sure that a process is the container's own, before and after what is done by its id; raises NotReachable.
-
-    A process id may have been given to another process meanwhile: the pidfd is taken first, then the cgroup must name
-    the container, and the process must still live at the end. An engine without control groups puts the container into
-    its own: then the process must have the root that the engine made of the container's layers, if those are known.
-    """
-    try:
-        pidfd = os.pidfd_open(pid)
-    except OSError as error:
-        raise NotReachable("the container's process is gone", "look at its state again") from error
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
-            named = container_id in groups.read(65536)
-        if not named and not (stack is not None and _has_own_root(pid, stack)):
-            missing = "no control group of it names the container"
-            if stack is not None:
-                missing += ", and its root is not the one that the engine made"
-            raise NotReachable(f"process {pid} is not proven to be the container's: {missing}", "look at it again")
-        yield
-        if has_ended(pidfd):
-            raise NotReachable("the container's process has just ended", "look at its state again")
-    except FileNotFoundError as error:
-        raise NotReachable("the container's process is gone", "look at its state again") from error
-    finally:
-        os.close(pidfd)
-
-
-def _has_own_root(pid: int, stack: LayerStack) -> bool:
-    try:
-        fd = os.open(f"/proc/{pid}/root/", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return is_own_root(fd, pid, stack)
-    finally:
-        os.close(fd)
-
-
 class Folder(NamedTuple):
     """A directory that is held open: its mount by number, 0 for the root's, and whether it is a mount point itself."""
 
@@ -251,21 +209,6 @@ class Root:
         self._ids = ids
         self._mounts = count(1)
         self._trail: Trail[Folder] | None = None
-
-    @classmethod
-    def of_process(cls, pid: int, container_id: str, stack: LayerStack | None = None) -> Root:
-        """Open the root of a running container's process, after making sure that it is that container's."""
-        root = cls(-1)
-        try:
-            with process_of(pid, container_id, stack):
-                root.fd = os.open(f"/proc/{pid}/root/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                root._ids = ids_of_process(pid)
-        except OSError as error:
-            raise NotReachable(f"/proc/{pid}/root: {error.strerror}", "run dtui as root on this host") from error
-        except NotReachable:
-            root.close()
-            raise
-        return root
 
     def again(self) -> Root:
         """Return the same root once more, to be closed by itself."""

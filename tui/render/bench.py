@@ -17,7 +17,7 @@ from tui.bench.runner import Progress
 from tui.bench.stats import Summary, Verdict, by_target
 from tui.bench.tables import MARKS, cold_warning, cow_medians, over_words
 from tui.core.text import human_size, printable
-from tui.ui.widgets.chart import PALETTE
+from tui.render.chart import PALETTE
 
 COLOURS = {
     Verdict.FASTER: "green",

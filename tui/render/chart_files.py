@@ -15,8 +15,8 @@ from tui.bench.stats import by_target
 from tui.bench.tables import label_of
 from tui.core.text import printable
 from tui.render.bench import cow_bars, legend_text
+from tui.render.chart import draw
 from tui.render.picture import png_of
-from tui.ui.widgets.chart import draw
 
 _WIDTH, _HEIGHT = 100, 20
 _INK, _PAPER = (0xE0, 0xE0, 0xE0), (0x12, 0x12, 0x12)

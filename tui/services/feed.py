@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-
-from textual.message import Message
+from functools import partial
+from typing import Protocol
 
 from tui.core.errors import DtuiError
 from tui.core.records import Container, EngineFacts, Event
@@ -94,33 +94,20 @@ def _trouble(error: Exception) -> tuple[str, str]:
     return f"{type(error).__name__}: {error}", "an answer that dtui does not understand"
 
 
-class SourceChanged(Message):
-    """One endpoint's list, facts or trouble is another now."""
+class FeedListener(Protocol):
+    """Hears from the threads of watchers what changed; it must return at once."""
 
-    def __init__(self, source: Source) -> None:
-        super().__init__()
-        self.source = source
+    def source_changed(self, source: Source) -> None:
+        """Take in that one endpoint's list, facts or trouble is another now."""
+        ...
 
-    def can_replace(self, message: Message) -> bool:
-        """Let only the newest state of an endpoint wait in the queue."""
-        return isinstance(message, SourceChanged) and message.source.name == self.source.name
+    def announced(self, endpoint: str, event: Event) -> None:
+        """Take in what an Engine announced about a container."""
+        ...
 
-
-class EngineEvent(Message, bubble=False):
-    """The Engine announced something about a container. It goes to every screen and no further."""
-
-    def __init__(self, endpoint: str, event: Event) -> None:
-        super().__init__()
-        self.endpoint = endpoint
-        self.event = event
-
-
-class ContainersListed(Message, bubble=False):
-    """The list that somebody asked for came, or the reason why not. It goes to every screen and no further."""
-
-    def __init__(self, problem: str = "") -> None:
-        super().__init__()
-        self.problem = problem
+    def listed(self, problem: str) -> None:
+        """Take in that the list somebody asked for came, or the reason why not."""
+        ...
 
 
 class _Frames:
@@ -159,18 +146,18 @@ class _Frames:
 
 
 class Watcher:
-    """Follows one endpoint until closed; only posts messages."""
+    """Follows one endpoint until closed; only tells its listener."""
 
-    def __init__(self, endpoint: Endpoint, post: Callable[[Message], object]) -> None:
+    def __init__(self, endpoint: Endpoint, listener: FeedListener) -> None:
         self.endpoint = endpoint
-        self._post = post
+        self._listener = listener
         self._source = Source(endpoint.name, endpoint.address, endpoint.live)
         self._closed = threading.Event()
         self._due = threading.Event()
         self._wake = threading.Event()
         self._asked = threading.Event()
         self._stream: EventStream | None = None
-        self._frames = _Frames(lambda event: post(EngineEvent(endpoint.name, event)))
+        self._frames = _Frames(partial(listener.announced, endpoint.name))
 
     @property
     def source(self) -> Source:
@@ -201,7 +188,7 @@ class Watcher:
     def _tell(self, source: Source) -> None:
         if not self._closed.is_set() and source != self._source:
             self._source = source
-            self._post(SourceChanged(source))
+            self._listener.source_changed(source)
 
     def _follow(self) -> None:
         attempt = 0
@@ -244,7 +231,7 @@ class Watcher:
             self._list_once()
             took = time.monotonic() - began
             if asked:
-                self._post(ContainersListed(self._source.problem))
+                self._listener.listed(self._source.problem)
 
     def _list_once(self) -> None:
         try:

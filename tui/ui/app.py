@@ -35,11 +35,12 @@ from tui.files.verbs.opening import privileged
 from tui.linux.supervise import ENDING_SIGNALS, mark_stuck
 from tui.render.ink import PlainInk
 from tui.services.discover import Tried
-from tui.services.feed import ContainersListed, EngineEvent, Feed, SourceChanged, Watcher
+from tui.services.feed import Feed, Watcher
 from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.base import Dialog
 from tui.ui.dialogs.choose import ChooseDialog, confirm
 from tui.ui.ending import Ending
+from tui.ui.feed_messages import ContainersListed, EngineEvent, FeedMessages, SourceChanged
 from tui.ui.last_resort import guard
 from tui.ui.outside import OpenCopies, end_editor
 from tui.ui.screens.base import BaseScreen
@@ -249,7 +250,8 @@ class DtuiApp(App[int]):
         from tui.ui.screens.containers import ContainersScreen
 
         self.close_endpoints()
-        self._watchers = {e.name: Watcher(e, self.post_message) for e in endpoints}
+        listener = FeedMessages(self.post_message)
+        self._watchers = {e.name: Watcher(e, listener) for e in endpoints}
         self.feed = Feed(tuple(w.source for w in self._watchers.values()))
         self.push_screen(ContainersScreen())
         if self._open_path:

@@ -32,7 +32,7 @@ _OPAQUE_FILE = b".wh..wh..opq"
 
 
 class UnionTree:
-    """The union, read through all layers, written in the topmost one. Fulfils :class:`tui.files.tree.root_tree.Tree`."""
+    """The union, read through all layers, written in the topmost one. Fulfils :class:`.root_tree.Tree`."""
 
     def __init__(
         self, stack: LayerStack, view: LayerView, upper: Root, container_id: ContainerId, check: Check = no_check

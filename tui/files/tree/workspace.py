@@ -19,6 +19,7 @@ from tui.files.tree.union_tree import UnionTree
 from tui.files.verbs.opening import privileged, running_root, stack_of
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import Check, in_use, no_check, tree_root, work_dir, write_view
+from tui.layers.process_root import process_of
 from tui.layers.view import LayerView
 from tui.linux.name_ops import OwnNameOps, name_ops_inside
 from tui.linux.rooted_paths import Root, split
@@ -41,7 +42,10 @@ def writable_tree(details: Details) -> Iterator[Tree]:
 def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
     container = details.container.id
     if details.container.state.alive:
-        with running_root(details) as root, name_ops_inside(details.pid, container, details.stack) as hands:
+        with (
+            running_root(details) as root,
+            name_ops_inside(details.pid, partial(process_of, details.pid, container, details.stack)) as hands,
+        ):
             yield RootTree(root, hands, container, image=partial(_open_image, details), check=check)
         return
     stack = stack_of(details)

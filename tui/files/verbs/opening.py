@@ -16,7 +16,7 @@ from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.files.write.atomic import attribute_names
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.mount_covers import MADE_ANEW, Covers
-from tui.layers.process_root import refuse_other_root
+from tui.layers.process_root import open_process_root, refuse_other_root
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limited
 from tui.linux.syscalls import identity_of
@@ -74,7 +74,7 @@ def running_root(details: Details) -> Root:
     if os.geteuid() != 0:
         raise NotReachable("a running container's files are reached through its process", "run dtui as root")
     stack = stack_of(details)
-    root = Root.of_process(details.pid, details.container.id, stack)
+    root = open_process_root(details.pid, details.container.id, stack)
     try:
         refuse_other_root(root.fd, details.pid, stack)
     except NotReachable:

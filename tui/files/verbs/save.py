@@ -28,6 +28,7 @@ from tui.files.write.version import FileVersion
 from tui.files.write.without_kernel_overlay import save_by_hand
 from tui.layers.mount_covers import Covers
 from tui.layers.private_mounts import tree_root
+from tui.layers.process_root import process_of
 from tui.layers.view import LayerView
 from tui.linux.name_ops import name_ops_inside
 from tui.linux.rooted_paths import normalized
@@ -90,7 +91,10 @@ def _save(details: Details, inspect: Callable[[str], Details], job: SaveRequest)
     if not details.container.state.alive:
         return _save_at_rest(details, inspect, job)
     job = replace(job, why_not_aside=set_aside.why_not(details))
-    with running_root(details) as root, name_ops_inside(details.pid, job.container_id, details.stack) as hands:
+    with (
+        running_root(details) as root,
+        name_ops_inside(details.pid, partial(process_of, details.pid, job.container_id, details.stack)) as hands,
+    ):
         receipt = write_below(root, replace(job, running=True, hands=hands), source_path(root, job.path))
         return _through(receipt, Covers.of(details.mounts, root.target_of))
 

@@ -21,9 +21,10 @@ from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Verb
 from tui.render.containers import SORTS, group_key, groups, inspect_lines, matches
 from tui.render.feed_words import empty_words, source_words, trouble
-from tui.services.feed import ContainersListed, EngineEvent, Feed
+from tui.services.feed import Feed
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import Choice, ChooseDialog
+from tui.ui.feed_messages import ContainersListed, EngineEvent
 from tui.ui.screens.acts import ActionEnded
 from tui.ui.screens.base import set_title
 from tui.ui.screens.detailing import DetailingFrame

@@ -9,7 +9,8 @@ from tui.core.errors import DtuiError
 from tui.core.records import Container, Event
 from tui.core.text import printable
 from tui.render.containers import REMOVED, state_text
-from tui.services.feed import EngineEvent, Feed
+from tui.services.feed import Feed
+from tui.ui.feed_messages import EngineEvent
 from tui.ui.screens.acts import ActingFrame
 
 

@@ -1,0 +1,58 @@
+"""What the watchers of endpoints tell the app, as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.message import Message
+
+from tui.core.records import Event
+from tui.services.feed import Source
+
+
+class SourceChanged(Message):
+    """One endpoint's list, facts or trouble is another now."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+
+    def can_replace(self, message: Message) -> bool:
+        """Let only the newest state of an endpoint wait in the queue."""
+        return isinstance(message, SourceChanged) and message.source.name == self.source.name
+
+
+class EngineEvent(Message, bubble=False):
+    """The Engine announced something about a container. It goes to every screen and no further."""
+
+    def __init__(self, endpoint: str, event: Event) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+        self.event = event
+
+
+class ContainersListed(Message, bubble=False):
+    """The list that somebody asked for came, or the reason why not. It goes to every screen and no further."""
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__()
+        self.problem = problem
+
+
+class FeedMessages:
+    """Posts what watchers tell. Fulfils :class:`tui.services.feed.FeedListener`."""
+
+    def __init__(self, post: Callable[[Message], object]) -> None:
+        self._post = post
+
+    def source_changed(self, source: Source) -> None:
+        """Post SourceChanged."""
+        self._post(SourceChanged(source))
+
+    def announced(self, endpoint: str, event: Event) -> None:
+        """Post EngineEvent."""
+        self._post(EngineEvent(endpoint, event))
+
+    def listed(self, problem: str) -> None:
+        """Post ContainersListed."""
+        self._post(ContainersListed(problem))

@@ -91,7 +91,7 @@ async def test_an_exception_anywhere_keeps_the_text_and_ends_with_1(
     app = None
     with pytest.raises(Exception):  # noqa: B017, PT011, PT012 - whichever it was, it is raised again
         async with open_layer(PATH) as (pilot, screen):
-            app = screen.dtui
+            app = screen.app
             await pilot.press("x")
             text = screen.file_pane.area.text.encode()
             PLACES[place](app, screen)
@@ -113,17 +113,17 @@ async def test_exception_in_a_worker_leaves_app_and_text(open_layer: Open, place
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         text = screen.file_pane.area.text
-        PLACES[place](screen.dtui, screen)
+        PLACES[place](screen.app, screen)
         await until(pilot, lambda: "this should not happen" in screen.status.message.plain)
         assert screen.file_pane.area.text == text
-        assert screen.dtui.is_running
+        assert screen.app.is_running
 
 
 async def test_the_texts_of_all_screens_are_kept_each_once(open_layer: Open, private_state: Path) -> None:
     with pytest.raises(Foreseen):  # noqa: PT012
         async with open_layer(PATH) as (pilot, screen):
             await pilot.press("x")
-            app = screen.dtui
+            app = screen.app
             app.open_layer(screen.container, b"/app/start.sh", edit=True)
             await until(pilot, lambda: app.screen is not screen and app.screen.file_pane.editing)  # type: ignore[attr-defined]
             await pilot.press("y")
@@ -141,7 +141,7 @@ async def test_one_screen_that_fails_to_give_its_text_does_not_take_the_others(
     with pytest.raises(Foreseen):  # noqa: PT012
         async with open_layer(PATH) as (pilot, screen):
             await pilot.press("x")
-            app = screen.dtui
+            app = screen.app
             other = Bad()
             monkeypatch.setattr(Bad, "unsaved_text", property(fail))
             app.ending.keep([other])
@@ -152,7 +152,7 @@ async def test_one_screen_that_fails_to_give_its_text_does_not_take_the_others(
 
 async def test_text_that_was_agreed_to_be_lost_is_not_kept(open_layer: Open, private_state: Path) -> None:
     async with open_layer(PATH) as (pilot, screen):
-        app = screen.dtui
+        app = screen.app
         await pilot.press("x")
         app.exit(0)
         await pilot.pause()
@@ -162,7 +162,7 @@ async def test_text_that_was_agreed_to_be_lost_is_not_kept(open_layer: Open, pri
 
 async def test_an_app_that_ends_and_nobody_left_it_keeps_the_text(open_layer: Open, private_state: Path) -> None:
     async with open_layer(PATH) as (pilot, screen):
-        app = screen.dtui
+        app = screen.app
         await pilot.press("x")
         app._close_messages_no_wait()
     assert len(texts(private_state)) == 1
@@ -175,7 +175,7 @@ async def test_a_signal_keeps_the_text_before_the_loop_has_its_turn(
     open_layer: Open, private_state: Path, number: signal.Signals
 ) -> None:
     async with open_layer(PATH) as (pilot, screen):
-        app = screen.dtui
+        app = screen.app
         await pilot.press("x")
         os.kill(os.getpid(), number)
         assert len(texts(private_state)) == 1

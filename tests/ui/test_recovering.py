@@ -74,7 +74,7 @@ async def test_a_layer_that_could_not_be_opened_names_the_key_and_opens_when_the
     async with open_layer(wait=False) as (pilot, screen):
         await until(pilot, lambda: "f5 tries again" in shown(pilot))
         assert "the layer cannot be opened: f5 tries again" in shown(pilot)
-        app = screen.dtui
+        app = screen.app
         source = app.feed.sources[0]
         app.feed = app.feed.with_source(replace(source, problem="lost"))
         monkeypatch.setattr(opening, "tree_of", tree_of)

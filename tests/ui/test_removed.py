@@ -26,7 +26,7 @@ PATH = b"/app/server.json"
 async def remove(layer: Layer, *, told: bool) -> None:
     """Take the container out of the list, by an event or without one."""
     pilot, screen = layer
-    app = screen.dtui
+    app = screen.app
     await until(pilot, lambda: app.feed.answered)
     if told:
         screen.post_message(EngineEvent(screen.container.endpoint, Event("destroy", screen.container.id)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from textual.worker import WorkerFailed
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
-from tui.files.texts.unsaved import keep_to_tell
-from tui.ui.screens.base import BaseScreen
+from tui.files.texts.unsaved import Unsaved, keep_to_tell
 
 _LONGEST = 300
 """Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""
@@ -27,13 +27,22 @@ class AppEnded(DtuiError):
         self.exit_code = code
 
 
+class HoldsText(Protocol):
+    """A screen that may hold text which was not saved."""
+
+    @property
+    def unsaved_text(self) -> Unsaved | None:
+        """Return what would be lost."""
+        ...
+
+
 class Ending:
     """Notes why the app ends and keeps what would be lost by it."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.error: BaseException | None = None
-        self._kept: dict[BaseScreen, tuple[bytes, str]] = {}
+        self._kept: dict[HoldsText, tuple[bytes, str]] = {}
         self.notes: list[str] = []
         """What else is to be told at the end."""
         self.asked = False
@@ -54,7 +63,7 @@ class Ending:
         if self.asked:
             self.notes.append(f"what $EDITOR wrote of {printable(container)}:{printable(path)} is in {place}")
 
-    def keep(self, screens: Iterable[BaseScreen]) -> None:
+    def keep(self, screens: Iterable[HoldsText]) -> None:
         """Keep the unsaved texts of screens; what was kept already is not kept twice."""
         for screen in screens:
             try:
@@ -62,7 +71,7 @@ class Ending:
             except Exception as error:  # noqa: BLE001 - the others' texts are to be kept all the same
                 self._kept.setdefault(screen, (b"", f"unsaved text could not be kept: {_words(error)}"))
 
-    def _keep(self, screen: BaseScreen) -> None:
+    def _keep(self, screen: HoldsText) -> None:
         text = screen.unsaved_text
         if text is None or self._kept.get(screen, (None, ""))[0] == text.data:
             return

@@ -94,7 +94,7 @@ class ActingFrame(BaseScreen):
     def verb_reason(self, action: str) -> str:
         """Say why an act cannot be done to the container in hand."""
         container = self.container
-        live = container is not None and self.dtui.endpoint(container.endpoint).live
+        live = container is not None and self.host.endpoint(container.endpoint).live
         return why_no_verb(container, action, live=live)
 
     def act(self, verb: Verb, asked: Container | None) -> None:
@@ -104,7 +104,7 @@ class ActingFrame(BaseScreen):
         """
         if asked is None:
             return
-        container = self.dtui.feed.find((asked.endpoint, asked.id))
+        container = self.host.feed.find((asked.endpoint, asked.id))
         if container is None:
             self.tell(f"{asked.name} is gone: nothing was done", "bad")
             return
@@ -112,7 +112,7 @@ class ActingFrame(BaseScreen):
         self.acted_on.add(container.id)
         self._awaited[container.id] = set(_TELLS[verb])
         self._ended.discard(container.id)
-        endpoint = self.dtui.endpoint(container.endpoint)
+        endpoint = self.host.endpoint(container.endpoint)
         self.run_worker(lambda: self._carry_out(endpoint, container, verb), thread=True, group="acts")
 
     def _carry_out(self, endpoint: Endpoint, container: Container, verb: Verb) -> None:

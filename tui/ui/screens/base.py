@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual import events, getters, on
 from textual.app import ComposeResult
@@ -20,13 +20,10 @@ from tui.core.text import printable
 from tui.files.texts.unsaved import Unsaved
 from tui.ui.actions import actions_of, is_letter
 from tui.ui.dialogs.ask import AskDialog
+from tui.ui.host import Host
 from tui.ui.unforeseen import contained, ends_the_app, words_of
 from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
 from tui.ui.widgets.rows import VirtualList
-
-if TYPE_CHECKING:
-    from tui.ui.app import DtuiApp
-
 
 _BAD_NEWS = 4.0
 """Seconds for which bad news can be read, whatever is pressed meanwhile."""
@@ -70,9 +67,9 @@ class BaseScreen(Screen[None]):
         return ((self.scope, ""),)
 
     @property
-    def dtui(self) -> DtuiApp:
-        """The app, as what it is."""
-        return cast("DtuiApp", self.app)
+    def host(self) -> Host:
+        """The app, as far as screens know it."""
+        return cast("Host", self.app)
 
     def compose(self) -> ComposeResult:
         """Put the frame around the body."""

@@ -104,7 +104,7 @@ class BenchScreen(BenchHistory):
     def on_mount(self) -> None:
         """Show the empty charts."""
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ containers ▸ bench")
-        source = next((s for s in self.dtui.feed.sources if s.name == self._endpoint.name), None)
+        source = next((s for s in self.host.feed.sources if s.name == self._endpoint.name), None)
         if source and source.facts:
             facts = source.facts
             words = f"{facts.product} {facts.version} · {facts.driver.name}" + (
@@ -275,7 +275,7 @@ class BenchScreen(BenchHistory):
         from tui.engine.live.endpoint import LiveEndpoint
         from tui.lab.engine_host import EndpointTarget
 
-        engines = {e.name: e for e in self.dtui.endpoints if isinstance(e, LiveEndpoint)}
+        engines = {e.name: e for e in self.host.endpoints if isinstance(e, LiveEndpoint)}
         if self.names == (self._endpoint.name,):
             return tuple(EndpointTarget(engines[name]) for name in self.names)
         found: list[Target] = [EndpointTarget(engines[name]) for name in self.names if name in engines]
@@ -297,7 +297,7 @@ class BenchScreen(BenchHistory):
 
     def _work(self, run: BenchRun) -> None:
         try:
-            with self.dtui.threads.needed(), only_one(state_dir("bench")):
+            with self.host.threads.needed(), only_one(state_dir("bench")):
                 for progress in run:
                     self.post_message(RunAdvanced(run, progress))
         except DtuiError as error:

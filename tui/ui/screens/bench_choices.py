@@ -55,7 +55,7 @@ class BenchChoices(BaseScreen):
         """The targets that take part or took part, the controls among them."""
         if self.shown:
             return tuple(self.shown.targets)
-        engines = {endpoint.name for endpoint in self.dtui.endpoints}
+        engines = {endpoint.name for endpoint in self.host.endpoints}
         again = (f"{self.names[0]} again",) if self.names[0] not in (HOST, VOLUME) else ()
         more = (*again, *(HOST,) * (HOST not in self.names))
         return self.names if set(self.names) <= engines else (*self.names, *more)
@@ -136,7 +136,7 @@ class BenchChoices(BaseScreen):
     async def action_targets(self) -> None:
         """Choose what is compared."""
         able = await asyncio.to_thread(abilities)
-        engines = [Tick(e.name, "a running engine, as it is") for e in self.dtui.endpoints if e.live]
+        engines = [Tick(e.name, "a running engine, as it is") for e in self.host.endpoints if e.live]
         labs = [Tick(one.driver.name, "an engine of its own, gone afterwards", one.missing) for one in able]
         more = (Tick(VOLUME, "a directory of the host, mounted into containers"),)
         answer = await self.app.push_screen_wait(ChooseTargets((*engines, *labs, *more), self.names))

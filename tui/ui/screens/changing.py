@@ -127,7 +127,7 @@ class ChangingFrame(SavingFrame):
 
     @property
     def _inspect(self) -> acts.Inspect:
-        return self.dtui.endpoint(self.held.container.endpoint).inspect
+        return self.host.endpoint(self.held.container.endpoint).inspect
 
     def _here(self) -> bytes:
         """Return the directory that the cursor is in or on."""

@@ -82,10 +82,10 @@ class ContainersScreen(DetailingFrame):
         self._asking = self.set_interval(1, self._still_asking)
 
     def _still_asking(self) -> None:
-        if self.dtui.feed.listed:
+        if self.host.feed.listed:
             self._asking.stop()
         else:
-            self.show_feed(self.dtui.feed)
+            self.show_feed(self.host.feed)
 
     # what is shown -----------------------------------------------------------------------------------------
 
@@ -146,19 +146,19 @@ class ContainersScreen(DetailingFrame):
     def watch_by(self) -> None:
         """Group otherwise, all groups chosen."""
         self.set_reactive(ContainersScreen.chosen, "")
-        self._show_rows(self.dtui.feed, None)
+        self._show_rows(self.host.feed, None)
 
     def watch_chosen(self) -> None:
         """Show another group."""
-        self._show_rows(self.dtui.feed, None)
+        self._show_rows(self.host.feed, None)
 
     def watch_sort(self) -> None:
         """Sort otherwise."""
-        self.show_feed(self.dtui.feed)
+        self.show_feed(self.host.feed)
 
     def watch_words(self) -> None:
         """Filter otherwise."""
-        self._show_rows(self.dtui.feed, None)
+        self._show_rows(self.host.feed, None)
 
     # details -----------------------------------------------------------------------------------------------
 
@@ -167,14 +167,14 @@ class ContainersScreen(DetailingFrame):
         self.settle()
         current = self.container
         if self._stray and current and (current.endpoint, current.id) != (self._stray.endpoint, self._stray.id):
-            self.show_feed(self.dtui.feed)
+            self.show_feed(self.host.feed)
         self._name_details()
         self.refresh_bindings()
 
     @on(EngineEvent)
     def _happened(self, event: EngineEvent) -> None:
         current = self.container
-        name = next((c.name for c in self.dtui.feed.rows if c.id == event.event.id), event.event.id[:12])
+        name = next((c.name for c in self.host.feed.rows if c.id == event.event.id), event.event.id[:12])
         if event.event.id in self.acted_on or (current and current.id == event.event.id):
             self.tell_event(event.event, name)
         if current and current.id == event.event.id:
@@ -204,7 +204,7 @@ class ContainersScreen(DetailingFrame):
     def action_open_layer(self) -> None:
         """Open the layer of the container under the cursor."""
         if self.container:
-            self.dtui.open_layer(self.container)
+            self.host.open_layer(self.container)
 
     @work
     async def action_remove(self) -> None:
@@ -214,7 +214,7 @@ class ContainersScreen(DetailingFrame):
         key = "y"
         while asked and await self._may_remove(asked, key):
             told = told or asked.state in _WOULD_BE_KILLED
-            now = self.dtui.feed.find((asked.endpoint, asked.id))
+            now = self.host.feed.find((asked.endpoint, asked.id))
             if told or now is None or now.state not in _WOULD_BE_KILLED:
                 self.act(Verb.REMOVE, asked)
                 return
@@ -249,21 +249,21 @@ class ContainersScreen(DetailingFrame):
         """Go to the benchmark of this endpoint's driver."""
         from tui.ui.screens.bench import BenchScreen
 
-        name = self.container.endpoint if self.container else self.dtui.feed.sources[0].name
-        self.app.push_screen(BenchScreen(self.dtui.endpoint(name)))
+        name = self.container.endpoint if self.container else self.host.feed.sources[0].name
+        self.app.push_screen(BenchScreen(self.host.endpoint(name)))
 
     def action_disk(self) -> None:
         """Go to the layers of this endpoint's data-root."""
         from tui.ui.screens.disk import DiskScreen
 
-        name = self.container.endpoint if self.container else self.dtui.feed.sources[0].name
+        name = self.container.endpoint if self.container else self.host.feed.sources[0].name
         self.app.push_screen(DiskScreen(name))
 
     def action_refresh(self) -> None:
         """List again."""
         self.tell("listing again…")
         self._sizes.clear()
-        self.dtui.refresh_feed()
+        self.host.refresh_feed()
         self._ask_details()
 
     def action_group(self) -> None:
@@ -311,7 +311,7 @@ class ContainersScreen(DetailingFrame):
         """Hide what nothing is there for: a container, a filter, a host that has not answered."""
         filtering = self.query_one("#filter", Line).display
         none_for = {
-            "elsewhere": filtering or self.dtui.feed.answered,
+            "elsewhere": filtering or self.host.feed.answered,
             "clear_filter": not filtering,
             **dict.fromkeys(_NEED_ONE, self.container is None),
         }
@@ -324,7 +324,7 @@ class ContainersScreen(DetailingFrame):
 
     def action_elsewhere(self) -> None:
         """Go to the other ways in."""
-        self.dtui.leave_endpoints()
+        self.host.leave_endpoints()
 
     def action_clear_filter(self) -> None:
         """Clear the filter."""

@@ -71,9 +71,9 @@ class DetailingFrame(ActingFrame):
             self.query_one("#detail", Static).update("")
             log.shut()
             return
-        self._inspect(self.dtui.endpoint(container.endpoint), container)
+        self._inspect(self.host.endpoint(container.endpoint), container)
         if log.display and not container.hidden:
-            log.open(self.dtui.endpoint(container.endpoint), container.id, follow=container.state.alive, tail=50)
+            log.open(self.host.endpoint(container.endpoint), container.id, follow=container.state.alive, tail=50)
 
     @work(thread=True, exclusive=True, group="details", exit_on_error=True)
     def _inspect(self, endpoint: Endpoint, container: Container) -> None:
@@ -113,4 +113,4 @@ class DetailingFrame(ActingFrame):
         if self.container and self.container.id == event.container.id and self._details:
             words = f"{human_size(event.size)} · {event.words}"
             self.query_one("#detail", Static).update(detail_lines(self._details, datetime.now(UTC), words))
-            self.show_feed(self.dtui.feed)
+            self.show_feed(self.host.feed)

@@ -91,7 +91,7 @@ class DiskScreen(BaseScreen):
     def _read(self) -> None:
         worker = get_current_worker()
         try:
-            facts = self.dtui.endpoint(self._endpoint).facts()
+            facts = self.host.endpoint(self._endpoint).facts()
             if not facts.local:
                 raise NotReachable("its data-root is on another host", "run dtui there")
             root = Path(facts.data_root or "/var/lib/docker")
@@ -154,9 +154,9 @@ class DiskScreen(BaseScreen):
     def action_open_owner(self) -> None:
         """Open the layer of the container under the cursor."""
         entry = self.rows.current
-        container = entry and self.dtui.feed.find((self._endpoint, entry.container_id))
+        container = entry and self.host.feed.find((self._endpoint, entry.container_id))
         if container:
-            self.dtui.open_layer(container)
+            self.host.open_layer(container)
 
     def why_not(self, action: str) -> str:
         """Only a container's layer opens."""

@@ -20,7 +20,7 @@ class FollowingFrame(HoldingFrame):
     @property
     def endpoint(self) -> Endpoint:
         """Where it lives."""
-        return self.dtui.endpoint(self.container.endpoint)
+        return self.host.endpoint(self.container.endpoint)
 
     def action_logs(self) -> None:
         """Show or hide the log below the file."""

@@ -75,7 +75,7 @@ class LogsScreen(HoldingFrame):
 
     def _open(self) -> None:
         self._end_untold = False
-        endpoint = self.dtui.endpoint(self._container.endpoint)
+        endpoint = self.host.endpoint(self._container.endpoint)
         self.log_pane.open(endpoint, self._container.id, follow=endpoint.live)
 
     def _show_state(self, feed: Feed) -> None:
@@ -132,7 +132,7 @@ class LogsScreen(HoldingFrame):
 
     def _tell_end(self) -> None:
         """Say that the container has ended once its state says so, too: until then its keys are a running one's."""
-        live = self.dtui.endpoint(self._container.endpoint).live
+        live = self.host.endpoint(self._container.endpoint).live
         if not self._end_untold or self.gone or (live and self._container.state.alive):
             return
         self._end_untold = False

@@ -74,7 +74,7 @@ class SavingFrame(FollowingFrame):
     @property
     def files(self) -> Files:
         """The way to the container's files, by what is known of it now."""
-        return files_of(self.dtui.endpoint(self.held.container.endpoint), self.held)
+        return files_of(self.host.endpoint(self.held.container.endpoint), self.held)
 
     @property
     def file_pane(self) -> FilePane:
@@ -462,7 +462,7 @@ class SavingFrame(FollowingFrame):
         await self._external(opened, data)
 
     async def _external(self, opened: OpenedFile, data: bytes) -> None:
-        copies, whose = self.dtui.open_copies, f"{self.container.name}:{printable(opened.path)}"
+        copies, whose = self.host.open_copies, f"{self.container.name}:{printable(opened.path)}"
         origin = Origin(self.container.name, self.container.id, opened.document.data)
         try:
             edited = copies.take(whose)
@@ -479,7 +479,7 @@ class SavingFrame(FollowingFrame):
             else:
                 self.tell("nothing changed in the editor")
         except WorkLeft as work:
-            self.dtui.ending.left_by_editor(self.container.name, opened.path, work.place)
+            self.host.ending.left_by_editor(self.container.name, opened.path, work.place)
             self.tell_error(work)
         except DtuiError as error:
             self.tell_error(error)

@@ -55,14 +55,14 @@ class WelcomeScreen(BaseScreen):
     def on_mount(self) -> None:
         """Show what was tried."""
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ no Docker here")
-        self._show(self.dtui.tried)
+        self._show(self.host.tried)
 
     def _show(self, tried: tuple[Tried, ...]) -> None:
         self.query_one("#welcome", Static).update(welcome_text(tried))
 
     def _enter(self, found: Discovery) -> None:
         if found.endpoints:
-            self.dtui.open_endpoints(found.endpoints)
+            self.host.open_endpoints(found.endpoints)
         else:
             self._show(found.tried)
             self.tell(found.tried[0].reason if found.tried else "nothing found", "bad")
@@ -83,7 +83,7 @@ class WelcomeScreen(BaseScreen):
     async def action_demo(self) -> None:
         """Build the sample in a directory that goes with the app, and open it."""
         self.tell("building the sample…")
-        root = self.dtui.keep(demo_directory()) / "data-root"
+        root = self.host.keep(demo_directory()) / "data-root"
         root.mkdir()
         try:
             self._enter(await asyncio.to_thread(sample_in, root))

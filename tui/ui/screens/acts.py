@@ -125,7 +125,7 @@ class ActingFrame(BaseScreen):
         if not worker.is_cancelled:
             self.post_message(ActionEnded(container, verb, error))
 
-    def on_acted(self, event: ActionEnded) -> None:
+    def on_action_ended(self, event: ActionEnded) -> None:
         """Tell the outcome."""
         container = event.container
         if event.error:

@@ -185,7 +185,7 @@ class ContainersScreen(DetailingFrame):
     def _listed(self, event: ContainersListed) -> None:
         self.tell(f"not listed: {event.problem}" if event.problem else "listed", "bad" if event.problem else "")
 
-    def on_acted(self, event: ActionEnded) -> None:
+    def on_action_ended(self, event: ActionEnded) -> None:
         """Show what a failed act left; the Engine announces only those that went well."""
         if event.error:
             self._ask_details()

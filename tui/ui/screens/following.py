@@ -39,8 +39,8 @@ class FollowingFrame(HoldingFrame):
         pane.follow = True
         pane.open(self.endpoint, self.container.id, follow=self.endpoint.live, tail=200)
 
-    def on_acted(self, event: ActionEnded) -> None:
+    def on_action_ended(self, event: ActionEnded) -> None:
         """Follow the log of what was started."""
-        super().on_acted(event)
+        super().on_action_ended(event)
         if not event.error and event.verb.value in ("start", "restart"):
             self.follow_log()

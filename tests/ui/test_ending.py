@@ -242,7 +242,7 @@ async def test_what_is_no_exception_keeps_the_text(
     app = None
     with pytest.raises(BaseException):  # noqa: B017, PT011, PT012 - it is raised again
         async with open_layer(PATH) as (pilot, screen):
-            app = screen.dtui
+            app = screen.app
             await pilot.press("x")
             PLACES[place](app, screen)
             await until(pilot, lambda: app.ending.unforeseen)
@@ -257,4 +257,4 @@ async def test_exit_in_a_worker_leaves_the_app(open_layer: Open) -> None:
         screen.run_worker(lambda: exec("raise SystemExit(0)"), thread=True)
         await until(pilot, lambda: "this should not happen" in screen.status.message.plain)
         assert screen.file_pane.area.text.startswith("x{")
-        assert screen.dtui.is_running
+        assert screen.app.is_running

@@ -19,7 +19,7 @@ from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotRea
 from tui.core.id_maps import IdMap
 from tui.core.records import EntryKind
 from tui.core.text import human_size, printable
-from tui.linux.admission import BeyondContainer, Need, ids_of_process, refuse_beyond
+from tui.linux.admission import BeyondContainer, Need, refuse_beyond
 from tui.linux.syscalls import O_PATH, Resolve, file_system_of, identity_of, openat2
 from tui.linux.trail import Trail
 

@@ -20,8 +20,8 @@ from tui.files.removal_watch import ContainerGone
 from tui.files.tree.scratch import Durability, Scratch
 from tui.files.tree.snapshots import MARKS, EntrySnapshot, is_same_entry, is_untouched, snapshot_of
 from tui.files.write import atomic
-from tui.linux.admission import Need
 from tui.layers.private_mounts import Check, no_check
+from tui.linux.admission import Need
 from tui.linux.name_ops import NO_REPLACE, NameOps
 from tui.linux.rooted_paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
 from tui.linux.sparse import copy_data

@@ -25,8 +25,8 @@ from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
 from tui.files.write.atomic import Checkpoint, Metadata
 from tui.files.write.version import FileVersion, version_of
-from tui.linux.admission import Need
 from tui.layers.private_mounts import Check, no_check
+from tui.linux.admission import Need
 from tui.linux.name_ops import NameOps, OwnNameOps
 from tui.linux.rooted_paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
 from tui.linux.sparse import Content

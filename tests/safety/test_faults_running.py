@@ -101,7 +101,7 @@ def test_a_helper_that_is_killed_leaves_old_or_new_and_is_one_line(
         if lost:
             ask(self, op, flags, names, fds)
         kill_helper(self)
-        ask(self, b"u", 0, (b".app-no-such-name~",), fds[:1]) if lost else ask(self, op, flags, names, fds)
+        ask(self, b"u", 0, (b".dtui-no-such-name~",), fds[:1]) if lost else ask(self, op, flags, names, fds)
 
     for act in (lambda: box.remove(b"/old", recursive=True), lambda: box.write(b"/app/start.sh", b"new\n")):
         count, old = 0, tree(box)

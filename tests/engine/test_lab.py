@@ -69,14 +69,14 @@ def test_six_targets_and_the_controls_are_compared_and_every_number_is_iozones_o
     assert len(run["samples"]) == 8 * 2 * 4 * 6
     result = Store(private_state / "bench" / "runs.sqlite").load(run["id"] or 1)
     for output in result.outputs:
-        mine = [s for s in result.samples if (s.target, s.repeat) == (output.turn.target, output.turn.repeat)]
+        mine = [s for s in result.samples if (s.target, s.repeat) == (output.trial.target, output.trial.repeat)]
         found = {(s.cell.file_kb, s.cell.record_kb, s.cell.test): s.cell.kb_per_s for s in mine}
         assert found == {
             (*size, test): value
             for size, row in table_of(output.text).items()
             for test, value in zip(TESTS, row, strict=True)
         }
-    order = [output.turn.target for output in result.outputs]
+    order = [output.trial.target for output in result.outputs]
     assert sorted(order[:8]) == sorted(order[8:])
     assert traces(private_state) == []
     assert b"one target measured twice differs from itself" in dtui("bench", "show", "all")
@@ -105,7 +105,7 @@ def test_reads_with_emptied_caches_come_from_the_disk_and_are_iozones_own(privat
     assert {one["test"] for one in cold} == {"read", "random read"}
     assert len(cold) == 4 * 2 * 2 * 2
     result = Store(private_state / "bench" / "runs.sqlite").load(run["id"])
-    said = [row for output in result.outputs if output.turn.mode is Mode.COLD for row in table_in(output.text)]
+    said = [row for output in result.outputs if output.trial.mode is Mode.COLD for row in table_in(output.text)]
     assert len(said) == 4 * 2 * 2 * 3
     values = {value for row in said for value in row[2:]}
     assert {one["kb_per_s"] for one in cold} <= values

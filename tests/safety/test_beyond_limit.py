@@ -100,7 +100,7 @@ def test_set_aside_moves_and_undo_moves_back(boxes: Boxes, path: bytes, private_
     act = outcome.act
     assert act is not None
     assert act.aside is not None
-    assert (act.aside.place / os.fsdecode(path).rpartition("/")[2]).stat().st_ino == inode
+    assert (act.aside.directory / os.fsdecode(path).rpartition("/")[2]).stat().st_ino == inode
     assert act.size >= 300_000
     assert sum(file.stat().st_size for file in act.folder.iterdir()) < 20_000
     assert not box.exists(path)

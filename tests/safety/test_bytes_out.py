@@ -33,7 +33,7 @@ class Reads(io.BytesIO):
 
 
 def shown(data: bytes) -> str:
-    return "".join(cat._shown(io.BytesIO(data)))
+    return "".join(cat._printable_lines(io.BytesIO(data)))
 
 
 @given(
@@ -50,7 +50,7 @@ def test_a_line_shown_in_pieces_is_the_line_shown_whole(data: bytes) -> None:
 
 def test_a_file_without_a_newline_is_read_a_part_at_a_time() -> None:
     file = Reads(b"x" * (1 << 20))
-    pieces = list(cat._shown(file))
+    pieces = list(cat._printable_lines(file))
     assert file.most <= 1 << 16
     assert max(map(len, pieces)) <= 1 << 16
     assert "".join(pieces) == "x" * (1 << 20) + "\n"

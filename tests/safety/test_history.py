@@ -200,7 +200,7 @@ def test_purge_leaves_what_recovery_needs(capsys: pytest.CaptureFixture[str]) ->
     rewrite(act(b"/cut-off"), owner=DEAD)
     act(b"/done", "done")
     held = act(b"/held", "done")
-    with held.held():
+    with held.pin():
         code, out, told = purge(capsys, "--force")
     assert code == 1
     assert "1 backup deleted" in out

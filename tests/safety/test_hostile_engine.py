@@ -363,7 +363,7 @@ def test_target_that_is_the_file_itself_is_no_link() -> None:
     told = stat_header(name="x", linkTarget="/x")  # as podman answers about every file
     with HostileEngine({STAT: head(X_Docker_Container_Path_Stat=told)}) as engine:
         endpoint = LiveEndpoint("e", engine.address)
-        assert EngineArchive(endpoint, ID).place_of(b"/x") == b"/x"
+        assert EngineArchive(endpoint, ID).resolve(b"/x") == b"/x"
         endpoint.close()
 
 

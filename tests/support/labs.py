@@ -150,7 +150,7 @@ class Lab:
                     node = tree.look(above + b"/" + name)
                     assert node is not None
                     assert node.kind is not None
-                    assert node.seen is not None
+                    assert node.inode_version is not None
                     directory = node.kind is EntryKind.DIRECTORY
                     if directory:
                         todo.append(node.path)
@@ -174,7 +174,7 @@ class Lab:
                         holes=holes,
                     )
                     if not directory:
-                        inodes[path] = node.inode if node.inode != (0, 0) else (0, node.seen.inode)
+                        inodes[path] = node.inode if node.inode != (0, 0) else (0, node.inode_version.inode)
         return with_names(found, inodes)
 
     def leftovers(self) -> list[str]:

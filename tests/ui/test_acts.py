@@ -277,5 +277,5 @@ async def test_keys_that_come_before_their_screen_is_there_wait_for_it() -> None
         pilot.app.push_screen(screen)
         for key in "/broken":
             pilot.app.post_message(events.Key("slash" if key == "/" else key, key))
-        await until(pilot, lambda: screen.is_mounted and screen.words == "broken")
+        await until(pilot, lambda: screen.is_mounted and screen.filter_text == "broken")
         assert [row.name for row in screen.rows.containers] == ["broken"]

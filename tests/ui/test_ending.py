@@ -95,12 +95,12 @@ async def test_an_exception_anywhere_keeps_the_text_and_ends_with_1(
             await pilot.press("x")
             text = screen.file_pane.area.text.encode()
             PLACES[place](app, screen)
-            await until(pilot, lambda: app.ending.unforeseen)
+            await until(pilot, lambda: app.ending.ended_by_error)
     assert app is not None
     assert app.return_code == 1
     assert texts(private_state) == [text]
     with pytest.raises(AppEnded, match=r"web:/app/server.json is kept in .*; DTUI_TRACEBACK=1") as caught:
-        app.ending.tell(left=False)
+        app.ending.tell(in_order=False)
     assert caught.value.exit_code == 1
     assert "\n" not in str(caught.value)
     (told,) = told_once()
@@ -130,7 +130,7 @@ async def test_the_texts_of_all_screens_are_kept_each_once(open_layer: Open, pri
             app.keep_texts()
             app.call_later(fail)
             app.call_later(fail)
-            await until(pilot, lambda: app.ending.unforeseen)
+            await until(pilot, lambda: app.ending.ended_by_error)
     kept = sorted(text[:2] for text in texts(private_state))
     assert kept == [b"x{", b"y#"]
 
@@ -146,7 +146,7 @@ async def test_one_screen_that_fails_to_give_its_text_does_not_take_the_others(
             monkeypatch.setattr(Bad, "unsaved_text", property(fail))
             app.ending.keep([other])
             app.call_later(fail)
-            await until(pilot, lambda: app.ending.unforeseen)
+            await until(pilot, lambda: app.ending.ended_by_error)
     assert len(texts(private_state)) == 1
 
 
@@ -157,7 +157,7 @@ async def test_text_that_was_agreed_to_be_lost_is_not_kept(open_layer: Open, pri
         app.exit(0)
         await pilot.pause()
     assert texts(private_state) == []
-    app.ending.tell(left=True)
+    app.ending.tell(in_order=True)
 
 
 async def test_an_app_that_ends_and_nobody_left_it_keeps_the_text(open_layer: Open, private_state: Path) -> None:
@@ -167,7 +167,7 @@ async def test_an_app_that_ends_and_nobody_left_it_keeps_the_text(open_layer: Op
         app._close_messages_no_wait()
     assert len(texts(private_state)) == 1
     with pytest.raises(AppEnded, match="did not say why"):
-        app.ending.tell(left=False)
+        app.ending.tell(in_order=False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1])
@@ -182,7 +182,7 @@ async def test_a_signal_keeps_the_text_before_the_loop_has_its_turn(
         await until(pilot, lambda: app._exit)
     assert len(texts(private_state)) == 1
     with pytest.raises(AppEnded, match=f"ended by {number.name}; unsaved text of") as caught:
-        app.ending.tell(left=True)
+        app.ending.tell(in_order=True)
     assert caught.value.exit_code == 128 + number
 
 
@@ -245,7 +245,7 @@ async def test_what_is_no_exception_keeps_the_text(
             app = screen.app
             await pilot.press("x")
             PLACES[place](app, screen)
-            await until(pilot, lambda: app.ending.unforeseen)
+            await until(pilot, lambda: app.ending.ended_by_error)
     assert texts(private_state)[0].startswith(b"x{")
     assert app is not None
     assert app.return_code == 1

@@ -122,7 +122,7 @@ async def test_escape_is_named_while_there_is_a_filter_to_clear() -> None:
         await until(pilot, lambda: "esc clear" in footer(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: "esc" not in footer(pilot))
-        assert listed(pilot).words == ""
+        assert listed(pilot).filter_text == ""
 
 
 async def test_a_measurement_is_not_started_by_a_key_that_no_page_names(demo: Discovery) -> None:

@@ -167,7 +167,7 @@ async def test_rows_cut_at_the_top_are_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(log_pane, "_KEPT", 60)
     engine = Logging([b"%d " % number + b"x" * 400 for number in range(30)])
     async with log_of(engine) as (pilot, screen):
-        assert screen.log_pane.whole
+        assert screen.log_pane.is_complete
         await pilot.press("home")
         await until(pilot, lambda: "earlier lines are not shown" in shown(pilot))
         assert "earlier lines are not shown" in shown(pilot)

@@ -156,12 +156,12 @@ def test_an_editor_that_returns_at_once_gets_a_hint_and_its_later_saves_are_noti
         edit_outside(DATA, b"/etc/app.conf")
     copies = OpenCopies()
     copies.follow("web:/etc/app.conf", caught.value)
-    assert copies.news() == ()
-    assert copies.take("web:/etc/app.conf") is None
+    assert copies.saved_lines() == ()
+    assert copies.take_saved("web:/etc/app.conf") is None
     caught.value.copy.path.write_bytes(b"later\n")
-    assert copies.news() == ("ed saved web:/etc/app.conf: o takes it",)
-    assert copies.news() == ()
-    assert copies.take("web:/etc/app.conf") == b"later\n"
+    assert copies.saved_lines() == ("ed saved web:/etc/app.conf: o takes it",)
+    assert copies.saved_lines() == ()
+    assert copies.take_saved("web:/etc/app.conf") == b"later\n"
     caught.value.copy.path.write_bytes(b"latest\n")
     (told,) = copies.close()
     assert Path(told.rsplit(" in ", 1)[-1]).read_bytes() == b"latest\n"
@@ -177,7 +177,7 @@ def test_slow_wrapper_that_saves_later_is_followed(editor: Editor, monkeypatch: 
     copies = OpenCopies()
     copies.follow("web:/etc/app.conf", caught.value)
     caught.value.copy.path.write_bytes(b"later\n")
-    assert copies.take("web:/etc/app.conf") == b"later\n"
+    assert copies.take_saved("web:/etc/app.conf") == b"later\n"
 
 
 @pytest.mark.promise("editor-failures-keep-text")
@@ -196,13 +196,13 @@ def test_next_editor_removes_an_untouched_copy(editor: Editor) -> None:
 @pytest.mark.promise("editor-failures-keep-text")
 def test_editor_that_ignores_a_hangup_is_ended(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "_GRACE", 0.2)
-    before = outside._ended
+    before = outside._wait_for_editor
 
     def ended(process: Popen[bytes]) -> int:
         assert process.stdout is None
         Timer(0.5, outside.end_editor).start()
         return before(process)
 
-    monkeypatch.setattr(outside, "_ended", ended)
+    monkeypatch.setattr(outside, "_wait_for_editor", ended)
     editor("trap '' HUP TERM INT; echo mine > $1; while :; do sleep 0.1; done")
     assert "ed was killed by SIGKILL; the text is as it was, what it wrote is in " in refused()

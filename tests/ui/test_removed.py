@@ -33,7 +33,7 @@ async def remove(layer: Layer, *, told: bool) -> None:
     else:
         source = app.feed.sources[0]
         app.feed = app.feed.with_source(replace(source, rows=()))
-    await until(pilot, lambda: screen.gone)
+    await until(pilot, lambda: screen.is_removed)
 
 
 def kept_in(told: str) -> bytes:

@@ -144,7 +144,7 @@ async def test_endless_lines_of_a_log_are_kept_up_to_a_bound() -> None:
         assert pane.lines[-1].startswith(" 00:00:00 69 ")
         assert sum(map(len, pane.lines)) <= 16 << 20
         assert len(pane._sources) == len(pane.lines), "what a search takes as shown is what is shown"
-        assert not pane.whole
+        assert not pane.is_complete
 
 
 async def test_long_lines_of_a_log_are_broken_until_asked_not_to_be_and_stderr_is_marked() -> None:

@@ -131,9 +131,9 @@ async def test_any_paste_into_any_text_adds_its_own_bytes_and_undo_takes_them_ou
 
 async def test_a_paste_of_carriage_returns_alone_has_lines_as_terminals_send_them() -> None:
     document = Document.parse(b"")
-    assert document.pasted("a\rb\r") == "a\nb\n"
-    assert document.pasted("a\r\nb") == "a\nb"
-    assert document.with_text(document.pasted("a\rb\n")) == b"a\rb\n"
+    assert document.shield_pasted("a\rb\r") == "a\nb\n"
+    assert document.shield_pasted("a\r\nb") == "a\nb"
+    assert document.with_text(document.shield_pasted("a\rb\n")) == b"a\rb\n"
 
 
 async def test_copying_bytes_that_are_no_characters_pastes_the_same_bytes() -> None:

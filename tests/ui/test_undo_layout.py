@@ -90,7 +90,7 @@ async def carry_out(pilot: Pilot[None], area: CodeArea, kind: str, what: object)
         case "paste", str(text):
             await area._on_paste(events.Paste(text))
         case "replace", str(text):
-            pilot.app.query_one(FilePane).replace_text(area.file.pasted(text))
+            pilot.app.query_one(FilePane).replace_text(area.file.shield_pasted(text))
         case "press", str(key):
             await pilot.press(key)
         case "size", (int(width), int(height)):

@@ -25,7 +25,7 @@ from tui.bench.findings import FindingOutcome, findings
 from tui.bench.foreign import result_of_text
 from tui.bench.iozone import Cell
 from tui.bench.lock import only_one
-from tui.bench.plan import TESTS, IoTest, Mode, Preset, Turn, custom_plan, make_plan, schedule
+from tui.bench.plan import TESTS, IoTest, Mode, Preset, Trial, custom_plan, make_plan, schedule
 from tui.bench.results import Output, Result, Sample
 from tui.bench.stats import Verdict, by_target, compare_targets, not_direct, spread_in
 from tui.bench.store import Store
@@ -98,7 +98,7 @@ def test_a_schedule_has_every_turn_once_and_a_whole_repeat_before_the_next(
     turns = schedule(plan, tuple(targets), seed)
     assert turns == schedule(plan, tuple(targets), seed)
     assert sorted(turns, key=str) == sorted(
-        (Turn(r, t, m) for r in range(1, repeats + 1) for t in targets for m in plan.modes), key=str
+        (Trial(r, t, m) for r in range(1, repeats + 1) for t in targets for m in plan.modes), key=str
     )
     assert [turn.repeat for turn in turns] == sorted(turn.repeat for turn in turns)
 
@@ -134,9 +134,9 @@ def test_the_time_left_follows_how_the_guess_has_fared(monkeypatch: pytest.Monke
     clock = Clock(60)
     assert clock.left == 60
     clock.begin()
-    now, _ = 120.0, clock.did(10)
+    now, _ = 120.0, clock.add_done(10)
     assert clock.left == 100  # twice as slow as guessed
-    clock.did(50)
+    clock.add_done(50)
     assert clock.left == 0
 
 
@@ -175,7 +175,7 @@ def test_a_copy_on_write_plan_that_cannot_be_measured_is_refused(
 
 def whole_run() -> Result:
     result = run({"overlay2": [FAST, FAST * 2], "host": [FAST]})
-    output = Output(Turn(1, "overlay2", Mode.CACHED), ("iozone", "-f", "x"), "its own words", 1.5, "")
+    output = Output(Trial(1, "overlay2", Mode.CACHED), ("iozone", "-f", "x"), "its own words", 1.5, "")
     cow = (CowSample("overlay2", 1, CowTest.APPEND, 1024, 2.5), CowSample("overlay2", 2, CowTest.APPEND, 1024, 3.5))
     return replace(result, outputs=(output,), cow=cow, notices=("a note",), name="mine")
 

@@ -129,7 +129,7 @@ def test_typed_text_of_any_kind_is_saved_as_it_is(data: bytes, typed: list[str])
     document = Document.parse(data)
     if document.read_only_reason:
         return
-    stands = [document.typed(text) for text in typed]
+    stands = [document.shield_typed(text) for text in typed]
     ends = "\r\n" if document.eol == "CRLF" else "\n"
     assert document.with_text("".join(stands) + document.text) == "".join(typed).replace("\n", ends).encode() + data
     assert not any(re.search(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}]", text) for text in stands)
@@ -141,16 +141,16 @@ def test_every_character_of_unicode_is_typed_into_one_text_and_saved() -> None:
     document = Document.parse("\U000f0a1e\U000f001b in plain text\n".encode())
     for plane in range(0, 0xF0000, 0x10000):
         text = "".join(chr(plane + low) for low in range(1, 0x10000) if plane or not 0xD800 <= low <= 0xDFFF)
-        assert document.with_text(document.typed(text.replace("\r", ""))) == text.replace("\r", "").encode()
+        assert document.with_text(document.shield_typed(text.replace("\r", ""))) == text.replace("\r", "").encode()
     icons = "".join(map(chr, range(0xF0000, 0xFFFFE, 13)))
-    assert document.with_text(document.typed(icons)) == icons.encode()
+    assert document.with_text(document.shield_typed(icons)) == icons.encode()
 
 
 def test_typing_more_private_characters_than_there_are_is_refused() -> None:
     document = Document.parse(b"plain\n")
-    document.typed("".join(map(chr, range(0xF0000, 0x110000))))
+    document.shield_typed("".join(map(chr, range(0xF0000, 0x110000))))
     with pytest.raises(EditRefused, match="all private characters"):
-        document.typed("\u2028")
+        document.shield_typed("\u2028")
 
 
 def test_bytes_an_editor_left_stand_in_a_text_of_crlf_only_where_they_come_back() -> None:

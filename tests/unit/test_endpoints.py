@@ -223,9 +223,9 @@ def test_a_damaged_record_beside_a_live_engine_is_listed_unless_the_engine_lists
     broken = next(row for row in sample.snapshot() if row.name == "cron")
     (tmp_path / "containers" / broken.id / "config.v2.json").write_text("{")
     others = {row.id for row in sample.snapshot()} - {broken.id}
-    (row,) = sample.rows_beside(others)
+    (row,) = sample.rows_except(others)
     assert (row.id, row.state) == (broken.id, State.UNKNOWN)
-    assert sample.rows_beside(others | {broken.id}) == ()
+    assert sample.rows_except(others | {broken.id}) == ()
 
 
 def test_damaged_records_do_not_decide_what_kind_a_data_root_is(sample: OfflineEndpoint, tmp_path: Path) -> None:

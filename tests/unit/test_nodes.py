@@ -21,14 +21,14 @@ FULL = EntrySnapshot(
     size=5,
     offset=6,
     same_as=b"/other",
-    kept=True,
+    has_bytes=True,
     image=True,
     inode=(7, 8),
     names=9,
-    seen=InodeVersion(10, 11, 12),
+    inode_version=InodeVersion(10, 11, 12),
     disk=13,
 )
-PASSING = ("seen", "disk")
+PASSING = ("inode_version", "disk")
 """Fields that hold only while an act runs."""
 
 

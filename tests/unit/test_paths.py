@@ -201,10 +201,14 @@ def test_any_web_of_links_ends_in_a_clean_path(links: dict[bytes, bytes], destin
 def test_the_nearest_mount_hides_a_path_and_any_below_is_found() -> None:
     outer, inner = Mount("/data", "/one", "volume"), Mount("/data/in", "/two", "bind")
     covers = Covers.of((outer, inner))
-    assert (covers.over(b"/data/in/x"), covers.over(b"/data/x"), covers.over(b"/database")) == (inner, outer, None)
+    assert (covers.mount_hiding(b"/data/in/x"), covers.mount_hiding(b"/data/x"), covers.mount_hiding(b"/database")) == (
+        inner,
+        outer,
+        None,
+    )
     assert (covers.at(b"/data"), covers.at(b"/data/x")) == (outer, None)
-    assert covers.within(b"/data/in") == (b"/data/in", inner)
-    assert (covers.within(b"/"), covers.within(b"/dat")) == ((b"/data", outer), None)
+    assert covers.mount_below(b"/data/in") == (b"/data/in", inner)
+    assert (covers.mount_below(b"/"), covers.mount_below(b"/dat")) == ((b"/data", outer), None)
 
 
 RENAMER = """

@@ -54,7 +54,7 @@ def test_stop_is_obeyed_until_the_act_goes_to_its_end() -> None:
         with pytest.raises(Stopped):
             progress.begin(Phase.RESTORE, 10, final=True)
         assert not meter.final
-        progress.go_to_the_end()
+        progress.ignore_stop()
         progress.copied(5)
 
 

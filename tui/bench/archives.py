@@ -33,14 +33,16 @@ def image_name(layers: int, sizes: tuple[int, ...]) -> str:
 def image_archive(layers: int, sizes: tuple[int, ...], folder: Path) -> Iterator[IO[bytes]]:
     """Yield an open file to load; it lies in ``folder`` while it lasts. Raises BenchError."""
     try:
-        with tempfile.TemporaryDirectory(prefix="image-", dir=folder) as place:
-            yield _archive(layers, sizes, Path(place))
+        with tempfile.TemporaryDirectory(prefix="image-", dir=folder) as work_folder:
+            yield _archive(layers, sizes, Path(work_folder))
     except OSError as error:
         raise BenchError(f"{folder}: {(error.strerror or '').lower()}", "free some space") from error
 
 
-def _archive(layers: int, sizes: tuple[int, ...], place: Path) -> IO[bytes]:
-    parts = [_lowest(sizes, place / "0.tar")] + [_next(number, place / f"{number}.tar") for number in range(1, layers)]
+def _archive(layers: int, sizes: tuple[int, ...], work_folder: Path) -> IO[bytes]:
+    parts = [_lowest(sizes, work_folder / "0.tar")] + [
+        _next(number, work_folder / f"{number}.tar") for number in range(1, layers)
+    ]
     config = json.dumps(
         {
             "architecture": _architecture(),
@@ -53,16 +55,16 @@ def _archive(layers: int, sizes: tuple[int, ...], place: Path) -> IO[bytes]:
     name = f"{hashlib.sha256(config).hexdigest()}.json"
     names = [f"{digest}/layer.tar" for _, digest in parts]
     manifest = json.dumps([{"Config": name, "RepoTags": [image_name(layers, sizes)], "Layers": names}]).encode()
-    whole = open(place / "image.tar", "w+b")  # noqa: SIM115 - the caller reads it
-    with tarfile.open(fileobj=whole, mode="w") as tar:
+    archive = open(work_folder / "image.tar", "w+b")  # noqa: SIM115 - the caller reads it
+    with tarfile.open(fileobj=archive, mode="w") as tar:
         for member, data in ((name, config), ("manifest.json", manifest)):
             _add(tar, member, io.BytesIO(data), len(data))
         for (path, _), member in zip(parts, names, strict=True):
             with path.open("rb") as layer:
                 _add(tar, member, layer, path.stat().st_size)
             path.unlink()
-    whole.seek(0)
-    return whole
+    archive.seek(0)
+    return archive
 
 
 def _architecture() -> str:

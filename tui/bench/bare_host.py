@@ -66,9 +66,9 @@ class BareContainer:
     def remove(self) -> None:
         """End it and remove what it left."""
         self._end()
-        for left in self._folder.glob("dtui-*"):
+        for leftover in self._folder.glob("dtui-*"):
             with suppress(FileNotFoundError):
-                left.unlink()
+                leftover.unlink()
 
     def _end(self) -> None:
         if self._process:
@@ -103,8 +103,8 @@ class BareHost:
 
     def free_bytes(self) -> int | None:
         """Return the free space of the directory's disk."""
-        found = os.statvfs(self._folder)
-        return found.f_bavail * found.f_frsize
+        file_system = os.statvfs(self._folder)
+        return file_system.f_bavail * file_system.f_frsize
 
     def has_image(self, name: str) -> bool:
         """No image is needed."""
@@ -123,7 +123,7 @@ class BareHost:
         del image, labels
         return BareContainer(self._folder)
 
-    def place(self) -> str:
+    def work_folder(self) -> str:
         """Return the directory."""
         return str(self._folder)
 

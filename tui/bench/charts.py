@@ -75,8 +75,8 @@ def record_sizes(summaries: Summaries) -> tuple[int, ...]:
 
 def shown_record(summaries: Summaries) -> int:
     """Return the record size that is drawn: 64 kB, else the nearest to it."""
-    found = record_sizes(summaries)
-    return min(found, key=lambda kb: abs(math.log2(kb / _SHOWN_RECORD))) if found else _SHOWN_RECORD
+    sizes = record_sizes(summaries)
+    return min(sizes, key=lambda kb: abs(math.log2(kb / _SHOWN_RECORD))) if sizes else _SHOWN_RECORD
 
 
 def _top(value: float) -> float:
@@ -88,20 +88,20 @@ def _top(value: float) -> float:
 
 
 def chart(
-    test: IoTest, targets: dict[str, Summaries], record: int, look: ChartStyle, beside: Summaries | None = None
+    test: IoTest, targets: dict[str, Summaries], record: int, style: ChartStyle, beside: Summaries | None = None
 ) -> ChartSpec:
     """Return the chart of one test over log2 of the file size, one line a target: GB/s, or the ratio to ``beside``."""
     series = []
     sizes: set[int] = set()
     for label, summaries in targets.items():
-        found = sorted((key[1], key, s) for key, s in summaries.items() if key[0] is test and key[2] == record)
-        values = [(kb, _height(s, beside, key), s.unsure) for kb, key, s in found]
+        cells = sorted((key[1], key, s) for key, s in summaries.items() if key[0] is test and key[2] == record)
+        values = [(kb, _height(s, beside, key), s.unsure) for kb, key, s in cells]
         sizes |= {kb for kb, _, _ in values}
-        if label in look.hidden:
+        if label in style.hidden:
             continue
         points = tuple((math.log2(kb), value) for kb, value, _ in values if value is not None)
         weak = tuple((math.log2(kb), value) for kb, value, unsure in values if value is not None and unsure)
-        series.append(Series(label, look.style(label), points, weak))
+        series.append(Series(label, style.style(label), points, weak))
     top = _top(max((y for s in series for _, y in s.points), default=0.0))
     labels = sorted(sizes)
     every = max(1, -(-len(labels) // 6))
@@ -121,10 +121,10 @@ def _height(summary: Summary, beside: Summaries | None, key: Key) -> float | Non
 
 
 def charts(
-    targets: dict[str, Summaries], record: int, look: ChartStyle, beside: Summaries | None = None
+    targets: dict[str, Summaries], record: int, style: ChartStyle, beside: Summaries | None = None
 ) -> tuple[ChartSpec, ...]:
     """Return the six charts."""
-    return tuple(chart(test, targets, record, look, beside) for test in TESTS)
+    return tuple(chart(test, targets, record, style, beside) for test in TESTS)
 
 
 def table(summaries: Summaries, record: int) -> list[tuple[str, ...]]:

@@ -19,7 +19,7 @@ class Clock:
         if self._began is None:
             self._began = time.monotonic()
 
-    def did(self, seconds: float) -> None:
+    def add_done(self, seconds: float) -> None:
         """Take note of a number that was guessed to take so long."""
         self._done += seconds
 

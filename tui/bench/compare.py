@@ -19,31 +19,33 @@ class RunComparison:
     test: IoTest
     file_kb: int
     record_kb: int
-    one: Summary
-    other: Summary
+    first: Summary
+    second: Summary
     ratio: float
     spread: float | None
     verdict: Verdict
 
 
-def compare_runs(one: Result, other: Result, targets: tuple[str, ...] = ()) -> tuple[RunComparison, ...]:
+def compare_runs(first_run: Result, second_run: Result, targets: tuple[str, ...] = ()) -> tuple[RunComparison, ...]:
     """Compare targets of the same name, or of two runs the two that are named; the second run by the first.
 
     The wider of the two runs' own spreads decides, so that a difference is never told by the quieter run alone.
     """
-    found = []
-    for mode in one.plan.modes:
-        first, second = by_target(one.samples, mode), by_target(other.samples, mode)
-        spreads = spread_in(one, mode), spread_in(other, mode)
-        for mine, theirs in _pairs(first, second, targets):
-            for key in sorted(first[mine].keys() & second[theirs].keys(), key=lambda key: (key[0].name, key[1:])):
-                known = [spread[key[1]] for spread in spreads if key[1] in spread]
-                spread = max(known) if len(known) == len(spreads) else None
-                verdict = compare_targets(second[theirs][key], first[mine][key], spread)
-                name = mine if mine == theirs else f"{mine} : {theirs}"
-                pair = (first[mine][key], second[theirs][key])
-                found.append(RunComparison(name, mode, *key, *pair, verdict.ratio, spread, verdict.verdict))
-    return tuple(found)
+    comparisons = []
+    for mode in first_run.plan.modes:
+        first, second = by_target(first_run.samples, mode), by_target(second_run.samples, mode)
+        spreads = spread_in(first_run, mode), spread_in(second_run, mode)
+        for first_name, second_name in _pairs(first, second, targets):
+            for key in sorted(
+                first[first_name].keys() & second[second_name].keys(), key=lambda key: (key[0].name, key[1:])
+            ):
+                measured_spreads = [spread[key[1]] for spread in spreads if key[1] in spread]
+                spread = max(measured_spreads) if len(measured_spreads) == len(spreads) else None
+                verdict = compare_targets(second[second_name][key], first[first_name][key], spread)
+                name = first_name if first_name == second_name else f"{first_name} : {second_name}"
+                pair = (first[first_name][key], second[second_name][key])
+                comparisons.append(RunComparison(name, mode, *key, *pair, verdict.ratio, spread, verdict.verdict))
+    return tuple(comparisons)
 
 
 def _pairs(first: Iterable[str], second: Iterable[str], targets: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -76,7 +76,7 @@ class BenchHost(Protocol):
         """Start a container without network, of an image that keeps itself alive."""
         ...
 
-    def place(self) -> str:
+    def work_folder(self) -> str:
         """Return the directory in which benchmarks may make files, as the process there sees it."""
         ...
 

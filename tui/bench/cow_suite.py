@@ -145,30 +145,30 @@ def small_files(root: Root) -> tuple[float, float]:
             file = os.open(str(number), flags, 0o600, dir_fd=fd)
             os.write(file, data)
             os.close(file)
-        made = _timed(began)
+        create_ms = _timed(began)
         began = time.perf_counter_ns()
         for number in range(_SMALL):
             os.unlink(str(number), dir_fd=fd)
-        return made / _SMALL * 1000, _timed(began) / _SMALL * 1000
+        return create_ms / _SMALL * 1000, _timed(began) / _SMALL * 1000
     finally:
         os.close(fd)
 
 
-def second_reader(one: Root, other: Root, path: bytes) -> float:
+def second_reader(first: Root, second: Root, path: bytes) -> float:
     """Read a file in one container, then in another; return the MiB by which the second reading fills the page cache.
 
     Both containers' cached pages of it are let go first, so that nothing but the sharing decides.
     """
-    for root in (one, other):
+    for root in (first, second):
         fd = root.open_path(path, flags=os.O_RDONLY)
         try:
             os.fsync(fd)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(fd)
-    _read(one, path)
+    _read(first, path)
     before = _cached()
-    _read(other, path)
+    _read(second, path)
     return max(0.0, (_cached() - before) / 1024)
 
 
@@ -224,16 +224,16 @@ def measure(plan: CowPlan, hold: HoldImage, target: str, repeat: int) -> Generat
 
 def _of_files(plan: CowPlan, root: Root, hold: HoldImage, sample: MakeSample) -> Iterator[CowSample]:
     largest = max(plan.sizes)
-    other = hold(plan.depths[0])
+    second_holder = hold(plan.depths[0])
     try:
-        with root_of(other) as second:
+        with root_of(second_holder) as second:
             yield sample(CowTest.SECOND_READER, largest, second_reader(root, second, f"/data/{largest}".encode()))
     finally:
-        other.remove()
+        second_holder.remove()
     for kb in plan.sizes:
         path = f"/data/{kb}".encode()
         yield sample(CowTest.APPEND, kb, append(root, path))
         yield sample(CowTest.APPEND_AGAIN, kb, append(root, path))
-    made, removed = small_files(root)
-    yield sample(CowTest.CREATE, 0, made)
-    yield sample(CowTest.REMOVE, 0, removed)
+    create_us, remove_us = small_files(root)
+    yield sample(CowTest.CREATE, 0, create_us)
+    yield sample(CowTest.REMOVE, 0, remove_us)

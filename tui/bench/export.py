@@ -15,13 +15,35 @@ _TITLES = ("target", "repeat", "mode", "test", "file_kb", "record_kb", "layers",
 
 def _rows(result: Result) -> Iterator[tuple[object, ...]]:
     """Yield a row a number: IOzone's, then those of the copy-on-write suite, which have no mode and no record."""
-    for one in result.samples:
-        cell = one.cell
+    for sample in result.samples:
+        cell = sample.cell
         size = (cell.file_kb, cell.record_kb, "")
-        yield (one.target, one.repeat, one.mode.value, cell.test.value, *size, cell.kb_per_s, "kB/s", int(cell.unsure))
-    for other in result.cow:
-        over = (other.x if other.test.over == "file" else "", "", other.x if other.test.over == "layers" else "")
-        yield (other.target, other.repeat, "", other.test.title, *over, other.value, other.test.unit, 0)
+        yield (
+            sample.target,
+            sample.repeat,
+            sample.mode.value,
+            cell.test.value,
+            *size,
+            cell.kb_per_s,
+            "kB/s",
+            int(cell.unsure),
+        )
+    for cow_sample in result.cow:
+        over = (
+            cow_sample.x if cow_sample.test.over == "file" else "",
+            "",
+            cow_sample.x if cow_sample.test.over == "layers" else "",
+        )
+        yield (
+            cow_sample.target,
+            cow_sample.repeat,
+            "",
+            cow_sample.test.title,
+            *over,
+            cow_sample.value,
+            cow_sample.test.unit,
+            0,
+        )
 
 
 def as_csv(result: Result) -> bytes:
@@ -52,8 +74,8 @@ def as_xlsx(result: Result) -> bytes:
         sheet.autofilter(0, 0, len(result.samples) + len(result.cow), len(_TITLES) - 1)
         facts = book.add_worksheet("facts")
         pairs = [*result.facts.items()]
-        for target, told in result.targets.items():
-            pairs += [(f"{target}: {name}", value) for name, value in told.items()]
+        for target, target_facts in result.targets.items():
+            pairs += [(f"{target}: {name}", value) for name, value in target_facts.items()]
         for number, pair in enumerate(pairs):
             facts.write_row(number, 0, pair)
     return out.getvalue()

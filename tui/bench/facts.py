@@ -36,9 +36,9 @@ def busy_facts() -> dict[str, str]:
 
 def facts_afterwards(before: Ticks) -> dict[str, str]:
     """Return how busy the host is after a run, and the percent of it in which the hypervisor gave time to others."""
-    stolen, whole = (now - then for now, then in zip(processor_ticks(), before, strict=True))
+    stolen, total = (end_ticks - start_ticks for end_ticks, start_ticks in zip(processor_ticks(), before, strict=True))
     facts = {f"{name}_after": value for name, value in busy_facts().items()}
-    return facts | {"steal": f"{100 * stolen / max(1, whole):.1f}"}
+    return facts | {"steal": f"{100 * stolen / max(1, total):.1f}"}
 
 
 def _memory(name: str) -> int:
@@ -56,11 +56,11 @@ def processor_ticks() -> Ticks:
 
 def warnings_of(facts: dict[str, str]) -> tuple[str, ...]:
     """Return what on this host spreads the numbers."""
-    found = []
+    warnings = []
     if float(facts.get("load", "0")) > int(facts.get("cpus", "1")):
-        found.append(f"the load was {facts['load']} on {facts['cpus']} cores when it began")
+        warnings.append(f"the load was {facts['load']} on {facts['cpus']} cores when it began")
     if float(facts.get("io_pressure", "0")) > _BUSY:
-        found.append(f"others waited for the disk {facts['io_pressure']} % of the time when it began")
+        warnings.append(f"others waited for the disk {facts['io_pressure']} % of the time when it began")
     if float(facts.get("steal", "0")) > _BUSY:
-        found.append(f"the hypervisor gave {facts['steal']} % of the processors' time to others")
-    return tuple(found)
+        warnings.append(f"the hypervisor gave {facts['steal']} % of the processors' time to others")
+    return tuple(warnings)

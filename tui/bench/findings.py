@@ -66,29 +66,29 @@ def _judge(result: Result, driver: str, claim: str, judge: Callable[[Ratios], tu
         for name, summaries in targets.items()
         if name not in result.controls and result.targets[name].get("driver") not in ("volume", "host")
     }
-    mine = next((n for n in drivers if result.targets[n].get("driver") == driver), None)
-    others = [summaries for name, summaries in drivers.items() if name != mine]
-    if mine is None:
+    judged_name = next((n for n in drivers if result.targets[n].get("driver") == driver), None)
+    peers = [summaries for name, summaries in drivers.items() if name != judged_name]
+    if judged_name is None:
         return Finding(claim, FindingOutcome.NOT_MEASURABLE, f"{driver} took no part")
-    if not others:
+    if not peers:
         return Finding(claim, FindingOutcome.NOT_MEASURABLE, "no other driver took part")
-    told = judge(_ratios(drivers[mine], others))
-    if isinstance(told, str):
-        return Finding(claim, FindingOutcome.NOT_MEASURABLE, told)
+    verdict = judge(_ratios(drivers[judged_name], peers))
+    if isinstance(verdict, str):
+        return Finding(claim, FindingOutcome.NOT_MEASURABLE, verdict)
     repeats = min(result.plan.repeats, max((s.repeat for s in result.samples), default=0))
     doubt = "" if repeats > 2 else f", by {repeats} repeat{'s' * (repeats != 1)}: the error is not known"
-    return Finding(claim, FindingOutcome.HOLDS if told[0] else FindingOutcome.DOES_NOT_HOLD, told[1] + doubt)
+    return Finding(claim, FindingOutcome.HOLDS if verdict[0] else FindingOutcome.DOES_NOT_HOLD, verdict[1] + doubt)
 
 
-def _ratios(mine: Summaries, others: list[Summaries]) -> Ratios:
+def _ratios(judged: Summaries, peers: list[Summaries]) -> Ratios:
     def ratio(key: Key) -> float | None:
-        beside = [one[key].median for one in others if key in one]
-        return mine[key].median / statistics.median(beside) if beside else None
+        beside = [summaries[key].median for summaries in peers if key in summaries]
+        return judged[key].median / statistics.median(beside) if beside else None
 
     def mean(tests: tuple[IoTest, ...], size: Callable[[int], bool]) -> float | None:
-        keys = [key for key in mine if key[0] in tests and size(key[1]) and not mine[key].unsure]
-        found = [value for key in keys if (value := ratio(key)) is not None]
-        return math.exp(statistics.fmean(map(math.log, found))) if found else None
+        keys = [key for key in judged if key[0] in tests and size(key[1]) and not judged[key].unsure]
+        ratios = [value for key in keys if (value := ratio(key)) is not None]
+        return math.exp(statistics.fmean(map(math.log, ratios))) if ratios else None
 
     return mean
 
@@ -130,9 +130,9 @@ def _good_when_large(ratios: Ratios) -> tuple[bool, str] | str:
 
 
 def _slower_throughout(ratios: Ratios) -> tuple[bool, str] | str:
-    found = {test: value for test in (*_READS, *_WRITES) if (value := ratios((test,), _every)) is not None}
-    if not found:
+    means = {test: value for test in (*_READS, *_WRITES) if (value := ratios((test,), _every)) is not None}
+    if not means:
         return "nothing was measured long enough to compare"
-    best = max(found, key=lambda test: found[test])
-    figures = f"at best {found[best]:.2f} of the others ({best.value})"
-    return found[best] < _LESS, figures
+    best = max(means, key=lambda test: means[test])
+    figures = f"at best {means[best]:.2f} of the others ({best.value})"
+    return means[best] < _LESS, figures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tui.bench.iozone import Parser
-from tui.bench.plan import MODE_OPTIONS, TESTS, IoTest, Mode, Plan, Preset, Turn
+from tui.bench.plan import MODE_OPTIONS, TESTS, IoTest, Mode, Plan, Preset, Trial
 from tui.bench.results import Output, Result, Sample
 from tui.core.errors import BenchError
 
@@ -16,14 +16,14 @@ def result_of_text(data: bytes, target: str, name: str) -> Result:
     Which tests the columns are of is told by the command line that IOzone prints.
     """
     text = data.decode("ascii", "replace")
-    words = _command(text)
-    parser = Parser(_tests(words))
+    argv = _command(text)
+    parser = Parser(_tests(argv))
     cells = parser.feed(data if data.endswith(b"\n") else data + b"\n")
     if parser.unit != "kB/s" or not cells:
         raise BenchError("this is no IOzone output in kB/s", "iozone's text on standard output is wanted")
-    mode = _mode(words)
+    mode = _mode(argv)
     rows = tuple(dict.fromkeys((cell.file_kb, cell.record_kb) for cell in cells))
-    plan = Plan(Preset.CUSTOM, tuple(words[1:]), rows, 1, (mode,), parser.tests)
+    plan = Plan(Preset.CUSTOM, tuple(argv[1:]), rows, 1, (mode,), parser.tests)
     problem = "" if parser.complete else "IOzone did not come to its end"
     return Result(
         plan=plan,
@@ -31,7 +31,7 @@ def result_of_text(data: bytes, target: str, name: str) -> Result:
         facts={"iozone": parser.version, "imported": "yes"},
         targets={target: {"driver": target, "backing": "", "engine": "another host"}},
         samples=tuple(Sample(1, cell, target, mode) for cell in cells),
-        outputs=(Output(Turn(1, target, mode), tuple(words), text, 0.0, problem),),
+        outputs=(Output(Trial(1, target, mode), tuple(argv), text, 0.0, problem),),
         problem=problem,
         notices=tuple(parser.notices),
         name=name,
@@ -45,16 +45,16 @@ def _command(text: str) -> list[str]:
     return ["iozone"]
 
 
-def _tests(words: list[str]) -> tuple[IoTest, ...]:
-    asked = {words[place + 1] for place, word in enumerate(words[:-1]) if word == "-i"}
-    asked |= {word[2:] for word in words if word.startswith("-i") and len(word) > 2}
+def _tests(argv: list[str]) -> tuple[IoTest, ...]:
+    requested = {argv[index + 1] for index, word in enumerate(argv[:-1]) if word == "-i"}
+    requested |= {word[2:] for word in argv if word.startswith("-i") and len(word) > 2}
     families = {"0": TESTS[0:2], "1": TESTS[2:4], "2": TESTS[4:6]}
-    if unknown := asked - families.keys():
+    if unknown := requested - families.keys():
         raise BenchError(f"IOzone's test {min(unknown)} is not known here", "-i 0, -i 1 and -i 2 are")
-    return tuple(test for number in sorted(asked) for test in families[number]) or TESTS
+    return tuple(test for number in sorted(requested) for test in families[number]) or TESTS
 
 
-def _mode(words: list[str]) -> Mode:
-    if "-I" in words:
+def _mode(argv: list[str]) -> Mode:
+    if "-I" in argv:
         return Mode.DIRECT
-    return Mode.FLUSHED if set(MODE_OPTIONS[Mode.FLUSHED]) & set(words) else Mode.CACHED
+    return Mode.FLUSHED if set(MODE_OPTIONS[Mode.FLUSHED]) & set(argv) else Mode.CACHED

@@ -67,22 +67,22 @@ class Parser:
         return cells
 
     def _line(self, line: str, *, ended: bool) -> list[Cell]:
-        words = line.split()
-        if self._in_table and words and all(word.isdigit() and len(word) <= _DIGITS for word in words):
-            return self._numbers([int(word) for word in words], ended=ended)
+        columns = line.split()
+        if self._in_table and columns and all(word.isdigit() and len(word) <= _DIGITS for word in columns):
+            return self._numbers([int(word) for word in columns], ended=ended)
         if ended:
             self._words(line.strip())
         return []
 
     def _numbers(self, values: list[int], *, ended: bool) -> list[Cell]:
-        known, self._row = len(self._row), values
+        previous_count, self._row = len(self._row), values
         if ended and len(values) >= 2 + len(self.tests):
             self.rows += 1
-        found = []
-        for place in range(max(known, 2), min(len(values), 2 + len(self.tests))):
-            if values[place] > 0:  # 0 stands for what was not measured
-                found.append(Cell(values[0], values[1], self.tests[place - 2], values[place]))
-        return found
+        cells = []
+        for column in range(max(previous_count, 2), min(len(values), 2 + len(self.tests))):
+            if values[column] > 0:  # 0 stands for what was not measured
+                cells.append(Cell(values[0], values[1], self.tests[column - 2], values[column]))
+        return cells
 
     def _words(self, line: str) -> None:
         if match := _VERSION.search(line):
@@ -106,7 +106,7 @@ class Parser:
             return f"IOzone answered in another unit: {self.unit}"
         if exit_code == 0 and self.complete and self.rows == expected_rows:
             return ""
-        said = f": {'; '.join(self.notices)}" if self.notices and not self.complete else ""
+        details = f": {'; '.join(self.notices)}" if self.notices and not self.complete else ""
         if not self.complete:
-            return f"IOzone ended with code {exit_code} before it was done{said}"
-        return f"IOzone gave {self.rows} of {expected_rows} rows and code {exit_code}{said}"
+            return f"IOzone ended with code {exit_code} before it was done{details}"
+        return f"IOzone gave {self.rows} of {expected_rows} rows and code {exit_code}{details}"

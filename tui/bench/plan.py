@@ -145,16 +145,16 @@ class Plan:
         """
         if mode is not Mode.COLD:
             return (Step(self.argv(file, mode), self.tests, self.tests, len(self.rows)),)
-        found = []
+        steps = []
         for kb, record in self.rows_of(mode):
             size = ("-s", f"{kb}k", "-r", f"{record}k", "-f", file)
-            found.append(Step(("iozone", "-i", "0", "-w", *size), _FAMILIES[0], (), 1))
+            steps.append(Step(("iozone", "-i", "0", "-w", *size), _FAMILIES[0], (), 1))
             cold = self.tests_of(mode)
             for test in cold:
                 number, family = next((n, family) for n, family in enumerate(_FAMILIES) if test in family)
                 keep = ("-w",) if test is not cold[-1] else ()
-                found.append(Step(("iozone", "-i", str(number), *keep, *size), family, (test,), 1, cold=True))
-        return tuple(found)
+                steps.append(Step(("iozone", "-i", str(number), *keep, *size), family, (test,), 1, cold=True))
+        return tuple(steps)
 
 
 _SIZES = {Preset.QUICK: (64, 1024, 16384, 65536), Preset.STANDARD: (64, 256, 1024, 4096, 16384, 65536, 262144)}
@@ -210,8 +210,8 @@ def custom_plan(
     rows = tuple((size, record) for size in sizes for record in records if record <= size)
     if not rows:
         raise UsageError("every record is larger than every file", "take smaller records or larger files")
-    wanted = {test for family in _FAMILIES for test in family if set(family) & set(tests)} | set(_FAMILIES[0])
-    measured = tuple(test for test in TESTS if test in wanted)
+    needed = {test for family in _FAMILIES for test in family if set(family) & set(tests)} | set(_FAMILIES[0])
+    measured = tuple(test for test in TESTS if test in needed)
     options = [*_which(measured)]
     for word, values in (("-s", sizes), ("-r", records)):
         for kb in values:
@@ -254,7 +254,7 @@ def _which(tests: tuple[IoTest, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Trial:
     """One IOzone process: which repeat (from 1) on which target in which mode."""
 
     repeat: int
@@ -262,18 +262,18 @@ class Turn:
     mode: Mode
 
 
-def schedule(plan: Plan, targets: tuple[str, ...], seed: int) -> tuple[Turn, ...]:
+def schedule(plan: Plan, targets: tuple[str, ...], seed: int) -> tuple[Trial, ...]:
     """Return every turn of a run, targets and modes interleaved and shuffled anew within each repeat.
 
     What changes on the host in the course of a run then meets all targets alike.
     """
     chance = random.Random(seed)  # noqa: S311 - an order, no secret
-    turns = []
+    trials = []
     for repeat in range(1, plan.repeats + 1):
-        lot = [Turn(repeat, target, mode) for target in targets for mode in plan.modes]
+        lot = [Trial(repeat, target, mode) for target in targets for mode in plan.modes]
         chance.shuffle(lot)
-        turns += lot
-    return tuple(turns)
+        trials += lot
+    return tuple(trials)
 
 
 def cow_order(repeats: int, targets: list[str], seed: int) -> Iterator[tuple[int, str]]:

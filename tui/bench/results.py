@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from tui.bench.cow_suite import CowSample
 from tui.bench.iozone import Cell
-from tui.bench.plan import Mode, Plan, Turn
+from tui.bench.plan import Mode, Plan, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Sample:
 class Output:
     """IOzone's own words in one turn, the command, and how it ended: empty ``problem`` for a whole one."""
 
-    turn: Turn
+    trial: Trial
     argv: tuple[str, ...]
     text: str
     seconds: float

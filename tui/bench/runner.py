@@ -21,7 +21,7 @@ from tui.bench.cow_suite import CowPlan, CowSample, measure
 from tui.bench.facts import busy_facts, facts_afterwards, host_facts, processor_ticks, warnings_of
 from tui.bench.image import IDLE, LABEL, BenchImage, make_image
 from tui.bench.iozone import Parser
-from tui.bench.plan import Mode, Plan, Step, Turn, cow_order, human_kb, schedule
+from tui.bench.plan import Mode, Plan, Step, Trial, cow_order, human_kb, schedule
 from tui.bench.results import NoRecorder, Output, Recorder, Result, Sample
 from tui.core.errors import BenchError, DtuiError
 from tui.core.text import human_size
@@ -118,10 +118,10 @@ class BenchRun:
             yield from self._make_ready(image)
             if self.cow:
                 yield from self._copy_on_write(self.cow)
-            for turn in schedule(self.plan, tuple(self._open), self.seed) if self.iozone else ():
+            for trial in schedule(self.plan, tuple(self._open), self.seed) if self.iozone else ():
                 if self._aborted.is_set():
                     break
-                yield from self._take(turn, image.name)
+                yield from self._take(trial, image.name)
         except DtuiError as error:
             problem = str(error)
         except BaseException:
@@ -212,7 +212,7 @@ class BenchRun:
                 for sample in numbers:
                     self._cow.append(sample)
                     self.recorder.cow(sample)
-                    self._clock.did(plan.seconds / plan.numbers)
+                    self._clock.add_done(plan.seconds / plan.numbers)
                     phase = f"repeat {repeat}/{plan.repeats} · {name} · {sample.test.title}"
                     yield Progress(phase, self._done, self.total, self._clock.left, cow=sample)
                     if self._aborted.is_set():
@@ -228,25 +228,25 @@ class BenchRun:
         finally:
             shutil.rmtree(folder)
 
-    def _take(self, turn: Turn, image: str) -> Iterator[Progress]:
+    def _take(self, trial: Trial, image: str) -> Iterator[Progress]:
         """Take one turn in a new container; one that fails ends the run, one that was aborted keeps its numbers."""
-        workshop = self._open[turn.target]
-        file = f"{workshop.place()}/dtui-{secrets.token_hex(6)}.tmp"
+        workshop = self._open[trial.target]
+        file = f"{workshop.work_folder()}/dtui-{secrets.token_hex(6)}.tmp"
         self._clock.begin()
         holder = workshop.hold(image, {OWNER: owner_mark()})
         self._holder = holder
         try:
-            for step in self.plan.steps(file, turn.mode):
+            for step in self.plan.steps(file, trial.mode):
                 if step.cold:
                     drop_caches()
                 if self._aborted.is_set():
                     return
-                yield from self._run_step(turn, step, holder)
+                yield from self._run_step(trial, step, holder)
         finally:
             self._holder = None
             holder.remove()
 
-    def _run_step(self, turn: Turn, step: Step, holder: HeldContainer) -> Iterator[Progress]:
+    def _run_step(self, trial: Trial, step: Step, holder: HeldContainer) -> Iterator[Progress]:
         """Run IOzone once."""
         parser = Parser(step.prints)
         raw = bytearray()
@@ -261,26 +261,26 @@ class BenchRun:
                 if len(raw) > _LONGEST_OUTPUT:
                     failure = f"IOzone printed more than {human_size(_LONGEST_OUTPUT)}"
                     raise BenchError(
-                        f"{turn.target}: {failure}", "that is not IOzone's output; is it the right Engine?"
+                        f"{trial.target}: {failure}", "that is not IOzone's output; is it the right Engine?"
                     )
                 for cell in parser.feed(chunk):
                     if cell.test in step.counts:
-                        yield self._count(Sample(turn.repeat, cell, turn.target, turn.mode))
+                        yield self._count(Sample(trial.repeat, cell, trial.target, trial.mode))
             code = job.wait()
             self._notices += parser.notices
             failure = parser.failure(code, step.rows)
         finally:
             problem = "aborted" if failure and self._aborted.is_set() else failure
-            output = Output(turn, step.argv, raw.decode("ascii", "replace"), time.monotonic() - began, problem)
+            output = Output(trial, step.argv, raw.decode("ascii", "replace"), time.monotonic() - began, problem)
             self._outputs.append(output)
             self.recorder.output(output)
         if failure and not self._aborted.is_set():
-            raise BenchError(f"{turn.target}: {failure}", "its own words are in the result")
+            raise BenchError(f"{trial.target}: {failure}", "its own words are in the result")
 
     def _count(self, sample: Sample) -> Progress:
         self._samples.append(sample)
         self.recorder.sample(sample)
-        self._clock.did(self.plan.seconds_of(sample.mode, sample.cell.file_kb))
+        self._clock.add_done(self.plan.seconds_of(sample.mode, sample.cell.file_kb))
         where = f"{sample.target} · {sample.cell.test.value} {human_kb(sample.cell.file_kb)}"
         phase = f"repeat {sample.repeat}/{self.plan.repeats} · {where}"
         return Progress(phase, self._done, self.total, self._clock.left, sample)

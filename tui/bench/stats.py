@@ -68,15 +68,15 @@ def summarise(samples: Iterable[Sample]) -> Summaries:
         key = (cell.test, cell.file_kb, cell.record_kb)
         values[key].append(cell.kb_per_s)
         unsure[key] |= cell.unsure
-    return {key: _summary(sorted(found), unsure[key]) for key, found in values.items()}
+    return {key: _summary(sorted(rates), unsure[key]) for key, rates in values.items()}
 
 
-def _summary(found: list[int], unsure: bool) -> Summary:
-    if len(found) > 1:
-        low, _, high = statistics.quantiles(found, n=4, method="inclusive")
+def _summary(rates: list[int], unsure: bool) -> Summary:
+    if len(rates) > 1:
+        low, _, high = statistics.quantiles(rates, n=4, method="inclusive")
     else:
-        low = high = found[0]
-    return Summary(statistics.median(found), low, high, found[0], found[-1], len(found), unsure)
+        low = high = rates[0]
+    return Summary(statistics.median(rates), low, high, rates[0], rates[-1], len(rates), unsure)
 
 
 def by_target(samples: Iterable[Sample], mode: Mode, order: Iterable[str] = ()) -> dict[str, Summaries]:
@@ -85,17 +85,17 @@ def by_target(samples: Iterable[Sample], mode: Mode, order: Iterable[str] = ()) 
     for sample in samples:
         if sample.mode is mode:
             parts.setdefault(sample.target, []).append(sample)
-    return {target: summarise(found) for target, found in parts.items() if found}
+    return {target: summarise(target_samples) for target, target_samples in parts.items() if target_samples}
 
 
-def spread_of(one: Summaries, again: Summaries) -> dict[int, float]:
+def spread_of(first: Summaries, second: Summaries) -> dict[int, float]:
     """Return by how much a target differs from itself at each file size in kB: the largest ratio of medians less one.
 
     Small files are much noisier than large ones, so each size has its own; numbers that are too short do not count.
     """
     worst: dict[int, float] = {}
-    for key in one.keys() & again.keys():
-        a, b = one[key], again[key]
+    for key in first.keys() & second.keys():
+        a, b = first[key], second[key]
         if not a.unsure and not b.unsure:
             differs = math.exp(abs(math.log(a.median / b.median))) - 1
             worst[key[1]] = max(worst.get(key[1], LEAST_SPREAD), differs)
@@ -111,12 +111,12 @@ def spread_in(result: Result, mode: Mode) -> dict[int, float]:
     return {}
 
 
-def compare_targets(one: Summary, control: Summary, spread: float | None) -> Comparison:
+def compare_targets(target: Summary, control: Summary, spread: float | None) -> Comparison:
     """Say whether two numbers differ by more than the measuring itself does; an unknown spread tells nothing apart."""
-    ratio = one.median / control.median
-    if one.unsure or control.unsure:
+    ratio = target.median / control.median
+    if target.unsure or control.unsure:
         return Comparison(ratio, Verdict.SHORT)
-    if min(one.n, control.n) < _LEAST_REPEATS or spread is None:
+    if min(target.n, control.n) < _LEAST_REPEATS or spread is None:
         return Comparison(ratio, Verdict.UNKNOWN)
     if 1 / (1 + spread) <= ratio <= 1 + spread:
         return Comparison(ratio, Verdict.SAME)
@@ -129,9 +129,9 @@ def not_direct(result: Result) -> tuple[str, ...]:
     host = targets.get("host")
     if host is None:
         return ()
-    found = []
+    cheats = []
     for name, summaries in targets.items():
         ratios = [summaries[key].median / host[key].median for key in summaries.keys() & host.keys()]
         if ratios and statistics.median(ratios) > _HONEST_DIRECT:
-            found.append(name)
-    return tuple(found)
+            cheats.append(name)
+    return tuple(cheats)

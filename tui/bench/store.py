@@ -13,7 +13,7 @@ from typing import Any
 
 from tui.bench.cow_suite import CowSample, CowTest
 from tui.bench.iozone import Cell
-from tui.bench.plan import IoTest, Mode, Plan, Preset, Turn
+from tui.bench.plan import IoTest, Mode, Plan, Preset, Trial
 from tui.bench.results import Output, Result, Sample
 from tui.core.errors import BenchError, NotFound
 from tui.linux.process_marks import owner_lives, owner_mark
@@ -93,7 +93,7 @@ class Store:
     def runs(self) -> tuple[RunSummary, ...]:
         """Return all runs, newest first; one whose dtui was killed says so."""
         with self._open() as line:
-            found = line.execute(
+            rows = line.execute(
                 "SELECT id, name, started, plan, problem, ended, owner,"
                 " (SELECT count(*) FROM sample WHERE run = id) + (SELECT count(*) FROM cow WHERE run = id),"
                 " (SELECT json_group_array(name) FROM (SELECT name FROM target WHERE run = r.id ORDER BY rowid))"
@@ -107,9 +107,9 @@ class Store:
                 preset=Preset(json.loads(plan)["preset"]),
                 targets=tuple(json.loads(targets)),
                 numbers=numbers,
-                problem=problem or _how(bool(ended), owner),
+                problem=problem or _ending(bool(ended), owner),
             )
-            for number, name, started, plan, problem, ended, owner, numbers, targets in found
+            for number, name, started, plan, problem, ended, owner, numbers, targets in rows
         )
 
     def find(self, reference: str) -> int:
@@ -146,16 +146,16 @@ class Store:
             plan=_plan(json.loads(plan)),
             started=datetime.fromisoformat(started),
             facts=json.loads(facts),
-            targets={target: json.loads(told) for target, told in targets},
+            targets={target: json.loads(target_facts) for target, target_facts in targets},
             samples=tuple(
                 Sample(repeat, Cell(file_kb, record_kb, IoTest(test), kb_per_s), target, Mode(mode))
                 for repeat, file_kb, record_kb, test, kb_per_s, target, mode in samples
             ),
             outputs=tuple(
-                Output(Turn(repeat, target, Mode(mode)), tuple(json.loads(argv)), text, seconds, said)
-                for repeat, target, mode, argv, text, seconds, said in outputs
+                Output(Trial(repeat, target, Mode(mode)), tuple(json.loads(argv)), text, seconds, output_problem)
+                for repeat, target, mode, argv, text, seconds, output_problem in outputs
             ),
-            problem=problem or _how(bool(ended), owner),
+            problem=problem or _ending(bool(ended), owner),
             notices=tuple(json.loads(notices)),
             cow=tuple(CowSample(target, repeat, CowTest[test], x, value) for target, repeat, test, x, value in cow),
             id=number,
@@ -182,15 +182,15 @@ class Store:
             recorder.target(name, facts)
         for sample in result.samples:
             recorder.sample(sample)
-        for one in result.cow:
-            recorder.cow(one)
+        for cow_sample in result.cow:
+            recorder.cow(cow_sample)
         for output in result.outputs:
             recorder.output(output)
         recorder.end(result.problem, result.notices, result.facts)
         return recorder.number
 
 
-def _how(ended: bool, owner: str) -> str:
+def _ending(ended: bool, owner: str) -> str:
     if ended:
         return ""
     return "still running" if owner_lives(owner) else "cut off: dtui was killed"
@@ -209,13 +209,13 @@ class RunRecorder:
         self._line: sqlite3.Connection | None = None
         self.number = 0
 
-    def _do(self, words: str, values: tuple[object, ...]) -> int:
+    def _do(self, statement: str, values: tuple[object, ...]) -> int:
         try:
             if self._line is None:
                 self._line = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
                 self._line.execute("PRAGMA journal_mode = WAL")
                 self._line.execute("PRAGMA synchronous = OFF")
-            return self._line.execute(words, values).lastrowid or 0
+            return self._line.execute(statement, values).lastrowid or 0
         except sqlite3.Error as error:
             raise BenchError(f"{self._path}: {error}", "free some space, or move the file away") from error
 
@@ -223,7 +223,7 @@ class RunRecorder:
         """Store the plan and the host's facts."""
         self.number = self._do(
             "INSERT INTO run (name, started, plan, facts, owner) VALUES (?, ?, ?, ?, ?)",
-            (self._name, started.isoformat(), json.dumps(_told(plan)), json.dumps(facts), owner_mark()),
+            (self._name, started.isoformat(), json.dumps(_plan_fields(plan)), json.dumps(facts), owner_mark()),
         )
 
     def target(self, name: str, facts: dict[str, str]) -> None:
@@ -256,14 +256,14 @@ class RunRecorder:
 
     def output(self, output: Output) -> None:
         """Store IOzone's own words of a turn."""
-        turn = output.turn
+        trial = output.trial
         self._do(
             "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.number,
-                turn.target,
-                turn.mode.value,
-                turn.repeat,
+                trial.target,
+                trial.mode.value,
+                trial.repeat,
                 json.dumps(output.argv),
                 output.text,
                 output.seconds,
@@ -285,7 +285,7 @@ class RunRecorder:
             self._line = None
 
 
-def _told(plan: Plan) -> dict[str, object]:
+def _plan_fields(plan: Plan) -> dict[str, object]:
     return {
         "preset": plan.preset.value,
         "options": plan.options,
@@ -296,12 +296,12 @@ def _told(plan: Plan) -> dict[str, object]:
     }
 
 
-def _plan(told: dict[str, Any]) -> Plan:
+def _plan(stored: dict[str, Any]) -> Plan:
     return Plan(
-        preset=Preset(told["preset"]),
-        options=tuple(str(word) for word in told["options"]),
-        rows=tuple((int(kb), int(record)) for kb, record in told["rows"]),
-        repeats=int(told["repeats"]),
-        modes=tuple(Mode(mode) for mode in told["modes"]),
-        tests=tuple(IoTest(test) for test in told["tests"]),
+        preset=Preset(stored["preset"]),
+        options=tuple(str(word) for word in stored["options"]),
+        rows=tuple((int(kb), int(record)) for kb, record in stored["rows"]),
+        repeats=int(stored["repeats"]),
+        modes=tuple(Mode(mode) for mode in stored["modes"]),
+        tests=tuple(IoTest(test) for test in stored["tests"]),
     )

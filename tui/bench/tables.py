@@ -25,40 +25,40 @@ LEGEND = "beside the host: ▲ faster  ▼ slower  = no measurable difference  ?
 HOST = "host"
 
 
-def compared(result: Result, mode: Mode) -> dict[tuple[str, str, int, int], tuple[Summary, Comparison | None]]:
+def compare_to_host(result: Result, mode: Mode) -> dict[tuple[str, str, int, int], tuple[Summary, Comparison | None]]:
     """Return each number of a mode by (target, test, file kB, record kB), beside the host's where there is one."""
     targets = by_target(result.samples, mode, result.targets)
     spread = spread_in(result, mode)
     host = targets.get(HOST, {})
-    found = {}
+    comparisons = {}
     for name, summaries in targets.items():
         for key, summary in summaries.items():
             control = host.get(key) if name != HOST else None
             beside = compare_targets(summary, control, spread.get(key[1])) if control else None
-            found[name, key[0].value, key[1], key[2]] = (summary, beside)
-    return found
+            comparisons[name, key[0].value, key[1], key[2]] = (summary, beside)
+    return comparisons
 
 
 def comparison_rows(result: Result, mode: Mode, hidden: frozenset[str] = frozenset()) -> list[tuple[str, ...]]:
     """Return titles, then a row a test and file size: the median in GB/s of each target, and the ratio to the host."""
     targets = tuple(name for name in by_target(result.samples, mode, result.targets) if name not in hidden)
-    found = compared(result, mode)
-    sizes = sorted({(file, record) for _, _, file, record in found})
+    comparisons = compare_to_host(result, mode)
+    sizes = sorted({(file, record) for _, _, file, record in comparisons})
     one_record = len({record for _, record in sizes}) == 1
     rows: list[tuple[str, ...]] = [("test", "file", *targets)]
     for test in TESTS:
         for file, record in sizes:
-            cells = [found.get((name, test.value, file, record)) for name in targets]
+            cells = [comparisons.get((name, test.value, file, record)) for name in targets]
             if any(cells):
                 size = human_kb(file) if one_record else f"{human_kb(file)}/{human_kb(record)}"
                 rows.append((test.value, size, *(_cell(cell) for cell in cells)))
     return rows
 
 
-def _cell(found: tuple[Summary, Comparison | None] | None) -> str:
-    if found is None:
+def _cell(cell: tuple[Summary, Comparison | None] | None) -> str:
+    if cell is None:
         return "–"
-    summary, beside = found
+    summary, beside = cell
     number = f"{gigabytes(summary.median):.2f}"
     if beside is None:
         return ("~" if summary.unsure else "") + number
@@ -78,14 +78,14 @@ def spread_words(result: Result, mode: Mode) -> str:
 
 def label_of(result: Result, mode: Mode) -> str:
     """Say what the numbers of a mode are of, and who does not keep to it."""
-    words = {
+    label = {
         Mode.CACHED: "CACHED: of the page cache; the disk is not waited for",
         Mode.FLUSHED: "FLUSHED: with close and fsync in the time (-c -e)",
         Mode.DIRECT: "DIRECT: past the page cache (-I)",
         Mode.COLD: "COLD: the host's caches emptied before each read",
     }[mode]
     cheats = not_direct(result) if mode is Mode.DIRECT else ()
-    return words + (f"; not honoured by {', '.join(cheats)}" if cheats else "")
+    return label + (f"; not honoured by {', '.join(cheats)}" if cheats else "")
 
 
 def cold_warning(drops: int) -> str:
@@ -99,12 +99,12 @@ _HOST_WORDS = (("load", "load", ""), ("available", "memory free", ""), ("io_pres
 def host_words(result: Result) -> str:
     """Say how busy the host was when a run began and when it ended, and what the hypervisor took."""
     facts = result.facts
-    found = [
-        f"{words} {facts[name]}{unit} → {facts.get(f'{name}_after', '?')}{unit}"
-        for name, words, unit in _HOST_WORDS
+    parts = [
+        f"{title} {facts[name]}{unit} → {facts.get(f'{name}_after', '?')}{unit}"
+        for name, title, unit in _HOST_WORDS
         if name in facts
     ]
-    return " · ".join([*found, *([f"steal {facts['steal']} %"] if "steal" in facts else [])])
+    return " · ".join([*parts, *([f"steal {facts['steal']} %"] if "steal" in facts else [])])
 
 
 Medians = dict[int, dict[str, float]]
@@ -114,11 +114,11 @@ Medians = dict[int, dict[str, float]]
 def cow_medians(result: Result) -> dict[CowTest, Medians]:
     """Return the medians of the copy-on-write suite, what tells drivers apart most first."""
     values: dict[CowTest, dict[int, dict[str, list[float]]]] = {}
-    for one in result.cow:
-        values.setdefault(one.test, {}).setdefault(one.x, {}).setdefault(one.target, []).append(one.value)
+    for sample in result.cow:
+        values.setdefault(sample.test, {}).setdefault(sample.x, {}).setdefault(sample.target, []).append(sample.value)
     return {
         test: {
-            x: {name: statistics.median(found) for name, found in targets.items()}
+            x: {name: statistics.median(numbers) for name, numbers in targets.items()}
             for x, targets in sorted(values[test].items())
         }
         for test in CowTest
@@ -134,11 +134,11 @@ def over_words(test: CowTest, x: int) -> str:
 def cow_rows(result: Result) -> list[tuple[str, ...]]:
     """Return titles, then a row a measure of the copy-on-write suite and what it is over: medians of each target."""
     medians = cow_medians(result)
-    measured = {name for test in medians.values() for found in test.values() for name in found}
+    measured = {name for test in medians.values() for target_medians in test.values() for name in target_medians}
     targets = [name for name in result.targets if name in measured]
     rows: list[tuple[str, ...]] = [("measure", "over", *targets)]
     for test, over in medians.items():
-        for x, found in over.items():
-            cells = [f"{found[name]:.2f}" if name in found else "–" for name in targets]
+        for x, target_medians in over.items():
+            cells = [f"{target_medians[name]:.2f}" if name in target_medians else "–" for name in targets]
             rows.append((f"{test.title}, {test.unit}", over_words(test, x), *cells))
     return rows

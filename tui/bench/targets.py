@@ -35,22 +35,22 @@ class HostTarget:
 class Twin:
     """A target once more under another name: what the two differ by is the spread of the measuring itself."""
 
-    other: Target
+    original: Target
     control: bool = True
 
     @property
     def name(self) -> str:
         """The other's name, and that it is the second."""
-        return f"{self.other.name} again"
+        return f"{self.original.name} again"
 
     @property
     def has_images(self) -> bool:
         """Whether the other has."""
-        return self.other.has_images
+        return self.original.has_images
 
     def open(self) -> BenchHost:
         """Return the other's place, which is open already or is opened now."""
-        return self.other.open()
+        return self.original.open()
 
     def close(self) -> None:
         """The other clears away."""

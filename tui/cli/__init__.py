@@ -78,8 +78,8 @@ def _run(argv: Sequence[str] | None) -> int:
     except Exception as error:
         if os.environ.get("DTUI_TRACEBACK"):
             raise
-        what = "; ".join(filter(None, [f"{type(error).__name__}: {error}"[:_LONGEST], _ended(error)]))
-        _tell(f"{what}; this should not happen: DTUI_TRACEBACK=1 tells where it did")
+        description = "; ".join(filter(None, [f"{type(error).__name__}: {error}"[:_LONGEST], _ended(error)]))
+        _tell(f"{description}; this should not happen: DTUI_TRACEBACK=1 tells where it did")
         return 1
 
 

@@ -19,7 +19,7 @@ from tui.cli.output import note, put_json
 from tui.cli.session import Session, session
 from tui.core.progress import Meter
 from tui.core.records import Details
-from tui.core.state import loose_mode, patience
+from tui.core.state import mode_warning, patience
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
@@ -45,7 +45,7 @@ class Place:
     path: bytes
 
     @property
-    def words(self) -> dict[str, Any]:
+    def act_arguments(self) -> dict[str, Any]:
         """The container and how it is inspected, as every act takes them."""
         return {"container_id": self.details.container.id, "inspect": self.endpoint.inspect}
 
@@ -59,7 +59,7 @@ def container_of_ref(open_session: Session, ref: str) -> Place:
 
 def put_right(*endpoints: Endpoint) -> None:
     """Put right what an earlier run left, and tell what came of it, and who may look at what is kept."""
-    loose = loose_mode()
+    loose = mode_warning()
     for line in filter(
         None,
         (loose, *(line for endpoint in endpoints for line in recover(endpoint.inspect, partial(archive_of, endpoint)))),
@@ -72,8 +72,8 @@ def act_on(
 ) -> int:
     """Do an act on REF:PATH and print its receipt, with how it is undone; Ctrl+C stops it between two entries."""
     with session(options) as open_session:
-        place = container_of_ref(open_session, ref)
-        outcome = choosing(options, lambda step, keep: act(place, step, keep))
+        target = container_of_ref(open_session, ref)
+        outcome = choosing(options, lambda step, keep: act(target, step, keep))
     return tell(options, outcome, done + (back if outcome.act else ""))
 
 
@@ -84,7 +84,7 @@ def choosing(options: Namespace, act: Callable[[Step, BackupMode], Result]) -> R
         with stoppable(options.wait) as step:
             return act(step, keep)
     except TooLarge as refused:
-        chosen = _chosen(refused) if not options.json and _on_terminal() else None
+        chosen = _ask_backup_mode(refused) if not options.json and _on_terminal() else None
         if chosen is None:
             raise
     with stoppable(options.wait) as step:
@@ -103,7 +103,7 @@ def _on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _chosen(refused: TooLarge) -> BackupMode | None:
+def _ask_backup_mode(refused: TooLarge) -> BackupMode | None:
     """Ask what is to become of what an act replaces; anything but one of the letters means that nothing is done."""
     choices = refused.choices
     size = human_size(choices.size)
@@ -113,8 +113,10 @@ def _chosen(refused: TooLarge) -> BackupMode | None:
         ("p", BackupMode.NOTHING, "keep nothing, permanently: this cannot be undone", choices.nothing),
     )
     note(f"dtui: {refused.message}. Nothing was changed yet.")
-    for letter, _, words, reason in offers:
-        note(f"  -  not possible: {words.partition(':')[0]}: {reason}" if reason else f"  {letter}  {words}")
+    for letter, _, description, reason in offers:
+        note(
+            f"  -  not possible: {description.partition(':')[0]}: {reason}" if reason else f"  {letter}  {description}"
+        )
     note("Which? (Enter changes nothing) ", end="")
     try:
         answer = sys.stdin.readline().strip()
@@ -149,11 +151,11 @@ def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
 
     Once there was one, others change nothing any more, until this process has told how the act ended.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
-        came.append(number)
+        received.append(number)
         stop(number)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -161,12 +163,12 @@ def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, _unheard if came else handler)
+            signal.signal(number, _ignore_signal if received else handler)
         if sys.stderr.isatty():
             _say(_CLEAR)
 
 
-def _unheard(number: int, frame: FrameType | None) -> None:
+def _ignore_signal(number: int, frame: FrameType | None) -> None:
     """Change nothing; SIG_IGN would keep the signal from who looks whether this process hangs."""
     del number, frame
 
@@ -180,10 +182,10 @@ class _Line:
 
     def show(self, meter: Meter) -> None:
         """Show how far an act is, if it is time for it."""
-        now = time.monotonic()
-        if not self._terminal or now < self._next:
+        current_time = time.monotonic()
+        if not self._terminal or current_time < self._next:
             return
-        self._next = now + _EVERY
+        self._next = current_time + _EVERY
         width = shutil.get_terminal_size().columns - 1
         _say(f"{_CLEAR}{f'{meter.numbers}  {meter.path}'[:width]}")
 
@@ -208,7 +210,7 @@ def tell(options: Namespace, outcome: ChangeResult, done: str, *, old: bytes = b
             done=True,
         )
         return 0
-    many = f" ({count_of(outcome.count, 'entry', 'entries')})" if outcome.count != 1 else ""
+    count_text = f" ({count_of(outcome.count, 'entry', 'entries')})" if outcome.count != 1 else ""
     notes = "".join(f"; {printable(text)}" for text in outcome.notes)
-    note(f"{printable(old or outcome.path)}: {done}{many}{notes}")
+    note(f"{printable(old or outcome.path)}: {done}{count_text}{notes}")
     return 0

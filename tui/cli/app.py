@@ -14,5 +14,5 @@ def run(options: Namespace) -> int:
     from tui.ui.app import run as run_app
 
     go_on_in_child()
-    found = discovery(options)
-    return run_app(found.endpoints, found.tried, theme=settings(options.config).get("theme"))
+    discovered = discovery(options)
+    return run_app(discovered.endpoints, discovered.tried, theme=settings(options.config).get("theme"))

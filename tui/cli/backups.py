@@ -8,7 +8,7 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.cli.meant import ChangedContainer, changed_container, the_only
+from tui.cli.meant import ChangedContainer, changed_container, require_single
 from tui.cli.output import note, put_json, say
 from tui.core.errors import EngineError, NotFound, NotReachable
 from tui.core.text import count_of, human_size, printable
@@ -24,12 +24,12 @@ _UNSAVED = "unsaved text"
 def run(options: Namespace) -> int:
     """List acts, newest first: id, time, container, what was done to which path, bytes kept; then unsaved texts."""
     texts = _texts(options.ref)
-    found = [act for one in _meant(options, texts).changed for act in one.acts]
-    found.sort(key=lambda act: order_of(act.id), reverse=True)
+    records = [act for container in _meant(options, texts).changed for act in container.acts]
+    records.sort(key=lambda act: order_of(act.id), reverse=True)
     if options.json:
-        put_json([*map(_as_json, found), *map(_text_as_json, texts)])
+        put_json([*map(_as_json, records), *map(_text_as_json, texts)])
         return 0
-    several = len({act.container for act in found}) > len({act.name for act in found})
+    several = len({act.container for act in records}) > len({act.name for act in records})
     rows = [
         (
             act.id,
@@ -39,13 +39,13 @@ def run(options: Namespace) -> int:
             _paths(act),
             _state(act),
         )
-        for act in found
+        for act in records
     ]
     rows += [
         (text.id, f"{text.time:%Y-%m-%d %H:%M:%S}", printable(text.container), _UNSAVED, printable(text.path), "")
         for text in texts
     ]
-    sizes = [*(act.size for act in found), *(text.size for text in texts)]
+    sizes = [*(act.size for act in records), *(text.size for text in texts)]
     widths = [max(len(row[column]) for row in rows) for column in range(6)] if rows else []
     for size, row in zip(sizes, rows, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -72,8 +72,8 @@ def _meant(options: Namespace, texts: tuple[KeptText, ...]) -> ChangedContainer:
 def purge(options: Namespace) -> int:
     """Delete what is kept for good, of all containers or of one, and say what was deleted."""
     texts = _texts(options.ref)
-    found = _meant(options, texts)
-    only = {the_only(found.changed, options.ref).id} if options.ref and found.changed else None
+    resolved = _meant(options, texts)
+    only = {require_single(resolved.changed, options.ref).id} if options.ref and resolved.changed else None
     if options.ref and only is None and not texts:
         raise NotFound(f"nothing of {printable(options.ref)} is kept", "dtui backups lists what is")
     before = datetime.now(UTC) - options.older_than if options.older_than is not None else None
@@ -82,19 +82,19 @@ def purge(options: Namespace) -> int:
     if (folders or texts) and not options.force and _can_ask() and not _agreed(folders, texts):
         note("nothing was deleted")
         return 1
-    done = purging.purge(folders, found.gone & (only or set()))
+    done = purging.purge(folders, resolved.removed_ids & (only or set()))
     for text in texts:
         drop_text(text)
     size = done.size + sum(text.size for text in texts)
     if options.json:
-        left = [{"id": act_id, "reason": why} for act_id, why in done.left]
+        skipped = [{"id": act_id, "reason": why} for act_id, why in done.skipped]
         removed = [*done.removed, *(text.id for text in texts)]
-        put_json({"removed": removed, "bytes": size, "left": left}, done=True)
+        put_json({"removed": removed, "bytes": size, "left": skipped}, done=True)
     else:
         say(f"{_words(len(done.removed), len(texts))} deleted for good, {human_size(size)}")
-    for act_id, why in done.left:
+    for act_id, why in done.skipped:
         note(f"dtui: {act_id} was left: {why}")
-    return 1 if done.left else 0
+    return 1 if done.skipped else 0
 
 
 def _can_ask() -> bool:
@@ -108,13 +108,13 @@ def _words(backups: int, texts: int) -> str:
 def _agreed(folders: list[Path], texts: tuple[KeptText, ...]) -> bool:
     """Ask on the terminal; anything but y means no."""
     size = stored_size(folders) + sum(text.size for text in texts)
-    what = f"{_words(len(folders), len(texts))} ({human_size(size)})"
-    note(f"Delete {what} for good? What they replaced cannot be brought back then. [y/N] ", end="")
+    amount = f"{_words(len(folders), len(texts))} ({human_size(size)})"
+    note(f"Delete {amount} for good? What they replaced cannot be brought back then. [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _paths(act: UndoRecord) -> str:
-    return printable(act.path) + (f" -> {printable(act.other)}" if act.other else "")
+    return printable(act.path) + (f" -> {printable(act.new_path)}" if act.new_path else "")
 
 
 def _state(act: UndoRecord) -> str:
@@ -129,11 +129,11 @@ def _as_json(act: UndoRecord) -> dict[str, object]:
         "name": act.name,
         "act": act.kind.value,
         "path": os.fsdecode(act.path),
-        "new_path": os.fsdecode(act.other) if act.other else None,
+        "new_path": os.fsdecode(act.new_path) if act.new_path else None,
         "state": _state(act) or "done",
         "bytes": act.size,
         "data": str(act.data),
-        "place": str(act.aside.place) if act.aside else None,
+        "place": str(act.aside.directory) if act.aside else None,
     }
 
 

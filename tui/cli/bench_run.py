@@ -44,8 +44,11 @@ def run(options: Namespace) -> int:
 
 def _clean(options: Namespace) -> int:
     with session(options) as open_session:
-        found = [remove_leftovers(EngineBenchHost(e)) for e in open_session.endpoints if isinstance(e, LiveEndpoint)]
-    containers, images = sum(one for one, _ in found), sum(two for _, two in found)
+        removed = [remove_leftovers(EngineBenchHost(e)) for e in open_session.endpoints if isinstance(e, LiveEndpoint)]
+    containers, images = (
+        sum(container_count for container_count, _ in removed),
+        sum(image_count for _, image_count in removed),
+    )
     if options.json:
         put_json({"containers": containers, "images": images})
     else:
@@ -55,14 +58,14 @@ def _clean(options: Namespace) -> int:
 
 def _run(options: Namespace) -> int:
     plan = _plan(options)
-    found = None
+    discovered = None
     try:
         targets: tuple[Target, ...]
         if options.driver:
             targets = lab_targets(options.driver, controls=options.controls)
         else:
-            found = discovery(options)
-            targets = engine_targets(_live(found.endpoints, options.engine), controls=options.controls)
+            discovered = discovery(options)
+            targets = engine_targets(_live(discovered.endpoints, options.engine), controls=options.controls)
         cow = _cow(plan, options) if options.suite != "iozone" else None
         recorder = Store(state_dir("bench") / "runs.sqlite").record(options.name)
         work = BenchRun(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
@@ -70,8 +73,8 @@ def _run(options: Namespace) -> int:
         with only_one(state_dir("bench")):
             result = _measure(work)
     finally:
-        if found:
-            found.close()
+        if discovered:
+            discovered.close()
     if options.json:
         put_json(result.as_json())
     else:
@@ -83,11 +86,13 @@ def _run(options: Namespace) -> int:
     return 0
 
 
-def _live(endpoints: Iterable[Endpoint], wanted: list[str]) -> list[LiveEndpoint]:
-    found = [e for e in endpoints if isinstance(e, LiveEndpoint)]
-    if missing := [name for name in wanted if name not in [e.name for e in found]]:
-        raise UsageError(f"there is no engine {missing[0]}", f"there are {', '.join(e.name for e in found) or 'none'}")
-    chosen = [e for e in found if not wanted or e.name in wanted]
+def _live(endpoints: Iterable[Endpoint], engine_names: list[str]) -> list[LiveEndpoint]:
+    live_endpoints = [e for e in endpoints if isinstance(e, LiveEndpoint)]
+    if missing := [name for name in engine_names if name not in [e.name for e in live_endpoints]]:
+        raise UsageError(
+            f"there is no engine {missing[0]}", f"there are {', '.join(e.name for e in live_endpoints) or 'none'}"
+        )
+    chosen = [e for e in live_endpoints if not engine_names or e.name in engine_names]
     if not chosen:
         raise NotReachable("a benchmark needs a running Engine", "start dockerd, or name storage drivers with --driver")
     for endpoint in chosen:
@@ -134,13 +139,13 @@ def _measure(work: BenchRun) -> Result:
     last = ""
     with _abortable(work):
         for progress in work:
-            left = _minutes(progress.seconds_left)
-            line = printable(f"{progress.done}/{progress.total} · {progress.phase} · {left} left")
+            minutes_left = _minutes(progress.seconds_left)
+            line = printable(f"{progress.done}/{progress.total} · {progress.phase} · {minutes_left} left")
             if live:
                 note(f"\r\x1b[K{line}", end="")
-            elif (turn := progress.phase.rpartition(" · ")[0] or progress.phase) != last:
+            elif (phase_group := progress.phase.rpartition(" · ")[0] or progress.phase) != last:
                 note(line)
-                last = turn
+                last = phase_group
     if live:
         note("")
     if work.result is None:
@@ -169,12 +174,12 @@ def show(result: Result) -> None:
     """Print a run: what it was made with, then a table a mode."""
     facts = result.facts
     when = f"{result.started:%Y-%m-%d %H:%M}"
-    made = f"iozone {facts.get('iozone', '?')} · Linux {facts.get('kernel', '?')}"
-    say(printable(f"{result.name or result.plan.preset.value} · {when} · {made}"))
+    versions = f"iozone {facts.get('iozone', '?')} · Linux {facts.get('kernel', '?')}"
+    say(printable(f"{result.name or result.plan.preset.value} · {when} · {versions}"))
     say(printable(f"  {host_words(result)}"))
-    for name, told in result.targets.items():
-        words = f"{told.get('driver', '')} on {told.get('backing') or '?'} · {told.get('engine', '')}"
-        say(printable(f"  {name:<16} {words}" + (" · control" if told.get("control") else "")))
+    for name, target in result.targets.items():
+        description = f"{target.get('driver', '')} on {target.get('backing') or '?'} · {target.get('engine', '')}"
+        say(printable(f"  {name:<16} {description}" + (" · control" if target.get("control") else "")))
     if result.cow:
         say()
         say("copy-on-write, medians")

@@ -43,12 +43,12 @@ def list_runs(options: Namespace) -> int:
         )
         return 0
     for run in runs:
-        words = (
+        summary = (
             f"{run.id:>4}  {run.started:%Y-%m-%d %H:%M}  {run.preset.value:<8}  {count_of(run.numbers, 'number'):>14}"
         )
         name = f"  {run.name}" if run.name else ""
         problem = f"  ({run.problem})" if run.problem else ""
-        say(printable(f"{words}  {' '.join(run.targets)}{name}{problem}"))
+        say(printable(f"{summary}  {' '.join(run.targets)}{name}{problem}"))
     if not runs:
         say("no run yet: dtui bench run makes one")
     return 0
@@ -56,8 +56,8 @@ def list_runs(options: Namespace) -> int:
 
 def show_run(options: Namespace) -> int:
     """Print a run as it was printed when it was made."""
-    kept = store()
-    result = kept.load(kept.find(options.ref))
+    run_store = store()
+    result = run_store.load(run_store.find(options.ref))
     if options.json:
         put_json(result.as_json())
         return 0
@@ -71,31 +71,33 @@ def show_run(options: Namespace) -> int:
 
 def compare(options: Namespace) -> int:
     """Print what two runs differ by, each target beside its namesake, or two targets that are named."""
-    kept = store()
-    one, other = (kept.load(kept.find(reference)) for reference in (options.ref, options.other))
-    found = compare_runs(one, other, tuple(options.target))
+    run_store = store()
+    first, second = (run_store.load(run_store.find(reference)) for reference in (options.ref, options.other))
+    comparisons = compare_runs(first, second, tuple(options.target))
     if options.json:
-        put_json([_told(row) for row in found])
+        put_json([_as_json(row) for row in comparisons])
         return 0
-    if not found:
+    if not comparisons:
         raise BenchError("the two runs have no number in common", "compare runs of the same plan and targets")
-    for row in found:
+    for row in comparisons:
         size = f"{human_kb(row.file_kb)}/{human_kb(row.record_kb)}"
-        words = f"{row.target:<16} {row.mode.value:<8} {row.test.value:<12} {size:>10}"
-        numbers = f"{row.one.median * 1024 / 1e9:>8.2f} {row.other.median * 1024 / 1e9:>8.2f} GB/s  {row.ratio:>5.2f}"
-        say(printable(f"{words} {numbers} {MARKS[row.verdict]} {row.verdict.value}"))
+        labels = f"{row.target:<16} {row.mode.value:<8} {row.test.value:<12} {size:>10}"
+        numbers = (
+            f"{row.first.median * 1024 / 1e9:>8.2f} {row.second.median * 1024 / 1e9:>8.2f} GB/s  {row.ratio:>5.2f}"
+        )
+        say(printable(f"{labels} {numbers} {MARKS[row.verdict]} {row.verdict.value}"))
     return 0
 
 
-def _told(row: RunComparison) -> dict[str, object]:
+def _as_json(row: RunComparison) -> dict[str, object]:
     return {
         "target": row.target,
         "mode": row.mode.value,
         "test": row.test.value,
         "file_kb": row.file_kb,
         "record_kb": row.record_kb,
-        "kb_per_s": [row.one.median, row.other.median],
-        "n": [row.one.n, row.other.n],
+        "kb_per_s": [row.first.median, row.second.median],
+        "n": [row.first.n, row.second.n],
         "ratio": row.ratio,
         "spread": row.spread,
         "verdict": row.verdict.value,
@@ -104,8 +106,8 @@ def _told(row: RunComparison) -> dict[str, object]:
 
 def export_run(options: Namespace) -> int:
     """Write a run to a file; never over one that is there, unless told."""
-    kept = store()
-    result = kept.load(kept.find(options.ref))
+    run_store = store()
+    result = run_store.load(run_store.find(options.ref))
     from tui.render.export_run import write_run
 
     target = Path(options.file)
@@ -129,15 +131,15 @@ def import_run(options: Namespace) -> int:
 
 def rename_run(options: Namespace) -> int:
     """Give a run a name."""
-    kept = store()
-    kept.rename(kept.find(options.ref), options.name)
+    run_store = store()
+    run_store.rename(run_store.find(options.ref), options.name)
     return 0
 
 
 def delete_run(options: Namespace) -> int:
     """Remove a run."""
-    kept = store()
-    number = kept.find(options.ref)
-    kept.delete(number)
+    run_store = store()
+    number = run_store.find(options.ref)
+    run_store.delete(number)
     say(f"run {number} is removed")
     return 0

@@ -37,20 +37,20 @@ def run(options: Namespace) -> int:
 
 def _put(file: BinaryIO) -> None:
     if sys.stdout.isatty():
-        for piece in _shown(file):
+        for piece in _printable_lines(file):
             put(piece)
         return
     while chunk := file.read(_CHUNK):
         put_bytes(chunk)
 
 
-def _shown(file: BinaryIO) -> Iterator[str]:
+def _printable_lines(file: BinaryIO) -> Iterator[str]:
     """Yield a file as lines that are safe on a terminal, a part at a time: a line may be as long as the file."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    whole = True
+    line_ended = True
     for block in iter(lambda: file.read(_PIECE), b""):
         text = decoder.decode(block)
         yield "\n".join(map(printable, text.split("\n")))
-        whole = block.endswith(b"\n")
-    if not whole:
+        line_ended = block.endswith(b"\n")
+    if not line_ended:
         yield printable(decoder.decode(b"", final=True)) + "\n"

@@ -21,10 +21,10 @@ def run(options: Namespace) -> int:
         endpoint, details = open_session.find(options.ref)
         archive = archive_of(endpoint, details)
         if archive:
-            _told_by_engine(archive.changes(), as_json=options.json)
+            _print_engine_changes(archive.changes(), as_json=options.json)
             return _left_out(archive.left_out)
     with LayerView.open(stack_of(details), details.mounts) as view:
-        found = changes(view)
+        changed_entries = changes(view)
     if options.json:
         put_json_list(
             {
@@ -35,21 +35,21 @@ def run(options: Namespace) -> int:
                 "metadata_only": change.metadata_only,
                 "layer": view.stack.layers[change.layer].id,
             }
-            for change in found
+            for change in changed_entries
         )
         return 0
-    for change in found:
+    for change in changed_entries:
         say(f"{change.change} {printable(change.path)}")
     return 0
 
 
-def _told_by_engine(found: tuple[tuple[bytes, Change], ...], *, as_json: bool) -> None:
+def _print_engine_changes(engine_changes: tuple[tuple[bytes, Change], ...], *, as_json: bool) -> None:
     """Print what the Engine says of a container whose layer is out of reach: paths and letters, no more."""
     unknown = {"type": None, "size": None, "metadata_only": None, "layer": None}
     if as_json:
-        put_json([{"path": os.fsdecode(path), "change": change.value, **unknown} for path, change in found])
+        put_json([{"path": os.fsdecode(path), "change": change.value, **unknown} for path, change in engine_changes])
         return
-    for path, change in found:
+    for path, change in engine_changes:
         say(f"{change} {printable(path)}")
 
 

@@ -16,13 +16,13 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda place, step, _: change_metadata(
-            path=place.path,
+        lambda target, step, _: change_metadata(
+            path=target.path,
             change=change,
             kind=UndoKind.CHMOD,
             recursive=options.recursive,
             step=step,
-            **place.words,
+            **target.act_arguments,
         ),
         "mode changed",
     )

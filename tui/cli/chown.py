@@ -21,29 +21,29 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda place, step, _: change_metadata(
-            path=place.path,
+        lambda target, step, _: change_metadata(
+            path=target.path,
             change=owner_change(
                 options.owner,
-                lambda name: id_named(name, _table(place, b"/etc/passwd", name), "user"),
-                lambda name: id_named(name, _table(place, b"/etc/group", name), "group"),
-                ids_of(place.details),
+                lambda name: id_named(name, _table(target, b"/etc/passwd", name), "user"),
+                lambda name: id_named(name, _table(target, b"/etc/group", name), "group"),
+                ids_of(target.details),
             ),
             kind=UndoKind.CHOWN,
             recursive=options.recursive,
             step=step,
-            **place.words,
+            **target.act_arguments,
         ),
         "owner changed",
     )
 
 
-def _table(place: Place, path: bytes, name: str) -> bytes:
+def _table(target: Place, path: bytes, name: str) -> bytes:
     """Read a table of names; a number needs none, and a container without one knows no names."""
     if name.isdigit():
         return b""
     try:
-        with reading(place.details, path) as fd:
+        with reading(target.details, path) as fd:
             return read_limited(fd, path, _TABLE)
     except DtuiError:
         return b""

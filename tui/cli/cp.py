@@ -27,7 +27,9 @@ def run(options: Namespace) -> int:
         return act_on(
             options,
             options.target,
-            lambda place, step, keep: copy_in(source=source, path=place.path, keep=keep, step=step, **place.words),
+            lambda target, step, keep: copy_in(
+                source=source, path=target.path, keep=keep, step=step, **target.act_arguments
+            ),
             "copied in",
         )
     if inside == [True, False]:
@@ -56,6 +58,6 @@ def _out(options: Namespace) -> int:
     if options.json:
         put_json({"path": str(target), "count": count, "notes": list(notes)}, done=True)
     else:
-        left = "".join(f"; {printable(text)}" for text in notes)
-        note(f"{printable(str(target))}: {count_of(count, 'entry', 'entries')} copied out{left}")
+        notes_text = "".join(f"; {printable(text)}" for text in notes)
+        note(f"{printable(str(target))}: {count_of(count, 'entry', 'entries')} copied out{notes_text}")
     return 0

@@ -27,11 +27,11 @@ def run(options: Namespace) -> int:
         with suppress(DtuiError):  # no usual state: texts are kept where there is room
             os.environ.setdefault(TEXTS, str(state_base()))
         os.environ["DTUI_STATE"] = str(state)
-        found = sample_in(root)
+        discovered = sample_in(root)
         if not options.words:
             from tui.ui.app import run as run_app
 
-            return run_app(found.endpoints)
+            return run_app(discovered.endpoints)
         inner = parse(options.words)
         inner.sample = root
         return int(inner.run(inner))

@@ -40,16 +40,16 @@ class Check:
 
 def run(options: Namespace) -> int:
     """Print a line a check; exit code 1 when something needed is missing."""
-    found: Discovery | None = None
+    discovered: Discovery | None = None
     lab_lines = sweep_labs(lab_home()) if privileged() else ()
     try:
-        found = discovery(options)
-        checks = [*_host(), *_labs(lab_lines), *_engines(found)]
+        discovered = discovery(options)
+        checks = [*_host(), *_labs(lab_lines), *_engines(discovered)]
     except DtuiError as error:
         checks = [*_host(), Check("endpoint", False, error.message, error.hint)]
     finally:
-        if found:
-            found.close()
+        if discovered:
+            discovered.close()
     if options.json:
         put_json([asdict(check) for check in checks])
     else:
@@ -110,12 +110,12 @@ def _labs(lines: tuple[str, ...]) -> list[Check]:
 def _store() -> list[Check]:
     """Look at what dtui keeps on this host: acts that were cut off, and backups."""
     try:
-        kept = tuple(undo_records())
-        cut_off = len(journal.pending()) + sum(act.cut_off for act in kept)
-        place = state_dir("backups")
+        records = tuple(undo_records())
+        cut_off = len(journal.pending()) + sum(act.cut_off for act in records)
+        directory = state_dir("backups")
     except DtuiError as error:
         return [Check("backups", False, error.message, error.hint)]
-    size = human_size(sum(act.size for act in kept))
+    size = human_size(sum(act.size for act in records))
     return [
         Check(
             "journal",
@@ -123,27 +123,33 @@ def _store() -> list[Check]:
             f"{count_of(cut_off, 'change')} cut off" if cut_off else "no change was cut off",
             "the next change or start of the app puts that right" if cut_off else "",
         ),
-        Check("backups", True, f"{place}: {count_of(len(kept), 'act')}, {size} of at most {human_size(TOTAL_LIMIT)}"),
+        Check(
+            "backups",
+            True,
+            f"{directory}: {count_of(len(records), 'act')}, {size} of at most {human_size(TOTAL_LIMIT)}",
+        ),
     ]
 
 
-def _engines(found: Discovery) -> list[Check]:
+def _engines(discovered: Discovery) -> list[Check]:
     checks = []
-    answers = ask_together(found.endpoints, lambda endpoint: endpoint.facts())
-    for endpoint, facts in zip(found.endpoints, answers, strict=True):
+    answers = ask_together(discovered.endpoints, lambda endpoint: endpoint.facts())
+    for endpoint, facts in zip(discovered.endpoints, answers, strict=True):
         if isinstance(facts, DtuiError):
             checks.append(Check("endpoint", False, f"{endpoint.address}: {facts.message}", facts.hint))
         else:
             backing = f" on {facts.backing}" if facts.backing else ""
-            words = (
+            description = (
                 f"{endpoint.address}: {facts.product} {facts.version}, {facts.driver.name}{backing}, {facts.data_root}"
             )
-            checks.append(Check("endpoint", True, words))
+            checks.append(Check("endpoint", True, description))
             readable = not facts.local or os.access(facts.data_root, os.R_OK | os.X_OK)
             mend = "" if readable else "run dtui as root, on the Engine's own host"
             checks.append(Check("data-root", readable, facts.data_root, mend))
-    if not found.endpoints:
-        checks += [Check("tried", False, f"{one.address}: {one.reason}", needed=False) for one in found.tried]
+    if not discovered.endpoints:
+        checks += [
+            Check("tried", False, f"{attempt.address}: {attempt.reason}", needed=False) for attempt in discovered.tried
+        ]
         checks.append(
             Check("daemon", False, "no Docker Engine answers", "systemctl start docker, or apt-get install docker.io")
         )

@@ -11,24 +11,24 @@ from tui.lab.abilities import abilities
 
 def run(options: Namespace) -> int:
     """Print a line a driver."""
-    found = abilities()
+    driver_abilities = abilities()
     if options.json:
         put_json(
             [
                 {
-                    "name": one.driver.name,
-                    "storage_driver": one.driver.storage,
-                    "disk": one.driver.disk or None,
-                    "runs": one.runs,
-                    "missing": one.missing or None,
-                    "mend": one.mend or None,
+                    "name": ability.driver.name,
+                    "storage_driver": ability.driver.storage,
+                    "disk": ability.driver.disk or None,
+                    "runs": ability.runs,
+                    "missing": ability.missing or None,
+                    "mend": ability.mend or None,
                 }
-                for one in found
+                for ability in driver_abilities
             ]
         )
         return 0
-    for one in found:
-        disk = f", on {one.driver.disk} in a file" if one.driver.disk else ""
-        words = f"runs here{disk}" if one.runs else f"{one.missing}  →  {one.mend}"
-        say(printable(f"{'ok     ' if one.runs else 'without'}  {one.driver.name:<15} {words}"))
+    for ability in driver_abilities:
+        disk = f", on {ability.driver.disk} in a file" if ability.driver.disk else ""
+        status = f"runs here{disk}" if ability.runs else f"{ability.missing}  →  {ability.mend}"
+        say(printable(f"{'ok     ' if ability.runs else 'without'}  {ability.driver.name:<15} {status}"))
     return 0

@@ -15,9 +15,9 @@ def run(options: Namespace) -> int:
     """Find the container first, so that a wrong REF is one line and not a screen."""
     require_terminal("dtui cat and dtui write work")
     go_on_in_child()
-    found = require(discovery(options))
-    _, details, path = Session(found.endpoints).find_file(options.ref)
+    discovered = require(discovery(options))
+    _, details, path = Session(discovered.endpoints).find_file(options.ref)
     from tui.ui.app import run as run_app
 
     goal = (details.container, normalized(os.fsencode(path)))
-    return run_app(found.endpoints, found.tried, open_path=goal, theme=settings(options.config).get("theme"))
+    return run_app(discovered.endpoints, discovered.tried, open_path=goal, theme=settings(options.config).get("theme"))

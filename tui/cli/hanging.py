@@ -57,9 +57,9 @@ class _Watch:
     def __init__(self) -> None:
         self._main = threading.get_ident()
         self._clock = time.pthread_getcpuclockid(self._main)
-        self._came: list[int] = []
+        self._received: list[int] = []
         self._passed_on: list[int] = []
-        self._told = False
+        self._warned = False
         self._used, self._since = 0.0, 0.0
         self._reader = self._writer = self._before = -1
         self._thread = threading.Thread()
@@ -84,7 +84,7 @@ class _Watch:
 
     def end(self) -> None:
         """Watch no more; a verb that was interrupted tells its end undisturbed."""
-        if self._came:
+        if self._received:
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
         self.stop()
@@ -92,7 +92,7 @@ class _Watch:
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         while self._take_handled() and self._take_pending():
-            if self._came and self._is_still():
+            if self._received and self._is_still():
                 self._end_or_warn()
 
     def _take_handled(self) -> bool:
@@ -109,36 +109,36 @@ class _Watch:
 
     def _take_pending(self) -> bool:
         """Take a signal that the main thread has not taken, and pass it on, for there may be a handler for it."""
-        taken = signal.sigtimedwait(_SIGNALS, 0)
-        if taken is not None:
-            self._note(taken.si_signo)
-            self._passed_on.append(taken.si_signo)
+        signal_info = signal.sigtimedwait(_SIGNALS, 0)
+        if signal_info is not None:
+            self._note(signal_info.si_signo)
+            self._passed_on.append(signal_info.si_signo)
             with suppress(ProcessLookupError):
-                signal.pthread_kill(self._main, taken.si_signo)
+                signal.pthread_kill(self._main, signal_info.si_signo)
         return True
 
     def _note(self, number: int) -> None:
-        if not self._came:
+        if not self._received:
             self._used, self._since = time.clock_gettime(self._clock), time.monotonic()
-        self._came.append(number)
+        self._received.append(number)
 
     def _is_still(self) -> bool:
         """Say whether the main thread has hardly run for a while."""
-        used, now = time.clock_gettime(self._clock), time.monotonic()
+        used, current_time = time.clock_gettime(self._clock), time.monotonic()
         if used - self._used > _WORK:
-            self._used, self._since = used, now
-        return now - self._since >= _STILL
+            self._used, self._since = used, current_time
+        return current_time - self._since >= _STILL
 
     def _end_or_warn(self) -> None:
-        asked_twice = len(self._came) > 1 or self._came[0] != signal.SIGINT
+        asked_twice = len(self._received) > 1 or self._received[0] != signal.SIGINT
         if not asked_twice:
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 _say(_WAITING)
             return
         _say(_ENDED)
         release_locks()
-        give_up(128 + self._came[-1])
+        give_up(128 + self._received[-1])
 
 
 _watches: list[_Watch] = []

@@ -30,12 +30,12 @@ def all_of(source: BinaryIO) -> Content:
     What does not fit into a little memory is mapped from a file without a name, which goes with this process.
     """
     refuse_large(source)
-    taken = bytearray()
+    contents = bytearray()
     while chunk := source.read(_CHUNK):
-        taken += chunk
-        if len(taken) > _IN_MEMORY:
-            return _on_disk(source, taken)
-    return bytes(taken)
+        contents += chunk
+        if len(contents) > _IN_MEMORY:
+            return _on_disk(source, contents)
+    return bytes(contents)
 
 
 def refuse_large(source: BinaryIO) -> None:
@@ -48,14 +48,14 @@ def refuse_large(source: BinaryIO) -> None:
     if stat.S_ISREG(status.st_mode):
         size = status.st_size - os.lseek(fd, 0, os.SEEK_CUR)
         if size > LIMIT:
-            told = f"standard input has {human_size(size)}, more than the {human_size(LIMIT)} that are taken"
-            raise EditRefused(told, _HINT)
+            message = f"standard input has {human_size(size)}, more than the {human_size(LIMIT)} that are taken"
+            raise EditRefused(message, _HINT)
 
 
 def _on_disk(source: BinaryIO, begin: bytearray) -> Content:
-    place = state_dir("incoming")
+    directory = state_dir("incoming")
     try:
-        with tempfile.TemporaryFile(dir=place, buffering=0) as file:
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
             size = _put(file.fileno(), memoryview(begin), 0)
             while chunk := source.read(_CHUNK):
                 size = _put(file.fileno(), memoryview(chunk), size)
@@ -66,14 +66,14 @@ def _on_disk(source: BinaryIO, begin: bytearray) -> Content:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        told = f"{place}: {(error.strerror or '').lower()} for what came on standard input"
-        raise EditRefused(told, "nothing was changed; free some space") from error
+        message = f"{directory}: {(error.strerror or '').lower()} for what came on standard input"
+        raise EditRefused(message, "nothing was changed; free some space") from error
 
 
-def _put(fd: int, view: memoryview, place: int) -> int:
+def _put(fd: int, view: memoryview, offset: int) -> int:
     """Write bytes at a place of a file, whole chunks of zeros as holes; return where they end."""
     while view:
         part = view[:_CHUNK]
-        done = len(part) if part == _ZEROS[: len(part)] else os.pwrite(fd, part, place)
-        view, place = view[done:], place + done
-    return place
+        done = len(part) if part == _ZEROS[: len(part)] else os.pwrite(fd, part, offset)
+        view, offset = view[done:], offset + done
+    return offset

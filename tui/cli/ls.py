@@ -25,12 +25,12 @@ def run(options: Namespace) -> int:
         for name, error in listing.lost:
             note(f"dtui: {printable(name)}: {printable(str(error))}")
         _check_driver(options.driver, listing.rows)
-        rows = [row for row in listing.rows if _wanted(row, options)]
+        rows = [row for row in listing.rows if _matches_options(row, options)]
         rows.sort(key=lambda row: row.created, reverse=True)
         if options.size:
             rows = [_with_size(row, open_session) for row in rows]
         if options.json:
-            put_json([as_json(*_looked_at(row, open_session)) for row in rows])
+            put_json([as_json(*_with_access(row, open_session)) for row in rows])
         else:
             _table(rows, several=len(open_session.endpoints) > 1)
             for row in rows:
@@ -39,17 +39,17 @@ def run(options: Namespace) -> int:
     return 1 if listing.lost else 0
 
 
-def _check_driver(wanted: str | None, rows: tuple[Container, ...]) -> None:
+def _check_driver(driver_name: str | None, rows: tuple[Container, ...]) -> None:
     """Raise UsageError for a driver that there is none of; of a known one on which nothing runs, say what there is."""
-    here = sorted({row.driver.name for row in rows})
-    if wanted is None or wanted in here:
+    used_drivers = sorted({row.driver.name for row in rows})
+    if driver_name is None or driver_name in used_drivers:
         return
-    if wanted not in NAMES:
-        raise UsageError(f"{printable(wanted)} is no storage driver", f"one of {', '.join(NAMES)}")
-    note(printable(f"dtui: no container is on {wanted}; there are on {', '.join(here) or 'none'}"))
+    if driver_name not in NAMES:
+        raise UsageError(f"{printable(driver_name)} is no storage driver", f"one of {', '.join(NAMES)}")
+    note(printable(f"dtui: no container is on {driver_name}; there are on {', '.join(used_drivers) or 'none'}"))
 
 
-def _wanted(row: Container, options: Namespace) -> bool:
+def _matches_options(row: Container, options: Namespace) -> bool:
     return options.state in (None, row.state.value) and options.driver in (None, row.driver.name)
 
 
@@ -68,7 +68,7 @@ def _with_size(row: Container, open_session: Session) -> Container:
     return replace(row, size_rw=size)
 
 
-def _looked_at(row: Container, open_session: Session) -> tuple[Container, LayerAccess]:
+def _with_access(row: Container, open_session: Session) -> tuple[Container, LayerAccess]:
     """Note whether a container is trusted, and return how its layer can be had; an error hides no other container."""
     try:
         details = open_session.endpoint_of(row).inspect(row.id)
@@ -102,15 +102,15 @@ def as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:
 
 
 def _table(rows: list[Container], *, several: bool) -> None:
-    now = datetime.now(UTC)
+    current_time = datetime.now(UTC)
     lines = [("CONTAINER", "NAME", "STATE", "DRIVER", "IMAGE", "AGE", "SIZE", *(("ENDPOINT",) if several else ()))]
     for row in rows:
         state = f"{row.state} ({row.exit_code})" if row.exit_code is not None else str(row.state)
         driver = row.driver.name + (" (hidden)" if row.hidden else "")
-        age = human_age(row.created, now)
+        age = human_age(row.created, current_time)
         where = (row.endpoint,) if several else ()
         lines.append((row.short_id, row.name, state, driver, row.image, age, human_size(row.size_rw), *where))
-    shown = [tuple(printable(cell) for cell in line) for line in lines]
-    widths = [max(len(line[i]) for line in shown) for i in range(len(lines[0]))]
-    for line in shown:
+    printable_lines = [tuple(printable(cell) for cell in line) for line in lines]
+    widths = [max(len(line[i]) for line in printable_lines) for i in range(len(lines[0]))]
+    for line in printable_lines:
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -19,17 +19,17 @@ class ChangedContainer:
     """What a REF means.
 
     ``present`` is the container that is there. ``changed`` are the containers of which changes are kept, ``present``
-    first, then those that had the name or id when they were changed. ``gone`` are those of them that surely are.
+    first, then those that had the name or id when they were changed. ``removed_ids`` are those of them that surely are.
     """
 
     present: Container | None
     changed: tuple[Changed, ...]
-    gone: frozenset[ContainerId] = frozenset()
+    removed_ids: frozenset[ContainerId] = frozenset()
 
     @property
     def former(self) -> tuple[Changed, ...]:
         """The changed containers that are not the one that is there."""
-        return tuple(one for one in self.changed if self.present is None or one.id != self.present.id)
+        return tuple(container for container in self.changed if self.present is None or container.id != self.present.id)
 
 
 def changed_container_in(open_session: Session, ref: str) -> ChangedContainer:
@@ -47,11 +47,15 @@ def changed_container_in(open_session: Session, ref: str) -> ChangedContainer:
         if not by_name:
             raise
         present = None
-    known = {row.id for row in listing.rows}
+    listed_ids = {row.id for row in listing.rows}
     first = changed_containers(present.id) if present else ()
-    others = tuple(one for one in by_name if present is None or one.id != present.id)
-    gone = frozenset() if listing.lost else frozenset(one.id for one in others if one.id not in known)
-    return ChangedContainer(present, (*first, *others), gone)
+    former = tuple(container for container in by_name if present is None or container.id != present.id)
+    removed_ids = (
+        frozenset()
+        if listing.lost
+        else frozenset(container.id for container in former if container.id not in listed_ids)
+    )
+    return ChangedContainer(present, (*first, *former), removed_ids)
 
 
 def changed_container(options: Namespace) -> ChangedContainer:
@@ -68,13 +72,15 @@ def changed_container(options: Namespace) -> ChangedContainer:
         return ChangedContainer(None, by_name)
 
 
-def the_only(changed: tuple[Changed, ...], ref: str) -> Changed:
+def require_single(changed: tuple[Changed, ...], ref: str) -> Changed:
     """Return the one changed container of several that a REF means; raises UsageError, which lists them."""
     if len(changed) > 1:
-        told = ", ".join(f"{one.id[:12]} ({printable(one.name)}, {_changed_last(one)})" for one in changed)
-        raise UsageError(f"{printable(ref)} means {len(changed)} containers: {told}", "name one by its id")
+        candidates = ", ".join(
+            f"{container.id[:12]} ({printable(container.name)}, {_changed_last(container)})" for container in changed
+        )
+        raise UsageError(f"{printable(ref)} means {len(changed)} containers: {candidates}", "name one by its id")
     return changed[0]
 
 
-def _changed_last(one: Changed) -> str:
-    return f"changed last at {one.acts[0].time:%Y-%m-%d %H:%M:%S} UTC"
+def _changed_last(container: Changed) -> str:
+    return f"changed last at {container.acts[0].time:%Y-%m-%d %H:%M:%S} UTC"

@@ -14,6 +14,6 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda place, *_: make_directory(path=place.path, mode=mode, parents=options.parents, **place.words),
+        lambda target, *_: make_directory(path=target.path, mode=mode, parents=options.parents, **target.words),
         "made",
     )

@@ -17,9 +17,9 @@ def run(options: Namespace) -> int:
     """Rename it, never over another; the answer tells the old path and the new one."""
     new = _new_path(options.ref, options.new)
     with session(options) as open_session:
-        place = container_of_ref(open_session, options.ref)
+        target = container_of_ref(open_session, options.ref)
         outcome = choosing(
-            options, lambda step, keep: rename(path=place.path, new=new, keep=keep, step=step, **place.words)
+            options, lambda step, keep: rename(path=target.path, new=new, keep=keep, step=step, **target.act_arguments)
         )
     old = outcome.act.path if outcome.act else b""
     return tell(options, outcome, f"renamed to {printable(outcome.path)}", old=old)
@@ -31,12 +31,12 @@ def _new_path(ref: str, new: str) -> bytes:
     Raises UsageError for another container's.
     """
     name, colon, path = new.partition(":")
-    above = split(normalized(ref.partition(":")[2]))[0]
+    parent = split(normalized(ref.partition(":")[2]))[0]
     if colon and not new.startswith((".", "/")):
         if name != ref.partition(":")[0]:
-            told = f"{printable(new)} is not in the same container"
-            raise UsageError(told, "dtui cp copies; a name with a colon in it begins with / or ./")
-        new, above = path, b"/"
+            message = f"{printable(new)} is not in the same container"
+            raise UsageError(message, "dtui cp copies; a name with a colon in it begins with / or ./")
+        new, parent = path, b"/"
     if not new:
         raise UsageError("the new name is empty", "dtui mv REF:PATH NEW")
-    return os.fsencode(new) if new.startswith("/") else above.rstrip(b"/") + b"/" + os.fsencode(new)
+    return os.fsencode(new) if new.startswith("/") else parent.rstrip(b"/") + b"/" + os.fsencode(new)

@@ -79,32 +79,32 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
     parser.set_defaults(run=_late("app"), verb="", sample=None)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     for verb, text in VERBS.items():
         sub = verbs.add_parser(verb, help=text, description=text)
         sub.set_defaults(run=_late(verb), verb=verb)
         _ARGUMENTS[verb](sub)
     _purge(verbs.add_parser(_PURGE, prog="dtui backups purge", description="delete what is kept for undo, for good"))
-    options, left = parser.parse_known_args(_with_purge(words))
-    for word in left:
+    options, unrecognized = parser.parse_known_args(_with_purge(arguments))
+    for word in unrecognized:
         if word.startswith(_BEFORE):
             raise UsageError(
                 f"{printable(word)} goes before the verb", f"dtui {printable(word)} ... {options.verb} ..."
             )
-    if left:
-        parser.error(f"unrecognized arguments: {printable(' '.join(left))}")
+    if unrecognized:
+        parser.error(f"unrecognized arguments: {printable(' '.join(unrecognized))}")
     return options
 
 
 _PURGE = "backups purge"
 
 
-def _with_purge(words: list[str]) -> list[str]:
+def _with_purge(arguments: list[str]) -> list[str]:
     """Make one word of ``backups purge``, for a REF may stand where the second one does."""
-    for place in range(len(words) - 1):
-        if words[place : place + 2] == _PURGE.split():
-            return [*words[:place], _PURGE, *words[place + 2 :]]
-    return words
+    for index in range(len(arguments) - 1):
+        if arguments[index : index + 2] == _PURGE.split():
+            return [*arguments[:index], _PURGE, *arguments[index + 2 :]]
+    return arguments
 
 
 def _purge(sub: argparse.ArgumentParser) -> None:
@@ -300,22 +300,26 @@ def _run_of(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _bench_run(sub: argparse.ArgumentParser) -> None:
-    many: dict[str, Any] = {"action": "append", "default": []}
-    sub.add_argument("--driver", **many, help="a storage driver, by an engine of its own; also host and volume")
-    sub.add_argument("--engine", **many, help="a running engine, by its endpoint's name")
+    repeatable: dict[str, Any] = {"action": "append", "default": []}
+    sub.add_argument("--driver", **repeatable, help="a storage driver, by an engine of its own; also host and volume")
+    sub.add_argument("--engine", **repeatable, help="a running engine, by its endpoint's name")
     sub.add_argument("--preset", choices=("quick", "standard", "article"), default="quick")
     sub.add_argument("--repeat", type=int, metavar="N", help="runs of each cell")
-    sub.add_argument("--size", **many, help="a file size of your own, such as 16m")
-    sub.add_argument("--record", **many, help="a record size of your own, such as 4k")
+    sub.add_argument("--size", **repeatable, help="a file size of your own, such as 16m")
+    sub.add_argument("--record", **repeatable, help="a record size of your own, such as 4k")
     tests = ("write", "rewrite", "read", "reread", "random read", "random write")
-    sub.add_argument("--test", **many, choices=tests, help="only these tests, and what they need before them")
+    sub.add_argument("--test", **repeatable, choices=tests, help="only these tests, and what they need before them")
     modes = ("cached", "flushed", "direct", "cold")
-    sub.add_argument("--mode", **many, choices=modes, help="of the cache, with fsync, past it, or after emptying it")
+    sub.add_argument(
+        "--mode", **repeatable, choices=modes, help="of the cache, with fsync, past it, or after emptying it"
+    )
     sub.add_argument("--name", default="", help="what the run is called")
     suites = ("iozone", "cow", "all")
     sub.add_argument("--suite", choices=suites, default="iozone", help="IOzone, what copy-on-write costs, or both")
-    sub.add_argument("--cow-size", **many, help="a file size of the copy-on-write suite, such as 16m")
-    sub.add_argument("--cow-depth", **many, type=int, metavar="N", help="a number of layers of the copy-on-write suite")
+    sub.add_argument("--cow-size", **repeatable, help="a file size of the copy-on-write suite, such as 16m")
+    sub.add_argument(
+        "--cow-depth", **repeatable, type=int, metavar="N", help="a number of layers of the copy-on-write suite"
+    )
     sub.add_argument(
         "--no-controls", dest="controls", action="store_false", help="without the host and the second look"
     )
@@ -356,11 +360,13 @@ def _keep(sub: argparse._ActionsContainer) -> None:
 
 def _keeping(sub: argparse.ArgumentParser, *, nothing: bool = True) -> None:
     """Add what may become of what is replaced."""
-    ways = sub.add_mutually_exclusive_group()
-    _keep(ways)
-    ways.add_argument("--set-aside", action="store_true", help="move it out of the layer instead of copying it")
+    exclusive_group = sub.add_mutually_exclusive_group()
+    _keep(exclusive_group)
+    exclusive_group.add_argument(
+        "--set-aside", action="store_true", help="move it out of the layer instead of copying it"
+    )
     if nothing:
-        ways.add_argument("--no-backup", action="store_true", help="keep nothing: this cannot be undone")
+        exclusive_group.add_argument("--no-backup", action="store_true", help="keep nothing: this cannot be undone")
 
 
 def _json(sub: argparse.ArgumentParser) -> None:

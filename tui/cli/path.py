@@ -19,12 +19,12 @@ def run(options: Namespace) -> int:
         _, details = open_session.find(options.ref)
     stack, path = details.stack, details.reach.path
     if options.verbose and path is None:
-        _tell_way(details)
+        _print_provenance(details)
     if stack is None or path is None:
         raise NotReachable(f"{printable(options.ref)} has no layer directory here: {details.reach.reason}")
     say(printable(str(_merged(options.ref, details, stack) if options.merged else path)))
     if options.verbose:
-        _tell_way(details)
+        _print_provenance(details)
     return 0
 
 
@@ -45,7 +45,7 @@ def _merged(ref: str, details: Details, stack: LayerStack) -> Path:
     return stack.merged
 
 
-def _tell_way(details: Details) -> None:
+def _print_provenance(details: Details) -> None:
     note(f"{details.proof.trust}: {printable(details.proof.reason)}")
     stack = details.shown_stack
     if stack is None:

@@ -13,6 +13,6 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda place, step, keep: revert(path=place.path, keep=keep, step=step, **place.words),
+        lambda target, step, keep: revert(path=target.path, keep=keep, step=step, **target.act_arguments),
         "as the image has it",
     )

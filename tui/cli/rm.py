@@ -13,8 +13,8 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda place, step, keep: remove(
-            path=place.path, recursive=options.recursive, keep=keep, step=step, **place.words
+        lambda target, step, keep: remove(
+            path=target.path, recursive=options.recursive, keep=keep, step=step, **target.act_arguments
         ),
         "deleted",
         back="; dtui undo brings it back",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tui.cli.hanging import expect_hang
-from tui.cli.together import ask_together, told_if_slow
+from tui.cli.together import ask_together, warn_if_slow
 from tui.core.errors import DtuiError, EditRefused, NotFound, UsageError
 from tui.core.records import Container, Details, EntryKind
 from tui.core.text import printable
@@ -31,17 +31,17 @@ def settings(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        found = tomllib.loads(path.read_text())
+        parsed = tomllib.loads(path.read_text())
     except OSError as error:
         raise UsageError(
             f"{printable(str(path))}: {(error.strerror or '').lower()}", "--config names a file"
         ) from error
     except ValueError as error:
         raise UsageError(f"{printable(str(path))}: {error}", "see the README for what it may hold") from error
-    for name, value in found.items():
+    for name, value in parsed.items():
         if name not in _SETTINGS or not isinstance(value, _SETTINGS[name]):
             raise UsageError(f"{path}: {name} is not a setting of that kind", f"known: {', '.join(_SETTINGS)}")
-    return found
+    return parsed
 
 
 def discovery(options: Namespace) -> Discovery:
@@ -72,10 +72,10 @@ class Session:
 
     def listing(self, only: str = "") -> ContainerListing:
         """List the containers of all endpoints at once, or of one; what does not answer holds no other up."""
-        asked = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
-        with told_if_slow([endpoint.name for endpoint in asked]):
-            answers = ask_together(asked, lambda endpoint: endpoint.snapshot(), patient=len(asked) == 1)
-        results = [(endpoint.name, answer) for endpoint, answer in zip(asked, answers, strict=True)]
+        endpoints = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
+        with warn_if_slow([endpoint.name for endpoint in endpoints]):
+            answers = ask_together(endpoints, lambda endpoint: endpoint.snapshot(), patient=len(endpoints) == 1)
+        results = [(endpoint.name, answer) for endpoint, answer in zip(endpoints, answers, strict=True)]
         return ContainerListing(
             tuple(row for _, rows in results if not isinstance(rows, DtuiError) for row in rows),
             tuple((name, error) for name, error in results if isinstance(error, DtuiError)),
@@ -120,20 +120,22 @@ def _require_directory(details: Details, path: bytes) -> None:
     from tui.files.verbs.copy import readable_tree  # only here: whoever lists starts sooner without
 
     with readable_tree(details) as tree, suppress(NotFound):
-        real = tree.real(normalized(path))
-        node = tree.entered(real).look(real)
+        canonical_path = tree.canonical_path(normalized(path))
+        node = tree.entered(canonical_path).look(canonical_path)
         if node is not None and node.kind is not EntryKind.DIRECTORY:
-            raise EditRefused(f"{printable(real)} is a {node.kind}, not a directory", "leave the slash at its end out")
+            raise EditRefused(
+                f"{printable(canonical_path)} is a {node.kind}, not a directory", "leave the slash at its end out"
+            )
 
 
 @contextmanager
 def session(options: Namespace) -> Iterator[Session]:
     """Open the endpoints for a verb, close them after it; raises NotReachable when there is none."""
-    found = require(discovery(options))
+    discovered = require(discovery(options))
     try:
-        yield Session(found.endpoints)
+        yield Session(discovered.endpoints)
     finally:
-        found.close()
+        discovered.close()
 
 
 def require_terminal(without: str) -> None:

@@ -32,12 +32,12 @@ _SLICE = 0.5
 
 
 @contextmanager
-def told_if_slow(names: Sequence[str]) -> Iterator[None]:
+def warn_if_slow(names: Sequence[str]) -> Iterator[None]:
     """Say on the terminal that somebody lets us wait, and how to end it."""
 
     def tell() -> None:
-        shown = printable(", ".join(names))
-        note(f"dtui: waiting for {shown} to answer; ctrl+c ends it")
+        names_text = printable(", ".join(names))
+        note(f"dtui: waiting for {names_text} to answer; ctrl+c ends it")
 
     timer = threading.Timer(SLOW, tell)
     timer.daemon = True
@@ -67,10 +67,10 @@ def ask_together(
     for number, endpoint in enumerate(endpoints):  # daemon threads: one that hangs does not keep us from ending
         threading.Thread(target=ask, args=(number, endpoint), daemon=True).start()
     silent = EngineLost(f"no answer within {FIRST} s", "is the host up, and its disk idle?")
-    found: dict[int, _Answer | DtuiError] = {}
+    answered: dict[int, _Answer | DtuiError] = {}
     begin = time.monotonic()
     end = begin + FIRST
-    while len(found) < len(endpoints):
+    while len(answered) < len(endpoints):
         try:
             number, answer = answers.get(timeout=_SLICE if patient else max(0.0, end - time.monotonic()))
         except queue.Empty:
@@ -79,8 +79,8 @@ def ask_together(
             break
         if isinstance(answer, BaseException) and not isinstance(answer, DtuiError):
             raise answer
-        found[number] = answer
+        answered[number] = answer
         if not isinstance(answer, DtuiError) and end == begin + FIRST:
             end = min(end, time.monotonic() + REST)
             silent = EngineLost(f"no answer within {REST} s of the first", "is the host up, and its disk idle?")
-    return [found.get(number, silent) for number in range(len(endpoints))]
+    return [answered.get(number, silent) for number in range(len(endpoints))]

@@ -23,11 +23,11 @@ def run(options: Namespace) -> int:
         endpoint, details = open_session.find(name)
         with closing(tree_of(endpoint, details)) as view:
             root = view.resolve(os.fsencode(path or "/"))
-            found = walk(view, root, View(options.view), options.depth)
+            entries = walk(view, root, View(options.view), options.depth)
             if options.json:
-                put_json([_as_json(entry, view.stack, shown_owner(entry, details.shown_stack)) for _, entry in found])
+                put_json([_as_json(entry, view.stack, shown_owner(entry, details.shown_stack)) for _, entry in entries])
             else:
-                for depth, entry in found:
+                for depth, entry in entries:
                     say(_line(depth, entry, shown_owner(entry, details.shown_stack)))
             if view.cut:
                 note("dtui: the Engine's answer was cut: it sends whole directories; name one further down")

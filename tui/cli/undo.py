@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import choosing, put_right, tell
-from tui.cli.meant import ChangedContainer, changed_container_in, the_only
+from tui.cli.meant import ChangedContainer, changed_container_in, require_single
 from tui.cli.session import Session, session
 from tui.core.errors import ChangedMeanwhile, EngineLost, NotFound, UsageError
 from tui.core.text import printable
@@ -28,8 +28,8 @@ def run(options: Namespace) -> int:
         act, endpoint = _act_of(open_session, options.ref, options.id)
         files = files_of(endpoint, endpoint.inspect(act.container))
         outcome = choosing(options, lambda step, keep: files.undo(act, force=options.force, keep=keep, step=step))
-    again = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
-    return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{again}")
+    redo_hint = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
+    return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{redo_hint}")
 
 
 def _cut_off() -> set[str]:
@@ -40,33 +40,35 @@ def _act_of(open_session: Session, ref: str | None, act_id: str | None) -> tuple
     """Return the act that is to be taken back, and where its container is; raises NotFound, UsageError."""
     if not ref:
         act = find(act_id) if act_id else last_to_undo()
-        return act, _where(open_session.endpoints, act, "dtui undo REF takes back what was done to another container")
+        return act, _endpoint_of(
+            open_session.endpoints, act, "dtui undo REF takes back what was done to another container"
+        )
     meant = changed_container_in(open_session, ref)
     if act_id:
         act = find(act_id)
-        if act.container not in {one.id for one in meant.changed}:
+        if act.container not in {container.id for container in meant.changed}:
             raise NotFound(f"{act.id} was not done to {printable(ref)}", "dtui backups lists what was")
     else:
         act = _last_of(meant, ref)
-    return act, _where(open_session.endpoints, act, f"dtui backups {printable(ref)} lists what is kept")
+    return act, _endpoint_of(open_session.endpoints, act, f"dtui backups {printable(ref)} lists what is kept")
 
 
 def _last_of(meant: ChangedContainer, ref: str) -> UndoRecord:
     """Return the last act of the container that is there, else of the one that is gone and had its name."""
     if meant.present is None:
-        return last_to_undo(the_only(meant.changed, ref).id)
+        return last_to_undo(require_single(meant.changed, ref).id)
     try:
         return last_to_undo(meant.present.id)
     except NotFound as error:
         if not meant.former:
             raise
-        ids = ", ".join(one.id[:12] for one in meant.former)
-        told = f"nothing was done to {printable(ref)} ({meant.present.short_id}) that can be taken back"
+        ids = ", ".join(container.id[:12] for container in meant.former)
+        message = f"nothing was done to {printable(ref)} ({meant.present.short_id}) that can be taken back"
         hint = f"what is kept under its name was done to {ids}: dtui backups {printable(ref)} lists it"
-        raise NotFound(told, hint) from error
+        raise NotFound(message, hint) from error
 
 
-def _where(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) -> Endpoint:
+def _endpoint_of(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) -> Endpoint:
     """Return where the container of an act is; raises NotFound, which tells where the old bytes are."""
     lost = []
     for endpoint in endpoints:
@@ -80,6 +82,6 @@ def _where(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) -> Endpo
         return endpoint
     if lost:
         raise lost[0]
-    kept = f"its old bytes are in {act.data}; " if act.size else ""
-    told = f"{printable(act.name)} ({act.container[:12]}) is not here any more, so that its {act.kind} of"
-    raise NotFound(f"{told} {printable(act.path)} cannot be taken back", kept + hint)
+    backup_hint = f"its old bytes are in {act.data}; " if act.size else ""
+    message = f"{printable(act.name)} ({act.container[:12]}) is not here any more, so that its {act.kind} of"
+    raise NotFound(f"{message} {printable(act.path)} cannot be taken back", backup_hint + hint)

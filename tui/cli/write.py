@@ -40,10 +40,10 @@ def run(options: Namespace) -> int:
     if options.json:
         put_json(_as_json(receipt), done=True)
     else:
-        way = "in place" if receipt.in_place else "created" if receipt.created else "replaced"
-        kept = f"; the old bytes are in {receipt.backup}" if receipt.backup else ""
+        method = "in place" if receipt.in_place else "created" if receipt.created else "replaced"
+        backup_note = f"; the old bytes are in {receipt.backup}" if receipt.backup else ""
         notes = "".join(f"; {printable(text)}" for text in receipt.notes)
-        note(f"{printable(receipt.path)}: {receipt.bytes_written:,} B {way}{kept}{notes}")
+        note(f"{printable(receipt.path)}: {receipt.bytes_written:,} B {method}{backup_note}{notes}")
     return 0
 
 

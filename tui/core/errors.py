@@ -90,9 +90,9 @@ class OwnPlaceFailed(EditRefused):
     def of(cls, error: OSError, path: str | os.PathLike[str], hint: str = "") -> DtuiError:
         """Return what to raise for an OSError about such a place."""
         full = {errno.ENOSPC: "free some space or inodes there", errno.EDQUOT: "free some space there"}
-        told = hint or full.get(error.errno or 0, "dtui keeps its state there; nothing was changed")
+        advice = hint or full.get(error.errno or 0, "dtui keeps its state there; nothing was changed")
         kind = NoRoom if error.errno in full else cls
-        return TooManyOpen.of(error) or kind(f"{os.fspath(path)}: {(error.strerror or str(error)).lower()}", told)
+        return TooManyOpen.of(error) or kind(f"{os.fspath(path)}: {(error.strerror or str(error)).lower()}", advice)
 
 
 class NoRoom(EditRefused):

@@ -35,7 +35,7 @@ class Meter:
     """
 
     def __init__(
-        self, told: Callable[[Meter], None] | None = None, *, clock: Callable[[], float] = time.monotonic
+        self, on_step: Callable[[Meter], None] | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.phase: Phase | None = None
         self.entries = 0
@@ -47,7 +47,7 @@ class Meter:
         """Whether the act goes to its end from here on, whoever wants to stop it."""
         self.stopping = False
         self._path = b""
-        self._told = told
+        self._told = on_step
         self._clock = clock
         self._began = clock()
 
@@ -56,24 +56,24 @@ class Meter:
         self.phase, self.total, self.done, self.entries = phase, total, 0, 0
         self.entries_in_all = entries
         self._began = self._clock()
-        self._look_up()
+        self._report()
         self.final = final
 
     def step(self, count: int, path: bytes) -> None:
         """Take note of how many entries are done and which is next; raises Stopped."""
         self.entries, self._path = count, path
-        self._look_up()
+        self._report()
 
     def copied(self, size: int) -> None:
         """Take note of bytes that were copied; raises Stopped."""
         self.done += size
-        self._look_up()
+        self._report()
 
     def stop(self) -> None:
         """Ask the act to stop."""
         self.stopping = True
 
-    def _look_up(self) -> None:
+    def _report(self) -> None:
         if self.stopping and not self.final:
             raise Stopped("stopped", "nothing was changed")
         if self._told:
@@ -146,7 +146,7 @@ def copied(size: int) -> None:
         meter.copied(size)
 
 
-def go_to_the_end() -> None:
+def ignore_stop() -> None:
     """Let nobody stop what this thread does from here on: half of it would be neither old nor new."""
     meter = _CURRENT.get()
     if meter is not None:

@@ -295,13 +295,13 @@ class Details:
     """What else it was made with, to be shown: name and value of restart policy, health, networks, labels, env."""
     proof: Proof = UNPROVEN
     """Why paths and the process of this container are believed, or are not: then there is no stack and no pid."""
-    told: LayerStack | None = None
+    reported_stack: LayerStack | None = None
     """Layers as an Engine tells them that is not believed; never opened."""
 
     @property
     def shown_stack(self) -> LayerStack | None:
         """The layers to show to a person: proven ones, else what the Engine tells."""
-        return self.stack or self.told
+        return self.stack or self.reported_stack
 
     @property
     def session_key(self) -> tuple[str, str, str, int, str]:

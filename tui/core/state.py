@@ -47,9 +47,9 @@ def _made(base: Path, parts: tuple[str, ...]) -> Path:
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
         for depth in range(len(parts) + 1):  # mkdir's own parents=True would let others look in
-            one = base.joinpath(*parts[:depth])
-            one.mkdir(mode=0o700, exist_ok=True)
-            _refuse_unsafe(one)
+            directory = base.joinpath(*parts[:depth])
+            directory.mkdir(mode=0o700, exist_ok=True)
+            _refuse_unsafe(directory)
         if os.geteuid() == 0:
             _refuse_unsafe_above(base)
     except OSError as error:
@@ -69,8 +69,8 @@ def state_base() -> Path:
             name, home = "HOME", os.path.expanduser("~/.local/state")
         base = os.path.join(home, "dtui")
     if not os.path.isabs(base):
-        told = f"{name} leads to {printable(base)}, which is not an absolute path"
-        raise UsageError(told, "undo from another directory would not find what is kept there; name it from / on")
+        message = f"{name} leads to {printable(base)}, which is not an absolute path"
+        raise UsageError(message, "undo from another directory would not find what is kept there; name it from / on")
     return Path(base)
 
 
@@ -91,21 +91,21 @@ def _refuse_unsafe(path: Path) -> None:
     if status.st_uid != os.geteuid():
         raise EditRefused(f"{path} belongs to user {status.st_uid}", f"chown it to {os.geteuid()}, once it is yours")
     if status.st_mode & 0o022:
-        told = f"{path} can be changed by others (mode {stat.S_IMODE(status.st_mode):04o})"
-        raise EditRefused(told, f"look what they put there, then chmod 700 {path}")
+        message = f"{path} can be changed by others (mode {stat.S_IMODE(status.st_mode):04o})"
+        raise EditRefused(message, f"look what they put there, then chmod 700 {path}")
 
 
 @cache
 def _refuse_unsafe_above(base: Path) -> None:
     """Raise EditRefused where anybody may put another directory in the place of the state directory."""
-    for above in base.resolve().parents:
-        mode = above.stat().st_mode
+    for parent in base.resolve().parents:
+        mode = parent.stat().st_mode
         if mode & 0o002 and not mode & stat.S_ISVTX:
-            told = f"{above} can be changed by anybody (mode {stat.S_IMODE(mode):04o})"
-            raise EditRefused(told, "set DTUI_STATE to a directory that only you can replace")
+            message = f"{parent} can be changed by anybody (mode {stat.S_IMODE(mode):04o})"
+            raise EditRefused(message, "set DTUI_STATE to a directory that only you can replace")
 
 
-def loose_mode() -> str:
+def mode_warning() -> str:
     """Return a line where others may look into the state directory, nothing where they may not."""
     base = state_base()
     try:
@@ -271,7 +271,7 @@ def release_locks(thread: int | None = None) -> None:
     Whoever calls this makes sure that the thread does nothing more: a thread in the kernel keeps all descriptors of its
     process open, also after kill -9.
     """
-    for lock in [one for one in _locks if thread in (None, one.thread)]:
+    for lock in [candidate for candidate in _locks if thread in (None, candidate.thread)]:
         lock.release()
 
 
@@ -294,7 +294,7 @@ def _take(lock: _Lock) -> None:
                 raise EditRefused("another dtui is writing into this container", hint)
             time.sleep(_POLL)
             if _patience.stopped():
-                told = "stopped waiting for another dtui, which writes into this container"
-                raise Stopped(told, "nothing was changed")
+                message = "stopped waiting for another dtui, which writes into this container"
+                raise Stopped(message, "nothing was changed")
     finally:
         _patience.waiting = False

@@ -47,10 +47,10 @@ def printable(text: str | bytes) -> str:
     The result is one line and safe on a terminal, but still must not be parsed as markup. It is for eyes only:
     a literal backslash is not escaped, so the original, not the result, identifies a file.
     """
-    shown = os.fsdecode(text) if isinstance(text, bytes) else text
-    if shown.isascii() and shown.isprintable():  # most are, and are shown many times
-        return shown
-    return _UNSAFE.sub(_escape, shown)
+    decoded = os.fsdecode(text) if isinstance(text, bytes) else text
+    if decoded.isascii() and decoded.isprintable():  # most are, and are shown many times
+        return decoded
+    return _UNSAFE.sub(_escape, decoded)
 
 
 def human_size(size: int | None) -> str:
@@ -73,14 +73,14 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 _AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def human_age(since: datetime, now: datetime) -> str:
-    """Return the time between two aware datetimes in its largest unit: ``2 min``; a future moment is ``now``.
+def human_age(since: datetime, current_time: datetime) -> str:
+    """Return the time between two aware datetimes in its largest unit: ``2 min``; a future moment is ``current_time``.
 
     The epoch itself stands for a time that nobody knows: an em dash.
     """
     if not since.timestamp():
         return "—"
-    seconds = int((now - since).total_seconds())
+    seconds = int((current_time - since).total_seconds())
     for length, unit in _AGES:
         if seconds >= length:
             return f"{seconds // length} {unit}"

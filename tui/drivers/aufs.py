@@ -25,11 +25,11 @@ class Aufs:
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to those below."""
         mount_id = mount_record(root, "aufs", container_id, "mount-id")
-        below = root.text(f"aufs/layers/{mount_id}").split(None, MOST_LAYERS)
-        if len(below) > MOST_LAYERS:
+        lower_ids = root.text(f"aufs/layers/{mount_id}").split(None, MOST_LAYERS)
+        if len(lower_ids) > MOST_LAYERS:
             raise LayerError(f"layer {mount_id[:12]} names more than {MOST_LAYERS} below it", "its record is damaged")
         layers = [Layer(mount_id, LayerRole.WRITABLE, root.path / "aufs" / "diff" / mount_id)]
-        for layer_id in map(check_layer_id, below):
+        for layer_id in map(check_layer_id, lower_ids):
             layers.append(Layer(layer_id, role_of(layer_id), root.path / "aufs" / "diff" / layer_id))
         return LayerStack(
             self.driver,

@@ -54,15 +54,15 @@ def _meta_at(head: bytes, offset: int) -> tuple[int, int, int] | None:
 def _newest_meta(head: bytes) -> tuple[int, int, int] | None:
     first = _meta_at(head, 0)
     sizes = (first[2],) if first else _PAGE_SIZES
-    found = [meta for meta in (first, *(_meta_at(head, size) for size in sizes)) if meta]
-    return max(found) if found else None
+    metas = [meta for meta in (first, *(_meta_at(head, size) for size in sizes)) if meta]
+    return max(metas) if metas else None
 
 
 class _Database:
     """A copy of a database, of which each page is read at most once: in a whole one it belongs to one bucket alone."""
 
-    def __init__(self, shown: str, data: bytes, page_size: int) -> None:
-        self._shown = shown
+    def __init__(self, display_path: str, data: bytes, page_size: int) -> None:
+        self._shown = display_path
         self._data = memoryview(data)
         self._page_size = page_size
         self._read: set[int] = set()
@@ -104,16 +104,16 @@ class _Database:
     def leaf(self, page: memoryview) -> Iterator[_Record]:
         """Yield the records of a leaf page; they lie in it, and none over another."""
         count = _PAGE.unpack_from(page)[2]
-        left = len(page) - _PAGE.size - count * _LEAF.size
-        if left < 0:
+        remaining_bytes = len(page) - _PAGE.size - count * _LEAF.size
+        if remaining_bytes < 0:
             raise self.damaged("a page has more records than fit into it")
         for index in range(count):
             at = _PAGE.size + index * _LEAF.size
             flags, position, name_size, value_size = _LEAF.unpack_from(page, at)
             start = at + position
             end = start + name_size + value_size
-            left -= name_size + value_size
-            if end > len(page) or left < 0:
+            remaining_bytes -= name_size + value_size
+            if end > len(page) or remaining_bytes < 0:
                 raise self.damaged("a record lies outside its page")
             yield bytes(page[start : start + name_size]), page[start + name_size : end], flags
 
@@ -155,10 +155,10 @@ class Bucket:
         """Return a bucket below this one, None where there is none."""
         bucket: Bucket = self
         for name in names:
-            below = bucket._items.get(name)
-            if not isinstance(below, Bucket):
+            child = bucket._items.get(name)
+            if not isinstance(child, Bucket):
                 return None
-            bucket = below
+            bucket = child
         return bucket
 
     def value(self, name: bytes) -> bytes:
@@ -169,27 +169,29 @@ class Bucket:
 
 def read_bolt(root: DataRoot, name: str) -> Bucket:
     """Read a consistent state of a database that containerd may be writing; raises LayerError, NotReachable."""
-    shown = root.shown(name)
+    display_path = root.display_path(name)
     for _ in range(_TRIES):
         try:
             with root.open_file(name) as file:
                 before = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))
-                data = _read_all(file.fileno(), shown) if before else b""
+                data = _read_all(file.fileno(), display_path) if before else b""
                 after = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))
         except OSError as error:
-            raise explain(shown, error) from error
+            raise explain(display_path, error) from error
         if before is None:
-            raise LayerError(f"{shown} is damaged: it has no valid first page", "containerd writes it: does it start?")
+            raise LayerError(
+                f"{display_path} is damaged: it has no valid first page", "containerd writes it: does it start?"
+            )
         if before == after:
             _, page, page_size = before
-            return Bucket(_Database(shown, data, page_size), page)
-    raise LayerError(f"{shown} changes too fast to be read", "try again")
+            return Bucket(_Database(display_path, data, page_size), page)
+    raise LayerError(f"{display_path} changes too fast to be read", "try again")
 
 
-def _read_all(fd: int, shown: str) -> bytes:
+def _read_all(fd: int, display_path: str) -> bytes:
     size = os.fstat(fd).st_size
     if size > _LARGEST:
-        raise LayerError(f"{shown} is larger than any database of containerd's", "is this really a data-root?")
+        raise LayerError(f"{display_path} is larger than any database of containerd's", "is this really a data-root?")
     chunks: list[bytes] = []
     total = 0
     while total < size and (chunk := os.pread(fd, 1 << 20, total)):

@@ -44,11 +44,11 @@ class DataRoot:
     def __init__(self, path: Path) -> None:
         """Open a directory, following links in its own path this once; raises NotFound, NotReachable, LayerError."""
         try:
-            real = Path(os.path.realpath(path, strict=True))
-            fd = open_host(real)
+            canonical_path = Path(os.path.realpath(path, strict=True))
+            fd = open_host(canonical_path)
         except OSError as error:
             raise _no_root(path, error) from error
-        self._take(fd, real)
+        self._take(fd, canonical_path)
 
     def _take(self, fd: int, path: Path) -> None:
         self._fd = fd
@@ -72,13 +72,13 @@ class DataRoot:
 
     def open_file(self, name: str) -> BinaryIO:
         """Open a regular file to read; raises OSError, for a pipe or device instead of opening it."""
-        held = self.open(name, O_PATH)
+        path_fd = self.open(name, O_PATH)
         try:
-            if not stat.S_ISREG(os.fstat(held).st_mode):
+            if not stat.S_ISREG(os.fstat(path_fd).st_mode):
                 raise OSError(errno.EINVAL, "is no regular file")
-            fd = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+            fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         finally:
-            os.close(held)
+            os.close(path_fd)
         return os.fdopen(fd, "rb")
 
     def status(self, name: str) -> os.stat_result:
@@ -118,18 +118,18 @@ class DataRoot:
         with self._explained(name), self.open_file(name) as file:
             data = file.read(_LARGEST + 1)
         if len(data) > _LARGEST:
-            shown = self.shown(name)
-            raise LayerError(f"{shown} is larger than any record of an Engine's", "is this really a data-root?")
+            display_path = self.display_path(name)
+            raise LayerError(f"{display_path} is larger than any record of an Engine's", "is this really a data-root?")
         return data.decode("utf-8", "surrogateescape")
 
     def json(self, name: str) -> dict[str, Any]:
         """Read a JSON object; raises LayerError when it is cut short, too deep, or is none."""
-        value = parse_json(self.text(name), self.shown(name))
+        value = parse_json(self.text(name), self.display_path(name))
         if not isinstance(value, dict):
-            raise LayerError(f"{self.shown(name)} holds no JSON object", "the container's record is damaged")
+            raise LayerError(f"{self.display_path(name)} holds no JSON object", "the container's record is damaged")
         return value
 
-    def shown(self, name: str) -> str:
+    def display_path(self, name: str) -> str:
         """Return a path below this directory as messages name it."""
         return printable(str(self.path / name))
 
@@ -138,16 +138,16 @@ class DataRoot:
         try:
             yield
         except OSError as error:
-            raise explain(self.shown(name), error) from error
+            raise explain(self.display_path(name), error) from error
 
 
-def parse_json(text: str, shown: str) -> Any:
+def parse_json(text: str, display_name: str) -> Any:
     """Parse a record; raises LayerError for what is no JSON, is nested too deep, or has numbers too long to read."""
     try:
         value = json.loads(text)
         _refuse_deep(value)
     except (ValueError, RecursionError) as error:
-        raise LayerError(f"{shown} is not whole JSON", "the container's record is damaged") from error
+        raise LayerError(f"{display_name} is not whole JSON", "the container's record is damaged") from error
     return value
 
 
@@ -155,37 +155,37 @@ def _refuse_deep(value: Any) -> None:
     """Raise RecursionError for a value whose levels could exhaust the stack of whoever walks it."""
     level = [value]
     for _ in range(_DEEPEST):
-        below: list[Any] = []
-        for one in level:
-            below += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
-        level = below
+        next_level: list[Any] = []
+        for node in level:
+            next_level += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        level = next_level
         if not level:
             return
     raise RecursionError
 
 
-def explain(shown: str, error: OSError) -> DtuiError:
+def explain(path_text: str, error: OSError) -> DtuiError:
     """Turn an OSError about a path of a data-root into ours."""
     used_up = TooManyOpen.of(error)
     if used_up:
         return used_up
     if isinstance(error, PermissionError):
-        return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
+        return NotReachable(f"{path_text}: permission denied", "run dtui as root, or use sudo")
     if error.errno in (errno.ELOOP, errno.EXDEV):
         return LayerError(
-            f"{shown} is or passes a symbolic link, which is not followed: it could lead to any file of this host",
+            f"{path_text} is or passes a symbolic link, which is not followed: it could lead to any file of this host",
             "bind-mount the directory there instead",
         )
-    return LayerError(f"{shown}: {(error.strerror or '').lower()}", "the data-root is not whole")
+    return LayerError(f"{path_text}: {(error.strerror or '').lower()}", "the data-root is not whole")
 
 
 def _no_root(path: Path, error: OSError) -> DtuiError:
-    shown = printable(str(path))
+    display_path = printable(str(path))
     if isinstance(error, PermissionError):
-        return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
+        return NotReachable(f"{display_path}: permission denied", "run dtui as root, or use sudo")
     if isinstance(error, FileNotFoundError):
-        return NotFound(f"{shown} does not exist", "name the Engine's data-root, such as /var/lib/docker")
-    return LayerError(f"{shown}: {(error.strerror or '').lower()}", "name a directory")
+        return NotFound(f"{display_path} does not exist", "name the Engine's data-root, such as /var/lib/docker")
+    return LayerError(f"{display_path}: {(error.strerror or '').lower()}", "name a directory")
 
 
 # directories of this host -----------------------------------------------------------------------------------
@@ -214,43 +214,45 @@ def open_beside(stack: LayerStack) -> int:
 
 
 def _open_below(stack: LayerStack, path: Path) -> int:
-    shown = printable(str(path))
+    display_path = printable(str(path))
     if stack.root is None or not path.is_relative_to(stack.root.path):
-        raise LayerError(f"{shown} is only what the Engine says", "it is not opened; the Engine's API reads the files")
+        raise LayerError(
+            f"{display_path} is only what the Engine says", "it is not opened; the Engine's API reads the files"
+        )
     root = _reopen(stack.root)
     try:
         return openat2(root, os.fsencode(path.relative_to(stack.root.path)), _DIRECTORY, BENEATH)
     except FileNotFoundError as error:
         hint = "the container was removed, or the data-root is damaged: look again"
-        raise LayerError(f"layer {shown} is gone", hint) from error
+        raise LayerError(f"layer {display_path} is gone", hint) from error
     except OSError as error:
-        raise explain(shown, error) from error
+        raise explain(display_path, error) from error
     finally:
         os.close(root)
 
 
-def _reopen(place: HostDirectory) -> int:
+def _reopen(directory: HostDirectory) -> int:
     """Open a data-root again, which must be the very directory that its records were read from."""
-    shown = printable(str(place.path))
+    display_path = printable(str(directory.path))
     try:
-        fd = open_host(place.path)
+        fd = open_host(directory.path)
     except OSError as error:
-        raise explain(shown, error) from error
+        raise explain(display_path, error) from error
     status = os.fstat(fd)
-    if (status.st_dev, status.st_ino) != (place.device, place.inode):
+    if (status.st_dev, status.st_ino) != (directory.device, directory.inode):
         os.close(fd)
-        raise LayerError(f"{shown} is another directory than it was", "look at the container again")
+        raise LayerError(f"{display_path} is another directory than it was", "look at the container again")
     return fd
 
 
-def is_strangers(place: HostDirectory) -> bool:
+def has_foreign_owner(directory: HostDirectory) -> bool:
     """Say whether a user who is neither root nor us can change a data-root and what runs from it."""
-    return place.owner not in (0, os.geteuid())
+    return directory.owner not in (0, os.geteuid())
 
 
 def _is_remapped(path: Path) -> bool:
     """Say whether a daemon made a data-root for remapped users: it is theirs, but lies where only root writes."""
     if not REMAPPED.fullmatch(path.name):
         return False
-    above = path.parent.stat()
-    return above.st_uid == 0 and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    parent_status = path.parent.stat()
+    return parent_status.st_uid == 0 and not parent_status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -65,7 +65,7 @@ def _prefix(root: DataRoot) -> str:
     try:
         status = root.status("devicemapper")
     except OSError as error:
-        raise explain(root.shown("devicemapper"), error) from error
+        raise explain(root.display_path("devicemapper"), error) from error
     return f"docker-{os.major(status.st_dev)}:{os.minor(status.st_dev)}-{status.st_ino}"
 
 

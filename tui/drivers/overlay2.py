@@ -79,8 +79,8 @@ def overlay2_layers(root: DataRoot, home: str, layer_id: LayerId) -> list[Layer]
     base = root.path / home
     layers = [Layer(layer_id, LayerRole.WRITABLE, base / layer_id / "diff")]
     for link in links:
-        below = _follow(root, home, link)
-        layers.append(Layer(below, role_of(below), base / below / "diff"))
+        lower_id = _follow(root, home, link)
+        layers.append(Layer(lower_id, role_of(lower_id), base / lower_id / "diff"))
     return layers
 
 

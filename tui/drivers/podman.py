@@ -38,15 +38,15 @@ def read_records(root: DataRoot, name: str) -> list[dict[str, Any]]:
 def _parsed(root: DataRoot, name: str, stamp: tuple[int, int, int] | None) -> list[dict[str, Any]]:
     """Read a list of records once for each time it was written: every container's is in one file."""
     del stamp
-    found = parse_json(root.text(name), root.shown(name))
-    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
-        raise LayerError(f"{root.shown(name)} holds no list of records", "the storage's record is damaged")
-    return found
+    records = parse_json(root.text(name), root.display_path(name))
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise LayerError(f"{root.display_path(name)} holds no list of records", "the storage's record is damaged")
+    return records
 
 
 def has_records(root: DataRoot, driver: str) -> bool:
     """Say whether a driver of podman's keeps containers here."""
-    return any(map(root.exists, _both(driver, "containers")))
+    return any(map(root.exists, _record_paths(driver, "containers")))
 
 
 def container_records(root: DataRoot, driver: str) -> list[dict[str, Any]]:
@@ -59,13 +59,13 @@ def layer_records(root: DataRoot, driver: str) -> list[dict[str, Any]]:
     return _joined(root, driver, "layers")
 
 
-def _both(driver: str, kind: str) -> tuple[str, str]:
+def _record_paths(driver: str, kind: str) -> tuple[str, str]:
     folder = f"{driver}-{kind}"
     return f"{folder}/{kind}.json", f"{folder}/volatile-{kind}.json"
 
 
 def _joined(root: DataRoot, driver: str, kind: str) -> list[dict[str, Any]]:
-    lasting, volatile = _both(driver, kind)
+    lasting, volatile = _record_paths(driver, kind)
     if not root.exists(volatile):
         return read_records(root, lasting)
     return (read_records(root, lasting) if root.exists(lasting) else []) + read_records(root, volatile)
@@ -90,7 +90,9 @@ def _is_idmapped(root: DataRoot, container: dict[str, Any]) -> bool:
     """
     if not (container.get("uidmap") or container.get("gidmap")):
         return False
-    layer = next((one for one in layer_records(root, "overlay") if one.get("id") == container.get("layer")), {})
+    layer = next(
+        (record for record in layer_records(root, "overlay") if record.get("id") == container.get("layer")), {}
+    )
     return not (layer.get("uidmap") or layer.get("gidmap"))
 
 

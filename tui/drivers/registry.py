@@ -34,7 +34,7 @@ _KNOWN: tuple[StorageDriver, ...] = (
     PodmanVfs(),
 )
 
-DRIVERS: dict[Driver, StorageDriver] = {known.driver: known for known in _KNOWN}
+DRIVERS: dict[Driver, StorageDriver] = {storage_driver.driver: storage_driver for storage_driver in _KNOWN}
 """Every storage driver that dtui reads, by kind and name."""
 
 GRAPH_DRIVERS = frozenset(driver.name for driver in DRIVERS if driver.kind is DriverKind.GRAPH)
@@ -60,11 +60,13 @@ def driver_for(driver: Driver) -> StorageDriver | None:
     return DRIVERS.get(driver)
 
 
-def reach_of(driver: Driver, stack: LayerStack | None, *, local: bool, problem: DtuiError | None = None) -> LayerAccess:
+def access_of(
+    driver: Driver, stack: LayerStack | None, *, local: bool, problem: DtuiError | None = None
+) -> LayerAccess:
     """Say how a container's writable layer can be had by this process on this host, and why."""
     if not local:
-        there = f"; there it is {printable(str(stack.writable.path))}" if stack else ""
-        return LayerAccess(AccessKind.ENGINE, f"the Engine runs on another host{there}")
+        location = f"; there it is {printable(str(stack.writable.path))}" if stack else ""
+        return LayerAccess(AccessKind.ENGINE, f"the Engine runs on another host{location}")
     if problem is not None:
         return LayerAccess(AccessKind.NONE, str(problem))
     if driver_for(driver) is None:
@@ -79,7 +81,7 @@ def reach_of(driver: Driver, stack: LayerStack | None, *, local: bool, problem: 
 def _why_unknown(driver: Driver) -> str:
     if driver.kind is DriverKind.SNAPSHOTTER and driver.name in _NEEDS:
         return f"snapshotter {driver.name}: {_NEEDS[driver.name]}"
-    readable = ", ".join(dict.fromkeys(known.name for known in DRIVERS))
+    readable = ", ".join(dict.fromkeys(supported.name for supported in DRIVERS))
     return f"dtui reads layers of {readable}; this container uses {printable(driver.name)}"
 
 

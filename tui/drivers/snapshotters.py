@@ -18,7 +18,7 @@ from tui.core.ids import LayerId
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.bolt import Bucket, read_bolt, uvarint
-from tui.drivers.data_root import DataRoot, is_strangers
+from tui.drivers.data_root import DataRoot, has_foreign_owner
 from tui.drivers.overlay2 import uses_user_xattrs
 from tui.drivers.users import REMAPPED
 
@@ -58,7 +58,7 @@ def _is_systems(root: DataRoot) -> bool:
     Any other, such as one on a disk from elsewhere, could name containers of this host.
     """
     home = root.path.parent if REMAPPED.fullmatch(root.path.name) else root.path
-    return not is_strangers(root.place) and home in _systems_roots()
+    return not has_foreign_owner(root.place) and home in _systems_roots()
 
 
 def _systems_roots() -> Iterator[Path]:
@@ -91,7 +91,7 @@ def chain_of(home: DataRoot, key: str) -> tuple[Snapshot, ...]:
     """Return the active snapshot with a key and all below it; raises NotFound, LayerError, NotReachable."""
     snapshots = read_bolt(home, "metadata.db").bucket(b"v1", b"snapshots")
     records = {name: bucket for name, bucket in (snapshots.items() if snapshots else ()) if isinstance(bucket, Bucket)}
-    name = next((known for known in records if known.split(b"/", 2)[-1] == key.encode()), None)
+    name = next((candidate for candidate in records if candidate.split(b"/", 2)[-1] == key.encode()), None)
     if name is None:
         raise NotFound(f"{printable(str(home.path))} has no snapshot {key[:12]}", "the container was removed meanwhile")
     chain: list[Snapshot] = []
@@ -126,9 +126,9 @@ class Snapshotter:
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Look the container's id up in the snapshotter's database, without asking containerd."""
         problem: NotFound | LayerError | None = None
-        for place in containerd_roots(root):
+        for containerd_root in containerd_roots(root):
             try:
-                return self.in_home(place.below(_PREFIX + self.driver.name), root, container_id)
+                return self.in_home(containerd_root.below(_PREFIX + self.driver.name), root, container_id)
             except (NotFound, LayerError) as error:
                 problem = problem or error
         raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is this the data-root?")
@@ -143,14 +143,14 @@ class Snapshotter:
         chain = chain_of(home, container_id)
         layers = tuple(self._layer(home, snapshot, container_id) for snapshot in chain)
         writable = layers[0].path
-        shown = printable(address)
-        asked = f"-a {shown} " if address else ""
-        command = f"ctr {asked}-n moby snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
+        display_address = printable(address)
+        address_option = f"-a {display_address} " if address else ""
+        command = f"ctr {address_option}-n moby snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
         overlay = self._marks is WhiteoutStyle.OVERLAY
         return LayerStack(
             self.driver,
             layers,
-            f"the Snapshots service at {shown}" if address else f"snapshot {chain[0].number} in metadata.db",
+            f"the Snapshots service at {display_address}" if address else f"snapshot {chain[0].number} in metadata.db",
             command,
             work=writable.with_name("work") if overlay else None,
             userxattr=overlay and uses_user_xattrs(home, f"snapshots/{chain[0].number}"),

@@ -35,8 +35,8 @@ def _length(table: str, first: int) -> int:
         rows = [line.split(":") for line in Path(table).read_text(errors="replace").splitlines()]
     except OSError:
         return _USUAL
-    found = [row[2] for row in rows if len(row) == 3 and row[1] == str(first)]
-    return int(found[0]) if found and found[0].isdecimal() else _USUAL
+    counts = [row[2] for row in rows if len(row) == 3 and row[1] == str(first)]
+    return int(counts[0]) if counts and counts[0].isdecimal() else _USUAL
 
 
 def ids_of_record(record: Mapping[str, Any]) -> IdMap:
@@ -59,5 +59,5 @@ def _span(part: object) -> Span | None:
     if not isinstance(part, Mapping):
         return None
     numbers = [part.get(key) for key in ("container_id", "host_id", "size")]
-    known = [number for number in numbers if isinstance(number, int) and 0 <= number < 2**32]
-    return Span(*known) if len(known) == 3 else None
+    valid_numbers = [number for number in numbers if isinstance(number, int) and 0 <= number < 2**32]
+    return Span(*valid_numbers) if len(valid_numbers) == 3 else None

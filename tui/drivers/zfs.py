@@ -52,9 +52,9 @@ class Zfs:
 
 def _dataset_at(path: Path) -> str:
     """Return the dataset that a directory lies on; raises NotReachable where that is no ZFS file system."""
-    found = mount_holding(str(path))
-    if found is None or found.kind != "zfs":
+    mount = mount_holding(str(path))
+    if mount is None or mount.kind != "zfs":
         raise NotReachable(
             f"{printable(str(path))} lies on no mounted ZFS dataset", "zfs mount it, or name the right data-root"
         )
-    return found.source
+    return mount.source

@@ -18,16 +18,16 @@ class LogParser:
 
     def feed(self, chunk: bytes) -> list[LogLine]:
         """Return the lines that a chunk completes."""
-        first, *others = chunk.split(b"\n")
+        first, *segments = chunk.split(b"\n")
         self._rest += first  # in place: chunks may have a byte each
-        whole = []
-        for other in others:
-            whole.append(bytes(self._rest))
-            self._rest = bytearray(other)
+        complete_lines = []
+        for segment in segments:
+            complete_lines.append(bytes(self._rest))
+            self._rest = bytearray(segment)
         if len(self._rest) > _LONGEST:
-            whole.append(bytes(self._rest))
+            complete_lines.append(bytes(self._rest))
             self._rest = bytearray()
-        return [_line(line, self._error) for line in whole]
+        return [_line(line, self._error) for line in complete_lines]
 
     def end(self) -> list[LogLine]:
         """Return what came without a final newline."""

@@ -138,8 +138,8 @@ _BUILT = 1_764_000_000
 """When the files of the sample were last written, in seconds: the same in every sample."""
 
 
-def _hash(*words: str) -> str:
-    return hashlib.sha256("/".join(words).encode()).hexdigest()
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()
 
 
 def _layer_id(name: str) -> str:
@@ -180,7 +180,7 @@ def _write_images(home: Path) -> None:
     (home / "repositories.json").write_text(json.dumps({"Repositories": names}))
 
 
-def _write_container(root: Path, sample: _Sample, now: datetime) -> None:
+def _write_container(root: Path, sample: _Sample, current_time: datetime) -> None:
     container_id, mount_id = _hash("container", sample.name), _hash("mount", sample.name)
     init = f"{mount_id}-init"
     _write_layer(root, init, {"etc/hosts": b"", "etc/hostname": b"", "etc/resolv.conf": b"", ".dockerenv": b""})
@@ -202,7 +202,7 @@ def _write_container(root: Path, sample: _Sample, now: datetime) -> None:
     records.mkdir(parents=True)
     (records / "mount-id").write_text(mount_id)
     (records / "init-id").write_text(init)
-    _write_records(root, sample, container_id, now)
+    _write_records(root, sample, container_id, current_time)
 
 
 def _whiteout(path: Path) -> None:
@@ -211,10 +211,10 @@ def _whiteout(path: Path) -> None:
         os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
 
 
-def _write_records(root: Path, sample: _Sample, container_id: str, now: datetime) -> None:
+def _write_records(root: Path, sample: _Sample, container_id: str, current_time: datetime) -> None:
     home = root / "containers" / container_id
     home.mkdir(parents=True)
-    created = now - timedelta(minutes=sample.minutes, seconds=30)  # so that no age turns over while one looks
+    created = current_time - timedelta(minutes=sample.minutes, seconds=30)  # so that no age turns over while one looks
     started = sample.state.get("StartedAt", (created + timedelta(seconds=1)).isoformat())
     running = sample.state.get("Running")
     finished = "0001-01-01T00:00:00Z" if running else (created + timedelta(seconds=1.3)).isoformat()

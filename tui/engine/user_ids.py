@@ -17,10 +17,10 @@ def with_ids(stack: LayerStack | None, root: Path, container_id: str, *, pid: in
     """Note the ids with the layers; ``mode`` is the container's of user namespaces, ``host`` for none of its own."""
     if stack is None:
         return None
-    found = (_ids_of_process(pid, container_id, stack) if pid else None) or (
+    id_map = (_ids_of_process(pid, container_id, stack) if pid else None) or (
         None if mode == "host" else ids_of_root(root)
     )
-    return replace(stack, ids=found) if found else stack
+    return replace(stack, ids=id_map) if id_map else stack
 
 
 def _ids_of_process(pid: int, container_id: str, stack: LayerStack) -> IdMap | None:

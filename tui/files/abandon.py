@@ -54,12 +54,12 @@ class Abandonable:
 
     def still_for(self) -> float:
         """Return for how many seconds the thread has hardly run."""
-        now = time.monotonic()
+        current_time = time.monotonic()
         with self._guard:
             used = time.clock_gettime(time.pthread_getcpuclockid(self._thread)) if self._thread else -1.0
         if abs(used - self._used) > _WORK:
-            self._used, self._since = used, now
-        return now - self._since
+            self._used, self._since = used, current_time
+        return current_time - self._since
 
     def abandon(self) -> None:
         """Have the call end at its next step and give its lock back now, as if its process had been killed.

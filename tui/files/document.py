@@ -61,13 +61,13 @@ class Shield:
         return _SHIELDED.sub(lambda match: self._originals.get(match.group(), match.group()), text)
 
     def _stand_in(self, char: str) -> str:
-        known = self._stand_ins.get(char)
-        if known is None:
-            known = self._preferred(char)
-            if known in self._originals:
-                known = self._free()
-            self._stand_ins[char], self._originals[known] = known, char
-        return known
+        stand_in = self._stand_ins.get(char)
+        if stand_in is None:
+            stand_in = self._preferred(char)
+            if stand_in in self._originals:
+                stand_in = self._free()
+            self._stand_ins[char], self._originals[stand_in] = stand_in, char
+        return stand_in
 
     @staticmethod
     def _preferred(char: str) -> str:
@@ -107,9 +107,9 @@ class Document:
     def beginning(cls, data: bytes, size: int) -> Document:
         """Take the first bytes of a file of ``size`` bytes in, to look at: whole lines where it has any."""
         end = data.rfind(b"\n", max(0, len(data) - _PROBE)) + 1
-        seen = cls.parse(data[: end or None])
-        reason = seen.read_only_reason or (f"larger than {EDIT_LIMIT >> 20} MiB" if size > EDIT_LIMIT else "")
-        return replace(seen, read_only_reason=reason, cut=True)
+        document = cls.parse(data[: end or None])
+        reason = document.read_only_reason or (f"larger than {EDIT_LIMIT >> 20} MiB" if size > EDIT_LIMIT else "")
+        return replace(document, read_only_reason=reason, cut=True)
 
     @classmethod
     def parse(cls, data: bytes, *, any_ends: bool = False) -> Document:
@@ -118,9 +118,9 @@ class Document:
         With ``any_ends`` the text can take lines of every end, whatever ends the bytes have now.
         """
         if len(data) > EDIT_LIMIT:
-            return _closed(data, f"larger than {EDIT_LIMIT >> 20} MiB", binary=b"\0" in data[:_PROBE])
+            return _read_only_document(data, f"larger than {EDIT_LIMIT >> 20} MiB", binary=b"\0" in data[:_PROBE])
         if b"\0" in data[:_PROBE]:
-            return _closed(data, "binary: it holds NUL bytes", binary=True)
+            return _read_only_document(data, "binary: it holds NUL bytes", binary=True)
         text = data.decode("utf-8", "surrogateescape")
         crlf, cr, lf = text.count("\r\n"), text.count("\r"), text.count("\n")
         eol = "CRLF" if crlf and crlf == cr == lf and not any_ends else "mixed" if cr else "LF"
@@ -128,16 +128,16 @@ class Document:
             text = text.replace("\r\n", "\n")
         shielded = len(_DAMAGED.findall(text))
         if shielded > max(3, _BINARY_SHARE * len(text)):
-            return _closed(data, "binary: more than a tenth of it is no text", binary=True)
+            return _read_only_document(data, "binary: more than a tenth of it is no text", binary=True)
         shield = Shield()
         try:
             text = shield.hide(text)
         except EditRefused as error:
-            return _closed(data, error.message, binary=False)
+            return _read_only_document(data, error.message, binary=False)
         encoding = "utf-8" if _decodes(data) else "bytes, not all utf-8"
         document = cls(data, text, eol, encoding, shielded=shielded, shield=shield)
         if document.with_text(text) != data:
-            return _closed(data, "its text would not come back as the same bytes", binary=False)
+            return _read_only_document(data, "its text would not come back as the same bytes", binary=False)
         return document
 
     def with_text(self, text: str) -> bytes:
@@ -163,7 +163,7 @@ class Document:
         except EditRefused:
             return None
 
-    def typed(self, text: str) -> str:
+    def shield_typed(self, text: str) -> str:
         """Return how typed text stands in the editor; raises EditRefused for what a file of text cannot hold."""
         if "\0" in text:
             raise EditRefused("not inserted: a NUL byte would make the file binary", "dtui write takes any byte")
@@ -171,12 +171,12 @@ class Document:
             raise EditRefused("not inserted: the terminal sent bytes that are not UTF-8", "set it to UTF-8")
         return self.shield.hide(text)
 
-    def pasted(self, text: str) -> str:
+    def shield_pasted(self, text: str) -> str:
         """Return how pasted text stands in the editor; raises EditRefused as ``typed`` does.
 
         Terminals paste a line end as CR. In a paste that has LF, a CR alone is a character like any other.
         """
-        return self.typed(text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n"))
+        return self.shield_typed(text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n"))
 
 
 def match_in(line: str, words: str, column: int) -> tuple[int, int] | None:
@@ -195,7 +195,7 @@ def match_in(line: str, words: str, column: int) -> tuple[int, int] | None:
     return None if found < 0 else (origin[found], origin[found + len(needle) - 1] + 1)
 
 
-def _closed(data: bytes, reason: str, *, binary: bool) -> Document:
+def _read_only_document(data: bytes, reason: str, *, binary: bool) -> Document:
     text = "" if binary else data[:PREVIEW_LIMIT].decode("utf-8", "replace")
     text = _DAMAGED.sub("\ufffd", _SHIELDED.sub("\ufffd", text.replace("\r\n", "\n")))
     return Document(data, text, "LF", "binary" if binary else "utf-8", binary, reason, cut=not binary)
@@ -245,8 +245,8 @@ _INDENT = re.compile(r"^(?:\t|  )", re.MULTILINE)
 
 def is_tabbed(document: Document, language: str | None) -> bool:
     """Say whether a file is indented by tabs: as most of its lines are; where none is, unless its language is not."""
-    found = [match.group() for match in _INDENT.finditer(document.text)]
-    return found.count("\t") * 2 > len(found) if found else language not in _SPACED
+    indents = [match.group() for match in _INDENT.finditer(document.text)]
+    return indents.count("\t") * 2 > len(indents) if indents else language not in _SPACED
 
 
 def indent_unit(document: Document, language: str | None) -> str:
@@ -269,6 +269,6 @@ def hex_lines(data: bytes, *, start: int = 0) -> Iterator[str]:
     """Yield sixteen bytes a line as hexdump -C prints them; ``start`` is the offset of the first byte."""
     for offset in range(0, len(data), 16):
         row = data[offset : offset + 16]
-        left, right = row[:8].hex(" "), row[8:].hex(" ")
-        shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
-        yield f"{start + offset:08x}  {left:<23}  {right:<23}  |{shown}|"
+        first_half, second_half = row[:8].hex(" "), row[8:].hex(" ")
+        ascii_text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
+        yield f"{start + offset:08x}  {first_half:<23}  {second_half:<23}  |{ascii_text}|"

@@ -44,25 +44,25 @@ class ContainerEnded(ChangedMeanwhile):
 
 
 @contextmanager
-def watched(details: Details) -> Iterator[Check]:
+def removal_check(details: Details) -> Iterator[Check]:
     """Yield what raises ContainerGone or ContainerEnded once the container is removed or its process has ended."""
-    with ExitStack() as held:
+    with ExitStack() as exit_stack:
         checks: list[Check] = []
         record = removal_record(details)
         if record is not None:
-            checks.append(_removal(record, held))
+            checks.append(_removal(record, exit_stack))
         if details.container.state.alive and details.pid:
-            checks.append(_end(details.pid, held))
+            checks.append(_end_check(details.pid, exit_stack))
 
         def check() -> None:
-            for one in checks:
-                one()
+            for single_check in checks:
+                single_check()
 
         yield check
 
 
 @contextmanager
-def what_happened(details: Details, inspect: Callable[[str], Details]) -> Iterator[None]:
+def explain_removal(details: Details, inspect: Callable[[str], Details]) -> Iterator[None]:
     """Let an act that fails since its container was removed, started or stopped say so, whatever it failed with.
 
     Without the container its layer is gone, and the reasons that the file system gives are no reasons.
@@ -125,12 +125,12 @@ def being_removed(details: Details) -> bool:
     return record is not None and record.is_removed()
 
 
-def _removal(record: RemovalRecord, held: ExitStack) -> Check:
+def _removal(record: RemovalRecord, exit_stack: ExitStack) -> Check:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:  # the limit of instances is used up: the end of the act tells of a removal
         return no_check
-    held.callback(os.close, fd)
+    exit_stack.callback(os.close, fd)
     for directory in record.directories:  # one that is gone by now is met below
         libc.inotify_add_watch(fd, os.fsencode(directory), _MOVED_TO | _DELETE | _DELETE_SELF)
 
@@ -148,12 +148,12 @@ def _removal(record: RemovalRecord, held: ExitStack) -> Check:
     return check
 
 
-def _end(pid: int, held: ExitStack) -> Check:
+def _end_check(pid: int, exit_stack: ExitStack) -> Check:
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
         raise NotReachable("the container's process is gone", "look at its state again") from error
-    held.callback(os.close, pidfd)
+    exit_stack.callback(os.close, pidfd)
     ended = select.poll()
     ended.register(pidfd, select.POLLIN)
 

@@ -50,21 +50,25 @@ def inventory(root: Path) -> tuple[LayerDirectory, ...]:
 
 
 def _graph_layers(root: DataRoot, names: Mapping[str, str]) -> Iterator[LayerDirectory]:
-    for driver, known in DRIVERS.items():
-        if driver.kind is DriverKind.GRAPH and (found := entries(root, known.home)):
-            yield from _layers_in(root.path / known.home, found, driver, graph_claims(root, driver.name, names))
+    for driver, storage_driver in DRIVERS.items():
+        if driver.kind is DriverKind.GRAPH and (entry_names := entries(root, storage_driver.home)):
+            yield from _layers_in(
+                root.path / storage_driver.home, entry_names, driver, graph_claims(root, driver.name, names)
+            )
 
 
 def _podman(root: DataRoot) -> Iterator[LayerDirectory]:
     rows = PodmanRoot(str(root.path), root).snapshot()
-    for driver, known in DRIVERS.items():
-        if driver.kind is DriverKind.STORAGE and (found := entries(root, known.home)):
+    for driver, storage_driver in DRIVERS.items():
+        if driver.kind is DriverKind.STORAGE and (entry_names := entries(root, storage_driver.home)):
             names: dict[str, str] = {row.id: row.name for row in rows if row.driver == driver}
-            yield from _layers_in(root.path / known.home, found, driver, podman_claims(root, driver.name, names))
+            yield from _layers_in(
+                root.path / storage_driver.home, entry_names, driver, podman_claims(root, driver.name, names)
+            )
 
 
-def _layers_in(home: Path, found: list[str], driver: Driver, claims: Claims) -> Iterator[LayerDirectory]:
-    for layer_id in filter(_LAYER.fullmatch, found):
+def _layers_in(home: Path, entry_names: list[str], driver: Driver, claims: Claims) -> Iterator[LayerDirectory]:
+    for layer_id in filter(_LAYER.fullmatch, entry_names):
         yield LayerDirectory(home / layer_id, layer_id, driver, *claims.of(layer_id))
 
 
@@ -84,25 +88,25 @@ def _snapshots_of(containerd: DataRoot, folder: str, names: Mapping[str, str]) -
             yield LayerDirectory(home.path / kind / number, number, driver, *claims.of(number))
 
 
-def which(path: Path, roots: tuple[Path, ...] = ()) -> LayerDirectory:
+def layer_at(path: Path, roots: tuple[Path, ...] = ()) -> LayerDirectory:
     """Say whose layer a path of this host lies in; ``roots`` are data-roots to look in, else those above the path.
 
     Raises NotFound for a path that is in no layer of a data-root.
     """
-    shown = printable(str(path))
-    real = tuple(Path(os.path.realpath(root)) for root in roots)
+    display_path = printable(str(path))
+    canonical_roots = tuple(Path(os.path.realpath(root)) for root in roots)
     looked_in: tuple[Path, ...] = ()
     # first where the name itself lies: a link within a layer is the layer's, wherever it leads
-    for place in dict.fromkeys((_without_short_link(Path(os.path.abspath(path))), Path(os.path.realpath(path)))):
-        found = real or _roots_above(place)
-        looked_in = looked_in or found
-        best = [entry for root in found for entry in inventory(root) if _holds(entry, place, root)]
+    for candidate in dict.fromkeys((_without_short_link(Path(os.path.abspath(path))), Path(os.path.realpath(path)))):
+        data_roots = canonical_roots or _roots_above(candidate)
+        looked_in = looked_in or data_roots
+        best = [entry for root in data_roots for entry in inventory(root) if _holds(entry, candidate, root)]
         if best:
             return max(best, key=lambda entry: len(str(entry.path)))
     if not looked_in:
         _check_permission(path)
-        raise NotFound(f"{shown} lies in no data-root", "name the data-root with --root DIR")
-    raise NotFound(f"{shown} is in no layer of {printable(str(looked_in[0]))}", "is it a volume or a record?")
+        raise NotFound(f"{display_path} lies in no data-root", "name the data-root with --root DIR")
+    raise NotFound(f"{display_path} is in no layer of {printable(str(looked_in[0]))}", "is it a volume or a record?")
 
 
 def _check_permission(path: Path) -> None:
@@ -114,22 +118,22 @@ def _check_permission(path: Path) -> None:
         return  # it may be gone: its place tells all the same
 
 
-def _holds(entry: LayerDirectory, place: Path, root: Path) -> bool:
+def _holds(entry: LayerDirectory, path: Path, root: Path) -> bool:
     """Tell whether a path belongs to a layer: below its directory, or below another of that name (``aufs/mnt``)."""
-    if place.is_relative_to(entry.path):
+    if path.is_relative_to(entry.path):
         return True
-    if entry.driver.kind is not DriverKind.GRAPH or not place.is_relative_to(root / entry.driver.name):
+    if entry.driver.kind is not DriverKind.GRAPH or not path.is_relative_to(root / entry.driver.name):
         return False
-    return entry.id in place.relative_to(root).parts
+    return entry.id in path.relative_to(root).parts
 
 
-def _without_short_link(place: Path) -> Path:
+def _without_short_link(path: Path) -> Path:
     """Follow ``overlay2/l/SHORT``, the only links that Engines make between layers."""
-    for part in (place, *place.parents):
+    for part in (path, *path.parents):
         if part.parent.name == "l" and os.path.islink(part):
             target = Path(os.path.normpath(part.parent / os.readlink(part)))
-            return target / place.relative_to(part)
-    return place
+            return target / path.relative_to(part)
+    return path
 
 
 def _is_root(path: Path) -> bool:
@@ -140,10 +144,10 @@ def _is_root(path: Path) -> bool:
     return is_podman_root(root) or is_data_root(root)
 
 
-def _roots_above(place: Path) -> tuple[Path, ...]:
-    for above in (place, *place.parents):
-        if _is_root(above):
-            return (above,)
-        if above.name.startswith("io.containerd.snapshotter.") and Path("/var/lib/docker/containers").is_dir():
+def _roots_above(path: Path) -> tuple[Path, ...]:
+    for directory in (path, *path.parents):
+        if _is_root(directory):
+            return (directory,)
+        if directory.name.startswith("io.containerd.snapshotter.") and Path("/var/lib/docker/containers").is_dir():
             return (Path("/var/lib/docker"),)
     return ()

@@ -45,7 +45,7 @@ def docker_images(root: DataRoot, home: str, missed: list[DtuiError]) -> dict[st
                 users[chain].update(names.get(image_id) or [image_id[:12]])
         except DtuiError as error:
             missed.append(error)
-    return {chain: tuple(sorted(found)) for chain, found in users.items()}
+    return {chain: tuple(sorted(image_names)) for chain, image_names in users.items()}
 
 
 def _names(root: DataRoot, directory: str) -> list[str]:
@@ -57,8 +57,8 @@ def _names(root: DataRoot, directory: str) -> list[str]:
 
 def _diff_ids(config: dict[str, Any]) -> list[str]:
     rootfs = config.get("rootfs")
-    found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    return [str(diff) for diff in found[:_MOST_LAYERS]] if isinstance(found, list) else []
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    return [str(diff) for diff in diff_ids[:_MOST_LAYERS]] if isinstance(diff_ids, list) else []
 
 
 def stored_images(containerd: DataRoot, missed: list[DtuiError]) -> dict[str, tuple[str, ...]]:
@@ -76,19 +76,19 @@ def stored_images(containerd: DataRoot, missed: list[DtuiError]) -> dict[str, tu
                         users[chain].add(name.decode("utf-8", "replace"))
     except DtuiError as error:
         missed.append(error)
-    return {chain: tuple(sorted(found)) for chain, found in users.items()}
+    return {chain: tuple(sorted(image_names)) for chain, image_names in users.items()}
 
 
 def _configurations(containerd: DataRoot, digest: str) -> Iterator[list[str]]:
     """Yield the diff ids of every configuration below an index or a manifest, of those platforms that are here."""
-    todo, seen = [(digest, 0)], {digest}
-    while todo and len(seen) <= _MOST_BLOBS:
+    todo, visited = [(digest, 0)], {digest}
+    while todo and len(visited) <= _MOST_BLOBS:
         digest, depth = todo.pop()
-        known = _DIGEST.fullmatch(digest)
-        if not known or depth > _DEEPEST:
+        match = _DIGEST.fullmatch(digest)
+        if not match or depth > _DEEPEST:
             continue
         try:
-            body = containerd.json(f"io.containerd.content.v1.content/blobs/sha256/{known[1]}")
+            body = containerd.json(f"io.containerd.content.v1.content/blobs/sha256/{match[1]}")
         except DtuiError:
             continue  # of a platform that was not pulled
         if diff_ids := _diff_ids(body):
@@ -96,7 +96,7 @@ def _configurations(containerd: DataRoot, digest: str) -> Iterator[list[str]]:
         manifests = body.get("manifests")
         parts = [*(manifests if isinstance(manifests, list) else ()), body.get("config")]
         for part in parts:
-            below = str(part.get("digest") or "") if isinstance(part, dict) else ""
-            if below not in seen:
-                seen.add(below)
-                todo.append((below, depth + 1))
+            child_digest = str(part.get("digest") or "") if isinstance(part, dict) else ""
+            if child_digest not in visited:
+                visited.add(child_digest)
+                todo.append((child_digest, depth + 1))

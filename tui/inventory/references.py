@@ -50,29 +50,29 @@ Claim = tuple[Owner, tuple[str, ...], str]
 class Claims:
     """What is known of the layers of one driver."""
 
-    known: dict[str, Claim] = field(default_factory=dict)
+    by_layer: dict[str, Claim] = field(default_factory=dict)
     missed: list[DtuiError] = field(default_factory=list)
     """Records that could not be read."""
 
     def of(self, layer_id: str) -> Claim:
         """Return a layer's owner: nobody only where every record was read."""
         nobody = Owner.UNKNOWN if self.missed else Owner.ORPHAN
-        return self.known.get(layer_id, (nobody, (), ""))
+        return self.by_layer.get(layer_id, (nobody, (), ""))
 
     def add(self, layer_id: str, owner: Owner, names: Iterable[str] = (), container_id: str = "") -> None:
         """Note an owner, unless the layer has one."""
-        self.known.setdefault(layer_id, (owner, tuple(sorted(names)), container_id))
+        self.by_layer.setdefault(layer_id, (owner, tuple(sorted(names)), container_id))
 
-    def down(self, layer: str, below: Callable[[str], str]) -> Iterator[str]:
+    def ancestry(self, layer: str, parent_of: Callable[[str], str]) -> Iterator[str]:
         """Yield a layer and those below it, ending at an empty name or in a circle; what goes on longer is missed."""
-        seen: set[str] = set()
-        while layer and layer not in seen:
-            if len(seen) == _DEEPEST:
+        visited: set[str] = set()
+        while layer and layer not in visited:
+            if len(visited) == _DEEPEST:
                 self.missed.append(LayerError(f"more than {_DEEPEST:,} layers above each other", "it is damaged"))
                 return
-            seen.add(layer)
+            visited.add(layer)
             yield layer
-            layer = below(layer)
+            layer = parent_of(layer)
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -88,7 +88,7 @@ def entries(root: DataRoot, name: str) -> list[str]:
     try:
         return sorted(root.names(name))
     except PermissionError as error:
-        raise explain(root.shown(name), error) from error
+        raise explain(root.display_path(name), error) from error
     except OSError:
         return []
 
@@ -131,19 +131,19 @@ def _chains_of_containers(
     for container_id in entries(root, f"{layerdb}/mounts"):
         if container_id in names:
             parent = _line(claims, root, f"{layerdb}/mounts/{container_id}/parent")
-            for chain in _down(claims, root, layerdb, parent):
+            for chain in _chain_ancestry(claims, root, layerdb, parent):
                 users[chain].add(names[container_id])
     return users
 
 
-def _down(claims: Claims, root: DataRoot, layerdb: str, chain: str) -> Iterator[str]:
+def _chain_ancestry(claims: Claims, root: DataRoot, layerdb: str, chain: str) -> Iterator[str]:
     """Yield a chain id and those below it, without ``sha256:``."""
 
     def known(text: str) -> str:
-        found = text.removeprefix("sha256:")
-        return found if _CHAIN.fullmatch(found) else ""
+        chain_id = text.removeprefix("sha256:")
+        return chain_id if _CHAIN.fullmatch(chain_id) else ""
 
-    return claims.down(known(chain), lambda one: known(_line(claims, root, f"{layerdb}/sha256/{one}/parent")))
+    return claims.ancestry(known(chain), lambda child: known(_line(claims, root, f"{layerdb}/sha256/{child}/parent")))
 
 
 def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Mapping[str, str]) -> None:
@@ -154,7 +154,9 @@ def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Map
         for name, record in read_bolt(root, "buildkit/snapshots.db").items():
             if isinstance(record, Bucket):
                 claims.add(name.decode("ascii", "replace"), Owner.CACHE)
-                for chain in _down(claims, root, layerdb, record.value(b"chainid").decode("ascii", "replace")):
+                for chain in _chain_ancestry(
+                    claims, root, layerdb, record.value(b"chainid").decode("ascii", "replace")
+                ):
                     claims.add(chains.get(chain, ""), Owner.CACHE)
 
 
@@ -166,12 +168,14 @@ def snapshot_claims(containerd: DataRoot, home: DataRoot, names: Mapping[str, st
     claims = Claims()
     users = stored_images(containerd, claims.missed)
     with claims.noting():
-        found = {snapshot.name: snapshot for snapshot in all_snapshots(home)}
-        of_images = _below(claims, found, {name: users.get(_chain(one), ()) for name, one in found.items()})
-        of_containers = _below(
-            claims, found, {name: [names[one.key]] for name, one in found.items() if one.key in names}
+        snapshots = {snapshot.name: snapshot for snapshot in all_snapshots(home)}
+        of_images = _below(
+            claims, snapshots, {name: users.get(_chain(record), ()) for name, record in snapshots.items()}
         )
-        for name, snapshot in found.items():
+        of_containers = _below(
+            claims, snapshots, {name: [names[record.key]] for name, record in snapshots.items() if record.key in names}
+        )
+        for name, snapshot in snapshots.items():
             number, container = str(snapshot.number), snapshot.key.removesuffix("-init")
             if container in names:
                 owner = Owner.CONTAINER if snapshot.key == container else Owner.INIT
@@ -188,30 +192,30 @@ def _chain(snapshot: Snapshot) -> str:
 
 
 def _below(
-    claims: Claims, found: Mapping[bytes, Snapshot], users: Mapping[bytes, Iterable[str]]
+    claims: Claims, snapshots: Mapping[bytes, Snapshot], users: Mapping[bytes, Iterable[str]]
 ) -> dict[bytes, set[str]]:
     """Return who stands on each snapshot, by those who use one further up.
 
     That an image has no such layer does not tell: one that was committed stands on its container's init layer too.
     """
-    below: dict[bytes, set[str]] = defaultdict(set)
+    names_by_snapshot: dict[bytes, set[str]] = defaultdict(set)
     for top, names in users.items():
         named = set(names)
-        for number, here in enumerate(_parents(found, top)):
-            if below[here.name].issuperset(named):
+        for number, ancestor in enumerate(_parents(snapshots, top)):
+            if names_by_snapshot[ancestor.name].issuperset(named):
                 break
             if number == _DEEPEST:
                 claims.missed.append(LayerError(f"more than {_DEEPEST:,} snapshots above each other", "it is damaged"))
                 break
-            below[here.name].update(named)
-    return below
+            names_by_snapshot[ancestor.name].update(named)
+    return names_by_snapshot
 
 
-def _parents(found: Mapping[bytes, Snapshot], name: bytes) -> Iterator[Snapshot]:
+def _parents(snapshots: Mapping[bytes, Snapshot], name: bytes) -> Iterator[Snapshot]:
     """Yield the snapshots below one, for ever where they are in a circle."""
-    while below := found.get(found[name].parent):
-        name = below.name
-        yield below
+    while parent := snapshots.get(snapshots[name].parent):
+        name = parent.name
+        yield parent
 
 
 # podman ------------------------------------------------------------------------------------------------------
@@ -224,8 +228,8 @@ def podman_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Clai
     users: dict[str, set[str]] = defaultdict(set)
     if root.exists(f"{driver}-layers"):
         with claims.noting():
-            found = layer_records(root, driver)
-            parents = {str(record.get("id")): str(record.get("parent") or "") for record in found}
+            layers = layer_records(root, driver)
+            parents = {str(record.get("id")): str(record.get("parent") or "") for record in layers}
     with claims.noting():
         for record in container_records(root, driver) if names else ():
             container_id = str(record.get("id"))
@@ -261,5 +265,5 @@ def _mark(
     def known(layer: str) -> str:
         return layer if layer in parents else ""
 
-    for layer in claims.down(known(layer_id), lambda one: known(parents[one])):
+    for layer in claims.ancestry(known(layer_id), lambda child: known(parents[child])):
         users[layer].update(named)

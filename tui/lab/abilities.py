@@ -30,11 +30,11 @@ class Ability:
 
 def engine_version() -> tuple[int, ...]:
     """Return the version of this host's dockerd; empty where there is none."""
-    place = program("dockerd")
-    if place is None:
+    dockerd_path = program("dockerd")
+    if dockerd_path is None:
         return ()
     done = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
-        [place, "--version"], capture_output=True, text=True, check=False, timeout=_TIMEOUT, env={"LC_ALL": "C"}
+        [dockerd_path, "--version"], capture_output=True, text=True, check=False, timeout=_TIMEOUT, env={"LC_ALL": "C"}
     )
     match = re.search(r"(\d+)\.(\d+)\.(\d+)", done.stdout)
     return tuple(int(part) for part in match.groups()) if match else ()

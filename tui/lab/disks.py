@@ -26,17 +26,19 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=_SEARCH)
 
 
-def run_tool(*words: str, timeout: float = 120) -> str:
+def run_tool(*command: str, timeout: float = 120) -> str:
     """Run a program of this host; raises BenchError with its last line of words."""
-    place = program(words[0])
-    if place is None:
-        raise BenchError(f"{words[0]} is not installed", "dtui drivers names the package")
+    program_path = program(command[0])
+    if program_path is None:
+        raise BenchError(f"{command[0]} is not installed", "dtui drivers names the package")
     done = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
-        [place, *words[1:]], capture_output=True, text=True, check=False, timeout=timeout, env=_ENVIRONMENT
+        [program_path, *command[1:]], capture_output=True, text=True, check=False, timeout=timeout, env=_ENVIRONMENT
     )
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise BenchError(f"{words[0]}: {said[-1] if said else f'exit code {done.returncode}'}", "dtui drivers")
+        output_lines = (done.stderr or done.stdout).strip().splitlines()
+        raise BenchError(
+            f"{command[0]}: {output_lines[-1] if output_lines else f'exit code {done.returncode}'}", "dtui drivers"
+        )
     return done.stdout
 
 
@@ -87,13 +89,13 @@ def unmount_below(folder: Path) -> None:
     _unmount(lambda source, point: point == str(folder) or point.startswith(f"{folder}/"))
 
 
-def _unmount(wanted: Callable[[str, str], bool]) -> None:
+def _unmount(is_selected: Callable[[str, str], bool]) -> None:
     """Unmount what is wanted by its source and its point, the latest first.
 
     Whoever looks at every mount of a host, as disk monitors do, holds one for a moment: it is tried again.
     """
     end = time.monotonic() + _BUSY
-    while points := [point for source, point in _mounts() if wanted(source, point)]:
+    while points := [point for source, point in _mounts() if is_selected(source, point)]:
         try:
             run_tool("umount", points[-1])
         except BenchError:
@@ -113,8 +115,8 @@ def _mounts() -> Iterator[tuple[str, str]]:
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
-def _character(found: re.Match[bytes]) -> bytes:
-    return bytes([int(found[1], 8)])
+def _character(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8)])
 
 
 def remove_devices(folder: Path) -> None:
@@ -127,7 +129,7 @@ def remove_devices(folder: Path) -> None:
             if (block / "loop" / "backing_file").read_text().startswith(f"{folder}/"):
                 _remove_above(block)
                 # one that is mounted goes when it is unmounted
-                _unless_gone(block / "loop", "losetup", "-d", f"/dev/{block.name}")
+                _run_unless_gone(block / "loop", "losetup", "-d", f"/dev/{block.name}")
 
 
 def _remove_above(block: Path) -> None:
@@ -140,13 +142,13 @@ def _remove_mapped(block: Path) -> None:
     name = (block / "dm" / "name").read_text().strip()
     _remove_above(block)
     _unmount(lambda source, point: source == f"/dev/mapper/{name}")
-    _unless_gone(block, "dmsetup", "remove", "--retry", name)
+    _run_unless_gone(block, "dmsetup", "remove", "--retry", name)
 
 
-def _unless_gone(device: Path, *words: str) -> None:
+def _run_unless_gone(device: Path, *command: str) -> None:
     """Run a program that removes a device, which may go by itself meanwhile."""
     try:
-        run_tool(*words)
+        run_tool(*command)
     except BenchError:
         if device.exists():
             raise

@@ -64,8 +64,8 @@ class EngineContainer:
             host = client.create_host_config(network_mode="none", binds=binds)
             # a name that nobody knows before: whoever passes our words on cannot answer with another container
             name = f"dtui-bench-{secrets.token_hex(8)}"
-            made = client.create_container(image, name=name, labels=dict(labels), host_config=host)
-            self.id: str = ContainerId(parse.container_id_of(made))
+            created = client.create_container(image, name=name, labels=dict(labels), host_config=host)
+            self.id: str = ContainerId(parse.container_id_of(created))
             self.create_seconds = time.perf_counter() - began
         try:
             with engine_errors("benchmark"):
@@ -128,10 +128,10 @@ class EngineBenchHost:
         """Return the free space of the data-root, if it is on this host."""
         facts = self.endpoint.facts()
         try:
-            found = os.statvfs(facts.data_root) if facts.local else None
+            file_system = os.statvfs(facts.data_root) if facts.local else None
         except OSError:
             return None
-        return found.f_bavail * found.f_frsize if found else None
+        return file_system.f_bavail * file_system.f_frsize if file_system else None
 
     def has_image(self, name: str) -> bool:
         """Say whether an image is there."""
@@ -163,7 +163,7 @@ class EngineBenchHost:
         """Start a container of an image whose own command keeps it alive."""
         return EngineContainer(self.endpoint, image, labels, self._volume)
 
-    def place(self) -> str:
+    def work_folder(self) -> str:
         """Return the directory in the image that is there for it, or where the volume is mounted."""
         return _VOLUME if self._volume else WORK
 
@@ -182,8 +182,8 @@ class EngineBenchHost:
     def remove_images(self, label: str) -> int:
         """Remove all images that carry a label."""
         with engine_errors("benchmark image"):
-            found = self.endpoint.client.images(filters={"label": label})
-            images = parse.image_ids(found)
+            rows = self.endpoint.client.images(filters={"label": label})
+            images = parse.image_ids(rows)
             for image in images:
                 self.endpoint.client.remove_image(image, force=True)
         return len(images)

@@ -96,12 +96,12 @@ class LabDaemon:
             make_pool(_pool(self.run), self.home / "disk.img", self.root, self._disk_size)
         elif self.driver.disk:
             mount_disk(self.driver.disk, self.home / "disk.img", self.root, self._disk_size)
-        place = program("dockerd")
-        if place is None:
+        dockerd_path = program("dockerd")
+        if dockerd_path is None:
             raise BenchError("dockerd is not installed", "apt-get install docker.io")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - an absolute path, no shell, a clean environment
-                [place, *self._words()],
+                [dockerd_path, *self._words()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -114,7 +114,7 @@ class LabDaemon:
         features = {"features": {"containerd-snapshotter": True}} if self.driver.containerd else {}
         config = self.home / "daemon.json"
         config.write_text(json.dumps(features))
-        words = [
+        arguments = [
             f"--config-file={config}",
             f"--data-root={self.root}",
             f"--exec-root={self.run}/x",
@@ -125,7 +125,7 @@ class LabDaemon:
             "--ip-masq=false",
             *(f"--storage-opt={option}" for option in self.driver.options),
         ]
-        return words if self.driver.containerd else [*words, f"--storage-driver={self.driver.storage}"]
+        return arguments if self.driver.containerd else [*arguments, f"--storage-driver={self.driver.storage}"]
 
     def _await(self) -> None:
         end = time.monotonic() + _UP
@@ -150,8 +150,8 @@ class LabDaemon:
     def _last_words(self) -> str:
         """Return the last line in which dockerd says why, without its own decoration."""
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        wanted = [line for line in lines if "failed" in line or "rror" in line] or lines or ["it says nothing"]
-        return printable(wanted[-1].partition("failed to start daemon: ")[2] or wanted[-1])[-300:]
+        error_lines = [line for line in lines if "failed" in line or "rror" in line] or lines or ["it says nothing"]
+        return printable(error_lines[-1].partition("failed to start daemon: ")[2] or error_lines[-1])[-300:]
 
     def close(self) -> None:
         """End the daemon and remove all that it and its disk left; idempotent. Raises BenchError for what stays."""
@@ -240,7 +240,7 @@ class LabTarget:
 class VolumeTarget:
     """A directory of the host, mounted into containers of another target: what a volume costs."""
 
-    other: LabTarget
+    engine_target: LabTarget
     folder: Path
     name: str = "volume"
     control: bool = False
@@ -249,9 +249,9 @@ class VolumeTarget:
     def open(self) -> EngineBenchHost:
         """Make the directory."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = self.folder / "work"
-        place.mkdir(exist_ok=True)
-        return EngineBenchHost(self.other.open().endpoint, volume=place)
+        work_folder = self.folder / "work"
+        work_folder.mkdir(exist_ok=True)
+        return EngineBenchHost(self.engine_target.open().endpoint, volume=work_folder)
 
     def close(self) -> None:
         """Remove the directory."""
@@ -283,24 +283,24 @@ def sweep_labs(home: Path) -> tuple[str, ...]:
 
 def _processes_of(run: Path) -> list[int]:
     """Return the processes that name a lab's sockets in their command: dockerd first, then what it started."""
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):
-                words = (entry / "cmdline").read_bytes()
-                if os.fsencode(f"{run}/") in words:
-                    found.append((b"dockerd" not in words.split(b"\0")[0], int(entry.name)))
-    return [pid for _, pid in sorted(found)]
+                command_line = (entry / "cmdline").read_bytes()
+                if os.fsencode(f"{run}/") in command_line:
+                    processes.append((b"dockerd" not in command_line.split(b"\0")[0], int(entry.name)))
+    return [pid for _, pid in sorted(processes)]
 
 
 def _orphans_of(lab: Path) -> list[int]:
     """Return the processes of a lab's containers, which outlive an engine that was killed."""
     containers = [os.fsencode(entry.name) for entry in (lab / "root" / "containers").glob("*")]
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 group = (entry / "cgroup").read_bytes()
                 if any(container in group for container in containers):
-                    found.append(int(entry.name))
-    return found
+                    pids.append(int(entry.name))
+    return pids

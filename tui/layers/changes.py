@@ -22,26 +22,26 @@ def changes(
     file rewritten with its old time is found, which Docker overlooks. With ``own`` all that the writable layer of a
     union holds is listed, also what is as the image has it.
     """
-    found: dict[bytes, PathChange] = {}
+    records: dict[bytes, PathChange] = {}
     holders: dict[bytes, PathChange] = {}
     todo = [split(under)[0]]
     prefix = under.rstrip(b"/") + b"/"
-    with view.held():
+    with view.keep_open():
         while todo and not stop():
             for entry, differs in view.changed_children(todo.pop()):
-                mine = entry.change is not None or (own and entry.layer == 0)
-                if not mine or not (entry.path + b"/").startswith(prefix):
+                is_listed = entry.change is not None or (own and entry.layer == 0)
+                if not is_listed or not (entry.path + b"/").startswith(prefix):
                     continue
                 if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
                     todo.append(entry.path)
                 record = _record(entry, differs)
-                (holders if differs is Difference.NONE and not own else found)[entry.path] = record
-    for path in list(found):
-        above = path.rpartition(b"/")[0]
-        while above and above in holders:
-            found[above] = holders.pop(above)
-            above = above.rpartition(b"/")[0]
-    return tuple(found[path] for path in sorted(found))
+                (holders if differs is Difference.NONE and not own else records)[entry.path] = record
+    for path in list(records):
+        parent = path.rpartition(b"/")[0]
+        while parent and parent in holders:
+            records[parent] = holders.pop(parent)
+            parent = parent.rpartition(b"/")[0]
+    return tuple(records[path] for path in sorted(records))
 
 
 def _record(entry: Entry, differs: Difference) -> PathChange:
@@ -59,7 +59,7 @@ def _record(entry: Entry, differs: Difference) -> PathChange:
 class WalkableView(Protocol):
     """Something that lists directories of a container."""
 
-    def held(self) -> AbstractContextManager[None]:
+    def keep_open(self) -> AbstractContextManager[None]:
         """Keep what has to be mounted for the walk."""
         ...
 
@@ -68,13 +68,13 @@ class WalkableView(Protocol):
         ...
 
 
-def walk(view: WalkableView, path: bytes, shown: View, depth: int) -> Iterator[tuple[int, Entry]]:
+def walk(view: WalkableView, path: bytes, mode: View, depth: int) -> Iterator[tuple[int, Entry]]:
     """Yield (depth, entry) of a subtree in the order of a tree listing; ``depth`` levels, 0 for all."""
-    with view.held():
-        todo = [(0, entry) for entry in reversed(view.children(path, shown))]
+    with view.keep_open():
+        todo = [(0, entry) for entry in reversed(view.children(path, mode))]
         while todo:
             level, entry = todo.pop()
             yield level, entry
             deeper = depth == 0 or level + 1 < depth
             if deeper and entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-                todo.extend((level + 1, child) for child in reversed(view.children(entry.path, shown)))
+                todo.extend((level + 1, child) for child in reversed(view.children(entry.path, mode)))

@@ -78,37 +78,37 @@ def capability(item: Item) -> bytes:
         os.close(fd)
 
 
-def _same_bytes(one: Item, other: Item) -> bool:
+def _same_bytes(upper: Item, lower: Item) -> bool:
     fds: list[int] = []
     try:
-        for item in (one, other):
+        for item in (upper, lower):
             path_fd = open_child(item.dir_fd, item.name, os.O_PATH)
             try:
                 fds.append(reopen_regular(path_fd, item.name))
             finally:
                 os.close(path_fd)
         while True:
-            left, right = (os.read(fd, _CHUNK) for fd in fds)
-            if left != right:
+            upper_chunk, lower_chunk = (os.read(fd, _CHUNK) for fd in fds)
+            if upper_chunk != lower_chunk:
                 return False
-            if not left:
+            if not upper_chunk:
                 return True
     finally:
         for fd in fds:
             os.close(fd)
 
 
-def _same_content(one: Item, other: Item, *, trust_times: bool) -> bool:
-    a, b = one.status, other.status
+def _same_content(upper: Item, lower: Item, *, trust_times: bool) -> bool:
+    a, b = upper.status, lower.status
     if a.st_size != b.st_size or a.st_rdev != b.st_rdev:
         return False
     if stat.S_ISLNK(a.st_mode):
-        return os.readlink(one.name, dir_fd=one.dir_fd) == os.readlink(other.name, dir_fd=other.dir_fd)
+        return os.readlink(upper.name, dir_fd=upper.dir_fd) == os.readlink(lower.name, dir_fd=lower.dir_fd)
     if not stat.S_ISREG(a.st_mode) or a.st_size == 0:
         return True
     if a.st_size > _COMPARED or (trust_times and a.st_mtime_ns == b.st_mtime_ns):
         return a.st_mtime_ns == b.st_mtime_ns
-    return _same_bytes(one, other)
+    return _same_bytes(upper, lower)
 
 
 def difference(upper: Item, lower: Item, *, trust_times: bool = False) -> Difference:

@@ -89,24 +89,24 @@ def _mounted(kind: str, source: str, inside: str = "") -> Iterator[int]:
 
 
 def _explain(error: OSError, source: str) -> NotReachable | EditRefused | ChangedMeanwhile:
-    shown = printable(source)
+    display_name = printable(source)
     if error.errno == errno.EBUSY:
-        return ChangedMeanwhile(f"{shown} is in use", "somebody else has mounted it: try again")
+        return ChangedMeanwhile(f"{display_name} is in use", "somebody else has mounted it: try again")
     if error.errno in (errno.EPERM, errno.EACCES):
-        return NotReachable(f"{shown} has to be mounted", "run dtui as root")
+        return NotReachable(f"{display_name} has to be mounted", "run dtui as root")
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        return NotReachable(f"{shown} is not there", "is the pool imported and active?")
-    return EditRefused(f"{shown} cannot be mounted: {error.strerror}", "nothing was changed")
+        return NotReachable(f"{display_name} is not there", "is the pool imported and active?")
+    return EditRefused(f"{display_name} cannot be mounted: {error.strerror}", "nothing was changed")
 
 
-def dmsetup(*words: str) -> subprocess.CompletedProcess[str]:
+def dmsetup(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run dmsetup; raises NotReachable where there is none."""
     program = shutil.which("dmsetup", path=":".join(_TOOLS))
     if program is None:
         raise NotReachable("dmsetup is missing, which activates a layer's device", "apt-get install dmsetup")
     environment = {"PATH": ":".join((*_TOOLS, "/usr/bin", "/bin")), "LC_ALL": "C"}
     # --verifyudev makes the node where no udev does; without it the device would exist under no path
-    command = [program, "--verifyudev", *words]
+    command = [program, "--verifyudev", *arguments]
     return subprocess.run(  # noqa: S603 - an absolute path, no shell; names come from checked ids
         command, capture_output=True, text=True, check=False, timeout=30, env=environment
     )
@@ -124,17 +124,19 @@ def _activated(device: ThinDevice, *, exclusive: bool) -> Iterator[str]:
             "start the daemon once, which activates it; a pool of your own (dm.thinpooldev) is not read",
         )
     table = f"0 {device.size // _SECTOR} thin /dev/mapper/{device.pool} {device.device_id}"
-    made = dmsetup("create", "-u", _UUID + device.name, device.name, "--table", table)
-    if made.returncode:
-        if "busy" not in made.stderr.lower() and "exists" not in made.stderr.lower():
-            raise NotReachable(f"device {device.name[-24:]}: {_last(made.stderr)}", "dmsetup ls shows what is active")
+    creation = dmsetup("create", "-u", _UUID + device.name, device.name, "--table", table)
+    if creation.returncode:
+        if "busy" not in creation.stderr.lower() and "exists" not in creation.stderr.lower():
+            raise NotReachable(
+                f"device {device.name[-24:]}: {_last(creation.stderr)}", "dmsetup ls shows what is active"
+            )
         if exclusive:
             raise ChangedMeanwhile("the layer's device is active", "was the container started? look at it again")
     path = f"/dev/mapper/{device.name}"
     try:
         yield path
     finally:
-        if not made.returncode:
+        if not creation.returncode:
             _deactivate(device.name)
 
 

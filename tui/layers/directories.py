@@ -51,7 +51,7 @@ class LayerDirectories:
             self._mounts.close()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         """Keep what has to be mounted mounted for several uses, such as a walk through the tree."""
         with self._lock:
             self._holders += 1
@@ -74,12 +74,12 @@ class LayerDirectories:
         with self._lock:
             if self._closed:
                 raise LayerError("the layers were closed meanwhile", "open them again")
-            found: Directories = []
+            directories: Directories = []
             for index in layers:
                 fd = os.dup(self._fds[index]) if index in self._fds else self._mount(index, using)
                 using.callback(os.close, fd)
-                found.append((index, fd))
-            return found
+                directories.append((index, fd))
+            return directories
 
     def _mount(self, index: int, using: ExitStack) -> int:
         layer = self._stack.layers[index]

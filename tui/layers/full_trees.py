@@ -11,51 +11,56 @@ from tui.linux.rooted_paths import open_directory
 from tui.linux.trail import Trail
 
 
-def touched(tree: int, began_with: int, stop: Callable[[], bool] = lambda: False) -> frozenset[bytes]:
+def changed_directories(tree: int, began_with: int, stop: Callable[[], bool] = lambda: False) -> frozenset[bytes]:
     """Return the canonical paths of directories in which something differs, and of all directories above them.
 
     ``tree`` and ``began_with`` are descriptors of the two roots. Both are walked side by side; what exists in one of
     them only is not entered, for that alone is a difference. Files are told apart by type, size, time, mode, owner
     and capabilities.
     """
-    found: set[bytes] = set()
+    touched_paths: set[bytes] = set()
     todo: list[bytes] = [b""]
-    here, there = (Trail(root, open_directory, os.close) for root in (tree, began_with))
+    tree_trail, original_trail = (Trail(root, open_directory, os.close) for root in (tree, began_with))
     try:
         while todo and not stop():
             path = todo.pop()
             try:
-                if _compare(here.at(path), there.at(path), path, todo):
-                    _with_parents(path, found)
+                if _compare(tree_trail.at(path), original_trail.at(path), path, todo):
+                    _with_parents(path, touched_paths)
             except FileNotFoundError:
-                _with_parents(path, found)  # it went away while we walked: the next look tells
+                _with_parents(path, touched_paths)  # it went away while we walked: the next look tells
     finally:
-        here.close()
-        there.close()
-    return frozenset(found)
+        tree_trail.close()
+        original_trail.close()
+    return frozenset(touched_paths)
 
 
-def _with_parents(path: bytes, found: set[bytes]) -> None:
-    while path and path not in found:
-        found.add(path)
+def _with_parents(path: bytes, touched_paths: set[bytes]) -> None:
+    while path and path not in touched_paths:
+        touched_paths.add(path)
         path = path.rpartition(b"/")[0]
-    found.add(b"/")
+    touched_paths.add(b"/")
 
 
-def _compare(here: int, there: int, path: bytes, todo: list[bytes]) -> bool:
+def _compare(tree_fd: int, original_fd: int, path: bytes, todo: list[bytes]) -> bool:
     """Say whether two directories of the same path differ in their entries; add to ``todo`` those to go into."""
-    names = set(map(os.fsencode, os.listdir(here)))
-    differs = names != set(map(os.fsencode, os.listdir(there)))
+    names = set(map(os.fsencode, os.listdir(tree_fd)))
+    differs = names != set(map(os.fsencode, os.listdir(original_fd)))
     for name in names:
-        differs |= _entry_differs(here, there, name, path, todo)
+        differs |= _entry_differs(tree_fd, original_fd, name, path, todo)
     return differs
 
 
-def _entry_differs(here: int, there: int, name: bytes, path: bytes, todo: list[bytes]) -> bool:
+def _entry_differs(tree_fd: int, original_fd: int, name: bytes, path: bytes, todo: list[bytes]) -> bool:
     try:
-        one, other = (os.stat(name, dir_fd=fd, follow_symlinks=False) for fd in (here, there))
+        tree_status, original_status = (
+            os.stat(name, dir_fd=fd, follow_symlinks=False) for fd in (tree_fd, original_fd)
+        )
     except FileNotFoundError:
         return True
-    if stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode):
+    if stat.S_ISDIR(tree_status.st_mode) and stat.S_ISDIR(original_status.st_mode):
         todo.append(path + b"/" + name)
-    return difference(Item(0, here, name, one), Item(1, there, name, other), trust_times=True) is not Difference.NONE
+    return (
+        difference(Item(0, tree_fd, name, tree_status), Item(1, original_fd, name, original_status), trust_times=True)
+        is not Difference.NONE
+    )

@@ -30,19 +30,19 @@ def resolved_place(destination: str | bytes, target_of: Target = no_links) -> by
     What does not exist is made when it is mounted, so that it is taken as it is written (runc: securejoin).
     """
     todo = normalized(destination).split(b"/")[::-1]
-    here, links = b"/", 0
+    resolved, links = b"/", 0
     while todo:
         name = todo.pop()
         if name == b"..":
-            here = split(here)[0]
+            resolved = split(resolved)[0]
         elif name not in (b"", b"."):
-            here = here.rstrip(b"/") + b"/" + name
-            target = target_of(here) if links < _MAX_LINKS else b""
+            resolved = resolved.rstrip(b"/") + b"/" + name
+            target = target_of(resolved) if links < _MAX_LINKS else b""
             if target:
                 links += 1
                 todo += target.split(b"/")[::-1]
-                here = b"/" if target.startswith(b"/") else split(here)[0]
-    return here
+                resolved = b"/" if target.startswith(b"/") else split(resolved)[0]
+    return resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,16 @@ class Covers:
 
     def at(self, path: bytes) -> Mount | None:
         """Return what is mounted right at a path."""
-        return next((mount for place, mount in reversed(self.places) if place == path), None)
+        return next((mount for mount_path, mount in reversed(self.places) if mount_path == path), None)
 
-    def over(self, path: bytes) -> Mount | None:
+    def mount_hiding(self, path: bytes) -> Mount | None:
         """Return the mount that hides a path, the nearest one above it or at it."""
-        found = [one for one in self.places if (path + b"/").startswith(one[0].rstrip(b"/") + b"/")]
-        return max(found, key=lambda one: len(one[0]))[1] if found else None
+        covering = [
+            placement for placement in self.places if (path + b"/").startswith(placement[0].rstrip(b"/") + b"/")
+        ]
+        return max(covering, key=lambda one: len(one[0]))[1] if covering else None
 
-    def within(self, path: bytes) -> tuple[bytes, Mount] | None:
+    def mount_below(self, path: bytes) -> tuple[bytes, Mount] | None:
         """Return a mount that lies at a path or below it, and where."""
         prefix = path.rstrip(b"/") + b"/"
-        return next((one for one in self.places if (one[0] + b"/").startswith(prefix)), None)
+        return next((placement for placement in self.places if (placement[0] + b"/").startswith(prefix)), None)

@@ -51,11 +51,11 @@ def refuse_unsafe(stack: LayerStack) -> None:
             "the container's users are mapped where its layers are mounted, which this mount would not do",
             "start the container to edit it",
         )
-    other = whiteouts.xattr_prefix(not stack.userxattr)
+    foreign_prefix = whiteouts.xattr_prefix(not stack.userxattr)
     with _opened(open_layer(stack, stack.writable)) as upper, suppress(OSError):
-        if any(name.startswith(other) for name in os.listxattr(upper)):
+        if any(name.startswith(foreign_prefix) for name in os.listxattr(upper)):
             raise EditRefused(
-                f"the layer bears {other}* marks, which this mount would not honour",
+                f"the layer bears {foreign_prefix}* marks, which this mount would not honour",
                 "start the container by the Engine that made it",
             )
 
@@ -66,8 +66,8 @@ def _is_volatile(stack: LayerStack) -> bool:
         return False
     with _opened(open_beside(stack)) as beside:
         try:
-            place = os.fsencode(stack.work.name) + b"/work/incompat/volatile"
-            os.close(syscalls.openat2(beside, place, O_PATH | os.O_NOFOLLOW, BENEATH))
+            marker_path = os.fsencode(stack.work.name) + b"/work/incompat/volatile"
+            os.close(syscalls.openat2(beside, marker_path, O_PATH | os.O_NOFOLLOW, BENEATH))
         except FileNotFoundError:
             return False
     return True
@@ -127,8 +127,8 @@ def _make_work(beside: int, name: str) -> int:
     except FileNotFoundError as error:
         raise LayerError("the layer's directory is gone", "the container was removed: look again") from error
     except OSError as error:
-        what = (error.strerror or "").lower()
-        raise EditRefused(f"no work directory beside the layer: {what}", "nothing was changed") from error
+        reason = (error.strerror or "").lower()
+        raise EditRefused(f"no work directory beside the layer: {reason}", "nothing was changed") from error
 
 
 def _set_directory(context: int, key: str, fd: int) -> None:

@@ -92,33 +92,33 @@ def refuse_other_root(fd: int, pid: int, stack: LayerStack) -> None:
 def is_own_root(fd: int, pid: int, stack: LayerStack) -> bool:
     """Say whether an open root of a process is what the engine made the container's root."""
     root = os.fstat(fd)
-    for place, top in _places(pid, stack):
+    for path, top in _candidate_roots(pid, stack):
         with suppress(OSError):
-            if os.path.samestat(_status(place, top), root):
+            if os.path.samestat(_status(path, top), root):
                 return True
     return False
 
 
-def _status(place: Path, top: str) -> os.stat_result:
+def _status(path: Path, top: str) -> os.stat_result:
     """Return the status of a directory below a root, by a path in which no name is a link; raises OSError."""
-    fd = open_host(place, root=top)
+    fd = open_host(path, root=top)
     try:
         return os.fstat(fd)
     finally:
         os.close(fd)
 
 
-def _places(pid: int, stack: LayerStack) -> Iterator[tuple[Path, str]]:
+def _candidate_roots(pid: int, stack: LayerStack) -> Iterator[tuple[Path, str]]:
     """Yield where the container's root is found from outside, here and below the root of the engine's own namespace.
 
     That is the one of the first process' parent: containerd's shim or conmon, which nobody inside can choose. A user's
     own engine could show us there what it likes, so that only root's parent counts.
     """
-    known = stack.writable.path if stack.marks is WhiteoutStyle.TREE else stack.merged
-    if known is None:
+    root_path = stack.writable.path if stack.marks is WhiteoutStyle.TREE else stack.merged
+    if root_path is None:
         return
-    yield known, "/"
+    yield root_path, "/"
     first = process(pid)
     parent = process(first.parent) if first else None
     if parent and is_hosts_root(parent):
-        yield known, f"/proc/{parent.pid}/root"
+        yield root_path, f"/proc/{parent.pid}/root"

@@ -30,47 +30,52 @@ class Hits:
     cut: bool = False
 
 
-def search(view: ListsDirectories, shown: View, words: str, step: Callable[[int, int], bool]) -> Hits:
+def search(view: ListsDirectories, mode: View, query: str, step: Callable[[int, int], bool]) -> Hits:
     """Walk the tree for names that contain the words, upper and lower case alike.
 
     ``step`` is told how many entries were looked at and found, and says whether to go on. Directories that cannot be
     read or vanish meanwhile are left out.
     """
-    needle = words.lower().encode("utf-8", "surrogateescape")
-    found: list[Entry] = []
+    needle = query.lower().encode("utf-8", "surrogateescape")
+    matches: list[Entry] = []
     count = 0
-    todo: list[Entry] = _listed(view, b"/", shown)[::-1]
+    todo: list[Entry] = _listed(view, b"/", mode)[::-1]
     while todo:
         entry = todo.pop()
         count += 1
         if needle in entry.name.lower():
-            found.append(entry)
-        if not step(count, len(found)) or count >= _MOST_LOOKED_AT or len(found) >= _MOST_FOUND:
-            return Hits(tuple(found), count, cut=True)
+            matches.append(entry)
+        if not step(count, len(matches)) or count >= _MOST_LOOKED_AT or len(matches) >= _MOST_FOUND:
+            return Hits(tuple(matches), count, cut=True)
         if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-            todo += reversed(_listed(view, entry.path, shown))
-    return Hits(tuple(found), count)
+            todo += reversed(_listed(view, entry.path, mode))
+    return Hits(tuple(matches), count)
 
 
-def _listed(view: ListsDirectories, path: bytes, shown: View) -> list[Entry]:
+def _listed(view: ListsDirectories, path: bytes, mode: View) -> list[Entry]:
     try:
-        return view.children(path, shown)
+        return view.children(path, mode)
     except DtuiError:
         return []
 
 
 def tree_position(entry: Entry) -> tuple[tuple[bool, bytes], ...]:
     """Return what sorts entries as the tree shows them: of each directory its directories first."""
-    *above, name = entry.path.split(b"/")
-    return (*((False, part) for part in above), (entry.kind is not EntryKind.DIRECTORY, name))
+    *parents, name = entry.path.split(b"/")
+    return (*((False, part) for part in parents), (entry.kind is not EntryKind.DIRECTORY, name))
 
 
-def next_of(entries: Iterable[Entry], here: Entry | None, step: int) -> Entry | None:
+def next_entry(entries: Iterable[Entry], current: Entry | None, step: int) -> Entry | None:
     """Return the entry after (1) or before (-1) the one here, round the end; None when there is none."""
     places = sorted(entries, key=tree_position)[::step]
-    if here is None or not places:
+    if current is None or not places:
         return places[0] if places else None
-    now = tree_position(here)
+    current_position = tree_position(current)
     return next(
-        (one for one in places if (tree_position(one) > now) == (step > 0) and tree_position(one) != now), places[0]
+        (
+            entry
+            for entry in places
+            if (tree_position(entry) > current_position) == (step > 0) and tree_position(entry) != current_position
+        ),
+        places[0],
     )

@@ -36,7 +36,7 @@ class UnionWalks:
         self._idle: dict[Layers, UnionWalk] = {}
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def keep_walks(self) -> Iterator[None]:
         """Keep ways from one use to the next for as long as the context lasts."""
         with self._lock:
             self._holders += 1
@@ -54,25 +54,25 @@ class UnionWalks:
         with self._lock:
             self._round += 1
             if path is not None:
-                for way in self._idle.values():
-                    way.trail.forget(path)
+                for walk in self._idle.values():
+                    walk.trail.forget(path)
                 return
             idle, self._idle = self._idle, {}
-        for way in idle.values():
-            way.close()
+        for walk in idle.values():
+            walk.close()
 
     @contextmanager
-    def way(self, layers: Layers, make: Callable[[Layers], UnionWalk]) -> Iterator[UnionWalk]:
+    def borrow(self, layers: Layers, make: Callable[[Layers], UnionWalk]) -> Iterator[UnionWalk]:
         """Yield the way that was kept, else a new one."""
         with self._lock:
-            began, way = self._round, self._idle.pop(layers, None)
-        way = way or make(layers)
+            began, walk = self._round, self._idle.pop(layers, None)
+        walk = walk or make(layers)
         try:
-            yield way
+            yield walk
         finally:
             with self._lock:
                 keep = self._holders > 0 and began == self._round and layers not in self._idle
                 if keep:
-                    self._idle[layers] = way
+                    self._idle[layers] = walk
             if not keep:
-                way.close()
+                walk.close()

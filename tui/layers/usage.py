@@ -18,7 +18,7 @@ from tui.linux.trail import Trail
 
 def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:
     """Count the bytes of regular files in the writable layer, a hard-linked file once; of full trees the changed."""
-    with view.held():
+    with view.keep_open():
         return _changed_bytes(view, stop) if view.stack.marks is WhiteoutStyle.TREE else _own_bytes(view, stop)
 
 
@@ -29,7 +29,7 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
     vanishes meanwhile is left out; raises NotReachable without permission.
     """
     total = 0
-    seen: set[tuple[int, int]] = set()
+    counted_inodes: set[tuple[int, int]] = set()
     try:
         top = open_host(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
@@ -39,9 +39,9 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
     device = os.fstat(top).st_dev
     try:
         while todo and not stop():
-            above = todo.pop()
+            directory = todo.pop()
             try:
-                fd = trail.at(above)
+                fd = trail.at(directory)
                 if os.fstat(fd).st_dev != device:  # a subvolume
                     continue
                 statuses = [(name, status_of(fd, name)) for name in (b".", *map(os.fsencode, os.listdir(fd)))]
@@ -53,12 +53,12 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
                 if status is None:
                     continue
                 if stat.S_ISDIR(status.st_mode) and name != b".":  # it counts where it is walked
-                    todo.append(above + b"/" + name)
+                    todo.append(directory + b"/" + name)
                     continue
                 if status.st_nlink > 1 and name != b".":
-                    if (status.st_dev, status.st_ino) in seen:
+                    if (status.st_dev, status.st_ino) in counted_inodes:
                         continue
-                    seen.add((status.st_dev, status.st_ino))
+                    counted_inodes.add((status.st_dev, status.st_ino))
                 total += status.st_blocks * 512
     finally:
         trail.close()
@@ -72,7 +72,7 @@ def _denied(path: Path) -> NotReachable:
 
 def _own_bytes(view: LayerView, stop: Callable[[], bool]) -> int:
     total = 0
-    seen: set[int] = set()
+    counted_inodes: set[int] = set()
     todo = [b"/"]
     while todo and not stop():
         path = todo.pop()
@@ -86,10 +86,10 @@ def _own_bytes(view: LayerView, stop: Callable[[], bool]) -> int:
                 continue
             if stat.S_ISDIR(status.st_mode):
                 todo.append(path.rstrip(b"/") + b"/" + name)
-            elif stat.S_ISREG(status.st_mode) and status.st_ino not in seen:
+            elif stat.S_ISREG(status.st_mode) and status.st_ino not in counted_inodes:
                 total += status.st_size
                 if status.st_nlink > 1:
-                    seen.add(status.st_ino)
+                    counted_inodes.add(status.st_ino)
     return total
 
 

@@ -20,10 +20,10 @@ from tui.core.records import Change, Entry, EntryKind, LayerStack, Mount, View, 
 from tui.core.text import printable
 from tui.layers.compare import Difference, Item, difference, entry_of
 from tui.layers.directories import Directories, LayerDirectories
-from tui.layers.full_trees import touched
+from tui.layers.full_trees import changed_directories
 from tui.layers.mount_covers import Covers
 from tui.layers.union_walks import UnionWalk, UnionWalks
-from tui.layers.whiteouts import hidden_by, is_mark, is_opaque, is_whiteout, unreadable_alone, whiteout_of
+from tui.layers.whiteouts import hidden_name, is_mark, is_opaque, is_whiteout, mount_only_feature, whiteout_of
 from tui.linux.rooted_paths import explained, normalized, open_child, reopen_regular, split, status_of
 from tui.linux.trail import Trail
 
@@ -71,9 +71,9 @@ class LayerView:
         self._roots.close()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         """Keep what a walk needs: layers that have to be mounted, and the way to the directory it has come to."""
-        with self._roots.held(), self._ways.kept():
+        with self._roots.keep_open(), self._ways.keep_walks():
             yield
 
     def forget(self, path: bytes | None = None) -> None:
@@ -83,7 +83,7 @@ class LayerView:
     @cached_property
     def covers(self) -> Covers:
         """Where what is mounted over the layers lies while the container runs."""
-        with self.held():
+        with self.keep_open():
             return Covers.of(self._mounts, self.target_of)
 
     # walking the union -------------------------------------------------------------------------------------
@@ -94,33 +94,33 @@ class LayerView:
 
         Without ``layers`` it is the union that the container sees.
         """
-        with self._ways.way(self._seen if layers is None else layers, self._new_way) as way:
-            yield way.trail.at(path)
+        with self._ways.borrow(self._seen if layers is None else layers, self._new_way) as walk:
+            yield walk.trail.at(path)
 
     def _new_way(self, layers: tuple[int, ...]) -> UnionWalk:
         with ExitStack() as roots:
             top = self._roots.copies(roots, layers)
-            return UnionWalk(Trail(top, self._entered, _close_all, weigh=len), roots.pop_all())
+            return UnionWalk(Trail(top, self._enter, _close_all, weigh=len), roots.pop_all())
 
-    def _entered(self, here: Directories, name: bytes) -> Directories:
-        with ExitStack() as held:
-            below = self._descend(here, name, held)
-            held.pop_all()
-            return below
+    def _enter(self, directories: Directories, name: bytes) -> Directories:
+        with ExitStack() as opened:
+            children = self._descend(directories, name, opened)
+            opened.pop_all()
+            return children
 
-    def _walked(self, here: Directories, names: Iterable[bytes], level: ExitStack) -> Directories:
+    def _walk_down(self, directories: Directories, names: Iterable[bytes], level: ExitStack) -> Directories:
         """Go down from directories; what is above is closed each time, so that no path is too deep."""
         for name in names:
             with level.pop_all():
-                here = self._descend(here, name, level)
-        return here
+                directories = self._descend(directories, name, level)
+        return directories
 
-    def _descend(self, here: Directories, name: bytes, held: ExitStack) -> Directories:
-        below: Directories = []
+    def _descend(self, directories: Directories, name: bytes, opened: ExitStack) -> Directories:
+        children: Directories = []
         if is_mark(name, self.stack.marks):
-            return below
-        for index, fd in here:
-            if self._marked_gone(fd, name):
+            return children
+        for index, fd in directories:
+            if self._is_whited_out(fd, name):
                 break
             status = status_of(fd, name)
             if status is None:
@@ -128,15 +128,15 @@ class LayerView:
             if not stat.S_ISDIR(status.st_mode):
                 break  # a whiteout or a file hides all below
             child = open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)
-            held.callback(os.close, child)
-            below.append((index, child))
-            if unreadable_alone(child, userxattr=self.stack.userxattr):
+            opened.callback(os.close, child)
+            children.append((index, child))
+            if mount_only_feature(child, userxattr=self.stack.userxattr):
                 raise LayerError(f"{printable(name)} is {_RENAMED}", "start the container to look into it")
             if is_opaque(child, self.stack.marks, userxattr=self.stack.userxattr):
                 break
-        return below
+        return children
 
-    def _marked_gone(self, fd: int, name: bytes) -> bool:
+    def _is_whited_out(self, fd: int, name: bytes) -> bool:
         """Say whether a directory holds a file that hides a name, here and in the layers below.
 
         fuse-overlayfs 1.10 shows neither a file, a link nor a directory beside its ``.wh.`` file, nor what is in it, in
@@ -148,25 +148,25 @@ class LayerView:
     def _hides(self, status: os.stat_result) -> bool:
         return not self._tree and is_whiteout(status)
 
-    def _find(self, here: Directories, name: bytes) -> Item | None:
+    def _find(self, directories: Directories, name: bytes) -> Item | None:
         if is_mark(name, self.stack.marks):
             return None
-        for index, fd in here:
-            if self._marked_gone(fd, name):
+        for index, fd in directories:
+            if self._is_whited_out(fd, name):
                 return None
             status = status_of(fd, name)
             if status is not None:
                 return None if self._hides(status) else Item(index, fd, name, status)
         return None
 
-    def _merge(self, here: Directories) -> dict[bytes, Item]:
+    def _merge(self, directories: Directories) -> dict[bytes, Item]:
         """List the union of directories; whiteouts hide."""
         merged: dict[bytes, Item | None] = {}
-        for index, fd in here:
+        for index, fd in directories:
             names = [os.fsencode(text) for text in os.listdir(fd)]
             for name in names:
                 if is_mark(name, self.stack.marks):
-                    merged.setdefault(hidden_by(name), None)
+                    merged.setdefault(hidden_name(name), None)
             for name in names:
                 if is_mark(name, self.stack.marks):
                     continue
@@ -177,9 +177,9 @@ class LayerView:
     def resolve(self, path: bytes, *, follow: bool = True) -> bytes:
         """Return the canonical path that a path with links means; raises LayerError for a loop of them, NotFound."""
         with explained(path):
-            return self._resolved(path, follow)
+            return self._resolve_links(path, follow)
 
-    def _resolved(self, path: bytes, follow: bool) -> bytes:
+    def _resolve_links(self, path: bytes, follow: bool) -> bytes:
         done: list[bytes] = []
         todo = [part for part in normalized(path).split(b"/") if part][::-1]
         for _ in range(_MAX_LINKS + 1):
@@ -194,29 +194,29 @@ class LayerView:
     def _resolve_on(self, path: bytes, done: list[bytes], todo: list[bytes], follow: bool) -> bytes | None:
         """Take names from what is to do to what is done, up to a link; return where it points, None at the end."""
         with ExitStack() as roots, ExitStack() as level:
-            here = self._walked(self._roots.copies(roots, self._seen), done, level)
+            directories = self._walk_down(self._roots.copies(roots, self._seen), done, level)
             while todo:
                 name = todo.pop()
                 if name == b"..":
                     del done[-1:]
-                    here = self._walked(self._roots.copies(roots, self._seen), done, level)
+                    directories = self._walk_down(self._roots.copies(roots, self._seen), done, level)
                     continue
-                item = self._find(here, name)
+                item = self._find(directories, name)
                 if item and stat.S_ISLNK(item.status.st_mode) and (todo or follow):
                     return os.fsencode(os.readlink(name, dir_fd=item.dir_fd))
                 if todo and (item is None or not stat.S_ISDIR(item.status.st_mode)):
                     raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
                 done.append(name)
                 if todo:
-                    here = self._walked(here, (name,), level)
+                    directories = self._walk_down(directories, (name,), level)
         return None
 
     def target_of(self, path: bytes) -> bytes:
         """Say where the link at a canonical path points, nothing for what is no link or cannot be read."""
-        above, name = split(path)
+        parent, name = split(path)
         try:
-            with explained(path), self._directories(above) as here:
-                item = self._find(here, name) if name else None
+            with explained(path), self._directories(parent) as directories:
+                item = self._find(directories, name) if name else None
                 link = item is not None and stat.S_ISLNK(item.status.st_mode)
                 return os.fsencode(os.readlink(name, dir_fd=item.dir_fd)) if item and link else b""
         except DtuiError:
@@ -226,32 +226,32 @@ class LayerView:
 
     def lookup(self, path: bytes, *, follow: bool = True) -> Entry:
         """Return the entry at a path of the union; raises NotFound."""
-        with explained(path), self.held():
+        with explained(path), self.keep_open():
             return self._entry_at(self.resolve(path, follow=follow), self._seen)
 
-    def below(self, path: bytes) -> Entry | None:
+    def image_entry(self, path: bytes) -> Entry | None:
         """Return what the image has at a canonical path, None for nothing."""
         try:
-            with explained(path), self.held():
+            with explained(path), self.keep_open():
                 return self._entry_at(path, self._before)
         except NotFound:
             return None
 
     def _entry_at(self, path: bytes, layers: tuple[int, ...]) -> Entry:
-        above, name = split(path)
+        parent, name = split(path)
         if not name:
-            with ExitStack() as held:
-                top = self._roots.copies(held, (0,))[0][1]
+            with ExitStack() as roots:
+                top = self._roots.copies(roots, (0,))[0][1]
                 return entry_of(b"/", Item(0, top, b".", os.fstat(top)), None)
-        with self._directories(above, layers) as here:
-            item = self._find(here, name)
+        with self._directories(parent, layers) as directories:
+            item = self._find(directories, name)
             if item is None:
                 raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
-            with self._directories(above, self._before) as base:
+            with self._directories(parent, self._before) as base:
                 under = self._find(base, name)
-                return self._marked(path, item, under)[0]
+                return self._entry_with_change(path, item, under)[0]
 
-    def _marked(self, path: bytes, item: Item, under: Item | None) -> tuple[Entry, Difference]:
+    def _entry_with_change(self, path: bytes, item: Item, under: Item | None) -> tuple[Entry, Difference]:
         """Return an entry with its change against the image, and whether it itself differs."""
         cover = self.covers.at(path)
         if item.layer > 0:
@@ -278,27 +278,27 @@ class LayerView:
 
     def children(self, path: bytes, view: View) -> list[Entry]:
         """List a directory (canonical path), directories first, then by name; raises NotFound, LayerError."""
-        with explained(path), self.held():
+        with explained(path), self.keep_open():
             if view is View.LAYER:
-                found = [entry for entry, _ in self.changed_children(path)]
-                if not found:
+                entries = [entry for entry, _ in self.changed_children(path)]
+                if not entries:
                     self._check_directory(path)
             else:
-                found = self._merged_children(path)
-        return sorted(found, key=lambda entry: (entry.kind is not EntryKind.DIRECTORY, entry.path))
+                entries = self._merged_children(path)
+        return sorted(entries, key=lambda entry: (entry.kind is not EntryKind.DIRECTORY, entry.path))
 
     def _check_directory(self, path: bytes) -> None:
-        with self._directories(path) as here:
-            if not here:
+        with self._directories(path) as directories:
+            if not directories:
                 raise NotFound(f"{printable(path)} is no directory of the container", "the tree shows what is")
 
     def _merged_children(self, path: bytes) -> list[Entry]:
         self._check_directory(path)
-        with self._directories(path) as here, self._directories(path, self._before) as base:
+        with self._directories(path) as directories, self._directories(path, self._before) as base:
             prefix = path.rstrip(b"/") + b"/"
             return [
-                self._marked(prefix + name, item, self._find(base, name) if item.layer == 0 else None)[0]
-                for name, item in self._merge(here).items()
+                self._entry_with_change(prefix + name, item, self._find(base, name) if item.layer == 0 else None)[0]
+                for name, item in self._merge(directories).items()
             ]
 
     def changed_children(self, path: bytes) -> list[tuple[Entry, Difference]]:
@@ -307,54 +307,54 @@ class LayerView:
         A directory that holds changes is listed as modified even if it itself is as it was.
         """
         prefix = path.rstrip(b"/") + b"/"
-        with explained(path), self._directories(path) as here, self._directories(path, self._before) as base:
+        with explained(path), self._directories(path) as directories, self._directories(path, self._before) as base:
             image = self._merge(base)
-            deleted = image.keys() - self._merge(here).keys() if image else ()
-            found = [
+            deleted = image.keys() - self._merge(directories).keys() if image else ()
+            changes = [
                 (
                     entry_of(prefix + name, image[name], self.covers.at(prefix + name), change=Change.DELETED),
                     Difference.CONTENT,
                 )
                 for name in deleted
             ]
-            if here and here[0][0] == 0:
-                own = self._merge(here[:1])
-                found += [self._marked(prefix + name, item, image.get(name)) for name, item in own.items()]
-            return self._only_touched(found) if self._tree else found
+            if directories and directories[0][0] == 0:
+                own = self._merge(directories[:1])
+                changes += [self._entry_with_change(prefix + name, item, image.get(name)) for name, item in own.items()]
+            return self._only_touched(changes) if self._tree else changes
 
-    def _only_touched(self, found: list[tuple[Entry, Difference]]) -> list[tuple[Entry, Difference]]:
+    def _only_touched(self, changes: list[tuple[Entry, Difference]]) -> list[tuple[Entry, Difference]]:
         """Leave out what a full tree has in common with the one it began with, and mark what holds changes."""
         if self._touched is None:
-            with ExitStack() as held:
-                (_, tree), (_, began_with) = self._roots.copies(held, (0, *self._before))
-                self._touched = touched(tree, began_with)
+            with ExitStack() as roots:
+                (_, tree), (_, began_with) = self._roots.copies(roots, (0, *self._before))
+                self._touched = changed_directories(tree, began_with)
         return [
             (entry if entry.change else replace(entry, change=Change.MODIFIED, layer=0), differs)
-            for entry, differs in found
+            for entry, differs in changes
             if entry.change or entry.path in self._touched
         ]
 
     def names(self, path: bytes, *, before: bool = False) -> list[bytes]:
         """List the names in a directory, by its canonical path, ``before`` those that the container began with."""
-        with explained(path), self._directories(path, self._before if before else None) as here:
-            return sorted(self._merged_names(here))
+        with explained(path), self._directories(path, self._before if before else None) as directories:
+            return sorted(self._merged_names(directories))
 
-    def _merged_names(self, here: Directories) -> list[bytes]:
+    def _merged_names(self, directories: Directories) -> list[bytes]:
         """List the names of a union of directories; only what may be a whiteout is looked at."""
         merged: dict[bytes, bool] = {}
-        for _, fd in here:
+        for _, fd in directories:
             with os.scandir(fd) as entries:
                 listed = [(os.fsencode(entry.name), _is_plain(entry)) for entry in entries]
             for name, _ in listed:
                 if is_mark(name, self.stack.marks):
-                    merged.setdefault(hidden_by(name), False)
+                    merged.setdefault(hidden_name(name), False)
             for name, plain in listed:
                 if is_mark(name, self.stack.marks) or name in merged:
                     continue
                 status = None if plain else status_of(fd, name)
                 if plain or status is not None:
                     merged[name] = status is None or not self._hides(status)
-        return [name for name, shown in merged.items() if shown]
+        return [name for name, is_visible in merged.items() if is_visible]
 
     # contents ----------------------------------------------------------------------------------------------
 
@@ -363,17 +363,17 @@ class LayerView:
 
         ``before`` asks what the container began with. A link on the way, put there just now, is not followed.
         """
-        with explained(path), self.held():
-            above, name = split(path)
-            with self._directories(above, self._before if before else None) as here:
-                item = self._find(here, name or b".")
+        with explained(path), self.keep_open():
+            parent, name = split(path)
+            with self._directories(parent, self._before if before else None) as directories:
+                item = self._find(directories, name or b".")
                 if item is None:
                     raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
                 return open_child(item.dir_fd, item.name, os.O_PATH)
 
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read the file that a path means in the union; raises EditRefused for what is none."""
-        with explained(path), self.held():
+        with explained(path), self.keep_open():
             return self.open_bytes(self.resolve(path))
 
     def open_bytes(self, path: bytes, *, before: bool = False) -> int:
@@ -381,10 +381,10 @@ class LayerView:
 
         The bytes of a metacopy are its namesake's in the layers below (kernel: Documentation/filesystems/overlayfs).
         """
-        with explained(path), self.held():
-            above, name = split(path)
-            with self._directories(above, self._before if before else None) as here:
-                todo = here
+        with explained(path), self.keep_open():
+            parent, name = split(path)
+            with self._directories(parent, self._before if before else None) as directories:
+                todo = directories
                 while item := self._find(todo, name or b"."):
                     fd = open_child(item.dir_fd, item.name, os.O_PATH)
                     try:
@@ -392,11 +392,11 @@ class LayerView:
                             return reopen_regular(fd, path)
                     finally:
                         os.close(fd)
-                    todo = [one for one in todo if one[0] > item.layer]
+                    todo = [layer_directory for layer_directory in todo if layer_directory[0] > item.layer]
         raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
 
     def _lacks_bytes(self, fd: int) -> bool:
-        feature = unreadable_alone(fd, userxattr=self.stack.userxattr)
+        feature = mount_only_feature(fd, userxattr=self.stack.userxattr)
         if feature == "redirect":
             raise LayerError("a file's bytes lie under another name (redirect)", "start the container to read it")
         return feature == "metacopy"
@@ -408,7 +408,7 @@ class LayerView:
         except NotFound:
             return
         try:
-            feature = unreadable_alone(fd, userxattr=self.stack.userxattr)
+            feature = mount_only_feature(fd, userxattr=self.stack.userxattr)
         finally:
             os.close(fd)
         if feature:
@@ -418,8 +418,8 @@ class LayerView:
     @contextmanager
     def own_directory(self, path: bytes) -> Iterator[int]:
         """Yield the writable layer's own directory at a canonical path; raises NotFound when it vanished."""
-        with explained(path), self._ways.way((), self._new_own_way) as way:
-            ((_, fd),) = way.trail.at(path)
+        with explained(path), self._ways.borrow((), self._new_own_way) as walk:
+            ((_, fd),) = walk.trail.at(path)
             yield fd
 
     def _new_own_way(self, layers: tuple[int, ...]) -> UnionWalk:
@@ -434,10 +434,10 @@ def _is_plain(entry: os.DirEntry[str]) -> bool:
     return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
 
 
-def _own_child(here: Directories, name: bytes) -> Directories:
-    return [(index, open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)) for index, fd in here]
+def _own_child(directories: Directories, name: bytes) -> Directories:
+    return [(index, open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)) for index, fd in directories]
 
 
-def _close_all(here: Directories) -> None:
-    for _, fd in here:
+def _close_all(directories: Directories) -> None:
+    for _, fd in directories:
         os.close(fd)

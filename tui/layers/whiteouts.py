@@ -24,7 +24,7 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def dotted(marks: WhiteoutStyle) -> bool:
+def uses_dot_wh(marks: WhiteoutStyle) -> bool:
     """Say whether names in a layer that begin with ``.wh.`` are marks and no files."""
     return marks in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE)
 
@@ -32,15 +32,15 @@ def dotted(marks: WhiteoutStyle) -> bool:
 def whiteout_of(name: bytes, marks: WhiteoutStyle) -> bytes | None:
     """Return the name of the file that would be the whiteout of a name, None where there can be no such file."""
     mark = _DOT_WH + name
-    return mark if dotted(marks) and len(mark) <= _NAME_MAX else None
+    return mark if uses_dot_wh(marks) and len(mark) <= _NAME_MAX else None
 
 
 def is_mark(name: bytes, marks: WhiteoutStyle) -> bool:
     """Say whether a name is a mark or house-keeping (``.wh..wh.plnk``) of the driver, so that no container sees it."""
-    return dotted(marks) and name.startswith(_DOT_WH)
+    return uses_dot_wh(marks) and name.startswith(_DOT_WH)
 
 
-def hidden_by(name: bytes) -> bytes:
+def hidden_name(name: bytes) -> bytes:
     """Return the name that a mark hides; empty for house-keeping, which hides nothing."""
     hidden = name.removeprefix(_DOT_WH)
     return b"" if hidden.startswith((_DOT_WH, b".opq")) else hidden
@@ -69,7 +69,7 @@ def is_opaque(fd: int, marks: WhiteoutStyle, *, userxattr: bool) -> bool:
     """Say whether a directory hides what lies below it in lower layers."""
     if marks is WhiteoutStyle.TREE:
         return False
-    if dotted(marks) and _has(fd, _OPAQUE_NAME):
+    if uses_dot_wh(marks) and _has(fd, _OPAQUE_NAME):
         return True
     if marks is WhiteoutStyle.AUFS:
         return False
@@ -86,7 +86,7 @@ def _has(fd: int, name: bytes) -> bool:
     return True
 
 
-def unreadable_alone(fd: int, *, userxattr: bool) -> str:
+def mount_only_feature(fd: int, *, userxattr: bool) -> str:
     """Name the feature that makes an entry meaningless outside its mount: metacopy, redirect; or nothing."""
     for name in ("redirect", "metacopy"):
         if overlay_xattr(fd, name, userxattr=userxattr) is not None:

@@ -14,14 +14,14 @@ class MountPoint:
     """A line of the mount table: what is mounted, where, and of which type."""
 
     source: str
-    place: str
+    target: str
     kind: str
 
 
 def file_system_at(path: str) -> str:
     """Return the type of the file system that a path lies on, by the host's mount table."""
-    found = mount_holding(path)
-    return found.kind if found else "unknown"
+    mount = mount_holding(path)
+    return mount.kind if mount else "unknown"
 
 
 def mount_holding(path: str) -> MountPoint | None:
@@ -34,10 +34,10 @@ def holding(lines: Iterable[str], path: str) -> MountPoint | None:
     """Return the mount of a table that a path lies on: the deepest, of several at one place the last."""
     best: MountPoint | None = None
     for line in lines:
-        source, place, kind = (_unescaped(word) for word in line.split(" ", 3)[:3])
-        inside = f"{path}/".startswith(place.rstrip("/") + "/")
-        if inside and (best is None or len(place) >= len(best.place)):
-            best = MountPoint(source, place, kind)
+        source, target, kind = (_unescaped(word) for word in line.split(" ", 3)[:3])
+        inside = f"{path}/".startswith(target.rstrip("/") + "/")
+        if inside and (best is None or len(target) >= len(best.target)):
+            best = MountPoint(source, target, kind)
     return best
 
 

@@ -53,7 +53,7 @@ class OwnNameOps:
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
         """Rename by renameat2."""
-        _never_over(lambda wanted: renameat2(source, old, target, new, wanted), target, new, flags)
+        _rename_no_replace(lambda tried_flags: renameat2(source, old, target, new, tried_flags), target, new, flags)
 
     def unlink(self, directory: int, name: bytes) -> None:
         """Remove a name."""
@@ -64,7 +64,7 @@ class OwnNameOps:
         os.rmdir(name, dir_fd=directory)
 
 
-def _never_over(rename: Callable[[int], None], target: int, new: bytes, flags: int) -> None:
+def _rename_no_replace(rename: Callable[[int], None], target: int, new: bytes, flags: int) -> None:
     """Rename with flags; where a file system knows none (OpenZFS before 2.2), look first."""
     try:
         rename(flags)
@@ -98,15 +98,15 @@ class NamespaceNameOps:
     def start(self) -> socket.socket:
         """Start the helper unless it is there; return its end of the line. Raises NotReachable."""
         if self._helper is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            own_end, helper_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
-                with theirs, self._proven():
-                    self._helper = ours, _start_helper(self._pid, theirs)
+                with helper_end, self._proven():
+                    self._helper = own_end, _start_helper(self._pid, helper_end)
                     _helpers[self._helper[1]] = threading.get_ident()
             except BaseException:
-                ours.close()
+                own_end.close()
                 raise
-            _entered(ours)
+            _entered(own_end)
         return self._helper[0]
 
     def end(self) -> None:
@@ -142,7 +142,9 @@ class NamespaceNameOps:
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
         """Rename inside the namespace."""
         try:
-            _never_over(lambda wanted: self._ask(b"r", wanted, (old, new), [source, target]), target, new, flags)
+            _rename_no_replace(
+                lambda tried_flags: self._ask(b"r", tried_flags, (old, new), [source, target]), target, new, flags
+            )
         except _HelperGone:
             if _exists(source, old) or not _exists(target, new):
                 raise
@@ -169,7 +171,7 @@ _helpers: dict[subprocess.Popen[bytes], int] = {}
 
 def kill_helpers(thread: int) -> None:
     """Kill the helpers of a thread that is given up: one may wait for a file system that does not answer."""
-    for process in [one for one, owner in _helpers.items() if owner == thread]:
+    for process in [helper for helper, owner in _helpers.items() if owner == thread]:
         process.kill()
 
 

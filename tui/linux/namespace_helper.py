@@ -31,8 +31,8 @@ def serve(control: socket.socket, namespace: int) -> None:
     unlink.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
     rename(-1, b"", -1, b"", 0)  # bound now, not in there
     unlink(-1, b"", 0)
-    for ways in (sys.path, sys.meta_path, sys.path_hooks):
-        ways.clear()
+    for search_list in (sys.path, sys.meta_path, sys.path_hooks):
+        search_list.clear()
     if libc.setns(namespace, NEW_MOUNTS) != 0:
         control.send(struct.pack("i", ctypes.get_errno()))
         return

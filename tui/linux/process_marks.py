@@ -33,8 +33,8 @@ def owner_mark() -> str:
 
 def owner_lives(mark: str) -> bool:
     """Say whether the process that made a mark still runs."""
-    boot, _, rest = mark.partition(":")
-    pid, _, started = rest.partition(":")
+    boot, _, pid_and_start = mark.partition(":")
+    pid, _, started = pid_and_start.partition(":")
     return boot == _boot() and pid.isdigit() and bool(started) and _started(int(pid)) == started
 
 

@@ -25,8 +25,8 @@ def process(pid: int) -> Process | None:
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
             for line in status:
-                key, _, rest = line.partition(":")
-                fields.setdefault(key, rest.split())
+                key, _, content = line.partition(":")
+                fields.setdefault(key, content.split())
         return Process(pid, int(fields["PPid"][0]), tuple(map(int, fields["Uid"])))
     except (OSError, ValueError, LookupError):
         return None

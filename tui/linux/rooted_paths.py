@@ -154,21 +154,23 @@ def split(path: bytes) -> tuple[bytes, bytes]:
 
 def explain(error: OSError, path: bytes) -> DtuiError:
     """Turn an OSError about a container's path into ours."""
-    shown = printable(path)
+    display_path = printable(path)
     used_up = TooManyOpen.of(error)
     if used_up:
         return used_up
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return NotFound(f"{shown} does not exist in the container", "the tree shows what does")
+        return NotFound(f"{display_path} does not exist in the container", "the tree shows what does")
     if error.errno in (errno.EACCES, errno.EPERM):
         if os.geteuid() == 0:
-            return LayerError(f"{shown}: the kernel does not let it be opened", "start the container to look into it")
-        return NotReachable(f"{shown}: permission denied", "run dtui as root, or use sudo")
+            return LayerError(
+                f"{display_path}: the kernel does not let it be opened", "start the container to look into it"
+            )
+        return NotReachable(f"{display_path}: permission denied", "run dtui as root, or use sudo")
     if error.errno == errno.ELOOP:
-        return LayerError(f"{shown}: too many symbolic links, or a link out of /proc", "name the file itself")
+        return LayerError(f"{display_path}: too many symbolic links, or a link out of /proc", "name the file itself")
     if error.errno == errno.ENOSYS:
         return NotReachable("this kernel has no openat2", "Linux 5.6 or newer is needed")
-    return LayerError(f"{shown}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
+    return LayerError(f"{display_path}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
 
 
 @contextmanager
@@ -233,11 +235,11 @@ class Root:
 
     def open_path(self, path: bytes, *, follow: bool = True, flags: int = O_PATH) -> int:
         """Return a descriptor (O_PATH unless told otherwise) of a path inside this root."""
-        wanted = flags if follow else flags | os.O_NOFOLLOW
+        open_flags = flags if follow else flags | os.O_NOFOLLOW
         if len(path) >= PATH_MAX:
-            return self.open_canonical(path, wanted)
+            return self.open_canonical(path, open_flags)
         try:
-            fd = openat2(self.fd, path.lstrip(b"/") or b".", wanted, IN_ROOT)
+            fd = openat2(self.fd, path.lstrip(b"/") or b".", open_flags, IN_ROOT)
         except OSError as error:
             raise explain(error, path) from error
         return self._passed(fd, path)
@@ -245,14 +247,14 @@ class Root:
     def open_canonical(self, path: bytes, flags: int = O_PATH) -> int:
         """Return a descriptor of a path in which no name is a link any more; one put there since is refused."""
         if len(path) >= PATH_MAX:  # no system call takes it as a whole
-            above, name = split(path)
-            with self.directory(above) as folder:
+            parent, name = split(path)
+            with self.directory(parent) as folder:
                 return self._open_canonical(folder.fd, name, flags, path)
         return self._open_canonical(self.fd, path.lstrip(b"/") or b".", flags, path)
 
-    def _open_canonical(self, dir_fd: int, place: bytes, flags: int, path: bytes) -> int:
+    def _open_canonical(self, dir_fd: int, relative_path: bytes, flags: int, path: bytes) -> int:
         try:
-            fd = openat2(dir_fd, place, flags, IN_ROOT | Resolve.NO_SYMLINKS)
+            fd = openat2(dir_fd, relative_path, flags, IN_ROOT | Resolve.NO_SYMLINKS)
         except OSError as error:
             raise explain(error, path) from error
         return self._passed(fd, path)
@@ -298,15 +300,15 @@ class Root:
             raise BeyondContainer(path, error.owner) from error
         if folder.foreign is not None:
             marked = b"/" + b"/".join(path.split(b"/")[1 : folder.foreign + 1])
-            told = f"{printable(marked)}: it bears {self._foreign}* marks, which this mount would not honour"
-            raise EditRefused(told, "start the container by the Engine that made it")
+            message = f"{printable(marked)}: it bears {self._foreign}* marks, which this mount would not honour"
+            raise EditRefused(message, "start the container by the Engine that made it")
         return folder
 
     @contextmanager
     def directory(self, path: bytes) -> Iterator[Folder]:
         """Yield the directory at a canonical path as :meth:`reach` finds it, however many others are asked for."""
-        there = self.reach(path)
-        folder = there._replace(fd=os.dup(there.fd))
+        trail_folder = self.reach(path)
+        folder = trail_folder._replace(fd=os.dup(trail_folder.fd))
         try:
             yield folder
         finally:
@@ -320,25 +322,25 @@ class Root:
     def _top(self) -> Folder:
         return Folder(self.fd, foreign=0 if self._is_foreign(self.fd) else None)
 
-    def _descend(self, above: Folder, name: bytes) -> Folder:
+    def _descend(self, parent: Folder, name: bytes) -> Folder:
         """Open one name, which may be a mount point as far as whoever named the path meant it."""
-        mount = above.mount
+        mount = parent.mount
         try:
-            fd = open_directory(above.fd, name)
+            fd = open_directory(parent.fd, name)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
             mount = next(self._mounts)
-            fd = openat2(above.fd, name, os.O_RDONLY | os.O_DIRECTORY, ONE_NAME & ~Resolve.NO_XDEV)
+            fd = openat2(parent.fd, name, os.O_RDONLY | os.O_DIRECTORY, ONE_NAME & ~Resolve.NO_XDEV)
         try:
             self.admit(fd, name, Need.PASS)
         except BaseException:
             os.close(fd)
             raise
-        depth, foreign = above.depth + 1, above.foreign
+        depth, foreign = parent.depth + 1, parent.foreign
         if foreign is None and self._is_foreign(fd):
             foreign = depth
-        return Folder(fd, mount, mount != above.mount, depth, foreign)
+        return Folder(fd, mount, mount != parent.mount, depth, foreign)
 
     def _is_foreign(self, fd: int) -> bool:
         return bool(self._foreign) and any(name.startswith(self._foreign) for name in _attributes(fd))
@@ -346,14 +348,14 @@ class Root:
     @contextmanager
     def parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield a descriptor of the directory that holds a path, and the last name."""
-        above, name = split(path)
+        parent, name = split(path)
         if not name:
             raise EditRefused("/ is the container's root, not a file", "name a file below it")
-        if len(above) >= PATH_MAX:
-            with self.directory(above) as folder:
+        if len(parent) >= PATH_MAX:
+            with self.directory(parent) as folder:
                 yield folder.fd, name
             return
-        fd = self.open_path(above, flags=os.O_RDONLY | os.O_DIRECTORY)
+        fd = self.open_path(parent, flags=os.O_RDONLY | os.O_DIRECTORY)
         try:
             refuse_kernel_files(fd, path)
             yield fd, name
@@ -370,9 +372,9 @@ class Root:
 
     def real_path(self, path: bytes) -> bytes:
         """Return the path, inside this root, that a path with links in it means."""
-        with self._held(path) as there:
+        with self._held(path) as path_fd:
             try:
-                return self._path_of(there, path)
+                return self._path_of(path_fd, path)
             except OSError as error:
                 if error.errno != errno.ENAMETOOLONG:
                     raise
@@ -428,10 +430,10 @@ def refuse_kernel_files(fd: int, path: bytes) -> None:
     magic = file_system_of(fd)
     if magic in _KEEPS_FILES or (magic not in _KERNEL and _on_a_disk(fd)):
         return
-    shown = printable(path)
+    display_path = printable(path)
     if magic in _KERNEL:
-        raise EditRefused(f"{shown} is the kernel's own, on {_KERNEL[magic]}", _FROM_INSIDE)
-    raise EditRefused(f"{shown} is on a file system that dtui does not know (type {magic:#x})", _FROM_INSIDE)
+        raise EditRefused(f"{display_path} is the kernel's own, on {_KERNEL[magic]}", _FROM_INSIDE)
+    raise EditRefused(f"{display_path} is on a file system that dtui does not know (type {magic:#x})", _FROM_INSIDE)
 
 
 def _on_a_disk(fd: int) -> bool:
@@ -448,17 +450,17 @@ def reopen_regular(path_fd: int, path: bytes, flags: int = os.O_RDONLY) -> int:
     refuse_kernel_files(path_fd, path)
     before = os.fstat(path_fd)
     if not stat.S_ISREG(before.st_mode):
-        what = kind_of(before.st_mode)
-        hint = "the tree lists it" if what is EntryKind.DIRECTORY else "only regular files can be read"
-        raise EditRefused(f"{printable(path)} is a {what}, not a file", hint)
+        kind = kind_of(before.st_mode)
+        hint = "the tree lists it" if kind is EntryKind.DIRECTORY else "only regular files can be read"
+        raise EditRefused(f"{printable(path)} is a {kind}, not a file", hint)
     try:
         fd = os.open(f"/proc/self/fd/{path_fd}", flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise explain(error, path) from error
     after = os.fstat(fd)
     # opened to write, an image's file is copied up, and on overlay without an index it then has another number
-    same = (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino) or flags & os.O_ACCMODE != os.O_RDONLY
-    if not same or not stat.S_ISREG(after.st_mode):
+    is_same_file = (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino) or flags & os.O_ACCMODE != os.O_RDONLY
+    if not is_same_file or not stat.S_ISREG(after.st_mode):
         os.close(fd)
         raise LayerError(f"{printable(path)} changed while it was opened", "try again")
     return fd

@@ -35,7 +35,7 @@ def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: 
     Yields the bytes copied with each step, so that the caller may count or stop. Raises OSError, and ChangedMeanwhile
     for a file that ends before that: what is not there is never taken for zeros.
     """
-    place, end = start, start + size
+    position, end = start, start + size
     if 0 < size <= _BLOCK:  # too small for a hole in it to matter
         chunk = os.pread(source, size, start)
         if len(chunk) < size:
@@ -45,14 +45,14 @@ def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: 
         progress.copied(size)
         yield size
         return
-    while place < end:
-        place, stop = _data_from(source, place, end)
-        while place < stop:
-            chunk = os.pread(source, min(_CHUNK, stop - place), place)
+    while position < end:
+        position, stop = _data_from(source, position, end)
+        while position < stop:
+            chunk = os.pread(source, min(_CHUNK, stop - position), position)
             if not chunk:
                 raise _shorter(path)
-            _write_at(sink, memoryview(chunk), offset + place - start)
-            place += len(chunk)
+            _write_at(sink, memoryview(chunk), offset + position - start)
+            position += len(chunk)
             progress.copied(len(chunk))
             yield len(chunk)
     if os.fstat(source).st_size < end:  # what was cut off looks like a hole up to the end
@@ -65,15 +65,15 @@ def _shorter(path: bytes) -> ChangedMeanwhile:
 
 def chunks_of(fd: int) -> Iterator[bytes]:
     """Yield an open file's bytes from its beginning, a part at a time."""
-    place = 0
-    while chunk := os.pread(fd, _CHUNK, place):
+    position = 0
+    while chunk := os.pread(fd, _CHUNK, position):
         yield chunk
-        place += len(chunk)
+        position += len(chunk)
 
 
 def extents_of(chunks: Iterable[Content]) -> Iterator[Extent]:
     """Yield the stretches of bytes that come in chunks of whole blocks: those of zeros need no space."""
-    place = 0
+    position = 0
     for chunk in chunks:
         begin, size = 0, len(chunk)
         while begin < size:
@@ -81,9 +81,9 @@ def extents_of(chunks: Iterable[Content]) -> Iterator[Extent]:
             while end < size and _is_empty(chunk, end) == empty:
                 end += _BLOCK
             end = min(end, size)
-            yield Extent(place + begin, end - begin, None if empty else memoryview(chunk)[begin:end])
+            yield Extent(position + begin, end - begin, None if empty else memoryview(chunk)[begin:end])
             begin = end
-        place += size
+        position += size
 
 
 def _is_empty(chunk: Content, at: int) -> bool:
@@ -120,39 +120,39 @@ def write_extents(fd: int, runs: Iterable[Extent]) -> int:
         if run.data is not None:
             _write_at(fd, run.data, run.start)
             continue
-        place, size = run.start, min(total, os.fstat(fd).st_size)
-        while place < size:
-            place, stop = _data_from(fd, place, size)
-            while place < stop:
-                place += os.pwrite(fd, _ZEROS[: stop - place], place)
+        position, size = run.start, min(total, os.fstat(fd).st_size)
+        while position < size:
+            position, stop = _data_from(fd, position, size)
+            while position < stop:
+                position += os.pwrite(fd, _ZEROS[: stop - position], position)
     os.ftruncate(fd, total)
     return total
 
 
-def _write_at(fd: int, view: memoryview, place: int) -> None:
+def _write_at(fd: int, view: memoryview, position: int) -> None:
     while view:
-        written = os.pwrite(fd, view, place)
-        view, place = view[written:], place + written
+        written = os.pwrite(fd, view, position)
+        view, position = view[written:], position + written
 
 
 def _holes_of(fd: int, size: int) -> Iterator[tuple[int, int]]:
     """Yield where the holes of a file begin and end."""
-    place = 0
-    while place < size:
-        begin, stop = _data_from(fd, place, size)
-        if begin > place:
-            yield place, begin
-        place = stop
+    position = 0
+    while position < size:
+        begin, stop = _data_from(fd, position, size)
+        if begin > position:
+            yield position, begin
+        position = stop
 
 
-def _data_from(fd: int, place: int, end: int) -> tuple[int, int]:
+def _data_from(fd: int, position: int, end: int) -> tuple[int, int]:
     """Return the next stretch of data at or after a place; an empty one at the end for a hole up to there."""
     try:
-        begin = os.lseek(fd, place, os.SEEK_DATA)
+        begin = os.lseek(fd, position, os.SEEK_DATA)
         return min(begin, end), min(os.lseek(fd, begin, os.SEEK_HOLE), end)
     except OSError as error:
         if error.errno == errno.ENXIO:
             return end, end
         if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system without holes
-            return place, end
+            return position, end
         raise

@@ -86,20 +86,20 @@ def is_stuck() -> bool:
 
 def _supervise(child: int, reader: int) -> NoReturn:
     while True:
-        came = signal.sigwaitinfo(_LISTENED_TO)
-        if came.si_signo == signal.SIGCHLD:
+        signal_info = signal.sigwaitinfo(_LISTENED_TO)
+        if signal_info.si_signo == signal.SIGCHLD:
             _end_with(child, reader)
             _stop_with(child)
-        elif _is_for_child(child, came):
+        elif _is_for_child(child, signal_info):
             with suppress(ProcessLookupError):
-                os.kill(child, came.si_signo)
+                os.kill(child, signal_info.si_signo)
 
 
-def _is_for_child(child: int, came: signal.struct_siginfo) -> bool:
+def _is_for_child(child: int, signal_info: signal.struct_siginfo) -> bool:
     """Say whether the child has not got a signal by itself, as it does what a terminal sends or a shell continues."""
-    if came.si_signo == signal.SIGCONT:
+    if signal_info.si_signo == signal.SIGCONT:
         return _is_stopped(child)
-    return came.si_code <= 0 or came.si_signo == signal.SIGHUP
+    return signal_info.si_code <= 0 or signal_info.si_signo == signal.SIGHUP
 
 
 def _is_stopped(child: int) -> bool:

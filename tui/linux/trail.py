@@ -42,51 +42,51 @@ class Trail(Generic[Level]):
         self._began = 0.0
         self._lasts = max_age
         self._path = b""
-        self._kept: list[tuple[int, int, Level]] = []
+        self._open_levels: list[tuple[int, int, Level]] = []
         """Ascending: where a kept directory's path ends within the path, how deep it lies, and the directory."""
 
     def at(self, path: bytes) -> Level:
         """Return the directory at a clean path, which stays open until the next call. Raises what ``descend`` does."""
         path = path.rstrip(b"/")
-        if self._max_age and self._kept and time.monotonic() - self._began > self._lasts:
+        if self._max_age and self._open_levels and time.monotonic() - self._began > self._lasts:
             self.close()
-        if path != self._path or (path and not self._kept):
+        if path != self._path or (path and not self._open_levels):
             self._go(path)
-        return self._kept[-1][2] if self._kept else self._root
+        return self._open_levels[-1][2] if self._open_levels else self._root
 
     def forget(self, path: bytes) -> None:
         """Drop what is kept of a directory and of all below it: another one may stand there now."""
         path = path.rstrip(b"/")
         if (self._path + b"/").startswith(path + b"/"):
-            while self._kept and self._kept[-1][0] >= len(path):
+            while self._open_levels and self._open_levels[-1][0] >= len(path):
                 self._drop()
-            self._path = self._path[: self._kept[-1][0]] if self._kept else b""
+            self._path = self._path[: self._open_levels[-1][0]] if self._open_levels else b""
 
     def close(self) -> None:
         """Give all descriptors back; the trail can be used again."""
-        while self._kept:
+        while self._open_levels:
             self._drop()
         self._path = b""
 
     def _drop(self) -> None:
-        self._give_back(self._kept.pop()[2])
+        self._give_back(self._open_levels.pop()[2])
 
     def _give_back(self, level: Level) -> None:
         self._weight -= self._weigh(level)
         self._close(level)
 
     def _go(self, path: bytes) -> None:
-        while self._kept and not self._leads_to(self._kept[-1][0], path):
+        while self._open_levels and not self._leads_to(self._open_levels[-1][0], path):
             self._drop()
-        anew = not self._kept
+        anew = not self._open_levels
         if anew:
             self._began = time.monotonic()
-        end, depth, level = self._kept[-1] if self._kept else (0, 0, self._root)
+        end, depth, level = self._open_levels[-1] if self._open_levels else (0, 0, self._root)
         self._path = path[:end]
         for name in path[end + 1 :].split(b"/") if end < len(path) else ():
             level = self._descend(level, name)
             end, depth = end + 1 + len(name), depth + 1
-            self._kept.append((end, depth, level))
+            self._open_levels.append((end, depth, level))
             self._weight += self._weigh(level)
             self._path = path[:end]
             if self._weight > _LIMIT:
@@ -99,13 +99,13 @@ class Trail(Generic[Level]):
 
     def _thin(self) -> None:
         """Drop directories far up, so that those which are left lie evenly on the way."""
-        last = len(self._kept) - 1
-        while last and sum(self._weigh(one[2]) for one in self._kept[last - 1 :]) <= _LIMIT // 2:
+        last = len(self._open_levels) - 1
+        while last and sum(self._weigh(entry[2]) for entry in self._open_levels[last - 1 :]) <= _LIMIT // 2:
             last -= 1
-        far, stride = self._kept[:last], 1
-        while sum(self._weigh(one[2]) for one in far if one[1] % stride == 0) > _LIMIT // 4:
+        far, stride = self._open_levels[:last], 1
+        while sum(self._weigh(entry[2]) for entry in far if entry[1] % stride == 0) > _LIMIT // 4:
             stride *= 2
-        self._kept[:last] = [one for one in far if one[1] % stride == 0]
-        for one in far:
-            if one[1] % stride:
-                self._give_back(one[2])
+        self._open_levels[:last] = [entry for entry in far if entry[1] % stride == 0]
+        for entry in far:
+            if entry[1] % stride:
+                self._give_back(entry[2])

@@ -27,9 +27,9 @@ def _mount_of(fd: int) -> str:
 
 def _is_magic(directory: int) -> bool:
     """Say whether links in a directory are the kernel's own, which jump to where no text of theirs says."""
-    with ExitStack() as held:
+    with ExitStack() as exit_stack:
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        held.callback(os.close, proc)
+        exit_stack.callback(os.close, proc)
         return os.fstat(directory).st_dev == os.fstat(proc).st_dev or _mount_of(directory) == _mount_of(proc)
 
 
@@ -40,7 +40,7 @@ def open_inside(root: int, path: bytes, flags: int, mode: int = 0, *, follow: bo
     """
     todo = [part for part in path.split(b"/") if part not in (b"", b".")][::-1]
     links = 0
-    with ExitStack() as held:
+    with ExitStack() as exit_stack:
         walked = [root]
         while todo:
             name = todo.pop()
@@ -51,7 +51,7 @@ def open_inside(root: int, path: bytes, flags: int, mode: int = 0, *, follow: bo
             if last and flags & os.O_CREAT:
                 return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=walked[-1])
             fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=walked[-1])
-            held.callback(os.close, fd)
+            exit_stack.callback(os.close, fd)
             if not cross and _mount_of(fd) != _mount_of(root):
                 raise _fail(errno.EXDEV)
             if stat.S_ISLNK(os.fstat(fd).st_mode) and not (last and flags & os.O_NOFOLLOW):

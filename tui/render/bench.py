@@ -39,8 +39,8 @@ class Expected:
 
 def expected_words(expected: Expected) -> str:
     """Say what a run takes and needs."""
-    words = f"~ {duration(expected.seconds)} on all targets, {human_size(expected.space)} free"
-    return words + (f"; {cold_warning(expected.drops)}" if expected.drops else "")
+    text = f"~ {duration(expected.seconds)} on all targets, {human_size(expected.space)} free"
+    return text + (f"; {cold_warning(expected.drops)}" if expected.drops else "")
 
 
 def duration(seconds: float) -> str:
@@ -54,17 +54,17 @@ def style_of(number: int) -> tuple[str, str]:
     return f"rgb({red},{green},{blue})", sign
 
 
-def legend_text(look: ChartStyle, *, lines: bool = False, digits: bool = False) -> Text:
+def legend_text(chart_style: ChartStyle, *, lines: bool = False, digits: bool = False) -> Text:
     """Write who is drawn under which sign, and the digit that takes it out or in; a line each, or all in one."""
     text = Text(no_wrap=lines)
-    for number, name in enumerate(look.order):
+    for number, name in enumerate(chart_style.order):
         colour, sign = style_of(number)
-        hidden = name in look.hidden
+        hidden = name in chart_style.hidden
         if digits:
             text.append(f"{number + 1} " if number < DIGITS else "  ", style="dim")
         text.append("– " if hidden else f"{sign} ", style="dim" if hidden else colour)
         text.append(printable(name), style="dim" if hidden else "")
-        if name in look.cached:
+        if name in chart_style.cached:
             text.append(" (not direct)", style="yellow")
         text.append("\n" if lines else "   ")
     return text
@@ -74,9 +74,9 @@ DIGITS = 9
 """How many targets have a digit to take them out and in."""
 
 
-def plan_text(plan: Plan, look: ChartStyle, suite: str, expected: Expected, progress: Progress | None) -> Text:
+def plan_text(plan: Plan, chart_style: ChartStyle, suite: str, expected: Expected, progress: Progress | None) -> Text:
     """Write who takes part under which sign, what the run does and needs, and how far it is."""
-    text = legend_text(look, lines=True, digits=True)
+    text = legend_text(chart_style, lines=True, digits=True)
     pairs = [
         ("preset", plan.preset.value),
         ("suite", suite),
@@ -94,8 +94,8 @@ def plan_text(plan: Plan, look: ChartStyle, suite: str, expected: Expected, prog
             "\n1 run: its error is not known\n" if plan.repeats == 1 else "\n2 runs: no winner\n", style="yellow"
         )
     if progress:
-        left = f"{duration(progress.seconds_left)} left"
-        text.append(f"\n{printable(progress.phase)}\n{progress.done}/{progress.total} · {left}\n", style="bold")
+        time_left = f"{duration(progress.seconds_left)} left"
+        text.append(f"\n{printable(progress.phase)}\n{progress.done}/{progress.total} · {time_left}\n", style="bold")
         text.append("esc aborts, numbers stay\n", style="dim")
     return text
 
@@ -114,8 +114,8 @@ def rows_text(rows: Sequence[tuple[str, ...]]) -> Text:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):
         for column, cell in enumerate(row):
-            shown = cell.ljust(widths[column]) if column == 0 else cell.rjust(widths[column] + 2)
-            text.append(printable(shown), style="bold" if number == 0 else _style(cell))
+            padded = cell.ljust(widths[column]) if column == 0 else cell.rjust(widths[column] + 2)
+            text.append(printable(padded), style="bold" if number == 0 else _style(cell))
         text.append("\n")
     return text
 
@@ -132,22 +132,24 @@ def of_test(rows: Sequence[tuple[str, ...]], test: IoTest) -> list[tuple[str, ..
     return [row[1:] for number, row in enumerate(rows) if number == 0 or row[0] == test.value]
 
 
-def compared_text(found: Sequence[RunComparison], one: Result, other: Result) -> Text:
+def compared_text(comparisons: Sequence[RunComparison], first: Result, second: Result) -> Text:
     """Write two runs side by side, the second by the first."""
-    titles = (f"run {one.id}", f"run {other.id}", "ratio", "")
+    titles = (f"run {first.id}", f"run {second.id}", "ratio", "")
     rows: list[tuple[str, ...]] = [("target", "mode", "test", "file", *titles)]
-    for row in found:
-        numbers = (f"{row.one.median * 1024 / 1e9:.2f}", f"{row.other.median * 1024 / 1e9:.2f}", f"{row.ratio:.2f}")
+    for row in comparisons:
+        numbers = (f"{row.first.median * 1024 / 1e9:.2f}", f"{row.second.median * 1024 / 1e9:.2f}", f"{row.ratio:.2f}")
         sign = f"{row.verdict.value} {MARKS[row.verdict]}"
         rows.append((row.target, row.mode.value, row.test.value, human_kb(row.file_kb), *numbers, sign))
     return rows_text(rows)
 
 
-def findings_text(found: Sequence[Finding]) -> Text:
+def findings_text(findings: Sequence[Finding]) -> Text:
     """Write what became of each finding here."""
     text = Text()
-    for one in found:
-        text.append_text(Text.assemble(f"{one.claim}: ", (one.outcome.value, "bold"), f" ({one.figures})\n"))
+    for finding in findings:
+        text.append_text(
+            Text.assemble(f"{finding.claim}: ", (finding.outcome.value, "bold"), f" ({finding.figures})\n")
+        )
     return text
 
 
@@ -157,7 +159,7 @@ _NAME, _NUMBER = 18, 10
 _LEAST_BAR, _MOST_BAR = 8, 40
 
 
-def cow_bars(result: Result, look: ChartStyle, width: int) -> Text:
+def cow_bars(result: Result, chart_style: ChartStyle, width: int) -> Text:
     """Draw the copy-on-write suite: a group a measure, a line a target with its medians, a bar for the last of them.
 
     The drivers differ by up to a thousand times, so bars grow with the logarithm: each cell is so many times more.
@@ -167,10 +169,10 @@ def cow_bars(result: Result, look: ChartStyle, width: int) -> Text:
         xs = tuple(over)
         text.append(f"{test.title}, {test.unit}".ljust(_NAME + 2), style="bold")
         text.append("".join(over_words(test, x).rjust(_NUMBER) for x in xs) + "\n", style="bold dim")
-        last = {name: value for name, value in over[xs[-1]].items() if name in look.shown}
+        last = {name: value for name, value in over[xs[-1]].items() if name in chart_style.shown}
         room = max(_LEAST_BAR, min(_MOST_BAR, width - _NAME - 4 - _NUMBER * len(xs)))
-        for name in (one for one in look.shown if any(one in found for found in over.values())):
-            colour, sign = style_of(look.style(name))
+        for name in (target for target in chart_style.shown if any(target in medians for medians in over.values())):
+            colour, sign = style_of(chart_style.style(name))
             text.append(f"{sign} ", style=colour)
             text.append(printable(name)[:_NAME].ljust(_NAME))
             text.append("".join(_number(over[x].get(name)).rjust(_NUMBER) for x in xs))
@@ -185,9 +187,9 @@ def _number(value: float | None) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _length(value: float, known: list[float], room: int) -> int:
+def _length(value: float, values: list[float], room: int) -> int:
     """Return a bar's cells: a quarter for the smallest, all for the largest, by the logarithm between."""
-    positive = [one for one in known if one > 0]
+    positive = [number for number in values if number > 0]
     if value <= 0 or not positive:
         return 0
     low, high = min(positive), max(positive)
@@ -202,17 +204,17 @@ def heat_maps(result: Result, mode: Mode, test: IoTest, hidden: frozenset[str] =
     """Draw record size by file size for each target: GB/s, denser the faster it is, ``~`` where it was too short."""
     text = Text(no_wrap=True)
     for name, summaries in by_target(result.samples, mode, result.targets).items():
-        found = {(record, file): summary for (t, file, record), summary in summaries.items() if t is test}
-        records, files = sorted({key[0] for key in found}), sorted({key[1] for key in found})
+        by_size = {(record, file): summary for (t, file, record), summary in summaries.items() if t is test}
+        records, files = sorted({key[0] for key in by_size}), sorted({key[1] for key in by_size})
         if len(records) < 2 or name in hidden:
             continue
-        top = max((one.median for one in found.values() if not one.unsure), default=1.0)
+        top = max((cell.median for cell in by_size.values() if not cell.unsure), default=1.0)
         text.append(f"\n{printable(name)} · {test.value} · GB/s, records down, files across\n", style="bold")
         text.append(" " * 7 + "".join(f"{human_kb(file):>8}" for file in files) + "\n", style="bold")
         for record in records:
             text.append(f"{human_kb(record):>6} ")
             for file in files:
-                text.append(_heat(found.get((record, file)), top))
+                text.append(_heat(by_size.get((record, file)), top))
             text.append("\n")
     return text
 

@@ -41,12 +41,12 @@ def _print_charts(console: Console, result: Result, mode: Mode, width: int, heig
     """Print the chart of each test that a mode measures, and who is who."""
     targets = by_target(result.samples, mode, result.targets)
     record = shown_record(next(iter(targets.values()), {}))
-    look = chart_style_of(result, mode)
-    for spec in charts(targets, record, look):
+    chart_style = chart_style_of(result, mode)
+    for spec in charts(targets, record, chart_style):
         if any(series.points for series in spec.series):
             console.print(Text(f"{spec.title} · {spec.unit} · {mode.value} · {record} KiB records", style="bold"))
             console.print(Text.from_ansi(draw(spec, width, height, _INK, _PAPER)))
-    console.print(legend_text(look))
+    console.print(legend_text(chart_style))
 
 
 def _svg(result: Result) -> str:

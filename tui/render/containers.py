@@ -80,26 +80,26 @@ class Column:
     cell: Callable[[Container, datetime], Text]
     tail: bool = False
 
-    def fitted(self, container: Container, now: datetime) -> Text:
+    def fitted(self, container: Container, current_time: datetime) -> Text:
         """Return what stands in the column for a container, its end if it has to be cut."""
-        text = self.cell(container, now)
+        text = self.cell(container, current_time)
         if self.tail and text.cell_len > self.width:
             text = Text("…" + set_cell_size(text.plain[::-1], self.width - 1)[::-1], style=text.style)
         return text
 
 
 def _plain(get: Callable[[Container], str]) -> Callable[[Container, datetime], Text]:
-    return lambda container, _now: Text(get(container))
+    return lambda container, _current_time: Text(get(container))
 
 
 _NAME = Column("NAME", 0, _plain(lambda c: printable(c.name)))
-_STATE = Column("STATE", 15, lambda c, _now: state_text(c))
+_STATE = Column("STATE", 15, lambda c, _current_time: state_text(c))
 _DRIVER = Column("DRIVER", 10, _plain(driver_text))
 _IMAGE = Column("IMAGE", 18, _plain(lambda c: printable(c.image)), tail=True)
 _LONGEST_IMAGE = 70
 _LAYER = Column("LAYER", 9, _plain(lambda c: human_size(c.size_rw)))
 _PORTS = Column("PORTS", 13, _plain(lambda c: ports_text(c.ports)))
-_AGE = Column("AGE", 7, lambda c, now: Text(human_age(c.created, now)))
+_AGE = Column("AGE", 7, lambda c, current_time: Text(human_age(c.created, current_time)))
 _ENDPOINT = Column("ENDPOINT", 14, _plain(lambda c: printable(c.endpoint)))
 
 
@@ -111,9 +111,9 @@ def columns(width: int, *, several_endpoints: bool) -> tuple[Column, ...]:
         return (_NAME, _STATE, _DRIVER, replace(_IMAGE, width=16), _AGE)
     ports = (_PORTS,) if width >= 104 else ()
     endpoint = (_ENDPOINT,) if several_endpoints else ()
-    others = (_STATE, _DRIVER, _LAYER, *ports, _AGE, *endpoint)
-    rest = width - sum(column.width + 1 for column in others) - 3
-    image = replace(_IMAGE, width=max(_IMAGE.width, min(rest // 2, _LONGEST_IMAGE)))
+    other_columns = (_STATE, _DRIVER, _LAYER, *ports, _AGE, *endpoint)
+    image_room = width - sum(column.width + 1 for column in other_columns) - 3
+    image = replace(_IMAGE, width=max(_IMAGE.width, min(image_room // 2, _LONGEST_IMAGE)))
     return (_NAME, _STATE, _DRIVER, image, _LAYER, *ports, _AGE, *endpoint)
 
 
@@ -121,18 +121,18 @@ def table_line(cells: Iterable[tuple[Text, int]], width: int) -> Text:
     """Lay cells of given widths (0: the rest) beside one another, one blank between."""
     pairs = list(cells)
     fixed = sum(size + 1 for _, size in pairs if size)
-    rest = max(8, width - fixed - 2)
+    flexible_width = max(8, width - fixed - 2)
     line = Text(" ", no_wrap=True, end="")
     for cell, size in pairs:
-        cell.truncate(size or rest, overflow="ellipsis", pad=True)
+        cell.truncate(size or flexible_width, overflow="ellipsis", pad=True)
         line.append_text(cell)
         line.append(" ")
     return line
 
 
-def container_line(container: Container, layout: tuple[Column, ...], width: int, now: datetime) -> Text:
+def container_line(container: Container, layout: tuple[Column, ...], width: int, current_time: datetime) -> Text:
     """Draw one row of the container list."""
-    return table_line(((column.fitted(container, now), column.width) for column in layout), width)
+    return table_line(((column.fitted(container, current_time), column.width) for column in layout), width)
 
 
 def header_line(layout: tuple[Column, ...], width: int, sort: str) -> Text:
@@ -151,10 +151,10 @@ SORTS: dict[str, Callable[[Container], tuple[object, ...]]] = {
 """Orders of the container list, by the name of their column."""
 
 
-def matches(container: Container, words: str) -> bool:
+def matches(container: Container, filter_text: str) -> bool:
     """Say whether every word is found in the name, image, id or status (``exited (127)`` is one status)."""
     hay = " ".join((container.name, container.image, container.id, container.status, state_words(container))).lower()
-    needle = words.lower().strip()
+    needle = filter_text.lower().strip()
     return needle in hay or all(word in hay for word in needle.split())
 
 
@@ -171,19 +171,19 @@ class Group:
 
 def groups(rows: Iterable[Container], by: str, chosen: str = "") -> tuple[Group, ...]:
     """Count the containers by ``state`` or ``driver``, with all of them first; the chosen group is there when empty."""
-    found = list(rows)
-    result = [Group("", " ", "all", "", len(found))]
+    containers = list(rows)
+    result = [Group("", " ", "all", "", len(containers))]
     if by == "state":
         for state in State:
-            size = sum(c.state is state for c in found)
+            size = sum(c.state is state for c in containers)
             if size or state.value == chosen:
                 mark, style = STATE_MARKS[state]
                 result.append(Group(state.value, mark, state.value, style, size))
         return tuple(result)
-    titles = {group_key(c, by): driver_text(c) for c in found}
+    titles = {group_key(c, by): driver_text(c) for c in containers}
     if chosen and chosen not in titles:
         titles[chosen] = printable(chosen.split(":")[1])
-    keys = [group_key(c, by) for c in found]
+    keys = [group_key(c, by) for c in containers]
     result += [Group(key, "▤", titles[key], "", keys.count(key)) for key in sorted(titles)]
     return tuple(result)
 
@@ -201,12 +201,12 @@ def _ran(details: Details) -> str:
     return f" · ran {(details.finished_at - details.started_at).total_seconds():.1f} s"
 
 
-def _when(details: Details, now: datetime) -> str:
+def _state_age(details: Details, current_time: datetime) -> str:
     container = details.container
     if container.state.alive and details.started_at:
-        return f" for {human_age(details.started_at, now)}".replace(" for now", " just now")
+        return f" for {human_age(details.started_at, current_time)}".replace(" for now", " just now")
     if container.state is State.EXITED and details.finished_at:
-        return f" {human_age(details.finished_at, now)} ago".replace("now ago", "just now")
+        return f" {human_age(details.finished_at, current_time)} ago".replace("now ago", "just now")
     return ""
 
 
@@ -214,10 +214,10 @@ _LONGEST_COMMAND = 80
 """Cells of a command line in the detail pane; the inspect dialog and docker have all of it."""
 
 
-def status_line(details: Details, now: datetime) -> Text:
+def status_line(details: Details, current_time: datetime) -> Text:
     """Draw state, since when, OOM, restarts and command of a container."""
     container = details.container
-    line = Text.assemble(state_text(container), _when(details, now) + _ran(details))
+    line = Text.assemble(state_text(container), _state_age(details, current_time) + _ran(details))
     if details.oom_killed:
         line.append(" · killed: out of memory", style="bold red")
     line.append(f" · restarts {details.restart_count}")
@@ -261,16 +261,16 @@ def trust_line(details: Details) -> Text:
 def mount_words(details: Details) -> str:
     """List what is mounted over the container's files when it runs, the Engine's own files left out."""
     own = [m for m in details.mounts if m.kind != "engine"]
-    shown = [
+    mounts = [
         f"{printable(m.destination)} ← {m.kind} {printable(m.name or m.source)}{'' if m.writable else ' (ro)'}"
         for m in own
     ]
-    return "   ".join(shown) or "none"
+    return "   ".join(mounts) or "none"
 
 
-def detail_lines(details: Details, now: datetime, changes: str = "") -> Text:
+def detail_lines(details: Details, current_time: datetime, changes: str = "") -> Text:
     """Draw the detail pane: state, error, layer with its reach, stack, mounts, trust."""
-    lines = [status_line(details, now)]
+    lines = [status_line(details, current_time)]
     if details.error:
         lines.append(Text.assemble(("error   ", "bold red"), printable(details.error)))
     lines.append(Text.assemble(("layer   ", "bold"), reach_line(details)))
@@ -281,13 +281,13 @@ def detail_lines(details: Details, now: datetime, changes: str = "") -> Text:
     return Text("\n").join(lines)
 
 
-def inspect_lines(details: Details, now: datetime) -> Text:
+def inspect_lines(details: Details, current_time: datetime) -> Text:
     """Draw all that is known of a container, for the inspect dialog."""
     container, stack = details.container, details.shown_stack
     pairs = [
         ("id", container.id),
         ("image", f"{container.image}  {container.image_id}"),
-        ("created", f"{container.created:%Y-%m-%d %H:%M:%S} UTC · {human_age(container.created, now)}"),
+        ("created", f"{container.created:%Y-%m-%d %H:%M:%S} UTC · {human_age(container.created, current_time)}"),
         ("pid", str(details.pid or "—")),
         ("command", " ".join(details.argv)),
         ("workdir", details.working_dir or "/"),
@@ -303,7 +303,7 @@ def inspect_lines(details: Details, now: datetime) -> Text:
         for m in details.mounts
     ]
     pairs += details.settings
-    text = detail_lines(details, now)
+    text = detail_lines(details, current_time)
     for name, value in pairs:
         text.append_text(Text.assemble(("\n" + printable(name).ljust(14) + " ", "bold"), printable(value)))
     return text

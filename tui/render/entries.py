@@ -84,8 +84,8 @@ def _remark(entry: Entry, stack: LayerStack | None, view: View) -> str:
 
 def _narrow(remark: str, room: int) -> str:
     """Return a remark for a narrow line: whole behind a short name, shortened behind a long one."""
-    whole = f" {remark.removeprefix('in ')} "
-    return whole if len(whole) <= room else f" {_SHORT[remark]} " if remark in _SHORT else whole
+    full_remark = f" {remark.removeprefix('in ')} "
+    return full_remark if len(full_remark) <= room else f" {_SHORT[remark]} " if remark in _SHORT else full_remark
 
 
 def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) -> Text:
@@ -101,8 +101,8 @@ def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) 
     bold = "bold " if entry.kind is EntryKind.DIRECTORY else ""
     name.append(printable(entry.name), style=bold + name_style)
     name.append(kind_sign(entry), style="dim")
-    words = f"  {remark}  {size:>9} " if width >= _ROOMY else _narrow(remark, width - name.cell_len)
-    tail = Text(words, style="dim")
+    tail_text = f"  {remark}  {size:>9} " if width >= _ROOMY else _narrow(remark, width - name.cell_len)
+    tail = Text(tail_text, style="dim")
     name.truncate(max(8, width - tail.cell_len), overflow="ellipsis", pad=True)
     return name.append_text(tail)
 
@@ -126,11 +126,11 @@ def meta_words(entry: Entry, stack: LayerStack | None) -> str:
 
 def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
     """Draw what is known of an entry that has no text to show: directory, link, device, deleted file."""
-    words = MARK_WORDS | _TREE_WORDS if stack and stack.marks is WhiteoutStyle.TREE else MARK_WORDS
+    mark_words = MARK_WORDS | _TREE_WORDS if stack and stack.marks is WhiteoutStyle.TREE else MARK_WORDS
     pairs = [
         ("path", printable(entry.path)),
         ("type", str(entry.kind) + (", deleted" if entry.change is Change.DELETED else "")),
-        ("mark", f"{change_mark(entry)}  {words[change_mark(entry)]}"),
+        ("mark", f"{change_mark(entry)}  {mark_words[change_mark(entry)]}"),
         ("from", origin(stack, entry.layer)),
         ("size", f"{entry.size:,} B"),
         ("mode", f"{mode_text(entry.mode)}  owner {owner_text(entry, stack)}"),

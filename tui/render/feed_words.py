@@ -29,11 +29,11 @@ def trouble(feed: Feed) -> Iterator[Text]:
     for source in feed.sources:
         if source.problem:
             problem = source.problem.removeprefix(f"{source.name}: ")  # some errors name who they are about
-            told = f"{source.name}: {problem}" + (f"; {source.hint}" if source.hint else "")
-            yield Text(printable(told) + ("  (trying again by itself; f5 tries now)" if source.live else ""))
+            message = f"{source.name}: {problem}" + (f"; {source.hint}" if source.hint else "")
+            yield Text(printable(message) + ("  (trying again by itself; f5 tries now)" if source.live else ""))
 
 
-def empty_words(feed: Feed, every: tuple[Group, ...], words: str, seconds: float) -> str:
+def empty_words(feed: Feed, every: tuple[Group, ...], filter_text: str, seconds: float) -> str:
     """Say why no row is shown: a filter, another group, or an Engine that has been asked for so many seconds."""
     ways_on = "esc or h shows the other ways in"
     if not feed.listed:
@@ -41,8 +41,8 @@ def empty_words(feed: Feed, every: tuple[Group, ...], words: str, seconds: float
     if not feed.answered:
         return f"nobody has answered yet: {ways_on}"
     elsewhere = ", ".join(f"{group.size:,} in {group.title}" for group in every[1:] if group.size)
-    if words and elsewhere:
-        return f"nothing here matches {printable(words)}, but {elsewhere}: tab goes there"
-    if words and feed.rows:
-        return f"nothing matches {printable(words)}: esc clears the filter"
+    if filter_text and elsewhere:
+        return f"nothing here matches {printable(filter_text)}, but {elsewhere}: tab goes there"
+    if filter_text and feed.rows:
+        return f"nothing matches {printable(filter_text)}: esc clears the filter"
     return "no containers here" + (": tab goes to the next group" if elsewhere else "")

@@ -37,6 +37,8 @@ def _plain(style: Style, background: Color) -> Style:
     ink = style.color.get_truecolor()
     if max(ink) - min(ink) <= _COLOURED:
         return style
-    below = Color.from_rich_color(style.bgcolor) if style.bgcolor and not style.bgcolor.is_default else background
-    letters = 224 if below.brightness < 0.5 else 16
+    cell_background = (
+        Color.from_rich_color(style.bgcolor) if style.bgcolor and not style.bgcolor.is_default else background
+    )
+    letters = 224 if cell_background.brightness < 0.5 else 16
     return style + Style(color=RichColor.from_rgb(letters, letters, letters))

@@ -18,9 +18,9 @@ def png_of(svg: str, width: int = 0) -> bytes:
     converter = shutil.which("rsvg-convert")
     if converter is None:
         raise BenchError("rsvg-convert is not installed", "apt-get install librsvg2-bin fonts-dejavu-core, or take SVG")
-    words = [converter, *([f"--width={width}"] if width else [])]
+    command = [converter, *([f"--width={width}"] if width else [])]
     data = _by_cells(svg).encode()
-    done = subprocess.run(words, input=data, capture_output=True, check=False, env={"LC_ALL": "C.UTF-8"})  # noqa: S603 - an absolute path, no shell
+    done = subprocess.run(command, input=data, capture_output=True, check=False, env={"LC_ALL": "C.UTF-8"})  # noqa: S603 - an absolute path, no shell
     if done.returncode:
         raise BenchError("rsvg-convert cannot draw the picture", "take SVG")
     return done.stdout
@@ -39,7 +39,7 @@ def _cells(run: re.Match[str]) -> str:
         return run.group().replace("<text ", '<text xml:space="preserve" ', 1)
     step = float(length) / max(1, len(text))
     return "".join(
-        f'<text {before}x="{float(x) + place * step:.1f}"{between}{after}>{html.escape(char)}</text>'
-        for place, char in enumerate(text)
+        f'<text {before}x="{float(x) + index * step:.1f}"{between}{after}>{html.escape(char)}</text>'
+        for index, char in enumerate(text)
         if not char.isspace()
     )

@@ -29,33 +29,33 @@ def lab_targets(names: Sequence[str], *, controls: bool = True) -> tuple[Target,
 
     Raises UsageError for a name that is none, NotReachable for a driver that does not run here, with what it lacks.
     """
-    able = {one.driver.name: one for one in abilities()}
+    able = {ability.driver.name: ability for ability in abilities()}
     labs = {name: LabTarget(_driver(name, able), lab_home()) for name in dict.fromkeys(names) if name in DRIVERS}
-    found: list[Target] = []
+    targets: list[Target] = []
     for name in dict.fromkeys(names):
         if name in labs:
-            found.append(labs[name])
+            targets.append(labs[name])
         elif name == VOLUME:
-            found.append(VolumeTarget(_base(labs, able), _folder()))
+            targets.append(VolumeTarget(_base(labs, able), _folder()))
         elif name == HOST:
-            found.append(HostTarget(_folder()))
+            targets.append(HostTarget(_folder()))
         else:
             raise UsageError(f"{name} is no target", f"there are {', '.join((*DRIVERS, VOLUME, HOST))}")
-    return with_controls(found) if controls else tuple(found)
+    return with_controls(targets) if controls else tuple(targets)
 
 
 def _driver(name: str, able: dict[str, Ability]) -> LabDriver:
-    one = able[name]
-    if not one.runs:
-        raise NotReachable(f"{name} does not run here: {one.missing}", one.mend)
-    return one.driver
+    ability = able[name]
+    if not ability.runs:
+        raise NotReachable(f"{name} does not run here: {ability.missing}", ability.mend)
+    return ability.driver
 
 
 def _base(labs: dict[str, LabTarget], able: dict[str, Ability]) -> LabTarget:
     """Return the engine that a volume is mounted by: one that takes part anyway, else one of its own."""
     if labs:
         return next(iter(labs.values()))
-    runs = next((one for one in able.values() if one.runs), None)
+    runs = next((ability for ability in able.values() if ability.runs), None)
     if runs is None:
         raise NotReachable("no storage driver runs here", "dtui drivers tells what is missing")
     return LabTarget(runs.driver, lab_home())
@@ -64,21 +64,21 @@ def _base(labs: dict[str, LabTarget], able: dict[str, Ability]) -> LabTarget:
 def engine_targets(endpoints: Iterable[LiveEndpoint], *, controls: bool = False) -> tuple[Target, ...]:
     """Return running Engines as targets, each under its endpoint's name."""
     chosen = tuple(endpoints)
-    found: list[Target] = [EndpointTarget(endpoint) for endpoint in chosen]
-    here = all(endpoint.local for endpoint in chosen)
-    return with_controls(found, host=here) if controls else tuple(found)
+    targets: list[Target] = [EndpointTarget(endpoint) for endpoint in chosen]
+    all_local = all(endpoint.local for endpoint in chosen)
+    return with_controls(targets, host=all_local) if controls else tuple(targets)
 
 
-def with_controls(found: Sequence[Target], *, host: bool = True) -> tuple[Target, ...]:
+def with_controls(targets: Sequence[Target], *, host: bool = True) -> tuple[Target, ...]:
     """Add the first target once more, and this host if it is the targets' own, unless they are there."""
-    names = {target.name for target in found}
-    first = next((target for target in found if not target.control), None)
+    names = {target.name for target in targets}
+    first = next((target for target in targets if not target.control), None)
     more: list[Target] = []
     if first is not None and f"{first.name} again" not in names:
         more.append(Twin(first))
     if host and HOST not in names:
         more.append(HostTarget(_folder()))
-    return (*found, *more)
+    return (*targets, *more)
 
 
 def _folder() -> Path:

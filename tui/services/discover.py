@@ -59,11 +59,11 @@ def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: 
     none and was named alone; among others it is an endpoint that does not answer.
     """
     if hosts or contexts or roots:
-        found: list[Endpoint] = [_live(_short(host), host) for host in hosts]
-        found += [_context(name) for name in contexts]
+        endpoints: list[Endpoint] = [_live(_short(host), host) for host in hosts]
+        endpoints += [_context(name) for name in contexts]
         alone = len(hosts) + len(contexts) + len(roots) == 1
-        found += [_at_rest(root) if alone else _at_rest_or_lost(root) for root in roots]
-        return Discovery(_named_apart(found))
+        endpoints += [_at_rest(root) if alone else _at_rest_or_lost(root) for root in roots]
+        return Discovery(_with_unique_names(endpoints))
     host = os.environ.get("DOCKER_HOST")
     if host:
         return _first_that_answers([("DOCKER_HOST", host)])
@@ -101,12 +101,12 @@ def sample_in(root: Path) -> Discovery:
     return Discovery((OfflineEndpoint("demo", root, sample=True),))
 
 
-def require(found: Discovery) -> Discovery:
+def require(discovered: Discovery) -> Discovery:
     """Return what was found; raises NotReachable, with what was tried, if that is nothing."""
-    if found.endpoints:
-        return found
-    first = f": {found.tried[0].address}: {found.tried[0].reason}" if found.tried else ""
-    more = f", and {len(found.tried) - 1} more" if len(found.tried) > 1 else ""
+    if discovered.endpoints:
+        return discovered
+    first = f": {discovered.tried[0].address}: {discovered.tried[0].reason}" if discovered.tried else ""
+    more = f", and {len(discovered.tried) - 1} more" if len(discovered.tried) > 1 else ""
     raise NotReachable(f"no Docker Engine answers{first}{more}", "dtui doctor helps, dtui demo works without one")
 
 
@@ -144,10 +144,10 @@ def _short(address: str) -> str:
 
     A name leads a REF, so that it holds neither slash nor colon.
     """
-    scheme, _, rest = address.rpartition("://")
+    scheme, _, authority = address.rpartition("://")
     if scheme in ("unix", "http+unix") or "://" not in address:
         return "local"
-    host = rest.rsplit("@", 1)[-1].split("/")[0]
+    host = authority.rsplit("@", 1)[-1].split("/")[0]
     if scheme not in ("tcp", "ssh") or not host:
         raise UsageError(f"{printable(address)} is no Docker address", "such as unix:///run/docker.sock or ssh://host")
     if host.startswith("["):
@@ -160,11 +160,11 @@ def _socket_name(path: Path) -> str:
     return "local" if str(path) == "/var/run/docker.sock" else f"{kind}-user" if "user" in str(path) else kind
 
 
-def _named_apart(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+def _with_unique_names(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
     """Give endpoints of the same name a number each, for the name leads a REF."""
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for endpoint in endpoints:
-        seen[endpoint.name] = seen.get(endpoint.name, 0) + 1
-        if seen[endpoint.name] > 1:
-            endpoint.name = f"{endpoint.name}-{seen[endpoint.name]}"  # type: ignore[misc]
+        counts[endpoint.name] = counts.get(endpoint.name, 0) + 1
+        if counts[endpoint.name] > 1:
+            endpoint.name = f"{endpoint.name}-{counts[endpoint.name]}"  # type: ignore[misc]
     return tuple(endpoints)

@@ -79,8 +79,8 @@ class Feed:
 
     def lacks(self, key: tuple[str, str]) -> bool:
         """Say whether the endpoint answers and knows no container with this (endpoint, id)."""
-        there = any(source.name == key[0] and source.listed and not source.problem for source in self.sources)
-        return there and self.find(key) is None
+        answers = any(source.name == key[0] and source.listed and not source.problem for source in self.sources)
+        return answers and self.find(key) is None
 
     def with_source(self, new: Source) -> Feed:
         """Return the feed with one source replaced."""
@@ -155,7 +155,7 @@ class Watcher:
         self._closed = threading.Event()
         self._due = threading.Event()
         self._wake = threading.Event()
-        self._asked = threading.Event()
+        self._requested = threading.Event()
         self._stream: EventStream | None = None
         self._frames = _Frames(partial(listener.announced, endpoint.name))
 
@@ -172,7 +172,7 @@ class Watcher:
 
     def refresh(self) -> None:
         """List again now; when the endpoint was lost, try to reach it now."""
-        self._asked.set()
+        self._requested.set()
         self._wake.set()
         self._due.set()
 
@@ -225,12 +225,12 @@ class Watcher:
                 confirm = iter(_CONFIRM if self.endpoint.live else ())
             if self._closed.is_set():
                 return
-            asked = self._asked.is_set()
-            self._asked.clear()
+            was_requested = self._requested.is_set()
+            self._requested.clear()
             began = time.monotonic()
             self._list_once()
             took = time.monotonic() - began
-            if asked:
+            if was_requested:
                 self._listener.listed(self._source.problem)
 
     def _list_once(self) -> None:

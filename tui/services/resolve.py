@@ -18,18 +18,18 @@ def resolve_ref(containers: Sequence[Container], ref: str) -> Container:
 
     Raises NotFound for none, with the nearest names, and UsageError for several, with the first of them.
     """
-    endpoint, slash, rest = ref.rpartition("/")
-    known = [c for c in containers if c.endpoint == endpoint] if slash else list(containers)
-    word = rest if slash else ref
-    found = [c for c in known if word in (c.name, c.id)]
-    if not found and word:
-        found = [c for c in known if c.id.startswith(word)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(f"{printable(c.endpoint)}/{printable(c.name)} ({c.short_id})" for c in found[:_MANY])
-        more = f" and {len(found) - _MANY} more" if len(found) > _MANY else ""
-        raise UsageError(f"{printable(ref)} means {len(found)} containers: {names}{more}", "write more of it")
+    endpoint, slash, name = ref.rpartition("/")
+    candidates = [c for c in containers if c.endpoint == endpoint] if slash else list(containers)
+    word = name if slash else ref
+    matches = [c for c in candidates if word in (c.name, c.id)]
+    if not matches and word:
+        matches = [c for c in candidates if c.id.startswith(word)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        names = ", ".join(f"{printable(c.endpoint)}/{printable(c.name)} ({c.short_id})" for c in matches[:_MANY])
+        more = f" and {len(matches) - _MANY} more" if len(matches) > _MANY else ""
+        raise UsageError(f"{printable(ref)} means {len(matches)} containers: {names}{more}", "write more of it")
     near = difflib.get_close_matches(word, [c.name for c in containers], n=3)
     hint = f"did you mean {', '.join(map(printable, near))}?" if near else "the list shows what there is"
     raise NotFound(f"there is no container {printable(ref)}", hint)

@@ -79,9 +79,9 @@ class TreeModel:
         while pending:
             entry, depth = pending.pop()
             opened = entry.path in self._open if entry.kind is EntryKind.DIRECTORY else None
-            known = entry.path in self._children
-            lines.append(TreeLine(entry, depth, opened, loading=bool(opened) and not known))
-            if opened and known:
+            is_loaded = entry.path in self._children
+            lines.append(TreeLine(entry, depth, opened, loading=bool(opened) and not is_loaded))
+            if opened and is_loaded:
                 pending.extend((child, depth + 1) for child in reversed(self._children[entry.path]))
         self.lines = tuple(lines)
 

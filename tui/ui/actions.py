@@ -29,7 +29,7 @@ class Action:
     palette: bool = True
     own: bool = True
     """False for a key that the widget brings along; it stands here for the help alone."""
-    told: bool = False
+    passes_key: bool = False
     """True where the action is told which of its keys was pressed."""
     instead_of: str = ""
     """The action that has the same key; the screen hides one of the two (``hides``)."""
@@ -175,7 +175,7 @@ TABLE: tuple[Action, ...] = (
         ("bench",),
         key_display="1-9 0",
         palette=False,
-        told=True,
+        passes_key=True,
     ),
     Action("history", "h", "history", "Open, compare, rename or delete runs that were made", ("bench",), footer=True),
     Action("export", "x", "export", "Write the run to a file: CSV, JSON, XLSX, SVG or PNG", ("bench",)),
@@ -221,17 +221,17 @@ def bindings(scope: str, target: str = "", only: tuple[str, ...] = (), *, footer
     return [
         Binding(
             keys,
-            f"{target}{action.id}" + (f"('{keys}')" if action.told else ""),
+            f"{target}{action.id}" + (f"('{keys}')" if action.passes_key else ""),
             action.label,
             show=action.footer and footer,
             priority=action.priority,
             key_display=action.key_display,
             tooltip=action.help,
-            id=f"{scope}.{action.id}" + (f".{keys}" if action.told else ""),
+            id=f"{scope}.{action.id}" + (f".{keys}" if action.passes_key else ""),
         )
         for action in actions_of(scope)
         if action.own and (not only or action.id in only)
-        for keys in (action.keys.split(",") if action.told else (action.keys,))
+        for keys in (action.keys.split(",") if action.passes_key else (action.keys,))
     ]
 
 
@@ -257,5 +257,5 @@ _TYPED = {  # by the first key: the others, such as f5 or an arrow, are not what
 
 def key_text(keys: str) -> str:
     """Return Textual key names as people write them: ``ctrl+s,f2`` becomes ``^s f2``."""
-    shown = (_KEY_NAMES.get(key, key) for key in keys.split(","))
-    return " ".join(key.replace("ctrl+", "^").replace("shift+", "⇧") for key in shown)
+    names = (_KEY_NAMES.get(key, key) for key in keys.split(","))
+    return " ".join(key.replace("ctrl+", "^").replace("shift+", "⇧") for key in names)

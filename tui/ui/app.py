@@ -25,7 +25,7 @@ from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError
 from tui.core.records import Container
-from tui.core.state import loose_mode
+from tui.core.state import mode_warning
 from tui.core.text import count_of, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
@@ -44,10 +44,10 @@ from tui.ui.feed_messages import ContainersListed, EngineEvent, FeedMessages, So
 from tui.ui.last_resort import guard
 from tui.ui.outside import OpenCopies, end_editor
 from tui.ui.screens.base import BaseScreen
-from tui.ui.terminal.driver import DroppingDriver, TerminalState, let_go_of_terminal
+from tui.ui.terminal.driver import DroppingDriver, TerminalState, detach_terminal
 from tui.ui.terminal.filter import SafeFilter
 from tui.ui.threads import DaemonThreads
-from tui.ui.unforeseen import contained, ends_the_app, words_of
+from tui.ui.unforeseen import contained, ends_the_app, error_line
 from tui.ui.waiting import finish_jobs
 
 _LOOK = 1.0
@@ -65,8 +65,8 @@ class Tidied(Message):
 class QuitQuestion(ChooseDialog):
     """Asks whether to lose what is unsaved."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} has unsaved text.", (confirm("quit and lose it", answer="quit"),))
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"{subject} has unsaved text.", (confirm("quit and lose it", answer="quit"),))
 
 
 class DtuiApp(App[int]):
@@ -95,7 +95,7 @@ class DtuiApp(App[int]):
         self._watchers: dict[str, Watcher] = {}
         self._open_path = open_path
         self._first = tuple(endpoints)
-        self._kept = ExitStack()
+        self._resources = ExitStack()
         self._tidied: set[str] = set()
         self._leaving = False
         self.ending = Ending()
@@ -132,8 +132,8 @@ class DtuiApp(App[int]):
         elif isinstance(event, events.MouseDown):
             self.last_key = ""
         if isinstance(event, events.Key | events.MouseDown) and isinstance(self.screen, BaseScreen):
-            await self.screen.there.wait()
-            self.screen.acted()
+            await self.screen.accepts_keys.wait()
+            self.screen.note_subject()
         await super().on_event(event)
 
     # the end ------------------------------------------------------------------------------------------------
@@ -145,8 +145,8 @@ class DtuiApp(App[int]):
         def signalled(number: int, _frame: object) -> None:
             if number == signal.SIGHUP:
                 # not by the loop: the SIGCONT that comes along would be answered before the loop's turn
-                let_go_of_terminal()
-            self.ending.asked = True
+                detach_terminal()
+            self.ending.end_requested = True
             self.keep_texts()  # now: the loop may be busy, or wait for an editor
             end_editor()
             loop.call_soon_threadsafe(self._leave, number)
@@ -189,12 +189,12 @@ class DtuiApp(App[int]):
         self.fail(error)
         for screen in self.screen_stack:
             if isinstance(screen, BaseScreen):
-                screen.there.set()  # or a key would wait for ever for a screen that does not come
+                screen.accepts_keys.set()  # or a key would wait for ever for a screen that does not come
         self._close_messages_no_wait()
 
     def fail(self, error: BaseException) -> None:
         """Note why the app ends, and keep what would be lost."""
-        self.ending.failed(error)
+        self.ending.note_error(error)
         self.keep_texts()
 
     async def _shutdown(self) -> None:
@@ -277,18 +277,18 @@ class DtuiApp(App[int]):
 
     def _look_at_copies(self) -> None:
         """Tell of what an editor saved that did not wait."""
-        for line in self.open_copies.news():
+        for line in self.open_copies.saved_lines():
             self.notify(printable(line), title="editor", timeout=15, markup=False)
 
     def on_unmount(self) -> None:
         """Give everything back."""
         self.ending.notes += self.open_copies.close()
         self.close_endpoints()
-        self._kept.close()
+        self._resources.close()
 
     def keep(self, resource: AbstractContextManager[Path]) -> Path:
         """Enter something now and leave it when the app ends."""
-        return self._kept.enter_context(resource)
+        return self._resources.enter_context(resource)
 
     def endpoint(self, name: str) -> Endpoint:
         """Return the endpoint of this name."""
@@ -321,7 +321,7 @@ class DtuiApp(App[int]):
     @work(thread=True, group="tidy")
     def _tell_unsaved(self) -> None:
         """Say where the text is that was open when a line dropped, and who may look at what is kept."""
-        lines = tuple(filter(None, (*told_once(), loose_mode())))
+        lines = tuple(filter(None, (*told_once(), mode_warning())))
         if lines:
             self.post_message(Tidied(lines))
 
@@ -345,7 +345,7 @@ class DtuiApp(App[int]):
     @on(Worker.StateChanged)
     def _tell_failed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
-            self.notify(words_of(event.worker.error), severity="error", markup=False)
+            self.notify(error_line(event.worker.error), severity="error", markup=False)
 
     @on(Tidied)
     def _tell_tidied(self, event: Tidied) -> None:
@@ -440,18 +440,18 @@ def run(
 
     Raises AppEnded when something else ended it: why, and where the text is that was not saved.
     """
-    terminal = TerminalState.now()
+    terminal = TerminalState.current()
     app = DtuiApp(endpoints, tried, open_path=open_path, theme=theme)
     try:
         code = app.run()
     except BaseException as error:  # noqa: BLE001 - told below
         app.fail(error)
         code = None
-    if app.ending.unforeseen and terminal is not None:
-        terminal.put_back()
+    if app.ending.ended_by_error and terminal is not None:
+        terminal.restore()
     app.threads.finish()
     finish_jobs()
     if app.threads.busy:  # a call to a file system that does not answer would keep this process
         mark_stuck()
-    app.ending.tell(left=app._exit)
+    app.ending.tell(in_order=app._exit)
     return code or 0

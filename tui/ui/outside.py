@@ -52,32 +52,30 @@ def editor_command() -> list[str]:
     is. Raises EditRefused for what cannot be run.
     """
     name = "VISUAL" if os.environ.get("VISUAL", "").strip() else "EDITOR"
-    words = _words(name, os.environ.get(name, "").strip())
-    program = shutil.which(words[0])
+    command = _split_command(name, os.environ.get(name, "").strip())
+    program = shutil.which(command[0])
     if program is None:
-        place = shutil.which(words[0], os.F_OK) or words[0]
-        why = (
-            "is a directory" if os.path.isdir(place) else "may not be run" if os.path.exists(place) else "is not found"
-        )
-        raise EditRefused(f"{words[0]} {why}", "set EDITOR to an editor that is installed")
-    return [os.path.abspath(program), *words[1:]]
+        path = shutil.which(command[0], os.F_OK) or command[0]
+        why = "is a directory" if os.path.isdir(path) else "may not be run" if os.path.exists(path) else "is not found"
+        raise EditRefused(f"{command[0]} {why}", "set EDITOR to an editor that is installed")
+    return [os.path.abspath(program), *command[1:]]
 
 
-def _words(name: str, value: str) -> list[str]:
+def _split_command(name: str, value: str) -> list[str]:
     if not value:
         return [next((editor for editor in ("vi", "nano", "editor") if shutil.which(editor)), "vi")]
-    whole = os.path.expanduser(value)
-    if os.path.isabs(whole) and os.path.isfile(whole):
-        return [whole]
+    expanded = os.path.expanduser(value)
+    if os.path.isabs(expanded) and os.path.isfile(expanded):
+        return [expanded]
     try:
-        words = shlex.split(value)
+        parts = shlex.split(value)
     except ValueError as error:
         raise EditRefused(
             f"{name} cannot be understood: {str(error).lower()}: {value}", "quote it as in a shell"
         ) from error
-    if not words:
+    if not parts:
         raise EditRefused(f"{name} names no program: {value}", "set it to an editor that is installed")
-    return [os.path.expanduser(os.path.expandvars(word)) for word in words]
+    return [os.path.expanduser(os.path.expandvars(word)) for word in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ class PrivateCopy:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(name, flags, 0o600, dir_fd=self._directory), "wb") as copy:
                 copy.write(data)
-            self._state = self._look()
+            self._state = self._stat()
         except OSError:
             self.remove()
             raise
@@ -136,7 +134,7 @@ class PrivateCopy:
     def read(self) -> bytes:
         """Return what the editor left; raises EditRefused for anything but a file of this user's within the limit."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        self._state = state = self._look()
+        self._state = state = self._stat()
         if state is None:
             raise EditRefused("the file was deleted")
         if not stat.S_ISREG(state.st_mode):
@@ -146,43 +144,43 @@ class PrivateCopy:
         except OSError as error:
             raise EditRefused(f"the file cannot be read: {(error.strerror or '').lower()}") from error
         with os.fdopen(descriptor, "rb") as copy:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise EditRefused("the file is no regular file now")
-            if found.st_nlink != 1:
+            if status.st_nlink != 1:
                 raise EditRefused("the file is a hard link now")
-            if found.st_uid != os.geteuid():
+            if status.st_uid != os.geteuid():
                 raise EditRefused("the file belongs to another user now")
             data = copy.read(LIMIT + 1)
         if len(data) > LIMIT:
             raise EditRefused(f"the file is larger than {LIMIT >> 20} MiB now")
         return data
 
-    def touched(self) -> bool:
+    def has_changed(self) -> bool:
         """Say whether something was written since the last look: a file saved in place or replaced, as editors do."""
-        state = self._look()
+        state = self._stat()
         if state is None or self._state is None:
             return state is not self._state
         new, old = ((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in (state, self._state))
         return new != old
 
-    def left(self) -> Path | None:
+    def leftover_path(self) -> Path | None:
         """Return where there is more than the text that was put there: the file, or the directory for an editor's own.
 
         That may be a swap file, with which the editor recovers what was typed into it.
         """
         try:
-            others = os.listdir(self._directory)
-            changed = self.path.name in others and self.read() != self.data
+            names = os.listdir(self._directory)
+            changed = self.path.name in names and self.read() != self.data
         except FileNotFoundError:  # the editor removed the directory
             return None
         except (OSError, EditRefused):
             return self.path
         if changed:
             return self.path
-        return self.folder if others not in ([self.path.name], []) else None
+        return self.folder if names not in ([self.path.name], []) else None
 
-    def _look(self) -> os.stat_result | None:
+    def _stat(self) -> os.stat_result | None:
         try:
             return os.stat(self.path.name, dir_fd=self._directory, follow_symlinks=False)
         except OSError:
@@ -221,11 +219,11 @@ def _private_folder() -> Path:
 
 
 class WorkLeft(EditRefused):
-    """The editor did not end well; what it wrote is in ``place``."""
+    """The editor did not end well; what it wrote is in ``work_path``."""
 
-    def __init__(self, message: str, place: Path) -> None:
-        super().__init__(message, f"the text is as it was, what it wrote is in {place}")
-        self.place = place
+    def __init__(self, message: str, work_path: Path) -> None:
+        super().__init__(message, f"the text is as it was, what it wrote is in {work_path}")
+        self.work_path = work_path
 
 
 class StillOpen(EditRefused):
@@ -245,24 +243,24 @@ class OpenCopies:
 
     def __init__(self) -> None:
         self._open: dict[str, StillOpen] = {}
-        self._told: set[str] = set()
+        self._announced: set[str] = set()
         self._stays: list[str] = []
 
     def follow(self, whose: str, still: StillOpen) -> None:
         """Follow an editor's copy of a file; the file's earlier one is left where it is."""
         before = self._open.pop(whose, None)
-        if before is not None and before.copy.touched():
+        if before is not None and before.copy.has_changed():
             before.copy.leave()
         elif before is not None:
             self._stays += filter(None, [before.copy.remove()])
         self._open[whose] = still
 
-    def take(self, whose: str) -> bytes | None:
+    def take_saved(self, whose: str) -> bytes | None:
         """Return what was saved for a file since the last time, None for nothing; raises EditRefused as ``read``."""
         still = self._open.get(whose)
-        if still is None or not still.copy.touched():
+        if still is None or not still.copy.has_changed():
             return None
-        self._told.discard(whose)
+        self._announced.discard(whose)
         try:
             return still.copy.read()
         except EditRefused as error:
@@ -270,18 +268,18 @@ class OpenCopies:
                 f"what {still.name} left is not taken: {error.message}", "the text is as it was"
             ) from error
 
-    def news(self) -> tuple[str, ...]:
+    def saved_lines(self) -> tuple[str, ...]:
         """Return a line for each file that was saved since it was last taken or told of, and each copy that stays."""
         stays, self._stays = self._stays, []
-        saved = {whose for whose, still in self._open.items() if still.copy.touched()}
-        new, self._told = saved - self._told, saved
+        saved = {whose for whose, still in self._open.items() if still.copy.has_changed()}
+        new, self._announced = saved - self._announced, saved
         return (*stays, *(f"{self._open[whose].name} saved {whose}: o takes it" for whose in sorted(new)))
 
     def close(self) -> tuple[str, ...]:
         """Remove the copies into which nothing was saved; return a line for each of the others."""
         lines, self._stays = self._stays, []
         for whose, still in self._open.items():
-            if still.copy.touched():
+            if still.copy.has_changed():
                 lines.append(f"what {still.name} saved of {whose} is in {still.copy.path}")
                 still.copy.leave()
             else:
@@ -323,26 +321,26 @@ def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edit
         copy.leave()
         raise
     if code:
-        raise _given_up(copy, f"{name} {_how(code)}")
+        raise _editor_error(copy, f"{name} {_exit_text(code)}")
     try:
         edited = copy.read()
     except EditRefused as error:
-        raise _given_up(copy, f"what {name} left is not taken: {error.message}") from error
-    if edited == data and not copy.touched():
+        raise _editor_error(copy, f"what {name} left is not taken: {error.message}") from error
+    if edited == data and not copy.has_changed():
         raise StillOpen(name, copy, at_once=time.monotonic() - begun < _AT_ONCE)
     return Edited(edited, copy.remove())
 
 
-def _given_up(copy: PrivateCopy, what: str) -> EditRefused:
+def _editor_error(copy: PrivateCopy, message: str) -> EditRefused:
     """Return the error for an editor that did not end well, with where its work is."""
-    place = copy.left()
-    if place is not None:
+    work_path = copy.leftover_path()
+    if work_path is not None:
         copy.leave()
-        return WorkLeft(what, place)
-    return EditRefused("; ".join(filter(None, [what, copy.remove()])), "the text is as it was")
+        return WorkLeft(message, work_path)
+    return EditRefused("; ".join(filter(None, [message, copy.remove()])), "the text is as it was")
 
 
-def _how(code: int) -> str:
+def _exit_text(code: int) -> str:
     if code > 0:
         return f"ended with code {code}"
     try:
@@ -374,17 +372,17 @@ def end_editor() -> None:
 def _run(command: list[str], copy: PrivateCopy) -> int:
     """Run an editor at this terminal; return its code, or minus the signal that ended it."""
     inherited = (copy.note_lock,) if copy.note_lock >= 0 else ()
-    with lent_terminal(), _for_the_editor_alone():
+    with lent_terminal(), _ignored_signals():
         process = subprocess.Popen(command, pass_fds=inherited)  # noqa: S603 - the user's own editor
         copy.let_editor_hold()
         _running.append(process)
         try:
-            return _ended(process)
+            return _wait_for_editor(process)
         finally:
             _running.remove(process)
 
 
-def _ended(process: subprocess.Popen[bytes]) -> int:
+def _wait_for_editor(process: subprocess.Popen[bytes]) -> int:
     """Wait for an editor. One that stops is let go on, for there is no shell here to do that.
 
     With ^Z it stops this process as well, and the shell lets both go on.
@@ -400,7 +398,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
 
 
 @contextmanager
-def _for_the_editor_alone() -> Iterator[None]:
+def _ignored_signals() -> Iterator[None]:
     """Let this process not end by what is typed for the editor; the editor itself gets it as ever."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -44,10 +44,12 @@ def _as_error() -> Iterator[None]:
         raise RuntimeError(f"{type(error).__name__}: {error}".strip(": ")) from error
 
 
-def words_of(error: BaseException | None) -> str:
+def error_line(error: BaseException | None) -> str:
     """Return an error as one line, with how the act ended that it came out of."""
     if isinstance(error, DtuiError):
         return printable(str(error))
     notes = "; ".join(getattr(error, "__notes__", ()))
-    told = printable(f"{type(error).__name__}: {error}"[:_LONGEST])
-    return f"{told}{'; ' if notes else ''}{printable(notes)}; this should not happen: DTUI_TRACEBACK=1 tells where"
+    description = printable(f"{type(error).__name__}: {error}"[:_LONGEST])
+    return (
+        f"{description}{'; ' if notes else ''}{printable(notes)}; this should not happen: DTUI_TRACEBACK=1 tells where"
+    )

@@ -18,7 +18,7 @@ from tui.ui.dialogs.working import ProgressDialog
 T = TypeVar("T")
 
 
-async def waited_for(app: App[int], dialog: ProgressDialog, call: Callable[[], T], patience: float) -> T:
+async def run_with_progress(app: App[int], dialog: ProgressDialog, call: Callable[[], T], patience: float) -> T:
     """Return what a call returns that runs in a thread; show the dialog over the screen if it takes longer.
 
     Raises Stopped when the user leaves a call that waits for a file system.
@@ -30,16 +30,16 @@ async def waited_for(app: App[int], dialog: ProgressDialog, call: Callable[[], T
     if task.done():
         return await task
     app.push_screen(dialog)
-    left = asyncio.ensure_future(dialog.left.wait())
+    abandoned = asyncio.ensure_future(dialog.left.wait())
     try:
-        await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, abandoned}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return await task
         job.abandon()
-        task.add_done_callback(_heard)
+        task.add_done_callback(_ignore_outcome)
         raise Stopped("left: the file system did not answer", "the next start of dtui puts right what was under way")
     finally:
-        left.cancel()
+        abandoned.cancel()
         dialog.dismiss()
 
 
@@ -53,6 +53,6 @@ _jobs: WeakSet[Abandonable] = WeakSet()
 _STILL, _LOOK = 2.0, 0.05
 
 
-def _heard(task: asyncio.Future[T]) -> None:
+def _ignore_outcome(task: asyncio.Future[T]) -> None:
     with suppress(Abandoned, Exception, asyncio.CancelledError):
         task.result()

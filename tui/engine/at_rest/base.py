@@ -63,7 +63,7 @@ class FileLog:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise explain(self._root.shown(self._name), error) from error
+            raise explain(self._root.display_path(self._name), error) from error
         for raw in filter(None, lines):
             line = self.parse(raw)
             if line:

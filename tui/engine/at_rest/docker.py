@@ -22,8 +22,8 @@ from tui.core.records import (
     State,
 )
 from tui.core.text import printable
-from tui.drivers.data_root import DataRoot, explain, is_strangers
-from tui.drivers.registry import GRAPH_DRIVERS, driver_for, reach_of
+from tui.drivers.data_root import DataRoot, explain, has_foreign_owner
+from tui.drivers.registry import GRAPH_DRIVERS, access_of, driver_for
 from tui.drivers.users import REMAPPED
 from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, JsonLog
 from tui.engine.live import parse
@@ -62,24 +62,26 @@ class OfflineEndpoint(AtRest):
 
     @staticmethod
     def _why_no_root(root: DataRoot) -> DtuiError:
-        shown = printable(str(root.path))
+        display_path = printable(str(root.path))
         try:
             names = root.names(".")
             root.names("containers")
         except FileNotFoundError:
             pass
         except OSError as error:
-            return explain(shown, error)
+            return explain(display_path, error)
         remapped = [name for name in names if REMAPPED.fullmatch(name)]
         if remapped:
-            return NotFound(f"{shown} is remapped", f"name {shown}/{remapped[0]}, where the containers are")
-        return NotFound(f"{shown} is no data-root: it has no containers and no images", "docker info names it")
+            return NotFound(
+                f"{display_path} is remapped", f"name {display_path}/{remapped[0]}, where the containers are"
+            )
+        return NotFound(f"{display_path} is no data-root: it has no containers and no images", "docker info names it")
 
     def facts(self) -> EngineFacts:
         """Say what kind of data-root it is, by the driver that most containers use."""
         drivers = [row.driver for row in self.snapshot()]
-        known = sorted({driver for driver in drivers if driver != _UNKNOWN}, key=lambda driver: driver.name)
-        common = max(known, key=drivers.count) if known else _UNKNOWN
+        known_drivers = sorted({driver for driver in drivers if driver != _UNKNOWN}, key=lambda driver: driver.name)
+        common = max(known_drivers, key=drivers.count) if known_drivers else _UNKNOWN
         product = "sample data-root" if self._sample else "data-root without daemon"
         return EngineFacts(self.name, product, "", "", common, "", str(self.root.path), ON_DISK)
 
@@ -88,28 +90,28 @@ class OfflineEndpoint(AtRest):
         try:
             names = sorted(self.root.names("containers"))
         except OSError as error:
-            raise explain(self.root.shown("containers"), error) from error
+            raise explain(self.root.display_path("containers"), error) from error
         return tuple(self._row(ContainerId(name)) for name in names if _CONTAINER_ID.fullmatch(name))
 
-    def rows_beside(self, listed: set[str]) -> tuple[Container, ...]:
+    def rows_except(self, listed: set[str]) -> tuple[Container, ...]:
         """List the containers on disk that are not among those listed; records that do not change are read once."""
         try:
             names = set(self.root.names("containers")) - listed
         except OSError:
             return ()  # the data-root went away: the Engine, which is asked first, tells that
-        found = []
+        containers = []
         for name in sorted(filter(_CONTAINER_ID.fullmatch, names)):
             with suppress(OSError):
                 record = self.root.status(f"containers/{name}/config.v2.json")
                 stamp = (record.st_ino, record.st_mtime_ns)
                 if self._known.get(name, (None,))[0] != stamp:
                     self._known[name] = (stamp, self._row(ContainerId(name)))
-                found.append(self._known[name][1])
-        return tuple(found)
+                containers.append(self._known[name][1])
+        return tuple(containers)
 
     def knows_any(self, ids: Collection[ContainerId]) -> bool:
         """Say whether one of these containers has a record here."""
-        return any(self.root.exists(f"containers/{one}") for one in ids)
+        return any(self.root.exists(f"containers/{container_id}") for container_id in ids)
 
     def _row(self, container_id: ContainerId) -> Container:
         try:
@@ -125,24 +127,24 @@ class OfflineEndpoint(AtRest):
             raise LayerError("the record is of another container", "the data-root is damaged")
         return body
 
-    @parse.recorded
+    @parse.checks_record
     def _container(self, body: dict[str, Any]) -> Container:
         container_id = ContainerId(body["ID"])
         state, code = _state_of(body, runs=lambda pid: self._sample or _runs(self.root.place, pid, container_id))
         config = _object(body, "Config")
-        shown = f"Exited ({code})" if code is not None else state.value.capitalize()
+        status = f"Exited ({code})" if code is not None else state.value.capitalize()
         return Container(
             endpoint=self.name,
             id=container_id,
-            name=parse.shown_of(body.get("Name"), parse.NAME).lstrip("/") or container_id[:12],
+            name=parse.lenient_text(body.get("Name"), parse.NAME).lstrip("/") or container_id[:12],
             state=state,
-            status=shown,
-            driver=self._driver_of(parse.shown_of(body.get("Driver"), 64) or "unknown", container_id),
-            image=parse.shown_of(config.get("Image"), parse.NAME),
+            status=status,
+            driver=self._driver_of(parse.lenient_text(body.get("Driver"), 64) or "unknown", container_id),
+            image=parse.lenient_text(config.get("Image"), parse.NAME),
             created=parse.parse_time(body.get("Created")) or parse.EPOCH,
             exit_code=code,
-            image_id=parse.shown_of(body.get("Image"), 128),
-            command=parse.shown_of(" ".join(parse.argv_of(body))),
+            image_id=parse.lenient_text(body.get("Image"), 128),
+            command=parse.lenient_text(" ".join(parse.argv_of(body))),
             ports=parse.ports_of(body),
             trust=ON_DISK.trust,
         )
@@ -160,27 +162,27 @@ class OfflineEndpoint(AtRest):
             raise NotFound(f"there is no container {printable(container_id[:12])}", "the list shows what there is")
         return self._details(self._record(ContainerId(container_id)))
 
-    @parse.recorded
+    @parse.checks_record
     def _details(self, body: dict[str, Any]) -> Details:
         container = self._container(body)
         state = _object(body, "State")
-        pid = _pid_of(body) if container.state.alive and not is_strangers(self.root.place) else 0
+        pid = _pid_of(body) if container.state.alive and not has_foreign_owner(self.root.place) else 0
         stack, problem = self._stack(container)
         stack = with_ids(stack, self.root.path, container.id, pid=pid, mode=self._users_mode(container.id))
         return Details(
             container=container,
             pid=pid,
             argv=parse.argv_of(body),
-            working_dir=parse.shown_of(_object(body, "Config").get("WorkingDir")),
-            error=parse.shown_of(state.get("Error")),
+            working_dir=parse.lenient_text(_object(body, "Config").get("WorkingDir")),
+            error=parse.lenient_text(state.get("Error")),
             oom_killed=bool(state.get("OOMKilled")),
             restart_count=int(body.get("RestartCount") or 0),
             started_at=parse.parse_time(state.get("StartedAt")),
             finished_at=parse.parse_time(state.get("FinishedAt")),
             mounts=_mounts_of(body),
             stack=stack,
-            reach=reach_of(container.driver, stack, local=True, problem=problem),
-            log_path=parse.shown_of(body.get("LogPath")),
+            reach=access_of(container.driver, stack, local=True, problem=problem),
+            log_path=parse.lenient_text(body.get("LogPath")),
             mount_id=stack.writable.id if stack else "",
             settings=parse.settings_of(body),
             proof=ON_DISK,
@@ -193,11 +195,11 @@ class OfflineEndpoint(AtRest):
         return ""
 
     def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:
-        known = driver_for(container.driver)
-        if known is None:
+        storage_driver = driver_for(container.driver)
+        if storage_driver is None:
             return None, None
         try:
-            return known.from_data_root(self.root, container.id), None
+            return storage_driver.from_data_root(self.root, container.id), None
         except DtuiError as error:
             return None, error
 

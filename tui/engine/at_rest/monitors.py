@@ -17,7 +17,7 @@ from pathlib import Path
 from tui.core.errors import DtuiError
 from tui.core.id_maps import host_id
 from tui.core.records import HostDirectory
-from tui.drivers.data_root import DataRoot, is_strangers, open_host
+from tui.drivers.data_root import DataRoot, has_foreign_owner, open_host
 from tui.drivers.podman import container_records
 from tui.drivers.users import ids_of_record
 from tui.linux.processes import is_hosts_root, process, program_of, shares_namespace
@@ -41,50 +41,52 @@ class Monitor:
 
 def monitors(root: DataRoot) -> dict[str, Monitor]:
     """Find the running conmon of each container of a storage: it is called ``conmon ... -c ID ... -p PIDFILE``."""
-    found = {}
+    running = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
         if not _is_owners(int(entry), root.place):
             continue  # a stranger's words may lie on a file system that never answers who reads them
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as file:
-                words = [os.fsdecode(word) for word in file.read(65536).split(b"\0")]
+                argv = [os.fsdecode(word) for word in file.read(65536).split(b"\0")]
         except OSError:
             continue  # it ended meanwhile
-        if os.path.basename(words[0]) == "conmon" and (monitor := _monitor(int(entry), words, root)):
-            found[monitor.container_id] = monitor
-    return found
+        if os.path.basename(argv[0]) == "conmon" and (monitor := _monitor(int(entry), argv, root)):
+            running[monitor.container_id] = monitor
+    return running
 
 
-def _monitor(pid: int, words: list[str], root: DataRoot) -> Monitor | None:
+def _monitor(pid: int, argv: list[str], root: DataRoot) -> Monitor | None:
     """Return what a conmon watches, None for one that does not speak for this storage."""
-    container_id, pidfile, bundle = (_after(words, option) for option in ("-c", "-p", "-b"))
+    container_id, pidfile, bundle = (_option_value(argv, option) for option in ("-c", "-p", "-b"))
     if not _ID.fullmatch(container_id) or not _is_owners(pid, root.place) or not _is_bundle(root, container_id, bundle):
         return None
-    place = Path(os.path.realpath(pidfile))
-    match = _PIDFILE.fullmatch(str(place))
+    pidfile_path = Path(os.path.realpath(pidfile))
+    match = _PIDFILE.fullmatch(str(pidfile_path))
     if match is None or match[2] != container_id:
         return None
-    if not _only_owner_writes(place, root.place.owner, _own_root(root, match[1], container_id)):
+    if not _only_owner_writes(pidfile_path, root.place.owner, _own_root(root, match[1], container_id)):
         return None
-    first, started = _read_pidfile(place, root.place.owner)
+    first, started = _read_pidfile(pidfile_path, root.place.owner)
     child = process(first) if first else None
     if child is None or child.parent != pid:
         return None
-    return Monitor(container_id, 0 if is_strangers(root.place) else first, started)
+    return Monitor(container_id, 0 if has_foreign_owner(root.place) else first, started)
 
 
-def _after(words: list[str], option: str) -> str:
-    return words[words.index(option) + 1] if option in words[:-1] else ""
+def _option_value(argv: list[str], option: str) -> str:
+    return argv[argv.index(option) + 1] if option in argv[:-1] else ""
 
 
-def _is_owners(pid: int, place: HostDirectory) -> bool:
+def _is_owners(pid: int, directory: HostDirectory) -> bool:
     """Say whether a process is of the user who owns the storage, and of root only if root itself started it here."""
     candidate = process(pid)
-    if candidate is None or place.owner != 0:
-        return candidate is not None and candidate.is_of(place.owner)
+    if candidate is None or directory.owner != 0:
+        return candidate is not None and candidate.is_of(directory.owner)
     # podman gives the monitor of a container with users of its own a mount namespace, which no parent of it is in
-    here = any(shares_namespace(one, "mnt") for one in (pid, candidate.parent)) or candidate.parent == _INIT
-    return is_hosts_root(candidate) and here and program_of(pid) == "conmon"
+    started_here = (
+        any(shares_namespace(process_id, "mnt") for process_id in (pid, candidate.parent)) or candidate.parent == _INIT
+    )
+    return is_hosts_root(candidate) and started_here and program_of(pid) == "conmon"
 
 
 def _is_bundle(root: DataRoot, container_id: str, bundle: str) -> bool:
@@ -108,35 +110,35 @@ def _own_root(root: DataRoot, driver: str, container_id: str) -> int | None:
     return host_id(users, 0)
 
 
-def _only_owner_writes(place: Path, owner: int, own_root: int | None) -> bool:
+def _only_owner_writes(path: Path, owner: int, own_root: int | None) -> bool:
     """Say whether nobody but root and the owner can put another file at a place, by the directories above it.
 
     podman gives the last of them to a container's own root, who cannot reach it, and cannot make a file of the owner's.
     """
-    for directory in place.parents:
+    for directory in path.parents:
         try:
             status = directory.lstat()
         except OSError:
             return False
         shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
-        last = directory == place.parent
+        last = directory == path.parent
         if shared or status.st_uid not in ((0, owner, own_root) if last else (0, owner)):
             return False
     return True
 
 
-def _read_pidfile(place: Path, owner: int) -> tuple[int, datetime | None]:
+def _read_pidfile(path: Path, owner: int) -> tuple[int, datetime | None]:
     """Return the process that a pid file of the owner's names, and when it was written; 0 for what is none."""
     try:
-        held = open_host(place, O_PATH)
+        path_fd = open_host(path, O_PATH)
         try:
-            status = os.fstat(held)
+            status = os.fstat(path_fd)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != owner:
                 return 0, None
-            with open(f"/proc/self/fd/{held}", "rb") as file:
+            with open(f"/proc/self/fd/{path_fd}", "rb") as file:
                 text = file.read(32).strip()
         finally:
-            os.close(held)
+            os.close(path_fd)
         started = datetime.fromtimestamp(status.st_mtime, UTC)
     except (OSError, ValueError, OverflowError):
         return 0, None

@@ -13,7 +13,7 @@ from tui.core.ids import BadId, ContainerId
 from tui.core.records import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
 from tui.drivers.data_root import DataRoot, parse_json
 from tui.drivers.podman import container_records, has_records
-from tui.drivers.registry import driver_for, reach_of
+from tui.drivers.registry import access_of, driver_for
 from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, K8sLog
 from tui.engine.at_rest.monitors import Monitor, monitors
 from tui.engine.live import parse
@@ -43,11 +43,11 @@ class PodmanRoot(AtRest):
     def snapshot(self) -> tuple[Container, ...]:
         """List the containers of every driver, of records with the same id the first, which is the one inspected."""
         running = monitors(self.root)
-        found: dict[ContainerId, Container] = {}
+        containers: dict[ContainerId, Container] = {}
         for driver in self._drivers():
             for row in self._rows(driver, running):
-                found.setdefault(row.id, row)
-        return tuple(found.values())
+                containers.setdefault(row.id, row)
+        return tuple(containers.values())
 
     def _rows(self, driver: str, running: dict[str, Monitor]) -> list[Container]:
         return [self._row(record, driver, running) for record in container_records(self.root, driver)]
@@ -62,7 +62,7 @@ class PodmanRoot(AtRest):
                 self.name, container_id, container_id[:12], State.UNKNOWN, str(error), kind, "?", parse.EPOCH
             )
 
-    @parse.recorded
+    @parse.checks_record
     def _container(self, record: dict[str, Any], driver: str, running: dict[str, Monitor]) -> Container:
         container_id = ContainerId(record.get("id"))
         names = record.get("names") or [container_id[:12]]
@@ -70,14 +70,14 @@ class PodmanRoot(AtRest):
         return Container(
             endpoint=self.name,
             id=container_id,
-            name=parse.shown_of(names[0], parse.NAME) or container_id[:12],
+            name=parse.lenient_text(names[0], parse.NAME) or container_id[:12],
             state=state,
             status=state.value.capitalize(),
             driver=Driver(DriverKind.STORAGE, driver),
-            image=parse.shown_of(_metadata(record).get("image-name"), parse.NAME),
+            image=parse.lenient_text(_metadata(record).get("image-name"), parse.NAME),
             created=parse.parse_time(record.get("created")) or parse.EPOCH,
-            image_id=parse.shown_of(record.get("image"), 128),
-            command=parse.shown_of(" ".join(_argv(self._configuration(driver, container_id)))),
+            image_id=parse.lenient_text(record.get("image"), 128),
+            command=parse.lenient_text(" ".join(_argv(self._configuration(driver, container_id)))),
             trust=ON_DISK.trust,
         )
 
@@ -98,7 +98,7 @@ class PodmanRoot(AtRest):
                     return self._details(self._container(record, driver, running), running.get(container_id))
         raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
 
-    @parse.recorded
+    @parse.checks_record
     def _details(self, row: Container, monitor: Monitor | None) -> Details:
         configuration = self._configuration(row.driver.name, row.id)
         process = configuration.get("process")
@@ -109,7 +109,7 @@ class PodmanRoot(AtRest):
             container=row,
             pid=pid,
             argv=_argv(configuration),
-            working_dir=parse.shown_of(process.get("cwd")) if isinstance(process, dict) else "",
+            working_dir=parse.lenient_text(process.get("cwd")) if isinstance(process, dict) else "",
             error="",
             oom_killed=False,
             restart_count=0,
@@ -117,17 +117,17 @@ class PodmanRoot(AtRest):
             finished_at=None,
             mounts=_mounts(configuration),
             stack=stack,
-            reach=reach_of(row.driver, stack, local=True, problem=problem),
+            reach=access_of(row.driver, stack, local=True, problem=problem),
             mount_id=stack.writable.id if stack else "",
             proof=ON_DISK,
         )
 
     def _stack(self, row: Container) -> tuple[LayerStack | None, DtuiError | None]:
-        known = driver_for(row.driver)
-        if known is None:
+        storage_driver = driver_for(row.driver)
+        if storage_driver is None:
             return None, LayerError(f"dtui does not read podman's {row.driver.name}", "overlay and vfs it does")
         try:
-            return known.from_data_root(self.root, row.id), None
+            return storage_driver.from_data_root(self.root, row.id), None
         except DtuiError as error:
             return None, error
 
@@ -154,29 +154,29 @@ def _userdata(driver: str, container_id: ContainerId) -> str:
 
 def _metadata(record: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = parse_json(str(record.get("metadata") or "{}"), "metadata")
+        metadata = parse_json(str(record.get("metadata") or "{}"), "metadata")
     except LayerError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _argv(configuration: dict[str, Any]) -> tuple[str, ...]:
     process = configuration.get("process")
-    words = process.get("args") if isinstance(process, dict) else None
-    return tuple(map(str, words)) if isinstance(words, list) else ()
+    args = process.get("args") if isinstance(process, dict) else None
+    return tuple(map(str, args)) if isinstance(args, list) else ()
 
 
 def _mounts(configuration: dict[str, Any]) -> tuple[Mount, ...]:
     """Return what is mounted over the container's files, podman's own among it; not proc, sys and dev."""
-    found = []
+    mounts = []
     for mount in configuration.get("mounts") or []:
         if not isinstance(mount, dict) or mount.get("type") not in ("bind", "tmpfs"):
             continue
-        destination, source = parse.path_of(mount.get("destination")), parse.shown_of(mount.get("source"))
+        destination, source = parse.path_of(mount.get("destination")), parse.lenient_text(mount.get("source"))
         if destination.startswith(("/dev", "/proc", "/sys")):
             continue
         own = "/userdata/" in source
         kind = "engine" if own else str(mount["type"])
         writable = "ro" not in (mount.get("options") or [])
-        found.append(Mount(destination, source if kind != "tmpfs" else "", kind, writable=writable))
-    return tuple(found)
+        mounts.append(Mount(destination, source if kind != "tmpfs" else "", kind, writable=writable))
+    return tuple(mounts)

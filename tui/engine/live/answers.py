@@ -50,17 +50,17 @@ def decoded(body: bytes) -> Any:
 
 def lines(chunks: Iterable[bytes], longest: int = _EVENT) -> Iterator[bytes]:
     """Yield the lines of a stream that hold anything; raises EngineError for one that does not end."""
-    rest = bytearray()
+    pending = bytearray()
     for chunk in chunks:
-        first, *others = chunk.split(b"\n")
-        rest += first
-        for other in others:
-            if line := bytes(rest).strip():
+        first, *segments = chunk.split(b"\n")
+        pending += first
+        for segment in segments:
+            if line := bytes(pending).strip():
                 yield line
-            rest = bytearray(other)
-        if len(rest) > longest:
+            pending = bytearray(segment)
+        if len(pending) > longest:
             raise EngineError(f"the Engine sends a line of more than {longest:,} bytes", _HINT)
-    if line := bytes(rest).strip():
+    if line := bytes(pending).strip():
         yield line
 
 
@@ -105,7 +105,7 @@ class _Text:
         self._text = ""
         self._at = 0
 
-    def _more(self, least: int = 1) -> bool:
+    def _read_more(self, least: int = 1) -> bool:
         """Read so many characters more, if they come."""
         parts, size = [self._text[self._at :]], 0
         for chunk in self._chunks:
@@ -131,36 +131,36 @@ class _Text:
                 return self._text[self._at]
             if skipped > _ENDLESS:
                 raise EngineError("the list has spaces without end", _HINT)
-            if not self._more():
+            if not self._read_more():
                 return ""
 
     def rest(self) -> str:
         """Return a little of what is left."""
-        while len(self._text) - self._at < 16 and self._more():
+        while len(self._text) - self._at < 16 and self._read_more():
             pass
         return self._text[self._at : self._at + 16]
 
     def value(self) -> Any:
         """Return the next value, Odd for one that is too long, too deep or no JSON."""
-        wanted = _ENDLESS
+        read_size = _ENDLESS
         while True:
             try:
-                found, end = _DECODER.raw_decode(self._text, self._at)
+                parsed, end = _DECODER.raw_decode(self._text, self._at)
             except RecursionError:
                 return self._skip("nested too deeply")
             except ValueError as error:
                 why = str(error)
             else:
                 # a number may go on in the next piece: "1" is all that is decoded of "1e" before "+300" comes
-                if isinstance(found, dict | list) or self._text[end : end + 1] in _AFTER_VALUE:
+                if isinstance(parsed, dict | list) or self._text[end : end + 1] in _AFTER_VALUE:
                     self._at = end
-                    return found
+                    return parsed
                 why = "cut short"
             if len(self._text) - self._at > _ROW:
                 return self._skip("too long")
-            if not self._more(wanted):
+            if not self._read_more(read_size):
                 return self._skip(why)
-            wanted = min(wanted * 2, _ROW // 4)  # a long row is tried a few times only
+            read_size = min(read_size * 2, _ROW // 4)  # a long row is tried a few times only
 
     def _skip(self, why: str) -> Odd:
         """Go over a value without understanding it, to the comma or bracket that ends it."""
@@ -181,6 +181,6 @@ class _Text:
                 elif mark in "]}":
                     depth -= 1
             self._at = len(self._text) - self._text.endswith("\\")
-            if not self._more(_ENDLESS):
+            if not self._read_more(_ENDLESS):
                 raise EngineError("the list is cut short or no JSON", _HINT)
         raise EngineError("the list has a row without end", _HINT)

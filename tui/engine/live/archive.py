@@ -52,7 +52,7 @@ class _PathStat:
     mtime_ns: int
 
 
-@parse.understood
+@parse.checks_answer
 def _path_of(header: str) -> _PathStat:
     body = parse.object_of(decoded(base64.b64decode(header, validate=True)))
     if body["mode"] is None or body["size"] is None:
@@ -78,7 +78,7 @@ class EngineArchive:
         client = self._endpoint.client
         return f"{client.base_url}/v{client.api_version}/containers/{self._id}/archive"
 
-    def _ask(self, path: bytes) -> _PathStat:
+    def _stat(self, path: bytes) -> _PathStat:
         with engine_errors(printable(path)):
             answer = self._endpoint.client.head(self._url(), params={"path": path}, timeout=60)
         if answer.status_code == 404:
@@ -93,16 +93,16 @@ class EngineArchive:
     def facts(self, path: bytes) -> FileFacts:
         """Say what a path means, links followed; raises NotFound."""
         for _ in range(_MAX_LINKS):
-            found = self._ask(path)
-            facts = _facts_of(path, found)
+            path_stat = self._stat(path)
+            facts = _facts_of(path, path_stat)
             if facts.kind != "symlink":
                 return facts
-            path = _link_of(path, found.link)
+            path = _link_of(path, path_stat.link)
         raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
 
     def facts_of_name(self, path: bytes) -> FileFacts:
         """Say what stands at a path, a link being a link; raises NotFound."""
-        return _facts_of(path, self._ask(path))
+        return _facts_of(path, self._stat(path))
 
     @contextmanager
     def tree(self, path: bytes, limit: int) -> Iterator[TarNames]:
@@ -129,66 +129,72 @@ class EngineArchive:
         ):
             return _only_member(tar.TarSource(chunks), facts)
 
-    def place_of(self, path: bytes) -> bytes:
+    def resolve(self, path: bytes) -> bytes:
         """Return the canonical path of what a path means, there or not: links followed, its directory there.
 
         Raises NotFound where a directory is not.
         """
-        left, place = path.strip(b"/").split(b"/"), b""
-        for _ in range(_MAX_LINKS + len(left)):
-            if not left or left == [b""]:
-                return place or b"/"
-            name, *left = left
-            here = place + b"/" + name
+        remaining, resolved = path.strip(b"/").split(b"/"), b""
+        for _ in range(_MAX_LINKS + len(remaining)):
+            if not remaining or remaining == [b""]:
+                return resolved or b"/"
+            name, *remaining = remaining
+            candidate = resolved + b"/" + name
             try:
-                found = self._ask(here)
+                path_stat = self._stat(candidate)
             except NotFound:
-                if left:
+                if remaining:
                     raise
-                return here
-            target = _link_of(here, found.link) if found.link else here  # podman names what is no link, too
-            if target != here:  # the Engine has followed links in it
-                left, place = [*target.strip(b"/").split(b"/"), *left], b""
+                return candidate
+            target = (
+                _link_of(candidate, path_stat.link) if path_stat.link else candidate
+            )  # podman names what is no link, too
+            if target != candidate:  # the Engine has followed links in it
+                remaining, resolved = [*target.strip(b"/").split(b"/"), *remaining], b""
                 continue
-            if left and _facts_of(here, found).kind != "directory":
-                raise NotFound(f"{printable(here)} is no directory of the container", "the tree shows what is one")
-            place = here
+            if remaining and _facts_of(candidate, path_stat).kind != "directory":
+                raise NotFound(f"{printable(candidate)} is no directory of the container", "the tree shows what is one")
+            resolved = candidate
         raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
 
     def owner_of(self, directory: bytes) -> tuple[int, int]:
         """Return user and group of a directory; raises NotFound, LayerError."""
-        shown = printable(directory)
+        display_path = printable(directory)
         try:
-            with engine_errors(shown), closing(self._endpoint.client.archive(self._id, directory)) as chunks:
+            with engine_errors(display_path), closing(self._endpoint.client.archive(self._id, directory)) as chunks:
                 member = next(tar.Members(tar.TarSource(chunks, _HEADERS)), None)
         except tar.TarError as error:
-            raise tar.refused(error, shown) from error
+            raise tar.refused(error, display_path) from error
         if member is None or member.kind != tar.DIRECTORY:
             raise LayerError(f"the Engine's answer is not {printable(directory)}", "was it changed meanwhile?")
         return member.uid, member.gid
 
     def remove(self, path: bytes) -> None:
         """Delete a file by the container's own ``rm``: the archive API cannot. Raises EditRefused."""
-        shown, hint = printable(path), "undo it on the Engine's host, by its socket"
+        display_path, hint = printable(path), "undo it on the Engine's host, by its socket"
         try:
-            words = ["rm", "-f", "--", path.decode()]
+            command = ["rm", "-f", "--", path.decode()]
         except UnicodeDecodeError as error:
-            raise EditRefused(f"the Engine cannot be told the name of {shown}", hint) from error
+            raise EditRefused(f"the Engine cannot be told the name of {display_path}", hint) from error
         client = self._endpoint.client
-        with engine_errors(shown):
-            number = parse.container_id_of(client.exec_create(self._id, words, user="0:0", stdout=False, stderr=False))
+        with engine_errors(display_path):
+            number = parse.container_id_of(
+                client.exec_create(self._id, command, user="0:0", stdout=False, stderr=False)
+            )
         try:
-            with engine_errors(shown):
+            with engine_errors(display_path):
                 client.exec_start(number, detach=True)
-                code = self._ended(number)
+                code = self._wait_for_exit(number)
         except EngineLost:
             raise
         except EngineError as error:
-            raise EditRefused(f"{shown}: the container has no rm that deletes it: {error.message}", hint) from error
+            raise EditRefused(
+                f"{display_path}: the container has no rm that deletes it: {error.message}", hint
+            ) from error
         if code != 0:
-            raise EditRefused(f"{shown}: the container's own rm cannot delete it (exit code {code})", hint)
+            raise EditRefused(f"{display_path}: the container's own rm cannot delete it (exit code {code})", hint)
 
-    def _ended(self, number: str) -> int | None:
+    def _wait_for_exit(self, number: str) -> int | None:
         """Wait for what was started in the container; None where it does not end."""
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
@@ -209,7 +215,7 @@ class EngineArchive:
 
     def changes(self) -> tuple[tuple[bytes, Change], ...]:
         """Return what the Engine says was changed, sorted by path; ``left_out`` counts rows that are odd."""
-        found: dict[bytes, Change] = {}
+        changes: dict[bytes, Change] = {}
         left_out = 0
         with engine_errors(self._id[:12]):
             url = f"/containers/{self._id}/changes"
@@ -219,9 +225,9 @@ class EngineArchive:
                 except EngineError:
                     left_out += 1
                 else:
-                    found[path] = change
+                    changes[path] = change
         self.left_out = left_out
-        return tuple(sorted(found.items()))
+        return tuple(sorted(changes.items()))
 
 
 class TarNames:
@@ -247,10 +253,10 @@ class TarNames:
                 if count == _MEMBERS:
                     self._crowded = True
                     return
-                below = member.name[prefix:].strip(b"/")
-                if not _leads_below(below):
+                relative_path = member.name[prefix:].strip(b"/")
+                if not _leads_below(relative_path):
                     raise LayerError(f"the Engine's answer is not {self._shown}", "try again")
-                yield below, member
+                yield relative_path, member
         except tar.TarError as error:
             if not (self.cut and isinstance(error, tar.TarEnded)):
                 raise tar.refused(error, self._shown) from error
@@ -263,41 +269,41 @@ def _leads_below(path: bytes) -> bool:
 def _link_of(path: bytes, target: str) -> bytes:
     """Return where the Engine says that a link leads: it resolves the target inside the container itself."""
     try:
-        found = os.fsencode(target)
+        target_path = os.fsencode(target)
     except UnicodeEncodeError as error:
         raise LayerError(f"the Engine says nothing of {printable(path)}", "is it a Docker Engine?") from error
-    if not found or b"\0" in found:
+    if not target_path or b"\0" in target_path:
         raise LayerError(f"{printable(path)} leads nowhere, the Engine says", "look where it points: ls -l")
-    return found if found.startswith(b"/") else split(path)[0].rstrip(b"/") + b"/" + found
+    return target_path if target_path.startswith(b"/") else split(path)[0].rstrip(b"/") + b"/" + target_path
 
 
-def _facts_of(path: bytes, found: _PathStat) -> FileFacts:
-    kind = next((name for bit, name in _GO_TYPES.items() if found.mode & bit), "file")
-    mode = found.mode & 0o777 | sum(bit for go, bit in _GO_BITS.items() if found.mode & go)
-    return FileFacts(path, kind, found.size, mode, found.mtime_ns)
+def _facts_of(path: bytes, path_stat: _PathStat) -> FileFacts:
+    kind = next((name for bit, name in _GO_TYPES.items() if path_stat.mode & bit), "file")
+    mode = path_stat.mode & 0o777 | sum(bit for go, bit in _GO_BITS.items() if path_stat.mode & go)
+    return FileFacts(path, kind, path_stat.size, mode, path_stat.mtime_ns)
 
 
 def _nanoseconds(text: str) -> int:
     """Return an RFC 3339 time in nanoseconds, every digit of which counts; 0 for garbage."""
-    whole = parse.parse_time(text)
+    moment = parse.parse_time(text)
     fraction = re.search(r"\.([0-9]{1,9})", text)
-    if whole is None:
+    if moment is None:
         return 0
-    return int(whole.replace(microsecond=0).timestamp()) * 10**9 + int(fraction[1].ljust(9, "0") if fraction else 0)
+    return int(moment.replace(microsecond=0).timestamp()) * 10**9 + int(fraction[1].ljust(9, "0") if fraction else 0)
 
 
 def _only_member(source: tar.TarSource, facts: FileFacts) -> RemoteFile:
-    shown = printable(facts.path)
+    display_path = printable(facts.path)
     try:
         members = tar.Members(source)
         member = next(members, None)
         if member is None or member.kind != tar.REGULAR or member.size != facts.size:
-            raise LayerError(f"the Engine's answer is not {shown}", "was it changed meanwhile? try again")
+            raise LayerError(f"the Engine's answer is not {display_path}", "was it changed meanwhile? try again")
         data = members.content(facts.size)
         if next(members, None) is not None:
-            raise LayerError(f"the Engine's answer is not {shown} alone", "was it changed meanwhile? try again")
+            raise LayerError(f"the Engine's answer is not {display_path} alone", "was it changed meanwhile? try again")
     except tar.TarError as error:
-        raise tar.refused(error, shown) from error
+        raise tar.refused(error, display_path) from error
     second = member.mtime  # the Engine cuts off what is less
     mtime_ns = facts.mtime_ns if facts.mtime_ns // 10**9 == second else second * 10**9
     return RemoteFile(facts.path, data, member.mode & 0o7777, member.uid, member.gid, mtime_ns, member.attributes)

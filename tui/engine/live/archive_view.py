@@ -52,7 +52,7 @@ class ArchiveView:
     def close(self) -> None:
         """Give back nothing: it holds no handle."""
 
-    def held(self) -> AbstractContextManager[None]:
+    def keep_open(self) -> AbstractContextManager[None]:
         """Hold nothing: there is nothing to be mounted."""
         return nullcontext()
 
@@ -75,12 +75,12 @@ class ArchiveView:
 
     def children(self, path: bytes, view: View) -> list[Entry]:
         """List a directory, directories first, then by name; raises NotFound, LayerError, EngineError."""
-        found = self._changed_children(path) if view is View.LAYER else self._all_children(path)
-        return sorted(found, key=lambda entry: (entry.kind is not EntryKind.DIRECTORY, entry.path))
+        entries = self._changed_children(path) if view is View.LAYER else self._all_children(path)
+        return sorted(entries, key=lambda entry: (entry.kind is not EntryKind.DIRECTORY, entry.path))
 
     def _changed_children(self, path: bytes) -> Iterator[Entry]:
         changed = self.changed
-        holders = {split(other)[0] for other in changed}
+        holders = {split(changed_path)[0] for changed_path in changed}
         for number, (child, change) in enumerate(changed.items()):
             if split(child)[0] != path or child == b"/":
                 continue
@@ -105,15 +105,15 @@ class ArchiveView:
         with self._lock:
             if path not in self._listed:
                 self._read_tree(path)
-            found = self._listed[path]
+            entries = self._listed[path]
         changed = self.changed
-        return [self._with_change(entry, changed.get(entry.path)) for entry in found.values()]
+        return [self._with_change(entry, changed.get(entry.path)) for entry in entries.values()]
 
     def _with_change(self, entry: Entry, change: Change | None) -> Entry:
-        told = self._entry(entry.path, entry.kind, change, entry.size, entry.mode, entry.mtime_ns)
+        base = self._entry(entry.path, entry.kind, change, entry.size, entry.mode, entry.mtime_ns)
         return Entry(
-            told.path, told.kind, told.size, told.mode, entry.uid, entry.gid, told.mtime_ns, told.layer,
-            change=change, target=entry.target, covered_by=told.covered_by,
+            base.path, base.kind, base.size, base.mode, entry.uid, entry.gid, base.mtime_ns, base.layer,
+            change=change, target=entry.target, covered_by=base.covered_by,
         )  # fmt: skip
 
     def _read_tree(self, path: bytes) -> None:
@@ -123,29 +123,32 @@ class ArchiveView:
         tree: dict[bytes, dict[bytes, Entry]] = {path: {}}
         last = path
         with self._archive.tree(path, TREE_LIMIT) as members:
-            for below, member in members:
-                last = path.rstrip(b"/") + b"/" + below
-                entry = self._told_by(member, last)
+            for relative_path, member in members:
+                last = path.rstrip(b"/") + b"/" + relative_path
+                entry = self._entry_from_header(member, last)
                 tree.setdefault(split(last)[0], {})[last] = entry
                 if entry.kind is EntryKind.DIRECTORY:
                     tree.setdefault(last, {})
             if members.cut:
                 self.cut = True
-                for place in [last, *_above(last)]:  # what was read of them is not all: they are read when opened
-                    if place != path:
-                        tree.pop(place, None)
+                for directory in [
+                    last,
+                    *_ancestors(last),
+                ]:  # what was read of them is not all: they are read when opened
+                    if directory != path:
+                        tree.pop(directory, None)
         self._listed.update(tree)
 
-    def _told_by(self, member: tar.Member, path: bytes) -> Entry:
+    def _entry_from_header(self, member: tar.Member, path: bytes) -> Entry:
         kind = _KINDS.get(member.kind, EntryKind.FILE)
         target = member.link if kind is EntryKind.SYMLINK else b""
         mode, mtime = stat.S_IMODE(member.mode), member.mtime * 10**9
         return Entry(path, kind, member.size, mode, member.uid, member.gid, mtime, 1, target=target)
 
 
-def _above(path: bytes) -> list[bytes]:
-    found = []
+def _ancestors(path: bytes) -> list[bytes]:
+    ancestors = []
     while path != b"/":
         path = split(path)[0]
-        found.append(path)
-    return found
+        ancestors.append(path)
+    return ancestors

@@ -54,20 +54,20 @@ class SnapshotMount:
 def mounts(address: str, namespace: str, snapshotter: str, key: str) -> tuple[SnapshotMount, ...]:
     """Ask what makes up an active snapshot; raises NotFound, EngineLost, EngineError, NotReachable."""
     answer = _call(address, namespace, _MOUNTS, _field(1, snapshotter) + _field(2, key))
-    found = []
+    snapshot_mounts = []
     for number, raw in _fields(answer):
         if number == 1 and isinstance(raw, bytes):
             parts = [(n, v.decode("utf-8", "replace")) for n, v in _fields(raw) if isinstance(v, bytes)]
             single = dict(parts)
             options = tuple(value for number, value in parts if number == 4)
-            found.append(SnapshotMount(single.get(1, ""), single.get(2, ""), options))
-    return tuple(found)
+            snapshot_mounts.append(SnapshotMount(single.get(1, ""), single.get(2, ""), options))
+    return tuple(snapshot_mounts)
 
 
 def snapshotter_root(address: str, namespace: str, snapshotter: str) -> Path:
     """Ask for the directory of a snapshotter; raises NotFound where containerd does not export one."""
-    wanted = f"type==io.containerd.snapshotter.v1,id=={snapshotter}"
-    answer = _call(address, namespace, _PLUGINS, _field(1, wanted))
+    plugin_filter = f"type==io.containerd.snapshotter.v1,id=={snapshotter}"
+    answer = _call(address, namespace, _PLUGINS, _field(1, plugin_filter))
     for number, raw in _fields(answer):
         if number != 1 or not isinstance(raw, bytes):
             continue
@@ -168,7 +168,7 @@ def _exchange(line: socket.socket, namespace: str, method: str, message: bytes) 
     connection.send_headers(stream, headers)
     connection.send_data(stream, b"\0" + struct.pack(">I", len(message)) + message, end_stream=True)
     line.sendall(connection.data_to_send())
-    said: dict[str, str] = {}
+    response_headers: dict[str, str] = {}
     body = bytearray()
     end = time.monotonic() + _SECONDS
     while chunk := line.recv(65536):
@@ -177,14 +177,18 @@ def _exchange(line: socket.socket, namespace: str, method: str, message: bytes) 
         for event in connection.receive_data(chunk):
             match event:
                 case h2.events.ResponseReceived() | h2.events.TrailersReceived():
-                    said.update((str(name), str(value)) for name, value in event.headers or ())
+                    response_headers.update((str(name), str(value)) for name, value in event.headers or ())
                 case h2.events.DataReceived():
                     body += event.data or b""
                     if len(body) > _LARGEST:
                         raise EngineError("containerd's answer is too long", "is that its socket?")
                     connection.acknowledge_received_data(event.flow_controlled_length or 0, stream)
                 case h2.events.StreamEnded():
-                    return said.get("grpc-status", "?"), said.get("grpc-message", ""), bytes(body)
+                    return (
+                        response_headers.get("grpc-status", "?"),
+                        response_headers.get("grpc-message", ""),
+                        bytes(body),
+                    )
                 case h2.events.StreamReset() | h2.events.ConnectionTerminated():
                     raise EngineLost("containerd ended the connection", "try again")
         line.sendall(connection.data_to_send())

@@ -28,14 +28,14 @@ from tui.core.records import (
 )
 from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
-from tui.drivers.registry import driver_for, reach_of
+from tui.drivers.registry import access_of, driver_for
 from tui.drivers.snapshotters import Snapshotter
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.endpoint import LogLine, Verb
 from tui.engine.live import answers, containerd, parse
 from tui.engine.live.sdk import Client, ErrorChunk, connect, engine_errors
 from tui.engine.live.transport import Connections
-from tui.engine.live.trust import Peer, engine_proof, layer_proof, odd_layer, serves, unproven_by
+from tui.engine.live.trust import Peer, engine_proof, layer_proof, serves, unproven_by, unproven_by_layer
 from tui.engine.log_lines import LogParser
 from tui.engine.user_ids import with_ids
 
@@ -92,8 +92,8 @@ class LiveEndpoint:
         with self._lock:
             self._closed = True
             connections = list(self._connections)
-        for one in connections:
-            one.close()
+        for connection in connections:
+            connection.close()
 
     @property
     def _facts(self) -> EngineFacts:
@@ -146,8 +146,8 @@ class LiveEndpoint:
         if disk is None or peer is None or not (disk.knows_any(listed) or serves(peer, disk.root.path)):
             self._hidden_ids = frozenset()
             return ()
-        others = disk.rows_beside(set(listed))
-        rows = tuple(replace(row, hidden=True) for row in others if row.driver != self._facts.driver)
+        unlisted = disk.rows_except(set(listed))
+        rows = tuple(replace(row, hidden=True) for row in unlisted if row.driver != self._facts.driver)
         self._hidden_ids = frozenset(row.id for row in rows)
         return rows
 
@@ -183,28 +183,29 @@ class LiveEndpoint:
             raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
         return replace(details, container=replace(details.container, hidden=True))
 
-    @parse.understood
-    def _details(self, body: dict[str, Any], asked: ContainerId, peer: Peer | None) -> Details:
+    @parse.checks_answer
+    def _details(self, body: dict[str, Any], container_id: ContainerId, peer: Peer | None) -> Details:
         driver = self._facts.driver
         container = parse.inspected_container(body, self.name, driver)
-        if container.id != asked:
+        if container.id != container_id:
             raise EngineError(
-                f"{self.name} was asked about container {asked[:12]} and answered about {container.short_id}",
+                f"{self.name} was asked about container {container_id[:12]} and answered about {container.short_id}",
                 "the answer is not used",
             )
-        found = self._layers(body, asked, container.name, peer)
+        layers = self._layers(body, container_id, container.name, peer)
         state = parse.object_of(body.get("State"))
         pid = parse.pid_of(body)
         settings = parse.settings_of(body)
-        if pid and not found.proof.proven:
+        if pid and not layers.proof.proven:
             settings = (("pid there", str(pid)), *settings)
-        pid = pid if found.proof.proven else 0
+        pid = pid if layers.proof.proven else 0
         mode = str((body.get("HostConfig") or {}).get("UsernsMode") or "")
-        stack, told = (
-            with_ids(one, Path(self._facts.data_root), asked, pid=pid, mode=mode) for one in (found.stack, found.told)
+        stack, reported_stack = (
+            with_ids(layer_stack, Path(self._facts.data_root), container_id, pid=pid, mode=mode)
+            for layer_stack in (layers.stack, layers.reported_stack)
         )
         return Details(
-            container=replace(container, trust=found.proof.trust),
+            container=replace(container, trust=layers.proof.trust),
             pid=pid,
             argv=parse.argv_of(body),
             working_dir=parse.text_of(parse.object_of(body.get("Config")).get("WorkingDir")),
@@ -215,54 +216,54 @@ class LiveEndpoint:
             finished_at=parse.parse_time(state.get("FinishedAt")),
             mounts=parse.mounts_of(body),
             stack=stack,
-            reach=_reach(driver, found),
+            reach=_access_of(driver, layers),
             log_path=parse.text_of(body.get("LogPath")),
             mount_id=stack.writable.id if stack else "",
             settings=settings,
-            proof=found.proof,
-            told=told,
+            proof=layers.proof,
+            reported_stack=reported_stack,
         )
 
     def _layers(self, body: dict[str, Any], container_id: ContainerId, name: str, peer: Peer | None) -> _Layers:
         """Find a container's layers by the records here, if what the Engine says may be believed at all."""
         facts, proof = self._facts, self._proof_of(peer)
-        known = driver_for(facts.driver)
+        storage_driver = driver_for(facts.driver)
         data = (body.get("GraphDriver") or {}).get("Data") or {}
         data = {str(key): str(value) for key, value in data.items()}
-        told = None
-        if known and known.tells and data.get(known.tells):
+        reported_stack = None
+        if storage_driver and storage_driver.tells and data.get(storage_driver.tells):
             try:
-                told = known.from_engine(container_id, data)
+                reported_stack = storage_driver.from_engine(container_id, data)
             except DtuiError:
-                proof = odd_layer(data[known.tells]) if proof.proven else proof
-        if not proof.proven or peer is None or known is None:
-            return _Layers(proof, told=told)
+                proof = unproven_by_layer(data[storage_driver.tells]) if proof.proven else proof
+        if not proof.proven or peer is None or storage_driver is None:
+            return _Layers(proof, reported_stack=reported_stack)
         try:
             root = DataRoot(Path(facts.data_root))
-            if isinstance(known, Snapshotter):
-                stack = self._snapshot(known, root, container_id)
+            if isinstance(storage_driver, Snapshotter):
+                stack = self._snapshot(storage_driver, root, container_id)
             else:
-                stack = known.from_data_root(root, container_id)
-            layer = layer_proof(peer, root, container_id, name, stack, told, facts.data_root)
+                stack = storage_driver.from_data_root(root, container_id)
+            layer = layer_proof(peer, root, container_id, name, stack, reported_stack, facts.data_root)
         except DtuiError as error:
-            return _Layers(unproven_by(error), told=told)
+            return _Layers(unproven_by(error), reported_stack=reported_stack)
         if not layer.proven:
-            return _Layers(layer, told=told)
+            return _Layers(layer, reported_stack=reported_stack)
         return _Layers(replace(proof, reason=f"{proof.reason}; {layer.reason}"), stack)
 
-    def _snapshot(self, known: Snapshotter, root: DataRoot, container_id: str) -> LayerStack:
+    def _snapshot(self, snapshotter: Snapshotter, root: DataRoot, container_id: str) -> LayerStack:
         """Ask containerd where it keeps a container's snapshot; where nobody answers, look for it in the data-root."""
         address, namespace = self._facts.containerd or _CONTAINERD, self._facts.namespace
         try:
-            home = DataRoot(containerd.snapshotter_root(address, namespace, known.driver.name))
-            parts = containerd.mounts(address, namespace, known.driver.name, container_id)
+            home = DataRoot(containerd.snapshotter_root(address, namespace, snapshotter.driver.name))
+            parts = containerd.mounts(address, namespace, snapshotter.driver.name, container_id)
         except DtuiError:
-            return known.from_data_root(root, container_id)
-        stack = known.in_home(home, root, container_id, address)
-        told = next((part.writable for part in parts if part.writable), None)
-        if told not in (None, stack.writable.path):
+            return snapshotter.from_data_root(root, container_id)
+        stack = snapshotter.in_home(home, root, container_id, address)
+        reported_path = next((part.writable for part in parts if part.writable), None)
+        if reported_path not in (None, stack.writable.path):
             raise LayerError(
-                f"containerd says {printable(str(told))}, its database {printable(str(stack.writable.path))}",
+                f"containerd says {printable(str(reported_path))}, its database {printable(str(stack.writable.path))}",
                 "try again",
             )
         return stack
@@ -279,9 +280,9 @@ class LiveEndpoint:
             tty = parse.is_tty(self.client.inspect_container(container_id))
         client = self.connect(timeout=None)
         last = "all" if tail is None else tail
-        asked = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "tail": last}
+        options = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "tail": last}
         with engine_errors(self.name):
-            stream = client.log_chunks(container_id, tty=tty, **asked)
+            stream = client.log_chunks(container_id, tty=tty, **options)
         return LiveLogs(self.name, client, stream)
 
     def act(self, container_id: str, verb: Verb) -> None:
@@ -311,16 +312,16 @@ class _Layers:
 
     proof: Proof
     stack: LayerStack | None = None
-    told: LayerStack | None = None
+    reported_stack: LayerStack | None = None
 
 
-def _reach(driver: Driver, found: _Layers) -> LayerAccess:
+def _access_of(driver: Driver, layers: _Layers) -> LayerAccess:
     """Say how the writable layer can be had: where it is out of reach, there is still the Engine's archive API."""
-    if not found.proof.proven:
-        shown = printable(str(found.told.writable.path)) if found.told else ""
-        there = f"; there it is {shown}" if shown and found.proof.trust is Trust.REMOTE else ""
-        return LayerAccess(AccessKind.ENGINE, found.proof.reason + there)
-    reach = reach_of(driver, found.stack, local=True)
+    if not layers.proof.proven:
+        display_path = printable(str(layers.reported_stack.writable.path)) if layers.reported_stack else ""
+        location = f"; there it is {display_path}" if display_path and layers.proof.trust is Trust.REMOTE else ""
+        return LayerAccess(AccessKind.ENGINE, layers.proof.reason + location)
+    reach = access_of(driver, layers.stack, local=True)
     return replace(reach, kind=AccessKind.ENGINE) if reach.kind is AccessKind.NONE else reach
 
 

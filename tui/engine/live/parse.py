@@ -81,7 +81,7 @@ _OTHER_SHAPE = (
 """What an expression raises that meets another shape of data than it was written for."""
 
 
-def understood(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+def checks_answer(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
     """Turn an answer of another shape than the API's into one line instead of a traceback."""
 
     @wraps(parser)
@@ -89,15 +89,15 @@ def understood(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
         try:
             return parser(*args, **kwargs)
         except _OTHER_SHAPE as error:
-            what = parser.__name__.strip("_").removesuffix("_of").replace("_", " ")
+            subject = parser.__name__.strip("_").removesuffix("_of").replace("_", " ")
             raise EngineError(
-                f"an answer about {what} is not understood", "is this a Docker or podman Engine?"
+                f"an answer about {subject} is not understood", "is this a Docker or podman Engine?"
             ) from error
 
     return checked
 
 
-def recorded(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+def checks_record(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
     """Turn a record on disk of another shape than Engines write into one line instead of a traceback."""
 
     @wraps(reader)
@@ -105,8 +105,8 @@ def recorded(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
         try:
             return reader(*args, **kwargs)
         except _OTHER_SHAPE as error:
-            what = printable(str(error)[:80])
-            raise LayerError(f"the container's record is not understood: {what}", "it is damaged") from error
+            reason = printable(str(error)[:80])
+            raise LayerError(f"the container's record is not understood: {reason}", "it is damaged") from error
 
     return checked
 
@@ -150,7 +150,7 @@ def path_of(value: object) -> str:
     return text
 
 
-def shown_of(value: object, longest: int = _LONGEST) -> str:
+def lenient_text(value: object, longest: int = _LONGEST) -> str:
     """Return what a record on disk says, whatever its kind, no more of it than anybody looks at."""
     return str(value or "")[:longest]
 
@@ -205,7 +205,7 @@ def is_podman(version: Json) -> bool:
     return "podman" in str(first.get("Name", "")).lower()
 
 
-@understood
+@checks_answer
 def driver_of(info: Json, version: Json) -> Driver:
     """Tell from ``/info`` and ``/version`` which storage driver, and of which family, an Engine runs.
 
@@ -225,7 +225,7 @@ def _status_of(info: Json) -> dict[str, str]:
     return {row[0]: row[1][:_LONGEST] for row in rows if isinstance(row[0], str) and isinstance(row[1], str)}
 
 
-@understood
+@checks_answer
 def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) -> EngineFacts:
     """Return who answers."""
     if not isinstance(version, dict) or not isinstance(info, dict):
@@ -245,7 +245,7 @@ def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) 
     )
 
 
-@understood
+@checks_answer
 def container_of(row: object, endpoint: str, driver: Driver) -> Container:
     """Return a row of the list call; what is only shown may be odd, who it is and its layer's size may not."""
     if not isinstance(row, dict):
@@ -278,74 +278,74 @@ def listed_container(row: object, endpoint: str, driver: Driver) -> Container:
         stand_in = ContainerId.standing_for(row.get("Id") if isinstance(row, dict) else row)
         if not isinstance(row, dict):
             row = {"Names": ["?"]}
-        shown = container_of({**row, "Id": stand_in}, endpoint, driver)
-        return replace(shown, state=State.UNKNOWN, status=str(error))
+        container = container_of({**row, "Id": stand_in}, endpoint, driver)
+        return replace(container, state=State.UNKNOWN, status=str(error))
 
 
 def _port_of(port: object) -> Port:
-    told = object_of(port)
+    fields = object_of(port)
     return Port(
-        number_of(told.get("PrivatePort"), most=65535),
-        text_of(told.get("Type"), 16) or "tcp",
-        number_of(told.get("PublicPort"), most=65535),
-        text_of(told.get("IP"), 64),
+        number_of(fields.get("PrivatePort"), most=65535),
+        text_of(fields.get("Type"), 16) or "tcp",
+        number_of(fields.get("PublicPort"), most=65535),
+        text_of(fields.get("IP"), 64),
     )
 
 
-@understood
+@checks_answer
 def change_of(row: object) -> tuple[bytes, Change]:
     """Return a row of the changes call: a path and its ``Kind``, 0 to 2."""
-    told = object_of(row)
-    path = told["Path"]
+    fields = object_of(row)
+    path = fields["Path"]
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path or ".." in path.split("/"):
         raise ValueError("a path that is none")
-    if told.get("Kind") is None:
+    if fields.get("Kind") is None:
         raise ValueError("a change of no kind")
-    return os.fsencode(path), _CHANGES[number_of(told["Kind"], most=2)]
+    return os.fsencode(path), _CHANGES[number_of(fields["Kind"], most=2)]
 
 
-@understood
+@checks_answer
 def container_id_of(body: Json) -> str:
     """Return the id of what the Engine made."""
-    found = text_of(object_of(body).get("Id"), 128)
-    if not found.isascii() or not found.isalnum():
+    identifier = text_of(object_of(body).get("Id"), 128)
+    if not identifier.isascii() or not identifier.isalnum():
         raise ValueError("an id that is none")
-    return found
+    return identifier
 
 
-@understood
+@checks_answer
 def labels_of(row: object) -> Mapping[str, str]:
     """Return the labels of a row that are texts."""
     labels = object_of(object_of(row).get("Labels"))
     return {name: value for name, value in labels.items() if isinstance(value, str)}
 
 
-@understood
+@checks_answer
 def labelled(row: object, label: str) -> tuple[str, str]:
     """Return the id of a row, and the value of a label that it has."""
     return ContainerId(object_of(row).get("Id")), labels_of(row)[label]
 
 
-@understood
+@checks_answer
 def image_ids(rows: object) -> list[str]:
     """Return the ids of a list of images."""
     return [text_of(object_of(row)["Id"], 128) for row in list_of(rows)]
 
 
-@understood
+@checks_answer
 def ended_with(body: Json) -> int | None:
     """Return the exit code of a process in a container, None while it runs."""
     code = object_of(body).get("ExitCode")
     return None if code is None or object_of(body).get("Running") else number_of(code, -(2**31), 2**32)
 
 
-@understood
+@checks_answer
 def is_tty(body: Json) -> bool:
     """Say whether a container has a terminal: its log is in one piece then."""
     return object_of(object_of(body).get("Config")).get("Tty") is True
 
 
-@understood
+@checks_answer
 def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     """Return the list record of a container from its inspect answer."""
     state = object_of(object_of(body).get("State"))
@@ -369,52 +369,52 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     )
 
 
-@understood
+@checks_answer
 def ports_of(body: Json) -> tuple[Port, ...]:
     """Return the ports of an inspect answer."""
-    found: list[Port] = []
+    ports: list[Port] = []
     for name, bindings in object_of(object_of(body.get("NetworkSettings")).get("Ports")).items():
         number, _, protocol = name.partition("/")
         for binding in list_of(bindings) or [{}]:
-            told = object_of(binding)
-            host = text_of(told.get("HostPort")) or "0"
-            if _is_port(number) and _is_port(host) and len(found) < _PORTS:
-                found.append(Port(int(number), protocol[:16] or "tcp", int(host), text_of(told.get("HostIp"), 64)))
-    return tuple(found)
+            fields = object_of(binding)
+            host = text_of(fields.get("HostPort")) or "0"
+            if _is_port(number) and _is_port(host) and len(ports) < _PORTS:
+                ports.append(Port(int(number), protocol[:16] or "tcp", int(host), text_of(fields.get("HostIp"), 64)))
+    return tuple(ports)
 
 
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536
 
 
-@understood
+@checks_answer
 def pid_of(body: Json) -> int:
     """Return the main process of a container, 0 for one that has none."""
     return number_of(object_of(body.get("State")).get("Pid"), most=_PIDS)
 
 
-@understood
+@checks_answer
 def argv_of(body: Json) -> tuple[str, ...]:
     """Return the command line of the main process."""
     return (text_of(body.get("Path")), *(text_of(word) for word in list_of(body.get("Args"))[:_SETTINGS]))
 
 
-@understood
+@checks_answer
 def mounts_of(body: Json) -> tuple[Mount, ...]:
     """Return what is mounted over the container's files, the Engine's own three files among it.
 
     One that is odd makes the answer odd: dtui would write below a mount that it does not know of.
     """
-    found = [_mount_of(object_of(mount)) for mount in list_of(body.get("Mounts"))]
+    mounts = [_mount_of(object_of(mount)) for mount in list_of(body.get("Mounts"))]
     tmpfs = object_of(object_of(body.get("HostConfig")).get("Tmpfs"))
-    found += [Mount(destination=path_of(path), source="", kind="tmpfs") for path in tmpfs]
-    taken = {m.destination for m in found}
-    found += [
+    mounts += [Mount(destination=path_of(path), source="", kind="tmpfs") for path in tmpfs]
+    destinations = {m.destination for m in mounts}
+    mounts += [
         Mount(destination=path, source=text_of(body[key]), kind="engine")
         for key, path in _ENGINE_FILES
-        if body.get(key) and path not in taken
+        if body.get(key) and path not in destinations
     ]
-    return tuple(found)
+    return tuple(mounts)
 
 
 def _mount_of(mount: Json) -> Mount:
@@ -430,38 +430,38 @@ def _mount_of(mount: Json) -> Mount:
     )
 
 
-@understood
+@checks_answer
 def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
     """Return what a container was made with and how its networks and health are, as names and values to show."""
     config, state = object_of(body.get("Config")), object_of(body.get("State"))
     policy = object_of(object_of(body.get("HostConfig")).get("RestartPolicy"))
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     if name := text_of(policy.get("Name"), 64):
         most = number_of(policy.get("MaximumRetryCount"))
-        found.append(("restart", name + (f", at most {most} times" if most else "")))
+        pairs.append(("restart", name + (f", at most {most} times" if most else "")))
     health = object_of(state.get("Health"))
     if health.get("Status"):
-        found.append(("health", _health_words(health)))
-    for name, told in object_of(object_of(body.get("NetworkSettings")).get("Networks")).items():
-        network = object_of(told)
+        pairs.append(("health", _health_words(health)))
+    for name, raw_network in object_of(object_of(body.get("NetworkSettings")).get("Networks")).items():
+        network = object_of(raw_network)
         # a record on disk keeps what the Engine's answer shows one step deeper
         settings = object_of(network.get("EndpointSettings")) or network
-        found.append((f"network {name[:256]}", text_of(settings.get("IPAddress"), 64) or "no address now"))
+        pairs.append((f"network {name[:256]}", text_of(settings.get("IPAddress"), 64) or "no address now"))
     if user := text_of(config.get("User")):
-        found.append(("user", user))
-    found += [("label", f"{key}={value}"[:_LONGEST]) for key, value in sorted(object_of(config.get("Labels")).items())]
-    found += [("env", text_of(pair)) for pair in list_of(config.get("Env"))[:_SETTINGS]]
-    return tuple(found[:_SETTINGS])
+        pairs.append(("user", user))
+    pairs += [("label", f"{key}={value}"[:_LONGEST]) for key, value in sorted(object_of(config.get("Labels")).items())]
+    pairs += [("env", text_of(pair)) for pair in list_of(config.get("Env"))[:_SETTINGS]]
+    return tuple(pairs[:_SETTINGS])
 
 
 def _health_words(health: Json) -> str:
-    words, failed = text_of(health["Status"], 64), number_of(health.get("FailingStreak"))
+    status, failed = text_of(health["Status"], 64), number_of(health.get("FailingStreak"))
     last = object_of((list_of(health.get("Log")) or [{}])[-1])
     line = text_of(last.get("Output")).strip().split("\n")[0]
-    return words + (f", failed {failed} times in a row: {line}" if failed else "")
+    return status + (f", failed {failed} times in a row: {line}" if failed else "")
 
 
-@understood
+@checks_answer
 def event_of(body: object) -> Event:
     """Return an event; Docker's ``health_status: healthy`` keeps its words."""
     if not isinstance(body, dict):

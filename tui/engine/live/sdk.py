@@ -71,18 +71,18 @@ _SHOWN = 300
 
 
 @contextmanager
-def engine_errors(what: str) -> Iterator[None]:
-    """Turn the SDK's exceptions into ours; ``what`` names the Engine or container concerned."""
+def engine_errors(subject: str) -> Iterator[None]:
+    """Turn the SDK's exceptions into ours; ``subject`` names the Engine or container concerned."""
     try:
         yield
     except DtuiError:
         raise
     except docker.errors.NotFound as error:
-        raise NotFound(f"{what}: {_explanation(error)}", "the list shows what there is") from error
+        raise NotFound(f"{subject}: {_explanation(error)}", "the list shows what there is") from error
     except docker.errors.APIError as error:
-        raise EngineError(f"{what}: {_explanation(error)}", "the Engine refused; nothing was done") from error
+        raise EngineError(f"{subject}: {_explanation(error)}", "the Engine refused; nothing was done") from error
     except _FAILURES as error:
-        raise _lost(what, error) from error
+        raise _error_for(subject, error) from error
 
 
 _FAILURES = (
@@ -114,37 +114,37 @@ def innermost(text: str) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+    visited_ids: set[int] = set()
     todo: list[Any] = [error]
     while todo:
-        one = todo.pop()
-        if not isinstance(one, BaseException) or id(one) in seen:
+        cause = todo.pop()
+        if not isinstance(cause, BaseException) or id(cause) in visited_ids:
             continue
-        seen.add(id(one))
-        yield one
-        todo += [one.__cause__, one.__context__, *one.args, getattr(one, "reason", None)]
+        visited_ids.add(id(cause))
+        yield cause
+        todo += [cause.__cause__, cause.__context__, *cause.args, getattr(cause, "reason", None)]
 
 
-def _lost(what: str, error: BaseException) -> DtuiError:
+def _error_for(subject: str, error: BaseException) -> DtuiError:
     causes = list(_causes(error))
     refused = next((cause for cause in causes if isinstance(cause, AnswerRefused)), None)
     if refused:
-        return EngineError(f"{what}: {refused}", refused.hint)
+        return EngineError(f"{subject}: {refused}", refused.hint)
     by_ssh = next((cause for cause in causes if isinstance(cause, _SSHEnded)), None)
     if by_ssh:
-        return EngineLost(f"{what}: {by_ssh}", "try ssh by hand: here it asks nothing, no password and no host key")
+        return EngineLost(f"{subject}: {by_ssh}", "try ssh by hand: here it asks nothing, no password and no host key")
     if any(isinstance(cause, PermissionError) for cause in causes):
-        return NotReachable(f"{what}: permission denied", "run dtui as root, or join the docker group")
+        return NotReachable(f"{subject}: permission denied", "run dtui as root, or join the docker group")
     if any(isinstance(cause, FileNotFoundError) for cause in causes):
-        return EngineLost(f"{what}: there is no such socket", "start Docker: systemctl start docker")
+        return EngineLost(f"{subject}: there is no such socket", "start Docker: systemctl start docker")
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return EngineLost(f"{what}: nobody answers", "start Docker: systemctl start docker")
+        return EngineLost(f"{subject}: nobody answers", "start Docker: systemctl start docker")
     if any(isinstance(cause, requests.exceptions.Timeout | TimeoutError) for cause in causes):
-        return EngineLost(f"{what}: no answer in time", "is the Engine or its disk overloaded?")
+        return EngineLost(f"{subject}: no answer in time", "is the Engine or its disk overloaded?")
     if any(isinstance(cause, requests.exceptions.InvalidJSONError | http.client.BadStatusLine) for cause in causes):
-        return EngineLost(f"{what}: what answers there is no Docker Engine", "check the address and the port")
+        return EngineLost(f"{subject}: what answers there is no Docker Engine", "check the address and the port")
     last = printable(" ".join(str(causes[-1]).split())[:200])
-    return EngineLost(f"{what}: {last or type(error).__name__}", "is the Engine running?")
+    return EngineLost(f"{subject}: {last or type(error).__name__}", "is the Engine running?")
 
 
 def connect(
@@ -242,11 +242,11 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         finally:
             self._connections.writing = False
         try:
-            _judge(answer)
+            _refuse_unusable(answer)
             if answer.status_code >= 400:
-                _keep(answer, beginning_of(answer, _ERROR))
+                _set_body(answer, beginning_of(answer, _ERROR))
             elif not streamed:
-                _keep(answer, body_of(answer, _ANSWER))
+                _set_body(answer, body_of(answer, _ANSWER))
         except BaseException:
             answer.close()
             raise
@@ -326,7 +326,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         return iter(lambda: wire.read1(PIECE), b"") if tty else _frames(wire.read1)
 
 
-def _judge(answer: Any) -> None:
+def _refuse_unusable(answer: Any) -> None:
     """Raise AnswerRefused for an answer that sends us elsewhere or that would have to be unpacked."""
     if 300 <= answer.status_code < 400 and answer.status_code != requests.codes.not_modified:
         where = printable(str(answer.headers.get("Location", "nowhere")))[:200]
@@ -336,7 +336,7 @@ def _judge(answer: Any) -> None:
         raise AnswerRefused(f"the answer is packed ({printable(encoding)[:40]}), which nobody asked for")
 
 
-def _keep(answer: Any, body: bytes) -> None:
+def _set_body(answer: Any, body: bytes) -> None:
     answer._content, answer._content_consumed = body, True
 
 
@@ -359,11 +359,11 @@ def _frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
         return data
 
     while len(header := exactly(8)) == 8:
-        number, left = struct.unpack(">BxxxL", header)
+        number, remaining = struct.unpack(">BxxxL", header)
         if number > 3:
             raise AnswerRefused("the output is in no form of Docker's")
-        while left and (data := read(min(left, PIECE))):
-            left -= len(data)
+        while remaining and (data := read(min(remaining, PIECE))):
+            remaining -= len(data)
             yield ErrorChunk(data) if number > 1 else data
 
 
@@ -431,11 +431,11 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
 
     def connect(self, **_: Any) -> None:
         """Start ssh."""
-        words = [*_SSH, *(("-l", self.user) if self.user else ()), *(("-p", self.port) if self.port else ())]
+        command = [*_SSH, *(("-l", self.user) if self.user else ()), *(("-p", self.port) if self.port else ())]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as ssh
         try:
             self.proc = subprocess.Popen(  # noqa: S603 - the user's own ssh, to the host that was named
-                [*words, "--", self.host, "docker system dial-stdio"],
+                [*command, "--", self.host, "docker system dial-stdio"],
                 env={k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -446,7 +446,7 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
             raise _SSHEnded("there is no ssh program") from error
         _RUNNING.add(self)
 
-    def why(self) -> str:
+    def last_message(self) -> str:
         """Return the last line ssh said."""
         with suppress(subprocess.TimeoutExpired):
             if self.proc:
@@ -481,8 +481,8 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
 
 @atexit.register
 def _end_ssh() -> None:
-    for one in list(_RUNNING):
-        one.close()
+    for ssh_socket in list(_RUNNING):
+        ssh_socket.close()
 
 
 class _SSHConnection(SSHConnection):  # type: ignore[misc]

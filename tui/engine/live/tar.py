@@ -140,8 +140,8 @@ class Members:
 
 def _checked(block: bytes) -> tuple[bytes, int]:
     """Return kind and size of a header whose checksum is right."""
-    told = _number(block[148:156], _LARGEST)
-    if told != sum(block) - sum(block[148:156]) + 8 * 32:
+    checksum = _number(block[148:156], _LARGEST)
+    if checksum != sum(block) - sum(block[148:156]) + 8 * 32:
         raise TarError("no header")
     kind = block[156:157]
     kind = REGULAR if kind in (b"\0", b"7") else kind
@@ -226,6 +226,6 @@ def _records(body: bytes) -> Iterator[tuple[str, bytes]]:
         at += length
 
 
-def refused(error: TarError, shown: str) -> LayerError:
-    """Return what to raise for a tar about ``shown`` that is not taken."""
-    return LayerError(f"the Engine's answer for {shown} is cut short or no tar ({error})", "try again")
+def refused(error: TarError, display_path: str) -> LayerError:
+    """Return what to raise for a tar about ``display_path`` that is not taken."""
+    return LayerError(f"the Engine's answer for {display_path} is cut short or no tar ({error})", "try again")

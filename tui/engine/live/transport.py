@@ -53,7 +53,7 @@ class AnswerDeadline:
     seconds: float | None
     rate: int = 0
 
-    def left(self, began: float, received: int) -> float | None:
+    def remaining(self, began: float, received: int) -> float | None:
         """Return the seconds that remain; None for an answer that may take for ever."""
         if self.seconds is None:
             return None
@@ -162,12 +162,12 @@ class _Wire(io.RawIOBase):
         return self._raw.fileno()
 
     def readinto(self, buffer: Any) -> int | None:
-        left = self._patience.left(self._began, self._received)
-        if left is not None and left <= 0:
+        remaining_seconds = self._patience.remaining(self._began, self._received)
+        if remaining_seconds is not None and remaining_seconds <= 0:
             raise TimeoutError("the answer takes too long")
         if isinstance(self._raw, socket.SocketIO):
-            self._sock.settimeout(left)
-        elif left is not None and not is_readable(self._raw.fileno(), left):
+            self._sock.settimeout(remaining_seconds)
+        elif remaining_seconds is not None and not is_readable(self._raw.fileno(), remaining_seconds):
             raise TimeoutError("the answer takes too long")
         count = self._raw.readinto(buffer)
         self._received += count or 0

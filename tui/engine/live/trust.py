@@ -81,8 +81,8 @@ class Peer:
         if not self.elsewhere:
             return True
         try:
-            same = os.path.samestat(os.stat(f"/proc/{self.pid}/root{path}"), os.stat(path))
-            return same and _started(self.pid) == self.started
+            is_same_directory = os.path.samestat(os.stat(f"/proc/{self.pid}/root{path}"), os.stat(path))
+            return is_same_directory and _started(self.pid) == self.started
         except OSError:
             return False
 
@@ -91,7 +91,7 @@ def peer_of(connection: socket.socket) -> Peer:
     """Judge who is at the other end of a connected unix socket."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", credentials)
-    if uid not in _believed():
+    if uid not in _trusted_uids():
         advice = "; run dtui as that user" if os.geteuid() == 0 else ""
         return Peer(pid, uid, "", f"{_user(uid)} listens at the socket, not {_user(os.geteuid())}{advice}")
     if pid <= 0:
@@ -100,8 +100,8 @@ def peer_of(connection: socket.socket) -> Peer:
         started = _started(pid)
         strange, elsewhere, program = _is_in_strange_namespace(pid), _is_elsewhere(pid), _program(pid)
     except PermissionError:
-        told = f"{_user(uid)}'s process {pid} listens at the socket, permission denied to look at it; run dtui as root"
-        return Peer(pid, uid, "", told)
+        doubt = f"{_user(uid)}'s process {pid} listens at the socket, permission denied to look at it; run dtui as root"
+        return Peer(pid, uid, "", doubt)
     except OSError:
         started = ""
     if not started or _has_ended(connection):
@@ -113,7 +113,7 @@ def peer_of(connection: socket.socket) -> Peer:
     return Peer(pid, uid, started, elsewhere=elsewhere)
 
 
-def _believed() -> tuple[int, ...]:
+def _trusted_uids() -> tuple[int, ...]:
     """Return the users whose Engine may name paths: root, who could do anything without us, and ourselves."""
     return tuple({0, os.geteuid()})
 
@@ -166,21 +166,27 @@ def engine_proof(peer: Peer | None, data_root: str) -> Proof:
     if peer.trouble:
         return _unproven(peer.trouble)
     root = Path(data_root)
-    shown = printable(data_root)
+    display_path = printable(data_root)
     if not root.is_absolute():
         return _unproven("the Engine names no data-root")
     try:
         owner = os.stat(root).st_uid
     except PermissionError:
-        return _unproven(f"{shown}: permission denied; run dtui as root, or use sudo")
+        return _unproven(f"{display_path}: permission denied; run dtui as root, or use sudo")
     except OSError:
-        return _unproven(f"the Engine's data-root {shown} is not on this host")
+        return _unproven(f"the Engine's data-root {display_path} is not on this host")
     if owner not in _engines_users(peer, root):
-        return _unproven(f"{shown} belongs to {_user(owner)}, but {_user(peer.uid)} runs the Engine")
+        return _unproven(f"{display_path} belongs to {_user(owner)}, but {_user(peer.uid)} runs the Engine")
     if not peer.sees(root):
-        return _unproven(f"{peer.who} has another mount namespace, in which {shown} is not the directory it is here")
-    place = f"another mount namespace with the same {shown}" if peer.elsewhere else f"our mount namespace, on {shown}"
-    return Proof(Trust.PROVEN, f"{peer.who} listens at the socket, in {place}")
+        return _unproven(
+            f"{peer.who} has another mount namespace, in which {display_path} is not the directory it is here"
+        )
+    location = (
+        f"another mount namespace with the same {display_path}"
+        if peer.elsewhere
+        else f"our mount namespace, on {display_path}"
+    )
+    return Proof(Trust.PROVEN, f"{peer.who} listens at the socket, in {location}")
 
 
 def layer_proof(
@@ -189,7 +195,7 @@ def layer_proof(
     container_id: str,
     name: str,
     stack: LayerStack,
-    told: LayerStack | None,
+    reported_stack: LayerStack | None,
     data_root: str,
 ) -> Proof:
     """Decide about a container's layer that the records name, by owners and by what the Engine tells of it.
@@ -198,19 +204,21 @@ def layer_proof(
     begin with. Raises LayerError, NotReachable, NotFound for records that cannot be read.
     """
     path = stack.writable.path
-    if told is not None and _below(str(told.writable.path), data_root) != _below(str(path), str(root.path)):
-        named = f"the Engine names {printable(str(told.writable.path))} as its layer"
+    if reported_stack is not None and _relative_to_root(
+        str(reported_stack.writable.path), data_root
+    ) != _relative_to_root(str(path), str(root.path)):
+        named = f"the Engine names {printable(str(reported_stack.writable.path))} as its layer"
         return _unproven(f"{named}, the records here {printable(str(path))}")
     users = (*_engines_users(peer, root.path), host_id(stack.ids.users, 0))  # podman gives vfs to the container's root
-    for place in _owned(root, container_id, stack):
+    for owned_path in _paths_to_check(root, container_id, stack):
         try:
-            owner = os.stat(place).st_uid
+            owner = os.stat(owned_path).st_uid
         except PermissionError:
-            return _unproven(f"{printable(str(place))}: permission denied; run dtui as root, or use sudo")
+            return _unproven(f"{printable(str(owned_path))}: permission denied; run dtui as root, or use sudo")
         except OSError as error:
-            return _unproven(f"{printable(str(place))}: {(error.strerror or '').lower()}")
+            return _unproven(f"{printable(str(owned_path))}: {(error.strerror or '').lower()}")
         if owner not in users:
-            owned = f"{printable(str(place))} belongs to {_user(owner)}"
+            owned = f"{printable(str(owned_path))} belongs to {_user(owner)}"
             return _unproven(f"{owned}, but {_user(peer.uid)} runs the Engine")
     names = _recorded_names(root, container_id, stack)
     if name[:_NAME] not in names:
@@ -239,8 +247,8 @@ def _engines_users(peer: Peer, root: Path) -> tuple[int, ...]:
     if match is None:
         return (peer.uid,)
     with suppress(OSError):
-        above = os.stat(root.parent)
-        if above.st_uid == peer.uid and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        parent_status = os.stat(root.parent)
+        if parent_status.st_uid == peer.uid and not parent_status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return (peer.uid, int(match.group(1)))
     return (peer.uid,)
 
@@ -250,7 +258,7 @@ def unproven_by(error: DtuiError) -> Proof:
     return _unproven(str(error))
 
 
-def odd_layer(named: str) -> Proof:
+def unproven_by_layer(named: str) -> Proof:
     """Return the verdict on a container whose Engine names something as its layer that no storage driver makes."""
     return _unproven(f"the Engine names {printable(named[:200])} as its layer, the records here have none like it")
 
@@ -259,12 +267,12 @@ def _unproven(reason: str) -> Proof:
     return Proof(Trust.UNPROVEN, reason)
 
 
-def _below(path: str, root: str) -> str:
+def _relative_to_root(path: str, root: str) -> str:
     """Return a path from its data-root on, the path itself where it lies outside."""
     return path.removeprefix(root.rstrip("/") + "/")
 
 
-def _owned(root: DataRoot, container_id: str, stack: LayerStack) -> tuple[Path, ...]:
+def _paths_to_check(root: DataRoot, container_id: str, stack: LayerStack) -> tuple[Path, ...]:
     """Return what the Engine's user must own: the record that names the layer, and the directory that holds the layer.
 
     The layer itself has the owner that the container's root directory has, which the container may change.
@@ -283,11 +291,11 @@ def serves(peer: Peer, root: Path) -> bool:
     """Say whether a peer is the Engine of a data-root itself: it has files of it open, or systemd listens for it."""
     if peer.pid == 1:
         return True
-    below = f"{root}/"
+    prefix = f"{root}/"
     with suppress(OSError):
         for number in os.listdir(f"/proc/{peer.pid}/fd"):
             with suppress(OSError):  # closed meanwhile
-                if os.readlink(f"/proc/{peer.pid}/fd/{number}").startswith(below):
+                if os.readlink(f"/proc/{peer.pid}/fd/{number}").startswith(prefix):
                     return True
     return False
 

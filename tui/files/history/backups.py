@@ -84,11 +84,11 @@ class BackupChoices:
     @property
     def options(self) -> str:
         """The words of the command line for what can be done, and why it cannot be set aside."""
-        found = [] if self.copy else ["--keep copies it all the same"]
-        found += [] if self.aside else ["--set-aside moves it out of the layer"]
-        found += [] if self.nothing else ["--no-backup cannot be undone"]
+        options = [] if self.copy else ["--keep copies it all the same"]
+        options += [] if self.aside else ["--set-aside moves it out of the layer"]
+        options += [] if self.nothing else ["--no-backup cannot be undone"]
         why = f"; it cannot be set aside: {self.aside}" if self.aside else ""
-        return (", ".join(found) or "free some space") + why
+        return (", ".join(options) or "free some space") + why
 
 
 class TooLarge(EditRefused):
@@ -101,10 +101,10 @@ class TooLarge(EditRefused):
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Where an act moved entries by rename instead of copying them: ``names`` of a directory ``above`` of the layer."""
+    """Where an act moved entries by rename instead of copying them: ``names`` of the layer's directory ``parent``."""
 
-    place: Path
-    above: bytes
+    directory: Path
+    parent: bytes
     names: tuple[bytes, ...]
     size: int
     exchanged: bool = False
@@ -134,7 +134,7 @@ class UndoKind(StrEnum):
 class UndoRecord:
     """Something that was done to a container: what stood at each path before it, and where the bytes are.
 
-    ``other`` is the new path of a rename. ``wrote`` is the SHA-256 of what a write put there.
+    ``new_path`` is the new path of a rename. ``wrote`` is the SHA-256 of what a write put there.
     """
 
     folder: Path
@@ -142,7 +142,7 @@ class UndoRecord:
     name: str
     kind: UndoKind
     path: bytes
-    other: bytes
+    new_path: bytes
     wrote: str
     owner: str
     nodes: tuple[EntrySnapshot, ...]
@@ -212,13 +212,13 @@ class UndoRecord:
             raise OwnPlaceFailed.of(error, self.folder, "it is dtui's own disk that is full or failing") from error
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def pin(self) -> Iterator[None]:
         """Keep it from being dropped for want of space while it is put back; raises NotFound when it is gone."""
         try:
             fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            told = f"what this {self.kind} of {printable(self.path)} replaced is kept no more"
-            raise NotFound(told, "dtui backups lists what is") from error
+            message = f"what this {self.kind} of {printable(self.path)} replaced is kept no more"
+            raise NotFound(message, "dtui backups lists what is") from error
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)
             yield
@@ -230,13 +230,13 @@ class UndoRecord:
         """What it made, by path, as far as it came; None where that was not written down."""
         if not self.expects:
             return None
-        found: dict[bytes, EntrySnapshot] = {}
+        snapshots: dict[bytes, EntrySnapshot] = {}
         with suppress(FileNotFoundError), open(self.folder / "after", encoding="utf-8") as lines:
             for line in lines:
                 with suppress(ValueError):  # the last one may have been cut off
                     node = from_json(json.loads(line))
-                    found[node.path] = node
-        return found
+                    snapshots[node.path] = node
+        return snapshots
 
     def mark(self, word: str) -> None:
         """Write down that it is ``done`` or ``undone``, for which no space is needed; raises EditRefused."""
@@ -269,17 +269,17 @@ class BackupWriter:
         kind: UndoKind,
         path: bytes,
         *,
-        other: bytes = b"",
+        new_path: bytes = b"",
         wrote: str = "",
         keep: BackupMode = BackupMode.USUAL,
     ) -> None:
-        self._told = {
+        self._fields = {
             "version": _VERSION,
             "container": container_id,
             "name": name,
             "kind": kind.value,
             "path": os.fsdecode(path),
-            "other": os.fsdecode(other),
+            "other": os.fsdecode(new_path),
             "wrote": wrote,
             "owner": owner_mark(),
             "expects": True,
@@ -302,15 +302,15 @@ class BackupWriter:
     def add(self, node: EntrySnapshot, fd: int | None = None) -> None:
         """Keep an entry, a file with the bytes of ``fd``; raises TooLarge, NoRoom, EditRefused."""
         if node.image or fd is not None:
-            other = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
-            if other != node.path:
-                node = replace(node, same_as=other, kept=True)
+            first_path = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
+            if first_path != node.path:
+                node = replace(node, same_as=first_path, has_bytes=True)
             elif node.image or fd is None:
-                node = replace(node, kept=True)
+                node = replace(node, has_bytes=True)
             else:
                 start = self._end
                 self._copy(node, fd)
-                node = replace(node, offset=start, kept=True)
+                node = replace(node, offset=start, has_bytes=True)
         self._nodes.append(node)
 
     def _copy(self, node: EntrySnapshot, fd: int) -> None:
@@ -328,8 +328,8 @@ class BackupWriter:
 
     def _too_long(self) -> EditRefused:
         """Return what is raised where the files, with their holes, are longer than one file of this host may be."""
-        told = f"{self._store.parent}: what this replaces is longer, with its holes, than a file may be there"
-        return EditRefused(told, "nothing was changed; do it entry by entry")
+        message = f"{self._store.parent}: what this replaces is longer, with its holes, than a file may be there"
+        return EditRefused(message, "nothing was changed; do it entry by entry")
 
     def _refused(self, error: OSError) -> DtuiError:
         without = ", or dtui undo --no-backup" if self._takes_back else ""
@@ -343,11 +343,11 @@ class BackupWriter:
     def commit(self, aside: SetAside | None = None) -> UndoRecord:
         """Make it durable; from now on the act can be taken back."""
         make_spare_room()
-        self._told |= {"time_ns": time.time_ns(), "since": uptime()}
+        self._fields |= {"time_ns": time.time_ns(), "since": uptime()}
         if aside is not None:
-            self._told["aside"] = {
-                "place": str(aside.place),
-                "above": os.fsdecode(aside.above),
+            self._fields["aside"] = {
+                "place": str(aside.directory),
+                "above": os.fsdecode(aside.parent),
                 "names": [os.fsdecode(name) for name in aside.names],
                 "size": aside.size,
                 "exchanged": aside.exchanged,
@@ -355,15 +355,15 @@ class BackupWriter:
             }
         if aside is not None or any(node.image for node in self._nodes):
             exchanged = aside is not None and aside.exchanged
-            self._told["version"] = _VERSION_EXCHANGED if exchanged else _VERSION_BEYOND
+            self._fields["version"] = _VERSION_EXCHANGED if exchanged else _VERSION_BEYOND
         try:
             os.fsync(self._data)
             (self._part / _MARKS[0]).touch(mode=0o600)
             if aside is not None:
                 (self._part / _ASIDE_MARK).touch(mode=0o600)
-            told = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(told, "w", encoding="utf-8") as file:
-                file.write(json.dumps(self._told)[:-1] + ', "nodes": [')
+            fd = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(fd, "w", encoding="utf-8") as file:
+                file.write(json.dumps(self._fields)[:-1] + ', "nodes": [')
                 for number, node in enumerate(self._nodes):  # one by one: there may be hundreds of thousands
                     file.write((", " if number else "") + json.dumps(to_json(node)))
                 file.write("]}")
@@ -378,7 +378,7 @@ class BackupWriter:
             self._close()
         try:
             sync_dir(self._store)
-            act = _act(folder, self._told, self.nodes)
+            act = _record_from(folder, self._fields, self.nodes)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise self._refused(error) from error
@@ -397,10 +397,10 @@ class BackupWriter:
 
 
 def _read(folder: Path) -> UndoRecord:
-    told = json.loads((folder / "act.json").read_text(), object_hook=_node_or_dict)
-    if told["version"] not in (_VERSION, _VERSION_BEYOND, _VERSION_EXCHANGED):
-        raise ValueError(f"version {told['version']}")
-    return _act(folder, told, tuple(told["nodes"]))
+    fields = json.loads((folder / "act.json").read_text(), object_hook=_node_or_dict)
+    if fields["version"] not in (_VERSION, _VERSION_BEYOND, _VERSION_EXCHANGED):
+        raise ValueError(f"version {fields['version']}")
+    return _record_from(folder, fields, tuple(fields["nodes"]))
 
 
 def _node_or_dict(told: dict[str, Any]) -> EntrySnapshot | dict[str, Any]:
@@ -408,35 +408,37 @@ def _node_or_dict(told: dict[str, Any]) -> EntrySnapshot | dict[str, Any]:
     return from_json(told) if "kind" in told and "path" in told and "version" not in told else told
 
 
-def _act(folder: Path, told: dict[str, Any], nodes: tuple[EntrySnapshot, ...]) -> UndoRecord:
+def _record_from(folder: Path, fields: dict[str, Any], nodes: tuple[EntrySnapshot, ...]) -> UndoRecord:
     return UndoRecord(
         folder=folder,
-        container=ContainerId(told["container"]),
-        name=str(told["name"]),
-        kind=UndoKind(told["kind"]),
-        path=os.fsencode(told["path"]),
-        other=os.fsencode(told["other"]),
-        wrote=str(told["wrote"]),
-        owner=str(told["owner"]),
+        container=ContainerId(fields["container"]),
+        name=str(fields["name"]),
+        kind=UndoKind(fields["kind"]),
+        path=os.fsencode(fields["path"]),
+        new_path=os.fsencode(fields["other"]),
+        wrote=str(fields["wrote"]),
+        owner=str(fields["owner"]),
         nodes=nodes,
-        expects=bool(told.get("expects")),
-        time_ns=int(told.get("time_ns", 0) if is_counted(folder.name) else folder.name),
-        since=float(told.get("since", 0)),
-        aside=_aside_of(told["aside"]) if "aside" in told else None,
+        expects=bool(fields.get("expects")),
+        time_ns=int(fields.get("time_ns", 0) if is_counted(folder.name) else folder.name),
+        since=float(fields.get("since", 0)),
+        aside=_set_aside_from(fields["aside"]) if "aside" in fields else None,
     )
 
 
-def _aside_of(told: dict[str, Any]) -> SetAside:
-    names = tuple(os.fsencode(name) for name in told["names"])
-    source = Path(told["source"]) if told.get("source") else None
-    exchanged = bool(told.get("exchanged"))
-    return SetAside(Path(told["place"]), os.fsencode(told["above"]), names, int(told["size"]), exchanged, source)
+def _set_aside_from(fields: dict[str, Any]) -> SetAside:
+    names = tuple(os.fsencode(name) for name in fields["names"])
+    source = Path(fields["source"]) if fields.get("source") else None
+    exchanged = bool(fields.get("exchanged"))
+    return SetAside(Path(fields["place"]), os.fsencode(fields["above"]), names, int(fields["size"]), exchanged, source)
 
 
 def folders(container_id: ContainerId | None = None) -> list[Path]:
     """Return the directories of a container's acts, or of all, oldest first."""
-    found = (folder for folder in state_dir("backups").glob(f"{container_id or '*'}/*") if is_change(folder.name))
-    return sorted(found, key=lambda folder: order_of(folder.name))
+    change_folders = (
+        folder for folder in state_dir("backups").glob(f"{container_id or '*'}/*") if is_change(folder.name)
+    )
+    return sorted(change_folders, key=lambda folder: order_of(folder.name))
 
 
 def undo_records(container_id: ContainerId | None = None) -> Iterator[UndoRecord]:
@@ -448,13 +450,13 @@ def undo_records(container_id: ContainerId | None = None) -> Iterator[UndoRecord
 
 def find(act_id: str) -> UndoRecord:
     """Return the act of an id, also without the zeros before it, or of a unique beginning of one; raises NotFound."""
-    known = list(undo_records())
-    found = [act for act in known if act.id == act_id or (is_counted(act.id) and act.id.lstrip("0") == act_id)]
-    found = found or [act for act in known if act_id and act.id.startswith(act_id)]
-    if len(found) != 1:
-        many = "no" if not found else "more than one"
-        raise NotFound(f"{many} backup {printable(act_id)}", "dtui backups lists them")
-    return found[0]
+    acts = list(undo_records())
+    matches = [act for act in acts if act.id == act_id or (is_counted(act.id) and act.id.lstrip("0") == act_id)]
+    matches = matches or [act for act in acts if act_id and act.id.startswith(act_id)]
+    if len(matches) != 1:
+        quantity = "no" if not matches else "more than one"
+        raise NotFound(f"{quantity} backup {printable(act_id)}", "dtui backups lists them")
+    return matches[0]
 
 
 def last_to_undo(container_id: ContainerId | None = None) -> UndoRecord:
@@ -484,22 +486,22 @@ def _drop_oldest(keep: Path) -> None:
     for folder in every:
         if total <= TOTAL_LIMIT:
             return
-        if folder != keep and folder not in beyond and _is_settled(folder) and drop(folder):
+        if folder != keep and folder not in beyond and _may_be_dropped(folder) and drop(folder):
             total -= sizes[folder]
 
 
-def remove_place(place: Path) -> None:
+def remove_set_aside(directory: Path) -> None:
     """Remove what an act set aside, or what is left of its place; raises OSError."""
     with suppress(FileNotFoundError):
-        beside = open_host(place.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
+        beside = open_host(directory.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            home = open_child(beside, os.fsencode(place.parent.name), os.O_RDONLY | os.O_DIRECTORY)
+            home = open_child(beside, os.fsencode(directory.parent.name), os.O_RDONLY | os.O_DIRECTORY)
             try:
-                remove_tree(home, os.fsencode(place.name))
+                remove_tree(home, os.fsencode(directory.name))
             finally:
                 os.close(home)
                 with suppress(OSError):  # others were set aside, too
-                    os.rmdir(place.parent.name, dir_fd=beside)
+                    os.rmdir(directory.parent.name, dir_fd=beside)
         finally:
             os.close(beside)
 
@@ -521,7 +523,7 @@ def drop(folder: Path) -> bool:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             aside = _set_aside_by(folder)
             if aside is not None:
-                remove_place(aside.place)
+                remove_set_aside(aside.directory)
             shutil.rmtree(folder, ignore_errors=True)
         except BlockingIOError:
             return False
@@ -530,7 +532,7 @@ def drop(folder: Path) -> bool:
     return True
 
 
-def _is_settled(folder: Path) -> bool:
+def _may_be_dropped(folder: Path) -> bool:
     """Say whether nobody needs an act to put something right any more.
 
     The container of one that was cut off is taken for gone after a week of this host's running, which no clock that
@@ -545,17 +547,17 @@ def _is_settled(folder: Path) -> bool:
     return surely_gone_for(act.owner, act.since, _WEEK)
 
 
-def why_needed(folder: Path, *, gone: bool) -> str:
-    """Say why an act must not be deleted now, nothing where it may; ``gone`` says that its container surely is."""
+def reason_to_keep(folder: Path, *, is_removed: bool) -> str:
+    """Say why an act must not be deleted now, nothing where it may; ``is_removed``: its container surely is."""
     if _has_ended(folder):
         return ""
     try:
         act = _read(folder)
     except (OSError, ValueError, KeyError, TypeError, BadId):
-        return "" if gone else "this version cannot read it"
+        return "" if is_removed else "this version cannot read it"
     if not act.cut_off:
         return "it is under way"
-    return "" if gone else "it was cut off, and is needed to put that right"
+    return "" if is_removed else "it was cut off, and is needed to put that right"
 
 
 def time_of(folder: Path) -> datetime:
@@ -577,7 +579,7 @@ def size_on_disk(folder: Path) -> int:
         for path in (folder, *folder.iterdir()):
             total += path.stat().st_blocks * 512
     aside = _set_aside_by(folder)
-    return total + (aside.size if aside is not None and aside.place.exists() else 0)
+    return total + (aside.size if aside is not None and aside.directory.exists() else 0)
 
 
 def sweep_backups() -> None:

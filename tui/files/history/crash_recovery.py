@@ -15,8 +15,8 @@ from tui.core.text import printable
 from tui.files.history import backups, journal, set_aside
 from tui.files.history.backups import UndoKind, UndoRecord
 from tui.files.history.rollback import is_one_write, is_plain_rename, put_back
-from tui.files.history.transaction import left_words, settle_left
-from tui.files.removal_watch import ContainerGone, what_happened
+from tui.files.history.transaction import close_partial, skipped_text
+from tui.files.removal_watch import ContainerGone, explain_removal
 from tui.files.tree.whiteout_writer import remove_emptied
 from tui.files.tree.workspace import writable_tree
 from tui.files.verbs.acts import Inspect, refuse_hidden
@@ -55,15 +55,15 @@ def recover(inspect: Inspect, archive: FindArchive = no_archive) -> tuple[str, .
         try:
             with container_lock(record.container_id):
                 details = inspect(record.container_id)
-                with what_happened(details, inspect):
-                    outcome = _put_right(record, details)
+                with explain_removal(details, inspect):
+                    outcome = _recover_write(record, details)
         except (NotFound, ContainerGone):
             if not journal.is_old(record):
                 continue  # perhaps a container of another endpoint
             outcome = "its container is gone"
         except (DtuiError, OSError) as error:
-            what = f"{name}: a write that was cut off" if record.path else f"what was left beside {_short(record)}"
-            lines.append(f"{what} cannot be put right yet: {error}")
+            subject = f"{name}: a write that was cut off" if record.path else f"what was left beside {_short(record)}"
+            lines.append(f"{subject} cannot be put right yet: {error}")
             continue
         journal.end(record)
         if record.path:
@@ -87,8 +87,8 @@ def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
                 except NotFound:
                     continue  # its container is gone, or another endpoint's
                 archive = find_archive(details)
-                with what_happened(details, inspect):
-                    line = settle_by_engine(act, details, archive) if archive else _settle(act, details)
+                with explain_removal(details, inspect):
+                    line = settle_by_engine(act, details, archive) if archive else _settle_act(act, details)
         except ContainerGone:
             continue
         except (DtuiError, OSError) as error:
@@ -97,7 +97,7 @@ def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
             yield line
 
 
-def _settle(act: UndoRecord, details: Details) -> str:
+def _settle_act(act: UndoRecord, details: Details) -> str:
     if act.aside is not None and act.aside.exchanged:
         return exchange.settle(act)
     if act.kind is UndoKind.CREATE or is_one_write(act):
@@ -108,15 +108,17 @@ def _settle(act: UndoRecord, details: Details) -> str:
     with writable_tree(details) as tree:
         refuse_hidden(details, tree, act)
         if is_plain_rename(act):
-            if tree.look(act.path) is None and tree.look(act.other) is not None:
+            if tree.look(act.path) is None and tree.look(act.new_path) is not None:
                 act.mark("done")
             else:
                 act.forget()
             return ""
-        left = put_back(tree, act).left
-    if left:
-        settle_left(act)
-        return f"{printable(act.path)}: a {act.kind} was cut off; {left_words(left)}; the old bytes are in {act.data}"
+        skipped = put_back(tree, act).skipped
+    if skipped:
+        close_partial(act)
+        return (
+            f"{printable(act.path)}: a {act.kind} was cut off; {skipped_text(skipped)}; the old bytes are in {act.data}"
+        )
     act.forget()
     return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
 
@@ -126,12 +128,12 @@ def _settle_write(act: UndoRecord, details: Details) -> str:
     finish_by_hand(details, act.path, act.wrote)
     try:
         with reading(details, act.path) as fd:
-            now = version_of(fd)
+            current_sha256 = version_of(fd)
     except NotFound:
-        now = None
-    if (now.sha256 if now else "") == act.wrote:
+        current_sha256 = None
+    if (current_sha256.sha256 if current_sha256 else "") == act.wrote:
         act.mark("done")
-    elif act.kind is UndoKind.CREATE or _is_old(act, now):
+    elif act.kind is UndoKind.CREATE or _is_old(act, current_sha256):
         act.forget()
     else:
         act.mark("done")
@@ -152,31 +154,31 @@ def _hash_of(data: Path) -> str:
         return version_of(file.fileno()).sha256
 
 
-def _put_right(record: journal.Record, details: Details) -> str:
+def _recover_write(record: journal.Record, details: Details) -> str:
     alive = details.container.state.alive
     if alive and record.path:
         with running_root(details) as root:
-            return _in_root(record, root, WhiteoutStyle.TREE)
+            return _recover_in_root(record, root, WhiteoutStyle.TREE)
     stack = stack_of(details)
     if stack.marks is WhiteoutStyle.TREE and record.path:
         with tree_root(stack) as root:
-            return _in_root(record, root, WhiteoutStyle.TREE)
+            return _recover_in_root(record, root, WhiteoutStyle.TREE)
     if stack.marks is not WhiteoutStyle.OVERLAY or not privileged():
         if not record.path:
             sweep_mounts(stack)
             return ""
         with upper_root(stack) as upper:
-            return _in_root(record, upper, stack.marks)
+            return _recover_in_root(record, upper, stack.marks)
     if not alive and in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")
     sweep_mounts(stack)
     if not record.path:
         return ""
     with write_view(stack) as root:
-        return _in_root(record, root, WhiteoutStyle.TREE)
+        return _recover_in_root(record, root, WhiteoutStyle.TREE)
 
 
-def _in_root(record: journal.Record, root: Root, marks: WhiteoutStyle) -> str:
+def _recover_in_root(record: journal.Record, root: Root, marks: WhiteoutStyle) -> str:
     path = os.fsencode(record.path)
     if record.in_place:
         return _roll_back(record, root, path)
@@ -195,21 +197,21 @@ def _remove(temporary: bytes, dir_fd: int, marks: WhiteoutStyle) -> None:
 
 def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
     try:
-        held = root.open_path(path, follow=False)
+        path_fd = root.open_path(path, follow=False)
     except NotFound:
         return "the file was removed since"
     try:
-        if not stat.S_ISREG(os.fstat(held).st_mode):  # opening a device or a FIFO alone may have effects
+        if not stat.S_ISREG(os.fstat(path_fd).st_mode):  # opening a device or a FIFO alone may have effects
             return "something else stands there now and was left"
-        fd = os.open(f"/proc/self/fd/{held}", os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise atomic.explain(error, path) from error
     finally:
-        os.close(held)
+        os.close(path_fd)
     try:
-        now = version_of(fd).sha256
-        if now in (record.new_sha256, record.old_sha256):
-            journal.complete(record, fd, new=now == record.new_sha256)
+        current_sha256 = version_of(fd).sha256
+        if current_sha256 in (record.new_sha256, record.old_sha256):
+            journal.complete(record, fd, new=current_sha256 == record.new_sha256)
             return "the file is whole"
         if not journal.is_half_done(record, fd):
             return "the file was written again since and left as it is"

@@ -16,12 +16,12 @@ _SMALL = 1 << 20
 
 def replaced_size(nodes: Iterable[EntrySnapshot]) -> int:
     """Return what a copy of entries takes: holes and what the image has nothing, a file with several names once."""
-    seen: set[tuple[int, int]] = set()
+    counted_inodes: set[tuple[int, int]] = set()
     total = 0
     for node in nodes:
-        if node.image or (node.inode in seen and node.inode != (0, 0)):
+        if node.image or (node.inode in counted_inodes and node.inode != (0, 0)):
             continue
-        seen.add(node.inode)
+        counted_inodes.add(node.inode)
         total += node.disk
     return total
 

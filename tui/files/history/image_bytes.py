@@ -34,7 +34,7 @@ def image_of(details: Details) -> Iterator[FromImage]:
     if stack is None or stack.marks is WhiteoutStyle.TREE:
         yield not_from_image
         return
-    with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
+    with LayerView.open(stack) as view, view.keep_open(), upper_root(stack) as upper:
         yield _Image(view, upper).marked
 
 
@@ -64,9 +64,9 @@ class _Image:
             os.close(fd)
 
     def _is_in_upper(self, path: bytes) -> bool:
-        above, name = split(path)
-        if self._names[0] != above:
-            self._names = above, self._listed(above)
+        parent, name = split(path)
+        if self._names[0] != parent:
+            self._names = parent, self._listed(parent)
         return name in self._names[1]
 
     def _listed(self, path: bytes) -> frozenset[bytes]:

@@ -71,7 +71,7 @@ def begin_rename(container_id: ContainerId, path: bytes, temporary: bytes) -> Re
 
 
 @contextmanager
-def working(container_id: ContainerId, work: Path) -> Iterator[None]:
+def work_dir_recorded(container_id: ContainerId, work: Path) -> Iterator[None]:
     """Write down that a work directory stands beside a container's layer, until it is gone."""
     record = Record(owned_name(), owner_mark(), container_id, "", "", False)
     _store(record)
@@ -137,11 +137,13 @@ def _put_down(data: Content, target: Path) -> None:
         os.close(fd)
 
 
-def _common(one: bytes, other: bytes) -> int:
+def _common_length(first: bytes, second: bytes) -> int:
     """Return how many bytes two strings begin with in common."""
-    if one == other:
-        return len(one)
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    if first == second:
+        return len(first)
+    return next(
+        (at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
 
 
 def is_half_done(record: Record, fd: int) -> bool:
@@ -153,14 +155,14 @@ def is_half_done(record: Record, fd: int) -> bool:
         size, sizes = os.fstat(fd).st_size, [os.fstat(file.fileno()).st_size for file in (new, old)]
         if not sizes[1] <= size <= max(sizes):
             return False
-        place = 0
+        position = 0
         todo = [old.fileno(), new.fileno(), old.fileno()]
-        while chunk := os.pread(fd, _CHUNK, place):
-            expected = os.pread(todo[0], len(chunk), place)
+        while chunk := os.pread(fd, _CHUNK, position):
+            expected = os.pread(todo[0], len(chunk), position)
             if len(todo) == 1:
                 expected = expected.ljust(len(chunk), b"\0")  # space that was reserved holds zeros
-            count = _common(chunk, expected)
-            place += count
+            count = _common_length(chunk, expected)
+            position += count
             if count < len(chunk):
                 todo = todo[1:]
                 if not todo:
@@ -171,16 +173,16 @@ def is_half_done(record: Record, fd: int) -> bool:
 
 def put_old_back(record: Record, fd: int) -> None:
     """Bring back the bytes that a write in place replaced, and what else it took away; raises OSError."""
-    with record.data.open("rb") as kept:
-        overwrite(fd, lambda: chunks_of(kept.fileno()), _old_metadata(record, fd))
+    with record.data.open("rb") as old_file:
+        overwrite(fd, lambda: chunks_of(old_file.fileno()), _old_metadata(record, fd))
 
 
 def complete(record: Record, fd: int, *, new: bool) -> None:
     """Give a file that has all its new bytes, or all its old ones, what else it should have; raises OSError."""
     metadata = _old_metadata(record, fd)
     if new:
-        now = metadata_of(fd).mode
-        mode = record.new_mode if now == record.mode and record.new_mode >= 0 else now
+        current_mode = metadata_of(fd).mode
+        mode = record.new_mode if current_mode == record.mode and record.new_mode >= 0 else current_mode
         metadata = replace(metadata, mode=mode, mtime_ns=None)
     put_metadata(fd, metadata)
     os.fsync(fd)
@@ -244,7 +246,7 @@ def is_old(record: Record) -> bool:
 
 def pending() -> tuple[Record, ...]:
     """Return the writes whose dtui is gone; a record that cannot be read is left where it is."""
-    found = []
+    records = []
     for path in sorted(state_dir("journal").glob("*.json")):
         try:
             record = Record(**json.loads(path.read_text()))
@@ -252,5 +254,5 @@ def pending() -> tuple[Record, ...]:
         except (OSError, ValueError, TypeError, BadId):
             continue
         if not owner_lives(record.owner):
-            found.append(record)
-    return tuple(found)
+            records.append(record)
+    return tuple(records)

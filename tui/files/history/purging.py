@@ -38,12 +38,12 @@ def changed_containers(ref: str = "") -> tuple[Changed, ...]:
 
     ``ref`` is a name that one had when it was changed, its id, or the beginning of its id.
     """
-    found: dict[ContainerId, list[UndoRecord]] = {}
+    acts_by_container: dict[ContainerId, list[UndoRecord]] = {}
     for act in undo_records():
-        found.setdefault(act.container, []).append(act)
-    every = [Changed(id_, tuple(kept)) for id_, kept in found.items()]
-    exact = [one for one in every if not ref or one.id == ref or ref in one.names]
-    return tuple(exact or [one for one in every if one.id.startswith(ref)])
+        acts_by_container.setdefault(act.container, []).append(act)
+    every = [Changed(id_, tuple(acts)) for id_, acts in acts_by_container.items()]
+    exact = [container for container in every if not ref or container.id == ref or ref in container.names]
+    return tuple(exact or [container for container in every if container.id.startswith(ref)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Purged:
 
     removed: tuple[str, ...]
     size: int
-    left: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...]
 
 
 def purgeable(containers: Collection[ContainerId] | None, before: datetime | None) -> Iterator[Path]:
@@ -69,26 +69,26 @@ def stored_size(folders: Collection[Path]) -> int:
     return sum(backups.size_on_disk(folder) for folder in folders)
 
 
-def purge(folders: Collection[Path], gone: Collection[ContainerId]) -> Purged:
+def purge(folders: Collection[Path], removed_containers: Collection[ContainerId]) -> Purged:
     """Delete acts for good, but those that are under way, and those that recovery needs unless their container is gone.
 
     What the journal holds of a container that is gone goes with them. Raises OSError.
     """
-    removed, left, size = [], [], 0
+    removed, skipped, size = [], [], 0
     never_again(state_dir("backups"), [folder.name for folder in folders])
     for folder in folders:
-        why = backups.why_needed(folder, gone=folder.parent.name in gone)
-        taken = backups.size_on_disk(folder)
+        why = backups.reason_to_keep(folder, is_removed=folder.parent.name in removed_containers)
+        folder_size = backups.size_on_disk(folder)
         if not why and not backups.drop(folder):
             why = "it is being taken back"
         if why:
-            left.append((folder.name, why))
+            skipped.append((folder.name, why))
         else:
             removed.append(folder.name)
-            size += taken
+            size += folder_size
             with suppress(FileNotFoundError):
                 sync_dir(folder.parent)
     for record in journal.pending():
-        if record.container_id in gone:
+        if record.container_id in removed_containers:
             journal.end(record)
-    return Purged(tuple(removed), size, tuple(left))
+    return Purged(tuple(removed), size, tuple(skipped))

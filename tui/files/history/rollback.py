@@ -28,11 +28,11 @@ _PLAIN = (EntryKind.FILE, EntryKind.SYMLINK)
 class Restored:
     """What came of taking an act back.
 
-    ``left`` are paths that were left, for they are somebody else's now; ``parted`` those of files that shared their
+    ``skipped`` are paths that were left, for they are somebody else's now; ``parted`` those of files that shared their
     bytes with other names, which are gone or were written since.
     """
 
-    left: tuple[bytes, ...] = ()
+    skipped: tuple[bytes, ...] = ()
     parted: tuple[bytes, ...] = ()
 
 
@@ -46,17 +46,17 @@ def is_one_write(act: UndoRecord) -> bool:
     return act.kind is UndoKind.WRITE or (act.kind in (UndoKind.UNDO, UndoKind.REDO) and bool(act.wrote))
 
 
-def with_present(act: UndoRecord, now: EntrySnapshot | None) -> UndoRecord:
+def with_current_metadata(act: UndoRecord, current: EntrySnapshot | None) -> UndoRecord:
     """Return a write with the owner, attributes and mode that its file has now: it changed none of them.
 
     The mode is the old one where the write gave another, which the file still has.
     """
     node = act.nodes[0]
-    if now is None or now.kind is not EntryKind.FILE or node.kind is not EntryKind.FILE:
+    if current is None or current.kind is not EntryKind.FILE or node.kind is not EntryKind.FILE:
         return act
-    given = (act.after or {}).get(node.path)
-    mode = node.mode if given is not None and now.mode == given.mode else now.mode
-    return replace(act, nodes=(replace(node, mode=mode, uid=now.uid, gid=now.gid, xattrs=now.xattrs),))
+    after = (act.after or {}).get(node.path)
+    mode = node.mode if after is not None and current.mode == after.mode else current.mode
+    return replace(act, nodes=(replace(node, mode=mode, uid=current.uid, gid=current.gid, xattrs=current.xattrs),))
 
 
 def put_back(
@@ -64,27 +64,27 @@ def put_back(
     act: UndoRecord,
     *,
     force: bool = False,
-    kept: Iterable[EntrySnapshot] | None = None,
+    backup_nodes: Iterable[EntrySnapshot] | None = None,
     step: _Step | None = None,
 ) -> Restored:
     """Bring every path of an act to what it was before, unless somebody else changed it.
 
-    May be done again after it was cut off. With ``force`` what somebody changed is not left. Where it was ``kept`` what
-    stands there now, anything else is left even so. ``step`` is told of each entry.
+    May be done again after it was cut off. With ``force`` what somebody changed is not left. Where it was
+    ``backup_nodes`` what stands there now, anything else is left even so. ``step`` is told of each entry.
     """
     if is_plain_rename(act):
-        if tree.look(act.path) is None and tree.look(act.other) is not None:
-            tree.move(act.other, act.path)
+        if tree.look(act.path) is None and tree.look(act.new_path) is not None:
+            tree.move(act.new_path, act.path)
         return Restored()
-    return _Restorer(tree, act, force=force, kept=kept).run(step, change=True)
+    return _Restorer(tree, act, force=force, backup_nodes=backup_nodes).run(step, change=True)
 
 
 def changed_since(tree: Tree, act: UndoRecord, step: _Step | None = None) -> tuple[bytes, ...]:
     """Return the paths where something stands that is neither what was there before an act nor of its making."""
-    return _Restorer(tree, act, force=False).run(step, change=False).left
+    return _Restorer(tree, act, force=False).run(step, change=False).skipped
 
 
-def look_for(tree: Tree, act: UndoRecord, path: bytes) -> EntrySnapshot | None:
+def current_snapshot(tree: Tree, act: UndoRecord, path: bytes) -> EntrySnapshot | None:
     """Describe what stands at a path of an act; below a link in the place of one of its directories there is nothing.
 
     Raises LayerError for any other link on the way: somebody put it there just now, and perhaps takes it away again.
@@ -94,8 +94,8 @@ def look_for(tree: Tree, act: UndoRecord, path: bytes) -> EntrySnapshot | None:
     except LayerError:
         for node in act.nodes:  # parents come first
             if node.kind is EntryKind.DIRECTORY and path.startswith(node.path.rstrip(b"/") + b"/"):
-                now = tree.look(node.path)
-                if now is not None and now.kind is EntryKind.SYMLINK:
+                current = tree.look(node.path)
+                if current is not None and current.kind is EntryKind.SYMLINK:
                     return None
         raise
 
@@ -112,75 +112,90 @@ class PathLookup:
         """Describe what stands at a path, None for nothing."""
         if self._ends and path.startswith(self._ends):
             return None
-        now = look_for(self.tree, self._act, path)
-        self._ends = b"" if now is not None and now.kind is EntryKind.DIRECTORY else path.rstrip(b"/") + b"/"
-        return now
+        current = current_snapshot(self.tree, self._act, path)
+        self._ends = b"" if current is not None and current.kind is EntryKind.DIRECTORY else path.rstrip(b"/") + b"/"
+        return current
 
 
-def same(now: EntrySnapshot | None, node: EntrySnapshot) -> bool:
+def is_same_state(current: EntrySnapshot | None, node: EntrySnapshot) -> bool:
     """Say whether what stands somewhere is what was kept, a directory whatever was made in it."""
-    if now is None or node.kind is None:
-        return now is None and node.kind is None
-    if (now.path, now.kind, now.mode, now.uid, now.gid) != (node.path, node.kind, node.mode, node.uid, node.gid):
+    if current is None or node.kind is None:
+        return current is None and node.kind is None
+    if (current.path, current.kind, current.mode, current.uid, current.gid) != (
+        node.path,
+        node.kind,
+        node.mode,
+        node.uid,
+        node.gid,
+    ):
         return False
-    if now.kind is not EntryKind.DIRECTORY and now.mtime_ns != node.mtime_ns:
+    if current.kind is not EntryKind.DIRECTORY and current.mtime_ns != node.mtime_ns:
         return False
-    return (now.size, now.target, now.rdev, now.xattrs) == (node.size, node.target, node.rdev, node.xattrs)
+    return (current.size, current.target, current.rdev, current.xattrs) == (
+        node.size,
+        node.target,
+        node.rdev,
+        node.xattrs,
+    )
 
 
-def _like(now: EntrySnapshot, made: EntrySnapshot) -> bool:
+def _resembles(current: EntrySnapshot, expected: EntrySnapshot) -> bool:
     """Say whether what stands somewhere is what was made there; attributes may have come from the file system."""
     names = ["kind", "rdev", "target"]
-    if now.kind is not EntryKind.SYMLINK:
+    if current.kind is not EntryKind.SYMLINK:
         names.append("mode")
-    if now.kind in _PLAIN:
+    if current.kind in _PLAIN:
         names += ["size", "mtime_ns"]
     if os.geteuid() == 0:  # nobody else can give files away
         names += ["uid", "gid"]
-    return all(getattr(now, name) == getattr(made, name) for name in names)
+    return all(getattr(current, name) == getattr(expected, name) for name in names)
 
 
 def was_never_moved(act: UndoRecord, before: EntrySnapshot) -> bool:
     """Say whether what stands at the old path of a rename is what was to get the new one."""
-    wanted = (act.after or {}).get(act.other)
-    return wanted is not None and _like(before, wanted)
+    expected = (act.after or {}).get(act.new_path)
+    return expected is not None and _resembles(before, expected)
 
 
-def _between(now: EntrySnapshot, before: EntrySnapshot, after: EntrySnapshot) -> bool:
+def _is_partly_changed(current: EntrySnapshot, before: EntrySnapshot, after: EntrySnapshot) -> bool:
     """Say whether an entry that is given another mode and owner is somewhere on its way."""
     return (
-        now.kind is after.kind
-        and now.uid in (before.uid, after.uid)
-        and now.gid in (before.gid, after.gid)
-        and now.mode & 0o777 in (before.mode & 0o777, after.mode & 0o777)
-        and not now.mode & 0o7000 & ~(before.mode | after.mode)
+        current.kind is after.kind
+        and current.uid in (before.uid, after.uid)
+        and current.gid in (before.gid, after.gid)
+        and current.mode & 0o777 in (before.mode & 0o777, after.mode & 0o777)
+        and not current.mode & 0o7000 & ~(before.mode | after.mode)
     )
 
 
-def _with_others(node: EntrySnapshot, now: EntrySnapshot, made: EntrySnapshot | None) -> tuple[tuple[str, bytes], ...]:
+def _merged_xattrs(
+    node: EntrySnapshot, current: EntrySnapshot, after: EntrySnapshot | None
+) -> tuple[tuple[str, bytes], ...]:
     """Return the attributes to put back, and as they are now those that somebody else set since.
 
     An ACL changes with the mode, and a capability goes with the owner: these are put back as they were.
     """
-    old, ours, found = dict(node.xattrs), dict(made.xattrs) if made else {}, dict(now.xattrs)
-    others = {name: value for name, value in found.items() if value not in (old.get(name), ours.get(name))}
+    old, act_xattrs, current_xattrs = dict(node.xattrs), dict(after.xattrs) if after else {}, dict(current.xattrs)
+    foreign_xattrs = {
+        name: value for name, value in current_xattrs.items() if value not in (old.get(name), act_xattrs.get(name))
+    }
     for name in ("system.posix_acl_access", "security.capability"):
-        others.pop(name, None)
-    return in_order((old | others).items())
+        foreign_xattrs.pop(name, None)
+    return in_order((old | foreign_xattrs).items())
 
 
 def _metadata_only(node: EntrySnapshot) -> bool:
-    return node.kind is EntryKind.FILE and not node.kept
+    return node.kind is EntryKind.FILE and not node.has_bytes
 
 
 class _Restorer:
     def __init__(
-        self, tree: Tree, act: UndoRecord, *, force: bool, kept: Iterable[EntrySnapshot] | None = None
+        self, tree: Tree, act: UndoRecord, *, force: bool, backup_nodes: Iterable[EntrySnapshot] | None = None
     ) -> None:
         self._tree = tree
         self._act = act
         self._force = force
-        self._kept = None if kept is None else {node.path: node for node in kept}
+        self._backup_nodes = None if backup_nodes is None else {node.path: node for node in backup_nodes}
         self._before = {node.path: node for node in act.nodes}
         self._after = act.after
         self._names: dict[bytes, list[EntrySnapshot]] = defaultdict(list)
@@ -188,13 +203,13 @@ class _Restorer:
             if node.kind is EntryKind.FILE:
                 self._names[node.same_as or node.path].append(node)
         self._elsewhere: dict[int, bytes] | None = None
-        self._left: dict[bytes, EntrySnapshot] = {}
+        self._skipped: dict[bytes, EntrySnapshot] = {}
         self._parted: list[bytes] = []
         self._touched: set[bytes] = set()
-        self._looks = PathLookup(tree, act)
-        self._made: set[bytes] = set()
+        self._lookup = PathLookup(tree, act)
+        self._new_directories: set[bytes] = set()
         """Directories that were made anew: what is in them is of our making."""
-        self._whole: dict[bytes, bytes] = {}
+        self._restored_names: dict[bytes, bytes] = {}
         """Where a file of several names is what it was, by the first of its names."""
 
     def run(self, step: _Step | None, *, change: bool) -> Restored:
@@ -203,48 +218,52 @@ class _Restorer:
         for node in nodes if change else ():
             self._tree.settle(node)
         if self._act.kind not in METADATA:
-            looks = PathLookup(self._tree, self._act)
-            for node, now in reversed([(node, now) for node in nodes if (now := looks.at(node.path)) is not None]):
-                self._clear_the_way(node, now, change=change)
-        self._looks = PathLookup(self._tree, self._act)
+            lookup = PathLookup(self._tree, self._act)
+            for node, current in reversed(
+                [(node, current) for node in nodes if (current := lookup.at(node.path)) is not None]
+            ):
+                self._remove_obstacles(node, current, change=change)
+        self._lookup = PathLookup(self._tree, self._act)
         fd = os.open(self._act.data, os.O_RDONLY | os.O_CLOEXEC)
         try:
             for count, node in enumerate(nodes):
                 if step:
                     step(count, node.path)
-                self._bring(node, fd, change=change)
+                self._restore(node, fd, change=change)
         finally:
             os.close(fd)
         for node in reversed(nodes):
-            if node.kind is EntryKind.DIRECTORY and node.path in self._touched and node.path not in self._left:
+            if node.kind is EntryKind.DIRECTORY and node.path in self._touched and node.path not in self._skipped:
                 self._dress(node, self._tree.look(node.path))
         if change:
             self._tree.sync()
-        return Restored(tuple(self._left), tuple(self._parted))
+        return Restored(tuple(self._skipped), tuple(self._parted))
 
     # whose it is -------------------------------------------------------------------------------------------
 
-    def _is_ours(self, now: EntrySnapshot) -> bool:
+    def _is_ours(self, current: EntrySnapshot) -> bool:
         """Say whether nothing is lost when an entry goes: it is kept, of the act's making, or an image's."""
-        if self._kept is not None and not same(now, self._kept.get(now.path, EntrySnapshot(now.path))):
-            return self._is_the_image_s(now)
+        if self._backup_nodes is not None and not is_same_state(
+            current, self._backup_nodes.get(current.path, EntrySnapshot(current.path))
+        ):
+            return self._is_from_image(current)
         if self._force:
             return True
-        before = self._before.get(now.path, EntrySnapshot(now.path))
-        return same(now, before) or self._was_made(now, before) or self._is_the_image_s(now)
+        before = self._before.get(current.path, EntrySnapshot(current.path))
+        return is_same_state(current, before) or self._was_made(current, before) or self._is_from_image(current)
 
-    def _was_made(self, now: EntrySnapshot, before: EntrySnapshot) -> bool:
+    def _was_made(self, current: EntrySnapshot, before: EntrySnapshot) -> bool:
         if self._act.wrote:
-            return now.kind is EntryKind.FILE and self._hash(now.path) == self._act.wrote
+            return current.kind is EntryKind.FILE and self._hash(current.path) == self._act.wrote
         if self._after is None:  # an older dtui did it, and did not write down what it would make
-            known = {UndoKind.REMOVE: False, UndoKind.MKDIR: now.kind is EntryKind.DIRECTORY}
-            return known.get(self._act.kind, True)
-        after = self._after.get(now.path)
+            made_by_kind = {UndoKind.REMOVE: False, UndoKind.MKDIR: current.kind is EntryKind.DIRECTORY}
+            return made_by_kind.get(self._act.kind, True)
+        after = self._after.get(current.path)
         if after is None or after.kind is None:
             return False
-        if before.kind is now.kind and not before.kept:
-            return _between(now, before, after)
-        return _like(now, after)
+        if before.kind is current.kind and not before.has_bytes:
+            return _is_partly_changed(current, before, after)
+        return _resembles(current, after)
 
     def _hash(self, path: bytes) -> str:
         fd = self._tree.open_file(path)
@@ -253,118 +272,120 @@ class _Restorer:
         finally:
             os.close(fd)
 
-    def _is_the_image_s(self, now: EntrySnapshot) -> bool:
+    def _is_from_image(self, current: EntrySnapshot) -> bool:
         """Where whiteouts are made by hand the image's entry may show for a moment."""
-        beneath = self._tree.beneath(now.path)
-        return beneath is not None and _like(now, beneath)
+        beneath = self._tree.beneath(current.path)
+        return beneath is not None and _resembles(current, beneath)
 
-    def _leave(self, now: EntrySnapshot) -> None:
-        self._left[now.path] = now
+    def _skip(self, current: EntrySnapshot) -> None:
+        self._skipped[current.path] = current
 
     # bringing it back --------------------------------------------------------------------------------------
 
-    def _clear_the_way(self, node: EntrySnapshot, now: EntrySnapshot, *, change: bool) -> None:
-        if not self._in_the_way(now, node):
+    def _remove_obstacles(self, node: EntrySnapshot, current: EntrySnapshot, *, change: bool) -> None:
+        if not self._is_obstacle(current, node):
             return
-        held: set[bytes] = set()
-        for one in reversed(self._all_of(now)):
-            if not self._is_ours(one):
-                self._leave(one)
-                held.add(split(one.path)[0])
-            elif one.path in held:
-                held.add(split(one.path)[0])
+        occupied: set[bytes] = set()
+        for entry in reversed(self._subtree(current)):
+            if not self._is_ours(entry):
+                self._skip(entry)
+                occupied.add(split(entry.path)[0])
+            elif entry.path in occupied:
+                occupied.add(split(entry.path)[0])
             elif change:
-                self._tree.remove(one.path, directory=one.kind is EntryKind.DIRECTORY, seen=one)
-                self._touched.add(split(one.path)[0])
-        if held and node.kind is not None:
-            self._leave(now)
+                self._tree.remove(entry.path, directory=entry.kind is EntryKind.DIRECTORY, expected=entry)
+                self._touched.add(split(entry.path)[0])
+        if occupied and node.kind is not None:
+            self._skip(current)
 
-    def _in_the_way(self, now: EntrySnapshot, node: EntrySnapshot) -> bool:
+    def _is_obstacle(self, current: EntrySnapshot, node: EntrySnapshot) -> bool:
         """Say whether one must be removed before the other can be made: only files and links replace each other."""
         if self._act.kind in METADATA or _metadata_only(node):
             return False
         if node.kind is None:
             return True
-        if now.kind is node.kind:
-            return now.rdev != node.rdev
-        return not (now.kind in _PLAIN and node.kind in _PLAIN)
+        if current.kind is node.kind:
+            return current.rdev != node.rdev
+        return not (current.kind in _PLAIN and node.kind in _PLAIN)
 
-    def _all_of(self, node: EntrySnapshot) -> list[EntrySnapshot]:
+    def _subtree(self, node: EntrySnapshot) -> list[EntrySnapshot]:
         """Return an entry and all below it, parents first, in the order of the tree."""
         nodes: list[EntrySnapshot] = []
         todo = [node]
         while todo:
-            here = todo.pop()
-            nodes.append(here)
-            if here.kind is EntryKind.DIRECTORY:
-                prefix = here.path.rstrip(b"/") + b"/"
-                below = [self._tree.look(prefix + name) for name in self._tree.names(here.path)]
-                todo += [child for child in reversed(below) if child is not None]
+            entry = todo.pop()
+            nodes.append(entry)
+            if entry.kind is EntryKind.DIRECTORY:
+                prefix = entry.path.rstrip(b"/") + b"/"
+                children = [self._tree.look(prefix + name) for name in self._tree.names(entry.path)]
+                todo += [child for child in reversed(children) if child is not None]
         return nodes
 
-    def _bring(self, node: EntrySnapshot, data: int, *, change: bool) -> None:
+    def _restore(self, node: EntrySnapshot, data: int, *, change: bool) -> None:
         if node.kind is None:
             return
-        above = self._left.get(split(node.path)[0])
-        if above is not None and above.kind is not EntryKind.DIRECTORY:
-            self._left[node.path] = node  # there is nothing to put it in
+        parent = self._skipped.get(split(node.path)[0])
+        if parent is not None and parent.kind is not EntryKind.DIRECTORY:
+            self._skipped[node.path] = node  # there is nothing to put it in
             return
-        now = None if split(node.path)[0] in self._made else self._looks.at(node.path)
-        if same(now, node) or node.path in self._left:
+        current = None if split(node.path)[0] in self._new_directories else self._lookup.at(node.path)
+        if is_same_state(current, node) or node.path in self._skipped:
             return
-        if now is not None and not self._is_ours(now):
-            self._leave(now)
+        if current is not None and not self._is_ours(current):
+            self._skip(current)
         elif not change:
             return
-        elif now is not None and self._act.kind in METADATA:
-            self._tree.permit(now, node)
-        elif now is not None and now.kind is node.kind and not node.kept and now.target == node.target:
-            self._dress(replace(node, mtime_ns=now.mtime_ns), now)  # what it holds is as old as it is
+        elif current is not None and self._act.kind in METADATA:
+            self._tree.permit(current, node)
+        elif current is not None and current.kind is node.kind and not node.has_bytes and current.target == node.target:
+            self._dress(replace(node, mtime_ns=current.mtime_ns), current)  # what it holds is as old as it is
         elif not (self._act.kind in METADATA or _metadata_only(node)):
-            self._make(node, data, now)
+            self._make(node, data, current)
 
-    def _dress(self, node: EntrySnapshot, now: EntrySnapshot | None) -> None:
+    def _dress(self, node: EntrySnapshot, current: EntrySnapshot | None) -> None:
         """Make an entry that is there what it was, but for attributes that somebody else gave it since."""
-        if now is not None and not self._force:
-            node = replace(node, xattrs=_with_others(node, now, (self._after or {}).get(node.path)))
+        if current is not None and not self._force:
+            node = replace(node, xattrs=_merged_xattrs(node, current, (self._after or {}).get(node.path)))
         self._tree.dress(node)
 
-    def _make(self, node: EntrySnapshot, data: int, now: EntrySnapshot | None) -> None:
+    def _make(self, node: EntrySnapshot, data: int, current: EntrySnapshot | None) -> None:
         self._touched.add(split(node.path)[0])
-        other = self._other_name(node)
-        if node.image and not other:
+        existing_path = self._surviving_name(node)
+        if node.image and not existing_path:
             fd = self._tree.open_image(node)
             try:
-                self._tree.make(replace(node, same_as=b"", offset=0), fd, over=now)
+                self._tree.make(replace(node, same_as=b"", offset=0), fd, over=current)
             finally:
                 os.close(fd)
             if node.same_as or node.names:
-                self._whole[node.same_as or node.path] = node.path
+                self._restored_names[node.same_as or node.path] = node.path
             return
         offset = self._before[node.same_as].offset if node.same_as else node.offset
-        self._tree.make(replace(node, same_as=other, offset=offset), data, over=now)
-        if node.kind is EntryKind.DIRECTORY and now is None:
-            self._made.add(node.path)
+        self._tree.make(replace(node, same_as=existing_path, offset=offset), data, over=current)
+        if node.kind is EntryKind.DIRECTORY and current is None:
+            self._new_directories.add(node.path)
         elif node.kind is EntryKind.FILE and (node.same_as or node.names):
-            self._whole[node.same_as or node.path] = node.path
+            self._restored_names[node.same_as or node.path] = node.path
 
-    def _other_name(self, node: EntrySnapshot) -> bytes:
+    def _surviving_name(self, node: EntrySnapshot) -> bytes:
         """Return another path at which a file still is what it was, nothing for a file that has to be made."""
         first = node.same_as or node.path
-        mine = self._names.get(first, [])
-        if first in self._whole:
-            return self._whole[first]
-        for one in mine:
-            if one != node and same(look_for(self._tree, self._act, one.path), one):
-                self._whole[first] = one.path
-                return one.path
-        if node.kind is not EntryKind.FILE or node.names <= len(mine):
+        linked_nodes = self._names.get(first, [])
+        if first in self._restored_names:
+            return self._restored_names[first]
+        for candidate in linked_nodes:
+            if candidate != node and is_same_state(current_snapshot(self._tree, self._act, candidate.path), candidate):
+                self._restored_names[first] = candidate.path
+                return candidate.path
+        if node.kind is not EntryKind.FILE or node.names <= len(linked_nodes):
             return b""
         if self._elsewhere is None:
             shared = [names[0] for names in self._names.values() if names[0].names > len(names)]
-            wanted = {one.inode[1]: one for one in shared}
-            self._elsewhere = other_names(self._tree, wanted, lambda now, one: same(now, replace(one, path=now.path)))
-        found = self._elsewhere.get(node.inode[1], b"")
-        if not found:
+            nodes_by_inode = {candidate.inode[1]: candidate for candidate in shared}
+            self._elsewhere = other_names(
+                self._tree, nodes_by_inode, lambda current, one: is_same_state(current, replace(one, path=current.path))
+            )
+        other_path = self._elsewhere.get(node.inode[1], b"")
+        if not other_path:
             self._parted.append(node.path)
-        return found
+        return other_path

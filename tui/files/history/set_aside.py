@@ -17,7 +17,7 @@ from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.records import Details, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.data_root import open_host
-from tui.files.history.backups import SetAside, UndoKind, UndoRecord, remove_place
+from tui.files.history.backups import SetAside, UndoKind, UndoRecord, remove_set_aside
 from tui.files.removal_watch import ContainerGone
 from tui.files.verbs.opening import stack_of
 from tui.files.write import atomic
@@ -96,8 +96,8 @@ def carry_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], Non
     try:
         move_out(details, act, still_at_rest, whiteout=whiteout)
     except BaseException:
-        if not _waiting(act):
-            throw_away(act)
+        if not _names_set_aside(act):
+            discard_set_aside(act)
             act.forget()
         raise
     act.mark("done")
@@ -105,13 +105,13 @@ def carry_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], Non
 
 def settle(details: Details, act: UndoRecord) -> str:
     """Find out of an act that was cut off whether it took place; what it moved by half is moved back."""
-    waiting = _waiting(act)
+    waiting = _names_set_aside(act)
     if len(waiting) == len(_aside(act).names):
         act.mark("done")
         return ""
     if waiting:
         move_back(details, act)
-    throw_away(act)
+    discard_set_aside(act)
     act.forget()
     return f"{printable(act.path)}: a {act.kind} was cut off; all is as it was before"
 
@@ -124,22 +124,22 @@ def move_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None
     aside = _aside(act)
     still_at_rest()
     moved: list[bytes] = []
-    with atomic.explained(act.path), layer(details) as root, directory(root, aside.above) as above:
-        make_place(aside.place)
-        with opened(aside.place) as place:
+    with atomic.explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
+        make_place(aside.directory)
+        with opened(aside.directory) as aside_fd:
             try:
                 for name in aside.names:
-                    renameat2(above, name, place, name, NO_REPLACE | (_WHITEOUT if whiteout else 0))
+                    renameat2(parent_fd, name, aside_fd, name, NO_REPLACE | (_WHITEOUT if whiteout else 0))
                     moved.append(name)
-                os.fsync(place)
-                os.fsync(above)
+                os.fsync(aside_fd)
+                os.fsync(parent_fd)
                 still_at_rest()
             except ContainerGone:
                 raise  # an entry that is moved back would stand in the way of the removal
             except BaseException:
                 for name in reversed(moved):
-                    _back(act, place, above, name)
-                os.fsync(above)
+                    _move_name_back(act, aside_fd, parent_fd, name)
+                os.fsync(parent_fd)
                 raise
 
 
@@ -150,41 +150,41 @@ def move_back(details: Details, act: UndoRecord) -> None:
     """
     aside = _aside(act)
     if details.container.state.alive and stack_of(details).marks is not WhiteoutStyle.TREE:
-        told = f"{printable(act.path)} was set aside beside the layer, which the running container uses"
-        raise EditRefused(told, "stop the container, then undo")
-    waiting = _waiting(act)
-    with atomic.explained(act.path), layer(details) as root, directory(root, aside.above) as above:
+        message = f"{printable(act.path)} was set aside beside the layer, which the running container uses"
+        raise EditRefused(message, "stop the container, then undo")
+    waiting = _names_set_aside(act)
+    with atomic.explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
         if not waiting:
-            if any(_is_free(act, above, name) for name in aside.names):
-                raise NotFound(f"{aside.place} is gone, and what was set aside with it", "nothing was changed")
+            if any(_is_free(act, parent_fd, name) for name in aside.names):
+                raise NotFound(f"{aside.directory} is gone, and what was set aside with it", "nothing was changed")
             return
         for name in waiting:
-            if not _is_free(act, above, name):
+            if not _is_free(act, parent_fd, name):
                 raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
-        with opened(aside.place) as place:
+        with opened(aside.directory) as aside_fd:
             for name in reversed(waiting):
-                _back(act, place, above, name)
-            os.fsync(above)
-            os.fsync(place)
+                _move_name_back(act, aside_fd, parent_fd, name)
+            os.fsync(parent_fd)
+            os.fsync(aside_fd)
 
 
-def _waiting(act: UndoRecord) -> list[bytes]:
+def _names_set_aside(act: UndoRecord) -> list[bytes]:
     """Return which names of what an act moved are in their place; a whiteout there is what a deletion left behind."""
     aside = _aside(act)
     try:
-        with opened(aside.place) as place:
-            return [name for name in aside.names if not _is_free(act, place, name)]
+        with opened(aside.directory) as aside_fd:
+            return [name for name in aside.names if not _is_free(act, aside_fd, name)]
     except FileNotFoundError:
         return []
 
 
-def throw_away(act: UndoRecord) -> None:
+def discard_set_aside(act: UndoRecord) -> None:
     """Remove what an act set aside for good, or the empty place that is left of it; raises EditRefused."""
-    place = _aside(act).place
+    directory = _aside(act).directory
     try:
-        remove_place(place)
+        remove_set_aside(directory)
     except OSError as error:
-        raise EditRefused(f"{place}: {(error.strerror or '').lower()}", "it is left there") from error
+        raise EditRefused(f"{directory}: {(error.strerror or '').lower()}", "it is left there") from error
 
 
 def _aside(act: UndoRecord) -> SetAside:
@@ -242,11 +242,11 @@ def _is_free(act: UndoRecord, directory: int, name: bytes) -> bool:
     return may_be and is_whiteout(status)
 
 
-def _back(act: UndoRecord, place: int, above: int, name: bytes) -> None:
+def _move_name_back(act: UndoRecord, aside_fd: int, parent_fd: int, name: bytes) -> None:
     """Rename an entry back; a whiteout in its place changes places with it, so that the image's never shows."""
-    if atomic.is_gone(above, name):
-        renameat2(place, name, above, name, NO_REPLACE)
-    elif _is_free(act, above, name):
-        renameat2(place, name, above, name, EXCHANGE)
+    if atomic.is_gone(parent_fd, name):
+        renameat2(aside_fd, name, parent_fd, name, NO_REPLACE)
+    elif _is_free(act, parent_fd, name):
+        renameat2(aside_fd, name, parent_fd, name, EXCHANGE)
     else:
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))

@@ -31,7 +31,9 @@ def no_step(count: int, path: bytes) -> None:
 
 
 @contextmanager
-def guarded(act: UndoRecord | None, opened: Callable[[], AbstractContextManager[Tree]]) -> Iterator[list[int]]:
+def rollback_on_error(
+    act: UndoRecord | None, opened: Callable[[], AbstractContextManager[Tree]]
+) -> Iterator[list[int]]:
     """Mark an act done at its end; the list counts what was changed.
 
     One that fails, whatever by, is rolled back in the tree that ``opened`` gives. One that its user stops, or that
@@ -46,28 +48,28 @@ def guarded(act: UndoRecord | None, opened: Callable[[], AbstractContextManager[
     except (DtuiError, OSError) as error:
         if act is None and not changed:
             raise
-        told = error if isinstance(error, DtuiError) else atomic.explain(error, act.path if act else b"the deletion")
-        if isinstance(told, ContainerGone):  # taking back would make entries in a layer that is being removed
+        failure = error if isinstance(error, DtuiError) else atomic.explain(error, act.path if act else b"the deletion")
+        if isinstance(failure, ContainerGone):  # taking back would make entries in a layer that is being removed
             if act is not None:
                 act.mark("done")
-            raise told from error
-        hint = _settled(act, opened, len(changed), stopped=isinstance(told, Stopped))
+            raise failure from error
+        hint = _end_failed(act, opened, len(changed), stopped=isinstance(failure, Stopped))
         partly = f" ({count_of(len(changed), 'entry', 'entries')} done)" if hint in _PARTLY else ""
-        raised = type(told)(told.message + partly, hint or told.hint)
+        raised = type(failure)(failure.message + partly, hint or failure.hint)
         if hint:
             raised.add_note(hint + partly)
         raise raised from error
     except (Exception, KeyboardInterrupt) as error:  # too little memory, a mistake of ours
-        hint = _settled(act, opened, len(changed), stopped=isinstance(error, KeyboardInterrupt))
+        hint = _end_failed(act, opened, len(changed), stopped=isinstance(error, KeyboardInterrupt))
         error.add_note(hint or "nothing was changed")
         raise
 
 
-def _settled(
+def _end_failed(
     act: UndoRecord | None, opened: Callable[[], AbstractContextManager[Tree]], count: int, *, stopped: bool
 ) -> str:
     """Roll an act back, unless it is its user who stopped it; return what came of it, nothing for no change at all."""
-    progress.go_to_the_end()
+    progress.ignore_stop()
     if act is None:
         return _FOR_GOOD if count else ""
     try:
@@ -77,10 +79,10 @@ def _settled(
             act.mark("done")
             return _UNDO
         with opened() as tree:
-            left = put_back(tree, act).left
-        if left and count:
-            settle_left(act)
-            return f"{left_words(left)}; the old bytes are in {act.data}"
+            skipped = put_back(tree, act).skipped
+        if skipped and count:
+            close_partial(act)
+            return f"{skipped_text(skipped)}; the old bytes are in {act.data}"
     except Exception:  # noqa: BLE001 - what is told is why the act failed
         with suppress(DtuiError):
             act.mark("done")
@@ -91,22 +93,22 @@ def _settled(
     return "all is as it was before" if count else ""
 
 
-def settle_left(act: UndoRecord) -> None:
+def close_partial(act: UndoRecord) -> None:
     """Close an act that was taken back as far as it could be; what it kept stays, for something was left."""
     act.mark("done")
     act.mark("undone")
 
 
-def left_words(left: tuple[bytes, ...]) -> str:
+def skipped_text(paths: tuple[bytes, ...]) -> str:
     """Say which paths were left to whoever changed them meanwhile."""
-    more = f" and {count_of(len(left) - 1, 'other entry', 'other entries')}" if len(left) > 1 else ""
-    return f"{printable(left[0])}{more} left as somebody else changed it meanwhile, the rest is as it was before"
+    more = f" and {count_of(len(paths) - 1, 'other entry', 'other entries')}" if len(paths) > 1 else ""
+    return f"{printable(paths[0])}{more} left as somebody else changed it meanwhile, the rest is as it was before"
 
 
 def remove_nodes(tree: Tree, nodes: tuple[EntrySnapshot, ...], changed: list[int], step: Step) -> None:
     """Remove entries that were listed parents first, deepest first; what came or was written since stops it."""
     for node in reversed(nodes):
         step(len(changed), node.path)
-        tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY, seen=node)
+        tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY, expected=node)
         changed.append(1)
     tree.sync()

@@ -11,25 +11,29 @@ from tui.files.tree.snapshots import EntrySnapshot
 
 
 def other_names(
-    tree: Tree, wanted: Mapping[int, EntrySnapshot], same: Callable[[EntrySnapshot, EntrySnapshot], bool]
+    tree: Tree, nodes_by_inode: Mapping[int, EntrySnapshot], is_same: Callable[[EntrySnapshot, EntrySnapshot], bool]
 ) -> dict[int, bytes]:
     """Walk a container's tree until each file that is wanted, by inode number, was met; return where.
 
     What is mounted in the tree is not entered: no name there is one of a file outside.
     """
-    met: dict[int, bytes] = {}
+    paths_by_inode: dict[int, bytes] = {}
     todo = [b""]
-    while todo and len(met) < len(wanted):
-        above = todo.pop()
-        for name in _listed(tree, above or b"/"):
-            node = _looked_at(tree, above + b"/" + name)
+    while todo and len(paths_by_inode) < len(nodes_by_inode):
+        directory = todo.pop()
+        for name in _listed(tree, directory or b"/"):
+            node = _snapshot_at(tree, directory + b"/" + name)
             if node is None:
                 continue
             if node.kind is EntryKind.DIRECTORY:
                 todo.append(node.path)
-            elif node.seen and node.seen.inode in wanted and same(node, wanted[node.seen.inode]):
-                met[node.seen.inode] = node.path
-    return met
+            elif (
+                node.inode_version
+                and node.inode_version.inode in nodes_by_inode
+                and is_same(node, nodes_by_inode[node.inode_version.inode])
+            ):
+                paths_by_inode[node.inode_version.inode] = node.path
+    return paths_by_inode
 
 
 def _listed(tree: Tree, path: bytes) -> list[bytes]:
@@ -39,7 +43,7 @@ def _listed(tree: Tree, path: bytes) -> list[bytes]:
         return []
 
 
-def _looked_at(tree: Tree, path: bytes) -> EntrySnapshot | None:
+def _snapshot_at(tree: Tree, path: bytes) -> EntrySnapshot | None:
     try:
         return tree.look(path)
     except DtuiError:  # a mount point

@@ -26,10 +26,10 @@ class HostFiles:
         try:
             self._fd = os.open(directory or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            told = f"{printable(directory)}: {(error.strerror or '').lower()}"
-            raise NotFound(told, "name a file of this host") from error
+            message = f"{printable(directory)}: {(error.strerror or '').lower()}"
+            raise NotFound(message, "name a file of this host") from error
         self._trail = Trail(self._fd, open_directory, os.close)
-        self._others = Trail(self._fd, open_directory, os.close)
+        self._link_trail = Trail(self._fd, open_directory, os.close)
         self._files = 0
 
     def __enter__(self) -> HostFiles:
@@ -37,39 +37,39 @@ class HostFiles:
 
     def __exit__(self, *_: object) -> None:
         self._trail.close()
-        self._others.close()
+        self._link_trail.close()
         os.close(self._fd)
 
-    def parent(self, place: bytes) -> tuple[int, bytes]:
+    def parent(self, host_path: bytes) -> tuple[int, bytes]:
         """Return the directory that holds a place, open until the next call, and the last name; raises OSError."""
-        above, _, name = place.rpartition(b"/")
-        return self._trail.at(b"/" + above), name
+        parent, _, name = host_path.rpartition(b"/")
+        return self._trail.at(b"/" + parent), name
 
     @contextmanager
-    def entry(self, place: bytes, *, read: bool = True) -> Iterator[tuple[int, int | None]]:
+    def entry(self, host_path: bytes, *, read: bool = True) -> Iterator[tuple[int, int | None]]:
         """Yield what stands at a place as an O_PATH descriptor, and a file's bytes to read; raises NotFound."""
-        with ExitStack() as held:
+        with ExitStack() as exit_stack:
             try:
-                dir_fd, name = self.parent(place)
+                dir_fd, name = self.parent(host_path)
                 fd = open_child(dir_fd, name, os.O_PATH)
             except OSError as error:
-                what = "is a mount point" if error.errno == errno.EXDEV else (error.strerror or "").lower()
-                raise NotFound(f"{printable(place)}: {what}", "name a file of this host") from error
-            held.callback(os.close, fd)
-            refuse_kernel_files(fd, place)  # their sizes say nothing, and some have an effect when they are read
+                reason = "is a mount point" if error.errno == errno.EXDEV else (error.strerror or "").lower()
+                raise NotFound(f"{printable(host_path)}: {reason}", "name a file of this host") from error
+            exit_stack.callback(os.close, fd)
+            refuse_kernel_files(fd, host_path)  # their sizes say nothing, and some have an effect when they are read
             data = None
             if read and kind_of(os.fstat(fd).st_mode) is EntryKind.FILE:
-                data = reopen_regular(fd, place)
-                held.callback(os.close, data)
-                refuse_unsized(data, place)
+                data = reopen_regular(fd, host_path)
+                exit_stack.callback(os.close, data)
+                refuse_unsized(data, host_path)
             yield fd, data
 
-    def link(self, other: bytes, place: bytes) -> None:
+    def link(self, existing_path: bytes, host_path: bytes) -> None:
         """Give the file at another place a name more; raises OSError."""
-        above, _, name = other.rpartition(b"/")
-        fd = open_child(self._others.at(b"/" + above), name, os.O_PATH)
+        parent, _, name = existing_path.rpartition(b"/")
+        fd = open_child(self._link_trail.at(b"/" + parent), name, os.O_PATH)
         try:
-            dir_fd, new = self.parent(place)
+            dir_fd, new = self.parent(host_path)
             os.link(f"/proc/self/fd/{fd}", new, dst_dir_fd=dir_fd, follow_symlinks=True)
         finally:
             os.close(fd)

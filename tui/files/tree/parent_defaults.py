@@ -24,30 +24,30 @@ _ENTRY = struct.Struct("<HHI")
 _USER_OBJ, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
 
 
-def placed_in(above: EntrySnapshot, node: EntrySnapshot) -> EntrySnapshot:
+def inherited_from(parent: EntrySnapshot, node: EntrySnapshot) -> EntrySnapshot:
     """Return a new entry as it is once it is made in a directory; attributes of its own it has none."""
     mode = node.mode
     xattrs: tuple[tuple[str, bytes], ...] = ()
-    default = dict(above.xattrs).get(DEFAULT)
+    default = dict(parent.xattrs).get(DEFAULT)
     if default is not None and node.kind is not EntryKind.SYMLINK:
-        bits, acl = within(default, mode)
+        bits, acl = apply_default_acl(default, mode)
         mode = mode & ~0o777 | bits
         xattrs = ((ACCESS, acl),) if acl else ()
     if node.kind is EntryKind.DIRECTORY:
-        mode |= above.mode & stat.S_ISGID
+        mode |= parent.mode & stat.S_ISGID
         xattrs += ((DEFAULT, default),) if default is not None else ()
-    return replace(node, mode=mode, uid=above.uid, gid=above.gid, xattrs=xattrs)
+    return replace(node, mode=mode, uid=parent.uid, gid=parent.gid, xattrs=xattrs)
 
 
-def within(default: bytes, mode: int) -> tuple[int, bytes]:
+def apply_default_acl(default: bytes, mode: int) -> tuple[int, bytes]:
     """Return permission bits and ACL of an entry made with a mode; no ACL where the bits say all of it."""
     entries = list(_ENTRY.iter_unpack(default[_HEAD:]))
     tags = {tag for tag, _, _ in entries}
     shifts = {_USER_OBJ: 6, _MASK if _MASK in tags else _GROUP_OBJ: 3, _OTHER: 0}
     bits, packed = 0, default[:_HEAD]
-    for tag, given, who in entries:
+    for tag, entry_rights, who in entries:
         shift = shifts.get(tag)
-        rights = given if shift is None else given & mode >> shift
+        rights = entry_rights if shift is None else entry_rights & mode >> shift
         bits |= 0 if shift is None else rights << shift
         packed += _ENTRY.pack(tag, rights, who)
     return bits, packed if tags - {_USER_OBJ, _GROUP_OBJ, _OTHER} else b""

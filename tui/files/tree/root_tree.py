@@ -36,7 +36,7 @@ class IsMountPoint(EditRefused):
 class Tree(Protocol):
     """What acts are made of. Every method raises DtuiError for what cannot be done; OSError is the act's to explain."""
 
-    def real(self, path: bytes) -> bytes:
+    def canonical_path(self, path: bytes) -> bytes:
         """Return the canonical path of a name: links above it are resolved, the name itself is not."""
         ...
 
@@ -84,11 +84,11 @@ class Tree(Protocol):
         """Give what is there the owner, mode, attributes and time of a node."""
         ...
 
-    def permit(self, node: EntrySnapshot, wanted: EntrySnapshot) -> None:
+    def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
         """Give the entry that was looked at the owner and mode that are wanted, and touch nothing else of it."""
         ...
 
-    def remove(self, path: bytes, *, directory: bool, seen: EntrySnapshot | None = None) -> None:
+    def remove(self, path: bytes, *, directory: bool, expected: EntrySnapshot | None = None) -> None:
         """Remove one entry, a directory only when it is empty, a file only as it was when it was looked at."""
         ...
 
@@ -132,7 +132,7 @@ class RootTree:
         self._check = check
         self._scratch = Scratch(container_id)
         self._durability = Durability()
-        self._others: Root | None = None
+        self._link_root: Root | None = None
         """The same root for the other names of files, so that the way to the one does not end the way to the other."""
 
     def changed(self, folder: Folder) -> None:
@@ -148,13 +148,13 @@ class RootTree:
         """Take back what is held for making entries; the tree can be used again."""
         self._scratch.close()
         self._durability.close()
-        if self._others is not None:
-            self._others.close()
-            self._others = None
+        if self._link_root is not None:
+            self._link_root.close()
+            self._link_root = None
 
     def forget(self, path: bytes) -> None:
         """Look a directory up anew when it is asked for again."""
-        for root in (self._root, self._others):
+        for root in (self._root, self._link_root):
             if root is not None:
                 root.forget(path)
 
@@ -162,10 +162,10 @@ class RootTree:
         """Return this tree with a path that may be a mount point."""
         return RootTree(self._root, self._hands, self._id, path, raw=self._raw, image=self._image, check=self._check)
 
-    def real(self, path: bytes) -> bytes:
+    def canonical_path(self, path: bytes) -> bytes:
         """Return the canonical path of a name."""
-        above, name = split(path)
-        return self._root.real_path(above).rstrip(b"/") + b"/" + name if name else b"/"
+        parent, name = split(path)
+        return self._root.real_path(parent).rstrip(b"/") + b"/" + name if name else b"/"
 
     @contextmanager
     def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
@@ -180,9 +180,9 @@ class RootTree:
     def folder(self, path: bytes) -> Iterator[tuple[Folder, bytes]]:
         """Yield the directory that holds a name, and the name."""
         self._check()
-        above, name = split(path)
+        parent, name = split(path)
         try:
-            with self._root.directory(above) as folder:
+            with self._root.directory(parent) as folder:
                 if folder.mount:
                     refuse_kernel_files(folder.fd, path)
                 yield folder, name or b"."
@@ -193,8 +193,8 @@ class RootTree:
     def _reach(self, path: bytes) -> tuple[Folder, bytes]:
         """Return the directory that holds a name, open until the next one is looked for, and the name."""
         self._check()
-        above, name = split(path)
-        folder = self._root.reach(above)
+        parent, name = split(path)
+        folder = self._root.reach(parent)
         if folder.mount:
             refuse_kernel_files(folder.fd, path)
         return folder, name or b"."
@@ -302,11 +302,11 @@ class RootTree:
 
     def _link(self, node: EntrySnapshot, dir_fd: int, name: bytes) -> None:
         """Give a file that is there another name, which nobody sees before the file is known to be the right one."""
-        if self._others is None:
-            self._others = self._root.again()
-        above, other = split(node.same_as)
-        with self._others.directory(above) as folder:
-            fd = open_child(folder.fd, other, os.O_PATH)
+        if self._link_root is None:
+            self._link_root = self._root.again()
+        parent, other_name = split(node.same_as)
+        with self._link_root.directory(parent) as folder:
+            fd = open_child(folder.fd, other_name, os.O_PATH)
             try:
                 _require_same_file(os.fstat(fd), node)
                 os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
@@ -390,7 +390,7 @@ class RootTree:
         except OSError as error:
             raise atomic.explain(error, node.path) from error
 
-    def permit(self, node: EntrySnapshot, wanted: EntrySnapshot) -> None:
+    def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
         """Change owner and mode by a descriptor, so that no other entry gets them."""
         try:
             fd = self._open(node.path)
@@ -399,7 +399,7 @@ class RootTree:
                 if not is_same_entry(status, node):
                     raise ChangedMeanwhile(f"{printable(node.path)} was replaced meanwhile", "look at it again")
                 self._root.admit(fd, node.path, Need.OWN)
-                _permit(fd, status, wanted)
+                _permit(fd, status, desired)
             finally:
                 os.close(fd)
         except OSError as error:
@@ -407,15 +407,15 @@ class RootTree:
 
     # removing and renaming ---------------------------------------------------------------------------------
 
-    def remove(self, path: bytes, *, directory: bool, seen: EntrySnapshot | None = None) -> None:
+    def remove(self, path: bytes, *, directory: bool, expected: EntrySnapshot | None = None) -> None:
         """Remove one entry."""
         if directory:
             self.forget(path)
         folder, name = self._reach(path)
         self._root.admit(folder.fd, path, Need.CHANGE)
         try:
-            if seen is not None:
-                _require_untouched(folder.fd, name, seen)
+            if expected is not None:
+                _require_untouched(folder.fd, name, expected)
             if directory:
                 self._hands.rmdir(folder.fd, name)
             else:
@@ -461,14 +461,14 @@ def _require_same_file(status: os.stat_result, node: EntrySnapshot) -> None:
         raise changed_meanwhile(node.same_as)
 
 
-def _permit(fd: int, status: os.stat_result, wanted: EntrySnapshot) -> None:
-    place = f"/proc/self/fd/{fd}"
-    if (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid):
-        os.chown(place, wanted.uid, wanted.gid)  # takes capabilities and setuid bits away
-        capability = dict(wanted.xattrs).get("security.capability")
+def _permit(fd: int, status: os.stat_result, desired: EntrySnapshot) -> None:
+    proc_path = f"/proc/self/fd/{fd}"
+    if (status.st_uid, status.st_gid) != (desired.uid, desired.gid):
+        os.chown(proc_path, desired.uid, desired.gid)  # takes capabilities and setuid bits away
+        capability = dict(desired.xattrs).get("security.capability")
         if capability is not None:
-            os.setxattr(place, "security.capability", capability)
-    os.chmod(place, wanted.mode)
+            os.setxattr(proc_path, "security.capability", capability)
+    os.chmod(proc_path, desired.mode)
 
 
 def remove_any(dir_fd: int, name: bytes) -> None:
@@ -492,29 +492,29 @@ def dress_name(dir_fd: int, name: bytes, node: EntrySnapshot, *, raw: bool) -> N
     os.chown(name, node.uid, node.gid, dir_fd=dir_fd, follow_symlinks=False)
     fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
     try:
-        place = f"/proc/self/fd/{fd}"
+        proc_path = f"/proc/self/fd/{fd}"
         if stat.S_ISLNK(os.fstat(fd).st_mode) != (node.kind is EntryKind.SYMLINK):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        _set_xattrs(place, node, raw=raw)
+        _set_xattrs(proc_path, node, raw=raw)
         if node.kind is not EntryKind.SYMLINK:
-            os.chmod(place, node.mode)
+            os.chmod(proc_path, node.mode)
     finally:
         os.close(fd)
     os.utime(name, ns=(node.mtime_ns, node.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
 
 
-def _set_xattrs(place: str | int, node: EntrySnapshot, *, raw: bool) -> None:
-    wanted = dict(node.xattrs)
+def _set_xattrs(path_or_fd: str | int, node: EntrySnapshot, *, raw: bool) -> None:
+    xattrs = dict(node.xattrs)
     own = MARKS if raw else ()
     present: list[str] = []
     with suppress(OSError):  # a file system without any
-        present = os.listxattr(place)
+        present = os.listxattr(path_or_fd)
     for name in present:  # such as an ACL that a directory gives to what is made in it
-        if name not in wanted and not name.startswith(own) and name != "security.selinux":
-            os.removexattr(place, name)
+        if name not in xattrs and not name.startswith(own) and name != "security.selinux":
+            os.removexattr(path_or_fd, name)
     for name, value in node.xattrs:
         try:
-            os.setxattr(place, name, value)
+            os.setxattr(path_or_fd, name, value)
         except OSError as error:
             # A label of a security module that is not active here cannot be set and means nothing.
             if error.errno != errno.EOPNOTSUPP or name != "security.selinux":

@@ -36,8 +36,8 @@ class SkippedMounts:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, the user's own mounts first."""
-        found = sorted(self._left_out, key=lambda one: (one[1] is None or one[1].kind == "engine", one[0]))
-        return few([skipped_words(path, mount) for path, mount in found])
+        skipped = sorted(self._left_out, key=lambda pair: (pair[1] is None or pair[1].kind == "engine", pair[0]))
+        return few([skipped_words(path, mount) for path, mount in skipped])
 
 
 def skipped_words(path: bytes, mount: Mount | None) -> str:

@@ -55,7 +55,7 @@ class EntrySnapshot:
     size: int = 0
     offset: int = 0
     same_as: bytes = b""
-    kept: bool = False
+    has_bytes: bool = False
     """Whether a file's bytes are kept; else only what it is besides."""
     inode: tuple[int, int] = (0, 0)
     """Device and inode of a file with several names; the device of a mount of ours is another each time."""
@@ -63,7 +63,7 @@ class EntrySnapshot:
     """How many names such a file has."""
     image: bool = field(default=False, compare=False)
     """Whether a file's bytes lie unchanged in the image, from which they come back."""
-    seen: InodeVersion | None = field(default=None, compare=False)
+    inode_version: InodeVersion | None = field(default=None, compare=False)
     """What it was when it was looked at; not kept, and no part of what it is."""
     disk: int = field(default=0, compare=False)
     """How many bytes a copy of a file takes: its holes take none. Not kept."""
@@ -97,7 +97,7 @@ def snapshot_of(fd: int, path: bytes, *, raw: bool = False) -> EntrySnapshot:
         inode=(status.st_dev, status.st_ino) if several else (0, 0),
         names=status.st_nlink if several else 0,
         disk=min(status.st_size, status.st_blocks * 512) if kind is EntryKind.FILE else 0,
-        seen=InodeVersion(status.st_ino, status.st_size, status.st_mtime_ns),
+        inode_version=InodeVersion(status.st_ino, status.st_size, status.st_mtime_ns),
     )
 
 
@@ -108,7 +108,7 @@ def is_same_entry(status: os.stat_result, node: EntrySnapshot) -> bool:
     """
     if kind_of(status.st_mode) is not node.kind:
         return False
-    return node.seen is None or node.kind is EntryKind.DIRECTORY or status.st_ino == node.seen.inode
+    return node.inode_version is None or node.kind is EntryKind.DIRECTORY or status.st_ino == node.inode_version.inode
 
 
 def is_untouched(status: os.stat_result, node: EntrySnapshot) -> bool:
@@ -116,22 +116,22 @@ def is_untouched(status: os.stat_result, node: EntrySnapshot) -> bool:
     if not is_same_entry(status, node):
         return False
     return (
-        node.seen is None
+        node.inode_version is None
         or node.kind is EntryKind.DIRECTORY
-        or InodeVersion(*node.seen) == InodeVersion(status.st_ino, status.st_size, status.st_mtime_ns)
+        or InodeVersion(*node.inode_version) == InodeVersion(status.st_ino, status.st_size, status.st_mtime_ns)
     )
 
 
 def _xattrs(fd: int, *, raw: bool) -> tuple[tuple[str, bytes], ...]:
-    place = f"/proc/self/fd/{fd}"
+    proc_path = f"/proc/self/fd/{fd}"
     try:
-        names = os.listxattr(place)
+        names = os.listxattr(proc_path)
         if not names:
             return ()
         names = [name for name in names if not (raw and name.startswith(MARKS))]
     except OSError:  # a file system without any
         return ()
-    return in_order((name, os.getxattr(place, name)) for name in names)
+    return in_order((name, os.getxattr(proc_path, name)) for name in names)
 
 
 def in_order(xattrs: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
@@ -141,35 +141,36 @@ def in_order(xattrs: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ..
 
 def to_json(node: EntrySnapshot) -> dict[str, Any]:
     """Return a node as JSON values; what has its default is left out."""
-    told: dict[str, Any] = {"path": os.fsdecode(node.path), "kind": node.kind.value if node.kind else None}
+    fields: dict[str, Any] = {"path": os.fsdecode(node.path), "kind": node.kind.value if node.kind else None}
     for name in _NUMBERS:
         if value := getattr(node, name):
-            told[name] = value
+            fields[name] = value
     if node.names:
-        told["inode"] = node.inode
+        fields["inode"] = node.inode
     if node.target:
-        told["target"] = os.fsdecode(node.target)
+        fields["target"] = os.fsdecode(node.target)
     if node.same_as:
-        told["same_as"] = os.fsdecode(node.same_as)
-    for name in ("kept", "image"):
-        if getattr(node, name):
-            told[name] = True
+        fields["same_as"] = os.fsdecode(node.same_as)
+    if node.has_bytes:
+        fields["kept"] = True
+    if node.image:
+        fields["image"] = True
     if node.xattrs:
-        told["xattrs"] = {name: base64.b64encode(value).decode() for name, value in node.xattrs}
-    return told
+        fields["xattrs"] = {name: base64.b64encode(value).decode() for name, value in node.xattrs}
+    return fields
 
 
-def from_json(told: dict[str, Any]) -> EntrySnapshot:
+def from_json(fields: dict[str, Any]) -> EntrySnapshot:
     """Return the node that :func:`to_json` wrote; raises ValueError, KeyError, TypeError for anything else."""
-    numbers = {name: int(told.get(name, 0)) for name in _NUMBERS}
-    device, inode = told.get("inode", (0, 0))
-    xattrs = in_order((str(name), base64.b64decode(value)) for name, value in dict(told.get("xattrs", {})).items())
+    numbers = {name: int(fields.get(name, 0)) for name in _NUMBERS}
+    device, inode = fields.get("inode", (0, 0))
+    xattrs = in_order((str(name), base64.b64decode(value)) for name, value in dict(fields.get("xattrs", {})).items())
     return EntrySnapshot(
-        path=os.fsencode(told["path"]),
-        kind=EntryKind(told["kind"]) if told["kind"] else None,
+        path=os.fsencode(fields["path"]),
+        kind=EntryKind(fields["kind"]) if fields["kind"] else None,
         xattrs=xattrs,
-        target=os.fsencode(told.get("target", "")),
-        same_as=os.fsencode(told.get("same_as", "")),
+        target=os.fsencode(fields.get("target", "")),
+        same_as=os.fsencode(fields.get("same_as", "")),
         mode=numbers["mode"],
         uid=numbers["uid"],
         gid=numbers["gid"],
@@ -177,8 +178,8 @@ def from_json(told: dict[str, Any]) -> EntrySnapshot:
         rdev=numbers["rdev"],
         size=numbers["size"],
         offset=numbers["offset"],
-        kept=bool(told.get("kept")),
-        image=bool(told.get("image")),
+        has_bytes=bool(fields.get("kept")),
+        image=bool(fields.get("image")),
         inode=(int(device), int(inode)),
         names=numbers["names"],
     )

@@ -17,14 +17,14 @@ from tui.core.ids import ContainerId
 from tui.core.records import EntryKind, LayerStack, View, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history.image_bytes import open_in_image
-from tui.files.history.rollback import same
+from tui.files.history.rollback import is_same_state
 from tui.files.tree.root_tree import RootTree, Tree, changed_meanwhile
 from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
 from tui.files.tree.whiteout_writer import Hiding
 from tui.files.write import atomic
 from tui.layers.private_mounts import Check, no_check
 from tui.layers.view import LayerView
-from tui.layers.whiteouts import dotted, is_mark, xattr_prefix
+from tui.layers.whiteouts import is_mark, uses_dot_wh, xattr_prefix
 from tui.linux.name_ops import OwnNameOps
 from tui.linux.rooted_paths import Root, split
 
@@ -45,7 +45,7 @@ class UnionTree:
         self._own = RootTree(upper, OwnNameOps(), container_id, raw=True, check=check)
         self.hiding = Hiding(self._own, stack.marks, container_id)
 
-    def real(self, path: bytes) -> bytes:
+    def canonical_path(self, path: bytes) -> bytes:
         """Return the canonical path of a name; raises EditRefused for one that the driver keeps for itself."""
         refuse_marks(self._stack, (path,))
         return self._view.resolve(path, follow=False)
@@ -97,10 +97,14 @@ class UnionTree:
         An act that was cut off leaves both: a deletion marks first and then removes, a making drops the mark last.
         """
         try:
-            there = self._own.look(node.path) if self.hiding.is_marked(node.path) else None
-            if there is not None and there.kind is not EntryKind.DIRECTORY and same(there, node):
+            layer_entry = self._own.look(node.path) if self.hiding.is_marked(node.path) else None
+            if (
+                layer_entry is not None
+                and layer_entry.kind is not EntryKind.DIRECTORY
+                and is_same_state(layer_entry, node)
+            ):
                 self.hiding.drop_mark(node.path)
-            elif there is not None:
+            elif layer_entry is not None:
                 self.hiding.drop_hidden(node.path)
                 self._forget(node.path)
         except OSError as error:
@@ -114,7 +118,7 @@ class UnionTree:
         refuse_marks(self._stack, (node.path,))
         self.copy_up_directories(split(node.path)[0])
         self.hiding.drop_hidden(node.path, directories_only=True)
-        node = _mine(node)
+        node = _as_this_user(node)
         if node.kind is not EntryKind.DIRECTORY:
             if node.same_as:
                 self._copy_up(node.same_as)
@@ -127,10 +131,10 @@ class UnionTree:
 
     def _make_directory(self, node: EntrySnapshot) -> None:
         """Make a directory; over one of a lower layer, which is hidden now and must stay so, an opaque one."""
-        shown = self.beneath(node.path)
+        image_entry = self.beneath(node.path)
         self.hiding.unhide(node.path)
         self._own.make(node, None)
-        if shown is not None and shown.kind is EntryKind.DIRECTORY:
+        if image_entry is not None and image_entry.kind is EntryKind.DIRECTORY:
             self._make_opaque(node.path)
         self.hiding.drop_mark(node.path)
         self._forget(node.path)
@@ -144,7 +148,7 @@ class UnionTree:
         self._check()
         fd = self._upper.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            if dotted(self._stack.marks):
+            if uses_dot_wh(self._stack.marks):
                 os.close(os.open(_OPAQUE_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644, dir_fd=fd))
             else:
                 os.setxattr(fd, xattr_prefix(self._stack.userxattr) + "opaque", b"y")
@@ -170,8 +174,8 @@ class UnionTree:
         while path != b"/" and not self._in_upper(path):
             missing.append(path)
             path = split(path)[0]
-        for one in reversed(missing):
-            self._copy_one_up(one)
+        for directory in reversed(missing):
+            self._copy_one_up(directory)
 
     def _copy_up(self, path: bytes) -> None:
         """Copy one entry up, and the directories above it, unless the writable layer has it."""
@@ -185,12 +189,12 @@ class UnionTree:
             raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
         with self._time_kept(path):
             if node.kind is not EntryKind.FILE:
-                self._own.make(_mine(node), None)
+                self._own.make(_as_this_user(node), None)
                 self._forget(path)
                 return
             fd = self.open_file(path)
             try:
-                self._own.make(_mine(node), fd)
+                self._own.make(_as_this_user(node), fd)
             finally:
                 os.close(fd)
 
@@ -203,9 +207,9 @@ class UnionTree:
             os.utime(dir_fd, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def _in_upper(self, path: bytes) -> bool:
-        above, name = split(path)
+        parent, name = split(path)
         try:
-            with self._upper.directory(above) as folder:
+            with self._upper.directory(parent) as folder:
                 os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
         except (NotFound, FileNotFoundError):
             return False
@@ -215,14 +219,14 @@ class UnionTree:
         """Copy up what is there and give it the node's owner, mode, attributes and time."""
         if node.path != b"/":
             self._copy_up(node.path)
-        self._own.dress(_mine(node))
+        self._own.dress(_as_this_user(node))
 
-    def permit(self, node: EntrySnapshot, wanted: EntrySnapshot) -> None:
+    def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
         """Copy up what is there and give it the owner and mode that are wanted."""
         self._require(node.path, node)
         if node.path != b"/":
             self._copy_up(node.path)
-        self._own.permit(replace(node, seen=None), _mine(wanted))
+        self._own.permit(replace(node, inode_version=None), _as_this_user(desired))
 
     def _require(self, path: bytes, node: EntrySnapshot | None) -> None:
         """Raise ChangedMeanwhile unless what stands at a path is what was looked at, nothing for None."""
@@ -240,15 +244,15 @@ class UnionTree:
 
     # removing ----------------------------------------------------------------------------------------------
 
-    def remove(self, path: bytes, *, directory: bool, seen: EntrySnapshot | None = None) -> None:
+    def remove(self, path: bytes, *, directory: bool, expected: EntrySnapshot | None = None) -> None:
         """Remove one entry from the writable layer and hide what lies below it."""
-        if seen is not None:
-            self._require(path, seen)
-        below = self.beneath(path)
-        if below is not None:
+        if expected is not None:
+            self._require(path, expected)
+        image_entry = self.beneath(path)
+        if image_entry is not None:
             self.copy_up_directories(split(path)[0])
         try:
-            if below is None:
+            if image_entry is None:
                 self.hiding.remove(path, directory=directory)
             else:
                 self.hiding.hide(path)
@@ -272,11 +276,11 @@ def refuse_marks(stack: LayerStack | None, paths: Iterable[bytes]) -> None:
     """Raise EditRefused for a path with a name that the driver keeps for itself: no container sees it."""
     for name in (name for path in paths for name in path.split(b"/")):
         if stack is not None and is_mark(name, stack.marks):
-            told = f"{printable(name)} is a name that {stack.driver.name} keeps for itself"
-            raise EditRefused(told, "choose another")
+            message = f"{printable(name)} is a name that {stack.driver.name} keeps for itself"
+            raise EditRefused(message, "choose another")
 
 
-def _mine(node: EntrySnapshot) -> EntrySnapshot:
+def _as_this_user(node: EntrySnapshot) -> EntrySnapshot:
     """Return a node that this process can make: only root can give files away, and attributes but users' and ACLs."""
     if os.geteuid() == 0:
         return node

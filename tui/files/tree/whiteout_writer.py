@@ -40,14 +40,14 @@ class Hiding:
 
     def hide(self, path: bytes) -> None:
         """Take an entry out of the writable layer, if it has one, and hide the image's; raises OSError."""
-        there = self._own.look(path)
+        layer_entry = self._own.look(path)
         with self._own.folder(path) as (folder, name):
             if self._marks is WhiteoutStyle.AUFS:
-                self._hide_by_file(path, there, folder.fd, name)
-            elif there is not None and there.kind is EntryKind.DIRECTORY:
+                self._hide_by_file(path, layer_entry, folder.fd, name)
+            elif layer_entry is not None and layer_entry.kind is EntryKind.DIRECTORY:
                 self._exchange(path, folder.fd, name)
             else:
-                self._own.make(_device(path), None, over=there)
+                self._own.make(_device(path), None, over=layer_entry)
             self._own.changed(folder)
 
     def remove(self, path: bytes, *, directory: bool) -> None:
@@ -61,19 +61,19 @@ class Hiding:
 
     # in one step -------------------------------------------------------------------------------------------
 
-    def _hide_by_file(self, path: bytes, there: EntrySnapshot | None, dir_fd: int, name: bytes) -> None:
+    def _hide_by_file(self, path: bytes, layer_entry: EntrySnapshot | None, dir_fd: int, name: bytes) -> None:
         """Make the file that hides a name, then take away what it hides already; without the one not the other."""
         mark = whiteout_of(name, self._marks)
         if mark is None:
-            told = f"{printable(name)}: aufs hides no name that long, so that the image's cannot be deleted"
-            raise EditRefused(told, "empty it, or change its mode")
+            message = f"{printable(name)}: aufs hides no name that long, so that the image's cannot be deleted"
+            raise EditRefused(message, "empty it, or change its mode")
         os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444, dir_fd=dir_fd))
         try:
-            if there is not None and there.kind is EntryKind.DIRECTORY:
+            if layer_entry is not None and layer_entry.kind is EntryKind.DIRECTORY:
                 with self._aside(path, dir_fd) as temporary:
                     renameat2(dir_fd, name, dir_fd, temporary, NO_REPLACE)
                     self._throw_away(path, dir_fd, temporary, name, NO_REPLACE)
-            elif there is not None:
+            elif layer_entry is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=dir_fd)
         except BaseException:
@@ -143,11 +143,11 @@ class Hiding:
 
     def drop_hidden(self, path: bytes, *, directories_only: bool = False) -> None:
         """Remove what an act that was cut off left in the layer beside the file that hides it: nobody sees it."""
-        there = self._own.look(path) if self.is_marked(path) else None
-        if there is None:
+        layer_entry = self._own.look(path) if self.is_marked(path) else None
+        if layer_entry is None:
             return
         with self._own.folder(path) as (folder, name):
-            if there.kind is EntryKind.DIRECTORY:
+            if layer_entry.kind is EntryKind.DIRECTORY:
                 remove_emptied(folder.fd, name, self._marks)
             elif not directories_only:
                 os.unlink(name, dir_fd=folder.fd)

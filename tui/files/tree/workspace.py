@@ -12,7 +12,7 @@ from tui.core.records import Details, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history import journal
 from tui.files.history.image_bytes import open_in_image
-from tui.files.removal_watch import ContainerGone, being_removed, watched
+from tui.files.removal_watch import ContainerGone, being_removed, removal_check
 from tui.files.tree.root_tree import RootTree, Tree
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.union_tree import UnionTree
@@ -31,7 +31,7 @@ def writable_tree(details: Details) -> Iterator[Tree]:
 
     Raises NotReachable, LayerError, EditRefused, and ChangedMeanwhile when the layer of a container at rest is in use.
     """
-    with watched(details) as check, _tree_of(details, check) as tree:
+    with removal_check(details) as check, _tree_of(details, check) as tree:
         try:
             yield tree
         finally:
@@ -52,17 +52,17 @@ def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
     if stack.marks is WhiteoutStyle.TREE:
         with tree_root(stack) as root:
             yield RootTree(root, OwnNameOps(), container, check=check)
-    elif by_hand(stack):
-        with LayerView.open(stack) as view, view.held(), upper_root(stack) as upper:
+    elif copies_up_itself(stack):
+        with LayerView.open(stack) as view, view.keep_open(), upper_root(stack) as upper:
             yield UnionTree(stack, view, upper, container, check)
     else:
-        with LayerView.open(stack) as view, view.held(), mounted(stack, container, check) as root:
+        with LayerView.open(stack) as view, view.keep_open(), mounted(stack, container, check) as root:
             yield _MountedTree(root, view, container, check)
 
 
 def _open_image(details: Details, node: EntrySnapshot) -> int:
     """Return a descriptor of a running container's file in its image, which no process of it can change."""
-    with LayerView.open(stack_of(details)) as view, view.held():
+    with LayerView.open(stack_of(details)) as view, view.keep_open():
         return open_in_image(view, node)
 
 
@@ -86,12 +86,12 @@ class _MountedTree(RootTree):
             self._view.refuse_unreadable(path)
             raise
 
-    def real(self, path: bytes) -> bytes:
+    def canonical_path(self, path: bytes) -> bytes:
         """Return the canonical path of a name; raises EditRefused for a metacopy, and for what a redirect renamed."""
         with self._reason(split(path)[0]):
-            real = super().real(path)
-        self._view.refuse_unreadable(real)
-        return real
+            canonical_path = super().canonical_path(path)
+        self._view.refuse_unreadable(canonical_path)
+        return canonical_path
 
     def look(self, path: bytes) -> EntrySnapshot | None:
         """Describe what stands at a path; raises EditRefused for a metacopy."""
@@ -108,15 +108,15 @@ class _MountedTree(RootTree):
         self._view.forget()
         super().dress(node)
 
-    def permit(self, node: EntrySnapshot, wanted: EntrySnapshot) -> None:
+    def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
         """Give an entry another owner and mode, which may copy it up."""
         self._view.forget()
-        super().permit(node, wanted)
+        super().permit(node, desired)
 
-    def remove(self, path: bytes, *, directory: bool, seen: EntrySnapshot | None = None) -> None:
+    def remove(self, path: bytes, *, directory: bool, expected: EntrySnapshot | None = None) -> None:
         """Remove an entry, after which the layers are another union."""
         self._view.forget()
-        super().remove(path, directory=directory, seen=seen)
+        super().remove(path, directory=directory, expected=expected)
 
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename an entry, after which the layers are another union."""
@@ -125,12 +125,12 @@ class _MountedTree(RootTree):
 
     def names(self, path: bytes) -> list[bytes]:
         """List a directory; raises EditRefused where it holds what the kernel does not show."""
-        shown = super().names(path)
-        for name in sorted(set(self._view.names(path)).difference(shown)):
+        names = super().names(path)
+        for name in sorted(set(self._view.names(path)).difference(names)):
             unseen = path.rstrip(b"/") + b"/" + name
             self._view.refuse_unreadable(unseen)
             raise EditRefused(f"{printable(unseen)} is there, but this kernel does not show it", "start the container")
-        return shown
+        return names
 
 
 @contextmanager
@@ -139,13 +139,13 @@ def mounted(stack: LayerStack, container_id: ContainerId, check: Check = no_chec
 
     ``check`` is asked right before anything is made beside the layer.
     """
-    with journal.working(container_id, work_dir(stack)):
+    with journal.work_dir_recorded(container_id, work_dir(stack)):
         _refuse_in_use(stack, check)
         with write_view(stack, check) as root:
             yield root
 
 
-def by_hand(stack: LayerStack) -> bool:
+def copies_up_itself(stack: LayerStack) -> bool:
     """Say whether copy-up and whiteouts are ours to make."""
     return stack.marks in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE) or (
         stack.marks is WhiteoutStyle.OVERLAY and not privileged()
@@ -154,14 +154,16 @@ def by_hand(stack: LayerStack) -> bool:
 
 def refuse_in_use(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> None:
     """Raise ChangedMeanwhile while any overlay mount uses the writable layer."""
-    with journal.working(container_id, work_dir(stack)):
+    with journal.work_dir_recorded(container_id, work_dir(stack)):
         _refuse_in_use(stack, check)
 
 
 def _refuse_in_use(stack: LayerStack, check: Check) -> None:
     if in_use(stack, check):
-        told = "the container's layer is in use"
-        raise ChangedMeanwhile(told, "the container was started, or docker cp or export is at work: look at it again")
+        message = "the container's layer is in use"
+        raise ChangedMeanwhile(
+            message, "the container was started, or docker cp or export is at work: look at it again"
+        )
 
 
 def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[str], Details]) -> None:
@@ -177,5 +179,5 @@ def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[st
             raise ContainerGone("the container is being removed", "what was done goes with it")
 
     check()
-    if stack.marks is WhiteoutStyle.OVERLAY and not by_hand(stack):
+    if stack.marks is WhiteoutStyle.OVERLAY and not copies_up_itself(stack):
         refuse_in_use(stack, details.container.id, check)

@@ -25,10 +25,10 @@ from tui.files.history import set_aside
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size, require_room
 from tui.files.history.image_bytes import image_of
-from tui.files.history.transaction import Step, guarded, no_step, remove_nodes
-from tui.files.removal_watch import what_happened
+from tui.files.history.transaction import Step, no_step, remove_nodes, rollback_on_error
+from tui.files.removal_watch import explain_removal
 from tui.files.tree.drop_upper import shows_through
-from tui.files.tree.parent_defaults import placed_in
+from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.root_tree import Tree, changed_meanwhile
 from tui.files.tree.skip_mounts import SkippedMounts
 from tui.files.tree.snapshots import EntrySnapshot, is_same_entry
@@ -62,7 +62,7 @@ def acting(container_id: ContainerId, inspect: Inspect) -> Iterator[Details]:
     with atomic.explained(container_id[:12].encode()), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
-        with what_happened(details, inspect):
+        with explain_removal(details, inspect):
             yield details
 
 
@@ -82,23 +82,23 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
     return (f"the container is {state} now: make sure that it sees the change",)
 
 
-def listing(tree: Tree, node: EntrySnapshot, look: Look | None = None) -> list[EntrySnapshot]:
-    """Return an entry and all below it, parents first, as far as ``look`` finds it.
+def listing(tree: Tree, node: EntrySnapshot, describe: Look | None = None) -> list[EntrySnapshot]:
+    """Return an entry and all below it, parents first, as far as ``describe`` finds it.
 
     Without that, a mount point below is refused: nothing was changed by then.
     """
-    look = look or tree.look
-    found: list[EntrySnapshot] = []
+    describe = describe or tree.look
+    entries: list[EntrySnapshot] = []
     todo = [node]
     while todo:
         entry = todo.pop()
-        progress.at(len(found), entry.path)
-        found.append(entry)
+        progress.at(len(entries), entry.path)
+        entries.append(entry)
         if entry.kind is EntryKind.DIRECTORY:
             prefix = entry.path.rstrip(b"/") + b"/"
-            below = (look(prefix + name) for name in reversed(tree.names(entry.path)))
-            todo += [child for child in below if child is not None]
-    return found
+            children = (describe(prefix + name) for name in reversed(tree.names(entry.path)))
+            todo += [child for child in children if child is not None]
+    return entries
 
 
 def keep_all(
@@ -125,9 +125,9 @@ def measured(
     ``aside`` and ``nothing`` say why what is replaced cannot be set aside, or not be lost.
     """
     with image_of(details) as from_image:
-        found = [from_image(node) for node in nodes]
-    require_room(replaced_size(found), keep, aside=aside, nothing=nothing)
-    return found
+        marked_nodes = [from_image(node) for node in nodes]
+    require_room(replaced_size(marked_nodes), keep, aside=aside, nothing=nothing)
+    return marked_nodes
 
 
 def keep_one(tree: Tree, node: EntrySnapshot, keeper: BackupWriter, *, data: bool = True) -> None:
@@ -165,7 +165,7 @@ def refuse_hidden(details: Details, tree: Tree, act: UndoRecord) -> None:
     if not details.container.state.alive:
         covers = covers_of(details, tree)
         refuse = refuse_covered if act.kind is UndoKind.REVERT else refuse_unseen
-        for path in filter(None, (act.path, act.other, *(split(node.path)[0] for node in act.nodes))):
+        for path in filter(None, (act.path, act.new_path, *(split(node.path)[0] for node in act.nodes))):
             refuse(covers, path)
 
 
@@ -173,10 +173,10 @@ def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a path that a mount covers or that has a mount below it: nothing of it may be torn off."""
     if not details.container.state.alive:
         refuse_unseen(covers, path)
-    held = covers.within(path)
-    if held is not None:
-        what = f"the {held[1].what} at {printable(held[0])}"
-        raise EditRefused(f"{printable(path)} holds {what}", "take what is beside it, entry by entry")
+    inner_mount = covers.mount_below(path)
+    if inner_mount is not None:
+        description = f"the {inner_mount[1].what} at {printable(inner_mount[0])}"
+        raise EditRefused(f"{printable(path)} holds {description}", "take what is beside it, entry by entry")
 
 
 def remove(
@@ -192,21 +192,23 @@ def remove(
     with acting(container_id, inspect) as details:
         progress.begin(Phase.MEASURE)
         with writable_tree(details) as tree:
-            real = tree.real(normalized(path))
-            if real == b"/":
+            canonical_path = tree.canonical_path(normalized(path))
+            if canonical_path == b"/":
                 raise EditRefused("/ is the container itself", "docker rm removes containers")
-            node = entry_at(tree, real)
-            refuse_mounts(details, covers_of(details, tree), real)
-            if node.kind is EntryKind.DIRECTORY and not recursive and tree.names(real):
-                raise EditRefused(f"{printable(real)} is a directory that is not empty", "-r deletes all below it")
+            node = entry_at(tree, canonical_path)
+            refuse_mounts(details, covers_of(details, tree), canonical_path)
+            if node.kind is EntryKind.DIRECTORY and not recursive and tree.names(canonical_path):
+                raise EditRefused(
+                    f"{printable(canonical_path)} is a directory that is not empty", "-r deletes all below it"
+                )
             nodes = measured(details, listing(tree, node), keep, aside=set_aside.why_not(details))
             if keep is BackupMode.ASIDE and not replaced_size(nodes):
                 keep = BackupMode.USUAL
             if keep is not BackupMode.ASIDE:
                 act = _remove(details, tree, nodes, keep, step)
-                return ChangeResult(real, len(nodes), act, notes_after(details, inspect))
+                return ChangeResult(canonical_path, len(nodes), act, notes_after(details, inspect))
         act = move_aside(details, nodes, inspect)
-        return ChangeResult(real, len(nodes), act, notes_after(details, inspect))
+        return ChangeResult(canonical_path, len(nodes), act, notes_after(details, inspect))
 
 
 def _remove(
@@ -214,11 +216,11 @@ def _remove(
 ) -> UndoRecord | None:
     act = None
     if keep is not BackupMode.NOTHING:
-        with keeping(details, UndoKind.REMOVE, nodes[0].path, keep=keep) as keeper:
+        with backup_writer(details, UndoKind.REMOVE, nodes[0].path, keep=keep) as keeper:
             keep_all(tree, nodes, keeper, step=step, total=replaced_size(nodes))
             act = keeper.commit()
             nodes = list(keeper.nodes)
-    with spare_room() if act is None else nullcontext(), guarded(act, lambda: nullcontext(tree)) as changed:
+    with spare_room() if act is None else nullcontext(), rollback_on_error(act, lambda: nullcontext(tree)) as changed:
         progress.begin(Phase.DELETE, entries=len(nodes))
         remove_nodes(tree, tuple(nodes), changed, step)
     return act
@@ -230,29 +232,31 @@ def move_aside(
     """Delete an entry by moving it out of the layer, which holds a file or a directory of it."""
     stack, path = stack_of(details), nodes[0].path
     with LayerView.open(stack) as view:
-        whiteout = view.below(path) is not None and shows_through(stack, view, path)
+        whiteout = view.image_entry(path) is not None and shows_through(stack, view, path)
     aside = set_aside.plan_set_aside(details, path, (split(path)[1],), replaced_size(nodes))
-    with keeping(details, kind, path, keep=BackupMode.ASIDE) as keeper:
+    with backup_writer(details, kind, path, keep=BackupMode.ASIDE) as keeper:
         for node in nodes:
             keeper.add(node)
         act = keeper.commit(aside)
-    progress.go_to_the_end()
+    progress.ignore_stop()
     set_aside.carry_out(details, act, partial(refuse_used_since, details, stack, inspect), whiteout=whiteout)
     return act
 
 
 @contextmanager
-def keeping(
+def backup_writer(
     details: Details,
     kind: UndoKind,
     path: bytes,
     *,
-    other: bytes = b"",
+    new_path: bytes = b"",
     wrote: str = "",
     keep: BackupMode = BackupMode.USUAL,
 ) -> Iterator[BackupWriter]:
     """Yield a keeper for an act on a container; what was not committed is dropped."""
-    keeper = BackupWriter(details.container.id, details.container.name, kind, path, other=other, wrote=wrote, keep=keep)
+    keeper = BackupWriter(
+        details.container.id, details.container.name, kind, path, new_path=new_path, wrote=wrote, keep=keep
+    )
     try:
         yield keeper
     finally:
@@ -271,13 +275,13 @@ def rename(
     """Give an entry another name or place, never over another; into a directory that is there, by its own name."""
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
-            real = tree.real(normalized(path))
-            node = entry_at(tree, real)
-            goal = _free(tree, goal_of(tree, new, split(real)[1], directory=node.kind is EntryKind.DIRECTORY))
-            refuse_mounts(details, covers_of(details, tree), real)
+            canonical_path = tree.canonical_path(normalized(path))
+            node = entry_at(tree, canonical_path)
+            goal = _free(tree, goal_of(tree, new, split(canonical_path)[1], directory=node.kind is EntryKind.DIRECTORY))
+            refuse_mounts(details, covers_of(details, tree), canonical_path)
             refuse_mounts(details, covers_of(details, tree), goal)
-            if (goal + b"/").startswith(real.rstrip(b"/") + b"/"):
-                raise EditRefused(f"{printable(real)} cannot be moved into itself", "choose another place")
+            if (goal + b"/").startswith(canonical_path.rstrip(b"/") + b"/"):
+                raise EditRefused(f"{printable(canonical_path)} cannot be moved into itself", "choose another place")
             act, count = _rename(details, tree, node, goal, keep, step)
         return ChangeResult(goal, count, act, notes_after(details, inspect))
 
@@ -288,16 +292,16 @@ def goal_of(tree: Tree, path: bytes, name: bytes, *, directory: bool) -> bytes:
     A link to a directory is one; any other is itself. Raises NotFound where a path with a slash at its end is none, and
     what comes there is no directory either.
     """
-    wanted = normalized(path)
+    target_path = normalized(path)
     with suppress(NotFound):
-        inside = tree.real(wanted.rstrip(b"/") + b"/" + name)
-        above = split(inside)[0]
-        node = tree.entered(above).look(above)
+        inside = tree.canonical_path(target_path.rstrip(b"/") + b"/" + name)
+        parent = split(inside)[0]
+        node = tree.entered(parent).look(parent)
         if node is not None and node.kind is EntryKind.DIRECTORY:
             return inside
     if path.endswith(b"/") and not directory:
-        raise NotFound(f"{printable(wanted)} is no directory of the container", "make it, or leave the slash out")
-    return tree.real(wanted)
+        raise NotFound(f"{printable(target_path)} is no directory of the container", "make it, or leave the slash out")
+    return tree.canonical_path(target_path)
 
 
 def _free(tree: Tree, goal: bytes) -> bytes:
@@ -309,34 +313,34 @@ def _free(tree: Tree, goal: bytes) -> bytes:
 
 def holder(tree: Tree, path: bytes) -> EntrySnapshot:
     """Describe the directory that something comes into, the mounted one at a mount point; raises NotFound."""
-    above = split(path)[0]
-    node = entry_at(tree.entered(above), above)
+    parent = split(path)[0]
+    node = entry_at(tree.entered(parent), parent)
     if node.kind is not EntryKind.DIRECTORY:
-        raise EditRefused(f"{printable(above)} is a {node.kind}, not a directory", "choose another name")
+        raise EditRefused(f"{printable(parent)} is a {node.kind}, not a directory", "choose another name")
     return node
 
 
 def _rename(
     details: Details, tree: Tree, node: EntrySnapshot, goal: bytes, keep: BackupMode, step: Step
 ) -> tuple[UndoRecord, int]:
-    with keeping(details, UndoKind.RENAME, node.path, other=goal) as keeper:
+    with backup_writer(details, UndoKind.RENAME, node.path, new_path=goal) as keeper:
         keeper.add(EntrySnapshot(goal))
         act = keeper.commit()
-    with guarded(act, lambda: nullcontext(tree)) as changed:
+    with rollback_on_error(act, lambda: nullcontext(tree)) as changed:
         act.expect(replace(node, path=goal))
         if tree.move(node.path, goal):
             changed.append(1)
             return act, 1
     act.forget()
     progress.begin(Phase.MEASURE)
-    found = listing(tree, node)
-    require_room(replaced_size(found), keep, aside=_MOVED_BY_COPY, nothing=_MOVED_BY_COPY)
-    with keeping(details, UndoKind.RENAME, node.path, other=goal, keep=keep) as keeper:
+    listed_nodes = listing(tree, node)
+    require_room(replaced_size(listed_nodes), keep, aside=_MOVED_BY_COPY, nothing=_MOVED_BY_COPY)
+    with backup_writer(details, UndoKind.RENAME, node.path, new_path=goal, keep=keep) as keeper:
         keeper.add(EntrySnapshot(goal))
-        keep_all(tree, found, keeper, step=step, total=replaced_size(found))
+        keep_all(tree, listed_nodes, keeper, step=step, total=replaced_size(listed_nodes))
         nodes = keeper.nodes[1:]
         act = keeper.commit()
-    with guarded(act, lambda: nullcontext(tree)) as changed:
+    with rollback_on_error(act, lambda: nullcontext(tree)) as changed:
         progress.begin(Phase.COPY, replaced_size(nodes))
         moved = _moved(nodes, node.path, goal)
         act.expect(*moved)
@@ -374,21 +378,22 @@ def make_directory(
     """Make a directory that belongs to whom the one above belongs; with ``parents`` those above that are missing."""
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
-            wanted = normalized(path)
-            missing = _missing(tree, wanted)
+            target_path = normalized(path)
+            missing = _missing(tree, target_path)
             if not missing:
-                raise EditRefused(f"{printable(wanted)} exists already", "choose another name")
-            above = holder(tree, missing[0])
+                raise EditRefused(f"{printable(target_path)} exists already", "choose another name")
+            parent = holder(tree, missing[0])
             if len(missing) > 1 and not parents:
-                raise NotFound(f"{printable(split(wanted)[0])} does not exist in the container", "-p makes it too")
+                raise NotFound(f"{printable(split(target_path)[0])} does not exist in the container", "-p makes it too")
             refuse_mounts(details, covers_of(details, tree), missing[0])
-            with keeping(details, UndoKind.MKDIR, missing[0]) as keeper:
+            with backup_writer(details, UndoKind.MKDIR, missing[0]) as keeper:
                 keeper.add(EntrySnapshot(missing[0]))
                 act = keeper.commit()
-            with guarded(act, lambda: nullcontext(tree)) as changed:
-                now = time.time_ns()
+            with rollback_on_error(act, lambda: nullcontext(tree)) as changed:
+                created_ns = time.time_ns()
                 nodes = [
-                    placed_in(above, EntrySnapshot(one, EntryKind.DIRECTORY, mode, mtime_ns=now)) for one in missing
+                    inherited_from(parent, EntrySnapshot(missing_path, EntryKind.DIRECTORY, mode, mtime_ns=created_ns))
+                    for missing_path in missing
                 ]
                 act.expect(*nodes)
                 for node in nodes:
@@ -398,24 +403,24 @@ def make_directory(
         return ChangeResult(missing[-1], len(missing), act, notes_after(details, inspect))
 
 
-def _missing(tree: Tree, wanted: bytes) -> list[bytes]:
+def _missing(tree: Tree, target_path: bytes) -> list[bytes]:
     """Return the canonical paths of the directories to make, outermost first."""
     names: list[bytes] = []
     while True:
         try:
-            real = tree.real(wanted)
+            canonical_path = tree.canonical_path(target_path)
         except NotFound:
-            names.append(split(wanted)[1])
-            wanted = split(wanted)[0]
+            names.append(split(target_path)[1])
+            target_path = split(target_path)[0]
             continue
         break
-    node = tree.look(real)
+    node = tree.look(canonical_path)
     if node is not None and (names and node.kind is not EntryKind.DIRECTORY):
-        raise EditRefused(f"{printable(real)} is a {node.kind}, not a directory", "choose another name")
-    missing = [] if node is not None else [real]
+        raise EditRefused(f"{printable(canonical_path)} is a {node.kind}, not a directory", "choose another name")
+    missing = [] if node is not None else [canonical_path]
     for name in reversed(names):
-        real = real.rstrip(b"/") + b"/" + name
-        missing.append(real)
+        canonical_path = canonical_path.rstrip(b"/") + b"/" + name
+        missing.append(canonical_path)
     return missing
 
 
@@ -435,28 +440,28 @@ def change_metadata(
     """
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
-            real = tree.real(normalized(path))
-            node = entry_at(tree, real)
+            canonical_path = tree.canonical_path(normalized(path))
+            node = entry_at(tree, canonical_path)
             beside = SkippedMounts(tree, covers := covers_of(details, tree))
             if not details.container.state.alive:
-                refuse_unseen(covers, real)
+                refuse_unseen(covers, canonical_path)
             if node.kind is EntryKind.SYMLINK:
-                told = f"{printable(real)} is a link to {printable(node.target)}"
-                raise EditRefused(told, "name what it leads to; nothing was changed")
-            with keeping(details, kind, real) as keeper:
+                message = f"{printable(canonical_path)} is a link to {printable(node.target)}"
+                raise EditRefused(message, "name what it leads to; nothing was changed")
+            with backup_writer(details, kind, canonical_path) as keeper:
                 entries = listing(tree, node, beside.look) if recursive else [node]
                 keep_all(tree, entries, keeper, data=False, step=step)
                 nodes = keeper.nodes
                 act = keeper.commit()
-            with guarded(act, lambda: nullcontext(tree)) as changed:
-                pairs = [(one, change(one)) for one in nodes if one.kind is not EntryKind.SYMLINK]
-                act.expect(*(wanted for _, wanted in pairs))
-                for one, wanted in pairs:
-                    step(len(changed), one.path)
-                    if wanted != one:
-                        tree.permit(one, wanted)
+            with rollback_on_error(act, lambda: nullcontext(tree)) as changed:
+                pairs = [(entry, change(entry)) for entry in nodes if entry.kind is not EntryKind.SYMLINK]
+                act.expect(*(desired for _, desired in pairs))
+                for entry, desired in pairs:
+                    step(len(changed), entry.path)
+                    if desired != entry:
+                        tree.permit(entry, desired)
                         changed.append(1)
             if not changed:
                 act.forget()
         notes = (*beside.notes, *notes_after(details, inspect))
-        return ChangeResult(real, len(changed), act if changed else None, notes)
+        return ChangeResult(canonical_path, len(changed), act if changed else None, notes)

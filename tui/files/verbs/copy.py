@@ -18,9 +18,9 @@ from tui.core.records import Details, EntryKind
 from tui.core.text import count_of, printable
 from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size
-from tui.files.history.transaction import Step, guarded, no_step
+from tui.files.history.transaction import Step, no_step, rollback_on_error
 from tui.files.tree.host_files import HostFiles, refuse_unsized
-from tui.files.tree.parent_defaults import placed_in
+from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.root_tree import RootTree, Tree, changed_meanwhile
 from tui.files.tree.skip_mounts import few, skipped_words
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
@@ -30,12 +30,12 @@ from tui.files.verbs.acts import (
     ChangeResult,
     Inspect,
     acting,
+    backup_writer,
     covers_of,
     entry_at,
     goal_of,
     holder,
     keep_all,
-    keeping,
     measured,
     notes_after,
     refuse_mounts,
@@ -66,7 +66,7 @@ def readable_tree(details: Details) -> Iterator[Tree]:
             yield RootTree(root, OwnNameOps(), container)
         return
     stack = stack_of(details)
-    with LayerView.open(stack, details.mounts) as view, Root(-1) as nothing, view.held():
+    with LayerView.open(stack, details.mounts) as view, Root(-1) as nothing, view.keep_open():
         yield UnionTree(stack, view, nothing, container)
 
 
@@ -92,32 +92,32 @@ def copy_in(
     with acting(container_id, inspect) as details, HostFiles(os.path.dirname(top)) as host:
         _refuse_own_layer(details, source)
         progress.begin(Phase.MEASURE)
-        places, total = _host_places(host, name, step)
+        host_paths, total = _host_places(host, name, step)
         with writable_tree(details) as tree:
             goal = goal_of(tree, path, name, directory=source.is_dir() and not source.is_symlink())
             refuse_mounts(details, covers_of(details, tree), goal)
-            there = tree.look(goal)
-            if there is not None and there.kind is EntryKind.DIRECTORY:
+            existing = tree.look(goal)
+            if existing is not None and existing.kind is EntryKind.DIRECTORY:
                 raise EditRefused(f"{printable(goal)} is a directory that exists already", "choose another name")
-            if there is not None and not over:
+            if existing is not None and not over:
                 raise AlreadyThere(f"{printable(goal)} exists already", "choose another name")
-            entries = [(place, goal + place[len(name) :]) for place in places]
+            entries = [(host_path, goal + host_path[len(name) :]) for host_path in host_paths]
             refuse_marks(details.stack, (path for _, path in entries))
             parent = holder(tree, goal)
-            replaced = [] if there is None else [there]
-            aside = _why_not_aside(details, host, places, there)
+            replaced = [] if existing is None else [existing]
+            aside = _why_not_aside(details, host, host_paths, existing)
             replaced = measured(details, replaced, keep, aside=aside, nothing=_COPIED_OVER)
             if keep is not BackupMode.ASIDE or not replaced_size(replaced):
-                with keeping(
+                with backup_writer(
                     details, UndoKind.COPY, goal, keep=BackupMode.USUAL if keep is BackupMode.ASIDE else keep
                 ) as keeper:
                     if not replaced:
                         keeper.add(EntrySnapshot(goal))
                     keep_all(tree, replaced, keeper, total=replaced_size(replaced))
                     act = keeper.commit()
-                with guarded(act, lambda: nullcontext(tree)) as changed:
+                with rollback_on_error(act, lambda: nullcontext(tree)) as changed:
                     progress.begin(Phase.COPY, total)
-                    notes = _make_entries(tree, host, entries, parent, there, act, changed, step)
+                    notes = _make_entries(tree, host, entries, parent, existing, act, changed, step)
                 return ChangeResult(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
         act = _exchange(details, host, name, parent, goal, inspect)
         return ChangeResult(goal, 1, act, notes_after(details, inspect))
@@ -139,11 +139,11 @@ def _exchange(
     """Put a file of this host in the place of the layer's own, which is set aside."""
     old = exchange.own_file(details, goal)
     at_rest = partial(refuse_used_since, details, stack_of(details), inspect)
-    with host.entry(name) as (fd, data), keeping(details, UndoKind.COPY, goal, keep=BackupMode.ASIDE) as keeper:
+    with host.entry(name) as (fd, data), backup_writer(details, UndoKind.COPY, goal, keep=BackupMode.ASIDE) as keeper:
         node = snapshot_of(fd, goal)
         if old is None or data is None:
             raise changed_meanwhile(goal)
-        wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=b""))
+        wanted = inherited_from(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=b""))
         return exchange.put(details, old, exchange.from_file(wanted, data), keeper, at_rest)
 
 
@@ -152,7 +152,7 @@ def _make_entries(
     host: HostFiles,
     entries: list[tuple[bytes, bytes]],
     parent: EntrySnapshot,
-    there: EntrySnapshot | None,
+    existing: EntrySnapshot | None,
     act: UndoRecord,
     changed: list[int],
     step: Step,
@@ -163,17 +163,17 @@ def _make_entries(
     """
     notes: list[str] = []
     shared = SharedFiles()
-    for place, path in entries:
+    for host_path, path in entries:
         step(len(changed), path)
-        with host.entry(place) as (fd, data):
+        with host.entry(host_path) as (fd, data):
             node = snapshot_of(fd, path)
             if node.kind not in COPIED:
-                notes.append(f"{printable(place)} is a {node.kind}: left out")
+                notes.append(f"{printable(host_path)} is a {node.kind}: left out")
                 continue
             same_as = shared.other_name(node)
-            wanted = placed_in(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=same_as))
-            act.expect(wanted)
-            tree.make(wanted, data, over=there if not changed else None)
+            new_node = inherited_from(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=same_as))
+            act.expect(new_node)
+            tree.make(new_node, data, over=existing if not changed else None)
             changed.append(1)
     tree.sync()
     return notes
@@ -183,13 +183,13 @@ class SharedFiles:
     """Files of several names that were met, to know another name of theirs again."""
 
     def __init__(self) -> None:
-        self._met: dict[tuple[int, int], EntrySnapshot] = {}
+        self._first_by_inode: dict[tuple[int, int], EntrySnapshot] = {}
 
     def other_name(self, node: EntrySnapshot) -> bytes:
         """Return the path at which a file was met first; nothing for one that was not, or was written since."""
         if not node.names:
             return b""
-        first = self._met.setdefault(node.inode, node)
+        first = self._first_by_inode.setdefault(node.inode, node)
         if first is node or (first.size, first.mtime_ns) != (node.size, node.mtime_ns):
             return b""
         return first.path
@@ -202,7 +202,7 @@ def _refuse_own_layer(details: Details, source: Path) -> None:
     layer = details.stack.writable.path
     with suppress(OSError):
         status = source.lstat()
-        if any(os.path.samestat(status, one.stat()) for one in (layer, *layer.resolve().parents)):
+        if any(os.path.samestat(status, directory.stat()) for directory in (layer, *layer.resolve().parents)):
             hint = "nothing was changed; copy what is beside it"
             raise EditRefused(f"{printable(str(source))} holds the container's own layer", hint)
 
@@ -216,23 +216,23 @@ def _require_on_host(path: str) -> None:
 
 def _host_places(host: HostFiles, name: bytes, step: Step) -> tuple[list[bytes], int]:
     """List an entry of this host and all below it, parents first, by their places; add their bytes up."""
-    places: list[bytes] = []
+    host_paths: list[bytes] = []
     total = 0
     todo = [name]
     while todo:
-        place = todo.pop()
-        step(len(places), place)
-        with host.entry(place, read=False) as (fd, _):
+        host_path = todo.pop()
+        step(len(host_paths), host_path)
+        with host.entry(host_path, read=False) as (fd, _):
             status = os.fstat(fd)
             kind = kind_of(status.st_mode)
-            if not places and kind not in COPIED:
-                raise EditRefused(f"{printable(place)} is a {kind}", "files, directories and links are copied")
+            if not host_paths and kind not in COPIED:
+                raise EditRefused(f"{printable(host_path)} is a {kind}", "files, directories and links are copied")
             if kind is EntryKind.DIRECTORY:
-                todo += [place + b"/" + child for child in _names_in(fd)]
+                todo += [host_path + b"/" + child for child in _names_in(fd)]
             elif kind is EntryKind.FILE:
                 total += min(status.st_size, status.st_blocks * 512)
-        places.append(place)
-    return places, total
+        host_paths.append(host_path)
+    return host_paths, total
 
 
 def _names_in(path_fd: int) -> list[bytes]:
@@ -253,44 +253,46 @@ def copy_out(
     one is made.
     """
     notes: list[str] = []
-    with readable_tree(details) as whole, ExitStack() as held:
-        real = whole.real(normalized(path))
-        tree = whole.entered(real)
+    with readable_tree(details) as container_tree, ExitStack() as exit_stack:
+        canonical_path = container_tree.canonical_path(normalized(path))
+        tree = container_tree.entered(canonical_path)
         if not details.container.state.alive:
-            notes += _hidden(covers_of(details, tree), real)
-        node = entry_at(tree, real)
+            notes += _hidden(covers_of(details, tree), canonical_path)
+        node = entry_at(tree, canonical_path)
         if target.is_dir() and not target.is_symlink():
-            target = target / (os.fsdecode(split(real)[1]) or "root")
-        host = held.enter_context(HostFiles(os.fspath(target.absolute().parent)))
+            target = target / (os.fsdecode(split(canonical_path)[1]) or "root")
+        host = exit_stack.enter_context(HostFiles(os.fspath(target.absolute().parent)))
         name = os.fsencode(target.name)
         _refuse_existing(host, name, target, node, force=force)
         progress.begin(Phase.MEASURE)
         nodes = _below(tree, node, notes, step)
-        places = [name + one.path[len(real.rstrip(b"/")) :].rstrip(b"/") for one in nodes]
-        place_of = dict(zip((one.path for one in nodes), places, strict=True))
+        host_paths = [name + entry.path[len(canonical_path.rstrip(b"/")) :].rstrip(b"/") for entry in nodes]
+        host_path_of = dict(zip((entry.path for entry in nodes), host_paths, strict=True))
         shared = SharedFiles()
         progress.begin(Phase.COPY, replaced_size(nodes))
         mask = _umask()
-        for count, (one, place) in enumerate(zip(nodes, places, strict=True)):
-            with _said_so_far(count):
-                step(count, one.path)
-            other = shared.other_name(one)
-            wanted = replace(one, mode=one.mode & 0o777 & ~mask, same_as=place_of[other] if other else b"")
-            _put_on_host(tree, host, place, wanted, notes, force=force)
-        for one, place in zip(reversed(nodes), reversed(places), strict=True):
-            if one.kind is EntryKind.DIRECTORY:
-                _close_directory(host, place, one.mode & 0o777 & ~mask)
+        for count, (entry, host_path) in enumerate(zip(nodes, host_paths, strict=True)):
+            with count_on_stop(count):
+                step(count, entry.path)
+            shared_path = shared.other_name(entry)
+            host_node = replace(
+                entry, mode=entry.mode & 0o777 & ~mask, same_as=host_path_of[shared_path] if shared_path else b""
+            )
+            _put_on_host(tree, host, host_path, host_node, notes, force=force)
+        for entry, host_path in zip(reversed(nodes), reversed(host_paths), strict=True):
+            if entry.kind is EntryKind.DIRECTORY:
+                _close_directory(host, host_path, entry.mode & 0o777 & ~mask)
         with _explained(name):
             host.sync()
     return target, len(nodes), few(notes)
 
 
-def _hidden(covers: Covers, real: bytes) -> list[str]:
+def _hidden(covers: Covers, canonical_path: bytes) -> list[str]:
     """Tell what a stopped container has mounted below a path; raises EditRefused for what lies in a mount itself."""
-    refuse_covered(covers, real)
-    prefix = real.rstrip(b"/") + b"/"
-    below = [one for one in covers.places if one[0].startswith(prefix) and one[1].kind != "engine"]
-    return [skipped_words(place, mount) for place, mount in below]
+    refuse_covered(covers, canonical_path)
+    prefix = canonical_path.rstrip(b"/") + b"/"
+    mounts_below = [cover for cover in covers.places if cover[0].startswith(prefix) and cover[1].kind != "engine"]
+    return [skipped_words(mount_path, mount) for mount_path, mount in mounts_below]
 
 
 def _umask() -> int:
@@ -300,11 +302,11 @@ def _umask() -> int:
     return int(line.split()[1], 8)
 
 
-def _close_directory(host: HostFiles, place: bytes, mode: int) -> None:
+def _close_directory(host: HostFiles, host_path: bytes, mode: int) -> None:
     """Give a directory its own mode, now that nothing more comes into it."""
-    with _explained(place):
-        above, name = host.parent(place)
-        fd = open_directory(above, name)
+    with _explained(host_path):
+        dir_fd, name = host.parent(host_path)
+        fd = open_directory(dir_fd, name)
         try:
             os.fchmod(fd, mode)
         finally:
@@ -312,23 +314,23 @@ def _close_directory(host: HostFiles, place: bytes, mode: int) -> None:
 
 
 @contextmanager
-def _said_so_far(count: int) -> Iterator[None]:
+def count_on_stop(count: int) -> Iterator[None]:
     """Tell whoever stops a copy to this host that what was made stays."""
     try:
         yield
     except Stopped as error:
         if not count:
             raise
-        told = f"{error.message} ({count_of(count, 'entry', 'entries')} done)"
-        raise Stopped(told, _SO_FAR) from error
+        message = f"{error.message} ({count_of(count, 'entry', 'entries')} done)"
+        raise Stopped(message, _SO_FAR) from error
 
 
 @contextmanager
-def _explained(place: bytes) -> Iterator[None]:
+def _explained(host_path: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EditRefused(f"{printable(place)}: {(error.strerror or '').lower()}", _SO_FAR) from error
+        raise EditRefused(f"{printable(host_path)}: {(error.strerror or '').lower()}", _SO_FAR) from error
 
 
 def _refuse_existing(host: HostFiles, name: bytes, target: Path, node: EntrySnapshot, *, force: bool) -> None:
@@ -348,14 +350,14 @@ def _below(tree: Tree, node: EntrySnapshot, notes: list[str], step: Step) -> lis
     nodes: list[EntrySnapshot] = []
     todo = [node]
     while todo:
-        here = todo.pop()
-        step(len(nodes), here.path)
-        nodes.append(here)
-        if here.kind is not EntryKind.DIRECTORY:
+        entry = todo.pop()
+        step(len(nodes), entry.path)
+        nodes.append(entry)
+        if entry.kind is not EntryKind.DIRECTORY:
             continue
-        for name in reversed(tree.names(here.path)):
+        for name in reversed(tree.names(entry.path)):
             try:
-                child = tree.look(here.path.rstrip(b"/") + b"/" + name)
+                child = tree.look(entry.path.rstrip(b"/") + b"/" + name)
             except EditRefused as error:
                 notes.append(error.message)
                 continue
@@ -365,30 +367,30 @@ def _below(tree: Tree, node: EntrySnapshot, notes: list[str], step: Step) -> lis
 
 
 def _put_on_host(
-    tree: Tree, host: HostFiles, place: bytes, node: EntrySnapshot, notes: list[str], *, force: bool
+    tree: Tree, host: HostFiles, host_path: bytes, node: EntrySnapshot, notes: list[str], *, force: bool
 ) -> None:
     """Make one entry on this host; ``same_as`` is another place of it there.
 
     The directories above it are ours, just made, and never followed through a link.
     """
-    with _explained(place):
+    with _explained(host_path):
         if node.same_as:
-            host.link(node.same_as, place)
+            host.link(node.same_as, host_path)
             return
-        fd, name = host.parent(place)
+        fd, name = host.parent(host_path)
         if node.kind is EntryKind.DIRECTORY:
             os.mkdir(name, node.mode | 0o700, dir_fd=fd)
         elif node.kind is EntryKind.SYMLINK:
             os.symlink(node.target, name, dir_fd=fd)
         elif node.kind is EntryKind.FILE:
-            _file_on_host(tree, host, place, node, force=force)
+            _file_on_host(tree, host, host_path, node, force=force)
         else:
             notes.append(f"{printable(node.path)} is a {node.kind}: left out")
 
 
-def _file_on_host(tree: Tree, host: HostFiles, place: bytes, node: EntrySnapshot, *, force: bool) -> None:
+def _file_on_host(tree: Tree, host: HostFiles, host_path: bytes, node: EntrySnapshot, *, force: bool) -> None:
     source = tree.open_file(node.path)
-    dir_fd, name = host.parent(place)
+    dir_fd, name = host.parent(host_path)
     temporary = temporary_name()
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

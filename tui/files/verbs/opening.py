@@ -11,7 +11,7 @@ from tui.core.errors import EditRefused, NotFound, NotReachable
 from tui.core.id_maps import HOST_IDS, IdMap
 from tui.core.records import AccessKind, Details, EntryKind, LayerRole, LayerStack, State, WhiteoutStyle
 from tui.core.text import count_of, human_size, printable
-from tui.drivers.data_root import is_strangers
+from tui.drivers.data_root import has_foreign_owner
 from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.files.write.atomic import attribute_names
 from tui.files.write.version import FileVersion, version_of
@@ -65,9 +65,9 @@ def ids_of(details: Details) -> IdMap:
 
 def running_root(details: Details) -> Root:
     """Open the root of a running container as its first process sees it; raises NotReachable for another's root."""
-    if details.stack and details.stack.root and is_strangers(details.stack.root):
-        told = f"the container is run by user {details.stack.root.owner}, whose processes root does not enter"
-        raise NotReachable(told, "run dtui as that user, or stop the container")
+    if details.stack and details.stack.root and has_foreign_owner(details.stack.root):
+        message = f"the container is run by user {details.stack.root.owner}, whose processes root does not enter"
+        raise NotReachable(message, "run dtui as that user, or stop the container")
     if not details.pid:
         stack_of(details)  # an Engine that is elsewhere tells of no process here
         raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
@@ -135,7 +135,7 @@ def refuse_state(details: Details) -> None:
 
 def refuse_covered(covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a stopped container's path that a mount hides once it runs: the edit would not be seen."""
-    mount = covers.over(path)
+    mount = covers.mount_hiding(path)
     if mount is None:
         return
     if mount.kind == "tmpfs":
@@ -148,16 +148,16 @@ def refuse_covered(covers: Covers, path: bytes) -> None:
 def refuse_unseen(covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a stopped container's path that a mount hides or that is made anew at each start."""
     refuse_covered(covers, path)
-    for place in MADE_ANEW:
-        if path.startswith(place + b"/"):
-            told = f"{printable(path)} would not be seen: {printable(place)} is made anew at each start"
-            raise EditRefused(told, "start the container to change it")
+    for remade_path in MADE_ANEW:
+        if path.startswith(remade_path + b"/"):
+            message = f"{printable(path)} would not be seen: {printable(remade_path)} is made anew at each start"
+            raise EditRefused(message, "start the container to change it")
 
 
-def has_several_names(view: LayerView, real: bytes) -> bool:
+def has_several_names(view: LayerView, canonical_path: bytes) -> bool:
     """Say whether a file of a container at rest is the layer's own under several names, of which none is to be cut."""
     try:
-        entry = view.lookup(real, follow=False)
+        entry = view.lookup(canonical_path, follow=False)
     except NotFound:
         return False
     own = entry.layer == 0 or view.stack.marks is WhiteoutStyle.TREE
@@ -171,14 +171,14 @@ def plan(details: Details, path: bytes) -> SavePlan:
     if details.container.state.alive:
         return _plan_running(details, path)
     with LayerView.open(stack, details.mounts) as view:
-        real = view.resolve(path)
-        refuse_unseen(view.covers, real)
-        view.refuse_unreadable(real)
-        entry = view.lookup(real, follow=False)
+        canonical_path = view.resolve(path)
+        refuse_unseen(view.covers, canonical_path)
+        view.refuse_unreadable(canonical_path)
+        entry = view.lookup(canonical_path, follow=False)
         if entry.kind is not EntryKind.FILE:
             raise EditRefused(f"{printable(path)} is a {entry.kind}, not a file", "only regular files can be saved")
-        shared = has_several_names(view, real)
-        with reading(details, real) as fd:
+        shared = has_several_names(view, canonical_path)
+        with reading(details, canonical_path) as fd:
             attributes = len(attribute_names(fd))
     copied = ""
     if entry.layer > 0 and stack.marks is not WhiteoutStyle.TREE:
@@ -186,16 +186,16 @@ def plan(details: Details, path: bytes) -> SavePlan:
         number = len(stack.images) - stack.images.index(layer) if layer.role is LayerRole.IMAGE else 0
         where = f"image layer {number}/{len(stack.images)}" if number else "the init layer"
         copied = f"; it is only in {where}, so the container gets its own copy ({human_size(entry.size)})"
-    kept = "owner, mode" + (f", {attributes} xattr{'s' if attributes != 1 else ''}" if attributes else "")
+    preserved = "owner, mode" + (f", {attributes} xattr{'s' if attributes != 1 else ''}" if attributes else "")
     warnings = [f"{entry.nlink} names share this file; only this one changes"] if entry.nlink > 1 and not shared else []
-    if real != normalized(path):
-        warnings.append(f"{printable(path)} is a link: {printable(real)} is written")
+    if canonical_path != normalized(path):
+        warnings.append(f"{printable(path)} is a link: {printable(canonical_path)} is written")
     how = "in the stopped container's layer" if privileged() else "in the layer directory of a data-root of your own"
     if stack.marks is WhiteoutStyle.TREE:
         how = "in the stopped container's own tree"
     if shared:
         return SavePlan(True, f"in place {how}, with a journal: {entry.nlink} names share this file", tuple(warnings))
-    return SavePlan(False, f"atomic rename {how}; {kept} kept{copied}", tuple(warnings))
+    return SavePlan(False, f"atomic rename {how}; {preserved} kept{copied}", tuple(warnings))
 
 
 def _plan_running(details: Details, path: bytes) -> SavePlan:
@@ -206,26 +206,33 @@ def _plan_running(details: Details, path: bytes) -> SavePlan:
             links = status.st_nlink
         finally:
             os.close(fd)
-        real = root.real_path(normalized(path))
-        with root.parent(real) as (dir_fd, name):
+        canonical_path = root.real_path(normalized(path))
+        with root.parent(canonical_path) as (dir_fd, name):
             mounted = is_mount_point(dir_fd, name)
-    warnings = () if real == normalized(path) else (f"{printable(path)} is a link: {printable(real)} is written",)
+    warnings = (
+        ()
+        if canonical_path == normalized(path)
+        else (f"{printable(path)} is a link: {printable(canonical_path)} is written",)
+    )
     if mounted or links > 1:
         why = "a mount" if mounted else f"one of {links} names of this file"
         return SavePlan(
-            True, f"in place in the running container, with a journal: {printable(real)} is {why}", warnings
+            True, f"in place in the running container, with a journal: {printable(canonical_path)} is {why}", warnings
         )
     sentence = "atomic rename in the running container; owner, mode, xattrs kept"
-    held = holders(details.pid, status)
-    if held:
-        who = ", ".join(printable(name) for name in held[:3])
-        warnings = (*warnings, f"open in {count_of(len(held), 'process', 'processes')} ({who}): i lets them see it too")
+    process_names = holders(details.pid, status)
+    if process_names:
+        who = ", ".join(printable(name) for name in process_names[:3])
+        warnings = (
+            *warnings,
+            f"open in {count_of(len(process_names), 'process', 'processes')} ({who}): i lets them see it too",
+        )
     return SavePlan(False, sentence, warnings, choice=True)
 
 
 def holders(pid: int, status: os.stat_result) -> tuple[str, ...]:
     """Name the processes in the mount namespace of one that have a file open; they keep it when it is replaced."""
-    found = []
+    processes = []
     try:
         inside = os.stat(f"/proc/{pid}/ns/mnt").st_ino
     except OSError:
@@ -236,8 +243,8 @@ def holders(pid: int, status: os.stat_result) -> tuple[str, ...]:
         with suppress(OSError):  # it has ended meanwhile
             if os.stat(f"/proc/{entry}/ns/mnt").st_ino == inside and _holds(entry, status):
                 with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as comm:
-                    found.append(f"{comm.read().strip()} {entry}")
-    return tuple(found)
+                    processes.append(f"{comm.read().strip()} {entry}")
+    return tuple(processes)
 
 
 def _holds(pid: str, status: os.stat_result) -> bool:

@@ -36,30 +36,30 @@ def mode_change(text: str) -> Callable[[EntrySnapshot], EntrySnapshot]:
 
     def change(node: EntrySnapshot) -> EntrySnapshot:
         mode = node.mode
-        for who, sign, what in parsed:
-            mode = _apply(mode, who, sign, what, directory=node.kind is EntryKind.DIRECTORY)
+        for who, sign, letters in parsed:
+            mode = _apply(mode, who, sign, letters, directory=node.kind is EntryKind.DIRECTORY)
         return replace(node, mode=mode)
 
     return change
 
 
-def _apply(mode: int, who: str, sign: str, what: str, *, directory: bool) -> int:
+def _apply(mode: int, who: str, sign: str, letters: str, *, directory: bool) -> int:
     groups = "ugo" if not who or "a" in who else who
-    bits = whole = 0
+    bits = mask = 0
     for group in groups:
-        whole |= 7 << _SHIFT[group]
-        for letter in what:
+        mask |= 7 << _SHIFT[group]
+        for letter in letters:
             if letter in _BITS:
                 bits |= _BITS[letter] << _SHIFT[group]
             elif letter == "X" and (directory or mode & 0o111):
                 bits |= 1 << _SHIFT[group]
-    if "s" in what:
+    if "s" in letters:
         bits |= (0o4000 if "u" in groups else 0) | (0o2000 if "g" in groups else 0)
-    if "t" in what:
+    if "t" in letters:
         bits |= 0o1000
     if sign == "+":
         return mode | bits
-    return mode & ~bits if sign == "-" else mode & ~whole | bits
+    return mode & ~bits if sign == "-" else mode & ~mask | bits
 
 
 def owner_change(
@@ -80,29 +80,29 @@ def owner_change(
         new = replace(node, uid=node.uid if uid is None else uid, gid=node.gid if gid is None else gid)
         if new == node or node.kind is not EntryKind.FILE:
             return new
-        kept = tuple(pair for pair in node.xattrs if pair[0] != "security.capability")
-        return replace(new, mode=node.mode & ~0o6000, xattrs=kept)
+        xattrs = tuple(pair for pair in node.xattrs if pair[0] != "security.capability")
+        return replace(new, mode=node.mode & ~0o6000, xattrs=xattrs)
 
     return change
 
 
-def _of_host(spans: tuple[Span, ...], number: int, what: str) -> int:
-    found = host_id(spans, number)
-    if found is None:
+def _of_host(spans: tuple[Span, ...], number: int, kind: str) -> int:
+    host_number = host_id(spans, number)
+    if host_number is None:
         raise UsageError(
-            f"the container has no {what} {number}", f"its {what}s are {id_words(spans)}; nothing was changed"
+            f"the container has no {kind} {number}", f"its {kind}s are {id_words(spans)}; nothing was changed"
         )
-    return found
+    return host_number
 
 
-def id_named(name: str, table: bytes, what: str) -> int:
+def id_named(name: str, table: bytes, kind: str) -> int:
     """Return a number, or the one that a name has in the container's own /etc/passwd or /etc/group."""
     if name.isdigit():
         if int(name) > _HIGHEST:
-            raise UsageError(f"{printable(name)} is no {what}", f"the highest number is {_HIGHEST}")
+            raise UsageError(f"{printable(name)} is no {kind}", f"the highest number is {_HIGHEST}")
         return int(name)
     for line in table.splitlines():
         fields = line.split(b":")
         if len(fields) > 2 and fields[0] == name.encode() and fields[2].isdigit():
             return int(fields[2])
-    raise UsageError(f"the container knows no {what} {printable(name)}", "give its number")
+    raise UsageError(f"the container knows no {kind} {printable(name)}", "give its number")

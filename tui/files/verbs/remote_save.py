@@ -48,7 +48,7 @@ class Archive(Protocol):
         """Read a regular file; raises NotFound, EditRefused, LayerError."""
         ...
 
-    def place_of(self, path: bytes) -> bytes:
+    def resolve(self, path: bytes) -> bytes:
         """Return the canonical path of what a path means, there or not; raises NotFound for a directory."""
         ...
 
@@ -67,8 +67,8 @@ class Archive(Protocol):
 
 def open_by_engine(archive: Archive, path: bytes, limit: int) -> OpenedFile:
     """Read a file for the editor; raises NotFound, EditRefused."""
-    found = archive.get(normalized(path), limit)
-    return OpenedFile(path, Document.parse(found.data), _stamp_of(found))
+    file = archive.get(normalized(path), limit)
+    return OpenedFile(path, Document.parse(file.data), _stamp_of(file))
 
 
 def plan_by_engine(details: Details, archive: Archive, path: bytes) -> SavePlan:
@@ -114,41 +114,43 @@ def save_by_engine(
     Raises NotFound, EditRefused, ChangedMeanwhile; the receipt says what this way cannot keep.
     """
     if in_place:
-        told = f"{printable(path)} cannot be overwritten in place through the Engine: it always makes a new file"
-        raise EditRefused(told, "leave that out, or do it on the Engine's host, by its socket")
+        message = f"{printable(path)} cannot be overwritten in place through the Engine: it always makes a new file"
+        raise EditRefused(message, "leave that out, or do it on the Engine's host, by its socket")
     if len(data) > REMOTE_LIMIT:
         raise EditRefused("that is too large to send through the Engine", "nothing was changed; docker cp does it")
     data = bytes(data)  # which may be mapped from a file
     with container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
-        real = archive.place_of(normalized(path))
-        _refuse_unspeakable(real)
+        canonical_path = archive.resolve(normalized(path))
+        _refuse_unspeakable(canonical_path)
         if not details.container.state.alive:
-            refuse_unseen(Covers.of(details.mounts), real)
+            refuse_unseen(Covers.of(details.mounts), canonical_path)
         try:
-            old = archive.get(real, REMOTE_LIMIT)
+            old = archive.get(canonical_path, REMOTE_LIMIT)
         except NotFound:
             if not create:
                 raise
             old = None
         if old is not None and stamp is not None and _stamp_of(old) != stamp:
-            raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
+            raise ChangedMeanwhile(
+                f"{printable(canonical_path)} was changed meanwhile", "look at the difference, then decide"
+            )
         if old is not None and only_new:
-            raise EditRefused(f"{printable(real)} exists already", "edit it, or choose another name")
+            raise EditRefused(f"{printable(canonical_path)} exists already", "edit it, or choose another name")
         if old is not None and wrote and _stamp_of(old).sha256 != wrote:
-            raise ChangedMeanwhile(f"{printable(real)} was changed since", "dtui undo --force puts them back")
-        new = _new(archive, real, old, data, mode, mtime_ns)
+            raise ChangedMeanwhile(f"{printable(canonical_path)} was changed since", "dtui undo --force puts them back")
+        new = _new(archive, canonical_path, old, data, mode, mtime_ns)
         act = None
         if keep:
             kind = kind or (UndoKind.CREATE if old is None else UndoKind.WRITE)
-            act = keep_present(details, real, old, kind, wrote=sha256_of(data))
+            act = keep_present(details, canonical_path, old, kind, wrote=sha256_of(data))
             if old is not None and mode is not None:
                 act.expect(replace(node_of_file(old), mode=mode))
         send(archive, act, new, old)
-        kept = act.data if act is not None and old is not None else None
+        backup_path = act.data if act is not None and old is not None else None
         notes = (LOST,) if keep else ("no backup is kept", LOST)
-        return SaveResult(real, False, old is None, len(data), kept, notes)
+        return SaveResult(canonical_path, False, old is None, len(data), backup_path, notes)
 
 
 def _refuse_unspeakable(path: bytes) -> None:
@@ -156,19 +158,19 @@ def _refuse_unspeakable(path: bytes) -> None:
     try:
         path.decode()
     except UnicodeDecodeError as error:
-        told = f"{printable(path)} is not UTF-8, and the Engine would take it for another name"
-        raise EditRefused(told, "do it on the Engine's host, by its socket") from error
+        message = f"{printable(path)} is not UTF-8, and the Engine would take it for another name"
+        raise EditRefused(message, "do it on the Engine's host, by its socket") from error
 
 
 def _new(
-    archive: Archive, real: bytes, old: RemoteFile | None, data: bytes, mode: int | None, mtime_ns: int | None
+    archive: Archive, canonical_path: bytes, old: RemoteFile | None, data: bytes, mode: int | None, mtime_ns: int | None
 ) -> RemoteFile:
     """Return a file as it is to be: the old one but for what was asked for, or one of its directory's owner."""
     mtime_ns = time.time_ns() if mtime_ns is None else mtime_ns
     if old is not None:
         return replace(old, data=data, mode=old.mode if mode is None else mode, mtime_ns=mtime_ns)
-    uid, gid = archive.owner_of(split(real)[0])
-    return RemoteFile(real, data, 0o644 if mode is None else mode, uid, gid, mtime_ns)
+    uid, gid = archive.owner_of(split(canonical_path)[0])
+    return RemoteFile(canonical_path, data, 0o644 if mode is None else mode, uid, gid, mtime_ns)
 
 
 def node_of_file(file: RemoteFile) -> EntrySnapshot:
@@ -191,19 +193,19 @@ def file_of_node(node: EntrySnapshot, data: bytes) -> RemoteFile:
 
 
 def keep_present(
-    details: Details, path: bytes, now: RemoteFile | None, kind: UndoKind, *, wrote: str = ""
+    details: Details, path: bytes, current: RemoteFile | None, kind: UndoKind, *, wrote: str = ""
 ) -> UndoRecord:
     """Keep what stands at a path, a file or nothing; raises EditRefused."""
     fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
     keeper = BackupWriter(details.container.id, details.container.name, kind, path, wrote=wrote)
     try:
-        view = memoryview(b"" if now is None else now.data)
+        view = memoryview(b"" if current is None else current.data)
         while view:
             view = view[os.write(fd, view) :]
-        if now is None:
+        if current is None:
             keeper.add(EntrySnapshot(path))
         else:
-            keeper.add(node_of_file(now), fd)
+            keeper.add(node_of_file(current), fd)
         return keeper.commit()
     finally:
         keeper.discard()
@@ -237,24 +239,24 @@ def present(archive: Archive, path: bytes) -> RemoteFile | None:
         return None
 
 
-def _put(archive: Archive, new: RemoteFile, old: RemoteFile | None, kept: Path | None) -> None:
+def _put(archive: Archive, new: RemoteFile, old: RemoteFile | None, backup_path: Path | None) -> None:
     if present(archive, new.path) != old:
         raise ChangedMeanwhile(f"{printable(new.path)} was changed meanwhile", "read it again")
     directory, name = split(new.path)
     archive.put(directory, _tar_of(new, name))
-    now = archive.get(new.path, REMOTE_LIMIT)
-    if (now.data, now.mode, now.uid, now.gid) != (new.data, new.mode, new.uid, new.gid):
-        where = f"the old bytes are in {kept}" if kept else "read it again"
+    written = archive.get(new.path, REMOTE_LIMIT)
+    if (written.data, written.mode, written.uid, written.gid) != (new.data, new.mode, new.uid, new.gid):
+        where = f"the old bytes are in {backup_path}" if backup_path else "read it again"
         raise ChangedMeanwhile(f"{printable(new.path)} is not what was written", where)
 
 
 def _tar_of(file: RemoteFile, name: bytes) -> bytes:
     """Return a tar of one member, the bare name: the Engine must not go anywhere with it."""
     member = tarfile.TarInfo(os.fsdecode(name))
-    second, rest = divmod(file.mtime_ns, 10**9)
+    second, nanoseconds = divmod(file.mtime_ns, 10**9)
     member.size, member.mode, member.mtime = len(file.data), file.mode, second
     member.uid, member.gid = file.uid, file.gid
-    member.pax_headers = {**file.attributes, "mtime": f"{second}.{rest:09d}"}
+    member.pax_headers = {**file.attributes, "mtime": f"{second}.{nanoseconds:09d}"}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
         tar.addfile(member, io.BytesIO(file.data))

@@ -11,7 +11,7 @@ from tui.core.remote_files import REMOTE_LIMIT, RemoteFile
 from tui.core.state import container_lock
 from tui.core.text import human_size, printable
 from tui.files.history.backups import UndoKind, UndoRecord
-from tui.files.history.rollback import is_one_write, with_present
+from tui.files.history.rollback import is_one_write, with_current_metadata
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.verbs.acts import ChangeResult, Inspect, notes_after
 from tui.files.verbs.opening import refuse_state, refuse_unseen
@@ -34,30 +34,30 @@ def undo_by_engine(act: UndoRecord, *, inspect: Inspect, archive: Archive, force
 
     Raises NotReachable for an act that the archive API cannot take back.
     """
-    with act.held(), container_lock(act.container):
+    with act.pin(), container_lock(act.container):
         details = inspect(act.container)
         refuse_state(details)
         refuse_closed(act, force=force)
         node = _only_file(act, details)
         if not details.container.state.alive:
             refuse_unseen(Covers.of(details.mounts), node.path)
-        now = _present(archive, node)
+        current = _present(archive, node)
         if not force:
-            if not _is_ours(act, node, now):
+            if not _is_ours(act, node, current):
                 refuse_changed((node.path,))
-            if is_one_write(act) and now is not None:
-                node = with_present(act, node_of_file(now)).nodes[0]
-        _refuse_impossible(details, node, now)
-        kept = keep_present(details, node.path, now, act.taken_back_by, wrote=old_sha256(act))
-        kept.expect(node)
+            if is_one_write(act) and current is not None:
+                node = with_current_metadata(act, node_of_file(current)).nodes[0]
+        _refuse_impossible(details, node, current)
+        backup = keep_present(details, node.path, current, act.taken_back_by, wrote=old_sha256(act))
+        backup.expect(node)
         if node.kind is not None:
-            send(archive, kept, file_of_node(node, _bytes_of(act, node)), now)
-        elif now is not None:
-            _delete(archive, kept, now)
+            send(archive, backup, file_of_node(node, _bytes_of(act, node)), current)
+        elif current is not None:
+            _delete(archive, backup, current)
         else:
-            kept.mark("done")
+            backup.mark("done")
         act.mark("undone")
-        return ChangeResult(node.path, 1, kept, (*((LOST,) if node.kind else ()), *notes_after(details, inspect)))
+        return ChangeResult(node.path, 1, backup, (*((LOST,) if node.kind else ()), *notes_after(details, inspect)))
 
 
 def settle_by_engine(act: UndoRecord, details: Details, archive: Archive) -> str:
@@ -66,12 +66,12 @@ def settle_by_engine(act: UndoRecord, details: Details, archive: Archive) -> str
     Raises NotReachable for an act that the archive API cannot take back.
     """
     node = _only_file(act, details)
-    now = present(archive, node.path)
-    if _sha256(now) == (_kept_sha256(act) if node.kind else ""):
+    current = present(archive, node.path)
+    if _sha256(current) == (_kept_sha256(act) if node.kind else ""):
         act.forget()
         return ""
     act.mark("done")
-    if not act.wrote or _sha256(now) == act.wrote:
+    if not act.wrote or _sha256(current) == act.wrote:
         return ""
     return f"{printable(act.path)}: it was changed after a write that was cut off; the old bytes are in {act.data}"
 
@@ -80,69 +80,73 @@ def _only_file(act: UndoRecord, details: Details) -> EntrySnapshot:
     """Return the one file, or place of a file, that an act changed; raises NotReachable."""
     node = act.nodes[0] if len(act.nodes) == 1 else EntrySnapshot(act.path, EntryKind.DIRECTORY)
     writes = act.kind in (UndoKind.WRITE, UndoKind.CREATE, UndoKind.UNDO, UndoKind.REDO)
-    if not writes or not (node.kind is None or (node.kind is EntryKind.FILE and node.kept)):
-        told = f"the Engine cannot take back a {act.kind} of {printable(act.path)}: its archive API only writes files"
-        raise NotReachable(told, f"undo it on the Engine's host, by its socket ({details.reach.reason})")
+    if not writes or not (node.kind is None or (node.kind is EntryKind.FILE and node.has_bytes)):
+        message = (
+            f"the Engine cannot take back a {act.kind} of {printable(act.path)}: its archive API only writes files"
+        )
+        raise NotReachable(message, f"undo it on the Engine's host, by its socket ({details.reach.reason})")
     if node.size > REMOTE_LIMIT:
-        told = f"{printable(node.path)} had {human_size(node.size)}, which is too large to send through the Engine"
-        raise NotReachable(told, f"its old bytes are in {act.data}; docker cp takes any size")
+        message = f"{printable(node.path)} had {human_size(node.size)}, which is too large to send through the Engine"
+        raise NotReachable(message, f"its old bytes are in {act.data}; docker cp takes any size")
     return node
 
 
-def _is_ours(act: UndoRecord, node: EntrySnapshot, now: RemoteFile | None) -> bool:
+def _is_ours(act: UndoRecord, node: EntrySnapshot, current: RemoteFile | None) -> bool:
     """Say whether what stands at a path is what an act left, or what was there before it."""
-    if now is None or (act.wrote and _sha256(now) == act.wrote):
+    if current is None or (act.wrote and _sha256(current) == act.wrote):
         return True
-    if node.kind is not None and _sha256(now) == _kept_sha256(act):
+    if node.kind is not None and _sha256(current) == _kept_sha256(act):
         return True
-    made = (act.after or {}).get(node.path)
-    if act.wrote or made is None:
+    after = (act.after or {}).get(node.path)
+    if act.wrote or after is None:
         return False
-    return replace(node_of_file(now), xattrs=()) == replace(
-        made, xattrs=(), offset=0, kept=False, names=0, inode=(0, 0)
+    return replace(node_of_file(current), xattrs=()) == replace(
+        after, xattrs=(), offset=0, has_bytes=False, names=0, inode=(0, 0)
     )
 
 
 def _present(archive: Archive, node: EntrySnapshot) -> RemoteFile | None:
     """Return the file that is to be replaced or deleted, None for none; raises ChangedMeanwhile for anything else."""
     try:
-        place = archive.place_of(node.path)
+        resolved_path = archive.resolve(node.path)
     except NotFound:  # not even its directory
         if node.kind is not None:
             raise
         return None
-    if place != node.path:
-        raise moved_away(node.path, place)
+    if resolved_path != node.path:
+        raise moved_away(node.path, resolved_path)
     try:
         return present(archive, node.path)
     except EditRefused as error:
-        told = f"{printable(node.path)} was changed since: {error.message}"
-        raise ChangedMeanwhile(told, "take it away first: the Engine puts nothing in its place") from error
+        message = f"{printable(node.path)} was changed since: {error.message}"
+        raise ChangedMeanwhile(message, "take it away first: the Engine puts nothing in its place") from error
 
 
-def _refuse_impossible(details: Details, node: EntrySnapshot, now: RemoteFile | None) -> None:
-    if node.kind is None and now is not None and details.container.state.value != "running":
-        told = f"the Engine cannot delete {printable(node.path)} in a container that does not run"
-        raise NotReachable(told, "start it, or undo it on the Engine's host, by its socket")
+def _refuse_impossible(details: Details, node: EntrySnapshot, current: RemoteFile | None) -> None:
+    if node.kind is None and current is not None and details.container.state.value != "running":
+        message = f"the Engine cannot delete {printable(node.path)} in a container that does not run"
+        raise NotReachable(message, "start it, or undo it on the Engine's host, by its socket")
 
 
-def _delete(archive: Archive, kept: UndoRecord, now: RemoteFile) -> None:
+def _delete(archive: Archive, backup: UndoRecord, current: RemoteFile) -> None:
     """Delete a file by the container's own hands, and end the act as far as it came."""
     try:
-        archive.remove(now.path)
-        gone = present(archive, now.path) is None
+        archive.remove(current.path)
+        is_removed = present(archive, current.path) is None
     except EngineLost:  # the next start finds out
         raise
     except DtuiError:
-        if present(archive, now.path) == now:
-            kept.forget()
+        if present(archive, current.path) == current:
+            backup.forget()
         else:
-            kept.mark("done")
+            backup.mark("done")
         raise
-    if not gone:
-        kept.forget()
-        raise EditRefused(f"{printable(now.path)} is still there after the container's own rm", "nothing was changed")
-    kept.mark("done")
+    if not is_removed:
+        backup.forget()
+        raise EditRefused(
+            f"{printable(current.path)} is still there after the container's own rm", "nothing was changed"
+        )
+    backup.mark("done")
 
 
 def _bytes_of(act: UndoRecord, node: EntrySnapshot) -> bytes:

@@ -21,13 +21,13 @@ from tui.core.text import printable
 from tui.files.history import set_aside
 from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size
-from tui.files.history.transaction import Step, guarded, no_step
+from tui.files.history.transaction import Step, no_step, rollback_on_error
 from tui.files.removal_watch import ContainerGone
-from tui.files.tree.drop_upper import NotPutBack, own_part, raw, refuse_unkept, shows_through, uncovered
+from tui.files.tree.drop_upper import NotPutBack, raw_states, refuse_unkept, shows_through, uncovered, upper_names
 from tui.files.tree.root_tree import Tree
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.tree.workspace import refuse_used_since, writable_tree
-from tui.files.verbs.acts import ChangeResult, Inspect, acting, keep_all, keeping, measured, notes_after
+from tui.files.verbs.acts import ChangeResult, Inspect, acting, backup_writer, keep_all, measured, notes_after
 from tui.files.verbs.opening import refuse_covered, stack_of
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
@@ -50,68 +50,70 @@ def revert(
         progress.begin(Phase.MEASURE)
         stack = stack_of(details)
         with LayerView.open(stack, details.mounts) as view:
-            real, found = _changed(view, path)
+            canonical_path, path_changes = _changed(view, path)
             if not details.container.state.alive:
-                refuse_covered(view.covers, real)
+                refuse_covered(view.covers, canonical_path)
             at_rest = partial(refuse_used_since, details, stack, inspect)
-            act = _revert(details, stack, view, real, found, at_rest, keep, step)
-        return ChangeResult(real, len(found), act, notes_after(details, inspect))
+            act = _revert(details, stack, view, canonical_path, path_changes, at_rest, keep, step)
+        return ChangeResult(canonical_path, len(path_changes), act, notes_after(details, inspect))
 
 
 def _changed(view: LayerView, path: bytes) -> tuple[bytes, tuple[PathChange, ...]]:
     try:
-        real = view.resolve(normalized(path), follow=False)
+        canonical_path = view.resolve(normalized(path), follow=False)
     except NotFound as error:
         raise NotFound(error.message, "if its directory was deleted, revert that") from error
-    found = changes(view, under=real)
-    if not found:
-        view.lookup(real, follow=False)  # raises NotFound for what is neither there nor in the image
-        raise EditRefused(f"{printable(real)} is as the image has it", "the changes list what is not")
-    return real, found
+    path_changes = changes(view, under=canonical_path)
+    if not path_changes:
+        view.lookup(canonical_path, follow=False)  # raises NotFound for what is neither there nor in the image
+        raise EditRefused(f"{printable(canonical_path)} is as the image has it", "the changes list what is not")
+    return canonical_path, path_changes
 
 
 def _revert(
     details: Details,
     stack: LayerStack,
     view: LayerView,
-    real: bytes,
-    found: tuple[PathChange, ...],
+    canonical_path: bytes,
+    path_changes: tuple[PathChange, ...],
     at_rest: Callable[[], None],
     keep: BackupMode,
     step: Step,
 ) -> UndoRecord | None:
-    exact = not details.container.state.alive and shows_through(stack, view, real)
-    seen = raw(stack, view, real) if exact else {}
+    exact = not details.container.state.alive and shows_through(stack, view, canonical_path)
+    states = raw_states(stack, view, canonical_path) if exact else {}
     if exact:
-        found = changes(view, under=real, own=True)  # what goes with it though it does not differ is kept, too
+        path_changes = changes(
+            view, under=canonical_path, own=True
+        )  # what goes with it though it does not differ is kept, too
     if not details.container.state.alive:
-        _refuse_below_mounts(view, found)
+        _refuse_below_mounts(view, path_changes)
     why_not_aside = set_aside.why_not(details) or ("" if exact else "the image's version has to be copied over it")
     with writable_tree(details) as tree:
-        nodes = measured(details, _present(tree, found), keep, aside=why_not_aside)
+        nodes = measured(details, _present(tree, path_changes), keep, aside=why_not_aside)
         if keep is BackupMode.ASIDE and not replaced_size(nodes):
             keep = BackupMode.USUAL
         if keep is not BackupMode.ASIDE:
-            act, kept = _keep(details, tree, real, nodes, keep, step)
+            act, backup_nodes = _keep(details, tree, canonical_path, nodes, keep, step)
         if keep is not BackupMode.ASIDE and not exact:
-            with guarded(act, lambda: nullcontext(tree)) as changed, view.held():
+            with rollback_on_error(act, lambda: nullcontext(tree)) as changed, view.keep_open():
                 if act is not None:
                     _foresee(act, view)
-                progress.begin(Phase.COPY, _size_in_image(view, found))
-                _copy_back(tree, view, found, kept, changed, step)
+                progress.begin(Phase.COPY, _size_in_image(view, path_changes))
+                _copy_back(tree, view, path_changes, backup_nodes, changed, step)
                 tree.sync()
             return act
     if keep is BackupMode.ASIDE:
-        return _set_aside(details, stack, view, real, nodes, at_rest)
-    progress.go_to_the_end()
+        return _set_aside(details, stack, view, canonical_path, nodes, at_rest)
+    progress.ignore_stop()
     if act is None:
-        with uncovered(stack, view, real, details.container.id, seen, at_rest):
+        with uncovered(stack, view, canonical_path, details.container.id, states, at_rest):
             return None
     try:
-        refuse_unkept(seen, real, act.nodes, stack.marks)
-        with view.held():
+        refuse_unkept(states, canonical_path, act.nodes, stack.marks)
+        with view.keep_open():
             _foresee(act, view)
-        with uncovered(stack, view, real, details.container.id, seen, at_rest):
+        with uncovered(stack, view, canonical_path, details.container.id, states, at_rest):
             act.mark("done")
     except (NotPutBack, ContainerGone):
         act.mark("done")
@@ -123,54 +125,54 @@ def _revert(
     return act
 
 
-def _refuse_below_mounts(view: LayerView, found: tuple[PathChange, ...]) -> None:
+def _refuse_below_mounts(view: LayerView, path_changes: tuple[PathChange, ...]) -> None:
     """Raise EditRefused for what lies below a mount; where one lies is made anew at each start."""
-    for change in found:
+    for change in path_changes:
         refuse_covered(view.covers, split(change.path)[0])
 
 
-def _present(tree: Tree, found: tuple[PathChange, ...]) -> Iterator[EntrySnapshot]:
+def _present(tree: Tree, path_changes: tuple[PathChange, ...]) -> Iterator[EntrySnapshot]:
     """Yield what stands at each changed path now."""
-    for number, change in enumerate(found):
+    for number, change in enumerate(path_changes):
         progress.at(number, change.path)
         node = None if change.change is Change.DELETED else tree.look(change.path)
         yield node or EntrySnapshot(change.path)
 
 
 def _keep(
-    details: Details, tree: Tree, real: bytes, nodes: list[EntrySnapshot], keep: BackupMode, step: Step
+    details: Details, tree: Tree, canonical_path: bytes, nodes: list[EntrySnapshot], keep: BackupMode, step: Step
 ) -> tuple[UndoRecord | None, dict[bytes, EntrySnapshot]]:
     if keep is BackupMode.NOTHING:
         return None, {node.path: node for node in nodes if node.kind}
-    with keeping(details, UndoKind.REVERT, real, keep=keep) as keeper:
+    with backup_writer(details, UndoKind.REVERT, canonical_path, keep=keep) as keeper:
         keep_all(tree, nodes, keeper, step=step, total=replaced_size(nodes))
-        kept = {node.path: node for node in keeper.nodes if node.kind}
-        return keeper.commit(), kept
+        backup_nodes = {node.path: node for node in keeper.nodes if node.kind}
+        return keeper.commit(), backup_nodes
 
 
 def _set_aside(
     details: Details,
     stack: LayerStack,
     view: LayerView,
-    real: bytes,
+    canonical_path: bytes,
     nodes: list[EntrySnapshot],
     at_rest: Callable[[], None],
 ) -> UndoRecord:
     """Move the layer's own part of an entry out of the layer, so that the image's shows."""
-    above, names = own_part(stack, view, real)
-    aside = replace(set_aside.plan_set_aside(details, real, names, replaced_size(nodes)), above=above)
-    with keeping(details, UndoKind.REVERT, real, keep=BackupMode.ASIDE) as keeper:
+    parent, names = upper_names(stack, view, canonical_path)
+    aside = replace(set_aside.plan_set_aside(details, canonical_path, names, replaced_size(nodes)), parent=parent)
+    with backup_writer(details, UndoKind.REVERT, canonical_path, keep=BackupMode.ASIDE) as keeper:
         for node in nodes:
             keeper.add(node)
         act = keeper.commit(aside)
-    progress.go_to_the_end()
+    progress.ignore_stop()
     set_aside.carry_out(details, act, at_rest, whiteout=False)
     return act
 
 
-def _size_in_image(view: LayerView, found: tuple[PathChange, ...]) -> int:
+def _size_in_image(view: LayerView, path_changes: tuple[PathChange, ...]) -> int:
     """Return how many bytes of the image are copied, as far as is known before its directories are walked."""
-    images = (view.below(change.path) for change in found if change.change is not Change.ADDED)
+    images = (view.image_entry(change.path) for change in path_changes if change.change is not Change.ADDED)
     return sum(entry.size for entry in images if entry is not None and entry.kind is EntryKind.FILE)
 
 
@@ -199,56 +201,58 @@ def _foresee(act: UndoRecord, view: LayerView) -> None:
 def _copy_back(
     tree: Tree,
     view: LayerView,
-    found: tuple[PathChange, ...],
-    kept: dict[bytes, EntrySnapshot],
+    path_changes: tuple[PathChange, ...],
+    backup_nodes: dict[bytes, EntrySnapshot],
     changed: list[int],
     step: Step,
 ) -> None:
-    for change in reversed(found):
+    for change in reversed(path_changes):
         step(len(changed), change.path)
-        node = kept.get(change.path)
+        node = backup_nodes.get(change.path)
         if change.change is Change.ADDED and node is not None:
-            tree.remove(change.path, directory=node.kind is EntryKind.DIRECTORY, seen=node)
+            tree.remove(change.path, directory=node.kind is EntryKind.DIRECTORY, expected=node)
             changed.append(1)
-    for change in found:
+    for change in path_changes:
         if change.change is not Change.ADDED:
-            _copy_all(tree, view, change.path, kept.get(change.path), changed, step)
+            _copy_all(tree, view, change.path, backup_nodes.get(change.path), changed, step)
 
 
 def _copy_all(
-    tree: Tree, view: LayerView, path: bytes, now: EntrySnapshot | None, changed: list[int], step: Step
+    tree: Tree, view: LayerView, path: bytes, current: EntrySnapshot | None, changed: list[int], step: Step
 ) -> None:
     """Put the image's entry, with all below a directory that is not there, in the place of what was kept."""
-    made: list[EntrySnapshot] = []
+    directories: list[EntrySnapshot] = []
     todo = [path]
     while todo:
-        here = todo.pop()
-        step(len(changed), here)
-        node = _copy_one(tree, view, here, now if here == path else None)
+        entry_path = todo.pop()
+        step(len(changed), entry_path)
+        node = _copy_one(tree, view, entry_path, current if entry_path == path else None)
         changed.append(1)
-        if node.kind is EntryKind.DIRECTORY and (here != path or now is None or now.kind is not node.kind):
-            made.append(node)
-            todo += [here.rstrip(b"/") + b"/" + name for name in reversed(view.names(here, before=True))]
-    for node in reversed(made):
+        if node.kind is EntryKind.DIRECTORY and (
+            entry_path != path or current is None or current.kind is not node.kind
+        ):
+            directories.append(node)
+            todo += [entry_path.rstrip(b"/") + b"/" + name for name in reversed(view.names(entry_path, before=True))]
+    for node in reversed(directories):
         tree.dress(node)
 
 
-def _copy_one(tree: Tree, view: LayerView, path: bytes, now: EntrySnapshot | None) -> EntrySnapshot:
+def _copy_one(tree: Tree, view: LayerView, path: bytes, current: EntrySnapshot | None) -> EntrySnapshot:
     """Put the image's entry in the place of what was kept; of a directory that is there only what it is itself."""
     fd = view.open_path(path, before=True)
     try:
         node = snapshot_of(fd, path, raw=view.stack.marks is not WhiteoutStyle.TREE)
-        if now is not None and (now.kind is EntryKind.DIRECTORY) != (node.kind is EntryKind.DIRECTORY):
-            tree.remove(path, directory=now.kind is EntryKind.DIRECTORY, seen=now)
-            now = None
+        if current is not None and (current.kind is EntryKind.DIRECTORY) != (node.kind is EntryKind.DIRECTORY):
+            tree.remove(path, directory=current.kind is EntryKind.DIRECTORY, expected=current)
+            current = None
         if node.kind is EntryKind.FILE:
             data = reopen_regular(fd, path)
             try:
-                tree.make(node, data, over=now)
+                tree.make(node, data, over=current)
             finally:
                 os.close(data)
         else:
-            tree.make(node, None, over=now)
+            tree.make(node, None, over=current)
         return node
     finally:
         os.close(fd)

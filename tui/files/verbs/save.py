@@ -16,16 +16,16 @@ from tui.core.text import printable
 from tui.files.history import set_aside
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind
 from tui.files.history.image_bytes import marked_of
-from tui.files.removal_watch import watched, what_happened
+from tui.files.removal_watch import explain_removal, removal_check
 from tui.files.tree.root_tree import changed_meanwhile
-from tui.files.tree.workspace import by_hand, mounted, refuse_used_since
+from tui.files.tree.workspace import copies_up_itself, mounted, refuse_used_since
 from tui.files.verbs.opening import has_several_names, reading, refuse_state, refuse_unseen, running_root, stack_of
 from tui.files.write import atomic, exchange
 from tui.files.write.atomic import Checkpoint, no_checkpoint
 from tui.files.write.below_root import SaveRequest, SaveResult, check_stamp, source_path, write_below
 from tui.files.write.exchange import NewFile
 from tui.files.write.version import FileVersion
-from tui.files.write.without_kernel_overlay import save_by_hand
+from tui.files.write.without_kernel_overlay import save_into_layer
 from tui.layers.mount_covers import Covers
 from tui.layers.private_mounts import tree_root
 from tui.layers.process_root import process_of
@@ -81,7 +81,7 @@ def save(
             in_place=in_place,
             keep=keep,
         )
-        with what_happened(details, inspect), watched(details) as check:
+        with explain_removal(details, inspect), removal_check(details) as check:
             receipt = _save(details, inspect, replace(job, check=check))
         return _look_again(details, inspect, receipt)
 
@@ -101,7 +101,7 @@ def _save(details: Details, inspect: Callable[[str], Details], job: SaveRequest)
 
 def _through(receipt: SaveResult, covers: Covers) -> SaveResult:
     """Say it where a mount was written."""
-    mount = covers.over(receipt.path) if receipt.in_place else None
+    mount = covers.mount_hiding(receipt.path) if receipt.in_place else None
     if mount is None:
         return receipt
     return replace(receipt, notes=(*receipt.notes, f"written through to {printable(mount.source)}"))
@@ -110,18 +110,18 @@ def _through(receipt: SaveResult, covers: Covers) -> SaveResult:
 def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: SaveRequest) -> SaveResult:
     stack = stack_of(details)
     with LayerView.open(stack, details.mounts) as view:
-        real = view.resolve(job.path)
-        view.refuse_unreadable(real)
-        job = replace(job, shared=has_several_names(view, real))
-        refuse_unseen(view.covers, real)
-    job = replace(job, why_not_aside=exchange.why_not(details, real))
+        canonical_path = view.resolve(job.path)
+        view.refuse_unreadable(canonical_path)
+        job = replace(job, shared=has_several_names(view, canonical_path))
+        refuse_unseen(view.covers, canonical_path)
+    job = replace(job, why_not_aside=exchange.why_not(details, canonical_path))
     if job.keep is BackupMode.ASIDE and not (job.why_not_aside or job.in_place or job.shared):
-        return _save_by_exchange(details, inspect, job, real)
+        return _save_by_exchange(details, inspect, job, canonical_path)
     if stack.marks is WhiteoutStyle.TREE:
         with tree_root(stack) as root:
             return write_below(root, job, source_path(root, job.path))
-    if by_hand(stack):
-        return save_by_hand(details, job, real)
+    if copies_up_itself(stack):
+        return save_into_layer(details, job, canonical_path)
     with mounted(stack, job.container_id, job.check) as root:
         return write_below(root, job, source_path(root, job.path))
 
@@ -150,7 +150,7 @@ def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: 
         act = exchange.put(details, old, new, keeper, partial(refuse_used_since, details, stack, inspect))
     finally:
         keeper.discard()
-    place = exchange.aside_of(act).place
+    place = exchange.aside_of(act).directory
     return SaveResult(real, False, False, len(job.data), None, (f"the old file is set aside in {place}",))
 
 

@@ -24,13 +24,13 @@ from tui.files.history.rollback import (
     changed_since,
     is_one_write,
     is_plain_rename,
+    is_same_state,
     put_back,
-    same,
     was_never_moved,
-    with_present,
+    with_current_metadata,
 )
-from tui.files.history.transaction import Step, guarded, no_step
-from tui.files.tree.drop_upper import lies_in_image, raw, uncovered
+from tui.files.history.transaction import Step, no_step, rollback_on_error
+from tui.files.tree.drop_upper import lies_in_image, raw_states, uncovered
 from tui.files.tree.root_tree import Tree, changed_meanwhile
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.workspace import refuse_used_since, writable_tree
@@ -38,9 +38,9 @@ from tui.files.verbs.acts import (
     ChangeResult,
     Inspect,
     acting,
+    backup_writer,
     covers_of,
     keep_all,
-    keeping,
     listing,
     measured,
     move_aside,
@@ -93,7 +93,7 @@ def undo(
     ChangedMeanwhile, unless ``force``, when somebody changed since what the act left, and EditRefused for an act that
     is not there to be taken back.
     """
-    with act.held(), spare_room() if keep is BackupMode.NOTHING else nullcontext():
+    with act.pin(), spare_room() if keep is BackupMode.NOTHING else nullcontext():
         return _undo(act, inspect, save, step, keep, force=force)
 
 
@@ -126,43 +126,52 @@ def _undo_by_tree(act: UndoRecord, inspect: Inspect, step: Step, keep: BackupMod
                 return ChangeResult(act.path, 1, None)
             if not force:
                 if is_one_write(act):
-                    act = with_present(act, tree.look(act.path))
+                    act = with_current_metadata(act, tree.look(act.path))
                 refuse_changed(changed_since(tree, act))
-            now = list(_present(tree, act))
+            current_nodes = list(_present(tree, act))
             if keep is BackupMode.NOTHING:
                 restored = _put_back_for_good(tree, act, step, force=force)
                 notes = ("what stood there is not kept", *_parted_note(restored.parted))
                 return ChangeResult(act.path, len(act.nodes), None, (*notes, *notes_after(details, inspect)))
             data = act.kind not in METADATA
             if data:
-                now = measured(details, now, keep, aside=_why_not_aside(details, tree, act, now))
-            if keep is BackupMode.ASIDE and (not data or not replaced_size(now)):
+                current_nodes = measured(
+                    details, current_nodes, keep, aside=_why_not_aside(details, tree, act, current_nodes)
+                )
+            if keep is BackupMode.ASIDE and (not data or not replaced_size(current_nodes)):
                 keep = BackupMode.USUAL
             if keep is not BackupMode.ASIDE:
-                with keeping(details, act.taken_back_by, act.path, wrote=old_sha256(act), keep=keep) as keeper:
-                    keep_all(tree, now, keeper, data=data, step=step, total=replaced_size(now) if data else 0)
-                    kept, present = keeper.nodes, keeper.commit()
-                if not _may_be_uncovered(details, act, now):
-                    with guarded(present, lambda: nullcontext(tree)):
+                with backup_writer(details, act.taken_back_by, act.path, wrote=old_sha256(act), keep=keep) as keeper:
+                    keep_all(
+                        tree,
+                        current_nodes,
+                        keeper,
+                        data=data,
+                        step=step,
+                        total=replaced_size(current_nodes) if data else 0,
+                    )
+                    backup_nodes, present = keeper.nodes, keeper.commit()
+                if not _may_be_uncovered(details, act, current_nodes):
+                    with rollback_on_error(present, lambda: nullcontext(tree)):
                         present.expect(*act.nodes)
                         progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
-                        restored = put_back(tree, act, force=force, kept=kept, step=step)
-                        refuse_changed(restored.left)
+                        restored = put_back(tree, act, force=force, backup_nodes=backup_nodes, step=step)
+                        refuse_changed(restored.skipped)
                         act.mark("undone")
                     notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
                     return ChangeResult(act.path, len(act.nodes), present, notes)
         if keep is BackupMode.ASIDE:
-            present = _take_back_aside(act, details, inspect, now)
+            present = _take_back_aside(act, details, inspect, current_nodes)
             return ChangeResult(act.path, len(act.nodes), present, notes_after(details, inspect))
         _uncover(act, present, details, inspect)
         return ChangeResult(act.path, len(act.nodes), present, notes_after(details, inspect))
 
 
 def _move_aside_back(act: UndoRecord, details: Details, inspect: Inspect) -> ChangeResult:
-    progress.go_to_the_end()
+    progress.ignore_stop()
     set_aside.move_back(details, act)
     act.mark("undone")
-    set_aside.throw_away(act)
+    set_aside.discard_set_aside(act)
     return ChangeResult(act.path, len(act.nodes), None, notes_after(details, inspect))
 
 
@@ -170,7 +179,7 @@ def _why_not_aside(details: Details, tree: Tree, act: UndoRecord, now: list[Entr
     """Say why what stands at the paths of an act cannot be set aside while it is taken back, nothing where it can."""
     node = act.nodes[0]
     if len(act.nodes) == 1 and node.kind is None:
-        held = covers_of(details, tree).within(node.path)
+        held = covers_of(details, tree).mount_below(node.path)
         return f"it holds the {held[1].what}" if held else set_aside.why_not(details)
     if len(act.nodes) == len(now) == 1 and node.kind is now[0].kind is EntryKind.FILE and not node.image:
         return exchange.why_not(details, node.path)
@@ -184,11 +193,11 @@ def _take_back_aside(act: UndoRecord, details: Details, inspect: Inspect, now: l
         present = move_aside(details, now, inspect, act.taken_back_by)
     else:
         stack, file = stack_of(details), exchange.own_file(details, node.path)
-        if file is None or not same(now[0], file):
+        if file is None or not is_same_state(now[0], file):
             raise changed_meanwhile(node.path)
         at_rest = partial(refuse_used_since, details, stack, inspect)
         with (
-            keeping(details, act.taken_back_by, act.path, keep=BackupMode.ASIDE) as keeper,
+            backup_writer(details, act.taken_back_by, act.path, keep=BackupMode.ASIDE) as keeper,
             act.data.open("rb") as data,
         ):
             new = exchange.from_file(node, data.fileno())
@@ -212,14 +221,14 @@ def _exchange_back(
         return _move_aside_back(act, details, inspect)
     if not force:
         exchange.refuse_other(act, now)
-    wanted = with_present(act, now).nodes[0] if is_one_write(act) else act.nodes[0]
+    wanted = with_current_metadata(act, now).nodes[0] if is_one_write(act) else act.nodes[0]
     at_rest = partial(refuse_used_since, details, stack, inspect)
-    with keeping(details, act.taken_back_by, act.path, keep=BackupMode.ASIDE) as keeper:
+    with backup_writer(details, act.taken_back_by, act.path, keep=BackupMode.ASIDE) as keeper:
         present = exchange.put_back(details, act, now, wanted, keeper, at_rest)
     act.mark("undone")
-    set_aside.throw_away(act)
+    set_aside.discard_set_aside(act)
     if keep is BackupMode.NOTHING:
-        set_aside.throw_away(present)
+        set_aside.discard_set_aside(present)
         present.forget()
         return ChangeResult(act.path, 1, None, ("what stood there is not kept", *notes_after(details, inspect)))
     return ChangeResult(act.path, 1, present, notes_after(details, inspect))
@@ -234,7 +243,7 @@ def _put_back_for_good(tree: Tree, act: UndoRecord, step: Step, *, force: bool) 
     act.mark("begun")
     try:
         restored = put_back(tree, act, force=force, step=step)
-        refuse_changed(restored.left)
+        refuse_changed(restored.skipped)
     except BaseException:
         act.mark("done")
         raise
@@ -246,15 +255,15 @@ def _size_to_restore(act: UndoRecord) -> int:
     """Return how many bytes are copied to put back what an act replaced."""
     if act.kind in METADATA:
         return 0
-    return sum(node.size for node in act.nodes if node.kept and not node.same_as)
+    return sum(node.size for node in act.nodes if node.has_bytes and not node.same_as)
 
 
-def _may_be_uncovered(details: Details, act: UndoRecord, now: list[EntrySnapshot]) -> bool:
+def _may_be_uncovered(details: Details, act: UndoRecord, current_nodes: list[EntrySnapshot]) -> bool:
     """Say whether the image has just what is to come back, and the layer at rest nothing but what hides it."""
     stack = details.stack
-    if stack is None or details.container.state.alive or any(node.kind for node in now):
+    if stack is None or details.container.state.alive or any(node.kind for node in current_nodes):
         return False
-    with LayerView.open(stack) as view, view.held():
+    with LayerView.open(stack) as view, view.keep_open():
         return lies_in_image(stack, view, act.nodes)
 
 
@@ -262,12 +271,12 @@ def _uncover(act: UndoRecord, present: UndoRecord, details: Details, inspect: In
     """Take away what hides the image's entry."""
     stack = stack_of(details)
     at_rest = partial(refuse_used_since, details, stack, inspect)
-    with guarded(present, lambda: writable_tree(details)):
+    with rollback_on_error(present, lambda: writable_tree(details)):
         present.expect(*act.nodes)
-        progress.go_to_the_end()
+        progress.ignore_stop()
         with LayerView.open(stack) as view:
-            seen = raw(stack, view, act.path)
-            with uncovered(stack, view, act.path, act.container, seen, at_rest):
+            states = raw_states(stack, view, act.path)
+            with uncovered(stack, view, act.path, act.container, states, at_rest):
                 act.mark("undone")
 
 
@@ -287,10 +296,10 @@ def _may_be_replaced(act: UndoRecord, inspect: Inspect) -> bool:
     try:
         with readable_tree(inspect(act.container)) as tree:
             _refuse_elsewhere(tree, act)
-            now = tree.look(act.path)
+            current = tree.look(act.path)
     except (NotReachable, EditRefused):  # only the Engine reaches it, or it is a mount point
         return False
-    return now is None or now.inode == (0, 0)
+    return current is None or current.inode == (0, 0)
 
 
 def refuse_closed(act: UndoRecord, *, force: bool) -> None:
@@ -298,23 +307,23 @@ def refuse_closed(act: UndoRecord, *, force: bool) -> None:
     if act.undone and not force:
         raise EditRefused(f"{printable(act.path)}: this {act.kind} was taken back already", "--force does it once more")
     if not act.done:
-        what = "was cut off" if act.cut_off else "is under way"
-        raise EditRefused(f"{printable(act.path)}: this {act.kind} {what}", "dtui backups tells how each one ended")
+        state = "was cut off" if act.cut_off else "is under way"
+        raise EditRefused(f"{printable(act.path)}: this {act.kind} {state}", "dtui backups tells how each one ended")
 
 
 def _refuse_elsewhere(tree: Tree, act: UndoRecord) -> None:
     """Raise ChangedMeanwhile where a link in the way leads elsewhere: what is there is not what the act changed."""
-    for path in filter(None, (act.path, act.other)):
+    for path in filter(None, (act.path, act.new_path)):
         with suppress(NotFound):  # then nothing is there
-            place = tree.real(path)
-            if place != path:
-                raise moved_away(path, place)
+            resolved_path = tree.canonical_path(path)
+            if resolved_path != path:
+                raise moved_away(path, resolved_path)
 
 
-def moved_away(path: bytes, place: bytes) -> ChangedMeanwhile:
+def moved_away(path: bytes, resolved_path: bytes) -> ChangedMeanwhile:
     """Return what is raised where a path leads to another place now."""
-    told = f"{printable(path)} leads to {printable(place)} now, by a link that was not there"
-    return ChangedMeanwhile(told, "take the link away first")
+    message = f"{printable(path)} leads to {printable(resolved_path)} now, by a link that was not there"
+    return ChangedMeanwhile(message, "take the link away first")
 
 
 def refuse_changed(paths: tuple[bytes, ...]) -> None:
@@ -352,38 +361,38 @@ def _undo_write(act: UndoRecord, save: Save, keep: BackupMode, *, force: bool) -
         act.path, data, None, mode=mode, mtime_ns=old.mtime_ns, kind=act.taken_back_by, wrote=expected, keep=keep
     )
     act.mark("undone")
-    kept = find(receipt.backup.parent.name) if receipt.backup else None
-    return ChangeResult(receipt.path, 1, kept, receipt.notes)
+    backup = find(receipt.backup.parent.name) if receipt.backup else None
+    return ChangeResult(receipt.path, 1, backup, receipt.notes)
 
 
 def _move_back(tree: Tree, act: UndoRecord, *, force: bool) -> None:
-    before, now = tree.look(act.path), tree.look(act.other)
+    before, current = tree.look(act.path), tree.look(act.new_path)
     if before is not None:
-        if now is None and was_never_moved(act, before):
+        if current is None and was_never_moved(act, before):
             return
         raise ChangedMeanwhile(f"{printable(act.path)} exists again", "rename or delete it first")
-    if now is not None and now.kind is not EntryKind.DIRECTORY and not force:
+    if current is not None and current.kind is not EntryKind.DIRECTORY and not force:
         refuse_changed(changed_since(tree, act))
-    if now is None:
-        raise ChangedMeanwhile(f"{printable(act.other)} is gone", "undo what deleted it first")
-    if not tree.move(act.other, act.path):
-        raise ChangedMeanwhile(f"{printable(act.other)} cannot be renamed in one step", "rename it by hand")
+    if current is None:
+        raise ChangedMeanwhile(f"{printable(act.new_path)} is gone", "undo what deleted it first")
+    if not tree.move(act.new_path, act.path):
+        raise ChangedMeanwhile(f"{printable(act.new_path)} cannot be renamed in one step", "rename it by hand")
 
 
 def _present(tree: Tree, act: UndoRecord) -> Iterator[EntrySnapshot]:
     """Yield what stands at the paths of an act now, as much of it as putting its nodes back would replace."""
-    looks = PathLookup(tree, act)
-    met: set[bytes] = set()
+    lookup = PathLookup(tree, act)
+    yielded: set[bytes] = set()
     for count, node in enumerate(act.nodes):
         progress.at(count, node.path)
-        if node.path in met:  # with the directory above it
+        if node.path in yielded:  # with the directory above it
             continue
-        now = looks.at(node.path)
-        if now is None:
+        current = lookup.at(node.path)
+        if current is None:
             yield EntrySnapshot(node.path)
-        elif act.kind not in METADATA and now.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
-            for one in listing(tree, now):
-                met.add(one.path)
-                yield one
+        elif act.kind not in METADATA and current.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:
+            for entry in listing(tree, current):
+                yielded.add(entry.path)
+                yield entry
         else:
-            yield now
+            yield current

@@ -97,7 +97,7 @@ def put_metadata(fd: int, metadata: Metadata) -> None:
 
 def explain(error: OSError, path: bytes) -> DtuiError:
     """Turn what a write failed with into one line; nothing was changed in any of these cases."""
-    shown = printable(path)
+    display_path = printable(path)
     used_up = TooManyOpen.of(error)
     if used_up:
         return used_up
@@ -105,21 +105,25 @@ def explain(error: OSError, path: bytes) -> DtuiError:
         return OwnPlaceFailed.of(error, error.filename)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EditRefused(
-            f"{shown}: no space left on the layer's disk", "nothing was changed; free some and save again"
+            f"{display_path}: no space left on the layer's disk", "nothing was changed; free some and save again"
         )
     if error.errno == errno.EROFS:
-        return EditRefused(f"{shown} is on a read-only file system", "nothing was changed")
+        return EditRefused(f"{display_path} is on a read-only file system", "nothing was changed")
     if error.errno in (errno.EPERM, errno.EACCES):
         if os.geteuid() != 0:
-            return NotReachable(f"{shown}: permission denied", "nothing was changed; run dtui as root")
-        return EditRefused(f"{shown} cannot be changed: it may be immutable", "lsattr tells; nothing was changed")
+            return NotReachable(f"{display_path}: permission denied", "nothing was changed; run dtui as root")
+        return EditRefused(
+            f"{display_path} cannot be changed: it may be immutable", "lsattr tells; nothing was changed"
+        )
     if error.errno in (errno.EBUSY, errno.EXDEV):
-        return EditRefused(f"{shown} is a mount point or in use", "nothing was changed")
+        return EditRefused(f"{display_path} is a mount point or in use", "nothing was changed")
     if error.errno == errno.EEXIST:
-        return ChangedMeanwhile(f"{shown} exists now", "look at it, then save again")
+        return ChangedMeanwhile(f"{display_path} exists now", "look at it, then save again")
     if error.errno in (errno.ENOENT, errno.ESTALE):
-        return ChangedMeanwhile(f"{shown}: its directory is gone", "the container was changed or removed meanwhile")
-    return EditRefused(f"{shown}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
+        return ChangedMeanwhile(
+            f"{display_path}: its directory is gone", "the container was changed or removed meanwhile"
+        )
+    return EditRefused(f"{display_path}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
 
 
 @contextmanager
@@ -144,8 +148,8 @@ class FixedDirectory(EditRefused):
 def refuse_fixed(dir_fd: int, path: bytes) -> None:
     """Raise FixedDirectory for a directory that is immutable or append-only: a temporary name would stay there."""
     if is_fixed(dir_fd):
-        told = f"{printable(path)}: its directory is immutable or append-only"
-        raise FixedDirectory(told, "lsattr -d tells; nothing was changed")
+        message = f"{printable(path)}: its directory is immutable or append-only"
+        raise FixedDirectory(message, "lsattr -d tells; nothing was changed")
 
 
 def new_file(dir_fd: int, temporary: bytes) -> tuple[int, bytes]:

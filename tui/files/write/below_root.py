@@ -20,7 +20,7 @@ from tui.files.history import backups, journal
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind
 from tui.files.history.estimate import require_room
 from tui.files.history.image_bytes import FromImage, not_from_image
-from tui.files.tree.parent_defaults import placed_in
+from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
 from tui.files.write.atomic import Checkpoint, Metadata
@@ -98,7 +98,7 @@ _OVERWRITTEN = "its own bytes are overwritten in place"
 
 
 @contextmanager
-def keeping_old(job: SaveRequest, real: bytes, old: int | None, *, in_place: bool = False) -> Iterator[Kept]:
+def keeping_old(job: SaveRequest, canonical_path: bytes, old: int | None, *, in_place: bool = False) -> Iterator[Kept]:
     """Keep what a save is about to replace; raises TooLarge.
 
     More than the limit needs no copy where the image has it, and the file is not overwritten ``in_place``.
@@ -108,14 +108,18 @@ def keeping_old(job: SaveRequest, real: bytes, old: int | None, *, in_place: boo
         return
     kind = job.kind or (UndoKind.CREATE if old is None else UndoKind.WRITE)
     wrote = hashlib.sha256(job.data).hexdigest()
-    node = EntrySnapshot(real) if old is None else replace(snapshot_of(old, real, raw=job.raw), inode=(0, 0))
+    node = (
+        EntrySnapshot(canonical_path)
+        if old is None
+        else replace(snapshot_of(old, canonical_path, raw=job.raw), inode=(0, 0))
+    )
     if old is not None and not in_place and (job.keep is BackupMode.ASIDE or node.disk > backups.ACT_LIMIT):
         node = job.from_image(node)
     if not node.image:
         aside = _OVERWRITTEN if in_place else job.why_not_aside
         require_room(node.disk, job.keep, aside=aside if old is not None else "")
     progress.begin(Phase.KEEP, 0 if node.image else node.disk)
-    keeper = BackupWriter(job.container_id, job.name, kind, real, wrote=wrote, keep=job.keep)
+    keeper = BackupWriter(job.container_id, job.name, kind, canonical_path, wrote=wrote, keep=job.keep)
     try:
         keeper.add(node, None if node.image else old)
         act = keeper.commit()
@@ -146,20 +150,20 @@ def source_path(root: Root, path: bytes) -> bytes:
         try:
             return root.real_path(path)
         except NotFound:
-            above, name = split(path)
-            above = root.real_path(above).rstrip(b"/")
-        target = root.target_of(above + b"/" + name)
+            parent, name = split(path)
+            parent = root.real_path(parent).rstrip(b"/")
+        target = root.target_of(parent + b"/" + name)
         if not target:
-            return above + b"/" + name
-        path = target if target.startswith(b"/") else above + b"/" + target
+            return parent + b"/" + name
+        path = target if target.startswith(b"/") else parent + b"/" + target
     raise ChangedMeanwhile(f"{printable(path)} is a link again and again", "look at it, then do it again")
 
 
 @contextmanager
-def _old_file(root: Root, real: bytes) -> Iterator[int | None]:
+def _old_file(root: Root, canonical_path: bytes) -> Iterator[int | None]:
     """Yield a descriptor of the file that is to be replaced, None when there is none."""
     try:
-        fd = root.open_regular(real)
+        fd = root.open_regular(canonical_path)
     except NotFound:
         fd = -1
     try:
@@ -169,46 +173,50 @@ def _old_file(root: Root, real: bytes) -> Iterator[int | None]:
             os.close(fd)
 
 
-def write_below(root: Root, job: SaveRequest, real: bytes) -> SaveResult:
+def write_below(root: Root, job: SaveRequest, canonical_path: bytes) -> SaveResult:
     """Write below a root in which the kernel does copy-up: a mount of the layers, or a running container's own."""
-    root.refuse_foreign(split(real)[0])
-    with root.parent(real) as (dir_fd, name):
-        refuse_kernel_files(dir_fd, real)
-        with _old_file(root, real) as old:
+    root.refuse_foreign(split(canonical_path)[0])
+    with root.parent(canonical_path) as (dir_fd, name):
+        refuse_kernel_files(dir_fd, canonical_path)
+        with _old_file(root, canonical_path) as old:
             if old is None:
-                root.admit(dir_fd, real, Need.CHANGE)
-                return create(job, real, dir_fd, name)
-            refuse_kernel_files(old, real)
-            return _replace(root, job, real, dir_fd, name, old)
+                root.admit(dir_fd, canonical_path, Need.CHANGE)
+                return create(job, canonical_path, dir_fd, name)
+            refuse_kernel_files(old, canonical_path)
+            return _replace(root, job, canonical_path, dir_fd, name, old)
 
 
-def _replace(root: Root, job: SaveRequest, real: bytes, dir_fd: int, name: bytes, old: int) -> SaveResult:
-    before = check_stamp(job, real, old)
+def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, old: int) -> SaveResult:
+    before = check_stamp(job, canonical_path, old)
     metadata = new_metadata(job, atomic.metadata_of(old))
     status = os.fstat(old)
     several = status.st_nlink > 1 and (job.running or job.shared)
     # what was written in place where no name can be replaced is taken back the same way
     stays = is_mount_point(dir_fd, name) or (job.kind is UndoKind.UNDO and is_fixed(dir_fd))
     in_place = job.in_place or several or stays
-    root.admit(old if in_place else dir_fd, real, Need.CHANGE)
-    with keeping_old(job, real, old, in_place=in_place) as kept:
+    root.admit(old if in_place else dir_fd, canonical_path, Need.CHANGE)
+    with keeping_old(job, canonical_path, old, in_place=in_place) as backup_path:
         if in_place:
-            written, names = overwrite_below(root, job, real, old, before, metadata)
+            written, names = overwrite_below(root, job, canonical_path, old, before, metadata)
         else:
-            written, names = rename_over(job, real, dir_fd, name, metadata, status), 1
-    return SaveResult(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names)))
+            written, names = rename_over(job, canonical_path, dir_fd, name, metadata, status), 1
+    return SaveResult(
+        canonical_path, in_place, False, written, backup_path.data, (*backup_path.notes, *split_note(status, names))
+    )
 
 
-def check_stamp(job: SaveRequest, real: bytes, old: int) -> FileVersion:
+def check_stamp(job: SaveRequest, canonical_path: bytes, old: int) -> FileVersion:
     """Return the stamp of the file to replace; raises ChangedMeanwhile when it is not the one that was read."""
     if job.only_new:
-        raise EditRefused(f"{printable(real)} exists already", "edit it, or choose another name")
-    now = version_of(old)
-    if job.wrote and now.sha256 != job.wrote:
-        raise ChangedMeanwhile(f"{printable(real)} was changed since", "dtui undo --force puts them back")
-    if job.stamp is not None and now != job.stamp:
-        raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
-    return now
+        raise EditRefused(f"{printable(canonical_path)} exists already", "edit it, or choose another name")
+    current = version_of(old)
+    if job.wrote and current.sha256 != job.wrote:
+        raise ChangedMeanwhile(f"{printable(canonical_path)} was changed since", "dtui undo --force puts them back")
+    if job.stamp is not None and current != job.stamp:
+        raise ChangedMeanwhile(
+            f"{printable(canonical_path)} was changed meanwhile", "look at the difference, then decide"
+        )
+    return current
 
 
 def new_metadata(job: SaveRequest, metadata: Metadata) -> Metadata:
@@ -224,24 +232,26 @@ def split_note(before: os.stat_result, names: int) -> tuple[str, ...]:
 
 
 def rename_over(
-    job: SaveRequest, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result
+    job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result
 ) -> int:
     """Put a new file in the place of one; return its size. Raises ChangedMeanwhile, EditRefused."""
 
     def still_the_same() -> None:
         job.check()
-        now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != (
+        current_status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if (current_status.st_dev, current_status.st_ino, current_status.st_size, current_status.st_mtime_ns) != (
             status.st_dev,
             status.st_ino,
             status.st_size,
             status.st_mtime_ns,
         ):
-            raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference, then decide")
+            raise ChangedMeanwhile(
+                f"{printable(canonical_path)} was changed meanwhile", "look at the difference, then decide"
+            )
 
-    atomic.refuse_fixed(dir_fd, real)
+    atomic.refuse_fixed(dir_fd, canonical_path)
     temporary = atomic.temporary_name()
-    record = journal.begin_rename(job.container_id, real, temporary)
+    record = journal.begin_rename(job.container_id, canonical_path, temporary)
     try:
         inode, written = atomic.replace(
             dir_fd,
@@ -255,36 +265,36 @@ def rename_over(
             checkpoint=job.checkpoint,
         )
     except OSError as error:
-        raise atomic.explain(error, real) from error
+        raise atomic.explain(error, canonical_path) from error
     finally:
         if atomic.is_gone(dir_fd, temporary):
             journal.end(record)
     if os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_ino != inode:
-        raise ReplacedSince(f"{printable(real)} was replaced right after the save", "read it again")
+        raise ReplacedSince(f"{printable(canonical_path)} was replaced right after the save", "read it again")
     return written
 
 
-def create(job: SaveRequest, real: bytes, dir_fd: int, name: bytes) -> SaveResult:
+def create(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes) -> SaveResult:
     """Make a new file where there is none, with its directory's owner; raises NotFound unless one was asked for."""
     if not job.create:
-        raise NotFound(f"{printable(real)} does not exist in the container", "--create makes a new file")
-    given = metadata_in(job, dir_fd)
-    with keeping_old(job, real, None):
-        return SaveResult(real, False, True, put_new(job, real, dir_fd, name, given), None)
+        raise NotFound(f"{printable(canonical_path)} does not exist in the container", "--create makes a new file")
+    metadata = metadata_in(job, dir_fd)
+    with keeping_old(job, canonical_path, None):
+        return SaveResult(canonical_path, False, True, put_new(job, canonical_path, dir_fd, name, metadata), None)
 
 
 def metadata_in(job: SaveRequest, dir_fd: int) -> Metadata:
     """Return what a new file gets in a directory."""
-    wanted = EntrySnapshot(job.path, EntryKind.FILE, 0o644 if job.mode is None else job.mode)
-    made = placed_in(snapshot_of(dir_fd, split(job.path)[0]), wanted)
-    return Metadata(made.mode, made.uid, made.gid, made.xattrs)
+    new_node = EntrySnapshot(job.path, EntryKind.FILE, 0o644 if job.mode is None else job.mode)
+    placed_node = inherited_from(snapshot_of(dir_fd, split(job.path)[0]), new_node)
+    return Metadata(placed_node.mode, placed_node.uid, placed_node.gid, placed_node.xattrs)
 
 
-def put_new(job: SaveRequest, real: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
+def put_new(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
     """Put a new file under a name that is free; return its size."""
-    atomic.refuse_fixed(dir_fd, real)
+    atomic.refuse_fixed(dir_fd, canonical_path)
     temporary = atomic.temporary_name()
-    record = journal.begin_rename(job.container_id, real, temporary)
+    record = journal.begin_rename(job.container_id, canonical_path, temporary)
     try:
         return atomic.replace(
             dir_fd,
@@ -298,24 +308,26 @@ def put_new(job: SaveRequest, real: bytes, dir_fd: int, name: bytes, metadata: M
             checkpoint=job.checkpoint,
         )[1]
     except OSError as error:
-        raise atomic.explain(error, real) from error
+        raise atomic.explain(error, canonical_path) from error
     finally:
         if atomic.is_gone(dir_fd, temporary):
             journal.end(record)
 
 
 def overwrite_below(
-    root: Root, job: SaveRequest, real: bytes, old: int, before: FileVersion, metadata: Metadata
+    root: Root, job: SaveRequest, canonical_path: bytes, old: int, before: FileVersion, metadata: Metadata
 ) -> tuple[int, int]:
     """Overwrite a file's own bytes with a journal of the old ones; return its size and how many names it has."""
     job.check()
-    fd = _open_to_write(root, real, old)
+    fd = _open_to_write(root, canonical_path, old)
     try:
-        record = journal.begin_in_place(job.container_id, real, old, job.data, before.sha256, metadata)
+        record = journal.begin_in_place(job.container_id, canonical_path, old, job.data, before.sha256, metadata)
         try:
-            now = os.fstat(fd)
-            if (now.st_size, now.st_mtime_ns) != (before.size, before.mtime_ns):
-                raise ChangedMeanwhile(f"{printable(real)} was changed meanwhile", "look at the difference first")
+            current_status = os.fstat(fd)
+            if (current_status.st_size, current_status.st_mtime_ns) != (before.size, before.mtime_ns):
+                raise ChangedMeanwhile(
+                    f"{printable(canonical_path)} was changed meanwhile", "look at the difference first"
+                )
             written = atomic.overwrite(fd, lambda: (job.data,), metadata, checkpoint=job.checkpoint)
         except ChangedMeanwhile:
             journal.end(record)
@@ -323,7 +335,7 @@ def overwrite_below(
         except OSError as error:
             _put_old_back(fd, record)
             journal.end(record)
-            raise atomic.explain(error, real) from error
+            raise atomic.explain(error, canonical_path) from error
         except BaseException:  # nobody is to read half a file until the next start
             _put_old_back(fd, record)
             journal.end(record)
@@ -334,20 +346,20 @@ def overwrite_below(
         os.close(fd)
 
 
-def _open_to_write(root: Root, real: bytes, old: int) -> int:
+def _open_to_write(root: Root, canonical_path: bytes, old: int) -> int:
     """Open a file to write it, once it is sure that it is the one that was read: a device is never opened."""
-    held = root.open_canonical(real)
+    path_fd = root.open_canonical(canonical_path)
     try:
-        mine, theirs = os.fstat(held), os.fstat(old)
-        if not stat.S_ISREG(mine.st_mode) or mine.st_ino != theirs.st_ino:
-            raise ChangedMeanwhile(f"{printable(real)} was replaced meanwhile", "read it again")
-        return reopen_regular(held, real, os.O_RDWR)
+        current_status, old_status = os.fstat(path_fd), os.fstat(old)
+        if not stat.S_ISREG(current_status.st_mode) or current_status.st_ino != old_status.st_ino:
+            raise ChangedMeanwhile(f"{printable(canonical_path)} was replaced meanwhile", "read it again")
+        return reopen_regular(path_fd, canonical_path, os.O_RDWR)
     except DtuiError as error:
         if isinstance(error.__cause__, OSError):
-            raise atomic.explain(error.__cause__, real) from error
+            raise atomic.explain(error.__cause__, canonical_path) from error
         raise
     finally:
-        os.close(held)
+        os.close(path_fd)
 
 
 def _put_old_back(fd: int, record: journal.Record) -> None:

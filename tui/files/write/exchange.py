@@ -111,7 +111,7 @@ def put_back(
     ``now``, which stands there, is set aside in its turn, whatever its size. Raises NotFound where nothing is aside any
     more.
     """
-    source = aside_of(act).place
+    source = aside_of(act).directory
     if not source.is_dir():
         raise NotFound(f"{source} is gone, and what was set aside with it", "nothing was changed")
 
@@ -149,7 +149,7 @@ def _exchange(
             new = prepare(place, name)
             number = os.stat(name, dir_fd=place, follow_symlinks=False).st_ino
             act.expect(replace(new, inode=(0, number), names=1), durable=True)  # without names it is not written down
-            progress.go_to_the_end()
+            progress.ignore_stop()
             at_rest()
             if not is_untouched(os.stat(name, dir_fd=above, follow_symlinks=False), old):
                 raise changed_meanwhile(old.path)
@@ -175,10 +175,10 @@ def _exchange(
 @contextmanager
 def _open_places(details: Details, path: bytes, aside: SetAside) -> Iterator[tuple[int, int]]:
     """Yield the directory of the layer and the new one beside it, open."""
-    with atomic.explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.above) as above:
+    with atomic.explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.parent) as above:
         atomic.refuse_fixed(above, path)
-        set_aside.make_place(aside.place)
-        with set_aside.opened(aside.place) as place:
+        set_aside.make_place(aside.directory)
+        with set_aside.opened(aside.directory) as place:
             yield above, place
 
 
@@ -194,7 +194,7 @@ def settle(act: UndoRecord) -> str:
     if is_exchanged(act):
         act.mark("done")
         for other in kept_acts(act.container):
-            if other.aside is not None and other.aside.place == aside_of(act).source:
+            if other.aside is not None and other.aside.directory == aside_of(act).source:
                 other.mark("undone")
         return ""
     _forget(act)
@@ -212,17 +212,17 @@ def _forget(act: UndoRecord) -> None:
     """Drop an act that changed nothing: what it took from where it was aside goes back there."""
     aside = aside_of(act)
     if aside.source is not None:
-        with suppress(FileNotFoundError), set_aside.opened(aside.place) as place:
+        with suppress(FileNotFoundError), set_aside.opened(aside.directory) as place:
             for name in aside.names:
                 with set_aside.opened(aside.source) as source:
                     renameat2(place, name, source, name, NO_REPLACE)
                     os.fsync(source)
-    set_aside.throw_away(act)
+    set_aside.discard_set_aside(act)
     act.forget()
 
 
 def _inode_aside(aside: SetAside) -> int | None:
-    with suppress(FileNotFoundError), set_aside.opened(aside.place) as place:
+    with suppress(FileNotFoundError), set_aside.opened(aside.directory) as place:
         return os.stat(aside.names[0], dir_fd=place, follow_symlinks=False).st_ino
     return None
 

@@ -31,86 +31,95 @@ from tui.files.write.below_root import (
 from tui.files.write.version import version_of
 from tui.layers.directories import upper_root
 from tui.layers.view import LayerView
-from tui.layers.whiteouts import dotted, is_whiteout
+from tui.layers.whiteouts import is_whiteout, uses_dot_wh
 from tui.linux.name_ops import OwnNameOps
 from tui.linux.rooted_paths import Root, split, status_of
 
 
-def save_by_hand(details: Details, job: SaveRequest, real: bytes) -> SaveResult:
+def save_into_layer(details: Details, job: SaveRequest, canonical_path: bytes) -> SaveResult:
     """Make the directories above a file in the writable layer, then put the new file there."""
     stack = stack_of(details)
-    refuse_marks(stack, (real,))
+    refuse_marks(stack, (canonical_path,))
     job = replace(job, raw=True)
     with LayerView.open(stack) as view, upper_root(stack) as upper:
         tree = UnionTree(stack, view, upper, job.container_id, job.check)
         try:
-            tree.copy_up_directories(split(real)[0])
+            tree.copy_up_directories(split(canonical_path)[0])
         finally:
             tree.close()
-        with upper.parent(real) as (dir_fd, name):
-            return _put(details, job, real, upper, tree.hiding, dir_fd, name)
+        with upper.parent(canonical_path) as (dir_fd, name):
+            return _put(details, job, canonical_path, upper, tree.hiding, dir_fd, name)
 
 
 def _put(
-    details: Details, job: SaveRequest, real: bytes, upper: Root, hiding: Hiding, dir_fd: int, name: bytes
+    details: Details, job: SaveRequest, canonical_path: bytes, upper: Root, hiding: Hiding, dir_fd: int, name: bytes
 ) -> SaveResult:
     names = 1
     try:
-        with reading(details, real) as old:
-            before = check_stamp(job, real, old)
-            metadata = _mine(new_metadata(job, atomic.metadata_of(old, raw=True)))
+        with reading(details, canonical_path) as old:
+            before = check_stamp(job, canonical_path, old)
+            metadata = _as_this_user(new_metadata(job, atomic.metadata_of(old, raw=True)))
             status = os.fstat(old)
-            here = status_of(dir_fd, name)
-            in_place = job.shared or (job.in_place and here is not None and stat.S_ISREG(here.st_mode))
+            layer_status = status_of(dir_fd, name)
+            in_place = job.shared or (job.in_place and layer_status is not None and stat.S_ISREG(layer_status.st_mode))
             copied = ("the image's file was copied, for the layer had none to overwrite",)
             notes = copied if job.in_place and not in_place else ()
-            with keeping_old(job, real, old, in_place=in_place) as kept:
+            with keeping_old(job, canonical_path, old, in_place=in_place) as backup_path:
                 if in_place:
-                    written, names = overwrite_below(upper, job, real, old, before, metadata)
+                    written, names = overwrite_below(upper, job, canonical_path, old, before, metadata)
                 else:
-                    written = _put_into_layer(job, real, dir_fd, name, metadata, status)
+                    written = _put_into_layer(job, canonical_path, dir_fd, name, metadata, status)
     except NotFound:
-        return _create(job, real, hiding, dir_fd, name)
-    return SaveResult(real, in_place, False, written, kept.data, (*kept.notes, *split_note(status, names), *notes))
+        return _create(job, canonical_path, hiding, dir_fd, name)
+    return SaveResult(
+        canonical_path,
+        in_place,
+        False,
+        written,
+        backup_path.data,
+        (*backup_path.notes, *split_note(status, names), *notes),
+    )
 
 
-def _create(job: SaveRequest, real: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> SaveResult:
+def _create(job: SaveRequest, canonical_path: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> SaveResult:
     """Make a new file; a whiteout in its place is replaced in the same step, one beside it dropped when it is there."""
     if job.create:
-        hiding.drop_hidden(real)
+        hiding.drop_hidden(canonical_path)
     status = status_of(dir_fd, name)
-    if not job.create or not (hiding.is_marked(real) if status is None else is_whiteout(status)):
-        return create(job, real, dir_fd, name)
+    if not job.create or not (hiding.is_marked(canonical_path) if status is None else is_whiteout(status)):
+        return create(job, canonical_path, dir_fd, name)
     metadata = metadata_in(job, dir_fd)
-    with keeping_old(job, real, None):
+    with keeping_old(job, canonical_path, None):
         if status is not None:
-            return SaveResult(real, False, True, rename_over(job, real, dir_fd, name, metadata, status), None)
-        written = put_new(job, real, dir_fd, name, metadata)
+            return SaveResult(
+                canonical_path, False, True, rename_over(job, canonical_path, dir_fd, name, metadata, status), None
+            )
+        written = put_new(job, canonical_path, dir_fd, name, metadata)
         try:
-            hiding.drop_mark(real)
+            hiding.drop_mark(canonical_path)
         except OSError:
             os.unlink(name, dir_fd=dir_fd)  # nobody saw it yet
             raise
-    return SaveResult(real, False, True, written, None)
+    return SaveResult(canonical_path, False, True, written, None)
 
 
-def finish_by_hand(details: Details, real: bytes, wrote: str) -> None:
+def finish_by_hand(details: Details, canonical_path: bytes, wrote: str) -> None:
     """Let a new file be seen whose save was cut off before it dropped the mark that hides it; raises DtuiError."""
     stack = details.stack
-    if stack is None or details.container.state.alive or not dotted(stack.marks):
+    if stack is None or details.container.state.alive or not uses_dot_wh(stack.marks):
         return
     with upper_root(stack) as upper, suppress(NotFound, EditRefused):
         own = RootTree(upper, OwnNameOps(), details.container.id, raw=True)
         hiding = Hiding(own, stack.marks, details.container.id)
-        fd = upper.open_regular(real)
+        fd = upper.open_regular(canonical_path)
         try:
             if version_of(fd).sha256 == wrote:
-                hiding.drop_mark(real)
+                hiding.drop_mark(canonical_path)
         finally:
             os.close(fd)
 
 
-def _mine(metadata: Metadata) -> Metadata:
+def _as_this_user(metadata: Metadata) -> Metadata:
     """Return metadata that this process can give: only root can give files away."""
     if os.geteuid() == 0:
         return metadata
@@ -118,9 +127,9 @@ def _mine(metadata: Metadata) -> Metadata:
 
 
 def _put_into_layer(
-    job: SaveRequest, real: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result
+    job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result
 ) -> int:
     """Put a new file in the place of the one that was kept, which may be an image's; return its size."""
     if status_of(dir_fd, name) is None:
-        return put_new(job, real, dir_fd, name, metadata)
-    return rename_over(job, real, dir_fd, name, metadata, status)
+        return put_new(job, canonical_path, dir_fd, name, metadata)
+    return rename_over(job, canonical_path, dir_fd, name, metadata, status)

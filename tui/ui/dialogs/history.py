@@ -46,17 +46,17 @@ class History(Dialog[tuple[str, int]]):
     def _open(self) -> None:
         self.action_answer("open")
 
-    def action_answer(self, what: str) -> None:
+    def action_answer(self, action: str) -> None:
         """Answer for the run under the cursor."""
-        place = self.query_one(OptionList).highlighted
-        if place is not None:
-            self.dismiss((what, self._runs[place].id))
+        index = self.query_one(OptionList).highlighted
+        if index is not None:
+            self.dismiss((action, self._runs[index].id))
 
 
 def _line(run: RunSummary) -> Text:
     numbers = count_of(run.numbers, "number")
-    words = f"{run.id:>4}  {run.started:%Y-%m-%d %H:%M}  {run.preset.value:<8} {numbers:>14}  {' '.join(run.targets)}"
-    line = Text(printable(words))
+    summary = f"{run.id:>4}  {run.started:%Y-%m-%d %H:%M}  {run.preset.value:<8} {numbers:>14}  {' '.join(run.targets)}"
+    line = Text(printable(summary))
     if run.name:
         line.append(f"  {printable(run.name)}", style="bold")
     if run.problem:

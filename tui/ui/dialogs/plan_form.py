@@ -70,32 +70,32 @@ class PlanForm(Dialog[Plan]):
 
     def on_mount(self) -> None:
         """Say what the plan takes."""
-        self._say()
+        self._show_estimate()
 
     @on(Input.Changed)
     @on(Ticks.Changed)
-    def _say(self) -> None:
-        said = self.query_one("#plan-said", Static)
+    def _show_estimate(self) -> None:
+        status = self.query_one("#plan-said", Static)
         try:
             plan = self._plan()
-            said.update(Text(printable(f"{plan.cells} numbers a target · {self._expected(plan)}")))
+            status.update(Text(printable(f"{plan.cells} numbers a target · {self._expected(plan)}")))
         except UsageError as error:
-            said.update(Text(printable(str(error)), style="red"))
+            status.update(Text(printable(str(error)), style="red"))
 
     def _plan(self) -> Plan:
         """Return what is written; raises UsageError."""
-        repeats = self._words("repeats")
+        repeats = self._input_values("repeats")
         if len(repeats) != 1 or not repeats[0].isdecimal() or not 1 <= int(repeats[0]) <= _MOST_REPEATS:
             raise UsageError(f"repeats are 1 to {_MOST_REPEATS}", "three are enough to see the spread")
         return custom_plan(
-            tuple(kilobytes(word) for word in self._words("files")),
-            tuple(kilobytes(word) for word in self._words("records")),
+            tuple(kilobytes(word) for word in self._input_values("files")),
+            tuple(kilobytes(word) for word in self._input_values("records")),
             (*TESTS[:2], *(IoTest(name) for name in self.query_one("#plan-tests", Ticks).ticked)),
             tuple(Mode(name) for name in self.query_one("#plan-modes", Ticks).ticked),
             int(repeats[0]),
         )
 
-    def _words(self, name: str) -> list[str]:
+    def _input_values(self, name: str) -> list[str]:
         return list(dict.fromkeys(self.query_one(f"#plan-{name}", Input).value.replace(",", " ").split()))
 
     @on(OptionList.OptionSelected)

@@ -54,10 +54,10 @@ class ProgressDialog(Dialog[None]):
     def _show(self) -> None:
         meter = self._meter
         self.query_one("#progress", Static).update(Text(meter.numbers))
-        words = _TO_ITS_END if meter.final else "stopping…" if meter.stopping else meter.path
+        message = _TO_ITS_END if meter.final else "stopping…" if meter.stopping else meter.path
         if self._does_not_answer():
-            words = f"{meter.path or self._title} is not answering; esc leaves it"
-        self.query_one("#entry", Static).update(Text(words))
+            message = f"{meter.path or self._title} is not answering; esc leaves it"
+        self.query_one("#entry", Static).update(Text(message))
         self.query_one("#stop").display = not meter.final
 
     def _does_not_answer(self) -> bool:

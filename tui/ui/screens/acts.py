@@ -97,16 +97,16 @@ class ActingFrame(BaseScreen):
         live = container is not None and self.host.endpoint(container.endpoint).live
         return why_no_verb(container, action, live=live)
 
-    def act(self, verb: Verb, asked: Container | None) -> None:
+    def act(self, verb: Verb, target: Container | None) -> None:
         """Do it in a worker to the container that was asked about; the outcome comes as :class:`ActionEnded`.
 
         The list goes on while a question is open: what is in hand afterwards may be another one.
         """
-        if asked is None:
+        if target is None:
             return
-        container = self.host.feed.find((asked.endpoint, asked.id))
+        container = self.host.feed.find((target.endpoint, target.id))
         if container is None:
-            self.tell(f"{asked.name} is gone: nothing was done", "bad")
+            self.tell(f"{target.name} is gone: nothing was done", "bad")
             return
         self.tell(_DOING.get(verb, f"{verb}: {{}}…").format(container.name))
         self.acted_on.add(container.id)
@@ -145,7 +145,7 @@ class ActingFrame(BaseScreen):
         elif event.action in _HAPPENED:
             self.tell(f"{name} {_HAPPENED[event.action]}")
 
-    async def agreed(self, verb: Verb, container: Container | None) -> bool:
+    async def confirm_verb(self, verb: Verb, container: Container | None) -> bool:
         """Ask before a verb ends what runs; there is nothing to ask about a container that does not."""
         if container is None or verb not in _ENDS or not container.state.alive:
             return container is not None
@@ -156,7 +156,7 @@ class ActingFrame(BaseScreen):
     @work(exclusive=True, group="verbs")
     async def _ask_and_act(self, verb: Verb) -> None:
         container = self.container
-        if await self.agreed(verb, container):
+        if await self.confirm_verb(verb, container):
             self.act(verb, container)
 
     def hides(self, action: str) -> bool:

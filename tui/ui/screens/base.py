@@ -21,7 +21,7 @@ from tui.files.texts.unsaved import Unsaved
 from tui.ui.actions import actions_of, is_letter
 from tui.ui.dialogs.ask import AskDialog
 from tui.ui.host import Host
-from tui.ui.unforeseen import contained, ends_the_app, words_of
+from tui.ui.unforeseen import contained, ends_the_app, error_line
 from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
 from tui.ui.widgets.rows import VirtualList
 
@@ -53,13 +53,13 @@ class BaseScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.there = asyncio.Event()
+        self.accepts_keys = asyncio.Event()
         self._told_at = 0.0
         self._told_of: list[Hashable] = []
 
     def on_mount(self) -> None:
         """Note that there is something to type to; the screens' own handlers come before this one."""
-        self.there.set()
+        self.accepts_keys.set()
 
     @property
     def palette(self) -> tuple[tuple[str, str], ...]:
@@ -115,7 +115,7 @@ class BaseScreen(Screen[None]):
         if isinstance(self.focused, Input):
             return
         meant = [action for action in actions_of(self.scope) if event.key in action.keys.split(",")]
-        for action in [one for one in meant if not self.hides(one.id)] or meant:
+        for action in [candidate for candidate in meant if not self.hides(candidate.id)] or meant:
             reason = self.why_not(action.id)
             if reason:
                 event.stop()
@@ -128,7 +128,7 @@ class BaseScreen(Screen[None]):
     @on(Worker.StateChanged)
     def _tell_failed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
-            self.tell(words_of(event.worker.error), "bad")
+            self.tell(error_line(event.worker.error), "bad")
 
     def tell(self, text: str, level: str = "") -> None:
         """Write on the status line; ``level`` is empty, ``good`` or ``bad``."""
@@ -144,14 +144,14 @@ class BaseScreen(Screen[None]):
         """What is in hand: what is told is about it."""
         return None
 
-    def acted(self) -> None:
+    def note_subject(self) -> None:
         """Note before a key or click takes effect what is in hand."""
         if not self._told_of:
             self._told_of = [self.subject]
-        self.forget_told()
+        self.clear_stale_status()
 
     @on(VirtualList.Moved)
-    def forget_told(self) -> None:
+    def clear_stale_status(self) -> None:
         """Clear the status line when what it tells of is in hand no more."""
         bad = self.status.has_class("-bad")
         if not self._told_of or self._told_of == [self.subject] or (bad and monotonic() < self._told_at + _BAD_NEWS):

@@ -107,10 +107,10 @@ class BenchScreen(BenchHistory):
         source = next((s for s in self.host.feed.sources if s.name == self._endpoint.name), None)
         if source and source.facts:
             facts = source.facts
-            words = f"{facts.product} {facts.version} · {facts.driver.name}" + (
+            engine_label = f"{facts.product} {facts.version} · {facts.driver.name}" + (
                 f" on {facts.backing}" * bool(facts.backing)
             )
-            self.title_line.middle = Text(printable(words))
+            self.title_line.middle = Text(printable(engine_label))
         set_title(self.query_one("#plan"), "plan")
         set_title(self.query_one("#table"), "table")
         self.query_one("#progress").display = False
@@ -127,19 +127,19 @@ class BenchScreen(BenchHistory):
     def show_plan(self, progress: Progress | None = None) -> None:
         """Write the plan, who takes part, and how far it is."""
         plan = self._run.plan if self._run else self.shown.plan if self.shown else self.plan
-        text = plan_text(plan, self._look(), self.suite, self.expected(plan), progress)
+        text = plan_text(plan, self._chart_style(), self.suite, self.expected(plan), progress)
         self.query_one("#plan-text", Static).update(text)
 
     def _result(self) -> Result:
         """Return what is shown as a result: of the run under way as far as it is."""
         if self.shown:
             return self.shown
-        told: dict[str, dict[str, str]] = {name: {} for name in self.all_names}
+        targets: dict[str, dict[str, str]] = {name: {} for name in self.all_names}
         plan = self._run.plan if self._run else self.plan
-        now = datetime.now(UTC)
-        return Result(plan, now, {}, told, tuple(self.samples), (), "", cow=tuple(self.cow_samples))
+        started = datetime.now(UTC)
+        return Result(plan, started, {}, targets, tuple(self.samples), (), "", cow=tuple(self.cow_samples))
 
-    def _look(self) -> ChartStyle:
+    def _chart_style(self) -> ChartStyle:
         result = self._result()
         return chart_style_of(result, self.mode_of(result.plan), self.hidden)
 
@@ -156,10 +156,10 @@ class BenchScreen(BenchHistory):
         tables = self.tables or (bool(result.cow) and not result.samples)  # nothing to chart, or not yet
         self.set_class(tables, "-tables")
         self.query_one("#charts").display = not tables
-        look = self._look()
-        self._draw_legend(look)
+        chart_style = self._chart_style()
+        self._draw_legend(chart_style)
         measured = result.plan.tests_of(mode)
-        for number, (test, spec) in enumerate(zip(TESTS, charts(targets, record, look, beside), strict=True)):
+        for number, (test, spec) in enumerate(zip(TESTS, charts(targets, record, chart_style, beside), strict=True)):
             chart = self.query_one(f"#chart-{number}", Chart)
             chart.display = not single or number == self.chosen
             chart.set_class(number == self.chosen, "-chosen")
@@ -168,9 +168,9 @@ class BenchScreen(BenchHistory):
             set_title(chart, f"{spec.title} · {spec.unit}", mode.value)
         self._draw_table(result, mode, record, alone=tables)
 
-    def _draw_legend(self, look: ChartStyle) -> None:
+    def _draw_legend(self, chart_style: ChartStyle) -> None:
         """Write who is who and, before a run, what would be run: where the plan has no pane of its own."""
-        text = legend_text(look, digits=True)
+        text = legend_text(chart_style, digits=True)
         if not self.shown and not self._run:
             text.append("\n")
             text.append_text(plan_line(self.plan, self.suite, self.expected(self.plan)))
@@ -196,7 +196,9 @@ class BenchScreen(BenchHistory):
         self.query_one("#table-text", Static).update(text)
 
     def _all_tables(self, result: Result, mode: Mode, test: IoTest) -> Text:
-        text = cow_bars(result, self._look(), self.query_one("#table").content_size.width) if result.cow else Text()
+        text = (
+            cow_bars(result, self._chart_style(), self.query_one("#table").content_size.width) if result.cow else Text()
+        )
         if result.samples:
             text.append_text(rows_text(comparison_rows(result, mode, self.hidden)))
             text.append(f"\n{label_of(result, mode)}\n{spread_words(result, mode)}\n\n", style="italic")
@@ -258,8 +260,8 @@ class BenchScreen(BenchHistory):
         plan = self.plan
         expected = self.expected(plan)
         if expected.seconds >= _LONG_RUN or expected.drops:
-            what = f"the {plan.preset.value} plan on {count_of(len(self.all_names), 'target')}"
-            question = f"Run {what} for about {duration(expected.seconds)}?"
+            run_description = f"the {plan.preset.value} plan on {count_of(len(self.all_names), 'target')}"
+            question = f"Run {run_description} for about {duration(expected.seconds)}?"
             warning = Text(cold_warning(expected.drops)) if expected.drops else None
             choices = (confirm("run it"),)
             if await self.app.push_screen_wait(ChooseDialog(question, choices, warning)) is None:
@@ -278,9 +280,9 @@ class BenchScreen(BenchHistory):
         engines = {e.name: e for e in self.host.endpoints if isinstance(e, LiveEndpoint)}
         if self.names == (self._endpoint.name,):
             return tuple(EndpointTarget(engines[name]) for name in self.names)
-        found: list[Target] = [EndpointTarget(engines[name]) for name in self.names if name in engines]
+        live_targets: list[Target] = [EndpointTarget(engines[name]) for name in self.names if name in engines]
         lab = lab_targets([name for name in self.names if name not in engines], controls=False)
-        return with_controls([*found, *lab])
+        return with_controls([*live_targets, *lab])
 
     def _start(self, plan: Plan, targets: tuple[Target, ...]) -> None:
         store = Store(state_dir("bench") / "runs.sqlite")
@@ -333,13 +335,13 @@ class BenchScreen(BenchHistory):
     def show_result(self, result: Result) -> None:
         """Show a run that ended, just now or long ago."""
         self.shown = result
-        self.names = tuple(name for name, told in result.targets.items() if not told.get("control")) or self.names
+        self.names = tuple(name for name, target in result.targets.items() if not target.get("control")) or self.names
         self.hidden, self.mode_number = frozenset(), 0
         self.draw()
         self.show_plan()
         when = f"{result.started:%Y-%m-%d %H:%M}"
-        words = f"run {result.id} · {when} · iozone {result.facts.get('iozone', '?')}"
-        self.title_line.right = Text(printable(words))
+        summary = f"run {result.id} · {when} · iozone {result.facts.get('iozone', '?')}"
+        self.title_line.right = Text(printable(summary))
         count = len(result.samples) + len(result.cow)
         if result.problem:
             self.tell(f"{result.problem}: {count} numbers are kept", "bad")

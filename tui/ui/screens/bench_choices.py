@@ -38,7 +38,7 @@ class BenchChoices(BaseScreen):
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
         self.names = names
-        self.shown: Result | None = None
+        self.shown_result: Result | None = None
         self.samples: list[Sample] = []
         self.cow_samples: list[CowSample] = []
 
@@ -53,11 +53,11 @@ class BenchChoices(BaseScreen):
     @property
     def all_names(self) -> tuple[str, ...]:
         """The targets that take part or took part, the controls among them."""
-        if self.shown:
-            return tuple(self.shown.targets)
+        if self.shown_result:
+            return tuple(self.shown_result.targets)
         engines = {endpoint.name for endpoint in self.host.endpoints}
-        again = (f"{self.names[0]} again",) if self.names[0] not in (HOST, VOLUME) else ()
-        more = (*again, *(HOST,) * (HOST not in self.names))
+        twin = (f"{self.names[0]} again",) if self.names[0] not in (HOST, VOLUME) else ()
+        more = (*twin, *(HOST,) * (HOST not in self.names))
         return self.names if set(self.names) <= engines else (*self.names, *more)
 
     @property
@@ -78,15 +78,17 @@ class BenchChoices(BaseScreen):
 
     def forget(self) -> None:
         """Show no run any more, but what would be run."""
-        self.shown, self.samples, self.cow_samples = None, [], []
+        self.shown_result, self.samples, self.cow_samples = None, [], []
         self.hidden, self.mode_number = _NOTHING, 0
         self.show_plan()
         self.draw()
 
     def action_preset(self) -> None:
         """Choose the next preset; after a plan of one's own the first."""
-        now = self.plan.preset
-        self.plan = make_plan(_PRESETS[(_PRESETS.index(now) + 1) % len(_PRESETS)] if now in _PRESETS else _PRESETS[0])
+        preset = self.plan.preset
+        self.plan = make_plan(
+            _PRESETS[(_PRESETS.index(preset) + 1) % len(_PRESETS)] if preset in _PRESETS else _PRESETS[0]
+        )
         self.forget()
 
     @work(exclusive=True, group="flow")
@@ -137,7 +139,7 @@ class BenchChoices(BaseScreen):
         """Choose what is compared."""
         able = await asyncio.to_thread(abilities)
         engines = [Tick(e.name, "a running engine, as it is") for e in self.host.endpoints if e.live]
-        labs = [Tick(one.driver.name, "an engine of its own, gone afterwards", one.missing) for one in able]
+        labs = [Tick(ability.driver.name, "an engine of its own, gone afterwards", ability.missing) for ability in able]
         more = (Tick(VOLUME, "a directory of the host, mounted into containers"),)
         answer = await self.app.push_screen_wait(ChooseTargets((*engines, *labs, *more), self.names))
         if answer:

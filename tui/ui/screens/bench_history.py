@@ -37,13 +37,13 @@ class BenchHistory(BenchChoices):
             if not await asyncio.to_thread(store.runs):
                 self.tell("no run yet: enter makes one")
             while (answer := await self._choose(store)) is not None:
-                what, number = answer
-                if what == "rename":
+                action, number = answer
+                if action == "rename":
                     await self._rename(store, number)
-                elif what == "delete":
+                elif action == "delete":
                     await self._delete(store, number)
                 else:
-                    await self._open(store, number, beside=what == "compare")
+                    await self._open(store, number, beside=action == "compare")
                     return
         except DtuiError as error:
             self.tell_error(error)
@@ -56,12 +56,12 @@ class BenchHistory(BenchChoices):
 
     async def _open(self, store: Store, number: int, *, beside: bool) -> None:
         result = await asyncio.to_thread(store.load, number)
-        if beside and self.shown is None:
+        if beside and self.shown_result is None:
             self.tell("open a run first: the other is laid beside it", "bad")
-        elif beside and self.shown is not None:
-            found = compare_runs(self.shown, result)
-            title = f"run {result.id} beside run {self.shown.id}"
-            self.app.push_screen(TextDialog(title, compared_text(found, self.shown, result)))
+        elif beside and self.shown_result is not None:
+            comparisons = compare_runs(self.shown_result, result)
+            title = f"run {result.id} beside run {self.shown_result.id}"
+            self.app.push_screen(TextDialog(title, compared_text(comparisons, self.shown_result, result)))
         else:
             self.show_result(result)
 
@@ -75,14 +75,14 @@ class BenchHistory(BenchChoices):
         question = f"Delete run {number} and all its numbers?"
         if await self.app.push_screen_wait(ChooseDialog(question, (confirm("delete it"),))) == "yes":
             await asyncio.to_thread(store.delete, number)
-            if self.shown and self.shown.id == number:
+            if self.shown_result and self.shown_result.id == number:
                 self.forget()
             self.tell(f"run {number} is deleted", "good")
 
     @work(exclusive=True, group="flow")
     async def action_export(self) -> None:
         """Write the run that is shown to a file, in the format that its ending names."""
-        result = self.shown
+        result = self.shown_result
         if result is None:
             return
         question = f"Write run {result.id} to which file? Its ending says how: {', '.join(FORMATS)}"

@@ -31,7 +31,7 @@ from tui.render.entries import owner_text
 from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
 from tui.ui.dialogs.working import ProgressDialog
 from tui.ui.screens.saving import SavingFrame
-from tui.ui.waiting import waited_for
+from tui.ui.waiting import run_with_progress
 
 Carried = Callable[[Step, BackupMode], ChangeResult]
 
@@ -65,26 +65,26 @@ class ChangingFrame(SavingFrame):
         """Put the cursor on a path when the layer is shown afresh."""
         raise NotImplementedError
 
-    async def _do(self, title: str, act: Carried, done: str) -> None:
+    async def _perform_or_tell(self, title: str, act: Carried, done: str) -> None:
         """Carry an act out and tell how it ended, also when it was refused."""
         try:
-            await self._carry(title, act, done)
+            await self._perform(title, act, done)
         except DtuiError as error:
             self.tell_error(error)
 
-    async def _carry(self, title: str, act: Carried, done: str, *, go_to: bool = False) -> None:
+    async def _perform(self, title: str, act: Carried, done: str, *, go_to: bool = False) -> None:
         """Run an act, after a question where it replaces more than is kept; tell how it ended."""
         try:
             outcome = await self._run(title, act, BackupMode.USUAL, go_to=go_to)
         except TooLarge as refused:
-            keep = await self._chosen(title, refused)
+            keep = await self._ask_backup_mode(title, refused)
             if keep is None:
                 return
             outcome = await self._run(title, act, keep, go_to=go_to)
-        many = f" · {count_of(outcome.count, 'entry', 'entries')}" if outcome.count != 1 else ""
+        count_text = f" · {count_of(outcome.count, 'entry', 'entries')}" if outcome.count != 1 else ""
         notes = "".join(f" · {note}" for note in outcome.notes)
         back = " · z undoes this" if outcome.act and outcome.act.kind is not UndoKind.UNDO else ""
-        self.tell(f"{printable(outcome.path)} {done}{many}{back}{notes}", "good")
+        self.tell(f"{printable(outcome.path)} {done}{count_text}{back}{notes}", "good")
 
     async def _run(self, title: str, act: Carried, keep: BackupMode, *, go_to: bool) -> ChangeResult:
         """Run an act, with its progress when it takes long, and show the layer afresh."""
@@ -95,14 +95,14 @@ class ChangingFrame(SavingFrame):
                 return act(meter.step, keep)
 
         try:
-            outcome = await waited_for(self.app, ProgressDialog(title, meter), watched, _PATIENCE)
+            outcome = await run_with_progress(self.app, ProgressDialog(title, meter), watched, _PATIENCE)
             if go_to:
                 self.go_to(outcome.path)
             return outcome
         finally:
             self.file_changed()
 
-    async def _chosen(self, title: str, refused: TooLarge) -> BackupMode | None:
+    async def _ask_backup_mode(self, title: str, refused: TooLarge) -> BackupMode | None:
         """Ask what is to become of what an act would replace beyond what is kept."""
         choices = refused.choices
         size = human_size(choices.size)
@@ -116,9 +116,9 @@ class ChangingFrame(SavingFrame):
         )
         reasons = (choices.copy, choices.aside, choices.nothing)
         body = Text(f"{refused.message[0].upper()}{refused.message[1:]}. Nothing was changed yet.\n")
-        for (choice, words), reason in zip(offers, reasons, strict=True):
-            told = f"  not possible: {reason}" if reason else f"  {words}"
-            body.append_text(Text.assemble("\n", (choice.text, "bold"), told))
+        for (choice, description), reason in zip(offers, reasons, strict=True):
+            explanation = f"  not possible: {reason}" if reason else f"  {description}"
+            body.append_text(Text.assemble("\n", (choice.text, "bold"), explanation))
         possible = tuple(choice for (choice, _), reason in zip(offers, reasons, strict=True) if not reason)
         answer = await self.app.push_screen_wait(
             ChooseDialog(f"{title}: what becomes of the old contents?", possible, body)
@@ -127,15 +127,15 @@ class ChangingFrame(SavingFrame):
 
     @property
     def _inspect(self) -> acts.Inspect:
-        return self.host.endpoint(self.held.container.endpoint).inspect
+        return self.host.endpoint(self.open_details.container.endpoint).inspect
 
-    def _here(self) -> bytes:
+    def _current_directory(self) -> bytes:
         """Return the directory that the cursor is in or on."""
         entry = self.tree_entry
         if entry is None:
             return b"/"
-        gone = entry.change is Change.DELETED
-        return entry.path if entry.kind is EntryKind.DIRECTORY and not gone else split(entry.path)[0]
+        is_deleted = entry.change is Change.DELETED
+        return entry.path if entry.kind is EntryKind.DIRECTORY and not is_deleted else split(entry.path)[0]
 
     # acts on the entry ---------------------------------------------------------------------------------------
 
@@ -146,13 +146,13 @@ class ChangingFrame(SavingFrame):
         if entry is None:
             return
         folder = entry.kind is EntryKind.DIRECTORY
-        what = " and all below it" if folder else ""
+        contents_note = " and all below it" if folder else ""
         body = Text("It is kept on this host first: z undoes this.", style="italic")
-        question = f"Delete {printable(entry.path)}{what}?"
+        question = f"Delete {printable(entry.path)}{contents_note}?"
         if await self.app.push_screen_wait(ChooseDialog(question, (confirm("delete it"),), body)) != "yes":
             return
-        container, inspect = self.held.container.id, self._inspect
-        await self._do(
+        container, inspect = self.open_details.container.id, self._inspect
+        await self._perform_or_tell(
             f"Deleting {printable(entry.path)}",
             lambda step, keep: acts.remove(
                 container, entry.path, inspect=inspect, recursive=folder, keep=keep, step=step
@@ -166,36 +166,36 @@ class ChangingFrame(SavingFrame):
         entry = self.tree_entry
         if entry is None:
             return
-        container, inspect = self.held.container.id, self._inspect
+        container, inspect = self.open_details.container.id, self._inspect
 
         async def rename(answer: str) -> None:
             new = os.fsencode(answer)
             if new == entry.name:
                 return
             goal = new if new.startswith(b"/") else split(entry.path)[0] + b"/" + new
-            await self._carry(
+            await self._perform(
                 f"Renaming {printable(entry.path)}",
                 lambda step, keep: acts.rename(container, entry.path, goal, inspect=inspect, keep=keep, step=step),
                 "is its new name",
                 go_to=True,
             )
 
-        await self.ask(f"Rename {printable(entry.path)} to", rename, value=_typed(entry.name))
+        await self.ask(f"Rename {printable(entry.path)} to", rename, value=_editable_name(entry.name))
 
     @work(exclusive=True, group="flow")
     async def action_new_entry(self) -> None:
         """Ask for a name and make an empty file, or a directory when it ends in a slash."""
-        above = self._here()
+        parent = self._current_directory()
 
         async def make(answer: str) -> None:
-            path = normalized(os.fsencode(answer) if answer.startswith("/") else above + b"/" + os.fsencode(answer))
+            path = normalized(os.fsencode(answer) if answer.startswith("/") else parent + b"/" + os.fsencode(answer))
             await self._make(path, directory=answer.endswith("/"))
 
         placeholder = "name of a file, or of a directory with / at its end"
-        await self.ask(f"New in {printable(above)}", make, placeholder=placeholder)
+        await self.ask(f"New in {printable(parent)}", make, placeholder=placeholder)
 
     async def _make(self, path: bytes, *, directory: bool) -> None:
-        container, inspect, files = self.held.container.id, self._inspect, self.files
+        container, inspect, files = self.open_details.container.id, self._inspect, self.files
 
         def create(step: Step, keep: BackupMode) -> ChangeResult:
             del step, keep
@@ -205,7 +205,7 @@ class ChangingFrame(SavingFrame):
             return ChangeResult(receipt.path, 1, None, receipt.notes)
 
         done = "made" if directory else "made · z undoes this · e edits it"
-        await self._carry(f"Making {printable(path)}", create, done, go_to=True)
+        await self._perform(f"Making {printable(path)}", create, done, go_to=True)
 
     @work(exclusive=True, group="flow")
     async def action_mode_entry(self) -> None:
@@ -235,23 +235,23 @@ class ChangingFrame(SavingFrame):
                     answer,
                     lambda name: id_named(name, self._table(b"/etc/passwd", name), "user"),
                     lambda name: id_named(name, self._table(b"/etc/group", name), "group"),
-                    ids_of(self.held),
+                    ids_of(self.open_details),
                 ),
                 "has its new owner",
             )
 
-        stack = self.held.shown_stack
+        stack = self.open_details.shown_stack
         # nobody stands for whom the container does not know: that is no owner to give by enter alone
-        now = "" if None in owner_of(entry, stack) else owner_text(entry, stack)
+        current_owner = "" if None in owner_of(entry, stack) else owner_text(entry, stack)
         question = f"Owner of {printable(entry.path)}"
-        await self.ask(question, change, value=now, placeholder="user:group")
+        await self.ask(question, change, value=current_owner, placeholder="user:group")
 
     def _table(self, path: bytes, name: str) -> bytes:
         """Read the container's table of names; where there is none it knows no names."""
         if name.isdigit():
             return b""
         try:
-            with reading(self.held, path) as fd:
+            with reading(self.open_details, path) as fd:
                 return read_limited(fd, path, _TABLE)
         except DtuiError:
             return b""
@@ -264,8 +264,8 @@ class ChangingFrame(SavingFrame):
             if answer is None:
                 return
             recursive = answer == "all"
-        container, inspect = self.held.container.id, self._inspect
-        await self._carry(
+        container, inspect = self.open_details.container.id, self._inspect
+        await self._perform(
             f"Changing {printable(entry.path)}",
             lambda step, _: acts.change_metadata(
                 container, entry.path, change(), kind, inspect=inspect, recursive=recursive, step=step
@@ -279,16 +279,19 @@ class ChangingFrame(SavingFrame):
         entry = self.tree_entry
         if entry is None:
             return
-        words = {Change.ADDED: "It is not in the image, so it goes.", Change.DELETED: "The image's version comes back."}
-        told = words.get(entry.change or Change.MODIFIED, "The image's version replaces it.")
+        effects = {
+            Change.ADDED: "It is not in the image, so it goes.",
+            Change.DELETED: "The image's version comes back.",
+        }
+        effect = effects.get(entry.change or Change.MODIFIED, "The image's version replaces it.")
         if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-            told = "All that the container changed in it goes back to the image."
-        body = Text(f"{told} z undoes this.", style="italic")
+            effect = "All that the container changed in it goes back to the image."
+        body = Text(f"{effect} z undoes this.", style="italic")
         question = f"Revert {printable(entry.path)} to the image?"
         if await self.app.push_screen_wait(ChooseDialog(question, (confirm("revert it"),), body)) != "yes":
             return
-        container, inspect = self.held.container.id, self._inspect
-        await self._do(
+        container, inspect = self.open_details.container.id, self._inspect
+        await self._perform_or_tell(
             f"Reverting {printable(entry.path)}",
             lambda step, keep: revert(container, entry.path, inspect=inspect, keep=keep, step=step),
             "is as the image has it",
@@ -302,7 +305,7 @@ class ChangingFrame(SavingFrame):
         entry = self.tree_entry
         if entry is None:
             return
-        details = self.held
+        details = self.open_details
 
         async def copy_to(answer: str) -> None:
             target = _on_host(answer)
@@ -312,24 +315,26 @@ class ChangingFrame(SavingFrame):
                 where, count, notes = copy_out(details, entry.path, target, step=step)
                 return ChangeResult(entry.path, count, None, (f"now {where} on this host", *notes))
 
-            await self._carry(f"Copying {printable(entry.path)}", copy, "copied out")
+            await self._perform(f"Copying {printable(entry.path)}", copy, "copied out")
 
-        await self.ask(f"Copy {printable(entry.path)} to this host, as", copy_to, value=f"./{_typed(entry.name)}")
+        await self.ask(
+            f"Copy {printable(entry.path)} to this host, as", copy_to, value=f"./{_editable_name(entry.name)}"
+        )
 
     @work(exclusive=True, group="flow")
     async def action_copy_in(self) -> None:
         """Ask for a file or directory of this host and copy it to where the cursor is."""
-        above = self._here()
-        container, inspect = self.held.container.id, self._inspect
+        parent = self._current_directory()
+        container, inspect = self.open_details.container.id, self._inspect
 
         async def copy_from(answer: str) -> None:
             source = _on_host(answer)
 
             async def copy(*, over: bool) -> None:
-                await self._carry(
+                await self._perform(
                     f"Copying {printable(answer)}",
                     lambda step, keep: copy_in(
-                        container, source, above, inspect=inspect, keep=keep, step=step, over=over
+                        container, source, parent, inspect=inspect, keep=keep, step=step, over=over
                     ),
                     "copied in",
                     go_to=True,
@@ -343,7 +348,7 @@ class ChangingFrame(SavingFrame):
                 if await self.app.push_screen_wait(ChooseDialog(question, (confirm("replace it"),), body)) == "yes":
                     await copy(over=True)
 
-        question = f"Copy into {printable(above)} from this host"
+        question = f"Copy into {printable(parent)} from this host"
         await self.ask(question, copy_from, placeholder="a file or directory of this host")
 
     # undo ----------------------------------------------------------------------------------------------------
@@ -352,7 +357,7 @@ class ChangingFrame(SavingFrame):
     async def action_undo_act(self) -> None:
         """Take the last act on this container back, after a question."""
         try:
-            act = await asyncio.to_thread(last_to_undo, self.held.container.id)
+            act = await asyncio.to_thread(last_to_undo, self.open_details.container.id)
         except DtuiError as error:
             self.tell_error(error)
             return
@@ -377,7 +382,7 @@ class ChangingFrame(SavingFrame):
             return files.undo(act, force=force, keep=keep, step=step)
 
         try:
-            await self._carry(title, take_back, "is as it was", go_to=True)
+            await self._perform(title, take_back, "is as it was", go_to=True)
         except NoRoom as error:
             body = Text(f"{error.message}. Without a copy of what stands there now the undo cannot be undone.")
             choice = Choice("p", "without", "undo without a copy")
@@ -385,7 +390,7 @@ class ChangingFrame(SavingFrame):
                 await self.app.push_screen_wait(ChooseDialog(f"{title}: no room for a copy", (choice,), body))
                 == "without"
             ):
-                await self._carry(
+                await self._perform(
                     title, lambda step, _: take_back(step, BackupMode.NOTHING), "is as it was", go_to=True
                 )
 
@@ -410,7 +415,7 @@ def _on_host(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def _typed(name: bytes) -> str:
+def _editable_name(name: bytes) -> str:
     """Return a name as a line can hold it; one that no terminal can type starts empty."""
     text = os.fsdecode(name)
     return text if printable(text) == text else ""
@@ -431,7 +436,7 @@ _NOUNS = {
 def _act_words(act: UndoRecord) -> str:
     """Say what was done, to what and when, in this host's time: "edit of /app/app.conf at 12:07:31"."""
     noun = _NOUNS.get(act.kind, act.kind.value)
-    target = f"{printable(act.path)} to {printable(act.other)}" if act.other else printable(act.path)
+    target = f"{printable(act.path)} to {printable(act.new_path)}" if act.new_path else printable(act.path)
     link = " " if act.kind is UndoKind.MKDIR else " to " if act.kind is UndoKind.COPY else " of "
     done = act.time.astimezone()
     day = "" if done.date() == datetime.now().astimezone().date() else f"{done:%Y-%m-%d} "

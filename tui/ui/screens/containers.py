@@ -51,7 +51,7 @@ class ContainersScreen(DetailingFrame):
     by: reactive[str] = reactive("state", init=False)
     chosen: reactive[str] = reactive("", init=False)
     sort: reactive[str] = reactive("age", init=False)
-    words: reactive[str] = reactive("", init=False)
+    filter_text: reactive[str] = reactive("", init=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ class ContainersScreen(DetailingFrame):
             yield GroupRows(id="groups", classes="pane")
             with Vertical(id="right"):
                 with Vertical(id="list", classes="pane"):
-                    words = "name, image, id or status, such as exited (127)"
-                    yield Line(self._filter_done, placeholder=words, id="filter", hidden=True)
+                    placeholder = "name, image, id or status, such as exited (127)"
+                    yield Line(self._filter_done, placeholder=placeholder, id="filter", hidden=True)
                     yield ContainerRows(id="rows")
                 yield Static(id="detail", classes="pane")
                 yield LogPane(id="log")
@@ -111,19 +111,19 @@ class ContainersScreen(DetailingFrame):
             self.tell(f"{', '.join(sorted(recovered))} answers again", "good")
             self._ask_details()
 
-    def _show_rows(self, feed: Feed, held: Container | None) -> None:
-        found = [c for c in feed.rows if matches(c, self.words)]
-        every = groups(found, self.by, self.chosen)
+    def _show_rows(self, feed: Feed, current: Container | None) -> None:
+        matching = [c for c in feed.rows if matches(c, self.filter_text)]
+        every = groups(matching, self.by, self.chosen)
         self.query_one("#groups", GroupRows).show(every, self.chosen)
         self.query_one("#tabs", Static).update(group_tabs(every, self.chosen))
-        here = [c for c in found if not self.chosen or group_key(c, self.by) == self.chosen]
-        stray = feed.find((held.endpoint, held.id)) if held else None
-        self._stray = stray if stray not in here else None
+        visible = [c for c in matching if not self.chosen or group_key(c, self.by) == self.chosen]
+        stray = feed.find((current.endpoint, current.id)) if current else None
+        self._stray = stray if stray not in visible else None
         if self._stray:
-            here.append(self._stray)
-        here = sorted(map(self._with_size, here), key=SORTS[self.sort])
-        note = empty_words(feed, every, self.words, monotonic() - self._since)
-        self.rows.show(tuple(here), sort=self.sort, several_endpoints=len(feed.sources) > 1, note=note)
+            visible.append(self._stray)
+        visible = sorted(map(self._with_size, visible), key=SORTS[self.sort])
+        note = empty_words(feed, every, self.filter_text, monotonic() - self._since)
+        self.rows.show(tuple(visible), sort=self.sort, several_endpoints=len(feed.sources) > 1, note=note)
         self._show_frame(feed)
         self.refresh_bindings()
 
@@ -139,7 +139,9 @@ class ContainersScreen(DetailingFrame):
         self.banner.message = Text("\n").join(trouble(feed))
         title = self.chosen.split(":")[1] if ":" in self.chosen else self.chosen or "all"
         set_title(
-            self.query_one("#list"), title, f"sort: {self.sort}" + (f" · filter: {self.words}" if self.words else "")
+            self.query_one("#list"),
+            title,
+            f"sort: {self.sort}" + (f" · filter: {self.filter_text}" if self.filter_text else ""),
         )
         set_title(self.query_one("#groups"), f"group: {self.by}")
 
@@ -156,7 +158,7 @@ class ContainersScreen(DetailingFrame):
         """Sort otherwise."""
         self.show_feed(self.host.feed)
 
-    def watch_words(self) -> None:
+    def watch_filter_text(self) -> None:
         """Filter otherwise."""
         self._show_rows(self.host.feed, None)
 
@@ -164,7 +166,7 @@ class ContainersScreen(DetailingFrame):
 
     @on(ContainerRows.Moved, "#rows")
     def _moved(self) -> None:
-        self.settle()
+        self.schedule_details()
         current = self.container
         if self._stray and current and (current.endpoint, current.id) != (self._stray.endpoint, self._stray.id):
             self.show_feed(self.host.feed)
@@ -179,7 +181,7 @@ class ContainersScreen(DetailingFrame):
             self.tell_event(event.event, name)
         if current and current.id == event.event.id:
             self._sizes.pop((current.endpoint, current.id), None)
-            self.settle()
+            self.schedule_details()
 
     @on(ContainersListed)
     def _listed(self, event: ContainersListed) -> None:
@@ -209,26 +211,26 @@ class ContainersScreen(DetailingFrame):
     @work
     async def action_remove(self) -> None:
         """Remove after a question that says what goes; what has started meanwhile is asked about again."""
-        asked = self.container
-        told = False
+        container = self.container
+        kill_confirmed = False
         key = "y"
-        while asked and await self._may_remove(asked, key):
-            told = told or asked.state in _WOULD_BE_KILLED
-            now = self.host.feed.find((asked.endpoint, asked.id))
-            if told or now is None or now.state not in _WOULD_BE_KILLED:
-                self.act(Verb.REMOVE, asked)
+        while container and await self._may_remove(container, key):
+            kill_confirmed = kill_confirmed or container.state in _WOULD_BE_KILLED
+            current = self.host.feed.find((container.endpoint, container.id))
+            if kill_confirmed or current is None or current.state not in _WOULD_BE_KILLED:
+                self.act(Verb.REMOVE, container)
                 return
-            asked, key = now, "k"  # another key, for what is asked now is worse than what was confirmed
+            container, key = current, "k"  # another key, for what is asked now is worse than what was confirmed
 
     async def _may_remove(self, container: Container, key: str) -> bool:
         size = self._sizes.get((container.endpoint, container.id))
-        words = f"Remove {printable(container.name)}? Its writable layer goes with it and cannot be brought back."
+        question = f"Remove {printable(container.name)}? Its writable layer goes with it and cannot be brought back."
         body = Text(f"{printable(container.image)} · layer {human_size(size)} · volumes are kept")
         if container.state in _WOULD_BE_KILLED:
             body = Text.assemble((f"It is {container.state.upper()} and will be killed.\n", "bold red"), body)
         verb = "kill and remove it" if container.state in _WOULD_BE_KILLED else "remove it"
         choice = Choice(key, "remove", verb)
-        return await self.app.push_screen_wait(ChooseDialog(words, (choice,), body)) == "remove"
+        return await self.app.push_screen_wait(ChooseDialog(question, (choice,), body)) == "remove"
 
     def action_logs(self) -> None:
         """Show the log of the container under the cursor."""
@@ -284,9 +286,9 @@ class ContainersScreen(DetailingFrame):
 
     @on(GroupRows.Moved, "#groups")
     def _group_clicked(self, event: GroupRows.Moved) -> None:
-        shown = self.query_one("#groups", GroupRows).groups
-        if event.index < len(shown):
-            self.chosen = shown[event.index].key
+        shown_groups = self.query_one("#groups", GroupRows).groups
+        if event.index < len(shown_groups):
+            self.chosen = shown_groups[event.index].key
 
     def action_sort(self) -> None:
         """Sort by the next column."""
@@ -299,11 +301,11 @@ class ContainersScreen(DetailingFrame):
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
-        self.words = event.value
+        self.filter_text = event.value
 
-    def _filter_done(self, words: str) -> None:
-        self.words = words
-        if not words:
+    def _filter_done(self, filter_text: str) -> None:
+        self.filter_text = filter_text
+        if not filter_text:
             self.query_one("#filter", Line).hide()
         self.set_focus(self.rows)
 

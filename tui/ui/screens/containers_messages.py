@@ -21,8 +21,8 @@ class DetailsArrived(Message):
 class SummaryArrived(Message):
     """The changes in a container's layer are counted."""
 
-    def __init__(self, container: Container, size: int | None, words: str) -> None:
+    def __init__(self, container: Container, size: int | None, summary: str) -> None:
         super().__init__()
         self.container = container
         self.size = size
-        self.words = words
+        self.summary = summary

@@ -43,7 +43,7 @@ class DetailingFrame(ActingFrame):
         """Show the newest lists of all endpoints."""
         raise NotImplementedError
 
-    def settle(self) -> None:
+    def schedule_details(self) -> None:
         """Ask for the details once the cursor rests."""
         if self._settle:
             self._settle.stop()
@@ -87,9 +87,9 @@ class DetailingFrame(ActingFrame):
             return
         self.post_message(DetailsArrived(container, details))
         if details.reach.kind is not AccessKind.NONE:
-            size, words = summarise_layer(endpoint, details, lambda: worker.is_cancelled)
+            size, summary = summarise_layer(endpoint, details, lambda: worker.is_cancelled)
             if not worker.is_cancelled:
-                self.post_message(SummaryArrived(container, size, words))
+                self.post_message(SummaryArrived(container, size, summary))
 
     @on(DetailsArrived)
     def _detailed(self, event: DetailsArrived) -> None:
@@ -111,6 +111,6 @@ class DetailingFrame(ActingFrame):
         if event.size is not None:
             self._sizes[event.container.endpoint, event.container.id] = event.size
         if self.container and self.container.id == event.container.id and self._details:
-            words = f"{human_size(event.size)} · {event.words}"
-            self.query_one("#detail", Static).update(detail_lines(self._details, datetime.now(UTC), words))
+            changes = f"{human_size(event.size)} · {event.summary}"
+            self.query_one("#detail", Static).update(detail_lines(self._details, datetime.now(UTC), changes))
             self.show_feed(self.host.feed)

@@ -22,7 +22,7 @@ from tui.inventory.references import Owner
 from tui.layers.usage import directory_usage
 from tui.ui.actions import bindings
 from tui.ui.screens.base import BaseScreen, set_title
-from tui.ui.widgets.disk_rows import SORTS, DiskRows, nobody
+from tui.ui.widgets.disk_rows import SORTS, DiskRows, no_owner_reason
 
 
 class LayersListed(Message):
@@ -132,10 +132,10 @@ class DiskScreen(BaseScreen):
         total = sum(sizes.get(entry.path) or 0 for entry in entries)
         orphans = [entry for entry in entries if entry.owner is Owner.ORPHAN]
         lost = sum(sizes.get(entry.path) or 0 for entry in orphans)
-        words = [count_of(len(entries), "layer"), human_size(total) + ("" if self._counted else " so far")]
+        parts = [count_of(len(entries), "layer"), human_size(total) + ("" if self._counted else " so far")]
         if orphans:
-            words.append(f"{count_of(len(orphans), 'orphan')} with {human_size(lost)}")
-        self.title_line.right = Text(" · ".join(words))
+            parts.append(f"{count_of(len(orphans), 'orphan')} with {human_size(lost)}")
+        self.title_line.right = Text(" · ".join(parts))
         self._show_detail()
 
     @on(DiskRows.Moved, "#disk-rows")
@@ -145,7 +145,7 @@ class DiskScreen(BaseScreen):
         if entry is None:
             detail.update("")
             return
-        names = ", ".join(map(printable, entry.names)) or f"{nobody(entry)}; dtui never removes it"
+        names = ", ".join(map(printable, entry.names)) or f"{no_owner_reason(entry)}; dtui never removes it"
         lines = (f"{entry.owner.value}: {names}", printable(str(entry.path)))
         detail.update(Text("\n").join(Text(line) for line in lines))
         self.refresh_bindings()

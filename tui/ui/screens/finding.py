@@ -10,7 +10,7 @@ from textual.worker import Worker, get_current_worker
 from tui.core.errors import DtuiError
 from tui.core.records import Entry, View
 from tui.core.text import count_of, printable
-from tui.layers.search import Hits, next_of, search
+from tui.layers.search import Hits, next_entry, search
 from tui.linux.rooted_paths import normalized, split
 from tui.services.files_of import Tree
 from tui.ui.screens.changing import ChangingFrame
@@ -27,7 +27,7 @@ class FindingFrame(ChangingFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self._words = ""
+        self._search_text = ""
         self._hits: tuple[Entry, ...] = ()
         self._walk: Worker[None] | None = None
 
@@ -41,7 +41,7 @@ class FindingFrame(ChangingFrame):
         """Where directories are listed from."""
         raise NotImplementedError
 
-    def reveal(self, path: bytes, shown: View) -> None:
+    def reveal(self, path: bytes, shown_view: View) -> None:
         """Open the directories above a path in one of the two views, and put the cursor on it."""
         raise NotImplementedError
 
@@ -50,71 +50,73 @@ class FindingFrame(ChangingFrame):
         self.query_one("#find-path", Line).hide()
         self.set_focus(self.tree_rows)
         self.stop_search()
-        self._words, self._hits = text, ()
-        view, shown = self.layer_view, self.tree_rows.shown_view
+        self._search_text, self._hits = text, ()
+        view, shown_view = self.layer_view, self.tree_rows.shown_view
         if view is None or not text:
             return
         if text.startswith("/"):
             self._locate(view, text)
             return
-        here = self.tree_rows.find(text, 1)  # what is seen is gone to at once: the next key may be meant for it
-        self._search(view, shown, text, here)
+        cursor_moved = self.tree_rows.find(text, 1)  # what is seen is gone to at once: the next key may be meant for it
+        self._search(view, shown_view, text, cursor_moved)
 
     @work(thread=True, exclusive=True, group="find")
     def _locate(self, view: Tree, text: str) -> None:
         """Look for a path in what is shown, then in all that the container sees."""
         path = normalized(text.encode("utf-8", "surrogateescape"))
-        for shown in dict.fromkeys((self.tree_rows.shown_view, View.MERGED)):
+        for shown_view in dict.fromkeys((self.tree_rows.shown_view, View.MERGED)):
             try:
-                there = any(entry.path == path for entry in view.children(split(path)[0], shown))
+                exists = any(entry.path == path for entry in view.children(split(path)[0], shown_view))
             except DtuiError:
-                there = False
-            if there:
-                self.post_message(PathLocated(path, shown))
+                exists = False
+            if exists:
+                self.post_message(PathLocated(path, shown_view))
                 return
         self.post_message(PathLocated(path, None))
 
     @on(PathLocated)
     def _located(self, event: PathLocated) -> None:
-        if event.shown is None:
+        if event.shown_view is None:
             self.tell(f"there is no {printable(event.path)} in the container", "bad")
         else:
-            self.reveal(event.path, event.shown)
+            self.reveal(event.path, event.shown_view)
 
-    def _search(self, view: Tree, shown: View, words: str, there: bool) -> None:
+    def _search(self, view: Tree, shown_view: View, text: str, cursor_moved: bool) -> None:
         self._walk = self.run_worker(
-            lambda: self._walked(view, shown, words, there), thread=True, exclusive=True, group="find"
+            lambda: self._search_tree(view, shown_view, text, cursor_moved), thread=True, exclusive=True, group="find"
         )
 
-    def _walked(self, view: Tree, shown: View, words: str, there: bool) -> None:
+    def _search_tree(self, view: Tree, shown_view: View, text: str, cursor_moved: bool) -> None:
         worker = get_current_worker()
-        told = time.monotonic()
+        reported_at = time.monotonic()
 
-        def step(count: int, found: int) -> bool:
-            nonlocal told
-            if time.monotonic() - told > _TELL:
-                told = time.monotonic()
-                self.post_message(SearchAdvanced(count, found))
+        def step(count: int, match_count: int) -> bool:
+            nonlocal reported_at
+            if time.monotonic() - reported_at > _TELL:
+                reported_at = time.monotonic()
+                self.post_message(SearchAdvanced(count, match_count))
             return not worker.is_cancelled
 
-        with view.held():
-            hits = search(view, shown, words, step)
+        with view.keep_open():
+            hits = search(view, shown_view, text, step)
         if not worker.is_cancelled:
-            self.post_message(SearchEnded(words, hits, there))
+            self.post_message(SearchEnded(text, hits, cursor_moved))
 
     @on(SearchAdvanced)
     def _tell_searching(self, event: SearchAdvanced) -> None:
         if self.searching:
-            self.tell(f"searching: {event.found:,} found in {count_of(event.count, 'entry', 'entries')} · esc stops")
+            self.tell(
+                f"searching: {event.match_count:,} found in {count_of(event.count, 'entry', 'entries')} · esc stops"
+            )
 
     @on(SearchEnded)
-    def _found(self, event: SearchEnded) -> None:
-        if event.words != self._words:
+    def _show_matches(self, event: SearchEnded) -> None:
+        if event.text != self._search_text:
             return
         self._walk = None
         self._hits = event.hits.entries
-        self.tell(_words_of(event.words, event.hits), "" if self._hits else "bad")
-        if self._hits and not event.there:
+        self.tell(_search_summary(event.text, event.hits), "" if self._hits else "bad")
+        if self._hits and not event.cursor_moved:
             self._go(1)
 
     @property
@@ -133,10 +135,10 @@ class FindingFrame(ChangingFrame):
     def _go(self, step: int) -> None:
         rows = self.tree_rows
         if self._hits:
-            goal = next_of(self._hits, rows.entry, step)
+            goal = next_entry(self._hits, rows.entry, step)
             if goal is not None:
                 self.reveal(goal.path, rows.shown_view)
-        elif not self._words or not rows.find(self._words, step):
+        elif not self._search_text or not rows.find(self._search_text, step):
             self.tell("nothing is found: / finds a name in the whole tree, or a path that begins with /", "bad")
 
     def action_find_path(self) -> None:
@@ -152,12 +154,12 @@ class FindingFrame(ChangingFrame):
         self._go(-1)
 
 
-def _words_of(words: str, hits: Hits) -> str:
+def _search_summary(text: str, hits: Hits) -> str:
     """Say what a search found."""
     among = count_of(hits.looked_at, "entry", "entries")
     if not hits.entries:
-        return f"no name contains {words}, of {among}" + (" looked at; there are more" if hits.cut else "")
+        return f"no name contains {text}, of {among}" + (" looked at; there are more" if hits.cut else "")
     more = "; there are more" if hits.cut else ""
-    return f"{count_of(len(hits.entries), 'name')} with {words}{more}" + (
+    return f"{count_of(len(hits.entries), 'name')} with {text}{more}" + (
         " · n next, N back" if hits.entries[1:] else ""
     )

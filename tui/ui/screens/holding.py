@@ -18,7 +18,7 @@ class HoldingFrame(ActingFrame):
     """Keeps the container as the newest list has it, and knows when no list has it any more."""
 
     _container: Container
-    gone = False
+    is_removed = False
     """Whether the container was removed: nothing more can be done to it."""
 
     @property
@@ -29,7 +29,7 @@ class HoldingFrame(ActingFrame):
     @property
     def state_words(self) -> Text:
         """The container's state for the title."""
-        return REMOVED.copy() if self.gone else state_text(self._container)
+        return REMOVED.copy() if self.is_removed else state_text(self._container)
 
     @on(EngineEvent)
     def _happened(self, event: EngineEvent) -> None:
@@ -45,7 +45,7 @@ class HoldingFrame(ActingFrame):
         """Show what became of the container by an event of its engine."""
         raise NotImplementedError
 
-    def look_up(self, feed: Feed) -> None:
+    def update_container(self, feed: Feed) -> None:
         """Take from the newest list what is known of the container."""
         key = (self._container.endpoint, self._container.id)
         self._container = feed.find(key) or self._container
@@ -54,26 +54,26 @@ class HoldingFrame(ActingFrame):
 
     def note_removal(self) -> None:
         """Note that the container was removed, and say so once."""
-        if not self.gone:
-            self.gone = True
+        if not self.is_removed:
+            self.is_removed = True
             self.tell(f"{self._container.name} was removed{self.after_removal()}", "bad")
-            self.removed()
+            self.show_removal()
 
     def tell_event(self, event: Event, name: str) -> None:
         """Tell what happened, but of what is removed no more how it ended before."""
-        if not self.gone or event.id != self._container.id:
+        if not self.is_removed or event.id != self._container.id:
             super().tell_event(event, name)
 
     def tell_trouble(self, error: DtuiError) -> None:
         """Tell what could not be shown; of a container that is gone that is no news."""
-        if not self.gone:
+        if not self.is_removed:
             self.tell_error(error)
 
     def after_removal(self) -> str:
         """Say what can be done still."""
         return ": esc leads back"
 
-    def removed(self) -> None:
+    def show_removal(self) -> None:
         """Show that the container is gone."""
         raise NotImplementedError
 
@@ -84,4 +84,4 @@ class HoldingFrame(ActingFrame):
     @property
     def gone_reason(self) -> str:
         """Why nothing can be done any more; empty while the container is there."""
-        return f"{printable(self._container.name)} is gone: esc leads back" if self.gone else ""
+        return f"{printable(self._container.name)} is gone: esc leads back" if self.is_removed else ""

@@ -82,31 +82,31 @@ class LayerScreen(OpeningFrame):
 
     # the parts ---------------------------------------------------------------------------------------------
 
-    def reveal(self, path: bytes, shown: View) -> None:
+    def reveal(self, path: bytes, shown_view: View) -> None:
         """Open the directories above a path in one of the two views, and put the cursor on it."""
         rows = self.tree_rows
-        if shown is not rows.shown_view:
+        if shown_view is not rows.shown_view:
             self.action_view()
         if rows.go_to(path):
             self._goal = b"/"
             return
         self._goal = path
-        for above in ancestors(path):
-            rows.model.open(above)
-            if not rows.model.loaded(above):
-                self._load(above)
+        for ancestor in ancestors(path):
+            rows.model.open(ancestor)
+            if not rows.model.loaded(ancestor):
+                self._load(ancestor)
         rows.rows_changed()
         if rows.go_to(path):
             self._goal = b"/"
 
     def _show_frame(self, feed: Feed) -> None:
-        self.look_up(feed)
+        self.update_container(feed)
         recovered, self._troubled = self._troubled - feed.troubled, feed.troubled
         if self._failed and self._container.endpoint in recovered:
             self._open()
         self.show_title()
 
-    def removed(self) -> None:
+    def show_removal(self) -> None:
         """Show that the container is gone."""
         if self._layer_view is None:
             self.tree_rows.note = f"{printable(self._container.name)} was removed"
@@ -124,8 +124,8 @@ class LayerScreen(OpeningFrame):
         self.title_line.middle = Text.assemble(self.state_words, (printable(reach), ""))
         self.title_line.right = Text(self._counts)
         view = self.tree_rows.shown_view
-        words = "changes" if view is View.LAYER else "merged"
-        set_title(self.query_one("#left"), words, "m: merged" if view is View.LAYER else "m: changes")
+        view_name = "changes" if view is View.LAYER else "merged"
+        set_title(self.query_one("#left"), view_name, "m: merged" if view is View.LAYER else "m: changes")
         self.refresh_bindings()
 
     # the file ------------------------------------------------------------------------------------------
@@ -165,7 +165,9 @@ class LayerScreen(OpeningFrame):
             return True
         if action in ("view", "view_changes"):
             return (self.tree_rows.shown_view is View.MERGED) is (action == "view")
-        without = (self.gone and action in _NEEDS_CONTAINER) or (self.tree_entry is None and action in _NEEDS_ENTRY)
+        without = (self.is_removed and action in _NEEDS_CONTAINER) or (
+            self.tree_entry is None and action in _NEEDS_ENTRY
+        )
         return super().hides(action) or without
 
     def why_not(self, action: str) -> str:
@@ -174,7 +176,7 @@ class LayerScreen(OpeningFrame):
             return ""
         if action in _TREE_ACTIONS and self.file_pane.editing:
             return "a file is being edited: esc goes back to its text"
-        if self.gone and action in _NEEDS_CONTAINER:
+        if self.is_removed and action in _NEEDS_CONTAINER:
             return self.gone_reason
         if action in (*_VERBS, "logs"):
             return self.verb_reason(action)

@@ -66,35 +66,35 @@ class FilePreviewed(Message):
 class ChangesCounted(Message):
     """Size and changes of the whole layer are known."""
 
-    def __init__(self, size: int | None, words: str) -> None:
+    def __init__(self, size: int | None, summary: str) -> None:
         super().__init__()
         self.size = size
-        self.words = words
+        self.summary = summary
 
 
 class PathLocated(Message):
-    """A path was looked for: ``shown`` is the view it is in, None for nowhere."""
+    """A path was looked for: ``shown_view`` is the view it is in, None for nowhere."""
 
-    def __init__(self, path: bytes, shown: View | None) -> None:
+    def __init__(self, path: bytes, shown_view: View | None) -> None:
         super().__init__()
         self.path = path
-        self.shown = shown
+        self.shown_view = shown_view
 
 
 class SearchAdvanced(Message):
     """How far a search is."""
 
-    def __init__(self, count: int, found: int) -> None:
+    def __init__(self, count: int, match_count: int) -> None:
         super().__init__()
         self.count = count
-        self.found = found
+        self.match_count = match_count
 
 
 class SearchEnded(Message):
-    """The whole tree was searched; ``there`` when the cursor went to a match already."""
+    """The whole tree was searched; ``cursor_moved`` when the cursor went to a match already."""
 
-    def __init__(self, words: str, hits: Hits, there: bool) -> None:
+    def __init__(self, text: str, hits: Hits, cursor_moved: bool) -> None:
         super().__init__()
-        self.words = words
+        self.text = text
         self.hits = hits
-        self.there = there
+        self.cursor_moved = cursor_moved

@@ -23,24 +23,24 @@ _AGAIN = 3
 _VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
 
 
-def found_words(pane: LogPane) -> tuple[str, bool]:
+def search_message(pane: LogPane) -> tuple[str, bool]:
     """Say on how many lines of how many a search found something, and whether it did or may still do so."""
-    matches, lines, earlier = pane.matching(), len(pane.lines), pane.found
-    if pane.whole:
+    matches, lines, earlier = pane.matching(), len(pane.lines), pane.earlier_matches
+    if pane.is_complete:
         return (f"found on {count_of(matches, 'line')}" if matches else "no line matches"), bool(matches)
     if earlier is None or not earlier.ended:
-        words = f"found on {matches:,} of the last {lines:,} lines"
+        message = f"found on {matches:,} of the last {lines:,} lines"
         if not pane.searching:
-            return f"{words}; the earlier ones were not searched", bool(matches)
+            return f"{message}; the earlier ones were not searched", bool(matches)
         far = f" {earlier.read:,} read, {earlier.matches:,} found" if earlier else ""
-        return f"{words}; searching the earlier ones:{far} · esc stops", True
+        return f"{message}; searching the earlier ones:{far} · esc stops", True
     matches, lines = matches + earlier.matches + pane.fallen_matches, lines + earlier.read + pane.fallen
-    words = f"found on {matches:,} of {lines:,} lines" if matches else f"none of {lines:,} lines matches"
+    message = f"found on {matches:,} of {lines:,} lines" if matches else f"none of {lines:,} lines matches"
     if pane.fallen_matches:
-        words += f"; {pane.fallen_matches:,} of them went on since: / searches again"
+        message += f"; {pane.fallen_matches:,} of them went on since: / searches again"
     if earlier.problem:
-        return f"{words}; the search broke off: {earlier.problem}", False
-    return words, bool(matches)
+        return f"{message}; the search broke off: {earlier.problem}", False
+    return message, bool(matches)
 
 
 class LogsScreen(HoldingFrame):
@@ -79,8 +79,8 @@ class LogsScreen(HoldingFrame):
         self.log_pane.open(endpoint, self._container.id, follow=endpoint.live)
 
     def _show_state(self, feed: Feed) -> None:
-        self.look_up(feed)
-        self.removed()
+        self.update_container(feed)
+        self.show_removal()
         self._follow_engine(feed.troubled)
         self._tell_end()
 
@@ -88,7 +88,7 @@ class LogsScreen(HoldingFrame):
         """Keep the log of an engine that does not answer any more, and go on with it when it answers again."""
         endpoint, before = self._container.endpoint, self._troubled
         self._troubled = troubled
-        if self.gone or (endpoint in before) == (endpoint in troubled):
+        if self.is_removed or (endpoint in before) == (endpoint in troubled):
             return
         if endpoint in troubled:
             self.tell(f"{endpoint} does not answer: its log goes on when it does", "bad")
@@ -96,7 +96,7 @@ class LogsScreen(HoldingFrame):
             self.tell(f"{endpoint} answers again", "good")
             self._open()
 
-    def removed(self) -> None:
+    def show_removal(self) -> None:
         """Show the container's state, be it that it is gone."""
         self.title_line.left = Text.assemble(
             ("dtui", "bold"), f" ▸ containers ▸ {printable(self._container.name)} ▸ logs"
@@ -110,7 +110,7 @@ class LogsScreen(HoldingFrame):
 
     def hides(self, action: str) -> bool:
         """Hide what cannot be done to a container that is gone."""
-        return super().hides(action) or (self.gone and action in _VERBS)
+        return super().hides(action) or (self.is_removed and action in _VERBS)
 
     def why_not(self, action: str) -> str:
         """Say why an action cannot be taken now."""
@@ -127,13 +127,13 @@ class LogsScreen(HoldingFrame):
 
     def _follow_on(self) -> None:
         """Open the log anew unless its container ended, too: its engine may have been restarted beneath it."""
-        if self._end_untold and not self.gone and self._container.endpoint not in self._troubled:
+        if self._end_untold and not self.is_removed and self._container.endpoint not in self._troubled:
             self._open()
 
     def _tell_end(self) -> None:
         """Say that the container has ended once its state says so, too: until then its keys are a running one's."""
         live = self.host.endpoint(self._container.endpoint).live
-        if not self._end_untold or self.gone or (live and self._container.state.alive):
+        if not self._end_untold or self.is_removed or (live and self._container.state.alive):
             return
         self._end_untold = False
         way_on = "" if self.verb_reason("start") else ": s starts it again, and its log goes on here"
@@ -173,9 +173,9 @@ class LogsScreen(HoldingFrame):
         """Type what to search for."""
         self.query_one("#search", Line).show()
 
-    def _search(self, words: str) -> None:
+    def _search(self, needle: str) -> None:
         """Search the lines that are here at once, and ask the engine for those that are not."""
-        self.log_pane.needle = words
+        self.log_pane.needle = needle
         self.set_focus(self.log_pane)
         self.log_pane.search_earlier()
         self._find(-1)
@@ -183,13 +183,13 @@ class LogsScreen(HoldingFrame):
     @on(LogPane.Searched)
     def _searched(self, event: LogPane.Searched) -> None:
         """Say how far the search is; go to what it found where nothing else matches."""
-        if event.found.ended and event.found.matches and not self.log_pane.matching():
+        if event.log_matches.ended and event.log_matches.matches and not self.log_pane.matching():
             self.call_after_refresh(self.log_pane.find, -1)  # the rows are there a layout later
         self._tell_found()
 
     def _tell_found(self) -> None:
-        words, good = found_words(self.log_pane)
-        self.tell(words, "" if good else "bad")
+        message, good = search_message(self.log_pane)
+        self.tell(message, "" if good else "bad")
 
     def _find(self, step: int) -> None:
         if not self.log_pane.needle:

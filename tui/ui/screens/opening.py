@@ -67,13 +67,13 @@ class OpeningFrame(PreviewingFrame):
             self.post_message(LayerOpened(details, None, error))
             return
         self.post_message(LayerOpened(details, view))
-        size, words = summarise_layer(self.endpoint, details, lambda: worker.is_cancelled)
+        size, summary = summarise_layer(self.endpoint, details, lambda: worker.is_cancelled)
         if not worker.is_cancelled:
-            self.post_message(ChangesCounted(size, words))
+            self.post_message(ChangesCounted(size, summary))
 
     @on(LayerOpened)
     def _opened(self, event: LayerOpened) -> None:
-        if self.gone:
+        if self.is_removed:
             if event.view:
                 event.view.close()
             return
@@ -102,7 +102,7 @@ class OpeningFrame(PreviewingFrame):
 
     @on(ChangesCounted)
     def _counted(self, event: ChangesCounted) -> None:
-        self._counts = f"{event.words} · {human_size(event.size)} writable"
+        self._counts = f"{event.summary} · {human_size(event.size)} writable"
         self.title_line.right = Text(self._counts)
 
     def _reload(self) -> None:
@@ -118,22 +118,22 @@ class OpeningFrame(PreviewingFrame):
         self._load(event.path)
 
     def _load(self, path: bytes) -> None:
-        view, shown = self._layer_view, self.tree_rows.shown_view
+        view, shown_view = self._layer_view, self.tree_rows.shown_view
         if view is None:
             return
-        self.run_worker(lambda: self._children(view, shown, path), thread=True, group="load")
+        self.run_worker(lambda: self._children(view, shown_view, path), thread=True, group="load")
 
-    def _children(self, view: Tree, shown: View, path: bytes) -> None:
+    def _children(self, view: Tree, shown_view: View, path: bytes) -> None:
         try:
-            self.post_message(DirectoryLoaded(view, shown, path, tuple(view.children(path, shown))))
+            self.post_message(DirectoryLoaded(view, shown_view, path, tuple(view.children(path, shown_view))))
         except DtuiError as error:
-            self.post_message(DirectoryLoaded(view, shown, path, (), error))
+            self.post_message(DirectoryLoaded(view, shown_view, path, (), error))
 
     @on(DirectoryLoaded)
     def _loaded(self, event: DirectoryLoaded) -> None:
         if event.view is not self.tree_rows.shown_view or event.source is not self._layer_view:
             return
-        if isinstance(event.error, NotFound) and self._lost(event.path):
+        if isinstance(event.error, NotFound) and self._drop_missing(event.path):
             return
         if event.error:
             self.tell_trouble(event.error)
@@ -156,7 +156,7 @@ class OpeningFrame(PreviewingFrame):
             self._mark()
         self._seek(event.path)
 
-    def _lost(self, path: bytes) -> bool:
+    def _drop_missing(self, path: bytes) -> bool:
         """Take out what was in a directory that is gone, as the one above tells; should it come back, it is open."""
         model = self.tree_rows.model
         lost = model.loaded(path) or (model.index(path) is None and path != b"/")
@@ -167,10 +167,10 @@ class OpeningFrame(PreviewingFrame):
 
     def _seek(self, listed: bytes) -> None:
         """Go to the goal, or give it up when it is not where it was to be."""
-        there = self._goal != b"/" and self.tree_rows.go_to(self._goal)
-        if not there and (listed != split(self._goal)[0] or not self.tree_rows.model.sees(listed)):
+        reached = self._goal != b"/" and self.tree_rows.go_to(self._goal)
+        if not reached and (listed != split(self._goal)[0] or not self.tree_rows.model.sees(listed)):
             return
-        edit, self._goal, self._goal_edit = self._goal_edit and there, b"/", False
+        edit, self._goal, self._goal_edit = self._goal_edit and reached, b"/", False
         if edit:
             self.edit_here()
 

@@ -34,7 +34,7 @@ from tui.ui.dialogs.working import ProgressDialog
 from tui.ui.outside import Origin, StillOpen, WorkLeft, edit_outside
 from tui.ui.screens.base import set_title
 from tui.ui.screens.following import FollowingFrame
-from tui.ui.waiting import waited_for
+from tui.ui.waiting import run_with_progress
 from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.file_pane import FilePane
 
@@ -65,7 +65,7 @@ class SavingFrame(FollowingFrame):
     """Whether it is being asked what becomes of a kept text: until then the file is neither shown again nor edited."""
 
     @property
-    def held(self) -> Details:
+    def open_details(self) -> Details:
         """The container's details; there are none before its layer is open."""
         if self.details is None:
             raise EditRefused("the layer is not open", "f5 tries to open it again")
@@ -74,7 +74,7 @@ class SavingFrame(FollowingFrame):
     @property
     def files(self) -> Files:
         """The way to the container's files, by what is known of it now."""
-        return files_of(self.host.endpoint(self.held.container.endpoint), self.held)
+        return files_of(self.host.endpoint(self.open_details.container.endpoint), self.open_details)
 
     @property
     def file_pane(self) -> FilePane:
@@ -203,8 +203,12 @@ class SavingFrame(FollowingFrame):
         if self.opened is None:
             return
         mark = " · edited *" if self.file_pane.modified else ""
-        words = f" ── {meta_words(entry, self.held.shown_stack)}" if entry and entry.path == self.opened.path else ""
-        set_title(self.file_pane, f"{printable(self.opened.path)}{mark}{words}")
+        meta = (
+            f" ── {meta_words(entry, self.open_details.shown_stack)}"
+            if entry and entry.path == self.opened.path
+            else ""
+        )
+        set_title(self.file_pane, f"{printable(self.opened.path)}{mark}{meta}")
 
     @work(exclusive=True, group="flow")
     async def action_editor_leave(self) -> None:
@@ -226,7 +230,7 @@ class SavingFrame(FollowingFrame):
         """Ask what becomes of the text; into a container that is gone it cannot be saved."""
         question = "This file has unsaved text."
         save: tuple[Choice, ...] = (Choice("s", "save", "save"),)
-        if self.gone:
+        if self.is_removed:
             question, save = f"{printable(self.container.name)} was removed: this text cannot be saved into it.", ()
         choices = (*save, Choice("k", "keep", "keep a copy on this host"), _DISCARD)
         return await self.app.push_screen_wait(ChooseDialog(question, choices))
@@ -237,12 +241,12 @@ class SavingFrame(FollowingFrame):
         if text is None:
             return
         try:
-            kept = await asyncio.to_thread(keep_copy, text.data)
+            copy_path = await asyncio.to_thread(keep_copy, text.data)
         except OSError as error:
             self.tell(f"not kept: {error.strerror}; the text is still here", "bad")
             return
         self._end_edit()
-        self.tell(f"not saved; your text is kept in {kept}", "bad")
+        self.tell(f"not saved; your text is kept in {copy_path}", "bad")
 
     def _end_edit(self) -> None:
         pane = self.file_pane
@@ -253,7 +257,7 @@ class SavingFrame(FollowingFrame):
         self._mark()
         self.set_focus(self.query_one("#tree"))
         self.refresh_bindings()
-        self.forget_told()
+        self.clear_stale_status()
 
     def _end_saved(self) -> None:
         """Leave the editor after a save; the key that starts the container is another one there."""
@@ -313,7 +317,7 @@ class SavingFrame(FollowingFrame):
         container, verb = self.container, self.start_verb()
         if reason:
             self.tell(reason, "bad")
-        elif await self.agreed(verb, container):
+        elif await self.confirm_verb(verb, container):
             self.act(verb, container)
 
     async def _save_flow(self) -> bool:
@@ -332,11 +336,11 @@ class SavingFrame(FollowingFrame):
         return await self._confirm_and_write(opened, data)
 
     async def _confirm_and_write(self, opened: OpenedFile, data: bytes) -> bool:
-        if self.gone:
+        if self.is_removed:
             self.tell(f"{self.container.name} was removed: nothing can be saved into it{self.after_removal()}", "bad")
             return False
         try:
-            how = await self._reached(opened.path, lambda: self.files.plan(opened.path))
+            how = await self._call_with_progress(opened.path, lambda: self.files.plan(opened.path))
         except DtuiError as error:
             self.tell_error(error)
             return False
@@ -359,7 +363,9 @@ class SavingFrame(FollowingFrame):
         while True:
             self.tell("saving…")
             try:
-                receipt = await self._reached(opened.path, partial(self._save_now, opened, data, force, in_place))
+                receipt = await self._call_with_progress(
+                    opened.path, partial(self._save_now, opened, data, force, in_place)
+                )
             except (ContainerEnded, ContainerGone) as error:
                 self.tell_error(error)
                 return False
@@ -380,14 +386,14 @@ class SavingFrame(FollowingFrame):
                 await self._written(opened, receipt)
                 return True
 
-    async def _reached(self, path: bytes, call: Callable[[], T]) -> T:
+    async def _call_with_progress(self, path: bytes, call: Callable[[], T]) -> T:
         """Return what a call about a file returns; raises Stopped when the user leaves one that does not answer."""
-        return await waited_for(self.app, ProgressDialog(printable(path), Meter()), call, _PATIENCE)
+        return await run_with_progress(self.app, ProgressDialog(printable(path), Meter()), call, _PATIENCE)
 
     def _save_now(self, opened: OpenedFile, data: bytes, force: bool, in_place: bool) -> SaveResult:
         return self.files.save(opened.path, data, None if force else opened.stamp, in_place=in_place)
 
-    async def _conflict(self, opened: OpenedFile, mine: bytes, error: ChangedMeanwhile) -> str | None:
+    async def _conflict(self, opened: OpenedFile, edited: bytes, error: ChangedMeanwhile) -> str | None:
         body = Text(printable(str(error)))
         while True:
             question = f"{printable(opened.path)} was changed meanwhile."
@@ -395,24 +401,26 @@ class SavingFrame(FollowingFrame):
             if answer != "diff":
                 return answer
             try:
-                theirs = await self._reached(opened.path, lambda: self.files.open(opened.path))
-                body = Text.assemble("theirs (-) and mine (+)\n\n", diff_text(diff_lines(theirs.document.data, mine)))
+                current = await self._call_with_progress(opened.path, lambda: self.files.open(opened.path))
+                body = Text.assemble(
+                    "theirs (-) and mine (+)\n\n", diff_text(diff_lines(current.document.data, edited))
+                )
             except DtuiError as gone:
                 body = Text(printable(str(gone)))
 
     async def _reload_file(self, path: bytes) -> bool:
         """Show the file as it is now; say whether it could be read."""
         try:
-            self.opened = await self._reached(path, lambda: self.files.open(path))
+            self.opened = await self._call_with_progress(path, lambda: self.files.open(path))
         except DtuiError as error:
             self.tell_error(error)
             return False
-        place = self.file_pane.area.cursor_location
+        location = self.file_pane.area.cursor_location
         editing = self.file_pane.editing
         self.file_pane.show_document(self.opened.document, self.file_pane.area.language)
         if editing and not self.opened.document.read_only_reason:
             self.file_pane.begin_edit()
-        self.file_pane.area.move_cursor(place)
+        self.file_pane.area.move_cursor(location)
         self._mark()
         return True
 
@@ -437,7 +445,7 @@ class SavingFrame(FollowingFrame):
         if entry is None or self.details is None:
             return
         try:
-            self.opened = await self._reached(entry.path, lambda: self.files.open(entry.path))
+            self.opened = await self._call_with_progress(entry.path, lambda: self.files.open(entry.path))
         except DtuiError as error:
             self.tell_error(error)
             return
@@ -465,7 +473,7 @@ class SavingFrame(FollowingFrame):
         copies, whose = self.host.open_copies, f"{self.container.name}:{printable(opened.path)}"
         origin = Origin(self.container.name, self.container.id, opened.document.data)
         try:
-            edited = copies.take(whose)
+            edited = copies.take_saved(whose)
             if edited is None:
                 with self.app.suspend():
                     left = edit_outside(data, opened.path, origin)
@@ -479,7 +487,7 @@ class SavingFrame(FollowingFrame):
             else:
                 self.tell("nothing changed in the editor")
         except WorkLeft as work:
-            self.host.ending.left_by_editor(self.container.name, opened.path, work.place)
+            self.host.ending.note_editor_work(self.container.name, opened.path, work.work_path)
             self.tell_error(work)
         except DtuiError as error:
             self.tell_error(error)
@@ -521,13 +529,13 @@ class SavingFrame(FollowingFrame):
         if opened.document.read_only_reason or Document.parse(edited).read_only_reason:
             return False
         text = opened.document.text_of(edited)
-        whole = text is not None
+        keeps_line_ends = text is not None
         if text is None:  # some lines end otherwise than all did
             opened = replace(opened, document=Document.parse(opened.document.data, any_ends=True))
             text = opened.document.text_of(edited)
         if text is None:
             return False
-        if not self.file_pane.editing or not whole:
+        if not self.file_pane.editing or not keeps_line_ends:
             self.opened = opened  # the cursor may have gone on while the file was read
             self.file_pane.show_document(opened.document, None)
             self.begin_edit()

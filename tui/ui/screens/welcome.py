@@ -60,12 +60,12 @@ class WelcomeScreen(BaseScreen):
     def _show(self, tried: tuple[Tried, ...]) -> None:
         self.query_one("#welcome", Static).update(welcome_text(tried))
 
-    def _enter(self, found: Discovery) -> None:
-        if found.endpoints:
-            self.host.open_endpoints(found.endpoints)
+    def _enter(self, discovered: Discovery) -> None:
+        if discovered.endpoints:
+            self.host.open_endpoints(discovered.endpoints)
         else:
-            self._show(found.tried)
-            self.tell(found.tried[0].reason if found.tried else "nothing found", "bad")
+            self._show(discovered.tried)
+            self.tell(discovered.tried[0].reason if discovered.tried else "nothing found", "bad")
 
     @work(exclusive=True)
     async def action_retry(self) -> None:

@@ -34,7 +34,7 @@ class Paper:
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
-        self._gone = False
+        self._dropped = False
 
     def write(self, text: str) -> None:
         """Paint."""
@@ -49,7 +49,7 @@ class Paper:
         return self._file.fileno()
 
     def _paint(self, paint: Callable[[], object]) -> None:
-        if self._gone:
+        if self._dropped:
             return
         try:
             paint()
@@ -58,7 +58,7 @@ class Paper:
             with suppress(OSError):
                 self._file.flush()
         except Exception:  # noqa: BLE001 - whatever it is, nobody sees the app any more
-            self._gone = True
+            self._dropped = True
             hang_up()
 
 
@@ -86,17 +86,17 @@ class Pastes:
     def keys(self, data: str) -> Iterator[str]:
         """Yield what the parser is to be fed; ``text`` is the paste that ended with the last piece, if one did."""
         while data:
-            seen = self._tail + data
+            buffered = self._tail + data
             bracket = _END if self._pasting else _BEGIN
-            found = seen.find(bracket)
-            cut = found + len(bracket) - len(self._tail) if found >= 0 else len(data)
+            position = buffered.find(bracket)
+            cut = position + len(bracket) - len(self._tail) if position >= 0 else len(data)
             piece, data = data[:cut], data[cut:]
-            self._tail = "" if found >= 0 else seen[1 - len(bracket) :]
+            self._tail = "" if position >= 0 else buffered[1 - len(bracket) :]
             if self._pasting:
                 self._chunks.append(piece)
             else:
                 yield piece
-            if found < 0:
+            if position < 0:
                 return
             self._pasting = not self._pasting
             if not self._pasting:
@@ -160,7 +160,7 @@ class DroppingDriver(LinuxDriver):
             self.process_message(events.Paste(pastes.text) if isinstance(message, events.Paste) else message)
 
 
-def let_go_of_terminal() -> None:
+def detach_terminal() -> None:
     """Take the terminal away from this process before it is read or painted to again.
 
     With the hang-up the kernel sends a SIGCONT, for which Textual would start a second writer and reader. A second
@@ -183,7 +183,7 @@ class TerminalState:
     flags: dict[int, int]
 
     @classmethod
-    def now(cls) -> TerminalState | None:
+    def current(cls) -> TerminalState | None:
         """Return the state of the terminal of this process; None where there is none."""
         try:
             flags = {number: fcntl.fcntl(number, fcntl.F_GETFL) for number in (0, 1, 2)}
@@ -191,7 +191,7 @@ class TerminalState:
         except (OSError, termios.error):
             return None
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Set the terminal so again, whatever a program left: other modes, another screen, mouse reports."""
         with suppress(OSError, termios.error):
             self._listen()
@@ -215,9 +215,9 @@ class TerminalState:
 @contextmanager
 def lent_terminal() -> Iterator[None]:
     """Lend the terminal to another program and put it back as it was."""
-    state = TerminalState.now()
+    state = TerminalState.current()
     try:
         yield
     finally:
         if state is not None:
-            state.put_back()
+            state.restore()

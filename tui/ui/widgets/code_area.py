@@ -60,19 +60,19 @@ class CodeArea(TextArea):
         if self.read_only:
             await super()._on_key(event)
         elif event.key == "shift+tab":
-            self._taken(event)
+            self._consume(event)
             self._indent_lines(-1)
         elif event.key == "tab" and start[0] != end[0]:
-            self._taken(event)
+            self._consume(event)
             self._indent_lines(1)
         elif is_text(event) and not event.is_printable:
-            self._taken(event)
+            self._consume(event)
             self._replace_via_keyboard(event.character or "", start, end)
         else:
             await super()._on_key(event)
 
     @staticmethod
-    def _taken(event: events.Key) -> None:
+    def _consume(event: events.Key) -> None:
         event.stop()
         event.prevent_default()
 
@@ -81,7 +81,7 @@ class CodeArea(TextArea):
     def _replace_via_keyboard(self, insert: str, start: Location, end: Location) -> EditResult | None:
         """Insert what was typed, as it stands in this text; refuse what no save could keep."""
         try:
-            return super()._replace_via_keyboard(self.file.typed(insert), start, end)
+            return super()._replace_via_keyboard(self.file.shield_typed(insert), start, end)
         except EditRefused as error:
             self.post_message(self.Refused(error))
             return None
@@ -93,7 +93,7 @@ class CodeArea(TextArea):
         if self.read_only or not event.text:
             return
         try:
-            self._put(self.file.pasted(event.text))
+            self._put(self.file.shield_pasted(event.text))
         except EditRefused as error:
             self.post_message(self.Refused(error))
         self.focus()
@@ -156,8 +156,8 @@ class CodeArea(TextArea):
             return
         shifts = [len(line) - len(before) for line, before in zip(new, old, strict=True)]
 
-        def moved(place: Location) -> Location:
-            row, column = place
+        def moved(location: Location) -> Location:
+            row, column = location
             shift = shifts[row - first[0]] if row <= bottom else 0
             return row, max(0, column + shift) if column else 0
 
@@ -179,15 +179,15 @@ class CodeArea(TextArea):
 
 def _actions_by_key() -> dict[str, list[str]]:
     """Return what each key does; a key of ours takes the place of Textual's own."""
-    found: dict[str, list[str]] = {}
+    actions: dict[str, list[str]] = {}
     for bound in (CodeArea.BINDINGS, TextArea.BINDINGS):
-        here: dict[str, list[str]] = {}
+        class_actions: dict[str, list[str]] = {}
         for binding in bound:
             if isinstance(binding, Binding):
                 for key in binding.key.split(","):
-                    here.setdefault(key, []).append(binding.action)
-        found = here | found
-    return found
+                    class_actions.setdefault(key, []).append(binding.action)
+        actions = class_actions | actions
+    return actions
 
 
 _ACTIONS = _actions_by_key()

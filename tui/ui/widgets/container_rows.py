@@ -35,19 +35,19 @@ class ContainerRows(VirtualList):
 
     def show(self, containers: tuple[Container, ...], *, sort: str, several_endpoints: bool, note: str) -> None:
         """Show these rows; ``note`` stands in when there are none."""
-        held = (self.current.endpoint, self.current.id) if self.current else None
+        current_key = (self.current.endpoint, self.current.id) if self.current else None
         self.containers = containers
         self.sort = sort
         self.note = note
         self.several_endpoints = several_endpoints
         self._layout = (0, ())
-        place = next((i for i, c in enumerate(containers) if (c.endpoint, c.id) == held), None)
-        moved = place is None
-        if place is not None:
-            self.set_reactive(ContainerRows.cursor, place)
+        index = next((i for i, c in enumerate(containers) if (c.endpoint, c.id) == current_key), None)
+        moved = index is None
+        if index is not None:
+            self.set_reactive(ContainerRows.cursor, index)
         self.rows_changed()
-        if place is not None:
-            self.show_row(place)
+        if index is not None:
+            self.show_row(index)
         if moved:
             self.post_message(self.Moved(self, self.cursor))
 

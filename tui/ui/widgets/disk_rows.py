@@ -24,7 +24,7 @@ _ORDER = (Owner.ORPHAN, Owner.UNKNOWN, Owner.CACHE, Owner.CONTAINER, Owner.INIT,
 SORTS = ("size", "owner")
 
 
-def nobody(entry: LayerDirectory) -> str:
+def no_owner_reason(entry: LayerDirectory) -> str:
     """Say of a layer without names why it has none."""
     unread = entry.owner is Owner.UNKNOWN
     return "a record that may refer to it cannot be read" if unread else "nothing refers to it"
@@ -49,17 +49,17 @@ class DiskRows(VirtualList):
 
     def show(self, entries: tuple[LayerDirectory, ...], note: str = "") -> None:
         """Show these, sorted; the cursor stays on its entry, or on top as long as it was not moved."""
-        here = self.current if self.cursor else None
+        current = self.current if self.cursor else None
         self.note = note
         by_size = {entry.path: -(self.sizes.get(entry.path) or 0) for entry in entries}
         if self.sort == "size":
-            found = sorted(entries, key=lambda entry: (by_size[entry.path], _ORDER.index(entry.owner)))
+            ordered = sorted(entries, key=lambda entry: (by_size[entry.path], _ORDER.index(entry.owner)))
         else:
-            found = sorted(entries, key=lambda entry: (_ORDER.index(entry.owner), entry.names, by_size[entry.path]))
-        self.entries = tuple(found)
+            ordered = sorted(entries, key=lambda entry: (_ORDER.index(entry.owner), entry.names, by_size[entry.path]))
+        self.entries = tuple(ordered)
         self.rows_changed()
-        if here:
-            self.cursor = next((i for i, entry in enumerate(found) if entry.path == here.path), self.cursor)
+        if current:
+            self.cursor = next((i for i, entry in enumerate(ordered) if entry.path == current.path), self.cursor)
         self.post_message(self.Moved(self, self.cursor))
 
     def sized(self, path: Path, size: int | None) -> None:
@@ -82,7 +82,7 @@ class DiskRows(VirtualList):
             return Text(f" {self.note}", style="dim")
         entry = self.entries[index]
         size = human_size(self.sizes[entry.path]) if entry.path in self.sizes else "…"
-        names = ", ".join(map(printable, entry.names)) or nobody(entry)
+        names = ", ".join(map(printable, entry.names)) or no_owner_reason(entry)
         line = Text(f" {size:>10}  ")
         line.append(f"{entry.owner.value:<12} ", style=_STYLES.get(entry.owner, ""))
         line.append(f"{printable(entry.driver.name)[:15]:<15} {printable(entry.id)[:12]:<13} ", style="dim")

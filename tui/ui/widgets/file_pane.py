@@ -73,7 +73,7 @@ class FilePane(Vertical):
         self.face = "info"
         """Which face shows: ``text``, ``hex`` or ``info``."""
         self._marked = False
-        self._words = ""
+        self._needle = ""
 
     def compose(self) -> ComposeResult:
         """Compose the three faces and the find line."""
@@ -133,9 +133,9 @@ class FilePane(Vertical):
         """Put text into the area; its own load event is not an edit."""
         area = self.area
         area.text = ""  # first, for each new language or theme lays the text out that is there
-        known = language if language in area.available_languages else None
-        if area.language != known:
-            area.language = known
+        supported_language = language if language in area.available_languages else None
+        if area.language != supported_language:
+            area.language = supported_language
         theme = "vscode_dark" if self.app.current_theme.dark else "github_light"
         if area.theme != theme:
             area.theme = theme
@@ -195,33 +195,33 @@ class FilePane(Vertical):
         line.add_class("-shown")
         self.screen.set_focus(line)  # at once: the next key is meant for it
 
-    def _find_text(self, words: str) -> None:
-        self._words = words
+    def _find_text(self, needle: str) -> None:
+        self._needle = needle
         self.query_one("#find").remove_class("-shown")
         self.screen.set_focus(self.area)
-        if words and not self.find_again():
+        if needle and not self.find_again():
             self.post_message(self.Missed())
 
     def close_find(self) -> bool:
         """Hide the find line; say whether it was there."""
         line = self.query_one("#find")
-        shown = line.has_class("-shown")
+        was_shown = line.has_class("-shown")
         line.remove_class("-shown")
-        if shown:
+        if was_shown:
             self.screen.set_focus(self.area)
-        return shown
+        return was_shown
 
     def find_again(self) -> bool:
         """Select the next match after the cursor, from the top again after the last one."""
-        if not self._words:
+        if not self._needle:
             return False
         lines = self.area.file.shield.reveal(self.area.text).split("\n")  # each stand-in is one character
         row, column = self.area.selection.end
         for offset in range(len(lines) + 1):
             at = (row + offset) % len(lines)
-            found = match_in(lines[at], self._words, column if offset == 0 else 0)
-            if found is not None:
-                self.area.selection = Selection((at, found[0]), (at, found[1]))
+            match_column = match_in(lines[at], self._needle, column if offset == 0 else 0)
+            if match_column is not None:
+                self.area.selection = Selection((at, match_column[0]), (at, match_column[1]))
                 self.area.scroll_cursor_visible(center=True)
                 return True
         return False

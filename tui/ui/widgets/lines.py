@@ -55,12 +55,12 @@ class TitleLine(Widget):
 _STEP = " ▸ "
 
 
-def _shortened(place: Text, room: int) -> Text:
+def _shortened(breadcrumb: Text, room: int) -> Text:
     """Return where one is with its longest part, which is a name, cut to what fits."""
-    over = place.cell_len - room
+    over = breadcrumb.cell_len - room
     if over <= 0:
-        return place.copy()
-    parts = place.split(_STEP)
+        return breadcrumb.copy()
+    parts = breadcrumb.split(_STEP)
     longest = max(range(len(parts)), key=lambda number: parts[number].cell_len)
     parts[longest].truncate(max(_SHORTEST, parts[longest].cell_len - over), overflow="ellipsis")
     return Text(_STEP).join(parts)
@@ -155,7 +155,7 @@ class Line(Input):
 
     def __init__(
         self,
-        taken: Callable[[str], object],
+        accept: Callable[[str], object],
         value: str = "",
         *,
         placeholder: str = "",
@@ -163,7 +163,7 @@ class Line(Input):
         hidden: bool = False,
     ) -> None:
         super().__init__(value, placeholder=placeholder, id=id or None, classes="line")
-        self._taken = taken
+        self._accept = accept
         if hidden:
             self.hide()
 
@@ -190,7 +190,7 @@ class Line(Input):
         if late:
             self.app.post_message(events.Key(event.key, event.character))
         elif event.key == "enter":
-            self._taken(self.value)
+            self._accept(self.value)
         elif action:
             event.stop(await self.app.run_action(action, self))  # ^c with nothing selected goes on to the app
 

@@ -49,7 +49,7 @@ class LogReader:
         self._queue: queue.Queue[LogLine | None] = queue.Queue(maxsize=_WAITING)
         self._stream: LogStream | None = None
         self._closed = threading.Event()
-        self.taken = threading.Event()
+        self.batch_taken = threading.Event()
         """Set by the screen when it has taken a batch: the next one waits for that."""
         self.problem = ""
 
@@ -61,7 +61,7 @@ class LogReader:
     def close(self) -> None:
         """End both threads."""
         self._closed.set()
-        self.taken.set()
+        self.batch_taken.set()
         if self._stream:
             self._stream.close()
 
@@ -101,11 +101,11 @@ class LogReader:
                 batch.append(self._queue.get())
                 size += len(batch[-1].text) if batch[-1] else 0
             ended = None in batch
-            self.taken.clear()
+            self.batch_taken.clear()
             lines = tuple(line for line in batch if line is not None)
             if not self._closed.is_set():
                 self._post(LogPane.Arrived(self, lines, ended))
-            while not self._closed.is_set() and not self.taken.wait(0.2):
+            while not self._closed.is_set() and not self.batch_taken.wait(0.2):
                 pass
 
 
@@ -146,10 +146,10 @@ class LogPane(VirtualList):
     class Searched(Message):
         """A search in the earlier lines came further, or ended."""
 
-        def __init__(self, pane: LogPane, found: LogMatches) -> None:
+        def __init__(self, pane: LogPane, log_matches: LogMatches) -> None:
             super().__init__()
             self.pane = pane
-            self.found = found
+            self.log_matches = log_matches
 
     class Ended(Message):
         """The log ended: the container stopped, or the connection did."""
@@ -172,7 +172,7 @@ class LogPane(VirtualList):
         self._tail = 0
         self._open_all: Callable[[], LogStream] | None = None
         self._search: LogSearch | None = None
-        self.found: LogMatches | None = None
+        self.earlier_matches: LogMatches | None = None
         self.fallen = 0
         """Lines that fell off the top since the last search began, and how many of them matched."""
         self.fallen_matches = 0
@@ -195,7 +195,7 @@ class LogPane(VirtualList):
         self._reader.start()
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every line of the log is here."""
         return self._received < self._tail and self._received == len(self.lines)
 
@@ -207,11 +207,11 @@ class LogPane(VirtualList):
     def search_earlier(self) -> None:
         """Search the lines that are not here; :class:`Searched` says how far it is and what was found."""
         self.stop_search()
-        if self.whole or self._open_all is None or not self.needle:
+        if self.is_complete or self._open_all is None or not self.needle:
             return
-        shown = tuple(self._sources)
+        shown_lines = tuple(self._sources)
         self.fallen = self.fallen_matches = 0
-        self._search = LogSearch(self._open_all, self.post_message, self.needle, shown, log_text)
+        self._search = LogSearch(self._open_all, self.post_message, self.needle, shown_lines, log_text)
         self._search.start()
 
     def stop_search(self) -> None:
@@ -219,7 +219,7 @@ class LogPane(VirtualList):
         if self._search:
             self._search.close()
             self._search = None
-        self.found = None
+        self.earlier_matches = None
         self.fallen = self.fallen_matches = 0
         self._show_earlier(())
 
@@ -228,11 +228,11 @@ class LogPane(VirtualList):
         event.stop()
         if event.search is not self._search:
             return
-        self.found = event.found
-        if event.found.ended:
+        self.earlier_matches = event.log_matches
+        if event.log_matches.ended:
             self._search = None
-            self._show_earlier(event.found.rows)
-        self.post_message(self.Searched(self, event.found))
+            self._show_earlier(event.log_matches.rows)
+        self.post_message(self.Searched(self, event.log_matches))
 
     def _show_earlier(self, rows: tuple[str, ...]) -> None:
         """Put rows before the lines that are here; what is in sight stays where it is."""
@@ -242,7 +242,7 @@ class LogPane(VirtualList):
             rows = (*rows, gap_row(self.fallen))
         before = len(self._earlier_rows)
         self._earlier = rows
-        self._earlier_rows = [row for text in rows for row in self._broken(text)]
+        self._earlier_rows = [row for text in rows for row in self._wrapped_rows(text)]
         self._widest = max([self._widest, *(len(text) for text in rows)])
         self.rows_changed()
         if not self.follow:
@@ -265,7 +265,7 @@ class LogPane(VirtualList):
     def on_log_pane_arrived(self, event: LogPane.Arrived) -> None:
         """Add lines at the end; keep the last ones in sight while following."""
         event.stop()
-        event.reader.taken.set()
+        event.reader.batch_taken.set()
         if event.reader is not self._reader:
             return
         fresh = [log_text(line) for line in event.lines]
@@ -276,13 +276,13 @@ class LogPane(VirtualList):
         self.lines = lines[-_KEPT:]
         self._sources = (self._sources + list(event.lines))[-_KEPT:]
         self._received += len(fresh)
-        self._keep_rows(self._rows + [row for text in fresh for row in self._broken(text)])
+        self._keep_rows(self._rows + [row for text in fresh for row in self._wrapped_rows(text)])
         if self._kept_text > _KEPT_TEXT:
             self._let_go()
         self._widest = max([self._widest, *(len(text) for text in fresh)])
         self.note = "" if self.lines else ("no output" if event.ended else "no output yet")
-        if self.found and self.found.ended and self.fallen != fallen:
-            self._show_earlier(self.found.rows)
+        if self.earlier_matches and self.earlier_matches.ended and self.fallen != fallen:
+            self._show_earlier(self.earlier_matches.rows)
         elif was_whole and not self._is_all_shown:
             self._show_earlier(())
         self.rows_changed()
@@ -306,7 +306,7 @@ class LogPane(VirtualList):
 
     @property
     def _is_all_shown(self) -> bool:
-        return self.whole and not self._rows_cut
+        return self.is_complete and not self._rows_cut
 
     def _let_go(self) -> None:
         """Drop the oldest lines, so that half of what may be kept is."""
@@ -322,20 +322,20 @@ class LogPane(VirtualList):
         if self.follow:  # forced, for a log that has just grown shows its scrollbar only a layout later
             self.scroll_end(animate=False, force=True, x_axis=False)
 
-    def _broken(self, text: str) -> list[str]:
+    def _wrapped_rows(self, text: str) -> list[str]:
         """Return a line as the rows that it takes."""
         room = self._broken_at
         if not room or len(text) <= room >> 1 or cell_len(text) <= room:
             return [text]
         first = chop_cells(text, room)[0]
-        return [first, *(_BREAK + rest for rest in chop_cells(text[len(first) :], room - len(_BREAK)))]
+        return [first, *(_BREAK + chunk for chunk in chop_cells(text[len(first) :], room - len(_BREAK)))]
 
     def _break_all(self) -> None:
         room = self.size.width - self.styles.scrollbar_size_vertical
         self._broken_at = room if self.wrap and room > _NARROWEST else 0
         self._rows_cut = False
-        self._keep_rows([row for text in self.lines for row in self._broken(text)])
-        self._earlier_rows = [row for text in self._earlier for row in self._broken(text)]
+        self._keep_rows([row for text in self.lines for row in self._wrapped_rows(text)])
+        self._earlier_rows = [row for text in self._earlier for row in self._wrapped_rows(text)]
 
     def watch_wrap(self) -> None:
         """Break the lines anew."""
@@ -359,12 +359,12 @@ class LogPane(VirtualList):
         """Draw a line; what went to stderr and what is searched for stand out."""
         if not self.lines:
             return Text(f" {printable(self.note)}", style="italic")
-        above = len(self._earlier_rows)
-        words = self._earlier_rows[index] if index < above else self._rows[index - above]
-        if words.startswith(GAP):
-            return Text(words, style="dim")
-        line = Text(words)
-        if words.startswith(_STDERR):
+        earlier_count = len(self._earlier_rows)
+        text = self._earlier_rows[index] if index < earlier_count else self._rows[index - earlier_count]
+        if text.startswith(GAP):
+            return Text(text, style="dim")
+        line = Text(text)
+        if text.startswith(_STDERR):
             line.stylize("bold", 0, 1)
         if self.needle:
             style = self.get_component_rich_style("log--match", partial=True)
@@ -396,12 +396,12 @@ class LogPane(VirtualList):
         for text in self._earlier:
             if needle in text[1:].lower() and not text.startswith(GAP):
                 yield row
-            row += len(self._broken(text))
-        row, first = row + len(self._rows) - sum(len(self._broken(text)) for text in self.lines), row
+            row += len(self._wrapped_rows(text))
+        row, first = row + len(self._rows) - sum(len(self._wrapped_rows(text)) for text in self.lines), row
         for text in self.lines:
             if needle in text[1:].lower() and row >= first:
                 yield row
-            row += len(self._broken(text))
+            row += len(self._wrapped_rows(text))
 
     def matching(self) -> int:
         """Count the lines here that match, without those that a search found among the earlier ones."""

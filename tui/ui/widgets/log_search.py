@@ -44,25 +44,25 @@ class LogSearch:
     class Progress(Message):
         """The search came further, or ended."""
 
-        def __init__(self, search: LogSearch, found: LogMatches) -> None:
+        def __init__(self, search: LogSearch, log_matches: LogMatches) -> None:
             super().__init__()
             self.search = search
-            self.found = found
+            self.log_matches = log_matches
 
     def __init__(
         self,
         open_stream: Callable[[], LogStream],
         post: Callable[[Message], object],
         needle: str,
-        shown: tuple[LogLine, ...],
+        shown_lines: tuple[LogLine, ...],
         text_of: Callable[[LogLine], str],
     ) -> None:
-        """Search for ``needle``, whatever its case, in the lines that come before the ``shown`` ones."""
+        """Search for ``needle``, whatever its case, in the lines that come before the ``shown_lines`` ones."""
         self._open = open_stream
         self._post = post
         self._needle = needle.lower()
-        self._first = shown[0] if shown else None
-        self._shown = len(shown)
+        self._first = shown_lines[0] if shown_lines else None
+        self._shown_count = len(shown_lines)
         self._text_of = text_of
         self._closed = threading.Event()
         self._stream: LogStream | None = None
@@ -81,26 +81,26 @@ class LogSearch:
             self._stream.close()
 
     def _run(self) -> None:
-        problem, met = "", False
+        problem, reached_pane = "", False
         try:
             self._stream = self._open()
-            met = self._search(self._stream)
+            reached_pane = self._search(self._stream)
         except DtuiError as error:
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - a thread that died would leave the screen searching for ever
             problem = f"{type(error).__name__}: {error}"[:300]
         # without the pane's first line, which may have been rotated away meanwhile, its lines are counted instead
-        last = self._read if met or problem else max(0, self._read - self._shown)
+        last = self._read if reached_pane or problem else max(0, self._read - self._shown_count)
         matches = sum(1 for number in self._matches if number <= last)
         excerpt = [(number, text) for number, text in self._excerpt if number <= last]
         if not self._closed.is_set():
-            found = LogMatches(last, matches, _rows(excerpt, last), ended=True, problem=problem)
-            self._post(self.Progress(self, found))
+            log_matches = LogMatches(last, matches, _rows(excerpt, last), ended=True, problem=problem)
+            self._post(self.Progress(self, log_matches))
 
     def _search(self, stream: LogStream) -> bool:
         """Read the log as far as the first line of the pane; say whether that line came."""
         before: deque[str] = deque(maxlen=CONTEXT)
-        after, told = 0, monotonic()
+        after, reported_at = 0, monotonic()
         for line in stream:
             if self._closed.is_set():
                 return True
@@ -120,8 +120,8 @@ class LogSearch:
                 after -= 1
             else:
                 before.append(text)
-            if monotonic() - told > _PROGRESS_SECONDS:
-                told = monotonic()
+            if monotonic() - reported_at > _PROGRESS_SECONDS:
+                reported_at = monotonic()
                 self._post(self.Progress(self, LogMatches(self._read, len(self._matches))))
         return False
 

@@ -170,9 +170,9 @@ class VirtualList(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse is; a click on the cursor's row chooses it."""
-        place = event.get_content_offset(self)
-        index = int(self.scroll_y) + (place.y if place else 0) - self.header_height
-        if place is None or place.y < self.header_height or index >= self.count():
+        offset = event.get_content_offset(self)
+        index = int(self.scroll_y) + (offset.y if offset else 0) - self.header_height
+        if offset is None or offset.y < self.header_height or index >= self.count():
             return
         if index == self.cursor:
             self.action_choose()

@@ -19,7 +19,7 @@ class Tick:
     """One line: its name, what to know of it, and why it cannot be ticked (empty when it can)."""
 
     name: str
-    words: str
+    description: str
     why_not: str = ""
 
 
@@ -59,13 +59,13 @@ class Ticks(OptionList):
 
     def _text(self, line: Tick) -> Text:
         sign = " – " if line.why_not else "[x]" if line.name in self._ticked_names else "[ ]"
-        return Text(f"{sign} {printable(line.name):<16} {printable(line.why_not or line.words)}", no_wrap=True)
+        return Text(f"{sign} {printable(line.name):<16} {printable(line.why_not or line.description)}", no_wrap=True)
 
     def action_tick(self) -> None:
         """Tick the line under the cursor, or take its tick away."""
-        place = self.highlighted
-        if place is None or self._ticks[place].why_not:
+        index = self.highlighted
+        if index is None or self._ticks[index].why_not:
             return
-        self._ticked_names ^= {self._ticks[place].name}
-        self.replace_option_prompt_at_index(place, self._text(self._ticks[place]))
+        self._ticked_names ^= {self._ticks[index].name}
+        self.replace_option_prompt_at_index(index, self._text(self._ticks[index]))
         self.post_message(self.Changed())

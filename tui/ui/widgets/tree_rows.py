@@ -40,26 +40,26 @@ class TreeRows(VirtualList):
 
     def put(self, path: bytes, children: tuple[Entry, ...]) -> None:
         """Show the children of a directory; the cursor stays on its entry."""
-        held = self.entry.path if self.entry else None
+        current_path = self.entry.path if self.entry else None
         self.model.put(path, children)
-        self._shown(held)
+        self._restore_cursor(current_path)
 
-    def _shown(self, held: bytes | None) -> None:
-        place = self.model.index(held) if held is not None else None
-        if place is not None and place != self.cursor:
-            self.set_reactive(TreeRows.cursor, place)
+    def _restore_cursor(self, current_path: bytes | None) -> None:
+        index = self.model.index(current_path) if current_path is not None else None
+        if index is not None and index != self.cursor:
+            self.set_reactive(TreeRows.cursor, index)
         self.rows_changed()
         self.show_row(self.cursor)
-        if place is None and self.model.lines:
+        if index is None and self.model.lines:
             self.post_message(self.Moved(self, self.cursor))
 
     def go_to(self, path: bytes) -> bool:
         """Put the cursor on a path, if it is visible."""
-        place = self.model.index(path)
-        if place is not None:
-            self.cursor = place
-            self.show_row(place)
-        return place is not None
+        index = self.model.index(path)
+        if index is not None:
+            self.cursor = index
+            self.show_row(index)
+        return index is not None
 
     def count(self) -> int:
         """Say how many lines there are; a note stands in for an empty tree."""
@@ -103,10 +103,10 @@ class TreeRows(VirtualList):
         else:
             self.open_here()
 
-    def find(self, words: str, step: int) -> bool:
+    def find(self, text: str, step: int) -> bool:
         """Move to the next (1) or previous (-1) visible name that contains the words."""
         lines = self.model.lines
-        needle = words.lower().encode()
+        needle = text.lower().encode()
         for offset in range(1, len(lines) + 1):
             index = (self.cursor + step * offset) % len(lines)
             if needle in lines[index].entry.name.lower():

@@ -23,10 +23,7 @@ from tui.core.state import mode_warning, patience
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
-from tui.files.history.backups import BackupMode, TooLarge
-from tui.files.history.crash_recovery import recover
-from tui.files.history.transaction import Step
-from tui.files.verbs.acts import ChangeResult
+from tui.files import BackupMode, ChangeResult, Step, TooLarge, recover
 
 Result = TypeVar("Result")
 

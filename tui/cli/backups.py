@@ -12,11 +12,8 @@ from tui.cli.meant import ChangedContainer, changed_container, require_single
 from tui.cli.output import note, put_json, say
 from tui.core.errors import EngineError, NotFound, NotReachable
 from tui.core.text import count_of, human_size, printable
-from tui.files.history import purging
-from tui.files.history.backups import UndoRecord
-from tui.files.history.order import order_of
-from tui.files.history.purging import purgeable, stored_size
-from tui.files.texts.unsaved import KeptText, drop_text, kept_texts
+from tui.files import KeptText, UndoRecord, drop_text, kept_texts, order_of, purgeable, stored_size
+from tui.files import purge as purge_entry
 
 _UNSAVED = "unsaved text"
 
@@ -82,7 +79,7 @@ def purge(options: Namespace) -> int:
     if (folders or texts) and not options.force and _can_ask() and not _agreed(folders, texts):
         note("nothing was deleted")
         return 1
-    done = purging.purge(folders, resolved.removed_ids & (only or set()))
+    done = purge_entry(folders, resolved.removed_ids & (only or set()))
     for text in texts:
         drop_text(text)
     size = done.size + sum(text.size for text in texts)

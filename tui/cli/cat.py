@@ -15,7 +15,7 @@ from tui.cli.session import session
 from tui.core.remote_files import REMOTE_LIMIT
 from tui.core.text import printable
 from tui.engine.live.archive import archive_of
-from tui.files.verbs.opening import reading
+from tui.files import reading
 from tui.linux.rooted_paths import normalized
 
 _CHUNK = 1 << 20

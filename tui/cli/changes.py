@@ -10,7 +10,7 @@ from tui.cli.session import session
 from tui.core.records import Change
 from tui.core.text import count_of, printable
 from tui.engine.live.archive import archive_of
-from tui.files.verbs.opening import stack_of
+from tui.files import stack_of
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files.history.backups import UndoKind
-from tui.files.verbs.acts import change_metadata
-from tui.files.verbs.permissions import mode_change
+from tui.files import UndoKind, change_metadata, mode_change
 
 
 def run(options: Namespace) -> int:

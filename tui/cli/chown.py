@@ -6,10 +6,7 @@ from argparse import Namespace
 
 from tui.cli.acting import Place, act_on
 from tui.core.errors import DtuiError
-from tui.files.history.backups import UndoKind
-from tui.files.verbs.acts import change_metadata
-from tui.files.verbs.opening import ids_of, reading
-from tui.files.verbs.permissions import id_named, owner_change
+from tui.files import UndoKind, change_metadata, id_named, ids_of, owner_change, reading
 from tui.linux.rooted_paths import read_limited
 
 _TABLE = 1 << 20

@@ -11,7 +11,7 @@ from tui.cli.output import note, put_json
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import count_of, printable
-from tui.files.verbs.copy import copy_in, copy_out
+from tui.files import copy_in, copy_out
 
 
 def run(options: Namespace) -> int:

@@ -14,9 +14,7 @@ from tui.cli.together import ask_together
 from tui.core.errors import DtuiError
 from tui.core.state import state_dir
 from tui.core.text import count_of, human_size, printable
-from tui.files.history import journal
-from tui.files.history.backups import TOTAL_LIMIT, undo_records
-from tui.files.verbs.opening import privileged
+from tui.files import TOTAL_LIMIT, pending, privileged, undo_records
 from tui.lab.engines import sweep_labs
 from tui.linux.syscalls import has_openat2
 from tui.services.bench_targets import lab_home
@@ -111,7 +109,7 @@ def _store() -> list[Check]:
     """Look at what dtui keeps on this host: acts that were cut off, and backups."""
     try:
         records = tuple(undo_records())
-        cut_off = len(journal.pending()) + sum(act.cut_off for act in records)
+        cut_off = len(pending()) + sum(act.cut_off for act in records)
         directory = state_dir("backups")
     except DtuiError as error:
         return [Check("backups", False, error.message, error.hint)]

@@ -10,7 +10,7 @@ from tui.core.errors import NotFound, NotReachable, UsageError
 from tui.core.ids import ContainerId
 from tui.core.records import Container
 from tui.core.text import printable
-from tui.files.history.purging import Changed, changed_containers
+from tui.files import Changed, changed_containers
 from tui.services.resolve import resolve_ref
 
 

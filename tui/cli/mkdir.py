@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files.verbs.acts import make_directory
+from tui.files import make_directory
 
 
 def run(options: Namespace) -> int:

@@ -9,7 +9,7 @@ from tui.cli.acting import choosing, container_of_ref, tell
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
-from tui.files.verbs.acts import rename
+from tui.files import rename
 from tui.linux.rooted_paths import normalized, split
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files.verbs.revert import revert
+from tui.files import revert
 
 
 def run(options: Namespace) -> int:

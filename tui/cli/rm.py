@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files.verbs.acts import remove
+from tui.files import remove
 
 
 def run(options: Namespace) -> int:

@@ -117,7 +117,7 @@ class Session:
 
 def _require_directory(details: Details, path: bytes) -> None:
     """Raise EditRefused for a path with a slash at its end where something else than a directory stands."""
-    from tui.files.verbs.copy import readable_tree  # only here: whoever lists starts sooner without
+    from tui.files import readable_tree  # only here: whoever lists starts sooner without
 
     with readable_tree(details) as tree, suppress(NotFound):
         canonical_path = tree.canonical_path(normalized(path))

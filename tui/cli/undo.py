@@ -10,7 +10,7 @@ from tui.cli.session import Session, session
 from tui.core.errors import ChangedMeanwhile, EngineLost, NotFound, UsageError
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint
-from tui.files.history.backups import UndoRecord, find, last_to_undo, undo_records
+from tui.files import UndoRecord, find, last_to_undo, undo_records
 from tui.services.files_of import files_of
 
 

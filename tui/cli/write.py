@@ -12,7 +12,7 @@ from tui.cli.output import note, put_json
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
-from tui.files.write.below_root import SaveResult
+from tui.files import SaveResult
 from tui.services.files_of import files_of
 
 

@@ -1,1 +1,184 @@
-"""A container's files: read, changed without harm, and brought back."""
+"""A container's files: read, changed without harm, and brought back. Other packages import from here alone.
+
+Each name is loaded when it is first asked for: ``dtui ls`` needs none of what saves a file.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tui.files.abandon import Abandonable as Abandonable
+    from tui.files.abandon import Abandoned as Abandoned
+    from tui.files.container_files import EngineFiles as EngineFiles
+    from tui.files.container_files import Files as Files
+    from tui.files.container_files import LayerFiles as LayerFiles
+    from tui.files.diff import diff_lines as diff_lines
+    from tui.files.document import EDIT_LIMIT as EDIT_LIMIT
+    from tui.files.document import PREVIEW_LIMIT as PREVIEW_LIMIT
+    from tui.files.document import SHIELD as SHIELD
+    from tui.files.document import Document as Document
+    from tui.files.document import hex_lines as hex_lines
+    from tui.files.document import indent_unit as indent_unit
+    from tui.files.document import language_of as language_of
+    from tui.files.document import match_in as match_in
+    from tui.files.history.backups import TOTAL_LIMIT as TOTAL_LIMIT
+    from tui.files.history.backups import BackupMode as BackupMode
+    from tui.files.history.backups import TooLarge as TooLarge
+    from tui.files.history.backups import UndoKind as UndoKind
+    from tui.files.history.backups import UndoRecord as UndoRecord
+    from tui.files.history.backups import find as find
+    from tui.files.history.backups import last_to_undo as last_to_undo
+    from tui.files.history.backups import undo_records as undo_records
+    from tui.files.history.crash_recovery import recover as recover
+    from tui.files.history.journal import pending as pending
+    from tui.files.history.order import order_of as order_of
+    from tui.files.history.purging import Changed as Changed
+    from tui.files.history.purging import changed_containers as changed_containers
+    from tui.files.history.purging import purge as purge
+    from tui.files.history.purging import purgeable as purgeable
+    from tui.files.history.purging import stored_size as stored_size
+    from tui.files.history.rollback import is_plain_rename as is_plain_rename
+    from tui.files.history.transaction import Step as Step
+    from tui.files.removal_watch import ContainerEnded as ContainerEnded
+    from tui.files.removal_watch import ContainerGone as ContainerGone
+    from tui.files.texts.editor_copies import lock as lock
+    from tui.files.texts.notes import LIMIT as LIMIT
+    from tui.files.texts.notes import Keepsake as Keepsake
+    from tui.files.texts.notes import write_note as write_note
+    from tui.files.texts.recovered import texts_on_offer as texts_on_offer
+    from tui.files.texts.recovered import told_once as told_once
+    from tui.files.texts.unsaved import KeptText as KeptText
+    from tui.files.texts.unsaved import Unsaved as Unsaved
+    from tui.files.texts.unsaved import drop_text as drop_text
+    from tui.files.texts.unsaved import keep_copy as keep_copy
+    from tui.files.texts.unsaved import keep_to_tell as keep_to_tell
+    from tui.files.texts.unsaved import kept_texts as kept_texts
+    from tui.files.verbs.acts import ChangeResult as ChangeResult
+    from tui.files.verbs.acts import Inspect as Inspect
+    from tui.files.verbs.acts import NodeChange as NodeChange
+    from tui.files.verbs.acts import change_metadata as change_metadata
+    from tui.files.verbs.acts import make_directory as make_directory
+    from tui.files.verbs.acts import remove as remove
+    from tui.files.verbs.acts import rename as rename
+    from tui.files.verbs.copy import copy_in as copy_in
+    from tui.files.verbs.copy import copy_out as copy_out
+    from tui.files.verbs.copy import readable_tree as readable_tree
+    from tui.files.verbs.opening import OpenedFile as OpenedFile
+    from tui.files.verbs.opening import ids_of as ids_of
+    from tui.files.verbs.opening import privileged as privileged
+    from tui.files.verbs.opening import reading as reading
+    from tui.files.verbs.opening import stack_of as stack_of
+    from tui.files.verbs.permissions import id_named as id_named
+    from tui.files.verbs.permissions import mode_change as mode_change
+    from tui.files.verbs.permissions import owner_change as owner_change
+    from tui.files.verbs.revert import revert as revert
+    from tui.files.write.below_root import SaveResult as SaveResult
+
+_MODULES = {
+    "tui.files.abandon": (
+        "Abandonable",
+        "Abandoned",
+    ),
+    "tui.files.container_files": (
+        "EngineFiles",
+        "Files",
+        "LayerFiles",
+    ),
+    "tui.files.diff": ("diff_lines",),
+    "tui.files.document": (
+        "Document",
+        "EDIT_LIMIT",
+        "PREVIEW_LIMIT",
+        "SHIELD",
+        "hex_lines",
+        "indent_unit",
+        "language_of",
+        "match_in",
+    ),
+    "tui.files.history.backups": (
+        "BackupMode",
+        "TOTAL_LIMIT",
+        "TooLarge",
+        "UndoKind",
+        "UndoRecord",
+        "find",
+        "last_to_undo",
+        "undo_records",
+    ),
+    "tui.files.history.crash_recovery": ("recover",),
+    "tui.files.history.journal": ("pending",),
+    "tui.files.history.order": ("order_of",),
+    "tui.files.history.purging": (
+        "Changed",
+        "changed_containers",
+        "purge",
+        "purgeable",
+        "stored_size",
+    ),
+    "tui.files.history.rollback": ("is_plain_rename",),
+    "tui.files.history.transaction": ("Step",),
+    "tui.files.removal_watch": (
+        "ContainerEnded",
+        "ContainerGone",
+    ),
+    "tui.files.texts.editor_copies": ("lock",),
+    "tui.files.texts.notes": (
+        "Keepsake",
+        "LIMIT",
+        "write_note",
+    ),
+    "tui.files.texts.recovered": (
+        "texts_on_offer",
+        "told_once",
+    ),
+    "tui.files.texts.unsaved": (
+        "KeptText",
+        "Unsaved",
+        "drop_text",
+        "keep_copy",
+        "keep_to_tell",
+        "kept_texts",
+    ),
+    "tui.files.verbs.acts": (
+        "ChangeResult",
+        "Inspect",
+        "NodeChange",
+        "change_metadata",
+        "make_directory",
+        "remove",
+        "rename",
+    ),
+    "tui.files.verbs.copy": (
+        "copy_in",
+        "copy_out",
+        "readable_tree",
+    ),
+    "tui.files.verbs.opening": (
+        "OpenedFile",
+        "ids_of",
+        "privileged",
+        "reading",
+        "stack_of",
+    ),
+    "tui.files.verbs.permissions": (
+        "id_named",
+        "mode_change",
+        "owner_change",
+    ),
+    "tui.files.verbs.revert": ("revert",),
+    "tui.files.write.below_root": ("SaveResult",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME)

@@ -6,8 +6,7 @@ from tui.core.records import Details
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
 from tui.engine.live.archive_view import ArchiveView
-from tui.files.container_files import EngineFiles, Files, LayerFiles
-from tui.files.verbs.opening import stack_of
+from tui.files import EngineFiles, Files, LayerFiles, stack_of
 from tui.layers.view import LayerView
 
 Tree = LayerView | ArchiveView

@@ -29,9 +29,7 @@ from tui.core.state import mode_warning
 from tui.core.text import count_of, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
-from tui.files.history.crash_recovery import recover
-from tui.files.texts.recovered import told_once
-from tui.files.verbs.opening import privileged
+from tui.files import privileged, recover, told_once
 from tui.linux.supervise import ENDING_SIGNALS, mark_stuck
 from tui.render.ink import PlainInk
 from tui.services.discover import Tried

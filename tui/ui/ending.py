@@ -11,7 +11,7 @@ from textual.worker import WorkerFailed
 
 from tui.core.errors import DtuiError
 from tui.core.text import printable
-from tui.files.texts.unsaved import Unsaved, keep_to_tell
+from tui.files import Unsaved, keep_to_tell
 
 _LONGEST = 300
 """Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""

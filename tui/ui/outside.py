@@ -19,8 +19,7 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, EditRefused
 from tui.core.state import text_dir
-from tui.files.texts.editor_copies import lock
-from tui.files.texts.notes import LIMIT, write_note
+from tui.files import LIMIT, lock, write_note
 from tui.ui.terminal.driver import lent_terminal
 
 _AT_ONCE = 2.0

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from textual.app import App
 
 from tui.core.errors import Stopped
-from tui.files.abandon import Abandonable, Abandoned
+from tui.files import Abandonable, Abandoned
 from tui.ui.dialogs.working import ProgressDialog
 
 T = TypeVar("T")

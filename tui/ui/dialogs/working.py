@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from tui.core.progress import Meter
-from tui.files.abandon import Abandonable
+from tui.files import Abandonable
 from tui.ui.dialogs.base import Dialog, hint
 
 _LOOK = 0.25

@@ -17,7 +17,7 @@ from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError, Stopped
 from tui.core.text import printable
-from tui.files.texts.unsaved import Unsaved
+from tui.files import Unsaved
 from tui.ui.actions import actions_of, is_letter
 from tui.ui.dialogs.ask import AskDialog
 from tui.ui.host import Host

@@ -15,16 +15,32 @@ from tui.core.errors import AlreadyThere, ChangedMeanwhile, DtuiError, NoRoom
 from tui.core.progress import Meter
 from tui.core.records import Change, Entry, EntryKind
 from tui.core.text import count_of, human_size, mode_text, printable
-from tui.files.history.backups import BackupMode, TooLarge, UndoKind, UndoRecord, last_to_undo
-from tui.files.history.rollback import is_plain_rename
-from tui.files.history.transaction import Step
-from tui.files.removal_watch import ContainerEnded, ContainerGone
-from tui.files.verbs import acts
-from tui.files.verbs.acts import ChangeResult
-from tui.files.verbs.copy import copy_in, copy_out
-from tui.files.verbs.opening import ids_of, reading
-from tui.files.verbs.permissions import id_named, mode_change, owner_change
-from tui.files.verbs.revert import revert
+from tui.files import (
+    BackupMode,
+    ChangeResult,
+    ContainerEnded,
+    ContainerGone,
+    Inspect,
+    NodeChange,
+    Step,
+    TooLarge,
+    UndoKind,
+    UndoRecord,
+    change_metadata,
+    copy_in,
+    copy_out,
+    id_named,
+    ids_of,
+    is_plain_rename,
+    last_to_undo,
+    make_directory,
+    mode_change,
+    owner_change,
+    reading,
+    remove,
+    revert,
+)
+from tui.files import rename as rename_entry
 from tui.layers.owners import owner_of
 from tui.linux.rooted_paths import normalized, read_limited, split
 from tui.render.entries import owner_text
@@ -126,7 +142,7 @@ class ChangingFrame(SavingFrame):
         return BackupMode(answer) if answer else None
 
     @property
-    def _inspect(self) -> acts.Inspect:
+    def _inspect(self) -> Inspect:
         return self.host.endpoint(self.open_details.container.endpoint).inspect
 
     def _current_directory(self) -> bytes:
@@ -154,9 +170,7 @@ class ChangingFrame(SavingFrame):
         container, inspect = self.open_details.container.id, self._inspect
         await self._perform_or_tell(
             f"Deleting {printable(entry.path)}",
-            lambda step, keep: acts.remove(
-                container, entry.path, inspect=inspect, recursive=folder, keep=keep, step=step
-            ),
+            lambda step, keep: remove(container, entry.path, inspect=inspect, recursive=folder, keep=keep, step=step),
             "deleted",
         )
 
@@ -175,7 +189,7 @@ class ChangingFrame(SavingFrame):
             goal = new if new.startswith(b"/") else split(entry.path)[0] + b"/" + new
             await self._perform(
                 f"Renaming {printable(entry.path)}",
-                lambda step, keep: acts.rename(container, entry.path, goal, inspect=inspect, keep=keep, step=step),
+                lambda step, keep: rename_entry(container, entry.path, goal, inspect=inspect, keep=keep, step=step),
                 "is its new name",
                 go_to=True,
             )
@@ -200,7 +214,7 @@ class ChangingFrame(SavingFrame):
         def create(step: Step, keep: BackupMode) -> ChangeResult:
             del step, keep
             if directory:
-                return acts.make_directory(container, path, inspect=inspect)
+                return make_directory(container, path, inspect=inspect)
             receipt = files.save(path, b"", None, create=True, only_new=True)
             return ChangeResult(receipt.path, 1, None, receipt.notes)
 
@@ -256,7 +270,7 @@ class ChangingFrame(SavingFrame):
         except DtuiError:
             return b""
 
-    async def _metadata(self, entry: Entry, kind: UndoKind, change: Callable[[], acts.NodeChange], done: str) -> None:
+    async def _metadata(self, entry: Entry, kind: UndoKind, change: Callable[[], NodeChange], done: str) -> None:
         recursive = False
         if entry.kind is EntryKind.DIRECTORY:
             choices = (Choice("o", "one", "only the directory"), Choice("a", "all", "all below it too"))
@@ -267,7 +281,7 @@ class ChangingFrame(SavingFrame):
         container, inspect = self.open_details.container.id, self._inspect
         await self._perform(
             f"Changing {printable(entry.path)}",
-            lambda step, _: acts.change_metadata(
+            lambda step, _: change_metadata(
                 container, entry.path, change(), kind, inspect=inspect, recursive=recursive, step=step
             ),
             done,

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 
 from tui.core.records import Container, Entry, EntryKind, View
 from tui.core.text import human_size, printable
-from tui.files.document import EDIT_LIMIT
+from tui.files import EDIT_LIMIT
 from tui.render.entries import change_mark
 from tui.services.feed import Feed
 from tui.services.tree_model import ancestors

@@ -8,9 +8,7 @@ from textual.message import Message
 
 from tui.core.errors import DtuiError
 from tui.core.records import Details, Entry, View
-from tui.files.document import Document
-from tui.files.texts.notes import Keepsake
-from tui.files.verbs.opening import OpenedFile
+from tui.files import Document, Keepsake, OpenedFile
 from tui.layers.search import Hits
 from tui.services.files_of import Tree
 

@@ -10,8 +10,7 @@ from textual.worker import get_current_worker
 from tui.core.errors import DtuiError
 from tui.core.records import Change, Details, Entry, EntryKind
 from tui.core.text import printable
-from tui.files.document import language_of
-from tui.files.texts.recovered import texts_on_offer
+from tui.files import language_of, texts_on_offer
 from tui.render.entries import entry_info, meta_words
 from tui.services.files_of import files_of
 from tui.ui.screens.base import set_title

@@ -17,15 +17,20 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, UsageError
 from tui.core.progress import Meter
 from tui.core.records import Details, Entry
 from tui.core.text import human_size, printable, time_text
-from tui.files.container_files import Files
-from tui.files.diff import diff_lines
-from tui.files.document import PREVIEW_LIMIT, Document
-from tui.files.removal_watch import ContainerEnded, ContainerGone
-from tui.files.texts.notes import Keepsake
-from tui.files.texts.recovered import texts_on_offer
-from tui.files.texts.unsaved import Unsaved, keep_copy
-from tui.files.verbs.opening import OpenedFile
-from tui.files.write.below_root import SaveResult
+from tui.files import (
+    PREVIEW_LIMIT,
+    ContainerEnded,
+    ContainerGone,
+    Document,
+    Files,
+    Keepsake,
+    OpenedFile,
+    SaveResult,
+    Unsaved,
+    diff_lines,
+    keep_copy,
+    texts_on_offer,
+)
 from tui.render.entries import diff_text, meta_words
 from tui.services.files_of import files_of
 from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm

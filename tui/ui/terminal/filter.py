@@ -9,7 +9,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 from tui.core.text import HIDDEN, HIDDEN_ABOVE, NO_CHARACTERS
-from tui.files.document import SHIELD
+from tui.files import SHIELD
 
 _HIDDEN = re.compile(f"[{HIDDEN}{HIDDEN_ABOVE}{NO_CHARACTERS}]")
 _SHIELDED = re.compile("[\U000f0000-\U0010ffff]")

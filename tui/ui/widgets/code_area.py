@@ -14,7 +14,7 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
 from tui.core.errors import EditRefused
-from tui.files.document import Document
+from tui.files import Document
 from tui.ui.actions import bindings
 from tui.ui.widgets.lines import is_text
 

@@ -12,7 +12,7 @@ from textual.widgets import ContentSwitcher, Static, TextArea
 from textual.widgets.text_area import Selection
 
 from tui.core.text import human_size, printable
-from tui.files.document import PREVIEW_LIMIT, Document, hex_lines, indent_unit, match_in
+from tui.files import PREVIEW_LIMIT, Document, hex_lines, indent_unit, match_in
 from tui.ui.widgets.code_area import CodeArea
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.rows import VirtualList

@@ -45,7 +45,7 @@ def diff(engine: Dockerd) -> list[str]:
     return sorted(engine.docker("diff", "web").splitlines())
 
 
-def test_a_deleted_file_is_brought_back_from_the_image_and_that_is_taken_back(engine: Dockerd, term: Terminal) -> None:
+def test_deleted_file_is_reverted_and_undone(engine: Dockerd, term: Terminal) -> None:
     before = diff(engine)
     find(term, "motd")
     term.press("u")
@@ -60,9 +60,7 @@ def test_a_deleted_file_is_brought_back_from_the_image_and_that_is_taken_back(en
     assert diff(engine) == before
 
 
-def test_what_was_open_goes_without_an_error_when_the_directory_above_is_reverted(
-    engine: Dockerd, term: Terminal
-) -> None:
+def test_revert_clears_open_tree_below(engine: Dockerd, term: Terminal) -> None:
     engine.docker("start", "web")
     engine.docker("exec", "web", "sh", "-c", "mkdir -p /new/d/e /new/g; touch /new/d/e/file")
     engine.docker("stop", "-t0", "web")
@@ -78,7 +76,7 @@ def test_what_was_open_goes_without_an_error_when_the_directory_above_is_reverte
     assert "/new is as the image has it" in term.settle(1.0)
 
 
-def test_taking_back_over_what_the_container_wrote_since_asks_again(engine: Dockerd, term: Terminal) -> None:
+def test_undo_over_later_change_asks_again(engine: Dockerd, term: Terminal) -> None:
     find(term, "app.conf")
     term.press("d")
     term.wait("Delete /etc/app.conf?")
@@ -97,9 +95,7 @@ def test_taking_back_over_what_the_container_wrote_since_asks_again(engine: Dock
     assert engine.docker("exec", "web", "cat", "/etc/app.conf") == "mine\n"
 
 
-def test_files_are_made_renamed_given_a_mode_copied_out_and_deleted(
-    engine: Dockerd, term: Terminal, tmp_path: Path
-) -> None:
+def test_files_are_made_changed_and_deleted(engine: Dockerd, term: Terminal, tmp_path: Path) -> None:
     find(term, "app.conf")
     term.press("+")
     term.wait("New in /etc")

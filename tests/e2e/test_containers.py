@@ -13,7 +13,7 @@ from tests.support.dockerd import Dockerd
 pytestmark = pytest.mark.engine
 
 
-def test_a_filter_on_the_status_finds_the_dead_one_among_many(engine: Dockerd, terminal: Open) -> None:
+def test_status_filter_shows_dead_container(engine: Dockerd, terminal: Open) -> None:
     for number in range(5):
         engine.docker("create", "--network=none", f"--name=spare-{number}", IMAGE, "true")
     engine.docker("run", "--network=none", "--name=lost", IMAGE, "sh", "-c", "exit 127", check=False)
@@ -28,7 +28,7 @@ def test_a_filter_on_the_status_finds_the_dead_one_among_many(engine: Dockerd, t
     term.wait("group: driver")
 
 
-def test_remove_asks_first_and_escape_keeps_the_container(engine: Dockerd, terminal: Open) -> None:
+def test_remove_asks_first(engine: Dockerd, terminal: Open) -> None:
     engine.docker("create", "--network=none", "--name=spare", IMAGE, "true")
     term = terminal("-H", engine.host)
     term.wait("○ created")
@@ -43,7 +43,7 @@ def test_remove_asks_first_and_escape_keeps_the_container(engine: Dockerd, termi
     assert not engine.docker("ps", "-aq")
 
 
-def test_logs_are_followed_over_a_restart_and_searched(engine: Dockerd, terminal: Open) -> None:
+def test_logs_follow_restart_and_search(engine: Dockerd, terminal: Open) -> None:
     script = "for i in 1 2 3 4 5 6 7 8 9; do echo line $i of $$; done; echo needle; sleep 1000"
     engine.docker("run", "-d", "--network=none", "--name=loud", IMAGE, "sh", "-c", script)
     term = terminal("-H", engine.host)
@@ -60,7 +60,7 @@ def test_logs_are_followed_over_a_restart_and_searched(engine: Dockerd, terminal
     term.wait("▸ containers")
 
 
-def test_inspect_tells_what_a_container_was_made_with_and_logs_mark_stderr(engine: Dockerd, terminal: Open) -> None:
+def test_inspect_and_stderr_logs_are_shown(engine: Dockerd, terminal: Open) -> None:
     options = ("--network=none", "--restart=on-failure:3", "--env=PORT=80", "--label=team=shop", "--tmpfs=/scratch")
     script = "echo plain; echo trouble >&2; sleep 1000"
     engine.docker("run", "-d", "--name=loud", *options, IMAGE, "sh", "-c", script)
@@ -72,7 +72,7 @@ def test_inspect_tells_what_a_container_was_made_with_and_logs_mark_stderr(engin
     term.wait_all("on-failure, at most 3 times", "network none", "team=shop", "PORT=80", "/scratch")
 
 
-def test_pause_stop_and_kill_are_done_and_a_key_without_use_says_why(engine: Dockerd, terminal: Open) -> None:
+def test_pause_stop_and_kill_change_state(engine: Dockerd, terminal: Open) -> None:
     engine.docker(
         "run", "-d", "--network=none", "--name=up", IMAGE, "sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"
     )
@@ -95,9 +95,7 @@ def test_pause_stop_and_kill_are_done_and_a_key_without_use_says_why(engine: Doc
     term.wait("up is not running")
 
 
-def test_what_is_typed_while_the_app_starts_is_neither_lost_nor_taken_for_commands(
-    engine: Dockerd, terminal: Open
-) -> None:
+def test_keys_typed_at_start_reach_filter(engine: Dockerd, terminal: Open) -> None:
     for name in ("broken", "whole"):
         engine.docker("create", "--network=none", f"--name={name}", IMAGE, "true")
     for ready in (b"\x1b[?1049h", b"dtui"):
@@ -109,7 +107,7 @@ def test_what_is_typed_while_the_app_starts_is_neither_lost_nor_taken_for_comman
         assert "whole" not in term.settle()
 
 
-def test_why_a_container_does_not_start_is_there_to_read_on_a_narrow_screen(engine: Dockerd, terminal: Open) -> None:
+def test_start_failure_fits_narrow_screen(engine: Dockerd, terminal: Open) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "/srv/not-there")
     term = terminal("-H", engine.host, size=(80, 24))
     term.wait("○ created")

@@ -13,14 +13,14 @@ from tests.e2e.conftest import Open
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-def test_the_demo_opens_at_once_at_every_size(terminal: Open, size: tuple[int, int]) -> None:
+def test_demo_opens_at_every_size(terminal: Open, size: tuple[int, int]) -> None:
     term = terminal("demo", size=size)
     term.wait_all("exited (137)", "web")
     term.press("q")
     assert term.close() == 0
 
 
-def test_the_demo_is_browsed_edited_and_saved(terminal: Open) -> None:
+def test_demo_is_browsed_edited_and_saved(terminal: Open) -> None:
     term = terminal("demo")
     term.wait("exited (137)")
     term.press("/")
@@ -46,7 +46,7 @@ def test_the_demo_is_browsed_edited_and_saved(terminal: Open) -> None:
     term.wait("M     ")
 
 
-def test_without_colours_states_can_be_read_and_the_cursor_seen(terminal: Open) -> None:
+def test_no_color_keeps_states_readable(terminal: Open) -> None:
     term = terminal("demo", env={"NO_COLOR": "1"})
     term.wait("exited (137)")
     term.press("down")
@@ -59,16 +59,14 @@ def test_without_colours_states_can_be_read_and_the_cursor_seen(terminal: Open) 
     assert len(cursor) == 1
 
 
-def test_keys_that_arrive_in_one_burst_are_carried_out_in_order(terminal: Open) -> None:
+def test_burst_of_keys_keeps_order(terminal: Open) -> None:
     term = terminal("demo", "edit", "web:/app/start.sh")
     term.wait("editing:")
     term.burst("end", "X", "backspace", "Y", "home", "Z", "down", "end", "backspace", "!", "ctrl+s")
     term.wait_all("Save /app/start.sh?", "+echo startin!", "+Z#!/bin/shY")
 
 
-def test_without_docker_the_welcome_page_tells_what_was_tried_and_opens_the_demo(
-    terminal: Open, tmp_path: Path
-) -> None:
+def test_welcome_page_opens_demo(terminal: Open, tmp_path: Path) -> None:
     term = terminal(env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
     term.wait_all("No Docker Engine answers", "none.sock", "there is no such socket")
     term.press("d")
@@ -77,7 +75,7 @@ def test_without_docker_the_welcome_page_tells_what_was_tried_and_opens_the_demo
     assert term.close() == 0
 
 
-def test_what_a_killed_demo_left_goes_with_the_next_one(terminal: Open, tmp_path: Path) -> None:
+def test_next_demo_sweeps_killed_demo(terminal: Open, tmp_path: Path) -> None:
     env = {"TMPDIR": str(tmp_path)}
     term = terminal("demo", env=env)
     term.wait("exited (137)")

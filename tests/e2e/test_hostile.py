@@ -26,7 +26,7 @@ FORBIDDEN = (b"pwned\x07", b"\x1b]52;", b"\x1b]0;p", b"\xe2\x80\xae", b"\xc2\x9b
 
 
 @pytest.mark.case(39)
-def test_no_byte_of_a_stranger_is_obeyed_on_any_screen(engine: Dockerd, terminal: Open) -> None:
+def test_hostile_bytes_stay_text_on_screens(engine: Dockerd, terminal: Open) -> None:
     command = ["create", "--network=none", "--name=evil", "--label=x=\x1b]0;pwned\x07", IMAGE, "sh", "-c", EVIL]
     engine.docker(*command)
     engine.docker("start", "-a", "evil", check=False)
@@ -64,9 +64,7 @@ def unharmed(term: Terminal) -> None:
 
 @pytest.mark.case(39)
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_every_question_and_answer_about_a_hostile_name_is_only_text(
-    engine: Dockerd, terminal: Open, size: tuple[int, int]
-) -> None:
+def test_dialogs_show_hostile_name_as_text(engine: Dockerd, terminal: Open, size: tuple[int, int]) -> None:
     engine.docker("create", "--network=none", "--name=evil", IMAGE, "sh", "-c", EVIL)
     engine.docker("start", "-a", "evil", check=False)
     term = terminal("-H", engine.host, size=size)
@@ -108,7 +106,7 @@ def test_every_question_and_answer_about_a_hostile_name_is_only_text(
     unharmed(term)
 
 
-def test_the_command_line_escapes_on_a_terminal_and_is_raw_into_a_pipe(engine: Dockerd, terminal: Open) -> None:
+def test_command_line_escapes_on_terminal(engine: Dockerd, terminal: Open) -> None:
     engine.docker("run", "--network=none", "--name=evil", IMAGE, "sh", "-c", EVIL, check=False)
     term = terminal("-H", engine.host, "cat", "evil:/evil/file.txt")
     term.wait("\\e]52")

@@ -57,7 +57,7 @@ def fix_the_typo(term: Terminal) -> None:
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
-def test_a_dead_container_is_opened_fixed_started_and_watched(
+def test_dead_container_is_fixed_and_started(
     engine: Dockerd, broken: str, terminal: Open, size: tuple[int, int]
 ) -> None:
     lowers = engine.image_layers(broken)
@@ -76,7 +76,7 @@ def test_a_dead_container_is_opened_fixed_started_and_watched(
     assert term.close() == 0
 
 
-def test_the_same_with_the_daemon_stopped_which_then_runs_it(engine: Dockerd, broken: str, terminal: Open) -> None:
+def test_fix_works_with_daemon_stopped(engine: Dockerd, broken: str, terminal: Open) -> None:
     engine.stop()
     try:
         term = terminal("--root", str(engine.root))
@@ -93,7 +93,7 @@ def test_the_same_with_the_daemon_stopped_which_then_runs_it(engine: Dockerd, br
     assert engine.docker("inspect", "--format", "{{.State.Running}}", broken).strip() == "true"
 
 
-def test_a_running_container_sees_the_edit_at_once(engine: Dockerd, terminal: Open) -> None:
+def test_running_container_sees_edit(engine: Dockerd, terminal: Open) -> None:
     engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sleep", "1000")
     term = terminal("-H", engine.host, "edit", "live:/etc/app.conf")
     term.wait("editing:")
@@ -111,7 +111,7 @@ def test_a_running_container_sees_the_edit_at_once(engine: Dockerd, terminal: Op
     assert engine.docker("inspect", "--format", "{{.State.StartedAt}}", "live") == since
 
 
-def test_a_container_started_elsewhere_moves_within_a_second(engine: Dockerd, terminal: Open) -> None:
+def test_start_elsewhere_shows_promptly(engine: Dockerd, terminal: Open) -> None:
     engine.docker("create", "--network=none", "--name=fresh", IMAGE, "sleep", "1000")
     term = terminal("-H", engine.host)
     term.wait("○ created")
@@ -124,7 +124,7 @@ def test_a_container_started_elsewhere_moves_within_a_second(engine: Dockerd, te
     term.wait("fresh exited with code 137", 5)
 
 
-def test_a_lost_daemon_is_a_banner_and_comes_back_by_itself(engine: Dockerd, broken: str, terminal: Open) -> None:
+def test_lost_daemon_banner_clears_itself(engine: Dockerd, broken: str, terminal: Open) -> None:
     term = terminal("-H", engine.host)
     term.wait("exited (127)")
     engine.stop()
@@ -134,7 +134,7 @@ def test_a_lost_daemon_is_a_banner_and_comes_back_by_itself(engine: Dockerd, bro
     term.wait(lambda shown: "trying again" not in shown and "exited (127)" in shown, 30)
 
 
-def test_a_conflict_is_a_choice_and_loses_nothing(engine: Dockerd, terminal: Open) -> None:
+def test_conflict_offers_choice(engine: Dockerd, terminal: Open) -> None:
     engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sleep", "1000")
     term = terminal("-H", engine.host, "edit", "live:/etc/app.conf")
     term.wait("editing:")
@@ -151,7 +151,7 @@ def test_a_conflict_is_a_choice_and_loses_nothing(engine: Dockerd, terminal: Ope
     assert engine.docker("exec", "live", "cat", "/etc/app.conf") == "port=801\n"
 
 
-def test_leaving_with_unsaved_text_asks_and_quitting_too(engine: Dockerd, broken: str, terminal: Open) -> None:
+def test_leaving_unsaved_text_asks(engine: Dockerd, broken: str, terminal: Open) -> None:
     term = terminal("-H", engine.host, "edit", "web:/etc/app.conf")
     term.wait("editing:")
     term.press("end", "9")
@@ -163,9 +163,7 @@ def test_leaving_with_unsaved_text_asks_and_quitting_too(engine: Dockerd, broken
     assert engine.docker("diff", broken) == ""
 
 
-def test_the_users_own_editor_is_run_and_its_result_saved_the_safe_way(
-    engine: Dockerd, broken: str, terminal: Open, tmp_path: object
-) -> None:
+def test_external_editor_result_is_saved(engine: Dockerd, broken: str, terminal: Open, tmp_path: object) -> None:
     term = terminal("-H", engine.host, "edit", "web:/etc/app.conf", env={"EDITOR": "sed -i s/80/8443/", "VISUAL": ""})
     term.wait("editing:")
     term.press("ctrl+o")
@@ -175,7 +173,7 @@ def test_the_users_own_editor_is_run_and_its_result_saved_the_safe_way(
     assert "C /etc/app.conf" in engine.docker("diff", broken).splitlines()
 
 
-def test_kill_in_the_editor_leaves_no_mount_and_the_old_file(engine: Dockerd, broken: str, terminal: Open) -> None:
+def test_killed_editor_leaves_old_file(engine: Dockerd, broken: str, terminal: Open) -> None:
     term = terminal("-H", engine.host, "edit", "web:/etc/app.conf")
     term.wait("editing:")
     term.press("end", "9", "ctrl+s")
@@ -185,7 +183,7 @@ def test_kill_in_the_editor_leaves_no_mount_and_the_old_file(engine: Dockerd, br
 
 
 @pytest.mark.iozone
-def test_the_benchmark_runs_and_a_killed_one_is_swept_at_the_next(engine: Dockerd, broken: str, terminal: Open) -> None:
+def test_killed_benchmark_is_swept(engine: Dockerd, broken: str, terminal: Open) -> None:
     term = terminal("-H", engine.host)
     term.wait("exited (127)")
     term.press("b")
@@ -207,7 +205,7 @@ def test_the_benchmark_runs_and_a_killed_one_is_swept_at_the_next(engine: Docker
 
 
 @pytest.mark.iozone
-def test_escape_aborts_a_benchmark_and_keeps_its_numbers(engine: Dockerd, broken: str, terminal: Open) -> None:
+def test_escape_aborts_benchmark(engine: Dockerd, broken: str, terminal: Open) -> None:
     term = terminal("-H", engine.host)
     term.wait("exited (127)")
     term.press("b")
@@ -220,9 +218,7 @@ def test_escape_aborts_a_benchmark_and_keeps_its_numbers(engine: Dockerd, broken
 
 
 @pytest.mark.iozone
-def test_storage_drivers_are_compared_and_the_run_is_found_again(
-    engine: Dockerd, broken: str, terminal: Open, private_state: Path
-) -> None:
+def test_drivers_are_compared_and_run_stored(engine: Dockerd, broken: str, terminal: Open, private_state: Path) -> None:
     term = terminal("-H", engine.host, size=(160, 45))
     term.wait("exited (127)")
     term.press("b")
@@ -275,9 +271,7 @@ def test_storage_drivers_are_compared_and_the_run_is_found_again(
 
 @pytest.mark.iozone
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
-def test_a_plan_of_ones_own_is_written_and_emptying_the_caches_is_asked_for(
-    engine: Dockerd, broken: str, terminal: Open, size: tuple[int, int]
-) -> None:
+def test_custom_plan_asks_to_drop_caches(engine: Dockerd, broken: str, terminal: Open, size: tuple[int, int]) -> None:
     term = terminal("-H", engine.host, size=size)
     term.wait("exited (127)")
     term.press("b")
@@ -305,7 +299,7 @@ def test_a_plan_of_ones_own_is_written_and_emptying_the_caches_is_asked_for(
 
 @pytest.mark.iozone
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_a_line_that_drops_in_the_middle_of_a_benchmark_leaves_nothing_behind(
+def test_signal_ends_benchmark_cleanly(
     engine: Dockerd, broken: str, terminal: Open, private_state: Path, number: signal.Signals
 ) -> None:
     term = terminal("-H", engine.host, size=(160, 45))
@@ -325,7 +319,7 @@ def test_a_line_that_drops_in_the_middle_of_a_benchmark_leaves_nothing_behind(
     assert not engine.docker("ps", "-aq", "--filter", f"label={OWNER}")
 
 
-def test_a_terminal_that_goes_away_ends_the_app_whatever_it_was_painting(engine: Dockerd, terminal: Open) -> None:
+def test_lost_terminal_ends_app(engine: Dockerd, terminal: Open) -> None:
     script = "while :; do echo $RANDOM of many; done"
     engine.docker("run", "-d", "--network=none", "--name=loud", IMAGE, "sh", "-c", script)
     for _ in range(4):
@@ -336,9 +330,7 @@ def test_a_terminal_that_goes_away_ends_the_app_whatever_it_was_painting(engine:
         assert term.drop() == 128 + signal.SIGHUP
 
 
-def test_unsaved_text_outlives_a_line_that_drops_and_is_told_of_at_the_next_start(
-    engine: Dockerd, broken: str, terminal: Open, private_state: Path
-) -> None:
+def test_unsaved_text_survives_hangup(engine: Dockerd, broken: str, terminal: Open, private_state: Path) -> None:
     term = terminal("-H", engine.host, "edit", "web:/etc/app.conf")
     term.wait("editing:")
     term.press("end", "9")

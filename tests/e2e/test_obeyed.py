@@ -62,7 +62,7 @@ def walk(term: Terminal, rows: int) -> None:
 
 
 @pytest.mark.case(39)
-def test_no_command_of_a_stranger_is_obeyed_where_containers_and_logs_are_shown(evil: Dockerd, terminal: Open) -> None:
+def test_list_and_log_obey_no_escape(evil: Dockerd, terminal: Open) -> None:
     term = terminal("-H", evil.host)
     term.wait_all("evil", "stuck")
     term.wait("pwn")
@@ -91,7 +91,7 @@ def test_no_command_of_a_stranger_is_obeyed_where_containers_and_logs_are_shown(
 
 
 @pytest.mark.case(39)
-def test_no_command_of_a_stranger_is_obeyed_where_files_are_shown_and_changed(evil: Dockerd, terminal: Open) -> None:
+def test_file_views_obey_no_escape(evil: Dockerd, terminal: Open) -> None:
     evil.docker("rm", "stuck")
     term = terminal("-H", evil.host)
     term.wait("exited (3)")
@@ -131,7 +131,7 @@ def test_no_command_of_a_stranger_is_obeyed_where_files_are_shown_and_changed(ev
 
 
 @pytest.mark.case(39)
-def test_no_command_of_a_stranger_is_obeyed_that_the_command_line_prints(evil: Dockerd, terminal: Open) -> None:
+def test_command_line_obeys_no_escape(evil: Dockerd, terminal: Open) -> None:
     told = {
         ("ls",): "evil",
         ("tree", "evil:/evil"): "all.txt",

@@ -12,7 +12,7 @@ from tests.support.dockerd import Dockerd
 pytestmark = pytest.mark.engine
 
 
-def test_in_the_app_a_file_of_another_hosts_container_is_fixed(engine: Dockerd, far: str, terminal: Open) -> None:
+def test_remote_container_file_is_fixed(engine: Dockerd, far: str, terminal: Open) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "/app/start.sh")
     engine.docker("start", "-a", "web", check=False)
     term = terminal("-H", far)

@@ -20,9 +20,7 @@ def web(engine: Dockerd) -> str:
     return "web"
 
 
-def test_text_for_a_container_that_is_removed_meanwhile_is_kept_and_it_is_said_where(
-    engine: Dockerd, web: str, terminal: Open
-) -> None:
+def test_removal_keeps_text_on_host(engine: Dockerd, web: str, terminal: Open) -> None:
     term = terminal("-H", engine.host, "edit", f"{web}:/etc/app.conf", size=(80, 24))
     term.wait("editing:")
     term.press("end", "9")
@@ -39,9 +37,7 @@ def test_text_for_a_container_that_is_removed_meanwhile_is_kept_and_it_is_said_w
     assert Path(kept.group(1)).read_bytes() == b"port=809\n"
 
 
-def test_a_layer_whose_container_is_removed_says_so_and_answers_its_keys(
-    engine: Dockerd, web: str, terminal: Open
-) -> None:
+def test_layer_of_removed_container_says_so(engine: Dockerd, web: str, terminal: Open) -> None:
     engine.docker("exec", web, "sh", "-c", "echo new > /app/new.txt")
     term = terminal("-H", engine.host, size=(80, 24))
     term.wait("● running")
@@ -55,7 +51,7 @@ def test_a_layer_whose_container_is_removed_says_so_and_answers_its_keys(
     term.wait("web is gone: esc leads back")
 
 
-def test_a_log_whose_container_is_removed_promises_nothing(engine: Dockerd, web: str, terminal: Open) -> None:
+def test_log_of_removed_container_ends(engine: Dockerd, web: str, terminal: Open) -> None:
     term = terminal("-H", engine.host, size=(80, 24))
     term.wait("● running")
     term.press("l")
@@ -68,9 +64,7 @@ def test_a_log_whose_container_is_removed_promises_nothing(engine: Dockerd, web:
     term.wait_all("∅ removed", "web was removed: its log ends here")
 
 
-def test_an_engine_that_is_back_is_asked_again_for_what_it_did_not_answer(
-    engine: Dockerd, web: str, terminal: Open
-) -> None:
+def test_returned_engine_is_asked_again(engine: Dockerd, web: str, terminal: Open) -> None:
     engine.docker("exec", web, "sh", "-c", "echo new > /app/new.txt")
     engine.docker("create", "--network=none", "--name=other", IMAGE, "true")
     term = terminal("-H", engine.host)
@@ -87,7 +81,7 @@ def test_an_engine_that_is_back_is_asked_again_for_what_it_did_not_answer(
     term.wait(lambda shown: "no such socket" not in shown and "stack" in shown, 30)
 
 
-def test_the_log_of_an_engine_that_is_back_is_shown_again(engine: Dockerd, terminal: Open) -> None:
+def test_log_resumes_with_engine(engine: Dockerd, terminal: Open) -> None:
     engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-c", "echo hello; exec sleep 1000")
     term = terminal("-H", engine.host, size=(80, 24))
     term.wait("● running")

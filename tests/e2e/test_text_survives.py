@@ -29,7 +29,7 @@ def editing(terminal: Open, **env: str) -> Terminal:
 
 
 @pytest.mark.promise("editor-failures-keep-text")
-def test_an_editor_killed_in_raw_mode_gives_terminal_and_text_back(terminal: Open, tmp_path: Path) -> None:
+def test_killed_raw_editor_keeps_text(terminal: Open, tmp_path: Path) -> None:
     rough = tmp_path / "rough"
     rough.write_text(ROUGH)
     rough.chmod(0o755)
@@ -44,9 +44,7 @@ def test_an_editor_killed_in_raw_mode_gives_terminal_and_text_back(terminal: Ope
 
 @pytest.mark.promise("text-survives-any-exception", "app-error-exit-code")
 @pytest.mark.parametrize("error", ["ValueError('boom')", "KeyboardInterrupt()"])
-def test_an_error_in_a_handler_ends_with_1_and_says_where_the_text_is(
-    terminal: Open, tmp_path: Path, private_state: Path, error: str
-) -> None:
+def test_handler_error_names_saved_text(terminal: Open, tmp_path: Path, private_state: Path, error: str) -> None:
     term = editing(terminal, **failing_at("handler", error, tmp_path))
     term.press("x")
     assert term.close(20) == 1
@@ -59,9 +57,7 @@ def test_an_error_in_a_handler_ends_with_1_and_says_where_the_text_is(
 
 
 @pytest.mark.promise("editor-failures-keep-text")
-def test_a_signal_while_an_editor_is_open_says_where_its_work_is(
-    terminal: Open, tmp_path: Path, private_state: Path
-) -> None:
+def test_signal_names_text_of_open_editor(terminal: Open, tmp_path: Path, private_state: Path) -> None:
     slow = tmp_path / "slow"
     slow.write_text('#!/bin/sh\necho mine > "$1"\necho WRITTEN\nexec sleep 60\n')
     slow.chmod(0o755)
@@ -79,7 +75,7 @@ def test_a_signal_while_an_editor_is_open_says_where_its_work_is(
 
 
 @pytest.mark.promise("typed-is-saved", "paste-keeps-separators")
-def test_a_bracketed_paste_is_in_the_text_as_it_was_sent(terminal: Open, private_state: Path) -> None:
+def test_bracketed_paste_is_taken_verbatim(terminal: Open, private_state: Path) -> None:
     term = editing(terminal)
     text = "a\u2028b\x0cc\x85d\x1b[31me\x1bf \U000f0a1e é\xa0\u200d"
     os.write(term.fd, f"\x1b[200~{text}\rend\x1b[201~Z".encode())

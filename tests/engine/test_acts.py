@@ -107,7 +107,7 @@ def shop(daemon: Dockerd, request: pytest.FixtureRequest) -> Iterator[Shop]:
     assert not [p for p in daemon.root.rglob("*dtui*") if "rootfs" not in p.parts]
 
 
-def test_a_deleted_file_and_directory_are_gone_and_undo_brings_each_back(shop: Shop) -> None:
+def test_undo_restores_each_deleted_entry(shop: Shop) -> None:
     before = shop.listing()
     shop.dtui("rm", "web:/app/start.sh")
     shop.dtui("rm", "web:/new/deep/x")
@@ -122,7 +122,7 @@ def test_a_deleted_file_and_directory_are_gone_and_undo_brings_each_back(shop: S
     assert b"nothing to take back" in shop.dtui("undo", "web", code=1)
 
 
-def test_a_renamed_file_keeps_all_and_undo_gives_it_its_name_back(shop: Shop) -> None:
+def test_undo_reverses_file_rename(shop: Shop) -> None:
     before = shop.listing()
     shop.dtui("mv", "web:/app/start.sh", "/app/go.sh")
     assert shop.sh("stat -c '%a %s' /app/go.sh; test ! -e /app/start.sh") == "755 36\n"
@@ -131,7 +131,7 @@ def test_a_renamed_file_keeps_all_and_undo_gives_it_its_name_back(shop: Shop) ->
     assert shop.listing() == before
 
 
-def test_a_directory_of_the_image_is_renamed_with_all_below_it(shop: Shop) -> None:
+def test_undo_reverses_rename_of_directory(shop: Shop) -> None:
     before = shop.listing()
     shop.dtui("mv", "web:/conf.d", "/new")
     assert shop.sh("cat /new/conf.d/b.conf; stat -c %a /new/conf.d/a.conf; test ! -e /conf.d") == "b\n600\n"
@@ -140,7 +140,7 @@ def test_a_directory_of_the_image_is_renamed_with_all_below_it(shop: Shop) -> No
     assert shop.listing() == before
 
 
-def test_a_new_directory_is_made_and_taken_back(shop: Shop) -> None:
+def test_undo_removes_new_directory(shop: Shop) -> None:
     before = shop.listing()
     assert b"-p makes it too" in shop.dtui("mkdir", "web:/new/a/b", code=1)
     shop.dtui("mkdir", "-p", "web:/new/a/b")
@@ -150,7 +150,7 @@ def test_a_new_directory_is_made_and_taken_back(shop: Shop) -> None:
     assert shop.listing() == before
 
 
-def test_modes_and_owners_are_changed_and_taken_back(shop: Shop) -> None:
+def test_undo_restores_modes_and_owners(shop: Shop) -> None:
     before = shop.listing()
     shop.dtui("chmod", "u=rwx,go=", "web:/app/start.sh")
     shop.dtui("chmod", "-R", "go+w", "web:/conf.d")
@@ -162,7 +162,7 @@ def test_modes_and_owners_are_changed_and_taken_back(shop: Shop) -> None:
     assert shop.listing() == before
 
 
-def test_files_go_in_and_come_out_with_their_bytes(shop: Shop, tmp_path: Path) -> None:
+def test_copy_in_and_out_preserves_bytes(shop: Shop, tmp_path: Path) -> None:
     before = shop.listing()
     source = tmp_path / "site"
     (source / "sub").mkdir(parents=True)
@@ -192,7 +192,7 @@ ADDED = ("/app/new.txt", "/new")
 
 
 @pytest.mark.parametrize("path", REVERTED)
-def test_each_kind_of_change_is_reverted_and_undo_brings_it_back(shop: Shop, path: str) -> None:
+def test_undo_reverses_each_kind_of_revert(shop: Shop, path: str) -> None:
     before, diff = shop.listing(), shop.diff()
     shop.dtui("revert", f"web:{path}")
     changed = {row["path"] for row in dtui_json("-H", shop.engine.host, "changes", "web")}
@@ -206,7 +206,7 @@ def test_each_kind_of_change_is_reverted_and_undo_brings_it_back(shop: Shop, pat
     assert {line[2:] for line in shop.diff()} >= {line[2:] for line in diff if path in line}
 
 
-def test_a_whole_container_is_reverted_to_its_image(shop: Shop) -> None:
+def test_revert_restores_whole_image_state(shop: Shop) -> None:
     before = shop.listing()
     if shop.alive:
         fresh = shop.engine.docker("run", "--rm", "--network=none", IMAGE, "sh", "-c", LISTING)
@@ -222,7 +222,7 @@ def test_a_whole_container_is_reverted_to_its_image(shop: Shop) -> None:
     assert shop.listing() == before
 
 
-def test_an_edit_is_undone_and_somebody_elses_newer_edit_is_not_overwritten(shop: Shop) -> None:
+def test_undo_write_keeps_newer_outside_edit(shop: Shop) -> None:
     shop.dtui("write", "web:/etc/app.conf", stdin=b"one\n")
     shop.dtui("write", "web:/etc/app.conf", stdin=b"two\n")
     shop.dtui("undo", "web")
@@ -237,7 +237,7 @@ def test_an_edit_is_undone_and_somebody_elses_newer_edit_is_not_overwritten(shop
     assert [row["state"] for row in listed if row["act"] == "write"] == ["undone", "undone"]
 
 
-def test_backups_are_private_and_outside_the_data_root(shop: Shop, private_state: Path) -> None:
+def test_backups_are_private(shop: Shop, private_state: Path) -> None:
     shop.dtui("rm", "-r", "web:/conf.d")
     files = [path for path in private_state.rglob("*") if path.is_file()]
     assert files
@@ -247,7 +247,7 @@ def test_backups_are_private_and_outside_the_data_root(shop: Shop, private_state
     assert (row["act"], row["path"], row["name"]) == ("delete", "/conf.d", "web")
 
 
-def test_every_attribute_survives_delete_and_undo(shop: Shop) -> None:
+def test_delete_and_undo_preserve_attributes(shop: Shop) -> None:
     where = dtui_json("-H", shop.engine.host, "ls")[0]["layer"]["path"]
     shop.sh("true")
     target = os.path.join(where, "app", "new.txt")

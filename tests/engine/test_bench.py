@@ -32,9 +32,7 @@ def numbers(raw: str) -> list[list[int]]:
     return [[int(word) for word in row] for row in rows if len(row) >= 8 and all(word.isdigit() for word in row)]
 
 
-def test_the_quick_preset_gives_iozones_own_numbers_and_leaves_nothing(
-    engine: Dockerd, workshop: EngineBenchHost
-) -> None:
+def test_quick_preset_matches_iozone_output(engine: Dockerd, workshop: EngineBenchHost) -> None:
     run = BenchRun(make_plan(Preset.QUICK, 2), [EndpointTarget(workshop.endpoint)])
     seen = [progress.sample for progress in run if progress.sample]
     result = run.result
@@ -53,7 +51,7 @@ def test_the_quick_preset_gives_iozones_own_numbers_and_leaves_nothing(
     assert engine.docker("ps", "-aq") == ""
 
 
-def test_the_image_is_made_once_labelled_and_removable(engine: Dockerd, workshop: EngineBenchHost) -> None:
+def test_bench_image_is_built_once(engine: Dockerd, workshop: EngineBenchHost) -> None:
     phases = [p.phase for p in BenchRun(make_plan(Preset.QUICK, 1), [EndpointTarget(workshop.endpoint)])]
     again = [p.phase for p in BenchRun(make_plan(Preset.QUICK, 1), [EndpointTarget(workshop.endpoint)])]
     assert "putting iozone into an image" not in again
@@ -63,7 +61,7 @@ def test_the_image_is_made_once_labelled_and_removable(engine: Dockerd, workshop
     assert engine.docker("images", "-q", "--filter", f"label={LABEL}") == ""
 
 
-def test_an_abort_keeps_what_is_finished_and_leaves_no_container(engine: Dockerd, workshop: EngineBenchHost) -> None:
+def test_abort_keeps_finished_samples(engine: Dockerd, workshop: EngineBenchHost) -> None:
     run = BenchRun(make_plan(Preset.ARTICLE), [EndpointTarget(workshop.endpoint)])
     for progress in run:
         if progress.done == 30:
@@ -85,7 +83,7 @@ for progress in BenchRun(make_plan(Preset.ARTICLE), [EndpointTarget(LiveEndpoint
 """
 
 
-def test_what_a_killed_run_leaves_is_swept_at_the_next_start(engine: Dockerd, workshop: EngineBenchHost) -> None:
+def test_sweep_removes_killed_run(engine: Dockerd, workshop: EngineBenchHost) -> None:
     with subprocess.Popen([sys.executable, "-c", KILLED, engine.host], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while (line := process.stdout.readline()) and int(line) < 5:
@@ -97,7 +95,7 @@ def test_what_a_killed_run_leaves_is_swept_at_the_next_start(engine: Dockerd, wo
     assert engine.docker("ps", "-aq") == ""
 
 
-def test_an_engine_that_dies_in_the_middle_ends_the_run_with_its_numbers_kept(engine: Dockerd) -> None:
+def test_engine_loss_ends_run_with_samples(engine: Dockerd) -> None:
     endpoint = LiveEndpoint("local", engine.host)
     run = BenchRun(make_plan(Preset.ARTICLE), [EndpointTarget(endpoint)])
     try:

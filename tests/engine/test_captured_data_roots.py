@@ -45,7 +45,7 @@ def unpack(tmp_path: Path) -> Unpack:
 
 
 @pytest.mark.parametrize("name", DIFFS)
-def test_all_containers_are_listed_with_path_and_tree(unpack: Unpack, name: str) -> None:
+def test_containers_have_path_and_tree(unpack: Unpack, name: str) -> None:
     root = unpack(name)
     rows = dtui_json("--root", str(root), "ls")
     assert {row["name"] for row in rows} >= {"c1", "c3"}
@@ -58,7 +58,7 @@ def test_all_containers_are_listed_with_path_and_tree(unpack: Unpack, name: str)
 
 
 @pytest.mark.parametrize("name", DIFFS)
-def test_changes_are_those_that_the_engine_told_when_it_ran(unpack: Unpack, name: str) -> None:
+def test_changes_match_captured_engine_diff(unpack: Unpack, name: str) -> None:
     said = sorted((FIXTURES / "engine" / DIFFS[name]).read_text().split("\n"))
     ours = dtui("--root", str(unpack(name)), "changes", "c1").decode().replace("M /", "C /").split("\n")
     assert sorted(set(ours) - {LATER}) == sorted(set(said))
@@ -70,7 +70,7 @@ ROW = ("aufs", "data-root of Docker 20.10")
 
 @pytest.mark.cell("changes", row=ROW)
 @pytest.mark.parametrize("container", ["web", "db", "idle"])
-def test_aufs_changes_are_docker_diffs_but_for_its_wart(unpack: Unpack, container: str) -> None:
+def test_aufs_changes_resolve_opaque_marks(unpack: Unpack, container: str) -> None:
     said = set((FIXTURES / "engine" / f"{AUFS}.diff-{container}.txt").read_text().splitlines())
     ours = set(dtui("--root", str(unpack(AUFS)), "changes", container).decode().replace("M /", "C /").splitlines())
     wart = {line for line in said if line.endswith(("/.wh..wh..opq", "/.wh..opq"))}
@@ -80,14 +80,14 @@ def test_aufs_changes_are_docker_diffs_but_for_its_wart(unpack: Unpack, containe
 
 
 @pytest.mark.cell("list", row=ROW)
-def test_an_aufs_data_root_is_listed_with_its_directories(unpack: Unpack) -> None:
+def test_aufs_containers_have_layer_paths(unpack: Unpack) -> None:
     rows = {row["name"]: row for row in dtui_json("--root", str(unpack(AUFS)), "ls")}
     assert set(rows) == {"web", "db", "idle"}
     assert all(row["driver"]["name"] == "aufs" and os.path.isdir(row["layer"]["path"]) for row in rows.values())
 
 
 @pytest.mark.cell("tree", row=ROW)
-def test_the_house_keeping_of_aufs_is_never_shown(unpack: Unpack) -> None:
+def test_aufs_internal_files_are_hidden(unpack: Unpack) -> None:
     root = unpack(AUFS)
     for view in ("layer", "merged"):
         tree = dtui_json("--root", str(root), "tree", "--view", view, "web")
@@ -95,7 +95,7 @@ def test_the_house_keeping_of_aufs_is_never_shown(unpack: Unpack) -> None:
 
 
 @pytest.mark.cell("offline", row=ROW)
-def test_an_aufs_container_is_edited_on_a_kernel_without_aufs(unpack: Unpack) -> None:
+def test_aufs_is_edited_without_kernel_aufs(unpack: Unpack) -> None:
     root = unpack(AUFS)
     layer = Path(dtui("--root", str(root), "path", "web").decode().strip())
     ids = (root / "aufs/layers" / layer.name).read_text().split()
@@ -121,7 +121,7 @@ def _records(root: Path) -> dict[str, Path]:
     return {json.loads(path.read_text())["Name"].lstrip("/"): path for path in paths}
 
 
-def test_a_truncated_record_is_told_and_the_others_are_shown(unpack: Unpack) -> None:
+def test_truncated_record_hides_no_container(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     record = _records(root)["c1"]
     record.write_bytes(record.read_bytes()[:200])
@@ -134,7 +134,7 @@ def test_a_truncated_record_is_told_and_the_others_are_shown(unpack: Unpack) -> 
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "too deep", "an exit code of letters", "a pid of letters"])
-def test_a_record_that_is_none_is_told_at_once_and_the_others_are_shown(unpack: Unpack, kind: str) -> None:
+def test_invalid_record_hides_no_container(unpack: Unpack, kind: str) -> None:
     root = unpack("docker-29-overlay2")
     record = _records(root)["c1"]
     body = json.loads(record.read_text())
@@ -155,7 +155,7 @@ def test_a_record_that_is_none_is_told_at_once_and_the_others_are_shown(unpack: 
     dtui("--root", str(root), "changes", "c3")
 
 
-def test_a_database_that_is_a_pipe_is_told_at_once(unpack: Unpack) -> None:
+def test_fifo_as_database_is_refused(unpack: Unpack) -> None:
     root = unpack("docker-29-overlayfs-snapshotter")
     database = root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/metadata.db"
     database.unlink()
@@ -163,7 +163,7 @@ def test_a_database_that_is_a_pipe_is_told_at_once(unpack: Unpack) -> None:
     assert b"no regular file" in dtui("--root", str(root), "changes", "c1", code=3)
 
 
-def test_the_table_tells_why_a_record_is_unknown_and_guesses_no_age(unpack: Unpack) -> None:
+def test_ls_explains_unknown_record(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     record = _records(root)["c1"]
     record.write_text("{")
@@ -175,7 +175,7 @@ def test_the_table_tells_why_a_record_is_unknown_and_guesses_no_age(unpack: Unpa
     assert "is not whole JSON" in said.stderr
 
 
-def test_a_tree_of_what_does_not_exist_is_an_error_in_each_view(unpack: Unpack) -> None:
+def test_tree_of_missing_path_is_an_error(unpack: Unpack) -> None:
     root = ("--root", str(unpack("docker-29-overlay2")))
     for view in ("layer", "merged"):
         assert b"/nonexistent" in dtui(*root, "tree", "--view", view, "c1:/nonexistent", code=1)
@@ -183,7 +183,7 @@ def test_a_tree_of_what_does_not_exist_is_an_error_in_each_view(unpack: Unpack) 
     dtui(*root, "tree", "c1:/bin")
 
 
-def test_a_data_root_is_read_through_a_link_to_it(unpack: Unpack, tmp_path: Path) -> None:
+def test_data_root_is_read_through_symlink(unpack: Unpack, tmp_path: Path) -> None:
     root = unpack("docker-29-overlay2")
     link = tmp_path / "link"
     link.symlink_to(root)
@@ -202,7 +202,7 @@ def test_a_data_root_is_read_through_a_link_to_it(unpack: Unpack, tmp_path: Path
         assert dtui_json(*words)["names"] == ["c1"]
 
 
-def test_a_data_root_that_is_gone_beside_another_is_told_and_the_other_is_shown(unpack: Unpack) -> None:
+def test_missing_data_root_hides_no_other(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     words = [sys.executable, "-m", "tui", "--root", str(root), "--root", str(root / "none"), "ls"]
     said = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -212,19 +212,19 @@ def test_a_data_root_that_is_gone_beside_another_is_told_and_the_other_is_shown(
     assert dtui("--root", str(root), "--root", str(root / "none"), "path", "c1")
 
 
-def test_why_a_layer_is_no_directory_is_told_with_the_way_by_which_it_was_found(unpack: Unpack) -> None:
+def test_path_explains_missing_directory(unpack: Unpack) -> None:
     said = dtui("--root", str(unpack("docker-20.10-devicemapper-metadata")), "path", "-v", "web", code=3).decode()
     assert said.startswith("proven: ")
     assert said.splitlines()[1].startswith("found by ")
     assert said.splitlines()[-1].startswith("dtui: web has no layer directory here")
 
 
-def test_merged_is_the_tree_itself_where_a_layer_is_a_whole_tree(unpack: Unpack) -> None:
+def test_vfs_merged_path_is_the_layer(unpack: Unpack) -> None:
     root = ("--root", str(unpack("docker-29-vfs")))
     assert dtui(*root, "path", "--merged", "c1") == dtui(*root, "path", "c1")
 
 
-def test_an_unknown_driver_is_named_and_the_others_are_shown(unpack: Unpack) -> None:
+def test_unknown_driver_hides_no_container(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     record = _records(root)["c1"]
     record.write_text(record.read_text().replace('"Driver":"overlay2"', '"Driver":"quantumfs"'))
@@ -234,7 +234,7 @@ def test_an_unknown_driver_is_named_and_the_others_are_shown(unpack: Unpack) -> 
     assert b"quantumfs" in dtui("--root", str(root), "tree", "c1", code=3)
 
 
-def test_a_missing_lower_layer_is_named_and_the_others_are_shown(unpack: Unpack) -> None:
+def test_missing_lower_layer_is_reported(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     home = Path(dtui("--root", str(root), "path", "c1").decode().strip()).parent
     lowest = (home / "lower").read_text().split(":")[-1].strip()
@@ -245,7 +245,7 @@ def test_a_missing_lower_layer_is_named_and_the_others_are_shown(unpack: Unpack)
     assert {row["state"] for row in rows} == {"exited"}
 
 
-def test_a_missing_image_snapshot_is_one_line(unpack: Unpack) -> None:
+def test_missing_image_snapshot_is_one_line(unpack: Unpack) -> None:
     root = unpack("docker-29-overlayfs-snapshotter")
     shutil.rmtree(root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots/1")
     said = dtui("--root", str(root), "changes", "c1", code=1).decode()
@@ -254,7 +254,7 @@ def test_a_missing_image_snapshot_is_one_line(unpack: Unpack) -> None:
 
 
 @pytest.mark.parametrize("page", range(16))
-def test_a_damaged_page_of_the_database_is_one_line_and_never_a_wrong_layer(unpack: Unpack, page: int) -> None:
+def test_damaged_page_yields_no_wrong_layer(unpack: Unpack, page: int) -> None:
     root = unpack("docker-29-overlayfs-snapshotter")
     right = dtui("--root", str(root), "path", "c1")
     database = root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/metadata.db"
@@ -270,7 +270,7 @@ def test_a_damaged_page_of_the_database_is_one_line_and_never_a_wrong_layer(unpa
             assert row["layer"]["reason"]
 
 
-def test_a_pool_that_is_not_active_is_one_line_with_what_to_do(unpack: Unpack) -> None:
+def test_inactive_pool_is_one_line(unpack: Unpack) -> None:
     root = unpack("docker-20.10-devicemapper-metadata")
     rows = dtui_json("--root", str(root), "ls")
     assert {row["layer"]["reach"] for row in rows} == {"mount"}

@@ -45,7 +45,7 @@ def web(engine: Dockerd) -> str:
     return "web"
 
 
-def test_ls_path_and_changes_agree_with_docker(engine: Dockerd, web: str) -> None:
+def test_ls_path_and_changes_match_docker(engine: Dockerd, web: str) -> None:
     host = ("-H", engine.host)
     rows = {row["name"]: row for row in json.loads(dtui(*host, "ls", "--json")[0])}
     said = [json.loads(line) for line in engine.docker("ps", "-a", "--no-trunc", "--format", "{{json .}}").splitlines()]
@@ -60,7 +60,7 @@ def test_ls_path_and_changes_agree_with_docker(engine: Dockerd, web: str) -> Non
     assert dtui("--root", str(engine.root), "changes", web)[0] == dtui(*host, "changes", web)[0]
 
 
-def test_write_fixes_a_dead_container_which_then_runs(engine: Dockerd, web: str) -> None:
+def test_write_repairs_exited_container(engine: Dockerd, web: str) -> None:
     host = ("-H", engine.host)
     engine.docker("create", "--network=none", "--name=dead", IMAGE, "/app/start.sh")
     engine.docker("start", "-a", "dead", check=False)
@@ -70,7 +70,7 @@ def test_write_fixes_a_dead_container_which_then_runs(engine: Dockerd, web: str)
     assert "fixed" in engine.docker("start", "-a", "dead")
 
 
-def test_the_tree_names_the_layer_of_every_entry(engine: Dockerd, web: str) -> None:
+def test_tree_names_layer_of_each_entry(engine: Dockerd, web: str) -> None:
     rows = json.loads(dtui("-H", engine.host, "tree", f"{web}:/app", "--view", "merged", "--json")[0])
     lowers = {path.parent.name for path in engine.image_layers(web)}
     by_path = {row["path"]: row for row in rows}
@@ -128,7 +128,7 @@ def test_the_tree_names_the_layer_of_every_entry(engine: Dockerd, web: str) -> N
         ((), 2, "dtui: the app needs a terminal; dtui ls lists without one"),
     ],
 )
-def test_bad_input_is_one_line_that_says_what_to_do(
+def test_bad_input_is_one_line_with_advice(
     engine: Dockerd, web: str, words: tuple[str, ...], code: int, said: str
 ) -> None:
     before = sorted(engine.docker("diff", web).splitlines())
@@ -137,7 +137,7 @@ def test_bad_input_is_one_line_that_says_what_to_do(
     assert sorted(engine.docker("diff", web).splitlines()) == before
 
 
-def test_a_new_name_may_be_written_as_the_old_one_is(engine: Dockerd, web: str) -> None:
+def test_mv_accepts_target_with_reference(engine: Dockerd, web: str) -> None:
     host = ("-H", engine.host)
     dtui(*host, "mv", f"{web}:/app/keep.txt", f"{web}:/etc/m")
     assert dtui(*host, "cat", f"{web}:etc/m")[0] == b"kept\n"
@@ -150,7 +150,7 @@ def test_a_new_name_may_be_written_as_the_old_one_is(engine: Dockerd, web: str) 
     assert dtui(*host, "cat", f"{web}:/other/with:colon")[0] == b"kept\n"
 
 
-def test_a_relative_new_name_is_beside_the_old_one_and_the_answer_tells_both(engine: Dockerd, web: str) -> None:
+def test_mv_relative_target_starts_at_source(engine: Dockerd, web: str) -> None:
     host = ("-H", engine.host)
     told = dtui(*host, "mv", f"{web}:/app/keep.txt", "other")[1]
     assert told == "/app/keep.txt: renamed to /app/other\n"
@@ -161,18 +161,14 @@ def test_a_relative_new_name_is_beside_the_old_one_and_the_answer_tells_both(eng
     assert dtui(*host, "cat", f"{web}:/etc/keep.txt")[0] == b"kept\n"
 
 
-def test_of_a_known_driver_without_containers_nothing_is_listed_and_those_with_some_are_named(
-    engine: Dockerd, web: str
-) -> None:
+def test_ls_unused_driver_names_used_ones(engine: Dockerd, web: str) -> None:
     out, told = dtui("-H", engine.host, "ls", "--driver", "btrfs", "--json")
     assert (json.loads(out), told) == ([], "dtui: no container is on btrfs; there are on overlay2\n")
     out, told = dtui("-H", engine.host, "ls", "--driver", "overlay2", "--json")
     assert ({row["name"] for row in json.loads(out)}, told) == ({"web", "fresh"}, "")
 
 
-def test_undo_of_what_was_done_to_a_container_that_is_gone_tells_the_way_to_the_others(
-    engine: Dockerd, web: str
-) -> None:
+def test_undo_needs_existing_container(engine: Dockerd, web: str) -> None:
     dtui("-H", engine.host, "write", f"{web}:/app/keep.txt", stdin=b"mine\n")
     dtui("-H", engine.host, "write", "fresh:/etc/motd", stdin=b"mine\n")
     engine.docker("rm", "fresh")
@@ -182,7 +178,7 @@ def test_undo_of_what_was_done_to_a_container_that_is_gone_tells_the_way_to_the_
     assert dtui("-H", engine.host, "cat", f"{web}:/app/keep.txt")[0] == b"kept\n"
 
 
-def test_an_ambiguous_prefix_lists_the_candidates(engine: Dockerd) -> None:
+def test_ambiguous_prefix_lists_candidates(engine: Dockerd) -> None:
     for number in range(17):
         engine.docker("create", "--network=none", f"--name=c{number}", IMAGE, "true")
     ids = engine.docker("ps", "-aq").split()
@@ -191,7 +187,7 @@ def test_an_ambiguous_prefix_lists_the_candidates(engine: Dockerd) -> None:
     assert "means" in error
 
 
-def test_of_many_candidates_the_first_are_named_and_the_others_counted() -> None:
+def test_ambiguous_prefix_counts_long_list() -> None:
     when, kind = datetime.fromtimestamp(0, UTC), Driver(DriverKind.GRAPH, "vfs")
     rows = [
         Container("e", ContainerId(f"e{n}".ljust(64, "0")), f"c{n}", State.EXITED, "", kind, "i", when)
@@ -203,7 +199,7 @@ def test_of_many_candidates_the_first_are_named_and_the_others_counted() -> None
         resolve_ref(rows[:8], "e")
 
 
-def test_no_engine_and_no_data_root_are_said_with_the_way_out(engine: Dockerd, tmp_path: object) -> None:
+def test_missing_endpoint_gives_advice(engine: Dockerd, tmp_path: object) -> None:
     _, error = dtui("-H", f"unix://{tmp_path}/none.sock", "ls", code=3)
     assert "systemctl start docker" in error
     _, error = dtui("--root", str(tmp_path), "ls", code=1)
@@ -212,7 +208,7 @@ def test_no_engine_and_no_data_root_are_said_with_the_way_out(engine: Dockerd, t
     assert "dtui demo" in error
 
 
-def test_doctor_names_what_is_missing_and_the_command_that_mends_it(engine: Dockerd, tmp_path: object) -> None:
+def test_doctor_names_faults_and_fixes(engine: Dockerd, tmp_path: object) -> None:
     out, _ = dtui("-H", engine.host, "doctor", "--json")
     assert all(check["ok"] for check in json.loads(out) if check["needed"])
     result = subprocess.run(
@@ -228,7 +224,7 @@ def test_doctor_names_what_is_missing_and_the_command_that_mends_it(engine: Dock
 
 
 @pytest.mark.iozone
-def test_bench_run_prints_the_table_or_every_sample(engine: Dockerd) -> None:
+def test_bench_run_prints_table_or_samples(engine: Dockerd) -> None:
     out, progress = dtui("-H", engine.host, "bench", "run", "--repeat", "1", "--no-controls", "--json")
     result = json.loads(out)
     assert result["complete"]
@@ -253,7 +249,7 @@ print(json.dumps(run()))
 
 
 @pytest.mark.parametrize("in_group", [False, True])
-def test_without_permission_each_verb_says_so_and_how_to_get_it(engine: Dockerd, web: str, in_group: bool) -> None:
+def test_permission_denied_gives_advice(engine: Dockerd, web: str, in_group: bool) -> None:
     engine.run.chmod(0o755)
     engine.home.chmod(0o755)
     host, root = ["-H", engine.host], ["--root", str(engine.root)]

@@ -35,7 +35,7 @@ def silent(tmp_path: Path) -> Iterator[str]:
         yield f"unix://{path}"
 
 
-def test_a_dead_endpoint_is_told_and_the_others_are_listed(engine: Dockerd, tmp_path: Path) -> None:
+def test_dead_endpoint_hides_no_other(engine: Dockerd, tmp_path: Path) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     words = ("-H", engine.host, "-H", f"unix://{tmp_path}/none.sock", "--root", str(engine.root))
     result = subprocess.run([sys.executable, "-m", "tui", *words, "ls"], capture_output=True, text=True, check=False)
@@ -45,7 +45,7 @@ def test_a_dead_endpoint_is_told_and_the_others_are_listed(engine: Dockerd, tmp_
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_container_is_found_while_another_endpoint_never_answers(engine: Dockerd, silent: str) -> None:
+def test_silent_endpoint_hides_no_container(engine: Dockerd, silent: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     out = dtui("-H", silent, "-H", engine.host, "path", "web")
     assert str(engine.root).encode() in out
@@ -59,7 +59,7 @@ def test_a_container_is_found_while_another_endpoint_never_answers(engine: Docke
     assert "no answer within 5 s of the first" in result.stderr
 
 
-def test_the_doctor_asks_all_at_once_and_waits_for_none_without_end(engine: Dockerd, silent: str) -> None:
+def test_doctor_times_out_silent_endpoints(engine: Dockerd, silent: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "tui", "-H", silent, "-H", silent, "-H", engine.host, "doctor", "--json"],
         capture_output=True,
@@ -70,7 +70,7 @@ def test_the_doctor_asks_all_at_once_and_waits_for_none_without_end(engine: Dock
     assert [("no answer" in words, "Engine" in words) for words in found] == [(True, False)] * 2 + [(False, True)]
 
 
-def test_a_reference_with_its_endpoint_asks_nobody_else(engine: Dockerd, silent: str) -> None:
+def test_full_reference_asks_one_endpoint(engine: Dockerd, silent: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     rows = dtui_json("-H", engine.host, "ls")
     out = dtui("-H", engine.host, "-H", silent, "path", f"{rows[0]['endpoint']}/web")
@@ -109,9 +109,7 @@ def certificates(place: Path) -> None:
         openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signing)
 
 
-def test_a_context_over_tcp_with_tls_is_listed(
-    engine: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tls_context_is_listed(engine: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     place = tmp_path / "tls"
     certificates(place)
@@ -138,7 +136,7 @@ def test_a_context_over_tcp_with_tls_is_listed(
         assert sorted(json.dumps(r["layer"]["reach"]) for r in both) == ['"direct"', '"engine"']
 
 
-def test_an_engine_that_lets_us_wait_is_named_on_the_terminal_and_an_interrupt_ends_it(silent: str) -> None:
+def test_interrupt_ends_wait_for_engine(silent: str) -> None:
     def obey() -> None:  # whoever runs the tests in the background may ignore it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -151,7 +149,7 @@ def test_an_engine_that_lets_us_wait_is_named_on_the_terminal_and_an_interrupt_e
         assert terminal.exitstatus == 130
 
 
-def test_a_web_server_is_told_from_an_engine() -> None:
+def test_web_server_is_refused_as_engine() -> None:
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -165,7 +163,7 @@ def test_a_web_server_is_told_from_an_engine() -> None:
     assert b"what answers there is no Docker Engine; check the address and the port" in told
 
 
-def test_a_dropped_endpoint_keeps_no_socket(engine: Dockerd) -> None:
+def test_dropped_endpoint_leaks_no_socket(engine: Dockerd) -> None:
     def sockets() -> int:
         gc.collect()
         return sum(path.is_socket() for path in Path("/proc/self/fd").iterdir())

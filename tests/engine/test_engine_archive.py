@@ -28,7 +28,7 @@ from tui.engine.live.endpoint import LiveEndpoint
 from tui.engine.live.tar import TarSource
 
 
-def test_an_exited_containers_file_is_changed_through_the_engine_and_it_runs(engine: Dockerd, far: str) -> None:
+def test_engine_write_to_exited_container(engine: Dockerd, far: str) -> None:
     script = "chown 12:34 /etc/app.conf; chmod 4755 /etc/app.conf"
     engine.docker("run", "--network=none", "--name=first", IMAGE, "sh", "-ec", script)
     engine.docker("commit", "first", "shop/far:1")
@@ -39,7 +39,7 @@ def test_an_exited_containers_file_is_changed_through_the_engine_and_it_runs(eng
     assert engine.docker("start", "-a", "web").splitlines() == ["port=8080", "4755 12:34"]
 
 
-def test_a_running_containers_file_is_changed_and_created_through_the_engine(engine: Dockerd, far: str) -> None:
+def test_engine_write_to_running_container(engine: Dockerd, far: str) -> None:
     engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-c", "ln -s /etc/motd /link; sleep 1000")
     engine.docker("exec", "web", "sh", "-c", "while ! test -L /link; do sleep 0.1; done")
     receipt = dtui_json_of_write(far, "web:/link", b"through the link\n")
@@ -57,7 +57,7 @@ def dtui_json_of_write(far: str, ref: str, data: bytes) -> dict[str, object]:
     return found
 
 
-def test_the_replaced_bytes_are_kept_on_this_host(engine: Dockerd, far: str) -> None:
+def test_engine_write_backs_up_old_bytes(engine: Dockerd, far: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     receipt = dtui_json_of_write(far, "web:/etc/app.conf", b"x")
     with open(str(receipt["backup"]), "rb") as kept:
@@ -70,7 +70,7 @@ def test_changes_are_the_engines_own(engine: Dockerd, far: str) -> None:
     assert told == {path.decode("utf-8", "surrogateescape"): c.value for path, c in diff_of(engine, "web").items()}
 
 
-def test_the_tree_is_the_same_as_on_the_engines_host(engine: Dockerd, far: str) -> None:
+def test_remote_tree_matches_local_tree(engine: Dockerd, far: str) -> None:
     engine.docker("run", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO)
     known = ("path", "type", "mode", "change", "target")
     here, there = (
@@ -88,7 +88,7 @@ def test_the_tree_is_the_same_as_on_the_engines_host(engine: Dockerd, far: str) 
     assert {row["path"] for row in below} >= {"/etc/app.conf"}
 
 
-def test_without_root_the_engine_gives_what_the_layer_does_not(engine: Dockerd, tmp_path: Path) -> None:
+def test_non_root_user_edits_through_engine(engine: Dockerd, tmp_path: Path) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "cat", "/etc/app.conf")
     engine.run.chmod(0o755)
     engine.socket.chmod(0o666)
@@ -110,9 +110,7 @@ def test_without_root_the_engine_gives_what_the_layer_does_not(engine: Dockerd, 
     assert engine.docker("start", "-a", "web") == "port=7\n"
 
 
-def test_a_tree_that_is_too_large_is_cut_and_says_so(
-    engine: Dockerd, far: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_oversized_remote_tree_is_marked_cut(engine: Dockerd, far: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     endpoint = LiveEndpoint("far", far)
     monkeypatch.setattr(archive_view, "TREE_LIMIT", 4 << 10)
@@ -135,7 +133,7 @@ def test_a_tree_that_is_too_large_is_cut_and_says_so(
 
 
 @pytest.mark.case(40)
-def test_what_cannot_be_done_is_one_line_and_changes_nothing(engine: Dockerd, far: str) -> None:
+def test_failed_engine_write_changes_nothing(engine: Dockerd, far: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     assert b"is a directory, not a file" in dtui("-H", far, "write", "web:/app", stdin=b"x", code=1)
     assert b"does not exist" in dtui("-H", far, "write", "web:/none", stdin=b"x", code=1)
@@ -166,7 +164,7 @@ def tar(*members: tuple[str, bytes, bytes]) -> bytes:
     ],
     ids=["empty", "no tar", "link", "other size", "another member", "truncated"],
 )
-def test_a_hostile_or_truncated_answer_is_rejected(answer: bytes) -> None:
+def test_malformed_archive_is_rejected(answer: bytes) -> None:
     with pytest.raises(DtuiError):
         _only_member(TarSource(iter([answer])), FileFacts(b"/etc/passwd", "file", 10, 0o644))
 
@@ -176,7 +174,7 @@ RECORDED = pytest.mark.promise("every-write-leaves-a-record")
 
 @RECORDED
 @pytest.mark.promise("one-contract-for-all-files")
-def test_a_file_created_through_the_engine_is_undone_and_redone(engine: Dockerd, far: str) -> None:
+def test_engine_create_is_undone_and_redone(engine: Dockerd, far: str) -> None:
     engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sleep", "1000")
     engine.docker("exec", "web", "sh", "-c", "mkdir /d; chown 5:6 /d")
     look = ("exec", "web", "sh", "-c", "stat -c '%a %u:%g %Y' /d/f && cat /d/f")
@@ -195,7 +193,7 @@ def test_a_file_created_through_the_engine_is_undone_and_redone(engine: Dockerd,
 
 
 @RECORDED
-def test_undo_through_the_engine_never_deletes_what_came_since(engine: Dockerd, far: str) -> None:
+def test_engine_undo_keeps_newer_contents(engine: Dockerd, far: str) -> None:
     engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sleep", "1000")
     dtui("-H", far, "write", "web:/etc/new.conf", "--create", stdin=b"new\n")
     engine.docker("exec", "web", "sh", "-c", "echo theirs > /etc/new.conf")
@@ -210,7 +208,7 @@ def test_undo_through_the_engine_never_deletes_what_came_since(engine: Dockerd, 
 
 
 @RECORDED
-def test_what_the_engine_cannot_delete_is_said_and_stays_to_be_undone(engine: Dockerd, far: str) -> None:
+def test_failed_engine_undo_can_be_repeated(engine: Dockerd, far: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "sleep", "1000")
     dtui("-H", far, "write", "web:/etc/new.conf", "--create", stdin=b"new\n")
     assert b"cannot delete /etc/new.conf in a container that does not run" in dtui("-H", far, "undo", code=3)
@@ -224,7 +222,7 @@ def test_what_the_engine_cannot_delete_is_said_and_stays_to_be_undone(engine: Do
 
 
 @pytest.mark.promise("options-honoured-or-refused")
-def test_each_option_is_honoured_through_the_engine_or_refused(engine: Dockerd, far: str) -> None:
+def test_engine_write_honours_its_options(engine: Dockerd, far: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "sh", "-c", "cat /etc/motd /nowhere; ls -l /link")
     refused = dtui("-H", far, "write", "web:/etc/motd", "--in-place", stdin=b"x", code=1)
     assert b"cannot be overwritten in place through the Engine" in refused

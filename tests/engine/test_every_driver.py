@@ -134,7 +134,7 @@ def test_the_list_names_driver_and_directory(engine: Dockerd) -> None:
 
 
 @pytest.mark.cell("changes")
-def test_changes_are_those_of_docker_diff_and_the_same_on_every_driver(engine: Dockerd) -> None:
+def test_changes_match_docker_diff(engine: Dockerd) -> None:
     engine.docker("run", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO)
     details = details_of(engine, "web")
     ours = our_changes(details)
@@ -151,7 +151,7 @@ def test_changes_are_those_of_docker_diff_and_the_same_on_every_driver(engine: D
 
 
 @pytest.mark.cell("tree")
-def test_the_merged_view_is_what_the_container_itself_finds(engine: Dockerd) -> None:
+def test_merged_view_matches_container(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO + "sleep 100")
     names = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -print0"
     engine.docker("exec", "web", "sh", "-c", "while ! test -s /done; do sleep 0.1; done")
@@ -175,7 +175,7 @@ def broken_container(engine: Dockerd) -> None:
 
 
 @pytest.mark.cell("edit stopped")
-def test_a_stopped_containers_file_is_changed_and_the_started_container_prints_it(engine: Dockerd) -> None:
+def test_write_reaches_stopped_container(engine: Dockerd) -> None:
     broken_container(engine)
     below = [layer.path for layer in details_of(engine, "web").stack.layers[1:]]  # type: ignore[union-attr]
     before = tree_checksum(below)
@@ -189,7 +189,7 @@ def test_a_stopped_containers_file_is_changed_and_the_started_container_prints_i
 
 
 @pytest.mark.cell("edit stopped")
-def test_a_deleted_file_can_be_made_anew_while_the_container_is_stopped(engine: Dockerd) -> None:
+def test_write_recreates_deleted_file(engine: Dockerd) -> None:
     engine.docker(
         "create", "--network=none", "--name=web", IMAGE, "sh", "-c", "cat /etc/motd; rm /etc/motd; cat /etc/motd"
     )
@@ -204,7 +204,7 @@ def test_a_deleted_file_can_be_made_anew_while_the_container_is_stopped(engine: 
 
 @pytest.mark.cell("revert")
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-def test_what_a_container_changed_is_reverted_deleted_and_undone(engine: Dockerd, alive: bool) -> None:
+def test_acts_and_undo_leave_lower_layers(engine: Dockerd, alive: bool) -> None:
     script = (
         "test -s /done && exec sleep 1000; "
         "echo mine > /etc/app.conf; rm /etc/motd; echo new > /app/new; chmod 600 /conf.d/a.conf; rm -r /old; "
@@ -240,7 +240,7 @@ def test_what_a_container_changed_is_reverted_deleted_and_undone(engine: Dockerd
     assert dtui("-H", engine.host, "cat", "web:/conf.d/b.conf") == b"b\n"
 
 
-def test_the_merged_directory_shows_what_the_running_container_sees(engine: Dockerd) -> None:
+def test_merged_path_shows_running_container(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sh", "-c", "echo new > /app/new; sleep 1000")
     engine.docker("exec", "live", "sh", "-c", "while ! test -s /app/new; do sleep 0.1; done")
     if is_mounted_for_a_look(engine):
@@ -257,7 +257,7 @@ def test_the_merged_directory_shows_what_the_running_container_sees(engine: Dock
 
 
 @pytest.mark.cell("edit running")
-def test_a_running_container_sees_the_edit_at_once(engine: Dockerd) -> None:
+def test_running_container_sees_write(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=live", IMAGE, "sleep", "1000")
     engine.docker("exec", "live", "cat", "/etc/app.conf")
     dtui("-H", engine.host, "write", "live:/etc/app.conf", stdin=b"port=881\n")
@@ -266,7 +266,7 @@ def test_a_running_container_sees_the_edit_at_once(engine: Dockerd) -> None:
 
 
 @pytest.mark.cell("offline")
-def test_without_the_daemon_the_same_is_seen_and_edited(engine: Dockerd) -> None:
+def test_container_is_edited_without_daemon(engine: Dockerd) -> None:
     broken_container(engine)
     # a devicemapper pool is there as long as nobody takes it down in good order
     engine.stop(signal.SIGKILL if engine.driver == "devicemapper" else signal.SIGTERM)
@@ -286,7 +286,7 @@ def test_without_the_daemon_the_same_is_seen_and_edited(engine: Dockerd) -> None
 
 
 @pytest.mark.cell("edit stopped")
-def test_owner_mode_and_attributes_outlive_an_edit(engine: Dockerd) -> None:
+def test_write_preserves_owner_and_mode(engine: Dockerd) -> None:
     script = "chown 1234:4321 /app; chmod 2750 /app; chown 1234:4321 /app/keep.txt; chmod 4755 /app/keep.txt"
     engine.docker("run", "--network=none", "--name=own", IMAGE, "sh", "-ec", script)
     engine.docker("commit", "own", "shop/own:1")

@@ -29,7 +29,7 @@ def switched() -> Iterator[Dockerd]:
         daemon.close()
 
 
-def test_a_hidden_container_is_listed_opened_and_edited_and_runs_when_its_driver_is_back(switched: Dockerd) -> None:
+def test_hidden_container_is_edited(switched: Dockerd) -> None:
     switched.docker("create", "--network=none", "--name=present", "shop/base:1", "true")
     assert switched.docker("ps", "-a", "--format", "{{.Names}}").split() == ["present"]
     rows = {row["name"]: row for row in dtui_json("-H", switched.host, "ls")}

@@ -55,7 +55,7 @@ def table_of(text: str) -> dict[tuple[int, int], list[int]]:
     return {(row[0], row[1]): row[2:] for row in table_in(text)}
 
 
-def test_six_targets_and_the_controls_are_compared_and_every_number_is_iozones_own(private_state: Path) -> None:
+def test_lab_run_matches_iozone_output(private_state: Path) -> None:
     words = [word for driver in DRIVERS for word in ("--driver", driver)]
     run = json.loads(dtui("bench", "run", *words, "--repeat", "2", "--name", "all", "--json"))
     assert run["complete"], run["problem"]
@@ -83,7 +83,7 @@ def test_six_targets_and_the_controls_are_compared_and_every_number_is_iozones_o
     assert dtui_json("bench", "list")[0]["numbers"] == 384
 
 
-def test_reads_with_emptied_caches_come_from_the_disk_and_are_iozones_own(private_state: Path) -> None:
+def test_cold_reads_match_iozone_output(private_state: Path) -> None:
     plan = [
         "--size",
         "1m",
@@ -122,7 +122,7 @@ def large_reads(result: Result, target: str, mode: Mode) -> list[Sample]:
     return [s for s in found if s.cell.file_kb == 65536]
 
 
-def test_a_driver_that_does_not_run_here_is_refused_with_what_it_lacks(private_state: Path) -> None:
+def test_unusable_driver_is_refused(private_state: Path) -> None:
     able = {row["name"]: row for row in dtui_json("drivers")}
     assert set(able) == {driver.name for driver in LAB_DRIVERS}
     for name, row in able.items():
@@ -133,7 +133,7 @@ def test_a_driver_that_does_not_run_here_is_refused_with_what_it_lacks(private_s
     assert b"is no target" in dtui("bench", "run", "--driver", "ext5", code=2)
 
 
-def test_a_daemon_that_does_not_come_up_says_its_last_words_and_leaves_nothing(private_state: Path) -> None:
+def test_failed_daemon_leaves_no_traces(private_state: Path) -> None:
     lab = LabDaemon(LabDriver("nonsense", "nonsense"), private_state / "lab", 1 << 30)
     with pytest.raises(BenchError, match=r"does not come up: .*driver not supported"):
         lab.start()
@@ -142,7 +142,7 @@ def test_a_daemon_that_does_not_come_up_says_its_last_words_and_leaves_nothing(p
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_run_that_is_asked_to_end_keeps_its_numbers_and_clears_away(private_state: Path, number: int) -> None:
+def test_signalled_run_keeps_samples(private_state: Path, number: int) -> None:
     with start() as process:
         until_numbers(private_state, 30)
         process.send_signal(number)
@@ -161,7 +161,7 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", [*PHASES, "numbers"])
-def test_what_a_killed_run_leaves_is_gone_after_the_next_look(private_state: Path, phase: str) -> None:
+def test_doctor_removes_killed_run(private_state: Path, phase: str) -> None:
     with start("all" if phase == "layers" else "iozone") as process:
         if phase == "numbers":
             until_numbers(private_state, 20)
@@ -180,7 +180,7 @@ def test_what_a_killed_run_leaves_is_gone_after_the_next_look(private_state: Pat
         assert len(kept["samples"]) >= 20
 
 
-def test_two_runs_at_once_on_one_host_are_refused(private_state: Path) -> None:
+def test_concurrent_run_is_refused(private_state: Path) -> None:
     with start() as process:
         until_numbers(private_state, 1)
         assert b"another benchmark runs on this host: dtui" in dtui("bench", "run", "--driver", "vfs", code=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tui.lab.disks import remove_devices, unmount_below
 
 
-def test_mounts_whose_names_the_kernel_escapes_are_unmounted_and_none_beside_them(tmp_path: Path) -> None:
+def test_unmount_below_handles_escaped_names(tmp_path: Path) -> None:
     inside, beside = tmp_path / "läb 1\n\\", tmp_path / "läb 1\n\\2"
     for point in (inside, beside):
         point.mkdir()
@@ -24,7 +24,7 @@ def test_mounts_whose_names_the_kernel_escapes_are_unmounted_and_none_beside_the
         subprocess.run(["/bin/umount", str(beside)], check=True)
 
 
-def test_a_loop_device_that_nobody_has_mounted_is_detached_and_no_other(tmp_path: Path) -> None:
+def test_remove_devices_spares_other_loops(tmp_path: Path) -> None:
     inside, beside = tmp_path / "lab", tmp_path / "lab2"
     loops = []
     for folder in (inside, beside):

@@ -70,7 +70,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         yield Measured(drivers, json.loads(run), traces(state) + devices())
 
 
-def test_every_driver_that_runs_here_is_measured_by_the_same_plan(measured: Measured) -> None:
+def test_same_plan_measures_every_driver(measured: Measured) -> None:
     run = measured.run
     assert run["complete"], run["problem"]
     targets = [*measured.drivers, f"{measured.drivers[0]} again", "host"]
@@ -103,7 +103,7 @@ def cow_numbers() -> list[tuple[int, str, int]]:
     )
 
 
-def test_nothing_is_left_of_any_of_them(measured: Measured) -> None:
+def test_measured_drivers_leave_no_traces(measured: Measured) -> None:
     assert measured.left == []
     assert not [notice for notice in measured.run["notices"] if "cleared away" in notice]
 
@@ -139,7 +139,7 @@ def udev(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 
 @pytest.mark.parametrize(("name", "udev"), KILLED.values(), ids=KILLED, indirect=["udev"])
-def test_what_a_killed_engine_leaves_is_gone_after_the_next_look(
+def test_sweep_removes_killed_engine(
     name: str, udev: bool, private_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name_of_the_dead = f"{secrets.token_hex(4)}.another-boot.1.1"  # of a dtui that is gone
@@ -176,7 +176,7 @@ def named(program: str, run: Path) -> list[int]:
     return found
 
 
-def test_a_second_reader_shares_the_page_cache_on_overlay_and_not_on_devices_of_their_own(measured: Measured) -> None:
+def test_only_overlay_shares_page_cache(measured: Measured) -> None:
     together = measured.values("overlay2", CowTest.SECOND_READER)
     apart = measured.values("devicemapper" if IN_GUEST else "btrfs", CowTest.SECOND_READER)
     assert len(together) == len(apart) == COW.repeats

@@ -66,13 +66,13 @@ def changed(engine: Dockerd) -> Details:
     return details_of(engine, "web")
 
 
-def test_changes_are_those_of_docker_diff(engine: Dockerd, changed: Details) -> None:
+def test_changes_match_docker_diff(engine: Dockerd, changed: Details) -> None:
     ours = our_changes(changed)
     assert ours == diff_of(engine, "web")
     assert len(ours) > 20
 
 
-def test_the_merged_view_is_what_the_container_itself_finds(engine: Dockerd) -> None:
+def test_merged_view_matches_container(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sh", "-ec", SCENARIO + "sleep 100")
     names = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -print0"
     engine.docker("exec", "web", "sh", "-c", "while ! test -s /done; do sleep 0.1; done")
@@ -85,7 +85,7 @@ def test_the_merged_view_is_what_the_container_itself_finds(engine: Dockerd) -> 
     assert {p for p in seen if not p.startswith(hidden)} == {p for p in found if not p.startswith(hidden)}
 
 
-def test_each_entry_names_the_layer_it_comes_from(changed: Details) -> None:
+def test_entry_names_its_layer(changed: Details) -> None:
     assert changed.stack is not None
     with LayerView.open(changed.stack, changed.mounts) as view:
         assert view.lookup(b"/etc/app.conf").layer == 0
@@ -98,7 +98,7 @@ def test_each_entry_names_the_layer_it_comes_from(changed: Details) -> None:
         assert below == {b"a.conf": Change.MODIFIED, b"b.conf": Change.DELETED, b"c.conf": Change.ADDED}
 
 
-def test_files_that_the_engine_mounts_over_are_marked(changed: Details) -> None:
+def test_engine_mounts_are_marked(changed: Details) -> None:
     assert changed.stack is not None
     with LayerView.open(changed.stack, changed.mounts) as view:
         hosts = view.lookup(b"/etc/hosts")
@@ -106,7 +106,7 @@ def test_files_that_the_engine_mounts_over_are_marked(changed: Details) -> None:
     assert hosts.covered_by.kind == "engine"
 
 
-def test_symlinks_are_resolved_inside_the_container(engine: Dockerd) -> None:
+def test_symlinks_resolve_inside_container(engine: Dockerd) -> None:
     script = "ln -s /etc/shadow /out; ln -s ../../../../../../etc/motd /up; ln -s loop /loop; ln -s /etc/../app /dir"
     engine.docker("run", "--network=none", "--name=links", IMAGE, "sh", "-ec", script)
     details = details_of(engine, "links")
@@ -122,7 +122,7 @@ def test_symlinks_are_resolved_inside_the_container(engine: Dockerd) -> None:
             view.resolve(b"/loop")
 
 
-def test_a_data_root_gives_the_same_records_as_the_engine(engine: Dockerd, changed: Details) -> None:
+def test_data_root_matches_engine_records(engine: Dockerd, changed: Details) -> None:
     offline = OfflineEndpoint("root", Path(engine.root))
     row = next(c for c in offline.snapshot() if c.name == "web")
     details = offline.inspect(row.id)
@@ -154,7 +154,7 @@ def test_the_list_agrees_with_docker_ps(engine: Dockerd) -> None:
     engine.docker("unpause", "up")
 
 
-def test_fifos_and_devices_are_listed_and_never_opened(engine: Dockerd) -> None:
+def test_fifos_and_devices_are_never_opened(engine: Dockerd) -> None:
     script = "busybox mkfifo /pipe; busybox mknod /disk b 7 0"
     engine.docker("run", "--network=none", "--name=odd", IMAGE, "busybox", "sh", "-ec", script)
     details = details_of(engine, "odd")

@@ -69,7 +69,7 @@ def over_ssh(engine: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         server.wait(10)
 
 
-def test_containers_behind_ssh_are_listed_read_and_edited(engine: Dockerd, over_ssh: str) -> None:
+def test_containers_over_ssh_are_edited(engine: Dockerd, over_ssh: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "cat", "/etc/app.conf")
     (row,) = dtui_json("-H", over_ssh, "ls")
     assert (row["name"], row["layer"]["reach"]) == ("web", "engine")
@@ -78,7 +78,7 @@ def test_containers_behind_ssh_are_listed_read_and_edited(engine: Dockerd, over_
     assert engine.docker("start", "-a", "web") == "port=22\n"
 
 
-def test_a_host_that_ssh_cannot_reach_is_one_line(over_ssh: str) -> None:
+def test_unreachable_ssh_host_exits_3(over_ssh: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
@@ -100,7 +100,7 @@ def ssh_left(port: str) -> list[str]:
     return lines
 
 
-def test_the_reason_is_what_ssh_said(over_ssh: str) -> None:
+def test_ssh_failure_shows_ssh_message(over_ssh: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
@@ -108,7 +108,7 @@ def test_the_reason_is_what_ssh_said(over_ssh: str) -> None:
     assert "Connection refused" in done.stderr.splitlines()[-1]
 
 
-def test_an_unknown_host_key_is_a_reason_and_no_question_on_our_terminal(over_ssh: str, tmp_path: Path) -> None:
+def test_unknown_host_key_asks_no_question(over_ssh: str, tmp_path: Path) -> None:
     config = tmp_path / "ssh_config"
     config.write_text(config.read_text().replace("StrictHostKeyChecking no", "StrictHostKeyChecking ask"))
     term = Terminal("-H", over_ssh)
@@ -142,7 +142,7 @@ def test_no_ssh_outlives_the_app(engine: Dockerd, over_ssh: str) -> None:
     assert left == []
 
 
-def test_a_host_that_takes_the_connection_and_says_nothing_is_given_up(over_ssh: str, tmp_path: Path) -> None:
+def test_silent_ssh_host_times_out(over_ssh: str, tmp_path: Path) -> None:
     (tmp_path / "bin" / "ssh").write_text("#!/bin/sh\nexec sleep 1000\n")
     with pytest.raises(EngineLost, match="no answer in time"):
         connect(over_ssh, timeout=1)

@@ -31,7 +31,7 @@ def remapped() -> Iterator[Dockerd]:
     assert not list(daemon.run.parent.glob(f"{daemon.run.name}*"))
 
 
-def test_a_remapped_containers_layer_is_found_and_edited_in_every_state(remapped: Dockerd) -> None:
+def test_remapped_container_is_edited(remapped: Dockerd) -> None:
     show = "cat /etc/app.conf; stat -c '%u:%g' /etc/app.conf /etc/new; sleep 1000"
     remapped.docker("create", "--network=none", "--name=web", IMAGE, "sh", "-ec", show)
     where = str(remapped.root / "100000.100000")
@@ -45,7 +45,7 @@ def test_a_remapped_containers_layer_is_found_and_edited_in_every_state(remapped
     assert remapped.docker("logs", "web").splitlines() == ["port=1", "0:0", "0:0"]
 
 
-def test_its_data_root_is_read_and_the_directory_above_names_it(remapped: Dockerd) -> None:
+def test_remapped_data_root_is_read(remapped: Dockerd) -> None:
     where = remapped.root / "100000.100000"
     assert [row["name"] for row in dtui_json("--root", str(where), "ls")] == ["web"]
     assert b"app.conf" in dtui("--root", str(where), "changes", "web")
@@ -76,7 +76,7 @@ def owner_told(*words: str, path: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("alive", [False, True])
-def test_an_owner_is_given_and_shown_as_the_container_has_it(shop: Dockerd, alive: bool) -> None:
+def test_chown_uses_container_ids(shop: Dockerd, alive: bool) -> None:
     shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
     reached = ("-H", shop.host)
     dtui(*reached, "write", "--create", "shop:/etc/passwd", stdin=b"www:x:1000:1000::/:/bin/sh\n")
@@ -102,9 +102,7 @@ def test_an_owner_is_given_and_shown_as_the_container_has_it(shop: Dockerd, aliv
     assert owners_inside(shop, *paths) == ["0:0", "0:0", "0:0"]
 
 
-def test_an_owner_that_only_the_engine_tells_is_shown_as_the_container_has_it(
-    shop: Dockerd, listening: Callable[[Dockerd], str]
-) -> None:
+def test_owner_over_tcp_uses_container_ids(shop: Dockerd, listening: Callable[[Dockerd], str]) -> None:
     shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
     dtui("-H", shop.host, "chown", "12:34", "shop:/etc/motd")
     far = listening(shop)
@@ -112,7 +110,7 @@ def test_an_owner_that_only_the_engine_tells_is_shown_as_the_container_has_it(
     assert owner_told("-H", far, path="/etc/app.conf") == ("0:0", "0:0")
 
 
-def test_what_belongs_to_nobody_of_the_container_is_shown_as_it_shows_it(shop: Dockerd) -> None:
+def test_unmapped_owner_is_shown_as_nobody(shop: Dockerd) -> None:
     shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
     dtui("-H", shop.host, "write", "--create", "shop:/etc/new", stdin=b"new\n")
     layer = Path(dtui("-H", shop.host, "path", "shop").decode().strip())
@@ -121,7 +119,7 @@ def test_what_belongs_to_nobody_of_the_container_is_shown_as_it_shows_it(shop: D
     assert owners_inside(shop, "/etc/new") == ["65534:65534"]
 
 
-def test_a_container_that_keeps_the_hosts_users_is_given_those(shop: Dockerd) -> None:
+def test_host_userns_uses_host_ids(shop: Dockerd) -> None:
     shop.docker("create", "--network=none", "--userns=host", "--name=shop", IMAGE, "sleep", "1000")
     for reached in (("-H", shop.host), ("--root", str(shop.root / "100000.100000"))):
         dtui(*reached, "chown", "12:100034", "shop:/etc/motd")
@@ -129,7 +127,7 @@ def test_a_container_that_keeps_the_hosts_users_is_given_those(shop: Dockerd) ->
     assert owners_inside(shop, "/etc/motd", "/etc/app.conf") == ["12:100034", "100000:100000"]
 
 
-def test_the_app_asks_for_an_owner_and_shows_it_as_the_container_has_it(shop: Dockerd) -> None:
+def test_app_chown_uses_container_ids(shop: Dockerd) -> None:
     shop.docker("create", "--network=none", "--name=shop", IMAGE, "sleep", "1000")
     dtui("-H", shop.host, "chown", "12:34", "shop:/etc/motd")
     term = Terminal("-H", shop.host)
@@ -161,7 +159,7 @@ def podman(request: pytest.FixtureRequest) -> Iterator[Podman]:
 
 
 @pytest.mark.parametrize("podman", ["overlay", "vfs"], indirect=True)
-def test_a_container_of_podmans_with_users_of_its_own_is_given_those(podman: Podman) -> None:
+def test_podman_uidmap_uses_container_ids(podman: Podman) -> None:
     mapped = ("--uidmap=0:100000:65536", "--gidmap=0:200000:65536")
     podman.docker("create", "--network=none", *mapped, "--name=shop", IMAGE, "sleep", "1000")
     by_mounts = podman.driver == "overlay"  # at rest nothing is written there, and its image's files are as they are
@@ -182,7 +180,7 @@ def test_a_container_of_podmans_with_users_of_its_own_is_given_those(podman: Pod
         podman.docker("stop", "--time=0", "shop")
 
 
-def test_a_container_with_mapped_mounts_is_edited_while_it_runs_and_refused_while_it_does_not(podman: Podman) -> None:
+def test_stopped_idmapped_edit_is_refused(podman: Podman) -> None:
     podman.docker("create", "--network=none", *MAPPED, "--name=web", IMAGE, "sleep", "1000")
     upper = dtui("-H", podman.host, "path", "web").decode().strip()
     for reached in (("-H", podman.host), ("--root", str(podman.root))):
@@ -195,7 +193,7 @@ def test_a_container_with_mapped_mounts_is_edited_while_it_runs_and_refused_whil
     assert podman.docker("exec", "web", "cat", "/etc/app.conf") == "port=2\n"
 
 
-def test_a_plain_container_beside_it_is_edited_at_rest(podman: Podman) -> None:
+def test_plain_stopped_container_is_edited(podman: Podman) -> None:
     podman.docker("create", "--network=none", "--name=plain", IMAGE, "cat", "/etc/app.conf")
     dtui("--root", str(podman.root), "write", "plain:/etc/app.conf", stdin=b"port=3\n")
     assert podman.docker("start", "-a", "plain") == "port=3\n"

@@ -49,7 +49,7 @@ def running(engine: Dockerd, name: str, *options: str) -> str:
     return name
 
 
-def test_an_exited_container_is_fixed_and_runs(engine: Dockerd, endpoint: LiveEndpoint, broken: str) -> None:
+def test_save_repairs_exited_container(engine: Dockerd, endpoint: LiveEndpoint, broken: str) -> None:
     lowers = engine.image_layers(broken)
     before = tree_checksum(lowers)
     details = find(endpoint, broken)
@@ -65,7 +65,7 @@ def test_an_exited_container_is_fixed_and_runs(engine: Dockerd, endpoint: LiveEn
     assert find(endpoint, broken).container.exit_code == 0
 
 
-def test_the_same_without_the_daemon_which_is_started_afterwards(engine: Dockerd, broken: str) -> None:
+def test_save_works_without_daemon(engine: Dockerd, broken: str) -> None:
     engine.stop()
     try:
         offline = OfflineEndpoint("root", engine.root)
@@ -77,7 +77,7 @@ def test_the_same_without_the_daemon_which_is_started_afterwards(engine: Dockerd
     assert "fixed" in engine.docker("start", "-a", broken)
 
 
-def test_a_running_container_sees_the_new_bytes_at_once(engine: Dockerd, endpoint: LiveEndpoint) -> None:
+def test_running_container_sees_save_at_once(engine: Dockerd, endpoint: LiveEndpoint) -> None:
     name = running(engine, "live")
     details = find(endpoint, name)
     opened = open_file(details, b"/etc/app.conf")
@@ -87,9 +87,7 @@ def test_a_running_container_sees_the_new_bytes_at_once(engine: Dockerd, endpoin
 
 
 @pytest.mark.parametrize("alive", [False, True])
-def test_owner_mode_acl_capability_and_attributes_are_kept(
-    engine: Dockerd, endpoint: LiveEndpoint, alive: bool
-) -> None:
+def test_save_preserves_metadata(engine: Dockerd, endpoint: LiveEndpoint, alive: bool) -> None:
     name = running(engine, "meta")
     target = f"{engine.docker('inspect', '--format', '{{.GraphDriver.Data.MergedDir}}', name).strip()}/app/start.sh"
     acl = struct.pack("<I", 2) + b"".join(
@@ -125,9 +123,7 @@ def test_owner_mode_acl_capability_and_attributes_are_kept(
     assert Path(target).read_bytes() == FIXED
 
 
-def test_a_bind_mounted_file_is_written_in_place_and_stays_mounted(
-    engine: Dockerd, endpoint: LiveEndpoint, tmp_path: Path
-) -> None:
+def test_bind_mounted_file_is_saved_in_place(engine: Dockerd, endpoint: LiveEndpoint, tmp_path: Path) -> None:
     source = tmp_path / "app.conf"
     source.write_bytes(b"port=1\n")
     inode = source.stat().st_ino
@@ -142,9 +138,7 @@ def test_a_bind_mounted_file_is_written_in_place_and_stays_mounted(
     assert engine.docker("exec", name, "cat", "/etc/app.conf") == "port=22\n"
 
 
-def test_what_a_mount_will_hide_is_refused_with_the_real_place(
-    engine: Dockerd, endpoint: LiveEndpoint, broken: str
-) -> None:
+def test_save_below_engine_mount_is_refused(engine: Dockerd, endpoint: LiveEndpoint, broken: str) -> None:
     details = find(endpoint, broken)
     with pytest.raises(EditRefused, match="hidden by the engine"):
         plan(details, b"/etc/hosts")
@@ -152,7 +146,7 @@ def test_what_a_mount_will_hide_is_refused_with_the_real_place(
         save(details.container.id, b"/etc/hosts", b"x", None, inspect=endpoint.inspect)
 
 
-def test_a_file_changed_meanwhile_is_not_written_over(engine: Dockerd, endpoint: LiveEndpoint, broken: str) -> None:
+def test_conflicting_save_is_refused(engine: Dockerd, endpoint: LiveEndpoint, broken: str) -> None:
     details = find(endpoint, broken)
     opened = open_file(details, b"/app/keep.txt")
     first = save(details.container.id, opened.path, b"theirs\n", opened.stamp, inspect=endpoint.inspect)
@@ -163,9 +157,7 @@ def test_a_file_changed_meanwhile_is_not_written_over(engine: Dockerd, endpoint:
     assert open_file(details, first.path).document.data == b"mine\n"
 
 
-def test_a_container_started_between_look_and_save_is_noticed(
-    engine: Dockerd, endpoint: LiveEndpoint, broken: str
-) -> None:
+def test_save_detects_container_start(engine: Dockerd, endpoint: LiveEndpoint, broken: str) -> None:
     """The record still says exited, but the layer is mounted: the probe finds out, and the container stays healthy."""
     name = running(engine, "late")
     alive = find(endpoint, name)
@@ -177,7 +169,7 @@ def test_a_container_started_between_look_and_save_is_noticed(
     engine.docker("exec", name, "sh", "-ec", "echo w >> /app/keep.txt; rm /etc/motd; chmod 600 /app/start.sh")
 
 
-def test_a_container_started_while_we_hold_the_mount_stays_healthy(engine: Dockerd, endpoint: LiveEndpoint) -> None:
+def test_container_started_during_save_works(engine: Dockerd, endpoint: LiveEndpoint) -> None:
     name = running(engine, "mid")
     engine.docker("stop", "-t0", name)
     details = find(endpoint, name)
@@ -195,7 +187,7 @@ def test_a_container_started_while_we_hold_the_mount_stays_healthy(engine: Docke
 
 
 @pytest.mark.parametrize("path", [b"/app", b"/nothing", b"/pipe", b"/dev/null", b"/dangling"])
-def test_what_is_no_file_is_refused(engine: Dockerd, endpoint: LiveEndpoint, path: bytes) -> None:
+def test_save_to_non_file_is_refused(engine: Dockerd, endpoint: LiveEndpoint, path: bytes) -> None:
     engine.docker(
         "run", "--network=none", "--name=odd", IMAGE, "busybox", "sh", "-c", "busybox mkfifo /pipe; ln -s /no /dangling"
     )
@@ -206,7 +198,7 @@ def test_what_is_no_file_is_refused(engine: Dockerd, endpoint: LiveEndpoint, pat
     assert sorted(engine.docker("diff", "odd").splitlines()) == before
 
 
-def test_a_link_is_followed_inside_the_container_and_stays_a_link(engine: Dockerd, endpoint: LiveEndpoint) -> None:
+def test_save_follows_and_preserves_symlink(engine: Dockerd, endpoint: LiveEndpoint) -> None:
     engine.docker("run", "--network=none", "--name=link", IMAGE, "ln", "-s", "../../../../etc/app.conf", "/app/conf")
     details = find(endpoint, "link")
     assert "/etc/app.conf is written" in " ".join(plan(details, b"/app/conf").warnings)
@@ -216,9 +208,7 @@ def test_a_link_is_followed_inside_the_container_and_stays_a_link(engine: Docker
     assert "A /app/conf" in engine.docker("diff", "link").splitlines()
 
 
-def test_a_new_file_is_made_only_when_asked_and_never_over_another(
-    engine: Dockerd, endpoint: LiveEndpoint, broken: str
-) -> None:
+def test_save_creates_file_only_on_request(engine: Dockerd, endpoint: LiveEndpoint, broken: str) -> None:
     details = find(endpoint, broken)
     with pytest.raises(NotFound, match="--create"):
         save(details.container.id, b"/app/new", b"x", None, inspect=endpoint.inspect)
@@ -242,9 +232,7 @@ save(sys.argv[2], os.fsencode(sys.argv[3]), b"N" * 70000, None, inspect=endpoint
 @pytest.mark.case(25)
 @pytest.mark.parametrize("step", ["created", "written", "synced", "linked", "renamed"])
 @pytest.mark.parametrize("alive", [False, True])
-def test_kill_at_any_step_leaves_old_or_new_and_the_next_start_tidies_up(
-    engine: Dockerd, endpoint: LiveEndpoint, step: str, alive: bool
-) -> None:
+def test_killed_save_leaves_old_or_new_file(engine: Dockerd, endpoint: LiveEndpoint, step: str, alive: bool) -> None:
     name = running(engine, "killed")
     if not alive:
         engine.docker("stop", "-t0", name)
@@ -264,9 +252,7 @@ def test_kill_at_any_step_leaves_old_or_new_and_the_next_start_tidies_up(
 
 
 @pytest.mark.parametrize("step", ["reserved", "written", "synced"])
-def test_kill_in_a_write_in_place_is_rolled_back_or_complete(
-    engine: Dockerd, endpoint: LiveEndpoint, tmp_path: Path, step: str
-) -> None:
+def test_killed_write_in_place_is_recovered(engine: Dockerd, endpoint: LiveEndpoint, tmp_path: Path, step: str) -> None:
     source = tmp_path / "big"
     source.write_bytes(b"O" * 90000)
     name = running(engine, "inplace", "-v", f"{source}:/data/big.bin")
@@ -280,7 +266,7 @@ def test_kill_in_a_write_in_place_is_rolled_back_or_complete(
     engine.docker("exec", name, "test", "-s", "/data/big.bin")
 
 
-def test_a_full_disk_leaves_the_file_as_it_was(engine: Dockerd, endpoint: LiveEndpoint) -> None:
+def test_full_disk_leaves_file_unchanged(engine: Dockerd, endpoint: LiveEndpoint) -> None:
     name = running(engine, "full", "--tmpfs", "/small:size=64k")
     engine.docker("exec", name, "sh", "-c", "echo old > /small/file")
     details = find(endpoint, name)
@@ -290,7 +276,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(engine: Dockerd, endpoint: LiveEn
     assert engine.docker("exec", name, "cat", "/small/file") == "old\n"
 
 
-def test_an_immutable_file_is_named_as_such_and_keeps_its_flag(engine: Dockerd, endpoint: LiveEndpoint) -> None:
+def test_immutable_file_is_refused(engine: Dockerd, endpoint: LiveEndpoint) -> None:
     engine.docker("run", "--network=none", "--name=fixed", IMAGE, "sh", "-c", "echo x > /immutable")
     details = find(endpoint, "fixed")
     assert details.reach.path is not None

@@ -51,7 +51,7 @@ def test_each_layer_directory_has_its_owner(daemon: Dockerd) -> None:
     assert Owner.ORPHAN not in by_owner
 
 
-def test_which_names_the_container_of_its_directory(daemon: Dockerd) -> None:
+def test_which_names_container_of_layer(daemon: Dockerd) -> None:
     path = dtui("-H", daemon.host, "path", "web").decode().strip()
     said = dtui_json("which", path + "/some/where")
     assert (said["owner"], said["names"]) == ("container", ["web"])
@@ -59,7 +59,7 @@ def test_which_names_the_container_of_its_directory(daemon: Dockerd) -> None:
     assert dtui("which", path).startswith(b"container web\n")
 
 
-def test_a_layer_that_nothing_refers_to_is_an_orphan_and_is_left_alone(daemon: Dockerd) -> None:
+def test_unreferenced_layer_is_an_orphan(daemon: Dockerd) -> None:
     entry = next(entry for entry in inventory(daemon.root) if entry.owner is Owner.IMAGE)
     name = "99999" if entry.id.isdigit() else "f" * 64
     orphan = entry.path.with_name(name)
@@ -72,11 +72,11 @@ def test_a_layer_that_nothing_refers_to_is_an_orphan_and_is_left_alone(daemon: D
         shutil.rmtree(orphan)
 
 
-def test_a_path_outside_of_every_data_root_is_one_line(tmp_path: Path) -> None:
+def test_path_outside_data_roots_is_refused(tmp_path: Path) -> None:
     assert b"lies in no data-root" in dtui("which", str(tmp_path), code=1)
 
 
-def test_a_running_container_takes_what_its_own_layer_takes_and_not_its_image(engine: Dockerd) -> None:
+def test_usage_excludes_mounted_image(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "1000")
     layer = next(entry for entry in inventory(engine.root) if entry.owner is Owner.CONTAINER)
     counted = subprocess.run(["du", "-skx", layer.path], capture_output=True, text=True, check=True).stdout
@@ -90,7 +90,7 @@ KEEPING = [name for name in NAMES if not name.startswith("podman")]
 
 
 @pytest.mark.parametrize("daemon", KEEPING, indirect=True)
-def test_the_layers_of_a_container_whose_image_was_removed_by_force_are_no_orphans(daemon: Dockerd) -> None:
+def test_force_removed_image_leaves_no_orphan(daemon: Dockerd) -> None:
     before = inventory(daemon.root)
     daemon.docker("rmi", "-f", IMAGE)
     after = {entry.path: entry for entry in inventory(daemon.root)}

@@ -37,7 +37,7 @@ def healthy(box: Box) -> None:
 
 
 @pytest.mark.case(11)
-def test_an_edit_of_an_image_file_leaves_the_image_and_is_seen_by_the_container(boxes: Boxes) -> None:
+def test_edit_leaves_image_untouched(boxes: Boxes) -> None:
     box = boxes()
     stack = box.details.stack
     assert stack is not None
@@ -62,7 +62,7 @@ def test_a_deleted_image_file_is_a_whiteout(boxes: Boxes) -> None:
 
 
 @pytest.mark.case(14)
-def test_a_deleted_file_of_the_layer_alone_leaves_nothing(boxes: Boxes) -> None:
+def test_layer_only_file_is_deleted_outright(boxes: Boxes) -> None:
     box = boxes("echo x > /etc/extra")
     box.remove(b"/etc/extra")
     assert not os.path.lexists(box.upper / "etc" / "extra")
@@ -70,7 +70,7 @@ def test_a_deleted_file_of_the_layer_alone_leaves_nothing(boxes: Boxes) -> None:
 
 
 @pytest.mark.case(15)
-def test_a_directory_deleted_and_made_anew_hides_what_was_in_it(boxes: Boxes) -> None:
+def test_undo_restores_opaque_directory(boxes: Boxes) -> None:
     box = boxes("rm -r /conf.d; mkdir /conf.d; echo n > /conf.d/new")
     assert box.names(b"/conf.d") == [b"new"]
     box.remove(b"/conf.d", recursive=True)
@@ -82,7 +82,7 @@ def test_a_directory_deleted_and_made_anew_hides_what_was_in_it(boxes: Boxes) ->
 
 
 @pytest.mark.case(16)
-def test_a_deleted_file_and_directory_come_back_as_the_image_has_them(boxes: Boxes) -> None:
+def test_revert_brings_back_deleted_entries(boxes: Boxes) -> None:
     box = boxes("rm /etc/motd; rm -r /old")
     box.revert(b"/etc/motd")
     box.revert(b"/old")
@@ -104,7 +104,7 @@ CHANGES = {
 
 
 @pytest.mark.case(17)
-def test_every_kind_of_change_reverted_leaves_no_difference(boxes: Boxes) -> None:
+def test_revert_of_every_kind_leaves_no_diff(boxes: Boxes) -> None:
     box = boxes("; ".join(CHANGES.values()))
     noise = boxes(name="plain").diff()
     for path in CHANGES:
@@ -113,7 +113,7 @@ def test_every_kind_of_change_reverted_leaves_no_difference(boxes: Boxes) -> Non
 
 
 @pytest.mark.case(18)
-def test_a_directory_of_the_image_is_renamed_by_copy_with_all_its_marks(boxes: Boxes) -> None:
+def test_image_directory_rename_keeps_metadata(boxes: Boxes) -> None:
     box = boxes("chown 5:6 /conf.d/a.conf; chmod 4750 /conf.d/a.conf; ln -s a.conf /conf.d/link; mkfifo /conf.d/pipe")
     box.rename(b"/conf.d", b"/etc/conf")
     box.start()
@@ -130,9 +130,7 @@ def test_a_directory_of_the_image_is_renamed_by_copy_with_all_its_marks(boxes: B
 
 @pytest.mark.case(19)
 @UNION
-def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_no_act_touches_it(
-    boxes: Boxes, tmp_path: Path
-) -> None:
+def test_metacopy_is_read_but_never_changed(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes()
     (tmp_path / "host").write_text("from the host\n")
     box.chmod(b"/conf.d/a.conf", "600")
@@ -163,7 +161,7 @@ def test_a_metacopy_is_read_from_the_layer_that_has_the_bytes_and_no_act_touches
 
 @pytest.mark.case(19)
 @UNION
-def test_a_directory_that_was_renamed_by_a_redirect_is_left_alone_with_the_reason(boxes: Boxes, tmp_path: Path) -> None:
+def test_redirect_directory_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes("mkdir -p /made")
     (tmp_path / "host").write_text("from the host\n")
     box.chmod(b"/etc/motd", "600")
@@ -189,7 +187,7 @@ def test_a_directory_that_was_renamed_by_a_redirect_is_left_alone_with_the_reaso
     assert box.sh("stat -c %a /etc/motd; ls /conf.d") == "644\na.conf\nb.conf\n"
 
 
-def test_nothing_is_made_where_the_runtime_makes_everything_anew_at_each_start(boxes: Boxes, tmp_path: Path) -> None:
+def test_creation_in_dev_proc_sys_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "host").write_text("from the host\n")
     box = boxes("mknod /dev/own c 1 3", alive=True)
     box.remove(b"/dev/own")
@@ -214,7 +212,7 @@ def test_nothing_is_made_where_the_runtime_makes_everything_anew_at_each_start(b
 
 @pytest.mark.case(20)
 @UNION
-def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes, tmp_path: Path) -> None:
+def test_volatile_layer_is_read_only(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes()
     (tmp_path / "host").write_text("from the host\n")
     box.chmod(b"/etc/motd", "600")
@@ -233,7 +231,7 @@ def test_a_layer_that_was_mounted_volatile_is_only_read(boxes: Boxes, tmp_path: 
 
 @pytest.mark.case(21)
 @UNION
-def test_a_layer_with_the_other_kind_of_marks_is_refused(boxes: Boxes) -> None:
+def test_user_overlay_layer_is_refused(boxes: Boxes) -> None:
     box = boxes()
     os.setxattr(box.upper, "user.overlay.opaque", b"y")
     with pytest.raises(EditRefused, match=r"bears user.overlay.\* marks"):
@@ -242,7 +240,7 @@ def test_a_layer_with_the_other_kind_of_marks_is_refused(boxes: Boxes) -> None:
 
 @pytest.mark.case(21)
 @UNION
-def test_nothing_is_done_in_a_directory_with_the_other_kind_of_marks(boxes: Boxes, tmp_path: Path) -> None:
+def test_user_overlay_directory_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes("rm -r /tree/b; mkdir -p /tree/b/new/c; touch /tree/b/new/c/file")
     marked = box.upper / "tree" / "b"
     os.removexattr(marked, "trusted.overlay.opaque")
@@ -267,7 +265,7 @@ def test_nothing_is_done_in_a_directory_with_the_other_kind_of_marks(boxes: Boxe
 
 
 @pytest.mark.case(22)
-def test_of_two_names_of_one_image_file_only_the_edited_one_changes_and_that_is_said(boxes: Boxes) -> None:
+def test_edit_splits_hard_linked_image_file(boxes: Boxes) -> None:
     box = boxes()
     if is_union(box):  # docker copied a full tree without its hard links
         assert "2 names share this file" in " ".join(box.files.plan(b"/app/keep.txt").warnings)
@@ -293,7 +291,7 @@ def started_after(box: Box) -> Callable[[str], Details]:
 @pytest.mark.case(23)
 @pytest.mark.parametrize("turn", range(int(os.environ.get("DTUI_START_TURNS", "2"))))
 @pytest.mark.parametrize("moment", ["before", "created", "written", "synced", "renamed"])
-def test_a_container_that_starts_in_the_middle_of_a_save_stays_healthy(boxes: Boxes, moment: str, turn: int) -> None:
+def test_start_during_save_is_harmless(boxes: Boxes, moment: str, turn: int) -> None:
     """The work directory that docker gave its mount must never be emptied by ours."""
     box = boxes()
     inspect = started_after(box) if moment == "before" else box.endpoint.inspect
@@ -314,7 +312,7 @@ def test_a_container_that_starts_in_the_middle_of_a_save_stays_healthy(boxes: Bo
 
 
 @pytest.mark.case(24)
-def test_a_container_removed_in_the_middle_is_told_and_not_made_again(boxes: Boxes) -> None:
+def test_save_into_removed_container_fails(boxes: Boxes) -> None:
     box = boxes()
     box.engine.docker("create", "--network=none", "--name=held", "--volumes-from=web", box.details.container.image)
     opened = box.files.open(b"/etc/motd")
@@ -327,9 +325,7 @@ def test_a_container_removed_in_the_middle_is_told_and_not_made_again(boxes: Box
 
 
 @pytest.mark.case(26)
-def test_what_the_engine_or_a_volume_puts_over_a_path_is_named_and_not_written_below(
-    boxes: Boxes, tmp_path: Path
-) -> None:
+def test_path_hidden_by_mount_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "vol").mkdir()
     box = boxes("true", "-v", f"{tmp_path}/vol:/srv/www", "--tmpfs", "/mem")
     before = subprocess.run(["/usr/bin/find", box.upper, "-ls"], capture_output=True, check=True).stdout
@@ -344,7 +340,7 @@ def test_what_the_engine_or_a_volume_puts_over_a_path_is_named_and_not_written_b
 
 
 @pytest.mark.case(26)
-def test_a_volume_behind_a_link_of_the_image_hides_what_lies_where_the_link_leads(boxes: Boxes, tmp_path: Path) -> None:
+def test_path_hidden_behind_link_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "vol").mkdir()
     (tmp_path / "mine").write_text("mine\n")
     box = boxes("echo theirs > /var/run/data/file", "-v", f"{tmp_path}/vol:/var/run/data")

@@ -124,7 +124,7 @@ def every_act_keeps_and_every_undo_brings_back(
 
 @pytest.mark.case(12)
 @STATES
-def test_what_a_layer_s_own_file_has_goes_through_every_act_and_undo(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+def test_acts_keep_metadata_of_layer_file(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     box = box_with_tree(boxes, alive=alive)
     every_act_keeps_and_every_undo_brings_back(box, tmp_path)
 
@@ -132,18 +132,14 @@ def test_what_a_layer_s_own_file_has_goes_through_every_act_and_undo(boxes: Boxe
 @pytest.mark.case(12, 18)
 @UNION
 @STATES
-def test_what_a_file_of_the_image_has_goes_through_every_act_and_undo(
-    boxes: Boxes, marked: str, tmp_path: Path, alive: bool
-) -> None:
+def test_acts_keep_metadata_of_image_file(boxes: Boxes, marked: str, tmp_path: Path, alive: bool) -> None:
     box = boxes(alive=alive, image=marked)
     every_act_keeps_and_every_undo_brings_back(box, tmp_path, from_image=True)
 
 
 @pytest.mark.case(12, 18)
 @UNION
-def test_what_a_file_of_the_image_has_goes_through_our_own_copy_up(
-    boxes: Boxes, marked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_copy_up_keeps_metadata(boxes: Boxes, marked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "privileged", lambda: False)
     box = boxes(image=marked)
     every_act_keeps_and_every_undo_brings_back(box, tmp_path, from_image=True, by_hand=True)
@@ -179,14 +175,14 @@ def marks_are_the_container_s(box: Box, top: Path, path: bytes) -> None:
     assert os.getxattr(top / "d" / "f", INNER["d/f"]) == b"y"
 
 
-def test_overlay_marks_in_a_volume_are_the_container_s_own(boxes: Boxes, tmp_path: Path) -> None:
+def test_overlay_xattrs_of_volume_survive(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "volume" / "inner").mkdir(parents=True)
     box = boxes("true", "-v", f"{tmp_path}/volume:/srv/www", alive=True)
     marks_are_the_container_s(box, tmp_path / "volume" / "inner", b"/srv/www/inner")
 
 
 @pytest.mark.parametrize("daemon", ["vfs"], indirect=True, scope="session")
-def test_overlay_marks_in_a_full_tree_are_the_container_s_own(boxes: Boxes) -> None:
+def test_overlay_xattrs_of_full_tree_survive(boxes: Boxes) -> None:
     box = boxes("mkdir /m")
     marks_are_the_container_s(box, place_of(box) / "m", b"/m")
 
@@ -228,17 +224,13 @@ def what_is_made_gets_what_the_kernel_gives(box: Box, host: Path) -> None:
 
 @pytest.mark.case(12)
 @STATES
-def test_what_is_made_in_a_directory_gets_what_the_kernel_gives_there(
-    boxes: Boxes, tmp_path: Path, alive: bool
-) -> None:
+def test_new_entries_match_kernel_defaults(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     what_is_made_gets_what_the_kernel_gives(boxes("mkdir /m", alive=alive), tmp_path)
 
 
 @pytest.mark.case(12)
 @UNION
-def test_what_is_made_in_a_directory_by_our_own_copy_up_gets_what_the_kernel_gives_there(
-    boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_copy_up_matches_kernel_defaults(boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "privileged", lambda: False)
     what_is_made_gets_what_the_kernel_gives(boxes("mkdir /m"), tmp_path)
 
@@ -252,9 +244,7 @@ EDITED = (
 @pytest.mark.case(12, 17)
 @UNION
 @STATES
-def test_a_revert_gives_all_that_the_image_has_and_its_undo_all_that_the_layer_had(
-    boxes: Boxes, marked: str, alive: bool
-) -> None:
+def test_revert_and_undo_restore_metadata(boxes: Boxes, marked: str, alive: bool) -> None:
     """In a container that runs a directory is as old as what was last made in it."""
 
     def told(box: Box) -> Facts:
@@ -273,7 +263,7 @@ def test_a_revert_gives_all_that_the_image_has_and_its_undo_all_that_the_layer_h
 @pytest.mark.case(12, 25)
 @UNION
 @STATES
-def test_a_write_in_place_that_is_cut_off_costs_no_capability(boxes: Boxes, alive: bool) -> None:
+def test_killed_write_keeps_capability(boxes: Boxes, alive: bool) -> None:
     """The kernel takes it away with the first byte that is written."""
     box = boxes("mkdir /m; echo old > /m/tool; echo old > /m/trial", alive=alive)
     for name in ("tool", "trial"):

@@ -49,7 +49,7 @@ def turn(box: Box, *, alive: bool) -> None:
 @STATES
 @THEN
 @pytest.mark.parametrize("kind", [UndoKind.CHMOD, UndoKind.CHOWN])
-def test_modes_and_owners_are_changed_beside_a_volume_and_come_back(
+def test_recursive_chmod_chown_skips_volume(
     boxes: Boxes, volume: str, kind: UndoKind, alive: bool, alive_then: bool
 ) -> None:
     script = "mkdir -p /srv/a; echo x > /srv/a/f; echo y > /srv/beside; echo row > /srv/data/row"
@@ -68,9 +68,7 @@ def test_modes_and_owners_are_changed_beside_a_volume_and_come_back(
 @STATES
 @THEN
 @pytest.mark.parametrize("path", ["/etc", "/"])
-def test_modes_are_changed_beside_what_every_container_has_mounted_and_come_back(
-    boxes: Boxes, path: str, alive: bool, alive_then: bool
-) -> None:
+def test_recursive_chmod_skips_engine_mounts(boxes: Boxes, path: str, alive: bool, alive_then: bool) -> None:
     box = boxes(alive=alive)
     before = seen(box)
     outcome = box.chmod(path.encode(), "g+w", recursive=True)
@@ -84,7 +82,7 @@ def test_modes_are_changed_beside_what_every_container_has_mounted_and_come_back
     assert seen(box) == before
 
 
-def test_modes_are_changed_beside_what_a_container_mounted_itself(boxes: Boxes) -> None:
+def test_chmod_skips_mount_made_inside(boxes: Boxes) -> None:
     box = boxes("mkdir /srv/own; echo x > /srv/beside", alive=True)
     mount_inside(box, "/srv/own")
     before = seen(box)
@@ -94,7 +92,7 @@ def test_modes_are_changed_beside_what_a_container_mounted_itself(boxes: Boxes) 
 
 
 @STATES
-def test_what_is_mounted_is_not_given_a_mode_by_its_own_name(boxes: Boxes, volume: str, alive: bool) -> None:
+def test_chmod_of_mount_point_is_refused(boxes: Boxes, volume: str, alive: bool) -> None:
     box = boxes("true", "-v", f"{volume}:/srv/data", alive=alive)
     with pytest.raises(EditRefused, match=r"is hidden by the volume|is a mount point"):
         box.chmod(b"/srv/data", "700", recursive=True)

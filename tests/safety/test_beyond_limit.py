@@ -60,7 +60,7 @@ def places(box: Box) -> list[Path]:
 
 @STATES
 @pytest.mark.promise("limit-asked-before")
-def test_act_beyond_limit_is_refused_with_choices(boxes: Boxes, alive: bool, private_state: Path) -> None:
+def test_act_beyond_limit_offers_choices(boxes: Boxes, alive: bool, private_state: Path) -> None:
     box = boxes(SCRIPT, alive=alive)
     before = told(box)
     with pytest.raises(TooLarge) as caught:
@@ -79,7 +79,7 @@ def test_act_beyond_limit_is_refused_with_choices(boxes: Boxes, alive: bool, pri
 
 
 @pytest.mark.promise("limit-asked-before")
-def test_copy_beyond_limit_is_not_dropped_for_space(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_beyond_limit_is_not_dropped(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes(SCRIPT)
     monkeypatch.setattr(backups, "TOTAL_LIMIT", LIMIT)
     kept = remove(box, b"/srv/d", BackupMode.COPY).act
@@ -117,7 +117,7 @@ def test_set_aside_moves_and_undo_moves_back(boxes: Boxes, path: bytes, private_
 
 @UNION
 @pytest.mark.promise("set-aside-by-rename")
-def test_revert_sets_aside_what_the_layer_has(boxes: Boxes) -> None:
+def test_revert_sets_aside_layer_entries(boxes: Boxes) -> None:
     box = boxes(SCRIPT)
     before = told(box)
     with pytest.raises(TooLarge) as caught:
@@ -162,7 +162,7 @@ def test_undo_of_set_aside_while_it_runs(boxes: Boxes) -> None:
     assert len(box.read(b"/srv/d/large")) == 300_000
 
 
-def test_undo_leaves_what_took_the_name_of_what_was_set_aside(boxes: Boxes) -> None:
+def test_undo_of_set_aside_keeps_new_entry(boxes: Boxes) -> None:
     box = boxes(SCRIPT)
     remove(box, b"/srv/d/large", BackupMode.ASIDE)
     (act,) = kept_acts(box.id)
@@ -179,7 +179,7 @@ def test_undo_leaves_what_took_the_name_of_what_was_set_aside(boxes: Boxes) -> N
 @STATES
 @pytest.mark.promise("image-bytes-need-no-copy")
 @pytest.mark.parametrize("path", [b"/l/d/large", b"/l"])
-def test_image_file_is_deleted_without_a_copy(boxes: Boxes, alive: bool, path: bytes) -> None:
+def test_image_file_delete_needs_no_copy(boxes: Boxes, alive: bool, path: bytes) -> None:
     script = "mkdir -p /l/d; head -c 300000 /dev/urandom > /l/d/large; ln /l/d/large /l/other; echo s > /l/small"
     boxes.engine.layered_image("shop/large:1", "shop/base:1", script)
     box = boxes(alive=alive, image="shop/large:1")
@@ -204,7 +204,7 @@ def test_image_file_is_deleted_without_a_copy(boxes: Boxes, alive: bool, path: b
 @UNION
 @STATES
 @pytest.mark.promise("image-bytes-need-no-copy")
-def test_image_file_is_restored_by_another_process(boxes: Boxes, alive: bool) -> None:
+def test_other_process_restores_image_file(boxes: Boxes, alive: bool) -> None:
     box = boxes(alive=alive)
     before = told(box)
     box.remove(b"/app", recursive=True)
@@ -214,7 +214,7 @@ def test_image_file_is_restored_by_another_process(boxes: Boxes, alive: bool) ->
 
 @UNION
 @pytest.mark.promise("image-bytes-need-no-copy")
-def test_image_file_is_restored_into_a_running_container(boxes: Boxes) -> None:
+def test_undo_after_start_restores_image_file(boxes: Boxes) -> None:
     box = boxes()
     before = told(box)
     box.remove(b"/app", recursive=True)
@@ -276,7 +276,7 @@ def test_every_verb_sets_a_large_file_aside(boxes: Boxes, tmp_path: Path, verb: 
 
 @VERBS
 @pytest.mark.promise("limit-asked-before")
-def test_why_a_large_file_cannot_be_set_aside_is_said(boxes: Boxes, tmp_path: Path, verb: str) -> None:
+def test_set_aside_refusal_gives_reason(boxes: Boxes, tmp_path: Path, verb: str) -> None:
     box = boxes(EXCHANGED, alive=True)
     act = replacing(box, tmp_path, verb)
     with pytest.raises(TooLarge, match="the container runs") as caught:
@@ -287,7 +287,7 @@ def test_why_a_large_file_cannot_be_set_aside_is_said(boxes: Boxes, tmp_path: Pa
 
 
 @pytest.mark.promise("set-aside-by-rename")
-def test_undo_of_an_exchange_keeps_what_others_wrote_since(boxes: Boxes, tmp_path: Path) -> None:
+def test_undo_of_exchange_keeps_later_write(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(EXCHANGED)
     replacing(box, tmp_path, "write")(BackupMode.ASIDE)
     box.files.save(LONE, b"newer\n", None, keep=BackupMode.COPY)
@@ -302,7 +302,7 @@ def test_undo_of_an_exchange_keeps_what_others_wrote_since(boxes: Boxes, tmp_pat
 
 
 @pytest.mark.promise("set-aside-by-rename")
-def test_undo_of_an_exchange_keeps_a_later_owner(boxes: Boxes, tmp_path: Path) -> None:
+def test_undo_of_exchange_keeps_later_owner(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(EXCHANGED)
     replacing(box, tmp_path, "write")(BackupMode.ASIDE)
     os.chown(box.upper / "srv" / "lone", 9, 10)
@@ -314,7 +314,7 @@ def test_undo_of_an_exchange_keeps_a_later_owner(boxes: Boxes, tmp_path: Path) -
 @UNION
 @STATES
 @pytest.mark.promise("image-bytes-need-no-copy")
-def test_write_over_a_large_image_file_needs_no_copy(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+def test_large_image_file_write_needs_no_copy(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     boxes.engine.layered_image(
         "shop/large:1", "shop/base:1", "mkdir /l; for f in a b; do head -c 300000 /dev/urandom > /l/$f; done"
     )
@@ -334,7 +334,7 @@ def test_write_over_a_large_image_file_needs_no_copy(boxes: Boxes, tmp_path: Pat
 
 @VERBS
 @pytest.mark.promise("set-aside-by-rename")
-def test_an_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Path, verb: str) -> None:
+def test_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Path, verb: str) -> None:
     box = boxes(EXCHANGED)
     act = replacing(box, tmp_path, verb)
     old = told(box)
@@ -353,7 +353,7 @@ def test_an_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Path, verb
 
 
 @pytest.mark.promise("set-aside-by-rename")
-def test_undo_of_an_exchange_killed_leaves_old_or_new(boxes: Boxes, tmp_path: Path) -> None:
+def test_exchange_undo_killed_is_old_or_new(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(EXCHANGED)
     old = told(box)
     change = replacing(box, tmp_path, "write")
@@ -401,7 +401,7 @@ def test_set_aside_killed_leaves_old_or_new(boxes: Boxes, call: str) -> None:
 
 @pytest.mark.promise("set-aside-by-rename")
 @pytest.mark.parametrize("call", ["rename", "renameat2", "fsync", "unlinkat", "rmdir"])
-def test_undo_of_set_aside_killed_leaves_old_or_new(boxes: Boxes, call: str) -> None:
+def test_set_aside_undo_killed_is_old_or_new(boxes: Boxes, call: str) -> None:
     box = boxes(SCRIPT)
     old = told(box)
     for turn in range(1, 30):
@@ -418,7 +418,7 @@ def test_undo_of_set_aside_killed_leaves_old_or_new(boxes: Boxes, call: str) -> 
     assert told(box) == old
 
 
-def test_cli_names_the_choices_and_takes_them(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cli_sets_aside_lists_and_purges(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes(SCRIPT)
     before = told(box)
     monkeypatch.setenv("DTUI_STATE", os.environ["DTUI_STATE"])
@@ -452,7 +452,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @STATES
 @pytest.mark.promise("undo-without-room")
 @pytest.mark.parametrize("what", ["write", "delete", "chmod"])
-def test_undo_on_a_full_state_disk_needs_no_copy(boxes: Boxes, tiny: Path, alive: bool, what: str) -> None:
+def test_undo_without_copy_on_full_state_disk(boxes: Boxes, tiny: Path, alive: bool, what: str) -> None:
     box = boxes(SCRIPT, alive=alive)
     before = told(box)
     changes: dict[str, Callable[[], object]] = {
@@ -473,7 +473,7 @@ def test_undo_on_a_full_state_disk_needs_no_copy(boxes: Boxes, tiny: Path, alive
 
 @STATES
 @pytest.mark.promise("undo-without-room")
-def test_undo_without_copy_killed_is_finished(boxes: Boxes, alive: bool) -> None:
+def test_no_copy_undo_killed_is_old_or_new(boxes: Boxes, alive: bool) -> None:
     box = boxes(SCRIPT, alive=alive)
     before = told(box)
     for turn in range(1, 40):
@@ -508,7 +508,7 @@ def test_progress_advances_within_one_file(boxes: Boxes) -> None:
 
 
 @pytest.mark.promise("progress-in-bytes")
-def test_copy_of_one_file_is_stopped_in_its_middle(boxes: Boxes) -> None:
+def test_stop_within_one_file_changes_nothing(boxes: Boxes) -> None:
     box = boxes("head -c 5000000 /dev/urandom > /srv/large")
     meter = Meter(lambda meter: meter.stop() if meter.done > 2_000_000 else None)
     with meter.watching(), pytest.raises(DtuiError, match="stopped; nothing was changed"):

@@ -112,7 +112,7 @@ def acts_on(box: Box, path: bytes, out: Path) -> dict[str, Callable[[], object]]
 
 @pytest.mark.promise("deep-trees-linear")
 @STATES
-def test_opens_an_entry_do_not_grow_with_depth(
+def test_opens_per_entry_ignore_depth(
     boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool
 ) -> None:
     monkeypatch.setattr(rooted_paths, "_WAY_HOLDS", 0.0)  # on a busy machine the way is looked up again more often
@@ -131,7 +131,7 @@ def test_opens_an_entry_do_not_grow_with_depth(
 
 @pytest.mark.promise("deep-trees-linear")
 @STATES
-def test_a_path_too_long_for_a_system_call_can_be_acted_on(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+def test_acts_work_beyond_path_max(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     box = boxes("mkdir /srv/x", alive=alive)
     top = inside(box) / "t"
     plant(top, LEVELS, LONG)
@@ -165,7 +165,7 @@ MANY = 400
 
 @pytest.mark.promise("one-record-a-directory")
 @STATES
-def test_records_and_syncs_do_not_grow_with_the_entries(
+def test_record_and_sync_counts_stay_bounded(
     boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool
 ) -> None:
     box = boxes(
@@ -212,7 +212,7 @@ PLANT_LINKS = (
 
 @pytest.mark.promise("hard-links-kept-in-copies")
 @STATES
-def test_a_copy_keeps_its_hard_links_out_in_undone_and_redone(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+def test_copy_out_and_in_keeps_hard_links(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     box = boxes(PLANT_LINKS, alive=alive)
     box.copy_out(b"/srv/t", tmp_path / "out")
     assert names_of(tmp_path / "out") == LINKED
@@ -228,7 +228,7 @@ def test_a_copy_keeps_its_hard_links_out_in_undone_and_redone(boxes: Boxes, tmp_
 
 
 @pytest.mark.promise("hard-links-kept-in-copies")
-def test_a_linked_file_that_is_written_while_it_is_copied_is_a_file_of_its_own(boxes: Boxes, tmp_path: Path) -> None:
+def test_link_changed_during_copy_is_split(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes("true")
     source = tmp_path / "source"
     source.mkdir()
@@ -246,7 +246,7 @@ def test_a_linked_file_that_is_written_while_it_is_copied_is_a_file_of_its_own(b
 
 
 @pytest.mark.promise("one-record-a-directory")
-def test_a_thousand_names_of_one_file_come_back_as_one(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undo_restores_thousand_hard_links(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes("mkdir /srv/t")
     top = inside(box) / "t"
     (top / "n0").write_text("shared\n")

@@ -149,7 +149,7 @@ def acts_on(lab: Lab, source: Path) -> list[Callable[[], object]]:
     ]
 
 
-def test_a_name_that_the_driver_keeps_for_itself_is_refused_by_every_act(lab: Lab, tmp_path: Path) -> None:
+def test_driver_reserved_name_is_refused(lab: Lab, tmp_path: Path) -> None:
     (lab.layer / "app/new").write_bytes(b"mine alone\n")
     source = tmp_path / "source"
     source.mkdir()
@@ -166,7 +166,7 @@ def test_a_name_that_the_driver_keeps_for_itself_is_refused_by_every_act(lab: La
 # marks beside what they hide --------------------------------------------------------------------------------------
 
 
-def test_what_stands_beside_its_mark_is_hidden_as_the_driver_hides_it(boxes: Boxes) -> None:
+def test_entry_beside_its_whiteout_is_hidden(boxes: Boxes) -> None:
     box = boxes("mkdir /srv/both; echo u > /srv/both/f; ln -s x /srv/link; echo mine > /srv/file; echo s > /srv/shown")
     for name in ("both", "link", "file", "www"):
         (box.upper / "srv" / f".wh.{name}").touch()
@@ -176,7 +176,7 @@ def test_what_stands_beside_its_mark_is_hidden_as_the_driver_hides_it(boxes: Box
 
 
 @pytest.mark.parametrize("name", ["delete", "undo delete", "create", "rename", "revert"])
-def test_killed_at_any_call_an_act_on_what_the_image_has_has_taken_place_or_not(any_lab: Lab, name: str) -> None:
+def test_killed_act_leaves_old_or_new(any_lab: Lab, name: str) -> None:
     act, old, new, found = prepare(any_lab, name)
     ends = []
     for point in some(found, KILLS):
@@ -187,7 +187,7 @@ def test_killed_at_any_call_an_act_on_what_the_image_has_has_taken_place_or_not(
 
 
 @pytest.mark.parametrize("name", ["delete", "undo delete", "create", "rename"])
-def test_a_call_that_fails_on_what_the_image_has_is_one_line_and_loses_nothing(any_lab: Lab, name: str) -> None:
+def test_failed_call_reports_without_loss(any_lab: Lab, name: str) -> None:
     act, old, new, found = prepare(any_lab, name)
     for error in ERRORS:
         for point in some(found[ERRORS.index(error) :], FAILURES):
@@ -195,7 +195,7 @@ def test_a_call_that_fails_on_what_the_image_has_is_one_line_and_loses_nothing(a
             is_told(any_lab, old, new, failed_at(act, point, error), (point, error))
 
 
-def test_what_cannot_be_removed_stays_to_be_seen(any_lab: Lab) -> None:
+def test_immutable_file_stays_visible(any_lab: Lab) -> None:
     """It is marked first on aufs: the mark goes with the failure."""
     old = any_lab.view()
     path = any_lab.places["edited"]
@@ -215,7 +215,7 @@ def test_what_cannot_be_removed_stays_to_be_seen(any_lab: Lab) -> None:
 # names to which no mark can be made ----------------------------------------------------------------------------
 
 
-def test_names_that_no_mark_can_be_made_of_are_read_deleted_and_brought_back(boxes: Boxes) -> None:
+def test_names_too_long_for_whiteout_work(boxes: Boxes) -> None:
     box = boxes()
     assert seen_by_both(box, "/long") == {*LONG}
     for name in LONG:
@@ -228,7 +228,7 @@ def test_names_that_no_mark_can_be_made_of_are_read_deleted_and_brought_back(box
     assert seen_by_both(box, "/longer") == {*LONG}
 
 
-def test_what_aufs_cannot_hide_is_refused_and_all_is_as_it_was(aufs: Lab) -> None:
+def test_aufs_refuses_delete_of_long_name(aufs: Lab) -> None:
     old = aufs.view()
     assert {f"long/{name}" for name in LONG} < {*old}
     for path in (b"/long/" + LONG[1].encode(), b"/long"):
@@ -239,7 +239,7 @@ def test_what_aufs_cannot_hide_is_refused_and_all_is_as_it_was(aufs: Lab) -> Non
     assert f"long/{LONG[0]}" not in aufs.view()
 
 
-def test_a_save_into_such_a_layer_replaces_only_what_was_kept(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_save_keeps_concurrent_write(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes("echo one > /srv/f")
     file = box.upper / "srv/f"
 

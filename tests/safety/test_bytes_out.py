@@ -39,7 +39,7 @@ def shown(data: bytes) -> str:
 @given(
     st.lists(st.sampled_from([b"a", b"\n", "ż".encode(), "😀".encode(), b"\xf0\x9f", b"\xff", b"\x1b"])).map(b"".join)
 )
-def test_a_line_shown_in_pieces_is_the_line_shown_whole(data: bytes) -> None:
+def test_pieces_show_same_text_as_whole_line(data: bytes) -> None:
     lines = [line.rstrip(b"\n") for line in data.splitlines(keepends=True)]
     old, cat._PIECE = cat._PIECE, 3
     try:
@@ -48,7 +48,7 @@ def test_a_line_shown_in_pieces_is_the_line_shown_whole(data: bytes) -> None:
         cat._PIECE = old
 
 
-def test_a_file_without_a_newline_is_read_a_part_at_a_time() -> None:
+def test_newline_free_file_is_read_in_pieces() -> None:
     file = Reads(b"x" * (1 << 20))
     pieces = list(cat._printable_lines(file))
     assert file.most <= 1 << 16
@@ -74,7 +74,7 @@ def huge(boxes: Boxes) -> tuple[str, ...]:
 
 @pytest.mark.engine
 @pytest.mark.case(9)
-def test_a_terminal_shows_a_huge_hole_with_little_memory(huge: tuple[str, ...]) -> None:
+def test_huge_hole_shows_in_little_memory(huge: tuple[str, ...]) -> None:
     mine, theirs = pty.openpty()
     with subprocess.Popen(huge, stdout=theirs, stderr=subprocess.PIPE) as process:
         os.close(theirs)
@@ -88,7 +88,7 @@ def test_a_terminal_shows_a_huge_hole_with_little_memory(huge: tuple[str, ...]) 
 
 
 @pytest.mark.engine
-def test_a_reader_that_leaves_early_gets_its_bytes_and_no_word_of_error(huge: tuple[str, ...], tmp_path: Path) -> None:
+def test_early_pipe_close_is_silent(huge: tuple[str, ...], tmp_path: Path) -> None:
     with (
         (tmp_path / "told").open("wb") as told,
         subprocess.Popen(huge, stdout=subprocess.PIPE, stderr=told) as process,

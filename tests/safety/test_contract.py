@@ -171,7 +171,7 @@ def test_no_kind_of_change_is_without_a_row() -> None:
     assert {row.kind for row in ROWS.values()} - {None} | set(TAKING_BACK.values()) == set(UndoKind)
 
 
-def test_no_verb_that_changes_is_without_a_row() -> None:
+def test_every_changing_verb_has_a_row() -> None:
     changing = set()
     for verb, arguments in parser._ARGUMENTS.items():
         words = argparse.ArgumentParser()
@@ -182,7 +182,7 @@ def test_no_verb_that_changes_is_without_a_row() -> None:
 
 
 @pytest.mark.promise("options-honoured-or-refused")
-def test_every_way_takes_the_same_words() -> None:
+def test_files_classes_share_signatures() -> None:
     """An option that one way does not take, or takes and drops, is found here."""
     for name, method in inspect.getmembers(Files, inspect.isfunction):
         if name.startswith("_"):
@@ -383,7 +383,7 @@ PLACES = {
 
 @pytest.mark.parametrize("way", ["running", "engine, running"])
 @pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
-def test_undo_never_touches_what_took_the_place(
+def test_undo_leaves_replacement_untouched(
     boxes: Boxes, daemon: Dockerd, way: str, listening: Callable[[Dockerd], str], host: Path
 ) -> None:
     box = boxes(alive=True)

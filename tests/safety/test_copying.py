@@ -59,9 +59,7 @@ def remove_tree(top: Path) -> None:
     subprocess.run(["/bin/rm", "-rf", top], check=True)
 
 
-def test_nothing_copied_in_runs_as_somebody_else_and_no_device_of_this_host_comes_in(
-    boxes: Boxes, tmp_path: Path
-) -> None:
+def test_copy_in_drops_setuid_and_devices(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes("chown 12:34 /srv")
     source = tmp_path / "tree"
     (source / "shared").mkdir(parents=True)
@@ -93,7 +91,7 @@ def test_nothing_copied_in_runs_as_somebody_else_and_no_device_of_this_host_come
 
 @STATES
 @pytest.mark.parametrize("source", ["/proc/cpuinfo", "/proc/sys/kernel", "/sys/kernel/mm"])
-def test_what_the_kernel_shows_of_this_host_is_not_taken_for_files(boxes: Boxes, source: str, alive: bool) -> None:
+def test_kernel_files_of_host_are_not_copied(boxes: Boxes, source: str, alive: bool) -> None:
     box = boxes(alive=alive)
     told = dtui("-H", box.engine.host, "cp", source, "web:/srv/new", code=1)
     assert b"is the kernel's own, on " in told
@@ -103,7 +101,7 @@ def test_what_the_kernel_shows_of_this_host_is_not_taken_for_files(boxes: Boxes,
 
 @STATES
 @pytest.mark.parametrize("size", [3_000_000, 1_000_000], ids=["in its data", "in a hole"])
-def test_a_file_that_becomes_shorter_while_it_is_copied_is_not_filled_up_with_zeros(
+def test_file_shrinking_in_copy_is_refused(
     boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, alive: bool
 ) -> None:
     box = boxes(": > /srv/f", alive=alive)
@@ -134,9 +132,7 @@ def test_a_file_that_becomes_shorter_while_it_is_copied_is_not_filled_up_with_ze
     assert set(os.listdir(tmp_path)) - {"state", "locks"} == {"host"}
 
 
-def test_a_file_of_which_its_size_says_nothing_is_not_copied_whatever_it_is_on(
-    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_of_unreliable_size_is_refused(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes()
     monkeypatch.setattr(
         rooted_paths, "_KEEPS_FILES", frozenset(rooted_paths._KERNEL)
@@ -147,7 +143,7 @@ def test_a_file_of_which_its_size_says_nothing_is_not_copied_whatever_it_is_on(
         assert box.names(b"/srv") == [b"www"]
 
 
-def test_holes_at_the_end_of_what_is_kept_are_copied_as_such(tmp_path: Path) -> None:
+def test_trailing_hole_is_copied_as_hole(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x" * 4096)
     os.truncate(source, 1 << 40)
@@ -160,7 +156,7 @@ def test_holes_at_the_end_of_what_is_kept_are_copied_as_such(tmp_path: Path) -> 
 
 
 @STATES
-def test_what_is_copied_out_has_no_more_rights_than_the_umask_leaves(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+def test_copy_out_respects_umask(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     box = boxes("mkdir -p /srv/t/in; echo x > /srv/t/in/f; chmod 6777 /srv/t/in/f; chmod 555 /srv/t/in", alive=alive)
     with umask(0o027):
         copy_out(box.details, b"/srv/t", tmp_path / "t")
@@ -170,9 +166,7 @@ def test_what_is_copied_out_has_no_more_rights_than_the_umask_leaves(boxes: Boxe
 
 
 @STATES
-def test_a_tree_deeper_than_there_are_descriptors_goes_in_comes_out_and_is_taken_back(
-    boxes: Boxes, tmp_path: Path, alive: bool
-) -> None:
+def test_tree_deeper_than_descriptors_copies(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     box = boxes(alive=alive)
     deep_tree(tmp_path / "deep", LEVELS)
     command = [*FEW, sys.executable, "-m", "tui", "-H", box.engine.host]
@@ -187,7 +181,7 @@ def test_a_tree_deeper_than_there_are_descriptors_goes_in_comes_out_and_is_taken
 
 
 @STATES
-def test_a_directory_that_holds_the_containers_own_layer_is_not_copied_into_it(boxes: Boxes, alive: bool) -> None:
+def test_copy_of_own_layer_is_refused(boxes: Boxes, alive: bool) -> None:
     box = boxes(alive=alive)
     before = box.names(b"/srv")
     for source in (Path("/"), box.engine.root, box.upper):
@@ -196,7 +190,7 @@ def test_a_directory_that_holds_the_containers_own_layer_is_not_copied_into_it(b
     assert box.names(b"/srv") == before
 
 
-def test_a_volume_copied_into_itself_is_copied_once(boxes: Boxes, tmp_path: Path) -> None:
+def test_volume_copy_into_itself_is_finite(boxes: Boxes, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
     (volume / "f").write_text("x")
@@ -210,7 +204,7 @@ def test_a_volume_copied_into_itself_is_copied_once(boxes: Boxes, tmp_path: Path
     assert os.listdir(volume / "sub" / "out") == []
 
 
-def test_things_are_put_right_below_a_volume_and_a_volume_comes_out_whole(boxes: Boxes, tmp_path: Path) -> None:
+def test_volume_is_edited_and_copied_out(boxes: Boxes, tmp_path: Path) -> None:
     volume, new = tmp_path / "volume", tmp_path / "new.txt"
     volume.mkdir()
     (volume / "row").write_text("row\n")
@@ -234,9 +228,7 @@ def test_things_are_put_right_below_a_volume_and_a_volume_comes_out_whole(boxes:
 
 
 @STATES
-def test_a_link_to_a_directory_takes_things_in_and_any_other_is_replaced(
-    boxes: Boxes, tmp_path: Path, alive: bool
-) -> None:
+def test_only_directory_links_are_followed(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     (tmp_path / "f").write_text("mine\n")
     box = boxes("ln -s www /srv/there; ln -s /etc/motd /srv/f", alive=alive)
     for goal in (b"/srv/there", b"/srv"):
@@ -247,7 +239,7 @@ def test_a_link_to_a_directory_takes_things_in_and_any_other_is_replaced(
     assert box.names(b"/srv/www") == [b"f", b"g", b"motd"]
 
 
-def test_a_volume_of_a_stopped_container_is_not_taken_for_what_lies_below_it(boxes: Boxes, tmp_path: Path) -> None:
+def test_copy_out_leaves_out_stopped_volume(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
     (tmp_path / "new.txt").write_text("new\n")
     box = boxes("echo row > /srv/www/row; echo beside > /srv/beside", "-v", f"{tmp_path}/volume:/srv/www")
@@ -258,9 +250,7 @@ def test_a_volume_of_a_stopped_container_is_not_taken_for_what_lies_below_it(box
     assert (tmp_path / "out" / "beside").read_text() == "beside\n"
 
 
-def test_what_was_done_in_a_volume_is_not_undone_below_it_once_the_container_stopped(
-    boxes: Boxes, tmp_path: Path
-) -> None:
+def test_volume_change_is_not_undone_at_rest(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
     box = boxes("echo row > /srv/www/row", "-v", f"{tmp_path}/volume:/srv/www", alive=True)
     box.remove(b"/srv/www/row")

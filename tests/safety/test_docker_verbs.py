@@ -136,7 +136,7 @@ def cases(*rows: tuple[str, str, str]) -> pytest.MarkDecorator:
     ("overlay2", "undo", "running"),
     ("vfs", "rm", "stopped"),
 )
-def test_verbs_beside_change_end_as_without(boxes: Boxes, many: Path, tmp_path: Path, change: str, state: str) -> None:
+def test_verbs_during_change_end_unaffected(boxes: Boxes, many: Path, tmp_path: Path, change: str, state: str) -> None:
     alive = state == "running"
     wanted: list[Verb] = [*STAYING, ("rm", "{}"), ("stop", "-t0", "{}")] if alive else [*STAYING, ("start", "{}")]
     twin = boxes("mkdir -p /srv", alive=alive, name="twin")
@@ -158,7 +158,7 @@ def test_verbs_beside_change_end_as_without(boxes: Boxes, many: Path, tmp_path: 
     ("vfs", "rm", "running"),
     ("fuse-overlayfs", "cp", "stopped"),
 )
-def test_removal_beside_change_is_named(boxes: Boxes, many: Path, tmp_path: Path, change: str, state: str) -> None:
+def test_removal_during_change_is_named(boxes: Boxes, many: Path, tmp_path: Path, change: str, state: str) -> None:
     box = boxes("mkdir -p /srv", alive=state == "running")
     upper = box.upper
     removal = ("container", "prune", "-f") if change in ("rm", "undo") else ("rm", "{}")

@@ -157,7 +157,7 @@ def what_is_there(bench: Bench, old: View, new: View, ended: Ended) -> str:
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_whatever_goes_wrong_the_user_is_told_and_nothing_is_lost(
+def test_fault_is_reported_without_loss(
     small: Dockerd, private_state: Path, record_property: Callable[[str, object], None], fault: str, act: str
 ) -> None:
     boxes = Boxes(small)

@@ -76,36 +76,34 @@ def fails_everywhere(lab: Lab, name: str) -> None:
 
 @pytest.mark.case(25)
 @pytest.mark.parametrize("name", EVERY)
-def test_killed_at_any_call_an_act_has_taken_place_or_not(docker_lab: Lab, name: str) -> None:
+def test_killed_act_leaves_old_or_new(docker_lab: Lab, name: str) -> None:
     cut_off_everywhere(docker_lab, name)
 
 
 @pytest.mark.case(25)
 @pytest.mark.parametrize("name", EVERY)
-def test_killed_at_any_call_an_act_by_our_own_copy_up_has_taken_place_or_not(aufs_lab: Lab, name: str) -> None:
+def test_killed_own_copy_up_is_old_or_new(aufs_lab: Lab, name: str) -> None:
     cut_off_everywhere(aufs_lab, name)
 
 
 @pytest.mark.promise("killed-anywhere-old-or-new")
 @pytest.mark.parametrize("name", ["delete", "undo delete", "undo revert", "rename", "copy in"])
-def test_killed_at_any_call_a_long_act_has_taken_place_or_not(
-    docker_lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_killed_long_act_leaves_old_or_new(docker_lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(scratch, "_SYNCED_ALONE", 0)  # as after many entries: all is made durable at the end
     cut_off_everywhere(docker_lab, name)
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_call_that_fails_is_one_line_and_loses_nothing(docker_lab: Lab, name: str) -> None:
+def test_failed_call_reports_without_loss(docker_lab: Lab, name: str) -> None:
     fails_everywhere(docker_lab, name)
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_call_that_fails_in_our_own_copy_up_is_one_line_and_loses_nothing(aufs_lab: Lab, name: str) -> None:
+def test_failed_copy_up_reports_without_loss(aufs_lab: Lab, name: str) -> None:
     fails_everywhere(aufs_lab, name)
 
 
-def test_a_second_start_finds_nothing_to_put_right(docker_lab: Lab) -> None:
+def test_second_recovery_does_nothing(docker_lab: Lab) -> None:
     with pytest.raises(DtuiError):
         LayerFiles(docker_lab.details, docker_lab.inspect).open(b"/nothing")
     assert recover(docker_lab.inspect) == ()

@@ -43,7 +43,7 @@ def lab(boxes: Boxes, private_state: Path, tmp_path: Path) -> Iterator[LivingLab
 @UNION
 @pytest.mark.case(25)
 @pytest.mark.parametrize("name", EVERY)
-def test_killed_at_any_call_an_act_on_a_running_container_has_taken_place_or_not(lab: LivingLab, name: str) -> None:
+def test_killed_act_leaves_old_or_new(lab: LivingLab, name: str) -> None:
     act, old, new, found = prepare(lab, name, helper=True)
     ends: Counter[str] = Counter()
     outside, inside = ([point for point in found if point.helper == helper] for helper in (False, True))
@@ -58,7 +58,7 @@ def test_killed_at_any_call_an_act_on_a_running_container_has_taken_place_or_not
 
 @UNION
 @pytest.mark.parametrize("name", EVERY)
-def test_a_call_that_fails_on_a_running_container_is_one_line_and_loses_nothing(lab: LivingLab, name: str) -> None:
+def test_failed_call_reports_without_loss(lab: LivingLab, name: str) -> None:
     act, old, new, found = prepare(lab, name, helper=True)
     ends: Counter[str] = Counter()
     outside, inside = ([point for point in found if point.helper == helper] for helper in (False, True))
@@ -83,9 +83,7 @@ def tree(box: Box) -> str:
 
 @pytest.mark.parametrize("turn", [1, 3])
 @pytest.mark.parametrize("lost", [False, True], ids=["before it", "after it"])
-def test_a_helper_that_is_killed_leaves_old_or_new_and_is_one_line(
-    boxes: Boxes, monkeypatch: pytest.MonkeyPatch, turn: int, lost: bool
-) -> None:
+def test_killed_helper_leaves_old_or_new(boxes: Boxes, monkeypatch: pytest.MonkeyPatch, turn: int, lost: bool) -> None:
     """It is killed before it does what it is asked, or when that is done and not yet told."""
     box = boxes("mkdir /old/a; echo x > /old/a/x; echo y > /old/y", alive=True)
     mounts = Path(f"/proc/{box.details.pid}/mountinfo").read_text()

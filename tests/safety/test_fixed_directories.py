@@ -63,17 +63,13 @@ def nothing_is_begun(box: Box, host: Path, how: str) -> None:
 @pytest.mark.case(36)
 @STATES
 @pytest.mark.parametrize("how", ["a", "i"])
-def test_no_temporary_name_is_made_where_none_can_be_taken_away(
-    boxes: Boxes, tmp_path: Path, how: str, alive: bool
-) -> None:
+def test_no_temporary_in_fixed_directory(boxes: Boxes, tmp_path: Path, how: str, alive: bool) -> None:
     nothing_is_begun(boxes("mkdir /srv/d; echo old > /srv/d/f; echo g > /srv/g", alive=alive), tmp_path / "host", how)
 
 
 @pytest.mark.case(36)
 @pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
-def test_no_temporary_name_is_made_by_our_own_copy_up_where_none_can_be_taken_away(
-    boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_copy_up_makes_no_temporary(boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "privileged", lambda: False)
     nothing_is_begun(boxes("mkdir /srv/d; echo old > /srv/d/f; echo g > /srv/g"), tmp_path / "host", "a")
 
@@ -81,9 +77,7 @@ def test_no_temporary_name_is_made_by_our_own_copy_up_where_none_can_be_taken_aw
 @pytest.mark.case(36)
 @STATES
 @pytest.mark.parametrize("how", ["a", "i"])
-def test_a_file_whose_name_stays_is_written_in_place_and_taken_back_in_place(
-    boxes: Boxes, how: str, alive: bool
-) -> None:
+def test_fixed_directory_is_written_in_place(boxes: Boxes, how: str, alive: bool) -> None:
     box = boxes("mkdir /srv/d; echo old > /srv/d/f", alive=alive)
     with fixed(box, how) as place:
         inode = (place / "f").stat().st_ino

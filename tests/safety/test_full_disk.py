@@ -133,7 +133,7 @@ def growing(box: Box, path: bytes) -> Acts:
 
 @pytest.mark.case(35)
 @STATES
-def test_a_full_disk_lets_an_act_be_done_or_leaves_all_as_it_was(small: Dockerd, tmp_path: Path, alive: bool) -> None:
+def test_full_disk_act_is_done_or_refused(small: Dockerd, tmp_path: Path, alive: bool) -> None:
     (tmp_path / "host").write_bytes(b"from the host" * 1000)
     script = "mkdir /srv; echo own > /srv/own; chmod 640 /srv/own; rm /etc/motd; "
     script += "echo mine > /app/start.sh; rm -r /old/one; mkdir /old/one; echo x > /old/one/x; chmod 600 /app/keep.txt"

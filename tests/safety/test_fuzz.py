@@ -74,13 +74,13 @@ hidden = st.text(st.characters(categories=NEVER_SHOWN), max_size=200)
 
 @given(st.binary(max_size=300) | st.text(max_size=200) | hidden)
 @OFTEN
-def test_a_name_is_shown_without_any_control_byte(name: bytes | str) -> None:
+def test_shown_name_has_no_control_byte(name: bytes | str) -> None:
     shown = printable(name)
     assert not {unicodedata.category(char) for char in shown} & set(NEVER_SHOWN)
     shown.encode("utf-8")
 
 
-def test_no_character_of_a_kind_that_terminals_obey_or_hide_is_shown() -> None:
+def test_unsafe_characters_are_never_shown() -> None:
     every = "".join(map(chr, range(sys.maxunicode + 1)))
     kinds = {unicodedata.category(char) for char in printable(every)}
     assert kinds.isdisjoint(NEVER_SHOWN)
@@ -108,7 +108,7 @@ def with_junk(body: object, place: tuple[str | int, ...], junk: object) -> objec
 
 @given(damages, st.none() | st.integers(0, 2**16), json_values, st.integers(0, 2**16))
 @SELDOM
-def test_a_damaged_record_of_one_container_leaves_the_others_in_the_list(
+def test_damaged_record_hides_no_other(
     root: Path, damage: list[tuple[int, bytes]], cut: int | None, junk: object, at: int
 ) -> None:
     endpoint = OfflineEndpoint("root", root)
@@ -133,7 +133,7 @@ def test_a_damaged_record_of_one_container_leaves_the_others_in_the_list(
 ODD = ("abc", [1], 1e400)
 
 
-def test_no_value_of_a_record_at_whatever_place_is_more_than_one_line(root: Path) -> None:
+def test_odd_record_value_is_one_line(root: Path) -> None:
     endpoint = OfflineEndpoint("root", root)
     record = sorted((root / "containers").glob("*/config.v2.json"))[0]
     before = record.read_bytes()
@@ -151,7 +151,7 @@ def test_no_value_of_a_record_at_whatever_place_is_more_than_one_line(root: Path
         record.write_bytes(before)
 
 
-def test_a_page_number_beyond_every_file_is_one_line(tmp_path: Path) -> None:
+def test_page_beyond_file_is_one_line(tmp_path: Path) -> None:
     database = tmp_path / "metadata.db"
     fields = (bolt._MAGIC, bolt._VERSION, 4096, 0, 1 << 62, 0, 0, 0, 1)
     whole = bolt._META.pack(*fields, 0)
@@ -170,9 +170,7 @@ def contents(bucket: Bucket, depth: int = 0) -> Iterator[bytes]:
 
 @given(damages, st.none() | st.integers(0, 2**20))
 @OFTEN
-def test_a_damaged_bolt_file_is_an_error_or_an_answer_and_never_a_loop(
-    root: Path, damage: list[tuple[int, bytes]], cut: int | None
-) -> None:
+def test_damaged_bolt_file_never_loops(root: Path, damage: list[tuple[int, bytes]], cut: int | None) -> None:
     (source, *_) = sorted(root.rglob("io.containerd.snapshotter.v1.overlayfs/metadata.db"))
     copy = root / "damaged.db"
     used = source.read_bytes()[: 16 * 4096]
@@ -184,7 +182,7 @@ def test_a_damaged_bolt_file_is_an_error_or_an_answer_and_never_a_loop(
 
 @given(st.binary(max_size=400))
 @OFTEN
-def test_an_answer_of_containerd_is_an_answer_or_an_error(data: bytes) -> None:
+def test_containerd_answer_parses_or_fails(data: bytes) -> None:
     with one_line():
         for number, value in containerd._fields(data):
             assert number >= 0
@@ -193,7 +191,7 @@ def test_an_answer_of_containerd_is_an_answer_or_an_error(data: bytes) -> None:
 
 @given(json_values, json_values, json_values)
 @OFTEN
-def test_an_engines_answers_of_any_shape_are_answers_or_errors(one: object, two: object, three: object) -> None:
+def test_engine_answers_parse_or_fail(one: object, two: object, three: object) -> None:
     body = {"Id": one, "Names": two, "State": three, "Mounts": one, "NetworkSettings": two, "HostConfig": three}
     body |= {"Config": one, "Created": two, "Driver": three, "GraphDriver": one, "Status": two, "Name": two}
     info = {"Driver": one, "DriverStatus": two, "DockerRootDir": three, "Version": one, "Components": two}
@@ -228,9 +226,7 @@ def tar_of(name: str, data: bytes) -> bytes:
 
 @given(damages, st.none() | st.integers(0, 2**16), st.integers(1, 700))
 @OFTEN
-def test_a_tar_of_the_archive_api_gives_the_file_that_was_asked_for_or_an_error(
-    damage: list[tuple[int, bytes]], cut: int | None, piece: int
-) -> None:
+def test_archive_tar_gives_file_or_error(damage: list[tuple[int, bytes]], cut: int | None, piece: int) -> None:
     data = damaged(tar_of("file", b"0123456789" * 30), damage, cut)
     pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
     with one_line():
@@ -244,7 +240,7 @@ def test_a_tar_of_the_archive_api_gives_the_file_that_was_asked_for_or_an_error(
 
 @given(st.binary(max_size=400))
 @OFTEN
-def test_a_line_of_a_log_file_is_a_line_or_nothing(raw: bytes) -> None:
+def test_log_line_parses_or_is_dropped(raw: bytes) -> None:
     for log in (JsonLog, K8sLog):
         line = log.parse(log.__new__(log), raw)
         assert line is None or isinstance(line.text, bytes)
@@ -252,7 +248,7 @@ def test_a_line_of_a_log_file_is_a_line_or_nothing(raw: bytes) -> None:
 
 @given(st.lists(st.binary(max_size=80), max_size=8))
 @SELDOM
-def test_an_act_that_somebody_wrote_over_is_left_out_of_the_list(private_state: Path, lines: list[bytes]) -> None:
+def test_overwritten_act_is_not_listed(private_state: Path, lines: list[bytes]) -> None:
     from tui.files.history.backups import undo_records
 
     folder = private_state / "backups" / ("0" * 64) / "00000000000000000001"

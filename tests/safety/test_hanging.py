@@ -65,7 +65,7 @@ def stuck(boxes: Boxes) -> Box:
 @pytest.mark.promise("hang-second-interrupt")
 @pytest.mark.promise("lock-released")
 @pytest.mark.parametrize(("until", "words", "signals"), HANGS)
-def test_second_interrupt_ends_hang_and_frees_lock(
+def test_second_interrupt_frees_lock(
     stuck: Box, until: str, words: list[str], signals: tuple[signal.Signals, ...]
 ) -> None:
     engine = ("-H", stuck.engine.host)
@@ -89,7 +89,7 @@ def test_second_interrupt_ends_hang_and_frees_lock(
 
 @UNION
 @pytest.mark.promise("hang-second-interrupt")
-def test_first_interrupt_of_a_hang_says_what_ends_it(stuck: Box) -> None:
+def test_first_interrupt_explains_second(stuck: Box) -> None:
     with hanging(stuck.details.pid, "/srv/stuck", "opened"):
         line = [sys.executable, "-m", "tui", "-H", stuck.engine.host, "cat", "web:/srv/stuck/file"]
         with started(line) as process:
@@ -105,7 +105,7 @@ def test_first_interrupt_of_a_hang_says_what_ends_it(stuck: Box) -> None:
 
 @UNION
 @pytest.mark.promise("hang-second-interrupt")
-def test_mount_that_hangs_is_seen_without_asking_it(stuck: Box, tmp_path: Path) -> None:
+def test_hanging_mount_is_not_queried(stuck: Box, tmp_path: Path) -> None:
     engine = ("-H", stuck.engine.host)
     with hanging(stuck.details.pid, "/srv/stuck"):
         assert b"/srv/stuck is a mount point" in dtui(*engine, "rm", "-r", "web:/srv", code=1)
@@ -115,7 +115,7 @@ def test_mount_that_hangs_is_seen_without_asking_it(stuck: Box, tmp_path: Path) 
 
 
 @UNION
-def test_open_files_on_a_hanging_mount_do_not_hold_a_save(stuck: Box) -> None:
+def test_save_ignores_hanging_descriptors(stuck: Box) -> None:
     """Who has the file open is asked of the kernel: a descriptor of another file may lie on the hanging one."""
     with hanging(stuck.details.pid, "/srv/stuck", "opened"):
         stuck.sh("(exec 3< /srv/stuck/file; sleep 100) & sleep 0.2")
@@ -125,7 +125,7 @@ def test_open_files_on_a_hanging_mount_do_not_hold_a_save(stuck: Box) -> None:
 @UNION
 @pytest.mark.promise("hang-app-responsive")
 @pytest.mark.promise("lock-released")
-def test_app_leaves_hanging_act_and_quits_at_once(stuck: Box) -> None:
+def test_app_leaves_hanging_act_and_quits(stuck: Box) -> None:
     engine = ("-H", stuck.engine.host)
     with hanging(stuck.details.pid, "/srv/stuck", "opened"):
         stuck.engine.docker("rm", "probe")  # the one row is opened then
@@ -155,7 +155,7 @@ def test_write_on_a_file_system_without_attributes(stuck: Box) -> None:
         assert stuck.read(b"/srv/stuck/file") == b"new\n"
 
 
-def test_daemon_threads_do_not_queue_behind_one_that_hangs() -> None:
+def test_hanging_thread_blocks_no_other() -> None:
     hold = threading.Event()
     threads = DaemonThreads()
     held = [threads.submit(hold.wait) for _ in range(64)]
@@ -166,7 +166,7 @@ def test_daemon_threads_do_not_queue_behind_one_that_hangs() -> None:
     assert all(one.result(20) for one in held)
 
 
-def test_abandoned_call_does_nothing_more_once_it_comes_back() -> None:
+def test_abandoned_call_does_nothing_more() -> None:
     """Neither what follows the system call that hung nor what cleans up after it is done: both would lack the lock."""
     reader, writer = os.pipe()
     went_on: list[str] = []

@@ -36,7 +36,7 @@ def changed(boxes: Boxes, text: bytes, name: str = "web") -> Box:
 @FOUND
 @OVERLAY2
 @pytest.mark.engine
-def test_backups_of_a_removed_container_are_found_by_name_and_id(boxes: Boxes) -> None:
+def test_backups_outlive_their_container(boxes: Boxes) -> None:
     box = changed(boxes, b"first\n")
     host = ("-H", box.engine.host)
     box.engine.docker("rm", "-f", "web")
@@ -57,7 +57,7 @@ def test_backups_of_a_removed_container_are_found_by_name_and_id(boxes: Boxes) -
 @FOUND
 @OVERLAY2
 @pytest.mark.engine
-def test_a_new_container_of_the_same_name_inherits_no_undo(boxes: Boxes) -> None:
+def test_new_container_inherits_no_undo(boxes: Boxes) -> None:
     old = changed(boxes, b"first\n")
     host = ("-H", old.engine.host)
     old.engine.docker("rm", "-f", "web")
@@ -85,7 +85,7 @@ def test_a_new_container_of_the_same_name_inherits_no_undo(boxes: Boxes) -> None
 @FOUND
 @OVERLAY2
 @pytest.mark.engine
-def test_a_renamed_container_keeps_its_undo_under_both_names(boxes: Boxes) -> None:
+def test_renamed_container_keeps_undo(boxes: Boxes) -> None:
     box = changed(boxes, b"first\n")
     host = ("-H", box.engine.host)
     box.engine.docker("rename", "web", "former")
@@ -98,7 +98,7 @@ def test_a_renamed_container_keeps_its_undo_under_both_names(boxes: Boxes) -> No
 @PURGED
 @OVERLAY2
 @pytest.mark.engine
-def test_purge_deletes_what_a_removed_container_left(boxes: Boxes, private_state: Path) -> None:
+def test_purge_deletes_orphaned_backups(boxes: Boxes, private_state: Path) -> None:
     gone, other = changed(boxes, b"secret\n"), changed(boxes, b"other\n", "other")
     host = ("-H", gone.engine.host)
     dtui(*host, "rm", "web:/etc/motd")
@@ -122,7 +122,7 @@ def test_purge_deletes_what_a_removed_container_left(boxes: Boxes, private_state
 @PURGED
 @OVERLAY2
 @pytest.mark.engine
-def test_purge_frees_what_was_set_aside_after_removal(boxes: Boxes) -> None:
+def test_purge_after_removal_drops_set_aside(boxes: Boxes) -> None:
     box = boxes("head -c 50000 /dev/urandom > /srv/large")
     host = ("-H", box.engine.host)
     dtui(*host, "write", "web:/srv/large", "--set-aside", stdin=b"new\n")
@@ -165,7 +165,7 @@ def purge(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, st
 @pytest.mark.parametrize(
     ("age", "left"), [("1h", [b"/now"]), ("90m", [b"/now", b"/hour"]), ("2d", [b"/now", b"/hour", b"/day"]), ("0s", [])]
 )
-def test_only_what_is_older_is_purged(capsys: pytest.CaptureFixture[str], age: str, left: list[bytes]) -> None:
+def test_purge_takes_only_older_backups(capsys: pytest.CaptureFixture[str], age: str, left: list[bytes]) -> None:
     act(b"/day", "done", age=90_000)
     act(b"/hour", "done", age=3700)
     act(b"/now", "done")
@@ -177,14 +177,14 @@ def test_only_what_is_older_is_purged(capsys: pytest.CaptureFixture[str], age: s
 
 @PURGED
 @pytest.mark.parametrize("age", ["7", "d", "-1d", "1.5h", "7 d", "7y", "", "1d2h", "9999999d"])
-def test_what_is_no_age_purges_nothing(capsys: pytest.CaptureFixture[str], age: str) -> None:
+def test_invalid_age_purges_nothing(capsys: pytest.CaptureFixture[str], age: str) -> None:
     act(b"/day", "done", age=90_000)
     code, _, told = purge(capsys, f"--older-than={age}")
     assert (code, len(told.splitlines()), len(list(undo_records()))) == (2, 1, 1)
 
 
 @PURGED
-def test_purge_of_an_empty_name_is_not_purge_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_name_does_not_purge_all(capsys: pytest.CaptureFixture[str]) -> None:
     act(b"/x", "done")
     for words in ([""], ["--older-than", "0s", ""], ["/"], ["local/"]):
         assert purge(capsys, *words)[0] in (1, 2, 3), words
@@ -195,7 +195,7 @@ DEAD = f"{os.urandom(4).hex()}:1:1"
 
 
 @PURGED
-def test_purge_leaves_what_recovery_needs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_purge_keeps_unfinished_acts(capsys: pytest.CaptureFixture[str]) -> None:
     act(b"/under-way")
     rewrite(act(b"/cut-off"), owner=DEAD)
     act(b"/done", "done")
@@ -213,7 +213,7 @@ def test_purge_leaves_what_recovery_needs(capsys: pytest.CaptureFixture[str]) ->
 @PURGED
 @OVERLAY2
 @pytest.mark.engine
-def test_purge_of_a_gone_container_takes_what_was_cut_off_too(boxes: Boxes) -> None:
+def test_orphaned_cut_off_act_is_purged(boxes: Boxes) -> None:
     box = boxes(name="other")
     host = ("-H", box.engine.host)
     rewrite(act(b"/cut-off"), owner=DEAD)

@@ -64,13 +64,13 @@ def hold(tmp_path: Path) -> Iterator[Hold]:
 
 
 @pytest.mark.promise("trust-remote-paths")
-def test_bench_enters_no_process_that_is_only_told(hold: Hold) -> None:
+def test_bench_enters_no_unproven_process(hold: Hold) -> None:
     assert hold({}).pid == 0
 
 
 @pytest.mark.engine
 @pytest.mark.promise("trust-layer-record")
-def test_bench_enters_no_container_but_its_own(engine: Dockerd, tmp_path: Path) -> None:
+def test_bench_enters_no_foreign_container(engine: Dockerd, tmp_path: Path) -> None:
     web = engine.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sleep", "1000").strip()
     proven = LiveEndpoint("local", engine.host)
     real = {path: json.dumps(proven.client.get(f"{proven.client.base_url}{path}").json()) for path in ("/info",)}
@@ -93,14 +93,14 @@ def test_bench_enters_no_container_but_its_own(engine: Dockerd, tmp_path: Path) 
 
 
 @pytest.mark.promise("ids-checked-at-border")
-def test_bench_takes_no_id_that_is_part_of_any_cgroup(hold: Hold) -> None:
+def test_bench_refuses_short_container_id(hold: Hold) -> None:
     with pytest.raises(BadId):
         hold({CREATE: http(json.dumps({"Id": "s"}), "201 Created")})
 
 
 @pytest.mark.promise("answers-parsed-at-border")
 @pytest.mark.parametrize("state", [None, 7, {"Pid": None}, {"Pid": "1"}, {"Pid": -1}, {"Pid": 2**70}])
-def test_bench_answer_of_another_shape_is_ours(hold: Hold, state: object) -> None:
+def test_malformed_inspect_is_handled(hold: Hold, state: object) -> None:
     with suppress(DtuiError):
         assert hold({INSPECT: http(json.dumps(inspected(State=state)))}).pid == 0
 
@@ -128,6 +128,6 @@ def test_endless_output_of_a_benchmark_ends(tmp_path: Path) -> None:
     assert engine.sent < 64 * MiB
 
 
-def test_number_of_thousands_of_digits_is_none_of_iozones() -> None:
+def test_iozone_parser_skips_huge_number() -> None:
     parser = Parser()
     assert parser.feed(b"   kB  reclen\n 64 4 " + b"9" * 9000 + b"\n64 4 9\n")[-1].kb_per_s == 9

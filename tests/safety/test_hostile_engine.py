@@ -107,7 +107,7 @@ def run(engine: HostileEngine, *words: str, stdin: bytes = b"new\n") -> tuple[in
 
 @pytest.mark.promise("answers-parsed-at-border")
 @pytest.mark.parametrize(("verb", "route", "name"), CASES)
-def test_odd_answer_is_one_line_and_no_success(
+def test_odd_answer_is_one_line_and_fails(
     verb: tuple[str, ...],
     route: str,
     name: str,
@@ -125,7 +125,7 @@ def test_odd_answer_is_one_line_and_no_success(
     assert "\x1b" not in told
 
 
-def test_healthy_answers_are_no_odd_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_healthy_answers_succeed(capsys: pytest.CaptureFixture[str]) -> None:
     with HostileEngine() as engine:
         for verb in VERBS:
             if verb[0] not in ("write", "path", "tree"):
@@ -135,7 +135,7 @@ def test_healthy_answers_are_no_odd_ones(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.promise("answers-parsed-at-border")
 @pytest.mark.parametrize("place", ["/var/lib/docker\0x", "/var/lib/\ud800", "", 7, ["/"]])
-def test_data_root_that_no_file_system_has(place: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_data_root_is_ignored(place: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = {"Driver": "overlay2", "DriverStatus": [], "DockerRootDir": place, "Containerd": {"Address": place}}
     with HostileEngine({INFO: http(json.dumps(facts))}, tmp_path / "s") as engine:
         assert main(["-H", engine.address, "ls", "--json"]) == 0
@@ -146,14 +146,14 @@ def test_data_root_that_no_file_system_has(place: object, tmp_path: Path, capsys
 
 @pytest.mark.promise("answers-parsed-at-border")
 @pytest.mark.parametrize("more", [{"Mounts": [{"Destination": "/\0"}]}, {"HostConfig": {"Tmpfs": {"/\ud800": ""}}}])
-def test_mount_that_no_file_system_has(more: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_mount_is_refused(more: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     with HostileEngine({INSPECT: http(json.dumps(inspected(**more)))}) as engine:
         assert main(["-H", engine.address, "tree", "web"]) == 1
     assert "not understood" in capsys.readouterr().err
 
 
 @pytest.mark.promise("answers-bounded")
-def test_containerd_that_never_comes_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_containerd_answer_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tui.engine.live import containerd
 
     def window_updates() -> Iterator[bytes]:
@@ -180,7 +180,7 @@ def test_odd_rows_hide_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.promise("one-odd-row-costs-one-row")
-def test_odd_change_is_told_and_hides_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_change_hides_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     changes = [{"Path": "/a", "Kind": 7}, {"Path": "/b", "Kind": 1}, {"Path": 7, "Kind": 1}, None]
     with HostileEngine({CHANGES: http(json.dumps(changes))}) as engine:
         assert main(["-H", engine.address, "changes", "web"]) == 1
@@ -205,7 +205,7 @@ def test_redirect_is_refused_and_named(status: str, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.promise("no-redirects")
-def test_proxy_of_the_environment_hears_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     with HostileEngine() as proxy, HostileEngine() as engine:
@@ -216,7 +216,7 @@ def test_proxy_of_the_environment_hears_nothing(monkeypatch: pytest.MonkeyPatch,
     assert not [line for line in engine.headers if line.lower().startswith(("authorization", "cookie"))]
 
 
-def test_cookies_of_an_engine_are_not_sent_back() -> None:
+def test_engine_cookies_are_not_sent_back() -> None:
     body = HEALTHY[VERSION]
     assert isinstance(body, bytes)
     with HostileEngine({VERSION: body.replace(b"\r\n", b"\r\nSet-Cookie: a=b; path=/\r\n", 1)}) as engine:
@@ -278,7 +278,7 @@ MOST: dict[str, tuple[dict[str, Answer], tuple[str, ...]]] = {
 
 @pytest.mark.promise("answers-bounded")
 @pytest.mark.parametrize("name", MOST)
-def test_answer_without_end_takes_little_memory(name: str) -> None:
+def test_endless_answer_takes_little_memory(name: str) -> None:
     script, words = MOST[name]
     with HostileEngine(script) as engine:
         code, _, told, memory = run(engine, *words)
@@ -359,7 +359,7 @@ def event(action: str = "start", **more: object) -> bytes:
     return json.dumps({"Type": "container", "Action": action, "Actor": {"ID": ID}, **more}).encode() + b"\n"
 
 
-def test_target_that_is_the_file_itself_is_no_link() -> None:
+def test_self_link_target_is_no_link() -> None:
     told = stat_header(name="x", linkTarget="/x")  # as podman answers about every file
     with HostileEngine({STAT: head(X_Docker_Container_Path_Stat=told)}) as engine:
         endpoint = LiveEndpoint("e", engine.address)
@@ -378,7 +378,7 @@ def test_odd_events_are_skipped_and_counted() -> None:
 
 
 @pytest.mark.promise("streams-bounded")
-def test_event_without_newline_ends_the_stream() -> None:
+def test_endless_event_line_ends_stream() -> None:
     with HostileEngine({"GET /events": lambda: in_chunks(endless(b"x" * 65_536))}) as engine:
         with pytest.raises(EngineError, match="a line of more than"):
             list(LiveEndpoint("e", engine.address).events())
@@ -390,7 +390,7 @@ LOGS = f"GET /containers/{ID}/logs"
 
 @pytest.mark.promise("streams-bounded")
 @pytest.mark.parametrize("tty", [False, True])
-def test_log_line_without_end_comes_in_bounded_lines(tty: bool) -> None:
+def test_endless_log_line_is_split(tty: bool) -> None:
     frame = b"" if tty else b"\1\0\0\0\xff\xff\xff\xff"
     script: dict[str, Answer] = {
         LOGS: lambda: in_chunks(itertools.chain([frame], endless(b"x" * 65_536))),
@@ -405,7 +405,7 @@ def test_log_line_without_end_comes_in_bounded_lines(tty: bool) -> None:
 
 
 @pytest.mark.parametrize("frame", [b"\7\0\0\0\0\0\0\1x", b"HTTP/1.1 200 OK\r\n\r\n"])
-def test_log_of_no_form_is_refused(frame: bytes) -> None:
+def test_malformed_log_frame_is_refused(frame: bytes) -> None:
     with (
         HostileEngine({LOGS: lambda: in_chunks([frame])}) as engine,
         pytest.raises(EngineError, match="no form of Docker's"),
@@ -415,7 +415,7 @@ def test_log_of_no_form_is_refused(frame: bytes) -> None:
 
 @pytest.mark.promise("quit-never-waits")
 @pytest.mark.parametrize("silent", [VERSION, INFO, LIST, "GET /events"])
-def test_closing_an_endpoint_wakes_who_waits_for_it(silent: str, tmp_path: Path) -> None:
+def test_close_wakes_waiting_request(silent: str, tmp_path: Path) -> None:
     import threading
 
     def hang() -> Iterator[bytes]:
@@ -442,7 +442,7 @@ def test_closing_an_endpoint_wakes_who_waits_for_it(silent: str, tmp_path: Path)
         stop.set()
 
 
-def test_closing_ends_a_connection_that_is_only_being_made() -> None:
+def test_close_ends_pending_connection() -> None:
     import threading
 
     from tui.engine.live.transport import Connections

@@ -106,7 +106,7 @@ def test_a_link_to_a_full_tree_opens_nothing(
 
 @pytest.mark.promise("root-beneath")
 @pytest.mark.parametrize("place", [f"overlay/{LAYER}", f"overlay/{LAYER}/diff", "overlay"])
-def test_a_link_in_podmans_storage_opens_nothing(
+def test_podman_storage_link_opens_nothing(
     place: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     prepared = podman_root(tmp_path)
@@ -165,7 +165,7 @@ def test_a_data_root_behind_a_link_works(tmp_path: Path, capfdbinary: pytest.Cap
 
 
 @pytest.mark.promise("root-beneath")
-def test_a_disk_mounted_in_a_data_root_is_entered(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_disk_mounted_in_data_root_is_used(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     prepared = docker_root(tmp_path)
     (prepared.root / "overlay2").rename(tmp_path / "disk")
     (prepared.root / "overlay2").mkdir()
@@ -180,7 +180,7 @@ def test_a_disk_mounted_in_a_data_root_is_entered(tmp_path: Path, capfdbinary: p
 
 @pytest.mark.promise("root-beneath")
 @pytest.mark.parametrize("what", ["a layer", "an image's files", "the mount-id", "a short link out"])
-def test_a_link_opens_nothing_before_linux_5_6(
+def test_link_opens_nothing_without_openat2(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     def no_openat2(*args: object) -> int:
@@ -200,7 +200,7 @@ def test_a_link_opens_nothing_before_linux_5_6(
 
 
 @pytest.mark.promise("mount-by-descriptor")
-def test_layers_are_mounted_by_descriptor_before_linux_6_13(
+def test_layers_mount_by_fd_before_linux_6_13(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     paths: list[bytes] = []
@@ -228,7 +228,7 @@ def details_of(prepared: Prepared) -> Details:
 
 
 @pytest.mark.promise("root-swap-race")
-def test_a_data_root_put_in_anothers_place_is_refused(tmp_path: Path) -> None:
+def test_swapped_data_root_is_refused(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     details = details_of(prepared)
     prepared.root.rename(tmp_path / "was")
@@ -246,7 +246,7 @@ def test_a_data_root_put_in_anothers_place_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.promise("mount-by-descriptor")
 @pytest.mark.parametrize("name", ["dtui-work", "dtui-probe", "dtui-trash"])
-def test_what_dtui_makes_beside_a_layer_is_no_link(name: str, tmp_path: Path) -> None:
+def test_work_directories_follow_no_link(name: str, tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     before = everything(prepared.host)
     (prepared.upper.parent / name).symlink_to(prepared.host / "etc")
@@ -259,9 +259,7 @@ def test_what_dtui_makes_beside_a_layer_is_no_link(name: str, tmp_path: Path) ->
 
 @pytest.mark.promise("mount-by-descriptor")
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
-def test_what_is_set_aside_goes_through_no_link(
-    driver: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_set_aside_follows_no_link(driver: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     prepared = docker_root(tmp_path, driver)
     home = prepared.root / "containers" / CONTAINER if driver == "vfs" else prepared.upper.parent
     (home / "dtui-aside").symlink_to(prepared.host / "etc")
@@ -275,7 +273,7 @@ def test_what_is_set_aside_goes_through_no_link(
 @pytest.mark.promise("root-swap-race", "mount-by-descriptor")
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
 @pytest.mark.parametrize("part", ["layer", "files"])
-def test_a_layer_swapped_for_a_link_leads_nowhere(driver: str, part: str, tmp_path: Path) -> None:
+def test_layer_swapped_for_link_is_harmless(driver: str, part: str, tmp_path: Path) -> None:
     if (driver, part) == ("vfs", "files"):
         pytest.skip("a full tree's layer is its files")
     prepared = docker_root(tmp_path, driver)

@@ -38,7 +38,7 @@ def run(stdin: int, *words: str, limit: int = 0) -> tuple[int, str, int]:
     return done.returncode, told.strip(), int(peak)
 
 
-def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_large_stdin_file_is_refused_unread(tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("w+b") as file:
         file.truncate(2_200_000_000)
@@ -51,7 +51,7 @@ def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
         assert "standard input has" not in run(file.fileno(), "-H", "unix:///nowhere.sock", "write", "web:/f")[1]
 
 
-def test_an_endless_stream_is_refused_at_the_limit_with_little_memory(private_state: Path) -> None:
+def test_endless_stdin_is_refused_at_limit(private_state: Path) -> None:
     limit = 200 << 20
     with subprocess.Popen(["/usr/bin/yes"], stdout=subprocess.PIPE) as endless:
         assert endless.stdout is not None
@@ -67,7 +67,7 @@ def test_an_endless_stream_is_refused_at_the_limit_with_little_memory(private_st
 @pytest.mark.engine
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
 @pytest.mark.parametrize("size", [0, incoming._IN_MEMORY + 1])
-def test_what_comes_in_is_what_is_written(boxes: Boxes, alive: bool, size: int, tmp_path: Path) -> None:
+def test_stdin_is_written_unchanged(boxes: Boxes, alive: bool, size: int, tmp_path: Path) -> None:
     box = boxes(alive=alive)
     source = tmp_path / "source"
     data = (os.urandom(3 << 20) + bytes(5 << 20)) * (size // (8 << 20) + 1)
@@ -83,7 +83,7 @@ def test_what_comes_in_is_what_is_written(boxes: Boxes, alive: bool, size: int, 
         assert (len(got), hashlib.sha256(got).digest()) == (size, hashlib.sha256(data[:size]).digest()), way
 
 
-def test_a_full_disk_of_dtuis_own_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_state_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "tiny"
     place.mkdir()
     subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=4m", "tiny", place], check=True)

@@ -139,7 +139,7 @@ def host(tmp_path: Path) -> Path:
     indirect=["daemon"],
     scope="session",
 )
-def test_an_act_that_is_interrupted_in_the_middle_is_taken_back_exactly(
+def test_interrupted_act_is_undone_exactly(
     boxes: Boxes, host: Path, kind: str, places: tuple[str, ...], alive: bool
 ) -> None:
     one = Interrupts(boxes(LARGE, alive=alive), host)
@@ -160,9 +160,7 @@ def test_an_act_that_is_interrupted_in_the_middle_is_taken_back_exactly(
 
 @UNION
 @STATES
-def test_what_is_interrupted_while_it_is_being_kept_has_changed_nothing(
-    boxes: Boxes, host: Path, private_state: Path, alive: bool
-) -> None:
+def test_interrupted_backup_changes_nothing(boxes: Boxes, host: Path, private_state: Path, alive: bool) -> None:
     one = Interrupts(boxes(LARGE, alive=alive), host)
     store = private_state / "backups" / one.box.id
     code, told = interrupted(one.words("rm"), lambda: any(store.glob(".*.part/data")))
@@ -173,7 +171,7 @@ def test_what_is_interrupted_while_it_is_being_kept_has_changed_nothing(
 
 @UNION
 @STATES
-def test_an_undo_that_is_interrupted_is_done_to_its_end(boxes: Boxes, host: Path, alive: bool) -> None:
+def test_interrupted_undo_is_finished(boxes: Boxes, host: Path, alive: bool) -> None:
     one = Interrupts(boxes(LARGE, alive=alive), host)
     dtui(*one.words("rm"))
     code, told = interrupted([*one.engine, "undo", "web"], (one.srv / "big" / "13").exists)
@@ -184,7 +182,7 @@ def test_an_undo_that_is_interrupted_is_done_to_its_end(boxes: Boxes, host: Path
 
 
 @UNION
-def test_an_undo_on_a_terminal_shows_how_far_it_came_and_says_once_that_it_goes_on(boxes: Boxes, host: Path) -> None:
+def test_undo_on_terminal_shows_progress(boxes: Boxes, host: Path) -> None:
     one = Interrupts(boxes(LARGE), host)
     dtui(*one.words("rm"))
     terminal = Terminal(*one.engine, "undo", "web")

@@ -28,7 +28,7 @@ UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="se
 
 @UNION
 @pytest.mark.promise("read-as-container")
-def test_no_verb_reads_kernel_files_behind_links(boxes: Boxes, tmp_path: Path) -> None:
+def test_kernel_file_behind_link_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     make = "; ".join(f"ln -s {target} /srv/{name}" for name, target in LINKS.items())
     box = boxes(f"{make}; ln -s /srv/kallsyms /srv/twice; echo own > /srv/own", alive=True)
     host = ("-H", box.engine.host)
@@ -48,7 +48,7 @@ def test_no_verb_reads_kernel_files_behind_links(boxes: Boxes, tmp_path: Path) -
 
 @UNION
 @pytest.mark.promise("read-as-container")
-def test_files_of_volumes_and_tmpfs_are_still_read(boxes: Boxes, tmp_path: Path) -> None:
+def test_volume_and_tmpfs_files_are_read(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("volume\n")
     box = boxes("true", "-v", f"{tmp_path}:/srv/www", "-v", "/proc:/hostproc", "--tmpfs", "/srv/own", alive=True)
     box.sh("echo tmpfs > /srv/own/file")
@@ -58,7 +58,7 @@ def test_files_of_volumes_and_tmpfs_are_still_read(boxes: Boxes, tmp_path: Path)
     assert b"kernel's own, on proc" in dtui(*host, "cat", "web:/hostproc/kallsyms", code=1)
 
 
-def test_each_kernel_file_system_of_this_host_is_refused() -> None:
+def test_kernel_file_systems_are_refused() -> None:
     """Whatever is mounted without a device and not known to keep files is refused, also if it has no name here."""
     judged = 0
     for line in Path("/proc/self/mounts").read_text().splitlines():
@@ -75,7 +75,7 @@ def test_each_kernel_file_system_of_this_host_is_refused() -> None:
     assert judged >= 2
 
 
-def test_file_system_without_a_known_type_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_file_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui.linux.rooted_paths.file_system_of", lambda _: 0x12345678)
     with (
         Root(os.open("/proc", os.O_RDONLY)) as root,

@@ -72,15 +72,13 @@ def told(box: Box) -> Facts:
 
 @pytest.mark.case(17)
 @STATES
-def test_every_kind_of_change_is_reverted_to_what_the_image_has_and_comes_back(boxes: Boxes, alive: bool) -> None:
+def test_revert_and_undo_of_every_kind(boxes: Boxes, alive: bool) -> None:
     reverted_and_back(boxes, alive=alive)
 
 
 @pytest.mark.case(17)
 @pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
-def test_every_kind_of_change_is_reverted_and_comes_back_where_whiteouts_are_ours_to_make(
-    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unprivileged_revert_of_every_kind(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "privileged", lambda: False)
     reverted_and_back(boxes, alive=False)
 

@@ -49,7 +49,7 @@ def in_phase(number: int, do: Callable[[], object]) -> Callable[[int, bytes], No
 
 
 @pytest.mark.parametrize("target", [b"/tree/a/f", b"/tree"])
-def test_what_is_written_after_it_was_kept_is_not_deleted(boxes: Boxes, target: bytes) -> None:
+def test_delete_keeps_write_after_backup(boxes: Boxes, target: bytes) -> None:
     box = boxes(alive=True)
     step = in_phase(2, lambda: box.sh("echo later >> /tree/a/f"))
     with pytest.raises(ChangedMeanwhile):
@@ -57,7 +57,7 @@ def test_what_is_written_after_it_was_kept_is_not_deleted(boxes: Boxes, target: 
     assert box.sh("cat /tree/a/f /tree/a/g /tree/b/c/h /tree/f") == "af\nlater\nag\nh\nf\n"
 
 
-def test_what_is_deleted_is_the_very_file_that_was_kept(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delete_refuses_swapped_file(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes("echo one > /srv/f; echo two > /srv/g", alive=True)
     top = Path(f"/proc/{box.details.pid}/root/srv")
     open_file = RootTree.open_file
@@ -76,7 +76,7 @@ def test_what_is_deleted_is_the_very_file_that_was_kept(boxes: Boxes, monkeypatc
 
 
 @UNION
-def test_what_is_written_while_a_directory_is_moved_by_copying_stays(boxes: Boxes) -> None:
+def test_move_by_copy_keeps_concurrent_write(boxes: Boxes) -> None:
     box = boxes(alive=True)
     begun: list[bytes] = []
 
@@ -92,7 +92,7 @@ def test_what_is_written_while_a_directory_is_moved_by_copying_stays(boxes: Boxe
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["free", "taken"])
-def test_a_copy_in_replaces_only_what_was_kept(boxes: Boxes, tmp_path: Path, there: bool) -> None:
+def test_copy_in_keeps_concurrent_write(boxes: Boxes, tmp_path: Path, there: bool) -> None:
     box = boxes("echo one > /srv/file" if there else "true", alive=True)
     (tmp_path / "file").write_text("mine\n")
     step = in_phase(2, lambda: box.sh("echo theirs > /srv/file"))
@@ -101,7 +101,7 @@ def test_a_copy_in_replaces_only_what_was_kept(boxes: Boxes, tmp_path: Path, the
     assert box.sh("cat /srv/file") == "theirs\n"
 
 
-def test_a_revert_by_copying_replaces_only_what_was_kept(boxes: Boxes) -> None:
+def test_revert_keeps_concurrent_write(boxes: Boxes) -> None:
     box = boxes("echo one > /etc/app.conf", alive=True)
     step = in_phase(2, lambda: box.sh("echo theirs >> /etc/app.conf"))
     with pytest.raises(ChangedMeanwhile):
@@ -109,7 +109,7 @@ def test_a_revert_by_copying_replaces_only_what_was_kept(boxes: Boxes) -> None:
     assert box.sh("cat /etc/app.conf") == "one\ntheirs\n"
 
 
-def test_a_save_in_place_overwrites_only_what_its_journal_holds(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_place_save_keeps_later_write(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes(alive=True)
     begin = journal.begin_in_place
 
@@ -126,7 +126,7 @@ def test_a_save_in_place_overwrites_only_what_its_journal_holds(boxes: Boxes, mo
     assert not journal.pending()
 
 
-def test_a_device_put_in_the_place_of_a_file_is_never_opened(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swapped_in_device_is_never_opened(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes("echo x > /srv/f", alive=True)
     replace, open_path, writing_opens = below_root.new_metadata, Root.open_path, []
 
@@ -146,9 +146,7 @@ def test_a_device_put_in_the_place_of_a_file_is_never_opened(boxes: Boxes, monke
     assert writing_opens == []
 
 
-def test_a_save_over_more_than_is_kept_is_refused_unless_it_is_for_good(
-    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_save_needs_explicit_no_backup(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes("head -c 9000 /dev/urandom > /srv/large")
     before = box.read(b"/srv/large")
     monkeypatch.setattr(backups, "ACT_LIMIT", 4000)
@@ -160,7 +158,7 @@ def test_a_save_over_more_than_is_kept_is_refused_unless_it_is_for_good(
     assert box.read(b"/srv/large") == b"small"
 
 
-def test_a_change_of_mode_and_its_undo_leave_the_times_of_a_file_that_is_being_written(boxes: Boxes) -> None:
+def test_chmod_and_undo_keep_later_times(boxes: Boxes) -> None:
     box = boxes(alive=True)
     step = in_phase(2, lambda: box.sh("echo later >> /tree/a/f; touch -d @1900000000 /tree/a/f"))
     change = mode_change("640")
@@ -170,7 +168,7 @@ def test_a_change_of_mode_and_its_undo_leave_the_times_of_a_file_that_is_being_w
     assert box.sh("stat -c '%a %Y' /tree/a/f") == "644 1900000000\n"
 
 
-def test_both_names_of_a_file_at_rest_have_the_new_bytes(boxes: Boxes) -> None:
+def test_save_reaches_both_hard_links(boxes: Boxes) -> None:
     box = boxes("mkdir /u; echo one > /u/a; ln /u/a /u/b")
     receipt = box.write(b"/u/a", b"two\n")
     assert receipt.in_place
@@ -180,12 +178,12 @@ def test_both_names_of_a_file_at_rest_have_the_new_bytes(boxes: Boxes) -> None:
 
 
 @UNION
-def test_it_is_said_when_a_file_of_the_image_loses_its_other_name(boxes: Boxes) -> None:
+def test_save_reports_split_hard_link(boxes: Boxes) -> None:
     receipt = boxes().write(b"/app/keep.txt", b"two\n")
     assert receipt.notes == ("2 names shared this file; only this one changed",)
 
 
-def test_the_kernels_own_files_are_not_written(boxes: Boxes) -> None:
+def test_kernel_file_write_is_refused(boxes: Boxes) -> None:
     box = boxes("ln -s /proc/1/oom_score_adj /cfg", alive=True)
     before = box.sh("cat /cfg")
     with pytest.raises(EditRefused, match="kernel"):
@@ -193,7 +191,7 @@ def test_the_kernels_own_files_are_not_written(boxes: Boxes) -> None:
     assert box.sh("cat /cfg") == before
 
 
-def test_nothing_of_what_the_kernel_shows_of_itself_is_changed_behind_a_link(boxes: Boxes, tmp_path: Path) -> None:
+def test_acts_on_kernel_files_are_refused(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes("ln -s /proc/1 /one; ln -s /sys/fs/cgroup /groups", alive=True)
     (tmp_path / "file").write_text("7")
     before = box.sh("ls -l /proc/1/oom_score_adj; cat /proc/1/oom_score_adj; ls -ld /sys/fs/cgroup")
@@ -214,7 +212,7 @@ def test_nothing_of_what_the_kernel_shows_of_itself_is_changed_behind_a_link(box
     assert box.sh("cat /etc/motd") == "hello\n"
 
 
-def test_an_interrupt_at_the_keyboard_does_not_reach_the_helper(boxes: Boxes) -> None:
+def test_keyboard_interrupt_spares_helper(boxes: Boxes) -> None:
     box = boxes(alive=True)
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     before = set(children.read_text().split())

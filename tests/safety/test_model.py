@@ -291,9 +291,7 @@ class Acts(RuleBasedStateMachine):
         self.alive = not self.alive
 
 
-def test_after_any_acts_the_container_sees_what_the_model_says_and_the_image_is_untouched(
-    boxes: Boxes, tmp_path: Path
-) -> None:
+def test_random_acts_match_model(boxes: Boxes, tmp_path: Path) -> None:
     Acts.boxes, Acts.host = boxes, tmp_path
     lay(HOST_TREE, tmp_path)
     (tmp_path / "file").chmod(0o4640)

@@ -22,7 +22,7 @@ ACTS: dict[str, Callable[[Box], object]] = {
 
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
 @pytest.mark.parametrize("act", list(ACTS))
-def test_a_name_that_comes_back_is_the_same_file_as_the_names_that_stayed(boxes: Boxes, act: str, alive: bool) -> None:
+def test_undo_restores_hard_link(boxes: Boxes, act: str, alive: bool) -> None:
     box = boxes(SHARED, alive=alive)
     ACTS[act](box)
     assert not box.exists(b"/srv/d/e/f")
@@ -33,7 +33,7 @@ def test_a_name_that_comes_back_is_the_same_file_as_the_names_that_stayed(boxes:
 
 
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-def test_the_only_other_name_is_found_though_its_file_has_no_other_by_then(boxes: Boxes, alive: bool) -> None:
+def test_undo_relinks_to_last_name(boxes: Boxes, alive: bool) -> None:
     box = boxes("mkdir /srv/d; echo one > /srv/d/f; ln /srv/d/f /srv/g", alive=alive)
     box.remove(b"/srv/g")
     assert box.undo().notes == ()
@@ -42,7 +42,7 @@ def test_the_only_other_name_is_found_though_its_file_has_no_other_by_then(boxes
     assert box.sh("test /srv/g -ef /srv/d/f && cat /srv/g") == "one\n"
 
 
-def test_names_of_an_image_s_file_are_one_again(boxes: Boxes) -> None:
+def test_undo_relinks_names_of_image_file(boxes: Boxes) -> None:
     box = boxes()
     shared = box.files.plan(b"/app/keep.txt").warnings != ()  # docker copies a full tree without its hard links
     box.remove(b"/app/keep.txt")
@@ -52,7 +52,7 @@ def test_names_of_an_image_s_file_are_one_again(boxes: Boxes) -> None:
     assert told == "kept\nkept\n" + ("one file\n" if shared else "")
 
 
-def test_a_name_does_not_come_back_as_a_file_that_was_written_since_and_that_is_said(boxes: Boxes) -> None:
+def test_undo_reports_link_written_since(boxes: Boxes) -> None:
     box = boxes(SHARED, alive=True)
     box.remove(b"/srv/d/e/f")
     box.sh("echo two > /srv/g")

@@ -80,7 +80,7 @@ def secretly(place: Path, data: bytes) -> None:
 
 @pytest.mark.case(37)
 @UNION
-async def test_a_secret_change_brings_the_question_whose_text_stays_and_each_answer_does_what_it_says(
+async def test_secret_change_asks_before_save(
     boxes: Boxes,
 ) -> None:
     box = boxes("echo AAAA > /srv/file")
@@ -120,7 +120,7 @@ async def test_a_secret_change_brings_the_question_whose_text_stays_and_each_ans
 @pytest.mark.case(24)
 @UNION
 @pytest.mark.parametrize("asked", [False, True], ids=["before the question", "behind the question"])
-async def test_a_container_removed_behind_the_editor_is_told_and_the_text_stays(boxes: Boxes, asked: bool) -> None:
+async def test_removed_container_keeps_text(boxes: Boxes, asked: bool) -> None:
     box = boxes("echo AAAA > /srv/file", alive=asked)
     layer = box.upper
     async with editing(box, b"/srv/file") as editor:
@@ -152,7 +152,7 @@ def highest(pid: int) -> int:
 
 @pytest.mark.case(9)
 @UNION
-def test_the_screen_shows_eight_terabytes_of_nothing_with_little_memory(boxes: Boxes) -> None:
+def test_huge_hole_opens_in_little_memory(boxes: Boxes) -> None:
     box = boxes("dd if=/dev/zero of=/srv/huge bs=1 count=1 seek=8796093022207 2>/dev/null", alive=True)
     box.engine.docker("rm", "probe")
     term = Terminal("-H", box.engine.host)

@@ -32,7 +32,7 @@ def many(top: Path) -> Path:
 @pytest.mark.promise("docker-verbs-succeed")
 @pytest.mark.promise("message-names-what-happened")
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-def test_rm_beside_a_copy_succeeds_and_is_named(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
+def test_docker_rm_during_copy_succeeds(boxes: Boxes, tmp_path: Path, alive: bool) -> None:
     source = many(tmp_path / "many")
     box = boxes(alive=alive)
     words = ["-H", box.engine.host, "cp", str(source), "web:/srv/in"]
@@ -50,7 +50,7 @@ def test_rm_beside_a_copy_succeeds_and_is_named(boxes: Boxes, tmp_path: Path, al
 
 @UNION
 @pytest.mark.promise("own-places-named")
-def test_read_only_place_of_locks_is_named(boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_only_lock_directory_is_named(boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     locks = tmp_path / "locks-of-ours"
     locks.mkdir(mode=0o700)
     monkeypatch.setattr("tui.core.state.LOCKS", locks)
@@ -66,7 +66,7 @@ def test_read_only_place_of_locks_is_named(boxes: Boxes, tmp_path: Path, monkeyp
 
 @UNION
 @pytest.mark.promise("own-places-named")
-def test_state_directory_without_inodes_is_named(boxes: Boxes, private_state: Path) -> None:
+def test_state_without_inodes_is_named(boxes: Boxes, private_state: Path) -> None:
     box = boxes()
     private_state.mkdir(mode=0o700)
     subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "nr_inodes=2,mode=700", "none", str(private_state)], check=True)

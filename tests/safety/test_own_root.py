@@ -58,9 +58,7 @@ def nothing_is_done(box: Box, folder: Path, path: bytes, host: Path) -> None:
     assert not (host.parent / "out").exists()
 
 
-def test_a_process_that_entered_this_hosts_mount_namespace_leads_to_no_file_of_the_host(
-    boxes: Boxes, tmp_path: Path
-) -> None:
+def test_host_mount_namespace_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     folder = tmp_path / "of the host"
     folder.mkdir()
     (folder / "secret").write_text("the host's\n")
@@ -77,9 +75,7 @@ def test_a_process_that_entered_this_hosts_mount_namespace_leads_to_no_file_of_t
     assert box.read(b"/etc/motd") == b"at rest\n"
 
 
-def test_a_process_that_entered_another_containers_mount_namespace_leads_to_no_file_of_that(
-    boxes: Boxes, tmp_path: Path
-) -> None:
+def test_foreign_mount_namespace_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     victim = boxes("mkdir /srv/own; echo mine > /srv/own/file", alive=True, name="victim")
     (tmp_path / "given").write_text("given\n")
     there = victim.details.pid
@@ -88,7 +84,7 @@ def test_a_process_that_entered_another_containers_mount_namespace_leads_to_no_f
     nothing_is_done(box, Path(f"/proc/{there}/root/srv/own"), b"/srv/own/file", tmp_path / "given")
 
 
-def test_a_process_in_a_chroot_is_told_and_the_container_is_edited_at_rest(boxes: Boxes, tmp_path: Path) -> None:
+def test_chroot_is_refused_until_stopped(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "given").write_text("given\n")
     script = "mkdir -p /jail/bin /jail/etc; cp /bin/busybox /jail/bin/; echo jail > /jail/etc/only; "
     words = ("sh", "-ec", f"{script} exec busybox chroot /jail /bin/busybox sleep 1000")

@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"
 
 @pytest.mark.case(1)
 @BOTH
-def test_an_absolute_link_means_the_containers_own_file(boxes: Boxes, alive: bool) -> None:
+def test_absolute_link_stays_in_container(boxes: Boxes, alive: bool) -> None:
     box = boxes(alive=alive)
     before = Path("/etc/passwd").read_bytes()
     assert box.read(b"/abs") == b"inside\n"
@@ -33,7 +33,7 @@ def test_an_absolute_link_means_the_containers_own_file(boxes: Boxes, alive: boo
 
 @pytest.mark.case(2)
 @BOTH
-def test_a_link_that_climbs_ends_at_the_containers_root(boxes: Boxes, alive: bool) -> None:
+def test_climbing_link_stays_in_container(boxes: Boxes, alive: bool) -> None:
     box = boxes(alive=alive)
     before = Path("/etc/shadow").read_bytes()
     assert box.read(b"/app/up") == b"inside-shadow\n"
@@ -43,7 +43,7 @@ def test_a_link_that_climbs_ends_at_the_containers_root(boxes: Boxes, alive: boo
 
 
 @BOTH
-def test_dots_behind_a_link_mean_the_same_file_to_whoever_reads_and_writes(boxes: Boxes, alive: bool) -> None:
+def test_dots_behind_link_resolve_alike(boxes: Boxes, alive: bool) -> None:
     box = boxes("ln -s /srv/www /up; mkdir /srv/etc; echo theirs > /srv/etc/app.conf", alive=alive)
     path = b"/up/../etc/app.conf"
     assert box.read(path) == b"port=80\n"
@@ -54,7 +54,7 @@ def test_dots_behind_a_link_mean_the_same_file_to_whoever_reads_and_writes(boxes
 
 
 @pytest.mark.case(3)
-def test_a_link_of_the_kernels_own_is_refused(boxes: Boxes) -> None:
+def test_kernel_magic_link_is_refused(boxes: Boxes) -> None:
     box = boxes("ln -s /proc/1/root /magic", alive=True)
     # dtui has no number in the container's own /proc: its "self" leads nowhere
     refusals = {b"/proc/self/root/../etc/passwd": "does not exist"}
@@ -67,7 +67,7 @@ def test_a_link_of_the_kernels_own_is_refused(boxes: Boxes) -> None:
 
 @pytest.mark.case(5)
 @BOTH
-def test_loops_and_dangling_links_are_one_line(boxes: Boxes, alive: bool) -> None:
+def test_loop_and_dangling_link_are_one_line(boxes: Boxes, alive: bool) -> None:
     box = boxes(alive=alive)
     with pytest.raises(LayerError, match="too many symbolic links"):
         box.read(b"/loop")
@@ -78,7 +78,7 @@ def test_loops_and_dangling_links_are_one_line(boxes: Boxes, alive: bool) -> Non
 
 
 @BOTH
-def test_a_new_file_is_made_where_a_link_to_nothing_leads(boxes: Boxes, alive: bool) -> None:
+def test_create_follows_dangling_link(boxes: Boxes, alive: bool) -> None:
     links = "ln -s ../srv/one /app/a; ln -s /app/b /app/c; ln -s ../etc/../srv/two /app/b; ln -s /no/where /app/d; "
     box = boxes(links + "ln -s /var/run/three /app/e; ln -s one/ /srv/f", alive=alive)
     for link, path in ((b"/app/a", b"/srv/one"), (b"/app/c", b"/srv/two"), (b"/app/e", b"/run/three")):
@@ -99,7 +99,7 @@ def test_a_new_file_is_made_where_a_link_to_nothing_leads(boxes: Boxes, alive: b
 
 @pytest.mark.case(6, 7, 8)
 @BOTH
-def test_what_is_no_file_is_never_opened_for_its_contents(boxes: Boxes, alive: bool, tmp_path: Path) -> None:
+def test_special_file_is_never_opened(boxes: Boxes, alive: bool, tmp_path: Path) -> None:
     box = boxes(alive=alive)
     log = tmp_path / "trace"
     for path in ("/pipe", "/null", "/disk"):
@@ -116,7 +116,7 @@ def test_what_is_no_file_is_never_opened_for_its_contents(boxes: Boxes, alive: b
 
 
 @pytest.mark.case(8)
-def test_a_socket_is_refused_and_can_be_deleted_and_brought_back(boxes: Boxes) -> None:
+def test_socket_is_deleted_and_restored(boxes: Boxes) -> None:
     import socket
 
     box = boxes()
@@ -139,7 +139,7 @@ def test_a_socket_is_refused_and_can_be_deleted_and_brought_back(boxes: Boxes) -
 
 @pytest.mark.case(9)
 @BOTH
-def test_eight_terabytes_of_nothing_are_opened_and_kept_at_once(boxes: Boxes, alive: bool) -> None:
+def test_huge_hole_is_handled_at_once(boxes: Boxes, alive: bool) -> None:
     box = boxes("dd if=/dev/zero of=/huge bs=1 count=1 seek=8796093022207 2>/dev/null", alive=alive)
     begin = time.monotonic()
     with pytest.raises(EditRefused, match="larger than"):
@@ -157,7 +157,7 @@ NAMES = [b"line\nbreak", b"\x1b[31mred", b"byte\xff", b"-rf", b"n" * 255, "ü\u2
 @pytest.mark.case(10)
 @BOTH
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: printable(name)[:20])
-def test_any_name_is_opened_saved_and_deleted_as_exactly_that_name(boxes: Boxes, alive: bool, name: bytes) -> None:
+def test_any_name_is_taken_literally(boxes: Boxes, alive: bool, name: bytes) -> None:
     box = boxes(alive=alive)
     path = b"/srv/" + name
     assert box.write(path, b"one\n", create=True).created

@@ -104,14 +104,14 @@ def test_roots_own_monitor_is_believed(stage: Stage) -> None:
 
 @pytest.mark.promise("monitor-proof")
 @pytest.mark.parametrize("before", [NOBODY, CALLED_ROOT], ids=["user", "root of a namespace"])
-def test_a_users_process_called_conmon_is_nothing(stage: Stage, before: tuple[str, ...]) -> None:
+def test_user_conmon_is_ignored(stage: Stage, before: tuple[str, ...]) -> None:
     give_to_nobody(stage.folder / "run")
     with stage.watched(*before):
         assert stage.state is State.EXITED
 
 
 @pytest.mark.promise("monitor-proof")
-def test_words_of_a_users_process_are_not_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_command_line_is_not_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
     def spied(path: str, mode: str) -> IO[bytes]:
@@ -134,13 +134,13 @@ def process_user(pid: str) -> int:
 
 
 @pytest.mark.promise("monitor-proof")
-def test_a_monitor_in_another_mount_namespace_is_nothing(stage: Stage) -> None:
+def test_monitor_in_other_mounts_is_ignored(stage: Stage) -> None:
     with stage.watched(*ELSEWHERE):
         assert stage.state is State.EXITED
 
 
 @pytest.mark.promise("monitor-proof")
-def test_a_pid_file_that_a_user_can_write_is_nothing(stage: Stage) -> None:
+def test_user_writable_pid_file_is_ignored(stage: Stage) -> None:
     stage.pidfile.parent.chmod(0o777)
     with stage.watched():
         assert stage.state is State.EXITED
@@ -151,7 +151,7 @@ def test_a_pid_file_that_a_user_can_write_is_nothing(stage: Stage) -> None:
 
 
 @pytest.mark.promise("monitor-proof")
-def test_a_monitor_of_a_container_with_own_users_is_believed(stage: Stage) -> None:
+def test_user_mapped_monitor_is_believed(stage: Stage) -> None:
     os.chown(stage.pidfile.parent, 100000, 100000)
     with stage.watched():
         assert stage.state is State.EXITED
@@ -163,7 +163,7 @@ def test_a_monitor_of_a_container_with_own_users_is_believed(stage: Stage) -> No
 
 
 @pytest.mark.promise("monitor-proof")
-def test_a_pid_file_of_a_user_is_nothing(stage: Stage) -> None:
+def test_user_owned_pid_file_is_ignored(stage: Stage) -> None:
     stage.pidfile.touch()
     os.chown(stage.pidfile, 65534, 65534)
     with stage.watched():
@@ -171,20 +171,20 @@ def test_a_pid_file_of_a_user_is_nothing(stage: Stage) -> None:
 
 
 @pytest.mark.promise("monitor-proof")
-def test_a_pid_that_is_no_child_of_the_monitor_is_nothing(stage: Stage) -> None:
+def test_pid_not_child_of_monitor_is_ignored(stage: Stage) -> None:
     for number in (1, os.getpid(), 2**22 + 1):
         with stage.watched(number=number):
             assert stage.state is State.EXITED
 
 
 @pytest.mark.promise("monitor-proof")
-def test_another_program_called_conmon_is_nothing(stage: Stage) -> None:
+def test_other_program_as_conmon_is_ignored(stage: Stage) -> None:
     with stage.watched(program="other"):
         assert stage.state is State.EXITED
 
 
 @pytest.mark.promise("monitor-proof")
-def test_a_monitor_of_another_storage_is_nothing(stage: Stage) -> None:
+def test_monitor_of_other_storage_is_ignored(stage: Stage) -> None:
     other = stage.folder / "other-storage"
     other.mkdir()
     with stage.watched(bundle=other):
@@ -192,7 +192,7 @@ def test_a_monitor_of_another_storage_is_nothing(stage: Stage) -> None:
 
 
 @pytest.mark.promise("monitor-proof", "process-proof-at-rest")
-def test_root_takes_no_process_from_a_users_storage(stage: Stage) -> None:
+def test_user_storage_process_is_not_entered(stage: Stage) -> None:
     give_to_nobody(stage.folder)
     with stage.watched(*NOBODY):
         details = PodmanRoot("root", stage.prepared.root).inspect(CONTAINER)
@@ -234,7 +234,7 @@ def test_a_cgroups_name_alone_proves_nothing(tmp_path: Path, before: tuple[str, 
 
 @pytest.mark.engine
 @pytest.mark.promise("process-proof-at-rest")
-def test_a_container_that_outlived_its_daemon_still_runs() -> None:
+def test_container_outlives_its_daemon() -> None:
     daemon = Dockerd()
     try:
         daemon.start()

@@ -258,9 +258,7 @@ def swapping(top: Path) -> Iterator[list[int]]:
 
 @pytest.mark.case(4)
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-def test_nothing_goes_out_or_comes_in_while_directories_and_links_are_swapped(
-    boxes: Boxes, alive: bool, tmp_path: Path, private_state: Path
-) -> None:
+def test_link_swaps_leak_nothing(boxes: Boxes, alive: bool, tmp_path: Path, private_state: Path) -> None:
     box = boxes(MADE, alive=alive)
     top = Path(f"/proc/{box.details.pid}/root") if alive else box.upper
     made = outside_of(tmp_path)

@@ -45,7 +45,7 @@ def started_at(box: Box, look: int, script: str = "") -> None:
 
 @UNION
 @pytest.mark.parametrize("look", [2, 3], ids=["before", "after"])
-def test_a_container_that_starts_while_its_directory_is_taken_away_has_it_whole(boxes: Boxes, look: int) -> None:
+def test_start_during_revert_keeps_directory(boxes: Boxes, look: int) -> None:
     box = boxes(MANY)
     started_at(box, look)
     with pytest.raises(ChangedMeanwhile, match="was started meanwhile"):
@@ -56,7 +56,7 @@ def test_a_container_that_starts_while_its_directory_is_taken_away_has_it_whole(
 
 
 @UNION
-def test_what_a_container_makes_in_the_place_of_what_was_taken_away_stays(boxes: Boxes) -> None:
+def test_revert_keeps_recreated_directory(boxes: Boxes) -> None:
     box = boxes(MANY)
     started_at(box, 3, "mkdir /srv/many; echo theirs > /srv/many/f1")
     with pytest.raises(ChangedMeanwhile, match=r"could not be put back .*: file exists; dtui undo --force"):
@@ -69,7 +69,7 @@ def test_what_a_container_makes_in_the_place_of_what_was_taken_away_stays(boxes:
     assert box.sh("ls /srv/many | wc -l; cat /srv/many/f1").split() == ["401", "1"]
 
 
-def test_a_whole_container_with_mounts_is_reverted_at_rest_and_comes_back(boxes: Boxes, tmp_path: Path) -> None:
+def test_whole_container_revert_and_undo(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "row").write_text("kept")
     options = ("-v", f"{tmp_path}:/srv/own/vol", "-v", f"{tmp_path}/row:/etc/row")
     box = boxes("echo mine > /etc/app.conf; rm /etc/motd; echo new > /srv/own/new", *options)
@@ -86,7 +86,7 @@ def test_a_whole_container_with_mounts_is_reverted_at_rest_and_comes_back(boxes:
 
 
 @UNION
-def test_a_revert_and_a_start_at_once_leave_the_whole_directory_or_none(boxes: Boxes) -> None:
+def test_revert_and_start_leave_all_or_none(boxes: Boxes) -> None:
     box = boxes(MANY.replace("400", "3000"))
     for _ in range(4):
         starting = threading.Thread(target=box.start)
@@ -104,7 +104,7 @@ def test_a_revert_and_a_start_at_once_leave_the_whole_directory_or_none(boxes: B
 
 
 @UNION
-def test_a_directory_that_hides_the_image_s_goes_on_hiding_it_when_all_in_it_is_reverted(boxes: Boxes) -> None:
+def test_revert_keeps_opaque_directory(boxes: Boxes) -> None:
     box = boxes("rm -r /conf.d; mkdir /conf.d; echo o > /conf.d/other")
     box.revert(b"/conf.d/other")
     assert box.names(b"/conf.d") == []
@@ -113,7 +113,7 @@ def test_a_directory_that_hides_the_image_s_goes_on_hiding_it_when_all_in_it_is_
 
 
 @UNION
-def test_a_directory_with_an_attribute_of_its_own_stays_when_all_in_it_is_reverted(boxes: Boxes) -> None:
+def test_revert_keeps_directory_with_xattr(boxes: Boxes) -> None:
     box = boxes("echo new > /conf.d/new")
     os.setxattr(box.upper / "conf.d", "user.mine", b"1")
     box.revert(b"/conf.d/new")
@@ -121,7 +121,7 @@ def test_a_directory_with_an_attribute_of_its_own_stays_when_all_in_it_is_revert
 
 
 @UNION
-def test_a_tree_of_any_depth_is_reverted_and_comes_back(boxes: Boxes) -> None:
+def test_deep_layer_tree_is_reverted(boxes: Boxes) -> None:
     box = boxes("mkdir /srv/deep; cd /srv/deep; for i in $(seq 400); do mkdir d; cd d; done; echo x > bottom")
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 200)  # nothing of it may take a frame for each level
@@ -137,7 +137,7 @@ def test_a_tree_of_any_depth_is_reverted_and_comes_back(boxes: Boxes) -> None:
 
 @UNION
 @pytest.mark.parametrize("alive", [False, True], ids=["below an opaque directory", "running"])
-def test_a_tree_of_the_image_of_any_depth_is_copied_back_and_goes_again(boxes: Boxes, alive: bool) -> None:
+def test_deep_image_tree_is_reverted(boxes: Boxes, alive: bool) -> None:
     script = (
         "mkdir -p /deep/d; cd /deep; for i in $(seq 200); do mkdir d/d; touch -d @$i d; cd d; done; echo x > bottom"
     )
@@ -154,7 +154,7 @@ def test_a_tree_of_the_image_of_any_depth_is_copied_back_and_goes_again(boxes: B
         sys.setrecursionlimit(limit)
 
 
-def test_only_what_cannot_be_put_back_is_left_to_the_backup(tmp_path: Path) -> None:
+def test_rollback_skips_only_conflicts(tmp_path: Path) -> None:
     layer, trash = tmp_path / "layer", tmp_path / "trash"
     layer.mkdir(), trash.mkdir()
     for name in ("a", "b", "c"):
@@ -174,7 +174,7 @@ def test_only_what_cannot_be_put_back_is_left_to_the_backup(tmp_path: Path) -> N
 
 
 @UNION
-def test_what_the_engine_copies_into_a_layer_meanwhile_is_not_thrown_away(boxes: Boxes, tmp_path: Path) -> None:
+def test_revert_keeps_concurrent_docker_cp(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes("mkdir /srv/d; echo old > /srv/d/f")
     (tmp_path / "f").write_text("newer\n")
     looks = 0
@@ -194,7 +194,7 @@ def test_what_the_engine_copies_into_a_layer_meanwhile_is_not_thrown_away(boxes:
 
 
 @UNION
-def test_what_goes_with_a_reverted_directory_though_it_does_not_differ_comes_back(boxes: Boxes) -> None:
+def test_undo_restores_copied_up_file(boxes: Boxes) -> None:
     box = boxes("echo new > /conf.d/new; : >> /conf.d/a.conf")
     os.setxattr(box.upper / "conf.d" / "a.conf", "user.mine", b"1")
     box.revert(b"/conf.d")
@@ -206,7 +206,7 @@ def test_what_goes_with_a_reverted_directory_though_it_does_not_differ_comes_bac
 @UNION
 @pytest.mark.parametrize("path", [b"/srv/d", b"/srv/d/f"])
 @pytest.mark.parametrize("phase", ["changes", "_present"])
-def test_nothing_is_taken_away_that_was_out_of_its_place_while_it_was_kept(
+def test_revert_refuses_swapped_directory(
     boxes: Boxes, monkeypatch: pytest.MonkeyPatch, path: bytes, phase: str
 ) -> None:
     box = boxes("mkdir /srv/d; echo one > /srv/d/f; echo three > /srv/other")

@@ -26,7 +26,7 @@ def mounts(box: Box) -> str:
 
 
 @pytest.mark.case(27)
-def test_a_bind_mounted_file_is_saved_in_place_and_stays_mounted(boxes: Boxes, tmp_path: Path) -> None:
+def test_bind_mounted_file_is_saved_in_place(boxes: Boxes, tmp_path: Path) -> None:
     source = tmp_path / "conf"
     source.write_bytes(b"port=1\n")
     os.utime(source, ns=(10**18, 10**18 + 1))
@@ -43,7 +43,7 @@ def test_a_bind_mounted_file_is_saved_in_place_and_stays_mounted(boxes: Boxes, t
 
 
 @pytest.mark.case(28)
-def test_a_mount_point_can_be_neither_deleted_nor_renamed(boxes: Boxes, tmp_path: Path) -> None:
+def test_mount_point_is_not_deleted_or_moved(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
     (tmp_path / "volume" / "row").write_text("kept")
     (tmp_path / "file").write_text("kept")
@@ -59,7 +59,7 @@ def test_a_mount_point_can_be_neither_deleted_nor_renamed(boxes: Boxes, tmp_path
 
 
 @pytest.mark.case(28)
-def test_a_mount_that_the_engine_does_not_know_answers_busy(boxes: Boxes) -> None:
+def test_mount_unknown_to_engine_is_spared(boxes: Boxes) -> None:
     """One that the container made itself is in no answer of the engine: only the kernel can stop us."""
     box = boxes("mkdir /srv/own; echo below > /srv/own/file", alive=True)
     mount_inside(box, "/srv/own")
@@ -75,7 +75,7 @@ def test_a_mount_that_the_engine_does_not_know_answers_busy(boxes: Boxes) -> Non
 
 
 @pytest.mark.case(29)
-def test_a_directory_above_a_volume_is_not_deleted_at_all(boxes: Boxes, tmp_path: Path) -> None:
+def test_directory_above_volume_stays(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "row").write_text("kept")
     box = boxes("mkdir -p /srv/a/b; echo x > /srv/a/first", "-v", f"{tmp_path}:/srv/a/b", alive=True)
     with pytest.raises(EditRefused, match="holds the bind mount at /srv/a/b"):
@@ -85,7 +85,7 @@ def test_a_directory_above_a_volume_is_not_deleted_at_all(boxes: Boxes, tmp_path
 
 
 @pytest.mark.case(29)
-def test_a_directory_above_a_volume_that_a_link_leads_to_is_not_deleted_at_all(boxes: Boxes, tmp_path: Path) -> None:
+def test_directory_above_linked_volume_stays(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "row").write_text("kept")
     box = boxes("echo x > /run/first", "-v", f"{tmp_path}:/var/run/data", alive=True)
     with pytest.raises(EditRefused, match="holds the bind mount at /run/data"):
@@ -95,7 +95,7 @@ def test_a_directory_above_a_volume_that_a_link_leads_to_is_not_deleted_at_all(b
 
 
 @pytest.mark.case(30)
-def test_what_is_read_only_says_so_and_stays(boxes: Boxes, tmp_path: Path) -> None:
+def test_read_only_file_change_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"old\n")
     box = boxes("true", "-v", f"{tmp_path}:/srv/www:ro", alive=True)
     locked = boxes("true", "--read-only", alive=True, name="locked")
@@ -115,7 +115,7 @@ def test_what_is_read_only_says_so_and_stays(boxes: Boxes, tmp_path: Path) -> No
 
 
 @pytest.mark.case(31)
-def test_who_has_the_file_open_sees_an_edit_in_place_and_not_one_by_rename(boxes: Boxes) -> None:
+def test_open_reader_sees_only_in_place_edit(boxes: Boxes) -> None:
     script = "echo one > /srv/log; (exec 3< /srv/log; while :; do read line <&3 && echo $line >> /srv/seen; sleep .05; "
     box = boxes(script + "done) & sleep .3", alive=True)
     told = box.files.plan(b"/srv/log")
@@ -128,7 +128,7 @@ def test_who_has_the_file_open_sees_an_edit_in_place_and_not_one_by_rename(boxes
 
 
 @pytest.mark.case(32)
-def test_after_a_restart_the_save_goes_to_the_new_process_or_not_at_all(boxes: Boxes) -> None:
+def test_save_after_restart_uses_new_process(boxes: Boxes) -> None:
     box = boxes(alive=True)
     old: Details = box.details
     opened = LayerFiles(old, box.endpoint.inspect).open(b"/etc/motd")
@@ -144,7 +144,7 @@ def test_after_a_restart_the_save_goes_to_the_new_process_or_not_at_all(boxes: B
 
 @pytest.mark.case(32)
 @pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
-def test_a_restart_in_the_middle_of_a_save_is_told_and_leaves_one_whole_file(boxes: Boxes) -> None:
+def test_restart_in_save_leaves_whole_file(boxes: Boxes) -> None:
     """What is held open then is the former instance's, though it lies in the same layer."""
     box = boxes("mkdir /srv/d; echo old > /srv/d/own", alive=True)
     for turn, moment in enumerate(("created", "synced", "renamed")):
@@ -177,7 +177,7 @@ def saved_while_restarting(box: Box, path: bytes, data: bytes, moment: str) -> s
 
 
 @pytest.mark.case(33)
-def test_a_process_id_that_now_belongs_to_somebody_else_is_not_entered(boxes: Boxes, tmp_path: Path) -> None:
+def test_reused_process_id_is_not_entered(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(alive=True)
     before = Path("/etc/hostname").read_bytes()
     with subprocess.Popen(["/bin/sleep", "60"]) as other:
@@ -203,7 +203,7 @@ EVIL = (
 
 
 @pytest.mark.case(34)
-def test_no_module_of_the_container_is_ever_loaded_nor_a_file_of_it_mapped(boxes: Boxes, tmp_path: Path) -> None:
+def test_container_code_is_never_loaded(boxes: Boxes, tmp_path: Path) -> None:
     prefix = os.path.dirname(os.__file__)
     box = boxes(EVIL.replace("{prefix}", prefix) + "; mkdir /srv/empty", alive=True)
     words = [sys.executable, "-m", "tui", "-H", box.engine.host]

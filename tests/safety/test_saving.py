@@ -21,7 +21,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.case(35)
 @pytest.mark.parametrize("in_place", [False, True], ids=["renamed", "in place"])
-def test_a_full_disk_leaves_the_file_as_it_was(boxes: Boxes, in_place: bool) -> None:
+def test_full_disk_leaves_old_file(boxes: Boxes, in_place: bool) -> None:
     box = boxes("echo old > /small/file; ln /small/file /small/other", "--tmpfs", "/small:size=64k", alive=True)
     if not in_place:
         box.sh("rm /small/other")
@@ -33,9 +33,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(boxes: Boxes, in_place: bool) -> 
 
 @pytest.mark.parametrize("in_place", [False, True], ids=["renamed", "in place"])
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-def test_a_file_with_holes_is_written_back_through_pipes_with_its_holes(
-    boxes: Boxes, in_place: bool, alive: bool
-) -> None:
+def test_holes_survive_cat_into_write(boxes: Boxes, in_place: bool, alive: bool) -> None:
     make = "echo begin > /srv/f; truncate -s 50000000 /srv/f; echo end >> /srv/f; ln /srv/f /srv/g"
     box = boxes(make if in_place else f"{make}; rm /srv/g", alive=alive)
     command = f"{sys.executable} -m tui -H {box.engine.host}"
@@ -48,7 +46,7 @@ def test_a_file_with_holes_is_written_back_through_pipes_with_its_holes(
 
 
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-def test_a_saved_file_does_not_get_the_acl_that_new_files_of_its_directory_get(boxes: Boxes, alive: bool) -> None:
+def test_save_adds_no_default_acl(boxes: Boxes, alive: bool) -> None:
     box = boxes("mkdir /srv/open; echo secret > /srv/open/f; chmod 640 /srv/open/f", alive=alive)
     place = f"/proc/{box.details.pid}/root" if alive else str(box.upper)
     os.setxattr(f"{place}/srv/open", "system.posix_acl_default", acl(1234))
@@ -58,7 +56,7 @@ def test_a_saved_file_does_not_get_the_acl_that_new_files_of_its_directory_get(b
     assert "system.posix_acl_access" in os.listxattr(f"{place}/srv/open/new")
 
 
-def test_a_hole_that_cannot_be_filled_stays_a_hole_with_the_bytes_around_it(boxes: Boxes) -> None:
+def test_hole_on_full_disk_stays_intact(boxes: Boxes) -> None:
     make = (
         "echo old > /small/f; truncate -s 150000 /small/f; ln /small/f /small/g; head -c 8192 /dev/urandom > /small/h"
     )
@@ -72,7 +70,7 @@ def test_a_hole_that_cannot_be_filled_stays_a_hole_with_the_bytes_around_it(boxe
     assert box.sh("tr -d '\\0' < /small/f | wc -c; stat -c %s /small/g") == "20000\n320000\n"
 
 
-def test_more_than_memory_holds_is_one_line_and_changes_nothing(boxes: Boxes) -> None:
+def test_write_beyond_memory_changes_nothing(boxes: Boxes) -> None:
     box = boxes("echo old > /srv/f")
     limited = f"/usr/bin/prlimit --as=700000000 {sys.executable} -m tui -H {box.engine.host} write web:/srv/f"
     words = ["/bin/sh", "-c", f"/usr/bin/head -c 900000000 /dev/zero | {limited}"]
@@ -84,7 +82,7 @@ def test_more_than_memory_holds_is_one_line_and_changes_nothing(boxes: Boxes) ->
     assert box.read(b"/srv/f") == b"new\n"
 
 
-def test_an_undo_that_memory_does_not_hold_names_the_old_bytes_and_changes_nothing(boxes: Boxes) -> None:
+def test_undo_beyond_memory_names_backup(boxes: Boxes) -> None:
     box = boxes("truncate -s 700000000 /srv/f; ln /srv/f /srv/g")
     receipt = box.write(b"/srv/f", b"new\n")
     words = ["/usr/bin/prlimit", "--as=700000000", sys.executable, "-m", "tui", "-H", box.engine.host, "undo", "web"]
@@ -101,9 +99,7 @@ def test_an_undo_that_memory_does_not_hold_names_the_old_bytes_and_changes_nothi
 @pytest.mark.case(36)
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
 @pytest.mark.parametrize("flag", ["i", "a"])
-def test_what_is_immutable_or_append_only_says_so_to_every_act_and_keeps_its_flag(
-    boxes: Boxes, tmp_path: Path, flag: str, alive: bool
-) -> None:
+def test_immutable_file_refuses_every_act(boxes: Boxes, tmp_path: Path, flag: str, alive: bool) -> None:
     box = boxes("mkdir /srv/dir; echo old > /srv/dir/in; echo old > /srv/fixed", alive=alive)
     (tmp_path / "host").write_text("from the host\n")
     box.chmod(b"/srv/fixed", "640")
@@ -131,7 +127,7 @@ def test_what_is_immutable_or_append_only_says_so_to_every_act_and_keeps_its_fla
 
 
 @pytest.mark.case(37)
-def test_a_change_of_the_same_size_with_its_time_put_back_is_noticed(boxes: Boxes) -> None:
+def test_change_with_reset_mtime_is_noticed(boxes: Boxes) -> None:
     box = boxes("echo AAAA > /srv/file")
     opened = box.files.open(b"/srv/file")
     place = box.upper / "srv" / "file"

@@ -28,7 +28,7 @@ WAITS = pytest.mark.promise("wait-for-the-lock")
 
 @PRIVATE
 @pytest.mark.parametrize("place", ["state", "./state", "../x/state", "~/state"])
-def test_a_relative_state_directory_is_wrong_usage(
+def test_relative_state_dir_is_usage_error(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DTUI_STATE", place)
@@ -41,7 +41,7 @@ def test_a_relative_state_directory_is_wrong_usage(
 
 
 @PRIVATE
-def test_a_relative_home_of_the_desktop_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_xdg_state_home_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DTUI_STATE")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", "state")
@@ -70,7 +70,7 @@ UNSAFE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @PRIVATE
 @pytest.mark.parametrize("name", UNSAFE)
-def test_what_others_could_have_put_there_is_never_put_back(name: str, private_state: Path) -> None:
+def test_unsafe_state_directory_is_refused(name: str, private_state: Path) -> None:
     spoil, told = UNSAFE[name]
     state_dir("backups")
     spoil(private_state)
@@ -81,7 +81,7 @@ def test_what_others_could_have_put_there_is_never_put_back(name: str, private_s
 
 
 @PRIVATE
-def test_a_state_directory_behind_the_owners_own_link_is_used(private_state: Path, tmp_path: Path) -> None:
+def test_owner_link_to_state_dir_is_followed(private_state: Path, tmp_path: Path) -> None:
     (tmp_path / "large").mkdir(mode=0o700)
     private_state.symlink_to(tmp_path / "large")
     assert state_dir("backups").resolve() == tmp_path / "large" / "backups"
@@ -93,7 +93,7 @@ def test_a_state_directory_behind_the_owners_own_link_is_used(private_state: Pat
 @PRIVATE
 @OVERLAY2
 @pytest.mark.engine
-def test_a_state_directory_open_to_others_is_told_once(boxes: Boxes, private_state: Path) -> None:
+def test_open_state_directory_warns_once(boxes: Boxes, private_state: Path) -> None:
     box = boxes()
     private_state.mkdir()
     private_state.chmod(0o755)
@@ -125,7 +125,7 @@ def locks(monkeypatch: pytest.MonkeyPatch) -> Path:
 @OVERLAY2
 @pytest.mark.engine
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-def test_twelve_writes_that_wait_are_all_done(boxes: Boxes, alive: bool) -> None:
+def test_twelve_waiting_writes_all_succeed(boxes: Boxes, alive: bool) -> None:
     box = boxes("echo 0 > /srv/f", alive=alive)
     children = [start(box, "write", "--wait", "120", "web:/srv/f") for _ in range(12)]
     for number, child in enumerate(children, 1):
@@ -156,7 +156,7 @@ VERBS = (
 @WAITS
 @OVERLAY2
 @pytest.mark.engine
-def test_each_verb_waits_as_long_as_told_and_an_interrupt_ends_that(boxes: Boxes, locks: Path) -> None:
+def test_interrupt_ends_wait_of_each_verb(boxes: Boxes, locks: Path) -> None:
     del locks
     box = boxes("echo x > /srv/f")
     dtui("-H", box.engine.host, "chmod", "600", "web:/srv/f")
@@ -193,7 +193,7 @@ def waits(pid: int) -> bool:
 
 
 @WAITS
-def test_a_lock_is_waited_for_and_no_longer() -> None:
+def test_lock_wait_ends_at_limit_or_stop() -> None:
     name = ContainerId("c" * 64)
     with state.patience(0.2, bool), container_lock(name), pytest.raises(EditRefused, match="another dtui"):
         container_lock(name).__enter__()
@@ -206,5 +206,5 @@ def test_a_lock_is_waited_for_and_no_longer() -> None:
 
 @WAITS
 @pytest.mark.parametrize("seconds", ["-1", "inf", "nan", "1e9", "soon", ""])
-def test_what_is_no_number_of_seconds_is_wrong_usage(seconds: str) -> None:
+def test_bad_wait_value_is_usage_error(seconds: str) -> None:
     assert b"is no number of seconds" in dtui("rm", "web:/f", f"--wait={seconds}", code=2)

@@ -98,9 +98,7 @@ def cut_off(box: Box, path: bytes) -> None:
 
 @STATES
 @pytest.mark.usefixtures("low")
-def test_the_store_stays_within_its_bound_and_the_oldest_go_first(
-    boxes: Boxes, alive: bool, private_state: Path
-) -> None:
+def test_full_store_drops_oldest_first(boxes: Boxes, alive: bool, private_state: Path) -> None:
     box = boxes(LARGE, alive=alive)
     cut_off(box, b"/srv/cut")
     store = private_state / "backups"
@@ -129,9 +127,7 @@ def test_the_store_stays_within_its_bound_and_the_oldest_go_first(
     assert box.names(b"/srv/cut") == [b"1", b"2", b"3", b"4"]
 
 
-def test_many_small_acts_are_bounded_by_all_that_they_take(
-    boxes: Boxes, private_state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_acts_stay_within_total_limit(boxes: Boxes, private_state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes(LARGE)
     monkeypatch.setattr(backups, "TOTAL_LIMIT", 100 << 10)
     for number in range(20):
@@ -145,9 +141,7 @@ def test_many_small_acts_are_bounded_by_all_that_they_take(
 
 @STATES
 @pytest.mark.usefixtures("low")
-def test_what_replaces_more_than_is_kept_is_refused_with_the_way_round_it(
-    boxes: Boxes, alive: bool, tmp_path: Path, private_state: Path
-) -> None:
+def test_act_beyond_limit_names_options(boxes: Boxes, alive: bool, tmp_path: Path, private_state: Path) -> None:
     box = boxes(f"{LARGE}; mkdir -p /tree/a/l; cp /srv/large /tree/a/l", alive=alive)
     (tmp_path / "file").write_text("small\n")
     before = (box.read(b"/srv/large"), box.names(b"/srv"), box.names(b"/srv/d"), box.names(b"/tree/a"))
@@ -171,7 +165,7 @@ def test_what_replaces_more_than_is_kept_is_refused_with_the_way_round_it(
 
 
 @STATES
-def test_holes_that_are_longer_together_than_a_file_may_be_are_deleted_one_by_one(boxes: Boxes, alive: bool) -> None:
+def test_holes_too_long_are_deleted_singly(boxes: Boxes, alive: bool) -> None:
     box = boxes("mkdir /srv/d; touch /srv/d/1 /srv/d/2; echo x > /srv/d/3", alive=alive)
     top = Path(f"/proc/{box.details.pid}/root/srv/d") if alive else box.upper / "srv" / "d"
     for name in ("1", "2"):
@@ -216,9 +210,7 @@ def make_room(tiny: Path) -> None:
 @UNION
 @STATES
 @pytest.mark.parametrize("kind", LEFT)
-def test_on_a_full_store_an_act_is_done_or_refused_with_nothing_changed(
-    boxes: Boxes, tiny: Path, tmp_path: Path, kind: str, alive: bool
-) -> None:
+def test_full_store_act_is_done_or_refused(boxes: Boxes, tiny: Path, tmp_path: Path, kind: str, alive: bool) -> None:
     box = boxes("cd /srv; mkdir d; echo 1 > d/1; echo 2 > d/2; echo m > /tree/f", alive=alive)
     (tmp_path / "file").write_text("x\n")
     words = {"inspect": box.inspect}

@@ -46,7 +46,7 @@ def take_back(box: Box, *, act_id: str = "", force: bool = False) -> None:
     undo(act, inspect=box.inspect, save=box.files.save, force=force)
 
 
-def test_what_was_stored_in_a_new_directory_that_was_cut_off_stays(boxes: Boxes) -> None:
+def test_recovery_keeps_used_new_directory(boxes: Boxes) -> None:
     box = boxes(alive=True)
 
     def make(path: bytes) -> Callable[[], object]:
@@ -60,7 +60,7 @@ def test_what_was_stored_in_a_new_directory_that_was_cut_off_stays(boxes: Boxes)
     assert recover(box.inspect) == ()
 
 
-def test_what_was_rewritten_after_a_deletion_was_cut_off_stays_and_the_rest_comes_back(boxes: Boxes) -> None:
+def test_recovery_keeps_rewritten_file(boxes: Boxes) -> None:
     lines = "for d in one two; do mkdir /srv/$d; for i in 1 2 3 4 5 6; do echo old$i > /srv/$d/$i; done; done"
     box = boxes(lines, alive=True)
 
@@ -79,7 +79,7 @@ def test_what_was_rewritten_after_a_deletion_was_cut_off_stays_and_the_rest_come
 
 
 @pytest.mark.parametrize("change", ["echo theirs > /srv/f", "rm /srv/f; mknod /srv/f c 1 5", "rm /srv/f"])
-def test_a_write_in_place_that_was_cut_off_is_not_rolled_back_over_what_came_since(boxes: Boxes, change: str) -> None:
+def test_recovery_keeps_later_write(boxes: Boxes, change: str) -> None:
     box = boxes("head -c 9000 /dev/zero | tr '\\0' o > /srv/f; cp /srv/f /srv/g", alive=True)
 
     def write(path: bytes) -> Callable[[], object]:
@@ -96,7 +96,7 @@ def test_a_write_in_place_that_was_cut_off_is_not_rolled_back_over_what_came_sin
     assert next(act for act in kept_acts(box.id) if act.path == b"/srv/f").data.read_bytes() == b"o" * 9000
 
 
-def test_what_brings_the_old_bytes_back_may_be_cut_off_too(boxes: Boxes) -> None:
+def test_killed_recovery_is_finished(boxes: Boxes) -> None:
     box = boxes("head -c 5000000 /dev/zero | tr '\\0' o > /srv/f; cp /srv/f /srv/g", alive=True)
 
     def write(path: bytes) -> Callable[[], object]:
@@ -112,7 +112,7 @@ def test_what_brings_the_old_bytes_back_may_be_cut_off_too(boxes: Boxes) -> None
     assert box.sh("cat /srv/f") == "o" * 5_000_000
 
 
-def test_a_copy_out_puts_nothing_right_for_it_only_reads(boxes: Boxes, tmp_path: Path) -> None:
+def test_copy_out_runs_no_recovery(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(alive=True)
 
     def make(path: bytes) -> Callable[[], object]:
@@ -124,7 +124,7 @@ def test_a_copy_out_puts_nothing_right_for_it_only_reads(boxes: Boxes, tmp_path:
     assert recover(box.inspect)
 
 
-def test_a_deletion_that_fails_leaves_what_it_never_touched_the_very_same_file(boxes: Boxes) -> None:
+def test_failed_delete_keeps_untouched_inode(boxes: Boxes) -> None:
     box = boxes("mkdir /srv/d; echo a > /srv/d/app.log; echo z > /srv/d/z", alive=True)
     fixed = f"/proc/{box.details.pid}/root/srv/d/z"
     inode = os.stat(f"/proc/{box.details.pid}/root/srv/d/app.log").st_ino
@@ -165,13 +165,13 @@ def done_then_changed(box: Box, kind: str, host: Path) -> str:
 
 
 @pytest.mark.parametrize("daemon", ["overlay2"], indirect=True)
-def test_undo_of_a_move_by_copying_refuses_what_was_changed_since(boxes: Boxes, tmp_path: Path) -> None:
+def test_undo_of_copied_move_needs_force(boxes: Boxes, tmp_path: Path) -> None:
     """On a full tree it is one rename, which loses nothing."""
     undo_refuses_then_obeys(boxes("echo mine > /etc/app.conf", alive=True), "mv", tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["create", "mkdir", "rm", "cp over", "revert"])
-def test_undo_refuses_what_was_changed_since_and_by_force_keeps_it(boxes: Boxes, tmp_path: Path, kind: str) -> None:
+def test_undo_of_changed_entry_needs_force(boxes: Boxes, tmp_path: Path, kind: str) -> None:
     undo_refuses_then_obeys(boxes("echo mine > /etc/app.conf", alive=True), kind, tmp_path)
 
 
@@ -192,7 +192,7 @@ def undo_refuses_then_obeys(box: Box, kind: str, folder: Path) -> None:
     assert box.sh(look) == theirs
 
 
-def test_a_written_file_gets_its_old_bytes_back_with_its_holes(boxes: Boxes) -> None:
+def test_undo_of_write_restores_holes(boxes: Boxes) -> None:
     box = boxes("dd if=/dev/zero of=/srv/holes bs=1 count=1 seek=3G 2>/dev/null; chmod 640 /srv/holes", alive=True)
     box.write(b"/srv/holes", b"small\n")
     take_back(box)
@@ -201,7 +201,7 @@ def test_a_written_file_gets_its_old_bytes_back_with_its_holes(boxes: Boxes) -> 
     assert int(blocks) < 100
 
 
-def test_an_act_is_taken_back_once_and_only_in_its_own_container(boxes: Boxes) -> None:
+def test_act_is_undone_once_in_own_container(boxes: Boxes) -> None:
     box, other = boxes(alive=True), boxes(alive=True, name="other")
     box.remove(b"/etc/motd")
     (act,) = kept_acts(box.id)
@@ -218,7 +218,7 @@ def test_an_act_is_taken_back_once_and_only_in_its_own_container(boxes: Boxes) -
 
 
 @pytest.mark.parametrize("alive", [False, True])
-def test_modes_of_a_tree_with_a_fifo_and_a_device_are_taken_back(boxes: Boxes, alive: bool) -> None:
+def test_undo_restores_fifo_and_device_mode(boxes: Boxes, alive: bool) -> None:
     box = boxes("mkdir /srv/d; cd /srv/d; mkfifo p; mknod n c 1 3; echo f > f; ln -s f l; chmod 640 p n f", alive=alive)
     change = mode_change("0600")
     acts.change_metadata(box.id, b"/srv/d", change, UndoKind.CHMOD, inspect=box.inspect, recursive=True)
@@ -234,7 +234,7 @@ def test_modes_of_a_tree_with_a_fifo_and_a_device_are_taken_back(boxes: Boxes, a
 
 
 @pytest.mark.parametrize("daemon", ["overlay2"], indirect=True)
-def test_another_dtui_s_live_work_directory_is_left_alone(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_work_directory_is_left_alone(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes()
     stack = box.details.stack
     assert stack is not None
@@ -251,9 +251,7 @@ def test_another_dtui_s_live_work_directory_is_left_alone(boxes: Boxes, monkeypa
             LayerFiles(box.details, box.inspect).save(b"/etc/motd", b"second\n", None)
 
 
-def test_the_backup_that_is_being_put_back_is_not_dropped_for_want_of_space(
-    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_backup_in_undo_is_not_dropped(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes("head -c 900000 /dev/urandom > /srv/db")
     before = box.read(b"/srv/db")
     monkeypatch.setattr(backups, "TOTAL_LIMIT", 1_500_000)
@@ -262,7 +260,7 @@ def test_the_backup_that_is_being_put_back_is_not_dropped_for_want_of_space(
     assert box.read(b"/srv/db") == before
 
 
-def test_what_took_the_place_of_a_renamed_file_is_not_moved_back(boxes: Boxes) -> None:
+def test_undo_does_not_move_replacement(boxes: Boxes) -> None:
     box = boxes(alive=True)
     box.rename(b"/etc/motd", b"/srv/g")
     box.sh("rm /srv/g; echo other > /srv/g")
@@ -275,9 +273,7 @@ def test_what_took_the_place_of_a_renamed_file_is_not_moved_back(boxes: Boxes) -
     assert box.sh("cat /etc/app.conf") == "port=80\n"
 
 
-def test_a_rename_that_failed_and_could_not_be_looked_at_is_not_in_the_way_of_what_was_done_before(
-    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_rename_blocks_no_undo(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes(alive=True)
     box.write(b"/etc/app.conf", b"mine\n")
 
@@ -300,7 +296,7 @@ def deletion(box: Box, path: bytes) -> Callable[[], object]:
     return of_its_own(box, lambda one: one.remove(path, recursive=True))
 
 
-def test_an_undo_after_a_crash_takes_back_no_more_than_what_was_cut_off(boxes: Boxes) -> None:
+def test_undo_after_crash_only_recovers(boxes: Boxes) -> None:
     box = boxes(TWO)
     cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     told = dtui("-H", box.engine.host, "undo", "web", code=4)
@@ -310,14 +306,14 @@ def test_an_undo_after_a_crash_takes_back_no_more_than_what_was_cut_off(boxes: B
     assert box.names(b"/srv/two") == [b"x", b"y", b"z"]
 
 
-def test_what_cannot_be_put_right_for_its_directory_is_gone_is_said(boxes: Boxes) -> None:
+def test_impossible_recovery_is_reported(boxes: Boxes) -> None:
     box = boxes(TWO, alive=True)
     cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     box.sh("rm -r /srv/p")
     assert any("cannot be put right yet" in line for line in recover(box.inspect))
 
 
-def test_a_link_is_not_given_a_mode_and_nothing_is_taken_for_a_change(boxes: Boxes) -> None:
+def test_chmod_of_link_is_refused(boxes: Boxes) -> None:
     box = boxes("ln -s app.conf /etc/link")
     box.write(b"/etc/app.conf", b"mine\n")
     with pytest.raises(EditRefused, match=r"is a link to app\.conf"):

@@ -39,7 +39,7 @@ def dtui(
 
 
 @UNTAKEN
-def test_an_act_after_one_that_was_cut_off_is_done_though_nobody_takes_the_notes(boxes: Boxes, untaken: int) -> None:
+def test_unwritable_notes_stop_no_act(boxes: Boxes, untaken: int) -> None:
     box = boxes(TWO)
     cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     done = dtui("-H", box.engine.host, "rm", "web:/etc/motd", stderr=untaken)
@@ -57,7 +57,7 @@ ACTS: dict[str, Callable[[Path], tuple[str, ...]]] = {
 
 @UNTAKEN
 @pytest.mark.parametrize("name", ACTS)
-def test_an_act_whose_answer_is_not_taken_says_that_it_is_done(
+def test_unwritable_answer_says_act_is_done(
     boxes: Boxes, tmp_path: Path, name: str, untaken: int, request: pytest.FixtureRequest
 ) -> None:
     box = boxes(alive=True)
@@ -81,7 +81,7 @@ def test_an_act_whose_answer_is_not_taken_says_that_it_is_done(
 
 
 @UNTAKEN
-def test_a_refusal_that_nobody_hears_of_has_its_exit_code(boxes: Boxes, untaken: int) -> None:
+def test_unwritable_refusal_keeps_exit_code(boxes: Boxes, untaken: int) -> None:
     box = boxes()
     assert dtui("-H", box.engine.host, "rm", "web:/none", stderr=untaken).returncode == 1
     assert dtui("-H", box.engine.host, "rm", stderr=untaken).returncode == 2
@@ -89,9 +89,7 @@ def test_a_refusal_that_nobody_hears_of_has_its_exit_code(boxes: Boxes, untaken:
 
 
 @UNTAKEN
-def test_a_list_that_is_not_taken_is_an_error_unless_its_reader_has_left(
-    boxes: Boxes, untaken: int, request: pytest.FixtureRequest
-) -> None:
+def test_list_fails_on_full_device_only(boxes: Boxes, untaken: int, request: pytest.FixtureRequest) -> None:
     box = boxes()
     left = request.node.callspec.params["untaken"] == "Broken pipe"
     for words in (("ls",), ("ls", "--json"), ("cat", "web:/bin/busybox"), ("--help",)):

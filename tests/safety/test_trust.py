@@ -76,13 +76,13 @@ def refuses_and_writes_by_the_engine(engine: Dockerd, address: str, victim: Path
 
 
 @pytest.mark.promise("trust-peer")
-def test_upper_dir_told_by_another_user_unused(engine: Dockerd, web: str, victim: Path) -> None:
+def test_upper_dir_of_other_user_is_unused(engine: Dockerd, web: str, victim: Path) -> None:
     with lying(upper_of(victim), engine.socket, user=STRANGER) as address:
         refuses_and_writes_by_the_engine(engine, address, victim, "user 1000 listens at the socket, not root")
 
 
 @pytest.mark.promise("trust-peer")
-def test_true_answers_of_another_user_unproven(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
+def test_other_users_true_answers_unproven(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     with lying({}, engine.socket, user=STRANGER) as address:
         details = asked(address, web)
     assert (details.proof.trust, details.stack, details.pid) == (Trust.UNPROVEN, None, 0)
@@ -90,7 +90,7 @@ def test_true_answers_of_another_user_unproven(engine: Dockerd, web: str, asked:
 
 
 @pytest.mark.promise("trust-layer-record")
-def test_upper_dir_told_by_roots_proxy_unused(engine: Dockerd, web: str, victim: Path) -> None:
+def test_upper_dir_from_root_proxy_is_unused(engine: Dockerd, web: str, victim: Path) -> None:
     with lying(upper_of(victim), engine.socket) as address:
         refuses_and_writes_by_the_engine(
             engine, address, victim, "the Engine names .*victim as its layer, the records "
@@ -98,7 +98,7 @@ def test_upper_dir_told_by_roots_proxy_unused(engine: Dockerd, web: str, victim:
 
 
 @pytest.mark.promise("trust-layer-record")
-def test_one_lie_leaves_other_containers_proven(engine: Dockerd, web: str, victim: Path) -> None:
+def test_lie_leaves_other_containers_proven(engine: Dockerd, web: str, victim: Path) -> None:
     engine.docker("create", "--network=none", "--name=db", IMAGE, "true")
     lie = {INSPECT.replace("[^/]+", web): upper_of(victim)[INSPECT]}
     with lying(lie, engine.socket) as address:
@@ -125,7 +125,7 @@ def test_container_of_another_name_unproven(engine: Dockerd, web: str, asked: Ca
 
 
 @pytest.mark.promise("trust-mount-namespace")
-def test_peer_in_other_mounts_proves_same_directory(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
+def test_other_mounts_prove_same_directory(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     with lying({}, engine.socket, unshared=("-m", "--propagation=slave")) as address:
         details = asked(address, web)
         assert (details.proof.trust, details.reach.kind) == (Trust.PROVEN, AccessKind.DIRECT)
@@ -138,7 +138,7 @@ def test_peer_in_other_mounts_proves_same_directory(engine: Dockerd, web: str, a
 
 
 @pytest.mark.promise("trust-mount-namespace")
-def test_peer_in_another_user_namespace_unproven(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
+def test_peer_in_other_user_ns_is_unproven(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     with lying({}, engine.socket, unshared=("-U", "-r")) as address:
         assert "another user namespace" in asked(address, web).reach.reason
 
@@ -163,7 +163,7 @@ def test_data_root_of_a_user_unproven(engine: Dockerd, web: str, tmp_path: Path)
 
 
 @pytest.mark.promise("trust-remote-paths")
-def test_remote_data_root_shows_no_hidden_containers(engine: Dockerd, web: str, listening: Any) -> None:
+def test_engine_hidden_containers_stay_hidden(engine: Dockerd, web: str, listening: Any) -> None:
     hidden = {"/containers/json": [], "/info": {"Driver": "vfs"}}
     with lying(hidden, engine.socket) as address:
         assert dtui_json("-H", address, "ls") == []
@@ -174,7 +174,7 @@ def test_remote_data_root_shows_no_hidden_containers(engine: Dockerd, web: str, 
 
 
 @pytest.mark.promise("trust-remote-paths")
-def test_paths_of_a_stranger_are_never_touched(engine: Dockerd, web: str, tmp_path: Path) -> None:
+def test_paths_of_stranger_are_untouched(engine: Dockerd, web: str, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     lies: dict[str, Any] = {
         INSPECT: {
@@ -204,7 +204,7 @@ def test_paths_of_a_stranger_are_never_touched(engine: Dockerd, web: str, tmp_pa
 
 
 @pytest.mark.promise("trust-remote-paths")
-def test_pid_told_by_a_stranger_is_not_entered(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
+def test_pid_from_stranger_is_not_entered(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     engine.docker("start", "web")
     with lying({}, engine.socket, user=STRANGER) as address:
         details = asked(address, web)
@@ -214,7 +214,7 @@ def test_pid_told_by_a_stranger_is_not_entered(engine: Dockerd, web: str, asked:
 
 
 @pytest.mark.promise("trust-remote-paths")
-def test_containerd_of_another_user_is_not_asked(tmp_path: Path) -> None:
+def test_containerd_of_other_user_is_unused(tmp_path: Path) -> None:
     from tui.engine.live import containerd
 
     with (
@@ -226,7 +226,7 @@ def test_containerd_of_another_user_is_not_asked(tmp_path: Path) -> None:
 
 @pytest.mark.promise("answer-about-what-was-asked")
 @pytest.mark.parametrize("told", ["f" * 64, "../../x"])
-def test_answer_about_another_container_is_an_error(
+def test_answer_for_other_container_is_error(
     engine: Dockerd, web: str, asked: Callable[..., Details], told: str
 ) -> None:
     with lying({INSPECT: {"Id": told}}, engine.socket) as address:
@@ -236,7 +236,7 @@ def test_answer_about_another_container_is_an_error(
 
 
 @pytest.mark.promise("answer-about-what-was-asked")
-def test_size_of_another_container_is_not_shown(engine: Dockerd, web: str) -> None:
+def test_size_of_other_container_is_hidden(engine: Dockerd, web: str) -> None:
     endpoint = LiveEndpoint("local", engine.host)
     with lying({"/containers/json": {"Id": "f" * 64, "SizeRw": 7}}, engine.socket) as address:
         liar = LiveEndpoint("local", address)
@@ -246,7 +246,7 @@ def test_size_of_another_container_is_not_shown(engine: Dockerd, web: str) -> No
 
 
 @pytest.mark.promise("ids-checked-at-border")
-def test_listed_id_with_slashes_leaves_no_file(engine: Dockerd, web: str, private_state: Path) -> None:
+def test_id_with_slashes_leaves_no_file(engine: Dockerd, web: str, private_state: Path) -> None:
     with lying({"/containers/json": {"Id": "../../x"}, INSPECT: {"Id": "../../x"}}, engine.socket) as address:
         row = dtui_json("-H", address, "ls")[0]
         assert (row["name"], row["state"]) == ("web", "unknown")
@@ -278,7 +278,7 @@ def test_socket_made_by_systemd_is_roots(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("trust-peer")
-def test_socket_whose_maker_has_ended_proves_nothing(tmp_path: Path) -> None:
+def test_socket_of_ended_maker_is_unproven(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
         listener.bind(path)
@@ -292,7 +292,7 @@ def test_socket_whose_maker_has_ended_proves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("trust-peer")
-def test_endpoint_that_changes_its_mind_is_judged_anew(engine: Dockerd, web: str) -> None:
+def test_changed_endpoint_is_judged_anew(engine: Dockerd, web: str) -> None:
     endpoint = LiveEndpoint("local", engine.host)
     assert endpoint.inspect(ContainerId(web)).proof.proven
     threads: list[Details] = []
@@ -326,9 +326,7 @@ def without_control_groups(pid: int) -> None:
 
 
 @pytest.mark.promise("trust-layer-record")
-def test_process_outside_its_cgroup_proven_by_its_root(
-    engine: Dockerd, web: str, asked: Callable[..., Details]
-) -> None:
+def test_process_is_proven_by_its_root(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     engine.docker("start", "web")
     details = asked(engine.host, web)
     without_control_groups(details.pid)
@@ -338,7 +336,7 @@ def test_process_outside_its_cgroup_proven_by_its_root(
 
 
 @pytest.mark.promise("trust-layer-record")
-def test_process_of_another_root_outside_cgroup_refused(engine: Dockerd, web: str) -> None:
+def test_process_of_other_root_is_refused(engine: Dockerd, web: str) -> None:
     engine.docker("start", "web")
     with lying({INSPECT: {"State": {"Pid": os.getpid()}}}, engine.socket) as address:
         said = dtui("-H", address, "write", "web:/etc/motd", stdin=b"new\n", code=3).decode()

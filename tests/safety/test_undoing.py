@@ -39,9 +39,7 @@ def seen(box: Box, path: str) -> tuple[int, int, int, dict[str, bytes]]:
 
 @STATES
 @pytest.mark.parametrize("in_place", [False, True])
-def test_who_owns_a_written_file_since_and_its_mode_and_attributes_stay_when_the_bytes_go_back(
-    boxes: Boxes, alive: bool, in_place: bool
-) -> None:
+def test_undo_write_keeps_later_owner(boxes: Boxes, alive: bool, in_place: bool) -> None:
     box = boxes("echo old > /srv/f; chmod 644 /srv/f; ln /srv/f /srv/g", alive=alive)
     if not in_place:
         (place_of(box) / "srv/g").unlink()
@@ -59,7 +57,7 @@ def test_who_owns_a_written_file_since_and_its_mode_and_attributes_stay_when_the
 
 
 @STATES
-def test_a_mode_that_a_write_gave_goes_with_its_bytes_unless_somebody_gave_another(boxes: Boxes, alive: bool) -> None:
+def test_undo_write_restores_unchanged_mode(boxes: Boxes, alive: bool) -> None:
     box = boxes("echo old > /srv/f; chmod 644 /srv/f", alive=alive)
     for theirs, then in ((None, 0o644), (0o600, 0o600)):
         (place_of(box) / "srv/f").chmod(0o644)
@@ -72,7 +70,7 @@ def test_a_mode_that_a_write_gave_goes_with_its_bytes_unless_somebody_gave_anoth
 
 
 @STATES
-def test_attributes_that_a_directory_or_file_got_since_stay_when_its_mode_goes_back(boxes: Boxes, alive: bool) -> None:
+def test_undo_chmod_keeps_later_xattrs(boxes: Boxes, alive: bool) -> None:
     box = boxes("mkdir /srv/d; echo f > /srv/f; chmod 700 /conf.d", alive=alive)
     for path in (b"/srv/d", b"/srv/f"):
         file = place_of(box) / os.fsdecode(path[1:])
@@ -85,7 +83,7 @@ def test_attributes_that_a_directory_or_file_got_since_stay_when_its_mode_goes_b
         assert seen(box, os.fsdecode(path[1:])) == (0o711, *before[1:3], {"user.first": b"1", "user.second": b"2"})
 
 
-def test_attributes_that_a_directory_got_after_a_revert_stay_when_that_is_taken_back(boxes: Boxes) -> None:
+def test_undo_revert_keeps_later_xattrs(boxes: Boxes) -> None:
     box = boxes("stat -c %a /conf.d > /srv/mode; chmod 700 /conf.d; echo mine > /conf.d/a.conf", alive=True)
     box.revert(b"/conf.d")
     assert seen(box, "conf.d")[0] == int(box.sh("cat /srv/mode"), 8) != 0o700
@@ -96,7 +94,7 @@ def test_attributes_that_a_directory_got_after_a_revert_stay_when_that_is_taken_
 
 
 @STATES
-def test_what_was_done_again_is_the_last_act_and_taken_back_first(boxes: Boxes, alive: bool, tmp_path: Path) -> None:
+def test_redone_act_is_undone_first(boxes: Boxes, alive: bool, tmp_path: Path) -> None:
     box = boxes("echo one > /srv/one; mkdir /srv/two; echo f > /srv/two/f", alive=alive)
 
     def state() -> tuple[bool, str]:
@@ -122,7 +120,7 @@ def test_what_was_done_again_is_the_last_act_and_taken_back_first(boxes: Boxes, 
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("act", ["write", "mkdir", "cp"])
-def test_undo_takes_nothing_away_that_was_out_of_its_place_when_it_was_kept(
+def test_undo_refuses_moved_entry(
     boxes: Boxes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, act: str, force: bool
 ) -> None:
     box = boxes("echo old > /srv/f", alive=True)

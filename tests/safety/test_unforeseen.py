@@ -88,9 +88,7 @@ MORE = "for i in 1 2 3 4; do echo $i > /srv/$i; done"
 @pytest.mark.parametrize(
     ("kind", "alive"), [*((kind, alive) for kind in ("delete", "chmod", "copy in") for alive in (0, 1)), ("revert", 1)]
 )
-def test_an_act_out_of_which_an_unforeseen_error_comes_is_rolled_back_at_once(
-    boxes: Boxes, host: Path, alive: int, kind: str
-) -> None:
+def test_unforeseen_error_rolls_act_back(boxes: Boxes, host: Path, alive: int, kind: str) -> None:
     box = boxes(MORE, alive=bool(alive))
     before = seen(box, bool(alive))
     act = kinds(box, host)[kind]
@@ -105,9 +103,7 @@ def test_an_act_out_of_which_an_unforeseen_error_comes_is_rolled_back_at_once(
 
 @STATES
 @pytest.mark.parametrize("kind", ["delete", "chmod", "copy in"])
-def test_an_interrupt_that_nobody_caught_is_a_stop_and_can_be_undone(
-    boxes: Boxes, host: Path, alive: bool, kind: str
-) -> None:
+def test_uncaught_interrupt_can_be_undone(boxes: Boxes, host: Path, alive: bool, kind: str) -> None:
     box = boxes(MORE, alive=alive)
     before = seen(box, alive)
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -119,7 +115,7 @@ def test_an_interrupt_that_nobody_caught_is_a_stop_and_can_be_undone(
     assert seen(box, alive) == before
 
 
-def test_what_is_deleted_for_good_is_not_said_to_come_back_when_it_is_stopped(boxes: Boxes) -> None:
+def test_stop_without_backup_offers_no_undo(boxes: Boxes) -> None:
     def step(count: int, path: bytes) -> None:
         del path
         if count == 3:
@@ -131,7 +127,7 @@ def test_what_is_deleted_for_good_is_not_said_to_come_back_when_it_is_stopped(bo
 
 
 @STATES
-def test_half_a_write_in_place_is_put_back_whatever_it_was_that_came_in_between(boxes: Boxes, alive: bool) -> None:
+def test_half_written_file_is_restored(boxes: Boxes, alive: bool) -> None:
     box = boxes(alive=alive)
     before = box.read(b"/tree/f")
     for error in (*UNFORESEEN, KeyboardInterrupt):
@@ -157,7 +153,7 @@ class Interrupted:
         raise KeyboardInterrupt
 
 
-def test_an_answer_that_was_not_waited_for_is_not_taken_for_the_next_one_s(boxes: Boxes) -> None:
+def test_late_helper_answer_is_not_reused(boxes: Boxes) -> None:
     box = boxes(alive=True)
     with (
         open_process_root(box.details.pid, box.id) as root,

@@ -27,7 +27,7 @@ ENDING = ["rm", "rm -f", "start", "stop", "restart", "kill", "container prune", 
 @pytest.mark.promise("message-names-what-happened")
 @pytest.mark.promise("nothing-left-of-removed-container")
 @pytest.mark.parametrize("engine", ["overlay2", "podman"])
-def test_verbs_between_steps_end_as_without(engine: str) -> None:
+def test_verbs_between_steps_end_unaffected(engine: str) -> None:
     seed = random.randrange(1 << 32)
     tally = pairs_on(engine, PAIRS, random.Random(seed), list(CHANGES), ENDING if len(VERBS) > PAIRS else list(VERBS))
     print(f"\n{engine}, seed {seed}: {tally}")
@@ -37,7 +37,7 @@ def test_verbs_between_steps_end_as_without(engine: str) -> None:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
-def test_storage_mounted_over_itself_in_between(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chmod_survives_storage_self_mount(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes()
     storage = str(box.upper.parent.parent)
     plain, mounted = private_mounts._make_work, []
@@ -60,7 +60,7 @@ def test_storage_mounted_over_itself_in_between(boxes: Boxes, monkeypatch: pytes
 
 
 @pytest.mark.promise("nothing-left-of-removed-container")
-def test_lock_file_goes_with_who_held_it() -> None:
+def test_lock_file_goes_with_its_holder() -> None:
     name = ContainerId("d" * 64)
     with container_lock(name):
         assert [path.name for path in _locks()] == [f"{name}.lock"]

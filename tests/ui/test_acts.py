@@ -64,7 +64,7 @@ async def go_to_group(pilot: Pilot[int], key: str) -> None:
     await pilot.pause()
 
 
-async def test_what_was_asked_about_is_removed_though_the_cursor_is_on_another_by_now() -> None:
+async def test_remove_ignores_later_cursor_moves() -> None:
     engine = Pretend({"crashing": RUNNING, "innocent": RUNNING})
     async with opened(engine) as pilot:
         await go_to_group(pilot, "running")
@@ -79,7 +79,7 @@ async def test_what_was_asked_about_is_removed_though_the_cursor_is_on_another_b
     assert engine.acts == [("crashing", Verb.REMOVE)]
 
 
-async def test_what_went_while_the_question_was_open_is_said_to_be_gone() -> None:
+async def test_remove_reports_vanished_container() -> None:
     engine = Pretend({"brief": EXITED, "innocent": EXITED})
     async with opened(engine) as pilot:
         await pilot.press("X")
@@ -91,14 +91,14 @@ async def test_what_went_while_the_question_was_open_is_said_to_be_gone() -> Non
     assert engine.acts == []
 
 
-async def test_the_question_says_that_a_running_container_will_be_killed() -> None:
+async def test_remove_question_warns_of_kill() -> None:
     engine = Pretend({"up": RUNNING})
     async with opened(engine) as pilot:
         await pilot.press("X")
         await until(pilot, lambda: "RUNNING and will be killed" in shown(pilot))
 
 
-async def test_a_container_that_started_while_its_removal_was_asked_is_asked_about_again() -> None:
+async def test_remove_asks_again_after_start() -> None:
     engine = Pretend({"asleep": EXITED})
     async with opened(engine) as pilot:
         await pilot.press("X")
@@ -114,7 +114,7 @@ async def test_a_container_that_started_while_its_removal_was_asked_is_asked_abo
     assert engine.acts == [("asleep", Verb.REMOVE)]
 
 
-async def test_the_cursor_stays_on_what_was_started_until_it_is_moved() -> None:
+async def test_cursor_stays_on_started_container() -> None:
     engine = Pretend({"created-1": CREATED, "created-2": CREATED, "created-3": CREATED})
     async with opened(engine) as pilot:
         await go_to_group(pilot, "created")
@@ -127,7 +127,7 @@ async def test_the_cursor_stays_on_what_was_started_until_it_is_moved() -> None:
         assert current(pilot) == "created-2"
 
 
-async def test_a_group_that_empties_stays_chosen_and_says_nought() -> None:
+async def test_emptied_group_stays_selected() -> None:
     engine = Pretend({"only": CREATED, "other": EXITED})
     async with opened(engine) as pilot:
         await go_to_group(pilot, "created")
@@ -144,7 +144,7 @@ async def test_a_group_that_empties_stays_chosen_and_says_nought() -> None:
         await until(pilot, lambda: names(pilot) == ["other"])
 
 
-async def test_the_filter_counts_in_all_groups_and_says_where_it_found_something() -> None:
+async def test_filter_names_group_with_matches() -> None:
     engine = Pretend({"looping": RESTARTING, "broken-web": EXITED, "whole": EXITED})
     async with opened(engine) as pilot:
         await go_to_group(pilot, "restarting")
@@ -164,7 +164,7 @@ async def test_the_filter_counts_in_all_groups_and_says_where_it_found_something
         ("s", "Restart up?", Verb.RESTART),
     ],
 )
-async def test_what_ends_a_running_container_asks_first(key: str, question: str, verb: Verb) -> None:
+async def test_kill_stop_and_restart_ask_first(key: str, question: str, verb: Verb) -> None:
     engine = Pretend({"up": RUNNING})
     async with opened(engine) as pilot:
         await pilot.press(key)
@@ -179,7 +179,7 @@ async def test_what_ends_a_running_container_asks_first(key: str, question: str,
     assert engine.acts == [("up", verb)]
 
 
-async def test_a_start_and_a_pause_do_not_ask_and_the_footer_says_what_s_does_now() -> None:
+async def test_start_and_pause_ask_no_question() -> None:
     engine = Pretend({"web": EXITED})
     async with opened(engine) as pilot:
         await until(pilot, lambda: "s start" in shown(pilot))
@@ -193,7 +193,7 @@ async def test_a_start_and_a_pause_do_not_ask_and_the_footer_says_what_s_does_no
 NOPE = 'start web: exec: "/srv/app/bin/nope-that-is-a-long-name": stat /srv/app/bin/nope: no such file or directory'
 
 
-async def test_bad_news_is_there_to_its_last_word_and_the_details_are_asked_for_again() -> None:
+async def test_long_error_is_shown_in_full() -> None:
     engine = Pretend({"web": CREATED})
     engine.refuses = EngineError(NOPE, "the Engine refused; nothing was done")
     async with opened(engine, (80, 24)) as pilot:
@@ -204,7 +204,7 @@ async def test_bad_news_is_there_to_its_last_word_and_the_details_are_asked_for_
         await until(pilot, lambda: "error   refused" in shown(pilot))
 
 
-async def test_what_happens_to_others_does_not_take_the_place_of_the_news() -> None:
+async def test_other_containers_event_keeps_status() -> None:
     engine = Pretend({"mine": EXITED, "other": RUNNING})
     async with opened(engine) as pilot:
         await pilot.press("s")
@@ -217,14 +217,14 @@ async def test_what_happens_to_others_does_not_take_the_place_of_the_news() -> N
         await until(pilot, lambda: "mine exited with code 4" in status(pilot))
 
 
-async def test_a_list_that_was_asked_for_is_said_to_have_come() -> None:
+async def test_requested_list_is_confirmed() -> None:
     engine = Pretend({"web": EXITED})
     async with opened(engine) as pilot:
         await pilot.press("f5")
         await until(pilot, lambda: status(pilot) == "listed")
 
 
-async def test_the_palette_offers_what_the_container_is_in_a_state_for() -> None:
+async def test_palette_matches_container_state() -> None:
     engine = Pretend({"web": EXITED})
     async with opened(engine) as pilot:
         app = pilot.app
@@ -255,7 +255,7 @@ class Silent(Pretend):
 
 
 @pytest.mark.parametrize("key", ["h", "escape"])
-async def test_who_waits_for_a_silent_host_sees_how_long_and_can_go_elsewhere(key: str) -> None:
+async def test_wait_for_silent_host_can_be_left(key: str) -> None:
     app = DtuiApp((Silent(),))
     async with app.run_test(size=(120, 30)) as pilot:
         await until(pilot, lambda: bool(re.search(r"asking the Engine… [3-9] s · esc or h", shown(pilot))))
@@ -264,14 +264,14 @@ async def test_who_waits_for_a_silent_host_sees_how_long_and_can_go_elsewhere(ke
         assert "no answer yet" in shown(pilot)
 
 
-async def test_escape_keeps_to_the_list_once_an_engine_has_answered() -> None:
+async def test_escape_stays_on_list_after_answer() -> None:
     async with opened(Pretend({"web": EXITED})) as pilot:
         await pilot.press("escape", "h")
         await pilot.pause()
         assert pilot.app.screen is listed(pilot)
 
 
-async def test_keys_that_come_before_their_screen_is_there_wait_for_it() -> None:
+async def test_early_keys_wait_for_their_screen() -> None:
     async with opened(Pretend({"broken": EXITED, "whole": EXITED})) as pilot:
         screen = ContainersScreen()
         pilot.app.push_screen(screen)

@@ -19,9 +19,7 @@ async def show(layer: Layer, path: bytes) -> None:
     await until(pilot, lambda: screen.file_pane.face != "info")
 
 
-async def test_of_a_file_too_big_for_the_editor_the_beginning_is_shown_and_searched(
-    open_layer: Open, app_dir: Path
-) -> None:
+async def test_beginning_of_big_file_is_searched(open_layer: Open, app_dir: Path) -> None:
     (app_dir / "big.log").write_bytes(LINE * 2000 + b"here is the needle\n" + LINE * 600_000)
     async with open_layer() as (pilot, screen):
         await show((pilot, screen), b"/app/big.log")
@@ -39,7 +37,7 @@ async def test_of_a_file_too_big_for_the_editor_the_beginning_is_shown_and_searc
         assert not pane.editing
 
 
-async def test_escape_leaves_the_find_line_of_a_file_that_is_only_looked_at(open_layer: Open) -> None:
+async def test_escape_closes_find_in_preview(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
         await show((pilot, screen), b"/app/new.txt")
         await pilot.press("ctrl+f")
@@ -49,9 +47,7 @@ async def test_escape_leaves_the_find_line_of_a_file_that_is_only_looked_at(open
         assert pilot.app.screen is screen
 
 
-async def test_the_editor_has_all_of_a_file_of_which_only_the_beginning_was_shown(
-    open_layer: Open, app_dir: Path
-) -> None:
+async def test_editor_loads_whole_previewed_file(open_layer: Open, app_dir: Path) -> None:
     whole = LINE * 10_000 + b"the end"
     (app_dir / "half.log").write_bytes(whole)
     async with open_layer() as (pilot, screen):
@@ -64,9 +60,7 @@ async def test_the_editor_has_all_of_a_file_of_which_only_the_beginning_was_show
         assert "first" not in str(pane.border_subtitle)
 
 
-async def test_another_language_or_theme_never_lays_out_the_text_before(
-    open_layer: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_language_change_skips_old_text(open_layer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     laid_out: list[int] = []
     set_document, set_theme = TextArea._watch_language, TextArea._watch_theme
 

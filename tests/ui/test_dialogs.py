@@ -22,7 +22,7 @@ SIZES = [(80, 24), (50, 12), (120, 40)]
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("body", LONG.values(), ids=LONG)
 @pytest.mark.parametrize("question", ["Save /app/start.sh?", "Save /" + "very-long/" * 60 + "name?"], ids=["", "long"])
-async def test_the_keys_of_a_question_are_seen_under_any_text(size: tuple[int, int], body: str, question: str) -> None:
+async def test_question_keys_are_always_visible(size: tuple[int, int], body: str, question: str) -> None:
     app = DtuiApp(())
     async with app.run_test(size=size) as pilot:
         choices = (confirm("save"), Choice("i", "in place", "in place, for who has it open"))
@@ -35,7 +35,7 @@ async def test_the_keys_of_a_question_are_seen_under_any_text(size: tuple[int, i
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_keys_of_the_help_are_seen_and_those_it_names_scroll_it(size: tuple[int, int]) -> None:
+async def test_help_scrolls_by_its_keys(size: tuple[int, int]) -> None:
     app = DtuiApp(())
     async with app.run_test(size=size) as pilot:
         app.push_screen(TextDialog("Keys", help_text("containers")))
@@ -59,7 +59,7 @@ async def test_the_keys_of_the_help_are_seen_and_those_it_names_scroll_it(size: 
         assert body.scroll_y == 0
 
 
-async def test_the_keys_stay_in_sight_when_the_terminal_gets_smaller() -> None:
+async def test_question_keys_survive_resize() -> None:
     app = DtuiApp(())
     async with app.run_test(size=(120, 40)) as pilot:
         app.push_screen(ChooseDialog("Save it?", (confirm("save"),), Text(LONG["many lines"])))
@@ -69,7 +69,7 @@ async def test_the_keys_stay_in_sight_when_the_terminal_gets_smaller() -> None:
         assert "y  save" in shown(pilot)
 
 
-async def test_a_key_that_answers_a_question_does_not_scroll_its_text() -> None:
+async def test_answer_key_scrolls_no_text() -> None:
     app = DtuiApp(())
     answers: list[str | None] = []
     async with app.run_test(size=(80, 24)) as pilot:

@@ -34,7 +34,7 @@ def count(rows: DiskRows) -> None:
     rows.show(rows.entries)
 
 
-async def test_the_biggest_layer_is_under_the_cursor_when_all_are_counted_and_nobody_moved_it() -> None:
+async def test_cursor_starts_on_biggest_layer() -> None:
     app = Disk()
     async with app.run_test(size=(80, 24)) as pilot:
         app.rows.show(ENTRIES)
@@ -44,7 +44,7 @@ async def test_the_biggest_layer_is_under_the_cursor_when_all_are_counted_and_no
         assert app.rows.scroll_y == 0
 
 
-async def test_a_cursor_that_was_moved_stays_on_its_layer_when_all_are_counted() -> None:
+async def test_moved_cursor_stays_on_its_layer() -> None:
     app = Disk()
     async with app.run_test(size=(80, 24)) as pilot:
         app.rows.show(ENTRIES)

@@ -27,9 +27,7 @@ def sample(tmp_path: Path) -> Iterator[Discovery]:
     found.close()
 
 
-async def test_what_the_users_editor_left_belongs_to_its_file_though_the_cursor_went_on(
-    sample: Discovery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_external_edit_stays_with_its_file(sample: Discovery, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "edit_outside", lambda data, *_: Edited(data + b"mine\n"))
     monkeypatch.setattr(DtuiApp, "suspend", lambda _self: nullcontext())
     app = DtuiApp(sample.endpoints)
@@ -61,7 +59,7 @@ async def typed(pilot: Pilot[int]) -> LayerScreen:
 
 
 @pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
-async def test_no_key_quits_over_unsaved_text_without_a_question(sample: Discovery, key: str) -> None:
+async def test_quit_keys_ask_before_text_loss(sample: Discovery, key: str) -> None:
     app = DtuiApp(sample.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:
         screen = await typed(pilot)
@@ -80,7 +78,7 @@ async def test_no_key_quits_over_unsaved_text_without_a_question(sample: Discove
 
 
 @pytest.mark.parametrize("key", ["ctrl+q", "ctrl+c"])
-async def test_the_keys_that_end_programs_end_this_one(sample: Discovery, key: str) -> None:
+async def test_quit_keys_end_app(sample: Discovery, key: str) -> None:
     app = DtuiApp(sample.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:
         await first(pilot)
@@ -89,7 +87,7 @@ async def test_the_keys_that_end_programs_end_this_one(sample: Discovery, key: s
     assert app.return_value == 0
 
 
-async def test_what_is_selected_in_the_editor_is_copied_by_ctrl_c(sample: Discovery) -> None:
+async def test_ctrl_c_copies_editor_selection(sample: Discovery) -> None:
     app = DtuiApp(sample.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:
         screen = await typed(pilot)

@@ -12,7 +12,7 @@ from tui.ui.screens.layer import LayerScreen
 PATH = b"/app/server.json"
 
 
-async def test_back_from_the_palette_asks_before_unsaved_text_is_lost(open_layer: Open) -> None:
+async def test_palette_back_asks_before_text_loss(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         await pilot.press("ctrl+p")
@@ -28,7 +28,7 @@ async def test_back_from_the_palette_asks_before_unsaved_text_is_lost(open_layer
         assert screen.file_pane.area.text.startswith("x{")
 
 
-async def test_back_never_closes_a_screen_with_unsaved_text(open_layer: Open) -> None:
+async def test_back_asks_before_text_loss(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         screen.action_back()
@@ -38,7 +38,7 @@ async def test_back_never_closes_a_screen_with_unsaved_text(open_layer: Open) ->
 
 
 @pytest.mark.parametrize("key", ["escape", "tab"])
-async def test_from_the_tree_a_key_goes_back_to_the_text_that_is_edited(open_layer: Open, key: str) -> None:
+async def test_key_in_tree_focuses_editor(open_layer: Open, key: str) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         await pilot.click("#tree", offset=(4, 4))
@@ -49,7 +49,7 @@ async def test_from_the_tree_a_key_goes_back_to_the_text_that_is_edited(open_lay
         assert screen.file_pane.area.text.startswith("x{")
 
 
-async def test_save_works_with_the_focus_on_the_tree(open_layer: Open) -> None:
+async def test_save_works_with_focus_on_tree(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         screen.set_focus(screen.tree_rows)
@@ -58,7 +58,7 @@ async def test_save_works_with_the_focus_on_the_tree(open_layer: Open) -> None:
         assert isinstance(pilot.app.screen, ChooseDialog)
 
 
-async def test_a_key_of_the_tree_says_while_editing_how_to_get_back_to_the_text(open_layer: Open) -> None:
+async def test_tree_key_while_editing_gives_hint(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         screen.set_focus(screen.tree_rows)
         await pilot.press("d")
@@ -66,14 +66,14 @@ async def test_a_key_of_the_tree_says_while_editing_how_to_get_back_to_the_text(
         assert "esc goes back to its text" in screen.status.message.plain
 
 
-async def test_what_the_tree_does_is_not_offered_while_editing_and_what_the_editor_does_is(open_layer: Open) -> None:
+async def test_editor_palette_hides_tree_actions(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         titles = {command.title for command in pilot.app.get_system_commands(screen)}
         assert {"Save", "Back"} <= titles
         assert not {"Delete", "Rename", "Merged"} & titles
 
 
-async def test_the_tab_key_types_what_the_file_is_indented_by(open_layer: Open) -> None:
+async def test_tab_key_types_the_file_indentation(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("tab")
         assert screen.file_pane.area.text.startswith("    {")

@@ -83,7 +83,7 @@ def texts(state: Path) -> list[bytes]:
 
 @pytest.mark.promise("app-error-exit-code")
 @pytest.mark.parametrize("place", PLACES)
-async def test_an_exception_anywhere_keeps_the_text_and_ends_with_1(
+async def test_crash_keeps_text_and_exits_1(
     open_layer: Open, private_state: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if place in ("worker", "thread"):
@@ -109,7 +109,7 @@ async def test_an_exception_anywhere_keeps_the_text_and_ends_with_1(
 
 @pytest.mark.promise("text-survives-any-exception")
 @pytest.mark.parametrize("place", ["worker", "thread"])
-async def test_exception_in_a_worker_leaves_app_and_text(open_layer: Open, place: str) -> None:
+async def test_worker_exception_keeps_app_and_text(open_layer: Open, place: str) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         text = screen.file_pane.area.text
@@ -119,7 +119,7 @@ async def test_exception_in_a_worker_leaves_app_and_text(open_layer: Open, place
         assert screen.app.is_running
 
 
-async def test_the_texts_of_all_screens_are_kept_each_once(open_layer: Open, private_state: Path) -> None:
+async def test_crash_keeps_each_screens_text_once(open_layer: Open, private_state: Path) -> None:
     with pytest.raises(Foreseen):  # noqa: PT012
         async with open_layer(PATH) as (pilot, screen):
             await pilot.press("x")
@@ -135,7 +135,7 @@ async def test_the_texts_of_all_screens_are_kept_each_once(open_layer: Open, pri
     assert kept == [b"x{", b"y#"]
 
 
-async def test_one_screen_that_fails_to_give_its_text_does_not_take_the_others(
+async def test_failing_screen_loses_no_other_text(
     open_layer: Open, private_state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Foreseen):  # noqa: PT012
@@ -150,7 +150,7 @@ async def test_one_screen_that_fails_to_give_its_text_does_not_take_the_others(
     assert len(texts(private_state)) == 1
 
 
-async def test_text_that_was_agreed_to_be_lost_is_not_kept(open_layer: Open, private_state: Path) -> None:
+async def test_discarded_text_leaves_no_copy(open_layer: Open, private_state: Path) -> None:
     async with open_layer(PATH) as (pilot, screen):
         app = screen.app
         await pilot.press("x")
@@ -160,7 +160,7 @@ async def test_text_that_was_agreed_to_be_lost_is_not_kept(open_layer: Open, pri
     app.ending.tell(in_order=True)
 
 
-async def test_an_app_that_ends_and_nobody_left_it_keeps_the_text(open_layer: Open, private_state: Path) -> None:
+async def test_unexplained_exit_keeps_text(open_layer: Open, private_state: Path) -> None:
     async with open_layer(PATH) as (pilot, screen):
         app = screen.app
         await pilot.press("x")
@@ -171,9 +171,7 @@ async def test_an_app_that_ends_and_nobody_left_it_keeps_the_text(open_layer: Op
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1])
-async def test_a_signal_keeps_the_text_before_the_loop_has_its_turn(
-    open_layer: Open, private_state: Path, number: signal.Signals
-) -> None:
+async def test_signal_keeps_text_at_once(open_layer: Open, private_state: Path, number: signal.Signals) -> None:
     async with open_layer(PATH) as (pilot, screen):
         app = screen.app
         await pilot.press("x")
@@ -186,7 +184,7 @@ async def test_a_signal_keeps_the_text_before_the_loop_has_its_turn(
     assert caught.value.exit_code == 128 + number
 
 
-async def test_what_is_raised_while_the_terminal_is_lent_comes_out_when_it_is_back(
+async def test_suspend_restores_terminal_on_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = DtuiApp(())
@@ -203,9 +201,7 @@ async def test_what_is_raised_while_the_terminal_is_lent_comes_out_when_it_is_ba
         assert calls == ["lent", "back"] * 2
 
 
-def test_a_text_that_its_place_does_not_take_is_kept_elsewhere(
-    private_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_copy_has_fallback_directory(private_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("DTUI_STATE", "/proc/no/such")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
@@ -216,9 +212,7 @@ def test_a_text_that_its_place_does_not_take_is_kept_elsewhere(
     assert [kept] == list((tmp_path / "tmp").iterdir())
 
 
-def test_half_a_text_is_never_left_and_the_first_reason_is_told(
-    private_state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_text_copy_leaves_no_file(private_state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_fd: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -235,7 +229,7 @@ class Rough(BaseException):
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, Rough])
 @pytest.mark.parametrize("place", ["refresh", "compose"])
-async def test_what_is_no_exception_keeps_the_text(
+async def test_base_exception_keeps_text(
     open_layer: Open, private_state: Path, place: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(f"{__name__}.Foreseen", error)

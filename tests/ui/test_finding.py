@@ -16,7 +16,7 @@ async def find(layer: Layer, words: str) -> None:
     await pilot.press("slash", *words, "enter")
 
 
-async def test_a_path_is_gone_to_though_its_directories_are_closed_and_only_changes_are_shown(open_layer: Open) -> None:
+async def test_find_path_opens_merged_view(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
         await find((pilot, screen), "/usr/lib/python3/server.py")
         await until(pilot, lambda: bool(screen.tree_entry and screen.tree_entry.path.endswith(b"server.py")))
@@ -25,14 +25,14 @@ async def test_a_path_is_gone_to_though_its_directories_are_closed_and_only_chan
         assert screen.tree_rows.shown_view is View.MERGED
 
 
-async def test_a_path_that_is_not_there_is_said(open_layer: Open) -> None:
+async def test_missing_path_is_reported(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
         await find((pilot, screen), "/no/such")
         await until(pilot, lambda: "no /no/such" in screen.status.message.plain)
         assert "there is no /no/such in the container" in screen.status.message.plain
 
 
-async def test_a_word_is_found_in_closed_directories_and_n_goes_through_all_matches(open_layer: Open) -> None:
+async def test_find_searches_closed_directories(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
         await pilot.press("m")
         await until(pilot, lambda: screen.tree_rows.model.index(b"/usr") is not None)
@@ -49,9 +49,7 @@ async def test_a_word_is_found_in_closed_directories_and_n_goes_through_all_matc
         assert seen[1] == seen[3]
 
 
-async def test_escape_stops_a_search_and_leaves_the_screen_where_it_is(
-    open_layer: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_escape_stops_search_only(open_layer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     children, gate = LayerView.children, threading.Event()
 
     def slow(self: LayerView, path: bytes, view: View) -> list[Entry]:

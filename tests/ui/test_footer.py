@@ -25,7 +25,7 @@ def footer(pilot: Pilot[int]) -> str:
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
-async def test_the_way_out_and_the_help_are_named_on_narrow_screens(open_layer: Open, width: int) -> None:
+async def test_narrow_footer_names_exit_and_help(open_layer: Open, width: int) -> None:
     async with open_layer(size=(width, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await until(pilot, lambda: "e edit" in footer(pilot))
@@ -39,7 +39,7 @@ async def test_the_way_out_and_the_help_are_named_on_narrow_screens(open_layer: 
         assert "q quit" not in footer(pilot), "q is a letter here"
 
 
-async def test_keys_that_went_for_want_of_room_are_back_on_a_wider_screen(open_layer: Open) -> None:
+async def test_wider_footer_names_more_keys(open_layer: Open) -> None:
     async with open_layer(size=(60, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await until(pilot, lambda: "e edit" in footer(pilot))
@@ -49,7 +49,7 @@ async def test_keys_that_went_for_want_of_room_are_back_on_a_wider_screen(open_l
         assert "^p commands" in footer(pilot)
 
 
-async def test_m_is_named_by_what_it_would_show(open_layer: Open) -> None:
+async def test_m_key_is_named_by_next_view(open_layer: Open) -> None:
     async with open_layer() as (pilot, _):
         await until(pilot, lambda: "m merged" in footer(pilot))
         await pilot.press("m")
@@ -60,7 +60,7 @@ async def test_m_is_named_by_what_it_would_show(open_layer: Open) -> None:
         assert "m merged" in footer(pilot)
 
 
-async def test_the_editor_of_a_running_container_offers_to_restart_it(open_layer: Open) -> None:
+async def test_editor_offers_restart_when_running(open_layer: Open) -> None:
     async with open_layer(b"/app/server.json") as (pilot, screen):
         await until(pilot, lambda: "^r start+logs" in footer(pilot))
         assert "^r start+logs" in footer(pilot)
@@ -73,7 +73,7 @@ async def test_the_editor_of_a_running_container_offers_to_restart_it(open_layer
         assert "without its daemon" in screen.status.message.plain
 
 
-async def test_no_letter_is_named_while_it_would_be_typed(open_layer: Open) -> None:
+async def test_footer_of_input_line_has_no_letters(open_layer: Open) -> None:
     async with opened(Pretend({"web": State.EXITED}), (120, 30)) as pilot:
         await until(pilot, lambda: "? help" in footer(pilot))
         await pilot.press("slash")
@@ -96,14 +96,14 @@ async def test_no_letter_is_named_while_it_would_be_typed(open_layer: Open) -> N
             await until(pilot, lambda: "? help" in footer(pilot))
 
 
-async def test_the_palette_offers_all_there_is_though_a_line_has_the_keys() -> None:
+async def test_palette_is_complete_in_input_line() -> None:
     async with opened(Pretend({"web": State.EXITED})) as pilot:
         await pilot.press("slash")
         titles = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
     assert {"Layer", "Start", "Logs", "Help", "Quit"} <= titles
 
 
-async def test_where_there_is_no_container_nothing_is_offered_that_needs_one() -> None:
+async def test_empty_list_has_no_container_actions() -> None:
     app = DtuiApp((Pretend({}),))
     async with app.run_test(size=(120, 30)) as pilot:
         await until(pilot, lambda: "no containers here" in shown(pilot))
@@ -115,7 +115,7 @@ async def test_where_there_is_no_container_nothing_is_offered_that_needs_one() -
         assert "no container is selected" in shown(pilot)
 
 
-async def test_escape_is_named_while_there_is_a_filter_to_clear() -> None:
+async def test_escape_is_named_while_filter_is_set() -> None:
     async with opened(Pretend({"web": State.EXITED})) as pilot:
         assert "esc" not in footer(pilot)
         await pilot.press("slash", *"we", "enter")
@@ -125,14 +125,14 @@ async def test_escape_is_named_while_there_is_a_filter_to_clear() -> None:
         assert listed(pilot).filter_text == ""
 
 
-async def test_a_measurement_is_not_started_by_a_key_that_no_page_names(demo: Discovery) -> None:
+async def test_only_enter_starts_benchmark(demo: Discovery) -> None:
     from tui.ui.actions import actions_of
 
     assert [action.keys for action in actions_of("bench") if action.id == "run"] == ["enter"]
 
 
 @pytest.mark.parametrize(("key", "answer"), [("r", "/no/such/root"), ("h", "nonsense://x")])
-async def test_a_way_in_that_leads_nowhere_stays_in_the_question(key: str, answer: str, tmp_path: Path) -> None:
+async def test_invalid_endpoint_is_asked_again(key: str, answer: str, tmp_path: Path) -> None:
     app = DtuiApp(())
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))

@@ -73,7 +73,7 @@ async def test_keys_are_obeyed_in_a_flood(name: str) -> None:
 
 @pytest.mark.promise("quit-never-waits")
 @pytest.mark.parametrize("name", SILENCES)
-async def test_q_leaves_an_engine_that_says_nothing(name: str) -> None:
+async def test_q_leaves_silent_engine(name: str) -> None:
     with HostileEngine(SILENCES[name]) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
@@ -87,7 +87,7 @@ async def test_q_leaves_an_engine_that_says_nothing(name: str) -> None:
 
 
 @pytest.mark.promise("streams-bounded")
-def test_flood_of_events_waits_for_the_screen() -> None:
+def test_event_flood_waits_for_screen() -> None:
     told: list[Event] = []
     frames = feed._Frames(told.append)
     sent, done = itertools.count(), threading.Event()
@@ -110,7 +110,7 @@ def test_flood_of_events_waits_for_the_screen() -> None:
 
 @pytest.mark.promise("answers-parsed-at-border")
 @pytest.mark.parametrize("body", ["null", "[[]]", '{"Id": 7}', json.dumps(inspected(Mounts=[7])), "[" * 100_000])
-async def test_odd_details_are_a_line_and_the_app_goes_on(body: str) -> None:
+async def test_malformed_details_are_one_line(body: str) -> None:
     with HostileEngine({INSPECT: http(body), CHANGES: http('[{"Path": "/x", "Kind": 9}]')}) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
@@ -121,7 +121,7 @@ async def test_odd_details_are_a_line_and_the_app_goes_on(body: str) -> None:
 
 
 @pytest.mark.promise("one-odd-row-costs-one-row")
-async def test_odd_rows_are_shown_beside_the_others() -> None:
+async def test_malformed_rows_hide_no_container() -> None:
     rows = [7, None, row(), row(Id="../../etc"), row(Id="cd" * 32, Names=["/other"], Created=1e300, Ports={})]
     with HostileEngine({LIST: http(json.dumps(rows))}) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
@@ -131,7 +131,7 @@ async def test_odd_rows_are_shown_beside_the_others() -> None:
             assert app.screen.query_one("#rows", ContainerRows).current is not None
 
 
-async def test_mistake_in_a_worker_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_worker_exception_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def mistaken(self: LiveEndpoint, container_id: str) -> Container:
         raise ZeroDivisionError(container_id[:3])
 

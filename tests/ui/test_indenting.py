@@ -10,7 +10,7 @@ from tui.files.document import Document, indent_unit
 from tui.ui.widgets.code_area import CodeArea
 
 
-async def test_tab_with_several_lines_selected_indents_them_in_one_step() -> None:
+async def test_tab_indents_all_selected_lines() -> None:
     app = PaneApp("if x:\n  a\n\n  b\nend\n")
     async with app.run_test(size=(40, 10)) as pilot:
         area = app.query_one(CodeArea)
@@ -24,7 +24,7 @@ async def test_tab_with_several_lines_selected_indents_them_in_one_step() -> Non
         assert area.text == "if x:\n    a\n\n    b\nend\n"
 
 
-async def test_shift_tab_takes_one_step_out_of_the_line_of_the_cursor() -> None:
+async def test_shift_tab_unindents_cursor_line() -> None:
     app = PaneApp("\t\ta\n\tb\nc\n")
     async with app.run_test(size=(40, 10)) as pilot:
         area = app.query_one(CodeArea)
@@ -54,5 +54,5 @@ async def test_shift_tab_never_leaves_the_editor(open_layer: Open) -> None:
         ("a\nb\n", "\t"),
     ],
 )
-def test_a_file_is_indented_by_what_it_is_indented_by(text: str, unit: str) -> None:
+def test_indent_unit_is_read_from_file(text: str, unit: str) -> None:
     assert indent_unit(Document.parse(text.encode()), None) == unit

@@ -33,7 +33,7 @@ async def keep_some(open_layer: Open, data: bytes = MINE) -> Path:
         return keep_to_tell(Unsaved(data, "web", PATH, web(screen)))
 
 
-async def test_kept_text_is_taken_saved_and_gone(open_layer: Open, app_dir: Path) -> None:
+async def test_recovered_text_is_saved_and_removed(open_layer: Open, app_dir: Path) -> None:
     place = await keep_some(open_layer)
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(PATH))
@@ -55,7 +55,7 @@ async def test_kept_text_is_taken_saved_and_gone(open_layer: Open, app_dir: Path
 
 
 @pytest.mark.parametrize(("keys", "stays"), [("x", True), ("xy", False)])
-async def test_kept_text_is_thrown_away_only_by_y(open_layer: Open, app_dir: Path, keys: str, stays: bool) -> None:
+async def test_recovered_text_is_discarded_only_by_y(open_layer: Open, app_dir: Path, keys: str, stays: bool) -> None:
     before = (app_dir / "new.txt").read_bytes()
     place = await keep_some(open_layer)
     async with open_layer(size=(80, 24)) as (pilot, screen):
@@ -74,13 +74,13 @@ async def test_kept_text_is_thrown_away_only_by_y(open_layer: Open, app_dir: Pat
     assert place.exists() is stays
 
 
-async def test_kept_text_of_another_container_is_not_offered(open_layer: Open) -> None:
+async def test_other_containers_text_is_not_offered(open_layer: Open) -> None:
     keep_to_tell(Unsaved(MINE, "web", PATH, "f" * 64))
     async with open_layer(PATH) as (_, screen):
         assert screen.file_pane.editing
 
 
-def test_kept_text_is_told_once_and_stays_on_offer() -> None:
+def test_recovered_text_is_reported_once() -> None:
     place = keep_to_tell(Unsaved(MINE, "web", PATH, "a" * 64))
     (told,) = told_once()
     assert str(place) in told
@@ -92,7 +92,7 @@ def test_kept_text_is_told_once_and_stays_on_offer() -> None:
     assert kept.texts_on_offer("a" * 64, PATH, b"") == []
 
 
-def test_note_of_an_older_dtui_is_told(private_state: Path) -> None:
+def test_note_of_older_dtui_is_reported(private_state: Path) -> None:
     (private_state / "unsaved").mkdir(parents=True, mode=0o700)
     private_state.chmod(0o700)
     text = private_state / "unsaved" / "dtui-unsaved-1"
@@ -112,7 +112,7 @@ edit_outside(b"the file's", b"/app/new.txt", Origin("web", "a" * 64, b"the file'
 
 @pytest.mark.promise("editor-failures-keep-text")
 @pytest.mark.parametrize("wrote", [True, False])
-def test_copy_of_a_killed_dtui_is_told_or_removed(tmp_path: Path, private_state: Path, wrote: bool) -> None:
+def test_copy_of_killed_dtui_is_recovered(tmp_path: Path, private_state: Path, wrote: bool) -> None:
     script = tmp_path / "ed"
     script.write_text(f"#!/bin/sh\n{'echo mine > $1' if wrote else ':'}\necho ready\nexec sleep 1000\n")
     script.chmod(0o755)
@@ -142,7 +142,7 @@ def test_copy_of_a_killed_dtui_is_told_or_removed(tmp_path: Path, private_state:
     assert list((private_state / "edit").iterdir()) == []
 
 
-def test_copy_that_cannot_be_removed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unremovable_copy_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     copy = PrivateCopy(b"x", PATH)
 
     def refuse(*_args: object, **_options: object) -> None:

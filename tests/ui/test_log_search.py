@@ -96,7 +96,7 @@ async def test_search_finds_a_line_before_the_tail() -> None:
 
 
 @pytest.mark.promise("log-search-whole")
-async def test_search_counts_matches_in_both_parts() -> None:
+async def test_search_counts_all_matches() -> None:
     engine = Logging(numbered(5_000))
     async with log_of(engine) as (pilot, screen):
         await search(pilot, screen, "00 of", "found on 50 of 5,000 lines")
@@ -117,7 +117,7 @@ async def test_small_log_is_searched_once() -> None:
 
 
 @pytest.mark.promise("log-search-whole")
-async def test_broken_search_says_how_far_it_came() -> None:
+async def test_broken_search_reports_line_count() -> None:
     engine = Logging(numbered(5_000), breaks_at=1_000)
     async with log_of(engine) as (pilot, screen):
         told = "none of 3,000 lines matches; the search broke off: the engine went away"
@@ -125,7 +125,7 @@ async def test_broken_search_says_how_far_it_came() -> None:
 
 
 @pytest.mark.promise("log-search-whole")
-async def test_search_ends_at_an_error_that_nobody_foresaw() -> None:
+async def test_search_ends_at_unexpected_error() -> None:
     engine = Logging(numbered(5_000), breaks_at=1_000)
     engine.breaks_with = ValueError("boom")
     async with log_of(engine) as (pilot, screen):
@@ -134,7 +134,7 @@ async def test_search_ends_at_an_error_that_nobody_foresaw() -> None:
 
 
 @pytest.mark.promise("log-search-whole")
-async def test_long_log_says_that_lines_come_before() -> None:
+async def test_long_log_mentions_earlier_lines() -> None:
     engine = Logging(numbered(2_500))
     async with log_of(engine) as (pilot, _):
         await pilot.press("home")
@@ -143,7 +143,7 @@ async def test_long_log_says_that_lines_come_before() -> None:
 
 
 @pytest.mark.promise("log-search-whole")
-async def test_matches_that_fall_off_the_top_still_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dropped_matches_still_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_pane, "_KEPT", 2_000)
     engine = Logging(numbered(2_500))
     async with log_of(engine) as (pilot, screen):

@@ -48,7 +48,7 @@ def refused() -> str:
         ("touch .$1.swp $(dirname $1)/.app.conf.swp; kill -9 $$", "what it wrote is in "),
     ],
 )
-def test_an_editor_that_fails_says_how_and_its_work_is_kept(editor: Editor, body: str, said: str) -> None:
+def test_failed_editor_keeps_private_copy(editor: Editor, body: str, said: str) -> None:
     editor(f"cd $(dirname $1); {body}")
     told = refused()
     assert said in told
@@ -71,7 +71,7 @@ def test_an_editor_that_fails_says_how_and_its_work_is_kept(editor: Editor, body
         ("head -c 20000000 /dev/zero > $1", "larger than 8 MiB"),
     ],
 )
-def test_what_an_editor_leaves_is_not_taken_unless_it_is_a_plain_file(editor: Editor, body: str, said: str) -> None:
+def test_editor_result_must_be_plain_file(editor: Editor, body: str, said: str) -> None:
     editor(body)
     told = refused()
     assert told.startswith("what ed left is not taken: ")
@@ -93,7 +93,7 @@ def test_what_an_editor_leaves_is_not_taken_unless_it_is_a_plain_file(editor: Ed
         ("{0}/lost", "lost cannot be run"),
     ],
 )
-def test_a_command_that_cannot_be_run_is_one_line(
+def test_unusable_editor_command_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, said: str
 ) -> None:
     for name, text, mode in (("plain", "x", 0o644), ("bare", "echo\n", 0o755), ("lost", "#!/no/such\n", 0o755)):
@@ -105,7 +105,7 @@ def test_a_command_that_cannot_be_run_is_one_line(
 
 
 @pytest.mark.parametrize("value", ["{0}/my editor", "'{0}/my editor'", "~/my\\ editor", "$HOME/my\\ editor", "e -f x"])
-def test_a_command_is_read_as_a_shell_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_editor_command_is_split_like_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     for name in ("my editor", "e"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
@@ -117,9 +117,7 @@ def test_a_command_is_read_as_a_shell_reads_it(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("value", [None, "", "   "])
-def test_without_a_command_an_editor_that_is_installed_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
-) -> None:
+def test_editor_defaults_to_installed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
     (tmp_path / "nano").write_text("#!/bin/sh\n")
     (tmp_path / "nano").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -133,13 +131,13 @@ def test_without_a_command_an_editor_that_is_installed_is_taken(
 @pytest.mark.parametrize(
     "body", ["echo mine > $1", "echo mine > $1.new; mv $1.new $1; touch $1~", "kill -STOP $$; echo mine > $1"]
 )
-def test_what_an_editor_saves_is_taken_however_it_saves(editor: Editor, body: str, private_state: Path) -> None:
+def test_every_way_to_save_is_accepted(editor: Editor, body: str, private_state: Path) -> None:
     editor(body)
     assert edit_outside(DATA, b"/etc/app.conf").data == b"mine\n"
     assert not list((private_state / "edit").iterdir())
 
 
-def test_the_name_of_the_copy_keeps_the_ending_and_nothing_else_of_a_stranger(private_state: Path) -> None:
+def test_copy_name_is_sanitised(private_state: Path) -> None:
     for path, name in ((b"/a/-rf x;$(id).conf", "rf_x___id_.conf"), (b"/\xff\n", "__"), (b"/a/..", "file")):
         copy = PrivateCopy(b"", path)
         assert copy.path.name == name
@@ -147,9 +145,7 @@ def test_the_name_of_the_copy_keeps_the_ending_and_nothing_else_of_a_stranger(pr
 
 
 @pytest.mark.promise("editor-failures-keep-text")
-def test_an_editor_that_returns_at_once_gets_a_hint_and_its_later_saves_are_noticed(
-    editor: Editor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_detached_editor_saves_are_followed(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "_AT_ONCE", 60.0)
     editor("exit 0")
     with pytest.raises(StillOpen, match=r"ended at once.*--wait") as caught:
@@ -168,7 +164,7 @@ def test_an_editor_that_returns_at_once_gets_a_hint_and_its_later_saves_are_noti
 
 
 @pytest.mark.promise("editor-failures-keep-text")
-def test_slow_wrapper_that_saves_later_is_followed(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_wrapper_saves_are_followed(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "_AT_ONCE", 0.0)
     editor("exit 0")
     with pytest.raises(StillOpen) as caught:
@@ -181,7 +177,7 @@ def test_slow_wrapper_that_saves_later_is_followed(editor: Editor, monkeypatch: 
 
 
 @pytest.mark.promise("editor-failures-keep-text")
-def test_next_editor_removes_an_untouched_copy(editor: Editor) -> None:
+def test_next_editor_removes_untouched_copy(editor: Editor) -> None:
     editor("exit 0")
     copies, paths = OpenCopies(), []
     for _ in range(2):
@@ -194,7 +190,7 @@ def test_next_editor_removes_an_untouched_copy(editor: Editor) -> None:
 
 
 @pytest.mark.promise("editor-failures-keep-text")
-def test_editor_that_ignores_a_hangup_is_ended(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_editor_ignoring_hangup_is_killed(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "_GRACE", 0.2)
     before = outside._wait_for_editor
 

@@ -166,7 +166,7 @@ async def test_enter_copies_over_no_file(open_layer: Open, app_dir: Path, tmp_pa
     assert (app_dir / "new.txt").read_bytes() == b"other\n"
 
 
-async def test_question_of_an_act_that_is_given_up_goes(open_layer: Open) -> None:
+async def test_abandoned_question_is_closed(open_layer: Open) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         screen.action_delete_entry()

@@ -44,7 +44,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "_RETRY", (60.0,))  # f5 tries at once
 
 
-async def test_when_the_engine_answers_again_its_trouble_is_told_no_more() -> None:
+async def test_engine_error_clears_on_reconnect() -> None:
     engine = Away({"web": State.EXITED, "other": State.EXITED})
     async with opened(engine) as pilot:
         await until(pilot, lambda: "restarts 0" in shown(pilot))
@@ -62,9 +62,7 @@ async def test_when_the_engine_answers_again_its_trouble_is_told_no_more() -> No
         assert "restarts 0" in shown(pilot)
 
 
-async def test_a_layer_that_could_not_be_opened_names_the_key_and_opens_when_the_engine_is_back(
-    open_layer: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unopened_layer_opens_on_reconnect(open_layer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     tree_of = opening.tree_of
 
     def lost(*_args: object) -> object:

@@ -44,9 +44,7 @@ def kept_in(told: str) -> bytes:
 
 
 @pytest.mark.parametrize("told", [True, False])
-async def test_a_layer_says_that_its_container_was_removed_and_offers_nothing_that_cannot_be_done(
-    open_layer: Open, told: bool
-) -> None:
+async def test_layer_of_removed_container_is_inert(open_layer: Open, told: bool) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await remove((pilot, screen), told=told)
@@ -64,7 +62,7 @@ async def test_a_layer_says_that_its_container_was_removed_and_offers_nothing_th
             assert "web is gone: esc leads back" in screen.status.message.plain, key
 
 
-async def test_text_for_a_container_that_was_removed_is_kept_on_this_host(open_layer: Open) -> None:
+async def test_removed_containers_text_is_copied(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         await remove((pilot, screen), told=True)
@@ -85,9 +83,7 @@ async def test_text_for_a_container_that_was_removed_is_kept_on_this_host(open_l
         assert kept_in(screen.status.message.plain).startswith(b"x{")
 
 
-async def test_a_copy_that_cannot_be_kept_leaves_the_text_in_the_editor(
-    open_layer: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_failed_copy_leaves_text_in_editor(open_layer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_data: bytes) -> Path:
         raise OSError(28, "No space left on device")
 
@@ -128,7 +124,7 @@ class Log:
         self._ended.set()
 
 
-async def test_a_log_that_ended_names_the_key_that_starts_its_container_and_the_key_works() -> None:
+async def test_ended_log_offers_container_start() -> None:
     engine = Logged({"web": State.RUNNING})
     async with opened(engine, (80, 24)) as pilot:
         await pilot.press("l")
@@ -149,7 +145,7 @@ async def test_a_log_that_ended_names_the_key_that_starts_its_container_and_the_
     assert [verb.value for _, verb in engine.acts] == ["start", "stop"]
 
 
-async def test_a_log_that_ended_before_its_container_did_says_nothing_until_then(
+async def test_ended_log_waits_for_container_exit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine, ended = Logged({"web": State.RUNNING}), asyncio.Event()
@@ -172,7 +168,7 @@ async def test_a_log_that_ended_before_its_container_did_says_nothing_until_then
         await until(pilot, lambda: "web has ended: s starts it again" in status(pilot))
 
 
-async def test_a_log_that_ended_though_its_container_goes_on_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_log_of_live_container_is_reopened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_AGAIN", 0.1)
     engine = Logged({"web": State.RUNNING})
     async with opened(engine, (80, 24)) as pilot:
@@ -186,7 +182,7 @@ async def test_a_log_that_ended_though_its_container_goes_on_is_opened_anew(monk
         assert "has ended" not in status(pilot)
 
 
-async def test_the_log_of_a_container_that_was_removed_promises_no_start() -> None:
+async def test_removed_containers_log_has_no_start() -> None:
     engine = Logged({"web": State.RUNNING})
     async with opened(engine, (80, 24)) as pilot:
         await pilot.press("l")

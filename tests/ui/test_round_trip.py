@@ -88,7 +88,7 @@ WHOLE = (
 
 
 @pytest.mark.case(38)
-async def test_one_letter_saved_is_one_byte_and_taken_out_again_none(open_layer: Open, app_dir: Path) -> None:
+async def test_save_adds_only_the_typed_letter(open_layer: Open, app_dir: Path) -> None:
     for number, data in enumerate(WHOLE):
         (app_dir / f"t{number}").write_bytes(data)
     place = random.Random(83)
@@ -129,7 +129,7 @@ class PaneApp(App[None]):
 
 
 @pytest.mark.case(38)
-async def test_what_is_typed_into_any_text_is_all_that_changes_in_its_bytes() -> None:
+async def test_typing_changes_only_typed_bytes() -> None:
     place = random.Random(38)
     app, tried = PaneApp(), 0
     async with app.run_test(size=(80, 24)) as pilot:

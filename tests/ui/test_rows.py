@@ -62,7 +62,7 @@ def shown(rows: VirtualList) -> list[str]:
     return [rows.render_line(y).text.rstrip() for y in range(height)]
 
 
-async def test_the_last_row_of_a_list_that_overflows_is_seen_at_its_end() -> None:
+async def test_last_row_of_long_list_is_visible() -> None:
     app = Lists()
     async with app.run_test(size=(40, 24)) as pilot:
         app.numbers.rows = 60
@@ -76,7 +76,7 @@ async def test_the_last_row_of_a_list_that_overflows_is_seen_at_its_end() -> Non
         assert shown(app.numbers)[-1].endswith("|"), "the scrollbar covers the end of the row"
 
 
-async def test_the_row_under_the_cursor_stays_in_sight_when_the_list_shrinks() -> None:
+async def test_cursor_row_stays_visible_on_shrink() -> None:
     app = Lists()
     async with app.run_test(size=(40, 24)) as pilot:
         app.numbers.rows = 60
@@ -89,7 +89,7 @@ async def test_the_row_under_the_cursor_stays_in_sight_when_the_list_shrinks() -
         assert any(line.startswith("row 12 ") for line in shown(app.numbers))
 
 
-async def test_a_list_that_has_just_grown_scrolls_to_its_cursor_at_once() -> None:
+async def test_grown_list_scrolls_to_cursor() -> None:
     app = Lists()
     async with app.run_test(size=(40, 24)) as pilot:
         await pilot.pause()
@@ -100,7 +100,7 @@ async def test_a_list_that_has_just_grown_scrolls_to_its_cursor_at_once() -> Non
         assert any(line.startswith("row 2956") for line in shown(app.numbers))
 
 
-async def test_a_click_in_a_list_with_a_border_goes_to_the_row_that_was_clicked() -> None:
+async def test_click_in_bordered_list_hits_its_row() -> None:
     app = Lists()
     async with app.run_test(size=(40, 24)) as pilot:
         app.numbers.styles.border = ("round", "red")
@@ -113,7 +113,7 @@ def lines(*texts: str) -> tuple[LogLine, ...]:
     return tuple(LogLine(text.encode(), time=datetime.fromtimestamp(0, UTC)) for text in texts)
 
 
-async def test_a_log_that_is_followed_shows_its_last_line_after_it_came_in_and_after_a_resize() -> None:
+async def test_followed_log_shows_last_line() -> None:
     app = Lists()
     async with app.run_test(size=(40, 24)) as pilot:
         pane = app.log_pane
@@ -130,7 +130,7 @@ async def test_a_log_that_is_followed_shows_its_last_line_after_it_came_in_and_a
 
 
 @pytest.mark.promise("streams-bounded")
-async def test_endless_lines_of_a_log_are_kept_up_to_a_bound() -> None:
+async def test_log_memory_is_bounded() -> None:
     app = Lists()
     async with app.run_test(size=(40, 24)) as pilot:
         pane = app.log_pane
@@ -147,7 +147,7 @@ async def test_endless_lines_of_a_log_are_kept_up_to_a_bound() -> None:
         assert not pane.is_complete
 
 
-async def test_long_lines_of_a_log_are_broken_until_asked_not_to_be_and_stderr_is_marked() -> None:
+async def test_log_wraps_lines_and_marks_stderr() -> None:
     app = Lists()
     async with app.run_test(size=(40, 24)) as pilot:
         pane = app.log_pane

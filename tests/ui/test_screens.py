@@ -107,7 +107,7 @@ def test_the_welcome_page_looks_as_it_did(snap_compare: Any) -> None:
     assert snap_compare(DtuiApp((), tried), terminal_size=(100, 30))
 
 
-async def test_every_action_of_the_table_has_its_method(sample: Discovery) -> None:
+async def test_every_action_has_its_method(sample: Discovery) -> None:
     from tui.ui.actions import actions_of
     from tui.ui.screens.bench import BenchScreen
     from tui.ui.screens.containers import ContainersScreen
@@ -126,7 +126,7 @@ async def test_every_action_of_the_table_has_its_method(sample: Discovery) -> No
         assert not action.own or hasattr(LayerScreen, f"action_editor_{action.id}")
 
 
-async def test_a_key_that_can_do_nothing_says_why(sample: Discovery) -> None:
+async def test_unavailable_key_gives_reason(sample: Discovery) -> None:
     app = DtuiApp(sample.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:
         await first(pilot)
@@ -135,7 +135,7 @@ async def test_a_key_that_can_do_nothing_says_why(sample: Discovery) -> None:
         assert "without its daemon" in app.screen.query_one("StatusLine").message.plain  # type: ignore[attr-defined]
 
 
-async def test_the_palette_offers_what_the_screen_can_do(sample: Discovery) -> None:
+async def test_palette_offers_screen_actions(sample: Discovery) -> None:
     app = DtuiApp(sample.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:
         await first(pilot)
@@ -144,7 +144,7 @@ async def test_the_palette_offers_what_the_screen_can_do(sample: Discovery) -> N
     assert not {"Start", "Kill", "Stop"} & titles  # nothing runs a data-root that is read without its daemon
 
 
-async def test_the_palette_offers_the_editor_while_a_file_is_edited_and_the_tree_no_more(sample: Discovery) -> None:
+async def test_palette_offers_editor_while_editing(sample: Discovery) -> None:
     app = DtuiApp(sample.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:
         await layer(pilot)
@@ -158,7 +158,7 @@ async def test_the_palette_offers_the_editor_while_a_file_is_edited_and_the_tree
     assert "Delete" not in during
 
 
-async def test_the_cursor_stays_on_its_container_when_the_list_changes(sample: Discovery) -> None:
+async def test_cursor_follows_container_on_sort(sample: Discovery) -> None:
     from tui.ui.widgets.container_rows import ContainerRows
 
     app = DtuiApp(sample.endpoints)

@@ -31,7 +31,7 @@ def detail(screen: ContainersScreen) -> str:
     return str(screen.query_one("#detail", Static).render())
 
 
-async def test_the_details_of_the_container_before_do_not_stay_under_the_next_ones_name(
+async def test_stale_details_are_cleared(
     demo: Discovery, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = type(demo.endpoints[0])
@@ -59,7 +59,7 @@ async def test_the_details_of_the_container_before_do_not_stay_under_the_next_on
         assert "stack" in detail(screen)
 
 
-async def test_the_text_of_the_file_before_does_not_stay_under_the_next_ones_name(
+async def test_stale_file_text_is_cleared(
     open_layer: Open, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files_of = previewing.files_of

@@ -16,7 +16,7 @@ from tui.ui.screens.containers import ContainersScreen
 from tui.ui.widgets.file_pane import HexRows
 
 
-async def test_the_list_keeps_rows_on_a_screen_of_sixteen_lines(demo: Discovery) -> None:
+async def test_list_shows_rows_on_small_screen(demo: Discovery) -> None:
     app = DtuiApp(demo.endpoints)
     async with app.run_test(size=(60, 16)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.screen.rows.containers))
@@ -26,7 +26,7 @@ async def test_the_list_keeps_rows_on_a_screen_of_sixteen_lines(demo: Discovery)
         assert screen.rows.visible_rows >= 3
 
 
-async def test_the_state_stays_in_the_title_when_the_counts_are_long(open_layer: Open) -> None:
+async def test_title_keeps_state_with_long_counts(open_layer: Open) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: bool(screen.title_line.right.plain))
         screen.title_line.right = Text("12,345 added · 2,345 modified · 345 deleted · 1.2 GB writable")
@@ -37,7 +37,7 @@ async def test_the_state_stays_in_the_title_when_the_counts_are_long(open_layer:
 
 
 @pytest.mark.parametrize("width", [50, 80, 120])
-async def test_a_long_name_is_shortened_and_the_state_beside_it_stays(open_layer: Open, width: int) -> None:
+async def test_title_keeps_state_with_long_name(open_layer: Open, width: int) -> None:
     async with open_layer(size=(width, 24)) as (pilot, screen):
         screen._container = replace(screen.container, name="n" * 104)
         screen.show_title()
@@ -57,7 +57,7 @@ async def test_a_long_name_is_shortened_and_the_state_beside_it_stays(open_layer
         assert "● running" in first
 
 
-async def test_the_text_beside_the_hex_can_be_scrolled_to(open_layer: Open) -> None:
+async def test_hex_view_scrolls_to_its_text(open_layer: Open) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await pilot.press("m")
         screen.reveal(b"/bin/sh", screen.tree_rows.shown_view)

@@ -19,7 +19,7 @@ TWO = {"web": State.EXITED, "other": State.EXITED}
 PATH = b"/app/server.json"
 
 
-async def test_what_was_done_to_a_container_is_told_until_the_cursor_is_moved_to_another() -> None:
+async def test_status_clears_on_cursor_move() -> None:
     async with opened(Pretend(TWO)) as pilot:
         await pilot.press("s")
         await until(pilot, lambda: "web started" in status(pilot))
@@ -31,7 +31,7 @@ async def test_what_was_done_to_a_container_is_told_until_the_cursor_is_moved_to
         assert status(pilot) == ""
 
 
-async def test_bad_news_stays_for_some_seconds_and_goes_with_a_key_after_that(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_outlasts_first_key_presses(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Pretend(TWO)
     engine.refuses = EngineError("no such file", "nothing was done")
     async with opened(engine) as pilot:
@@ -48,7 +48,7 @@ async def test_bad_news_stays_for_some_seconds_and_goes_with_a_key_after_that(mo
         assert status(pilot) == ""
 
 
-async def test_what_moves_by_itself_takes_no_news_away() -> None:
+async def test_automatic_cursor_move_keeps_status() -> None:
     engine = Pretend(TWO)
     async with opened(engine) as pilot:
         await pilot.press("s")
@@ -58,7 +58,7 @@ async def test_what_moves_by_itself_takes_no_news_away() -> None:
         assert "web started" in status(pilot)
 
 
-async def test_what_is_said_of_the_editor_goes_with_it(open_layer: Open) -> None:
+async def test_editor_status_clears_on_close(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await until(pilot, lambda: screen.status.message.plain.startswith("editing"))
         await pilot.press("escape")
@@ -67,7 +67,7 @@ async def test_what_is_said_of_the_editor_goes_with_it(open_layer: Open) -> None
         assert screen.status.message.plain == ""
 
 
-async def test_a_save_on_the_way_out_of_the_editor_names_the_key_that_starts_there(open_layer: Open) -> None:
+async def test_save_on_close_names_start_key(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x", "escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
@@ -81,9 +81,7 @@ async def test_a_save_on_the_way_out_of_the_editor_names_the_key_that_starts_the
 @pytest.mark.parametrize(
     ("key", "told"), [("escape", "not saved: the file was changed meanwhile"), ("t", "not saved: theirs is shown now")]
 )
-async def test_after_a_conflict_it_is_said_what_became_of_the_save(
-    open_layer: Open, app_dir: Path, key: str, told: str
-) -> None:
+async def test_conflict_choice_is_reported(open_layer: Open, app_dir: Path, key: str, told: str) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x", "ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
@@ -96,14 +94,14 @@ async def test_after_a_conflict_it_is_said_what_became_of_the_save(
         assert screen.file_pane.area.text.startswith("theirs" if key == "t" else "x{")
 
 
-async def test_a_word_that_is_not_in_the_file_is_said_not_to_be(open_layer: Open) -> None:
+async def test_find_without_match_is_reported(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("ctrl+f", *"nothere", "enter")
         await until(pilot, lambda: "no match" in screen.status.message.plain)
         assert "no match" in screen.status.message.plain
 
 
-async def test_a_line_that_is_no_number_is_asked_again_with_what_is_allowed(open_layer: Open) -> None:
+async def test_invalid_line_number_is_asked_again(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("ctrl+g")
         await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog))

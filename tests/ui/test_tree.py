@@ -25,7 +25,7 @@ def nest(top: Path, depth: int, width: int) -> bytes:
     return b"/app/" + str(path.relative_to(top)).encode()
 
 
-async def test_the_cursor_stays_in_sight_while_directories_above_it_are_still_being_read(
+async def test_cursor_is_visible_while_tree_loads(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nest(app_dir, 15, 3)
@@ -51,9 +51,7 @@ async def test_the_cursor_stays_in_sight_while_directories_above_it_are_still_be
         assert last.rsplit(b"/", 1)[-1].decode() in shown(pilot)
 
 
-async def test_after_an_undo_the_cursor_is_on_what_came_back_and_its_directories_are_open(
-    open_layer: Open, app_dir: Path
-) -> None:
+async def test_undo_reopens_restored_directory(open_layer: Open, app_dir: Path) -> None:
     nest(app_dir, 2, 1)
     inner = b"/app/deep00/deep01/a-01"
     async with open_layer() as (pilot, screen):
@@ -78,7 +76,7 @@ async def test_after_an_undo_the_cursor_is_on_what_came_back_and_its_directories
 
 
 @pytest.mark.parametrize(("name", "remark"), [(b"conf.d", "replaced"), (b"a-name-that-is-long.d", "repl.")])
-def test_a_replaced_directory_is_never_called_a_new_one(name: bytes, remark: str) -> None:
+def test_opaque_directory_is_marked_replaced(name: bytes, remark: str) -> None:
     entry = Entry(b"/app/" + name, EntryKind.DIRECTORY, 0, 0o755, 0, 0, 0, layer=0, change=Change.ADDED, opaque=True)
     line = tree_line(TreeLine(entry, 1, False), None, View.LAYER, 32).plain
     assert remark in line

@@ -47,7 +47,7 @@ async def save(pilot: Pilot[int], screen: LayerScreen) -> None:
 
 
 @pytest.mark.promise("typed-is-saved", "paste-keeps-separators")
-async def test_a_paste_of_every_kind_of_character_is_saved_as_it_is(open_layer: Open, app_dir: Path) -> None:
+async def test_pasted_unicode_is_saved_unchanged(open_layer: Open, app_dir: Path) -> None:
     file = app_dir / "pasted"
     file.write_bytes(b"plain text that is long enough to be text\n" * 40)
     before = file.read_bytes()
@@ -65,7 +65,7 @@ async def test_a_paste_of_every_kind_of_character_is_saved_as_it_is(open_layer: 
 
 
 @pytest.mark.promise("typed-is-saved")
-async def test_a_typed_key_of_every_kind_is_saved_as_it_is(open_layer: Open, app_dir: Path) -> None:
+async def test_typed_unicode_is_saved_unchanged(open_layer: Open, app_dir: Path) -> None:
     file = app_dir / "typed"
     file.write_bytes(b"plain text that is long enough to be text\n" * 20)
     before = file.read_bytes()
@@ -81,9 +81,7 @@ async def test_a_typed_key_of_every_kind_is_saved_as_it_is(open_layer: Open, app
 
 @pytest.mark.promise("typed-is-saved")
 @pytest.mark.parametrize(("text", "why"), [("a\0b", "NUL"), ("a\udce9b", "not UTF-8"), ("\ud800", "not UTF-8")])
-async def test_what_no_save_could_keep_is_refused_before_it_is_in_the_text(
-    open_layer: Open, text: str, why: str
-) -> None:
+async def test_unsavable_input_is_refused(open_layer: Open, text: str, why: str) -> None:
     async with open_layer(b"/app/server.json") as (pilot, screen):
         area = screen.file_pane.area
         before = area.text
@@ -102,9 +100,7 @@ async def test_what_no_save_could_keep_is_refused_before_it_is_in_the_text(
 @pytest.mark.promise("typed-is-saved", "paste-keeps-separators")
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.binary(max_size=60).filter(lambda data: b"\0" not in data), pasted=st.lists(texts, max_size=4))
-async def test_any_paste_into_any_text_adds_its_own_bytes_and_undo_takes_them_out(
-    data: bytes, pasted: list[str]
-) -> None:
+async def test_undo_removes_exactly_pasted_bytes(data: bytes, pasted: list[str]) -> None:
     data = b"plain text to begin with \xf3\xb0\xa8\x9e\n" * 4 + data + b"\n"
     document = Document.parse(data)
     app = PaneApp("")
@@ -129,14 +125,14 @@ async def test_any_paste_into_any_text_adds_its_own_bytes_and_undo_takes_them_ou
         assert document.with_text(area.text) == data
 
 
-async def test_a_paste_of_carriage_returns_alone_has_lines_as_terminals_send_them() -> None:
+async def test_pasted_carriage_returns_end_lines() -> None:
     document = Document.parse(b"")
     assert document.shield_pasted("a\rb\r") == "a\nb\n"
     assert document.shield_pasted("a\r\nb") == "a\nb"
     assert document.with_text(document.shield_pasted("a\rb\n")) == b"a\rb\n"
 
 
-async def test_copying_bytes_that_are_no_characters_pastes_the_same_bytes() -> None:
+async def test_copy_paste_preserves_invalid_utf8() -> None:
     app = PaneApp("")
     async with app.run_test(size=(40, 10)):
         pane, area = app.query_one(FilePane), app.query_one(CodeArea)
@@ -151,7 +147,7 @@ async def test_copying_bytes_that_are_no_characters_pastes_the_same_bytes() -> N
 
 
 @pytest.mark.promise("typed-is-saved", "paste-keeps-separators")
-async def test_a_line_takes_what_is_pasted_or_typed_whole() -> None:
+async def test_input_line_accepts_any_single_line() -> None:
     app = LineApp()
     async with app.run_test(size=(40, 10)) as pilot:
         line = app.query_one(Line)
@@ -167,7 +163,7 @@ async def test_a_line_takes_what_is_pasted_or_typed_whole() -> None:
         assert line.value == "a\u2028b\x0cc\x85d\u200d\u200d\U000f0a1eé"
 
 
-async def test_find_selects_what_is_shown_also_among_stand_ins() -> None:
+async def test_find_matches_text_with_stand_ins() -> None:
     app = PaneApp("")
     async with app.run_test(size=(40, 10)):
         pane, area = app.query_one(FilePane), app.query_one(CodeArea)

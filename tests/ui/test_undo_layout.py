@@ -43,7 +43,7 @@ class PaneApp(App[None]):
         pane.begin_edit()
 
 
-async def test_undo_that_removes_the_scrollbar_keeps_the_cursor_in_the_text() -> None:
+async def test_undo_hiding_scrollbar_keeps_cursor() -> None:
     app = PaneApp("\n".join("x" * 22))
     async with app.run_test(size=(80, 24)) as pilot:
         area = app.query_one(CodeArea)
@@ -53,7 +53,7 @@ async def test_undo_that_removes_the_scrollbar_keeps_the_cursor_in_the_text() ->
         assert area.cursor_location == area.document.end
 
 
-async def test_undo_of_a_long_paste_keeps_the_cursor_in_the_text() -> None:
+async def test_undo_of_long_paste_keeps_cursor() -> None:
     app = PaneApp("one\ntwo")
     async with app.run_test(size=(120, 36)) as pilot:
         area = app.query_one(CodeArea)
@@ -108,9 +108,7 @@ def in_text(area: CodeArea) -> bool:
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=pieces, soft_wrap=st.booleans(), keys=st.lists(steps, min_size=5, max_size=25))
-async def test_undo_and_redo_among_any_edits_bring_every_text_back(
-    text: str, soft_wrap: bool, keys: list[tuple[str, object]]
-) -> None:
+async def test_undo_and_redo_restore_every_text(text: str, soft_wrap: bool, keys: list[tuple[str, object]]) -> None:
     app = PaneApp(text, soft_wrap=soft_wrap)
     async with app.run_test(size=(30, 8)) as pilot:
         area = app.query_one(CodeArea)

@@ -11,7 +11,7 @@ from tui.ui.dialogs.show import TextDialog, help_text
 from tui.ui.widgets.lines import Line
 
 
-async def test_the_editor_names_f1_for_help_where_a_question_mark_is_a_letter(open_layer: Open) -> None:
+async def test_f1_opens_help_in_editor(open_layer: Open) -> None:
     async with open_layer(b"/app/server.json") as (pilot, screen):
         keys = {key: one.binding.description for key, one in screen.active_bindings.items()}
         assert keys.get("f1") == "help"
@@ -22,7 +22,7 @@ async def test_the_editor_names_f1_for_help_where_a_question_mark_is_a_letter(op
     assert "f1 " in help_text("editor").plain.partition("Moving")[0]
 
 
-async def test_outside_the_editor_a_question_mark_helps(open_layer: Open) -> None:
+async def test_question_mark_opens_help_in_tree(open_layer: Open) -> None:
     async with open_layer() as (pilot, _):
         await pilot.press("question_mark")
         await pilot.pause()
@@ -40,9 +40,7 @@ async def test_a_capital_g_goes_to_the_last_line(open_layer: Open) -> None:
     ("key", "answer", "reason"),
     [("r", "start.sh", "exists already"), ("plus", "static/s.css", "exists"), ("c", "0999", ""), ("C", "noone:x", "")],
 )
-async def test_an_answer_that_is_refused_is_asked_again_with_what_was_typed_and_the_reason(
-    open_layer: Open, key: str, answer: str, reason: str
-) -> None:
+async def test_refused_answer_is_asked_again(open_layer: Open, key: str, answer: str, reason: str) -> None:
     async with open_layer() as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press(key)

@@ -53,7 +53,7 @@ def held_in(
 
 
 @pytest.mark.promise("progress-in-bytes")
-async def test_undo_shows_how_far_it_is_and_is_not_cut_short(
+async def test_restoring_undo_cannot_be_stopped(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
@@ -76,9 +76,7 @@ async def test_undo_shows_how_far_it_is_and_is_not_cut_short(
     assert (app_dir / "new.txt").exists()
 
 
-async def test_undo_is_stopped_before_it_puts_anything_back(
-    open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_undo_stops_before_restoring(open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     monkeypatch.setattr(container_files, "undo", held_in(Phase.KEEP, gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
@@ -93,9 +91,7 @@ async def test_undo_is_stopped_before_it_puts_anything_back(
     assert not (app_dir / "new.txt").exists()
 
 
-async def test_escape_stops_a_deletion_before_the_next_entry(
-    open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_escape_stops_deletion(open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     monkeypatch.setattr(acts, "remove", held_at(gate, acts.remove))
     async with open_layer(size=(80, 24)) as (pilot, screen):
@@ -113,7 +109,7 @@ async def test_escape_stops_a_deletion_before_the_next_entry(
 
 @pytest.mark.promise("limit-asked-before")
 @pytest.mark.parametrize(("key", "kept"), [("k", "copy"), ("a", "aside"), ("p", "nothing")])
-async def test_delete_beyond_limit_asks_what_becomes_of_it(
+async def test_delete_beyond_limit_offers_choices(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch, key: str, kept: str
 ) -> None:
     monkeypatch.setattr(backups, "ACT_LIMIT", 1)
@@ -139,7 +135,7 @@ async def test_delete_beyond_limit_asks_what_becomes_of_it(
     assert file.exists()
 
 
-async def test_delete_beyond_limit_is_cancelled_by_escape(
+async def test_escape_cancels_delete_beyond_limit(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backups, "ACT_LIMIT", 1)
@@ -153,7 +149,7 @@ async def test_delete_beyond_limit_is_cancelled_by_escape(
 
 
 @pytest.mark.promise("undo-without-room")
-async def test_undo_without_room_asks_whether_it_goes_without_a_copy(
+async def test_undo_without_room_offers_no_backup(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):

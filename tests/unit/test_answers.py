@@ -70,7 +70,7 @@ def _plain(value: Any) -> bool:
 @example(b"[1,,2]", [])
 @example(b'["\\', [])
 @example(b"[" * 5000, [7])
-def test_list_of_any_bytes_is_rows_or_refused(data: bytes, places: list[int]) -> None:
+def test_any_list_bytes_are_rows_or_refused(data: bytes, places: list[int]) -> None:
     with suppress(EngineError):
         list(answers.rows(cut(data, places), 100))
 
@@ -81,7 +81,7 @@ def test_list_of_any_bytes_is_rows_or_refused(data: bytes, places: list[int]) ->
     ["[" * 3000 + "]" * 3000, '{"a" 1}', '{"a": "' + "x" * (6 << 20) + '"}', '{"]":"\\"]", nope}', "nope"],
     ids=["deep", "no colon", "too long", "bracket in text", "bare word"],
 )
-def test_row_that_is_no_json_costs_itself_alone(bad: str) -> None:
+def test_invalid_json_row_hides_no_other(bad: str) -> None:
     body = f'[{{"a": 1}}, {bad}, {{"b": 2}}]'.encode()
     found = list(answers.rows((body[at : at + 1000] for at in range(0, len(body), 1000)), 100))
     assert [found[0], found[2]] == [{"a": 1}, {"b": 2}]
@@ -94,12 +94,12 @@ def test_row_that_is_no_json_costs_itself_alone(bad: str) -> None:
     [b"null", b"{}", b'"x"', b"7", b"", b"[", b"[1", b"[1,", b"[1 2]", b"[" + b" " * (1 << 20), b"[" + b"1," * 101],
     ids=["null", "object", "text", "number", "nothing", "open", "cut", "comma", "no comma", "spaces", "many"],
 )
-def test_what_is_no_list_is_refused(body: bytes) -> None:
+def test_invalid_list_is_refused(body: bytes) -> None:
     with pytest.raises(EngineError):
         list(answers.rows([body], 100))
 
 
-def test_null_is_no_row_where_the_engine_means_it() -> None:
+def test_null_list_may_be_empty() -> None:
     assert list(answers.rows([b" nu", b"ll\n"], 100, nothing=True)) == []
 
 
@@ -120,16 +120,16 @@ def test_line_without_end_is_refused() -> None:
 
 @OFTEN
 @given(st.lists(st.binary(max_size=9)), st.lists(st.integers(0, 100), max_size=9))
-def test_lines_cut_anywhere_are_the_same(parts: list[bytes], places: list[int]) -> None:
+def test_lines_survive_any_chunking(parts: list[bytes], places: list[int]) -> None:
     data = b"\n".join(parts)
     assert list(answers.lines(cut(data, places))) == [part.strip() for part in data.split(b"\n") if part.strip()]
 
 
-def test_numbers_no_engine_means_are_none() -> None:
+def test_absurd_numbers_become_none() -> None:
     assert answers.decoded(b"[NaN, Infinity, %s]" % (b"9" * 5000)) == [None, None, None]
 
 
-def test_log_line_that_comes_byte_by_byte_is_bounded() -> None:
+def test_byte_by_byte_log_line_is_bounded() -> None:
     parser, lines = LogParser(), []
     for _ in range(200_000):
         lines += parser.feed(b"x")
@@ -142,7 +142,7 @@ def test_log_line_that_comes_byte_by_byte_is_bounded() -> None:
 @pytest.mark.promise("answers-parsed-at-border")
 @OFTEN
 @given(odd, st.sampled_from(sorted(inspected())), st.sampled_from(sorted(row())))
-def test_any_json_is_a_record_or_one_of_our_errors(value: Any, field: str, column: str) -> None:
+def test_any_json_is_a_record_or_our_error(value: Any, field: str, column: str) -> None:
     bodies = [value, {**inspected(), field: value}, {**row(), column: value}]
     for body in bodies:
         for parser in (
@@ -186,7 +186,7 @@ def test_any_json_is_a_record_or_one_of_our_errors(value: Any, field: str, colum
     ],
     ids=str,
 )
-def test_row_with_an_odd_column_is_listed_with_what_is_right(change: dict[str, Any]) -> None:
+def test_malformed_column_keeps_row_listed(change: dict[str, Any]) -> None:
     found = parse.listed_container({**row(), **change}, "e", DRIVER)
     assert found.id == ID
     assert found.name in ("web", ID[:12])
@@ -194,20 +194,20 @@ def test_row_with_an_odd_column_is_listed_with_what_is_right(change: dict[str, A
 
 @pytest.mark.promise("one-odd-row-costs-one-row")
 @pytest.mark.parametrize("bad", [None, 7, "x", [], {}, {"Id": 7}, {"Id": "../../x"}, answers.Odd("deep")], ids=str)
-def test_row_of_nobody_is_listed_as_unknown(bad: object) -> None:
+def test_row_without_id_is_listed_as_unknown(bad: object) -> None:
     found = parse.listed_container(bad, "e", DRIVER)
     assert found.state is State.UNKNOWN
     assert found.status
 
 
 @pytest.mark.parametrize("kind", [3, -1, "0", None, 0.0, True, 10**30])
-def test_change_of_no_kind_is_refused(kind: object) -> None:
+def test_change_of_invalid_kind_is_refused(kind: object) -> None:
     with pytest.raises(EngineError):
         parse.change_of({"Path": "/x", "Kind": kind})
 
 
 @pytest.mark.parametrize("path", [7, "x", None, "", "/a/../../b", "/a\0b", "/\ud800"])
-def test_change_of_no_path_is_refused(path: object) -> None:
+def test_change_of_invalid_path_is_refused(path: object) -> None:
     with pytest.raises(EngineError):
         parse.change_of({"Path": path, "Kind": 0})
 
@@ -252,7 +252,7 @@ def test_tar_is_read_as_tarfile_wrote_it(name: str, data: bytes, uid: int, mtime
         assert (member.name.decode(), member.size, member.uid, member.mtime) == (name, len(data), uid, mtime)
 
 
-def test_attributes_links_and_old_times_are_read() -> None:
+def test_tar_attributes_and_links_are_read() -> None:
     (member,) = members(packed(pax_headers={"SCHILY.xattr.user.a": "b=c\n"}, mtime=1.75))
     assert (member.attributes, member.mtime) == ({"SCHILY.xattr.user.a": "b=c\n"}, 1)
     (link,) = members(packed(type=tarfile.SYMTYPE, linkname="l" * 300, mtime=-5, format=tarfile.GNU_FORMAT))
@@ -282,7 +282,7 @@ def test_attributes_links_and_old_times_are_read() -> None:
         packed(pax_headers={"path": "a\0b"}),
     ],
 )
-def test_header_that_no_engine_writes_is_refused(data: bytes) -> None:
+def test_invalid_tar_header_is_refused(data: bytes) -> None:
     with pytest.raises(tar.TarError):
         members(data + bytes(1024))
 
@@ -297,7 +297,7 @@ def test_any_bytes_are_members_or_refused(data: bytes, real: int, damage: list[t
         assert all(member.size >= 0 for member in members(bytes(body)))
 
 
-def test_times_stay_within_what_a_calendar_knows() -> None:
+def test_tar_times_stay_within_calendar() -> None:
     for mtime in ("9" * 25, "-" + "9" * 25):
         (member,) = members(packed(pax_headers={"mtime": mtime}))
         datetime.fromtimestamp(member.mtime, UTC)
@@ -308,12 +308,12 @@ def test_times_stay_within_what_a_calendar_knows() -> None:
 
 @OFTEN
 @given(st.binary(max_size=200))
-def test_any_message_of_containerd_is_fields_or_refused(data: bytes) -> None:
+def test_any_protobuf_is_fields_or_refused(data: bytes) -> None:
     with suppress(DtuiError):
         list(containerd._fields(data))
 
 
-def test_frames_of_a_log_are_never_read_at_once() -> None:
+def test_log_frame_is_read_in_pieces() -> None:
     from tui.engine.live.sdk import ErrorChunk, _frames
 
     asked: list[int] = []

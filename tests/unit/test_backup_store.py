@@ -24,7 +24,7 @@ def kept(path: bytes) -> UndoRecord:
     return keeper.commit()
 
 
-def test_a_full_store_drops_the_oldest_that_are_done_and_never_one_that_was_cut_off(
+def test_full_store_keeps_unfinished_backup(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cut_off, done = kept(b"/cut-off"), kept(b"/done")
@@ -34,7 +34,7 @@ def test_a_full_store_drops_the_oldest_that_are_done_and_never_one_that_was_cut_
     assert {act.path for act in undo_records()} == {cut_off.path, newest.path}
 
 
-def test_what_a_killed_dtui_left_in_the_journal_without_its_record_goes_when_it_is_old() -> None:
+def test_sweep_removes_old_unrecorded_files() -> None:
     place = state_dir("journal")
     long_ago = time.time() - 3600
     for name in ("a.data", "a.new", "b.part", "young.data", "whole.data"):
@@ -46,7 +46,7 @@ def test_what_a_killed_dtui_left_in_the_journal_without_its_record_goes_when_it_
     assert sorted(path.name for path in place.iterdir()) == ["whole.data", "whole.json", "young.data"]
 
 
-def test_what_an_act_makes_is_written_down_and_a_line_that_was_cut_off_is_passed_over() -> None:
+def test_truncated_expectation_is_skipped() -> None:
     act = kept(b"/a")
     act.expect(EntrySnapshot(b"/a", mode=0o640), EntrySnapshot(b"/b\xff", size=3))
     with (act.folder / "after").open("ab") as file:
@@ -54,7 +54,7 @@ def test_what_an_act_makes_is_written_down_and_a_line_that_was_cut_off_is_passed
     assert act.after == {b"/a": EntrySnapshot(b"/a", mode=0o640), b"/b\xff": EntrySnapshot(b"/b\xff", size=3)}
 
 
-def test_an_act_of_an_older_version_is_still_read() -> None:
+def test_backup_of_older_version_is_read() -> None:
     act = kept(b"/a")
     told = (act.folder / "act.json").read_text().replace(', "expects": true', "")
     (act.folder / "act.json").write_text(told)
@@ -66,7 +66,7 @@ def test_an_act_of_an_older_version_is_still_read() -> None:
     assert (old.done, old.undone) == (True, True)
 
 
-def test_what_an_act_has_come_to_is_the_name_of_one_file() -> None:
+def test_backup_state_is_one_file_name() -> None:
     act = kept(b"/a")
     ends = [(act.done, act.undone)]
     for word in ("done", "undone"):
@@ -77,7 +77,7 @@ def test_what_an_act_has_come_to_is_the_name_of_one_file() -> None:
 
 
 @pytest.mark.promise("big-acts-bounded-memory")
-def test_an_act_is_written_and_read_an_entry_at_a_time() -> None:
+def test_large_backup_takes_little_memory() -> None:
     keeper = BackupWriter(ContainerId("c" * 64), "web", UndoKind.CHMOD, b"/t")
     for number in range(5_000):
         keeper.add(EntrySnapshot(b"/t/f%d" % number, EntryKind.FILE, 0o644, mtime_ns=number))
@@ -95,7 +95,7 @@ def test_an_act_is_written_and_read_an_entry_at_a_time() -> None:
         tracemalloc.stop()
 
 
-def test_a_json_array_is_printed_as_a_whole_would_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_streamed_json_list_matches_whole(capsys: pytest.CaptureFixture[str]) -> None:
     for value in ([], [{"a": 1, "b": ["x\ny", {"c": None}]}, {"p": "\udc80"}], [1]):
         put_json(value)
         whole = capsys.readouterr().out

@@ -60,40 +60,38 @@ def verdict(result: Result, target: str) -> Verdict:
     return compare_targets(found[target][key], found["host"][key], spread.get(key[1])).verdict
 
 
-def test_a_difference_inside_the_spread_of_one_target_measured_twice_is_none() -> None:
+def test_difference_within_spread_is_same() -> None:
     twice = {"overlay2": [FAST] * 3, "overlay2 again": [int(FAST * 1.3)] * 3, "host": [FAST] * 3}
     assert verdict(run({**twice, "vfs": [int(FAST * 1.25)] * 3}), "vfs") is Verdict.SAME
     assert verdict(run({**twice, "vfs": [int(FAST * 1.35)] * 3}), "vfs") is Verdict.FASTER
     assert verdict(run({**twice, "vfs": [int(FAST * 0.7)] * 3}), "vfs") is Verdict.SLOWER
 
 
-def test_two_measurements_that_agree_by_chance_do_not_make_ten_percent_a_difference() -> None:
+def test_ten_percent_is_the_least_difference() -> None:
     twice = {"overlay2": [FAST] * 3, "overlay2 again": [FAST] * 3, "host": [FAST] * 3}
     assert verdict(run({**twice, "vfs": [int(FAST * 1.09)] * 3}), "vfs") is Verdict.SAME
     assert verdict(run({**twice, "vfs": [int(FAST * 1.12)] * 3}), "vfs") is Verdict.FASTER
 
 
-def test_nobody_wins_with_two_repeats_or_without_a_second_measurement() -> None:
+def test_verdict_needs_repeats_and_control() -> None:
     assert verdict(run({"vfs": [FAST * 9] * 2, "vfs again": [FAST] * 2, "host": [FAST] * 2}), "vfs") is Verdict.UNKNOWN
     alone = run({"vfs": [FAST * 9] * 3, "host": [FAST] * 3})
     assert verdict(alone, "vfs") is Verdict.UNKNOWN
     assert "nothing can be told apart" in spread_words(alone, Mode.CACHED)
 
 
-def test_what_takes_less_than_a_tenth_of_a_millisecond_is_not_compared() -> None:
+def test_too_short_samples_are_not_compared() -> None:
     twice = {"vfs": [64 * 20_000] * 3, "vfs again": [64 * 20_000] * 3, "host": [64 * 5_000] * 3}
     assert verdict(run(twice, size=64), "vfs") is Verdict.SHORT
 
 
-def test_a_target_that_reads_past_the_cache_faster_than_the_host_does_not_read_past_it() -> None:
+def test_cached_direct_target_is_flagged() -> None:
     result = run({"fuse-overlayfs": [FAST * 2] * 3, "overlay2": [FAST] * 3, "host": [FAST] * 3}, Mode.DIRECT)
     assert not_direct(result) == ("fuse-overlayfs",)
 
 
 @given(st.integers(1, 6), st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), st.integers())
-def test_a_schedule_has_every_turn_once_and_a_whole_repeat_before_the_next(
-    repeats: int, targets: list[str], seed: int
-) -> None:
+def test_schedule_has_each_turn_once(repeats: int, targets: list[str], seed: int) -> None:
     plan = replace(make_plan(Preset.STANDARD), repeats=repeats)
     turns = schedule(plan, tuple(targets), seed)
     assert turns == schedule(plan, tuple(targets), seed)
@@ -103,13 +101,13 @@ def test_a_schedule_has_every_turn_once_and_a_whole_repeat_before_the_next(
     assert [turn.repeat for turn in turns] == sorted(turn.repeat for turn in turns)
 
 
-def test_reads_alone_are_measured_after_a_write_that_makes_their_file() -> None:
+def test_read_plan_writes_its_file_first() -> None:
     plan = custom_plan((64,), (4,), (IoTest.RANDOM_READ,))
     assert plan.tests == (*TESTS[0:2], *TESTS[4:6])
     assert plan.argv("F")[1:] == ("-i", "0", "-i", "2", "-s", "64k", "-r", "4k", "-f", "F")
 
 
-def test_emptied_caches_are_felt_by_first_reads_of_files_larger_than_what_is_read_ahead() -> None:
+def test_cold_mode_measures_large_reads() -> None:
     plan = custom_plan((64, 1024, 65536), (64, 1024), modes=(Mode.CACHED, Mode.COLD), repeats=2)
     assert plan.tests_of(Mode.COLD) == (IoTest.READ, IoTest.RANDOM_READ)
     assert plan.rows_of(Mode.COLD) == ((1024, 64), (65536, 64), (65536, 1024))
@@ -128,7 +126,7 @@ def test_emptied_caches_are_felt_by_first_reads_of_files_larger_than_what_is_rea
             custom_plan(sizes, (64,), tests, (Mode.COLD,))
 
 
-def test_the_time_left_follows_how_the_guess_has_fared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_left_follows_measured_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     clock = Clock(60)
@@ -140,7 +138,7 @@ def test_the_time_left_follows_how_the_guess_has_fared(monkeypatch: pytest.Monke
     assert clock.left == 0
 
 
-def test_a_guess_is_the_sum_of_its_numbers() -> None:
+def test_estimate_is_sum_of_its_measurements() -> None:
     for plan in (make_plan(Preset.QUICK), make_plan(Preset.STANDARD), make_plan(Preset.ARTICLE)):
         numbers = [
             plan.seconds_of(mode, kb)
@@ -154,21 +152,19 @@ def test_a_guess_is_the_sum_of_its_numbers() -> None:
 @pytest.mark.parametrize(
     ("sizes", "records"), [((0,), (4,)), ((1 << 30,), (4,)), ((4,), (64,)), ((), (4,)), ((64,), ())]
 )
-def test_a_plan_that_cannot_be_measured_is_refused(sizes: tuple[int, ...], records: tuple[int, ...]) -> None:
+def test_invalid_plan_is_refused(sizes: tuple[int, ...], records: tuple[int, ...]) -> None:
     with pytest.raises(UsageError):
         custom_plan(sizes, records)
 
 
-def test_a_copy_on_write_plan_of_ones_own_keeps_the_presets_parts_that_are_not_given() -> None:
+def test_custom_cow_plan_defaults_to_preset() -> None:
     assert custom_cow(QUICK, (), (), None) == QUICK
     assert custom_cow(QUICK, (16384, 64, 64), (5, 1), 1) == CowPlan((64, 16384), (1, 5), 1)
     assert custom_cow(QUICK, (), (3,), None) == CowPlan(QUICK.sizes, (3,), QUICK.repeats)
 
 
 @pytest.mark.parametrize(("sizes", "depths"), [((0,), ()), ((1 << 30,), ()), ((), (0,)), ((), (101,))])
-def test_a_copy_on_write_plan_that_cannot_be_measured_is_refused(
-    sizes: tuple[int, ...], depths: tuple[int, ...]
-) -> None:
+def test_invalid_cow_plan_is_refused(sizes: tuple[int, ...], depths: tuple[int, ...]) -> None:
     with pytest.raises(UsageError):
         custom_cow(QUICK, sizes, depths, None)
 
@@ -180,7 +176,7 @@ def whole_run() -> Result:
     return replace(result, outputs=(output,), cow=cow, notices=("a note",), name="mine")
 
 
-def test_a_run_comes_out_of_the_store_as_it_went_in(tmp_path: Path) -> None:
+def test_store_returns_run_unchanged(tmp_path: Path) -> None:
     store = Store(tmp_path / "runs.sqlite")
     number = store.keep(whole_run())
     assert store.load(number) == replace(whole_run(), id=number)
@@ -197,7 +193,7 @@ def test_a_run_comes_out_of_the_store_as_it_went_in(tmp_path: Path) -> None:
         assert line_.execute("SELECT (SELECT count(*) FROM sample) + (SELECT count(*) FROM cow)").fetchone() == (0,)
 
 
-def test_two_that_make_the_store_at_the_same_moment_both_have_it(tmp_path: Path) -> None:
+def test_concurrent_store_creation_succeeds(tmp_path: Path) -> None:
     def made(path: Path) -> int:
         ready.wait()
         return len(Store(path).runs())
@@ -208,7 +204,7 @@ def test_two_that_make_the_store_at_the_same_moment_both_have_it(tmp_path: Path)
             assert list(threads.map(made, [tmp_path / f"{number}.sqlite"] * 8)) == [0] * 8
 
 
-def test_a_file_of_a_newer_version_and_one_that_is_none_are_refused_and_left(tmp_path: Path) -> None:
+def test_unreadable_store_is_left_unchanged(tmp_path: Path) -> None:
     newer, broken = tmp_path / "newer.sqlite", tmp_path / "broken.sqlite"
     with sqlite3.connect(newer) as line:
         line.execute("PRAGMA user_version = 99")
@@ -222,7 +218,7 @@ def test_a_file_of_a_newer_version_and_one_that_is_none_are_refused_and_left(tmp
     assert broken.read_bytes() == b"no database" * 1000
 
 
-def test_a_second_benchmark_on_this_host_is_told_who_runs_the_first(tmp_path: Path) -> None:
+def test_second_benchmark_names_the_first(tmp_path: Path) -> None:
     refused = pytest.raises(BenchError, match=r"another benchmark runs on this host: dtui \d+ since")
     with only_one(tmp_path), refused, only_one(tmp_path):
         pass
@@ -230,7 +226,7 @@ def test_a_second_benchmark_on_this_host_is_told_who_runs_the_first(tmp_path: Pa
         pass
 
 
-def test_two_runs_are_compared_by_the_wider_of_their_spreads() -> None:
+def test_compare_runs_uses_wider_spread() -> None:
     old = run({"overlay2": [FAST] * 3, "overlay2 again": [int(FAST * 1.05)] * 3})
     new = run({"overlay2": [int(FAST * 0.8)] * 3, "overlay2 again": [int(FAST * 0.6)] * 3})
     (row, _) = compare_runs(old, new)
@@ -267,7 +263,7 @@ def test_exports_hold_every_number() -> None:
 
 
 @pytest.mark.png
-def test_charts_are_exported_as_a_picture_too(tmp_path: Path) -> None:
+def test_charts_are_exported_as_png(tmp_path: Path) -> None:
     assert chart_file(whole_run(), "png").startswith(b"\x89PNG")
     target = tmp_path / "run.png"
     assert write_run(whole_run(), target, replace=False) == target.stat().st_size
@@ -277,7 +273,7 @@ def test_charts_are_exported_as_a_picture_too(tmp_path: Path) -> None:
         write_run(whole_run(), tmp_path / "run.gif", replace=False)
 
 
-def test_iozones_text_of_another_host_becomes_a_run() -> None:
+def test_iozone_output_is_imported_as_run() -> None:
     data = (FIXTURES / "host-article-4k-1g.txt").read_bytes()
     result = result_of_text(data, "elsewhere", "article")
     assert result.problem == ""
@@ -290,7 +286,7 @@ def test_iozones_text_of_another_host_becomes_a_run() -> None:
             result_of_text(bad, "x", "y")
 
 
-def test_tables_show_a_dash_for_what_was_not_measured() -> None:
+def test_tables_show_measured_values() -> None:
     result = whole_run()
     assert comparison_rows(result, Mode.CACHED)[0] == ("test", "file", "overlay2", "host")
     partly = replace(result, samples=result.samples[:2])
@@ -315,7 +311,7 @@ def outcomes(result: Result) -> dict[str, FindingOutcome]:
     return {finding.claim.split()[0]: finding.outcome for finding in findings(result)}
 
 
-def test_the_findings_hold_or_not_by_the_numbers_of_this_host() -> None:
+def test_findings_follow_measured_numbers() -> None:
     large, small = 1 << 20, 16384
     slow = outcomes(driver_run(large, overlay2=1000, vfs=1000, devicemapper=300, zfs=500))
     assert slow["devicemapper"] is FindingOutcome.HOLDS
@@ -331,7 +327,7 @@ def test_the_findings_hold_or_not_by_the_numbers_of_this_host() -> None:
     assert outcomes(driver_run(large, overlay2=1000))["zfs"] is FindingOutcome.NOT_MEASURABLE
 
 
-def test_a_heat_map_shades_by_what_is_sure_and_marks_the_rest() -> None:
+def test_heat_map_marks_unsure_values() -> None:
     result = result_of_text((FIXTURES / "host-article-4k-1g.txt").read_bytes(), "host", "article")
     lines = heat_maps(result, Mode.CACHED, IoTest.READ).plain.splitlines()
     rows = {line.split()[0]: line for line in lines[3:]}

@@ -34,14 +34,14 @@ def image_record(root: Path) -> Path:
     return found
 
 
-def test_the_layer_of_a_removed_image_belongs_to_the_containers_on_it(docker: Path) -> None:
+def test_layer_of_removed_image_has_owners(docker: Path) -> None:
     assert image_layer(docker).names == ("bb:1",)
     image_record(docker).unlink()
     found = image_layer(docker)
     assert (found.owner, found.names) == (Owner.IMAGE, ("c1", "c3"))
 
 
-def test_no_layer_is_an_orphan_while_a_record_cannot_be_read(docker: Path) -> None:
+def test_unreadable_record_leaves_no_orphan(docker: Path) -> None:
     for mount in (docker / "image/overlay2/layerdb/mounts").iterdir():
         (mount / "parent").unlink()
     record = image_record(docker)
@@ -52,7 +52,7 @@ def test_no_layer_is_an_orphan_while_a_record_cannot_be_read(docker: Path) -> No
     assert image_layer(docker).owner is Owner.ORPHAN
 
 
-def test_a_damaged_database_of_the_build_cache_leaves_no_orphan(docker: Path) -> None:
+def test_damaged_cache_leaves_no_orphan(docker: Path) -> None:
     image_record(docker).unlink()
     for mount in (docker / "image/overlay2/layerdb/mounts").iterdir():
         (mount / "parent").unlink()
@@ -83,7 +83,7 @@ def database(snapshots: dict[str, dict[bytes, bytes]]) -> bytes:
     return b"".join(page.ljust(4096, b"\0") for page in pages)
 
 
-def test_a_base_layer_that_only_the_build_cache_holds_is_no_orphan(docker: Path) -> None:
+def test_build_cache_layer_is_no_orphan(docker: Path) -> None:
     image_record(docker).unlink()
     for mount in (docker / "image/overlay2/layerdb/mounts").iterdir():
         (mount / "parent").unlink()
@@ -124,7 +124,7 @@ def storage(root: Path, driver: str, home: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("driver", "home"), [("overlay", "overlay"), ("vfs", "vfs/dir")])
-def test_podmans_volatile_records_and_mapped_copies_count(tmp_path: Path, driver: str, home: str) -> None:
+def test_podman_layers_have_their_owners(tmp_path: Path, driver: str, home: str) -> None:
     ids = storage(tmp_path, driver, home)
     found = {one.id: (one.owner, one.names) for one in inventory(tmp_path)}
     assert found == {
@@ -138,7 +138,7 @@ def test_podmans_volatile_records_and_mapped_copies_count(tmp_path: Path, driver
     assert {one.owner for one in inventory(tmp_path)} == {Owner.CONTAINER, Owner.IMAGE, Owner.UNKNOWN}
 
 
-def test_what_a_containers_snapshot_stands_on_is_no_build_cache(tmp_path: Path) -> None:
+def test_snapshot_parent_is_no_build_cache(tmp_path: Path) -> None:
     archive = ARCHIVES / "docker-29-overlayfs-snapshotter.tar.xz"
     subprocess.run(["/bin/tar", "-C", tmp_path, "-xf", archive], check=True)
     found = {one.id: (one.owner, one.names) for one in inventory(tmp_path) if one.path.is_relative_to(tmp_path)}

@@ -44,31 +44,31 @@ def test_one_added_letter_is_one_added_byte(data: bytes, place: int) -> None:
 
 
 @given(texts)
-def test_nothing_in_the_editor_is_a_character_it_would_alter(data: bytes) -> None:
+def test_editor_text_has_no_hidden_characters(data: bytes) -> None:
     document = Document.parse(data)
     assert len(document.text.splitlines()) in (document.text.count("\n"), document.text.count("\n") + 1)
     assert not any(c < " " and c not in "\t\n" for c in document.text)
     assert not re.search(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}]", document.text)
 
 
-def test_what_the_last_filter_would_remove_stands_in_the_editor_as_a_picture() -> None:
+def test_filter_draws_hidden_characters() -> None:
     text = Document.parse("aaaa\u0600bbbb\U000e0041cccc\x1b".encode()).text
     (segment,) = SafeFilter().apply([Segment(text)], Color(0, 0, 0))
     assert segment.text == "aaaa\ufffdbbbb\ufffdcccc\u241b"
 
 
-def test_a_file_with_nul_bytes_is_shown_as_hex_and_not_edited() -> None:
+def test_file_with_nul_bytes_is_read_only() -> None:
     document = Document.parse(b"\x7fELF\0\0\0")
     assert document.binary
     with pytest.raises(EditRefused, match="read-only"):
         document.with_text("x")
 
 
-def test_a_file_over_the_edit_limit_is_read_only_with_the_reason() -> None:
+def test_file_over_edit_limit_is_read_only() -> None:
     assert "larger than 1 MiB" in Document.parse(b"a" * (EDIT_LIMIT + 1)).read_only_reason
 
 
-def test_crlf_is_kept_when_every_line_has_it() -> None:
+def test_crlf_text_stays_crlf() -> None:
     document = Document.parse(b"a\r\nb\r\n")
     assert (document.eol, document.text) == ("CRLF", "a\nb\n")
     assert document.with_text("a\nb\nc\n") == b"a\r\nb\r\nc\r\n"
@@ -78,26 +78,26 @@ def test_crlf_is_kept_when_every_line_has_it() -> None:
     ("path", "text", "language"),
     [(b"/a/x.py", b"", "python"), (b"/start", b"#!/bin/sh\n", "bash"), (b"/x.yml", b"", "yaml"), (b"/x", b"", None)],
 )
-def test_the_language_follows_ending_name_or_shebang(path: bytes, text: bytes, language: str | None) -> None:
+def test_language_follows_name_or_shebang(path: bytes, text: bytes, language: str | None) -> None:
     assert language_of(path, Document.parse(text)) == language
 
 
-def test_hex_shows_sixteen_bytes_a_line_with_their_offset() -> None:
+def test_hex_line_has_sixteen_bytes() -> None:
     assert list(hex_lines(b"0123456789abcdefg\n")) == [
         "00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|",
         "00000010  67 0a                                             |g.|",
     ]
 
 
-def test_a_difference_names_the_missing_newline() -> None:
+def test_diff_names_missing_final_newline() -> None:
     assert "\\ the newline at the end is removed" in diff_lines(b"a\n", b"a")
 
 
-def test_a_difference_of_binary_files_gives_sizes_only() -> None:
+def test_diff_of_binary_files_gives_sizes() -> None:
     assert diff_lines(b"\0a", b"\0ab") == ("binary: 2 B before, 3 B after",)
 
 
-def test_a_beginning_ends_with_a_whole_line_and_never_becomes_bytes_again() -> None:
+def test_beginning_is_read_only_whole_lines() -> None:
     document = Document.beginning(b"one\ntwo\nthr", 1 << 30)
     assert document.text == "one\ntwo\n"
     assert document.read_only_reason == "larger than 1 MiB"
@@ -116,7 +116,7 @@ def test_a_beginning_ends_with_a_whole_line_and_never_becomes_bytes_again() -> N
         ("a\tb\n c\n", "toml", False),
     ],
 )
-def test_a_file_is_indented_as_its_lines_are(text: str, language: str | None, tabbed: bool) -> None:
+def test_tab_indentation_is_detected(text: str, language: str | None, tabbed: bool) -> None:
     assert is_tabbed(Document.parse(text.encode()), language) == tabbed
 
 
@@ -125,7 +125,7 @@ scalars = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\
 
 @pytest.mark.promise("typed-is-saved")
 @given(texts, st.lists(scalars | st.text(st.characters(min_codepoint=0xF0000), max_size=9), max_size=5))
-def test_typed_text_of_any_kind_is_saved_as_it_is(data: bytes, typed: list[str]) -> None:
+def test_any_typed_text_is_saved_unchanged(data: bytes, typed: list[str]) -> None:
     document = Document.parse(data)
     if document.read_only_reason:
         return
@@ -137,7 +137,7 @@ def test_typed_text_of_any_kind_is_saved_as_it_is(data: bytes, typed: list[str])
 
 
 @pytest.mark.promise("typed-is-saved")
-def test_every_character_of_unicode_is_typed_into_one_text_and_saved() -> None:
+def test_every_unicode_character_is_saved() -> None:
     document = Document.parse("\U000f0a1e\U000f001b in plain text\n".encode())
     for plane in range(0, 0xF0000, 0x10000):
         text = "".join(chr(plane + low) for low in range(1, 0x10000) if plane or not 0xD800 <= low <= 0xDFFF)
@@ -146,14 +146,14 @@ def test_every_character_of_unicode_is_typed_into_one_text_and_saved() -> None:
     assert document.with_text(document.shield_typed(icons)) == icons.encode()
 
 
-def test_typing_more_private_characters_than_there_are_is_refused() -> None:
+def test_exhausted_stand_ins_refuse_typing() -> None:
     document = Document.parse(b"plain\n")
     document.shield_typed("".join(map(chr, range(0xF0000, 0x110000))))
     with pytest.raises(EditRefused, match="all private characters"):
         document.shield_typed("\u2028")
 
 
-def test_bytes_an_editor_left_stand_in_a_text_of_crlf_only_where_they_come_back() -> None:
+def test_external_edit_must_keep_line_ends() -> None:
     document = Document.parse(b"a\r\nb\r\n")
     assert document.text_of(b"a\r\nc\r\n") == "a\nc\n"
     assert document.text_of(b"a\nb\r\n") is None

@@ -54,12 +54,12 @@ def answer(name: str) -> dict[str, object]:
         ("docker-20.10-aufs.info.json", DriverKind.GRAPH, "aufs"),
     ],
 )
-def test_the_family_of_a_driver_is_told_even_where_names_are_the_same(name: str, kind: DriverKind, driver: str) -> None:
+def test_driver_kind_follows_engine_facts(name: str, kind: DriverKind, driver: str) -> None:
     found = driver_of(answer(name), {})
     assert (found.kind, found.name) == (kind, driver)
 
 
-def test_a_list_row_of_engine_29_is_a_container() -> None:
+def test_engine_29_list_row_is_a_container() -> None:
     rows = json.loads((ENGINE / "d29.list.json").read_text())
     found = [container_of(row, "local", driver_of(answer("d29.info.json"), {})) for row in rows]
     assert {c.name for c in found} >= {"c1"}
@@ -67,7 +67,7 @@ def test_a_list_row_of_engine_29_is_a_container() -> None:
 
 
 @pytest.mark.parametrize("name", ["d28.inspect.c1.json", "d29.inspect.c1.json", "d29ov2.inspect.c1.json"])
-def test_an_inspect_answer_of_every_engine_is_understood(name: str) -> None:
+def test_inspect_answers_are_understood(name: str) -> None:
     body = json.loads((ENGINE / name).read_text())
     body = body[0] if isinstance(body, list) else body
     found = inspected_container(body, "local", driver_of(answer("d29.info.json"), {}))
@@ -79,7 +79,7 @@ def test_an_inspect_answer_of_every_engine_is_understood(name: str) -> None:
     }
 
 
-def test_facts_name_engine_version_and_backing() -> None:
+def test_facts_name_version_and_filesystem() -> None:
     facts = facts_of("local", answer("d29.version.json"), answer("d29ov2.info.json"))
     assert facts.product == "Engine"
     assert facts.version.startswith("29.")
@@ -94,17 +94,17 @@ def test_facts_name_engine_version_and_backing() -> None:
         ("Created", State.CREATED, None),
     ],
 )
-def test_the_exit_code_is_read_from_the_status(status: str, state: State, code: int | None) -> None:
+def test_exit_code_is_read_from_status(status: str, state: State, code: int | None) -> None:
     assert exit_code_of(status, state) == code
 
 
 @given(st.text())
-def test_no_time_and_no_status_raises(text: str) -> None:
+def test_any_time_or_status_is_accepted(text: str) -> None:
     assert parse_time(text) is None or parse_time(text)
     exit_code_of(text, State.EXITED)
 
 
-def test_nanoseconds_of_the_engine_are_cut_to_microseconds() -> None:
+def test_time_is_truncated_to_microseconds() -> None:
     assert parse_time("2026-11-23T18:05:01.123456789Z") == datetime(2026, 11, 23, 18, 5, 1, 123456, tzinfo=UTC)
 
 
@@ -130,7 +130,7 @@ def test_a_line_without_end_is_bounded() -> None:
     assert max(len(line.text) for line in lines) <= 64 << 10
 
 
-def test_a_ref_is_a_name_an_id_a_unique_prefix_or_led_by_its_endpoint() -> None:
+def test_reference_is_name_or_id_prefix() -> None:
     rows = [container("web", id="aaa1" + "0" * 60), container("db", id="aab2" + "0" * 60, endpoint="far")]
     assert resolve_ref(rows, "web").name == "web"
     assert resolve_ref(rows, "aab").name == "db"
@@ -147,12 +147,12 @@ def sample(tmp_path: Path) -> OfflineEndpoint:
     return OfflineEndpoint("demo", tmp_path, sample=True)
 
 
-def test_the_sample_has_a_container_in_every_state(sample: OfflineEndpoint) -> None:
+def test_sample_has_every_container_state(sample: OfflineEndpoint) -> None:
     states = {row.state for row in sample.snapshot()}
     assert states == set(State) - {State.REMOVING, State.UNKNOWN}
 
 
-def test_a_damaged_record_hides_no_other_container(sample: OfflineEndpoint, tmp_path: Path) -> None:
+def test_damaged_record_hides_no_container(sample: OfflineEndpoint, tmp_path: Path) -> None:
     broken = next(row for row in sample.snapshot() if row.name == "cron")
     (tmp_path / "containers" / broken.id / "config.v2.json").write_text('{"ID": "' + broken.id)
     rows = {row.id: row for row in sample.snapshot()}
@@ -161,7 +161,7 @@ def test_a_damaged_record_hides_no_other_container(sample: OfflineEndpoint, tmp_
     assert len(rows) == 9
 
 
-def test_a_missing_lower_layer_is_named_and_the_container_still_listed(sample: OfflineEndpoint, tmp_path: Path) -> None:
+def test_missing_lower_layer_is_reported(sample: OfflineEndpoint, tmp_path: Path) -> None:
     web = next(row for row in sample.snapshot() if row.name == "web")
     stack = sample.inspect(web.id).stack
     assert stack is not None
@@ -172,7 +172,7 @@ def test_a_missing_lower_layer_is_named_and_the_container_still_listed(sample: O
     assert "missing" in details.reach.reason
 
 
-def test_a_layer_link_that_leads_out_of_the_data_root_is_not_followed(sample: OfflineEndpoint, tmp_path: Path) -> None:
+def test_layer_link_out_of_root_is_refused(sample: OfflineEndpoint, tmp_path: Path) -> None:
     web = next(row for row in sample.snapshot() if row.name == "web")
     for link in (tmp_path / "overlay2" / "l").iterdir():
         link.unlink()
@@ -181,7 +181,7 @@ def test_a_layer_link_that_leads_out_of_the_data_root_is_not_followed(sample: Of
 
 
 @pytest.mark.parametrize(("make", "words"), [(False, "does not exist"), (True, "no data-root")])
-def test_what_is_no_data_root_is_said_so(tmp_path: Path, make: bool, words: str) -> None:
+def test_non_data_root_is_refused(tmp_path: Path, make: bool, words: str) -> None:
     root = tmp_path / "root"
     if make:
         root.mkdir()
@@ -189,7 +189,7 @@ def test_what_is_no_data_root_is_said_so(tmp_path: Path, make: bool, words: str)
         discover(roots=(root,))
 
 
-def test_a_directory_that_has_podmans_and_containerds_is_no_data_root(tmp_path: Path) -> None:
+def test_parent_of_stores_is_no_data_root(tmp_path: Path) -> None:
     (tmp_path / "containers").mkdir()
     (tmp_path / "containerd").mkdir()
     with pytest.raises(DtuiError, match="no data-root"):
@@ -197,7 +197,7 @@ def test_a_directory_that_has_podmans_and_containerds_is_no_data_root(tmp_path: 
 
 
 @pytest.mark.parametrize("address", ["foo://bar", "http://x", "tcp://", "://x"])
-def test_an_address_of_no_known_kind_is_wrong_usage(address: str) -> None:
+def test_unknown_address_is_wrong_usage(address: str) -> None:
     with pytest.raises(UsageError, match="is no Docker address"):
         discover(hosts=(address,))
 
@@ -212,14 +212,12 @@ def test_an_address_of_no_known_kind_is_wrong_usage(address: str) -> None:
         ("unix:///run/docker.sock", "local"),
     ],
 )
-def test_an_endpoints_name_can_lead_a_reference(address: str, name: str) -> None:
+def test_endpoint_name_is_valid_in_reference(address: str, name: str) -> None:
     (endpoint,) = discover(hosts=(address,)).endpoints
     assert endpoint.name == name
 
 
-def test_a_damaged_record_beside_a_live_engine_is_listed_unless_the_engine_lists_it(
-    sample: OfflineEndpoint, tmp_path: Path
-) -> None:
+def test_damaged_record_is_listed_once(sample: OfflineEndpoint, tmp_path: Path) -> None:
     broken = next(row for row in sample.snapshot() if row.name == "cron")
     (tmp_path / "containers" / broken.id / "config.v2.json").write_text("{")
     others = {row.id for row in sample.snapshot()} - {broken.id}
@@ -228,14 +226,14 @@ def test_a_damaged_record_beside_a_live_engine_is_listed_unless_the_engine_lists
     assert sample.rows_except(others | {broken.id}) == ()
 
 
-def test_damaged_records_do_not_decide_what_kind_a_data_root_is(sample: OfflineEndpoint, tmp_path: Path) -> None:
+def test_damaged_records_keep_root_driver(sample: OfflineEndpoint, tmp_path: Path) -> None:
     said = sample.facts().driver
     for row in sample.snapshot()[1:]:
         (tmp_path / "containers" / row.id / "config.v2.json").write_text("{")
     assert sample.facts().driver == said
 
 
-def test_a_mount_is_found_by_its_place_with_spaces_in_it() -> None:
+def test_mount_point_may_contain_spaces() -> None:
     table = [
         "/dev/sda1 / ext4 rw 0 0\n",
         "pool/my\\040data /srv/my\\040data zfs rw 0 0\n",
@@ -246,14 +244,14 @@ def test_a_mount_is_found_by_its_place_with_spaces_in_it() -> None:
     assert holding(table, "/srv/mydata") == MountPoint("/dev/sda1", "/", "ext4")
 
 
-def test_a_start_without_daemon_is_refused_with_the_way_out(sample: OfflineEndpoint) -> None:
+def test_start_without_daemon_gives_advice(sample: OfflineEndpoint) -> None:
     from tui.engine.endpoint import Verb
 
     with pytest.raises(DtuiError, match="start the Engine"):
         sample.act(sample.snapshot()[0].id, Verb.START)
 
 
-def test_what_a_container_was_made_with_is_told_by_name_and_value() -> None:
+def test_container_settings_are_listed() -> None:
     body = {
         "Config": {"Env": ["PORT=80"], "Labels": {"team": "shop"}, "User": "web"},
         "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}},
@@ -279,7 +277,7 @@ def test_what_a_container_was_made_with_is_told_by_name_and_value() -> None:
         (K8sLog, b"2026-11-25T04:00:00Z stderr F no"),
     ],
 )
-def test_a_line_of_stderr_is_told_from_one_of_stdout(log: type[FileLog], raw: bytes, tmp_path: Path) -> None:
+def test_stderr_line_differs_from_stdout(log: type[FileLog], raw: bytes, tmp_path: Path) -> None:
     parser = log(DataRoot(tmp_path), "none", 10)
     line, other = parser.parse(raw), parser.parse(raw.replace(b"stderr", b"stdout"))
     assert line is not None

@@ -30,7 +30,7 @@ def test_imports_point_down() -> None:
 
 
 @pytest.mark.parametrize("package", ["core", "kernel", "drivers", "layers", "editing", "bench"])
-def test_a_headless_package_loads_neither_the_screen_nor_the_sdk(package: str) -> None:
+def test_headless_package_loads_no_ui_or_sdk(package: str) -> None:
     modules = sorted(p.stem for p in (ROOT / "tui" / package).glob("*.py") if p.stem != "__init__")
     assert loaded_by("\n".join(f"import tui.{package}.{name}" for name in modules)) == set()
 
@@ -39,9 +39,9 @@ def test_a_data_root_is_read_without_the_sdk() -> None:
     assert loaded_by("import tui.engine.at_rest.docker, tui.services.discover, tui.services.resolve") == set()
 
 
-def test_the_command_line_loads_neither_before_a_verb_needs_it() -> None:
+def test_cli_parser_loads_no_ui_or_sdk() -> None:
     assert loaded_by("import tui.cli.parser; tui.cli.parser.parse(['ls'])") == set()
 
 
-def test_a_verb_on_the_sample_never_loads_the_screen() -> None:
+def test_verb_on_sample_loads_no_ui_or_sdk() -> None:
     assert loaded_by("import tui.cli; tui.cli.main(['demo', 'ls'])") & {"textual", "plotext", "docker"} == set()

@@ -44,14 +44,14 @@ def test_chunks_may_split_anywhere(cuts: list[int]) -> None:
     assert parser.rows == 4
 
 
-def test_a_number_is_told_before_its_row_ends() -> None:
+def test_cell_is_parsed_before_its_row_ends() -> None:
     end = MULTI.index(b" 4000000  4000000")
     _, cells = parsed(MULTI[: end + 1])
     assert [cell.test for cell in cells] == [IoTest.WRITE]
 
 
 @given(st.binary(max_size=3000))
-def test_garbage_never_raises_and_is_never_a_success(data: bytes) -> None:
+def test_garbage_is_reported_as_failure(data: bytes) -> None:
     parser, _ = parsed(MULTI[:1400] + data)
     assert parser.failure(0, 99)
 
@@ -64,14 +64,12 @@ def test_garbage_never_raises_and_is_never_a_success(data: bytes) -> None:
         ("badsize.txt", (IoTest.WRITE, IoTest.REWRITE), 0),
     ],
 )
-def test_values_belong_to_the_tests_asked_for_and_zero_is_not_measured(
-    name: str, tests: tuple[IoTest, ...], values: int
-) -> None:
+def test_values_belong_to_requested_tests(name: str, tests: tuple[IoTest, ...], values: int) -> None:
     _, cells = parsed((FIXTURES / name).read_bytes(), tests)
     assert [cell.test for cell in cells] == list(tests)[:values]
 
 
-def test_an_interrupted_run_is_a_failure_whatever_its_exit_code() -> None:
+def test_interrupted_run_is_a_failure() -> None:
     parser, cells = parsed((FIXTURES / "interrupted-INT.txt").read_bytes())
     assert cells
     assert "before it was done" in parser.failure(0, 145)
@@ -87,7 +85,7 @@ def test_another_unit_is_refused() -> None:
     assert "unit" in parser.failure(0, 1)
 
 
-def test_the_articles_command_gives_the_rows_that_are_expected() -> None:
+def test_article_command_gives_expected_rows() -> None:
     plan = make_plan(Preset.ARTICLE)
     parser, cells = parsed((FIXTURES / "host-article-4k-1g.txt").read_bytes())
     assert parser.failure(0, len(plan.rows)) == ""
@@ -95,7 +93,7 @@ def test_the_articles_command_gives_the_rows_that_are_expected() -> None:
     assert plan.argv("/root/test.rar")[:12] == ("iozone", "-a", "-n", "4k", "-g", "1g", "-i", "0", "-i", "1", "-i", "2")
 
 
-def test_a_chart_has_the_medians_over_the_sizes_and_marks_what_is_too_short() -> None:
+def test_chart_marks_too_short_medians() -> None:
     samples = [
         Sample(n, Cell(size, 64, IoTest.READ, value)) for n, value in enumerate((1, 5, 3)) for size in (64, 65536)
     ]

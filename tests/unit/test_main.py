@@ -32,7 +32,7 @@ def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_error_that_nobody_foresaw_is_one_line(
+def test_unexpected_error_is_one_line(
     error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raising(error, monkeypatch)
@@ -44,7 +44,7 @@ def test_an_error_that_nobody_foresaw_is_one_line(
 
 
 @pytest.mark.parametrize("kind", [MemoryError, ZeroDivisionError])
-def test_how_the_act_ended_that_an_unforeseen_error_came_out_of_is_told(
+def test_unexpected_error_tells_act_outcome(
     kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = kind("x")
@@ -57,7 +57,7 @@ def test_how_the_act_ended_that_an_unforeseen_error_came_out_of_is_told(
     assert said.count("\n") == 1
 
 
-def test_where_it_happened_is_told_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traceback_is_raised_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     raising(ValueError("odd"), monkeypatch)
     monkeypatch.setenv("DTUI_TRACEBACK", "1")
     with pytest.raises(ValueError, match="odd"):
@@ -72,34 +72,34 @@ def dtui(*words: str, output: str, env: dict[str, str] | None = None) -> subproc
         )
 
 
-def test_settings_nested_without_end_are_one_line(tmp_path: Path) -> None:
+def test_nested_settings_error_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "settings").write_text("hosts = " + "[" * 100_000)
     ended = dtui("--config", str(tmp_path / "settings"), "ls", output=os.devnull)
     assert (ended.returncode, ended.stderr.count(b"\n")) == (1, 1)
     assert ended.stderr.startswith(b"dtui: RecursionError")
 
 
-def test_output_that_is_not_taken_is_one_line() -> None:
+def test_full_output_device_is_one_line() -> None:
     ended = dtui("demo", "ls", output="/dev/full", env={"PYTHONUNBUFFERED": ""})
     assert (ended.returncode, ended.stderr.count(b"\n")) == (1, 1)
     assert b"No space left" in ended.stderr
 
 
-def test_a_locale_without_the_letters_of_a_name_shows_them_escaped(tmp_path: Path) -> None:
+def test_ascii_output_escapes_other_letters(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     assert dtui("demo", "ls", output=out, env={"PYTHONIOENCODING": "ascii"}).returncode == 0
     assert b"\\u2014" in (tmp_path / "out").read_bytes()
 
 
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), ("<&-", 0)])
-def test_a_verb_does_its_work_whatever_was_closed_before_it(closed: str, code: int) -> None:
+def test_verb_works_with_closed_streams(closed: str, code: int) -> None:
     command = f"{sys.executable} -m tui demo ls {closed}"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (code, b"")
     assert (b"exited" in done.stdout) == (closed != ">&-")
 
 
-def test_a_write_whose_input_is_closed_replaces_nothing() -> None:
+def test_write_with_closed_input_is_refused() -> None:
     command = f"{sys.executable} -m tui write web:/etc/motd <&-"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
     assert done.returncode == 2
@@ -108,7 +108,7 @@ def test_a_write_whose_input_is_closed_replaces_nothing() -> None:
 
 @pytest.mark.parametrize("words", [[], ["demo"], ["edit", "web:/etc/motd"]], ids=" ".join)
 @pytest.mark.parametrize("missing", ["stdin", "stdout", "stderr", "screen"])
-def test_the_app_says_in_one_line_that_it_needs_a_terminal(words: list[str], missing: str) -> None:
+def test_app_without_terminal_is_one_line(words: list[str], missing: str) -> None:
     ours, terminal = os.openpty()
     streams: dict[str, int] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
     env = {**os.environ, "TERM": "dumb" if missing == "screen" else "xterm"}

@@ -32,7 +32,7 @@ PASSING = ("inode_version", "disk")
 """Fields that hold only while an act runs."""
 
 
-def test_every_lasting_field_of_a_node_survives_json() -> None:
+def test_persistent_node_fields_survive_json() -> None:
     names = [field.name for field in fields(EntrySnapshot)]
     assert all(getattr(FULL, name) for name in names), "a new field needs a value here"
     back = from_json(json.loads(json.dumps(to_json(FULL))))

@@ -42,7 +42,7 @@ def change_at(monkeypatch: pytest.MonkeyPatch, now: int, path: bytes) -> UndoRec
 
 
 @pytest.mark.parametrize("first", [NOW + DAY, NOW, 0, 2**62], ids=["ahead", "same", "epoch", "absurd"])
-def test_undo_takes_the_later_change_whatever_the_clock(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+def test_undo_order_ignores_clock(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     change_at(monkeypatch, first, b"/first")
     change_at(monkeypatch, NOW, b"/second")
     assert last_to_undo().path == b"/second"
@@ -60,7 +60,7 @@ def old_change(stamp: int, path: bytes) -> UndoRecord:
     return find(f"{stamp:020d}")
 
 
-def test_backups_without_a_number_are_older_than_all() -> None:
+def test_unnumbered_backups_are_oldest() -> None:
     newest = change(b"/newest")
     old_change(NOW + DAY, b"/old")
     old_change(NOW - DAY, b"/oldest")
@@ -69,7 +69,7 @@ def test_backups_without_a_number_are_older_than_all() -> None:
     assert last_to_undo() == find(newest.id)
 
 
-def test_the_oldest_are_dropped_by_number_not_by_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backups_are_dropped_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         change_at(monkeypatch, NOW - number * DAY, b"/%d" % number)
     two = sum(backups.size_on_disk(act.folder) for act in list(undo_records())[:2])
@@ -92,7 +92,7 @@ for number in range(25):
 """
 
 
-def test_processes_that_change_at_once_share_no_number(private_state: Path) -> None:
+def test_concurrent_changes_share_no_number(private_state: Path) -> None:
     del private_state
     children = [
         subprocess.Popen([sys.executable, "-c", ONE, letter], stdout=subprocess.PIPE, text=True) for letter in "abcd"
@@ -102,7 +102,7 @@ def test_processes_that_change_at_once_share_no_number(private_state: Path) -> N
     assert len({number for one in ids for number in one}) == 100 == len(list(undo_records()))
 
 
-def test_a_crash_before_the_commit_leaves_no_change_and_no_number_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_before_commit_leaves_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
     before = change(b"/before")
     keeper = BackupWriter(CONTAINER, "web", UndoKind.REMOVE, b"/crashed")
     keeper.add(EntrySnapshot(b"/crashed"))
@@ -121,7 +121,7 @@ def test_a_crash_before_the_commit_leaves_no_change_and_no_number_twice(monkeypa
     assert not list(state_dir("backups").glob("*/.*"))
 
 
-def test_a_number_is_not_given_again_when_its_change_is_gone() -> None:
+def test_dropped_number_is_not_reused() -> None:
     change(b"/a")
     last = change(b"/b")
     store = last.folder.parents[1]
@@ -132,7 +132,7 @@ def test_a_number_is_not_given_again_when_its_change_is_gone() -> None:
     assert int(change(b"/d").id) > int(last.id)
 
 
-def test_a_number_is_the_id_with_or_without_its_zeros() -> None:
+def test_backup_id_may_omit_leading_zeros() -> None:
     made = [change(b"/%d" % number) for number in range(12)]
     assert find("1") == find("00000001") == find(made[0].id)
     made[0].forget()
@@ -142,7 +142,7 @@ def test_a_number_is_the_id_with_or_without_its_zeros() -> None:
 
 
 @pytest.mark.parametrize("clock", [NOW + 400 * DAY, 0], ids=["ahead", "behind"])
-def test_no_clock_makes_what_recovery_needs_old(monkeypatch: pytest.MonkeyPatch, clock: int) -> None:
+def test_clock_expires_no_unfinished_change(monkeypatch: pytest.MonkeyPatch, clock: int) -> None:
     cut_off = change(b"/cut-off", done=False)
     told = json.loads((cut_off.folder / "act.json").read_text())
     boot = told["owner"].partition(":")[0]
@@ -157,7 +157,7 @@ def test_no_clock_makes_what_recovery_needs_old(monkeypatch: pytest.MonkeyPatch,
     assert not journal.is_old(record)
 
 
-def test_what_was_cut_off_is_old_after_a_week_of_running(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfinished_change_expires_by_uptime(monkeypatch: pytest.MonkeyPatch) -> None:
     since = process_marks.uptime()
     gone = f"{process_marks._boot()}:{2**22 + 1}:1"
     monkeypatch.setattr(process_marks, "uptime", lambda: since + 8 * 86_400)
@@ -167,7 +167,7 @@ def test_what_was_cut_off_is_old_after_a_week_of_running(monkeypatch: pytest.Mon
     assert not process_marks.surely_gone_for(gone, since + 2 * 86_400, 7 * 86_400)
 
 
-def test_a_backup_that_is_being_made_survives_every_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_keeps_backup_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = BackupWriter(CONTAINER, "web", UndoKind.REMOVE, b"/x")
     keeper.add(EntrySnapshot(b"/x"))
     record = journal.begin_rename(CONTAINER, b"/x", b"y")

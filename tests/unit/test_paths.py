@@ -42,7 +42,7 @@ def opened(path: Path) -> Root:
     return Root(open_host(path, os.O_RDONLY | os.O_DIRECTORY))
 
 
-def test_a_bind_mounted_file_is_a_mount_point_though_its_device_is_the_same(tree: Path) -> None:
+def test_bind_mounted_file_is_a_mount_point(tree: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     target = tree / "etc" / "passwd"
@@ -55,7 +55,7 @@ def test_a_bind_mounted_file_is_a_mount_point_though_its_device_is_the_same(tree
 
 
 @given(st.binary(max_size=80).filter(lambda b: b"\0" not in b))
-def test_a_clean_path_is_absolute_and_has_nothing_to_walk_up_with(path: bytes) -> None:
+def test_clean_path_is_absolute_without_dots(path: bytes) -> None:
     parts = normalized(path).split(b"/")
     assert parts[0] == b""
     assert not {b"..", b"."} & set(parts)
@@ -95,13 +95,13 @@ def read(root: Root, path: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("path", [b"/absolute", b"/up", b"/etc/../../../etc/passwd"])
-def test_a_link_that_leads_out_ends_inside(tree: Path, path: bytes) -> None:
+def test_escaping_link_resolves_inside_root(tree: Path, path: bytes) -> None:
     with opened(tree) as root:
         assert read(root, path) == b"inside"
 
 
 @pytest.mark.parametrize("path", [b"/out", b"/magic", b"/loop", b"/pipe", b"/socket", b"/etc", b"/nothing"])
-def test_what_is_no_file_inside_is_refused_and_nothing_hangs(tree: Path, path: bytes) -> None:
+def test_non_file_is_refused(tree: Path, path: bytes) -> None:
     with opened(tree) as root, pytest.raises(DtuiError):
         root.open_regular(path)
 
@@ -109,7 +109,7 @@ def test_what_is_no_file_inside_is_refused_and_nothing_hangs(tree: Path, path: b
 @pytest.mark.parametrize(
     "name", [b"a\nb", b"\x1b]0;x\x07", b"\xff\xfe", b"x" * 255, b"-rf", b" ", "ż\u202e".encode()], ids=repr
 )
-def test_every_name_is_opened_as_exactly_that_name(tree: Path, name: bytes) -> None:
+def test_any_name_is_opened_exactly(tree: Path, name: bytes) -> None:
     with open(os.path.join(os.fsencode(tree), name), "wb") as file:
         file.write(name)
     with opened(tree) as root:
@@ -117,7 +117,7 @@ def test_every_name_is_opened_as_exactly_that_name(tree: Path, name: bytes) -> N
         assert root.real_path(b"/" + name) == b"/" + name
 
 
-def test_an_eight_terabyte_hole_is_refused_without_being_read(tree: Path) -> None:
+def test_eight_terabyte_hole_is_refused(tree: Path) -> None:
     with open(tree / "hole", "wb") as file:
         file.truncate(8 << 40)
     with opened(tree) as root, pytest.raises(EditRefused, match="larger than"):
@@ -130,7 +130,7 @@ def test_an_ordinary_name_is_no_mount_point(tree: Path) -> None:
         assert not is_mount_point(root.fd, b"nothing")
 
 
-def test_a_process_of_another_container_is_refused() -> None:
+def test_foreign_process_root_is_refused() -> None:
     with pytest.raises((NotReachable, LayerError)):
         open_process_root(os.getpid(), "0" * 64)
 
@@ -145,7 +145,7 @@ while True:
 """
 
 
-def test_a_directory_swapped_for_a_link_in_a_loop_never_lets_a_read_out(tmp_path: Path) -> None:
+def test_swapped_symlink_never_escapes_root(tmp_path: Path) -> None:
     root_path = tmp_path / "root"
     (root_path / "dir").mkdir(parents=True)
     (root_path / "dir" / "file").write_text("inside")
@@ -185,7 +185,7 @@ LINKS = {b"/var/run": b"../run", b"/run/data": b"/srv/./data", b"/loop": b"loop"
         ("/", b"/"),
     ],
 )
-def test_a_mount_lies_where_the_links_in_its_destination_lead(destination: str, place: bytes) -> None:
+def test_mount_destination_follows_links(destination: str, place: bytes) -> None:
     assert resolved_place(destination, lambda path: LINKS.get(path, b"")) == place
 
 
@@ -193,12 +193,12 @@ def test_a_mount_lies_where_the_links_in_its_destination_lead(destination: str, 
     st.dictionaries(st.sampled_from([b"/a", b"/a/b", b"/b", b"/b/c"]), st.text("/ab.c", max_size=12).map(os.fsencode)),
     st.text("/ab.c"),
 )
-def test_any_web_of_links_ends_in_a_clean_path(links: dict[bytes, bytes], destination: str) -> None:
+def test_any_links_resolve_to_clean_path(links: dict[bytes, bytes], destination: str) -> None:
     place = resolved_place(destination, lambda path: links.get(path, b""))
     assert place == normalized(place)
 
 
-def test_the_nearest_mount_hides_a_path_and_any_below_is_found() -> None:
+def test_nearest_mount_covers_a_path() -> None:
     outer, inner = Mount("/data", "/one", "volume"), Mount("/data/in", "/two", "bind")
     covers = Covers.of((outer, inner))
     assert (covers.mount_hiding(b"/data/in/x"), covers.mount_hiding(b"/data/x"), covers.mount_hiding(b"/database")) == (
@@ -222,7 +222,7 @@ while True:
 """
 
 
-def test_a_path_that_goes_back_is_opened_while_somebody_renames_without_pause(tmp_path: Path) -> None:
+def test_dotdot_path_opens_despite_renames(tmp_path: Path) -> None:
     """The kernel answers EAGAIN for ``..`` whenever anything on the host was renamed meanwhile."""
     (tmp_path / "a").mkdir()
     words = [sys.executable, "-c", RENAMER.format(place=str(tmp_path))]

@@ -42,7 +42,7 @@ def write(root: Path, containers: list[Any]) -> None:
     new.rename(root / "overlay-containers" / "containers.json")
 
 
-def test_to_inspect_one_container_no_other_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspect_reads_only_its_container(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
     before = DataRoot.json
     monkeypatch.setattr(DataRoot, "json", lambda self, name: (read.append(Path(name)), before(self, name))[1])
@@ -50,7 +50,7 @@ def test_to_inspect_one_container_no_other_is_read(root: Path, monkeypatch: pyte
     assert {path.parent.parent.name for path in read} == {IDS["db"]}
 
 
-def test_records_are_parsed_once_until_they_are_written_again(root: Path) -> None:
+def test_records_are_parsed_once_per_change(root: Path) -> None:
     opened, name = DataRoot(root), "overlay-containers/containers.json"
     assert read_records(opened, name) is read_records(opened, name)
     write(root, [{"id": IDS["web"], "names": ["new"], "layer": IDS["web"]}])
@@ -58,7 +58,7 @@ def test_records_are_parsed_once_until_they_are_written_again(root: Path) -> Non
 
 
 @pytest.mark.parametrize("names", [{"a": 1}, 7, [[]] * 3, "web"])
-def test_an_odd_record_hides_no_other_container(root: Path, names: object) -> None:
+def test_malformed_record_hides_no_container(root: Path, names: object) -> None:
     odd = {"id": IDS["web"], "names": names, "layer": IDS["web"]}
     write(root, [odd, {"id": IDS["db"], "names": ["db"], "layer": IDS["db"]}])
     rows = {row.id: row for row in PodmanRoot("root", root).snapshot()}
@@ -71,7 +71,7 @@ def test_an_odd_record_hides_no_other_container(root: Path, names: object) -> No
         assert rows[IDS["web"]].state is State.EXITED
 
 
-def test_a_container_with_a_map_of_its_own_is_known_by_its_layers_having_none(root: Path) -> None:
+def test_unmapped_layers_mean_idmapped_mounts(root: Path) -> None:
     users = [{"container_id": 0, "host_id": 100000, "size": 65536}]
     write(root, [{"id": IDS["web"], "layer": IDS["web"], "uidmap": users}, {"id": IDS["db"], "layer": IDS["db"]}])
     endpoint = PodmanRoot("root", root)

@@ -19,7 +19,7 @@ class Clock:
 
 
 @pytest.mark.promise("progress-in-bytes")
-def test_progress_shows_bytes_percent_and_time_left() -> None:
+def test_progress_shows_bytes_and_time_left() -> None:
     clock = Clock()
     meter = Meter(clock=clock)
     with meter.watching():
@@ -38,7 +38,7 @@ def test_progress_shows_bytes_percent_and_time_left() -> None:
         assert meter.path == "/\\e[2J"
 
 
-def test_stop_is_obeyed_until_the_act_goes_to_its_end() -> None:
+def test_stop_is_ignored_in_final_phase() -> None:
     meter = Meter()
     with meter.watching():
         progress.begin(Phase.RESTORE, 10, final=True)
@@ -58,7 +58,7 @@ def test_stop_is_obeyed_until_the_act_goes_to_its_end() -> None:
         progress.copied(5)
 
 
-def test_copies_of_another_thread_are_not_counted() -> None:
+def test_other_threads_are_not_counted() -> None:
     meter = Meter()
     with meter.watching():
         thread = threading.Thread(target=progress.copied, args=(5,))

@@ -24,18 +24,18 @@ HEX = "0123456789abcdef" * 4
     "text",
     ["../../x", "", ".", "..", "a" * 63, "a" * 65, "A" * 64, f"{'a' * 63}/", f"{'a' * 63}\n", None, 7, HEX.encode()],
 )
-def test_engine_ids_are_64_hexadecimal_digits(text: object) -> None:
+def test_engine_ids_are_64_hex_digits(text: object) -> None:
     with pytest.raises(BadId, match="is no container id"):
         ContainerId(text)
 
 
 @pytest.mark.parametrize("text", ["web", "web-1", "a.b_c", "x" * 76, HEX])
-def test_containerd_ids_follow_its_own_grammar(text: str) -> None:
+def test_containerd_id_grammar_is_accepted(text: str) -> None:
     assert ContainerId.of_containerd(text) == text
 
 
 @pytest.mark.parametrize("text", ["", ".web", "web.", "a..b", "a/b", "x" * 77, "web\n", "wéb"])
-def test_containerd_ids_outside_its_grammar_refused(text: str) -> None:
+def test_invalid_containerd_id_is_refused(text: str) -> None:
     with pytest.raises(BadId):
         ContainerId.of_containerd(text)
 
@@ -53,18 +53,18 @@ def test_no_accepted_id_leaves_its_directory(text: str) -> None:
         assert len(accepted) <= 76
 
 
-def test_listed_container_with_bad_id_stays_visible() -> None:
+def test_container_with_bad_id_stays_listed() -> None:
     row = parse.listed_container({"Id": "../../x", "Names": ["/web"], "State": "running"}, "local", DRIVER)
     assert (row.name, row.state) == ("web", State.UNKNOWN)
     assert "../../x" in row.status
     assert ContainerId(row.id) == row.id
 
 
-def test_lock_of_an_unchecked_id_is_a_type_error_for_mypy() -> None:
+def test_lock_requires_a_checked_id() -> None:
     assert container_lock.__wrapped__.__annotations__["container_id"] == "ContainerId"  # type: ignore[attr-defined]
 
 
-def test_numbers_that_cannot_be_are_null_in_json() -> None:
+def test_impossible_numbers_are_null_in_json() -> None:
     row = parse.listed_container({"Id": HEX, "Names": ["/web"], "Created": 0, "SizeRw": 0}, "local", DRIVER)
     shown = as_json(replace(row, size_rw=None), LayerAccess(AccessKind.NONE, "none"))
     assert (shown["created"], shown["size_rw"], shown["trust"]) == (None, None, "unproven")

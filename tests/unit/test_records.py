@@ -53,7 +53,7 @@ def opened(folder: Path, data: bytes) -> Bucket:
 
 
 @pytest.mark.promise("bolt-linear")
-def test_pages_that_share_their_children_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_pages_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages: list[int] = []
     before = bolt._Database._page
     monkeypatch.setattr(bolt._Database, "_page", lambda self, page: (pages.append(page), before(self, page))[1])
@@ -91,7 +91,7 @@ def leaf_database(records: list[tuple[int, int, int, int]], overflow: int = 0, t
     ],
     ids=["sizes", "a position", "overflow", "records over each other", "a count", "a cut"],
 )
-def test_sizes_in_a_database_are_not_believed(tmp_path: Path, data: bytes) -> None:
+def test_false_database_sizes_cost_no_memory(tmp_path: Path, data: bytes) -> None:
     database = opened(tmp_path, data)
     tracemalloc.start()
     with pytest.raises(LayerError, match="damaged"):
@@ -120,7 +120,7 @@ pages = st.lists(
 @pytest.mark.promise("bolt-linear")
 @given(pages)
 @settings(max_examples=150, deadline=None)
-def test_any_pages_are_an_answer_or_an_error(tmp_path_factory: pytest.TempPathFactory, made: list[Any]) -> None:
+def test_any_pages_are_contents_or_an_error(tmp_path_factory: pytest.TempPathFactory, made: list[Any]) -> None:
     data = cyclic_bolt(branches=0)[: 2 * 4096]
     for number, kind, count, overflow, rest in made:
         data += (struct.pack("<QHHI", number, kind, count, overflow) + rest * 20)[:4096].ljust(4096, b"\1")
@@ -134,7 +134,7 @@ def test_any_pages_are_an_answer_or_an_error(tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.promise("records-bounded")
 @pytest.mark.parametrize("levels", [101, 5_000, 900_000])
-def test_a_record_of_many_levels_hides_no_other(tmp_path: Path, levels: int) -> None:
+def test_deeply_nested_record_hides_no_other(tmp_path: Path, levels: int) -> None:
     prepared = docker_root(tmp_path)
     prepared.put(CONFIG, f'{{"ID": "{CONTAINER}", "Config": {{"Cmd": {deep(levels)}}}}}')
     other = "d" * 64
@@ -157,7 +157,7 @@ def test_a_record_of_many_levels_hides_no_other(tmp_path: Path, levels: int) -> 
     ],
     ids=str,
 )
-def test_a_number_out_of_range_costs_its_own_row(tmp_path: Path, state: dict[str, object]) -> None:
+def test_out_of_range_number_hides_no_row(tmp_path: Path, state: dict[str, object]) -> None:
     prepared = docker_root(tmp_path)
     prepared.put(CONFIG, json.dumps(record_of("overlay2", State=state)))
     (row,) = OfflineEndpoint("root", prepared.root).snapshot()
@@ -175,7 +175,7 @@ def test_a_time_out_of_range_is_no_time(tmp_path: Path, time: object) -> None:
 
 
 @pytest.mark.promise("records-bounded")
-def test_a_record_larger_than_any_is_refused_unread(tmp_path: Path) -> None:
+def test_oversized_record_is_refused_unread(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     with (prepared.root / CONFIG).open("r+b") as record:
         record.truncate(1 << 40)
@@ -184,7 +184,7 @@ def test_a_record_larger_than_any_is_refused_unread(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("records-bounded")
-def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
+def test_fifo_in_place_of_record_is_refused(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     (prepared.root / CONFIG).unlink()
     os.mkfifo(prepared.root / CONFIG)
@@ -193,7 +193,7 @@ def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("records-bounded")
-def test_layers_without_end_are_followed_so_far_only(tmp_path: Path) -> None:
+def test_layer_chain_length_is_bounded(tmp_path: Path) -> None:
     prepared = podman_root(tmp_path)
     names = [LAYER, *(f"{number:064x}" for number in range(3_000))]
     layers = [{"id": one, "parent": other} for one, other in itertools.pairwise(names)]
@@ -214,7 +214,7 @@ def test_aufs_layers_without_end_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("records-bounded")
-def test_one_record_shared_by_many_containers_fills_no_memory(tmp_path: Path) -> None:
+def test_shared_record_memory_is_bounded(tmp_path: Path) -> None:
     prepared = podman_root(tmp_path)
     ids = [f"{number:064x}" for number in range(100)]
     folder = prepared.root / "overlay-containers"
@@ -230,7 +230,7 @@ def test_one_record_shared_by_many_containers_fills_no_memory(tmp_path: Path) ->
     assert sum(len(row.command) + len(row.name) for row in rows) < 1 << 20
 
 
-def test_two_records_of_one_container_are_one_row(tmp_path: Path) -> None:
+def test_duplicate_records_are_one_row(tmp_path: Path) -> None:
     prepared = podman_root(tmp_path)
     records = [{"id": CONTAINER, "names": [name], "layer": LAYER} for name in ("web", "other")]
     prepared.put("overlay-containers/containers.json", json.dumps(records))
@@ -238,7 +238,7 @@ def test_two_records_of_one_container_are_one_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("records-bounded")
-def test_words_of_a_record_are_kept_so_far_only(tmp_path: Path) -> None:
+def test_record_text_length_is_bounded(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     more = {"Name": "n" * 90_000, "Path": "p", "Args": ["x" * 4_000] * 900, "Image": "i" * 90_000}
     prepared.put(CONFIG, json.dumps(record_of("overlay2", **more)))
@@ -262,7 +262,7 @@ def test_parents_in_a_circle_end(tmp_path: Path) -> None:
 
 @pytest.mark.promise("records-bounded")
 @pytest.mark.parametrize("part", [{}, {"container_id": 0, "host_id": -5, "size": 1}, {"size": 2**70}, [], "x", 7])
-def test_a_map_of_users_out_of_range_is_an_error(part: object) -> None:
+def test_out_of_range_id_map_is_an_error(part: object) -> None:
     with pytest.raises(LayerError, match="map of users"):
         ids_of_record({"uidmap": [part]})
     with pytest.raises(LayerError, match="map of users"):
@@ -274,7 +274,7 @@ def test_a_map_of_users_out_of_range_is_an_error(part: object) -> None:
 
 @pytest.mark.promise("record-ids-checked")
 @pytest.mark.parametrize("odd", ["../../x", "", None, 7, "a" * 65, ["x"], {"a": 1}, f"{'a' * 63}/"])
-def test_an_id_that_is_none_costs_its_own_row(tmp_path: Path, odd: object) -> None:
+def test_invalid_id_hides_no_other_row(tmp_path: Path, odd: object) -> None:
     prepared = podman_root(tmp_path)
     whole = {"id": CONTAINER, "names": ["web"], "layer": LAYER}
     records = [{"id": odd, "names": ["odd"], "layer": odd}, whole, {**whole, "id": "e" * 64, "layer": odd}]
@@ -293,7 +293,7 @@ def test_an_id_that_is_none_costs_its_own_row(tmp_path: Path, odd: object) -> No
 
 @pytest.mark.promise("record-ids-checked")
 @pytest.mark.parametrize("odd", ["../../../../etc", "/etc", "x", "..", "a" * 64 + "/../x", "\0", "a\nb"])
-def test_a_layer_id_that_is_none_opens_nothing(tmp_path: Path, odd: str) -> None:
+def test_invalid_layer_id_opens_nothing(tmp_path: Path, odd: str) -> None:
     prepared = docker_root(tmp_path)
     prepared.put(f"image/overlay2/layerdb/mounts/{CONTAINER}/mount-id", odd)
     details = OfflineEndpoint("root", prepared.root).inspect(CONTAINER)

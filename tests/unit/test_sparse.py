@@ -51,7 +51,7 @@ def allocated(fd: int) -> int:
 
 @given(contents, contents)
 @settings(deadline=None)
-def test_bytes_that_replace_others_in_place_are_all_there_and_take_no_space_for_zeros(old: bytes, new: bytes) -> None:
+def test_overwrite_keeps_bytes_and_holes(old: bytes, new: bytes) -> None:
     with file_of(old) as fd:
         assert read(fd) == old
         assert allocated(fd) <= blocks_of(old) + 1
@@ -62,7 +62,7 @@ def test_bytes_that_replace_others_in_place_are_all_there_and_take_no_space_for_
 
 @given(contents, contents, st.integers(0, 6))
 @settings(deadline=None)
-def test_a_write_in_place_that_is_cut_off_anywhere_is_known_by_its_journal(old: bytes, new: bytes, turn: int) -> None:
+def test_journal_detects_partial_overwrite(old: bytes, new: bytes, turn: int) -> None:
     with tempfile.TemporaryDirectory() as state, pytest.MonkeyPatch.context() as patch, file_of(old) as fd:
         patch.setenv("DTUI_STATE", state)
         record = journal.begin_in_place("c", b"/f", fd, new, hashlib.sha256(old).hexdigest(), PLAIN)
@@ -83,7 +83,7 @@ def test_a_write_in_place_that_is_cut_off_anywhere_is_known_by_its_journal(old: 
             assert read(fd) == new
 
 
-def test_space_that_cannot_be_had_in_full_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_allocation_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = b"o" * BLOCK + bytes(7 * BLOCK) + b"e", b"n" * 4 * BLOCK + bytes(6 * BLOCK) + b"n" * BLOCK
     real, calls = os.posix_fallocate, iter(range(100))
 
@@ -101,7 +101,7 @@ def test_space_that_cannot_be_had_in_full_is_given_back(monkeypatch: pytest.Monk
         assert allocated(fd) == before
 
 
-def test_a_large_file_of_almost_nothing_takes_almost_nothing(tmp_path: Path) -> None:
+def test_sparse_file_takes_few_blocks(tmp_path: Path) -> None:
     data = bytearray(1 << 28)
     data[1 << 20] = data[-1] = 1
     with (tmp_path / "f").open("w+b") as file:

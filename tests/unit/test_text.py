@@ -14,7 +14,7 @@ from tui.engine.live.sdk import innermost
 
 
 @given(st.text() | st.binary())
-def test_nothing_a_terminal_obeys_or_hides_is_left(value: str | bytes) -> None:
+def test_printable_leaves_no_control_codes(value: str | bytes) -> None:
     shown = printable(value)
     assert not any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Zl", "Zp") for c in shown)
     assert not set(shown) & set("\u034f\u115f\u1160\u3164\uffa0\ufe0f\ufffe\U000e0100\U0001ffff")
@@ -41,11 +41,11 @@ def test_escapes_are_readable(value: str | bytes, shown: str) -> None:
     ("size", "shown"),
     [(None, "—"), (0, "0 B"), (999, "999 B"), (18_200, "18.2 kB"), (999_960, "1.0 MB"), (2_100_000_000, "2.1 GB")],
 )
-def test_sizes_are_written_as_docker_writes_them(size: int | None, shown: str) -> None:
+def test_sizes_match_docker_format(size: int | None, shown: str) -> None:
     assert human_size(size) == shown
 
 
-def test_ages_are_given_in_their_largest_unit() -> None:
+def test_ages_use_their_largest_unit() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert [human_age(now - timedelta(seconds=s), now) for s in (-5, 3, 120, 7200, 86400 * 3)] == [
         "now", "3 s", "2 min", "2 h", "3 d",
@@ -75,7 +75,7 @@ def test_modes_are_written_as_ls_writes_them() -> None:
         ),
     ],
 )
-def test_the_cause_is_what_remains_of_an_engines_refusal(told: str, cause: str) -> None:
+def test_engine_refusal_is_cut_to_its_cause(told: str, cause: str) -> None:
     assert innermost(told) == cause
 
 

@@ -33,18 +33,18 @@ def session(*answers: Any) -> Session:
 
 
 @pytest.mark.parametrize("others", [(), ((),)], ids=["alone", "beside another"])
-def test_an_error_that_nobody_foresaw_is_raised_and_does_not_hang(others: tuple[Any, ...]) -> None:
+def test_unexpected_error_is_raised_not_hung(others: tuple[Any, ...]) -> None:
     with pytest.raises(ZeroDivisionError):
         session(ZeroDivisionError("none of ours"), *others).listing()
 
 
-def test_an_endpoint_that_fails_is_told_and_the_others_are_listed() -> None:
+def test_failed_endpoint_hides_no_other() -> None:
     listing = session(("row",), DtuiError("it is ill")).listing()
     assert listing.rows == ("row",)
     assert [(name, str(error)) for name, error in listing.lost] == [("1", "it is ill")]
 
 
-def test_an_endpoint_that_never_answers_is_waited_for_only_after_the_first_has_answered(
+def test_silent_endpoint_gets_limited_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(together, "REST", 0.05)

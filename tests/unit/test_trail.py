@@ -39,7 +39,7 @@ class Tree:
 
 
 @given(st.lists(st.tuples(PATHS, st.booleans()), max_size=30), st.sets(PATHS, max_size=3))
-def test_the_directory_that_was_asked_for_comes_back(asked: list[tuple[bytes, bool]], missing: set[bytes]) -> None:
+def test_trail_returns_requested_directory(asked: list[tuple[bytes, bool]], missing: set[bytes]) -> None:
     tree = Tree()
     tree.missing = missing - {b"/"}
     trail = tree.trail()
@@ -66,7 +66,7 @@ def comb(levels: int) -> Iterator[bytes]:
 
 @pytest.mark.promise("deep-trees-linear")
 @pytest.mark.parametrize("levels", [100, 2_000])
-def test_a_walk_down_and_up_opens_each_directory_a_few_times(levels: int) -> None:
+def test_tree_walk_reopens_few_directories(levels: int) -> None:
     tree = Tree()
     trail = tree.trail()
     for path in comb(levels):
@@ -75,7 +75,7 @@ def test_a_walk_down_and_up_opens_each_directory_a_few_times(levels: int) -> Non
     trail.close()
 
 
-def test_a_forgotten_directory_is_opened_anew() -> None:
+def test_forgotten_directory_is_reopened() -> None:
     tree = Tree()
     trail = tree.trail()
     trail.at(b"/a/b/c")

@@ -68,32 +68,32 @@ def entry(path: bytes, kind: EntryKind = EntryKind.FILE, **more: object) -> Entr
 
 
 @pytest.mark.parametrize("words", ["exited (127)", "WEB", "shop/web", "127 web", "(127)"])
-def test_a_filter_finds_name_image_and_status(words: str) -> None:
+def test_filter_matches_name_image_and_status(words: str) -> None:
     assert matches(container("web", code=127), words)
 
 
-def test_a_filter_leaves_out_what_does_not_hold_every_word() -> None:
+def test_filter_requires_every_word() -> None:
     assert not matches(container("web", code=1), "exited (127)")
 
 
-def test_states_are_counted_with_all_first_and_empty_ones_left_out() -> None:
+def test_state_groups_skip_empty_states() -> None:
     rows = [container("a"), container("b", State.RUNNING, None), container("c")]
     assert [(g.title, g.size) for g in groups(rows, "state")] == [("all", 3), ("running", 1), ("exited", 2)]
 
 
-def test_a_hidden_container_is_a_driver_group_of_its_own() -> None:
+def test_hidden_driver_has_its_own_group() -> None:
     rows = [container("a"), container("b", driver=Driver(DriverKind.GRAPH, "aufs"), hidden=True)]
     assert [g.title for g in groups(rows, "driver")] == ["all", "aufs (hidden)", "overlay2"]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
-def test_a_container_line_is_as_wide_as_the_list(width: int) -> None:
+def test_container_line_fits_list_width(width: int) -> None:
     layout = columns(width, several_endpoints=False)
     line = container_line(container("a-name-" + "x" * 300), layout, width, NOW)
     assert line.cell_len <= max(width, 60)
 
 
-def test_a_wide_list_gives_name_and_image_the_same_and_cuts_an_image_at_its_beginning() -> None:
+def test_name_and_image_share_list_width() -> None:
     layout = columns(200, several_endpoints=False)
     line = container_line(
         container("n" * 90, image="registry.example/" + "x" * 60 + "/shop/web:1.2.3"), layout, 200, NOW
@@ -108,7 +108,7 @@ def test_a_wide_list_gives_name_and_image_the_same_and_cuts_an_image_at_its_begi
     assert "shop/web:1.2.3" in narrow.plain.replace("…", "") or "hop/web:1.2.3" in narrow.plain
 
 
-def test_a_hostile_image_name_is_shown_escaped_and_not_as_markup() -> None:
+def test_hostile_image_name_is_escaped() -> None:
     line = container_line(
         container("web", image="\x1b]0;x\x07[/nope]"), columns(120, several_endpoints=False), 120, NOW
     )
@@ -116,17 +116,17 @@ def test_a_hostile_image_name_is_shown_escaped_and_not_as_markup() -> None:
     assert "[/nope" in line.plain.replace("…", "")
 
 
-def test_a_port_published_on_both_address_families_is_shown_once() -> None:
+def test_dual_stack_port_is_shown_once() -> None:
     both = (Port(80, "tcp", 8080, "0.0.0.0"), Port(80, "tcp", 8080, "::"), Port(443, "tcp"))
     assert ports_text(both) == "8080→80/tcp 443/tcp"
 
 
-def test_the_newest_container_comes_first_when_sorted_by_age() -> None:
+def test_age_sort_puts_newest_first() -> None:
     rows = [container("old", created=NOW - timedelta(days=3)), container("new")]
     assert [c.name for c in sorted(rows, key=SORTS["age"])] == ["new", "old"]
 
 
-def test_image_layers_are_numbered_from_the_base() -> None:
+def test_image_layers_count_from_base() -> None:
     assert [origin(STACK, i) for i in range(5)] == ["writable", "init", "image 3/3", "image 2/3", "image 1/3"]
 
 
@@ -142,11 +142,11 @@ def test_image_layers_are_numbered_from_the_base() -> None:
         (" ", {}),
     ],
 )
-def test_each_kind_of_change_has_its_own_letter(mark: str, more: dict[str, object]) -> None:
+def test_each_change_kind_has_its_letter(mark: str, more: dict[str, object]) -> None:
     assert change_mark(entry(b"/x", **more)) == mark
 
 
-def test_a_title_tells_mark_size_mode_and_owner() -> None:
+def test_title_has_mark_size_mode_and_owner() -> None:
     shown = meta_words(entry(b"/start.sh", change=Change.MODIFIED, mode=0o4755, uid=1234, gid=4321), None)
     assert shown == "M · 38 B · rwsr-xr-x 1234:4321 · 1970-01-01 00:00"
 
@@ -166,13 +166,13 @@ def tree() -> TreeModel:
     return model
 
 
-def test_the_tree_draws_marks_indent_remarks_and_sizes() -> None:
+def test_tree_matches_golden_text() -> None:
     shown = "\n".join(tree_line(line, STACK, View.MERGED, 60).plain.rstrip() for line in tree().lines)
     golden = Path(__file__).parents[1] / "golden" / "tree.txt"
     assert shown == golden.read_text().rstrip("\n")
 
 
-def test_closing_a_directory_hides_its_children_and_opening_shows_them_again() -> None:
+def test_closed_directory_hides_its_children() -> None:
     model = tree()
     model.shut(b"/app")
     assert [line.entry.path for line in model.lines] == [b"/app", b"/motd"]
@@ -180,14 +180,14 @@ def test_closing_a_directory_hides_its_children_and_opening_shows_them_again() -
     assert len(model.lines) == 5
 
 
-def test_a_directory_opened_before_it_is_loaded_says_that_it_loads() -> None:
+def test_unloaded_directory_shows_loading() -> None:
     model = TreeModel()
     model.put(b"/", (entry(b"/etc", EntryKind.DIRECTORY),))
     model.open(b"/etc")
     assert [line.loading for line in model.lines] == [True]
 
 
-def test_a_tree_thousands_of_directories_deep_is_laid_out() -> None:
+def test_very_deep_tree_is_laid_out() -> None:
     model = TreeModel()
     for depth in range(3000, 0, -1):  # the deepest first, so that all are laid out once
         path = b"/d" * depth
@@ -196,18 +196,18 @@ def test_a_tree_thousands_of_directories_deep_is_laid_out() -> None:
     assert [line.depth for line in model.lines] == list(range(3000))
 
 
-def test_the_directories_above_a_path_come_outermost_first() -> None:
+def test_ancestors_start_at_outermost() -> None:
     assert ancestors(b"/etc/nginx/nginx.conf") == [b"/etc", b"/etc/nginx"]
 
 
-def test_no_two_actions_of_a_scope_share_a_key() -> None:
+def test_actions_of_a_scope_share_no_key() -> None:
     for scope in SCOPE_TITLES:
         actions = [action for action in TABLE if scope in action.scopes and not action.instead_of]
         keys = [key for action in actions for key in action.keys.split(",")]
         assert len(keys) == len(set(keys)), scope
 
 
-def test_no_key_is_one_that_ssh_or_tmux_takes_away() -> None:
+def test_no_key_belongs_to_ssh_or_tmux() -> None:
     taken = {"ctrl+b", "ctrl+a", "ctrl+c", "ctrl+q", "ctrl+backslash", "ctrl+z"}
     # ^c and ^q may quit: they are what people end programs with, and q does the same
     own = {key for action in TABLE if action.own and action.id != "quit_safely" for key in action.keys.split(",")}
@@ -219,5 +219,5 @@ def test_every_scope_has_bindings_with_help() -> None:
         assert all(binding.tooltip for binding in bindings(scope))  # type: ignore[union-attr]
 
 
-def test_keys_are_written_as_people_write_them() -> None:
+def test_key_names_are_readable() -> None:
     assert key_text("ctrl+s,slash") == "^s /"

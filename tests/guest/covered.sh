@@ -10,11 +10,11 @@ sum_of() {
   case $1 in
     contract)
       files=(tui/core tui/linux tui/drivers tui/layers tui/files
-        tui/engine/{live,trust,offline,atrest,parse,discover}.py
+        tui/engine/{live,at_rest} tui/services/discover.py
         tests/support/dockerd.py tests/engine/test_every_driver.py)
       ;;
     lab)
-      files=(tui/bench tui/linux/process_marks.py tui/engine/{lab,lab_disks,installed,workshop,live}.py
+      files=(tui/bench tui/linux/process_marks.py tui/lab tui/engine/live
         tests/support/cli.py tests/engine/test_lab_drivers.py)
       ;;
     *)

@@ -21,6 +21,7 @@ from tui.engine.live.endpoint import LiveEndpoint
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs.opening import open_file, plan
 from tui.files.verbs.save import save
+from tui.files.write.options import SaveOptions
 
 FIXED = b"#!/bin/sh\necho fixed\nexit 0\n"
 
@@ -212,7 +213,9 @@ def test_save_creates_file_only_on_request(engine: Dockerd, endpoint: LiveEndpoi
     details = find(endpoint, broken)
     with pytest.raises(NotFound, match="--create"):
         save(details.container.id, b"/app/new", b"x", None, inspect=endpoint.inspect)
-    receipt = save(details.container.id, b"/app/new", b"x", None, inspect=endpoint.inspect, create=True, mode=0o640)
+    receipt = save(
+        details.container.id, b"/app/new", b"x", None, SaveOptions(create=True, mode=0o640), inspect=endpoint.inspect
+    )
     assert receipt.created
     assert "A /app/new" in engine.docker("diff", broken).splitlines()
 

@@ -24,6 +24,7 @@ from tui.files.tree import workspace
 from tui.files.verbs.acts import change_metadata, make_directory
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import mode_change, owner_change
+from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
 
@@ -87,7 +88,7 @@ def every_act_keeps_and_every_undo_brings_back(
     assert before["tool"]["attributes"].keys() >= {"security.capability", "system.posix_acl_access", "user.note"}
     for place in ("tool", "acl/bare"):
         for in_place in (False, True):
-            receipt = box.files.save(b"/m/" + place.encode(), b"new\n", None, in_place=in_place)
+            receipt = box.files.save(b"/m/" + place.encode(), b"new\n", None, SaveOptions(in_place=in_place))
             assert receipt.in_place is in_place
             assert whole(box)[place] == {**before[place], "bytes": b"new\n", "time": whole(box)[place]["time"]}
             taken_back()
@@ -272,7 +273,7 @@ def test_killed_write_keeps_capability(boxes: Boxes, alive: bool) -> None:
     new = b"N" * 4096 + bytes(4096) + b"M" * 4096
 
     def write(path: bytes) -> Callable[[], object]:
-        return of_its_own(box, lambda one: one.files.save(path, new, None, in_place=True))
+        return of_its_own(box, lambda one: one.files.save(path, new, None, SaveOptions(in_place=True)))
 
     for call, left in (("pwrite64", old["bytes"]), ("fsetxattr", new), ("fchmod", new)):
         cut_off(write(b"/m/tool"), write(b"/m/trial"), call, 0)

@@ -24,6 +24,7 @@ from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.revert import revert
 from tui.files.verbs.undo import undo
+from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
 
@@ -234,7 +235,7 @@ def replacing(box: Box, tmp_path: Path, verb: str) -> Callable[[BackupMode], obj
     source = tmp_path / "lone"
     source.write_bytes(os.urandom(200_000))
     changes: dict[str, Callable[[BackupMode], object]] = {
-        "write": lambda keep: box.files.save(LONE, source.read_bytes(), None, keep=keep),
+        "write": lambda keep: box.files.save(LONE, source.read_bytes(), None, SaveOptions(keep=keep)),
         "copy in": lambda keep: copy_in(box.id, source, LONE, inspect=box.inspect, keep=keep),
         "undo": lambda keep: undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, keep=keep),
     }
@@ -290,7 +291,7 @@ def test_set_aside_refusal_gives_reason(boxes: Boxes, tmp_path: Path, verb: str)
 def test_undo_of_exchange_keeps_later_write(boxes: Boxes, tmp_path: Path) -> None:
     box = boxes(EXCHANGED)
     replacing(box, tmp_path, "write")(BackupMode.ASIDE)
-    box.files.save(LONE, b"newer\n", None, keep=BackupMode.COPY)
+    box.files.save(LONE, b"newer\n", None, SaveOptions(keep=BackupMode.COPY))
     act = list(kept_acts(box.id))[1]
     with pytest.raises(ChangedMeanwhile, match="was changed since"):
         undo(act, inspect=box.inspect, save=box.files.save)

@@ -29,6 +29,7 @@ from tui.files.verbs.copy import copy_in
 from tui.files.verbs.save import save
 from tui.files.write import without_kernel_overlay
 from tui.files.write.below_root import SaveRequest, keeping_old
+from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
 
@@ -141,7 +142,7 @@ def acts_on(lab: Lab, source: Path) -> list[Callable[[], object]]:
         lambda: acts.rename(lab.id, b"/app/new", KEPT, inspect=inspect),
         lambda: acts.rename(lab.id, lab.places["delete"], KEPT, inspect=inspect),
         lambda: acts.remove(lab.id, KEPT, inspect=inspect),
-        lambda: save(lab.id, KEPT, b"", None, inspect=inspect, create=True),
+        lambda: save(lab.id, KEPT, b"", None, SaveOptions(create=True), inspect=inspect),
         lambda: acts.make_directory(lab.id, KEPT, inspect=inspect),
         lambda: acts.make_directory(lab.id, b"/fresh/.wh.x/y", inspect=inspect, parents=True),
         lambda: copy_in(lab.id, source / "plain", KEPT, inspect=inspect),

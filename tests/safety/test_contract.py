@@ -35,6 +35,7 @@ from tui.files.verbs import acts, remote_save
 from tui.files.verbs.copy import copy_in, readable_tree
 from tui.files.verbs.permissions import mode_change, owner_change
 from tui.files.verbs.revert import revert
+from tui.files.write.options import SaveOptions
 from tui.services.files_of import files_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.promise("one-contract-for-all-files")]
@@ -85,11 +86,11 @@ class Row:
 
 
 def save(path: bytes, data: bytes = b"new bytes\n", **options: Any) -> Do:
-    return lambda world: world.files.save(world.top + path, data, None, **options)
+    return lambda world: world.files.save(world.top + path, data, None, SaveOptions(**options))
 
 
 def in_place(world: World) -> None:
-    assert world.files.save(world.top + b"/f", b"new bytes\n", None, in_place=True).in_place
+    assert world.files.save(world.top + b"/f", b"new bytes\n", None, SaveOptions(in_place=True)).in_place
 
 
 def act(do: Callable[..., object], path: bytes, **options: Any) -> Do:
@@ -392,7 +393,7 @@ def test_undo_leaves_replacement_untouched(
     for name, (script, created, written) in PLACES.items():
         for seed, why in (("mkdir /d", created), ("mkdir /d; echo old > /d/f", written)):
             box.sh(f"rm -rf /d /e; {seed}")
-            world.files.save(b"/d/f", b"new", None, create=True)
+            world.files.save(b"/d/f", b"new", None, SaveOptions(create=True))
             box.sh(script)
             state = "cd /; ls -lnR d e; for f in d/f e/f e; do test -f $f && cat $f; done; true"
             before, done = box.sh(state), last_to_undo(box.id)

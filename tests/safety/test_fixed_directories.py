@@ -17,6 +17,7 @@ from tui.files.history.crash_recovery import recover
 from tui.files.tree import workspace
 from tui.files.verbs.acts import make_directory
 from tui.files.verbs.copy import copy_in
+from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
 
@@ -81,7 +82,7 @@ def test_fixed_directory_is_written_in_place(boxes: Boxes, how: str, alive: bool
     box = boxes("mkdir /srv/d; echo old > /srv/d/f", alive=alive)
     with fixed(box, how) as place:
         inode = (place / "f").stat().st_ino
-        box.files.save(b"/srv/d/f", b"new\n", None, in_place=True)
+        box.files.save(b"/srv/d/f", b"new\n", None, SaveOptions(in_place=True))
         assert (place / "f").read_text() == "new\n"
         box.undo()
         assert [(path.name, path.read_text(), path.stat().st_ino) for path in place.iterdir()] == [

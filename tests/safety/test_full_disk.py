@@ -16,6 +16,7 @@ from tests.support.dockerd import Dockerd
 from tests.support.every import Acts, acts_beside, acts_on
 from tests.support.marks import Facts, ageless, seen
 from tui.core.errors import DtuiError
+from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
 
@@ -127,7 +128,7 @@ def everything(box: Box, host: Path) -> Acts:
 def growing(box: Box, path: bytes) -> Acts:
     return {
         "grow": lambda: box.write(path, b"x" * 300_000),
-        "grow in place": lambda: box.files.save(path, b"x" * 300_000, None, in_place=True),
+        "grow in place": lambda: box.files.save(path, b"x" * 300_000, None, SaveOptions(in_place=True)),
     }
 
 

@@ -33,6 +33,7 @@ from tui.files.verbs.acts import make_directory, remove
 from tui.files.verbs.opening import reading
 from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
+from tui.files.write.options import SaveOptions
 from tui.layers.view import LayerView
 from tui.linux import syscalls
 
@@ -301,7 +302,7 @@ def test_layer_swapped_for_link_is_harmless(driver: str, part: str, tmp_path: Pa
 def one_round(prepared: Prepared, done: int, refused: int) -> tuple[int, int]:
     """Try to read and to change what is being swapped; count what went through and what was refused."""
     for act in (
-        lambda inspect: save(ID, b"/etc/app.conf", b"new\n", None, create=True, inspect=inspect),
+        lambda inspect: save(ID, b"/etc/app.conf", b"new\n", None, SaveOptions(create=True), inspect=inspect),
         lambda inspect: read_conf(inspect(ID)),
         lambda inspect: remove(ID, b"/etc/app.conf", inspect=inspect),
         lambda inspect: revert(ID, b"/etc/app.conf", inspect=inspect),

@@ -22,6 +22,7 @@ from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
 from tui.files.verbs.undo import undo
 from tui.files.write import below_root
+from tui.files.write.options import SaveOptions
 from tui.layers.process_root import process_of
 from tui.linux.name_ops import name_ops_inside
 from tui.linux.rooted_paths import Root
@@ -121,7 +122,7 @@ def test_in_place_save_keeps_later_write(boxes: Boxes, monkeypatch: pytest.Monke
     before = box.read(b"/etc/app.conf")
     monkeypatch.setattr(journal, "begin_in_place", begin_and_be_late)
     with pytest.raises(ChangedMeanwhile):
-        save(box.id, b"/etc/app.conf", b"mine\n", None, inspect=box.inspect, in_place=True)
+        save(box.id, b"/etc/app.conf", b"mine\n", None, SaveOptions(in_place=True), inspect=box.inspect)
     assert box.read(b"/etc/app.conf") == before + b"later\n"
     assert not journal.pending()
 
@@ -142,7 +143,7 @@ def test_swapped_in_device_is_never_opened(boxes: Boxes, monkeypatch: pytest.Mon
     monkeypatch.setattr(below_root, "new_metadata", too_late)
     monkeypatch.setattr(Root, "open_path", spy)
     with pytest.raises(DtuiError):
-        save(box.id, b"/srv/f", b"mine\n", None, inspect=box.inspect, in_place=True)
+        save(box.id, b"/srv/f", b"mine\n", None, SaveOptions(in_place=True), inspect=box.inspect)
     assert writing_opens == []
 
 
@@ -153,7 +154,7 @@ def test_large_save_needs_explicit_no_backup(boxes: Boxes, monkeypatch: pytest.M
     with pytest.raises(EditRefused, match="no-backup"):
         box.write(b"/srv/large", b"small")
     assert box.read(b"/srv/large") == before
-    receipt = save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=BackupMode.NOTHING)
+    receipt = save(box.id, b"/srv/large", b"small", None, SaveOptions(keep=BackupMode.NOTHING), inspect=box.inspect)
     assert (receipt.backup, receipt.notes) == (None, ("no backup is kept",))
     assert box.read(b"/srv/large") == b"small"
 
@@ -187,7 +188,7 @@ def test_kernel_file_write_is_refused(boxes: Boxes) -> None:
     box = boxes("ln -s /proc/1/oom_score_adj /cfg", alive=True)
     before = box.sh("cat /cfg")
     with pytest.raises(EditRefused, match="kernel"):
-        save(box.id, b"/cfg", b"7\n", None, inspect=box.inspect, in_place=True)
+        save(box.id, b"/cfg", b"7\n", None, SaveOptions(in_place=True), inspect=box.inspect)
     assert box.sh("cat /cfg") == before
 
 

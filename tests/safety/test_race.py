@@ -29,6 +29,7 @@ from tui.files.verbs.acts import ChangeResult
 from tui.files.verbs.copy import copy_in, copy_out
 from tui.files.verbs.permissions import mode_change, owner_change
 from tui.files.verbs.undo import undo
+from tui.files.write.options import SaveOptions
 from tui.linux.syscalls import renameat2
 
 pytestmark = pytest.mark.engine
@@ -93,7 +94,7 @@ class Race:
             ("save", lambda: box.write(b"/race/www/file", b"saved\n")),
             ("save", lambda: box.write(b"/race/pair/file", b"saved\n")),
             ("save", lambda: box.write(b"/race/www/new", b"saved\n", create=True)),
-            ("save", lambda: box.files.save(b"/race/www/file", b"in place\n", None, in_place=True)),
+            ("save", lambda: box.files.save(b"/race/www/file", b"in place\n", None, SaveOptions(in_place=True))),
             ("delete", lambda: box.remove(b"/race/www/d", recursive=True)),
             ("delete", lambda: box.remove(b"/race/www/a")),
             ("rename", lambda: box.rename(b"/race/www/a", b"/race/www/b")),

@@ -17,6 +17,7 @@ from tui.core.records import Details
 from tui.files.container_files import LayerFiles
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs.save import save
+from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
 
@@ -121,7 +122,7 @@ def test_open_reader_sees_only_in_place_edit(boxes: Boxes) -> None:
     told = box.files.plan(b"/srv/log")
     assert "open" in " ".join(told.warnings)
     assert told.choice
-    box.files.save(b"/srv/log", b"one\ntwo\n", None, in_place=True)
+    box.files.save(b"/srv/log", b"one\ntwo\n", None, SaveOptions(in_place=True))
     box.sh("for i in 1 2 3 4 5 6 7 8 9 10; do grep -q two /srv/seen && exit 0; sleep .1; done; exit 1")
     box.write(b"/srv/log", b"one\ntwo\nthree\n")
     assert "three" not in box.sh("sleep .3; cat /srv/seen")

@@ -24,6 +24,7 @@ from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in, readable_tree
 from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.save import save
+from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
 
@@ -158,7 +159,7 @@ def test_act_beyond_limit_names_options(boxes: Boxes, alive: bool, tmp_path: Pat
             act()
     assert (box.read(b"/srv/large"), box.names(b"/srv"), box.names(b"/srv/d"), box.names(b"/tree/a")) == before
     assert not [*(private_state / "backups").glob(f"{box.id}/*")]
-    save(box.id, b"/srv/large", b"small", None, inspect=box.inspect, keep=BackupMode.NOTHING)
+    save(box.id, b"/srv/large", b"small", None, SaveOptions(keep=BackupMode.NOTHING), inspect=box.inspect)
     acts.remove(box.id, b"/srv/d", inspect=box.inspect, recursive=True, keep=BackupMode.NOTHING)
     assert (box.read(b"/srv/large"), box.exists(b"/srv/d")) == (b"small", False)
     assert list(kept_acts(box.id)) == []
@@ -216,7 +217,7 @@ def test_full_store_act_is_done_or_refused(boxes: Boxes, tiny: Path, tmp_path: P
     words = {"inspect": box.inspect}
     tries: dict[str, Callable[[], object]] = {
         "save": lambda: box.write(b"/srv/d/1", b"new\n"),
-        "save in place": lambda: save(box.id, b"/srv/d/1", b"new\n", None, in_place=True, **words),
+        "save in place": lambda: save(box.id, b"/srv/d/1", b"new\n", None, SaveOptions(in_place=True), **words),
         "create": lambda: box.write(b"/srv/d/new", b"new\n", create=True),
         "delete": lambda: box.remove(b"/srv/d", recursive=True),
         "rename": lambda: box.rename(b"/srv/d", b"/srv/e"),

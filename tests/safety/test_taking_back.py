@@ -25,6 +25,7 @@ from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.undo import undo
+from tui.files.write.options import SaveOptions
 from tui.layers.private_mounts import work_dir, write_view
 
 pytestmark = pytest.mark.engine
@@ -83,7 +84,7 @@ def test_recovery_keeps_later_write(boxes: Boxes, change: str) -> None:
     box = boxes("head -c 9000 /dev/zero | tr '\\0' o > /srv/f; cp /srv/f /srv/g", alive=True)
 
     def write(path: bytes) -> Callable[[], object]:
-        return of_its_own(box, lambda one: one.files.save(path, b"N" * 7000, None, in_place=True))
+        return of_its_own(box, lambda one: one.files.save(path, b"N" * 7000, None, SaveOptions(in_place=True)))
 
     cut_off(write(b"/srv/f"), write(b"/srv/g"), "pwrite64", 0)
     box.sh(change)
@@ -101,7 +102,7 @@ def test_killed_recovery_is_finished(boxes: Boxes) -> None:
 
     def write(path: bytes) -> Callable[[], object]:
         new = b"N" * 3_000_000 + b"\0" * 100_000 + b"N" * 1_000_000  # zeros part what is written at once
-        return of_its_own(box, lambda one: one.files.save(path, new, None, in_place=True))
+        return of_its_own(box, lambda one: one.files.save(path, new, None, SaveOptions(in_place=True)))
 
     cut_off(write(b"/srv/f"), write(b"/srv/g"), "pwrite64", 0)
     assert killed_at(of_its_own(box, lambda one: recover(one.inspect)), Point("pwrite64", 2)).how == "killed"

@@ -18,6 +18,7 @@ from tui.files.verbs import undo as undoing
 from tui.files.verbs.acts import make_directory
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.undo import undo
+from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
 
@@ -61,7 +62,7 @@ def test_undo_write_restores_unchanged_mode(boxes: Boxes, alive: bool) -> None:
     box = boxes("echo old > /srv/f; chmod 644 /srv/f", alive=alive)
     for theirs, then in ((None, 0o644), (0o600, 0o600)):
         (place_of(box) / "srv/f").chmod(0o644)
-        box.files.save(b"/srv/f", b"new\n", None, mode=0o755)
+        box.files.save(b"/srv/f", b"new\n", None, SaveOptions(mode=0o755))
         assert seen(box, "srv/f")[0] == 0o755
         if theirs is not None:
             (place_of(box) / "srv/f").chmod(theirs)

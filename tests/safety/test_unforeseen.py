@@ -21,6 +21,7 @@ from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
+from tui.files.write.options import SaveOptions
 from tui.layers.process_root import open_process_root, process_of
 from tui.linux.name_ops import name_ops_inside
 
@@ -137,7 +138,15 @@ def test_half_written_file_is_restored(boxes: Boxes, alive: bool) -> None:
                 raise error
 
         with pytest.raises(error):
-            save(box.id, b"/tree/f", b"new\n", None, inspect=box.inspect, in_place=True, checkpoint=checkpoint)
+            save(
+                box.id,
+                b"/tree/f",
+                b"new\n",
+                None,
+                SaveOptions(in_place=True),
+                inspect=box.inspect,
+                checkpoint=checkpoint,
+            )
         assert box.read(b"/tree/f") == before
         assert not list(state_dir("journal").iterdir())
 

@@ -20,6 +20,7 @@ from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.revert import revert
 from tui.files.verbs.undo import undo
 from tui.files.write.below_root import SaveResult
+from tui.files.write.options import SaveOptions
 from tui.layers.view import LayerView
 
 
@@ -53,7 +54,7 @@ class Box:
             return [entry.name for entry in view.children(path, View.MERGED)]
 
     def write(self, path: bytes, data: bytes, *, create: bool = False) -> SaveResult:
-        return self.files.save(path, data, None, create=create)
+        return self.files.save(path, data, None, SaveOptions(create=create))
 
     @property
     def inspect(self) -> Inspect:

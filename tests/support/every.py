@@ -11,6 +11,7 @@ from tui.files.history.backups import UndoKind
 from tui.files.verbs.acts import change_metadata, make_directory
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import owner_change
+from tui.files.write.options import SaveOptions
 
 Acts = dict[str, Callable[[], object]]
 
@@ -20,7 +21,7 @@ def acts_on(box: Box, path: bytes, host: Path) -> Acts:
     owner = owner_change("7:8", int, int, HOST_IDS)
     return {
         "save": lambda: box.write(path, b"other bytes\n"),
-        "save in place": lambda: box.files.save(path, b"other bytes\n", None, in_place=True),
+        "save in place": lambda: box.files.save(path, b"other bytes\n", None, SaveOptions(in_place=True)),
         "delete": lambda: box.remove(path),
         "rename": lambda: box.rename(path, path + b".moved"),
         "chmod": lambda: box.chmod(path, "604"),

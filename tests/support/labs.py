@@ -29,6 +29,7 @@ from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
 from tui.files.verbs.undo import undo
+from tui.files.write.options import SaveOptions
 
 CHANGED = (
     "echo mine > /etc/app.conf; rm /etc/motd; rm -r /conf.d; mkdir /conf.d; echo n > /conf.d/new; "
@@ -192,9 +193,9 @@ class Lab:
             if name == "save":
                 return save(self.id, places["save"], b"N" * 70_000, None, inspect=inspect)
             if name == "create":
-                return save(self.id, places["create"], b"N" * 70_000, None, inspect=inspect, create=True)
+                return save(self.id, places["create"], b"N" * 70_000, None, SaveOptions(create=True), inspect=inspect)
             if name == "save in place":
-                return save(self.id, places["save"], b"N" * 70_000, None, inspect=inspect, in_place=True)
+                return save(self.id, places["save"], b"N" * 70_000, None, SaveOptions(in_place=True), inspect=inspect)
             if name == "delete":
                 return acts.remove(self.id, places["delete"], inspect=inspect, recursive=True)
             if name == "rename":

@@ -12,7 +12,7 @@ from tui.cli.output import note, put_json
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
-from tui.files import SaveResult
+from tui.files import SaveOptions, SaveResult
 from tui.services.files_of import files_of
 
 
@@ -32,10 +32,7 @@ def run(options: Namespace) -> int:
                 os.fsencode(path),
                 data,
                 None,
-                create=options.create,
-                mode=options.mode,
-                in_place=options.in_place,
-                keep=keep_of(options),
+                SaveOptions(create=options.create, mode=options.mode, in_place=options.in_place, keep=keep_of(options)),
             )
     if options.json:
         put_json(_as_json(receipt), done=True)

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from tui.files.verbs.permissions import owner_change as owner_change
     from tui.files.verbs.revert import revert as revert
     from tui.files.write.below_root import SaveResult as SaveResult
+    from tui.files.write.options import SaveOptions as SaveOptions
 
 _MODULES = {
     "tui.files.abandon": (
@@ -169,6 +170,7 @@ _MODULES = {
     ),
     "tui.files.verbs.revert": ("revert",),
     "tui.files.write.below_root": ("SaveResult",),
+    "tui.files.write.options": ("SaveOptions",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

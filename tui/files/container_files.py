@@ -10,7 +10,7 @@ from tui.core.errors import EditRefused
 from tui.core.records import Details
 from tui.core.remote_files import REMOTE_LIMIT
 from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
-from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
+from tui.files.history.backups import BackupMode, UndoRecord
 from tui.files.history.transaction import Step, no_step
 from tui.files.verbs import opening
 from tui.files.verbs.acts import ChangeResult
@@ -20,6 +20,7 @@ from tui.files.verbs.remote_undo import undo_by_engine
 from tui.files.verbs.save import save
 from tui.files.verbs.undo import undo
 from tui.files.write.below_root import SaveResult
+from tui.files.write.options import USUAL, SaveOptions
 from tui.files.write.version import FileVersion
 from tui.linux.sparse import Content
 
@@ -39,21 +40,7 @@ class Files(Protocol):
         """Say what a save would do now; raises as the save would."""
         ...
 
-    def save(
-        self,
-        path: bytes,
-        data: Content,
-        stamp: FileVersion | None,
-        *,
-        create: bool = False,
-        mode: int | None = None,
-        mtime_ns: int | None = None,
-        kind: UndoKind | None = None,
-        wrote: str = "",
-        only_new: bool = False,
-        in_place: bool = False,
-        keep: BackupMode = BackupMode.USUAL,
-    ) -> SaveResult:
+    def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
         """Replace a file's bytes, on the terms of :func:`tui.files.verbs.save.save`."""
         ...
 
@@ -83,21 +70,7 @@ class LayerFiles:
         """Say what a save would do now."""
         return opening.plan(self.details, path)
 
-    def save(
-        self,
-        path: bytes,
-        data: Content,
-        stamp: FileVersion | None,
-        *,
-        create: bool = False,
-        mode: int | None = None,
-        mtime_ns: int | None = None,
-        kind: UndoKind | None = None,
-        wrote: str = "",
-        only_new: bool = False,
-        in_place: bool = False,
-        keep: BackupMode = BackupMode.USUAL,
-    ) -> SaveResult:
+    def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
         """Replace a file's bytes."""
         container = self.details.container.id
         return save(
@@ -105,15 +78,8 @@ class LayerFiles:
             path,
             data,
             stamp,
+            options,
             inspect=self.inspect,
-            create=create,
-            mode=mode,
-            mtime_ns=mtime_ns,
-            kind=kind,
-            wrote=wrote,
-            only_new=only_new,
-            in_place=in_place,
-            keep=keep,
         )
 
     def undo(
@@ -145,38 +111,17 @@ class EngineFiles:
         """Say what a save would do now."""
         return plan_by_engine(self.details, self.archive, path)
 
-    def save(
-        self,
-        path: bytes,
-        data: Content,
-        stamp: FileVersion | None,
-        *,
-        create: bool = False,
-        mode: int | None = None,
-        mtime_ns: int | None = None,
-        kind: UndoKind | None = None,
-        wrote: str = "",
-        only_new: bool = False,
-        in_place: bool = False,
-        keep: BackupMode = BackupMode.USUAL,
-    ) -> SaveResult:
+    def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
         """Replace a file's bytes; never in place, for the Engine always makes a new file."""
-        _refuse_aside(keep)
+        _refuse_aside(options.keep)
         return save_by_engine(
             self.details.container.id,
             path,
             data,
             stamp,
+            options,
             inspect=self.inspect,
             archive=self.archive,
-            create=create,
-            mode=mode,
-            mtime_ns=mtime_ns,
-            kind=kind,
-            wrote=wrote,
-            only_new=only_new,
-            in_place=in_place,
-            keep=keep is not BackupMode.NOTHING,
         )
 
     def undo(

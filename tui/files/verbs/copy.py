@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def copy_in(
                     act = keeper.commit()
                 with rollback_on_error(act, lambda: nullcontext(tree)) as changed:
                     progress.begin(Phase.COPY, total)
-                    notes = _make_entries(tree, host, entries, parent, existing, act, changed, step)
+                    notes = _make_entries(tree, host, entries, _Goal(parent, existing, act), changed, step)
                 return ChangeResult(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
         act = _exchange(details, host, name, parent, goal, inspect)
         return ChangeResult(goal, 1, act, notes_after(details, inspect))
@@ -147,13 +147,20 @@ def _exchange(
         return exchange.put(details, old, exchange.from_file(wanted, data), keeper, at_rest)
 
 
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """Where a copy goes: the directory, what it replaces there, and the record of that."""
+
+    parent: EntrySnapshot
+    existing: EntrySnapshot | None
+    act: UndoRecord
+
+
 def _make_entries(
     tree: Tree,
     host: HostFiles,
     entries: list[tuple[bytes, bytes]],
-    parent: EntrySnapshot,
-    existing: EntrySnapshot | None,
-    act: UndoRecord,
+    goal: _Goal,
     changed: list[int],
     step: Step,
 ) -> list[str]:
@@ -171,9 +178,9 @@ def _make_entries(
                 notes.append(f"{printable(host_path)} is a {node.kind}: left out")
                 continue
             same_as = shared.other_name(node)
-            new_node = inherited_from(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=same_as))
-            act.expect(new_node)
-            tree.make(new_node, data, over=existing if not changed else None)
+            new_node = inherited_from(goal.parent, replace(node, mode=node.mode & ~_SET_ID, same_as=same_as))
+            goal.act.expect(new_node)
+            tree.make(new_node, data, over=goal.existing if not changed else None)
             changed.append(1)
     tree.sync()
     return notes

@@ -23,11 +23,12 @@ from tui.core.remote_files import REMOTE_LIMIT, FileFacts, RemoteFile
 from tui.core.state import container_lock
 from tui.core.text import printable
 from tui.files.document import Document
-from tui.files.history.backups import BackupWriter, UndoKind, UndoRecord
+from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRecord
 from tui.files.tree.snapshots import EntrySnapshot, in_order
 from tui.files.verbs.opening import OpenedFile, SavePlan, refuse_state, refuse_unseen
 from tui.files.write.atomic import CAPABILITY
 from tui.files.write.below_root import SaveResult
+from tui.files.write.options import USUAL, SaveOptions
 from tui.files.write.version import FileVersion
 from tui.layers.mount_covers import Covers
 from tui.linux.rooted_paths import normalized, split
@@ -97,23 +98,16 @@ def save_by_engine(
     path: bytes,
     data: Content,
     stamp: FileVersion | None,
+    options: SaveOptions = USUAL,
     *,
     inspect: Callable[[str], Details],
     archive: Archive,
-    create: bool = False,
-    mode: int | None = None,
-    mtime_ns: int | None = None,
-    kind: UndoKind | None = None,
-    wrote: str = "",
-    only_new: bool = False,
-    in_place: bool = False,
-    keep: bool = True,
 ) -> SaveResult:
     """Replace a file's bytes through the Engine, keep what its tar header tells, and read it back.
 
     Raises NotFound, EditRefused, ChangedMeanwhile; the receipt says what this way cannot keep.
     """
-    if in_place:
+    if options.in_place:
         message = f"{printable(path)} cannot be overwritten in place through the Engine: it always makes a new file"
         raise EditRefused(message, "leave that out, or do it on the Engine's host, by its socket")
     if len(data) > REMOTE_LIMIT:
@@ -129,24 +123,25 @@ def save_by_engine(
         try:
             old = archive.get(canonical_path, REMOTE_LIMIT)
         except NotFound:
-            if not create:
+            if not options.create:
                 raise
             old = None
         if old is not None and stamp is not None and _stamp_of(old) != stamp:
             raise ChangedMeanwhile(
                 f"{printable(canonical_path)} was changed meanwhile", "look at the difference, then decide"
             )
-        if old is not None and only_new:
+        if old is not None and options.only_new:
             raise EditRefused(f"{printable(canonical_path)} exists already", "edit it, or choose another name")
-        if old is not None and wrote and _stamp_of(old).sha256 != wrote:
+        if old is not None and options.wrote and _stamp_of(old).sha256 != options.wrote:
             raise ChangedMeanwhile(f"{printable(canonical_path)} was changed since", "dtui undo --force puts them back")
-        new = _new(archive, canonical_path, old, data, mode, mtime_ns)
+        new = _new(archive, canonical_path, old, data, options)
         act = None
+        keep = options.keep is not BackupMode.NOTHING
         if keep:
-            kind = kind or (UndoKind.CREATE if old is None else UndoKind.WRITE)
+            kind = options.kind or (UndoKind.CREATE if old is None else UndoKind.WRITE)
             act = keep_present(details, canonical_path, old, kind, wrote=sha256_of(data))
-            if old is not None and mode is not None:
-                act.expect(replace(node_of_file(old), mode=mode))
+            if old is not None and options.mode is not None:
+                act.expect(replace(node_of_file(old), mode=options.mode))
         send(archive, act, new, old)
         backup_path = act.data if act is not None and old is not None else None
         notes = (LOST,) if keep else ("no backup is kept", LOST)
@@ -163,10 +158,11 @@ def _refuse_unspeakable(path: bytes) -> None:
 
 
 def _new(
-    archive: Archive, canonical_path: bytes, old: RemoteFile | None, data: bytes, mode: int | None, mtime_ns: int | None
+    archive: Archive, canonical_path: bytes, old: RemoteFile | None, data: bytes, options: SaveOptions
 ) -> RemoteFile:
     """Return a file as it is to be: the old one but for what was asked for, or one of its directory's owner."""
-    mtime_ns = time.time_ns() if mtime_ns is None else mtime_ns
+    mode = options.mode
+    mtime_ns = time.time_ns() if options.mtime_ns is None else options.mtime_ns
     if old is not None:
         return replace(old, data=data, mode=old.mode if mode is None else mode, mtime_ns=mtime_ns)
     uid, gid = archive.owner_of(split(canonical_path)[0])

@@ -54,7 +54,7 @@ def revert(
             if not details.container.state.alive:
                 refuse_covered(view.covers, canonical_path)
             at_rest = partial(refuse_used_since, details, stack, inspect)
-            act = _revert(details, stack, view, canonical_path, path_changes, at_rest, keep, step)
+            act = _revert(details, view, canonical_path, path_changes, at_rest, keep, step)
         return ChangeResult(canonical_path, len(path_changes), act, notes_after(details, inspect))
 
 
@@ -72,7 +72,6 @@ def _changed(view: LayerView, path: bytes) -> tuple[bytes, tuple[PathChange, ...
 
 def _revert(
     details: Details,
-    stack: LayerStack,
     view: LayerView,
     canonical_path: bytes,
     path_changes: tuple[PathChange, ...],
@@ -80,6 +79,7 @@ def _revert(
     keep: BackupMode,
     step: Step,
 ) -> UndoRecord | None:
+    stack = view.stack
     exact = not details.container.state.alive and shows_through(stack, view, canonical_path)
     states = raw_states(stack, view, canonical_path) if exact else {}
     if exact:

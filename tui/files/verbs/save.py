@@ -24,6 +24,7 @@ from tui.files.write import atomic, exchange
 from tui.files.write.atomic import Checkpoint, no_checkpoint
 from tui.files.write.below_root import SaveRequest, SaveResult, check_stamp, source_path, write_below
 from tui.files.write.exchange import NewFile
+from tui.files.write.options import USUAL, SaveOptions
 from tui.files.write.version import FileVersion
 from tui.files.write.without_kernel_overlay import save_into_layer
 from tui.layers.mount_covers import Covers
@@ -40,47 +41,20 @@ def save(
     path: bytes,
     data: Content,
     stamp: FileVersion | None,
+    options: SaveOptions = USUAL,
     *,
     inspect: Callable[[str], Details],
-    create: bool = False,
-    mode: int | None = None,
-    mtime_ns: int | None = None,
-    kind: UndoKind | None = None,
-    wrote: str = "",
-    only_new: bool = False,
-    in_place: bool = False,
-    keep: BackupMode = BackupMode.USUAL,
     checkpoint: Checkpoint = no_checkpoint,
 ) -> SaveResult:
     """Replace a file's bytes, safely in whatever state the container is, and keep owner, mode and attributes.
 
-    ``stamp`` is what the file was when it was read; None writes over whatever is there. ``create`` makes a new file,
-    with the owner of its directory and mode 0644 unless ``mode`` says otherwise; ``only_new`` refuses one that exists.
-    ``in_place`` overwrites the file's own bytes, so that who has it open sees them, with a journal on this host.
-    ``mtime_ns`` is the time that it gets, without one that of the save. ``wrote`` is the SHA-256 that it must have,
-    ``kind`` what the act is called in the backups; ``keep`` says what becomes of the old bytes. Raises ChangedMeanwhile
-    when the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new
-    then.
+    ``stamp`` is what the file was when it was read; None writes over whatever is there. Raises ChangedMeanwhile when
+    the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new then.
     """
     with atomic.explained(normalized(path)), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
-        job = SaveRequest(
-            container_id,
-            normalized(path),
-            data,
-            stamp,
-            create,
-            mode,
-            checkpoint,
-            name=details.container.name,
-            mtime_ns=mtime_ns,
-            kind=kind,
-            wrote=wrote,
-            only_new=only_new,
-            in_place=in_place,
-            keep=keep,
-        )
+        job = SaveRequest(container_id, normalized(path), data, stamp, options, checkpoint, name=details.container.name)
         with explain_removal(details, inspect), removal_check(details) as check:
             receipt = _save(details, inspect, replace(job, check=check))
         return _look_again(details, inspect, receipt)
@@ -115,7 +89,7 @@ def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: Save
         job = replace(job, shared=has_several_names(view, canonical_path))
         refuse_unseen(view.covers, canonical_path)
     job = replace(job, why_not_aside=exchange.why_not(details, canonical_path))
-    if job.keep is BackupMode.ASIDE and not (job.why_not_aside or job.in_place or job.shared):
+    if job.options.keep is BackupMode.ASIDE and not (job.why_not_aside or job.options.in_place or job.shared):
         return _save_by_exchange(details, inspect, job, canonical_path)
     if stack.marks is WhiteoutStyle.TREE:
         with tree_root(stack) as root:
@@ -134,8 +108,8 @@ def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: 
         raise changed_meanwhile(real)
     with reading(details, real) as fd:
         check_stamp(job, real, fd)
-    mode = old.mode if job.mode is None else job.mode
-    mtime_ns = time.time_ns() if job.mtime_ns is None else job.mtime_ns
+    mode = old.mode if job.options.mode is None else job.options.mode
+    mtime_ns = time.time_ns() if job.options.mtime_ns is None else job.options.mtime_ns
 
     def fill(fd: int) -> None:
         reserve(fd, extents_of((job.data,)))
@@ -144,7 +118,7 @@ def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: 
     new = NewFile(replace(old, mode=mode, mtime_ns=mtime_ns, size=len(job.data)), fill)
     wrote = hashlib.sha256(job.data).hexdigest()
     keeper = BackupWriter(
-        job.container_id, job.name, job.kind or UndoKind.WRITE, real, wrote=wrote, keep=BackupMode.ASIDE
+        job.container_id, job.name, job.options.kind or UndoKind.WRITE, real, wrote=wrote, keep=BackupMode.ASIDE
     )
     try:
         act = exchange.put(details, old, new, keeper, partial(refuse_used_since, details, stack, inspect))

@@ -15,7 +15,7 @@ from tui.core.records import Details, EntryKind
 from tui.core.state import spare_room
 from tui.core.text import count_of, printable
 from tui.files.history import set_aside
-from tui.files.history.backups import BackupMode, UndoKind, UndoRecord, find
+from tui.files.history.backups import BackupMode, UndoRecord, find
 from tui.files.history.estimate import replaced_size
 from tui.files.history.rollback import (
     METADATA,
@@ -52,6 +52,7 @@ from tui.files.verbs.opening import stack_of
 from tui.files.write import exchange
 from tui.files.write.atomic import FixedDirectory
 from tui.files.write.below_root import SaveResult
+from tui.files.write.options import USUAL, SaveOptions
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.view import LayerView
 from tui.linux.sparse import Content
@@ -61,16 +62,7 @@ class Save(Protocol):
     """The way files of the container are written, as :meth:`tui.files.container_files.Files.save`."""
 
     def __call__(
-        self,
-        path: bytes,
-        data: Content,
-        stamp: FileVersion | None,
-        *,
-        mode: int | None = None,
-        mtime_ns: int | None = None,
-        kind: UndoKind | None = None,
-        wrote: str = "",
-        keep: BackupMode = BackupMode.USUAL,
+        self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL
     ) -> SaveResult:
         """Replace a file's bytes."""
         ...
@@ -358,7 +350,10 @@ def _undo_write(act: UndoRecord, save: Save, keep: BackupMode, *, force: bool) -
     old = act.nodes[0]
     mode = old.mode if force or act.path in (act.after or {}) else None
     receipt = save(
-        act.path, data, None, mode=mode, mtime_ns=old.mtime_ns, kind=act.taken_back_by, wrote=expected, keep=keep
+        act.path,
+        data,
+        None,
+        SaveOptions(mode=mode, mtime_ns=old.mtime_ns, kind=act.taken_back_by, wrote=expected, keep=keep),
     )
     act.mark("undone")
     backup = find(receipt.backup.parent.name) if receipt.backup else None

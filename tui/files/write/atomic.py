@@ -187,24 +187,26 @@ def temporary_name() -> bytes:
     return b".dtui-" + secrets.token_hex(8).encode() + b"~"
 
 
-def replace(
-    dir_fd: int,
-    name: bytes,
-    data: Content,
-    metadata: Metadata,
-    *,
-    temporary: bytes,
-    exclusive: bool,
-    before_rename: Callable[[], None],
-    rename: Rename,
-    checkpoint: Checkpoint = no_checkpoint,
-) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a new file gets its name: from ``temporary``, where what could not be removed stands.
+
+    ``before_rename`` may raise to stop it; ``rename`` is how it is done. ``exclusive`` demands that the name is free.
+    """
+
+    temporary: bytes
+    exclusive: bool
+    before_rename: Callable[[], None]
+    rename: Rename
+    checkpoint: Checkpoint = no_checkpoint
+
+
+def replace(dir_fd: int, name: bytes, data: Content, metadata: Metadata, placement: Placement) -> tuple[int, int]:
     """Write a new file and put it under a name in one step; return its inode number and size.
 
-    ``before_rename`` may raise to stop it; ``rename`` is by whose hands it is done. ``exclusive`` demands that the name
-    is free. Raises OSError while the name has its old file, NotDurable when it has the new one. What could not be
-    removed stands under ``temporary``.
+    Raises OSError while the name has its old file, NotDurable when it has the new one.
     """
+    temporary, exclusive, checkpoint = placement.temporary, placement.exclusive, placement.checkpoint
     fd, named = new_file(dir_fd, temporary)
     try:
         checkpoint("created")
@@ -218,12 +220,12 @@ def replace(
             named = b"" if exclusive else temporary
             os.link(f"/proc/self/fd/{fd}", named or name, dst_dir_fd=dir_fd, follow_symlinks=True)
             checkpoint("linked")
-        before_rename()
+        placement.before_rename()
         if named:
             if exclusive:
                 os.link(named, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
             else:
-                rename(dir_fd, named, dir_fd, name)
+                placement.rename(dir_fd, named, dir_fd, name)
                 named = b""
         checkpoint("renamed")
         try:

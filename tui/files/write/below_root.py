@@ -24,6 +24,7 @@ from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
 from tui.files.write.atomic import Checkpoint, Metadata
+from tui.files.write.options import SaveOptions
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.private_mounts import Check, no_check
 from tui.linux.admission import Need
@@ -52,25 +53,18 @@ class SaveResult:
 class SaveRequest:
     """One save: what to write where, what the file was when it was read, and whether the container runs.
 
-    ``keep`` says what becomes of the old bytes, ``why_not_aside`` why they cannot be set aside, and ``from_image``
-    whether the image has them; ``shared`` that the layer's own file has several names, ``raw`` that it
-    is written in the layer's directory itself. ``check`` raises once the container is being removed or has ended.
+    ``why_not_aside`` says why the old bytes cannot be set aside, ``from_image`` whether the image has them; ``shared``
+    that the layer's own file has several names, ``raw`` that it is written in the layer's directory itself. ``check``
+    raises once the container is being removed or has ended.
     """
 
     container_id: ContainerId
     path: bytes
     data: Content
     stamp: FileVersion | None
-    create: bool
-    mode: int | None
+    options: SaveOptions
     checkpoint: Checkpoint
     name: str = ""
-    mtime_ns: int | None = None
-    kind: UndoKind | None = None
-    wrote: str = ""
-    only_new: bool = False
-    in_place: bool = False
-    keep: BackupMode = BackupMode.USUAL
     shared: bool = False
     running: bool = False
     raw: bool = False
@@ -103,31 +97,31 @@ def keeping_old(job: SaveRequest, canonical_path: bytes, old: int | None, *, in_
 
     More than the limit needs no copy where the image has it, and the file is not overwritten ``in_place``.
     """
-    if job.keep is BackupMode.NOTHING:
+    if job.options.keep is BackupMode.NOTHING:
         yield Kept(None, ("no backup is kept",))
         return
-    kind = job.kind or (UndoKind.CREATE if old is None else UndoKind.WRITE)
+    kind = job.options.kind or (UndoKind.CREATE if old is None else UndoKind.WRITE)
     wrote = hashlib.sha256(job.data).hexdigest()
     node = (
         EntrySnapshot(canonical_path)
         if old is None
         else replace(snapshot_of(old, canonical_path, raw=job.raw), inode=(0, 0))
     )
-    if old is not None and not in_place and (job.keep is BackupMode.ASIDE or node.disk > backups.ACT_LIMIT):
+    if old is not None and not in_place and (job.options.keep is BackupMode.ASIDE or node.disk > backups.ACT_LIMIT):
         node = job.from_image(node)
     if not node.image:
         aside = _OVERWRITTEN if in_place else job.why_not_aside
-        require_room(node.disk, job.keep, aside=aside if old is not None else "")
+        require_room(node.disk, job.options.keep, aside=aside if old is not None else "")
     progress.begin(Phase.KEEP, 0 if node.image else node.disk)
-    keeper = BackupWriter(job.container_id, job.name, kind, canonical_path, wrote=wrote, keep=job.keep)
+    keeper = BackupWriter(job.container_id, job.name, kind, canonical_path, wrote=wrote, keep=job.options.keep)
     try:
         keeper.add(node, None if node.image else old)
         act = keeper.commit()
     finally:
         keeper.discard()
     try:
-        if job.mode is not None:  # else the mode is no part of what is taken back
-            act.expect(replace(node, mode=job.mode))
+        if job.options.mode is not None:  # else the mode is no part of what is taken back
+            act.expect(replace(node, mode=job.options.mode))
         if node.image:
             yield Kept(None, ("the image has the old bytes",))
         else:
@@ -192,8 +186,8 @@ def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, n
     status = os.fstat(old)
     several = status.st_nlink > 1 and (job.running or job.shared)
     # what was written in place where no name can be replaced is taken back the same way
-    stays = is_mount_point(dir_fd, name) or (job.kind is UndoKind.UNDO and is_fixed(dir_fd))
-    in_place = job.in_place or several or stays
+    stays = is_mount_point(dir_fd, name) or (job.options.kind is UndoKind.UNDO and is_fixed(dir_fd))
+    in_place = job.options.in_place or several or stays
     root.admit(old if in_place else dir_fd, canonical_path, Need.CHANGE)
     with keeping_old(job, canonical_path, old, in_place=in_place) as backup_path:
         if in_place:
@@ -207,10 +201,10 @@ def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, n
 
 def check_stamp(job: SaveRequest, canonical_path: bytes, old: int) -> FileVersion:
     """Return the stamp of the file to replace; raises ChangedMeanwhile when it is not the one that was read."""
-    if job.only_new:
+    if job.options.only_new:
         raise EditRefused(f"{printable(canonical_path)} exists already", "edit it, or choose another name")
     current = version_of(old)
-    if job.wrote and current.sha256 != job.wrote:
+    if job.options.wrote and current.sha256 != job.options.wrote:
         raise ChangedMeanwhile(f"{printable(canonical_path)} was changed since", "dtui undo --force puts them back")
     if job.stamp is not None and current != job.stamp:
         raise ChangedMeanwhile(
@@ -221,7 +215,9 @@ def check_stamp(job: SaveRequest, canonical_path: bytes, old: int) -> FileVersio
 
 def new_metadata(job: SaveRequest, metadata: Metadata) -> Metadata:
     """Return the metadata of the new file: the old one's, with the mode and time that were asked for."""
-    return replace(metadata, mode=metadata.mode if job.mode is None else job.mode, mtime_ns=job.mtime_ns)
+    return replace(
+        metadata, mode=metadata.mode if job.options.mode is None else job.options.mode, mtime_ns=job.options.mtime_ns
+    )
 
 
 def split_note(before: os.stat_result, names: int) -> tuple[str, ...]:
@@ -258,11 +254,13 @@ def rename_over(
             name,
             job.data,
             metadata,
-            temporary=temporary,
-            exclusive=False,
-            before_rename=still_the_same,
-            rename=job.hands.rename,
-            checkpoint=job.checkpoint,
+            atomic.Placement(
+                temporary=temporary,
+                exclusive=False,
+                before_rename=still_the_same,
+                rename=job.hands.rename,
+                checkpoint=job.checkpoint,
+            ),
         )
     except OSError as error:
         raise atomic.explain(error, canonical_path) from error
@@ -276,7 +274,7 @@ def rename_over(
 
 def create(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes) -> SaveResult:
     """Make a new file where there is none, with its directory's owner; raises NotFound unless one was asked for."""
-    if not job.create:
+    if not job.options.create:
         raise NotFound(f"{printable(canonical_path)} does not exist in the container", "--create makes a new file")
     metadata = metadata_in(job, dir_fd)
     with keeping_old(job, canonical_path, None):
@@ -285,7 +283,7 @@ def create(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes) ->
 
 def metadata_in(job: SaveRequest, dir_fd: int) -> Metadata:
     """Return what a new file gets in a directory."""
-    new_node = EntrySnapshot(job.path, EntryKind.FILE, 0o644 if job.mode is None else job.mode)
+    new_node = EntrySnapshot(job.path, EntryKind.FILE, 0o644 if job.options.mode is None else job.options.mode)
     placed_node = inherited_from(snapshot_of(dir_fd, split(job.path)[0]), new_node)
     return Metadata(placed_node.mode, placed_node.uid, placed_node.gid, placed_node.xattrs)
 
@@ -301,11 +299,13 @@ def put_new(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, m
             name,
             job.data,
             metadata,
-            temporary=temporary,
-            exclusive=True,
-            before_rename=job.check,
-            rename=job.hands.rename,
-            checkpoint=job.checkpoint,
+            atomic.Placement(
+                temporary=temporary,
+                exclusive=True,
+                before_rename=job.check,
+                rename=job.hands.rename,
+                checkpoint=job.checkpoint,
+            ),
         )[1]
     except OSError as error:
         raise atomic.explain(error, canonical_path) from error

@@ -61,9 +61,11 @@ def _put(
             metadata = _as_this_user(new_metadata(job, atomic.metadata_of(old, raw=True)))
             status = os.fstat(old)
             layer_status = status_of(dir_fd, name)
-            in_place = job.shared or (job.in_place and layer_status is not None and stat.S_ISREG(layer_status.st_mode))
+            in_place = job.shared or (
+                job.options.in_place and layer_status is not None and stat.S_ISREG(layer_status.st_mode)
+            )
             copied = ("the image's file was copied, for the layer had none to overwrite",)
-            notes = copied if job.in_place and not in_place else ()
+            notes = copied if job.options.in_place and not in_place else ()
             with keeping_old(job, canonical_path, old, in_place=in_place) as backup_path:
                 if in_place:
                     written, names = overwrite_below(upper, job, canonical_path, old, before, metadata)
@@ -83,10 +85,10 @@ def _put(
 
 def _create(job: SaveRequest, canonical_path: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> SaveResult:
     """Make a new file; a whiteout in its place is replaced in the same step, one beside it dropped when it is there."""
-    if job.create:
+    if job.options.create:
         hiding.drop_hidden(canonical_path)
     status = status_of(dir_fd, name)
-    if not job.create or not (hiding.is_marked(canonical_path) if status is None else is_whiteout(status)):
+    if not job.options.create or not (hiding.is_marked(canonical_path) if status is None else is_whiteout(status)):
         return create(job, canonical_path, dir_fd, name)
     metadata = metadata_in(job, dir_fd)
     with keeping_old(job, canonical_path, None):

@@ -22,6 +22,7 @@ from tui.files import (
     ContainerGone,
     Inspect,
     NodeChange,
+    SaveOptions,
     Step,
     TooLarge,
     UndoKind,
@@ -215,7 +216,7 @@ class ChangingFrame(SavingFrame):
             del step, keep
             if directory:
                 return make_directory(container, path, inspect=inspect)
-            receipt = files.save(path, b"", None, create=True, only_new=True)
+            receipt = files.save(path, b"", None, SaveOptions(create=True, only_new=True))
             return ChangeResult(receipt.path, 1, None, receipt.notes)
 
         done = "made" if directory else "made · z undoes this · e edits it"

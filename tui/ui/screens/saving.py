@@ -25,6 +25,7 @@ from tui.files import (
     Files,
     Keepsake,
     OpenedFile,
+    SaveOptions,
     SaveResult,
     Unsaved,
     diff_lines,
@@ -396,7 +397,7 @@ class SavingFrame(FollowingFrame):
         return await run_with_progress(self.app, ProgressDialog(printable(path), Meter()), call, _PATIENCE)
 
     def _save_now(self, opened: OpenedFile, data: bytes, force: bool, in_place: bool) -> SaveResult:
-        return self.files.save(opened.path, data, None if force else opened.stamp, in_place=in_place)
+        return self.files.save(opened.path, data, None if force else opened.stamp, SaveOptions(in_place=in_place))
 
     async def _conflict(self, opened: OpenedFile, edited: bytes, error: ChangedMeanwhile) -> str | None:
         body = Text(printable(str(error)))

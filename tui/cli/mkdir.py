@@ -14,6 +14,6 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda target, *_: make_directory(path=target.path, mode=mode, parents=options.parents, **target.words),
+        lambda target, *_: make_directory(path=target.path, mode=mode, parents=options.parents, **target.act_arguments),
         "made",
     )

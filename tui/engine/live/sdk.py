@@ -516,7 +516,7 @@ class _SSHConnection(SSHConnection):  # type: ignore[misc]
         except TimeoutError as error:
             raise _SSHEnded("ssh had no answer in time") from error
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise _SSHEnded(self._ssh.why()) from error
+            raise _SSHEnded(self._ssh.last_message()) from error
 
 
 class _SSHAdapter(SSHHTTPAdapter):  # type: ignore[misc]

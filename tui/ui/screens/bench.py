@@ -126,14 +126,14 @@ class BenchScreen(BenchHistory):
 
     def show_plan(self, progress: Progress | None = None) -> None:
         """Write the plan, who takes part, and how far it is."""
-        plan = self._run.plan if self._run else self.shown.plan if self.shown else self.plan
+        plan = self._run.plan if self._run else self.shown_result.plan if self.shown_result else self.plan
         text = plan_text(plan, self._chart_style(), self.suite, self.expected(plan), progress)
         self.query_one("#plan-text", Static).update(text)
 
     def _result(self) -> Result:
         """Return what is shown as a result: of the run under way as far as it is."""
-        if self.shown:
-            return self.shown
+        if self.shown_result:
+            return self.shown_result
         targets: dict[str, dict[str, str]] = {name: {} for name in self.all_names}
         plan = self._run.plan if self._run else self.plan
         started = datetime.now(UTC)
@@ -171,7 +171,7 @@ class BenchScreen(BenchHistory):
     def _draw_legend(self, chart_style: ChartStyle) -> None:
         """Write who is who and, before a run, what would be run: where the plan has no pane of its own."""
         text = legend_text(chart_style, digits=True)
-        if not self.shown and not self._run:
+        if not self.shown_result and not self._run:
             text.append("\n")
             text.append_text(plan_line(self.plan, self.suite, self.expected(self.plan)))
         self.query_one("#legend", Static).update(text)
@@ -248,9 +248,9 @@ class BenchScreen(BenchHistory):
             return "a data-root alone cannot run anything: d chooses storage drivers"
         if action == "relative" and HOST not in self.all_names:
             return "the host took no part: d chooses storage drivers, the host comes with them"
-        if action == "mode" and len((self.shown.plan if self.shown else self.plan).modes) < 2:
+        if action == "mode" and len((self.shown_result.plan if self.shown_result else self.plan).modes) < 2:
             return "only one mode is measured: P makes a plan with more"
-        if action == "export" and self.shown is None:
+        if action == "export" and self.shown_result is None:
             return "no run is shown: enter makes one, h opens one"
         return ""
 
@@ -334,7 +334,7 @@ class BenchScreen(BenchHistory):
 
     def show_result(self, result: Result) -> None:
         """Show a run that ended, just now or long ago."""
-        self.shown = result
+        self.shown_result = result
         self.names = tuple(name for name, target in result.targets.items() if not target.get("control")) or self.names
         self.hidden, self.mode_number = frozenset(), 0
         self.draw()

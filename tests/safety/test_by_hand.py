@@ -28,7 +28,7 @@ from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.save import save
 from tui.files.write import without_kernel_overlay
-from tui.files.write.below_root import SaveRequest, keeping_old
+from tui.files.write.below_root import Kept, SaveRequest, keeping_old
 from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine
@@ -245,8 +245,10 @@ def test_save_keeps_concurrent_write(boxes: Boxes, monkeypatch: pytest.MonkeyPat
     file = box.upper / "srv/f"
 
     @contextmanager
-    def written_after(job: SaveRequest, real: bytes, old: int | None) -> Iterator[Path | None]:
-        with keeping_old(job, real, old) as kept:
+    def written_after(
+        job: SaveRequest, canonical_path: bytes, old: int | None, *, in_place: bool = False
+    ) -> Iterator[Kept]:
+        with keeping_old(job, canonical_path, old, in_place=in_place) as kept:
             file.write_text("theirs\n")
             yield kept
 

@@ -166,13 +166,15 @@ async def test_enter_copies_over_no_file(open_layer: Open, app_dir: Path, tmp_pa
     assert (app_dir / "new.txt").read_bytes() == b"other\n"
 
 
-async def test_abandoned_question_is_closed(open_layer: Open) -> None:
+async def test_second_act_waits_for_the_first(open_layer: Open) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         screen.action_delete_entry()
         await until(pilot, lambda: asked(pilot))
         screen.action_revert_entry()
-        await until(pilot, lambda: asked(pilot) and "Revert" in shown(pilot))
+        await pilot.pause()
+        assert "still under way" in screen.status.message.plain
+        assert "Delete" in shown(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is screen)
         assert pilot.app.screen is screen

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from functools import wraps
 from time import monotonic
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Concatenate, ParamSpec, cast
 
 from textual import events, getters, on
 from textual.app import ComposeResult
@@ -25,6 +26,10 @@ from tui.ui.unforeseen import contained, ends_the_app, error_line
 from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
 from tui.ui.widgets.rows import VirtualList
 
+P = ParamSpec("P")
+Flow = Callable[Concatenate[Any, P], Coroutine[Any, Any, None]]
+
+_FLOW = "flow"
 _BAD_NEWS = 4.0
 """Seconds for which bad news can be read, whatever is pressed meanwhile."""
 
@@ -34,6 +39,24 @@ def set_title(widget: Widget, title: str, subtitle: str | None = None) -> None:
     widget.border_title = Content(printable(title))
     if subtitle is not None:
         widget.border_subtitle = Content(printable(subtitle))
+
+
+def flow(action: Flow[P]) -> Callable[Concatenate[Any, P], None]:
+    """Run an action that asks and waits as the one that its screen carries out.
+
+    While one is under way another is refused: cancelling the first would leave its thread at work and its outcome
+    untold.
+    """
+
+    @wraps(action)
+    def start(screen: Any, /, *args: P.args, **options: P.kwargs) -> None:
+        flows = [worker for worker in screen.workers if worker.group == _FLOW and worker.node is screen]
+        if any(not worker.is_finished for worker in flows):
+            screen.tell("one moment: what was asked for before is still under way", "bad")
+        else:
+            screen.run_worker(action(screen, *args, **options), name=action.__name__, group=_FLOW)
+
+    return start
 
 
 class BaseScreen(Screen[None]):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
@@ -43,7 +43,7 @@ from tui.render.bench import (
 from tui.services.bench_targets import lab_home, lab_targets, with_controls
 from tui.ui.actions import bindings
 from tui.ui.dialogs.choose import ChooseDialog, confirm
-from tui.ui.screens.base import set_title
+from tui.ui.screens.base import flow, set_title
 from tui.ui.screens.bench_choices import COPY_ON_WRITE
 from tui.ui.screens.bench_history import BenchHistory
 from tui.ui.widgets.chart import Chart
@@ -254,7 +254,7 @@ class BenchScreen(BenchHistory):
             return "no run is shown: enter makes one, h opens one"
         return ""
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_run(self) -> None:
         """Start, after a question when it takes long or slows the host down."""
         plan = self.plan

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from textual import work
 from textual.reactive import reactive
 
 from tui.bench.cow_suite import QUICK, STANDARD, CowPlan, CowSample
@@ -16,7 +15,7 @@ from tui.render.bench import Expected, expected_words
 from tui.services.bench_targets import HOST, VOLUME
 from tui.ui.dialogs.plan_form import PlanForm
 from tui.ui.dialogs.targets import ChooseTargets
-from tui.ui.screens.base import BaseScreen
+from tui.ui.screens.base import BaseScreen, flow
 from tui.ui.widgets.ticks import Tick
 
 IOZONE, COPY_ON_WRITE, BOTH = "iozone", "copy-on-write", "both"
@@ -91,7 +90,7 @@ class BenchChoices(BaseScreen):
         )
         self.forget()
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_own_plan(self) -> None:
         """Write a plan of one's own."""
         plan = await self.app.push_screen_wait(PlanForm(self.plan, lambda plan: expected_words(self.expected(plan))))
@@ -134,7 +133,7 @@ class BenchChoices(BaseScreen):
             else:
                 self.hidden = hidden
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_targets(self) -> None:
         """Choose what is compared."""
         able = await asyncio.to_thread(abilities)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from textual import work
-
 from tui.bench.compare import compare_runs
 from tui.bench.results import Result
 from tui.bench.store import Store
@@ -19,6 +17,7 @@ from tui.ui.dialogs.ask import AskDialog
 from tui.ui.dialogs.choose import ChooseDialog, confirm
 from tui.ui.dialogs.history import History
 from tui.ui.dialogs.show import TextDialog
+from tui.ui.screens.base import flow
 from tui.ui.screens.bench_choices import BenchChoices
 
 
@@ -29,7 +28,7 @@ class BenchHistory(BenchChoices):
         """Show a run that ended, just now or long ago."""
         raise NotImplementedError
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_history(self) -> None:
         """Open a run, lay one beside the one that is shown, rename or delete one."""
         try:
@@ -79,7 +78,7 @@ class BenchHistory(BenchChoices):
                 self.forget()
             self.tell(f"run {number} is deleted", "good")
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_export(self) -> None:
         """Write the run that is shown to a file, in the format that its ending names."""
         result = self.shown_result

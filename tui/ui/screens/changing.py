@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from rich.text import Text
-from textual import work
 
 from tui.core.errors import AlreadyThere, ChangedMeanwhile, DtuiError, NoRoom
 from tui.core.progress import Meter
@@ -47,6 +46,7 @@ from tui.linux.rooted_paths import normalized, read_limited, split
 from tui.render.entries import owner_text
 from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
 from tui.ui.dialogs.working import ProgressDialog
+from tui.ui.screens.base import flow
 from tui.ui.screens.saving import SavingFrame
 from tui.ui.waiting import run_with_progress
 
@@ -156,7 +156,7 @@ class ChangingFrame(SavingFrame):
 
     # acts on the entry ---------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_delete_entry(self) -> None:
         """Delete the entry, after a question."""
         entry = self.tree_entry
@@ -175,7 +175,7 @@ class ChangingFrame(SavingFrame):
             "deleted",
         )
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_rename_entry(self) -> None:
         """Ask for the new name and rename the entry."""
         entry = self.tree_entry
@@ -197,7 +197,7 @@ class ChangingFrame(SavingFrame):
 
         await self.ask(f"Rename {printable(entry.path)} to", rename, value=_editable_name(entry.name))
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_new_entry(self) -> None:
         """Ask for a name and make an empty file, or a directory when it ends in a slash."""
         parent = self._current_directory()
@@ -222,7 +222,7 @@ class ChangingFrame(SavingFrame):
         done = "made" if directory else "made · z undoes this · e edits it"
         await self._perform(f"Making {printable(path)}", create, done, go_to=True)
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_mode_entry(self) -> None:
         """Ask for permission bits and set them."""
         entry = self.tree_entry
@@ -235,7 +235,7 @@ class ChangingFrame(SavingFrame):
 
         await self.ask(question, change, value=f"{entry.mode:04o}", placeholder="0644 or u+x")
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_owner_entry(self) -> None:
         """Ask for owner and group and set them."""
         entry = self.tree_entry
@@ -288,7 +288,7 @@ class ChangingFrame(SavingFrame):
             done,
         )
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_revert_entry(self) -> None:
         """Bring the entry back to what the image has, after a question."""
         entry = self.tree_entry
@@ -314,7 +314,7 @@ class ChangingFrame(SavingFrame):
 
     # copying -------------------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_copy_out(self) -> None:
         """Ask where to on this host and copy the entry there."""
         entry = self.tree_entry
@@ -336,7 +336,7 @@ class ChangingFrame(SavingFrame):
             f"Copy {printable(entry.path)} to this host, as", copy_to, value=f"./{_editable_name(entry.name)}"
         )
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_copy_in(self) -> None:
         """Ask for a file or directory of this host and copy it to where the cursor is."""
         parent = self._current_directory()
@@ -368,7 +368,7 @@ class ChangingFrame(SavingFrame):
 
     # undo ----------------------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_undo_act(self) -> None:
         """Take the last act on this container back, after a question."""
         try:

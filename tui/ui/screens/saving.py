@@ -38,7 +38,7 @@ from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
 from tui.ui.dialogs.show import TextDialog, help_text
 from tui.ui.dialogs.working import ProgressDialog
 from tui.ui.outside import Origin, StillOpen, WorkLeft, edit_outside
-from tui.ui.screens.base import set_title
+from tui.ui.screens.base import flow, set_title
 from tui.ui.screens.following import FollowingFrame
 from tui.ui.waiting import run_with_progress
 from tui.ui.widgets.code_area import CodeArea
@@ -216,7 +216,7 @@ class SavingFrame(FollowingFrame):
         )
         set_title(self.file_pane, f"{printable(self.opened.path)}{mark}{meta}")
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_editor_leave(self) -> None:
         """Leave the editor; ask when text would be lost."""
         if self.file_pane.close_find():
@@ -292,7 +292,7 @@ class SavingFrame(FollowingFrame):
         else:
             self.tell("no match", "bad")
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_editor_goto_line(self) -> None:
         """Ask for a line and go there."""
 
@@ -305,7 +305,7 @@ class SavingFrame(FollowingFrame):
 
     # saving ------------------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_editor_save(self) -> None:
         """Show the difference, then save."""
         await self._save_flow()
@@ -314,7 +314,7 @@ class SavingFrame(FollowingFrame):
         """Save what is unsaved, then restart and follow the log."""
         self.action_editor_start()
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_editor_start(self) -> None:
         """Save what is unsaved, then start or restart and follow the log."""
         if self.file_pane.modified and not await self._save_flow():
@@ -444,7 +444,7 @@ class SavingFrame(FollowingFrame):
 
     # external editor ---------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_external(self) -> None:
         """Open the selected file in $EDITOR."""
         entry = self.tree_entry
@@ -462,7 +462,7 @@ class SavingFrame(FollowingFrame):
             return
         await self._external(opened, opened.document.data)
 
-    @work(exclusive=True, group="flow")
+    @flow
     async def action_editor_external(self) -> None:
         """Go on in $EDITOR with the text as it stands."""
         opened = self.opened

@@ -15,7 +15,7 @@ from tui.ui.widgets.lines import Line
 class AskDialog(Dialog[str]):
     """Asks for a line; Enter answers with it. ``error`` says why the line as it stands was not taken."""
 
-    DEFAULT_CSS = "Ask #refused { color: $text-error; margin-bottom: 1; }"
+    DEFAULT_CSS = "AskDialog #refused { color: $text-error; margin-bottom: 1; }"
 
     def __init__(self, question: str, *, value: str = "", placeholder: str = "", error: str = "") -> None:
         super().__init__()

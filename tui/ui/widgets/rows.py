@@ -25,12 +25,12 @@ class VirtualList(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--header"}
     BINDINGS: ClassVar[list[BindingType]] = bindings("move")
     DEFAULT_CSS = """
-    Rows { scrollbar-size: 1 1; }
-    Rows > .rows--cursor { background: $surface-lighten-2; }
-    Rows:focus > .rows--cursor { background: $primary-muted; color: $text; text-style: bold; }
-    Rows:nocolor > .rows--cursor { text-style: underline; }
-    Rows:nocolor:focus > .rows--cursor { text-style: reverse; }
-    Rows > .rows--header { color: $text-muted; }
+    VirtualList { scrollbar-size: 1 1; }
+    VirtualList > .rows--cursor { background: $surface-lighten-2; }
+    VirtualList:focus > .rows--cursor { background: $primary-muted; color: $text; text-style: bold; }
+    VirtualList:nocolor > .rows--cursor { text-style: underline; }
+    VirtualList:nocolor:focus > .rows--cursor { text-style: reverse; }
+    VirtualList > .rows--header { color: $text-muted; }
     """
 
     cursor: reactive[int] = reactive(0)

@@ -17,10 +17,15 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot (proc(5), stat field 22); empty for none."""
+    """Return the start time of a process in clock ticks since boot (proc(5), stat field 22); empty for none.
+
+    One that has ended, and that nobody has waited for yet, is none: its parent, as in a container without an init, may
+    never do so.
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
+            fields = file.read().rpartition(")")[2].split()
+            return "" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""
 

@@ -139,6 +139,8 @@ class ActingFrame(BaseScreen):
         awaited = self._awaited.get(event.id, set())
         if event.action in awaited:
             awaited.discard(event.action)
+        elif event.action == "die" and "start" in awaited:
+            pass  # it ended before it was started here: its start is still to be announced, and this is no news
         elif event.action == "die":
             self._ended.add(event.id)
             self.tell(f"{name} exited with code {event.exit_code}", "bad" if event.exit_code else "")

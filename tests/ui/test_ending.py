@@ -21,6 +21,7 @@ from tui.ui.app import DtuiApp
 from tui.ui.ending import AppEnded
 from tui.ui.screens.base import BaseScreen
 from tui.ui.screens.layer import LayerScreen
+from tui.ui.screens.logs import LogsScreen
 
 pytestmark = pytest.mark.promise("text-survives-any-exception")
 
@@ -105,6 +106,16 @@ async def test_crash_keeps_text_and_exits_1(
     assert "\n" not in str(caught.value)
     (told,) = told_once()
     assert "web:/app/server.json" in told
+
+
+@pytest.mark.promise("app-error-exit-code")
+async def test_end_while_screen_opens_is_no_error(open_layer: Open) -> None:
+    async with open_layer() as (_, screen):
+        app = screen.app
+        app.push_screen(LogsScreen(screen.container))
+        app.exit(129)
+    assert app.ending.error is None
+    assert app.return_value == 129
 
 
 @pytest.mark.promise("text-survives-any-exception")

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
@@ -178,8 +179,11 @@ class DtuiApp(App[int]):
     def _handle_exception(self, error: BaseException) -> None:
         """End by an exception that nobody foresaw: it comes out of whatever handler, timer, worker or widget.
 
-        Textual would print a traceback with all locals and end as if nothing were wrong (8.2.8).
+        Textual would print a traceback with all locals and end as if nothing were wrong (8.2.8). Nor does it mount
+        what a screen is made of once the app ends, so that a screen which opens at that moment misses its widgets.
         """
+        if self._exit and isinstance(error, NoMatches):
+            return
         self._return_code = 1
         if self._exception is None:
             self._exception = error  # type: ignore[assignment]

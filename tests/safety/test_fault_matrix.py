@@ -18,10 +18,10 @@ from tests.support.labs import CHANGED, Lab, of_box
 from tests.support.seeing import View
 from tui.core.errors import DtuiError
 from tui.core.records import Details
-from tui.files.container_files import LayerFiles
 from tui.files.history.backups import last_to_undo, undo_records
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs.undo import undo
+from tui.files.ways import LayerFiles
 
 pytestmark = pytest.mark.engine
 

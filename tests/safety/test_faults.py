@@ -18,9 +18,9 @@ from tests.support.cutting import ERRORS, is_settled, is_told, prepare, some
 from tests.support.inject import failed_at, killed_at
 from tests.support.labs import ACTS, CHANGED, UNDONE, Lab, of_aufs, of_box
 from tui.core.errors import DtuiError
-from tui.files.container_files import LayerFiles
 from tui.files.history.crash_recovery import recover
 from tui.files.tree import scratch
+from tui.files.ways import LayerFiles
 
 pytestmark = pytest.mark.engine
 

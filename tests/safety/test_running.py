@@ -14,9 +14,9 @@ import pytest
 from tests.support.boxes import Box, Boxes, mount_inside
 from tui.core.errors import DtuiError, EditRefused, NotReachable
 from tui.core.records import Details
-from tui.files.container_files import LayerFiles
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs.save import save
+from tui.files.ways import LayerFiles
 from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine

@@ -15,7 +15,6 @@ from tests.support.cli import dtui
 from tests.support.inject import Point, killed_at, points
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 from tui.engine.live.endpoint import LiveEndpoint
-from tui.files.container_files import LayerFiles
 from tui.files.history import backups, transaction
 from tui.files.history.backups import UndoKind, find, last_to_undo
 from tui.files.history.backups import undo_records as kept_acts
@@ -25,6 +24,7 @@ from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.undo import undo
+from tui.files.ways import LayerFiles
 from tui.files.write.options import SaveOptions
 from tui.layers.private_mounts import work_dir, write_view
 

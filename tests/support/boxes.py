@@ -11,7 +11,6 @@ from tests.conftest import IMAGE
 from tests.support.dockerd import Dockerd
 from tui.core.records import Details, View
 from tui.engine.live.endpoint import LiveEndpoint
-from tui.files.container_files import LayerFiles
 from tui.files.history.backups import UndoKind, last_to_undo
 from tui.files.verbs import acts
 from tui.files.verbs.acts import ChangeResult, Inspect
@@ -19,6 +18,7 @@ from tui.files.verbs.copy import copy_in, copy_out, readable_tree
 from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.revert import revert
 from tui.files.verbs.undo import undo
+from tui.files.ways import LayerFiles
 from tui.files.write.below_root import SaveResult
 from tui.files.write.options import SaveOptions
 from tui.layers.view import LayerView

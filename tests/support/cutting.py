@@ -10,10 +10,10 @@ from dataclasses import replace
 from tests.support.inject import Ended, Point, points
 from tests.support.labs import Lab
 from tests.support.seeing import Seen, View, difference
-from tui.files.container_files import LayerFiles
 from tui.files.history.backups import last_to_undo
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs.undo import undo
+from tui.files.ways import LayerFiles
 
 ALL = os.environ.get("DTUI_FAULT_POINTS") == "all"
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EPERM")

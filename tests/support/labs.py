@@ -20,7 +20,6 @@ from tests.support.seeing import Clock, Seen, View, acl, dress, kept_xattrs, pla
 from tui.core.records import Details, EntryKind
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.live.endpoint import LiveEndpoint
-from tui.files.container_files import LayerFiles
 from tui.files.history.backups import UndoKind, last_to_undo
 from tui.files.verbs import acts
 from tui.files.verbs.acts import Inspect
@@ -29,6 +28,7 @@ from tui.files.verbs.permissions import mode_change
 from tui.files.verbs.revert import revert
 from tui.files.verbs.save import save
 from tui.files.verbs.undo import undo
+from tui.files.ways import LayerFiles
 from tui.files.write.options import SaveOptions
 
 CHANGED = (

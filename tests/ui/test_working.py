@@ -13,7 +13,7 @@ from tests.ui.conftest import Open, shown, until
 from tui.core import progress
 from tui.core.errors import NoRoom
 from tui.core.progress import Phase
-from tui.files import container_files
+from tui.files import ways
 from tui.files.history import backups
 from tui.files.history.backups import BackupWriter
 from tui.files.verbs import acts
@@ -58,7 +58,7 @@ async def test_restoring_undo_cannot_be_stopped(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(container_files, "undo", held_in(Phase.RESTORE, gate, undo))
+    monkeypatch.setattr(ways, "undo", held_in(Phase.RESTORE, gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")
@@ -79,7 +79,7 @@ async def test_restoring_undo_cannot_be_stopped(
 
 async def test_undo_stops_before_restoring(open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(container_files, "undo", held_in(Phase.KEEP, gate, undo))
+    monkeypatch.setattr(ways, "undo", held_in(Phase.KEEP, gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d", "y")

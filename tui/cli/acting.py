@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tui.cli.output import note, put_json
 from tui.cli.session import Session, session
@@ -23,7 +23,8 @@ from tui.core.state import mode_warning, patience
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
-from tui.files import BackupMode, ChangeResult, Step, TooLarge, recover
+from tui.files import BackupMode, ChangeResult, ContainerFiles, Step, TooLarge, recover
+from tui.services.files_of import files_of
 
 Result = TypeVar("Result")
 
@@ -42,9 +43,9 @@ class Place:
     path: bytes
 
     @property
-    def act_arguments(self) -> dict[str, Any]:
-        """The container and how it is inspected, as every act takes them."""
-        return {"container_id": self.details.container.id, "inspect": self.endpoint.inspect}
+    def files(self) -> ContainerFiles:
+        """The container's files; raises NotReachable where there is no way to them."""
+        return files_of(self.endpoint, self.details)
 
 
 def container_of_ref(open_session: Session, ref: str) -> Place:

@@ -5,22 +5,15 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files import UndoKind, change_metadata, mode_change
+from tui.files import mode_change
 
 
 def run(options: Namespace) -> int:
     """Change the mode, octal or by letters."""
-    change = mode_change(options.mode)
+    mode_change(options.mode)  # raises UsageError before anybody is asked
     return act_on(
         options,
         options.ref,
-        lambda target, step, _: change_metadata(
-            path=target.path,
-            change=change,
-            kind=UndoKind.CHMOD,
-            recursive=options.recursive,
-            step=step,
-            **target.act_arguments,
-        ),
+        lambda target, step, _: target.files.chmod(target.path, options.mode, recursive=options.recursive, step=step),
         "mode changed",
     )

@@ -11,7 +11,7 @@ from tui.cli.output import note, put_json
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import count_of, printable
-from tui.files import copy_in, copy_out
+from tui.services.files_of import files_of
 
 
 def run(options: Namespace) -> int:
@@ -27,9 +27,7 @@ def run(options: Namespace) -> int:
         return act_on(
             options,
             options.target,
-            lambda target, step, keep: copy_in(
-                source=source, path=target.path, keep=keep, step=step, **target.act_arguments
-            ),
+            lambda target, step, keep: target.files.copy_in(source, target.path, keep=keep, step=step),
             "copied in",
         )
     if inside == [True, False]:
@@ -50,10 +48,11 @@ def _require_directory(text: str) -> None:
 
 def _out(options: Namespace) -> int:
     with session(options) as open_session:
-        _, details, path = open_session.find_file(options.source)
+        endpoint, details, path = open_session.find_file(options.source)
+        files = files_of(endpoint, details)
         with stoppable(options.wait) as step:
-            target, count, notes = copy_out(
-                details, os.fsencode(path), Path(options.target), force=options.force, step=step
+            target, count, notes = files.copy_out(
+                os.fsencode(path), Path(options.target), force=options.force, step=step
             )
     if options.json:
         put_json({"path": str(target), "count": count, "notes": list(notes)}, done=True)

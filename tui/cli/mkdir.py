@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files import make_directory
 
 
 def run(options: Namespace) -> int:
@@ -14,6 +13,6 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda target, *_: make_directory(path=target.path, mode=mode, parents=options.parents, **target.act_arguments),
+        lambda target, *_: target.files.mkdir(target.path, mode=mode, parents=options.parents),
         "made",
     )

@@ -9,7 +9,6 @@ from tui.cli.acting import choosing, container_of_ref, tell
 from tui.cli.session import session
 from tui.core.errors import UsageError
 from tui.core.text import printable
-from tui.files import rename
 from tui.linux.rooted_paths import normalized, split
 
 
@@ -18,9 +17,7 @@ def run(options: Namespace) -> int:
     new = _new_path(options.ref, options.new)
     with session(options) as open_session:
         target = container_of_ref(open_session, options.ref)
-        outcome = choosing(
-            options, lambda step, keep: rename(path=target.path, new=new, keep=keep, step=step, **target.act_arguments)
-        )
+        outcome = choosing(options, lambda step, keep: target.files.rename(target.path, new, keep=keep, step=step))
     old = outcome.act.path if outcome.act else b""
     return tell(options, outcome, f"renamed to {printable(outcome.path)}", old=old)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files import revert
 
 
 def run(options: Namespace) -> int:
@@ -13,6 +12,6 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda target, step, keep: revert(path=target.path, keep=keep, step=step, **target.act_arguments),
+        lambda target, step, keep: target.files.revert(target.path, keep=keep, step=step),
         "as the image has it",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.acting import act_on
-from tui.files import remove
 
 
 def run(options: Namespace) -> int:
@@ -13,9 +12,7 @@ def run(options: Namespace) -> int:
     return act_on(
         options,
         options.ref,
-        lambda target, step, keep: remove(
-            path=target.path, recursive=options.recursive, keep=keep, step=step, **target.act_arguments
-        ),
+        lambda target, step, keep: target.files.remove(target.path, recursive=options.recursive, keep=keep, step=step),
         "deleted",
         back="; dtui undo brings it back",
     )

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tui.files.abandon import Abandonable as Abandonable
     from tui.files.abandon import Abandoned as Abandoned
-    from tui.files.container_files import EngineFiles as EngineFiles
-    from tui.files.container_files import Files as Files
-    from tui.files.container_files import LayerFiles as LayerFiles
+    from tui.files.container_files import ContainerFiles as ContainerFiles
+    from tui.files.container_files import Verb as Verb
     from tui.files.diff import diff_lines as diff_lines
     from tui.files.document import EDIT_LIMIT as EDIT_LIMIT
     from tui.files.document import PREVIEW_LIMIT as PREVIEW_LIMIT
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from tui.files.verbs.acts import make_directory as make_directory
     from tui.files.verbs.acts import remove as remove
     from tui.files.verbs.acts import rename as rename
+    from tui.files.verbs.copy import CopiedOut as CopiedOut
     from tui.files.verbs.copy import copy_in as copy_in
     from tui.files.verbs.copy import copy_out as copy_out
     from tui.files.verbs.copy import readable_tree as readable_tree
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from tui.files.verbs.permissions import mode_change as mode_change
     from tui.files.verbs.permissions import owner_change as owner_change
     from tui.files.verbs.revert import revert as revert
+    from tui.files.ways import Files as Files
     from tui.files.write.below_root import SaveResult as SaveResult
     from tui.files.write.options import SaveOptions as SaveOptions
 
@@ -83,9 +84,8 @@ _MODULES = {
         "Abandoned",
     ),
     "tui.files.container_files": (
-        "EngineFiles",
-        "Files",
-        "LayerFiles",
+        "ContainerFiles",
+        "Verb",
     ),
     "tui.files.diff": ("diff_lines",),
     "tui.files.document": (
@@ -152,6 +152,7 @@ _MODULES = {
         "rename",
     ),
     "tui.files.verbs.copy": (
+        "CopiedOut",
         "copy_in",
         "copy_out",
         "readable_tree",
@@ -169,6 +170,7 @@ _MODULES = {
         "owner_change",
     ),
     "tui.files.verbs.revert": ("revert",),
+    "tui.files.ways": ("Files",),
     "tui.files.write.below_root": ("SaveResult",),
     "tui.files.write.options": ("SaveOptions",),
 }

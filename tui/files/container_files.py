@@ -1,140 +1,197 @@
-"""A container's files for whoever shows and changes them, whichever way they are reached."""
+"""All that can be done to the files of one container, whichever way they are reached."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from pathlib import Path
 
-from tui.core.errors import EditRefused
+from tui.core.errors import DtuiError
+from tui.core.ids import ContainerId
 from tui.core.records import Details
-from tui.core.remote_files import REMOTE_LIMIT
-from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
-from tui.files.history.backups import BackupMode, UndoRecord
+from tui.files.document import Document
+from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
 from tui.files.history.transaction import Step, no_step
-from tui.files.verbs import opening
+from tui.files.verbs import acts, copy
 from tui.files.verbs.acts import ChangeResult
-from tui.files.verbs.opening import OpenedFile, SavePlan
-from tui.files.verbs.remote_save import Archive, open_by_engine, plan_by_engine, save_by_engine
-from tui.files.verbs.remote_undo import undo_by_engine
-from tui.files.verbs.save import save
-from tui.files.verbs.undo import undo
+from tui.files.verbs.copy import CopiedOut
+from tui.files.verbs.opening import (
+    OpenedFile,
+    SavePlan,
+    ids_of,
+    reading,
+    refuse_state,
+    require_enterable,
+    stack_of,
+)
+from tui.files.verbs.permissions import id_named, mode_change, owner_change
+from tui.files.verbs.remote_save import Archive
+from tui.files.verbs.revert import revert
+from tui.files.ways import EngineFiles, Files, LayerFiles
 from tui.files.write.below_root import SaveResult
 from tui.files.write.options import USUAL, SaveOptions
 from tui.files.write.version import FileVersion
+from tui.linux.rooted_paths import read_limited
 from tui.linux.sparse import Content
 
+_ID_TABLE_LIMIT = 1 << 20
+"""Bytes of the container's /etc/passwd and /etc/group that are read."""
 
-class Files(Protocol):
-    """Read and replace files of one container."""
 
-    def open(self, path: bytes) -> OpenedFile:
-        """Read a file for the editor; raises NotFound, EditRefused, NotReachable."""
-        ...
+class Verb(StrEnum):
+    """What can be done to a container's files; each is a method of :class:`ContainerFiles` of the same name."""
 
-    def peek(self, path: bytes) -> Document:
-        """Read the beginning of a file, to look at; raises NotFound, EditRefused, NotReachable."""
-        ...
+    OPEN = "open"
+    PEEK = "peek"
+    PLAN = "plan"
+    SAVE = "save"
+    REMOVE = "remove"
+    RENAME = "rename"
+    MKDIR = "mkdir"
+    CHMOD = "chmod"
+    CHOWN = "chown"
+    COPY_IN = "copy_in"
+    COPY_OUT = "copy_out"
+    REVERT = "revert"
+    UNDO = "undo"
 
-    def plan(self, path: bytes) -> SavePlan:
-        """Say what a save would do now; raises as the save would."""
-        ...
 
-    def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
-        """Replace a file's bytes, on the terms of :func:`tui.files.verbs.save.save`."""
-        ...
+_BY_ENGINE = frozenset((Verb.OPEN, Verb.PEEK, Verb.PLAN, Verb.SAVE, Verb.UNDO))
+"""What the archive API can do."""
 
-    def undo(
-        self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
-    ) -> ChangeResult:
-        """Take an act back, on the terms of :func:`tui.files.verbs.undo.undo`."""
-        ...
+_READING = frozenset((Verb.OPEN, Verb.PEEK, Verb.COPY_OUT))
 
 
 @dataclass(frozen=True, slots=True)
-class LayerFiles:
-    """Files in layers on this host, or below a process of the container."""
+class ContainerFiles:
+    """The files of one container; ``archive`` is the Engine's way to them where that is the only one.
+
+    Every change holds the container's lock, inspects the container before and after, and keeps what it replaces, so
+    that :meth:`undo` brings it back. Paths are the container's own. ``step`` is called with a count and a path for each
+    entry, and may raise to stop. Methods raise NotFound, NotReachable, EditRefused, ChangedMeanwhile and LayerError.
+    """
 
     details: Details
     inspect: Callable[[str], Details]
+    archive: Archive | None = None
+
+    def can(self, verb: Verb) -> str:
+        """Say why a verb cannot be done to this container as it was inspected last; nothing where it can.
+
+        It asks nobody, so that it may be called whenever something is painted.
+        """
+        try:
+            if verb not in _READING:
+                refuse_state(self.details)
+            if self.archive is not None and verb in _BY_ENGINE:
+                return ""
+            stack_of(self.details)
+            if self.details.container.state.alive and verb not in _READING:
+                require_enterable(self.details)
+        except DtuiError as error:
+            return error.message
+        return ""
+
+    # one file ----------------------------------------------------------------------------------------------
 
     def open(self, path: bytes) -> OpenedFile:
         """Read a file for the editor."""
-        return opening.open_file(self.details, path)
+        return self._way.open(path)
 
     def peek(self, path: bytes) -> Document:
         """Read the beginning of a file, to look at."""
-        return opening.peek_file(self.details, path)
+        return self._way.peek(path)
 
     def plan(self, path: bytes) -> SavePlan:
-        """Say what a save would do now."""
-        return opening.plan(self.details, path)
+        """Say what a save would do now; raises as the save would."""
+        return self._way.plan(path)
 
     def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
-        """Replace a file's bytes."""
-        container = self.details.container.id
-        return save(
-            container,
-            path,
-            data,
-            stamp,
-            options,
-            inspect=self.inspect,
+        """Replace a file's bytes; ``stamp`` is what the file was when it was read, None for whatever is there."""
+        return self._way.save(path, data, stamp, options)
+
+    # entries, one or with all below them -------------------------------------------------------------------
+
+    def remove(
+        self, path: bytes, *, recursive: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
+    ) -> ChangeResult:
+        """Delete a file, or with ``recursive`` a directory and all below it; raises TooLarge for more than is kept."""
+        return acts.remove(self._id, path, inspect=self.inspect, recursive=recursive, keep=keep, step=step)
+
+    def rename(
+        self, path: bytes, new: bytes, *, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
+    ) -> ChangeResult:
+        """Give an entry another name or place, never over another; into an existing directory by its own name."""
+        return acts.rename(self._id, path, new, inspect=self.inspect, keep=keep, step=step)
+
+    def mkdir(self, path: bytes, *, mode: int = 0o755, parents: bool = False) -> ChangeResult:
+        """Make a directory that belongs to the owner of the one above, with ``parents`` those that are missing."""
+        return acts.make_directory(self._id, path, inspect=self.inspect, mode=mode, parents=parents)
+
+    def chmod(self, path: bytes, mode: str, *, recursive: bool = False, step: Step = no_step) -> ChangeResult:
+        """Change permission bits as ``chmod MODE`` does; raises UsageError for no mode."""
+        change = mode_change(mode)
+        return acts.change_metadata(
+            self._id, path, change, UndoKind.CHMOD, inspect=self.inspect, recursive=recursive, step=step
         )
+
+    def chown(self, path: bytes, owner: str, *, recursive: bool = False, step: Step = no_step) -> ChangeResult:
+        """Change owner and group as ``chown OWNER`` does in the container; raises UsageError for whom it has not."""
+        change = owner_change(
+            owner,
+            lambda name: id_named(name, self._id_table(b"/etc/passwd", name), "user"),
+            lambda name: id_named(name, self._id_table(b"/etc/group", name), "group"),
+            ids_of(self.details),
+        )
+        return acts.change_metadata(
+            self._id, path, change, UndoKind.CHOWN, inspect=self.inspect, recursive=recursive, step=step
+        )
+
+    def copy_in(
+        self,
+        source: Path,
+        path: bytes,
+        *,
+        keep: BackupMode = BackupMode.USUAL,
+        step: Step = no_step,
+        over: bool = True,
+    ) -> ChangeResult:
+        """Copy a file or directory of this host into the container; without ``over`` never over a file."""
+        return copy.copy_in(self._id, source, path, inspect=self.inspect, keep=keep, step=step, over=over)
+
+    def copy_out(self, path: bytes, target: Path, *, force: bool = False, step: Step = no_step) -> CopiedOut:
+        """Copy an entry with all below it to this host; with ``force`` over a file that is there."""
+        return copy.copy_out(self.details, path, target, force=force, step=step)
+
+    def revert(self, path: bytes, *, keep: BackupMode = BackupMode.USUAL, step: Step = no_step) -> ChangeResult:
+        """Bring an entry, of a directory all that changed in it, back to what the image has."""
+        return revert(self._id, path, inspect=self.inspect, keep=keep, step=step)
 
     def undo(
         self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
-        """Take an act back; ``step`` is told how far it came."""
-        return undo(act, inspect=self.inspect, save=self.save, force=force, keep=keep, step=step)
+        """Take a change back; with ``force`` though somebody changed since what it left."""
+        return self._way.undo(act, force=force, keep=keep, step=step)
 
+    # how ---------------------------------------------------------------------------------------------------
 
-@dataclass(frozen=True, slots=True)
-class EngineFiles:
-    """Files that only the Engine reaches."""
+    @property
+    def _id(self) -> ContainerId:
+        return self.details.container.id
 
-    details: Details
-    inspect: Callable[[str], Details]
-    archive: Archive
+    @property
+    def _way(self) -> Files:
+        if self.archive is not None:
+            return EngineFiles(self.details, self.inspect, self.archive)
+        return LayerFiles(self.details, self.inspect)
 
-    def open(self, path: bytes) -> OpenedFile:
-        """Read a file for the editor."""
-        return open_by_engine(self.archive, path, min(REMOTE_LIMIT, 8 * EDIT_LIMIT))
-
-    def peek(self, path: bytes) -> Document:
-        """Read a file to look at its beginning: the Engine sends whole files."""
-        document = self.open(path).document
-        size = len(document.data)
-        return document if size <= PREVIEW_LIMIT else Document.beginning(document.data[:PREVIEW_LIMIT], size)
-
-    def plan(self, path: bytes) -> SavePlan:
-        """Say what a save would do now."""
-        return plan_by_engine(self.details, self.archive, path)
-
-    def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
-        """Replace a file's bytes; never in place, for the Engine always makes a new file."""
-        _refuse_aside(options.keep)
-        return save_by_engine(
-            self.details.container.id,
-            path,
-            data,
-            stamp,
-            options,
-            inspect=self.inspect,
-            archive=self.archive,
-        )
-
-    def undo(
-        self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
-    ) -> ChangeResult:
-        """Take an act back; it is one file, so that there are no steps to tell of."""
-        del step
-        _refuse_aside(keep)
-        if keep is BackupMode.NOTHING:
-            raise EditRefused("through the Engine an undo always keeps a copy", "free some space on this disk")
-        return undo_by_engine(act, inspect=self.inspect, archive=self.archive, force=force)
-
-
-def _refuse_aside(keep: BackupMode) -> None:
-    if keep is BackupMode.ASIDE:
-        raise EditRefused("the Engine sets nothing aside: its API knows no rename", "keep a copy, or do it on its host")
+    def _id_table(self, path: bytes, name: str) -> bytes:
+        """Read a table of users or groups; a number needs none, and a container without one knows no names."""
+        if name.isdigit():
+            return b""
+        try:
+            with reading(self.details, path) as fd:
+                return read_limited(fd, path, _ID_TABLE_LIMIT)
+        except DtuiError:
+            return b""

@@ -6,7 +6,7 @@ from tui.core.records import Details
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
 from tui.engine.live.archive_view import ArchiveView
-from tui.files import EngineFiles, Files, LayerFiles, stack_of
+from tui.files import ContainerFiles, stack_of
 from tui.layers.view import LayerView
 
 Tree = LayerView | ArchiveView
@@ -20,10 +20,9 @@ def tree_of(endpoint: Endpoint, details: Details) -> Tree:
     return LayerView.open(stack_of(details), details.mounts)
 
 
-def files_of(endpoint: Endpoint, details: Details) -> Files:
-    """Return the way to a container's files; raises NotReachable where there is none."""
+def files_of(endpoint: Endpoint, details: Details) -> ContainerFiles:
+    """Return a container's files; raises NotReachable where there is no way to them."""
     archive = archive_of(endpoint, details)
-    if archive:
-        return EngineFiles(details, endpoint.inspect, archive)
-    stack_of(details)
-    return LayerFiles(details, endpoint.inspect)
+    if not archive:
+        stack_of(details)
+    return ContainerFiles(details, endpoint.inspect, archive)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from tui.core import progress
 from tui.core.errors import AlreadyThere, EditRefused, NotFound, Stopped
@@ -55,6 +56,14 @@ COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
 _COPIED_OVER = "a copy over a file keeps a copy of it"
 _SET_ID = 0o6000
 _SO_FAR = "what was copied so far is there"
+
+
+class CopiedOut(NamedTuple):
+    """Where on this host a copy is, how many entries it has, and what was left out."""
+
+    target: Path
+    entries: int
+    notes: tuple[str, ...]
 
 
 @contextmanager
@@ -250,10 +259,8 @@ def _names_in(path_fd: int) -> list[bytes]:
         os.close(fd)
 
 
-def copy_out(
-    details: Details, path: bytes, target: Path, *, force: bool = False, step: Step = no_step
-) -> tuple[Path, int, tuple[str, ...]]:
-    """Copy a file, directory or volume of a container to this host; return where, how many, and what was left out.
+def copy_out(details: Details, path: bytes, target: Path, *, force: bool = False, step: Step = no_step) -> CopiedOut:
+    """Copy a file, directory or volume of a container to this host.
 
     All of it belongs to this user, by the umask, and loses setuid and setgid bits; devices, FIFOs and sockets are left
     out. A file that is there is replaced only with ``force``, anything else never. All names are known before the first
@@ -291,7 +298,7 @@ def copy_out(
                 _close_directory(host, host_path, entry.mode & 0o777 & ~mask)
         with _explained(name):
             host.sync()
-    return target, len(nodes), few(notes)
+    return CopiedOut(target, len(nodes), few(notes))
 
 
 def _hidden(covers: Covers, canonical_path: bytes) -> list[str]:

@@ -63,8 +63,8 @@ def ids_of(details: Details) -> IdMap:
     return details.shown_stack.ids if details.shown_stack else HOST_IDS
 
 
-def running_root(details: Details) -> Root:
-    """Open the root of a running container as its first process sees it; raises NotReachable for another's root."""
+def require_enterable(details: Details) -> LayerStack:
+    """Return the layers of a running container whose process this user may enter; raises NotReachable."""
     if details.stack and details.stack.root and has_foreign_owner(details.stack.root):
         message = f"the container is run by user {details.stack.root.owner}, whose processes root does not enter"
         raise NotReachable(message, "run dtui as that user, or stop the container")
@@ -73,7 +73,12 @@ def running_root(details: Details) -> Root:
         raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
     if os.geteuid() != 0:
         raise NotReachable("a running container's files are reached through its process", "run dtui as root")
-    stack = stack_of(details)
+    return stack_of(details)
+
+
+def running_root(details: Details) -> Root:
+    """Open the root of a running container as its first process sees it; raises NotReachable for another's root."""
+    stack = require_enterable(details)
     root = open_process_root(details.pid, details.container.id, stack)
     try:
         refuse_other_root(root.fd, details.pid, stack)

@@ -59,7 +59,7 @@ from tui.linux.sparse import Content
 
 
 class Save(Protocol):
-    """The way files of the container are written, as :meth:`tui.files.container_files.Files.save`."""
+    """The way files of the container are written, as :meth:`tui.files.ways.Files.save`."""
 
     def __call__(
         self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL

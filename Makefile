@@ -23,10 +23,10 @@ format: ## sort imports and format
 	$(BIN)/ruff format tui tests screenshots
 
 test-fast: ## what needs neither root nor an engine
-	$(BIN)/pytest -q -n auto -m 'not engine and not iozone and not ssh and not png' tests/unit
+	$(BIN)/pytest -q -n auto -m 'not engine and not root and not iozone and not ssh and not png'
 
-test-engine: ## one file or directory against real engines, as root: make test-engine T=tests/engine/test_acts.py
-	$(BIN)/pytest -q $(or $(T),tests/engine)
+test-engine: ## one file or directory against real engines, as root: make test-engine T=tests/files/test_undo.py
+	$(BIN)/pytest -q $(or $(T),-m engine)
 
 test: ## everything, as root; about half an hour
 	$(BIN)/pytest -n 3 --dist loadfile

@@ -13,15 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.boxes import Boxes
+from tests.support.checksums import tree_checksum
 from tests.support.dockerd import BUSYBOX, Dockerd, docker_cli
 from tests.support.forward import pump
+from tests.support.images import FILES, IMAGE, PREPARE
 
+_ROOT = ("root", lambda: os.geteuid() == 0, "run the tests as root")
 _NEEDS = {
     "engine": (
-        ("root", lambda: os.geteuid() == 0, "run the tests as root"),
+        _ROOT,
         ("dockerd", lambda: os.path.exists("/usr/sbin/dockerd") and docker_cli(), "apt-get install docker.io"),
         ("busybox", BUSYBOX.exists, "apt-get install busybox-static"),
     ),
+    "root": (_ROOT,),
     "ssh": (("sshd", lambda: os.path.exists("/usr/sbin/sshd"), "apt-get install openssh-server"),),
     "png": (("rsvg-convert", lambda: shutil.which("rsvg-convert"), "apt-get install librsvg2-bin"),),
     "iozone": (("iozone", lambda: shutil.which("iozone"), "apt-get install iozone3 (Debian non-free)"),),
@@ -63,20 +68,6 @@ def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return state
 
 
-IMAGE = "shop/web:1"
-
-FILES: dict[str, bytes | tuple[bytes, int]] = {
-    "app/start.sh": (b"#!/bin/sh\necho starting\nexit_with 0\n", 0o755),
-    "app/keep.txt": b"kept\n",
-    "etc/motd": b"hello\n",
-    "etc/app.conf": b"port=80\n",
-    "conf.d/a.conf": b"a\n",
-    "conf.d/b.conf": b"b\n",
-    "data/big.bin": bytes(range(256)) * 64,
-    "old/one/two.txt": b"two\n",
-}
-
-
 @pytest.fixture(scope="session")
 def dockerd() -> Iterator[Dockerd]:
     """One private dockerd for all tests of a worker, with an image of three layers."""
@@ -99,6 +90,36 @@ def engine(dockerd: Dockerd) -> Iterator[Dockerd]:
     assert not list(dockerd.root.glob("overlay2/*/dtui-work"))
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     assert not [line for line in mounts if "dtui-work" in line]
+
+
+@pytest.fixture(scope="session", params=["overlay2", "vfs"])
+def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
+    found = Dockerd(request.param)
+    try:
+        found.start()
+        found.import_image("shop/base:1", FILES)
+        found.layered_image(IMAGE, "shop/base:1", PREPARE, "echo three > /app/layer3.txt")
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def boxes(daemon: Dockerd) -> Iterator[Boxes]:
+    daemon.docker("create", "--network=none", "--name=probe", IMAGE, "true")
+    found = Boxes(daemon)
+    stack = found.endpoint.inspect(daemon.docker("inspect", "--format", "{{.Id}}", "probe").strip()).stack
+    assert stack is not None
+    images = [layer.path for layer in stack.images]
+    before = tree_checksum(images)
+    yield found
+    found.endpoint.close()
+    assert tree_checksum(images) == before
+    for container in daemon.docker("ps", "-aq").split():
+        daemon.docker("rm", "-f", container)
+    assert not [path for path in daemon.root.rglob("*dtui*") if "rootfs" not in path.parts]
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    assert not [line for line in mounts if "dtui-work" in line and str(daemon.root) in line]
 
 
 @pytest.fixture

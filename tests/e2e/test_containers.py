@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests.conftest import IMAGE
 from tests.e2e.conftest import Open
 from tests.support.dockerd import Dockerd
+from tests.support.images import IMAGE
 
 pytestmark = pytest.mark.engine
 

@@ -102,10 +102,8 @@ sys.exit(run())
 """
 
 
+@pytest.mark.root  # to become a normal user
 def test_the_demo_works_as_a_normal_user() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("the tests run as a normal user already")
-
     def demo(*words: str, stdin: str = "") -> str:
         command = [sys.executable, "-c", AS_NOBODY, *words]
         env = {"PATH": os.environ["PATH"], "TMPDIR": "/tmp"}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import IMAGE
 from tests.e2e.conftest import Open
 from tests.support.checksums import tree_checksum
 from tests.support.dockerd import Dockerd
+from tests.support.images import IMAGE
 from tests.support.terminal import Terminal
 from tui.bench.runner import OWNER
 

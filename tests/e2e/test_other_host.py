@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import IMAGE
 from tests.e2e.conftest import Open
 from tests.e2e.test_main_job import TYPO, open_start_sh
 from tests.support.dockerd import Dockerd
+from tests.support.images import IMAGE
 
 pytestmark = pytest.mark.engine
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Open
-from tests.support.failing import failing_at
+from tests.support.app_faults import failing_at
 from tests.support.terminal import Terminal
 from tui.files.texts.recovered import told_once
 

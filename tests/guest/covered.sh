@@ -11,11 +11,11 @@ sum_of() {
     contract)
       files=(tui/core tui/linux tui/drivers tui/layers tui/files
         tui/engine/{live,at_rest} tui/services/discover.py
-        tests/support/dockerd.py tests/engine/test_every_driver.py)
+        tests/support/dockerd.py tests/drivers/test_every_driver.py)
       ;;
     lab)
       files=(tui/bench tui/linux/process_marks.py tui/lab tui/engine/live
-        tests/support/cli.py tests/engine/test_lab_drivers.py)
+        tests/support/cli.py tests/lab/test_every_driver.py)
       ;;
     *)
       echo "covered.sh: $1 is no part" >&2

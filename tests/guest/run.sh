@@ -12,7 +12,7 @@ parts=("${@:3}")
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../.." && pwd)
 guest=${DTUI_TEST_CACHE:-/var/cache/dtui-tests}/guest
-declare -A tests=([contract]=tests/engine/test_every_driver.py [lab]=tests/engine/test_lab_drivers.py)
+declare -A tests=([contract]=tests/drivers/test_every_driver.py [lab]=tests/lab/test_every_driver.py)
 
 # built anew when what it is built from has changed; the name of the recipe is written last
 recipe=$(cat "$here"/{build,init,initrd-init}.sh | sha256sum | cut -d' ' -f1)

@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import IMAGE
 from tests.support.dockerd import Dockerd
+from tests.support.images import IMAGE
 from tui.core.records import Details, View
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.files.history.backups import UndoKind, last_to_undo

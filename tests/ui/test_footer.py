@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.pretend import Pretend
+from tests.support.scripted_engine import Pretend
 from tests.ui.conftest import Open, shown, until
-from tests.ui.test_acts import listed, opened
+from tests.ui.test_container_commands import listed, opened
 from tui.core.records import State
 from tui.services.discover import Discovery
 from tui.ui.app import DtuiApp

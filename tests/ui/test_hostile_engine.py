@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from textual.widgets import Static
 
-from tests.safety.test_hostile_engine import CHANGES, INSPECT, LIST, LOGS, event
+from tests.engine.test_hostile_engine import CHANGES, INSPECT, LIST, LOGS, event
 from tests.support.hostile_engine import ID, Answer, HostileEngine, endless, http, in_chunks, inspected, row
 from tests.ui.conftest import until
 from tui.core.records import Container, Event

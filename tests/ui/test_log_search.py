@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.pretend import Pretend
+from tests.support.scripted_engine import Pretend
 from tests.ui.conftest import shown, until
 from tui.core.errors import EngineLost
 from tui.core.records import State

@@ -11,8 +11,8 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
+from tests.files.test_document import PIECES
 from tests.ui.conftest import Layer, Open
-from tests.unit.test_document import PIECES
 from tui.files.document import Document
 from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.screens.layer import LayerScreen

@@ -1,0 +1,148 @@
+"""An Engine behind a real sshd, as ``docker -H ssh://`` reaches it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import dtui, dtui_json
+from tests.support.dockerd import Dockerd
+from tests.support.images import IMAGE
+from tests.support.terminal import Terminal
+from tui.core.errors import EngineLost
+from tui.engine.live.sdk import connect
+
+pytestmark = [pytest.mark.engine, pytest.mark.ssh]
+
+SERVER = """
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {home}/host
+AuthorizedKeysFile {home}/client.pub
+PidFile {home}/sshd.pid
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+SetEnv DOCKER_HOST={engine}
+"""
+CLIENT = """
+IdentityFile {home}/client
+UserKnownHostsFile {home}/known
+StrictHostKeyChecking no
+LogLevel ERROR
+"""
+
+
+@pytest.fixture
+def over_ssh(engine: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The engine's address by way of an sshd of this test's own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for name in ("host", "client"):
+        subprocess.run(["/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    (tmp_path / "sshd_config").write_text(SERVER.format(port=port, home=tmp_path, engine=engine.host))
+    (tmp_path / "ssh_config").write_text(CLIENT.format(home=tmp_path))
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {tmp_path}/ssh_config "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "sshd_config")])
+    try:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"ssh://root@127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def test_containers_over_ssh_are_edited(engine: Dockerd, over_ssh: str) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "cat", "/etc/app.conf")
+    (row,) = dtui_json("-H", over_ssh, "ls")
+    assert (row["name"], row["layer"]["reach"]) == ("web", "engine")
+    assert dtui("-H", over_ssh, "cat", "web:/etc/app.conf") == b"port=80\n"
+    dtui("-H", over_ssh, "write", "web:/etc/app.conf", stdin=b"port=22\n")
+    assert engine.docker("start", "-a", "web") == "port=22\n"
+
+
+def test_unreachable_ssh_host_exits_3(over_ssh: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1].startswith("dtui: ")
+
+
+def ssh_left(port: str) -> list[str]:
+    """Command lines of ssh clients to a port that still run."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"ssh") and port.encode() in words:
+            lines.append(str(words))
+    return lines
+
+
+def test_ssh_failure_shows_ssh_message(over_ssh: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=90)
+    assert "Connection refused" in done.stderr.splitlines()[-1]
+
+
+def test_unknown_host_key_asks_no_question(over_ssh: str, tmp_path: Path) -> None:
+    config = tmp_path / "ssh_config"
+    config.write_text(config.read_text().replace("StrictHostKeyChecking no", "StrictHostKeyChecking ask"))
+    term = Terminal("-H", over_ssh)
+    try:
+        term.wait("Host key verification failed")
+        assert b"authenticity" not in term.raw
+        term.press("h")
+        term.wait_all("No Docker Engine answers.", "Host key verification failed")
+        term.press("q")
+        assert term.close() == 0
+    finally:
+        term.abandon()
+
+
+def test_no_ssh_outlives_the_app(engine: Dockerd, over_ssh: str) -> None:
+    engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "1000")
+    port = over_ssh.rpartition(":")[2]
+    term = Terminal("-H", over_ssh)
+    try:
+        term.wait("● running", 40)
+        term.press("l")
+        term.wait("▸ logs")
+        assert ssh_left(port)
+        term.press("q")
+        assert term.close(20) == 0, term.text()
+    finally:
+        term.abandon()
+    end = time.monotonic() + 5
+    while (left := ssh_left(port)) and time.monotonic() < end:  # one that was told to end is there for a moment
+        time.sleep(0.05)
+    assert left == []
+
+
+def test_silent_ssh_host_times_out(over_ssh: str, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "ssh").write_text("#!/bin/sh\nexec sleep 1000\n")
+    with pytest.raises(EngineLost, match="no answer in time"):
+        connect(over_ssh, timeout=1)

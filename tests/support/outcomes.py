@@ -1,0 +1,108 @@
+"""What is to come of an act that is cut off or fails: the old state or the new one, and nothing lying about."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+
+from tests.support.call_faults import Ended, Point, points
+from tests.support.stopped_lab import Lab
+from tests.support.tree_state import Seen, View, difference
+from tui.files.history.backups import last_to_undo
+from tui.files.history.crash_recovery import recover
+from tui.files.verbs.undo import undo
+from tui.files.ways import LayerFiles
+
+ALL = os.environ.get("DTUI_FAULT_POINTS") == "all"
+ERRORS = ("ENOSPC", "EIO", "EROFS", "EPERM")
+
+
+def prepare(lab: Lab, name: str, *, helper: bool = False) -> tuple[Callable[[], object], View, View, list[Point]]:
+    """Return an act, what the container sees before and after it, and where it can be cut off."""
+    goal = None
+    if name.startswith("undo "):
+        goal = lab.view()
+        lab.act(name.removeprefix("undo "))()
+        lab.keep()
+        lab.reset()  # as before each try: a copied backup may have other holes, and so other system calls
+    act = lab.act(name)
+    old = lab.view()
+    found = points(act, helper=helper)
+    new = lab.view()
+    assert old != new
+    if goal is None:
+        goal = foreseen(lab, name, old, new)
+    assert new == goal, difference(new, goal)
+    lab.reset()
+    assert lab.view() == old, difference(lab.view(), old)
+    return act, old, new, found
+
+
+def foreseen(lab: Lab, name: str, old: View, new: View) -> View:
+    """Return what must be there after an act, as far as it can be said without doing it."""
+    at = {what: os.fsdecode(place).strip("/") for what, place in lab.places.items()}
+    below = at["revert"] if name == "revert" else at["delete"]
+    if name in ("save", "save in place", "copy in"):
+        path = at["save"]
+        same = ("content", "time") if name != "copy in" else ("content", "time", "mode", "uid", "gid", "xattrs")
+        return {**old, path: replace(old[path], **{what: getattr(new[path], what) for what in same})}
+    if name == "create":
+        assert at["create"] not in old
+        return {**old, at["create"]: new[at["create"]]}
+    kept = {path: seen for path, seen in old.items() if not _is_below(path, below)}
+    inside = {path: seen for path, seen in old.items() if _is_below(path, below)}
+    if name == "delete":
+        return kept
+    if name in ("rename", "move"):
+        goal = at["goal"] if name == "rename" else at["far"]
+
+        def there(path: str) -> str:
+            return goal + path.removeprefix(below)
+
+        return kept | {there(path): replace(seen, names=tuple(map(there, seen.names))) for path, seen in inside.items()}
+    if name == "chmod":
+        return kept | {path: _with_other_mode(seen, new[path].xattrs) for path, seen in inside.items()}
+    return kept | {path: seen for path, seen in new.items() if _is_below(path, below)}
+
+
+def _is_below(path: str, above: str) -> bool:
+    return (path + "/").startswith(above + "/")
+
+
+def _with_other_mode(seen: Seen, xattrs: tuple[tuple[str, bytes], ...]) -> Seen:
+    """Return an entry that was given ``o-rwx,u+s``; its ACL has another mask then."""
+    if stat.S_ISLNK(seen.mode):
+        return seen
+    acls = {pair for pair in (*seen.xattrs, *xattrs) if pair[0] == "system.posix_acl_access"}
+    assert {*seen.xattrs} ^ {*xattrs} <= acls
+    return replace(seen, mode=seen.mode & ~0o7 | stat.S_ISUID, xattrs=xattrs)
+
+
+def some(found: list[Point], count: int) -> list[Point]:
+    if ALL or len(found) <= count:
+        return found
+    return [found[number * len(found) // count] for number in range(count)] + found[-1:]
+
+
+def is_settled(lab: Lab, old: View, new: View, why: object) -> str:
+    """Let the next start put things right; return whether the old state or the new one is there."""
+    told = recover(lab.inspect)
+    now = lab.view()
+    assert now in (old, new), (why, told, difference(now, old), difference(now, new))
+    assert lab.leftovers() == [], (why, told)
+    assert recover(lab.inspect) == (), why
+    return "new" if now == new else "old"
+
+
+def is_told(lab: Lab, old: View, new: View, ended: Ended, why: object) -> str:
+    """See that a failure was told in one line and left the old state or the new one, if need be after an undo."""
+    assert ended.how not in ("broke", "killed"), (why, ended.told)
+    assert "\n" not in ended.told, (why, ended.told)
+    now = lab.view()
+    if now in (old, new):
+        return is_settled(lab, old, new, (why, ended))
+    assert "undo takes back" in ended.told, (why, ended, difference(now, old), difference(now, new))
+    undo(last_to_undo(lab.id), inspect=lab.inspect, save=LayerFiles(lab.details, lab.inspect).save)
+    return f"{is_settled(lab, old, new, (why, ended))} after undo"

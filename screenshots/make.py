@@ -25,7 +25,7 @@ from tui.core.errors import BenchError
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.render.picture import png_of
-from tui.services.discover import Tried, discover, sample_in
+from tui.services.discover import FailedAttempt, discover, open_sample
 from tui.ui.app import DtuiApp
 
 HERE = Path(__file__).parent
@@ -133,7 +133,7 @@ async def shoot(
     endpoints: tuple[Endpoint, ...],
     steps: Steps,
     size: tuple[int, int] = (120, 40),
-    tried: tuple[Tried, ...] = (),
+    tried: tuple[FailedAttempt, ...] = (),
 ) -> None:
     app = DtuiApp(endpoints, tried)
     async with app.run_test(size=size) as pilot:
@@ -159,7 +159,7 @@ async def main() -> None:
     for name, (steps, size) in shots.items():
         with tempfile.TemporaryDirectory(prefix="dtui-demo-") as folder:
             os.environ["DTUI_STATE"] = f"{folder}-state"
-            await shoot(name, sample_in(Path(folder)).endpoints, steps, size)
+            await shoot(name, open_sample(Path(folder)).endpoints, steps, size)
     os.environ["DOCKER_HOST"] = "unix:///run/docker-elsewhere.sock"
     await shoot("welcome", (), nothing, (100, 30), discover().tried)
     daemon = Dockerd()

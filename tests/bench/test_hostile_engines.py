@@ -56,7 +56,7 @@ def hold(tmp_path: Path) -> Iterator[Hold]:
         engine.__enter__()
         endpoints.append(LiveEndpoint("bench", engine.address))
         assert endpoints[-1].local
-        return EngineBenchHost(endpoints[-1]).hold("dtui", {})
+        return EngineBenchHost(endpoints[-1]).start_container("dtui", {})
 
     yield held
     for endpoint in endpoints:
@@ -87,7 +87,7 @@ def test_bench_enters_no_foreign_container(engine: Dockerd, tmp_path: Path) -> N
     with HostileEngine(script, tmp_path / "s") as liar:
         endpoint = LiveEndpoint("bench", liar.address)
         assert endpoint.inspect(ContainerId(web)).pid == proven.inspect(ContainerId(web)).pid > 0
-        assert EngineBenchHost(endpoint).hold("dtui", {}).pid == 0
+        assert EngineBenchHost(endpoint).start_container("dtui", {}).pid == 0
         endpoint.close()
     proven.close()
 

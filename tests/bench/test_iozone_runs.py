@@ -12,7 +12,7 @@ import pytest
 from tests.support.dockerd import Dockerd
 from tui.bench.image import LABEL
 from tui.bench.plan import TESTS, Preset, make_plan
-from tui.bench.runner import OWNER, BenchRun, remove_leftovers, sweep_runs
+from tui.bench.runner import OWNER, BenchRun, remove_dead_runs, remove_leftovers
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.lab.engine_host import EndpointTarget, EngineBenchHost
 
@@ -88,10 +88,10 @@ def test_sweep_removes_killed_run(engine: Dockerd, workshop: EngineBenchHost) ->
         assert process.stdout is not None
         while (line := process.stdout.readline()) and int(line) < 5:
             pass
-        assert sweep_runs(workshop) == 0  # its dtui lives
+        assert remove_dead_runs(workshop) == 0  # its dtui lives
         process.kill()
     assert len(workshop.leftovers(OWNER)) == 1
-    assert sweep_runs(workshop) == 1
+    assert remove_dead_runs(workshop) == 1
     assert engine.docker("ps", "-aq") == ""
 
 

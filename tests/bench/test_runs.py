@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from tui.bench import export
 from tui.bench.clock import Clock
-from tui.bench.compare import compare_runs
+from tui.bench.compare_runs import compare_runs
 from tui.bench.cow_suite import QUICK, CowPlan, CowSample, CowTest, custom_cow
 from tui.bench.findings import FindingOutcome, findings
-from tui.bench.foreign import result_of_text
+from tui.bench.import_text import parse_iozone_run
 from tui.bench.iozone import Cell
-from tui.bench.lock import only_one
+from tui.bench.lock import benchmark_lock
 from tui.bench.plan import TESTS, IoTest, Mode, Preset, Trial, custom_plan, make_plan, schedule
 from tui.bench.results import Output, Result, Sample
 from tui.bench.stats import Verdict, by_target, compare_targets, not_direct, spread_in
@@ -178,7 +178,7 @@ def whole_run() -> Result:
 
 def test_store_returns_run_unchanged(tmp_path: Path) -> None:
     store = Store(tmp_path / "runs.sqlite")
-    number = store.keep(whole_run())
+    number = store.add(whole_run())
     assert store.load(number) == replace(whole_run(), id=number)
     (line,) = store.runs()
     assert (line.name, line.targets, line.numbers, line.problem) == ("mine", ("overlay2", "host"), 5, "")
@@ -220,9 +220,9 @@ def test_unreadable_store_is_left_unchanged(tmp_path: Path) -> None:
 
 def test_second_benchmark_names_the_first(tmp_path: Path) -> None:
     refused = pytest.raises(BenchError, match=r"another benchmark runs on this host: dtui \d+ since")
-    with only_one(tmp_path), refused, only_one(tmp_path):
+    with benchmark_lock(tmp_path), refused, benchmark_lock(tmp_path):
         pass
-    with only_one(tmp_path):
+    with benchmark_lock(tmp_path):
         pass
 
 
@@ -275,15 +275,15 @@ def test_charts_are_exported_as_png(tmp_path: Path) -> None:
 
 def test_iozone_output_is_imported_as_run() -> None:
     data = (FIXTURES / "host-article-4k-1g.txt").read_bytes()
-    result = result_of_text(data, "elsewhere", "article")
+    result = parse_iozone_run(data, "elsewhere", "article")
     assert result.problem == ""
     assert {(s.cell.file_kb, s.cell.record_kb) for s in result.samples} == set(make_plan(Preset.ARTICLE).rows)
-    two = result_of_text((FIXTURES / "v510-1-i02.txt").read_bytes(), "elsewhere", "two")
+    two = parse_iozone_run((FIXTURES / "v510-1-i02.txt").read_bytes(), "elsewhere", "two")
     assert {s.cell.test for s in two.samples} == {*TESTS[0:2], *TESTS[4:6]}
-    assert result_of_text((FIXTURES / "interrupted-INT.txt").read_bytes(), "x", "cut").problem
+    assert parse_iozone_run((FIXTURES / "interrupted-INT.txt").read_bytes(), "x", "cut").problem
     for bad in (b"", b"garbage" * 500, (FIXTURES / "s16m-r4-O.txt").read_bytes()):
         with pytest.raises(BenchError, match="no IOzone output in kB/s"):
-            result_of_text(bad, "x", "y")
+            parse_iozone_run(bad, "x", "y")
 
 
 def test_tables_show_measured_values() -> None:
@@ -328,7 +328,7 @@ def test_findings_follow_measured_numbers() -> None:
 
 
 def test_heat_map_marks_unsure_values() -> None:
-    result = result_of_text((FIXTURES / "host-article-4k-1g.txt").read_bytes(), "host", "article")
+    result = parse_iozone_run((FIXTURES / "host-article-4k-1g.txt").read_bytes(), "host", "article")
     lines = heat_maps(result, Mode.CACHED, IoTest.READ).plain.splitlines()
     rows = {line.split()[0]: line for line in lines[3:]}
     assert len(rows) == 13

@@ -42,7 +42,7 @@ def stack(folder: Path, layers: int, names: int) -> LayerStack:
         found.append(Layer(str(number), role, path))
     for number in range(names):
         (found[-1].path / "dir" / f"file-{number:06}").write_bytes(b"x")
-    return LayerStack(Driver(DriverKind.GRAPH, "overlay2"), tuple(found), "", "", root=DataRoot(folder).place)
+    return LayerStack(Driver(DriverKind.GRAPH, "overlay2"), tuple(found), "", "", root=DataRoot(folder).directory)
 
 
 def main() -> None:

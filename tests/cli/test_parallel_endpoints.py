@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from tui.cli import together
-from tui.cli.session import Session
+from tui.cli import ask_endpoints
+from tui.cli.lookup import ContainerFinder
 from tui.core.errors import DtuiError, EngineLost
 from tui.engine.endpoint import Endpoint
 
@@ -28,8 +28,8 @@ class Answering:
         return self._answer
 
 
-def session(*answers: Any) -> Session:
-    return Session(tuple(cast("Endpoint", Answering(str(number), one)) for number, one in enumerate(answers)))
+def session(*answers: Any) -> ContainerFinder:
+    return ContainerFinder(tuple(cast("Endpoint", Answering(str(number), one)) for number, one in enumerate(answers)))
 
 
 @pytest.mark.parametrize("others", [(), ((),)], ids=["alone", "beside another"])
@@ -41,18 +41,18 @@ def test_unexpected_error_is_raised_not_hung(others: tuple[Any, ...]) -> None:
 def test_failed_endpoint_hides_no_other() -> None:
     listing = session(("row",), DtuiError("it is ill")).listing()
     assert listing.rows == ("row",)
-    assert [(name, str(error)) for name, error in listing.lost] == [("1", "it is ill")]
+    assert [(name, str(error)) for name, error in listing.failures] == [("1", "it is ill")]
 
 
 def test_silent_endpoint_gets_limited_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "REST", 0.05)
+    monkeypatch.setattr(ask_endpoints, "REST", 0.05)
     never = threading.Event()
     listing = session(("row",), never).listing()
     never.set()
     assert listing.rows == ("row",)
-    ((name, error),) = listing.lost
+    ((name, error),) = listing.failures
     assert name == "1"
     assert isinstance(error, EngineLost)
     assert "of the first" in str(error)

@@ -12,16 +12,16 @@ import pytest
 
 from tests.support.attribute_tree import place_of
 from tests.support.boxes import Boxes
-from tui.cli import incoming
+from tui.cli import stdin_content
 
 pytestmark = pytest.mark.promise("size-refused-early")
 
 OVERLAY2 = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
 MEASURED = """
 import resource, sys
-from tui.cli import incoming, main
+from tui.cli import stdin_content, main
 if sys.argv[1] != "0":
-    incoming.LIMIT = int(sys.argv[1])
+    stdin_content.LIMIT = int(sys.argv[1])
 code = main(sys.argv[2:])
 data = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 sys.stderr.write(f"\\n{data.split()[1]}")
@@ -66,7 +66,7 @@ def test_endless_stdin_is_refused_at_limit(private_state: Path) -> None:
 @OVERLAY2
 @pytest.mark.engine
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-@pytest.mark.parametrize("size", [0, incoming._IN_MEMORY + 1])
+@pytest.mark.parametrize("size", [0, stdin_content._IN_MEMORY + 1])
 def test_stdin_is_written_unchanged(boxes: Boxes, alive: bool, size: int, tmp_path: Path) -> None:
     box = boxes(alive=alive)
     source = tmp_path / "source"

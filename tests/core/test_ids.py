@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tui.core.errors import UsageError
-from tui.core.id_maps import HOST_IDS, IdMap, Span, host_id, id_words, parse_id_map, shown_id
+from tui.core.id_maps import HOST_IDS, IdMap, Span, host_id, id_ranges, parse_id_map, shown_id
 from tui.core.records import EntryKind
 from tui.drivers.users import ids_of_record, ids_of_root
 from tui.files.tree.snapshots import EntrySnapshot
@@ -29,7 +29,7 @@ def test_id_outside_map_is_unmapped() -> None:
 
 def test_kernel_id_map_is_parsed() -> None:
     assert parse_id_map("         0       1000          1\n         1     100000      65536\n") == TWO
-    assert id_words(TWO) == "0 to 0, 1 to 65536"
+    assert id_ranges(TWO) == "0 to 0, 1 to 65536"
     assert IdMap(parse_id_map("0 0 4294967295\n"), parse_id_map("0 0 4294967295\n")) == HOST_IDS
 
 

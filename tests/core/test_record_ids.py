@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.cli.ls import as_json
+from tui.cli.ls import _as_json
 from tui.core.ids import BadId, ContainerId, LayerId
 from tui.core.records import AccessKind, Driver, DriverKind, LayerAccess, State
 from tui.core.state import container_lock
@@ -66,5 +66,5 @@ def test_lock_requires_a_checked_id() -> None:
 
 def test_impossible_numbers_are_null_in_json() -> None:
     row = parse.listed_container({"Id": HEX, "Names": ["/web"], "Created": 0, "SizeRw": 0}, "local", DRIVER)
-    shown = as_json(replace(row, size_rw=None), LayerAccess(AccessKind.NONE, "none"))
+    shown = _as_json(replace(row, size_rw=None), LayerAccess(AccessKind.NONE, "none"))
     assert (shown["created"], shown["size_rw"], shown["trust"]) == (None, None, "unproven")

@@ -34,7 +34,7 @@ from tui.drivers.data_root import DataRoot
 from tui.drivers.users import ids_of_record
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.at_rest.podman import PodmanRoot
-from tui.inventory.disk import inventory
+from tui.inventory.layer_directories import inventory
 from tui.inventory.references import Owner
 
 CONFIG = f"containers/{CONTAINER}/config.v2.json"

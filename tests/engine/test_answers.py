@@ -85,7 +85,7 @@ def test_invalid_json_row_hides_no_other(bad: str) -> None:
     body = f'[{{"a": 1}}, {bad}, {{"b": 2}}]'.encode()
     found = list(answers.rows((body[at : at + 1000] for at in range(0, len(body), 1000)), 100))
     assert [found[0], found[2]] == [{"a": 1}, {"b": 2}]
-    assert isinstance(found[1], answers.Odd)
+    assert isinstance(found[1], answers.Malformed)
 
 
 @pytest.mark.promise("answers-bounded")
@@ -126,7 +126,7 @@ def test_lines_survive_any_chunking(parts: list[bytes], places: list[int]) -> No
 
 
 def test_absurd_numbers_become_none() -> None:
-    assert answers.decoded(b"[NaN, Infinity, %s]" % (b"9" * 5000)) == [None, None, None]
+    assert answers.decode_json(b"[NaN, Infinity, %s]" % (b"9" * 5000)) == [None, None, None]
 
 
 def test_byte_by_byte_log_line_is_bounded() -> None:
@@ -193,7 +193,9 @@ def test_malformed_column_keeps_row_listed(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.promise("one-odd-row-costs-one-row")
-@pytest.mark.parametrize("bad", [None, 7, "x", [], {}, {"Id": 7}, {"Id": "../../x"}, answers.Odd("deep")], ids=str)
+@pytest.mark.parametrize(
+    "bad", [None, 7, "x", [], {}, {"Id": 7}, {"Id": "../../x"}, answers.Malformed("deep")], ids=str
+)
 def test_row_without_id_is_listed_as_unknown(bad: object) -> None:
     found = parse.listed_container(bad, "e", DRIVER)
     assert found.state is State.UNKNOWN

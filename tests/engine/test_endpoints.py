@@ -221,9 +221,9 @@ def test_damaged_record_is_listed_once(sample: OfflineEndpoint, tmp_path: Path) 
     broken = next(row for row in sample.snapshot() if row.name == "cron")
     (tmp_path / "containers" / broken.id / "config.v2.json").write_text("{")
     others = {row.id for row in sample.snapshot()} - {broken.id}
-    (row,) = sample.rows_except(others)
+    (row,) = sample.unlisted(others)
     assert (row.id, row.state) == (broken.id, State.UNKNOWN)
-    assert sample.rows_except(others | {broken.id}) == ()
+    assert sample.unlisted(others | {broken.id}) == ()
 
 
 def test_damaged_records_keep_root_driver(sample: OfflineEndpoint, tmp_path: Path) -> None:

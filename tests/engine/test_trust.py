@@ -274,7 +274,7 @@ def test_socket_made_by_systemd_is_roots(tmp_path: Path) -> None:
         listener.listen()
         client.connect(str(tmp_path / "s"))
         peer = peer_of(client)
-    assert (peer.pid, peer.uid, peer.trouble, peer.elsewhere) == (os.getpid(), 0, "", False)
+    assert (peer.pid, peer.uid, peer.distrust, peer.other_mount_namespace) == (os.getpid(), 0, "", False)
 
 
 @pytest.mark.promise("trust-peer")
@@ -288,7 +288,7 @@ def test_socket_of_ended_maker_is_unproven(tmp_path: Path) -> None:
             os._exit(0)
         os.waitpid(child, 0)
         client.connect(path)
-        assert "has ended" in peer_of(client).trouble
+        assert "has ended" in peer_of(client).distrust
 
 
 @pytest.mark.promise("trust-peer")

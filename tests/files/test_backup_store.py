@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tui.cli.output import put_json, put_json_list
+from tui.cli.output import print_json, print_json_list
 from tui.core.ids import ContainerId
 from tui.core.records import EntryKind
 from tui.core.state import state_dir
@@ -97,7 +97,7 @@ def test_large_backup_takes_little_memory() -> None:
 
 def test_streamed_json_list_matches_whole(capsys: pytest.CaptureFixture[str]) -> None:
     for value in ([], [{"a": 1, "b": ["x\ny", {"c": None}]}, {"p": "\udc80"}], [1]):
-        put_json(value)
+        print_json(value)
         whole = capsys.readouterr().out
-        put_json_list(value)
+        print_json_list(value)
         assert capsys.readouterr().out == whole

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tui.drivers import bolt
-from tui.inventory.disk import LayerDirectory, inventory
+from tui.inventory.layer_directories import LayerDirectory, inventory
 from tui.inventory.references import Owner
 
 ARCHIVES = Path(__file__).parents[1] / "fixtures" / "data-roots"

@@ -14,7 +14,7 @@ from tests.drivers.test_every_driver import HERE, is_podman, new_engine
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.images import FILES, IMAGE
-from tui.inventory.disk import inventory
+from tui.inventory.layer_directories import inventory
 from tui.inventory.references import Owner
 from tui.layers.usage import directory_usage
 

@@ -150,7 +150,7 @@ def test_sweep_removes_killed_engine(
     workshop = EngineBenchHost(lab.endpoint)
     with image_archive(2, (64,), tmp_path) as archive:
         workshop.load_image(archive)
-    holder = workshop.hold(image_name(2, (64,)), {})
+    holder = workshop.start_container(image_name(2, (64,)), {})
     lab.endpoint.close()
     for program in ("dockerd", "containerd", "containerd-shim"):
         for pid in named(program, lab.run):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, UsageError
 from tui.core.records import Mount
 from tui.drivers.data_root import open_host
-from tui.layers.mount_covers import Covers, resolved_place
+from tui.layers.mount_covers import Covers, mount_path
 from tui.layers.process_root import open_process_root
 from tui.linux import syscalls
 from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limited, split
@@ -185,7 +185,7 @@ LINKS = {b"/var/run": b"../run", b"/run/data": b"/srv/./data", b"/loop": b"loop"
     ],
 )
 def test_mount_destination_follows_links(destination: str, place: bytes) -> None:
-    assert resolved_place(destination, lambda path: LINKS.get(path, b"")) == place
+    assert mount_path(destination, lambda path: LINKS.get(path, b"")) == place
 
 
 @given(
@@ -193,7 +193,7 @@ def test_mount_destination_follows_links(destination: str, place: bytes) -> None
     st.text("/ab.c"),
 )
 def test_any_links_resolve_to_clean_path(links: dict[bytes, bytes], destination: str) -> None:
-    place = resolved_place(destination, lambda path: links.get(path, b""))
+    place = mount_path(destination, lambda path: links.get(path, b""))
     assert place == normalized(place)
 
 

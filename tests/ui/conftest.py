@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from textual.pilot import Pilot
 
-from tui.services.discover import Discovery, sample_in
+from tui.services.discover import Discovery, open_sample
 from tui.ui.app import DtuiApp
 from tui.ui.screens.layer import LayerScreen
 
@@ -22,7 +22,7 @@ Open = Callable[..., AbstractAsyncContextManager[Layer]]
 def demo(tmp_path: Path) -> Iterator[Discovery]:
     root = tmp_path / "sample"
     root.mkdir()
-    found = sample_in(root)
+    found = open_sample(root)
     yield found
     found.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.app import App, ComposeResult
 
 from tui.core.records import Driver, DriverKind
-from tui.inventory.disk import LayerDirectory
+from tui.inventory.layer_directories import LayerDirectory
 from tui.inventory.references import Owner
 from tui.ui.widgets.disk_rows import DiskRows
 

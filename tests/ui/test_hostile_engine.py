@@ -89,7 +89,7 @@ async def test_q_leaves_silent_engine(name: str) -> None:
 @pytest.mark.promise("streams-bounded")
 def test_event_flood_waits_for_screen() -> None:
     told: list[Event] = []
-    frames = feed._Frames(told.append)
+    frames = feed._EventBatches(told.append)
     sent, done = itertools.count(), threading.Event()
 
     def send() -> None:
@@ -98,10 +98,10 @@ def test_event_flood_waits_for_screen() -> None:
 
     sender = threading.Thread(target=send, daemon=True)
     sender.start()
-    while len(frames._waiting) < feed._FRAMEFUL:
+    while len(frames._waiting) < feed._FRAME_LIMIT:
         pass
     assert not told
-    assert len(frames._waiting) == feed._FRAMEFUL
+    assert len(frames._waiting) == feed._FRAME_LIMIT
     done.set()
     frames.close()
     sender.join(30)

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.ui.test_screens import first, layer, settle
-from tui.services.discover import Discovery, sample_in
+from tui.services.discover import Discovery, open_sample
 from tui.ui.app import DtuiApp
 from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.outside import Edited
@@ -22,7 +22,7 @@ from tui.ui.screens.layer import LayerScreen
 def sample(tmp_path: Path) -> Iterator[Discovery]:
     """The sample in a directory of the test's own."""
     (tmp_path / "sample").mkdir()
-    found = sample_in(tmp_path / "sample")
+    found = open_sample(tmp_path / "sample")
     yield found
     found.close()
 

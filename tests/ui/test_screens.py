@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from tui.services.discover import Discovery, Tried, sample_in
+from tui.services.discover import Discovery, FailedAttempt, open_sample
 from tui.ui.app import DtuiApp
 
 Steps = Callable[[Pilot[int]], Awaitable[None]]
@@ -25,7 +25,7 @@ def sample() -> Iterator[Discovery]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
-        found = sample_in(root)
+        found = open_sample(root)
         yield found
         found.close()
         shutil.rmtree(root)
@@ -103,7 +103,9 @@ def test_a_screen_looks_as_it_did(snap_compare: Any, sample: Discovery, steps: S
 
 
 def test_the_welcome_page_looks_as_it_did(snap_compare: Any) -> None:
-    tried = (Tried("unix:///var/run/docker.sock", "permission denied; run dtui as root, or join the docker group"),)
+    tried = (
+        FailedAttempt("unix:///var/run/docker.sock", "permission denied; run dtui as root, or join the docker group"),
+    )
     assert snap_compare(DtuiApp((), tried), terminal_size=(100, 30))
 
 

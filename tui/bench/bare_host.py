@@ -90,7 +90,7 @@ def drop_caches() -> None:
 
 
 class BareHost:
-    """Fulfils :class:`tui.bench.contract.BenchHost` in a directory of this host."""
+    """Fulfils :class:`tui.bench.protocols.BenchHost` in a directory of this host."""
 
     local = True
 
@@ -118,7 +118,7 @@ class BareHost:
         """Raise BenchError: there are no images."""
         raise BenchError("the host has no images", "choose a storage driver")
 
-    def hold(self, image: str, labels: Mapping[str, str]) -> BareContainer:
+    def start_container(self, image: str, labels: Mapping[str, str]) -> BareContainer:
         """Return the directory: no container is needed."""
         del image, labels
         return BareContainer(self._folder)

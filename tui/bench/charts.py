@@ -88,14 +88,14 @@ def _top(value: float) -> float:
 
 
 def chart(
-    test: IoTest, targets: dict[str, Summaries], record: int, style: ChartStyle, beside: Summaries | None = None
+    test: IoTest, targets: dict[str, Summaries], record: int, style: ChartStyle, control: Summaries | None = None
 ) -> ChartSpec:
-    """Return the chart of one test over log2 of the file size, one line a target: GB/s, or the ratio to ``beside``."""
+    """Return the chart of one test over log2 of the file size, one line a target: GB/s, or the ratio to ``control``."""
     series = []
     sizes: set[int] = set()
     for label, summaries in targets.items():
         cells = sorted((key[1], key, s) for key, s in summaries.items() if key[0] is test and key[2] == record)
-        values = [(kb, _height(s, beside, key), s.unsure) for kb, key, s in cells]
+        values = [(kb, _height(s, control, key), s.unsure) for kb, key, s in cells]
         sizes |= {kb for kb, _, _ in values}
         if label in style.hidden:
             continue
@@ -107,24 +107,24 @@ def chart(
     every = max(1, -(-len(labels) // 6))
     return ChartSpec(
         title=test.value,
-        unit="× host" if beside is not None else "GB/s",
+        unit="× host" if control is not None else "GB/s",
         series=tuple(series),
         x_ticks=tuple((math.log2(kb), human_kb(kb)) for kb in labels[::every]),
         y_ticks=tuple((value, f"{value:g}") for value in (0.0, top / 2, top)),
     )
 
 
-def _height(summary: Summary, beside: Summaries | None, key: Key) -> float | None:
-    if beside is None:
+def _height(summary: Summary, control: Summaries | None, key: Key) -> float | None:
+    if control is None:
         return gigabytes(summary.median)
-    return summary.median / beside[key].median if key in beside else None
+    return summary.median / control[key].median if key in control else None
 
 
 def charts(
-    targets: dict[str, Summaries], record: int, style: ChartStyle, beside: Summaries | None = None
+    targets: dict[str, Summaries], record: int, style: ChartStyle, control: Summaries | None = None
 ) -> tuple[ChartSpec, ...]:
     """Return the six charts."""
-    return tuple(chart(test, targets, record, style, beside) for test in TESTS)
+    return tuple(chart(test, targets, record, style, control) for test in TESTS)
 
 
 def table(summaries: Summaries, record: int) -> list[tuple[str, ...]]:

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tui.bench.archives import MANY
-from tui.bench.contract import HeldContainer
 from tui.bench.plan import LARGEST
+from tui.bench.protocols import BenchContainer
 from tui.core.errors import BenchError, UsageError
 from tui.layers.process_root import open_process_root
 from tui.linux.rooted_paths import Root
@@ -99,7 +99,7 @@ class CowSample:
     value: float
 
 
-HoldImage = Callable[[int], HeldContainer]
+HoldImage = Callable[[int], BenchContainer]
 MakeSample = Callable[[CowTest, int, float], CowSample]
 
 
@@ -187,17 +187,17 @@ def _cached() -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("Cached:"))
 
 
-def root_of(holder: HeldContainer) -> Root:
+def root_of(container: BenchContainer) -> Root:
     """Open the root of a held container; raises BenchError for one that is not proven to be on this host."""
-    if not holder.pid:
+    if not container.pid:
         raise BenchError("the Engine's containers are not proven to be on this host", "take --suite iozone")
-    return open_process_root(holder.pid, holder.id)
+    return open_process_root(container.pid, container.id)
 
 
-def measure(plan: CowPlan, hold: HoldImage, target: str, repeat: int) -> Generator[CowSample]:
+def measure(plan: CowPlan, start_container: HoldImage, target: str, repeat: int) -> Generator[CowSample]:
     """Yield one repeat's numbers of one target, from new containers; raises BenchError.
 
-    ``hold`` starts a container of the image with so many layers, in which nothing has been asked for yet.
+    ``start_container`` starts a container of the image with so many layers, in which nothing has been asked for yet.
     """
 
     def sample(test: CowTest, x: int, value: float) -> CowSample:
@@ -205,31 +205,31 @@ def measure(plan: CowPlan, hold: HoldImage, target: str, repeat: int) -> Generat
 
     try:
         for depth in plan.depths:
-            holder = hold(depth)
+            container = start_container(depth)
             try:
-                yield sample(CowTest.CONTAINER_CREATE, depth, holder.create_seconds * 1000)
-                yield sample(CowTest.CONTAINER_START, depth, holder.start_seconds * 1000)
-                with root_of(holder) as root:
+                yield sample(CowTest.CONTAINER_CREATE, depth, container.create_seconds * 1000)
+                yield sample(CowTest.CONTAINER_START, depth, container.start_seconds * 1000)
+                with root_of(container) as root:
                     yield sample(CowTest.LSTAT, depth, look_up(root, opening=False))
                     yield sample(CowTest.OPEN, depth, look_up(root, opening=True))
                     if depth == plan.depths[0]:
-                        yield from _of_files(plan, root, hold, sample)
+                        yield from _of_files(plan, root, start_container, sample)
             finally:
-                holder.remove()
+                container.remove()
     except OSError as error:
         raise BenchError(
             f"{target}: {(error.strerror or '').lower()}", "the numbers that came before are kept"
         ) from error
 
 
-def _of_files(plan: CowPlan, root: Root, hold: HoldImage, sample: MakeSample) -> Iterator[CowSample]:
+def _of_files(plan: CowPlan, root: Root, start_container: HoldImage, sample: MakeSample) -> Iterator[CowSample]:
     largest = max(plan.sizes)
-    second_holder = hold(plan.depths[0])
+    second_container = start_container(plan.depths[0])
     try:
-        with root_of(second_holder) as second:
+        with root_of(second_container) as second:
             yield sample(CowTest.SECOND_READER, largest, second_reader(root, second, f"/data/{largest}".encode()))
     finally:
-        second_holder.remove()
+        second_container.remove()
     for kb in plan.sizes:
         path = f"/data/{kb}".encode()
         yield sample(CowTest.APPEND, kb, append(root, path))

@@ -34,7 +34,7 @@ def busy_facts() -> dict[str, str]:
     return facts
 
 
-def facts_afterwards(before: Ticks) -> dict[str, str]:
+def facts_after(before: Ticks) -> dict[str, str]:
     """Return how busy the host is after a run, and the percent of it in which the hypervisor gave time to others."""
     stolen, total = (end_ticks - start_ticks for end_ticks, start_ticks in zip(processor_ticks(), before, strict=True))
     facts = {f"{name}_after": value for name, value in busy_facts().items()}

@@ -82,8 +82,8 @@ def _judge(result: Result, driver: str, claim: str, judge: Callable[[Ratios], tu
 
 def _ratios(judged: Summaries, peers: list[Summaries]) -> Ratios:
     def ratio(key: Key) -> float | None:
-        beside = [summaries[key].median for summaries in peers if key in summaries]
-        return judged[key].median / statistics.median(beside) if beside else None
+        peer_medians = [summaries[key].median for summaries in peers if key in summaries]
+        return judged[key].median / statistics.median(peer_medians) if peer_medians else None
 
     def mean(tests: tuple[IoTest, ...], size: Callable[[int], bool]) -> float | None:
         keys = [key for key in judged if key[0] in tests and size(key[1]) and not judged[key].unsure]

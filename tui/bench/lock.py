@@ -14,7 +14,7 @@ from tui.core.text import printable
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
+def benchmark_lock(folder: Path) -> Iterator[None]:
     """Hold the host's benchmark lock; raises BenchError that says who holds it. A killed holder's lock is free."""
     fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -16,12 +16,12 @@ from tempfile import gettempdir
 from tui.bench.archives import free_for, image_archive, image_name
 from tui.bench.bare_host import drop_caches
 from tui.bench.clock import Clock
-from tui.bench.contract import BenchHost, HeldContainer, Target
 from tui.bench.cow_suite import CowPlan, CowSample, measure
-from tui.bench.facts import busy_facts, facts_afterwards, host_facts, processor_ticks, warnings_of
+from tui.bench.facts import busy_facts, facts_after, host_facts, processor_ticks, warnings_of
 from tui.bench.image import IDLE, LABEL, BenchImage, make_image
 from tui.bench.iozone import Parser
 from tui.bench.plan import Mode, Plan, Step, Trial, cow_order, human_kb, schedule
+from tui.bench.protocols import BenchContainer, BenchHost, Target
 from tui.bench.results import NoRecorder, Output, Recorder, Result, Sample
 from tui.core.errors import BenchError, DtuiError
 from tui.core.text import human_size
@@ -59,8 +59,8 @@ class BenchRun:
     scratch: Path | None = None
     result: Result | None = None
     _aborted: threading.Event = field(default_factory=threading.Event)
-    _holder: HeldContainer | None = None
-    _open: dict[str, BenchHost] = field(default_factory=dict)
+    _container: BenchContainer | None = None
+    _hosts: dict[str, BenchHost] = field(default_factory=dict)
     _described: dict[str, dict[str, str]] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
     _cow: list[CowSample] = field(default_factory=list)
@@ -74,10 +74,10 @@ class BenchRun:
     def abort(self) -> None:
         """End the run; finished numbers are kept."""
         self._aborted.set()
-        holder = self._holder
-        if holder:
+        container = self._container
+        if container:
             with suppress(DtuiError):  # ended by itself, or the Engine is gone: the run notices
-                holder.stop()
+                container.stop()
 
     @property
     def total(self) -> int:
@@ -101,7 +101,7 @@ class BenchRun:
         return sum(target.has_images for target in self.targets)
 
     @property
-    def _done(self) -> int:
+    def _done_count(self) -> int:
         return len(self._samples) + len(self._cow)
 
     def __iter__(self) -> Iterator[Progress]:
@@ -110,26 +110,26 @@ class BenchRun:
         facts: dict[str, str] = {}
         problem = ""
         try:
-            yield self._at("looking at the host")
+            yield self._progress("looking at the host")
             image = make_image()
             facts = host_facts() | busy_facts()
             facts |= {"iozone": image.version, "image": image.name, "seed": str(self.seed)}
             self.recorder.begin(self.plan, started, facts)
-            yield from self._make_ready(image)
+            yield from self._prepare(image)
             if self.cow:
                 yield from self._copy_on_write(self.cow)
-            for trial in schedule(self.plan, tuple(self._open), self.seed) if self.iozone else ():
+            for trial in schedule(self.plan, tuple(self._hosts), self.seed) if self.iozone else ():
                 if self._aborted.is_set():
                     break
-                yield from self._take(trial, image.name)
+                yield from self._run_trial(trial, image.name)
         except DtuiError as error:
             problem = str(error)
         except BaseException:
-            for _ in self._clear_away():
+            for _ in self._clean_up():
                 pass
             raise
-        facts |= facts_afterwards(before)
-        yield from self._clear_away()
+        facts |= facts_after(before)
+        yield from self._clean_up()
         if self._aborted.is_set():
             problem = "aborted"
         notices = tuple(dict.fromkeys((*warnings_of(facts), *self._notices)))
@@ -147,29 +147,29 @@ class BenchRun:
             cow=tuple(self._cow),
         )
 
-    def _at(self, phase: str) -> Progress:
-        return Progress(phase, self._done, self.total, self._clock.left)
+    def _progress(self, phase: str) -> Progress:
+        return Progress(phase, self._done_count, self.total, self._clock.left)
 
-    def _make_ready(self, image: BenchImage) -> Iterator[Progress]:
+    def _prepare(self, image: BenchImage) -> Iterator[Progress]:
         for target in self.targets:
             if self._aborted.is_set():
                 return
-            yield self._at(f"making {target.name} ready")
-            workshop = target.open()
-            if Mode.COLD in self.plan.modes and not workshop.local:
+            yield self._progress(f"making {target.name} ready")
+            bench_host = target.open()
+            if Mode.COLD in self.plan.modes and not bench_host.local:
                 raise BenchError(f"COLD empties a host's caches: {target.name} is on another host", "run dtui there")
-            self._check_space(target.name, workshop.free_bytes(), self.plan.space)
-            facts = {**workshop.describe(), **({"control": "yes"} if target.control else {})}
+            self._check_space(target.name, bench_host.free_bytes(), self.plan.space)
+            facts = {**bench_host.describe(), **({"control": "yes"} if target.control else {})}
             self._described[target.name] = facts
             self.recorder.target(target.name, facts)
-            if not workshop.has_image(image.name):
-                yield self._at(f"putting iozone into an image for {target.name}")
-                workshop.import_image(image.name, image.tar, {LABEL: "iozone"}, IDLE)
-            self._open[target.name] = workshop
+            if not bench_host.has_image(image.name):
+                yield self._progress(f"putting iozone into an image for {target.name}")
+                bench_host.import_image(image.name, image.tar, {LABEL: "iozone"}, IDLE)
+            self._hosts[target.name] = bench_host
 
-    def _clear_away(self) -> Iterator[Progress]:
+    def _clean_up(self) -> Iterator[Progress]:
         for target in reversed(self.targets):
-            yield self._at(f"clearing {target.name} away")
+            yield self._progress(f"clearing {target.name} away")
             try:
                 target.close()
             except DtuiError as error:
@@ -185,27 +185,27 @@ class BenchRun:
 
     def _copy_on_write(self, plan: CowPlan) -> Iterator[Progress]:
         """Run the copy-on-write suite on the targets that have images, in another order in each repeat."""
-        able = [target.name for target in self.targets if target.has_images and target.name in self._open]
-        for name in able:
-            self._check_space(name, self._open[name].free_bytes(), free_for(plan.sizes, plan.depths))
+        names = [target.name for target in self.targets if target.has_images and target.name in self._hosts]
+        for name in names:
+            self._check_space(name, self._hosts[name].free_bytes(), free_for(plan.sizes, plan.depths))
         if self.scratch:  # labs lie beside it, in files that grow
             self._check_space(str(self.scratch), shutil.disk_usage(self.scratch).free, self.space)
         with self._scratch_folder() as folder:
             for depth in plan.depths:
-                yield self._at(f"making an image of {depth} layers")
+                yield self._progress(f"making an image of {depth} layers")
                 sizes = plan.sizes if depth == plan.depths[0] else ()
                 with image_archive(depth, sizes, folder) as archive:
-                    for name in able:
-                        if not self._open[name].has_image(image_name(depth, sizes)):
-                            yield self._at(f"loading an image of {depth} layers into {name}")
+                    for name in names:
+                        if not self._hosts[name].has_image(image_name(depth, sizes)):
+                            yield self._progress(f"loading an image of {depth} layers into {name}")
                             archive.seek(0)
-                            self._open[name].load_image(archive)
-        for repeat, name in cow_order(plan.repeats, able, self.seed):
-            workshop = self._open[name]
+                            self._hosts[name].load_image(archive)
+        for repeat, name in cow_order(plan.repeats, names, self.seed):
+            bench_host = self._hosts[name]
 
-            def hold(depth: int, workshop: BenchHost = workshop) -> HeldContainer:
+            def hold(depth: int, workshop: BenchHost = bench_host) -> BenchContainer:
                 sizes = plan.sizes if depth == plan.depths[0] else ()
-                return workshop.hold(image_name(depth, sizes), {OWNER: owner_mark()})
+                return workshop.start_container(image_name(depth, sizes), {OWNER: owner_mark()})
 
             self._clock.begin()
             with closing(measure(plan, hold, name, repeat)) as numbers:
@@ -214,7 +214,7 @@ class BenchRun:
                     self.recorder.cow(sample)
                     self._clock.add_done(plan.seconds / plan.numbers)
                     phase = f"repeat {repeat}/{plan.repeats} · {name} · {sample.test.title}"
-                    yield Progress(phase, self._done, self.total, self._clock.left, cow=sample)
+                    yield Progress(phase, self._done_count, self.total, self._clock.left, cow=sample)
                     if self._aborted.is_set():
                         return
 
@@ -228,35 +228,35 @@ class BenchRun:
         finally:
             shutil.rmtree(folder)
 
-    def _take(self, trial: Trial, image: str) -> Iterator[Progress]:
+    def _run_trial(self, trial: Trial, image: str) -> Iterator[Progress]:
         """Take one turn in a new container; one that fails ends the run, one that was aborted keeps its numbers."""
-        workshop = self._open[trial.target]
-        file = f"{workshop.work_folder()}/dtui-{secrets.token_hex(6)}.tmp"
+        bench_host = self._hosts[trial.target]
+        file = f"{bench_host.work_folder()}/dtui-{secrets.token_hex(6)}.tmp"
         self._clock.begin()
-        holder = workshop.hold(image, {OWNER: owner_mark()})
-        self._holder = holder
+        container = bench_host.start_container(image, {OWNER: owner_mark()})
+        self._container = container
         try:
             for step in self.plan.steps(file, trial.mode):
                 if step.cold:
                     drop_caches()
                 if self._aborted.is_set():
                     return
-                yield from self._run_step(trial, step, holder)
+                yield from self._run_step(trial, step, container)
         finally:
-            self._holder = None
-            holder.remove()
+            self._container = None
+            container.remove()
 
-    def _run_step(self, trial: Trial, step: Step, holder: HeldContainer) -> Iterator[Progress]:
+    def _run_step(self, trial: Trial, step: Step, container: BenchContainer) -> Iterator[Progress]:
         """Run IOzone once."""
         parser = Parser(step.prints)
         raw = bytearray()
         began = time.monotonic()
         failure = "aborted"
         try:
-            job = holder.run(step.argv)
+            process = container.run(step.argv)
             if self._aborted.is_set():
-                holder.stop()
-            for chunk in job.output():
+                container.stop()
+            for chunk in process.output():
                 raw += chunk
                 if len(raw) > _LONGEST_OUTPUT:
                     failure = f"IOzone printed more than {human_size(_LONGEST_OUTPUT)}"
@@ -266,7 +266,7 @@ class BenchRun:
                 for cell in parser.feed(chunk):
                     if cell.test in step.counts:
                         yield self._count(Sample(trial.repeat, cell, trial.target, trial.mode))
-            code = job.wait()
+            code = process.wait()
             self._notices += parser.notices
             failure = parser.failure(code, step.rows)
         finally:
@@ -283,7 +283,7 @@ class BenchRun:
         self._clock.add_done(self.plan.seconds_of(sample.mode, sample.cell.file_kb))
         where = f"{sample.target} · {sample.cell.test.value} {human_kb(sample.cell.file_kb)}"
         phase = f"repeat {sample.repeat}/{self.plan.repeats} · {where}"
-        return Progress(phase, self._done, self.total, self._clock.left, sample)
+        return Progress(phase, self._done_count, self.total, self._clock.left, sample)
 
 
 def expected_seconds(plan: Plan | None, cow: CowPlan | None, targets: int, with_images: int) -> float:
@@ -296,14 +296,14 @@ def expected_space(plan: Plan | None, cow: CowPlan | None, with_images: int) -> 
     return max(plan.space if plan else 0, free_for(cow.sizes, cow.depths) * with_images if cow else 0)
 
 
-def sweep_runs(workshop: BenchHost) -> int:
+def remove_dead_runs(bench_host: BenchHost) -> int:
     """Remove the containers of runs whose dtui was killed; return how many there were."""
-    dead = [container for container, owner in workshop.leftovers(OWNER) if not owner_lives(owner)]
+    dead = [container for container, owner in bench_host.leftovers(OWNER) if not owner_lives(owner)]
     for container in dead:
-        workshop.remove_container(container)
+        bench_host.remove_container(container)
     return len(dead)
 
 
-def remove_leftovers(workshop: BenchHost) -> tuple[int, int]:
+def remove_leftovers(bench_host: BenchHost) -> tuple[int, int]:
     """Remove everything that benchmarks left in an Engine: dead runs' containers, and the images."""
-    return sweep_runs(workshop), workshop.remove_images(LABEL)
+    return remove_dead_runs(bench_host), bench_host.remove_images(LABEL)

@@ -67,22 +67,22 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._open() as line:
-            version = line.execute("PRAGMA user_version").fetchone()[0]
+        with self._open() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > _VERSION:
                 raise BenchError(
                     f"{path} is of a newer dtui (version {version}, this one knows {_VERSION})", "update dtui"
                 )
             if version == 0:  # another dtui may make the tables at the same moment
-                line.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
+                connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
         path.chmod(0o600)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self.path, timeout=10)) as line, line:
-                line.execute("PRAGMA foreign_keys = ON")
-                yield line
+            with closing(sqlite3.connect(self.path, timeout=10)) as connection, connection:
+                connection.execute("PRAGMA foreign_keys = ON")
+                yield connection
         except sqlite3.Error as error:
             raise BenchError(f"{self.path}: {error}", "move the file away to begin with a new one") from error
 
@@ -92,8 +92,8 @@ class Store:
 
     def runs(self) -> tuple[RunSummary, ...]:
         """Return all runs, newest first; one whose dtui was killed says so."""
-        with self._open() as line:
-            rows = line.execute(
+        with self._open() as connection:
+            rows = connection.execute(
                 "SELECT id, name, started, plan, problem, ended, owner,"
                 " (SELECT count(*) FROM sample WHERE run = id) + (SELECT count(*) FROM cow WHERE run = id),"
                 " (SELECT json_group_array(name) FROM (SELECT name FROM target WHERE run = r.id ORDER BY rowid))"
@@ -122,22 +122,24 @@ class Store:
 
     def load(self, number: int) -> Result:
         """Return a run; raises NotFound."""
-        with self._open() as line:
-            row = line.execute(
+        with self._open() as connection:
+            row = connection.execute(
                 "SELECT name, started, plan, facts, problem, notices, ended, owner FROM run WHERE id = ?", (number,)
             ).fetchone()
             if row is None:
                 raise NotFound(f"there is no run {number}", "dtui bench list shows them")
-            targets = line.execute("SELECT name, facts FROM target WHERE run = ? ORDER BY rowid", (number,)).fetchall()
-            samples = line.execute(
+            targets = connection.execute(
+                "SELECT name, facts FROM target WHERE run = ? ORDER BY rowid", (number,)
+            ).fetchall()
+            samples = connection.execute(
                 "SELECT repeat, file_kb, record_kb, test, kb_per_s, target, mode FROM sample WHERE run = ?"
                 " ORDER BY rowid",
                 (number,),
             ).fetchall()
-            cow = line.execute(
+            cow = connection.execute(
                 "SELECT target, repeat, test, x, value FROM cow WHERE run = ? ORDER BY rowid", (number,)
             ).fetchall()
-            outputs = line.execute(
+            outputs = connection.execute(
                 "SELECT repeat, target, mode, argv, text, seconds, problem FROM output WHERE run = ? ORDER BY rowid",
                 (number,),
             ).fetchall()
@@ -166,15 +168,15 @@ class Store:
         """Give a run a name of its own; raises BenchError for one that is taken."""
         if any(run.name == name and run.id != number for run in self.runs() if name):
             raise BenchError(f"a run is called {name} already", "choose another name")
-        with self._open() as line:
-            line.execute("UPDATE run SET name = ? WHERE id = ?", (name, number))
+        with self._open() as connection:
+            connection.execute("UPDATE run SET name = ? WHERE id = ?", (name, number))
 
     def delete(self, number: int) -> None:
         """Remove a run and all its numbers."""
-        with self._open() as line:
-            line.execute("DELETE FROM run WHERE id = ?", (number,))
+        with self._open() as connection:
+            connection.execute("DELETE FROM run WHERE id = ?", (number,))
 
-    def keep(self, result: Result) -> int:
+    def add(self, result: Result) -> int:
         """Store a run that was made elsewhere; return its number."""
         recorder = self.record(result.name)
         recorder.begin(result.plan, result.started, result.facts)
@@ -206,16 +208,18 @@ class RunRecorder:
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
         self._name = name
-        self._line: sqlite3.Connection | None = None
+        self._connection: sqlite3.Connection | None = None
         self.number = 0
 
     def _do(self, statement: str, values: tuple[object, ...]) -> int:
         try:
-            if self._line is None:
-                self._line = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
-                self._line.execute("PRAGMA journal_mode = WAL")
-                self._line.execute("PRAGMA synchronous = OFF")
-            return self._line.execute(statement, values).lastrowid or 0
+            if self._connection is None:
+                self._connection = sqlite3.connect(
+                    self._path, timeout=10, isolation_level=None, check_same_thread=False
+                )
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = OFF")
+            return self._connection.execute(statement, values).lastrowid or 0
         except sqlite3.Error as error:
             raise BenchError(f"{self._path}: {error}", "free some space, or move the file away") from error
 
@@ -278,11 +282,11 @@ class RunRecorder:
                 "UPDATE run SET ended = 1, problem = ?, notices = ?, facts = ? WHERE id = ?",
                 (problem, json.dumps(notices), json.dumps(facts), self.number),
             )
-        if self._line is not None:
-            self._line.execute("PRAGMA synchronous = FULL")
-            self._line.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._line.close()
-            self._line = None
+        if self._connection is not None:
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.close()
+            self._connection = None
 
 
 def _plan_fields(plan: Plan) -> dict[str, object]:

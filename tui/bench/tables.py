@@ -34,8 +34,8 @@ def compare_to_host(result: Result, mode: Mode) -> dict[tuple[str, str, int, int
     for name, summaries in targets.items():
         for key, summary in summaries.items():
             control = host.get(key) if name != HOST else None
-            beside = compare_targets(summary, control, spread.get(key[1])) if control else None
-            comparisons[name, key[0].value, key[1], key[2]] = (summary, beside)
+            comparison = compare_targets(summary, control, spread.get(key[1])) if control else None
+            comparisons[name, key[0].value, key[1], key[2]] = (summary, comparison)
     return comparisons
 
 
@@ -58,13 +58,13 @@ def comparison_rows(result: Result, mode: Mode, hidden: frozenset[str] = frozens
 def _cell(cell: tuple[Summary, Comparison | None] | None) -> str:
     if cell is None:
         return "–"
-    summary, beside = cell
+    summary, comparison = cell
     number = f"{gigabytes(summary.median):.2f}"
-    if beside is None:
+    if comparison is None:
         return ("~" if summary.unsure else "") + number
-    if beside.verdict is Verdict.SHORT:
+    if comparison.verdict is Verdict.SHORT:
         return f"{number} ~"
-    return f"{number} {beside.ratio:.2f}{MARKS[beside.verdict]}"
+    return f"{number} {comparison.ratio:.2f}{MARKS[comparison.verdict]}"
 
 
 def spread_words(result: Result, mode: Mode) -> str:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from tui.cli.hanging import ended_by_second_interrupt
-from tui.cli.output import OutputLost, flush, note
+from tui.cli.output import OutputLost, flush, print_note
 from tui.core.errors import DtuiError, TooManyOpen
 from tui.core.state import release_locks
 from tui.core.text import printable
@@ -32,18 +32,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         flush()
     except OutputLost as lost:
-        code = code or _ended_by(lost, "; what was asked for is done")
+        code = code or _exit_code_after(lost, "; what was asked for is done")
     if is_stuck():
         release_locks()
         give_up(code)
     return code
 
 
-def _ended_by(lost: OutputLost, and_then: str = "") -> int:
+def _exit_code_after(lost: OutputLost, suffix: str = "") -> int:
     """Return the exit code of a verb whose answer was not taken: none is wanted by a reader who has gone."""
     if lost.reader_left:
         return 0
-    _tell(f"the output could not be written: {lost}{and_then}")
+    _print_error(f"the output could not be written: {lost}{suffix}")
     return 1
 
 
@@ -61,32 +61,34 @@ def _run(argv: Sequence[str] | None) -> int:
     except SystemExit as asked:  # for help or the version
         return int(asked.code or 0)
     except DtuiError as error:
-        _tell(str(error))
+        _print_error(str(error))
         if error.__cause__ is not None and os.environ.get("DTUI_TRACEBACK"):
-            note("".join(traceback.format_exception(error.__cause__)), end="")
+            print_note("".join(traceback.format_exception(error.__cause__)), end="")
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
     except OutputLost as lost:
-        return _ended_by(lost)
+        return _exit_code_after(lost)
     except (OSError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno != errno.ENOMEM:
-            _tell(str(TooManyOpen.of(error) or f"{error}; dtui doctor may tell why"))
+            _print_error(str(TooManyOpen.of(error) or f"{error}; dtui doctor may tell why"))
             return 1
-        _tell(f"there is not enough memory; {_ended(error) or 'what was under way is put right at the next start'}")
+        _print_error(
+            f"there is not enough memory; {_notes_of(error) or 'what was under way is put right at the next start'}"
+        )
         return 1
     except Exception as error:
         if os.environ.get("DTUI_TRACEBACK"):
             raise
-        description = "; ".join(filter(None, [f"{type(error).__name__}: {error}"[:_LONGEST], _ended(error)]))
-        _tell(f"{description}; this should not happen: DTUI_TRACEBACK=1 tells where it did")
+        description = "; ".join(filter(None, [f"{type(error).__name__}: {error}"[:_LONGEST], _notes_of(error)]))
+        _print_error(f"{description}; this should not happen: DTUI_TRACEBACK=1 tells where it did")
         return 1
 
 
-def _ended(error: BaseException) -> str:
+def _notes_of(error: BaseException) -> str:
     """Return how the act ended that an error came out of, as its guard noted it."""
     return "; ".join(getattr(error, "__notes__", ()))
 
 
-def _tell(text: str) -> None:
-    note(f"dtui: {printable(text)}")
+def _print_error(text: str) -> None:
+    print_note(f"dtui: {printable(text)}")

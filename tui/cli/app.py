@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.session import discovery, require_terminal, settings
+from tui.cli.lookup import find_endpoints, require_terminal, settings
 from tui.linux.supervise import go_on_in_child
 
 
@@ -14,5 +14,5 @@ def run(options: Namespace) -> int:
     from tui.ui.app import run as run_app
 
     go_on_in_child()
-    discovered = discovery(options)
+    discovered = find_endpoints(options)
     return run_app(discovered.endpoints, discovered.tried, theme=settings(options.config).get("theme"))

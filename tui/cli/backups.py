@@ -8,8 +8,8 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.cli.meant import ChangedContainer, changed_container, require_single
-from tui.cli.output import note, put_json, say
+from tui.cli.changed_containers import ChangedContainer, find_changed, require_single
+from tui.cli.output import print_json, print_line, print_note
 from tui.core.errors import EngineError, NotFound, NotReachable
 from tui.core.text import count_of, human_size, printable
 from tui.files import KeptText, UndoRecord, drop_text, kept_texts, order_of, purgeable, stored_size
@@ -21,10 +21,10 @@ _UNSAVED = "unsaved text"
 def run(options: Namespace) -> int:
     """List acts, newest first: id, time, container, what was done to which path, bytes kept; then unsaved texts."""
     texts = _texts(options.ref)
-    records = [act for container in _meant(options, texts).changed for act in container.acts]
+    records = [act for container in _find_changed(options, texts).changed for act in container.acts]
     records.sort(key=lambda act: order_of(act.id), reverse=True)
     if options.json:
-        put_json([*map(_as_json, records), *map(_text_as_json, texts)])
+        print_json([*map(_as_json, records), *map(_text_as_json, texts)])
         return 0
     several = len({act.container for act in records}) > len({act.name for act in records})
     rows = [
@@ -46,7 +46,7 @@ def run(options: Namespace) -> int:
     widths = [max(len(row[column]) for row in rows) for column in range(6)] if rows else []
     for size, row in zip(sizes, rows, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        say("  ".join([*cells, human_size(size)]).rstrip())
+        print_line("  ".join([*cells, human_size(size)]).rstrip())
     return 0
 
 
@@ -56,10 +56,10 @@ def _texts(ref: str | None) -> tuple[KeptText, ...]:
     return tuple(text for text in reversed(kept_texts()) if not name or text.container == name)
 
 
-def _meant(options: Namespace, texts: tuple[KeptText, ...]) -> ChangedContainer:
+def _find_changed(options: Namespace, texts: tuple[KeptText, ...]) -> ChangedContainer:
     """Return what the REF of a verb means; nothing where only unsaved texts are kept of a container that is gone."""
     try:
-        return changed_container(options)
+        return find_changed(options)
     except (EngineError, NotFound, NotReachable):
         if not texts:
             raise
@@ -69,15 +69,15 @@ def _meant(options: Namespace, texts: tuple[KeptText, ...]) -> ChangedContainer:
 def purge(options: Namespace) -> int:
     """Delete what is kept for good, of all containers or of one, and say what was deleted."""
     texts = _texts(options.ref)
-    resolved = _meant(options, texts)
+    resolved = _find_changed(options, texts)
     only = {require_single(resolved.changed, options.ref).id} if options.ref and resolved.changed else None
     if options.ref and only is None and not texts:
         raise NotFound(f"nothing of {printable(options.ref)} is kept", "dtui backups lists what is")
     before = datetime.now(UTC) - options.older_than if options.older_than is not None else None
     folders = list(purgeable(only or (set() if options.ref else None), before))
     texts = tuple(text for text in texts if before is None or text.time < before)
-    if (folders or texts) and not options.force and _can_ask() and not _agreed(folders, texts):
-        note("nothing was deleted")
+    if (folders or texts) and not options.force and _can_ask() and not _confirmed(folders, texts):
+        print_note("nothing was deleted")
         return 1
     done = purge_entry(folders, resolved.removed_ids & (only or set()))
     for text in texts:
@@ -86,11 +86,11 @@ def purge(options: Namespace) -> int:
     if options.json:
         skipped = [{"id": act_id, "reason": why} for act_id, why in done.skipped]
         removed = [*done.removed, *(text.id for text in texts)]
-        put_json({"removed": removed, "bytes": size, "left": skipped}, done=True)
+        print_json({"removed": removed, "bytes": size, "left": skipped}, done=True)
     else:
-        say(f"{_words(len(done.removed), len(texts))} deleted for good, {human_size(size)}")
+        print_line(f"{_words(len(done.removed), len(texts))} deleted for good, {human_size(size)}")
     for act_id, why in done.skipped:
-        note(f"dtui: {act_id} was left: {why}")
+        print_note(f"dtui: {act_id} was left: {why}")
     return 1 if done.skipped else 0
 
 
@@ -102,11 +102,11 @@ def _words(backups: int, texts: int) -> str:
     return count_of(backups, "backup") + (f" and {count_of(texts, 'unsaved text')}" if texts else "")
 
 
-def _agreed(folders: list[Path], texts: tuple[KeptText, ...]) -> bool:
+def _confirmed(folders: list[Path], texts: tuple[KeptText, ...]) -> bool:
     """Ask on the terminal; anything but y means no."""
     size = stored_size(folders) + sum(text.size for text in texts)
     amount = f"{_words(len(folders), len(texts))} ({human_size(size)})"
-    note(f"Delete {amount} for good? What they replaced cannot be brought back then. [y/N] ", end="")
+    print_note(f"Delete {amount} for good? What they replaced cannot be brought back then. [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from tui.bench.contract import Target
 from tui.bench.cow_suite import QUICK, STANDARD, CowPlan, custom_cow
 from tui.bench.findings import findings
-from tui.bench.lock import only_one
+from tui.bench.lock import benchmark_lock
 from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, kilobytes, make_plan
+from tui.bench.protocols import Target
 from tui.bench.results import Result
-from tui.bench.runner import BenchRun, remove_leftovers, sweep_runs
+from tui.bench.runner import BenchRun, remove_dead_runs, remove_leftovers
 from tui.bench.store import Store
 from tui.bench.tables import LEGEND, cold_warning, comparison_rows, cow_rows, host_words, label_of, spread_words
-from tui.cli.output import note, put_json, say
-from tui.cli.session import discovery, session
+from tui.cli.lookup import find_endpoints, open_finder
+from tui.cli.output import print_json, print_line, print_note
 from tui.core.errors import BenchError, NotReachable, UsageError
 from tui.core.state import state_dir
 from tui.core.text import count_of, human_size, printable
@@ -38,21 +38,21 @@ _LONG = 600
 def run(options: Namespace) -> int:
     """Run, or clean up; progress goes to standard error."""
     for line in engines.sweep_labs(lab_home()):
-        note(printable(f"dtui: {line}"))
+        print_note(printable(f"dtui: {line}"))
     return _clean(options) if options.what == "clean" else _run(options)
 
 
 def _clean(options: Namespace) -> int:
-    with session(options) as open_session:
-        removed = [remove_leftovers(EngineBenchHost(e)) for e in open_session.endpoints if isinstance(e, LiveEndpoint)]
+    with open_finder(options) as finder:
+        removed = [remove_leftovers(EngineBenchHost(e)) for e in finder.endpoints if isinstance(e, LiveEndpoint)]
     containers, images = (
         sum(container_count for container_count, _ in removed),
         sum(image_count for _, image_count in removed),
     )
     if options.json:
-        put_json({"containers": containers, "images": images})
+        print_json({"containers": containers, "images": images})
     else:
-        say(f"removed {count_of(containers, 'container')} and {count_of(images, 'image')} of benchmarks")
+        print_line(f"removed {count_of(containers, 'container')} and {count_of(images, 'image')} of benchmarks")
     return 0
 
 
@@ -64,19 +64,19 @@ def _run(options: Namespace) -> int:
         if options.driver:
             targets = lab_targets(options.driver, controls=options.controls)
         else:
-            discovered = discovery(options)
+            discovered = find_endpoints(options)
             targets = engine_targets(_live(discovered.endpoints, options.engine), controls=options.controls)
         cow = _cow(plan, options) if options.suite != "iozone" else None
         recorder = Store(state_dir("bench") / "runs.sqlite").record(options.name)
-        work = BenchRun(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
-        _ask_first(work, options)
-        with only_one(state_dir("bench")):
-            result = _measure(work)
+        bench_run = BenchRun(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
+        _ask_first(bench_run, options)
+        with benchmark_lock(state_dir("bench")):
+            result = _measure(bench_run)
     finally:
         if discovered:
             discovered.close()
     if options.json:
-        put_json(result.as_json())
+        print_json(result.as_json())
     else:
         if options.charts:
             draw_charts(result)
@@ -96,7 +96,7 @@ def _live(endpoints: Iterable[Endpoint], engine_names: list[str]) -> list[LiveEn
     if not chosen:
         raise NotReachable("a benchmark needs a running Engine", "start dockerd, or name storage drivers with --driver")
     for endpoint in chosen:
-        sweep_runs(EngineBenchHost(endpoint))
+        remove_dead_runs(EngineBenchHost(endpoint))
     return chosen
 
 
@@ -121,45 +121,47 @@ def _cow(plan: Plan, options: Namespace) -> CowPlan:
     return custom_cow(base, sizes, options.cow_depth, options.repeat)
 
 
-def _ask_first(work: BenchRun, options: Namespace) -> None:
-    targets, space = count_of(len(work.targets), "target"), human_size(work.space)
-    note(f"{targets}, about {_minutes(work.seconds)}, {space} free are needed")
-    if work.iozone and work.plan.drops:
-        note(cold_warning(work.plan.drops * len(work.targets)))
-    if work.seconds > _LONG and not options.yes:
-        raise UsageError(f"this takes about {_minutes(work.seconds)}", "--yes runs it all the same")
+def _ask_first(bench_run: BenchRun, options: Namespace) -> None:
+    targets, space = count_of(len(bench_run.targets), "target"), human_size(bench_run.space)
+    print_note(f"{targets}, about {_minutes(bench_run.seconds)}, {space} free are needed")
+    if bench_run.iozone and bench_run.plan.drops:
+        print_note(cold_warning(bench_run.plan.drops * len(bench_run.targets)))
+    if bench_run.seconds > _LONG and not options.yes:
+        raise UsageError(f"this takes about {_minutes(bench_run.seconds)}", "--yes runs it all the same")
 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _measure(work: BenchRun) -> Result:
+def _measure(bench_run: BenchRun) -> Result:
     live = sys.stderr.isatty()
     last = ""
-    with _abortable(work):
-        for progress in work:
+    with _abortable(bench_run):
+        for progress in bench_run:
             minutes_left = _minutes(progress.seconds_left)
             line = printable(f"{progress.done}/{progress.total} · {progress.phase} · {minutes_left} left")
             if live:
-                note(f"\r\x1b[K{line}", end="")
+                print_note(f"\r\x1b[K{line}", end="")
             elif (phase_group := progress.phase.rpartition(" · ")[0] or progress.phase) != last:
-                note(line)
+                print_note(line)
                 last = phase_group
     if live:
-        note("")
-    if work.result is None:
+        print_note("")
+    if bench_run.result is None:
         raise BenchError("the run ended without a result", "run it again")
-    return work.result
+    return bench_run.result
 
 
 @contextmanager
-def _abortable(work: BenchRun) -> Iterator[None]:
+def _abortable(bench_run: BenchRun) -> Iterator[None]:
     """End a run in order at an interrupt, a request to end, and when the line drops."""
 
     def abort(number: int, frame: FrameType | None) -> None:
         del number, frame
-        threading.Thread(target=work.abort, daemon=True).start()  # it asks the Engine, which this thread may be doing
+        threading.Thread(
+            target=bench_run.abort, daemon=True
+        ).start()  # it asks the Engine, which this thread may be doing
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, abort) for number in numbers}
@@ -175,27 +177,27 @@ def show(result: Result) -> None:
     facts = result.facts
     when = f"{result.started:%Y-%m-%d %H:%M}"
     versions = f"iozone {facts.get('iozone', '?')} · Linux {facts.get('kernel', '?')}"
-    say(printable(f"{result.name or result.plan.preset.value} · {when} · {versions}"))
-    say(printable(f"  {host_words(result)}"))
+    print_line(printable(f"{result.name or result.plan.preset.value} · {when} · {versions}"))
+    print_line(printable(f"  {host_words(result)}"))
     for name, target in result.targets.items():
         description = f"{target.get('driver', '')} on {target.get('backing') or '?'} · {target.get('engine', '')}"
-        say(printable(f"  {name:<16} {description}" + (" · control" if target.get("control") else "")))
+        print_line(printable(f"  {name:<16} {description}" + (" · control" if target.get("control") else "")))
     if result.cow:
-        say()
-        say("copy-on-write, medians")
+        print_line()
+        print_line("copy-on-write, medians")
         _table(cow_rows(result))
     for mode in result.plan.modes if result.samples else ():
-        say()
-        say(printable(f"{label_of(result, mode)} · GB/s, medians of {result.plan.repeats}, ratio to the host"))
+        print_line()
+        print_line(printable(f"{label_of(result, mode)} · GB/s, medians of {result.plan.repeats}, ratio to the host"))
         _table(comparison_rows(result, mode))
-        say(spread_words(result, mode))
-        say(LEGEND)
+        print_line(spread_words(result, mode))
+        print_line(LEGEND)
     if result.samples:
-        say()
+        print_line()
         for finding in findings(result):
-            say(printable(f"{finding.claim}: {finding.outcome.value} ({finding.figures})"))
+            print_line(printable(f"{finding.claim}: {finding.outcome.value} ({finding.figures})"))
     for notice in result.notices:
-        say(printable(f"note: {notice}"))
+        print_line(printable(f"note: {notice}"))
 
 
 def draw_charts(result: Result) -> None:
@@ -204,11 +206,11 @@ def draw_charts(result: Result) -> None:
 
     width = min(shutil.get_terminal_size().columns, 160)
     for mode in result.plan.modes:
-        say(chart_text(result, mode, width, plain=not sys.stdout.isatty()))
+        print_line(chart_text(result, mode, width, plain=not sys.stdout.isatty()))
 
 
 def _table(rows: list[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        say(printable("  ".join([row[0].ljust(widths[0]), *cells])))
+        print_line(printable("  ".join([row[0].ljust(widths[0]), *cells])))

@@ -6,13 +6,13 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from tui.bench.compare import RunComparison, compare_runs
-from tui.bench.foreign import result_of_text
+from tui.bench.compare_runs import RunComparison, compare_runs
+from tui.bench.import_text import parse_iozone_run
 from tui.bench.plan import human_kb
 from tui.bench.store import Store
 from tui.bench.tables import MARKS
 from tui.cli.bench_run import draw_charts, show
-from tui.cli.output import put_json, say
+from tui.cli.output import print_json, print_line
 from tui.core.errors import BenchError
 from tui.core.state import state_dir
 from tui.core.text import count_of, printable
@@ -27,7 +27,7 @@ def list_runs(options: Namespace) -> int:
     """Print a line a run, newest first."""
     runs = store().runs()
     if options.json:
-        put_json(
+        print_json(
             [
                 {
                     "id": run.id,
@@ -48,9 +48,9 @@ def list_runs(options: Namespace) -> int:
         )
         name = f"  {run.name}" if run.name else ""
         problem = f"  ({run.problem})" if run.problem else ""
-        say(printable(f"{summary}  {' '.join(run.targets)}{name}{problem}"))
+        print_line(printable(f"{summary}  {' '.join(run.targets)}{name}{problem}"))
     if not runs:
-        say("no run yet: dtui bench run makes one")
+        print_line("no run yet: dtui bench run makes one")
     return 0
 
 
@@ -59,13 +59,13 @@ def show_run(options: Namespace) -> int:
     run_store = store()
     result = run_store.load(run_store.find(options.ref))
     if options.json:
-        put_json(result.as_json())
+        print_json(result.as_json())
         return 0
     if options.charts:
         draw_charts(result)
     show(result)
     if result.problem:
-        say(printable(f"note: {result.problem}"))
+        print_line(printable(f"note: {result.problem}"))
     return 0
 
 
@@ -75,7 +75,7 @@ def compare(options: Namespace) -> int:
     first, second = (run_store.load(run_store.find(reference)) for reference in (options.ref, options.other))
     comparisons = compare_runs(first, second, tuple(options.target))
     if options.json:
-        put_json([_as_json(row) for row in comparisons])
+        print_json([_as_json(row) for row in comparisons])
         return 0
     if not comparisons:
         raise BenchError("the two runs have no number in common", "compare runs of the same plan and targets")
@@ -85,7 +85,7 @@ def compare(options: Namespace) -> int:
         numbers = (
             f"{row.first.median * 1024 / 1e9:>8.2f} {row.second.median * 1024 / 1e9:>8.2f} GB/s  {row.ratio:>5.2f}"
         )
-        say(printable(f"{labels} {numbers} {MARKS[row.verdict]} {row.verdict.value}"))
+        print_line(printable(f"{labels} {numbers} {MARKS[row.verdict]} {row.verdict.value}"))
     return 0
 
 
@@ -112,7 +112,7 @@ def export_run(options: Namespace) -> int:
 
     target = Path(options.file)
     size = write_run(result, target, options.format, replace=options.force)
-    say(printable(f"{target}: {count_of(size, 'byte')}"))
+    print_line(printable(f"{target}: {count_of(size, 'byte')}"))
     return 0
 
 
@@ -123,9 +123,9 @@ def import_run(options: Namespace) -> int:
         data = sys.stdin.buffer.read() if options.file == "-" else source.read_bytes()
     except OSError as error:
         raise BenchError(f"{source}: {(error.strerror or '').lower()}", "name a file with IOzone's output") from error
-    result = result_of_text(data, options.target, options.name or source.stem)
-    number = store().keep(result)
-    say(printable(f"run {number}: {count_of(len(result.samples), 'number')} of {options.target}"))
+    result = parse_iozone_run(data, options.target, options.name or source.stem)
+    number = store().add(result)
+    print_line(printable(f"run {number}: {count_of(len(result.samples), 'number')} of {options.target}"))
     return 0
 
 
@@ -141,5 +141,5 @@ def delete_run(options: Namespace) -> int:
     run_store = store()
     number = run_store.find(options.ref)
     run_store.delete(number)
-    say(f"run {number} is removed")
+    print_line(f"run {number} is removed")
     return 0

@@ -10,8 +10,8 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tui.cli.output import put, put_bytes
-from tui.cli.session import session
+from tui.cli.lookup import open_finder
+from tui.cli.output import print_bytes, print_text
 from tui.core.remote_files import REMOTE_LIMIT
 from tui.core.text import printable
 from tui.engine.live.archive import archive_of
@@ -24,24 +24,24 @@ _PIECE = 64 << 10
 
 def run(options: Namespace) -> int:
     """Write raw bytes into a pipe or file; on a terminal show every line made safe."""
-    with session(options) as open_session:
-        endpoint, details, path = open_session.find_file(options.ref)
+    with open_finder(options) as finder:
+        endpoint, details, path = finder.find_file(options.ref)
         archive = archive_of(endpoint, details)
         if archive:
-            _put(io.BytesIO(archive.get(normalized(os.fsencode(path)), REMOTE_LIMIT).data))
+            _print_file(io.BytesIO(archive.get(normalized(os.fsencode(path)), REMOTE_LIMIT).data))
             return 0
     with reading(details, os.fsencode(path)) as fd, os.fdopen(os.dup(fd), "rb") as file:
-        _put(file)
+        _print_file(file)
     return 0
 
 
-def _put(file: BinaryIO) -> None:
+def _print_file(file: BinaryIO) -> None:
     if sys.stdout.isatty():
         for piece in _printable_lines(file):
-            put(piece)
+            print_text(piece)
         return
     while chunk := file.read(_CHUNK):
-        put_bytes(chunk)
+        print_bytes(chunk)
 
 
 def _printable_lines(file: BinaryIO) -> Iterator[str]:

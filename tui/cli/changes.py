@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.output import note, put_json, put_json_list, say
-from tui.cli.session import session
+from tui.cli.lookup import open_finder
+from tui.cli.output import print_json, print_json_list, print_line, print_note
 from tui.core.records import Change
 from tui.core.text import count_of, printable
 from tui.engine.live.archive import archive_of
@@ -17,16 +17,16 @@ from tui.layers.view import LayerView
 
 def run(options: Namespace) -> int:
     """Print a letter and a path a line, or JSON."""
-    with session(options) as open_session:
-        endpoint, details = open_session.find(options.ref)
+    with open_finder(options) as finder:
+        endpoint, details = finder.find(options.ref)
         archive = archive_of(endpoint, details)
         if archive:
             _print_engine_changes(archive.changes(), as_json=options.json)
-            return _left_out(archive.left_out)
+            return _report_left_out(archive.left_out)
     with LayerView.open(stack_of(details), details.mounts) as view:
         changed_entries = changes(view)
     if options.json:
-        put_json_list(
+        print_json_list(
             {
                 "path": os.fsdecode(change.path),
                 "change": change.change.value,
@@ -39,7 +39,7 @@ def run(options: Namespace) -> int:
         )
         return 0
     for change in changed_entries:
-        say(f"{change.change} {printable(change.path)}")
+        print_line(f"{change.change} {printable(change.path)}")
     return 0
 
 
@@ -47,14 +47,14 @@ def _print_engine_changes(engine_changes: tuple[tuple[bytes, Change], ...], *, a
     """Print what the Engine says of a container whose layer is out of reach: paths and letters, no more."""
     unknown = {"type": None, "size": None, "metadata_only": None, "layer": None}
     if as_json:
-        put_json([{"path": os.fsdecode(path), "change": change.value, **unknown} for path, change in engine_changes])
+        print_json([{"path": os.fsdecode(path), "change": change.value, **unknown} for path, change in engine_changes])
         return
     for path, change in engine_changes:
-        say(f"{change} {printable(path)}")
+        print_line(f"{change} {printable(path)}")
 
 
-def _left_out(count: int) -> int:
+def _report_left_out(count: int) -> int:
     """Say that the Engine's list holds more than was shown; return the exit code."""
     if count:
-        note(f"dtui: {count_of(count, 'change')} of the Engine's answer not understood and left out")
+        print_note(f"dtui: {count_of(count, 'change')} of the Engine's answer not understood and left out")
     return 1 if count else 0

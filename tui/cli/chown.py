@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.acting import act_on
+from tui.cli.change_verbs import run_change
 
 
 def run(options: Namespace) -> int:
     """Change the owner; setuid bits and capabilities of files go, as the kernel does it."""
-    return act_on(
+    return run_change(
         options,
         options.ref,
         lambda target, step, _: target.files.chown(target.path, options.owner, recursive=options.recursive, step=step),

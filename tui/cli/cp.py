@@ -6,9 +6,9 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui.cli.acting import act_on, stoppable
-from tui.cli.output import note, put_json
-from tui.cli.session import session
+from tui.cli.change_verbs import interruptible, run_change
+from tui.cli.lookup import open_finder
+from tui.cli.output import print_json, print_note
 from tui.core.errors import UsageError
 from tui.core.text import count_of, printable
 from tui.services.files_of import files_of
@@ -24,7 +24,7 @@ def run(options: Namespace) -> int:
     if inside == [False, True]:
         source = Path(options.source)
         _require_directory(options.source)
-        return act_on(
+        return run_change(
             options,
             options.target,
             lambda target, step, keep: target.files.copy_in(source, target.path, keep=keep, step=step),
@@ -32,7 +32,7 @@ def run(options: Namespace) -> int:
         )
     if inside == [True, False]:
         _require_directory(options.target)
-        return _out(options)
+        return _copy_out(options)
     raise UsageError("one of the two is a container's, as REF:PATH", "dtui cp web:/etc/app.conf . or the other way")
 
 
@@ -46,17 +46,17 @@ def _require_directory(text: str) -> None:
         raise UsageError(f"{printable(text)} is no directory of this host", "leave the slash at its end out")
 
 
-def _out(options: Namespace) -> int:
-    with session(options) as open_session:
-        endpoint, details, path = open_session.find_file(options.source)
+def _copy_out(options: Namespace) -> int:
+    with open_finder(options) as finder:
+        endpoint, details, path = finder.find_file(options.source)
         files = files_of(endpoint, details)
-        with stoppable(options.wait) as step:
+        with interruptible(options.wait) as step:
             target, count, notes = files.copy_out(
                 os.fsencode(path), Path(options.target), force=options.force, step=step
             )
     if options.json:
-        put_json({"path": str(target), "count": count, "notes": list(notes)}, done=True)
+        print_json({"path": str(target), "count": count, "notes": list(notes)}, done=True)
     else:
         notes_text = "".join(f"; {printable(text)}" for text in notes)
-        note(f"{printable(str(target))}: {count_of(count, 'entry', 'entries')} copied out{notes_text}")
+        print_note(f"{printable(str(target))}: {count_of(count, 'entry', 'entries')} copied out{notes_text}")
     return 0

@@ -6,11 +6,11 @@ import os
 from argparse import Namespace
 from contextlib import suppress
 
-from tui.cli.session import require_terminal
+from tui.cli.lookup import require_terminal
 from tui.core.errors import DtuiError, UsageError
 from tui.core.state import TEXTS, state_base
 from tui.engine.sample import demo_directory
-from tui.services.discover import sample_in
+from tui.services.discover import open_sample
 
 
 def run(options: Namespace) -> int:
@@ -27,7 +27,7 @@ def run(options: Namespace) -> int:
         with suppress(DtuiError):  # no usual state: texts are kept where there is room
             os.environ.setdefault(TEXTS, str(state_base()))
         os.environ["DTUI_STATE"] = str(state)
-        discovered = sample_in(root)
+        discovered = open_sample(root)
         if not options.words:
             from tui.ui.app import run as run_app
 

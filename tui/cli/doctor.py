@@ -8,9 +8,9 @@ import shutil
 from argparse import Namespace
 from dataclasses import asdict, dataclass
 
-from tui.cli.output import put_json, say
-from tui.cli.session import discovery
-from tui.cli.together import ask_together
+from tui.cli.ask_endpoints import ask_all
+from tui.cli.lookup import find_endpoints
+from tui.cli.output import print_json, print_line
 from tui.core.errors import DtuiError
 from tui.core.state import state_dir
 from tui.core.text import count_of, human_size, printable
@@ -41,7 +41,7 @@ def run(options: Namespace) -> int:
     discovered: Discovery | None = None
     lab_lines = sweep_labs(lab_home()) if privileged() else ()
     try:
-        discovered = discovery(options)
+        discovered = find_endpoints(options)
         checks = [*_host(), *_labs(lab_lines), *_engines(discovered)]
     except DtuiError as error:
         checks = [*_host(), Check("endpoint", False, error.message, error.hint)]
@@ -49,11 +49,11 @@ def run(options: Namespace) -> int:
         if discovered:
             discovered.close()
     if options.json:
-        put_json([asdict(check) for check in checks])
+        print_json([asdict(check) for check in checks])
     else:
         for check in checks:
             mark = "ok     " if check.ok else "MISSING" if check.needed else "without"
-            say(
+            print_line(
                 f"{mark}  {check.name:<10} {printable(check.found)}"
                 + (f"  →  {printable(check.mend)}" if check.mend else "")
             )
@@ -131,7 +131,7 @@ def _store() -> list[Check]:
 
 def _engines(discovered: Discovery) -> list[Check]:
     checks = []
-    answers = ask_together(discovered.endpoints, lambda endpoint: endpoint.facts())
+    answers = ask_all(discovered.endpoints, lambda endpoint: endpoint.facts())
     for endpoint, facts in zip(discovered.endpoints, answers, strict=True):
         if isinstance(facts, DtuiError):
             checks.append(Check("endpoint", False, f"{endpoint.address}: {facts.message}", facts.hint))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.output import put_json, say
+from tui.cli.output import print_json, print_line
 from tui.core.text import printable
 from tui.lab.abilities import abilities
 
@@ -13,7 +13,7 @@ def run(options: Namespace) -> int:
     """Print a line a driver."""
     driver_abilities = abilities()
     if options.json:
-        put_json(
+        print_json(
             [
                 {
                     "name": ability.driver.name,
@@ -21,7 +21,7 @@ def run(options: Namespace) -> int:
                     "disk": ability.driver.disk or None,
                     "runs": ability.runs,
                     "missing": ability.missing or None,
-                    "mend": ability.mend or None,
+                    "mend": ability.fix or None,
                 }
                 for ability in driver_abilities
             ]
@@ -29,6 +29,6 @@ def run(options: Namespace) -> int:
         return 0
     for ability in driver_abilities:
         disk = f", on {ability.driver.disk} in a file" if ability.driver.disk else ""
-        status = f"runs here{disk}" if ability.runs else f"{ability.missing}  →  {ability.mend}"
-        say(printable(f"{'ok     ' if ability.runs else 'without'}  {ability.driver.name:<15} {status}"))
+        status = f"runs here{disk}" if ability.runs else f"{ability.missing}  →  {ability.fix}"
+        print_line(printable(f"{'ok     ' if ability.runs else 'without'}  {ability.driver.name:<15} {status}"))
     return 0

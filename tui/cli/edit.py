@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.session import Session, discovery, require_terminal, settings
+from tui.cli.lookup import ContainerFinder, find_endpoints, require_terminal, settings
 from tui.linux.rooted_paths import normalized
 from tui.linux.supervise import go_on_in_child
-from tui.services.discover import require
+from tui.services.discover import require_endpoints
 
 
 def run(options: Namespace) -> int:
     """Find the container first, so that a wrong REF is one line and not a screen."""
     require_terminal("dtui cat and dtui write work")
     go_on_in_child()
-    discovered = require(discovery(options))
-    _, details, path = Session(discovered.endpoints).find_file(options.ref)
+    discovered = require_endpoints(find_endpoints(options))
+    _, details, path = ContainerFinder(discovered.endpoints).find_file(options.ref)
     from tui.ui.app import run as run_app
 
     goal = (details.container, normalized(os.fsencode(path)))

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tui.cli.output import note, put_json, say
-from tui.cli.session import Session, session
+from tui.cli.lookup import ContainerFinder, open_finder
+from tui.cli.output import print_json, print_line, print_note
 from tui.core.errors import DtuiError, UsageError
 from tui.core.records import AccessKind, Container, LayerAccess, State, Trust
 from tui.core.text import human_age, human_size, printable
@@ -18,25 +18,25 @@ from tui.drivers.registry import NAMES
 
 def run(options: Namespace) -> int:
     """Print a table, or JSON with the layer's reach."""
-    with session(options) as open_session:
-        listing = open_session.listing()
-        if not listing.rows and len(listing.lost) == 1 == len(open_session.endpoints):
-            raise listing.lost[0][1]
-        for name, error in listing.lost:
-            note(f"dtui: {printable(name)}: {printable(str(error))}")
+    with open_finder(options) as finder:
+        listing = finder.listing()
+        if not listing.rows and len(listing.failures) == 1 == len(finder.endpoints):
+            raise listing.failures[0][1]
+        for name, error in listing.failures:
+            print_note(f"dtui: {printable(name)}: {printable(str(error))}")
         _check_driver(options.driver, listing.rows)
         rows = [row for row in listing.rows if _matches_options(row, options)]
         rows.sort(key=lambda row: row.created, reverse=True)
         if options.size:
-            rows = [_with_size(row, open_session) for row in rows]
+            rows = [_with_size(row, finder) for row in rows]
         if options.json:
-            put_json([as_json(*_with_access(row, open_session)) for row in rows])
+            print_json([_as_json(*_with_access(row, finder)) for row in rows])
         else:
-            _table(rows, several=len(open_session.endpoints) > 1)
+            _table(rows, several=len(finder.endpoints) > 1)
             for row in rows:
                 if row.state is State.UNKNOWN:
-                    note(f"dtui: {printable(row.name)}: {printable(row.status)}")
-    return 1 if listing.lost else 0
+                    print_note(f"dtui: {printable(row.name)}: {printable(row.status)}")
+    return 1 if listing.failures else 0
 
 
 def _check_driver(driver_name: str | None, rows: tuple[Container, ...]) -> None:
@@ -46,18 +46,18 @@ def _check_driver(driver_name: str | None, rows: tuple[Container, ...]) -> None:
         return
     if driver_name not in NAMES:
         raise UsageError(f"{printable(driver_name)} is no storage driver", f"one of {', '.join(NAMES)}")
-    note(printable(f"dtui: no container is on {driver_name}; there are on {', '.join(used_drivers) or 'none'}"))
+    print_note(printable(f"dtui: no container is on {driver_name}; there are on {', '.join(used_drivers) or 'none'}"))
 
 
 def _matches_options(row: Container, options: Namespace) -> bool:
     return options.state in (None, row.state.value) and options.driver in (None, row.driver.name)
 
 
-def _with_size(row: Container, open_session: Session) -> Container:
+def _with_size(row: Container, finder: ContainerFinder) -> Container:
     from tui.layers.usage import usage
     from tui.layers.view import LayerView
 
-    endpoint = open_session.endpoint_of(row)
+    endpoint = finder.endpoint_of(row)
     size: int | None = None
     with suppress(DtuiError):  # of a damaged one no size is known; the others are counted
         size = endpoint.size(row.id)
@@ -68,17 +68,17 @@ def _with_size(row: Container, open_session: Session) -> Container:
     return replace(row, size_rw=size)
 
 
-def _with_access(row: Container, open_session: Session) -> tuple[Container, LayerAccess]:
+def _with_access(row: Container, finder: ContainerFinder) -> tuple[Container, LayerAccess]:
     """Note whether a container is trusted, and return how its layer can be had; an error hides no other container."""
     try:
-        details = open_session.endpoint_of(row).inspect(row.id)
+        details = finder.endpoint_of(row).inspect(row.id)
     except DtuiError as error:
         trust = Trust.UNPROVEN if row.trust is Trust.PROVEN else row.trust
         return replace(row, trust=trust), LayerAccess(AccessKind.NONE, str(error))
     return replace(row, trust=details.proof.trust), details.reach
 
 
-def as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:
+def _as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:
     """Return the fields of the command-line contract."""
     return {
         "id": row.id,
@@ -113,4 +113,4 @@ def _table(rows: list[Container], *, several: bool) -> None:
     printable_lines = [tuple(printable(cell) for cell in line) for line in lines]
     widths = [max(len(line[i]) for line in printable_lines) for i in range(len(lines[0]))]
     for line in printable_lines:
-        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print_line("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.acting import act_on
+from tui.cli.change_verbs import run_change
 
 
 def run(options: Namespace) -> int:
     """Make it, for whom the directory above belongs to."""
     mode = 0o755 if options.mode is None else options.mode
-    return act_on(
+    return run_change(
         options,
         options.ref,
         lambda target, *_: target.files.mkdir(target.path, mode=mode, parents=options.parents),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.acting import choosing, container_of_ref, tell
-from tui.cli.session import session
+from tui.cli.change_verbs import find_container_path, print_result, with_backup_choice
+from tui.cli.lookup import open_finder
 from tui.core.errors import UsageError
 from tui.core.text import printable
 from tui.linux.rooted_paths import normalized, split
@@ -15,11 +15,13 @@ from tui.linux.rooted_paths import normalized, split
 def run(options: Namespace) -> int:
     """Rename it, never over another; the answer tells the old path and the new one."""
     new = _new_path(options.ref, options.new)
-    with session(options) as open_session:
-        target = container_of_ref(open_session, options.ref)
-        outcome = choosing(options, lambda step, keep: target.files.rename(target.path, new, keep=keep, step=step))
+    with open_finder(options) as finder:
+        target = find_container_path(finder, options.ref)
+        outcome = with_backup_choice(
+            options, lambda step, keep: target.files.rename(target.path, new, keep=keep, step=step)
+        )
     old = outcome.act.path if outcome.act else b""
-    return tell(options, outcome, f"renamed to {printable(outcome.path)}", old=old)
+    return print_result(options, outcome, f"renamed to {printable(outcome.path)}", old=old)
 
 
 def _new_path(ref: str, new: str) -> bytes:

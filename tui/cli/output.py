@@ -21,28 +21,28 @@ class OutputLost(Exception):
         self.reader_left = isinstance(cause, BrokenPipeError)
 
 
-def say(text: str = "") -> None:
+def print_line(text: str = "") -> None:
     """Print a line of ours; whatever is untrusted in it has passed printable()."""
-    put(text + "\n")
+    print_text(text + "\n")
 
 
-def put(text: str) -> None:
+def print_text(text: str) -> None:
     """Print text as it is."""
-    _answering(lambda: sys.stdout.write(text))
+    _writing(lambda: sys.stdout.write(text))
 
 
-def put_bytes(data: bytes) -> None:
+def print_bytes(data: bytes) -> None:
     """Print bytes as they are."""
-    _answering(lambda: sys.stdout.buffer.write(data))
+    _writing(lambda: sys.stdout.buffer.write(data))
 
 
-def put_json(value: object, *, done: bool = False) -> None:
+def print_json(value: object, *, done: bool = False) -> None:
     """Print one JSON value; bytes that are not UTF-8 stand as the surrogates of os.fsdecode, escaped.
 
     With ``done`` it tells of what was done already: where it is not taken, DtuiError says that it was.
     """
     try:
-        put(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+        print_text(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
         flush()
     except OutputLost as lost:
         if not done:
@@ -50,39 +50,39 @@ def put_json(value: object, *, done: bool = False) -> None:
         raise DtuiError(f"done, but the answer could not be written: {lost}") from lost
 
 
-def put_json_list(values: Iterable[object]) -> None:
-    """Print a JSON array as :func:`put_json` does, one value at a time: there may be a million."""
+def print_json_list(values: Iterable[object]) -> None:
+    """Print a JSON array as :func:`print_json` does, one value at a time: there may be a million."""
     before = "[\n"
     for value in values:
-        put(before + indent(json.dumps(value, indent=2, ensure_ascii=True), "  "))
+        print_text(before + indent(json.dumps(value, indent=2, ensure_ascii=True), "  "))
         before = ",\n"
-    put("[]\n" if before == "[\n" else "\n]\n")
+    print_text("[]\n" if before == "[\n" else "\n]\n")
     flush()
 
 
 def flush() -> None:
     """Have standard output take what was printed; raises OutputLost, after which it is not tried again."""
-    _answering(sys.stdout.flush)
+    _writing(sys.stdout.flush)
 
 
-def _answering(write: Callable[[], object]) -> None:
+def _writing(write: Callable[[], object]) -> None:
     try:
         write()
     except OSError as error:
-        _let_go(sys.stdout)
+        _discard(sys.stdout)
         raise OutputLost(error) from error
 
 
-def note(text: str, end: str = "\n") -> None:
+def print_note(text: str, end: str = "\n") -> None:
     """Print a line on standard error; where nobody takes it, it is lost, and nothing else."""
     try:
         sys.stderr.write(text + end)
         sys.stderr.flush()
     except OSError:
-        _let_go(sys.stderr)
+        _discard(sys.stderr)
 
 
-def _let_go(stream: IO[str]) -> None:
+def _discard(stream: IO[str]) -> None:
     """Let what a stream holds go nowhere, or Python complains of it once more at its exit."""
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

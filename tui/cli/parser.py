@@ -43,10 +43,10 @@ VERBS = {
 """Every verb and its help; the module of the same name does it."""
 
 
-_KEEPING = ("write", "rm", "mv", "mkdir", "chmod", "chown", "cp", "revert", "undo", "backups", "edit", "app")
+_STATE_VERBS = ("write", "rm", "mv", "mkdir", "chmod", "chown", "cp", "revert", "undo", "backups", "edit", "app")
 """Verbs that keep what they replace, or put it back: where it is kept is looked at before anything else."""
 
-_BEFORE = ("-H", "--host", "--context", "--root", "--config")
+_GLOBAL_OPTIONS = ("-H", "--host", "--context", "--root", "--config")
 """Options that a verb does not take, for they say where everything is looked for."""
 
 
@@ -57,9 +57,9 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, f"{self.prog} --help tells how")
 
 
-def _late(verb: str) -> Callable[[argparse.Namespace], int]:
+def _run_verb(verb: str) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
-        if verb in _KEEPING:
+        if verb in _STATE_VERBS:
             state_base()
         result = importlib.import_module(f"tui.cli.{verb}").run(options)
         return int(result)
@@ -77,17 +77,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--root", action="append", default=[], type=Path, metavar="DIR", help="a data-root, read without a daemon"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
-    parser.set_defaults(run=_late("app"), verb="", sample=None)
+    parser.set_defaults(run=_run_verb("app"), verb="", sample=None)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     arguments = list(sys.argv[1:] if argv is None else argv)
     for verb, text in VERBS.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        sub.set_defaults(run=_late(verb), verb=verb)
+        sub.set_defaults(run=_run_verb(verb), verb=verb)
         _ARGUMENTS[verb](sub)
     _purge(verbs.add_parser(_PURGE, prog="dtui backups purge", description="delete what is kept for undo, for good"))
     options, unrecognized = parser.parse_known_args(_with_purge(arguments))
     for word in unrecognized:
-        if word.startswith(_BEFORE):
+        if word.startswith(_GLOBAL_OPTIONS):
             raise UsageError(
                 f"{printable(word)} goes before the verb", f"dtui {printable(word)} ... {options.verb} ..."
             )
@@ -187,7 +187,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("--create", action="store_true", help="make a new file")
     sub.add_argument("--in-place", action="store_true", help="overwrite the file itself, for who has it open")
-    _keeping(sub)
+    _backup_options(sub)
     sub.add_argument("--mode", type=_permissions, metavar="0644", help="permission bits, octal")
     _wait(sub)
     _json(sub)
@@ -196,7 +196,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
 def _rm(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("-r", "--recursive", action="store_true", help="a directory and all below it")
-    _keeping(sub)
+    _backup_options(sub)
     _wait(sub)
     _json(sub)
 
@@ -204,7 +204,7 @@ def _rm(sub: argparse.ArgumentParser) -> None:
 def _mv(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("new", metavar="NEWPATH", help="the new path in the same container, or a directory to move into")
-    _keep(sub)
+    _keep_option(sub)
     _wait(sub)
     _json(sub)
 
@@ -237,14 +237,14 @@ def _cp(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("source", metavar="SOURCE", help="a path of this host, or REF:PATH")
     sub.add_argument("target", metavar="TARGET", help="REF:PATH, or a path of this host")
     sub.add_argument("--force", action="store_true", help="replace a file of this host")
-    _keeping(sub, nothing=False)
+    _backup_options(sub, nothing=False)
     _wait(sub)
     _json(sub)
 
 
 def _revert(sub: argparse.ArgumentParser) -> None:
     _file(sub)
-    _keeping(sub)
+    _backup_options(sub)
     _wait(sub)
     _json(sub)
 
@@ -253,7 +253,7 @@ def _undo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("ref", metavar="REF", nargs="?", type=_container, help="only what was done to this container")
     sub.add_argument("--id", help="the one of dtui backups, by its id or the beginning of it")
     sub.add_argument("--force", action="store_true", help="even if the file was changed since")
-    _keeping(sub)
+    _backup_options(sub)
     _wait(sub)
     _json(sub)
 
@@ -354,14 +354,14 @@ def _wait(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--wait", type=_seconds, default=0.0, metavar="SECONDS", help=text)
 
 
-def _keep(sub: argparse._ActionsContainer) -> None:
+def _keep_option(sub: argparse._ActionsContainer) -> None:
     sub.add_argument("--keep", action="store_true", help="copy what is replaced, whatever its size, if there is room")
 
 
-def _keeping(sub: argparse.ArgumentParser, *, nothing: bool = True) -> None:
+def _backup_options(sub: argparse.ArgumentParser, *, nothing: bool = True) -> None:
     """Add what may become of what is replaced."""
     exclusive_group = sub.add_mutually_exclusive_group()
-    _keep(exclusive_group)
+    _keep_option(exclusive_group)
     exclusive_group.add_argument(
         "--set-aside", action="store_true", help="move it out of the layer instead of copying it"
     )

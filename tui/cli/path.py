@@ -6,8 +6,8 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui.cli.output import note, say
-from tui.cli.session import session
+from tui.cli.lookup import open_finder
+from tui.cli.output import print_line, print_note
 from tui.core.errors import NotReachable
 from tui.core.records import Details, LayerStack
 from tui.core.text import printable
@@ -15,14 +15,14 @@ from tui.core.text import printable
 
 def run(options: Namespace) -> int:
     """Print one line; without a directory say why, with exit code 3."""
-    with session(options) as open_session:
-        _, details = open_session.find(options.ref)
+    with open_finder(options) as finder:
+        _, details = finder.find(options.ref)
     stack, path = details.stack, details.reach.path
     if options.verbose and path is None:
         _print_provenance(details)
     if stack is None or path is None:
         raise NotReachable(f"{printable(options.ref)} has no layer directory here: {details.reach.reason}")
-    say(printable(str(_merged(options.ref, details, stack) if options.merged else path)))
+    print_line(printable(str(_merged(options.ref, details, stack) if options.merged else path)))
     if options.verbose:
         _print_provenance(details)
     return 0
@@ -46,10 +46,10 @@ def _merged(ref: str, details: Details, stack: LayerStack) -> Path:
 
 
 def _print_provenance(details: Details) -> None:
-    note(f"{details.proof.trust}: {printable(details.proof.reason)}")
+    print_note(f"{details.proof.trust}: {printable(details.proof.reason)}")
     stack = details.shown_stack
     if stack is None:
         return
-    note(f"found by {stack.how}; by hand: {stack.command}")
+    print_note(f"found by {stack.how}; by hand: {stack.command}")
     for layer in stack.layers:
-        note(f"{layer.role:<9} {printable(str(layer.path))}")
+        print_note(f"{layer.role:<9} {printable(str(layer.path))}")

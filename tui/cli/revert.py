@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.acting import act_on
+from tui.cli.change_verbs import run_change
 
 
 def run(options: Namespace) -> int:
     """Revert an edited, deleted, added or otherwise changed entry, of a directory all that changed in it."""
-    return act_on(
+    return run_change(
         options,
         options.ref,
         lambda target, step, keep: target.files.revert(target.path, keep=keep, step=step),

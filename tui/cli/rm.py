@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.acting import act_on
+from tui.cli.change_verbs import run_change
 
 
 def run(options: Namespace) -> int:
     """Delete it; what it was is kept unless the user wants otherwise."""
-    return act_on(
+    return run_change(
         options,
         options.ref,
         lambda target, step, keep: target.files.remove(target.path, recursive=options.recursive, keep=keep, step=step),

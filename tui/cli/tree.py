@@ -7,8 +7,8 @@ from argparse import Namespace
 from contextlib import closing
 from typing import Any
 
-from tui.cli.output import note, put_json, say
-from tui.cli.session import session
+from tui.cli.lookup import open_finder
+from tui.cli.output import print_json, print_line, print_note
 from tui.core.records import Change, Entry, EntryKind, LayerStack, View
 from tui.core.text import human_size, mode_text, printable
 from tui.layers.changes import walk
@@ -19,18 +19,20 @@ from tui.services.files_of import tree_of
 def run(options: Namespace) -> int:
     """Print a line an entry: letter, mode, owner, size, name."""
     name, _, path = options.ref.partition(":")
-    with session(options) as open_session:
-        endpoint, details = open_session.find(name)
+    with open_finder(options) as finder:
+        endpoint, details = finder.find(name)
         with closing(tree_of(endpoint, details)) as view:
             root = view.resolve(os.fsencode(path or "/"))
             entries = walk(view, root, View(options.view), options.depth)
             if options.json:
-                put_json([_as_json(entry, view.stack, shown_owner(entry, details.shown_stack)) for _, entry in entries])
+                print_json(
+                    [_as_json(entry, view.stack, shown_owner(entry, details.shown_stack)) for _, entry in entries]
+                )
             else:
                 for depth, entry in entries:
-                    say(_line(depth, entry, shown_owner(entry, details.shown_stack)))
+                    print_line(_line(depth, entry, shown_owner(entry, details.shown_stack)))
             if view.cut:
-                note("dtui: the Engine's answer was cut: it sends whole directories; name one further down")
+                print_note("dtui: the Engine's answer was cut: it sends whole directories; name one further down")
     return 0
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.acting import choosing, put_right, tell
-from tui.cli.meant import ChangedContainer, changed_container_in, require_single
-from tui.cli.session import Session, session
+from tui.cli.change_verbs import print_result, recover_and_report, with_backup_choice
+from tui.cli.changed_containers import ChangedContainer, find_changed_in, require_single
+from tui.cli.lookup import ContainerFinder, open_finder
 from tui.core.errors import ChangedMeanwhile, EngineLost, NotFound, UsageError
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint
@@ -18,70 +18,70 @@ def run(options: Namespace) -> int:
     """Put back what an act replaced; what stands there now is kept in its turn."""
     if options.id == "":
         raise UsageError("--id names no backup", "dtui backups lists them")
-    with session(options) as open_session:
+    with open_finder(options) as finder:
         cut_off = _cut_off()
-        put_right(*open_session.endpoints)
+        recover_and_report(*finder.endpoints)
         if cut_off - _cut_off() and not options.id:
             raise ChangedMeanwhile(
                 "what was cut off has just been put right", "dtui undo again takes the last act back"
             )
-        act, endpoint = _act_of(open_session, options.ref, options.id)
+        act, endpoint = _record_to_undo(finder, options.ref, options.id)
         files = files_of(endpoint, endpoint.inspect(act.container))
-        outcome = choosing(options, lambda step, keep: files.undo(act, force=options.force, keep=keep, step=step))
+        outcome = with_backup_choice(
+            options, lambda step, keep: files.undo(act, force=options.force, keep=keep, step=step)
+        )
     redo_hint = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
-    return tell(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{redo_hint}")
+    return print_result(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{redo_hint}")
 
 
 def _cut_off() -> set[str]:
     return {act.id for act in undo_records() if act.cut_off}
 
 
-def _act_of(open_session: Session, ref: str | None, act_id: str | None) -> tuple[UndoRecord, Endpoint]:
+def _record_to_undo(finder: ContainerFinder, ref: str | None, act_id: str | None) -> tuple[UndoRecord, Endpoint]:
     """Return the act that is to be taken back, and where its container is; raises NotFound, UsageError."""
     if not ref:
         act = find(act_id) if act_id else last_to_undo()
-        return act, _endpoint_of(
-            open_session.endpoints, act, "dtui undo REF takes back what was done to another container"
-        )
-    meant = changed_container_in(open_session, ref)
+        return act, _endpoint_of(finder.endpoints, act, "dtui undo REF takes back what was done to another container")
+    changed = find_changed_in(finder, ref)
     if act_id:
         act = find(act_id)
-        if act.container not in {container.id for container in meant.changed}:
+        if act.container not in {container.id for container in changed.changed}:
             raise NotFound(f"{act.id} was not done to {printable(ref)}", "dtui backups lists what was")
     else:
-        act = _last_of(meant, ref)
-    return act, _endpoint_of(open_session.endpoints, act, f"dtui backups {printable(ref)} lists what is kept")
+        act = _last_record(changed, ref)
+    return act, _endpoint_of(finder.endpoints, act, f"dtui backups {printable(ref)} lists what is kept")
 
 
-def _last_of(meant: ChangedContainer, ref: str) -> UndoRecord:
+def _last_record(changed: ChangedContainer, ref: str) -> UndoRecord:
     """Return the last act of the container that is there, else of the one that is gone and had its name."""
-    if meant.present is None:
-        return last_to_undo(require_single(meant.changed, ref).id)
+    if changed.present is None:
+        return last_to_undo(require_single(changed.changed, ref).id)
     try:
-        return last_to_undo(meant.present.id)
+        return last_to_undo(changed.present.id)
     except NotFound as error:
-        if not meant.former:
+        if not changed.former:
             raise
-        ids = ", ".join(container.id[:12] for container in meant.former)
-        message = f"nothing was done to {printable(ref)} ({meant.present.short_id}) that can be taken back"
+        ids = ", ".join(container.id[:12] for container in changed.former)
+        message = f"nothing was done to {printable(ref)} ({changed.present.short_id}) that can be taken back"
         hint = f"what is kept under its name was done to {ids}: dtui backups {printable(ref)} lists it"
         raise NotFound(message, hint) from error
 
 
 def _endpoint_of(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) -> Endpoint:
     """Return where the container of an act is; raises NotFound, which tells where the old bytes are."""
-    lost = []
+    unanswered = []
     for endpoint in endpoints:
         try:
             endpoint.inspect(act.container)
         except NotFound:
             continue
         except EngineLost as error:
-            lost.append(error)
+            unanswered.append(error)
             continue
         return endpoint
-    if lost:
-        raise lost[0]
+    if unanswered:
+        raise unanswered[0]
     backup_hint = f"its old bytes are in {act.data}; " if act.size else ""
     message = f"{printable(act.name)} ({act.container[:12]}) is not here any more, so that its {act.kind} of"
     raise NotFound(f"{message} {printable(act.path)} cannot be taken back", backup_hint + hint)

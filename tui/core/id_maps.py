@@ -48,7 +48,7 @@ def host_id(spans: tuple[Span, ...], number: int) -> int | None:
     return None
 
 
-def id_words(spans: tuple[Span, ...]) -> str:
+def id_ranges(spans: tuple[Span, ...]) -> str:
     """Return the ids that a container has: ``0 to 65535``."""
     return ", ".join(f"{span.inside} to {span.inside + span.count - 1}" for span in spans)
 

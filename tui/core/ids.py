@@ -39,7 +39,7 @@ class ContainerId(str):
         return cls._checked(text, _CONTAINERD)
 
     @classmethod
-    def standing_for(cls, text: object) -> Self:
+    def placeholder_for(cls, text: object) -> Self:
         """Return an id under which a container can be listed whose own id is none."""
         return cls(hashlib.sha256(repr(text)[:4096].encode("utf-8", "replace")).hexdigest())
 

@@ -47,7 +47,7 @@ class Meter:
         """Whether the act goes to its end from here on, whoever wants to stop it."""
         self.stopping = False
         self._path = b""
-        self._told = on_step
+        self._on_step = on_step
         self._clock = clock
         self._began = clock()
 
@@ -76,8 +76,8 @@ class Meter:
     def _report(self) -> None:
         if self.stopping and not self.final:
             raise Stopped("stopped", "nothing was changed")
-        if self._told:
-            self._told(self)
+        if self._on_step:
+            self._on_step(self)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -112,8 +112,8 @@ class Meter:
         return printable(self._path)
 
     def _time_left(self, done: int, total: int) -> list[str]:
-        took = self._clock() - self._began
-        return [f"{_duration(round(took * (total - done) / done))} left"] if done and took >= _TOO_EARLY else []
+        elapsed = self._clock() - self._began
+        return [f"{_duration(round(elapsed * (total - done) / done))} left"] if done and elapsed >= _TOO_EARLY else []
 
 
 def _duration(seconds: int) -> str:

@@ -123,7 +123,7 @@ class Mount:
     writable: bool = True
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """Its kind in the words of a sentence: "bind mount", "volume", "tmpfs", "engine's mount"."""
         return {"bind": "bind mount", "engine": "engine's mount"}.get(self.kind, self.kind)
 
@@ -242,18 +242,18 @@ class LayerStack:
     """Where the engine mounts what the container sees while it runs; None for full trees, which show it always."""
     root: HostDirectory | None = None
     """The data-root that the layers lie in and are opened beneath; None where only an Engine named them."""
-    apart: tuple[int, ...] = ()
+    compared_only: tuple[int, ...] = ()
     """Layers that are compared with, but not part of what the container sees: it has a copy of them."""
 
     @property
-    def seen(self) -> tuple[int, ...]:
+    def visible(self) -> tuple[int, ...]:
         """Indices of the layers whose union the container sees, top first; of full trees only the first."""
         if self.marks is WhiteoutStyle.TREE:
             return (0,)
-        return tuple(index for index in range(len(self.layers)) if index not in self.apart)
+        return tuple(index for index in range(len(self.layers)) if index not in self.compared_only)
 
     @property
-    def before(self) -> tuple[int, ...]:
+    def base(self) -> tuple[int, ...]:
         """Indices of the layers whose union the container began with, top first."""
         return tuple(range(1, len(self.layers)))[: 1 if self.marks is WhiteoutStyle.TREE else None]
 
@@ -265,7 +265,7 @@ class LayerStack:
     @property
     def lowers(self) -> tuple[Layer, ...]:
         """The read-only layers that show through the writable one, nearest first."""
-        return tuple(self.layers[index] for index in self.seen[1:])
+        return tuple(self.layers[index] for index in self.visible[1:])
 
     @property
     def images(self) -> tuple[Layer, ...]:

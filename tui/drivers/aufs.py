@@ -19,7 +19,7 @@ class Aufs:
     """Layers of the aufs graph driver."""
 
     driver = Driver(DriverKind.GRAPH, "aufs")
-    tells = ""
+    engine_key = ""
     home = "aufs/diff"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
@@ -38,7 +38,7 @@ class Aufs:
             mount_command(root, "aufs", container_id),
             marks=WhiteoutStyle.AUFS,
             merged=root.path / "aufs" / "mnt" / mount_id,
-            root=root.place,
+            root=root.directory,
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:

@@ -15,7 +15,7 @@ class StorageDriver(Protocol):
     """One storage driver. A new one is one file and one line in the registry."""
 
     driver: Driver
-    tells: str
+    engine_key: str
     """Key of inspect's GraphDriver.Data by which the Engine says where a layer is; empty when it does not."""
     home: str
     """Where the driver has one entry for each layer, below the data-root; empty when that is not in it."""

@@ -13,7 +13,7 @@ from collections.abc import ItemsView, Iterator
 from functools import cached_property
 
 from tui.core.errors import LayerError
-from tui.drivers.data_root import DataRoot, explain
+from tui.drivers.data_root import DataRoot, data_root_error
 
 _MAGIC = 0xED0CDAED
 _VERSION = 2
@@ -177,7 +177,7 @@ def read_bolt(root: DataRoot, name: str) -> Bucket:
                 data = _read_all(file.fileno(), display_path) if before else b""
                 after = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))
         except OSError as error:
-            raise explain(display_path, error) from error
+            raise data_root_error(display_path, error) from error
         if before is None:
             raise LayerError(
                 f"{display_path} is damaged: it has no valid first page", "containerd writes it: does it start?"

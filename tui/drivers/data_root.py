@@ -56,7 +56,7 @@ class DataRoot:
         status = os.fstat(fd)
         self.path = path
         owner = 0 if _is_remapped(path) else status.st_uid
-        self.place = HostDirectory(path, status.st_dev, status.st_ino, owner)
+        self.directory = HostDirectory(path, status.st_dev, status.st_ino, owner)
 
     def below(self, name: str) -> DataRoot:
         """Open a directory of this one as a root of its own; raises NotReachable, LayerError."""
@@ -138,7 +138,7 @@ class DataRoot:
         try:
             yield
         except OSError as error:
-            raise explain(self.display_path(name), error) from error
+            raise data_root_error(self.display_path(name), error) from error
 
 
 def parse_json(text: str, display_name: str) -> Any:
@@ -164,7 +164,7 @@ def _refuse_deep(value: Any) -> None:
     raise RecursionError
 
 
-def explain(path_text: str, error: OSError) -> DtuiError:
+def data_root_error(path_text: str, error: OSError) -> DtuiError:
     """Turn an OSError about a path of a data-root into ours."""
     used_up = TooManyOpen.of(error)
     if used_up:
@@ -208,7 +208,7 @@ def open_layer(stack: LayerStack, layer: Layer) -> int:
     return _open_below(stack, layer.path)
 
 
-def open_beside(stack: LayerStack) -> int:
+def open_layer_parent(stack: LayerStack) -> int:
     """Open the directory that holds the writable layer; raises NotReachable, LayerError."""
     return _open_below(stack, stack.writable.path.parent)
 
@@ -226,7 +226,7 @@ def _open_below(stack: LayerStack, path: Path) -> int:
         hint = "the container was removed, or the data-root is damaged: look again"
         raise LayerError(f"layer {display_path} is gone", hint) from error
     except OSError as error:
-        raise explain(display_path, error) from error
+        raise data_root_error(display_path, error) from error
     finally:
         os.close(root)
 
@@ -237,7 +237,7 @@ def _reopen(directory: HostDirectory) -> int:
     try:
         fd = open_host(directory.path)
     except OSError as error:
-        raise explain(display_path, error) from error
+        raise data_root_error(display_path, error) from error
     status = os.fstat(fd)
     if (status.st_dev, status.st_ino) != (directory.device, directory.inode):
         os.close(fd)

@@ -17,7 +17,7 @@ from tui.core.errors import LayerError
 from tui.core.ids import LayerId
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, ThinDevice, WhiteoutStyle
 from tui.drivers.base import init_of, inspect_command, mount_command, mount_record
-from tui.drivers.data_root import DataRoot, explain
+from tui.drivers.data_root import DataRoot, data_root_error
 
 _DEVICES = 1 << 24
 """Thin devices of a pool (kernel: dm-thin-metadata.h)."""
@@ -30,7 +30,7 @@ class Devicemapper:
     """Layers of the devicemapper graph driver."""
 
     driver = Driver(DriverKind.GRAPH, "devicemapper")
-    tells = ""
+    engine_key = ""
     home = "devicemapper/metadata"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
@@ -53,7 +53,7 @@ class Devicemapper:
             Layer(mount_id, LayerRole.WRITABLE, _place(root, mount_id), _device(root, prefix, mount_id)),
             Layer(init, LayerRole.INIT, _place(root, init), _device(root, prefix, init)),
         )
-        return LayerStack(self.driver, layers, how, command, marks=WhiteoutStyle.TREE, root=root.place)
+        return LayerStack(self.driver, layers, how, command, marks=WhiteoutStyle.TREE, root=root.directory)
 
 
 def _place(root: DataRoot, layer_id: str) -> Path:
@@ -65,7 +65,7 @@ def _prefix(root: DataRoot) -> str:
     try:
         status = root.status("devicemapper")
     except OSError as error:
-        raise explain(root.display_path("devicemapper"), error) from error
+        raise data_root_error(root.display_path("devicemapper"), error) from error
     return f"docker-{os.major(status.st_dev)}:{os.minor(status.st_dev)}-{status.st_ino}"
 
 

@@ -24,7 +24,7 @@ class Overlay:
     """Layers of the legacy overlay graph driver."""
 
     driver = Driver(DriverKind.GRAPH, "overlay")
-    tells = "UpperDir"
+    engine_key = "UpperDir"
     home = "overlay"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
@@ -33,7 +33,7 @@ class Overlay:
         lower_id = check_layer_id(root.text(f"overlay/{mount_id}/lower-id").strip())
         command = mount_command(root, "overlay", container_id)
         stack = self._stack(root.path / "overlay", mount_id, lower_id, "layerdb mount-id", command)
-        return replace(stack, root=root.place)
+        return replace(stack, root=root.directory)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take the directories from GraphDriver.Data: UpperDir, and the image's id from LowerDir."""
@@ -53,4 +53,4 @@ class Overlay:
             Layer(lower_id, LayerRole.IMAGE, base / lower_id / "root"),
         )
         work, merged = base / mount_id / "work", base / mount_id / "merged"
-        return LayerStack(self.driver, layers, how, command, work=work, merged=merged, apart=(_INIT,))
+        return LayerStack(self.driver, layers, how, command, work=work, merged=merged, compared_only=(_INIT,))

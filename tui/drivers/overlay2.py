@@ -29,7 +29,7 @@ _LINK_TARGET = re.compile(r"\.\./([0-9a-z]{25,64}(?:-init)?)/diff")
 class Overlay2:
     """Layers of a graph driver with the layout of overlay2, by default of itself."""
 
-    tells = "UpperDir"
+    engine_key = "UpperDir"
 
     def __init__(self, name: str = "overlay2", marks: WhiteoutStyle = WhiteoutStyle.OVERLAY) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
@@ -43,7 +43,7 @@ class Overlay2:
         stack = self._stack(
             overlay2_layers(root, name, mount_id), "layerdb mount-id", mount_command(root, name, container_id)
         )
-        return replace(stack, root=root.place, userxattr=uses_user_xattrs(root, f"{name}/{mount_id}"))
+        return replace(stack, root=root.directory, userxattr=uses_user_xattrs(root, f"{name}/{mount_id}"))
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take the directories from GraphDriver.Data: UpperDir, LowerDir, WorkDir."""

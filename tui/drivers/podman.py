@@ -104,7 +104,7 @@ class PodmanOverlay:
     """Layers of podman's overlay driver."""
 
     driver = Driver(DriverKind.STORAGE, "overlay")
-    tells = "UpperDir"
+    engine_key = "UpperDir"
     home = "overlay"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
@@ -113,7 +113,7 @@ class PodmanOverlay:
         layers = overlay2_layers(root, "overlay", _layer_of(record))
         return replace(
             self._stack(layers, _HOW, _command(root, "overlay")),
-            root=root.place,
+            root=root.directory,
             userxattr=uses_user_xattrs(root, f"overlay/{layers[0].id}"),
             idmapped=_is_idmapped(root, record),
             ids=ids_of_record(record),
@@ -146,7 +146,7 @@ class PodmanVfs:
     """Layers of podman's vfs driver: whole trees, the container's compared with the image's topmost."""
 
     driver = Driver(DriverKind.STORAGE, "vfs")
-    tells = ""
+    engine_key = ""
     home = "vfs/dir"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
@@ -169,7 +169,7 @@ class PodmanVfs:
             _command(root, "vfs"),
             ids=ids_of_record(record),
             marks=WhiteoutStyle.TREE,
-            root=root.place,
+            root=root.directory,
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:

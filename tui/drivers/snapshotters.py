@@ -58,7 +58,7 @@ def _is_systems(root: DataRoot) -> bool:
     Any other, such as one on a disk from elsewhere, could name containers of this host.
     """
     home = root.path.parent if REMAPPED.fullmatch(root.path.name) else root.path
-    return not has_foreign_owner(root.place) and home in _systems_roots()
+    return not has_foreign_owner(root.directory) and home in _systems_roots()
 
 
 def _systems_roots() -> Iterator[Path]:
@@ -112,7 +112,7 @@ def bytes_of(value: bytes | Bucket | None) -> bytes:
 class Snapshotter:
     """Layers of one snapshotter that keeps directories: ``active`` and ``committed`` below its own."""
 
-    tells = ""
+    engine_key = ""
     home = ""
 
     def __init__(
@@ -128,7 +128,7 @@ class Snapshotter:
         problem: NotFound | LayerError | None = None
         for containerd_root in containerd_roots(root):
             try:
-                return self.in_home(containerd_root.below(_PREFIX + self.driver.name), root, container_id)
+                return self.stack_in(containerd_root.below(_PREFIX + self.driver.name), root, container_id)
             except (NotFound, LayerError) as error:
                 problem = problem or error
         raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is this the data-root?")
@@ -138,7 +138,7 @@ class Snapshotter:
         del data
         raise LayerError(f"the Engine tells nothing about the layers of {container_id[:12]}", "read its data-root")
 
-    def in_home(self, home: DataRoot, root: DataRoot, container_id: str, address: str = "") -> LayerStack:
+    def stack_in(self, home: DataRoot, root: DataRoot, container_id: str, address: str = "") -> LayerStack:
         """Read the stack below the snapshotter's own directory; ``address`` is the containerd that named it, if any."""
         chain = chain_of(home, container_id)
         layers = tuple(self._layer(home, snapshot, container_id) for snapshot in chain)
@@ -156,7 +156,7 @@ class Snapshotter:
             userxattr=overlay and uses_user_xattrs(home, f"snapshots/{chain[0].number}"),
             marks=self._marks,
             merged=root.path / "rootfs" / self.driver.name / container_id if overlay else None,
-            root=home.place,
+            root=home.directory,
         )
 
     def _layer(self, home: DataRoot, snapshot: Snapshot, container_id: str) -> Layer:

@@ -19,7 +19,7 @@ from tui.drivers.data_root import DataRoot
 class FullTrees:
     """Layers of a graph driver that keeps ``<folder>/<layer id>`` as a whole tree."""
 
-    tells = "SourceDir"
+    engine_key = "SourceDir"
 
     def __init__(self, name: str, folder: str) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
@@ -40,7 +40,7 @@ class FullTrees:
             "layerdb mount-id",
             mount_command(root, self.driver.name, container_id),
             marks=WhiteoutStyle.TREE,
-            root=root.place,
+            root=root.directory,
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:

@@ -22,7 +22,7 @@ class Zfs:
     """Layers of the zfs graph driver."""
 
     driver = Driver(DriverKind.GRAPH, "zfs")
-    tells = "Dataset"
+    engine_key = "Dataset"
     home = "zfs/graph"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
@@ -31,7 +31,7 @@ class Zfs:
         parent = _dataset_at(root.below("zfs").path)
         home = root.path / "zfs" / "graph"
         command = mount_command(root, "zfs", container_id)
-        return replace(self._stack(f"{parent}/{mount_id}", home, "layerdb mount-id", command), root=root.place)
+        return replace(self._stack(f"{parent}/{mount_id}", home, "layerdb mount-id", command), root=root.directory)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Take dataset and mountpoint from GraphDriver.Data: Dataset, Mountpoint."""

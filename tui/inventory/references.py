@@ -18,7 +18,7 @@ from typing import Any
 
 from tui.core.errors import DtuiError, LayerError
 from tui.drivers.bolt import Bucket, read_bolt
-from tui.drivers.data_root import DataRoot, explain
+from tui.drivers.data_root import DataRoot, data_root_error
 from tui.drivers.podman import container_records, layer_records, read_records
 from tui.drivers.snapshotters import Snapshot, all_snapshots
 from tui.inventory.images import docker_images, stored_images
@@ -88,7 +88,7 @@ def entries(root: DataRoot, name: str) -> list[str]:
     try:
         return sorted(root.names(name))
     except PermissionError as error:
-        raise explain(root.display_path(name), error) from error
+        raise data_root_error(root.display_path(name), error) from error
     except OSError:
         return []
 

@@ -20,7 +20,7 @@ class Ability:
 
     driver: LabDriver
     missing: str = ""
-    mend: str = ""
+    fix: str = ""
 
     @property
     def runs(self) -> bool:
@@ -64,19 +64,19 @@ def has_module(name: str) -> bool:
 def abilities() -> tuple[Ability, ...]:
     """Look at every kind of lab there is."""
     version = engine_version()
-    return tuple(Ability(driver, *_lack(driver, version)) for driver in LAB_DRIVERS)
+    return tuple(Ability(driver, *_missing_for(driver, version)) for driver in LAB_DRIVERS)
 
 
-def _lack(driver: LabDriver, version: tuple[int, ...]) -> tuple[str, str]:
+def _missing_for(driver: LabDriver, version: tuple[int, ...]) -> tuple[str, str]:
     """Return what a driver lacks here and how to get it; both empty when it runs."""
     if not version:
         return "dockerd is not installed", "apt-get install docker.io"
     if os.geteuid() != 0:
         return "an engine of its own needs root", "sudo dtui"
-    return _lack_of_engine(driver, version) or _lack_of_disk(driver) or _lack_of_host(driver) or ("", "")
+    return _missing_in_engine(driver, version) or _missing_for_disk(driver) or _missing_on_host(driver) or ("", "")
 
 
-def _lack_of_engine(driver: LabDriver, version: tuple[int, ...]) -> tuple[str, str] | None:
+def _missing_in_engine(driver: LabDriver, version: tuple[int, ...]) -> tuple[str, str] | None:
     number = ".".join(map(str, version))
     if driver.containerd and version < (24, 0, 0):
         return f"Engine {number} has no containerd image store", "Engine 24 or newer"
@@ -87,7 +87,7 @@ def _lack_of_engine(driver: LabDriver, version: tuple[int, ...]) -> tuple[str, s
     return None
 
 
-def _lack_of_disk(driver: LabDriver) -> tuple[str, str] | None:
+def _missing_for_disk(driver: LabDriver) -> tuple[str, str] | None:
     """A disk of one's own needs the tool that makes it and the kernel's part."""
     if not driver.disk or driver.disk == "zfs":
         return None
@@ -99,7 +99,7 @@ def _lack_of_disk(driver: LabDriver) -> tuple[str, str] | None:
     return None
 
 
-def _lack_of_host(driver: LabDriver) -> tuple[str, str] | None:
+def _missing_on_host(driver: LabDriver) -> tuple[str, str] | None:
     if driver.storage in ("overlay", "overlay2", "overlayfs") and not has_file_system("overlay"):
         return "the kernel has no overlay", "modprobe overlay"
     if driver.storage == "fuse-overlayfs":

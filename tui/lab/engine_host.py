@@ -45,7 +45,7 @@ class EngineProcess:
     def wait(self) -> int:
         """Return the exit code; its output has ended."""
         with engine_errors("benchmark"):
-            code = parse.ended_with(self._client.exec_inspect(self._id))
+            code = parse.process_exit_code(self._client.exec_inspect(self._id))
         return _KILLED if code is None else code
 
 
@@ -102,7 +102,7 @@ class EngineContainer:
 
 
 class EngineBenchHost:
-    """Fulfils :class:`tui.bench.contract.BenchHost` on a live endpoint."""
+    """Fulfils :class:`tui.bench.protocols.BenchHost` on a live endpoint."""
 
     def __init__(self, endpoint: LiveEndpoint, volume: Path | None = None) -> None:
         self.endpoint = endpoint
@@ -159,7 +159,7 @@ class EngineBenchHost:
         finally:
             client.close()
 
-    def hold(self, image: str, labels: Mapping[str, str]) -> EngineContainer:
+    def start_container(self, image: str, labels: Mapping[str, str]) -> EngineContainer:
         """Start a container of an image whose own command keeps it alive."""
         return EngineContainer(self.endpoint, image, labels, self._volume)
 
@@ -172,7 +172,7 @@ class EngineBenchHost:
         with engine_errors("benchmark"):
             filters = json.dumps({"label": [label]})
             rows = self.endpoint.client.rows("/containers/json", parse.CONTAINERS, all=1, filters=filters)
-            return [parse.labelled(row, label) for row in rows if parse.labels_of(row).get(label) is not None]
+            return [parse.id_and_label(row, label) for row in rows if parse.labels_of(row).get(label) is not None]
 
     def remove_container(self, container_id: str) -> None:
         """Remove a container, running or not."""
@@ -190,7 +190,7 @@ class EngineBenchHost:
 
 
 class EndpointTarget:
-    """A running Engine as a target: fulfils :class:`tui.bench.contract.Target`; it is left as it is."""
+    """A running Engine as a target: fulfils :class:`tui.bench.protocols.Target`; it is left as it is."""
 
     control = False
 

@@ -139,11 +139,11 @@ class LabDaemon:
 
     def _answers(self) -> bool:
         try:
-            with socket.socket(socket.AF_UNIX) as line:
-                line.settimeout(2)
-                line.connect(f"{self.run}/docker.sock")
-                line.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
-                return b"200 OK" in line.recv(4096)
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(2)
+                connection.connect(f"{self.run}/docker.sock")
+                connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b"200 OK" in connection.recv(4096)
         except OSError:
             return False
 
@@ -207,7 +207,7 @@ def _remove(home: Path, run: Path) -> None:
 
 @dataclass
 class LabTarget:
-    """A storage driver of this host as a target: fulfils :class:`tui.bench.contract.Target`."""
+    """A storage driver of this host as a target: fulfils :class:`tui.bench.protocols.Target`."""
 
     driver: LabDriver
     home: Path

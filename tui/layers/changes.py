@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from tui.core.records import Change, Entry, EntryKind, PathChange, View
-from tui.layers.compare import Difference
+from tui.layers.entry_diff import Difference
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import split
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from tui.core.errors import LayerError, NotReachable, TooManyOpen
 from tui.core.records import LayerStack
 from tui.core.text import printable
-from tui.drivers.data_root import explain, open_layer
+from tui.drivers.data_root import data_root_error, open_layer
 from tui.layers.device_mounts import source_directory
 from tui.linux.rooted_paths import Root, open_directory
 
@@ -94,7 +94,7 @@ def upper_root(stack: LayerStack) -> Root:
     return Root(open_layer(stack, stack.writable))
 
 
-def upper_beside(stack: LayerStack, beside: int) -> int:
+def open_upper_in(stack: LayerStack, parent_fd: int) -> int:
     """Open the writable layer from the directory that holds it, so that both are on one mount; raises LayerError.
 
     podman mounts its storage over itself whenever it works. What is opened before and after that lies on two mounts,
@@ -102,6 +102,6 @@ def upper_beside(stack: LayerStack, beside: int) -> int:
     """
     name = os.fsencode(stack.writable.path.name)
     try:
-        return open_directory(beside, name)
+        return open_directory(parent_fd, name)
     except OSError as error:
-        raise explain(printable(str(stack.writable.path)), error) from error
+        raise data_root_error(printable(str(stack.writable.path)), error) from error

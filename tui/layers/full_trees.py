@@ -6,21 +6,21 @@ import os
 import stat
 from collections.abc import Callable
 
-from tui.layers.compare import Difference, Item, difference
+from tui.layers.entry_diff import Difference, Item, difference
 from tui.linux.rooted_paths import open_directory
 from tui.linux.trail import Trail
 
 
-def changed_directories(tree: int, began_with: int, stop: Callable[[], bool] = lambda: False) -> frozenset[bytes]:
+def changed_directories(tree: int, original: int, stop: Callable[[], bool] = lambda: False) -> frozenset[bytes]:
     """Return the canonical paths of directories in which something differs, and of all directories above them.
 
-    ``tree`` and ``began_with`` are descriptors of the two roots. Both are walked side by side; what exists in one of
+    ``tree`` and ``original`` are descriptors of the two roots. Both are walked side by side; what exists in one of
     them only is not entered, for that alone is a difference. Files are told apart by type, size, time, mode, owner
     and capabilities.
     """
     touched_paths: set[bytes] = set()
     todo: list[bytes] = [b""]
-    tree_trail, original_trail = (Trail(root, open_directory, os.close) for root in (tree, began_with))
+    tree_trail, original_trail = (Trail(root, open_directory, os.close) for root in (tree, original))
     try:
         while todo and not stop():
             path = todo.pop()

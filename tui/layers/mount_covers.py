@@ -11,7 +11,7 @@ from tui.linux.rooted_paths import normalized, split
 _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""
 
-MADE_ANEW = (b"/dev", b"/proc", b"/sys")
+RUNTIME_MOUNTS = (b"/dev", b"/proc", b"/sys")
 """Where every runtime mounts its own at each start, though no engine lists it (runtime-spec, config-linux.md)."""
 
 Target = Callable[[bytes], bytes]
@@ -24,7 +24,7 @@ def no_links(path: bytes) -> bytes:
     return b""
 
 
-def resolved_place(destination: str | bytes, target_of: Target = no_links) -> bytes:
+def mount_path(destination: str | bytes, target_of: Target = no_links) -> bytes:
     """Return where a mount comes to lie: links in its destination are followed inside the container's root.
 
     What does not exist is made when it is mounted, so that it is taken as it is written (runc: securejoin).
@@ -49,25 +49,25 @@ def resolved_place(destination: str | bytes, target_of: Target = no_links) -> by
 class Covers:
     """The mounts of a container and the canonical paths at which they lie."""
 
-    places: tuple[tuple[bytes, Mount], ...] = ()
+    mounts: tuple[tuple[bytes, Mount], ...] = ()
 
     @classmethod
     def of(cls, mounts: Iterable[Mount], target_of: Target = no_links) -> Covers:
         """Find out where mounts lie."""
-        return cls(tuple((resolved_place(mount.destination, target_of), mount) for mount in mounts))
+        return cls(tuple((mount_path(mount.destination, target_of), mount) for mount in mounts))
 
     def at(self, path: bytes) -> Mount | None:
         """Return what is mounted right at a path."""
-        return next((mount for mount_path, mount in reversed(self.places) if mount_path == path), None)
+        return next((mount for mounted_at, mount in reversed(self.mounts) if mounted_at == path), None)
 
     def mount_hiding(self, path: bytes) -> Mount | None:
         """Return the mount that hides a path, the nearest one above it or at it."""
         covering = [
-            placement for placement in self.places if (path + b"/").startswith(placement[0].rstrip(b"/") + b"/")
+            placement for placement in self.mounts if (path + b"/").startswith(placement[0].rstrip(b"/") + b"/")
         ]
-        return max(covering, key=lambda one: len(one[0]))[1] if covering else None
+        return max(covering, key=lambda placement: len(placement[0]))[1] if covering else None
 
     def mount_below(self, path: bytes) -> tuple[bytes, Mount] | None:
         """Return a mount that lies at a path or below it, and where."""
         prefix = path.rstrip(b"/") + b"/"
-        return next((placement for placement in self.places if (placement[0] + b"/").startswith(prefix)), None)
+        return next((placement for placement in self.mounts if (placement[0] + b"/").startswith(prefix)), None)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotReachable, TooManyOpen
 from tui.core.records import LayerStack
-from tui.drivers.data_root import BENEATH, open_beside, open_layer
+from tui.drivers.data_root import BENEATH, open_layer, open_layer_parent
 from tui.layers import whiteouts
 from tui.layers.device_mounts import source_directory
-from tui.layers.directories import upper_beside, upper_root
+from tui.layers.directories import open_upper_in, upper_root
 from tui.linux import syscalls
 from tui.linux.remove_tree import remove_tree
 from tui.linux.rooted_paths import Root, open_child
@@ -64,10 +64,10 @@ def _is_volatile(stack: LayerStack) -> bool:
     """Say whether the kernel noted that the writable layer was mounted without being written through to the disk."""
     if stack.work is None:
         return False
-    with _opened(open_beside(stack)) as beside:
+    with _opened(open_layer_parent(stack)) as parent_fd:
         try:
             marker_path = os.fsencode(stack.work.name) + b"/work/incompat/volatile"
-            os.close(syscalls.openat2(beside, marker_path, O_PATH | os.O_NOFOLLOW, BENEATH))
+            os.close(syscalls.openat2(parent_fd, marker_path, O_PATH | os.O_NOFOLLOW, BENEATH))
         except FileNotFoundError:
             return False
     return True
@@ -93,35 +93,35 @@ def trash_dir(stack: LayerStack) -> Path:
 
 def sweep_mounts(stack: LayerStack) -> None:
     """Remove the directories that a killed dtui left beside a layer; nobody may use the layer. Raises OSError."""
-    with _opened(open_beside(stack)) as beside:
+    with _opened(open_layer_parent(stack)) as parent_fd:
         for name in (WORK_NAME, PROBE_NAME, TRASH_NAME):
-            _remove(beside, name)
+            _remove(parent_fd, name)
 
 
-def _remove(beside: int, name: str) -> None:
+def _remove(parent_fd: int, name: str) -> None:
     with suppress(FileNotFoundError):
-        remove_tree(beside, os.fsencode(name))
+        remove_tree(parent_fd, os.fsencode(name))
 
 
 @contextmanager
 def _private_work(stack: LayerStack, name: str, check: Check) -> Iterator[tuple[int, int]]:
     """Make a directory beside the writable layer and yield the layer's and its descriptors; it is removed after."""
-    with _opened(open_beside(stack)) as beside, _opened(upper_beside(stack, beside)) as upper:
+    with _opened(open_layer_parent(stack)) as parent_fd, _opened(open_upper_in(stack, parent_fd)) as upper:
         check()
-        work = _make_work(beside, name)
+        work = _make_work(parent_fd, name)
         try:
             yield upper, work
         finally:
             os.close(work)
             with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
-                _remove(beside, name)
+                _remove(parent_fd, name)
 
 
-def _make_work(beside: int, name: str) -> int:
+def _make_work(parent_fd: int, name: str) -> int:
     try:
-        _remove(beside, name)
-        os.mkdir(name, 0o700, dir_fd=beside)
-        return open_child(beside, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY)
+        _remove(parent_fd, name)
+        os.mkdir(name, 0o700, dir_fd=parent_fd)
+        return open_child(parent_fd, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError as error:
         raise _explain(error) from error
     except FileNotFoundError as error:

@@ -9,8 +9,8 @@ from typing import Protocol
 from tui.core.errors import DtuiError
 from tui.core.records import Change, Entry, EntryKind, View
 
-_MOST_LOOKED_AT = 500_000
-_MOST_FOUND = 1_000
+_MAX_ENTRIES = 500_000
+_MAX_MATCHES = 1_000
 
 
 class ListsDirectories(Protocol):
@@ -22,15 +22,15 @@ class ListsDirectories(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
+class SearchResult:
     """What was found in how many entries, in the order of the tree; ``cut`` when there is more."""
 
     entries: tuple[Entry, ...]
-    looked_at: int
+    examined: int
     cut: bool = False
 
 
-def search(view: ListsDirectories, mode: View, query: str, step: Callable[[int, int], bool]) -> Hits:
+def search(view: ListsDirectories, mode: View, query: str, step: Callable[[int, int], bool]) -> SearchResult:
     """Walk the tree for names that contain the words, upper and lower case alike.
 
     ``step`` is told how many entries were looked at and found, and says whether to go on. Directories that cannot be
@@ -45,11 +45,11 @@ def search(view: ListsDirectories, mode: View, query: str, step: Callable[[int, 
         count += 1
         if needle in entry.name.lower():
             matches.append(entry)
-        if not step(count, len(matches)) or count >= _MOST_LOOKED_AT or len(matches) >= _MOST_FOUND:
-            return Hits(tuple(matches), count, cut=True)
+        if not step(count, len(matches)) or count >= _MAX_ENTRIES or len(matches) >= _MAX_MATCHES:
+            return SearchResult(tuple(matches), count, cut=True)
         if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
             todo += reversed(_listed(view, entry.path, mode))
-    return Hits(tuple(matches), count)
+    return SearchResult(tuple(matches), count)
 
 
 def _listed(view: ListsDirectories, path: bytes, mode: View) -> list[Entry]:
@@ -67,15 +67,15 @@ def tree_position(entry: Entry) -> tuple[tuple[bool, bytes], ...]:
 
 def next_entry(entries: Iterable[Entry], current: Entry | None, step: int) -> Entry | None:
     """Return the entry after (1) or before (-1) the one here, round the end; None when there is none."""
-    places = sorted(entries, key=tree_position)[::step]
-    if current is None or not places:
-        return places[0] if places else None
+    ordered = sorted(entries, key=tree_position)[::step]
+    if current is None or not ordered:
+        return ordered[0] if ordered else None
     current_position = tree_position(current)
     return next(
         (
             entry
-            for entry in places
+            for entry in ordered
             if (tree_position(entry) > current_position) == (step > 0) and tree_position(entry) != current_position
         ),
-        places[0],
+        ordered[0],
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from tui.core.errors import NotFound, NotReachable
 from tui.core.records import Change, EntryKind, WhiteoutStyle
 from tui.core.text import printable
-from tui.drivers.data_root import explain, open_host
+from tui.drivers.data_root import data_root_error, open_host
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import open_directory, status_of
 from tui.linux.trail import Trail
@@ -33,7 +33,7 @@ def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int
     try:
         top = open_host(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise explain(printable(str(path)), error) from error
+        raise data_root_error(printable(str(path)), error) from error
     trail = Trail(top, open_directory, os.close)
     todo = [b""]
     device = os.fstat(top).st_dev

@@ -18,8 +18,8 @@ from types import TracebackType
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
 from tui.core.records import Change, Entry, EntryKind, LayerStack, Mount, View, WhiteoutStyle
 from tui.core.text import printable
-from tui.layers.compare import Difference, Item, difference, entry_of
 from tui.layers.directories import Directories, LayerDirectories
+from tui.layers.entry_diff import Difference, Item, difference, entry_of
 from tui.layers.full_trees import changed_directories
 from tui.layers.mount_covers import Covers
 from tui.layers.union_walks import UnionWalk, UnionWalks
@@ -45,12 +45,12 @@ class LayerView:
     def __init__(self, stack: LayerStack, mounts: Iterable[Mount], directories: LayerDirectories) -> None:
         self.stack = stack
         self._roots = directories
-        self._seen = stack.seen
-        self._before = stack.before
-        self._tree = stack.marks is WhiteoutStyle.TREE
-        self._touched: frozenset[bytes] | None = None
+        self._visible = stack.visible
+        self._base = stack.base
+        self._is_full_tree = stack.marks is WhiteoutStyle.TREE
+        self._changed_directories: frozenset[bytes] | None = None
         self._mounts = tuple(mounts)
-        self._ways = UnionWalks()
+        self._walks = UnionWalks()
 
     @classmethod
     def open(cls, stack: LayerStack, mounts: Iterable[Mount] = ()) -> LayerView:
@@ -67,18 +67,18 @@ class LayerView:
 
     def close(self) -> None:
         """Give the descriptors back; idempotent."""
-        self._ways.forget()
+        self._walks.forget()
         self._roots.close()
 
     @contextmanager
     def keep_open(self) -> Iterator[None]:
         """Keep what a walk needs: layers that have to be mounted, and the way to the directory it has come to."""
-        with self._roots.keep_open(), self._ways.keep_walks():
+        with self._roots.keep_open(), self._walks.keep_walks():
             yield
 
     def forget(self, path: bytes | None = None) -> None:
         """Look a directory and all below it up anew, or all of them: they were made, removed or copied up."""
-        self._ways.forget(path)
+        self._walks.forget(path)
 
     @cached_property
     def covers(self) -> Covers:
@@ -94,10 +94,10 @@ class LayerView:
 
         Without ``layers`` it is the union that the container sees.
         """
-        with self._ways.borrow(self._seen if layers is None else layers, self._new_way) as walk:
+        with self._walks.borrow(self._visible if layers is None else layers, self._new_walk) as walk:
             yield walk.trail.at(path)
 
-    def _new_way(self, layers: tuple[int, ...]) -> UnionWalk:
+    def _new_walk(self, layers: tuple[int, ...]) -> UnionWalk:
         with ExitStack() as roots:
             top = self._roots.copies(roots, layers)
             return UnionWalk(Trail(top, self._enter, _close_all, weigh=len), roots.pop_all())
@@ -146,7 +146,7 @@ class LayerView:
         return mark is not None and status_of(fd, mark) is not None
 
     def _hides(self, status: os.stat_result) -> bool:
-        return not self._tree and is_whiteout(status)
+        return not self._is_full_tree and is_whiteout(status)
 
     def _find(self, directories: Directories, name: bytes) -> Item | None:
         if is_mark(name, self.stack.marks):
@@ -194,12 +194,12 @@ class LayerView:
     def _resolve_on(self, path: bytes, done: list[bytes], todo: list[bytes], follow: bool) -> bytes | None:
         """Take names from what is to do to what is done, up to a link; return where it points, None at the end."""
         with ExitStack() as roots, ExitStack() as level:
-            directories = self._walk_down(self._roots.copies(roots, self._seen), done, level)
+            directories = self._walk_down(self._roots.copies(roots, self._visible), done, level)
             while todo:
                 name = todo.pop()
                 if name == b"..":
                     del done[-1:]
-                    directories = self._walk_down(self._roots.copies(roots, self._seen), done, level)
+                    directories = self._walk_down(self._roots.copies(roots, self._visible), done, level)
                     continue
                 item = self._find(directories, name)
                 if item and stat.S_ISLNK(item.status.st_mode) and (todo or follow):
@@ -227,13 +227,13 @@ class LayerView:
     def lookup(self, path: bytes, *, follow: bool = True) -> Entry:
         """Return the entry at a path of the union; raises NotFound."""
         with explained(path), self.keep_open():
-            return self._entry_at(self.resolve(path, follow=follow), self._seen)
+            return self._entry_at(self.resolve(path, follow=follow), self._visible)
 
     def image_entry(self, path: bytes) -> Entry | None:
         """Return what the image has at a canonical path, None for nothing."""
         try:
             with explained(path), self.keep_open():
-                return self._entry_at(path, self._before)
+                return self._entry_at(path, self._base)
         except NotFound:
             return None
 
@@ -247,7 +247,7 @@ class LayerView:
             item = self._find(directories, name)
             if item is None:
                 raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
-            with self._directories(parent, self._before) as base:
+            with self._directories(parent, self._base) as base:
                 under = self._find(base, name)
                 return self._entry_with_change(path, item, under)[0]
 
@@ -258,8 +258,8 @@ class LayerView:
             return entry_of(path, item, cover), Difference.NONE
         if under is None:
             return entry_of(path, item, cover, change=Change.ADDED), Difference.CONTENT
-        differs = difference(item, under, trust_times=self._tree)
-        if self._tree and differs is Difference.NONE:
+        differs = difference(item, under, trust_times=self._is_full_tree)
+        if self._is_full_tree and differs is Difference.NONE:
             untouched = Item(under.layer, item.dir_fd, item.name, item.status)
             return entry_of(path, untouched, cover), differs
         if stat.S_ISDIR(item.status.st_mode):
@@ -294,7 +294,7 @@ class LayerView:
 
     def _merged_children(self, path: bytes) -> list[Entry]:
         self._check_directory(path)
-        with self._directories(path) as directories, self._directories(path, self._before) as base:
+        with self._directories(path) as directories, self._directories(path, self._base) as base:
             prefix = path.rstrip(b"/") + b"/"
             return [
                 self._entry_with_change(prefix + name, item, self._find(base, name) if item.layer == 0 else None)[0]
@@ -307,7 +307,7 @@ class LayerView:
         A directory that holds changes is listed as modified even if it itself is as it was.
         """
         prefix = path.rstrip(b"/") + b"/"
-        with explained(path), self._directories(path) as directories, self._directories(path, self._before) as base:
+        with explained(path), self._directories(path) as directories, self._directories(path, self._base) as base:
             image = self._merge(base)
             deleted = image.keys() - self._merge(directories).keys() if image else ()
             changes = [
@@ -320,23 +320,23 @@ class LayerView:
             if directories and directories[0][0] == 0:
                 own = self._merge(directories[:1])
                 changes += [self._entry_with_change(prefix + name, item, image.get(name)) for name, item in own.items()]
-            return self._only_touched(changes) if self._tree else changes
+            return self._only_touched(changes) if self._is_full_tree else changes
 
     def _only_touched(self, changes: list[tuple[Entry, Difference]]) -> list[tuple[Entry, Difference]]:
         """Leave out what a full tree has in common with the one it began with, and mark what holds changes."""
-        if self._touched is None:
+        if self._changed_directories is None:
             with ExitStack() as roots:
-                (_, tree), (_, began_with) = self._roots.copies(roots, (0, *self._before))
-                self._touched = changed_directories(tree, began_with)
+                (_, tree), (_, original) = self._roots.copies(roots, (0, *self._base))
+                self._changed_directories = changed_directories(tree, original)
         return [
             (entry if entry.change else replace(entry, change=Change.MODIFIED, layer=0), differs)
             for entry, differs in changes
-            if entry.change or entry.path in self._touched
+            if entry.change or entry.path in self._changed_directories
         ]
 
     def names(self, path: bytes, *, before: bool = False) -> list[bytes]:
         """List the names in a directory, by its canonical path, ``before`` those that the container began with."""
-        with explained(path), self._directories(path, self._before if before else None) as directories:
+        with explained(path), self._directories(path, self._base if before else None) as directories:
             return sorted(self._merged_names(directories))
 
     def _merged_names(self, directories: Directories) -> list[bytes]:
@@ -365,7 +365,7 @@ class LayerView:
         """
         with explained(path), self.keep_open():
             parent, name = split(path)
-            with self._directories(parent, self._before if before else None) as directories:
+            with self._directories(parent, self._base if before else None) as directories:
                 item = self._find(directories, name or b".")
                 if item is None:
                     raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
@@ -383,7 +383,7 @@ class LayerView:
         """
         with explained(path), self.keep_open():
             parent, name = split(path)
-            with self._directories(parent, self._before if before else None) as directories:
+            with self._directories(parent, self._base if before else None) as directories:
                 todo = directories
                 while item := self._find(todo, name or b"."):
                     fd = open_child(item.dir_fd, item.name, os.O_PATH)
@@ -418,11 +418,11 @@ class LayerView:
     @contextmanager
     def own_directory(self, path: bytes) -> Iterator[int]:
         """Yield the writable layer's own directory at a canonical path; raises NotFound when it vanished."""
-        with explained(path), self._ways.borrow((), self._new_own_way) as walk:
+        with explained(path), self._walks.borrow((), self._new_own_walk) as walk:
             ((_, fd),) = walk.trail.at(path)
             yield fd
 
-    def _new_own_way(self, layers: tuple[int, ...]) -> UnionWalk:
+    def _new_own_walk(self, layers: tuple[int, ...]) -> UnionWalk:
         del layers
         with ExitStack() as roots:
             top = self._roots.copies(roots, (0,))

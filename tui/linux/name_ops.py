@@ -185,12 +185,12 @@ def name_ops_inside(pid: int, proven: Proven) -> Iterator[NamespaceNameOps]:
 
     It is a fresh interpreter, for a process with threads may not enter another mount namespace (setns(2)).
     """
-    hands = NamespaceNameOps(pid, proven)
+    operations = NamespaceNameOps(pid, proven)
     try:
-        hands.start()
-        yield hands
+        operations.start()
+        yield operations
     finally:
-        hands.end()
+        operations.end()
 
 
 def _start_helper(pid: int, control: socket.socket) -> subprocess.Popen[bytes]:

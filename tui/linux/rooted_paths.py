@@ -212,7 +212,7 @@ class Root:
         self._mounts = count(1)
         self._trail: Trail[Folder] | None = None
 
-    def again(self) -> Root:
+    def duplicate(self) -> Root:
         """Return the same root once more, to be closed by itself."""
         return Root(os.dup(self.fd), self._foreign, self._ids)
 
@@ -242,7 +242,7 @@ class Root:
             fd = openat2(self.fd, path.lstrip(b"/") or b".", open_flags, IN_ROOT)
         except OSError as error:
             raise explain(error, path) from error
-        return self._passed(fd, path)
+        return self._admitted(fd, path)
 
     def open_canonical(self, path: bytes, flags: int = O_PATH) -> int:
         """Return a descriptor of a path in which no name is a link any more; one put there since is refused."""
@@ -257,13 +257,13 @@ class Root:
             fd = openat2(dir_fd, relative_path, flags, IN_ROOT | Resolve.NO_SYMLINKS)
         except OSError as error:
             raise explain(error, path) from error
-        return self._passed(fd, path)
+        return self._admitted(fd, path)
 
     def admit(self, fd: int, path: bytes, need: Need) -> None:
         """Raise EditRefused for what the container's own root may not do with a file or directory that is open."""
         refuse_beyond(self._ids, fd, path, need)
 
-    def _passed(self, fd: int, path: bytes) -> int:
+    def _admitted(self, fd: int, path: bytes) -> int:
         """Return a descriptor to which the container's own root could have come, one directory after the other.
 
         It is looked for once more, since the kernel has come to it as this host's root may. Raises EditRefused.
@@ -363,7 +363,7 @@ class Root:
             os.close(fd)
 
     @contextmanager
-    def _held(self, path: bytes) -> Iterator[int]:
+    def _opened(self, path: bytes) -> Iterator[int]:
         fd = self.open_path(path)
         try:
             yield fd
@@ -372,7 +372,7 @@ class Root:
 
     def real_path(self, path: bytes) -> bytes:
         """Return the path, inside this root, that a path with links in it means."""
-        with self._held(path) as path_fd:
+        with self._opened(path) as path_fd:
             try:
                 return self._path_of(path_fd, path)
             except OSError as error:
@@ -383,7 +383,7 @@ class Root:
 
     def _path_of(self, fd: int, path: bytes) -> bytes:
         """Return the path inside this root of what a descriptor holds, which ``path`` led to; raises OSError."""
-        root, target = (os.readlink(f"/proc/self/fd/{one}") for one in (self.fd, fd))
+        root, target = (os.readlink(f"/proc/self/fd/{descriptor}") for descriptor in (self.fd, fd))
         root = root.rstrip("/")
         if target != root and not target.startswith(root + "/"):
             raise LayerError(f"{printable(path)} cannot be named inside the container", "it moved meanwhile: try again")
@@ -405,7 +405,7 @@ class Root:
 
     def open_regular(self, path: bytes) -> int:
         """Return a descriptor to read a regular file; links are followed inside the root."""
-        with self._held(path) as fd:
+        with self._opened(path) as fd:
             self.admit(fd, path, Need.READ)
             return reopen_regular(fd, path)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from tui.bench.charts import ChartStyle, gigabytes
-from tui.bench.compare import RunComparison
+from tui.bench.compare_runs import RunComparison
 from tui.bench.findings import Finding
 from tui.bench.plan import IoTest, Mode, Plan, human_kb
 from tui.bench.results import Result
@@ -132,7 +132,7 @@ def of_test(rows: Sequence[tuple[str, ...]], test: IoTest) -> list[tuple[str, ..
     return [row[1:] for number, row in enumerate(rows) if number == 0 or row[0] == test.value]
 
 
-def compared_text(comparisons: Sequence[RunComparison], first: Result, second: Result) -> Text:
+def run_comparison_text(comparisons: Sequence[RunComparison], first: Result, second: Result) -> Text:
     """Write two runs side by side, the second by the first."""
     titles = (f"run {first.id}", f"run {second.id}", "ratio", "")
     rows: list[tuple[str, ...]] = [("target", "mode", "test", "file", *titles)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tui.bench.contract import Target
-from tui.bench.targets import HostTarget, Twin
+from tui.bench.controls import HostTarget, RepeatedTarget
+from tui.bench.protocols import Target
 from tui.core.errors import NotReachable, UsageError
 from tui.core.state import state_dir
 from tui.engine.live.endpoint import LiveEndpoint
@@ -29,14 +29,14 @@ def lab_targets(names: Sequence[str], *, controls: bool = True) -> tuple[Target,
 
     Raises UsageError for a name that is none, NotReachable for a driver that does not run here, with what it lacks.
     """
-    able = {ability.driver.name: ability for ability in abilities()}
-    labs = {name: LabTarget(_driver(name, able), lab_home()) for name in dict.fromkeys(names) if name in DRIVERS}
+    by_name = {ability.driver.name: ability for ability in abilities()}
+    labs = {name: LabTarget(_driver(name, by_name), lab_home()) for name in dict.fromkeys(names) if name in DRIVERS}
     targets: list[Target] = []
     for name in dict.fromkeys(names):
         if name in labs:
             targets.append(labs[name])
         elif name == VOLUME:
-            targets.append(VolumeTarget(_base(labs, able), _folder()))
+            targets.append(VolumeTarget(_base(labs, by_name), _folder()))
         elif name == HOST:
             targets.append(HostTarget(_folder()))
         else:
@@ -44,18 +44,18 @@ def lab_targets(names: Sequence[str], *, controls: bool = True) -> tuple[Target,
     return with_controls(targets) if controls else tuple(targets)
 
 
-def _driver(name: str, able: dict[str, Ability]) -> LabDriver:
-    ability = able[name]
+def _driver(name: str, by_name: dict[str, Ability]) -> LabDriver:
+    ability = by_name[name]
     if not ability.runs:
-        raise NotReachable(f"{name} does not run here: {ability.missing}", ability.mend)
+        raise NotReachable(f"{name} does not run here: {ability.missing}", ability.fix)
     return ability.driver
 
 
-def _base(labs: dict[str, LabTarget], able: dict[str, Ability]) -> LabTarget:
+def _base(labs: dict[str, LabTarget], by_name: dict[str, Ability]) -> LabTarget:
     """Return the engine that a volume is mounted by: one that takes part anyway, else one of its own."""
     if labs:
         return next(iter(labs.values()))
-    runs = next((ability for ability in able.values() if ability.runs), None)
+    runs = next((ability for ability in by_name.values() if ability.runs), None)
     if runs is None:
         raise NotReachable("no storage driver runs here", "dtui drivers tells what is missing")
     return LabTarget(runs.driver, lab_home())
@@ -75,7 +75,7 @@ def with_controls(targets: Sequence[Target], *, host: bool = True) -> tuple[Targ
     first = next((target for target in targets if not target.control), None)
     more: list[Target] = []
     if first is not None and f"{first.name} again" not in names:
-        more.append(Twin(first))
+        more.append(RepeatedTarget(first))
     if host and HOST not in names:
         more.append(HostTarget(_folder()))
     return (*targets, *more)

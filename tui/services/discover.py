@@ -11,7 +11,7 @@ from pathlib import Path
 from tui.core.errors import DtuiError, NotReachable, UsageError
 from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
-from tui.engine.at_rest.base import LostRoot
+from tui.engine.at_rest.base import UnreadableRoot
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.at_rest.podman import PodmanRoot, is_podman_root
 from tui.engine.endpoint import Endpoint
@@ -21,7 +21,7 @@ _PATIENCE, _SSH_PATIENCE = 5, 20
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class FailedAttempt:
     """An address that was looked at and why it is of no use."""
 
     address: str
@@ -33,7 +33,7 @@ class Discovery:
     """The endpoints to use, and what was tried in vain."""
 
     endpoints: tuple[Endpoint, ...]
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[FailedAttempt, ...] = ()
 
     def close(self) -> None:
         """Give back all connections."""
@@ -62,7 +62,7 @@ def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: 
         endpoints: list[Endpoint] = [_live(_short(host), host) for host in hosts]
         endpoints += [_context(name) for name in contexts]
         alone = len(hosts) + len(contexts) + len(roots) == 1
-        endpoints += [_at_rest(root) if alone else _at_rest_or_lost(root) for root in roots]
+        endpoints += [_at_rest(root) if alone else _at_rest_or_unreadable(root) for root in roots]
         return Discovery(_with_unique_names(endpoints))
     host = os.environ.get("DOCKER_HOST")
     if host:
@@ -78,22 +78,22 @@ def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: 
 
 
 def _first_that_answers(candidates: Iterable[tuple[str, str]]) -> Discovery:
-    tried: list[Tried] = []
+    tried: list[FailedAttempt] = []
     for name, address in candidates:
         try:
             if address.startswith("unix://") and not os.path.exists(address.removeprefix("unix://")):
-                tried.append(Tried(address, "there is no such socket"))
+                tried.append(FailedAttempt(address, "there is no such socket"))
                 continue
             endpoint = _live(_short(address) if name == "DOCKER_HOST" else name, address)
             endpoint.connect(timeout=_SSH_PATIENCE if address.startswith("ssh://") else _PATIENCE).close()
         except DtuiError as error:
-            tried.append(Tried(address, str(error)))
+            tried.append(FailedAttempt(address, str(error)))
         else:
             return Discovery((endpoint,), tuple(tried))
     return Discovery((), tuple(tried))
 
 
-def sample_in(root: Path) -> Discovery:
+def open_sample(root: Path) -> Discovery:
     """Build the sample of the demo in an empty directory and open it."""
     from tui.engine.sample import build_sample
 
@@ -101,13 +101,13 @@ def sample_in(root: Path) -> Discovery:
     return Discovery((OfflineEndpoint("demo", root, sample=True),))
 
 
-def require(discovered: Discovery) -> Discovery:
+def require_endpoints(discovered: Discovery) -> Discovery:
     """Return what was found; raises NotReachable, with what was tried, if that is nothing."""
     if discovered.endpoints:
         return discovered
     first = f": {discovered.tried[0].address}: {discovered.tried[0].reason}" if discovered.tried else ""
-    more = f", and {len(discovered.tried) - 1} more" if len(discovered.tried) > 1 else ""
-    raise NotReachable(f"no Docker Engine answers{first}{more}", "dtui doctor helps, dtui demo works without one")
+    others = f", and {len(discovered.tried) - 1} more" if len(discovered.tried) > 1 else ""
+    raise NotReachable(f"no Docker Engine answers{first}{others}", "dtui doctor helps, dtui demo works without one")
 
 
 def _live(name: str, address: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - LiveEndpoint, imported late
@@ -132,11 +132,11 @@ def _at_rest(root: Path) -> Endpoint:
     return PodmanRoot(name, opened) if is_podman_root(opened) else OfflineEndpoint(name, opened)
 
 
-def _at_rest_or_lost(root: Path) -> Endpoint:
+def _at_rest_or_unreadable(root: Path) -> Endpoint:
     try:
         return _at_rest(root)
     except DtuiError as error:
-        return LostRoot(root.name or "root", root, error)
+        return UnreadableRoot(root.name or "root", root, error)
 
 
 def _short(address: str) -> str:

@@ -22,7 +22,7 @@ _BURST = 0.05
 _FRAME = 0.1
 """Seconds for which events are gathered before the screens hear of them."""
 
-_FRAMEFUL = 20
+_FRAME_LIMIT = 20
 """Events of one frame: whoever sends more waits for the next one, which takes its force from a flood."""
 
 _CONFIRM = (0.4, 1.5)
@@ -87,7 +87,7 @@ class Feed:
         return replace(self, sources=tuple(new if s.name == new.name else s for s in self.sources))
 
 
-def _trouble(error: Exception) -> tuple[str, str]:
+def _describe_error(error: Exception) -> tuple[str, str]:
     """Return what happened and what to do next."""
     if isinstance(error, DtuiError):
         return error.message, error.hint
@@ -110,7 +110,7 @@ class FeedListener(Protocol):
         ...
 
 
-class _Frames:
+class _EventBatches:
     """Hands events to the screens, so many a frame: a flood of them holds back its sender, never the keys."""
 
     def __init__(self, tell: Callable[[Event], object]) -> None:
@@ -122,7 +122,7 @@ class _Frames:
     def add(self, event: Event) -> None:
         """Take an event, once a frame; waits while the frame is full."""
         with self._change:
-            self._change.wait_for(lambda: self._closed or len(self._waiting) < _FRAMEFUL)
+            self._change.wait_for(lambda: self._closed or len(self._waiting) < _FRAME_LIMIT)
             self._waiting[event] = None
             self._change.notify_all()
 
@@ -157,7 +157,7 @@ class Watcher:
         self._wake = threading.Event()
         self._requested = threading.Event()
         self._stream: EventStream | None = None
-        self._frames = _Frames(partial(listener.announced, endpoint.name))
+        self._frames = _EventBatches(partial(listener.announced, endpoint.name))
 
     @property
     def source(self) -> Source:
@@ -206,7 +206,7 @@ class Watcher:
                         break
                 problem, hint = "the connection to the Engine ended", "trying again"
             except Exception as error:  # noqa: BLE001 - a thread that died would leave the list as it is for ever
-                problem, hint = _trouble(error)
+                problem, hint = _describe_error(error)
             finally:
                 if self._stream:
                     self._stream.close()
@@ -217,10 +217,10 @@ class Watcher:
 
     def _list(self) -> None:
         confirm: Iterator[float] = iter(())
-        took = 0.0
+        elapsed = 0.0
         while not self._closed.is_set():
             if self._due.wait(next(confirm, None)):
-                self._closed.wait(max(_BURST, took))  # of endless events at most every other moment goes into lists
+                self._closed.wait(max(_BURST, elapsed))  # of endless events at most every other moment goes into lists
                 self._due.clear()
                 confirm = iter(_CONFIRM if self.endpoint.live else ())
             if self._closed.is_set():
@@ -229,7 +229,7 @@ class Watcher:
             self._requested.clear()
             began = time.monotonic()
             self._list_once()
-            took = time.monotonic() - began
+            elapsed = time.monotonic() - began
             if was_requested:
                 self._listener.listed(self._source.problem)
 
@@ -240,5 +240,5 @@ class Watcher:
             if self._source.facts is None:
                 self._tell(replace(self._source, facts=self.endpoint.facts()))
         except Exception as error:  # noqa: BLE001 - as above
-            problem, hint = _trouble(error)
+            problem, hint = _describe_error(error)
             self._tell(replace(self._source, problem=problem, hint=hint))

@@ -64,7 +64,7 @@ class TreeModel:
         """Say whether a directory is open."""
         return path in self._open
 
-    def sees(self, path: bytes) -> bool:
+    def shows(self, path: bytes) -> bool:
         """Say whether a directory's children are visible: all above it is open and known, and so is it."""
         return path == b"/" or (self.index(path) is not None and path in self._open and path in self._children)
 

@@ -33,7 +33,7 @@ from tui.engine.live.archive import archive_of
 from tui.files import privileged, recover, told_once
 from tui.linux.supervise import ENDING_SIGNALS, mark_stuck
 from tui.render.ink import PlainInk
-from tui.services.discover import Tried
+from tui.services.discover import FailedAttempt
 from tui.services.feed import Feed, Watcher
 from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.base import Dialog
@@ -81,7 +81,7 @@ class DtuiApp(App[int]):
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
-        tried: Sequence[Tried] = (),
+        tried: Sequence[FailedAttempt] = (),
         *,
         open_path: tuple[Container, bytes] | None = None,
         theme: str | None = None,
@@ -273,7 +273,7 @@ class DtuiApp(App[int]):
         """Go to the ways in and say what was tried."""
         from tui.ui.screens.welcome import WelcomeScreen
 
-        self.tried = tuple(Tried(s.address, s.problem or "no answer yet") for s in self.feed.sources)
+        self.tried = tuple(FailedAttempt(s.address, s.problem or "no answer yet") for s in self.feed.sources)
         self.close_endpoints()
         self.switch_screen(WelcomeScreen())
 
@@ -423,17 +423,17 @@ class DtuiApp(App[int]):
 
 
 def _sweep_benchmarks(endpoint: Endpoint) -> list[str]:
-    from tui.bench.runner import sweep_runs
+    from tui.bench.runner import remove_dead_runs
     from tui.engine.live.endpoint import LiveEndpoint
     from tui.lab.engine_host import EngineBenchHost
 
-    count = sweep_runs(EngineBenchHost(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0
+    count = remove_dead_runs(EngineBenchHost(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0
     return [f"removed {count_of(count, 'container')} of a benchmark that was killed"] if count else []
 
 
 def run(
     endpoints: Sequence[Endpoint],
-    tried: Sequence[Tried] = (),
+    tried: Sequence[FailedAttempt] = (),
     *,
     open_path: tuple[Container, bytes] | None = None,
     theme: str | None = None,

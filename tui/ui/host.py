@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tui.core.records import Container
 from tui.engine.endpoint import Endpoint
-from tui.services.discover import Tried
+from tui.services.discover import FailedAttempt
 from tui.services.feed import Feed
 from tui.ui.ending import Ending
 from tui.ui.outside import OpenCopies
@@ -20,7 +20,7 @@ class Host(Protocol):
     """The app, for its screens."""
 
     feed: Feed
-    tried: tuple[Tried, ...]
+    tried: tuple[FailedAttempt, ...]
     ending: Ending
     open_copies: OpenCopies
     threads: DaemonThreads

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, NotReachable
 from tui.core.records import Container, Details, EngineFacts, Event, Proof, Trust
-from tui.drivers.data_root import DataRoot, explain
+from tui.drivers.data_root import DataRoot, data_root_error
 from tui.engine.endpoint import LogLine, Verb
 from tui.engine.live import parse
 
@@ -63,7 +63,7 @@ class FileLog:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise explain(self._root.display_path(self._name), error) from error
+            raise data_root_error(self._root.display_path(self._name), error) from error
         for raw in filter(None, lines):
             line = self.parse(raw)
             if line:
@@ -102,7 +102,7 @@ class K8sLog(FileLog):
         return LogLine(parts[3], time, parts[1] == b"stderr")
 
 
-class LostRoot:
+class UnreadableRoot:
     """A data-root that was named and cannot be opened, beside others that can. Fulfils the contract of an endpoint."""
 
     live = False

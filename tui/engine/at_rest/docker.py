@@ -22,7 +22,7 @@ from tui.core.records import (
     State,
 )
 from tui.core.text import printable
-from tui.drivers.data_root import DataRoot, explain, has_foreign_owner
+from tui.drivers.data_root import DataRoot, data_root_error, has_foreign_owner
 from tui.drivers.registry import GRAPH_DRIVERS, access_of, driver_for
 from tui.drivers.users import REMAPPED
 from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, JsonLog
@@ -58,7 +58,7 @@ class OfflineEndpoint(AtRest):
         self._sample = sample
         if not is_data_root(self.root):
             raise self._why_no_root(self.root)
-        self._known: dict[str, tuple[tuple[int, int], Container]] = {}
+        self._rows: dict[str, tuple[tuple[int, int], Container]] = {}
 
     @staticmethod
     def _why_no_root(root: DataRoot) -> DtuiError:
@@ -69,7 +69,7 @@ class OfflineEndpoint(AtRest):
         except FileNotFoundError:
             pass
         except OSError as error:
-            return explain(display_path, error)
+            return data_root_error(display_path, error)
         remapped = [name for name in names if REMAPPED.fullmatch(name)]
         if remapped:
             return NotFound(
@@ -90,10 +90,10 @@ class OfflineEndpoint(AtRest):
         try:
             names = sorted(self.root.names("containers"))
         except OSError as error:
-            raise explain(self.root.display_path("containers"), error) from error
+            raise data_root_error(self.root.display_path("containers"), error) from error
         return tuple(self._row(ContainerId(name)) for name in names if _CONTAINER_ID.fullmatch(name))
 
-    def rows_except(self, listed: set[str]) -> tuple[Container, ...]:
+    def unlisted(self, listed: set[str]) -> tuple[Container, ...]:
         """List the containers on disk that are not among those listed; records that do not change are read once."""
         try:
             names = set(self.root.names("containers")) - listed
@@ -104,12 +104,12 @@ class OfflineEndpoint(AtRest):
             with suppress(OSError):
                 record = self.root.status(f"containers/{name}/config.v2.json")
                 stamp = (record.st_ino, record.st_mtime_ns)
-                if self._known.get(name, (None,))[0] != stamp:
-                    self._known[name] = (stamp, self._row(ContainerId(name)))
-                containers.append(self._known[name][1])
+                if self._rows.get(name, (None,))[0] != stamp:
+                    self._rows[name] = (stamp, self._row(ContainerId(name)))
+                containers.append(self._rows[name][1])
         return tuple(containers)
 
-    def knows_any(self, ids: Collection[ContainerId]) -> bool:
+    def has_any_of(self, ids: Collection[ContainerId]) -> bool:
         """Say whether one of these containers has a record here."""
         return any(self.root.exists(f"containers/{container_id}") for container_id in ids)
 
@@ -130,7 +130,7 @@ class OfflineEndpoint(AtRest):
     @parse.checks_record
     def _container(self, body: dict[str, Any]) -> Container:
         container_id = ContainerId(body["ID"])
-        state, code = _state_of(body, runs=lambda pid: self._sample or _runs(self.root.place, pid, container_id))
+        state, code = _state_of(body, runs=lambda pid: self._sample or _runs(self.root.directory, pid, container_id))
         config = _object(body, "Config")
         status = f"Exited ({code})" if code is not None else state.value.capitalize()
         return Container(
@@ -166,7 +166,7 @@ class OfflineEndpoint(AtRest):
     def _details(self, body: dict[str, Any]) -> Details:
         container = self._container(body)
         state = _object(body, "State")
-        pid = _pid_of(body) if container.state.alive and not has_foreign_owner(self.root.place) else 0
+        pid = _pid_of(body) if container.state.alive and not has_foreign_owner(self.root.directory) else 0
         stack, problem = self._stack(container)
         stack = with_ids(stack, self.root.path, container.id, pid=pid, mode=self._users_mode(container.id))
         return Details(

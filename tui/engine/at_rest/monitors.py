@@ -43,7 +43,7 @@ def monitors(root: DataRoot) -> dict[str, Monitor]:
     """Find the running conmon of each container of a storage: it is called ``conmon ... -c ID ... -p PIDFILE``."""
     running = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
-        if not _is_owners(int(entry), root.place):
+        if not _is_owners(int(entry), root.directory):
             continue  # a stranger's words may lie on a file system that never answers who reads them
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as file:
@@ -58,19 +58,23 @@ def monitors(root: DataRoot) -> dict[str, Monitor]:
 def _monitor(pid: int, argv: list[str], root: DataRoot) -> Monitor | None:
     """Return what a conmon watches, None for one that does not speak for this storage."""
     container_id, pidfile, bundle = (_option_value(argv, option) for option in ("-c", "-p", "-b"))
-    if not _ID.fullmatch(container_id) or not _is_owners(pid, root.place) or not _is_bundle(root, container_id, bundle):
+    if (
+        not _ID.fullmatch(container_id)
+        or not _is_owners(pid, root.directory)
+        or not _is_bundle(root, container_id, bundle)
+    ):
         return None
     pidfile_path = Path(os.path.realpath(pidfile))
     match = _PIDFILE.fullmatch(str(pidfile_path))
     if match is None or match[2] != container_id:
         return None
-    if not _only_owner_writes(pidfile_path, root.place.owner, _own_root(root, match[1], container_id)):
+    if not _only_owner_writes(pidfile_path, root.directory.owner, _own_root(root, match[1], container_id)):
         return None
-    first, started = _read_pidfile(pidfile_path, root.place.owner)
+    first, started = _read_pidfile(pidfile_path, root.directory.owner)
     child = process(first) if first else None
     if child is None or child.parent != pid:
         return None
-    return Monitor(container_id, 0 if has_foreign_owner(root.place) else first, started)
+    return Monitor(container_id, 0 if has_foreign_owner(root.directory) else first, started)
 
 
 def _option_value(argv: list[str], option: str) -> str:

@@ -56,7 +56,7 @@ class PodmanRoot(AtRest):
         try:
             return self._container(record, driver, running)
         except DtuiError as error:
-            container_id = _standing_id(record)
+            container_id = _placeholder_id(record)
             kind = Driver(DriverKind.STORAGE, driver)
             return Container(
                 self.name, container_id, container_id[:12], State.UNKNOWN, str(error), kind, "?", parse.EPOCH
@@ -141,11 +141,11 @@ class PodmanRoot(AtRest):
         return K8sLog(self.root, f"{_userdata(_DRIVERS[0], name)}/ctr.log", tail)
 
 
-def _standing_id(record: dict[str, Any]) -> ContainerId:
+def _placeholder_id(record: dict[str, Any]) -> ContainerId:
     try:
         return ContainerId(record.get("id"))
     except BadId:
-        return ContainerId.standing_for(record.get("id"))
+        return ContainerId.placeholder_for(record.get("id"))
 
 
 def _userdata(driver: str, container_id: ContainerId) -> str:

@@ -27,7 +27,7 @@ _HINT = "is that a Docker or podman Engine?"
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
+class Malformed:
     """Stands for a row or event that is not understood."""
 
     why: str
@@ -40,7 +40,7 @@ def _whole_number(digits: str) -> int | None:
 _DECODER = json.JSONDecoder(parse_int=_whole_number, parse_constant=lambda _: None)
 
 
-def decoded(body: bytes) -> Any:
+def decode_json(body: bytes) -> Any:
     """Return what a JSON body says, None for a number that no Engine means; raises EngineError for what is none."""
     try:
         return _DECODER.decode(body.decode("utf-8", "replace"))
@@ -162,7 +162,7 @@ class _Text:
                 return self._skip(why)
             read_size = min(read_size * 2, _ROW // 4)  # a long row is tried a few times only
 
-    def _skip(self, why: str) -> Odd:
+    def _skip(self, why: str) -> Malformed:
         """Go over a value without understanding it, to the comma or bracket that ends it."""
         depth, quoted, skipped = 0, False, 0
         while skipped < _SKIPPED:
@@ -177,7 +177,7 @@ class _Text:
                     depth += 1
                 elif depth == 0:
                     self._at = match.start()
-                    return Odd(why)
+                    return Malformed(why)
                 elif mark in "]}":
                     depth -= 1
             self._at = len(self._text) - self._text.endswith("\\")

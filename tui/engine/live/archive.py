@@ -21,7 +21,7 @@ from tui.core.remote_files import FileFacts, RemoteFile
 from tui.core.text import human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live import parse, tar
-from tui.engine.live.answers import decoded
+from tui.engine.live.answers import decode_json
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.engine.live.sdk import engine_errors
 from tui.linux.rooted_paths import split
@@ -54,7 +54,7 @@ class _PathStat:
 
 @parse.checks_answer
 def _path_of(header: str) -> _PathStat:
-    body = parse.object_of(decoded(base64.b64decode(header, validate=True)))
+    body = parse.object_of(decode_json(base64.b64decode(header, validate=True)))
     if body["mode"] is None or body["size"] is None:
         raise ValueError("neither mode nor size")
     return _PathStat(
@@ -198,7 +198,7 @@ class EngineArchive:
         """Wait for what was started in the container; None where it does not end."""
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
-            code = parse.ended_with(self._endpoint.client.exec_inspect(number))
+            code = parse.process_exit_code(self._endpoint.client.exec_inspect(number))
             if code is not None:
                 return code
             time.sleep(0.02)

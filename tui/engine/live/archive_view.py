@@ -44,7 +44,7 @@ class ArchiveView:
         self._archive = archive
         self._covers = Covers.of(mounts)
         self._lock = threading.Lock()
-        self._told: dict[bytes, Change] | None = None
+        self._changes: dict[bytes, Change] | None = None
         self._listed: dict[bytes, dict[bytes, Entry]] = {}
         self.cut = False
         """Whether a directory was larger than the limit, so that names are missing."""
@@ -65,9 +65,9 @@ class ArchiveView:
     def changed(self) -> dict[bytes, Change]:
         """What the Engine says was changed."""
         with self._lock:
-            if self._told is None:
-                self._told = dict(self._archive.changes())
-            return self._told
+            if self._changes is None:
+                self._changes = dict(self._archive.changes())
+            return self._changes
 
     def resolve(self, path: bytes) -> bytes:
         """Return the path that a path with links means; raises NotFound."""

@@ -135,11 +135,11 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 def _call(address: str, namespace: str, method: str, message: bytes) -> bytes:
     """Make one unary call and return the answer's message."""
     try:
-        with closing(socket.socket(socket.AF_UNIX)) as line:
-            line.settimeout(_SECONDS)
-            line.connect(address.removeprefix("unix://"))
-            refuse_stranger(line, address)
-            status, text, data = _exchange(line, namespace, method, message)
+        with closing(socket.socket(socket.AF_UNIX)) as connection:
+            connection.settimeout(_SECONDS)
+            connection.connect(address.removeprefix("unix://"))
+            refuse_stranger(connection, address)
+            status, text, data = _exchange(connection, namespace, method, message)
     except PermissionError as error:
         raise NotReachable(f"{printable(address)}: permission denied", "run dtui as root") from error
     except (OSError, h2.exceptions.ProtocolError) as error:
@@ -151,7 +151,7 @@ def _call(address: str, namespace: str, method: str, message: bytes) -> bytes:
     return data[5 : 5 + struct.unpack(">I", data[1:5])[0]]
 
 
-def _exchange(line: socket.socket, namespace: str, method: str, message: bytes) -> tuple[str, str, bytes]:
+def _exchange(wire: socket.socket, namespace: str, method: str, message: bytes) -> tuple[str, str, bytes]:
     """Send one request; return gRPC status, its text, and the body."""
     connection = h2.connection.H2Connection(config=h2.config.H2Configuration(header_encoding="utf-8"))
     connection.initiate_connection()
@@ -167,11 +167,11 @@ def _exchange(line: socket.socket, namespace: str, method: str, message: bytes) 
     ]
     connection.send_headers(stream, headers)
     connection.send_data(stream, b"\0" + struct.pack(">I", len(message)) + message, end_stream=True)
-    line.sendall(connection.data_to_send())
+    wire.sendall(connection.data_to_send())
     response_headers: dict[str, str] = {}
     body = bytearray()
     end = time.monotonic() + _SECONDS
-    while chunk := line.recv(65536):
+    while chunk := wire.recv(65536):
         if time.monotonic() > end:
             raise EngineLost("containerd's answer takes too long", "is that its socket?")
         for event in connection.receive_data(chunk):
@@ -191,5 +191,5 @@ def _exchange(line: socket.socket, namespace: str, method: str, message: bytes) 
                     )
                 case h2.events.StreamReset() | h2.events.ConnectionTerminated():
                     raise EngineLost("containerd ended the connection", "try again")
-        line.sendall(connection.data_to_send())
+        wire.sendall(connection.data_to_send())
     raise EngineLost("containerd ended the connection", "try again")

@@ -55,7 +55,7 @@ class LiveEndpoint:
         self.name = name
         self.address = address
         self._tls = tls
-        self._mine = threading.local()
+        self._thread_local = threading.local()
         self._connections: weakref.WeakSet[Connections] = weakref.WeakSet()
         self._closed = False
         self._lock = threading.Lock()
@@ -72,10 +72,10 @@ class LiveEndpoint:
     @property
     def client(self) -> Client:
         """This thread's own connection."""
-        client: Client | None = getattr(self._mine, "client", None)
+        client: Client | None = getattr(self._thread_local, "client", None)
         if client is None:
             client = self.connect()
-            self._mine.client = client
+            self._thread_local.client = client
         return client
 
     def connect(self, *, timeout: int | None = 60) -> Client:
@@ -143,10 +143,10 @@ class LiveEndpoint:
         which root forwards to here, would be given containers of this host.
         """
         disk = self._disk
-        if disk is None or peer is None or not (disk.knows_any(listed) or serves(peer, disk.root.path)):
+        if disk is None or peer is None or not (disk.has_any_of(listed) or serves(peer, disk.root.path)):
             self._hidden_ids = frozenset()
             return ()
-        unlisted = disk.rows_except(set(listed))
+        unlisted = disk.unlisted(set(listed))
         rows = tuple(replace(row, hidden=True) for row in unlisted if row.driver != self._facts.driver)
         self._hidden_ids = frozenset(row.id for row in rows)
         return rows
@@ -231,11 +231,11 @@ class LiveEndpoint:
         data = (body.get("GraphDriver") or {}).get("Data") or {}
         data = {str(key): str(value) for key, value in data.items()}
         reported_stack = None
-        if storage_driver and storage_driver.tells and data.get(storage_driver.tells):
+        if storage_driver and storage_driver.engine_key and data.get(storage_driver.engine_key):
             try:
                 reported_stack = storage_driver.from_engine(container_id, data)
             except DtuiError:
-                proof = unproven_by_layer(data[storage_driver.tells]) if proof.proven else proof
+                proof = unproven_by_layer(data[storage_driver.engine_key]) if proof.proven else proof
         if not proof.proven or peer is None or storage_driver is None:
             return _Layers(proof, reported_stack=reported_stack)
         try:
@@ -259,7 +259,7 @@ class LiveEndpoint:
             parts = containerd.mounts(address, namespace, snapshotter.driver.name, container_id)
         except DtuiError:
             return snapshotter.from_data_root(root, container_id)
-        stack = snapshotter.in_home(home, root, container_id, address)
+        stack = snapshotter.stack_in(home, root, container_id, address)
         reported_path = next((part.writable for part in parts if part.writable), None)
         if reported_path not in (None, stack.writable.path):
             raise LayerError(
@@ -357,7 +357,7 @@ class LiveEvents(_LiveStream):
     def __iter__(self) -> Iterator[Event]:
         for line in self._chunks():
             try:
-                yield parse.event_of(answers.decoded(line))
+                yield parse.event_of(answers.decode_json(line))
             except EngineError:
                 self.skipped += 1
 

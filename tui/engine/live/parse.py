@@ -275,7 +275,7 @@ def listed_container(row: object, endpoint: str, driver: Driver) -> Container:
     try:
         return container_of(row, endpoint, driver)
     except DtuiError as error:
-        stand_in = ContainerId.standing_for(row.get("Id") if isinstance(row, dict) else row)
+        stand_in = ContainerId.placeholder_for(row.get("Id") if isinstance(row, dict) else row)
         if not isinstance(row, dict):
             row = {"Names": ["?"]}
         container = container_of({**row, "Id": stand_in}, endpoint, driver)
@@ -321,7 +321,7 @@ def labels_of(row: object) -> Mapping[str, str]:
 
 
 @checks_answer
-def labelled(row: object, label: str) -> tuple[str, str]:
+def id_and_label(row: object, label: str) -> tuple[str, str]:
     """Return the id of a row, and the value of a label that it has."""
     return ContainerId(object_of(row).get("Id")), labels_of(row)[label]
 
@@ -333,7 +333,7 @@ def image_ids(rows: object) -> list[str]:
 
 
 @checks_answer
-def ended_with(body: Json) -> int | None:
+def process_exit_code(body: Json) -> int | None:
     """Return the exit code of a process in a container, None while it runs."""
     code = object_of(body).get("ExitCode")
     return None if code is None or object_of(body).get("Running") else number_of(code, -(2**31), 2**32)

@@ -187,7 +187,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         self._connections = connections
-        self._answered = _Answered()
+        self._last = _LastPeer()
         self._address = options["base_url"]
         super().__init__(version=docker.constants.MINIMUM_DOCKER_API_VERSION, **options)
         self.trust_env = False
@@ -214,14 +214,14 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
     @property
     def peer(self) -> Peer | None:
         """Who gave the last answer; None where it came over no unix socket."""
-        return self._answered.peer
+        return self._last.peer
 
     def mount(self, prefix: str, adapter: Any) -> None:
         """Put our transport in the place of the SDK's."""
         if isinstance(adapter, SSHHTTPAdapter):
             adapter = self._custom_adapter = _SSHAdapter(self._connections, adapter.ssh_host, adapter.timeout)
         elif isinstance(adapter, UnixHTTPAdapter):
-            adapter = self._custom_adapter = _UnixAdapter(self._answered, self._connections, adapter)
+            adapter = self._custom_adapter = _UnixAdapter(self._last, self._connections, adapter)
         elif type(adapter) is requests.adapters.HTTPAdapter:
             adapter = TcpAdapter(self._connections)
         super().mount(prefix, adapter)
@@ -296,7 +296,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
             return
         text = response.content.decode("utf-8", "replace")
         with suppress(EngineError):
-            body = answers.decoded(response.content)
+            body = answers.decode_json(response.content)
             text = body.get("message") or text if isinstance(body, dict) else text
         kind = docker.errors.NotFound if response.status_code == requests.codes.not_found else docker.errors.APIError
         explanation = str(text).strip() or f"the Engine answers {response.status_code}"
@@ -306,12 +306,12 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         """Return a body that :meth:`send` has read."""
         self._raise_for_status(response)
         if json:
-            return answers.decoded(response.content)
+            return answers.decode_json(response.content)
         return response.content if binary else response.content.decode("utf-8", "replace")
 
     def _stream_helper(self, response: Any, decode: bool = False) -> Iterator[Any]:
         if decode:
-            return map(answers.decoded, answers.lines(pieces(response)))
+            return map(answers.decode_json, answers.lines(pieces(response)))
         return pieces(response)
 
     def _stream_raw_result(self, response: Any, chunk_size: int = 1, decode: bool = True) -> Iterator[bytes]:
@@ -367,7 +367,7 @@ def _frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
             yield ErrorChunk(data) if number > 1 else data
 
 
-class _Answered:
+class _LastPeer:
     """Who gave the last answer: what connections note and a client tells.
 
     A connection must not hold its client: urllib3 holds idle connections until their pool is gone, and the client
@@ -380,9 +380,9 @@ class _Answered:
 class _UnixConnection(UnixConnection):
     """Notes with each answer which process it came from."""
 
-    def __init__(self, answered: _Answered, connections: Connections, path: str, timeout: float | None) -> None:
+    def __init__(self, answered: _LastPeer, connections: Connections, path: str, timeout: float | None) -> None:
         super().__init__(connections, path, timeout)
-        self._answered = answered
+        self._last = answered
 
     def connect(self) -> None:
         super().connect()
@@ -390,14 +390,14 @@ class _UnixConnection(UnixConnection):
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
         answer = super().getresponse(*args, **options)
-        self._answered.peer = self._peer
+        self._last.peer = self._peer
         return answer
 
 
 class _UnixAdapter(UnixHTTPAdapter):  # type: ignore[misc]
     """Connections to a unix socket that end with the client."""
 
-    def __init__(self, answered: _Answered, connections: Connections, like: UnixHTTPAdapter) -> None:
+    def __init__(self, answered: _LastPeer, connections: Connections, like: UnixHTTPAdapter) -> None:
         super().__init__(f"http+unix://{like.socket_path}", like.timeout)
         self._pool = OwnPool(
             partial(_UnixConnection, answered, connections, like.socket_path, like.timeout), timeout=like.timeout
@@ -432,14 +432,14 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
     def connect(self, **_: Any) -> None:
         """Start ssh."""
         command = [*_SSH, *(("-l", self.user) if self.user else ()), *(("-p", self.port) if self.port else ())]
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as ssh
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as ssh
         try:
             self.proc = subprocess.Popen(  # noqa: S603 - the user's own ssh, to the host that was named
                 [*command, "--", self.host, "docker system dial-stdio"],
                 env={k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._said,
+                stderr=self._stderr,
                 start_new_session=True,
             )
         except FileNotFoundError as error:
@@ -451,8 +451,8 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
         with suppress(subprocess.TimeoutExpired):
             if self.proc:
                 self.proc.wait(1)
-        self._said.seek(0)
-        lines = self._said.read(65_536).decode(errors="replace").strip().splitlines()
+        self._stderr.seek(0)
+        lines = self._stderr.read(65_536).decode(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else "ssh had no answer"
 
     def shutdown(self, how: int, /) -> None:

@@ -66,19 +66,19 @@ class Peer:
     uid: int
     started: str
     """Its start time, by which another process of the same number is told apart."""
-    trouble: str = ""
+    distrust: str = ""
     """Why nothing that it says of this host is believed; empty where it may be."""
-    elsewhere: bool = False
+    other_mount_namespace: bool = False
     """Whether it has another mount namespace or root than we have."""
 
     @property
-    def who(self) -> str:
+    def description(self) -> str:
         """Its user and number, for a sentence."""
         return f"{_user(self.uid)}'s process {self.pid}"
 
     def sees(self, path: Path) -> bool:
         """Say whether a path means the same directory to it as it means here."""
-        if not self.elsewhere:
+        if not self.other_mount_namespace:
             return True
         try:
             is_same_directory = os.path.samestat(os.stat(f"/proc/{self.pid}/root{path}"), os.stat(path))
@@ -98,7 +98,7 @@ def peer_of(connection: socket.socket) -> Peer:
         return Peer(pid, uid, "", "who listens at the socket is in another pid namespace, such as a container's")
     try:
         started = _started(pid)
-        strange, elsewhere, program = _is_in_strange_namespace(pid), _is_elsewhere(pid), _program(pid)
+        strange, elsewhere, program = _is_in_other_user_namespace(pid), _is_in_other_mount_namespace(pid), _program(pid)
     except PermissionError:
         doubt = f"{_user(uid)}'s process {pid} listens at the socket, permission denied to look at it; run dtui as root"
         return Peer(pid, uid, "", doubt)
@@ -110,7 +110,7 @@ def peer_of(connection: socket.socket) -> Peer:
         return Peer(pid, uid, started, f"process {pid}, which listens at the socket, is in another user namespace")
     if program in _FORWARDERS:
         return Peer(pid, uid, started, f"{program} (process {pid}) listens at the socket and passes it on")
-    return Peer(pid, uid, started, elsewhere=elsewhere)
+    return Peer(pid, uid, started, other_mount_namespace=elsewhere)
 
 
 def _trusted_uids() -> tuple[int, ...]:
@@ -128,12 +128,12 @@ def _started(pid: int) -> str:
         return file.read().rpartition(")")[2].split()[19]
 
 
-def _is_in_strange_namespace(pid: int) -> bool:
+def _is_in_other_user_namespace(pid: int) -> bool:
     """Say whether a process has root's powers only over a part of this host; for ourselves our own user is enough."""
     return os.geteuid() == 0 and not _same_namespace(pid, "user")
 
 
-def _is_elsewhere(pid: int) -> bool:
+def _is_in_other_mount_namespace(pid: int) -> bool:
     return not _same_namespace(pid, "mnt") or not os.path.samestat(os.stat(f"/proc/{pid}/root/"), os.stat("/"))
 
 
@@ -163,8 +163,8 @@ def engine_proof(peer: Peer | None, data_root: str) -> Proof:
     """Decide about an Engine: by who answers, None for no unix socket, and by the data-root that it names."""
     if peer is None:
         return REMOTE
-    if peer.trouble:
-        return _unproven(peer.trouble)
+    if peer.distrust:
+        return _unproven(peer.distrust)
     root = Path(data_root)
     display_path = printable(data_root)
     if not root.is_absolute():
@@ -179,14 +179,14 @@ def engine_proof(peer: Peer | None, data_root: str) -> Proof:
         return _unproven(f"{display_path} belongs to {_user(owner)}, but {_user(peer.uid)} runs the Engine")
     if not peer.sees(root):
         return _unproven(
-            f"{peer.who} has another mount namespace, in which {display_path} is not the directory it is here"
+            f"{peer.description} has another mount namespace, in which {display_path} is not the directory it is here"
         )
     location = (
         f"another mount namespace with the same {display_path}"
-        if peer.elsewhere
+        if peer.other_mount_namespace
         else f"our mount namespace, on {display_path}"
     )
-    return Proof(Trust.PROVEN, f"{peer.who} listens at the socket, in {location}")
+    return Proof(Trust.PROVEN, f"{peer.description} listens at the socket, in {location}")
 
 
 def layer_proof(
@@ -222,10 +222,10 @@ def layer_proof(
             return _unproven(f"{owned}, but {_user(peer.uid)} runs the Engine")
     names = _recorded_names(root, container_id, stack)
     if name[:_NAME] not in names:
-        shown = ", ".join(printable(one[:64]) for one in names[:3]) or "nothing"
+        shown = ", ".join(printable(recorded[:64]) for recorded in names[:3]) or "nothing"
         return _unproven(f"the Engine calls the container {printable(name[:64])}, the records here {shown}")
     if stack.writable.source is None and not peer.sees(path):
-        return _unproven(f"{peer.who} has another directory at {printable(str(path))}")
+        return _unproven(f"{peer.description} has another directory at {printable(str(path))}")
     return Proof(Trust.PROVEN, f"{stack.how} names its layer")
 
 
@@ -233,8 +233,8 @@ def _recorded_names(root: DataRoot, container_id: str, stack: LayerStack) -> lis
     """Return what the records of the Engine call a container."""
     if stack.driver.kind is DriverKind.STORAGE:
         records = container_records(root, stack.driver.name)
-        found = next((record.get("names") for record in records if record.get("id") == container_id), None)
-        return [str(one)[:_NAME] for one in found] if isinstance(found, list) else []
+        names = next((record.get("names") for record in records if record.get("id") == container_id), None)
+        return [str(recorded)[:_NAME] for recorded in names] if isinstance(names, list) else []
     return [str(root.json(f"containers/{container_id}/config.v2.json").get("Name")).lstrip("/")[:_NAME]]
 
 
@@ -283,7 +283,7 @@ def _paths_to_check(root: DataRoot, container_id: str, stack: LayerStack) -> tup
     elif stack.driver.kind is DriverKind.STORAGE:
         record = root.path / f"{name}-containers" / "containers.json"
     else:
-        record = (stack.root or root.place).path / "metadata.db"
+        record = (stack.root or root.directory).path / "metadata.db"
     return (record,) if stack.writable.source is not None else (record, layer.parent)
 
 
@@ -303,5 +303,5 @@ def serves(peer: Peer, root: Path) -> bool:
 def refuse_stranger(connection: socket.socket, address: str) -> None:
     """Raise NotReachable where neither root nor we listen at a socket, whose answers name directories of this host."""
     peer = peer_of(connection)
-    if peer.trouble:
-        raise NotReachable(f"{printable(address)} is not believed: {peer.trouble}", "the Engine's archive API works")
+    if peer.distrust:
+        raise NotReachable(f"{printable(address)} is not believed: {peer.distrust}", "the Engine's archive API works")

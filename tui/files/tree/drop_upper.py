@@ -16,13 +16,13 @@ from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
 from tui.core.ids import ContainerId
 from tui.core.records import EntryKind, LayerStack, WhiteoutStyle
 from tui.core.text import printable
-from tui.drivers.data_root import open_beside
+from tui.drivers.data_root import open_layer_parent
 from tui.files.history import journal
 from tui.files.history.rollback import is_same_state
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
-from tui.layers.directories import upper_beside, upper_root
+from tui.layers.directories import open_upper_in, upper_root
 from tui.layers.private_mounts import trash_dir
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_mark, is_opaque, whiteout_of
@@ -183,8 +183,8 @@ def uncovered(
     trash = trash_dir(stack)
     with (
         journal.work_dir_recorded(container_id, trash),
-        Root(open_beside(stack)) as beside,
-        Root(upper_beside(stack, beside.fd)) as upper,
+        Root(open_layer_parent(stack)) as beside,
+        Root(open_upper_in(stack, beside.fd)) as upper,
     ):
         still_at_rest()
         with (

@@ -303,7 +303,7 @@ class RootTree:
     def _link(self, node: EntrySnapshot, dir_fd: int, name: bytes) -> None:
         """Give a file that is there another name, which nobody sees before the file is known to be the right one."""
         if self._link_root is None:
-            self._link_root = self._root.again()
+            self._link_root = self._root.duplicate()
         parent, other_name = split(node.same_as)
         with self._link_root.directory(parent) as folder:
             fd = open_child(folder.fd, other_name, os.O_PATH)

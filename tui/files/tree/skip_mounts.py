@@ -8,7 +8,7 @@ from tui.core.records import Mount
 from tui.core.text import printable
 from tui.files.tree.root_tree import IsMountPoint, Tree
 from tui.files.tree.snapshots import EntrySnapshot
-from tui.layers.mount_covers import MADE_ANEW, Covers
+from tui.layers.mount_covers import RUNTIME_MOUNTS, Covers
 
 _MANY = 5
 
@@ -27,7 +27,7 @@ class SkippedMounts:
     def look(self, path: bytes) -> EntrySnapshot | None:
         """Describe what stands at a path, None for nothing and for what is left out."""
         mount = self._covers.at(path)
-        if mount is None and path not in MADE_ANEW:
+        if mount is None and path not in RUNTIME_MOUNTS:
             with suppress(IsMountPoint):  # one that was made in the container
                 return self._tree.look(path)
         self._left_out.append((path, mount))
@@ -44,7 +44,7 @@ def skipped_words(path: bytes, mount: Mount | None) -> str:
     """Say of a mount point that it was left out."""
     if mount is None:
         return f"{printable(path)} is a mount point: left out"
-    return f"what is in the {mount.what} at {printable(path)} was left out"
+    return f"what is in the {mount.description} at {printable(path)} was left out"
 
 
 def few(notes: list[str]) -> tuple[str, ...]:

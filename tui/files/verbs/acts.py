@@ -175,7 +175,7 @@ def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
         refuse_unseen(covers, path)
     inner_mount = covers.mount_below(path)
     if inner_mount is not None:
-        description = f"the {inner_mount[1].what} at {printable(inner_mount[0])}"
+        description = f"the {inner_mount[1].description} at {printable(inner_mount[0])}"
         raise EditRefused(f"{printable(path)} holds {description}", "take what is beside it, entry by entry")
 
 

@@ -305,7 +305,7 @@ def _hidden(covers: Covers, canonical_path: bytes) -> list[str]:
     """Tell what a stopped container has mounted below a path; raises EditRefused for what lies in a mount itself."""
     refuse_covered(covers, canonical_path)
     prefix = canonical_path.rstrip(b"/") + b"/"
-    mounts_below = [cover for cover in covers.places if cover[0].startswith(prefix) and cover[1].kind != "engine"]
+    mounts_below = [cover for cover in covers.mounts if cover[0].startswith(prefix) and cover[1].kind != "engine"]
     return [skipped_words(mount_path, mount) for mount_path, mount in mounts_below]
 
 

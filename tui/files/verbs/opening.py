@@ -15,7 +15,7 @@ from tui.drivers.data_root import has_foreign_owner
 from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
 from tui.files.write.atomic import attribute_names
 from tui.files.write.version import FileVersion, version_of
-from tui.layers.mount_covers import MADE_ANEW, Covers
+from tui.layers.mount_covers import RUNTIME_MOUNTS, Covers
 from tui.layers.process_root import open_process_root, refuse_other_root
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limited
@@ -147,13 +147,13 @@ def refuse_covered(covers: Covers, path: bytes) -> None:
         hint = "its contents go with each stop: start the container first"
     else:
         hint = f"edit {printable(mount.source)} on the host, or start the container first"
-    raise EditRefused(f"{printable(path)} is hidden by the {mount.what} at {printable(mount.destination)}", hint)
+    raise EditRefused(f"{printable(path)} is hidden by the {mount.description} at {printable(mount.destination)}", hint)
 
 
 def refuse_unseen(covers: Covers, path: bytes) -> None:
     """Raise EditRefused for a stopped container's path that a mount hides or that is made anew at each start."""
     refuse_covered(covers, path)
-    for remade_path in MADE_ANEW:
+    for remade_path in RUNTIME_MOUNTS:
         if path.startswith(remade_path + b"/"):
             message = f"{printable(path)} would not be seen: {printable(remade_path)} is made anew at each start"
             raise EditRefused(message, "start the container to change it")

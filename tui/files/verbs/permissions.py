@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tui.core.errors import UsageError
-from tui.core.id_maps import IdMap, Span, host_id, id_words
+from tui.core.id_maps import IdMap, Span, host_id, id_ranges
 from tui.core.records import EntryKind
 from tui.core.text import printable
 from tui.files.tree.snapshots import EntrySnapshot
@@ -90,7 +90,7 @@ def _of_host(spans: tuple[Span, ...], number: int, kind: str) -> int:
     host_number = host_id(spans, number)
     if host_number is None:
         raise UsageError(
-            f"the container has no {kind} {number}", f"its {kind}s are {id_words(spans)}; nothing was changed"
+            f"the container has no {kind} {number}", f"its {kind}s are {id_ranges(spans)}; nothing was changed"
         )
     return host_number
 

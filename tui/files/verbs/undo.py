@@ -172,7 +172,7 @@ def _why_not_aside(details: Details, tree: Tree, act: UndoRecord, now: list[Entr
     node = act.nodes[0]
     if len(act.nodes) == 1 and node.kind is None:
         held = covers_of(details, tree).mount_below(node.path)
-        return f"it holds the {held[1].what}" if held else set_aside.why_not(details)
+        return f"it holds the {held[1].description}" if held else set_aside.why_not(details)
     if len(act.nodes) == len(now) == 1 and node.kind is now[0].kind is EntryKind.FILE and not node.image:
         return exchange.why_not(details, node.path)
     return "what comes back has to be copied into its place"

@@ -16,10 +16,10 @@ from textual.reactive import reactive
 from textual.widgets import ProgressBar, Static
 
 from tui.bench.charts import ChartStyle, chart_style_of, charts, shown_record, table
-from tui.bench.contract import Target
 from tui.bench.findings import findings
-from tui.bench.lock import only_one
+from tui.bench.lock import benchmark_lock
 from tui.bench.plan import TESTS, IoTest, Mode, Plan
+from tui.bench.protocols import Target
 from tui.bench.results import Result
 from tui.bench.runner import BenchRun, Progress
 from tui.bench.stats import by_target
@@ -299,7 +299,7 @@ class BenchScreen(BenchHistory):
 
     def _work(self, run: BenchRun) -> None:
         try:
-            with self.host.threads.needed(), only_one(state_dir("bench")):
+            with self.host.threads.needed(), benchmark_lock(state_dir("bench")):
                 for progress in run:
                     self.post_message(RunAdvanced(run, progress))
         except DtuiError as error:

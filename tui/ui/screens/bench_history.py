@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tui.bench.compare import compare_runs
+from tui.bench.compare_runs import compare_runs
 from tui.bench.results import Result
 from tui.bench.store import Store
 from tui.core.errors import DtuiError
 from tui.core.state import state_dir
 from tui.core.text import count_of
-from tui.render.bench import compared_text
+from tui.render.bench import run_comparison_text
 from tui.render.export_run import FORMATS, write_run
 from tui.ui.dialogs.ask import AskDialog
 from tui.ui.dialogs.choose import ChooseDialog, confirm
@@ -60,7 +60,7 @@ class BenchHistory(BenchChoices):
         elif beside and self.shown_result is not None:
             comparisons = compare_runs(self.shown_result, result)
             title = f"run {result.id} beside run {self.shown_result.id}"
-            self.app.push_screen(TextDialog(title, compared_text(comparisons, self.shown_result, result)))
+            self.app.push_screen(TextDialog(title, run_comparison_text(comparisons, self.shown_result, result)))
         else:
             self.show_result(result)
 

@@ -17,7 +17,7 @@ from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError, NotReachable
 from tui.core.text import count_of, human_size, printable
-from tui.inventory.disk import LayerDirectory, inventory
+from tui.inventory.layer_directories import LayerDirectory, inventory
 from tui.inventory.references import Owner
 from tui.layers.usage import directory_usage
 from tui.ui.actions import bindings

@@ -10,7 +10,7 @@ from textual.worker import Worker, get_current_worker
 from tui.core.errors import DtuiError
 from tui.core.records import Entry, View
 from tui.core.text import count_of, printable
-from tui.layers.search import Hits, next_entry, search
+from tui.layers.search import SearchResult, next_entry, search
 from tui.linux.rooted_paths import normalized, split
 from tui.services.files_of import Tree
 from tui.ui.screens.changing import ChangingFrame
@@ -154,9 +154,9 @@ class FindingFrame(ChangingFrame):
         self._go(-1)
 
 
-def _search_summary(text: str, hits: Hits) -> str:
+def _search_summary(text: str, hits: SearchResult) -> str:
     """Say what a search found."""
-    among = count_of(hits.looked_at, "entry", "entries")
+    among = count_of(hits.examined, "entry", "entries")
     if not hits.entries:
         return f"no name contains {text}, of {among}" + (" looked at; there are more" if hits.cut else "")
     more = "; there are more" if hits.cut else ""

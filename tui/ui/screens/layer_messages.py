@@ -9,7 +9,7 @@ from textual.message import Message
 from tui.core.errors import DtuiError
 from tui.core.records import Details, Entry, View
 from tui.files import Document, Keepsake, OpenedFile
-from tui.layers.search import Hits
+from tui.layers.search import SearchResult
 from tui.services.files_of import Tree
 
 
@@ -91,7 +91,7 @@ class SearchAdvanced(Message):
 class SearchEnded(Message):
     """The whole tree was searched; ``cursor_moved`` when the cursor went to a match already."""
 
-    def __init__(self, text: str, hits: Hits, cursor_moved: bool) -> None:
+    def __init__(self, text: str, hits: SearchResult, cursor_moved: bool) -> None:
         super().__init__()
         self.text = text
         self.hits = hits

@@ -168,7 +168,7 @@ class OpeningFrame(PreviewingFrame):
     def _seek(self, listed: bytes) -> None:
         """Go to the goal, or give it up when it is not where it was to be."""
         reached = self._goal != b"/" and self.tree_rows.go_to(self._goal)
-        if not reached and (listed != split(self._goal)[0] or not self.tree_rows.model.sees(listed)):
+        if not reached and (listed != split(self._goal)[0] or not self.tree_rows.model.shows(listed)):
             return
         edit, self._goal, self._goal_edit = self._goal_edit and reached, b"/", False
         if edit:

@@ -16,12 +16,12 @@ from textual.widgets import Static
 from tui.core.errors import DtuiError
 from tui.core.text import printable
 from tui.engine.sample import demo_directory
-from tui.services.discover import Discovery, Tried, discover, sample_in
+from tui.services.discover import Discovery, FailedAttempt, discover, open_sample
 from tui.ui.actions import actions_of, bindings, key_text
 from tui.ui.screens.base import BaseScreen
 
 
-def welcome_text(tried: tuple[Tried, ...]) -> Text:
+def welcome_text(tried: tuple[FailedAttempt, ...]) -> Text:
     """Say what was tried and why it did not work, and what can be done now."""
     text = Text.assemble(("No Docker Engine answers.", "bold"), "\n\nTried:\n")
     for attempt in tried:
@@ -57,7 +57,7 @@ class WelcomeScreen(BaseScreen):
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ no Docker here")
         self._show(self.host.tried)
 
-    def _show(self, tried: tuple[Tried, ...]) -> None:
+    def _show(self, tried: tuple[FailedAttempt, ...]) -> None:
         self.query_one("#welcome", Static).update(welcome_text(tried))
 
     def _enter(self, discovered: Discovery) -> None:
@@ -86,7 +86,7 @@ class WelcomeScreen(BaseScreen):
         root = self.host.keep(demo_directory()) / "data-root"
         root.mkdir()
         try:
-            self._enter(await asyncio.to_thread(sample_in, root))
+            self._enter(await asyncio.to_thread(open_sample, root))
         except DtuiError as error:
             self.tell_error(error)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from tui.core.text import human_size, printable
-from tui.inventory.disk import LayerDirectory
+from tui.inventory.layer_directories import LayerDirectory
 from tui.inventory.references import Owner
 from tui.ui.widgets.rows import VirtualList
 

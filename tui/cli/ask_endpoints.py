@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tui.cli.output import note
+from tui.cli.output import print_note
 from tui.core.errors import DtuiError, EngineLost
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint
@@ -37,7 +37,7 @@ def warn_if_slow(names: Sequence[str]) -> Iterator[None]:
 
     def tell() -> None:
         names_text = printable(", ".join(names))
-        note(f"dtui: waiting for {names_text} to answer; ctrl+c ends it")
+        print_note(f"dtui: waiting for {names_text} to answer; ctrl+c ends it")
 
     timer = threading.Timer(SLOW, tell)
     timer.daemon = True
@@ -49,7 +49,7 @@ def warn_if_slow(names: Sequence[str]) -> Iterator[None]:
         timer.cancel()
 
 
-def ask_together(
+def ask_all(
     endpoints: Sequence[Endpoint], question: Callable[[Endpoint], _Answer], *, patient: bool = False
 ) -> list[_Answer | DtuiError]:
     """Return what each endpoint answers, or why it does not; ``patient`` is for one alone, which sets its own limit.

@@ -15,8 +15,8 @@ from functools import partial
 from types import FrameType
 from typing import TypeVar
 
-from tui.cli.output import note, put_json
-from tui.cli.session import Session, session
+from tui.cli.lookup import ContainerFinder, open_finder
+from tui.cli.output import print_json, print_note
 from tui.core.progress import Meter
 from tui.core.records import Details
 from tui.core.state import mode_warning, patience
@@ -35,7 +35,7 @@ _CLEAR = "\r\x1b[K"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ContainerPath:
     """A path in a container, and how to look at the container."""
 
     endpoint: Endpoint
@@ -48,48 +48,53 @@ class Place:
         return files_of(self.endpoint, self.details)
 
 
-def container_of_ref(open_session: Session, ref: str) -> Place:
+def find_container_path(finder: ContainerFinder, ref: str) -> ContainerPath:
     """Find REF:PATH and put right what an earlier run left there."""
-    endpoint, details, path = open_session.find_file(ref)
-    put_right(endpoint)
-    return Place(endpoint, details, os.fsencode(path))
+    endpoint, details, path = finder.find_file(ref)
+    recover_and_report(endpoint)
+    return ContainerPath(endpoint, details, os.fsencode(path))
 
 
-def put_right(*endpoints: Endpoint) -> None:
+def recover_and_report(*endpoints: Endpoint) -> None:
     """Put right what an earlier run left, and tell what came of it, and who may look at what is kept."""
     loose = mode_warning()
     for line in filter(
         None,
         (loose, *(line for endpoint in endpoints for line in recover(endpoint.inspect, partial(archive_of, endpoint)))),
     ):
-        note(f"dtui: {line}")
+        print_note(f"dtui: {line}")
 
 
-def act_on(
-    options: Namespace, ref: str, act: Callable[[Place, Step, BackupMode], ChangeResult], done: str, *, back: str = ""
+def run_change(
+    options: Namespace,
+    ref: str,
+    act: Callable[[ContainerPath, Step, BackupMode], ChangeResult],
+    done: str,
+    *,
+    back: str = "",
 ) -> int:
     """Do an act on REF:PATH and print its receipt, with how it is undone; Ctrl+C stops it between two entries."""
-    with session(options) as open_session:
-        target = container_of_ref(open_session, ref)
-        outcome = choosing(options, lambda step, keep: act(target, step, keep))
-    return tell(options, outcome, done + (back if outcome.act else ""))
+    with open_finder(options) as finder:
+        target = find_container_path(finder, ref)
+        outcome = with_backup_choice(options, lambda step, keep: act(target, step, keep))
+    return print_result(options, outcome, done + (back if outcome.act else ""))
 
 
-def choosing(options: Namespace, act: Callable[[Step, BackupMode], Result]) -> Result:
+def with_backup_choice(options: Namespace, act: Callable[[Step, BackupMode], Result]) -> Result:
     """Do an act; where it replaces more than is kept, ask on a terminal what is to become of that, and do it so."""
-    keep = keep_of(options)
+    keep = backup_mode_of(options)
     try:
-        with stoppable(options.wait) as step:
+        with interruptible(options.wait) as step:
             return act(step, keep)
     except TooLarge as refused:
         chosen = _ask_backup_mode(refused) if not options.json and _on_terminal() else None
         if chosen is None:
             raise
-    with stoppable(options.wait) as step:
+    with interruptible(options.wait) as step:
         return act(step, chosen)
 
 
-def keep_of(options: Namespace) -> BackupMode:
+def backup_mode_of(options: Namespace) -> BackupMode:
     """Return what the options say about the bytes that an act replaces."""
     for word, keep in (("keep", BackupMode.COPY), ("set_aside", BackupMode.ASIDE), ("no_backup", BackupMode.NOTHING)):
         if getattr(options, word, False):
@@ -110,22 +115,22 @@ def _ask_backup_mode(refused: TooLarge) -> BackupMode | None:
         ("a", BackupMode.ASIDE, "set it aside by a rename, without a copy", choices.aside),
         ("p", BackupMode.NOTHING, "keep nothing, permanently: this cannot be undone", choices.nothing),
     )
-    note(f"dtui: {refused.message}. Nothing was changed yet.")
+    print_note(f"dtui: {refused.message}. Nothing was changed yet.")
     for letter, _, description, reason in offers:
-        note(
+        print_note(
             f"  -  not possible: {description.partition(':')[0]}: {reason}" if reason else f"  {letter}  {description}"
         )
-    note("Which? (Enter changes nothing) ", end="")
+    print_note("Which? (Enter changes nothing) ", end="")
     try:
         answer = sys.stdin.readline().strip()
     except KeyboardInterrupt:
-        note("")
+        print_note("")
         return None
     return next((keep for letter, keep, _, reason in offers if letter == answer and not reason), None)
 
 
 @contextmanager
-def stoppable(wait: float) -> Iterator[Step]:
+def interruptible(wait: float) -> Iterator[Step]:
     """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt.
 
     Once an act puts something back, it goes to its end, which is said at the first interrupt. ``wait`` is for how many
@@ -136,7 +141,9 @@ def stoppable(wait: float) -> Iterator[Step]:
     def stop(number: int) -> None:
         del number
         if meter.final and not meter.stopping:
-            _say(f"{_CLEAR if sys.stderr.isatty() else ''}dtui: this goes to its end, half of it would be no use\n")
+            _write_to_terminal(
+                f"{_CLEAR if sys.stderr.isatty() else ''}dtui: this goes to its end, half of it would be no use\n"
+            )
         meter.stop()
 
     with meter.watching(), _interrupts(stop), patience(wait, lambda: meter.stopping):
@@ -163,7 +170,7 @@ def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, _ignore_signal if received else handler)
         if sys.stderr.isatty():
-            _say(_CLEAR)
+            _write_to_terminal(_CLEAR)
 
 
 def _ignore_signal(number: int, frame: FrameType | None) -> None:
@@ -185,19 +192,19 @@ class _Line:
             return
         self._next = current_time + _EVERY
         width = shutil.get_terminal_size().columns - 1
-        _say(f"{_CLEAR}{f'{meter.numbers}  {meter.path}'[:width]}")
+        _write_to_terminal(f"{_CLEAR}{f'{meter.numbers}  {meter.path}'[:width]}")
 
 
-def _say(text: str) -> None:
+def _write_to_terminal(text: str) -> None:
     """Write to standard error whoever is just writing to it, and though the terminal may be gone."""
     with suppress(OSError):
         os.write(sys.stderr.fileno(), text.encode(sys.stderr.encoding, "backslashreplace"))
 
 
-def tell(options: Namespace, outcome: ChangeResult, done: str, *, old: bytes = b"") -> int:
+def print_result(options: Namespace, outcome: ChangeResult, verb: str, *, old: bytes = b"") -> int:
     """Print what an act did; ``old`` is the path that the entry had before, where it has another one now."""
     if options.json:
-        put_json(
+        print_json(
             {
                 "path": os.fsdecode(outcome.path),
                 **({"old_path": os.fsdecode(old)} if old else {}),
@@ -210,5 +217,5 @@ def tell(options: Namespace, outcome: ChangeResult, done: str, *, old: bytes = b
         return 0
     count_text = f" ({count_of(outcome.count, 'entry', 'entries')})" if outcome.count != 1 else ""
     notes = "".join(f"; {printable(text)}" for text in outcome.notes)
-    note(f"{printable(old or outcome.path)}: {done}{count_text}{notes}")
+    print_note(f"{printable(old or outcome.path)}: {verb}{count_text}{notes}")
     return 0

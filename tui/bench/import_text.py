@@ -10,7 +10,7 @@ from tui.bench.results import Output, Result, Sample
 from tui.core.errors import BenchError
 
 
-def result_of_text(data: bytes, target: str, name: str) -> Result:
+def parse_iozone_run(data: bytes, target: str, name: str) -> Result:
     """Return a run of one repeat; raises BenchError for what is not IOzone's table in kB/s.
 
     Which tests the columns are of is told by the command line that IOzone prints.

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tui.cli.ask_endpoints import ask_all, warn_if_slow
 from tui.cli.hanging import expect_hang
-from tui.cli.together import ask_together, warn_if_slow
 from tui.core.errors import DtuiError, EditRefused, NotFound, UsageError
 from tui.core.records import Container, Details, EntryKind
 from tui.core.text import printable
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.endpoint import Endpoint
 from tui.linux.rooted_paths import normalized
-from tui.services.discover import Discovery, discover, require
+from tui.services.discover import Discovery, discover, require_endpoints
 from tui.services.resolve import resolve_ref
 
 _SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
@@ -44,15 +44,15 @@ def settings(path: Path | None) -> dict[str, Any]:
     return parsed
 
 
-def discovery(options: Namespace) -> Discovery:
+def find_endpoints(options: Namespace) -> Discovery:
     """Find the endpoints that the options mean."""
     if options.sample is not None:
         return Discovery((OfflineEndpoint("demo", options.sample, sample=True),))
-    more = settings(options.config)
+    configured = settings(options.config)
     return discover(
-        hosts=[*options.host, *more.get("hosts", [])],
-        contexts=[*options.context, *more.get("contexts", [])],
-        roots=[*options.root, *map(Path, more.get("roots", []))],
+        hosts=[*options.host, *configured.get("hosts", [])],
+        contexts=[*options.context, *configured.get("contexts", [])],
+        roots=[*options.root, *map(Path, configured.get("roots", []))],
     )
 
 
@@ -61,11 +61,11 @@ class ContainerListing:
     """The containers of all endpoints that answered, and why the others did not."""
 
     rows: tuple[Container, ...]
-    lost: tuple[tuple[str, DtuiError], ...] = ()
+    failures: tuple[tuple[str, DtuiError], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ContainerFinder:
     """Open endpoints."""
 
     endpoints: tuple[Endpoint, ...]
@@ -74,7 +74,7 @@ class Session:
         """List the containers of all endpoints at once, or of one; what does not answer holds no other up."""
         endpoints = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
         with warn_if_slow([endpoint.name for endpoint in endpoints]):
-            answers = ask_together(endpoints, lambda endpoint: endpoint.snapshot(), patient=len(endpoints) == 1)
+            answers = ask_all(endpoints, lambda endpoint: endpoint.snapshot(), patient=len(endpoints) == 1)
         results = [(endpoint.name, answer) for endpoint, answer in zip(endpoints, answers, strict=True)]
         return ContainerListing(
             tuple(row for _, rows in results if not isinstance(rows, DtuiError) for row in rows),
@@ -89,15 +89,15 @@ class Session:
         """Return the endpoint and the details of the container that a REF means."""
         name = ref.rpartition("/")[0]
         listing = self.listing(name if name in [endpoint.name for endpoint in self.endpoints] else "")
-        if not listing.rows and listing.lost:
-            raise listing.lost[0][1]
+        if not listing.rows and listing.failures:
+            raise listing.failures[0][1]
         try:
             container = resolve_ref(listing.rows, ref)
         except NotFound as error:
-            if not listing.lost:
+            if not listing.failures:
                 raise
-            lost = ", ".join(printable(name) for name, _ in listing.lost)
-            raise NotFound(f"{error.message} where somebody answers", f"{lost} did not: dtui ls tells why") from error
+            silent = ", ".join(printable(name) for name, _ in listing.failures)
+            raise NotFound(f"{error.message} where somebody answers", f"{silent} did not: dtui ls tells why") from error
         endpoint = self.endpoint_of(container)
         details = endpoint.inspect(container.id)
         if details.container.state.alive:
@@ -129,11 +129,11 @@ def _require_directory(details: Details, path: bytes) -> None:
 
 
 @contextmanager
-def session(options: Namespace) -> Iterator[Session]:
+def open_finder(options: Namespace) -> Iterator[ContainerFinder]:
     """Open the endpoints for a verb, close them after it; raises NotReachable when there is none."""
-    discovered = require(discovery(options))
+    discovered = require_endpoints(find_endpoints(options))
     try:
-        yield Session(discovered.endpoints)
+        yield ContainerFinder(discovered.endpoints)
     finally:
         discovered.close()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui.bench.bare_host import BareHost
-from tui.bench.contract import BenchHost, Target
+from tui.bench.protocols import BenchHost, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class HostTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class RepeatedTarget:
     """A target once more under another name: what the two differ by is the spread of the measuring itself."""
 
     original: Target

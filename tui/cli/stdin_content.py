@@ -24,7 +24,7 @@ _ZEROS = bytes(_CHUNK)
 _HINT = "nothing was changed; docker cp does it"
 
 
-def all_of(source: BinaryIO) -> Content:
+def read_all(source: BinaryIO) -> Content:
     """Read a stream to its end; raises EditRefused for more than the limit, as soon as that is known.
 
     What does not fit into a little memory is mapped from a file without a name, which goes with this process.

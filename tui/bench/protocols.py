@@ -18,7 +18,7 @@ class BenchProcess(Protocol):
         ...
 
 
-class HeldContainer(Protocol):
+class BenchContainer(Protocol):
     """A container that is there for the processes run in it: its first process, and what making and starting it took.
 
     The process is 0 where it is not proven to be one of this host.
@@ -72,7 +72,7 @@ class BenchHost(Protocol):
         """Load an image from an archive as ``docker save`` writes it."""
         ...
 
-    def hold(self, image: str, labels: Mapping[str, str]) -> HeldContainer:
+    def start_container(self, image: str, labels: Mapping[str, str]) -> BenchContainer:
         """Start a container without network, of an image that keeps itself alive."""
         ...
 

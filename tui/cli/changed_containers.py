@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import dataclass
 
-from tui.cli.session import Session, session
+from tui.cli.lookup import ContainerFinder, open_finder
 from tui.core.errors import NotFound, NotReachable, UsageError
 from tui.core.ids import ContainerId
 from tui.core.records import Container
@@ -32,15 +32,15 @@ class ChangedContainer:
         return tuple(container for container in self.changed if self.present is None or container.id != self.present.id)
 
 
-def changed_container_in(open_session: Session, ref: str) -> ChangedContainer:
+def find_changed_in(finder: ContainerFinder, ref: str) -> ChangedContainer:
     """Return what a REF means; raises NotFound for nothing, UsageError for several containers that are there.
 
     Where somebody does not answer, nobody is surely gone.
     """
     by_name = changed_containers(ref.rpartition("/")[2]) if ref.rpartition("/")[2] else ()
-    listing = open_session.listing()
-    if not listing.rows and listing.lost and not by_name:
-        raise listing.lost[0][1]
+    listing = finder.listing()
+    if not listing.rows and listing.failures and not by_name:
+        raise listing.failures[0][1]
     try:
         present = resolve_ref(listing.rows, ref)
     except NotFound:
@@ -52,19 +52,19 @@ def changed_container_in(open_session: Session, ref: str) -> ChangedContainer:
     former = tuple(container for container in by_name if present is None or container.id != present.id)
     removed_ids = (
         frozenset()
-        if listing.lost
+        if listing.failures
         else frozenset(container.id for container in former if container.id not in listed_ids)
     )
     return ChangedContainer(present, (*first, *former), removed_ids)
 
 
-def changed_container(options: Namespace) -> ChangedContainer:
+def find_changed(options: Namespace) -> ChangedContainer:
     """Return what the REF of a verb means, all containers without one; needs no endpoint for what is kept here."""
     if not options.ref:
         return ChangedContainer(None, changed_containers())
     try:
-        with session(options) as open_session:
-            return changed_container_in(open_session, options.ref)
+        with open_finder(options) as finder:
+            return find_changed_in(finder, options.ref)
     except NotReachable:
         by_name = changed_containers(options.ref.rpartition("/")[2] or "/")
         if not by_name:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.acls import USER, named, set_acl
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.images import FILES, IMAGE
@@ -233,3 +234,38 @@ def test_link_to_hosts_files_lends_no_rights(shop: Dockerd) -> None:
     assert dtui("-H", shop.host, "cat", "shop:/way/c") == b"the host's\n"
     dtui("-H", shop.host, "write", "--in-place", "shop:/srv/shared", stdin=b"new\n")
     assert (host / "shared").read_bytes() == b"new\n"
+
+
+@pytest.mark.promise("container-rights-only")
+def test_acl_and_sticky_directory_lend_no_rights(shop: Dockerd) -> None:
+    host = shop.home / "guarded"
+    (host / "tmp").mkdir(parents=True)
+    for name in ("denied", "named", "masked", "tmp/theirs"):
+        (host / name).write_bytes(b"the host's\n")
+        (host / name).chmod(0o666)
+    (host / "tmp").chmod(0o1777)
+    os.chown(host / "masked", 0, 100_000)
+    set_acl(host / "denied", *named(USER, 100_000, 0, group=4, other=4))
+    set_acl(host / "named", *named(USER, 100_000, 6))
+    set_acl(host / "masked", *named(USER, 1, 6))
+    shop.docker("run", "-d", "--network=none", f"--volume={host}:/srv", "--name=shop", IMAGE, "sleep", "1000")
+    refused: list[tuple[str, ...]] = [
+        ("cat", "shop:/srv/denied"),
+        ("cat", "shop:/srv/masked"),
+        ("rm", "shop:/srv/tmp/theirs"),
+        ("mv", "shop:/srv/tmp/theirs", "/srv/tmp/mine"),
+        ("write", "shop:/srv/tmp/theirs"),
+    ]
+    for words in refused:
+        said = dtui("-H", shop.host, *words, stdin=b"new\n", code=1)
+        assert b"does not let the container" in said, words
+    assert dtui("-H", shop.host, "cat", "shop:/srv/named") == b"the host's\n"
+    dtui("-H", shop.host, "write", "--create", "shop:/srv/tmp/mine", stdin=b"new\n")
+    dtui("-H", shop.host, "mkdir", "shop:/srv/tmp/made")
+    dtui("-H", shop.host, "cp", str(host / "named"), "shop:/srv/tmp/copy")
+    for name in ("mine", "made", "copy"):
+        status = (host / "tmp" / name).stat()
+        assert (status.st_uid, status.st_gid) == (100_000, 100_000), name
+    assert (host / "tmp/theirs").read_bytes() == b"the host's\n"
+    dtui("-H", shop.host, "undo", "shop")
+    assert not (host / "tmp/copy").exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 from tui.core.errors import NotReachable
 from tui.core.records import LayerStack, WhiteoutStyle
 from tui.drivers.data_root import open_host
-from tui.linux.admission import ids_of_process
+from tui.linux.admission import rights_of_process
 from tui.linux.process_marks import has_ended
 from tui.linux.processes import is_hosts_root, process
 from tui.linux.rooted_paths import Root
@@ -66,7 +66,7 @@ def open_process_root(pid: int, container_id: str, stack: LayerStack | None = No
     root = Root(-1)
     try:
         with process_of(pid, container_id, stack):
-            root = Root(-1, ids=ids_of_process(pid))
+            root = Root(-1, rights=rights_of_process(pid))
             root.fd = os.open(f"/proc/{pid}/root/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise NotReachable(f"/proc/{pid}/root: {error.strerror}", "run dtui as root on this host") from error

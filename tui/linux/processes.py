@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 
@@ -30,6 +31,33 @@ def process(pid: int) -> Process | None:
         return Process(pid, int(fields["PPid"][0]), tuple(map(int, fields["Uid"])))
     except (OSError, ValueError, LookupError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """As whom a process opens files: ids as this host has them, and capabilities as bits."""
+
+    user: int
+    groups: frozenset[int]
+    capabilities: int
+    """Those that it may use; they count for what is its user namespace's."""
+    bounding: int
+    """Those that it, and whatever it runs, can ever have."""
+
+
+def credentials_of(pid: int) -> Credentials:
+    """Read as whom a process opens files (proc_pid_status(5)); raises OSError, also where there is none."""
+    fields: dict[str, list[str]] = {}
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+        for line in status:
+            key, _, content = line.partition(":")
+            fields.setdefault(key, content.split())
+    try:
+        groups = frozenset(map(int, (fields["Gid"][3], *fields["Groups"])))
+        capabilities, bounding = (int(fields[name][0], 16) for name in ("CapPrm", "CapBnd"))
+        return Credentials(int(fields["Uid"][3]), groups, capabilities, bounding)
+    except (ValueError, LookupError) as error:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from error
 
 
 def shares_namespace(pid: int, kind: str) -> bool:

@@ -16,11 +16,10 @@ from types import TracebackType
 from typing import NamedTuple
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, TooManyOpen, UsageError
-from tui.core.id_maps import IdMap
 from tui.core.records import EntryKind
 from tui.core.text import human_size, printable
-from tui.linux.admission import BeyondContainer, Need, refuse_beyond
-from tui.linux.syscalls import O_PATH, Resolve, file_system_of, identity_of, openat2
+from tui.linux.admission import BeyondContainer, Need, Rights, refuse_beyond, refuse_taking
+from tui.linux.syscalls import O_PATH, Resolve, file_system_of, identity_of, mount_of, openat2
 from tui.linux.trail import Trail
 
 IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
@@ -201,20 +200,21 @@ def _give_back(folder: Folder) -> None:
 class Root:
     """A directory descriptor inside which paths of a container are resolved; closes with the context.
 
-    ``foreign`` is how attributes begin that are marks of a union mounted in another way than this one is; ``ids`` are
-    those of a container in a user namespace, which may do less than this host's root.
+    ``foreign`` is how attributes begin that are marks of a union mounted in another way than this one is; ``rights``
+    are those of a container whose root may do less than this host's.
     """
 
-    def __init__(self, fd: int, foreign: str = "", ids: IdMap | None = None) -> None:
+    def __init__(self, fd: int, foreign: str = "", rights: Rights | None = None) -> None:
         self.fd = fd
         self._foreign = foreign
-        self._ids = ids
+        self._rights = rights
+        self._own_mount: int | None = None
         self._mounts = count(1)
         self._trail: Trail[Folder] | None = None
 
     def duplicate(self) -> Root:
         """Return the same root once more, to be closed by itself."""
-        return Root(os.dup(self.fd), self._foreign, self._ids)
+        return Root(os.dup(self.fd), self._foreign, self._rights)
 
     def __enter__(self) -> Root:
         return self
@@ -260,15 +260,33 @@ class Root:
         return self._admitted(fd, path)
 
     def admit(self, fd: int, path: bytes, need: Need) -> None:
-        """Raise EditRefused for what the container's own root may not do with a file or directory that is open."""
-        refuse_beyond(self._ids, fd, path, need)
+        """Raise EditRefused for what nobody in the container may do with a file or directory that is open."""
+        if self._rights is not None:
+            with explained(path):
+                refuse_beyond(self._rights, fd, path, need, own=self._is_own(fd))
+
+    def admit_taking(self, dir_fd: int, name: bytes, path: bytes, *, written: int | None = None) -> None:
+        """Raise EditRefused for a name that nobody in the container may remove, rename or replace.
+
+        ``written`` is the open file whose owner and place the new one gets.
+        """
+        if self._rights is not None:
+            with explained(path):
+                entry = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+                refuse_taking(self._rights, dir_fd, entry, path, written=written, own=self._is_own(dir_fd))
+
+    def _is_own(self, fd: int) -> bool:
+        """Say whether a descriptor is on the root's own mount, and not on one that was put into the container."""
+        if self._own_mount is None:
+            self._own_mount = mount_of(self.fd)
+        return mount_of(fd) == self._own_mount
 
     def _admitted(self, fd: int, path: bytes) -> int:
-        """Return a descriptor to which the container's own root could have come, one directory after the other.
+        """Return a descriptor to which the container could have come, one directory after the other.
 
         It is looked for once more, since the kernel has come to it as this host's root may. Raises EditRefused.
         """
-        if self._ids is None:
+        if self._rights is None:
             return fd
         try:
             real = self._path_of(fd, path)

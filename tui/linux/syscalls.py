@@ -203,6 +203,15 @@ def identity_of(fd: int, name: bytes = b"") -> tuple[int, int]:
     return os.makedev(major, minor), int.from_bytes(answer[32:40], sys.byteorder)
 
 
+def mount_of(fd: int) -> int:
+    """Return the number of the mount that a descriptor was opened through (proc_pid_fdinfo(5)); raises OSError."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
+        for line in lines:
+            if line.startswith(b"mnt_id:"):
+                return int(line[7:])
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
 @cache
 def has_openat2() -> bool:
     """Say whether openat2 can be used: False before Linux 5.6, and where a seccomp filter forbids it."""

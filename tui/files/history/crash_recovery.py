@@ -28,7 +28,9 @@ from tui.files.write.version import FileVersion, version_of
 from tui.files.write.without_kernel_overlay import finish_by_hand
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import in_use, sweep_mounts, tree_root, write_view
-from tui.linux.rooted_paths import Root
+from tui.linux.admission import Need
+from tui.linux.rooted_paths import Root, reopen_regular
+from tui.linux.syscalls import O_PATH
 
 FindArchive = Callable[[Details], Archive | None]
 
@@ -197,15 +199,14 @@ def _remove(temporary: bytes, dir_fd: int, marks: WhiteoutStyle) -> None:
 
 def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
     try:
-        path_fd = root.open_path(path, follow=False)
+        path_fd = root.open_canonical(path, O_PATH | os.O_NOFOLLOW)
     except NotFound:
         return "the file was removed since"
     try:
         if not stat.S_ISREG(os.fstat(path_fd).st_mode):  # opening a device or a FIFO alone may have effects
             return "something else stands there now and was left"
-        fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        raise atomic.explain(error, path) from error
+        root.admit(path_fd, path, Need.CHANGE)
+        fd = reopen_regular(path_fd, path, os.O_RDWR)
     finally:
         os.close(path_fd)
     try:

@@ -1,8 +1,8 @@
 """What a directory gives to what is made in it, as the kernel gives it to whatever a container makes there.
 
-That is its owner and group (by dtui alone), its default ACL, and to a directory that ACL as its own default and the
-setgid bit. The permission bits that were asked for become the bounds of the ACL, the umask has no part in it (acl(5);
-posix_acl_create in fs/posix_acl.c, inode_init_owner in fs/inode.c, kernel 6.18).
+That is its owner and group (by dtui alone, and only where the container has them), its default ACL, and to a directory
+that ACL as its own default and the setgid bit. The permission bits that were asked for become the bounds of the ACL,
+the umask has no part in it (acl(5); posix_acl_create in fs/posix_acl.c, inode_init_owner in fs/inode.c, kernel 6.18).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import stat
 import struct
 from dataclasses import replace
 
+from tui.core.id_maps import IdMap, host_id, shown_id
 from tui.core.records import EntryKind
 from tui.files.tree.snapshots import EntrySnapshot
 
@@ -24,8 +25,11 @@ _ENTRY = struct.Struct("<HHI")
 _USER_OBJ, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
 
 
-def inherited_from(parent: EntrySnapshot, node: EntrySnapshot) -> EntrySnapshot:
-    """Return a new entry as it is once it is made in a directory; attributes of its own it has none."""
+def inherited_from(parent: EntrySnapshot, node: EntrySnapshot, ids: IdMap) -> EntrySnapshot:
+    """Return a new entry as it is once it is made in a directory; attributes of its own it has none.
+
+    In a directory of somebody whom the container does not have, such as the host's root, it is the container's root's.
+    """
     mode = node.mode
     xattrs: tuple[tuple[str, bytes], ...] = ()
     default = dict(parent.xattrs).get(DEFAULT)
@@ -36,7 +40,17 @@ def inherited_from(parent: EntrySnapshot, node: EntrySnapshot) -> EntrySnapshot:
     if node.kind is EntryKind.DIRECTORY:
         mode |= parent.mode & stat.S_ISGID
         xattrs += ((DEFAULT, default),) if default is not None else ()
-    return replace(node, mode=mode, uid=parent.uid, gid=parent.gid, xattrs=xattrs)
+    uid, gid = _owners(parent, ids)
+    return replace(node, mode=mode, uid=uid, gid=gid, xattrs=xattrs)
+
+
+def _owners(parent: EntrySnapshot, ids: IdMap) -> tuple[int, int]:
+    user, group = host_id(ids.users, 0), host_id(ids.groups, 0)
+    keeps_group = shown_id(ids.groups, parent.gid) is not None or parent.mode & stat.S_ISGID
+    return (
+        parent.uid if user is None or shown_id(ids.users, parent.uid) is not None else user,
+        parent.gid if group is None or keeps_group else group,
+    )
 
 
 def apply_default_acl(default: bytes, mode: int) -> tuple[int, bytes]:

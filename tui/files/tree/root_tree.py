@@ -280,7 +280,10 @@ class RootTree:
                 self.dress(node)
                 return
             with self.folder(node.path) as (folder, name):
-                self._root.admit(folder.fd, node.path, Need.CHANGE)
+                if over is None:
+                    self._root.admit(folder.fd, node.path, Need.CHANGE)
+                else:
+                    self._root.admit_taking(folder.fd, name, node.path)
                 atomic.refuse_fixed(folder.fd, node.path)
                 if node.same_as and over is None:
                     self._link(node, folder.fd, name)
@@ -386,9 +389,22 @@ class RootTree:
                 dress_name(self._root.fd, b".", node, raw=self._raw)
                 return
             with self._parent(node.path) as (dir_fd, name):
+                self._admit_dressing(dir_fd, name, node)
                 dress_name(dir_fd, name, node, raw=self._raw)
         except OSError as error:
             raise atomic.explain(error, node.path) from error
+
+    def _admit_dressing(self, dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
+        """Raise EditRefused where nobody in the container may give an entry what a node has."""
+        fd = open_child(dir_fd, name, os.O_PATH)
+        try:
+            present = snapshot_of(fd, node.path, raw=self._raw)
+            need = _need_to_permit(os.fstat(fd), node)
+            if present.mode != node.mode or present.xattrs != node.xattrs:
+                need |= Need.OWN
+            self._root.admit(fd, node.path, need)
+        finally:
+            os.close(fd)
 
     def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
         """Change owner and mode by a descriptor, so that no other entry gets them."""
@@ -398,7 +414,7 @@ class RootTree:
                 status = os.fstat(fd)
                 if not is_same_entry(status, node):
                     raise ChangedMeanwhile(f"{printable(node.path)} was replaced meanwhile", "look at it again")
-                self._root.admit(fd, node.path, Need.OWN)
+                self._root.admit(fd, node.path, _need_to_permit(status, desired))
                 _permit(fd, status, desired)
             finally:
                 os.close(fd)
@@ -412,7 +428,7 @@ class RootTree:
         if directory:
             self.forget(path)
         folder, name = self._reach(path)
-        self._root.admit(folder.fd, path, Need.CHANGE)
+        self._root.admit_taking(folder.fd, name, path)
         try:
             if expected is not None:
                 _require_untouched(folder.fd, name, expected)
@@ -429,7 +445,7 @@ class RootTree:
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
         with self._parent(path) as (dir_fd, name), self._parent(new) as (new_fd, new_name):
-            self._root.admit(dir_fd, path, Need.CHANGE)
+            self._root.admit_taking(dir_fd, name, path)
             self._root.admit(new_fd, new, Need.CHANGE)
             try:
                 atomic.refuse_fixed(new_fd, new)
@@ -459,6 +475,16 @@ def _require_same_file(status: os.stat_result, node: EntrySnapshot) -> None:
     """Raise ChangedMeanwhile for another name of a file that somebody replaced or wrote before it was linked."""
     if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (node.size, node.mtime_ns):
         raise changed_meanwhile(node.same_as)
+
+
+def _need_to_permit(status: os.stat_result, desired: EntrySnapshot) -> Need:
+    """Return which rights it takes to give an entry owner and mode: what it has already takes none."""
+    need = Need(0)
+    if (status.st_uid, status.st_gid) != (desired.uid, desired.gid):
+        need |= Need.GIVE
+    if status.st_mode & 0o7777 != desired.mode & 0o7777:
+        need |= Need.OWN
+    return need
 
 
 def _permit(fd: int, status: os.stat_result, desired: EntrySnapshot) -> None:

@@ -33,7 +33,7 @@ from tui.files.tree.root_tree import Tree, changed_meanwhile
 from tui.files.tree.skip_mounts import SkippedMounts
 from tui.files.tree.snapshots import EntrySnapshot, is_same_entry
 from tui.files.tree.workspace import refuse_used_since, writable_tree
-from tui.files.verbs.opening import refuse_covered, refuse_state, refuse_unseen, stack_of
+from tui.files.verbs.opening import ids_of, refuse_covered, refuse_state, refuse_unseen, stack_of
 from tui.files.write import atomic
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView
@@ -391,10 +391,11 @@ def make_directory(
                 act = keeper.commit()
             with rollback_on_error(act, lambda: nullcontext(tree)) as changed:
                 created_ns = time.time_ns()
-                nodes = [
-                    inherited_from(parent, EntrySnapshot(missing_path, EntryKind.DIRECTORY, mode, mtime_ns=created_ns))
+                new_nodes = [
+                    EntrySnapshot(missing_path, EntryKind.DIRECTORY, mode, mtime_ns=created_ns)
                     for missing_path in missing
                 ]
+                nodes = [inherited_from(parent, node, ids_of(details)) for node in new_nodes]
                 act.expect(*nodes)
                 for node in nodes:
                     tree.make(node, None)

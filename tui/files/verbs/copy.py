@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tui.core import progress
 from tui.core.errors import AlreadyThere, EditRefused, NotFound, Stopped
+from tui.core.id_maps import IdMap
 from tui.core.ids import ContainerId
 from tui.core.progress import Phase
 from tui.core.records import Details, EntryKind
@@ -41,7 +42,7 @@ from tui.files.verbs.acts import (
     notes_after,
     refuse_mounts,
 )
-from tui.files.verbs.opening import refuse_covered, running_root, stack_of
+from tui.files.verbs.opening import ids_of, refuse_covered, running_root, stack_of
 from tui.files.write import exchange
 from tui.files.write.atomic import temporary_name
 from tui.layers.mount_covers import Covers
@@ -126,7 +127,9 @@ def copy_in(
                     act = keeper.commit()
                 with rollback_on_error(act, lambda: nullcontext(tree)) as changed:
                     progress.begin(Phase.COPY, total)
-                    notes = _make_entries(tree, host, entries, _Goal(parent, existing, act), changed, step)
+                    notes = _make_entries(
+                        tree, host, entries, _Goal(parent, existing, act, ids_of(details)), changed, step
+                    )
                 return ChangeResult(goal, len(changed), act, (*few(notes), *notes_after(details, inspect)))
         act = _exchange(details, host, name, parent, goal, inspect)
         return ChangeResult(goal, 1, act, notes_after(details, inspect))
@@ -152,17 +155,18 @@ def _exchange(
         node = snapshot_of(fd, goal)
         if old is None or data is None:
             raise changed_meanwhile(goal)
-        wanted = inherited_from(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=b""))
+        wanted = inherited_from(parent, replace(node, mode=node.mode & ~_SET_ID, same_as=b""), ids_of(details))
         return exchange.put(details, old, exchange.from_file(wanted, data), keeper, at_rest)
 
 
 @dataclass(frozen=True, slots=True)
 class _Goal:
-    """Where a copy goes: the directory, what it replaces there, and the record of that."""
+    """Where a copy goes: the directory, what it replaces there, the record of that, and the container's users."""
 
     parent: EntrySnapshot
     existing: EntrySnapshot | None
     act: UndoRecord
+    ids: IdMap
 
 
 def _make_entries(
@@ -187,7 +191,7 @@ def _make_entries(
                 notes.append(f"{printable(host_path)} is a {node.kind}: left out")
                 continue
             same_as = shared.other_name(node)
-            new_node = inherited_from(goal.parent, replace(node, mode=node.mode & ~_SET_ID, same_as=same_as))
+            new_node = inherited_from(goal.parent, replace(node, mode=node.mode & ~_SET_ID, same_as=same_as), goal.ids)
             goal.act.expect(new_node)
             tree.make(new_node, data, over=goal.existing if not changed else None)
             changed.append(1)

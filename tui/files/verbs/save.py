@@ -19,7 +19,15 @@ from tui.files.history.image_bytes import marked_of
 from tui.files.removal_watch import explain_removal, removal_check
 from tui.files.tree.root_tree import changed_meanwhile
 from tui.files.tree.workspace import copies_up_itself, mounted, refuse_used_since
-from tui.files.verbs.opening import has_several_names, reading, refuse_state, refuse_unseen, running_root, stack_of
+from tui.files.verbs.opening import (
+    has_several_names,
+    ids_of,
+    reading,
+    refuse_state,
+    refuse_unseen,
+    running_root,
+    stack_of,
+)
 from tui.files.write import atomic, exchange
 from tui.files.write.atomic import Checkpoint, no_checkpoint
 from tui.files.write.below_root import SaveRequest, SaveResult, check_stamp, source_path, write_below
@@ -61,7 +69,7 @@ def save(
 
 
 def _save(details: Details, inspect: Callable[[str], Details], job: SaveRequest) -> SaveResult:
-    job = replace(job, from_image=partial(marked_of, details))
+    job = replace(job, from_image=partial(marked_of, details), ids=ids_of(details))
     if not details.container.state.alive:
         return _save_at_rest(details, inspect, job)
     job = replace(job, why_not_aside=set_aside.why_not(details))

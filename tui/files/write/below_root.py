@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tui.core import progress
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
+from tui.core.id_maps import HOST_IDS, IdMap
 from tui.core.ids import ContainerId
 from tui.core.progress import Phase
 from tui.core.records import EntryKind
@@ -72,6 +73,7 @@ class SaveRequest:
     why_not_aside: str = ""
     from_image: FromImage = not_from_image
     hands: NameOps = field(default_factory=OwnNameOps)
+    ids: IdMap = HOST_IDS
 
 
 class ReplacedSince(ChangedMeanwhile):
@@ -188,7 +190,10 @@ def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, n
     # what was written in place where no name can be replaced is taken back the same way
     stays = is_mount_point(dir_fd, name) or (job.options.kind is UndoKind.UNDO and is_fixed(dir_fd))
     in_place = job.options.in_place or several or stays
-    root.admit(old if in_place else dir_fd, canonical_path, Need.CHANGE)
+    if in_place:
+        root.admit(old, canonical_path, Need.CHANGE)
+    else:
+        root.admit_taking(dir_fd, name, canonical_path, written=old)
     with keeping_old(job, canonical_path, old, in_place=in_place) as backup_path:
         if in_place:
             written, names = overwrite_below(root, job, canonical_path, old, before, metadata)
@@ -284,7 +289,7 @@ def create(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes) ->
 def metadata_in(job: SaveRequest, dir_fd: int) -> Metadata:
     """Return what a new file gets in a directory."""
     new_node = EntrySnapshot(job.path, EntryKind.FILE, 0o644 if job.options.mode is None else job.options.mode)
-    placed_node = inherited_from(snapshot_of(dir_fd, split(job.path)[0]), new_node)
+    placed_node = inherited_from(snapshot_of(dir_fd, split(job.path)[0]), new_node, job.ids)
     return Metadata(placed_node.mode, placed_node.uid, placed_node.gid, placed_node.xattrs)
 
 

@@ -2,6 +2,9 @@
 
 The new file is made whole where things are set aside; then both names are exchanged in one step (renameat2(2)), so that
 the container has the old file or the new one at any time. Which of them is aside tells whether that step was done.
+
+Only layers at rest are written this way. Nothing of the host's is mounted in them, so that no rights of the container's
+have to be looked at.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.activated import activated
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.images import IMAGE
@@ -268,13 +270,47 @@ def test_trust_and_its_reason_are_shown(engine: Dockerd, web: str) -> None:
 
 
 @pytest.mark.promise("trust-peer")
-def test_socket_made_by_systemd_is_roots(tmp_path: Path) -> None:
+def test_own_socket_is_proven(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
         client.connect(str(tmp_path / "s"))
         peer = peer_of(client)
     assert (peer.pid, peer.uid, peer.distrust, peer.other_mount_namespace) == (os.getpid(), 0, "", False)
+
+
+@pytest.mark.promise("trust-peer")
+@pytest.mark.parametrize(("user", "trust"), [(0, Trust.PROVEN), (STRANGER, Trust.UNPROVEN)])
+def test_service_behind_systemd_is_judged(
+    engine: Dockerd, web: str, asked: Callable[..., Details], user: int, trust: Trust
+) -> None:
+    with activated(engine.socket, user) as address:
+        details = asked(address, web)
+    assert (details.proof.trust, details.stack is not None) == (trust, trust is Trust.PROVEN), details.proof
+    assert trust is Trust.PROVEN or "user 1000 listens at the socket" in details.proof.reason
+
+
+@pytest.mark.promise("trust-peer")
+def test_listener_that_dropped_root_is_unproven(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    ready, told = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(path)
+        child = os.fork()
+        if child == 0:
+            listener.listen()
+            os.setresuid(STRANGER, STRANGER, STRANGER)
+            os.write(told, b"x")
+            signal.pause()
+        try:
+            os.read(ready, 1)
+            client.connect(path)
+            assert "is user 1000's by now" in peer_of(client).distrust
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.close(ready)
+            os.close(told)
 
 
 @pytest.mark.promise("trust-peer")

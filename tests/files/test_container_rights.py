@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import IMAGE
 from tests.support.acls import USER, named, set_acl
 from tests.support.cli import dtui
 from tests.support.dockerd import Dockerd
+from tests.support.images import IMAGE
 
 pytestmark = pytest.mark.engine
 

@@ -45,7 +45,7 @@ from tui.engine.live.transport import (
     body_of,
     pieces,
 )
-from tui.engine.live.trust import Peer, peer_of
+from tui.engine.live.trust import Peer, peer_of, service_of
 
 __all__ = ["APIClient", "Client", "ErrorChunk", "connect", "context_address", "engine_errors"]
 
@@ -387,10 +387,11 @@ class _UnixConnection(UnixConnection):
     def connect(self) -> None:
         super().connect()
         self._peer = peer_of(self.sock)
+        self._inode = os.fstat(self.sock.fileno()).st_ino
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
         answer = super().getresponse(*args, **options)
-        self._last.peer = self._peer
+        self._peer = self._last.peer = service_of(self._peer, self._inode, self._last.peer)
         return answer
 
 

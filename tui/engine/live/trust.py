@@ -7,9 +7,11 @@ what only the Engine's own user could have written.
 
 **The peer.** ``SO_PEERCRED`` names the process that called listen(2) on the socket, and it is asked of the very
 connection that an answer comes over, since the path of a socket can be made to lead elsewhere between two calls. Its
-user must be root where we are, else we ourselves: another user's Engine may name any path it likes. Under systemd's
-socket activation it is process 1, which is right: root's own configuration put the Engine there. A process of another
-pid namespace is shown as 0 and proves nothing; nor does one in another user namespace, whose root is not ours.
+user must be root where we are, else we ourselves: another user's Engine may name any path it likes. A process of
+another pid namespace is shown as 0 and proves nothing; nor does one in another user namespace, whose root is not ours.
+What dropped root's rights since it listened is judged as what it is now. Under socket activation systemd listened,
+whoever the service runs as: there the kernel is asked, once an answer has come, which processes have the other end of
+the connection, and they are judged instead.
 
 **The same files.** A peer in our mount namespace with our root means the same file by a path as we do. One in another
 (a unit with PrivateMounts, a snap, Docker in Docker, a chroot) may, for a given directory: that is so when
@@ -34,7 +36,7 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tui.core.errors import DtuiError, NotReachable
@@ -45,6 +47,8 @@ from tui.drivers.data_root import DataRoot
 from tui.drivers.podman import container_records
 from tui.drivers.users import REMAPPED
 from tui.linux.process_marks import has_ended
+from tui.linux.processes import process
+from tui.linux.socket_ends import holders_of, holds, other_end
 
 REMOTE = Proof(Trust.REMOTE, "the Engine runs on another host")
 
@@ -53,6 +57,11 @@ _SO_PEERPIDFD = 77
 
 _NAME = 255
 """Characters of a container's name that are compared: an answer's longer one is cut after some more."""
+
+_MANAGERS = ("systemd",)
+"""Programs that listen for others, which they start as any user once somebody connects."""
+
+_ENDED = "process {}, which made the socket, has ended: somebody else answers"
 
 _FORWARDERS = ("ssh", "sshd", "sshd-session", "dbclient", "dropbear")
 """Programs of root's that pass on what another host says."""
@@ -70,11 +79,19 @@ class Peer:
     """Why nothing that it says of this host is believed; empty where it may be."""
     other_mount_namespace: bool = False
     """Whether it has another mount namespace or root than we have."""
+    manages: bool = False
+    """Whether it listens for services that it starts, which answer in its place."""
 
     @property
     def description(self) -> str:
         """Its user and number, for a sentence."""
         return f"{_user(self.uid)}'s process {self.pid}"
+
+    @property
+    def still_runs(self) -> bool:
+        """Whether it is the same process that it was, and still its user's."""
+        now = process(self.pid)
+        return now is not None and now.users[0] == self.uid and _started(self.pid) == self.started
 
     def sees(self, path: Path) -> bool:
         """Say whether a path means the same directory to it as it means here."""
@@ -88,9 +105,44 @@ class Peer:
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Judge who is at the other end of a connected unix socket."""
+    """Judge who listens at the other end of a connected unix socket."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", credentials)
+    peer = _judge(pid, uid)
+    if not peer.distrust and _has_ended(connection):
+        return replace(peer, distrust=_ENDED.format(pid))
+    return peer
+
+
+def service_of(peer: Peer, inode: int, known: Peer | None = None) -> Peer:
+    """Return who has answered over a connection, ours by its inode, where a manager listens for its services.
+
+    That is the peer itself where it is no manager. ``known`` is the service that answered before.
+    """
+    if peer.distrust or not peer.manages:
+        return peer
+    try:
+        end = other_end(inode)
+    except OSError as error:
+        reason = f"the kernel does not tell who answers: {(error.strerror or '').lower()}"
+        return replace(peer, distrust=f"systemd listens at the socket, and {reason}")
+    if known is not None and end and not known.distrust and holds(known.pid, end) and known.still_runs:
+        return known
+    services = [_service(pid) for pid in holders_of(end) if pid != peer.pid] if end else []
+    if not services:
+        return replace(peer, distrust="systemd listens at the socket, and no process is found that answers there")
+    return next((service for service in services if service.distrust), services[0])
+
+
+def _service(pid: int) -> Peer:
+    running = process(pid)
+    if running is None:
+        return Peer(pid, 0, "", _ENDED.format(pid))
+    return _judge(pid, running.users[0])
+
+
+def _judge(pid: int, uid: int) -> Peer:
+    """Judge a process that listened or answers at a socket as a user."""
     if uid not in _trusted_uids():
         advice = "; run dtui as that user" if os.geteuid() == 0 else ""
         return Peer(pid, uid, "", f"{_user(uid)} listens at the socket, not {_user(os.geteuid())}{advice}")
@@ -99,18 +151,22 @@ def peer_of(connection: socket.socket) -> Peer:
     try:
         started = _started(pid)
         strange, elsewhere, program = _is_in_other_user_namespace(pid), _is_in_other_mount_namespace(pid), _program(pid)
+        running = process(pid)
     except PermissionError:
         doubt = f"{_user(uid)}'s process {pid} listens at the socket, permission denied to look at it; run dtui as root"
         return Peer(pid, uid, "", doubt)
     except OSError:
-        started = ""
-    if not started or _has_ended(connection):
-        return Peer(pid, uid, "", f"process {pid}, which made the socket, has ended: somebody else answers")
+        running = None
+    if running is None:
+        return Peer(pid, uid, "", _ENDED.format(pid))
+    other = next((user for user in running.users if user not in _trusted_uids()), None)
+    if other is not None:
+        return Peer(pid, uid, started, f"process {pid}, which listens at the socket, is {_user(other)}'s by now")
     if strange:
         return Peer(pid, uid, started, f"process {pid}, which listens at the socket, is in another user namespace")
     if program in _FORWARDERS:
         return Peer(pid, uid, started, f"{program} (process {pid}) listens at the socket and passes it on")
-    return Peer(pid, uid, started, other_mount_namespace=elsewhere)
+    return Peer(pid, uid, started, other_mount_namespace=elsewhere, manages=program in _MANAGERS)
 
 
 def _trusted_uids() -> tuple[int, ...]:
@@ -288,9 +344,7 @@ def _paths_to_check(root: DataRoot, container_id: str, stack: LayerStack) -> tup
 
 
 def serves(peer: Peer, root: Path) -> bool:
-    """Say whether a peer is the Engine of a data-root itself: it has files of it open, or systemd listens for it."""
-    if peer.pid == 1:
-        return True
+    """Say whether a peer is the Engine of a data-root itself: it has files of it open."""
     prefix = f"{root}/"
     with suppress(OSError):
         for number in os.listdir(f"/proc/{peer.pid}/fd"):
@@ -303,5 +357,7 @@ def serves(peer: Peer, root: Path) -> bool:
 def refuse_stranger(connection: socket.socket, address: str) -> None:
     """Raise NotReachable where neither root nor we listen at a socket, whose answers name directories of this host."""
     peer = peer_of(connection)
+    if peer.manages:
+        peer = replace(peer, distrust="systemd listens at the socket, for whom it is not known")
     if peer.distrust:
         raise NotReachable(f"{printable(address)} is not believed: {peer.distrust}", "the Engine's archive API works")

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import dtui, dtui_json
+from tui.drivers import snapshotters
+from tui.drivers.bolt import read_bolt
+from tui.engine.at_rest.docker import OfflineEndpoint
 
 pytestmark = pytest.mark.engine
 
@@ -286,3 +289,16 @@ def test_a_deleted_device_is_refused(unpack: Unpack) -> None:
             body = json.loads(record.read_text())
             record.write_text(json.dumps({**body, "deleted": True}))
     assert b"marked as deleted" in dtui("--root", str(root), "changes", "web", code=3)
+
+
+def test_snapshot_database_is_parsed_once(unpack: Unpack, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = unpack("docker-29-overlayfs-snapshotter")
+    parsed: list[str] = []
+    monkeypatch.setattr(snapshotters, "read_bolt", lambda home, name: parsed.append(name) or read_bolt(home, name))
+    endpoint = OfflineEndpoint("root", root)
+    names = {endpoint.inspect(row.id).mount_id for _ in range(2) for row in endpoint.snapshot()}
+    assert (len(names) > 1, parsed) == (True, ["metadata.db"])
+    (database,) = root.rglob("*.overlayfs/metadata.db")
+    os.utime(database)
+    endpoint.inspect(endpoint.snapshot()[0].id)
+    assert len(parsed) == 2

@@ -24,6 +24,9 @@ _BRANCH = struct.Struct("<IIQ")
 _BUCKET = struct.Struct("<QQ")
 _BRANCH_PAGE, _LEAF_PAGE = 0x01, 0x02
 _PAGE_SIZES = (4096, 8192, 16384, 32768, 65536, 1024, 2048)
+_HEAD = 2 * 65536 + 4096
+"""Bytes in which both meta pages lie, whatever the size of a page."""
+
 _TRIES = 20
 _LARGEST = 256 << 20
 """Bytes of a database; the records of a thousand snapshots take less than one MiB."""
@@ -173,9 +176,9 @@ def read_bolt(root: DataRoot, name: str) -> Bucket:
     for _ in range(_TRIES):
         try:
             with root.open_file(name) as file:
-                before = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))
+                before = _newest_meta(os.pread(file.fileno(), _HEAD, 0))
                 data = _read_all(file.fileno(), display_path) if before else b""
-                after = _newest_meta(os.pread(file.fileno(), 2 * 65536 + 4096, 0))
+                after = _newest_meta(os.pread(file.fileno(), _HEAD, 0))
         except OSError as error:
             raise data_root_error(display_path, error) from error
         if before is None:
@@ -186,6 +189,21 @@ def read_bolt(root: DataRoot, name: str) -> Bucket:
             _, page, page_size = before
             return Bucket(_Database(display_path, data, page_size), page)
     raise LayerError(f"{display_path} changes too fast to be read", "try again")
+
+
+Stamp = tuple[int, int, int, int, tuple[int, int, int] | None]
+"""What tells that a database was written to: device, inode, size, time, and its newest meta page."""
+
+
+def stamp_of(root: DataRoot, name: str) -> Stamp:
+    """Return the stamp of a database; raises LayerError, NotReachable."""
+    try:
+        with root.open_file(name) as file:
+            status = os.fstat(file.fileno())
+            newest = _newest_meta(os.pread(file.fileno(), _HEAD, 0))
+    except OSError as error:
+        raise explain(root.display_path(name), error) from error
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, newest
 
 
 def _read_all(fd: int, display_path: str) -> bytes:

@@ -8,6 +8,7 @@ Read in containerd 2.1 (core/snapshots/storage, plugins/snapshots/*), measured o
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.ids import LayerId
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
-from tui.drivers.bolt import Bucket, read_bolt, uvarint
+from tui.drivers.bolt import Bucket, Stamp, read_bolt, stamp_of, uvarint
 from tui.drivers.data_root import DataRoot, has_foreign_owner
 from tui.drivers.overlay2 import uses_user_xattrs
 from tui.drivers.users import REMAPPED
@@ -25,6 +26,10 @@ from tui.drivers.users import REMAPPED
 _SYSTEM_ROOT, _DOCKERS_ROOT = Path("/var/lib/containerd"), Path("/var/lib/docker")
 _SETTINGS = Path("/etc/docker/daemon.json")
 _PREFIX = "io.containerd.snapshotter.v1."
+_DATABASE = "metadata.db"
+_MOST_KNOWN = 8
+"""Databases of which the snapshots are kept in memory; an Engine has one a snapshotter."""
+
 _LONGEST = 256
 """Snapshots above each other; overlay itself takes no more than 500 layers."""
 
@@ -72,12 +77,53 @@ def _systems_roots() -> Iterator[Path]:
             yield Path(os.path.realpath(settings[key]))
 
 
+class _Records:
+    """The snapshots of one database as it was at a time; whoever lists containers asks for the same ones again."""
+
+    def __init__(self, home: DataRoot) -> None:
+        self.of_name: dict[bytes, Snapshot | DtuiError] = {}
+        self.of_key: dict[bytes, bytes] = {}
+        snapshots = read_bolt(home, _DATABASE).bucket(b"v1", b"snapshots")
+        for name, bucket in snapshots.items() if snapshots else ():
+            if isinstance(bucket, Bucket):
+                self.of_key.setdefault(name.split(b"/", 2)[-1], name)
+                try:
+                    self.of_name[name] = _snapshot(name, bucket)
+                except DtuiError as error:  # of those that need it alone
+                    self.of_name[name] = error
+
+    def snapshot(self, name: bytes) -> Snapshot | None:
+        """Return a snapshot, None where there is none; raises LayerError for a damaged one."""
+        found = self.of_name.get(name)
+        if isinstance(found, DtuiError):
+            raise found
+        return found
+
+
+_known: dict[Path, tuple[Stamp, _Records]] = {}
+_known_lock = threading.Lock()
+
+
+def _records_of(home: DataRoot) -> _Records:
+    """Parse a snapshotter's database, anew only after it was written to; raises LayerError, NotReachable."""
+    stamp = stamp_of(home, _DATABASE)
+    with _known_lock:
+        known = _known.get(home.path)
+        if known is None or known[0] != stamp:
+            _known.pop(home.path, None)
+            while len(_known) >= _MOST_KNOWN:
+                _known.pop(next(iter(_known)))
+            known = _known[home.path] = (stamp, _Records(home))
+    return known[1]
+
+
 def all_snapshots(home: DataRoot) -> Iterator[Snapshot]:
     """Yield every snapshot of a snapshotter's database, of all namespaces; raises LayerError, NotReachable."""
-    snapshots = read_bolt(home, "metadata.db").bucket(b"v1", b"snapshots")
-    for name, bucket in snapshots.items() if snapshots else ():
-        if isinstance(bucket, Bucket):
-            yield _snapshot(name, bucket)
+    records = _records_of(home)
+    for name in records.of_name:
+        snapshot = records.snapshot(name)
+        if snapshot is not None:
+            yield snapshot
 
 
 def _snapshot(name: bytes, bucket: Bucket) -> Snapshot:
@@ -89,18 +135,17 @@ def _snapshot(name: bytes, bucket: Bucket) -> Snapshot:
 
 def chain_of(home: DataRoot, key: str) -> tuple[Snapshot, ...]:
     """Return the active snapshot with a key and all below it; raises NotFound, LayerError, NotReachable."""
-    snapshots = read_bolt(home, "metadata.db").bucket(b"v1", b"snapshots")
-    records = {name: bucket for name, bucket in (snapshots.items() if snapshots else ()) if isinstance(bucket, Bucket)}
-    name = next((candidate for candidate in records if candidate.split(b"/", 2)[-1] == key.encode()), None)
+    records = _records_of(home)
+    name = records.of_key.get(key.encode())
     if name is None:
         raise NotFound(f"{printable(str(home.path))} has no snapshot {key[:12]}", "the container was removed meanwhile")
     chain: list[Snapshot] = []
     while name:
-        record = records.get(name)
-        if record is None or len(chain) > _LONGEST:
+        snapshot = records.snapshot(name)
+        if snapshot is None or len(chain) > _LONGEST:
             raise LayerError(f"snapshot {printable(name[-64:])} is missing", "the image was removed, or is damaged")
-        chain.append(_snapshot(name, record))
-        name = chain[-1].parent
+        chain.append(snapshot)
+        name = snapshot.parent
     return tuple(chain)
 
 

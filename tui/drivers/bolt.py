@@ -202,7 +202,7 @@ def stamp_of(root: DataRoot, name: str) -> Stamp:
             status = os.fstat(file.fileno())
             newest = _newest_meta(os.pread(file.fileno(), _HEAD, 0))
     except OSError as error:
-        raise explain(root.display_path(name), error) from error
+        raise data_root_error(root.display_path(name), error) from error
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, newest
 
 

@@ -18,6 +18,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.hanging_fs import hanging
 from tests.support.terminal import Terminal
+from tests.support.waiting import until
 from tui.files.abandon import Abandonable
 from tui.ui.threads import DaemonThreads
 
@@ -33,7 +34,7 @@ HANGS = (
 
 def is_waiting(process: subprocess.Popen[bytes]) -> bool:
     """Say whether a child of a process waits in the kernel for the file system that does not answer."""
-    time.sleep(0.1)
+    assert process.poll() is None
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return any(place in _where_of(child) for child in children for place in ("fuse", "request_wait_answer"))
 
@@ -64,19 +65,18 @@ def stuck(boxes: Boxes) -> Box:
 @UNION
 @pytest.mark.promise("hang-second-interrupt")
 @pytest.mark.promise("lock-released")
-@pytest.mark.parametrize(("until", "words", "signals"), HANGS)
+@pytest.mark.parametrize(("answers", "words", "signals"), HANGS)
 def test_second_interrupt_frees_lock(
-    stuck: Box, until: str, words: list[str], signals: tuple[signal.Signals, ...]
+    stuck: Box, answers: str, words: list[str], signals: tuple[signal.Signals, ...]
 ) -> None:
     engine = ("-H", stuck.engine.host)
-    with hanging(stuck.details.pid, "/srv/stuck", until):
+    with hanging(stuck.details.pid, "/srv/stuck", answers):
         line = [sys.executable, "-m", "tui", *engine, *words]
         with started(line, stdin=subprocess.PIPE) as process:
             assert process.stdin is not None
             process.stdin.write(b"new\n")
             process.stdin.close()
-            while not is_waiting(process):
-                assert process.poll() is None
+            until(lambda: is_waiting(process))
             for number in signals:
                 process.send_signal(number)
                 time.sleep(0.2)  # two of one kind at once would be one
@@ -93,8 +93,7 @@ def test_first_interrupt_explains_second(stuck: Box) -> None:
     with hanging(stuck.details.pid, "/srv/stuck", "opened"):
         line = [sys.executable, "-m", "tui", "-H", stuck.engine.host, "cat", "web:/srv/stuck/file"]
         with started(line) as process:
-            while not is_waiting(process):
-                assert process.poll() is None
+            until(lambda: is_waiting(process))
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None
             told = process.stderr.readline()
@@ -180,11 +179,9 @@ def test_abandoned_call_does_nothing_more() -> None:
             went_on.append("cleaned up")
 
     ended = DaemonThreads().submit(job.run, call)
-    while job.still_for() < 0.1:
-        time.sleep(0.02)
+    until(lambda: job.still_for() >= 0.1)
     job.abandon()
     os.write(writer, b"x")
-    while job.still_for() < 0.5:
-        time.sleep(0.02)
+    until(lambda: job.still_for() >= 0.5)
     assert not ended.done()
     assert went_on == []

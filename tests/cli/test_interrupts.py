@@ -17,6 +17,7 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.terminal import Terminal
+from tests.support.waiting import until
 from tui.core.records import EntryKind
 from tui.files.history.backups import UndoRecord, undo_records
 
@@ -49,11 +50,10 @@ def interrupted(words: list[str], now: Callable[[], bool]) -> tuple[int, str]:
     """Run dtui; press Ctrl+C as soon as something is so, and once more every few milliseconds from then on."""
     with subprocess.Popen([sys.executable, "-m", "tui", *words], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        while not now() and process.poll() is None:
-            time.sleep(0.0003)
+        until(lambda: now() or process.poll() is not None, pause=0.0003)
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
-            time.sleep(0.005)
+            time.sleep(0.005)  # a person cannot press faster
         return process.returncode, process.stderr.read()
 
 

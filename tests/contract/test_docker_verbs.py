@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.dockerd import docker_cli
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.engine,
@@ -92,8 +92,7 @@ def under_way(box: Box, change: str, many: Path) -> Iterator[list[str]]:
     said: list[str] = []
     command = [sys.executable, "-m", "tui", "-H", box.engine.host, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not begun():
-            time.sleep(0.001)
+        until(lambda: begun() or process.poll() is not None, pause=0.001)
         assert process.poll() is None, process.communicate()
         yield said
         out, told = process.communicate(timeout=120)

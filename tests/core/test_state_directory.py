@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
+from tests.support.waiting import until
 from tui.cli import main
 from tui.core import state
 from tui.core.errors import DtuiError, EditRefused
@@ -170,9 +170,8 @@ def test_interrupt_ends_wait_of_each_verb(boxes: Boxes, locks: Path) -> None:
             child = start(box, *verb, "--wait", "300")
             assert child.stdin is not None
             child.stdin.close()
-            while not waits(child.pid):
-                assert child.poll() is None, verb
-                time.sleep(0.02)
+            until(lambda: waits(child.pid) or child.poll() is not None)  # noqa: B023 - it is over when until returns
+            assert child.poll() is None, verb
             child.send_signal(signal.SIGINT)
             assert child.wait(60) == 1, verb
             assert child.stderr is not None

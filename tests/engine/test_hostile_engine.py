@@ -31,6 +31,7 @@ from tests.support.hostile_engine import (
     stat_header,
     tar,
 )
+from tests.support.waiting import until
 from tui.cli import main
 from tui.core.errors import DtuiError, EngineError, EngineLost
 from tui.engine.live.archive import EngineArchive
@@ -158,7 +159,7 @@ def test_endless_containerd_answer_times_out(tmp_path: Path, monkeypatch: pytest
 
     def window_updates() -> Iterator[bytes]:
         for frame in endless(b"\0\0\4\x08" + b"\0\0\0\0\0" + b"\0\0\0\1"):
-            time.sleep(0.01)
+            time.sleep(0.01)  # drip, so that the limit of time ends it and not that of size
             yield frame
 
     monkeypatch.setattr(containerd, "_SECONDS", 1.0)
@@ -331,14 +332,14 @@ def dripping() -> Iterator[bytes]:
     yield head(Content_Length="1000")
     while True:
         yield b" "
-        time.sleep(0.1)
+        time.sleep(0.1)  # drip: faster than any limit for silence
 
 
 def dripping_head() -> Iterator[bytes]:
     yield b"HTTP/1.1 200 OK\r\n"
     while True:
         yield b"X"
-        time.sleep(0.1)
+        time.sleep(0.1)  # drip: faster than any limit for silence
 
 
 @pytest.mark.promise("answers-bounded")
@@ -461,9 +462,8 @@ def test_close_ends_pending_connection() -> None:
                 woken.set()
 
         threading.Thread(target=dial, daemon=True).start()
-        while not connections._open and not woken.is_set():
-            time.sleep(0.01)
-        time.sleep(0.1)
+        until(lambda: connections._open or woken.is_set())
+        time.sleep(0.1)  # until the thread waits inside the system call, which nothing tells
         connections.close()
         assert woken.wait(30)
         for filler in fillers:

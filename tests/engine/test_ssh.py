@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.images import IMAGE
 from tests.support.terminal import Terminal
+from tests.support.waiting import until
 from tui.core.errors import EngineLost
 from tui.engine.live.sdk import connect
 
@@ -57,16 +57,16 @@ def over_ssh(engine: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     Path("/run/sshd").mkdir(exist_ok=True)
     server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "sshd_config")])
     try:
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        until(lambda: listens(port), "sshd does not come up")
         yield f"ssh://root@127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(10)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_containers_over_ssh_are_edited(engine: Dockerd, over_ssh: str) -> None:
@@ -136,10 +136,7 @@ def test_no_ssh_outlives_the_app(engine: Dockerd, over_ssh: str) -> None:
         assert term.close(20) == 0, term.text()
     finally:
         term.abandon()
-    end = time.monotonic() + 5
-    while (left := ssh_left(port)) and time.monotonic() < end:  # one that was told to end is there for a moment
-        time.sleep(0.05)
-    assert left == []
+    until(lambda: not ssh_left(port), "ssh outlives the app")
 
 
 def test_silent_ssh_host_times_out(over_ssh: str, tmp_path: Path) -> None:

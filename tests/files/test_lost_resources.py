@@ -6,7 +6,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from tests.support import gate
 from tests.support.boxes import Boxes
 from tests.support.cli import dtui
+from tests.support.waiting import until
 from tui.core.errors import EditRefused, OwnPlaceFailed
 
 pytestmark = pytest.mark.engine
@@ -38,8 +38,7 @@ def test_docker_rm_during_copy_succeeds(boxes: Boxes, tmp_path: Path, alive: boo
     words = ["-H", box.engine.host, "cp", str(source), "web:/srv/in"]
     arrived = box.upper / "srv" / "in" / "1" / "1"
     with subprocess.Popen([sys.executable, "-m", "tui", *words], stderr=subprocess.PIPE) as process:
-        while not arrived.exists() and process.poll() is None:
-            time.sleep(0.001)
+        until(lambda: arrived.exists() or process.poll() is not None, pause=0.001)
         box.engine.docker("rm", "-f", "web")
         assert process.stderr is not None
         told = process.stderr.read().decode()

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.cli import dtui, dtui_json
+from tests.support.waiting import until
 from tui.bench.plan import TESTS, IoTest, Mode
 from tui.bench.results import Result, Sample
 from tui.bench.store import Store
@@ -196,11 +196,8 @@ def start(suite: str = "iozone") -> subprocess.Popen[bytes]:
 
 
 def until_numbers(state: Path, count: int) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if (state / "bench" / "runs.sqlite").exists():
-            runs = Store(state / "bench" / "runs.sqlite").runs()
-            if runs and runs[0].numbers >= count:
-                return
-        time.sleep(0.2)
-    raise AssertionError("no numbers")
+    """Wait until a run has written so many numbers down."""
+    database = state / "bench" / "runs.sqlite"
+    until(database.exists, f"no {database}", seconds=60)
+    store = Store(database)
+    until(lambda: any(run.numbers >= count for run in store.runs()[:1]), "too few numbers", seconds=60, pause=0.1)

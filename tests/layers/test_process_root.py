@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.support.attribute_tree import facts
 from tests.support.boxes import Box, Boxes
 from tests.support.each_act import acts_beside, acts_on
 from tests.support.images import IMAGE
+from tests.support.waiting import until
 from tui.core.errors import DtuiError
 from tui.files.verbs.copy import copy_out
 
@@ -26,10 +26,7 @@ def moved(boxes: Boxes, words: tuple[str, ...], now: Callable[[int], bool], *opt
     """Return a running container whose first process went elsewhere by some words, once it has."""
     boxes.engine.docker("run", "-d", "--network=none", "--name=web", *POWERS, *options, IMAGE, *words)
     box = Box(boxes.engine, boxes.endpoint)
-    end = time.monotonic() + 20
-    while not now(box.details.pid):
-        assert time.monotonic() < end, "it stays where it is"
-        time.sleep(0.02)
+    until(lambda: now(box.details.pid), "the process stays where it is")
     return box
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import until
 from tui.core.errors import DtuiError, EditRefused
 from tui.linux import name_ops
 from tui.linux.descriptors import is_readable
@@ -106,11 +107,8 @@ class _DieToo(EditRefused):
 
 def _wait_until_gone(words: tuple[str, ...]) -> None:
     """Wait until a helper has noticed that its dtui is gone; it is known by its own log."""
-    end = time.monotonic() + 10
     mark = os.fsencode(words[words.index("-o") + 1])
-    while any(mark in _command_of(pid) for pid in os.listdir("/proc") if pid.isdigit()):
-        assert time.monotonic() < end, "the helper lives on"
-        time.sleep(0.005)
+    until(lambda: not any(mark in _command_of(pid) for pid in os.listdir("/proc") if pid.isdigit()))
 
 
 def _command_of(pid: str) -> bytes:

@@ -11,9 +11,10 @@ import socket
 import subprocess
 import tarfile
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
+
+from tests.support.waiting import until
 
 BUSYBOX = Path("/bin/busybox")
 APPLETS = (
@@ -142,11 +143,17 @@ class Dockerd:
                 stdout=log,
                 stderr=log,
             )
-        end = time.monotonic() + 60
-        while not self._answers():
-            if time.monotonic() > end or self._process.poll() is not None:
-                raise RuntimeError("dockerd does not come up:\n" + self.log.read_text(errors="replace")[-2000:])
-            time.sleep(0.1)
+        self._wait_until_up()
+
+    def _wait_until_up(self) -> None:
+        process = self._process
+        assert process is not None
+
+        def said() -> str:
+            return f"{process.args} does not come up:\n" + self.log.read_text(errors="replace")[-2000:]
+
+        until(lambda: self._answers() or process.poll() is not None, said, seconds=60)
+        assert process.poll() is None, said()
 
     def _features(self) -> list[str]:
         if self.remapped:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.waiting import NotInTime, until
 from tui.cli import main
 from tui.linux import syscalls
 from tui.linux.name_ops import NamespaceNameOps
@@ -28,6 +29,7 @@ class Run:
     _to: int
     waits_at: str = ""
     steps: list[str] = field(default_factory=list)
+    _exit_code: int = -1
 
     def wait_for_gate(self, seconds: float = 60) -> bool:
         """Wait until it stands at its gate, or has ended without coming there (False)."""
@@ -50,21 +52,23 @@ class Run:
 
     def end(self, seconds: float = 120) -> tuple[int, str]:
         """Wait for its end; return its exit code and what it printed."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
-            if ended:
-                break
-            time.sleep(0.003)
-        else:
+        try:
+            until(self._has_ended, lambda: f"dtui does not end: {self.told.read_text()}", seconds=seconds, pause=0.003)
+        except NotInTime:
             self.kill()
             os.waitpid(self.pid, 0)
-            raise TimeoutError(f"dtui does not end: {self.told.read_text()}")
+            raise
         while select.select([self._from], [], [], 0)[0] and (line := _line(self._from)):
             self.steps.append(line)
         os.close(self._from)
         os.close(self._to)
-        return os.waitstatus_to_exitcode(status), self.told.read_text(errors="replace")
+        return self._exit_code, self.told.read_text(errors="replace")
+
+    def _has_ended(self) -> bool:
+        ended, status = os.waitpid(self.pid, os.WNOHANG)
+        if ended:
+            self._exit_code = os.waitstatus_to_exitcode(status)
+        return bool(ended)
 
 
 def _line(fd: int) -> str:

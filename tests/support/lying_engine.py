@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -127,9 +126,10 @@ def lying(
             command = [shutil.which("unshare") or "unshare", *unshared, *command]
         process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"})
         try:
-            while not _listens(path):
-                assert process.poll() is None, "the lying engine does not come up"
-                time.sleep(0.02)
+            from tests.support.waiting import until  # not above: run as a program this is no part of a package
+
+            until(lambda: _listens(path) or process.poll() is not None, "the lying engine does not come up")
+            assert process.poll() is None
             os.chmod(path, 0o666)
             yield f"unix://{path}"
         finally:

@@ -48,8 +48,4 @@ class Podman(Dockerd):
         command = [*self._podman(), "system", "service", "--time=0", self.host]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        end = time.monotonic() + 60
-        while not self._answers():
-            if time.monotonic() > end or self._process.poll() is not None:
-                raise RuntimeError("podman does not come up:\n" + self.log.read_text(errors="replace")[-2000:])
-            time.sleep(0.1)
+        self._wait_until_up()

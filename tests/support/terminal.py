@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import pyte
 
+from tests.support.waiting import NotInTime, until
 from tui.linux.descriptors import is_readable
 
 KEYS = {
@@ -74,17 +75,18 @@ class Terminal:
         """Return the screen as lines of text."""
         return "\n".join(line.rstrip() for line in self.screen.display)
 
+    def pumped(self) -> str:
+        """Read what comes within a moment; return the screen."""
+        self.pump(0.05)
+        return self.text()
+
     def wait(self, want: str | Callable[[str], bool], seconds: float = 20.0) -> str:
         """Wait until a text is on the screen, or a condition holds of it; return the screen."""
         test = want if callable(want) else (lambda shown: want in shown)
-        end = time.monotonic() + seconds
-        while True:
-            self.pump(0.05)
-            shown = self.text()
-            if test(shown):
-                return shown
-            if time.monotonic() > end:
-                raise AssertionError(f"not on the screen after {seconds} s: {want!r}\n{shown}")
+        until(
+            lambda: test(self.pumped()), lambda: f"not on the screen: {want!r}\n{self.text()}", seconds=seconds, pause=0
+        )
+        return self.text()
 
     def wait_all(self, *texts: str, seconds: float = 20.0) -> str:
         """Wait until all of some texts are on the screen at once: a screen may be painted in several pieces."""
@@ -118,32 +120,32 @@ class Terminal:
 
     def close(self, seconds: float = 8.0) -> int:
         """Wait for the end; return the exit code, or minus the signal."""
-        end = time.monotonic() + seconds
-        while self._ended is None:
-            self.pump(0.05)
-            done, status = os.waitpid(self.pid, os.WNOHANG)
-            if done:
-                self._ended = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > end:
-                raise AssertionError(f"the app does not end\n{self.text()}")
+        until(lambda: self._has_ended(0.05), lambda: f"the app does not end\n{self.text()}", seconds=seconds, pause=0)
+        assert self._ended is not None
         return self._ended
 
     def drop(self, seconds: float = 20.0) -> int:
         """Take the terminal away, as a line that drops does; return the exit code."""
         os.close(self.fd)
         self.fd = -1
-        end = time.monotonic() + seconds
-        while self._ended is None:
-            done, status = os.waitpid(self.pid, os.WNOHANG)
-            if done:
-                self._ended = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > end:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-                self._ended = -signal.SIGKILL
-                raise AssertionError("the app does not end without its terminal")
-            time.sleep(0.02)
+        try:
+            until(self._has_ended, "the app does not end without its terminal", seconds=seconds)
+        except NotInTime:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self._ended = -signal.SIGKILL
+            raise
+        assert self._ended is not None
         return self._ended
+
+    def _has_ended(self, seconds: float = 0.0) -> bool:
+        """Read what the app paints for a moment, if it has a terminal; say whether it has ended."""
+        if self.fd >= 0:
+            self.pump(seconds)
+        if self._ended is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            self._ended = os.waitstatus_to_exitcode(status) if done else None
+        return self._ended is not None
 
     def abandon(self) -> None:
         """End by force if need be, and give the terminal back."""

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 from textual.pilot import Pilot
 
+from tests.support.waiting import pilot_until
 from tui.services.discover import Discovery, open_sample
 from tui.ui.app import DtuiApp
 from tui.ui.screens.layer import LayerScreen
@@ -27,20 +28,6 @@ def demo(tmp_path: Path) -> Iterator[Discovery]:
     found.close()
 
 
-async def until(pilot: Pilot[int], ready: Callable[[], bool]) -> None:
-    """Wait until something holds; the test's own asserts say what was wrong when it never does."""
-    for _ in range(200):
-        await pilot.pause(0.05)
-        if ready():
-            return
-
-
-def shown(pilot: Pilot[int]) -> str:
-    """All that is on the screen, as text."""
-    lines = pilot.app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
-
-
 @pytest.fixture
 def open_layer(demo: Discovery) -> Open:
     """Open the layer of a container of the sample, with the editor on a path of it."""
@@ -56,12 +43,12 @@ def open_layer(demo: Discovery) -> Open:
             if not path:
                 await pilot.pause()
                 app.open_layer(container)
-            await until(pilot, lambda: isinstance(app.screen, LayerScreen) and app.screen.is_mounted)
+            await pilot_until(pilot, lambda: isinstance(app.screen, LayerScreen) and app.screen.is_mounted)
             if wait:
-                await until(pilot, lambda: bool(cast("LayerScreen", app.screen).tree_rows.model.lines))
+                await pilot_until(pilot, lambda: bool(cast("LayerScreen", app.screen).tree_rows.model.lines))
             screen = cast("LayerScreen", app.screen)
             if path:
-                await until(pilot, lambda: screen.file_pane.editing)
+                await pilot_until(pilot, lambda: screen.file_pane.editing)
             yield pilot, screen
 
     return opened

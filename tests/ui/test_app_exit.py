@@ -13,7 +13,8 @@ import pytest
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from tests.ui.conftest import Open, until
+from tests.support.waiting import pilot_until
+from tests.ui.conftest import Open
 from tui.files.texts import unsaved
 from tui.files.texts.recovered import told_once
 from tui.files.texts.unsaved import Unsaved, keep_copy, keep_to_tell
@@ -96,7 +97,7 @@ async def test_crash_keeps_text_and_exits_1(
             await pilot.press("x")
             text = screen.file_pane.area.text.encode()
             PLACES[place](app, screen)
-            await until(pilot, lambda: app.ending.ended_by_error)
+            await pilot_until(pilot, lambda: app.ending.ended_by_error)
     assert app is not None
     assert app.return_code == 1
     assert texts(private_state) == [text]
@@ -125,7 +126,7 @@ async def test_worker_exception_keeps_app_and_text(open_layer: Open, place: str)
         await pilot.press("x")
         text = screen.file_pane.area.text
         PLACES[place](screen.app, screen)
-        await until(pilot, lambda: "this should not happen" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "this should not happen" in screen.status.message.plain)
         assert screen.file_pane.area.text == text
         assert screen.app.is_running
 
@@ -136,12 +137,12 @@ async def test_crash_keeps_each_screens_text_once(open_layer: Open, private_stat
             await pilot.press("x")
             app = screen.app
             app.open_layer(screen.container, b"/app/start.sh", edit=True)
-            await until(pilot, lambda: app.screen is not screen and app.screen.file_pane.editing)  # type: ignore[attr-defined]
+            await pilot_until(pilot, lambda: app.screen is not screen and app.screen.file_pane.editing)  # type: ignore[attr-defined]
             await pilot.press("y")
             app.keep_texts()
             app.call_later(fail)
             app.call_later(fail)
-            await until(pilot, lambda: app.ending.ended_by_error)
+            await pilot_until(pilot, lambda: app.ending.ended_by_error)
     kept = sorted(text[:2] for text in texts(private_state))
     assert kept == [b"x{", b"y#"]
 
@@ -157,7 +158,7 @@ async def test_failing_screen_loses_no_other_text(
             monkeypatch.setattr(Bad, "unsaved_text", property(fail))
             app.ending.keep([other])
             app.call_later(fail)
-            await until(pilot, lambda: app.ending.ended_by_error)
+            await pilot_until(pilot, lambda: app.ending.ended_by_error)
     assert len(texts(private_state)) == 1
 
 
@@ -188,7 +189,7 @@ async def test_signal_keeps_text_at_once(open_layer: Open, private_state: Path, 
         await pilot.press("x")
         os.kill(os.getpid(), number)
         assert len(texts(private_state)) == 1
-        await until(pilot, lambda: app._exit)
+        await pilot_until(pilot, lambda: app._exit)
     assert len(texts(private_state)) == 1
     with pytest.raises(AppEnded, match=f"ended by {number.name}; unsaved text of") as caught:
         app.ending.tell(in_order=True)
@@ -250,7 +251,7 @@ async def test_base_exception_keeps_text(
             app = screen.app
             await pilot.press("x")
             PLACES[place](app, screen)
-            await until(pilot, lambda: app.ending.ended_by_error)
+            await pilot_until(pilot, lambda: app.ending.ended_by_error)
     assert texts(private_state)[0].startswith(b"x{")
     assert app is not None
     assert app.return_code == 1
@@ -260,6 +261,6 @@ async def test_exit_in_a_worker_leaves_the_app(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         screen.run_worker(lambda: exec("raise SystemExit(0)"), thread=True)
-        await until(pilot, lambda: "this should not happen" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "this should not happen" in screen.status.message.plain)
         assert screen.file_pane.area.text.startswith("x{")
         assert screen.app.is_running

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import TextArea
 
-from tests.ui.conftest import Layer, Open, until
+from tests.support.waiting import pilot_until
+from tests.ui.conftest import Layer, Open
 from tui.ui.widgets.file_pane import CodeArea
 
 LINE = b"one line of a log that is long enough to look like one\n"
@@ -15,8 +16,8 @@ LINE = b"one line of a log that is long enough to look like one\n"
 
 async def show(layer: Layer, path: bytes) -> None:
     pilot, screen = layer
-    await until(pilot, lambda: screen.tree_rows.go_to(path))
-    await until(pilot, lambda: screen.file_pane.face != "info")
+    await pilot_until(pilot, lambda: screen.tree_rows.go_to(path))
+    await pilot_until(pilot, lambda: screen.file_pane.face != "info")
 
 
 async def test_beginning_of_big_file_is_searched(open_layer: Open, app_dir: Path) -> None:
@@ -55,7 +56,7 @@ async def test_editor_loads_whole_previewed_file(open_layer: Open, app_dir: Path
         pane = screen.file_pane
         assert "first 256 KiB · e opens it" in str(pane.border_subtitle)
         await pilot.press("e")
-        await until(pilot, lambda: pane.editing)
+        await pilot_until(pilot, lambda: pane.editing)
         assert pane.area.text.encode() == whole
         assert "first" not in str(pane.border_subtitle)
 

@@ -10,7 +10,8 @@ from textual.pilot import Pilot
 
 import tui.ui
 from tests.support.scripted_engine import Pretend
-from tests.ui.conftest import Open, shown, until
+from tests.support.waiting import pilot_until, screen_text
+from tests.ui.conftest import Open
 from tui.core.records import State
 from tui.engine.endpoint import Verb
 from tui.ui.app import DtuiApp, QuitQuestion
@@ -41,28 +42,28 @@ async def hold(pilot: Pilot[int], key: str) -> None:
 async def test_held_key_changes_no_entry(open_layer: Open, app_dir: Path, key: str) -> None:
     before = files_in(app_dir)
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press(key)
-        await until(pilot, lambda: asked(pilot))
+        await pilot_until(pilot, lambda: asked(pilot))
         await hold(pilot, key)
         assert asked(pilot)
         assert files_in(app_dir) == before
         await pilot.press("y")
-        await until(pilot, lambda: not (app_dir / "new.txt").exists())
+        await pilot_until(pilot, lambda: not (app_dir / "new.txt").exists())
     assert not (app_dir / "new.txt").exists()
 
 
 @pytest.mark.promise("held-key-never-answers")
 async def test_held_undo_key_undoes_nothing(open_layer: Open, app_dir: Path) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")
-        await until(pilot, lambda: asked(pilot))
+        await pilot_until(pilot, lambda: asked(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: not asked(pilot) and "deleted" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: not asked(pilot) and "deleted" in screen.status.message.plain)
         await pilot.press("z")
-        await until(pilot, lambda: asked(pilot))
-        assert "Undo the deletion of /app/new.txt at " in shown(pilot)
+        await pilot_until(pilot, lambda: asked(pilot))
+        assert "Undo the deletion of /app/new.txt at " in screen_text(pilot)
         await hold(pilot, "z")
         assert asked(pilot)
         assert not (app_dir / "new.txt").exists()
@@ -73,7 +74,7 @@ async def test_held_save_key_saves_nothing(open_layer: Open, app_dir: Path) -> N
     before = (app_dir / "new.txt").read_bytes()
     async with open_layer(b"/app/new.txt", size=(80, 24)) as (pilot, _):
         await pilot.press("x", "ctrl+s")
-        await until(pilot, lambda: asked(pilot))
+        await pilot_until(pilot, lambda: asked(pilot))
         await hold(pilot, "ctrl+s")
         assert asked(pilot)
         assert (app_dir / "new.txt").read_bytes() == before
@@ -84,7 +85,7 @@ async def test_held_save_key_saves_nothing(open_layer: Open, app_dir: Path) -> N
 async def test_held_quit_key_keeps_unsaved_text(open_layer: Open, key: str) -> None:
     async with open_layer(b"/app/new.txt", size=(80, 24)) as (pilot, _):
         await pilot.press("x", key)
-        await until(pilot, lambda: isinstance(pilot.app.screen, QuitQuestion))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, QuitQuestion))
         await hold(pilot, key)
         assert isinstance(pilot.app.screen, QuitQuestion)
         assert pilot.app.is_running
@@ -96,14 +97,14 @@ async def test_held_key_ends_no_container(key: str) -> None:
     engine = Pretend({"up": State.RUNNING})
     app = DtuiApp((engine,))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "up" in shown(pilot))
+        await pilot_until(pilot, lambda: "up" in screen_text(pilot))
         await pilot.press(key)
-        await until(pilot, lambda: asked(pilot))
+        await pilot_until(pilot, lambda: asked(pilot))
         await hold(pilot, key)
         assert asked(pilot)
         assert engine.acts == []
         await pilot.press("y")
-        await until(pilot, lambda: bool(engine.acts))
+        await pilot_until(pilot, lambda: bool(engine.acts))
     assert engine.acts[0][1] in (Verb.REMOVE, Verb.KILL, Verb.STOP, Verb.RESTART)
 
 
@@ -152,29 +153,29 @@ async def test_enter_copies_over_no_file(open_layer: Open, app_dir: Path, tmp_pa
     before = (app_dir / "new.txt").read_bytes()
     (tmp_path / "new.txt").write_bytes(b"other\n")
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("a")
-        await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, AskDialog))
         pilot.app.screen.query_one(Line).value = str(tmp_path / "new.txt")
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: asked(pilot))
+        await pilot_until(pilot, lambda: asked(pilot))
         await pilot.press("enter", "a")
-        assert "/app/new.txt exists already. Replace it?" in shown(pilot)
+        assert "/app/new.txt exists already. Replace it?" in screen_text(pilot)
         assert (app_dir / "new.txt").read_bytes() == before
         await pilot.press("y")
-        await until(pilot, lambda: (app_dir / "new.txt").read_bytes() == b"other\n")
+        await pilot_until(pilot, lambda: (app_dir / "new.txt").read_bytes() == b"other\n")
     assert (app_dir / "new.txt").read_bytes() == b"other\n"
 
 
 async def test_second_act_waits_for_the_first(open_layer: Open) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         screen.action_delete_entry()
-        await until(pilot, lambda: asked(pilot))
+        await pilot_until(pilot, lambda: asked(pilot))
         screen.action_revert_entry()
         await pilot.pause()
         assert "still under way" in screen.status.message.plain
-        assert "Delete" in shown(pilot)
+        assert "Delete" in screen_text(pilot)
         await pilot.press("escape")
-        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot_until(pilot, lambda: pilot.app.screen is screen)
         assert pilot.app.screen is screen

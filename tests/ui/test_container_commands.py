@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,7 +12,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.support.scripted_engine import Pretend
-from tests.ui.conftest import shown
+from tests.support.waiting import pilot_until, screen_text
 from tui.core.errors import EngineError
 from tui.core.records import Container, State
 from tui.engine.endpoint import Verb
@@ -29,16 +29,8 @@ async def opened(engine: Pretend, size: tuple[int, int] = (120, 30)) -> AsyncIte
     """The container list on a pretended Engine, its rows on the screen."""
     app = DtuiApp((engine,))
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: bool(names(pilot)))
+        await pilot_until(pilot, lambda: bool(names(pilot)))
         yield pilot
-
-
-async def until(pilot: Pilot[int], true: Callable[[], bool]) -> None:
-    for _ in range(200):
-        await pilot.pause(0.02)
-        if true():
-            return
-    raise AssertionError(f"never came true; the status line says {status(pilot)!r}")
 
 
 def listed(pilot: Pilot[int]) -> ContainersScreen:
@@ -70,12 +62,12 @@ async def test_remove_ignores_later_cursor_moves() -> None:
         await go_to_group(pilot, "running")
         assert current(pilot) == "crashing"
         await pilot.press("X")
-        await until(pilot, lambda: "Remove crashing?" in shown(pilot))
+        await pilot_until(pilot, lambda: "Remove crashing?" in screen_text(pilot))
         engine.move("crashing", EXITED, "die", exit_code=1)
         listed(pilot).rows.cursor = len(names(pilot)) - 1
-        await until(pilot, lambda: current(pilot) == "innocent")
+        await pilot_until(pilot, lambda: current(pilot) == "innocent")
         await pilot.press("y")
-        await until(pilot, lambda: bool(engine.acts))
+        await pilot_until(pilot, lambda: bool(engine.acts))
     assert engine.acts == [("crashing", Verb.REMOVE)]
 
 
@@ -83,11 +75,11 @@ async def test_remove_reports_vanished_container() -> None:
     engine = Pretend({"brief": EXITED, "innocent": EXITED})
     async with opened(engine) as pilot:
         await pilot.press("X")
-        await until(pilot, lambda: "Remove brief?" in shown(pilot))
+        await pilot_until(pilot, lambda: "Remove brief?" in screen_text(pilot))
         engine.move("brief", None, "destroy")
-        await until(pilot, lambda: names(pilot) == ["innocent"])
+        await pilot_until(pilot, lambda: names(pilot) == ["innocent"])
         await pilot.press("y")
-        await until(pilot, lambda: "brief is gone" in status(pilot))
+        await pilot_until(pilot, lambda: "brief is gone" in status(pilot))
     assert engine.acts == []
 
 
@@ -95,22 +87,22 @@ async def test_remove_question_warns_of_kill() -> None:
     engine = Pretend({"up": RUNNING})
     async with opened(engine) as pilot:
         await pilot.press("X")
-        await until(pilot, lambda: "RUNNING and will be killed" in shown(pilot))
+        await pilot_until(pilot, lambda: "RUNNING and will be killed" in screen_text(pilot))
 
 
 async def test_remove_asks_again_after_start() -> None:
     engine = Pretend({"asleep": EXITED})
     async with opened(engine) as pilot:
         await pilot.press("X")
-        await until(pilot, lambda: "Remove asleep?" in shown(pilot))
-        assert "will be killed" not in shown(pilot)
+        await pilot_until(pilot, lambda: "Remove asleep?" in screen_text(pilot))
+        assert "will be killed" not in screen_text(pilot)
         engine.move("asleep", RUNNING, "start")
-        await until(pilot, lambda: listed(pilot).rows.containers[0].state is RUNNING)
+        await pilot_until(pilot, lambda: listed(pilot).rows.containers[0].state is RUNNING)
         await pilot.press("y")
-        await until(pilot, lambda: "RUNNING and will be killed" in shown(pilot))
+        await pilot_until(pilot, lambda: "RUNNING and will be killed" in screen_text(pilot))
         assert engine.acts == []
         await pilot.press("y", "k")  # y again may be the key that is still held down
-        await until(pilot, lambda: names(pilot) == [])
+        await pilot_until(pilot, lambda: names(pilot) == [])
     assert engine.acts == [("asleep", Verb.REMOVE)]
 
 
@@ -119,11 +111,11 @@ async def test_cursor_stays_on_started_container() -> None:
     async with opened(engine) as pilot:
         await go_to_group(pilot, "created")
         await pilot.press("end", "s")
-        await until(pilot, lambda: "created-3 started" in status(pilot))
-        await until(pilot, lambda: listed(pilot).rows.containers[-1].state is RUNNING)
+        await pilot_until(pilot, lambda: "created-3 started" in status(pilot))
+        await pilot_until(pilot, lambda: listed(pilot).rows.containers[-1].state is RUNNING)
         assert current(pilot) == "created-3"
         await pilot.press("up")
-        await until(pilot, lambda: names(pilot) == ["created-1", "created-2"])
+        await pilot_until(pilot, lambda: names(pilot) == ["created-1", "created-2"])
         assert current(pilot) == "created-2"
 
 
@@ -132,16 +124,16 @@ async def test_emptied_group_stays_selected() -> None:
     async with opened(engine) as pilot:
         await go_to_group(pilot, "created")
         engine.move("only", None, "destroy")
-        await until(pilot, lambda: names(pilot) == [])
+        await pilot_until(pilot, lambda: names(pilot) == [])
         assert listed(pilot).chosen == "created"
         assert [(g.key, g.size) for g in listed(pilot).query_one(GroupRows).groups] == [
             ("", 1),
             ("created", 0),
             ("exited", 1),
         ]
-        assert "no containers here" in shown(pilot)
+        assert "no containers here" in screen_text(pilot)
         await pilot.press("tab")
-        await until(pilot, lambda: names(pilot) == ["other"])
+        await pilot_until(pilot, lambda: names(pilot) == ["other"])
 
 
 async def test_filter_names_group_with_matches() -> None:
@@ -149,10 +141,12 @@ async def test_filter_names_group_with_matches() -> None:
     async with opened(engine) as pilot:
         await go_to_group(pilot, "restarting")
         await pilot.press("slash", *"broken", "enter")
-        await until(pilot, lambda: "nothing here matches broken, but 1 in exited: tab goes there" in shown(pilot))
+        await pilot_until(
+            pilot, lambda: "nothing here matches broken, but 1 in exited: tab goes there" in screen_text(pilot)
+        )
         assert [g.size for g in listed(pilot).query_one(GroupRows).groups] == [1, 0, 1]
         await pilot.press("tab")
-        await until(pilot, lambda: names(pilot) == ["broken-web"])
+        await pilot_until(pilot, lambda: names(pilot) == ["broken-web"])
 
 
 @pytest.mark.parametrize(
@@ -168,25 +162,25 @@ async def test_kill_stop_and_restart_ask_first(key: str, question: str, verb: Ve
     engine = Pretend({"up": RUNNING})
     async with opened(engine) as pilot:
         await pilot.press(key)
-        await until(pilot, lambda: question in shown(pilot))
+        await pilot_until(pilot, lambda: question in screen_text(pilot))
         await pilot.press("escape")
-        await until(pilot, lambda: pilot.app.screen is listed(pilot))
+        await pilot_until(pilot, lambda: pilot.app.screen is listed(pilot))
         assert engine.acts == []
         await pilot.press(key)
-        await until(pilot, lambda: question in shown(pilot))
+        await pilot_until(pilot, lambda: question in screen_text(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: bool(engine.acts))
+        await pilot_until(pilot, lambda: bool(engine.acts))
     assert engine.acts == [("up", verb)]
 
 
 async def test_start_and_pause_ask_no_question() -> None:
     engine = Pretend({"web": EXITED})
     async with opened(engine) as pilot:
-        await until(pilot, lambda: "s start" in shown(pilot))
+        await pilot_until(pilot, lambda: "s start" in screen_text(pilot))
         await pilot.press("s")
-        await until(pilot, lambda: "s restart" in shown(pilot))
+        await pilot_until(pilot, lambda: "s restart" in screen_text(pilot))
         await pilot.press("p")
-        await until(pilot, lambda: len(engine.acts) == 2)
+        await pilot_until(pilot, lambda: len(engine.acts) == 2)
     assert engine.acts == [("web", Verb.START), ("web", Verb.PAUSE)]
 
 
@@ -197,31 +191,31 @@ async def test_long_error_is_shown_in_full() -> None:
     engine = Pretend({"web": CREATED})
     engine.refuses = EngineError(NOPE, "the Engine refused; nothing was done")
     async with opened(engine, (80, 24)) as pilot:
-        await until(pilot, lambda: "restarts 0" in shown(pilot))
+        await pilot_until(pilot, lambda: "restarts 0" in screen_text(pilot))
         await pilot.press("s")
-        await until(pilot, lambda: NOPE in " ".join(shown(pilot).split()))
-        assert "nothing was done" in " ".join(shown(pilot).split())
-        await until(pilot, lambda: "error   refused" in shown(pilot))
+        await pilot_until(pilot, lambda: NOPE in " ".join(screen_text(pilot).split()))
+        assert "nothing was done" in " ".join(screen_text(pilot).split())
+        await pilot_until(pilot, lambda: "error   refused" in screen_text(pilot))
 
 
 async def test_other_containers_event_keeps_status() -> None:
     engine = Pretend({"mine": EXITED, "other": RUNNING})
     async with opened(engine) as pilot:
         await pilot.press("s")
-        await until(pilot, lambda: "mine started" in status(pilot))
+        await pilot_until(pilot, lambda: "mine started" in status(pilot))
         engine.move("other", EXITED, "die", exit_code=3)
-        await until(pilot, lambda: listed(pilot).rows.containers[1].state is EXITED)
+        await pilot_until(pilot, lambda: listed(pilot).rows.containers[1].state is EXITED)
         assert "mine started" in status(pilot)
         await pilot.press("down")
         engine.move("mine", EXITED, "die", exit_code=4)
-        await until(pilot, lambda: "mine exited with code 4" in status(pilot))
+        await pilot_until(pilot, lambda: "mine exited with code 4" in status(pilot))
 
 
 async def test_requested_list_is_confirmed() -> None:
     engine = Pretend({"web": EXITED})
     async with opened(engine) as pilot:
         await pilot.press("f5")
-        await until(pilot, lambda: status(pilot) == "listed")
+        await pilot_until(pilot, lambda: status(pilot) == "listed")
 
 
 async def test_palette_matches_container_state() -> None:
@@ -230,7 +224,7 @@ async def test_palette_matches_container_state() -> None:
         app = pilot.app
         exited = {command.title for command in app.get_system_commands(app.screen)}
         await pilot.press("s")
-        await until(pilot, lambda: listed(pilot).rows.containers[0].state is RUNNING)
+        await pilot_until(pilot, lambda: listed(pilot).rows.containers[0].state is RUNNING)
         running = {command.title for command in app.get_system_commands(app.screen)}
     assert "Start" in exited
     assert not {"Kill", "Stop", "Restart", "Pause"} & exited
@@ -258,10 +252,10 @@ class Silent(Pretend):
 async def test_wait_for_silent_host_can_be_left(key: str) -> None:
     app = DtuiApp((Silent(),))
     async with app.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: bool(re.search(r"asking the Engine… [3-9] s · esc or h", shown(pilot))))
+        await pilot_until(pilot, lambda: bool(re.search(r"asking the Engine… [3-9] s · esc or h", screen_text(pilot))))
         await pilot.press(key)
-        await until(pilot, lambda: "No Docker Engine answers." in shown(pilot))
-        assert "no answer yet" in shown(pilot)
+        await pilot_until(pilot, lambda: "No Docker Engine answers." in screen_text(pilot))
+        assert "no answer yet" in screen_text(pilot)
 
 
 async def test_escape_stays_on_list_after_answer() -> None:
@@ -277,5 +271,5 @@ async def test_early_keys_wait_for_their_screen() -> None:
         pilot.app.push_screen(screen)
         for key in "/broken":
             pilot.app.post_message(events.Key("slash" if key == "/" else key, key))
-        await until(pilot, lambda: screen.is_mounted and screen.filter_text == "broken")
+        await pilot_until(pilot, lambda: screen.is_mounted and screen.filter_text == "broken")
         assert [row.name for row in screen.rows.containers] == ["broken"]

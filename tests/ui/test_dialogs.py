@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.text import Text
 
-from tests.ui.conftest import shown
+from tests.support.waiting import screen_text
 from tui.ui.app import DtuiApp
 from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
 from tui.ui.dialogs.show import TextDialog, help_text
@@ -28,7 +28,7 @@ async def test_question_keys_are_always_visible(size: tuple[int, int], body: str
         choices = (confirm("save"), Choice("i", "in place", "in place, for who has it open"))
         app.push_screen(ChooseDialog(question, choices, Text(body)))
         await pilot.pause()
-        words = " ".join(shown(pilot).replace("│", " ").split())
+        words = " ".join(screen_text(pilot).replace("│", " ").split())
         assert "y save" in words
         assert "esc cancel" in words
         assert "x" * 10 in words or "line 0" in words or not body
@@ -40,8 +40,8 @@ async def test_help_scrolls_by_its_keys(size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         app.push_screen(TextDialog("Keys", help_text("containers")))
         await pilot.pause()
-        assert "↑↓  scroll" in shown(pilot)
-        assert "esc  close" in shown(pilot)
+        assert "↑↓  scroll" in screen_text(pilot)
+        assert "esc  close" in screen_text(pilot)
         body = app.screen.query_one(".body")
         for key, place in (
             ("j", 1),
@@ -66,7 +66,7 @@ async def test_question_keys_survive_resize() -> None:
         await pilot.pause()
         await pilot.resize_terminal(50, 12)
         await pilot.pause()
-        assert "y  save" in shown(pilot)
+        assert "y  save" in screen_text(pilot)
 
 
 async def test_answer_key_scrolls_no_text() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.command import CommandPalette
 
-from tests.ui.conftest import Open, until
+from tests.support.waiting import pilot_until, screen_text
+from tests.ui.conftest import Open
 from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.screens.layer import LayerScreen
 
@@ -16,11 +17,11 @@ async def test_palette_back_asks_before_text_loss(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         await pilot.press("ctrl+p")
-        await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
         await pilot.press(*"back")
-        await pilot.pause(0.5)
+        await pilot_until(pilot, lambda: "Back" in screen_text(pilot))
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         assert isinstance(pilot.app.screen, ChooseDialog)
         await pilot.press("escape")
         await pilot.pause()
@@ -32,7 +33,7 @@ async def test_back_asks_before_text_loss(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         screen.action_back()
-        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         assert isinstance(pilot.app.screen, ChooseDialog)
         assert any(isinstance(below, LayerScreen) for below in pilot.app.screen_stack)
 
@@ -54,7 +55,7 @@ async def test_save_works_with_focus_on_tree(open_layer: Open) -> None:
         await pilot.press("x")
         screen.set_focus(screen.tree_rows)
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         assert isinstance(pilot.app.screen, ChooseDialog)
 
 

@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 
 from tests.support.boxes import Box, Boxes
 from tests.support.terminal import Terminal
+from tests.support.waiting import pilot_until, screen_text
 from tui.files.history.backups import undo_records
 from tui.ui.app import DtuiApp
 from tui.ui.dialogs.choose import ChooseDialog
@@ -32,18 +33,12 @@ class Editor:
         self.screen = screen
 
     async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(400):
-            await self.pilot.pause(0.02)
-            if true():
-                return
-        raise AssertionError(self.shown)
+        await pilot_until(self.pilot, true)
 
     @property
     def shown(self) -> str:
         """All text that is on the screen now."""
-        return "\n".join(
-            "".join(part.text for part in line) for line in self.pilot.app.screen._compositor.render_strips()
-        )
+        return screen_text(self.pilot)
 
     @property
     def text(self) -> str:
@@ -62,10 +57,7 @@ async def editing(box: Box, path: bytes) -> AsyncIterator[Editor]:
     container = next(one for one in box.endpoint.snapshot() if one.id == box.id)
     app = DtuiApp((box.endpoint,), open_path=(container, path))
     async with app.run_test(size=(120, 30)) as pilot:
-        for _ in range(400):
-            await pilot.pause(0.02)
-            if isinstance(app.screen, LayerScreen) and app.screen.file_pane.editing:
-                break
+        await pilot_until(pilot, lambda: isinstance(app.screen, LayerScreen) and app.screen.file_pane.editing)
         assert isinstance(app.screen, LayerScreen)
         yield Editor(pilot, app.screen)
 

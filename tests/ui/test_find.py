@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from tests.ui.conftest import Layer, Open, until
+from tests.support.waiting import pilot_until
+from tests.ui.conftest import Layer, Open
 from tui.core.records import Entry, View
 from tui.layers.view import LayerView
 
@@ -19,7 +20,7 @@ async def find(layer: Layer, words: str) -> None:
 async def test_find_path_opens_merged_view(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
         await find((pilot, screen), "/usr/lib/python3/server.py")
-        await until(pilot, lambda: bool(screen.tree_entry and screen.tree_entry.path.endswith(b"server.py")))
+        await pilot_until(pilot, lambda: bool(screen.tree_entry and screen.tree_entry.path.endswith(b"server.py")))
         assert screen.tree_entry is not None
         assert screen.tree_entry.path == b"/usr/lib/python3/server.py"
         assert screen.tree_rows.shown_view is View.MERGED
@@ -28,21 +29,21 @@ async def test_find_path_opens_merged_view(open_layer: Open) -> None:
 async def test_missing_path_is_reported(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
         await find((pilot, screen), "/no/such")
-        await until(pilot, lambda: "no /no/such" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "no /no/such" in screen.status.message.plain)
         assert "there is no /no/such in the container" in screen.status.message.plain
 
 
 async def test_find_searches_closed_directories(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
         await pilot.press("m")
-        await until(pilot, lambda: screen.tree_rows.model.index(b"/usr") is not None)
+        await pilot_until(pilot, lambda: screen.tree_rows.model.index(b"/usr") is not None)
         screen.tree_rows.go_to(b"/usr")
         await find((pilot, screen), ".py")
-        await until(pilot, lambda: "3 names" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "3 names" in screen.status.message.plain)
         seen = []
         for key in ("n", "n", "n", "N"):
             await pilot.press(key)
-            await until(pilot, lambda: screen._goal == b"/")
+            await pilot_until(pilot, lambda: screen._goal == b"/")
             assert screen.tree_entry is not None
             seen.append(screen.tree_entry.path)
         assert set(seen) == {b"/app/main.py", b"/usr/lib/python3/json5.py", b"/usr/lib/python3/server.py"}
@@ -58,10 +59,10 @@ async def test_escape_stops_search_only(open_layer: Open, monkeypatch: pytest.Mo
         return children(self, path, view)
 
     async with open_layer() as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.model.index(b"/app/run") is not None)
+        await pilot_until(pilot, lambda: screen.tree_rows.model.index(b"/app/run") is not None)
         monkeypatch.setattr(LayerView, "children", slow)
         await find((pilot, screen), "nowhere")
-        await until(pilot, lambda: screen.searching)
+        await pilot_until(pilot, lambda: screen.searching)
         await pilot.press("escape")
         await pilot.pause()
         gate.set()

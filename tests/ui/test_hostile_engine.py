@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from tests.engine.test_hostile_engine import CHANGES, INSPECT, LIST, LOGS, event
 from tests.support.hostile_engine import ID, Answer, HostileEngine, endless, http, in_chunks, inspected, row
-from tests.ui.conftest import until
+from tests.support.waiting import pilot_until
 from tui.core.records import Container, Event
 from tui.engine.live.endpoint import LiveEndpoint
 from tui.services import feed
@@ -59,15 +59,15 @@ async def test_keys_are_obeyed_in_a_flood(name: str) -> None:
     with HostileEngine(FLOODS[name]) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await until(pilot, lambda: bool(app.feed.rows) and isinstance(app.screen, ContainersScreen))
+            await pilot_until(pilot, lambda: bool(app.feed.rows) and isinstance(app.screen, ContainersScreen))
             if name.startswith("log"):
                 await pilot.press("l")
-                await until(pilot, lambda: isinstance(app.screen, LogsScreen))
+                await pilot_until(pilot, lambda: isinstance(app.screen, LogsScreen))
                 pane = app.screen.query_one("#log", LogPane)
-                await until(pilot, lambda: len(pane.lines) > 50)
+                await pilot_until(pilot, lambda: len(pane.lines) > 50)
                 assert sum(map(len, pane.lines)) <= 16 << 20
             await pilot.press("q")
-            await until(pilot, lambda: app._exit)
+            await pilot_until(pilot, lambda: app._exit)
         assert app.return_code == 0
 
 
@@ -77,12 +77,12 @@ async def test_q_leaves_silent_engine(name: str) -> None:
     with HostileEngine(SILENCES[name]) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await until(pilot, lambda: isinstance(app.screen, ContainersScreen) and len(engine.requests) > 3)
+            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and len(engine.requests) > 3)
             if name == "log":
-                await until(pilot, lambda: bool(app.feed.rows))
+                await pilot_until(pilot, lambda: bool(app.feed.rows))
                 await pilot.press("l")
             await pilot.press("q")
-            await until(pilot, lambda: app._exit)
+            await pilot_until(pilot, lambda: app._exit)
         assert app.return_code == 0
 
 
@@ -114,9 +114,11 @@ async def test_malformed_details_are_one_line(body: str) -> None:
     with HostileEngine({INSPECT: http(body), CHANGES: http('[{"Path": "/x", "Kind": 9}]')}) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
+            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
             detail = app.screen.query_one("#detail", Static)
-            await until(pilot, lambda: "not " in str(detail.render()) or "no container id" in str(detail.render()))
+            await pilot_until(
+                pilot, lambda: "not " in str(detail.render()) or "no container id" in str(detail.render())
+            )
             assert not app._exit
 
 
@@ -126,7 +128,7 @@ async def test_malformed_rows_hide_no_container() -> None:
     with HostileEngine({LIST: http(json.dumps(rows))}) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
+            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
             assert {"web", "other"} <= {found.name for found in app.feed.rows}
             assert app.screen.query_one("#rows", ContainerRows).current is not None
 
@@ -139,9 +141,9 @@ async def test_worker_exception_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     with HostileEngine() as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
+            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
             screen = app.screen
             assert isinstance(screen, ContainersScreen)
-            await until(pilot, lambda: "ZeroDivisionError: aba" in str(screen.status.render()))
+            await pilot_until(pilot, lambda: "ZeroDivisionError: aba" in str(screen.status.render()))
             await pilot.press("q")
-            await until(pilot, lambda: app._exit)
+            await pilot_until(pilot, lambda: app._exit)

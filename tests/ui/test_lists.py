@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
-from tests.ui.conftest import until
+from tests.support.waiting import pilot_until
 from tui.engine.endpoint import LogLine
 from tui.ui.widgets.log_pane import LogPane, LogReader
 from tui.ui.widgets.rows import VirtualList
@@ -122,10 +122,10 @@ async def test_followed_log_shows_last_line() -> None:
         reader = LogReader(lambda: iter(()), pane.post_message)  # type: ignore[arg-type, return-value]
         pane._reader = reader
         pane.post_message(LogPane.Arrived(reader, lines(*(f"line {i} " + "x" * 80 for i in range(40))), False))
-        await until(pilot, lambda: "line 39" in shown(pane)[-1])
+        await pilot_until(pilot, lambda: "line 39" in shown(pane)[-1])
         assert "line 39" in shown(pane)[-1]
         pane.styles.height = 5
-        await until(pilot, lambda: len(shown(pane)) < 5 and "line 39" in shown(pane)[-1])
+        await pilot_until(pilot, lambda: len(shown(pane)) < 5 and "line 39" in shown(pane)[-1])
         assert "line 39" in shown(pane)[-1]
 
 

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.support.scripted_engine import Pretend
-from tests.ui.conftest import shown, until
+from tests.support.waiting import pilot_until, screen_text
 from tui.core.errors import EngineLost
 from tui.core.records import State
 from tui.engine.endpoint import LogLine
@@ -60,17 +60,17 @@ class Logging(Pretend):
 async def log_of(engine: Logging) -> AsyncIterator[tuple[Pilot[int], LogsScreen]]:
     app = DtuiApp((engine,))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "web" in shown(pilot))
+        await pilot_until(pilot, lambda: "web" in screen_text(pilot))
         screen = LogsScreen(engine.rows[0])
         app.push_screen(screen)
-        await until(pilot, lambda: screen.is_mounted and bool(screen.log_pane.lines))
-        await until(pilot, lambda: len(screen.log_pane.lines) == min(2_000, len(engine.lines)))
+        await pilot_until(pilot, lambda: screen.is_mounted and bool(screen.log_pane.lines))
+        await pilot_until(pilot, lambda: len(screen.log_pane.lines) == min(2_000, len(engine.lines)))
         yield pilot, screen
 
 
 async def search(pilot: Pilot[int], screen: LogsScreen, words: str, told: str) -> None:
     await pilot.press("slash", *words, "enter")
-    await until(pilot, lambda: told in screen.status.message.plain)
+    await pilot_until(pilot, lambda: told in screen.status.message.plain)
     assert told in screen.status.message.plain
 
 
@@ -83,15 +83,15 @@ async def test_search_finds_a_line_before_the_tail() -> None:
     engine = Logging(numbered(20_000))
     async with log_of(engine) as (pilot, screen):
         await search(pilot, screen, "line 77 ", "found on 1 of 20,000 lines")
-        await until(pilot, lambda: "line 77 of many" in shown(pilot))
-        words = shown(pilot)
+        await pilot_until(pilot, lambda: "line 77 of many" in screen_text(pilot))
+        words = screen_text(pilot)
         assert "line 77 of many" in words
         assert "line 79 of many" in words
         assert "⋯ 17,921 lines not shown" in words
         assert "line 18001 of many" in words
         await pilot.press("home")
-        await until(pilot, lambda: "line 75 of many" in shown(pilot))
-        assert "⋯ 74 lines not shown" in shown(pilot)
+        await pilot_until(pilot, lambda: "line 75 of many" in screen_text(pilot))
+        assert "⋯ 74 lines not shown" in screen_text(pilot)
     assert engine.asked == [2_000, None]
 
 
@@ -102,8 +102,8 @@ async def test_search_counts_all_matches() -> None:
         await search(pilot, screen, "00 of", "found on 50 of 5,000 lines")
         for _ in range(21):
             await pilot.press("N")
-        await until(pilot, lambda: "line 2900 of many" in shown(pilot))
-        assert "line 2900 of many" in shown(pilot)
+        await pilot_until(pilot, lambda: "line 2900 of many" in screen_text(pilot))
+        assert "line 2900 of many" in screen_text(pilot)
         await search(pilot, screen, "nothing like it", "none of 5,000 lines matches")
 
 
@@ -138,8 +138,8 @@ async def test_long_log_mentions_earlier_lines() -> None:
     engine = Logging(numbered(2_500))
     async with log_of(engine) as (pilot, _):
         await pilot.press("home")
-        await until(pilot, lambda: "earlier lines are not shown" in shown(pilot))
-        assert "⋯ earlier lines are not shown: / searches them too" in shown(pilot)
+        await pilot_until(pilot, lambda: "earlier lines are not shown" in screen_text(pilot))
+        assert "⋯ earlier lines are not shown: / searches them too" in screen_text(pilot)
 
 
 @pytest.mark.promise("log-search-whole")
@@ -154,12 +154,12 @@ async def test_dropped_matches_still_count(monkeypatch: pytest.MonkeyPatch) -> N
         fresh = tuple(LogLine(b"busy", START) for _ in range(1_000))
         pane.on_log_pane_arrived(LogPane.Arrived(reader, fresh, ended=False))
         await pilot.press("n")
-        await until(pilot, lambda: "3,500" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "3,500" in screen.status.message.plain)
         told = "found on 1 of 3,500 lines; 1 of them went on since: / searches again"
         assert told in screen.status.message.plain
         await pilot.press("home")
-        await until(pilot, lambda: "1,000 lines not shown" in shown(pilot))
-        assert "⋯ 1,000 lines not shown" in shown(pilot)
+        await pilot_until(pilot, lambda: "1,000 lines not shown" in screen_text(pilot))
+        assert "⋯ 1,000 lines not shown" in screen_text(pilot)
 
 
 @pytest.mark.promise("log-search-whole")
@@ -169,5 +169,5 @@ async def test_rows_cut_at_the_top_are_named(monkeypatch: pytest.MonkeyPatch) ->
     async with log_of(engine) as (pilot, screen):
         assert screen.log_pane.is_complete
         await pilot.press("home")
-        await until(pilot, lambda: "earlier lines are not shown" in shown(pilot))
-        assert "earlier lines are not shown" in shown(pilot)
+        await pilot_until(pilot, lambda: "earlier lines are not shown" in screen_text(pilot))
+        assert "earlier lines are not shown" in screen_text(pilot)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.ui.conftest import Open, shown, until
+from tests.support.waiting import pilot_until, screen_text
+from tests.ui.conftest import Open
 from tui.core import progress
 from tui.core.errors import NoRoom
 from tui.core.progress import Phase
@@ -60,20 +61,24 @@ async def test_restoring_undo_cannot_be_stopped(
     gate = threading.Event()
     monkeypatch.setattr(ways, "undo", held_in(Phase.RESTORE, gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")
-        await until(pilot, lambda: "Delete /app/new.txt?" in shown(pilot))
+        await pilot_until(pilot, lambda: "Delete /app/new.txt?" in screen_text(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in shown(pilot))
+        await pilot_until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in screen_text(pilot))
         await pilot.press("z")
-        await until(pilot, lambda: "Undo the deletion of /app/new.txt" in shown(pilot))
+        await pilot_until(pilot, lambda: "Undo the deletion of /app/new.txt" in screen_text(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "restoring: 0 B of" in shown(pilot))
-        assert "it goes to its end" in shown(pilot)
-        assert not [line for line in shown(pilot).splitlines()[:-1] if "esc" in line]  # below it is the footer
+        await pilot_until(
+            pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "restoring: 0 B of" in screen_text(pilot)
+        )
+        assert "it goes to its end" in screen_text(pilot)
+        assert not [line for line in screen_text(pilot).splitlines()[:-1] if "esc" in line]  # below it is the footer
         await pilot.press("escape")
         gate.set()
-        await until(pilot, lambda: (app_dir / "new.txt").exists() and "is as it was" in screen.status.message.plain)
+        await pilot_until(
+            pilot, lambda: (app_dir / "new.txt").exists() and "is as it was" in screen.status.message.plain
+        )
     assert (app_dir / "new.txt").exists()
 
 
@@ -81,14 +86,16 @@ async def test_undo_stops_before_restoring(open_layer: Open, app_dir: Path, monk
     gate = threading.Event()
     monkeypatch.setattr(ways, "undo", held_in(Phase.KEEP, gate, undo))
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d", "y")
-        await until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in shown(pilot))
+        await pilot_until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in screen_text(pilot))
         await pilot.press("z", "y")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "esc  stop" in shown(pilot))
+        await pilot_until(
+            pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "esc  stop" in screen_text(pilot)
+        )
         await pilot.press("escape")
         gate.set()
-        await until(pilot, lambda: "stopped; nothing was changed" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "stopped; nothing was changed" in screen.status.message.plain)
     assert not (app_dir / "new.txt").exists()
 
 
@@ -96,15 +103,17 @@ async def test_escape_stops_deletion(open_layer: Open, app_dir: Path, monkeypatc
     gate = threading.Event()
     monkeypatch.setattr(changing, "remove", held_at(gate, acts.remove))
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")
-        await until(pilot, lambda: "Delete /app/new.txt?" in shown(pilot))
+        await pilot_until(pilot, lambda: "Delete /app/new.txt?" in screen_text(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "esc  stop" in shown(pilot))
+        await pilot_until(
+            pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "esc  stop" in screen_text(pilot)
+        )
         await pilot.press("escape")
-        await until(pilot, lambda: "stopping…" in shown(pilot))
+        await pilot_until(pilot, lambda: "stopping…" in screen_text(pilot))
         gate.set()
-        await until(pilot, lambda: "stopped; nothing was changed" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "stopped; nothing was changed" in screen.status.message.plain)
     assert (app_dir / "new.txt").exists()
 
 
@@ -116,23 +125,23 @@ async def test_delete_beyond_limit_offers_choices(
     monkeypatch.setattr(backups, "ACT_LIMIT", 1)
     file = app_dir / "new.txt"
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d", "y")
-        await until(pilot, lambda: "what becomes of the old contents?" in shown(pilot))
-        assert "more than the 1 B that are kept" in shown(pilot)
+        await pilot_until(pilot, lambda: "what becomes of the old contents?" in screen_text(pilot))
+        assert "more than the 1 B that are kept" in screen_text(pilot)
         await pilot.press("enter", "d", "y")
-        await pilot.pause(0.2)
+        await pilot.pause(0.2)  # Enter must not answer: nothing tells that nothing comes
         assert file.exists()
         await pilot.press(key)
-        await until(pilot, lambda: not file.exists() and "deleted" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: not file.exists() and "deleted" in screen.status.message.plain)
         assert ("z undoes this" in screen.status.message.plain) == (kept != "nothing")
         assert bool(list(app_dir.parents[1].glob("dtui-aside/*/new.txt"))) == (kept == "aside")
         if kept == "nothing":
             return
         await pilot.press("z")
-        await until(pilot, lambda: "Undo the deletion" in shown(pilot))
+        await pilot_until(pilot, lambda: "Undo the deletion" in screen_text(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: file.exists() and "is as it was" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: file.exists() and "is as it was" in screen.status.message.plain)
     assert file.exists()
 
 
@@ -141,11 +150,11 @@ async def test_escape_cancels_delete_beyond_limit(
 ) -> None:
     monkeypatch.setattr(backups, "ACT_LIMIT", 1)
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d", "y")
-        await until(pilot, lambda: "what becomes of the old contents?" in shown(pilot))
+        await pilot_until(pilot, lambda: "what becomes of the old contents?" in screen_text(pilot))
         await pilot.press("escape")
-        await until(pilot, lambda: "what becomes" not in shown(pilot))
+        await pilot_until(pilot, lambda: "what becomes" not in screen_text(pilot))
     assert (app_dir / "new.txt").exists()
 
 
@@ -154,17 +163,17 @@ async def test_undo_without_room_offers_no_backup(
     open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d", "y")
-        await until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in shown(pilot))
+        await pilot_until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in screen_text(pilot))
 
         def full(*words: Any, **options: Any) -> None:
             raise NoRoom("/var/lib/dtui: no space left on device", "no backup, no change")
 
         monkeypatch.setattr(BackupWriter, "commit", full)
         await pilot.press("z", "y")
-        await until(pilot, lambda: "no room for a copy" in shown(pilot))
+        await pilot_until(pilot, lambda: "no room for a copy" in screen_text(pilot))
         await pilot.press("p")
-        await until(pilot, lambda: "is as it was" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "is as it was" in screen.status.message.plain)
         assert "z undoes this" not in screen.status.message.plain
     assert (app_dir / "new.txt").exists()

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.support.scripted_engine import Pretend, _Stream
-from tests.ui.conftest import Open, shown, until
+from tests.support.waiting import pilot_until, screen_text
+from tests.ui.conftest import Open
 from tests.ui.test_container_commands import opened, status
 from tui.core.errors import EngineLost
 from tui.core.records import Container, Details, State
@@ -47,19 +48,19 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_engine_error_clears_on_reconnect() -> None:
     engine = Away({"web": State.EXITED, "other": State.EXITED})
     async with opened(engine) as pilot:
-        await until(pilot, lambda: "restarts 0" in shown(pilot))
+        await pilot_until(pilot, lambda: "restarts 0" in screen_text(pilot))
         engine.away = True
         await pilot.press("f5", "down")
-        await until(pilot, lambda: "not listed" in status(pilot))
-        await until(pilot, lambda: shown(pilot).count("there is no such socket") >= 3)
-        assert "pretend: there is no such socket; start Docker" in shown(pilot)
-        assert "pretend: pretend" not in shown(pilot)
+        await pilot_until(pilot, lambda: "not listed" in status(pilot))
+        await pilot_until(pilot, lambda: screen_text(pilot).count("there is no such socket") >= 3)
+        assert "pretend: there is no such socket; start Docker" in screen_text(pilot)
+        assert "pretend: pretend" not in screen_text(pilot)
         engine.away = False
         await pilot.press("f5")
-        await until(pilot, lambda: "no such socket" not in shown(pilot))
-        assert "no such socket" not in shown(pilot)
-        await until(pilot, lambda: "restarts 0" in shown(pilot))
-        assert "restarts 0" in shown(pilot)
+        await pilot_until(pilot, lambda: "no such socket" not in screen_text(pilot))
+        assert "no such socket" not in screen_text(pilot)
+        await pilot_until(pilot, lambda: "restarts 0" in screen_text(pilot))
+        assert "restarts 0" in screen_text(pilot)
 
 
 async def test_unopened_layer_opens_on_reconnect(open_layer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,15 +71,15 @@ async def test_unopened_layer_opens_on_reconnect(open_layer: Open, monkeypatch: 
 
     monkeypatch.setattr(opening, "tree_of", lost)
     async with open_layer(wait=False) as (pilot, screen):
-        await until(pilot, lambda: "f5 tries again" in shown(pilot))
-        assert "the layer cannot be opened: f5 tries again" in shown(pilot)
+        await pilot_until(pilot, lambda: "f5 tries again" in screen_text(pilot))
+        assert "the layer cannot be opened: f5 tries again" in screen_text(pilot)
         app = screen.app
         source = app.feed.sources[0]
         app.feed = app.feed.with_source(replace(source, problem="lost"))
         monkeypatch.setattr(opening, "tree_of", tree_of)
-        await pilot.pause(0.2)
+        await pilot.pause(0.2)  # nothing must be opened: nothing tells that nothing comes
         assert not screen.tree_rows.model.lines
         app.feed = app.feed.with_source(source)
-        await until(pilot, lambda: bool(screen.tree_rows.model.lines))
+        await pilot_until(pilot, lambda: bool(screen.tree_rows.model.lines))
         assert screen.tree_rows.model.lines
         assert "the layer is open now" in screen.status.message.plain

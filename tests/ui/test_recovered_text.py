@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.conftest import Open, shown, until
+from tests.support.waiting import pilot_until, screen_text
+from tests.ui.conftest import Open
 from tui.files.texts import recovered as kept
 from tui.files.texts.notes import digest_of
 from tui.files.texts.recovered import told_once
@@ -36,20 +37,20 @@ async def keep_some(open_layer: Open, data: bytes = MINE) -> Path:
 async def test_recovered_text_is_saved_and_removed(open_layer: Open, app_dir: Path) -> None:
     place = await keep_some(open_layer)
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(PATH))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(PATH))
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
-        assert "was kept that is not saved" in shown(pilot)
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        assert "was kept that is not saved" in screen_text(pilot)
         await pilot.press("enter", "d")
-        await until(pilot, lambda: "+mine" in shown(pilot))
+        await pilot_until(pilot, lambda: "+mine" in screen_text(pilot))
         await pilot.press("t")
-        await until(pilot, lambda: screen.file_pane.modified)
+        await pilot_until(pilot, lambda: screen.file_pane.modified)
         assert screen.file_pane.area.text == MINE.decode()
         assert place.read_bytes() == MINE
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         await pilot.press("y")
-        await until(pilot, lambda: not place.exists())
+        await pilot_until(pilot, lambda: not place.exists())
     assert (app_dir / "new.txt").read_bytes() == MINE
     assert list(place.parent.iterdir()) == []
 
@@ -59,17 +60,17 @@ async def test_recovered_text_is_discarded_only_by_y(open_layer: Open, app_dir: 
     before = (app_dir / "new.txt").read_bytes()
     place = await keep_some(open_layer)
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(PATH))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(PATH))
         await pilot.press("e")
         for key, words in zip(keys, ("was kept that is not saved", "Throw the kept text away?"), strict=False):
-            await until(pilot, lambda words=words: words in shown(pilot))
+            await pilot_until(pilot, lambda words=words: words in screen_text(pilot))
             await pilot.press(key)
         if stays:
-            await until(pilot, lambda: "Throw the kept text away?" in shown(pilot))
+            await pilot_until(pilot, lambda: "Throw the kept text away?" in screen_text(pilot))
         for _ in range(2 if stays else 0):
             await pilot.press("escape")
-            await until(pilot, lambda: "Throw the kept text away?" not in shown(pilot))
-        await until(pilot, lambda: screen.file_pane.editing)
+            await pilot_until(pilot, lambda: "Throw the kept text away?" not in screen_text(pilot))
+        await pilot_until(pilot, lambda: screen.file_pane.editing)
         assert screen.file_pane.area.text == before.decode()
     assert place.exists() is stays
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.scripted_engine import Pretend
-from tests.ui.conftest import Layer, Open, shown, until
+from tests.support.waiting import pilot_until, screen_text
+from tests.ui.conftest import Layer, Open
 from tests.ui.test_container_commands import opened, status
 from tui.core.records import Event, State
 from tui.engine.endpoint import LogLine
@@ -27,13 +28,13 @@ async def remove(layer: Layer, *, told: bool) -> None:
     """Take the container out of the list, by an event or without one."""
     pilot, screen = layer
     app = screen.app
-    await until(pilot, lambda: app.feed.answered)
+    await pilot_until(pilot, lambda: app.feed.answered)
     if told:
         screen.post_message(EngineEvent(screen.container.endpoint, Event("destroy", screen.container.id)))
     else:
         source = app.feed.sources[0]
         app.feed = app.feed.with_source(replace(source, rows=()))
-    await until(pilot, lambda: screen.is_removed)
+    await pilot_until(pilot, lambda: screen.is_removed)
 
 
 def kept_in(told: str) -> bytes:
@@ -46,11 +47,11 @@ def kept_in(told: str) -> bytes:
 @pytest.mark.parametrize("told", [True, False])
 async def test_layer_of_removed_container_is_inert(open_layer: Open, told: bool) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await remove((pilot, screen), told=told)
         assert "web was removed: esc leads back" in screen.status.message.plain
-        await until(pilot, lambda: "esc back" in shown(pilot) and "d delete" not in shown(pilot))
-        words = shown(pilot)
+        await pilot_until(pilot, lambda: "esc back" in screen_text(pilot) and "d delete" not in screen_text(pilot))
+        words = screen_text(pilot)
         assert "∅ removed" in words.splitlines()[0]
         offers = words.splitlines()[-1]
         assert not [offer for offer in ("start", "edit", "delete", "undo", "revert") if offer in offers]
@@ -58,7 +59,7 @@ async def test_layer_of_removed_container_is_inert(open_layer: Open, told: bool)
         for key in ("s", "e", "d", "u", "f5"):
             screen.tell("")
             await pilot.press(key)
-            await until(pilot, lambda: bool(screen.status.message.plain))
+            await pilot_until(pilot, lambda: bool(screen.status.message.plain))
             assert "web is gone: esc leads back" in screen.status.message.plain, key
 
 
@@ -67,19 +68,19 @@ async def test_removed_containers_text_is_copied(open_layer: Open) -> None:
         await pilot.press("x")
         await remove((pilot, screen), told=True)
         assert "esc offers to keep your text" in screen.status.message.plain
-        assert "∅ removed" in shown(pilot).splitlines()[0]
+        assert "∅ removed" in screen_text(pilot).splitlines()[0]
         screen.tell("")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "web was removed: nothing can be saved into it" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "web was removed: nothing can be saved into it" in screen.status.message.plain)
         assert "web was removed: nothing can be saved into it" in screen.status.message.plain
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
-        asked = " ".join(shown(pilot).split())
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        asked = " ".join(screen_text(pilot).split())
         assert "web was removed: this text cannot be saved into it" in asked
         assert "k keep a copy on this host" in asked
         assert "s save" not in asked.partition("web was removed")[2].partition("esc cancel")[0]
         await pilot.press("k")
-        await until(pilot, lambda: not screen.file_pane.editing)
+        await pilot_until(pilot, lambda: not screen.file_pane.editing)
         assert kept_in(screen.status.message.plain).startswith(b"x{")
 
 
@@ -90,9 +91,9 @@ async def test_failed_copy_leaves_text_in_editor(open_layer: Open, monkeypatch: 
     monkeypatch.setattr("tui.ui.screens.saving.keep_copy", full)
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x", "escape")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         await pilot.press("k")
-        await until(pilot, lambda: "No space left" in screen.status.message.plain)
+        await pilot_until(pilot, lambda: "No space left" in screen.status.message.plain)
         assert "the text is still here" in screen.status.message.plain
         assert screen.file_pane.area.text.startswith("x{")
         assert screen.file_pane.editing
@@ -128,20 +129,20 @@ async def test_ended_log_offers_container_start() -> None:
     engine = Logged({"web": State.RUNNING})
     async with opened(engine, (80, 24)) as pilot:
         await pilot.press("l")
-        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in shown(pilot))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in screen_text(pilot))
         engine.move("web", State.EXITED, "die", exit_code=1)
         engine.ended.set()
-        await until(pilot, lambda: "web has ended: s starts it again" in status(pilot))
-        await until(pilot, lambda: "s start" in shown(pilot).splitlines()[-1])
-        assert "s start" in shown(pilot).splitlines()[-1]
+        await pilot_until(pilot, lambda: "web has ended: s starts it again" in status(pilot))
+        await pilot_until(pilot, lambda: "s start" in screen_text(pilot).splitlines()[-1])
+        assert "s start" in screen_text(pilot).splitlines()[-1]
         engine.ended.clear()
         await pilot.press("s")
-        await until(pilot, lambda: "web started" in status(pilot))
-        await until(pilot, lambda: "● running" in shown(pilot))
+        await pilot_until(pilot, lambda: "web started" in status(pilot))
+        await pilot_until(pilot, lambda: "● running" in screen_text(pilot))
         await pilot.press("S")
-        await until(pilot, lambda: "Stop web?" in shown(pilot))
+        await pilot_until(pilot, lambda: "Stop web?" in screen_text(pilot))
         await pilot.press("y")
-        await until(pilot, lambda: len(engine.acts) == 2)
+        await pilot_until(pilot, lambda: len(engine.acts) == 2)
     assert [verb.value for _, verb in engine.acts] == ["start", "stop"]
 
 
@@ -159,13 +160,13 @@ async def test_ended_log_waits_for_container_exit(
     monkeypatch.setattr(LogPane, "on_log_pane_arrived", watched)
     async with opened(engine, (80, 24)) as pilot:
         await pilot.press("l")
-        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in shown(pilot))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in screen_text(pilot))
         engine.ended.set()
         await asyncio.wait_for(ended.wait(), 10)
         await pilot.pause()
         assert "has ended" not in status(pilot)
         engine.move("web", State.EXITED, "die", exit_code=1)
-        await until(pilot, lambda: "web has ended: s starts it again" in status(pilot))
+        await pilot_until(pilot, lambda: "web has ended: s starts it again" in status(pilot))
 
 
 async def test_log_of_live_container_is_reopened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,12 +174,12 @@ async def test_log_of_live_container_is_reopened(monkeypatch: pytest.MonkeyPatch
     engine = Logged({"web": State.RUNNING})
     async with opened(engine, (80, 24)) as pilot:
         await pilot.press("l")
-        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in shown(pilot))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in screen_text(pilot))
         first = engine.opened
         engine.ended.set()
-        await until(pilot, lambda: engine.opened > first + 1)
+        await pilot_until(pilot, lambda: engine.opened > first + 1)
         engine.ended.clear()
-        await until(pilot, lambda: "hello" in shown(pilot))
+        await pilot_until(pilot, lambda: "hello" in screen_text(pilot))
         assert "has ended" not in status(pilot)
 
 
@@ -186,13 +187,15 @@ async def test_removed_containers_log_has_no_start() -> None:
     engine = Logged({"web": State.RUNNING})
     async with opened(engine, (80, 24)) as pilot:
         await pilot.press("l")
-        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in shown(pilot))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen) and "hello" in screen_text(pilot))
         engine.ended.set()
         engine.move("web", None, "die", "destroy")
-        await until(pilot, lambda: "web was removed: its log ends here" in status(pilot))
-        await until(pilot, lambda: "∅ removed" in shown(pilot))
-        await until(pilot, lambda: "esc back" in shown(pilot) and "s start" not in shown(pilot).splitlines()[-1])
-        assert "esc back" in shown(pilot).splitlines()[-1]
+        await pilot_until(pilot, lambda: "web was removed: its log ends here" in status(pilot))
+        await pilot_until(pilot, lambda: "∅ removed" in screen_text(pilot))
+        await pilot_until(
+            pilot, lambda: "esc back" in screen_text(pilot) and "s start" not in screen_text(pilot).splitlines()[-1]
+        )
+        assert "esc back" in screen_text(pilot).splitlines()[-1]
         await pilot.press("s")
-        await until(pilot, lambda: "web is gone" in status(pilot))
+        await pilot_until(pilot, lambda: "web is gone" in status(pilot))
     assert engine.acts == []

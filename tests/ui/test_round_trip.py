@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,12 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from tests.files.test_document import PIECES
+from tests.support.waiting import pilot_until
 from tests.ui.conftest import Layer, Open
 from tui.files.document import Document
 from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.screens.layer import LayerScreen
 from tui.ui.widgets.file_pane import FilePane
-from tui.ui.widgets.lines import StatusLine
 
 KINDS = [
     b"\xef\xbb\xbfwith a mark\nof its order\n",
@@ -49,23 +48,15 @@ def made_up(count: int, choice: random.Random) -> list[bytes]:
     return [b"".join(choice.choices(words, k=choice.randrange(1, 40))) for _ in range(count)]
 
 
-async def until(pilot: Pilot[int], true: Callable[[], bool]) -> None:
-    for _ in range(600):
-        await pilot.pause(0.01)
-        if true():
-            return
-    raise AssertionError(pilot.app.screen_stack[-1].query(StatusLine).first().message.plain)
-
-
 async def edit(layer: Layer, path: bytes) -> bool:
     """Open a file in the editor; say whether it may be edited."""
     pilot, screen = layer
     pane = screen.file_pane
-    await until(pilot, lambda: screen.tree_rows.go_to(path))
+    await pilot_until(pilot, lambda: screen.tree_rows.go_to(path))
     await pilot.press("e")
-    await until(pilot, lambda: pane.editing or screen.status.message.plain[2:].startswith("read-only"))
+    await pilot_until(pilot, lambda: pane.editing or screen.status.message.plain[2:].startswith("read-only"))
     if pane.editing:
-        await until(pilot, lambda: screen.status.message.plain.startswith("editing"))
+        await pilot_until(pilot, lambda: screen.status.message.plain.startswith("editing"))
         assert screen.opened is not None
         assert screen.opened.path == path
     screen.tell("next")
@@ -74,9 +65,9 @@ async def edit(layer: Layer, path: bytes) -> bool:
 
 async def save(pilot: Pilot[int], screen: LayerScreen) -> None:
     await pilot.press("ctrl+s")
-    await until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
+    await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
     await pilot.press("y")
-    await until(pilot, lambda: screen.status.message.plain.startswith("✓ saved"))
+    await pilot_until(pilot, lambda: screen.status.message.plain.startswith("✓ saved"))
     screen.tell("next")
 
 
@@ -98,7 +89,7 @@ async def test_save_adds_only_the_typed_letter(open_layer: Open, app_dir: Path) 
             await edit((pilot, screen), f"/app/t{number}".encode())
             inode = file.stat().st_ino
             await pilot.press("ctrl+s")
-            await until(pilot, lambda: "nothing to save" in screen.status.message.plain)
+            await pilot_until(pilot, lambda: "nothing to save" in screen.status.message.plain)
             assert (file.read_bytes(), file.stat().st_ino) == (data, inode)
             put_cursor(screen.file_pane.area, place)
             await pilot.press("Z")
@@ -108,7 +99,7 @@ async def test_save_adds_only_the_typed_letter(open_layer: Open, app_dir: Path) 
             await save(pilot, screen)
             assert file.read_bytes() == data
             await pilot.press("escape")
-            await until(pilot, lambda: not screen.file_pane.editing)
+            await pilot_until(pilot, lambda: not screen.file_pane.editing)
 
 
 def put_cursor(area: TextArea, place: random.Random) -> None:

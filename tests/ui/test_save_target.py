@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.ui.test_screens import first, layer, settle
+from tests.support.waiting import settle
+from tests.ui.test_screens import first, layer
 from tui.services.discover import Discovery, open_sample
 from tui.ui.app import DtuiApp
 from tui.ui.dialogs.choose import ChooseDialog

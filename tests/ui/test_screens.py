@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from tests.support.waiting import settle
 from tui.services.discover import Discovery, FailedAttempt, open_sample
 from tui.ui.app import DtuiApp
 
@@ -29,11 +30,6 @@ def sample() -> Iterator[Discovery]:
         yield found
         found.close()
         shutil.rmtree(root)
-
-
-async def settle(pilot: Pilot[int]) -> None:
-    for _ in range(3):
-        await pilot.pause(0.25)
 
 
 async def first(pilot: Pilot[int]) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from textual.widgets import Static
 
-from tests.ui.conftest import Open, until
+from tests.support.waiting import pilot_until
+from tests.ui.conftest import Open
 from tui.core.records import Details
 from tui.files.document import Document
 from tui.services.discover import Discovery
@@ -44,7 +45,7 @@ async def test_stale_details_are_cleared(
     monkeypatch.setattr(kind, "inspect", slow)
     app = DtuiApp(demo.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, ContainersScreen) and "stack" in detail(app.screen))
+        await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and "stack" in detail(app.screen))
         screen = app.screen
         assert isinstance(screen, ContainersScreen)
         held.clear()
@@ -52,10 +53,10 @@ async def test_stale_details_are_cleared(
         current = screen.query_one("#rows", ContainerRows).current
         assert current is not None
         assert str(screen.query_one("#detail").border_title) == current.name
-        await until(pilot, lambda: "reading" in detail(screen))
+        await pilot_until(pilot, lambda: "reading" in detail(screen))
         assert "stack" not in detail(screen)
         held.set()
-        await until(pilot, lambda: "stack" in detail(screen))
+        await pilot_until(pilot, lambda: "stack" in detail(screen))
         assert "stack" in detail(screen)
 
 
@@ -74,14 +75,14 @@ async def test_stale_file_text_is_cleared(
 
     monkeypatch.setattr(previewing, "files_of", Slow)
     async with open_layer() as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/static/s.css"))
-        await until(pilot, lambda: screen.file_pane.face == "text")
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/static/s.css"))
+        await pilot_until(pilot, lambda: screen.file_pane.face == "text")
         held.clear()
         screen.tree_rows.go_to(b"/app/new.txt")
         await pilot.pause()
         assert "/app/new.txt" in str(screen.file_pane.border_title)
-        await until(pilot, lambda: screen.file_pane.face == "info")
+        await pilot_until(pilot, lambda: screen.file_pane.face == "info")
         assert screen.file_pane.face == "info"
         held.set()
-        await until(pilot, lambda: screen.file_pane.face == "text")
+        await pilot_until(pilot, lambda: screen.file_pane.face == "text")
         assert screen.file_pane.face == "text"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.conftest import Open, shown, until
+from tests.support.waiting import pilot_until, screen_text
+from tests.ui.conftest import Open
 from tui.core.records import Change, Entry, EntryKind, View
 from tui.layers.view import LayerView
 from tui.render.entries import tree_line
@@ -39,16 +40,16 @@ async def test_cursor_is_visible_while_tree_loads(
     monkeypatch.setattr(LayerView, "children", slow)
     async with open_layer(size=(80, 24)) as (pilot, screen):
         rows = screen.tree_rows
-        await until(pilot, lambda: rows.model.index(b"/app/new.txt") is not None)
+        await pilot_until(pilot, lambda: rows.model.index(b"/app/new.txt") is not None)
         await pilot.press("G")
         assert rows.entry is not None
         last = rows.entry.path
         gate.set()
-        await until(pilot, lambda: (rows.model.index(last) or 0) > 30)
+        await pilot_until(pilot, lambda: (rows.model.index(last) or 0) > 30)
         await pilot.pause()
         assert rows.entry.path == last
         assert 0 <= rows.cursor - int(rows.scroll_y) < rows.visible_rows
-        assert last.rsplit(b"/", 1)[-1].decode() in shown(pilot)
+        assert last.rsplit(b"/", 1)[-1].decode() in screen_text(pilot)
 
 
 async def test_undo_reopens_restored_directory(open_layer: Open, app_dir: Path) -> None:
@@ -56,20 +57,20 @@ async def test_undo_reopens_restored_directory(open_layer: Open, app_dir: Path) 
     inner = b"/app/deep00/deep01/a-01"
     async with open_layer() as (pilot, screen):
         rows = screen.tree_rows
-        await until(pilot, lambda: rows.model.index(inner) is not None)
+        await pilot_until(pilot, lambda: rows.model.index(inner) is not None)
         rows.go_to(b"/app/deep00")
         await pilot.press("d")
         await pilot.pause()
         await pilot.press("y")
-        await until(pilot, lambda: rows.model.index(b"/app/deep00") is None)
+        await pilot_until(pilot, lambda: rows.model.index(b"/app/deep00") is None)
         assert rows.model.index(b"/app/deep00") is None, screen.status.message.plain
         await pilot.press("home")
         await pilot.press("z")
-        await until(pilot, lambda: pilot.app.screen is not screen)
+        await pilot_until(pilot, lambda: pilot.app.screen is not screen)
         await pilot.press("y")
-        await until(pilot, lambda: rows.model.index(inner) is not None)
+        await pilot_until(pilot, lambda: rows.model.index(inner) is not None)
         assert rows.model.index(inner) is not None
-        await until(pilot, lambda: bool(rows.entry and rows.entry.path == b"/app/deep00"))
+        await pilot_until(pilot, lambda: bool(rows.entry and rows.entry.path == b"/app/deep00"))
         assert rows.entry is not None
         assert rows.entry.path == b"/app/deep00"
         assert "is as it was" in screen.status.message.plain

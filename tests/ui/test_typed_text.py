@@ -12,7 +12,8 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from tests.ui.conftest import Open, until
+from tests.support.waiting import pilot_until
+from tests.ui.conftest import Open
 from tests.ui.test_undo_layout import PaneApp
 from tui.files.document import Document
 from tui.ui.screens.layer import LayerScreen
@@ -41,9 +42,9 @@ class LineApp(App[None]):
 async def save(pilot: Pilot[int], screen: LayerScreen) -> None:
     screen.tell("next")
     await pilot.press("ctrl+s")
-    await until(pilot, lambda: pilot.app.screen is not screen)
+    await pilot_until(pilot, lambda: pilot.app.screen is not screen)
     await pilot.press("y")
-    await until(pilot, lambda: screen.status.message.plain.startswith("✓ saved"))
+    await pilot_until(pilot, lambda: screen.status.message.plain.startswith("✓ saved"))
 
 
 @pytest.mark.promise("typed-is-saved", "paste-keeps-separators")
@@ -73,7 +74,7 @@ async def test_typed_unicode_is_saved_unchanged(open_layer: Open, app_dir: Path)
     async with open_layer(b"/app/typed") as (pilot, screen):
         for char in typed:
             pilot.app.post_message(events.Key(char, char))
-        await until(pilot, lambda: screen.file_pane.modified)
+        await pilot_until(pilot, lambda: screen.file_pane.modified)
         await pilot.pause()
         await save(pilot, screen)
     assert file.read_bytes() == typed.encode() + before
@@ -86,14 +87,14 @@ async def test_unsavable_input_is_refused(open_layer: Open, text: str, why: str)
         area = screen.file_pane.area
         before = area.text
         area.post_message(events.Paste(text))
-        await until(pilot, lambda: why in screen.status.message.plain)
+        await pilot_until(pilot, lambda: why in screen.status.message.plain)
         assert why in screen.status.message.plain
         assert area.text == before
         screen.tell("next")
         odd = next(char for char in text if not char.isascii() or char == "\0")
         if odd != "\0":
             pilot.app.post_message(events.Key(odd, odd))
-            await until(pilot, lambda: why in screen.status.message.plain)
+            await pilot_until(pilot, lambda: why in screen.status.message.plain)
             assert area.text == before
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.widgets import Static
 
-from tests.ui.conftest import Open, until
+from tests.support.waiting import pilot_until
+from tests.ui.conftest import Open
 from tui.ui.dialogs.ask import AskDialog
 from tui.ui.dialogs.show import TextDialog, help_text
 from tui.ui.widgets.lines import Line
@@ -31,7 +32,7 @@ async def test_question_mark_opens_help_in_tree(open_layer: Open) -> None:
 
 async def test_a_capital_g_goes_to_the_last_line(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.model.index(b"/app/run") is not None)
+        await pilot_until(pilot, lambda: screen.tree_rows.model.index(b"/app/run") is not None)
         await pilot.press("G")
         assert screen.tree_rows.cursor == screen.tree_rows.count() - 1
 
@@ -42,14 +43,14 @@ async def test_a_capital_g_goes_to_the_last_line(open_layer: Open) -> None:
 )
 async def test_refused_answer_is_asked_again(open_layer: Open, key: str, answer: str, reason: str) -> None:
     async with open_layer() as (pilot, screen):
-        await until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
+        await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog))
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, AskDialog))
         asked = pilot.app.screen
         line = asked.query_one(Line)
         line.value = answer
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, AskDialog) and pilot.app.screen is not asked)
+        await pilot_until(pilot, lambda: isinstance(pilot.app.screen, AskDialog) and pilot.app.screen is not asked)
         again = pilot.app.screen
         assert isinstance(again, AskDialog)
         assert again.query_one(Line).value == answer

@@ -25,7 +25,7 @@ HEX = "0123456789abcdef" * 4
     ["../../x", "", ".", "..", "a" * 63, "a" * 65, "A" * 64, f"{'a' * 63}/", f"{'a' * 63}\n", None, 7, HEX.encode()],
 )
 def test_engine_ids_are_64_hex_digits(text: object) -> None:
-    with pytest.raises(BadId, match="is no container id"):
+    with pytest.raises(BadId, match="is not a container id"):
         ContainerId(text)
 
 

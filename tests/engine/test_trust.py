@@ -232,7 +232,7 @@ def test_answer_for_other_container_is_error(
     engine: Dockerd, web: str, asked: Callable[..., Details], told: str
 ) -> None:
     with lying({INSPECT: {"Id": told}}, engine.socket) as address:
-        with pytest.raises(DtuiError, match=r"answered about|is no container id"):
+        with pytest.raises(DtuiError, match=r"answered about|is not a container id"):
             asked(address, web)
         dtui("-H", address, "write", "web:/etc/motd", stdin=b"new\n", code=1)
 
@@ -252,7 +252,7 @@ def test_id_with_slashes_leaves_no_file(engine: Dockerd, web: str, private_state
     with lying({"/containers/json": {"Id": "../../x"}, INSPECT: {"Id": "../../x"}}, engine.socket) as address:
         row = dtui_json("-H", address, "ls")[0]
         assert (row["name"], row["state"]) == ("web", "unknown")
-        assert "'../../x' is no container id" in row["status"]
+        assert "'../../x' is not a container id" in row["status"]
         dtui("-H", address, "write", "--create", "web:/etc/new", stdin=b"new\n", code=1)
     assert not [path for path in private_state.parent.rglob("x*") if private_state not in path.parents]
 

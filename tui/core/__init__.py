@@ -1,1 +1,1 @@
-"""Vocabulary shared by every part: errors, frozen records, text that is safe to show."""
+"""Vocabulary shared by every package: errors, frozen records, ids, text that is safe to print, the state directory."""

@@ -1,4 +1,4 @@
-"""The errors dtui raises on purpose: each says what happened and what to do next, and knows its exit code."""
+"""The errors dtui raises on purpose. Each has a message, a hint on what to do next, and an exit code."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 
 
 class DtuiError(Exception):
-    """Something went wrong that a person can act on; shown as ``message; hint`` on one line.
+    """A failure that a person can act on, shown as ``message; hint`` on one line.
 
-    ``message`` and ``hint`` may hold untrusted names: whoever shows them passes them through
-    :func:`tui.core.text.printable`.
+    ``message`` and ``hint`` may contain untrusted names: pass them through :func:`tui.core.text.printable` before
+    showing them.
     """
 
     exit_code = 1
     tells_outcome = False
-    """Whether it says what the file is now, which nobody knows who only hears what became of the container."""
+    """True if the message already says what state the file is in now. The error is then reported as it is, even when
+    the container was removed or restarted meanwhile."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -27,7 +28,7 @@ class DtuiError(Exception):
 
 
 class UsageError(DtuiError):
-    """The command line or a setting cannot be understood."""
+    """The command line or a setting is invalid."""
 
     exit_code = 2
 
@@ -37,45 +38,45 @@ class NotFound(DtuiError):
 
 
 class NotReachable(DtuiError):
-    """It exists, but not for this process on this host without more: a mount, root or a daemon."""
+    """It exists, but this process cannot reach it without a mount, root or a running daemon."""
 
     exit_code = 3
 
 
 class ChangedMeanwhile(DtuiError):
-    """Somebody else wrote the file or started the container between our look and our act."""
+    """Somebody else wrote the file or started the container between our check and our change."""
 
     exit_code = 4
 
 
 class EngineError(DtuiError):
-    """The Engine answered, and refused or failed."""
+    """The Engine answered, but refused or failed."""
 
 
 class EngineLost(EngineError):
-    """The Engine does not answer (any more)."""
+    """The Engine does not answer, or no longer."""
 
     exit_code = 3
 
 
 class LayerError(DtuiError):
-    """A layer, a data-root or a file in it is not in a shape that can be read safely."""
+    """A layer, a data-root or a file in it is damaged or cannot be read safely."""
 
 
 class EditRefused(DtuiError):
-    """An edit that cannot be made safely, or that the file system refuses; nothing was written."""
+    """A change that cannot be made safely, or that the file system refuses. Nothing was written."""
 
 
 class AlreadyThere(EditRefused):
-    """A name that is taken by a file, which could be replaced."""
+    """The name is taken by a file, which the user may choose to replace."""
 
 
 class TooManyOpen(DtuiError):
-    """This process, or this host, has no descriptor left: no file is to blame."""
+    """This process or this host has run out of file descriptors; the file being opened is not to blame."""
 
     @classmethod
     def of(cls, error: OSError) -> TooManyOpen | None:
-        """Return what to raise for such an OSError, None for any other."""
+        """Return the error to raise for ``error``, or None if it is about something else."""
         if error.errno == errno.EMFILE:
             return cls("too many open files", "nothing was changed; raise the limit: ulimit -n 1024")
         if error.errno == errno.ENFILE:
@@ -84,11 +85,11 @@ class TooManyOpen(DtuiError):
 
 
 class OwnPlaceFailed(EditRefused):
-    """A file or directory of dtui's own cannot be used: its journal, backups or locks."""
+    """A file or directory of dtui's own (journal, backups, locks) cannot be used."""
 
     @classmethod
     def of(cls, error: OSError, path: str | os.PathLike[str], hint: str = "") -> DtuiError:
-        """Return what to raise for an OSError about such a place."""
+        """Return the error to raise for an OSError about one of dtui's own files."""
         full = {errno.ENOSPC: "free some space or inodes there", errno.EDQUOT: "free some space there"}
         advice = hint or full.get(error.errno or 0, "dtui keeps its state there; nothing was changed")
         kind = NoRoom if error.errno in full else cls
@@ -96,17 +97,17 @@ class OwnPlaceFailed(EditRefused):
 
 
 class NoRoom(EditRefused):
-    """The disk that dtui keeps its state on is full."""
+    """The disk that holds dtui's state is full."""
 
 
 def for_room(error: OSError) -> str:
-    """Return what to do about a disk that is full, nothing for any other failure."""
+    """Return advice to append to a message about a full disk; empty for any other failure."""
     return ": free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
 
 
 class Stopped(EditRefused):
-    """The user stopped an act in the middle."""
+    """The user stopped a change in the middle."""
 
 
 class BenchError(DtuiError):
-    """A benchmark run that cannot start or did not end as it must."""
+    """A benchmark run cannot start, or did not end as it should."""

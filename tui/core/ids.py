@@ -1,7 +1,7 @@
-"""Ids of containers and layers, checked when an endpoint's answer or record is taken in.
+"""Ids of containers and layers, validated where an answer or a record comes in.
 
-An id becomes a file name: of a lock, of a backup, of a layer's directory. What demands one of these types cannot be
-handed a string that nobody has looked at, because mypy refuses it.
+An id becomes part of a file name: a lock's, a backup's, a layer directory's. Functions that build such names take these
+types instead of ``str``, so that mypy rejects an id that nobody has checked.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tui.core.text import printable
 
 _ENGINE = re.compile(r"[0-9a-f]{64}")
 _CONTAINERD = re.compile(r"(?=.{1,76}\Z)[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
-"""containerd's own rule (pkg/identifiers): it allows neither a slash nor two dots in a row."""
+"""containerd's own rule (pkg/identifiers), which allows neither a slash nor two dots in a row."""
 _LAYER = re.compile(r"[0-9a-z]{25,64}(?:-init)?")
 _NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 class BadId(LayerError):
-    """A string that is no id of the kind it was given as."""
+    """The string is not a valid id of its kind."""
 
 
 class ContainerId(str):
-    """The id of a container; it holds nothing that could lead out of a directory."""
+    """The id of a container, safe to use as a file name."""
 
     __slots__ = ()
 
@@ -35,23 +35,23 @@ class ContainerId(str):
 
     @classmethod
     def of_containerd(cls, text: object) -> Self:
-        """Check the id of a containerd container, whose clients choose it; raises BadId."""
+        """Check the id of a containerd container, which the client chose freely; raises BadId."""
         return cls._checked(text, _CONTAINERD)
 
     @classmethod
     def placeholder_for(cls, text: object) -> Self:
-        """Return an id under which a container can be listed whose own id is none."""
+        """Return a stand-in id, so that a container whose own id is invalid can still be listed."""
         return cls(hashlib.sha256(repr(text)[:4096].encode("utf-8", "replace")).hexdigest())
 
     @classmethod
     def _checked(cls, text: object, pattern: re.Pattern[str]) -> Self:
         if not isinstance(text, str) or not pattern.fullmatch(text):
-            raise BadId(f"{printable(str(text)[:80])!r} is no container id", "it is never used as a name")
+            raise BadId(f"{printable(str(text)[:80])!r} is not a container id", "dtui does not use it")
         return str.__new__(cls, text)
 
 
 class LayerId(str):
-    """The id of a layer, as its storage driver names the layer's directory."""
+    """The id of a layer, which is the name of its directory in the storage driver."""
 
     __slots__ = ()
 
@@ -61,11 +61,11 @@ class LayerId(str):
 
     @classmethod
     def of_snapshot(cls, number: int) -> Self:
-        """Check the number under which a snapshotter keeps a snapshot; raises BadId."""
+        """Check the number of a containerd snapshot; raises BadId."""
         return cls._checked(str(number), _NUMBER)
 
     @classmethod
     def _checked(cls, text: object, pattern: re.Pattern[str]) -> Self:
         if not isinstance(text, str) or not pattern.fullmatch(text):
-            raise BadId(f"{printable(str(text)[:80])!r} is no layer id", "the data-root's records are damaged")
+            raise BadId(f"{printable(str(text)[:80])!r} is not a layer id", "the data-root's records are damaged")
         return str.__new__(cls, text)

@@ -1,6 +1,8 @@
-"""How far an act is: entries, bytes and the time that is left, told by who does it and read by who shows it.
+"""Progress of a change: entries, bytes and time left, reported by the thread that works and read by the one that shows
+it.
 
-The thread that acts is being watched by at most one meter; every copy of bytes in it counts there.
+A context variable holds the meter of the current thread, so that code deep below, such as a copy loop, can report
+without having it passed down through every call.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from tui.core.errors import Stopped
 from tui.core.text import count_of, human_size, printable
 
 _TOO_EARLY = 1.0
-"""Seconds of a phase before its speed says anything about the time that is left."""
+"""Seconds into a phase before its speed is a usable estimate of the time left."""
 
 
 class Phase(StrEnum):
-    """What an act is doing, as it is shown."""
+    """What a change is doing, in the word shown to the user."""
 
     MEASURE = "measuring"
     KEEP = "keeping a copy"
@@ -29,9 +31,10 @@ class Phase(StrEnum):
 
 
 class Meter:
-    """Progress of one act. ``stop`` may be called by another thread; the act stops where that leaves nothing half done.
+    """Progress of one change.
 
-    ``told`` is called after each step, by the thread that acts.
+    ``on_step`` is called after every step, on the working thread. ``stop`` may be called from any thread; the change
+    stops at the next point that leaves nothing half done.
     """
 
     def __init__(
@@ -52,25 +55,27 @@ class Meter:
         self._began = clock()
 
     def begin(self, phase: Phase, total: int, entries: int, *, final: bool) -> None:
-        """Begin a phase in which so many bytes are copied, of so many entries; raises Stopped."""
+        """Start a phase that copies ``total`` bytes in ``entries`` entries; raises Stopped."""
         self.phase, self.total, self.done, self.entries = phase, total, 0, 0
         self.entries_in_all = entries
+        """Total number of entries if it is known and no bytes are copied, else 0."""
         self._began = self._clock()
         self._report()
         self.final = final
+        """True once the change can no longer be stopped: stopping half-way through a rollback would be worse."""
 
     def step(self, count: int, path: bytes) -> None:
-        """Take note of how many entries are done and which is next; raises Stopped."""
+        """Record how many entries are done and which one is next; raises Stopped."""
         self.entries, self._path = count, path
         self._report()
 
     def copied(self, size: int) -> None:
-        """Take note of bytes that were copied; raises Stopped."""
+        """Record that ``size`` bytes were copied; raises Stopped."""
         self.done += size
         self._report()
 
     def stop(self) -> None:
-        """Ask the act to stop."""
+        """Ask the change to stop."""
         self.stopping = True
 
     def _report(self) -> None:
@@ -81,7 +86,7 @@ class Meter:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Count what this thread copies."""
+        """Make this the meter of the current thread for the duration of the context."""
         token = _CURRENT.set(self)
         try:
             yield
@@ -90,7 +95,7 @@ class Meter:
 
     @property
     def numbers(self) -> str:
-        """How far it is, on one line: entries, bytes, percent and time left, as far as they are known."""
+        """Entries, bytes, percent and time left on one line, as far as they are known."""
         parts = []
         if self.entries_in_all > 1:
             parts.append(f"{self.entries:,} of {count_of(self.entries_in_all, 'entry', 'entries')}")
@@ -108,7 +113,7 @@ class Meter:
 
     @property
     def path(self) -> str:
-        """The entry that is being worked on, to be shown."""
+        """The entry being worked on, safe to print."""
         return printable(self._path)
 
     def _time_left(self, done: int, total: int) -> list[str]:
@@ -126,28 +131,28 @@ _CURRENT: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
 
 def begin(phase: Phase, total: int = 0, *, entries: int = 0, final: bool = False) -> None:
-    """Tell whoever watches this thread which phase begins and how much it copies; raises Stopped."""
+    """Report that a phase begins that copies ``total`` bytes; raises Stopped."""
     meter = _CURRENT.get()
     if meter is not None:
         meter.begin(phase, total, entries, final=final)
 
 
 def at(count: int, path: bytes) -> None:
-    """Tell whoever watches this thread which entry is looked at; raises Stopped."""
+    """Report the entry that comes next; raises Stopped."""
     meter = _CURRENT.get()
     if meter is not None:
         meter.step(count, path)
 
 
 def copied(size: int) -> None:
-    """Tell whoever watches this thread that bytes were copied; raises Stopped."""
+    """Report that ``size`` bytes were copied; raises Stopped."""
     meter = _CURRENT.get()
     if meter is not None:
         meter.copied(size)
 
 
 def ignore_stop() -> None:
-    """Let nobody stop what this thread does from here on: half of it would be neither old nor new."""
+    """Ignore requests to stop from here on: half of what follows would be neither the old state nor the new."""
     meter = _CURRENT.get()
     if meter is not None:
         meter.final = True

@@ -1,4 +1,4 @@
-"""The frozen records that every part exchanges. They hold facts, never handles, and know no I/O."""
+"""The frozen records that all packages exchange. They hold facts, never handles, and do no I/O."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class State(StrEnum):
 
     @property
     def alive(self) -> bool:
-        """Whether a process of the container exists, so that its root is mounted."""
+        """Whether the container has a process, so that its root is mounted."""
         return self in (State.RUNNING, State.PAUSED)
 
     @property
     def at_rest(self) -> bool:
-        """Whether the layer is certainly not in use by the Engine."""
+        """Whether the Engine is certainly not using the layer."""
         return self in (State.CREATED, State.EXITED)
 
 
 class Trust(StrEnum):
-    """Whether what an endpoint says about paths and processes of this host may be acted upon."""
+    """Whether to act on what an endpoint says about paths and processes of this host."""
 
     PROVEN = "proven"
     UNPROVEN = "unproven"
@@ -44,39 +44,39 @@ class Trust(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was decided about an endpoint, or about one of its containers, and why in one line."""
+    """The verdict on an endpoint or on one of its containers, with the reason in one line."""
 
     trust: Trust
     reason: str
 
     @property
     def proven(self) -> bool:
-        """Whether paths and processes of this host may be taken from it."""
         return self.trust is Trust.PROVEN
 
 
-UNPROVEN = Proof(Trust.UNPROVEN, "nothing was looked at yet")
+UNPROVEN = Proof(Trust.UNPROVEN, "not checked yet")
 
 
 class DriverKind(StrEnum):
-    """Which family a driver belongs to: ``btrfs`` and ``zfs`` exist in two of them, ``overlay`` and ``vfs`` too."""
+    """The family of a driver. A name alone is ambiguous: ``btrfs``, ``zfs``, ``overlay`` and ``vfs`` exist in two
+    families."""
 
     GRAPH = "graph"
     SNAPSHOTTER = "snapshotter"
     STORAGE = "storage"
-    """Of podman's containers/storage, whose ``overlay`` has the layout of Docker's overlay2."""
+    """podman's containers/storage, whose ``overlay`` has the layout of Docker's overlay2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A storage driver: its family and its name, as ``docker info`` prints it."""
+    """A storage driver: its family, and its name as ``docker info`` prints it."""
 
     kind: DriverKind
     name: str
 
 
 class AccessKind(StrEnum):
-    """How a writable layer can be had now."""
+    """How a writable layer can be reached now."""
 
     DIRECT = "direct"
     MOUNT = "mount"
@@ -85,13 +85,13 @@ class AccessKind(StrEnum):
 
     @property
     def readable(self) -> bool:
-        """Whether the layers themselves can be opened here."""
+        """Whether the layers themselves can be opened on this host."""
         return self in (AccessKind.DIRECT, AccessKind.MOUNT)
 
 
 @dataclass(frozen=True, slots=True)
 class LayerAccess:
-    """How the writable layer can be had, why, and its directory on the host where there is one."""
+    """How a writable layer can be reached, why, and its directory on the host if it has one."""
 
     kind: AccessKind
     reason: str
@@ -100,7 +100,7 @@ class LayerAccess:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of the container, and the host's address and port it is published at (0: not published)."""
+    """A port of a container, and the host address and port it is published at (0: not published)."""
 
     container: int
     protocol: str
@@ -110,10 +110,10 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Something mounted over the container's file system when it runs.
+    """Something mounted over the container's file system while it runs.
 
-    ``kind`` is the Engine's ``bind``, ``volume`` or ``tmpfs``, or ``engine`` for the files that the Engine
-    itself mounts over /etc/hosts, /etc/hostname and /etc/resolv.conf. ``source`` is a path on the Engine's host.
+    ``kind`` is the Engine's ``bind``, ``volume`` or ``tmpfs``, or ``engine`` for the files that the Engine itself
+    mounts over /etc/hosts, /etc/hostname and /etc/resolv.conf. ``source`` is a path on the Engine's host.
     """
 
     destination: str
@@ -124,13 +124,13 @@ class Mount:
 
     @property
     def description(self) -> str:
-        """Its kind in the words of a sentence: "bind mount", "volume", "tmpfs", "engine's mount"."""
+        """The kind as it reads in a sentence: "bind mount", "volume", "tmpfs", "engine's mount"."""
         return {"bind": "bind mount", "engine": "engine's mount"}.get(self.kind, self.kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One row of the container list: what one list call tells, nothing that needs an inspect."""
+    """One row of the container list: what a single list call returns, without an inspect per container."""
 
     endpoint: str
     id: ContainerId
@@ -145,20 +145,20 @@ class Container:
     command: str = ""
     ports: tuple[Port, ...] = ()
     hidden: bool = False
-    """On disk under a storage driver that the daemon does not run, so that the daemon hides it."""
+    """Made under another storage driver than the daemon runs now, so that the daemon does not list it."""
     size_rw: int | None = None
-    """Bytes in the writable layer; None until somebody asked."""
+    """Bytes in the writable layer; None until somebody asks, because the Engine has to walk the layer."""
     trust: Trust = Trust.UNPROVEN
-    """Whether its layer and its process may be opened on this host; of a list, the endpoint's own trust."""
+    """Whether its layer and its process may be opened on this host. In a list this is the endpoint's trust."""
 
     @property
     def short_id(self) -> str:
-        """The twelve digits that Docker shows."""
+        """The first twelve digits of the id, as Docker shows it."""
         return self.id[:12]
 
 
 class LayerRole(StrEnum):
-    """What a layer of the stack is."""
+    """The role of a layer in its stack."""
 
     WRITABLE = "writable"
     INIT = "init"
@@ -167,14 +167,18 @@ class LayerRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A ZFS dataset, as ``zfs list`` names it: it has to be mounted to be seen."""
+    """A ZFS dataset by its name in ``zfs list``. It must be mounted before its files can be read."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ThinDevice:
-    """A thin device of a device-mapper pool: the only name it may be activated under, its id and size in bytes."""
+    """A thin device of a device-mapper pool: its name, pool, id, and size in bytes.
+
+    ``name`` is the only name it may be activated under: a second name would be a second block device on the same
+    blocks.
+    """
 
     name: str
     pool: str
@@ -184,7 +188,7 @@ class ThinDevice:
 
 @dataclass(frozen=True, slots=True)
 class HostDirectory:
-    """A directory of this host as it was opened: its path without links, its identity, and the user it belongs to."""
+    """A directory of this host as it was when opened: its path without links, its identity and its owner."""
 
     path: Path
     device: int
@@ -196,7 +200,7 @@ class HostDirectory:
 class Layer:
     """One layer: its id in the storage driver and the directory that holds its files.
 
-    With a ``source`` the directory is there only while the Engine has the source mounted.
+    If it has a ``source``, the directory exists only while the Engine has that source mounted.
     """
 
     id: LayerId
@@ -206,23 +210,23 @@ class Layer:
 
 
 class WhiteoutStyle(StrEnum):
-    """How a storage driver writes down in a layer that something below is gone."""
+    """How a storage driver records in a layer that something below it was deleted."""
 
     OVERLAY = "overlay"
-    """Character device 0:0; an attribute on an opaque directory."""
+    """A character device 0:0; on an opaque directory an attribute."""
     AUFS = "aufs"
-    """An empty file ``.wh.NAME``; ``.wh..wh..opq`` in an opaque directory."""
+    """An empty file ``.wh.NAME``; in an opaque directory ``.wh..wh..opq``."""
     FUSE = "fuse-overlayfs"
-    """Either of the two: image layers are unpacked with those of aufs."""
+    """Either of the two: fuse-overlayfs unpacks image layers with the marks of aufs."""
     TREE = "full tree"
-    """Nothing: each layer is a whole tree, and what is gone is not there."""
+    """No marks: each layer is a complete tree, and what was deleted is simply absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerStack:
-    """The layers of a container, writable one first, then ``-init``, then the image's, nearest first.
+    """The layers of a container: the writable one, then ``-init``, then the image's, nearest first.
 
-    ``how`` says which source gave the answer and ``command`` what a person would type to get the same.
+    ``how`` names the record that the layers were found in, ``command`` what a person would type to find them.
     """
 
     driver: Driver
@@ -230,31 +234,31 @@ class LayerStack:
     how: str
     command: str
     work: Path | None = None
-    """The engine's own overlay work directory; never used by dtui, only looked at."""
+    """The engine's own overlay work directory. dtui looks at it but never uses it."""
     userxattr: bool = False
-    """Whiteout and opaque marks are ``user.overlay.*`` (rootless) instead of ``trusted.overlay.*``."""
+    """True if whiteout and opaque marks are ``user.overlay.*`` (rootless engines), not ``trusted.overlay.*``."""
     idmapped: bool = False
-    """The engine mounts the lower layers with other owners than they have on disk."""
+    """True if the engine mounts the lower layers with other owners than they have on disk."""
     ids: IdMap = HOST_IDS
-    """The container's users and groups, as it shows them and as they are on disk."""
+    """The container's users and groups, inside the container and on disk."""
     marks: WhiteoutStyle = WhiteoutStyle.OVERLAY
     merged: Path | None = None
-    """Where the engine mounts what the container sees while it runs; None for full trees, which show it always."""
+    """Where the engine mounts the union while the container runs; None for full trees, which need no union."""
     root: HostDirectory | None = None
-    """The data-root that the layers lie in and are opened beneath; None where only an Engine named them."""
+    """The data-root that the layers are opened beneath; None if only an Engine named them."""
     compared_only: tuple[int, ...] = ()
-    """Layers that are compared with, but not part of what the container sees: it has a copy of them."""
+    """Indices of layers that are compared with but do not show through: the container has a copy of them."""
 
     @property
     def visible(self) -> tuple[int, ...]:
-        """Indices of the layers whose union the container sees, top first; of full trees only the first."""
+        """Indices of the layers whose union the container sees, top first. For full trees only the first."""
         if self.marks is WhiteoutStyle.TREE:
             return (0,)
         return tuple(index for index in range(len(self.layers)) if index not in self.compared_only)
 
     @property
     def base(self) -> tuple[int, ...]:
-        """Indices of the layers whose union the container began with, top first."""
+        """Indices of the layers whose union the container started with, top first."""
         return tuple(range(1, len(self.layers)))[: 1 if self.marks is WhiteoutStyle.TREE else None]
 
     @property
@@ -275,7 +279,7 @@ class LayerStack:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Everything one inspect tells about a container, with its layers and how they can be reached."""
+    """What one inspect call returns about a container, with its layers and how to reach them."""
 
     container: Container
     pid: int
@@ -292,27 +296,30 @@ class Details:
     log_path: str = ""
     mount_id: str = ""
     settings: tuple[tuple[str, str], ...] = ()
-    """What else it was made with, to be shown: name and value of restart policy, health, networks, labels, env."""
+    """Other settings to show, as pairs: restart policy, health, networks, labels, environment."""
     proof: Proof = UNPROVEN
-    """Why paths and the process of this container are believed, or are not: then there is no stack and no pid."""
+    """Why the paths and the process of this container are trusted. If they are not, ``stack`` is None and ``pid`` 0."""
     reported_stack: LayerStack | None = None
-    """Layers as an Engine tells them that is not believed; never opened."""
+    """Layers as an untrusted Engine reports them: shown, never opened."""
 
     @property
     def shown_stack(self) -> LayerStack | None:
-        """The layers to show to a person: proven ones, else what the Engine tells."""
+        """The layers to show: the proven ones if there are any, else those that the Engine reports."""
         return self.stack or self.reported_stack
 
     @property
     def session_key(self) -> tuple[str, str, str, int, str]:
-        """What an open editor is pinned to: endpoint, id, start, pid and layer of the container it saw."""
+        """What an open editor depends on: endpoint, id, start time, pid and layer of the container.
+
+        If any of these differs later, the container was restarted or replaced meanwhile.
+        """
         started = self.started_at.isoformat() if self.started_at else ""
         return (self.container.endpoint, self.container.id, started, self.pid, self.mount_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change that the Engine announced: ``action`` in its words, ``id`` of the container."""
+    """A container event as the Engine announced it: its action in the Engine's words, and the container's id."""
 
     action: str
     id: str
@@ -321,7 +328,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """Who answers at an endpoint; empty strings where it does not say."""
+    """Who answers at an endpoint. Fields are empty where the Engine does not say."""
 
     endpoint: str
     product: str
@@ -331,15 +338,14 @@ class EngineFacts:
     backing: str
     data_root: str
     proof: Proof = UNPROVEN
-    """Whether the Engine's files are on this host, so that layers can be read as directories."""
+    """Whether the Engine's files are on this host, so that its layers can be read as directories."""
     containerd: str = ""
-    """Socket of the containerd that keeps the Engine's images (told since Engine 27)."""
+    """Socket of the containerd that keeps the Engine's images (reported since Engine 27)."""
     namespace: str = "moby"
-    """The Engine's namespace in it."""
+    """The Engine's namespace in that containerd."""
 
     @property
     def local(self) -> bool:
-        """Whether the Engine's files are proven to be on this host."""
         return self.proof.proven
 
 
@@ -356,7 +362,7 @@ class EntryKind(StrEnum):
 
 
 class Change(StrEnum):
-    """What the container did to a path, against its image; the letters of the CLI and of the screen."""
+    """What the container did to a path compared with its image. The values are the letters shown to the user."""
 
     ADDED = "A"
     MODIFIED = "M"
@@ -364,7 +370,7 @@ class Change(StrEnum):
 
 
 class View(StrEnum):
-    """What is shown: only what the container changed, or what the container sees."""
+    """Which tree to show: only what the container changed, or everything it sees."""
 
     LAYER = "layer"
     MERGED = "merged"
@@ -372,11 +378,11 @@ class View(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in a directory of a container. Names and paths are bytes: they need not be UTF-8.
+    """One name in a directory of a container. Names and paths are bytes because they need not be UTF-8.
 
-    ``layer`` is an index into ``LayerStack.layers`` (0 = writable): where the entry comes from, for a deleted
-    one where the hidden original lies. ``size`` in bytes, ``mtime_ns`` nanoseconds since the epoch, ``mode`` the
-    permission bits without the type.
+    ``layer`` is an index into ``LayerStack.layers`` (0 is the writable layer): where the entry comes from or, for a
+    deleted entry, where the hidden original lies. ``size`` is in bytes, ``mtime_ns`` in nanoseconds since the epoch;
+    ``mode`` holds the permission bits without the type.
     """
 
     path: bytes
@@ -392,19 +398,19 @@ class Entry:
     opaque: bool = False
     metadata_only: bool = False
     target: bytes = b""
-    """Where a symlink points, as written in it."""
+    """The target of a symlink, as written in it."""
     covered_by: Mount | None = None
     """The mount that hides this entry while the container runs."""
 
     @property
     def name(self) -> bytes:
-        """The last component; empty for the root."""
+        """The last component of the path; empty for the root."""
         return self.path.rsplit(b"/", 1)[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """One changed path of a container, as ``dtui changes`` reports it."""
+    """One changed path, as ``dtui changes`` reports it."""
 
     path: bytes
     change: Change

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 REMOTE_LIMIT = 64 << 20
-"""Bytes of a file that are read or written through an Engine."""
+"""Largest file in bytes that is read or written through an Engine, because it is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a path means after its links: kind in words, size in bytes, permission bits."""
+    """What a path resolves to: its kind as a word, size in bytes, permission bits."""
 
     path: bytes
     kind: str
@@ -22,7 +22,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A regular file as the Engine sent it: bytes, and all that its tar header tells."""
+    """A regular file as the Engine sent it: its bytes, and everything that its tar header says."""
 
     path: bytes
     data: bytes
@@ -31,4 +31,4 @@ class RemoteFile:
     gid: int
     mtime_ns: int
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """Extended attributes, by their names in a pax header."""
+    """Extended attributes by their names in a pax header."""

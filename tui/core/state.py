@@ -1,4 +1,4 @@
-"""Where dtui keeps what must outlive it: backups, journals, locks. Only this user can look into it."""
+"""Where dtui keeps what must outlive it (backups, journals, locks, unsaved text), readable only by its user."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ from tui.core.ids import ContainerId
 from tui.core.text import printable
 
 LOCKS = Path("/run/dtui")
-"""Where root's locks are."""
+"""Directory of root's locks: one per host, whatever ``DTUI_STATE`` says."""
 
 TEXTS = "DTUI_TEXTS"
-"""The variable by which a demo says where a person's texts go."""
+"""Environment variable that tells a demo where to keep a person's unsaved text."""
 
 _POLL = 0.05
-"""Seconds between two tries for a lock that another dtui holds."""
+"""Seconds between two attempts to take a lock that another dtui holds."""
 
 
 def state_dir(*parts: str) -> Path:
-    """Return a directory below the state's; made 0700.
+    """Return a directory below the state directory, created with mode 0700 if need be.
 
-    Raises UsageError for one that is not absolute, and EditRefused when it cannot be made or when others could change
-    what it holds, for nothing is written without a way back.
+    Raises UsageError if the state directory is not absolute, and EditRefused if it cannot be created or if others could
+    change its contents: without a trustworthy place for backups nothing may be changed.
     """
     return _made(state_base(), parts)
 
 
 def text_dir(*parts: str) -> Path:
-    """Return a directory for what a person wrote: as ``state_dir``, and not in a demo's state, which is removed."""
+    """Return a directory for text that a person wrote.
+
+    Like ``state_dir``, except in a demo, whose own state directory is removed at the end.
+    """
     named = os.environ.get(TEXTS)
     return _made(Path(named) if named else state_base(), parts)
 
@@ -46,20 +49,20 @@ def _made(base: Path, parts: tuple[str, ...]) -> Path:
     path = base.joinpath(*parts)
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
-        for depth in range(len(parts) + 1):  # mkdir's own parents=True would let others look in
+        for depth in range(len(parts) + 1):  # mkdir(parents=True) would give the parents the default mode
             directory = base.joinpath(*parts[:depth])
             directory.mkdir(mode=0o700, exist_ok=True)
             _refuse_unsafe(directory)
         if os.geteuid() == 0:
             _refuse_unsafe_above(base)
     except OSError as error:
-        hint = "set DTUI_STATE to a directory that can be written"
+        hint = "set DTUI_STATE to a writable directory"
         raise OwnPlaceFailed.of(error, path, hint) from error
     return path
 
 
 def state_base() -> Path:
-    """Return the state directory; raises UsageError for one that would depend on the working directory."""
+    """Return the state directory; raises UsageError if its path would depend on the working directory."""
     name, base = "DTUI_STATE", os.environ.get("DTUI_STATE", "")
     if not base and os.geteuid() == 0:
         return Path("/var/lib/dtui")
@@ -69,22 +72,22 @@ def state_base() -> Path:
             name, home = "HOME", os.path.expanduser("~/.local/state")
         base = os.path.join(home, "dtui")
     if not os.path.isabs(base):
-        message = f"{name} leads to {printable(base)}, which is not an absolute path"
-        raise UsageError(message, "undo from another directory would not find what is kept there; name it from / on")
+        message = f"{name} points to {printable(base)}, which is not an absolute path"
+        raise UsageError(message, "undo run from another directory would not find it; use an absolute path")
     return Path(base)
 
 
 def is_own_place(path: str) -> bool:
-    """Say whether a path of this host is among what dtui keeps for itself, and no file of a container's."""
+    """Return whether a path of this host belongs to dtui's own state, so that no change may touch it."""
     return any(Path(path).is_relative_to(place) for place in (state_base(), LOCKS))
 
 
 def _refuse_unsafe(path: Path) -> None:
-    """Raise EditRefused for a directory that somebody else owns or may change: undo would put back what they say."""
+    """Raise EditRefused for a directory that others own or can change: an undo would restore what they put there."""
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         if path != state_base() or status.st_uid not in (0, os.geteuid()):
-            raise EditRefused(f"{path} is a symbolic link", "put a directory of your own there")
+            raise EditRefused(f"{path} is a symbolic link", "replace it with a directory of your own")
         status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise EditRefused(f"{path} is not a directory", "move it out of the way")
@@ -92,12 +95,12 @@ def _refuse_unsafe(path: Path) -> None:
         raise EditRefused(f"{path} belongs to user {status.st_uid}", f"chown it to {os.geteuid()}, once it is yours")
     if status.st_mode & 0o022:
         message = f"{path} can be changed by others (mode {stat.S_IMODE(status.st_mode):04o})"
-        raise EditRefused(message, f"look what they put there, then chmod 700 {path}")
+        raise EditRefused(message, f"check what they put there, then chmod 700 {path}")
 
 
 @cache
 def _refuse_unsafe_above(base: Path) -> None:
-    """Raise EditRefused where anybody may put another directory in the place of the state directory."""
+    """Raise EditRefused if anybody could replace the state directory through one of its parents."""
     for parent in base.resolve().parents:
         mode = parent.stat().st_mode
         if mode & 0o002 and not mode & stat.S_ISVTX:
@@ -106,23 +109,26 @@ def _refuse_unsafe_above(base: Path) -> None:
 
 
 def mode_warning() -> str:
-    """Return a line where others may look into the state directory, nothing where they may not."""
+    """Return a warning if others can read the state directory, else an empty string."""
     base = state_base()
     try:
         mode = stat.S_IMODE(base.stat().st_mode)
-    except OSError:  # it is made, or refused, when it is needed
+    except OSError:  # it is created, or refused, when it is needed
         return ""
     if not mode & 0o055:
         return ""
-    return f"{base} is open to others (mode {mode:04o}), and holds what dtui replaced; chmod 700 {base}"
+    return f"others can read {base} (mode {mode:04o}), which holds dtui's backups; chmod 700 {base}"
 
 
 _SPARE = 64 << 10
-"""Bytes of the state disk for the journal of an undo that keeps nothing."""
+"""Bytes reserved on the state disk for the journal of an undo that keeps no backup."""
 
 
 def make_spare_room() -> None:
-    """Reserve room for what an undo must write down even when the disk is full; without room there is none."""
+    """Reserve space for the journal of an undo, so that a full disk can be emptied by undoing.
+
+    If there is no space to reserve, none is reserved.
+    """
     spare = state_dir() / "spare"
     if spare.exists():
         return
@@ -138,7 +144,7 @@ def make_spare_room() -> None:
 
 @contextmanager
 def spare_room() -> Iterator[None]:
-    """Give up the room that was reserved, for as long as the context lasts."""
+    """Release the reserved space for the duration of the context."""
     with suppress(OSError):
         (state_dir() / "spare").unlink(missing_ok=True)
     try:
@@ -148,7 +154,7 @@ def spare_room() -> Iterator[None]:
 
 
 def sync_dir(path: Path) -> None:
-    """Make the names in a directory durable."""
+    """Flush a directory, so that the names in it survive a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -157,7 +163,7 @@ def sync_dir(path: Path) -> None:
 
 
 def _lock_dir() -> Path:
-    """Return where locks are: for root one place on the host, whatever DTUI_STATE says; for a user the state's own."""
+    """Return the lock directory: for root one per host, so that all dtuis meet there; for a user in their own state."""
     if os.geteuid() != 0:
         return state_dir("locks")
     try:
@@ -170,7 +176,7 @@ def _lock_dir() -> Path:
 
 @dataclass(slots=True)
 class Patience:
-    """How long this process waits for a container that another dtui changes, and whether it does so now."""
+    """How long to wait for a container that another dtui is changing, and whether we are waiting now."""
 
     seconds: float = 0.0
     stopped: Callable[[], bool] = bool
@@ -182,7 +188,7 @@ _patience = Patience()
 
 @contextmanager
 def patience(seconds: float, stopped: Callable[[], bool]) -> Iterator[Patience]:
-    """Wait for locks within the context: at most so many seconds, and no longer than until ``stopped``."""
+    """Wait for locks inside the context for at most ``seconds``, or until ``stopped`` returns True."""
     global _patience  # noqa: PLW0603 - one process does one thing to a container at a time
     before, _patience = _patience, Patience(seconds, stopped)
     try:
@@ -193,9 +199,9 @@ def patience(seconds: float, stopped: Callable[[], bool]) -> Iterator[Patience]:
 
 @contextmanager
 def container_lock(container_id: ContainerId) -> Iterator[None]:
-    """Hold the lock of a container's edits.
+    """Hold the lock on a container's files.
 
-    Raises EditRefused while another dtui holds it, for as long as the process is to wait, and Stopped in the meantime.
+    Raises EditRefused if another dtui still holds it when the wait is over, and Stopped if the user stops the wait.
     """
     lock = _Lock(_lock_dir() / f"{container_id}.lock", threading.get_ident())
     _locks.add(lock)
@@ -208,7 +214,10 @@ def container_lock(container_id: ContainerId) -> Iterator[None]:
 
 
 class _Lock:
-    """One thread's lock, a file that is there only while somebody holds it; given back once by whoever comes first."""
+    """A lock held by one thread. Its file exists only while it is held.
+
+    It may be released by another thread, for instance when its own thread hangs in a system call.
+    """
 
     def __init__(self, path: Path, thread: int) -> None:
         self._path = path
@@ -218,7 +227,7 @@ class _Lock:
         self._once = threading.Lock()
 
     def take(self) -> bool:
-        """Take it unless somebody holds it; the file stays open to try again."""
+        """Try to take the lock and return whether that worked; the file stays open for another try."""
         with own_place(self._path):
             while not self._held:
                 if self._fd < 0:
@@ -228,7 +237,7 @@ class _Lock:
                 except BlockingIOError:
                     return False
                 self._held = self._is_named()
-                if not self._held:  # who held it has removed the file in between
+                if not self._held:  # its former holder removed the file in between
                     os.close(self._fd)
                     self._fd = -1
         return True
@@ -240,11 +249,11 @@ class _Lock:
             return False
 
     def release(self) -> None:
-        """Give it back if it is held."""
+        """Release the lock if it is held."""
         with self._once:
             if self._fd < 0:
                 return
-            with suppress(OSError):  # an empty file that stays is in nobody's way
+            with suppress(OSError):  # an empty file left behind does no harm
                 if self._held and self._is_named():
                     self._path.unlink()
             os.close(self._fd)
@@ -252,7 +261,7 @@ class _Lock:
 
 
 def sweep_locks() -> None:
-    """Remove the locks that a killed dtui left."""
+    """Remove lock files left behind by a killed dtui."""
     with suppress(OSError):
         for path in _lock_dir().glob("*.lock"):
             lock = _Lock(path, threading.get_ident())
@@ -266,10 +275,10 @@ _locks: set[_Lock] = set()
 
 
 def release_locks(thread: int | None = None) -> None:
-    """Give back the locks of a thread, or of all, which wait in a system call that may never end.
+    """Release the locks of one thread, or of all threads, that hang in a system call that may never return.
 
-    Whoever calls this makes sure that the thread does nothing more: a thread in the kernel keeps all descriptors of its
-    process open, also after kill -9.
+    The caller must make sure that the thread does nothing more. A thread in the kernel keeps every descriptor of its
+    process open, even after kill -9, so its locks would otherwise stay taken.
     """
     for lock in [candidate for candidate in _locks if thread in (None, candidate.thread)]:
         lock.release()
@@ -277,7 +286,7 @@ def release_locks(thread: int | None = None) -> None:
 
 @contextmanager
 def own_place(path: Path) -> Iterator[None]:
-    """Turn an OSError about a file or directory of dtui's own into one that names it, not a container's file."""
+    """Turn an OSError about one of dtui's own files into an error that names that file."""
     try:
         yield
     except OSError as error:
@@ -285,16 +294,16 @@ def own_place(path: Path) -> Iterator[None]:
 
 
 def _take(lock: _Lock) -> None:
-    end = time.monotonic() + max(_patience.seconds, _POLL)  # one look more: a sweep holds each lock for a moment
+    end = time.monotonic() + max(_patience.seconds, _POLL)  # try at least twice: sweep_locks holds each lock briefly
     _patience.waiting = True
     try:
         while not lock.take():
             if time.monotonic() >= end:
-                hint = "try again in a moment; on the command line --wait SECONDS does"
-                raise EditRefused("another dtui is writing into this container", hint)
+                hint = "try again in a moment, or wait for it: --wait SECONDS on the command line"
+                raise EditRefused("another dtui is changing this container", hint)
             time.sleep(_POLL)
             if _patience.stopped():
-                message = "stopped waiting for another dtui, which writes into this container"
+                message = "stopped waiting for another dtui to finish changing this container"
                 raise Stopped(message, "nothing was changed")
     finally:
         _patience.waiting = False

@@ -12,19 +12,22 @@ HIDDEN = (
     "\u200b-\u200f\u2028-\u202f\u2060-\u206f\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     "\ud800-\udfff"
 )
-"""What a terminal may obey, hide, or give a width of its own, as the inside of a regular expression's brackets: C0, C1,
-DEL, bidi and other format characters, fillers, selectors, what Unicode lets be ignored, noncharacters, surrogates."""
+"""Characters that a terminal may obey, hide or misplace, as the inside of a regular expression's brackets.
+
+C0, C1, DEL, bidi and other format characters, fillers, variation selectors, default-ignorable characters,
+noncharacters, surrogates.
+"""
 
 HIDDEN_ABOVE = (
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""The same above the first plane."""
+"""The same, above the Basic Multilingual Plane."""
 
 NO_CHARACTERS = "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xF0000, 0x10000))
-"""What stands for no character, above the first plane."""
+"""Noncharacters above the Basic Multilingual Plane."""
 
 _UNSAFE = re.compile(f"[{HIDDEN}{HIDDEN_ABOVE}{NO_CHARACTERS}\ue000-\uf8ff\U000f0000-\U0010ffff]")
-"""What is never shown as it is: hidden characters, and those of private use, which each font draws as it likes."""
+"""What is never printed as it is: hidden characters, and private-use ones, which each font draws differently."""
 
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\x1b": "\\e"}
 
@@ -42,19 +45,19 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def printable(text: str | bytes) -> str:
-    """Return untrusted text with everything a terminal could obey or hide in visible escapes.
+    """Return untrusted text with everything that a terminal could obey or hide shown as visible escapes.
 
-    The result is one line and safe on a terminal, but still must not be parsed as markup. It is for eyes only:
-    a literal backslash is not escaped, so the original, not the result, identifies a file.
+    The result is a single line and safe on a terminal, but still must not be parsed as markup. It is for display only:
+    backslashes are not escaped, so only the original identifies a file.
     """
     decoded = os.fsdecode(text) if isinstance(text, bytes) else text
-    if decoded.isascii() and decoded.isprintable():  # most are, and are shown many times
+    if decoded.isascii() and decoded.isprintable():  # most names are, and a list redraws them often
         return decoded
     return _UNSAFE.sub(_escape, decoded)
 
 
 def human_size(size: int | None) -> str:
-    """Return a byte count as Docker prints it (decimal units): ``18.2 kB``; an em dash for None."""
+    """Return a byte count in decimal units as Docker prints it (``18.2 kB``); an em dash for None."""
     if size is None:
         return "—"
     value = float(size)
@@ -66,7 +69,7 @@ def human_size(size: int | None) -> str:
 
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun, in the plural where it is not one: ``1,004 containers``."""
+    """Return a number with its noun, in the plural unless the number is one: ``1,004 containers``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -74,9 +77,9 @@ _AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")
 
 
 def human_age(since: datetime, current_time: datetime) -> str:
-    """Return the time between two aware datetimes in its largest unit: ``2 min``; a future moment is ``current_time``.
+    """Return the time between two aware datetimes in its largest unit (``2 min``); "now" for a future moment.
 
-    The epoch itself stands for a time that nobody knows: an em dash.
+    The epoch stands for an unknown time and gives an em dash.
     """
     if not since.timestamp():
         return "—"
@@ -88,7 +91,7 @@ def human_age(since: datetime, current_time: datetime) -> str:
 
 
 def time_text(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S UTC") -> str:
-    """Return nanoseconds since the epoch as a time; an em dash for one that no calendar has, which a file may bear."""
+    """Format nanoseconds since the epoch; an em dash for a time outside the calendar, which any file may carry."""
     try:
         return f"{datetime.fromtimestamp(time_ns / 1e9, UTC):{form}}"
     except (OverflowError, ValueError, OSError):

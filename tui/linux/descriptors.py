@@ -1,4 +1,4 @@
-"""Waiting for descriptors of any number."""
+"""Wait for file descriptors of any number."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import select
 
 
 def is_readable(fd: int, seconds: float = 0) -> bool:
-    """Wait until a read would not block, or the peer hung up, for at most ``seconds``; say whether that happened.
+    """Wait at most ``seconds`` for a read not to block or the peer to hang up, and return whether it happened.
 
-    poll(2), for select(2) takes no descriptor over 1,023.
+    Uses poll(2), because select(2) cannot take descriptors above 1023.
     """
     poll = select.poll()
     poll.register(fd, select.POLLIN)

@@ -1,4 +1,4 @@
-"""What the host's mount table tells."""
+"""Lookups in the host's mount table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class MountPoint:
-    """A line of the mount table: what is mounted, where, and of which type."""
+    """A line of the mount table: what is mounted, where, and the file system type."""
 
     source: str
     target: str
@@ -19,19 +19,19 @@ class MountPoint:
 
 
 def file_system_at(path: str) -> str:
-    """Return the type of the file system that a path lies on, by the host's mount table."""
+    """Return the file system type that a path lies on, "unknown" if the table does not say."""
     mount = mount_holding(path)
     return mount.kind if mount else "unknown"
 
 
 def mount_holding(path: str) -> MountPoint | None:
-    """Return the mount that a path without links lies on."""
+    """Return the mount that contains a path. The path must not contain symlinks."""
     with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
         return holding(file, path)
 
 
 def holding(lines: Iterable[str], path: str) -> MountPoint | None:
-    """Return the mount of a table that a path lies on: the deepest, of several at one place the last."""
+    """Return the mount in a table that contains a path: the deepest one and, of several at one place, the last."""
     best: MountPoint | None = None
     for line in lines:
         source, target, kind = (_unescaped(word) for word in line.split(" ", 3)[:3])
@@ -42,5 +42,5 @@ def holding(lines: Iterable[str], path: str) -> MountPoint | None:
 
 
 def _unescaped(word: str) -> str:
-    """Return a word of the table with space, tab, newline and backslash as they are (getmntent(3))."""
+    """Decode the octal escapes of space, tab, newline and backslash (getmntent(3))."""
     return _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), word)

@@ -1,4 +1,8 @@
-"""How names are renamed and removed: by this process, or inside a running container's mount namespace."""
+"""Renaming and removing names: in this process, or in a helper inside a running container's mount namespace.
+
+Seen from outside, a mount point of the container looks like an ordinary directory, and removing it would detach the
+mount. Inside the namespace the kernel answers EBUSY.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +22,29 @@ from tui.core.errors import EditRefused, NotReachable
 from tui.linux.syscalls import renameat2
 
 NO_REPLACE = 1
-"""RENAME_NOREPLACE (linux/fs.h): the new name must be free."""
+"""RENAME_NOREPLACE (linux/fs.h): fail if the new name exists."""
 
 EXCHANGE = 2
-"""RENAME_EXCHANGE: both names are there at any time."""
+"""RENAME_EXCHANGE (linux/fs.h): swap both names atomically."""
 
 _REMOVE_DIRECTORY = 0x200  # AT_REMOVEDIR
 
 Proven = Callable[[], AbstractContextManager[None]]
-"""Makes sure, before and after what is done in it, that a process is the one that is meant; raises NotReachable."""
+"""A context manager that verifies, on entry and exit, that a pid still is the process meant; raises NotReachable."""
 
 
 class NameOps(Protocol):
-    """Changes of single names in directories that are held open.
+    """Operations on single names in open directories.
 
-    All raise OSError, and EditRefused where whoever does it was killed before it was done.
+    All raise OSError, and EditRefused if the helper was killed before it had done its work.
     """
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
-        """Give an entry another name, in another directory of the same mount if need be."""
+        """Rename an entry, possibly into another directory on the same mount."""
         ...
 
     def unlink(self, directory: int, name: bytes) -> None:
-        """Remove a name that is no directory."""
+        """Remove a name that is not a directory."""
         ...
 
     def rmdir(self, directory: int, name: bytes) -> None:
@@ -49,23 +53,20 @@ class NameOps(Protocol):
 
 
 class OwnNameOps:
-    """The plain system calls: for trees in which nothing of a running container is mounted."""
+    """The plain system calls, for trees in which no running container has anything mounted."""
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
-        """Rename by renameat2."""
         _rename_no_replace(lambda tried_flags: renameat2(source, old, target, new, tried_flags), target, new, flags)
 
     def unlink(self, directory: int, name: bytes) -> None:
-        """Remove a name."""
         os.unlink(name, dir_fd=directory)
 
     def rmdir(self, directory: int, name: bytes) -> None:
-        """Remove an empty directory."""
         os.rmdir(name, dir_fd=directory)
 
 
 def _rename_no_replace(rename: Callable[[int], None], target: int, new: bytes, flags: int) -> None:
-    """Rename with flags; where a file system knows none (OpenZFS before 2.2), look first."""
+    """Rename with flags. If the file system supports none (OpenZFS before 2.2), check for the name first."""
     try:
         rename(flags)
     except OSError as error:
@@ -85,9 +86,9 @@ def _exists(directory: int, name: bytes) -> bool:
 
 
 class NamespaceNameOps:
-    """The helper inside a container's mount namespace; a mount point answers EBUSY there.
+    """A helper process inside a container's mount namespace, where a mount point answers EBUSY.
 
-    One that somebody killed is started anew when it is needed again, so that what was begun can be taken back.
+    If the helper is killed, the next operation starts a new one, so that a change already begun can be rolled back.
     """
 
     def __init__(self, pid: int, proven: Proven) -> None:
@@ -96,7 +97,7 @@ class NamespaceNameOps:
         self._helper: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 
     def start(self) -> socket.socket:
-        """Start the helper unless it is there; return its end of the line. Raises NotReachable."""
+        """Start the helper unless it runs, and return our end of its socket; raises NotReachable."""
         if self._helper is None:
             own_end, helper_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
@@ -110,7 +111,7 @@ class NamespaceNameOps:
         return self._helper[0]
 
     def end(self) -> None:
-        """End the helper; harmless when there is none."""
+        """Stop the helper; does nothing if there is none."""
         if self._helper is not None:
             control, process = self._helper
             self._helper = None
@@ -118,7 +119,7 @@ class NamespaceNameOps:
             control.close()
             try:
                 process.wait(10)
-            except subprocess.TimeoutExpired:  # the container's file system does not answer it
+            except subprocess.TimeoutExpired:  # it hangs in a call to the container's file system
                 process.kill()
 
     def _ask(self, op: bytes, flags: int, names: tuple[bytes, ...], fds: list[int]) -> None:
@@ -129,7 +130,7 @@ class NamespaceNameOps:
             answer = control.recv(4)
         except OSError:
             answer = b""
-        except BaseException:  # the answer that is still to come must not be taken for the next one's
+        except BaseException:  # a late answer must not be taken for that of the next request
             self.end()
             raise
         if len(answer) != 4:
@@ -140,7 +141,6 @@ class NamespaceNameOps:
             raise OSError(number, os.strerror(number))
 
     def rename(self, source: int, old: bytes, target: int, new: bytes, flags: int = 0) -> None:
-        """Rename inside the namespace."""
         try:
             _rename_no_replace(
                 lambda tried_flags: self._ask(b"r", tried_flags, (old, new), [source, target]), target, new, flags
@@ -150,11 +150,9 @@ class NamespaceNameOps:
                 raise
 
     def unlink(self, directory: int, name: bytes) -> None:
-        """Remove a name inside the namespace."""
         self._remove(directory, name, 0)
 
     def rmdir(self, directory: int, name: bytes) -> None:
-        """Remove an empty directory inside the namespace."""
         self._remove(directory, name, _REMOVE_DIRECTORY)
 
     def _remove(self, directory: int, name: bytes, flags: int) -> None:
@@ -166,24 +164,24 @@ class NamespaceNameOps:
 
 
 _helpers: dict[subprocess.Popen[bytes], int] = {}
-"""The helpers that run, and which thread's they are."""
+"""The running helpers, with the thread that each belongs to."""
 
 
 def kill_helpers(thread: int) -> None:
-    """Kill the helpers of a thread that is given up: one may wait for a file system that does not answer."""
+    """Kill the helpers of an abandoned thread: one of them may hang in a file system that does not answer."""
     for process in [helper for helper, owner in _helpers.items() if owner == thread]:
         process.kill()
 
 
 class _HelperGone(EditRefused):
-    """The helper ended before it said whether it did what it was asked; who asked looks whether it did."""
+    """The helper ended before answering. The caller checks whether it had done its work."""
 
 
 @contextmanager
 def name_ops_inside(pid: int, proven: Proven) -> Iterator[NamespaceNameOps]:
-    """Start the helper in the mount namespace of a running container's process and end it afterwards.
+    """Run a helper in the mount namespace of a container's process for the duration of the context.
 
-    It is a fresh interpreter, for a process with threads may not enter another mount namespace (setns(2)).
+    The helper is a fresh interpreter because a process with several threads cannot enter a mount namespace (setns(2)).
     """
     operations = NamespaceNameOps(pid, proven)
     try:
@@ -198,7 +196,7 @@ def _start_helper(pid: int, control: socket.socket) -> subprocess.Popen[bytes]:
     try:
         namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise NotReachable("the container's process is gone", "look at its state again") from error
+        raise NotReachable("the container's process has ended", "check its state") from error
     try:
         return subprocess.Popen(  # noqa: S603 - this program's own interpreter and file
             [sys.executable, "-I", "-S", str(helper), str(control.fileno()), str(namespace)],
@@ -208,7 +206,7 @@ def _start_helper(pid: int, control: socket.socket) -> subprocess.Popen[bytes]:
             stderr=subprocess.DEVNULL,
             env={},
             cwd="/",
-            start_new_session=True,  # Ctrl+C is for us, who end it when an entry is whole
+            start_new_session=True,  # Ctrl+C must not kill it: we end it ourselves between two entries
         )
     finally:
         os.close(namespace)

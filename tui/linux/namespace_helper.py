@@ -1,11 +1,11 @@
-"""Renames and removes names inside the mount namespace of a container. A program of its own; never imported.
+"""Renames and removes names inside the mount namespace of a container. Run as a program; never imported.
 
-There the kernel answers EBUSY for a mount point; from outside the same call would tear the mount off (safety of
-``detach_mounts``, fs/namei.c; measured on 6.18). Everything is loaded before the namespace is entered, the ways to load
-more are taken away, and afterwards nothing is opened: the files in there are a stranger's.
+Inside the namespace the kernel answers EBUSY for a mount point; from outside the same call would detach the mount
+(``detach_mounts``, fs/namei.c; measured on 6.18). Everything is imported before entering the namespace, the import
+paths are emptied, and nothing is opened afterwards: the files in there are untrusted.
 
-argv: descriptor of a SOCK_SEQPACKET socket, descriptor of the namespace. Each request is ``op flags len name name``
-with one or two directory descriptors; each answer is an errno of four bytes.
+argv: descriptor of a SOCK_SEQPACKET socket, descriptor of the namespace. A request is ``op flags len name name`` with
+one or two directory descriptors; an answer is an errno of four bytes.
 """
 
 import array  # noqa: F401 - socket.recv_fds imports it when it is called
@@ -21,15 +21,17 @@ KILL = 9
 
 
 def serve(control: socket.socket, namespace: int) -> None:
-    """Enter the namespace, then do what is asked until the other end closes."""
+    """Enter the namespace, then answer requests until the other end closes."""
     libc = ctypes.CDLL(None, use_errno=True)
-    # a call of ours may wait for a file system that never answers: then the closed socket is never seen
+    # a call may hang in a file system that never answers, and would never notice that the socket was closed
     libc.prctl(DIE_WITH_PARENT, KILL, 0, 0, 0)
     rename = libc.renameat2
     rename.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
     unlink = libc.unlinkat
     unlink.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
-    rename(-1, b"", -1, b"", 0)  # bound now, not in there
+    rename(
+        -1, b"", -1, b"", 0
+    )  # resolve the symbol now: inside the namespace the dynamic linker would open a stranger's libc
     unlink(-1, b"", 0)
     for search_list in (sys.path, sys.meta_path, sys.path_hooks):
         search_list.clear()
@@ -56,4 +58,4 @@ if __name__ == "__main__":
     try:
         serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
     finally:
-        os._exit(0)  # nothing of Python's own ending either
+        os._exit(0)  # skip the interpreter's shutdown, which may open files

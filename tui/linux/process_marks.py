@@ -1,4 +1,4 @@
-"""Who owns something that must be cleaned up after a kill: a process that can be told from its successors."""
+"""Marks that tell a process from a later one with the same pid, to find out what a killed process left behind."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot (proc(5), stat field 22); empty for none.
+    """Return the start time of a process in clock ticks since boot (proc(5), stat field 22), or "" if it has ended.
 
-    One that has ended, and that nobody has waited for yet, is none: its parent, as in a container without an init, may
-    never do so.
+    A zombie counts as ended: its parent may never wait for it, as in a container without an init.
     """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -31,45 +30,46 @@ def _started(pid: int) -> str:
 
 
 def owner_mark() -> str:
-    """Return a mark of this process: boot, process id and start time."""
+    """Return a mark of this process: boot id, pid and start time."""
     pid = os.getpid()
     return f"{_boot()}:{pid}:{_started(pid)}"
 
 
 def owner_lives(mark: str) -> bool:
-    """Say whether the process that made a mark still runs."""
+    """Return whether the process that made a mark still runs."""
     boot, _, pid_and_start = mark.partition(":")
     pid, _, started = pid_and_start.partition(":")
     return boot == _boot() and pid.isdigit() and bool(started) and _started(int(pid)) == started
 
 
 def owned_name() -> str:
-    """Return a new name for a directory of this process, which says whose it is from the moment it is made.
+    """Return a new directory name that says which process made it.
 
-    Eight random digits, then the mark with points for its colons: they part paths in mount options.
+    Eight random digits, then the mark with dots for its colons, because colons separate paths in mount options.
     """
     return f"{secrets.token_hex(4)}.{owner_mark().replace(':', '.')}"
 
 
 def named_owner_lives(name: str) -> bool:
-    """Say whether the process that made such a name still runs."""
+    """Return whether the process that made a name with ``owned_name`` still runs."""
     return owner_lives(name.partition(".")[2].replace(".", ":"))
 
 
 def uptime() -> float:
-    """Return the seconds since this host booted, sleep included: a clock that nobody can set."""
+    """Return the seconds since boot, including sleep: a clock that nobody can set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def surely_gone_for(mark: str, since: float, seconds: float) -> bool:
-    """Say whether the process that made a mark, when this host was ``since`` seconds up, is gone for so many seconds.
+    """Return whether the process that made a mark has been gone for more than ``seconds``.
 
-    Of an earlier boot, only the time since this one is certain.
+    ``since`` is the uptime at which the mark was made. If that was in an earlier boot, only the time since this boot is
+    certain.
     """
     same_boot = mark.partition(":")[0] == _boot()
     return not owner_lives(mark) and uptime() - (since if same_boot else 0) > seconds
 
 
 def has_ended(pidfd: int) -> bool:
-    """Say whether the process of a pidfd has ended."""
+    """Return whether the process of a pidfd has ended."""
     return is_readable(pidfd)

@@ -1,4 +1,4 @@
-"""What /proc says of a process, for those who decide whether it is evidence."""
+"""What /proc says about a process. Whether that is evidence of anything is for the caller to decide."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as /proc/PID/status has it: its parent, and its real, effective, saved and file system user."""
+    """A process as /proc/PID/status shows it: its parent, and its real, effective, saved and file system user ids."""
 
     pid: int
     parent: int
     users: tuple[int, ...]
 
     def is_of(self, user: int) -> bool:
-        """Say whether it is a user's in every respect; a set-user-id program is still its caller's by the real one."""
+        """Return whether all its user ids are ``user``. A set-user-id program still has its caller's real id."""
         return set(self.users) == {user}
 
 
 def process(pid: int) -> Process | None:
-    """Read about a process; None where there is none of that number."""
+    """Read about a process; None if there is none with that pid."""
     fields: dict[str, list[str]] = {}
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
@@ -61,7 +61,7 @@ def credentials_of(pid: int) -> Credentials:
 
 
 def shares_namespace(pid: int, kind: str) -> bool:
-    """Say whether a process is in the same namespace as this one; ``kind`` as in /proc/PID/ns."""
+    """Return whether a process shares a namespace with this one; ``kind`` as in /proc/PID/ns."""
     try:
         return os.path.samestat(os.stat(f"/proc/{pid}/ns/{kind}"), os.stat(f"/proc/self/ns/{kind}"))
     except OSError:
@@ -69,12 +69,12 @@ def shares_namespace(pid: int, kind: str) -> bool:
 
 
 def is_hosts_root(candidate: Process | None) -> bool:
-    """Say whether a process is root's, and not only called so in a user namespace that anybody may make."""
+    """Return whether a process runs as the host's root, not just as root of a user namespace."""
     return candidate is not None and candidate.is_of(0) and shares_namespace(candidate.pid, "user")
 
 
 def program_of(pid: int) -> str:
-    """Return the name of the file that a process runs, also of one replaced since; empty where it cannot be told."""
+    """Return the name of the program that a process runs, even if its file was replaced; "" if unknown."""
     try:
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
     except OSError:
@@ -82,7 +82,7 @@ def program_of(pid: int) -> str:
 
 
 def is_in_cgroup(pid: int, container_id: str) -> bool:
-    """Say whether the name of a process' control group holds a container's id."""
+    """Return whether the name of a process' cgroup contains a container's id."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
             return container_id in groups.read(65536)

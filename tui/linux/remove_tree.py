@@ -1,4 +1,4 @@
-"""Removing trees that strangers made: however deep, never through a link, never out of their file system."""
+"""Remove directory trees made by strangers: at any depth, never through a symlink, never onto another file system."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tui.linux.rooted_paths import open_child
 
 
 def remove_tree(dir_fd: int, name: bytes) -> None:
-    """Remove an entry and all below it as it lies, marks of layers among it; raises OSError.
+    """Remove an entry and everything below it, including whiteouts; raises OSError.
 
-    Nobody else may use the tree: its directories are brought up to its top one by one, so that no depth is too deep.
+    Nobody else may be using the tree. Subdirectories are moved up to its top one by one, so that no depth is too deep.
     """
     if not _is_directory(dir_fd, name):
         os.unlink(name, dir_fd=dir_fd)
@@ -30,7 +30,7 @@ def remove_tree(dir_fd: int, name: bytes) -> None:
 
 
 def _empty(top: int, name: bytes, token: str, number: int) -> int:
-    """Remove an entry of the top, directories below it brought up under names made of a token and a number."""
+    """Remove an entry of the top. Its subdirectories are moved to the top under names of token and number."""
     if not _is_directory(top, name):
         os.unlink(name, dir_fd=top)
         return number

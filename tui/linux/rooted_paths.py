@@ -1,7 +1,8 @@
-"""Paths of containers, resolved inside their root and nowhere else.
+"""Paths of containers, resolved inside the container's root and nowhere else.
 
-Every path goes through openat2 with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS (Linux 5.6): absolute symlinks and
-``..`` stay inside, /proc/PID/root and the like are refused. A check of realpath followed by open loses that race.
+Every path goes through openat2 with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS (Linux 5.6): absolute symlinks and ``..``
+stay inside, and /proc/PID/root and the like are refused. Calling realpath first and open afterwards would be a race
+that the container can win.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from tui.linux.trail import Trail
 
 IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
 ONE_NAME = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_XDEV | Resolve.NO_MAGICLINKS
-"""For a single name on a directory descriptor: no link is followed, no mount point entered."""
+"""For a single name in an open directory: follow no link, enter no mount point."""
 
 PATH_MAX = 4096
-"""How many bytes of a path a system call takes, the NUL at its end among them (linux/limits.h)."""
+"""Bytes of a path that a system call accepts, including the final NUL (linux/limits.h)."""
 
 _WAY_HOLDS = 0.1
-"""Seconds after which the way to a directory is looked up again: somebody may have moved it meanwhile."""
+"""Seconds after which the directories on a path are opened again, because somebody may have moved one meanwhile."""
 
 _KINDS = {
     stat.S_IFREG: EntryKind.FILE,
@@ -74,7 +75,7 @@ _KERNEL = {
     0x6C6F6F70: "binder",
     0x67596969: "rpc_pipefs",
 }
-"""Names of file systems whose files are the kernel's own (linux/magic.h), to name them in a refusal."""
+"""File systems whose files are the kernel's own (linux/magic.h), named in the refusal."""
 
 _KEEPS_FILES = frozenset(
     (
@@ -112,11 +113,11 @@ _KEEPS_FILES = frozenset(
         0x00C0FFEE,  # hostfs
     )
 )
-"""File systems without a block device of their own whose files are somebody's, not the kernel's (linux/magic.h)."""
+"""File systems without a block device whose files are a user's, not the kernel's (linux/magic.h)."""
 
 
 def status_of(fd: int, name: bytes) -> os.stat_result | None:
-    """Return a name's own status in a directory, None where it is not (any more)."""
+    """Return the status of a name itself in a directory, None if it does not exist (any more)."""
     try:
         return os.stat(name, dir_fd=fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -124,18 +125,18 @@ def status_of(fd: int, name: bytes) -> os.stat_result | None:
 
 
 def kind_of(mode: int) -> EntryKind:
-    """Return the type in a stat mode."""
+    """Return the entry type in a stat mode."""
     return _KINDS[stat.S_IFMT(mode)]
 
 
 def normalized(path: str | bytes) -> bytes:
-    """Return an absolute path with ``//``, ``.`` and lexical ``..`` taken out, clamped at the root.
+    """Return an absolute path without ``//``, ``.`` and lexical ``..``, clamped at the root.
 
     Raises UsageError for a NUL byte.
     """
     raw = os.fsencode(path)
     if b"\0" in raw:
-        raise UsageError("a path cannot hold a NUL byte", "check what was typed or piped")
+        raise UsageError("a path cannot hold a NUL byte", "check what you typed or piped")
     parts: list[bytes] = []
     for part in raw.split(b"/"):
         if part == b"..":
@@ -146,23 +147,23 @@ def normalized(path: str | bytes) -> bytes:
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
-    """Return parent and last name of a clean path; the root has no name."""
+    """Split a clean path into parent and last name; the root has an empty name."""
     parent, _, name = path.rpartition(b"/")
     return parent or b"/", name
 
 
 def explain(error: OSError, path: bytes) -> DtuiError:
-    """Turn an OSError about a container's path into ours."""
+    """Return the DtuiError for an OSError about a container's path."""
     display_path = printable(path)
     used_up = TooManyOpen.of(error)
     if used_up:
         return used_up
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return NotFound(f"{display_path} does not exist in the container", "the tree shows what does")
+        return NotFound(f"{display_path} does not exist in the container", "the tree shows what exists")
     if error.errno in (errno.EACCES, errno.EPERM):
         if os.geteuid() == 0:
             return LayerError(
-                f"{display_path}: the kernel does not let it be opened", "start the container to look into it"
+                f"{display_path}: the kernel refuses to open it", "start the container to look into it"
             )
         return NotReachable(f"{display_path}: permission denied", "run dtui as root, or use sudo")
     if error.errno == errno.ELOOP:
@@ -174,7 +175,7 @@ def explain(error: OSError, path: bytes) -> DtuiError:
 
 @contextmanager
 def explained(path: bytes) -> Iterator[None]:
-    """Turn every OSError inside the context into ours, about a container's path: the tree may change under us."""
+    """Turn any OSError inside the context into a DtuiError about a container's path."""
     try:
         yield
     except OSError as error:
@@ -182,15 +183,15 @@ def explained(path: bytes) -> Iterator[None]:
 
 
 class Folder(NamedTuple):
-    """A directory that is held open: its mount by number, 0 for the root's, and whether it is a mount point itself."""
+    """An open directory with the number of its mount (0 for the root's) and whether it is a mount point itself."""
 
     fd: int
     mount: int = 0
     mounted: bool = False
     depth: int = 0
-    """Names between the root and it."""
+    """Number of names between the root and it."""
     foreign: int | None = None
-    """Depth of the first directory on the way that bears marks which its union does not honour."""
+    """Depth of the first directory on its path that carries marks which this union would not honour."""
 
 
 def _give_back(folder: Folder) -> None:
@@ -198,10 +199,10 @@ def _give_back(folder: Folder) -> None:
 
 
 class Root:
-    """A directory descriptor inside which paths of a container are resolved; closes with the context.
+    """A directory descriptor inside which a container's paths are resolved. A context manager that closes it.
 
-    ``foreign`` is how attributes begin that are marks of a union mounted in another way than this one is; ``rights``
-    are those of a container whose root may do less than this host's.
+    ``foreign`` is the prefix of overlay attributes that this mount would ignore; ``ids`` are those of a container with
+    its own user namespace, which may do less than the host's root.
     """
 
     def __init__(self, fd: int, foreign: str = "", rights: Rights | None = None) -> None:
@@ -213,7 +214,7 @@ class Root:
         self._trail: Trail[Folder] | None = None
 
     def duplicate(self) -> Root:
-        """Return the same root once more, to be closed by itself."""
+        """Return an independent copy of this root, to be closed separately."""
         return Root(os.dup(self.fd), self._foreign, self._rights)
 
     def __enter__(self) -> Root:
@@ -225,7 +226,7 @@ class Root:
         self.close()
 
     def close(self) -> None:
-        """Give the descriptors back; idempotent."""
+        """Close the descriptors; idempotent."""
         if self._trail is not None:
             self._trail.close()
             self._trail = None
@@ -234,7 +235,7 @@ class Root:
             self.fd = -1
 
     def open_path(self, path: bytes, *, follow: bool = True, flags: int = O_PATH) -> int:
-        """Return a descriptor (O_PATH unless told otherwise) of a path inside this root."""
+        """Open a path inside this root and return the descriptor (O_PATH by default)."""
         open_flags = flags if follow else flags | os.O_NOFOLLOW
         if len(path) >= PATH_MAX:
             return self.open_canonical(path, open_flags)
@@ -245,8 +246,8 @@ class Root:
         return self._admitted(fd, path)
 
     def open_canonical(self, path: bytes, flags: int = O_PATH) -> int:
-        """Return a descriptor of a path in which no name is a link any more; one put there since is refused."""
-        if len(path) >= PATH_MAX:  # no system call takes it as a whole
+        """Open a path in which no name may be a symlink; a link placed there since is refused."""
+        if len(path) >= PATH_MAX:  # too long for a single system call
             parent, name = split(path)
             with self.directory(parent) as folder:
                 return self._open_canonical(folder.fd, name, flags, path)
@@ -260,7 +261,7 @@ class Root:
         return self._admitted(fd, path)
 
     def admit(self, fd: int, path: bytes, need: Need) -> None:
-        """Raise EditRefused for what nobody in the container may do with a file or directory that is open."""
+        """Raise EditRefused if the container's own root may not do this to an open file or directory."""
         if self._rights is not None:
             with explained(path):
                 refuse_beyond(self._rights, fd, path, need, own=self._is_own(fd))
@@ -282,9 +283,10 @@ class Root:
         return mount_of(fd) == self._own_mount
 
     def _admitted(self, fd: int, path: bytes) -> int:
-        """Return a descriptor to which the container could have come, one directory after the other.
+        """Check that the container's own root could have reached what is open, one directory after the other.
 
-        It is looked for once more, since the kernel has come to it as this host's root may. Raises EditRefused.
+        The kernel resolved the path with the host root's privileges, so the way is walked again with the container's.
+        Closes the descriptor and raises EditRefused if it is not allowed.
         """
         if self._rights is None:
             return fd
@@ -293,7 +295,7 @@ class Root:
             above, name = split(real)
             folder = self.reach(above)
             if name and identity_of(folder.fd, name) != identity_of(fd):
-                raise LayerError(f"{printable(path)} moved while it was opened", "try again")
+                raise LayerError(f"{printable(path)} was moved while it was being opened", "try again")
         except OSError as error:
             os.close(fd)
             raise explain(error, path) from error
@@ -303,10 +305,10 @@ class Root:
         return fd
 
     def reach(self, path: bytes) -> Folder:
-        """Return the directory at a canonical path, open until the next call, by as many opens as it lies away from it.
+        """Return the directory at a canonical path, open until the next call, reusing directories opened before.
 
-        A link on the way, put there just now, is refused, and so are marks that this union does not honour: it shows
-        what they hide, such as files that were deleted.
+        Refuses a symlink that was placed on the path meanwhile, and overlay marks that this union does not honour:
+        following them would show files that were deleted.
         """
         if self._trail is None:
             self._trail = Trail(self._top(), self._descend, _give_back, max_age=_WAY_HOLDS)
@@ -318,13 +320,13 @@ class Root:
             raise BeyondContainer(path, error.owner) from error
         if folder.foreign is not None:
             marked = b"/" + b"/".join(path.split(b"/")[1 : folder.foreign + 1])
-            message = f"{printable(marked)}: it bears {self._foreign}* marks, which this mount would not honour"
-            raise EditRefused(message, "start the container by the Engine that made it")
+            message = f"{printable(marked)} has {self._foreign}* attributes, which dtui's mount would ignore"
+            raise EditRefused(message, "start the container with the Engine that created it")
         return folder
 
     @contextmanager
     def directory(self, path: bytes) -> Iterator[Folder]:
-        """Yield the directory at a canonical path as :meth:`reach` finds it, however many others are asked for."""
+        """Yield the directory at a canonical path like :meth:`reach`; it stays open for the whole context."""
         trail_folder = self.reach(path)
         folder = trail_folder._replace(fd=os.dup(trail_folder.fd))
         try:
@@ -333,7 +335,7 @@ class Root:
             os.close(folder.fd)
 
     def forget(self, path: bytes) -> None:
-        """Look a directory up anew when it is asked for again: it was removed, renamed or made."""
+        """Open a directory anew the next time it is asked for, because it was removed, renamed or created."""
         if self._trail is not None:
             self._trail.forget(path)
 
@@ -341,7 +343,7 @@ class Root:
         return Folder(self.fd, foreign=0 if self._is_foreign(self.fd) else None)
 
     def _descend(self, parent: Folder, name: bytes) -> Folder:
-        """Open one name, which may be a mount point as far as whoever named the path meant it."""
+        """Open one name in a directory; it may be a mount point, since the caller named the path."""
         mount = parent.mount
         try:
             fd = open_directory(parent.fd, name)
@@ -389,7 +391,7 @@ class Root:
             os.close(fd)
 
     def real_path(self, path: bytes) -> bytes:
-        """Return the path, inside this root, that a path with links in it means."""
+        """Return the canonical path inside this root of a path that may contain symlinks."""
         with self._opened(path) as path_fd:
             try:
                 return self._path_of(path_fd, path)
@@ -400,15 +402,15 @@ class Root:
                     return normalized(path)
 
     def _path_of(self, fd: int, path: bytes) -> bytes:
-        """Return the path inside this root of what a descriptor holds, which ``path`` led to; raises OSError."""
+        """Return the path inside this root of an open descriptor; ``path`` is what it was opened by. Raises OSError."""
         root, target = (os.readlink(f"/proc/self/fd/{descriptor}") for descriptor in (self.fd, fd))
         root = root.rstrip("/")
         if target != root and not target.startswith(root + "/"):
-            raise LayerError(f"{printable(path)} cannot be named inside the container", "it moved meanwhile: try again")
+            raise LayerError(f"{printable(path)} was moved out of the container's root", "try again")
         return os.fsencode(target[len(root) :] or "/")
 
     def target_of(self, path: bytes) -> bytes:
-        """Say where the link at a canonical path points, nothing for what is no link or cannot be read."""
+        """Return the target of the symlink at a canonical path; empty if it is not a link or cannot be read."""
         try:
             with self.parent(path) as (dir_fd, name):
                 return os.readlink(name, dir_fd=dir_fd)
@@ -416,13 +418,13 @@ class Root:
             return b""
 
     def refuse_foreign(self, path: bytes) -> None:
-        """Raise EditRefused where a directory at or above a canonical path bears marks that this union ignores."""
+        """Raise EditRefused if a directory at or above a canonical path has marks that this union ignores."""
         if self._foreign:
             with self.directory(path):
                 pass
 
     def open_regular(self, path: bytes) -> int:
-        """Return a descriptor to read a regular file; links are followed inside the root."""
+        """Open a regular file for reading; symlinks are followed inside the root."""
         with self._opened(path) as fd:
             self.admit(fd, path, Need.READ)
             return reopen_regular(fd, path)
@@ -431,38 +433,38 @@ class Root:
 def _attributes(fd: int) -> list[str]:
     try:
         return os.listxattr(f"/proc/self/fd/{fd}")
-    except OSError:  # a file system without any
+    except OSError:  # the file system has no extended attributes
         return []
 
 
-_FROM_INSIDE = "docker exec reaches it as the container may; nothing was changed"
+_FROM_INSIDE = "use docker exec, which has only the container's rights; nothing was changed"
 
 
 def refuse_kernel_files(fd: int, path: bytes) -> None:
-    """Raise EditRefused for what is the kernel's and no file, by a descriptor that may be O_PATH.
+    """Raise EditRefused for files of the kernel's own, such as those in /proc. Takes O_PATH descriptors too.
 
-    The kernel judges who opens such a file, and that would be this host's root: ``/proc/kmsg`` behind a link tells a
-    container's reader what the container itself may not read. A file system on a block device keeps files. Of the
-    others the known ones are let through, so that one which a later kernel brings is refused.
+    The kernel checks who opens such a file, and that would be the host's root: a symlink to ``/proc/kmsg`` would show
+    the container's user what the container itself may not read. A file system on a block device holds ordinary files.
+    Of the others only known ones are allowed, so that one added by a later kernel is refused.
     """
     magic = file_system_of(fd)
     if magic in _KEEPS_FILES or (magic not in _KERNEL and _on_a_disk(fd)):
         return
     display_path = printable(path)
     if magic in _KERNEL:
-        raise EditRefused(f"{display_path} is the kernel's own, on {_KERNEL[magic]}", _FROM_INSIDE)
+        raise EditRefused(f"{display_path} is a file of the kernel, on {_KERNEL[magic]}", _FROM_INSIDE)
     raise EditRefused(f"{display_path} is on a file system that dtui does not know (type {magic:#x})", _FROM_INSIDE)
 
 
 def _on_a_disk(fd: int) -> bool:
-    """Say whether a descriptor's file system has a block device: without one its device has no major number."""
+    """Return whether the file system has a block device: without one, its device number has major 0."""
     return os.major(identity_of(fd)[0]) != 0
 
 
 def reopen_regular(path_fd: int, path: bytes, flags: int = os.O_RDONLY) -> int:
-    """Open, for reading unless told otherwise, what an O_PATH descriptor holds, if it is a regular file.
+    """Open what an O_PATH descriptor holds, if it is a regular file; for reading by default.
 
-    FIFOs, devices and the kernel's own files are never opened, for opening alone may hang or have effects. Raises
+    FIFOs, devices and the kernel's own files are never opened, because opening alone may hang or have effects. Raises
     EditRefused for them.
     """
     refuse_kernel_files(path_fd, path)
@@ -476,16 +478,16 @@ def reopen_regular(path_fd: int, path: bytes, flags: int = os.O_RDONLY) -> int:
     except OSError as error:
         raise explain(error, path) from error
     after = os.fstat(fd)
-    # opened to write, an image's file is copied up, and on overlay without an index it then has another number
+    # opening an image's file for writing copies it up, and overlay without an index then gives it another inode number
     is_same_file = (after.st_dev, after.st_ino) == (before.st_dev, before.st_ino) or flags & os.O_ACCMODE != os.O_RDONLY
     if not is_same_file or not stat.S_ISREG(after.st_mode):
         os.close(fd)
-        raise LayerError(f"{printable(path)} changed while it was opened", "try again")
+        raise LayerError(f"{printable(path)} changed while it was being opened", "try again")
     return fd
 
 
 def read_limited(fd: int, path: bytes, limit: int) -> bytes:
-    """Read a file to its end; more than ``limit`` bytes are refused (a size of 0 is never trusted)."""
+    """Read a file to its end; raises EditRefused beyond ``limit`` bytes. A reported size of 0 is never trusted."""
     chunks: list[bytes] = []
     total = 0
     while chunk := os.read(fd, min(1 << 20, limit + 1 - total)):
@@ -500,19 +502,19 @@ def read_limited(fd: int, path: bytes, limit: int) -> bytes:
 
 
 def open_child(dir_fd: int, name: bytes, flags: int, mode: int = 0) -> int:
-    """Open a single name in a directory: no link followed, no mount point entered (EXDEV)."""
+    """Open a single name in a directory, following no link (ELOOP) and entering no mount point (EXDEV)."""
     return openat2(dir_fd, name, flags | os.O_NOFOLLOW, ONE_NAME, mode)
 
 
 def open_directory(dir_fd: int, name: bytes) -> int:
-    """Open a single name in a directory to be listed: no link followed (ELOOP), no mount point entered (EXDEV)."""
+    """Open a single name in a directory for listing, following no link (ELOOP) and entering no mount point (EXDEV)."""
     return openat2(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY, ONE_NAME)
 
 
 def is_mount_point(dir_fd: int, name: bytes) -> bool:
-    """Say whether a name is a mount point in the mount namespace that ``dir_fd`` was opened in.
+    """Return whether a name is a mount point in the mount namespace that ``dir_fd`` was opened in.
 
-    Comparing st_dev is blind to a file bind-mounted from the same file system; RESOLVE_NO_XDEV is not.
+    Comparing st_dev would miss a file bind-mounted from the same file system; RESOLVE_NO_XDEV does not.
     """
     try:
         os.close(open_child(dir_fd, name, O_PATH))

@@ -1,4 +1,4 @@
-"""Copying bytes between files with their holes."""
+"""Copy bytes between files and keep their holes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Content = bytes | memoryview
 
 
 class Extent(NamedTuple):
-    """A stretch of a file: where it begins, how long it is, and its bytes, None for zeros."""
+    """A stretch of a file: start, size, and its bytes, or None for zeros."""
 
     start: int
     size: int
@@ -30,13 +30,13 @@ class Extent(NamedTuple):
 
 
 def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: bytes) -> Iterator[int]:
-    """Copy ``size`` bytes from ``start`` of one file, of which ``path`` tells, to ``offset`` of another, without holes.
+    """Copy ``size`` bytes from ``start`` of one file to ``offset`` of another, leaving holes as holes.
 
-    Yields the bytes copied with each step, so that the caller may count or stop. Raises OSError, and ChangedMeanwhile
-    for a file that ends before that: what is not there is never taken for zeros.
+    ``path`` names the source in errors. Yields the number of bytes copied at each step, so that the caller may count or
+    stop. Raises OSError, and ChangedMeanwhile if the file ends early: missing bytes are never taken for zeros.
     """
     position, end = start, start + size
-    if 0 < size <= _BLOCK:  # too small for a hole in it to matter
+    if 0 < size <= _BLOCK:  # a single block: looking for holes would cost more than the copy
         chunk = os.pread(source, size, start)
         if len(chunk) < size:
             raise _shorter(path)
@@ -55,16 +55,16 @@ def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: 
             position += len(chunk)
             progress.copied(len(chunk))
             yield len(chunk)
-    if os.fstat(source).st_size < end:  # what was cut off looks like a hole up to the end
+    if os.fstat(source).st_size < end:  # a truncated file looks as if it had a hole at its end
         raise _shorter(path)
 
 
 def _shorter(path: bytes) -> ChangedMeanwhile:
-    return ChangedMeanwhile(f"{printable(path)} became shorter while it was copied", "look at it, then do it again")
+    return ChangedMeanwhile(f"{printable(path)} became shorter while it was being copied", "check it, then try again")
 
 
 def chunks_of(fd: int) -> Iterator[bytes]:
-    """Yield an open file's bytes from its beginning, a part at a time."""
+    """Yield an open file's bytes from its beginning, one chunk at a time."""
     position = 0
     while chunk := os.pread(fd, _CHUNK, position):
         yield chunk
@@ -72,7 +72,7 @@ def chunks_of(fd: int) -> Iterator[bytes]:
 
 
 def extents_of(chunks: Iterable[Content]) -> Iterator[Extent]:
-    """Yield the stretches of bytes that come in chunks of whole blocks: those of zeros need no space."""
+    """Yield the stretches of a stream of chunks; stretches of zeros are holes."""
     position = 0
     for chunk in chunks:
         begin, size = 0, len(chunk)
@@ -92,7 +92,7 @@ def _is_empty(chunk: Content, at: int) -> bool:
 
 
 def reserve(fd: int, runs: Iterable[Extent]) -> None:
-    """Reserve the space that stretches need in a file, or give back what could be had of it; raises OSError."""
+    """Reserve the disk space that the stretches need, or release what was reserved and raise OSError."""
     size = os.fstat(fd).st_size
     holes = list(_holes_of(fd, size))
     try:
@@ -103,17 +103,14 @@ def reserve(fd: int, runs: Iterable[Extent]) -> None:
         if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
             return
         os.ftruncate(fd, size)
-        with suppress(OSError):  # not every file system can
+        with suppress(OSError):  # not supported by every file system
             for start, end in holes:
                 punch_hole(fd, start, end - start)
         raise
 
 
 def write_extents(fd: int, runs: Iterable[Extent]) -> int:
-    """Write stretches into a file, from its beginning on and leaving its holes where zeros come; return the new size.
-
-    Raises OSError.
-    """
+    """Write stretches to a file, leaving holes for zeros, and return the new size; raises OSError."""
     total = 0
     for run in runs:
         total = run.start + run.size
@@ -136,7 +133,7 @@ def _write_at(fd: int, view: memoryview, position: int) -> None:
 
 
 def _holes_of(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield where the holes of a file begin and end."""
+    """Yield (start, end) of the holes in a file."""
     position = 0
     while position < size:
         begin, stop = _data_from(fd, position, size)
@@ -146,13 +143,13 @@ def _holes_of(fd: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _data_from(fd: int, position: int, end: int) -> tuple[int, int]:
-    """Return the next stretch of data at or after a place; an empty one at the end for a hole up to there."""
+    """Return (start, end) of the next data from ``position`` on; (``end``, ``end``) if only a hole follows."""
     try:
         begin = os.lseek(fd, position, os.SEEK_DATA)
         return min(begin, end), min(os.lseek(fd, begin, os.SEEK_HOLE), end)
     except OSError as error:
         if error.errno == errno.ENXIO:
             return end, end
-        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system without holes
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):  # the file system has no holes
             return position, end
         raise

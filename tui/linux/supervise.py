@@ -1,7 +1,7 @@
-"""Lets this process end although its work waits in a system call that nothing can end, such as one for a FUSE server.
+"""Let dtui end although its work hangs in a system call that nothing can interrupt, such as a call to a FUSE server.
 
-A process lasts until the last of its threads has come back from the kernel, also after kill -9. So the work goes on in
-a child, and this process waits for it, passes signals on, and ends when the child ends or says that it is given up.
+A process lasts until the last of its threads has returned from the kernel, even after kill -9. So the work runs in a
+child, and this process waits for it, passes signals on, and ends when the child ends or is given up.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ ENDING_SIGNALS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
-"""What ends a process that does not mind it.
+"""Signals that end a process by default.
 
-The parent passes it on, for its own end would kill the child, which is to keep unsaved text first.
+The parent passes them on instead of dying, because its own end would kill the child before it has saved unsaved text.
 """
 _LISTENED_TO = {*ENDING_SIGNALS, signal.SIGCHLD, signal.SIGCONT}
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG (linux/prctl.h)
 _supervisor: tuple[int, int] | None = None
-"""In the child: the parent's process id, and where it is told an exit code."""
+"""In the child: the parent's pid, and the pipe that tells it an exit code."""
 _stuck = False
 
 
 def go_on_in_child() -> None:
-    """Go on in a child process; the caller's process ends as the child does, and returns from here no more.
+    """Fork, and continue in the child; the parent only supervises it and never returns from here. Idempotent.
 
-    The calling thread must be the only one that matters: no other goes on in the child. Idempotent.
+    Threads other than the calling one do not continue in the child.
     """
     global _supervisor  # noqa: PLW0603 - of a process there is one
     if _supervisor is not None:
         return
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # whoever writes to it next is told
+        with suppress(OSError):  # the next write reports it
             stream.flush()
     parent = os.getpid()
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -61,10 +61,12 @@ def go_on_in_child() -> None:
 
 
 def give_up(code: int) -> NoReturn:
-    """End with an exit code, from any thread and whatever the others wait for."""
+    """End with an exit code, from any thread, whatever the other threads wait for."""
     if _supervisor is not None:
         parent, writer = _supervisor
-        for number in range(3):  # whoever reads a pipe of ours to its end waits for us no longer
+        for number in range(
+            3
+        ):  # close the streams: who reads our output to its end must not wait for the hanging child
             with suppress(OSError):
                 os.close(number)
         with suppress(OSError):
@@ -74,13 +76,13 @@ def give_up(code: int) -> NoReturn:
 
 
 def mark_stuck() -> None:
-    """Note that a thread waits in a system call that may never return: this process must not wait for it at its end."""
+    """Note that a thread waits in a system call that may never return, so that nobody joins it at exit."""
     global _stuck  # noqa: PLW0603 - of a process there is one
     _stuck = True
 
 
 def is_stuck() -> bool:
-    """Say whether this process must be given up to end."""
+    """Return whether this process can only end by :func:`give_up`."""
     return _stuck
 
 
@@ -96,7 +98,7 @@ def _supervise(child: int, reader: int) -> NoReturn:
 
 
 def _is_for_child(child: int, signal_info: signal.struct_siginfo) -> bool:
-    """Say whether the child has not got a signal by itself, as it does what a terminal sends or a shell continues."""
+    """Return whether the child has not received a signal itself, as it does those of a terminal or a shell."""
     if signal_info.si_signo == signal.SIGCONT:
         return _is_stopped(child)
     return signal_info.si_code <= 0 or signal_info.si_signo == signal.SIGHUP
@@ -111,7 +113,7 @@ def _is_stopped(child: int) -> bool:
 
 
 def _end_with(child: int, reader: int) -> None:
-    """End this process if the child has ended, as it did, or was given up."""
+    """End this process like the child if the child has ended or was given up."""
     with suppress(BlockingIOError):
         given_up = os.read(reader, 1)
         if given_up:
@@ -126,7 +128,7 @@ def _end_with(child: int, reader: int) -> None:
 
 
 def _die_by(number: int) -> None:
-    """Die by a signal, so that a shell sees what the child died by."""
+    """Die by a signal, so that the shell sees what killed the child."""
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})

@@ -1,4 +1,8 @@
-"""Typed wrappers of the Linux calls that Python's os module lacks; every failure is an OSError."""
+"""Typed wrappers of Linux system calls that Python's os module lacks. Every failure is an OSError.
+
+They are called through ctypes rather than a C extension, so that dtui installs without a compiler; no package on PyPI
+offers openat2 and the mount API together.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,10 @@ from typing import Any
 from tui.linux.walk import open_inside
 
 _TRIES = 128
-"""A rename or mount anywhere on the host lets openat2 answer EAGAIN for a path with ``..``: ask again, not for ever."""
+"""How often to retry EAGAIN: any rename or mount on the host makes openat2 return it for a path with ``..``."""
 
 _MISSING = (errno.ENOSYS, errno.EPERM)
-"""What a call answers that the kernel does not have, or that a seccomp filter forbids."""
+"""Errors of a call that the kernel does not have or that a seccomp filter forbids."""
 
 _OPENAT2, _FSOPEN, _FSCONFIG, _FSMOUNT = 437, 430, 431, 432  # the same on every architecture (syscall tables >= 5.1)
 
@@ -45,7 +49,7 @@ def file_system_of(fd: int) -> int:
 
 
 class Resolve(IntFlag):
-    """How openat2 may walk a path (linux/openat2.h)."""
+    """How openat2 may resolve a path (linux/openat2.h)."""
 
     NO_XDEV = 0x01
     NO_MAGICLINKS = 0x02
@@ -81,7 +85,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _syscall(number: int, *argtypes: Any) -> Callable[..., int]:
-    """Return one system call with its argument types; ``libc["syscall"]`` makes a new function object each time."""
+    """Return one system call with its argument types. ``libc["syscall"]`` makes a new function object each time."""
     function = _libc["syscall"]
     function.argtypes = (ctypes.c_long, *argtypes)
     function.restype = ctypes.c_long
@@ -121,15 +125,15 @@ _FIXED = 0x10 | 0x20  # STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND (linux/stat.h)
 
 @lru_cache(maxsize=64)
 def _how(flags: int, mode: int, resolve: int) -> _OpenHow:
-    """The kernel only reads it, so that one record serves all threads."""
+    """Return the record for openat2. The kernel only reads it, so all threads can share one."""
     return _OpenHow(flags, mode, resolve)
 
 
 def openat2(dirfd: int, path: bytes, flags: int, resolve: Resolve, mode: int = 0) -> int:
-    """Open a path as openat2(2) does (Linux 5.6; before, by a walk) and return a descriptor that is closed on exec.
+    """Open a path with openat2(2) and return a descriptor that is closed on exec.
 
-    ``mode`` must be 0 unless ``flags`` create a file. EAGAIN and EINTR are asked again up to a bound; then the path is
-    walked, which nobody who renames without pause can prevent.
+    ``mode`` must be 0 unless ``flags`` create a file. Before Linux 5.6, or if EAGAIN persists, the path is walked
+    component by component instead, which nobody can prevent by renaming without pause.
     """
     how = _how(flags | os.O_CLOEXEC, mode, int(resolve))
     try:
@@ -142,21 +146,21 @@ def openat2(dirfd: int, path: bytes, flags: int, resolve: Resolve, mode: int = 0
 
 
 def renameat2(source: int, old: bytes, target: int, new: bytes, flags: int) -> None:
-    """Rename between two directories with the flags of renameat2(2), such as RENAME_NOREPLACE."""
+    """Rename between two directories with flags of renameat2(2), such as RENAME_NOREPLACE."""
     if _renameat2(source, old, target, new, flags):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
 def syncfs(fd: int) -> None:
-    """Write out all that is changed on the file system that a descriptor is on."""
+    """Flush the file system that a descriptor is on."""
     if _libc.syncfs(fd):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
 def punch_hole(fd: int, start: int, size: int) -> None:
-    """Give back the space of a stretch of a file, which reads as zeros then."""
+    """Deallocate a stretch of a file, which then reads as zeros."""
     if _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, start, size):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -173,9 +177,9 @@ def _statx_of(fd: int, name: bytes, flags: int) -> bytes:
 
 
 def is_fixed(fd: int) -> bool:
-    """Say whether what an O_PATH descriptor holds is immutable or append-only (statx(2), Linux 4.11).
+    """Return whether a file is immutable or append-only (statx(2), Linux 4.11); False if unknown.
 
-    False where that cannot be asked.
+    Works on O_PATH descriptors.
     """
     try:
         answer = _statx_of(fd, b"", _AT_EMPTY_PATH)
@@ -187,9 +191,9 @@ def is_fixed(fd: int) -> bool:
 
 
 def identity_of(fd: int, name: bytes = b"") -> tuple[int, int]:
-    """Return device and inode of a descriptor, or of a path from it, links followed, from what the kernel knows.
+    """Return device and inode of a descriptor or of a path relative to it, links followed, from the kernel's cache.
 
-    A server (NFS, FUSE) that does not answer is not asked, as os.stat would.
+    Unlike os.stat this does not ask the server of a network or FUSE file system, which may hang.
     """
     flags = _AT_STATX_DONT_SYNC | (0 if name else _AT_EMPTY_PATH)
     try:
@@ -214,7 +218,7 @@ def mount_of(fd: int) -> int:
 
 @cache
 def has_openat2() -> bool:
-    """Say whether openat2 can be used: False before Linux 5.6, and where a seccomp filter forbids it."""
+    """Return whether openat2 works: not before Linux 5.6, nor under a seccomp filter that forbids it."""
     try:
         how = _how(O_PATH | os.O_CLOEXEC, 0, int(Resolve.NO_MAGICLINKS))
         os.close(_openat2(-100, b"/", ctypes.byref(how), ctypes.sizeof(how)))
@@ -226,7 +230,7 @@ def has_openat2() -> bool:
 
 
 def fsopen(filesystem: str) -> int:
-    """Begin to configure a new mount of a file system (Linux 5.2) and return its context."""
+    """Start configuring a new mount of a file system (Linux 5.2) and return its context."""
     return _fsopen(filesystem.encode(), _FSOPEN_CLOEXEC)
 
 
@@ -241,12 +245,12 @@ def fsconfig_string(context: int, key: str, value: bytes) -> None:
 
 
 def fsconfig_fd(context: int, key: str, fd: int) -> None:
-    """Set an option to an open file or directory; overlay takes layers so since Linux 6.13."""
+    """Set an option to an open file or directory. Overlay accepts this for layers since Linux 6.13."""
     _fsconfig(context, _Command.SET_FD, key.encode(), None, fd)
 
 
 def fsconfig_create(context: int) -> None:
-    """Make the superblock; on failure the reasons can be read with :func:`fs_messages`."""
+    """Create the superblock. On failure :func:`fs_messages` returns the reasons."""
     _fsconfig(context, _Command.CREATE, None, None, 0)
 
 
@@ -261,5 +265,5 @@ def fs_messages(context: int) -> str:
 
 
 def fsmount(context: int, attributes: MountAttr) -> int:
-    """Turn a created context into a mount that is attached nowhere; it ends with its last descriptor."""
+    """Turn a created context into a detached mount, which ends with its last descriptor."""
     return _fsmount(context, _FSMOUNT_CLOEXEC, int(attributes))

@@ -1,4 +1,4 @@
-"""Directories on the way to a path, kept open, so that the next path near it costs one open however deep it lies."""
+"""Keep directories on the way to a path open, so that the next path nearby costs one open, however deep it lies."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 _LIMIT = 16
-"""How many descriptors are kept, at least half of them of the last directories, the others spread over the way."""
+"""Descriptors to keep open: at least half for the last directories, the rest spread over the way."""
 
 Level = TypeVar("Level")
 
 
 class Trail(Generic[Level]):
-    """The way from a root to the directory that was asked for last.
+    """The directories from a root down to the one that was asked for last.
 
-    A walk in the order of the tree, down or up, opens each directory a bounded number of times: the last directories
-    are kept, and of those farther up every second, fourth or eighth as the way grows. With ``max_age`` the whole way is
-    looked up again after so many seconds or more, for somebody may have moved a directory meanwhile.
+    A walk in tree order, down or up, opens each directory a bounded number of times: the last directories stay open,
+    and farther up every second, fourth or eighth, as the way grows. With ``max_age`` the whole way is opened again
+    after that many seconds or more, because somebody may have moved a directory meanwhile.
     """
 
     def __init__(
@@ -29,9 +29,9 @@ class Trail(Generic[Level]):
         max_age: float = 0.0,
         weigh: Callable[[Level], int] = lambda level: 1,
     ) -> None:
-        """``descend`` opens one name in a directory and may raise; ``close`` gives back what it opened.
+        """``descend`` opens one name in a directory and may raise; ``close`` closes what it opened.
 
-        ``weigh`` tells how many descriptors a directory takes.
+        ``weigh`` returns how many descriptors a directory takes.
         """
         self._root = root
         self._descend = descend
@@ -43,10 +43,11 @@ class Trail(Generic[Level]):
         self._lasts = max_age
         self._path = b""
         self._open_levels: list[tuple[int, int, Level]] = []
-        """Ascending: where a kept directory's path ends within the path, how deep it lies, and the directory."""
+        """For each directory kept open, outermost first: where its path ends in ``_path``, its depth, and the
+        directory."""
 
     def at(self, path: bytes) -> Level:
-        """Return the directory at a clean path, which stays open until the next call. Raises what ``descend`` does."""
+        """Return the directory at a clean path; it stays open until the next call. Raises what ``descend`` raises."""
         path = path.rstrip(b"/")
         if self._max_age and self._open_levels and time.monotonic() - self._began > self._lasts:
             self.close()
@@ -55,7 +56,7 @@ class Trail(Generic[Level]):
         return self._open_levels[-1][2] if self._open_levels else self._root
 
     def forget(self, path: bytes) -> None:
-        """Drop what is kept of a directory and of all below it: another one may stand there now."""
+        """Close a directory and everything below it: another one may be there now."""
         path = path.rstrip(b"/")
         if (self._path + b"/").startswith(path + b"/"):
             while self._open_levels and self._open_levels[-1][0] >= len(path):
@@ -63,7 +64,7 @@ class Trail(Generic[Level]):
             self._path = self._path[: self._open_levels[-1][0]] if self._open_levels else b""
 
     def close(self) -> None:
-        """Give all descriptors back; the trail can be used again."""
+        """Close all descriptors; the trail can be used again."""
         while self._open_levels:
             self._drop()
         self._path = b""
@@ -91,14 +92,14 @@ class Trail(Generic[Level]):
             self._path = path[:end]
             if self._weight > _LIMIT:
                 self._thin()
-        if anew:  # however deep it is and however busy the machine, a tenth of the time at most goes into this
+        if anew:  # a deep way on a busy machine is slow to open: spend at most a tenth of the time on opening it again
             self._lasts = max(self._max_age, 10 * (time.monotonic() - self._began))
 
     def _leads_to(self, end: int, path: bytes) -> bool:
         return path[end : end + 1] in (b"", b"/") and path.startswith(self._path[:end])
 
     def _thin(self) -> None:
-        """Drop directories far up, so that those which are left lie evenly on the way."""
+        """Close directories far up, so that the remaining ones are spread evenly over the way."""
         last = len(self._open_levels) - 1
         while last and sum(self._weigh(entry[2]) for entry in self._open_levels[last - 1 :]) <= _LIMIT // 2:
             last -= 1

@@ -1,7 +1,7 @@
-"""Opening a path inside a root on a kernel without openat2 (before Linux 5.6): a component at a time, links by us.
+"""Open a path inside a root without openat2 (before Linux 5.6): component by component, following symlinks ourselves.
 
 Each name is opened with O_PATH and O_NOFOLLOW below the directory before it, so that nothing can lead out: ``..`` goes
-back along the directories that were really walked, an absolute link starts again at the root.
+back along the directories really walked, and an absolute symlink starts again at the root.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _mount_of(fd: int) -> str:
 
 
 def _is_magic(directory: int) -> bool:
-    """Say whether links in a directory are the kernel's own, which jump to where no text of theirs says."""
+    """Return whether symlinks in a directory are the kernel's own, which jump anywhere regardless of their text."""
     with ExitStack() as exit_stack:
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         exit_stack.callback(os.close, proc)
@@ -36,7 +36,7 @@ def _is_magic(directory: int) -> bool:
 def open_inside(root: int, path: bytes, flags: int, mode: int = 0, *, follow: bool = True, cross: bool = True) -> int:
     """Open a path below ``root`` as openat2 does with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS.
 
-    Without ``follow`` any link on the way is ELOOP, without ``cross`` any other mount is EXDEV. Raises OSError.
+    Without ``follow`` any symlink is ELOOP, without ``cross`` any other mount is EXDEV. Raises OSError.
     """
     todo = [part for part in path.split(b"/") if part not in (b"", b".")][::-1]
     links = 0
@@ -68,7 +68,7 @@ def open_inside(root: int, path: bytes, flags: int, mode: int = 0, *, follow: bo
 
 
 def _reopened(fd: int, flags: int) -> int:
-    """Return a new descriptor of what an O_PATH one holds, opened as it was asked for."""
+    """Open anew, with the requested flags, what an O_PATH descriptor holds."""
     kind = os.fstat(fd).st_mode
     if flags & os.O_DIRECTORY and not stat.S_ISDIR(kind):
         raise _fail(errno.ENOTDIR)

@@ -103,7 +103,7 @@ def test_open_state_directory_warns_once(boxes: Boxes, private_state: Path) -> N
         assert done.stderr.count("others can read ") == 1
         assert f"chmod 700 {private_state}" in done.stderr
     private_state.chmod(0o700)
-    assert "open to others" not in dtui("-H", box.engine.host, "rm", "web:/etc/motd").decode()
+    assert "others can read" not in dtui("-H", box.engine.host, "rm", "web:/etc/motd").decode()
 
 
 # waiting -----------------------------------------------------------------------------------------------------

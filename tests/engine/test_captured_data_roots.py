@@ -131,8 +131,8 @@ def test_truncated_record_hides_no_container(unpack: Unpack) -> None:
     rows = dtui_json("--root", str(root), "ls")
     assert {row["state"] for row in rows} == {"unknown", "exited"}
     damaged = next(row for row in rows if row["state"] == "unknown")
-    assert "not whole JSON" in damaged["layer"]["reason"]
-    assert b"not whole JSON" in dtui("--root", str(root), "changes", damaged["id"][:12], code=1)
+    assert "not valid JSON" in damaged["layer"]["reason"]
+    assert b"not valid JSON" in dtui("--root", str(root), "changes", damaged["id"][:12], code=1)
     dtui("--root", str(root), "changes", "c3")
 
 
@@ -175,7 +175,7 @@ def test_ls_explains_unknown_record(unpack: Unpack) -> None:
     (line,) = [line for line in said.stdout.splitlines() if line.startswith(record.parent.name[:12])]
     assert " — " in line
     assert " y " not in line
-    assert "is not whole JSON" in said.stderr
+    assert "is not valid JSON" in said.stderr
 
 
 def test_tree_of_missing_path_is_an_error(unpack: Unpack) -> None:

@@ -157,7 +157,7 @@ def test_damaged_record_hides_no_container(sample: OfflineEndpoint, tmp_path: Pa
     (tmp_path / "containers" / broken.id / "config.v2.json").write_text('{"ID": "' + broken.id)
     rows = {row.id: row for row in sample.snapshot()}
     assert rows[broken.id].state is State.UNKNOWN
-    assert "not whole JSON" in rows[broken.id].status
+    assert "not valid JSON" in rows[broken.id].status
     assert len(rows) == 9
 
 
@@ -177,7 +177,7 @@ def test_layer_link_out_of_root_is_refused(sample: OfflineEndpoint, tmp_path: Pa
     for link in (tmp_path / "overlay2" / "l").iterdir():
         link.unlink()
         link.symlink_to("/etc")
-    assert "leads to /etc" in sample.inspect(web.id).reach.reason
+    assert "points to /etc" in sample.inspect(web.id).reach.reason
 
 
 @pytest.mark.parametrize(("make", "words"), [(False, "does not exist"), (True, "no data-root")])

@@ -75,7 +75,7 @@ def test_unreferenced_layer_is_an_orphan(daemon: Dockerd) -> None:
 
 
 def test_path_outside_data_roots_is_refused(tmp_path: Path) -> None:
-    assert b"lies in no data-root" in dtui("which", str(tmp_path), code=1)
+    assert b"is not in a data-root" in dtui("which", str(tmp_path), code=1)
 
 
 def test_usage_excludes_mounted_image(engine: Dockerd) -> None:

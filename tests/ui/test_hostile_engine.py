@@ -117,7 +117,7 @@ async def test_malformed_details_are_one_line(body: str) -> None:
             await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
             detail = app.screen.query_one("#detail", Static)
             await pilot_until(
-                pilot, lambda: "not " in str(detail.render()) or "no container id" in str(detail.render())
+                pilot, lambda: "not " in str(detail.render()) or "not a container id" in str(detail.render())
             )
             assert not app._exit
 

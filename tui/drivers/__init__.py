@@ -1,1 +1,1 @@
-"""One file a storage driver: where it keeps a container's layers on disk."""
+"""One module per storage driver: where it keeps a container's layers on disk."""

@@ -1,6 +1,6 @@
 """aufs, Docker's first driver: ``aufs/diff/<id>`` holds the files, ``aufs/layers/<id>`` the ids below, nearest first.
 
-Removed with Engine 24; data-roots it wrote are read on any kernel, for the union is computed by dtui. Layout read in
+Removed in Engine 24. Its data-roots can be read on any kernel, because dtui computes the union itself. Layout read in
 moby daemon/graphdriver/aufs and measured on a data-root of Docker 20.10.24.
 """
 
@@ -23,11 +23,14 @@ class Aufs:
     home = "aufs/diff"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
-        """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to those below."""
+        """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to the branches below."""
         mount_id = mount_record(root, "aufs", container_id, "mount-id")
         lower_ids = root.text(f"aufs/layers/{mount_id}").split(None, MOST_LAYERS)
         if len(lower_ids) > MOST_LAYERS:
-            raise LayerError(f"layer {mount_id[:12]} names more than {MOST_LAYERS} below it", "its record is damaged")
+            raise LayerError(
+                f"layer {mount_id[:12]} names more than {MOST_LAYERS} below it",
+                "its record is damaged; restore it, or remove the container",
+            )
         layers = [Layer(mount_id, LayerRole.WRITABLE, root.path / "aufs" / "diff" / mount_id)]
         for layer_id in map(check_layer_id, lower_ids):
             layers.append(Layer(layer_id, role_of(layer_id), root.path / "aufs" / "diff" / layer_id))
@@ -42,6 +45,6 @@ class Aufs:
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
-        """Refuse: the Engine tells nothing about aufs layers (GraphDriver.Data is null)."""
+        """Raise LayerError: the Engine reports nothing about aufs layers (GraphDriver.Data is null)."""
         del data
-        raise LayerError(f"the Engine tells nothing about the layers of {container_id[:12]}", "read its data-root")
+        raise LayerError(f"the Engine does not report the layers of {container_id[:12]}", "read its data-root: --root")

@@ -1,8 +1,13 @@
-"""bbolt databases, read only: what containerd keeps its snapshots' records in.
+"""A read-only reader of bbolt databases, in which containerd keeps the records of its snapshots.
 
-The file is copied and never locked. bbolt writes pages anew and never in place: those reachable from the transaction
-that the newest meta page names are overwritten two transactions later at the earliest, so that a copy is consistent
-if the newest meta page is the same before and after (go.etcd.io/bbolt, db.go and tx.go; file format 2).
+The file is copied and never locked: containerd holds the lock while it runs. bbolt never rewrites a page in place;
+pages reachable from the newest meta page are reused two transactions later at the earliest. A copy is therefore
+consistent if the newest meta page is the same before and after copying (go.etcd.io/bbolt, db.go and tx.go; file format
+2).
+
+dtui has its own reader because the database may come from a stranger: existing readers follow page links without
+limits, so a crafted file makes them loop or exhaust memory. This one reads every page at most once and bounds depth and
+size.
 """
 
 from __future__ import annotations
@@ -29,14 +34,14 @@ _HEAD = 2 * 65536 + 4096
 
 _TRIES = 20
 _LARGEST = 256 << 20
-"""Bytes of a database; the records of a thousand snapshots take less than one MiB."""
+"""Largest database in bytes; the records of a thousand snapshots take less than 1 MiB."""
 
 _DEEPEST = 32
-"""Levels of buckets in buckets; containerd has about seven."""
+"""Deepest nesting of buckets; containerd uses about seven levels."""
 
 
 def _checksum(data: bytes) -> int:
-    """FNV-1a with 64 bits, as the meta page has it."""
+    """FNV-1a with 64 bits, as stored in the meta page."""
     value = 0xCBF29CE484222325
     for byte in data:
         value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
@@ -62,7 +67,7 @@ def _newest_meta(head: bytes) -> tuple[int, int, int] | None:
 
 
 class _Database:
-    """A copy of a database, of which each page is read at most once: in a whole one it belongs to one bucket alone."""
+    """A copy of a database. Each page is read at most once, since in an intact one it belongs to one bucket only."""
 
     def __init__(self, display_path: str, data: bytes, page_size: int) -> None:
         self._shown = display_path
@@ -71,7 +76,7 @@ class _Database:
         self._read: set[int] = set()
 
     def damaged(self, why: str) -> LayerError:
-        return LayerError(f"{self._shown} is damaged: {why}", "containerd writes it: does it start?")
+        return LayerError(f"{self._shown} is damaged: {why}", "containerd wrote it: check that containerd starts")
 
     def records(self, root: int) -> Iterator[_Record]:
         """Yield the records below a root page, sorted by name."""
@@ -90,7 +95,7 @@ class _Database:
                 raise self.damaged("a page is of no known kind")
 
     def _page(self, number: int) -> memoryview:
-        """Return a page with those that it goes on in."""
+        """Return a page together with its overflow pages."""
         offset = number * self._page_size
         if offset + _PAGE.size > len(self._data):
             raise self.damaged("a page lies outside the file")
@@ -105,7 +110,7 @@ class _Database:
         return self._data[offset:end]
 
     def leaf(self, page: memoryview) -> Iterator[_Record]:
-        """Yield the records of a leaf page; they lie in it, and none over another."""
+        """Yield the records of a leaf page; raises LayerError if they overlap or leave the page."""
         count = _PAGE.unpack_from(page)[2]
         remaining_bytes = len(page) - _PAGE.size - count * _LEAF.size
         if remaining_bytes < 0:
@@ -126,7 +131,7 @@ _Record = tuple[bytes, memoryview, int]
 
 
 class Bucket:
-    """A bucket: names to values or to further buckets, read when they are first asked for."""
+    """A bucket: maps names to values or to nested buckets, which are read when first used."""
 
     def __init__(self, database: _Database, root: int, inline: memoryview | None = None, level: int = 0) -> None:
         self._database = database
@@ -155,7 +160,7 @@ class Bucket:
         return self._items.items()
 
     def bucket(self, *names: bytes) -> Bucket | None:
-        """Return a bucket below this one, None where there is none."""
+        """Return a nested bucket, None if it does not exist."""
         bucket: Bucket = self
         for name in names:
             child = bucket._items.get(name)
@@ -165,13 +170,13 @@ class Bucket:
         return bucket
 
     def value(self, name: bytes) -> bytes:
-        """Return a value; empty where there is none."""
+        """Return a value, empty if it does not exist."""
         value = self._items.get(name)
         return value if isinstance(value, bytes) else b""
 
 
 def read_bolt(root: DataRoot, name: str) -> Bucket:
-    """Read a consistent state of a database that containerd may be writing; raises LayerError, NotReachable."""
+    """Read a consistent state of a database that containerd may be writing to; raises LayerError, NotReachable."""
     display_path = root.display_path(name)
     for _ in range(_TRIES):
         try:
@@ -183,12 +188,13 @@ def read_bolt(root: DataRoot, name: str) -> Bucket:
             raise data_root_error(display_path, error) from error
         if before is None:
             raise LayerError(
-                f"{display_path} is damaged: it has no valid first page", "containerd writes it: does it start?"
+                f"{display_path} is damaged: it has no valid first page",
+                "containerd wrote it: check that containerd starts",
             )
         if before == after:
             _, page, page_size = before
             return Bucket(_Database(display_path, data, page_size), page)
-    raise LayerError(f"{display_path} changes too fast to be read", "try again")
+    raise LayerError(f"{display_path} keeps changing while it is read", "try again")
 
 
 Stamp = tuple[int, int, int, int, tuple[int, int, int] | None]
@@ -209,7 +215,7 @@ def stamp_of(root: DataRoot, name: str) -> Stamp:
 def _read_all(fd: int, display_path: str) -> bytes:
     size = os.fstat(fd).st_size
     if size > _LARGEST:
-        raise LayerError(f"{display_path} is larger than any database of containerd's", "is this really a data-root?")
+        raise LayerError(f"{display_path} is too large for a containerd database", "check that this is a data-root")
     chunks: list[bytes] = []
     total = 0
     while total < size and (chunk := os.pread(fd, 1 << 20, total)):
@@ -219,7 +225,7 @@ def _read_all(fd: int, display_path: str) -> bytes:
 
 
 def uvarint(data: bytes) -> int:
-    """Return a number in Go's variable-length encoding."""
+    """Decode a number in Go's variable-length encoding."""
     value = shift = 0
     for byte in data[:10]:
         value |= (byte & 127) << shift

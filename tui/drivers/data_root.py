@@ -1,8 +1,8 @@
-"""The directory an Engine keeps everything in, opened once: what lies in it is reached below its descriptor.
+"""An Engine's data-root, opened once: everything in it is reached below that descriptor.
 
-No symbolic link in it is followed, so that a record or a layer whose directory somebody swapped for a link to one of
-this host's is refused instead of read or written. Mount points are entered: administrators mount a disk of its own at
-``overlay2``, and btrfs has a subvolume for each layer.
+No symbolic link in it is followed. A record or a layer whose directory somebody swapped for a link to a directory of
+the host is refused instead of read or written. Mount points are entered, because administrators mount a disk at
+``overlay2`` and btrfs has a subvolume for each layer.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ BENEATH = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS
 """How every path below a data-root is resolved."""
 
 _LARGEST = 4 << 20
-"""Bytes of a record; a larger file is not what it claims to be."""
+"""Largest record in bytes; a larger file is not what it claims to be."""
 
 _DEEPEST = 100
-"""Levels of a JSON record; Engines write fewer than ten."""
+"""Deepest nesting of a JSON record; Engines write fewer than ten levels."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
 class DataRoot:
-    """A data-root, graphroot or snapshotter's directory: its records and directories, by paths below it.
+    """A data-root, graphroot or snapshotter's directory, with access to its records by relative path.
 
-    The descriptor is closed with the last reference, so that threads may share a data-root.
+    Its descriptor is closed with the last reference, so threads may share a data-root.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a directory, following links in its own path this once; raises NotFound, NotReachable, LayerError."""
+        """Open a directory; symlinks in ``path`` itself are followed this once. Raises NotFound, NotReachable,
+        LayerError."""
         try:
             canonical_path = Path(os.path.realpath(path, strict=True))
             fd = open_host(canonical_path)
@@ -59,7 +60,7 @@ class DataRoot:
         self.directory = HostDirectory(path, status.st_dev, status.st_ino, owner)
 
     def below(self, name: str) -> DataRoot:
-        """Open a directory of this one as a root of its own; raises NotReachable, LayerError."""
+        """Open a subdirectory as a data-root of its own; raises NotReachable, LayerError."""
         with self._explained(name):
             fd = self.open(name, O_PATH | os.O_DIRECTORY)
         root = object.__new__(DataRoot)
@@ -67,11 +68,11 @@ class DataRoot:
         return root
 
     def open(self, name: str, flags: int) -> int:
-        """Open what lies at a path below this directory and return its descriptor; raises OSError."""
+        """Open a path below this directory and return the descriptor; raises OSError."""
         return openat2(self._fd, os.fsencode(name), flags, BENEATH)
 
     def open_file(self, name: str) -> BinaryIO:
-        """Open a regular file to read; raises OSError, for a pipe or device instead of opening it."""
+        """Open a regular file for reading. Raises OSError, also for a pipe or device, which is never opened."""
         path_fd = self.open(name, O_PATH)
         try:
             if not stat.S_ISREG(os.fstat(path_fd).st_mode):
@@ -82,7 +83,7 @@ class DataRoot:
         return os.fdopen(fd, "rb")
 
     def status(self, name: str) -> os.stat_result:
-        """Return the status of what lies at a path, of a link its own; raises OSError."""
+        """Return the status of a path, of a symlink itself; raises OSError."""
         fd = self.open(name, O_PATH | os.O_NOFOLLOW)
         try:
             return os.fstat(fd)
@@ -90,7 +91,7 @@ class DataRoot:
             os.close(fd)
 
     def exists(self, name: str) -> bool:
-        """Say whether anything lies at a path that this process may look at."""
+        """Return whether something exists at a path and this process may look at it."""
         try:
             self.status(name)
         except OSError:
@@ -106,7 +107,7 @@ class DataRoot:
             os.close(fd)
 
     def target_of(self, name: str) -> str:
-        """Return what a symbolic link says, without following it; raises OSError."""
+        """Return the target of a symbolic link without following it; raises OSError."""
         fd = self.open(name, O_PATH | os.O_NOFOLLOW)
         try:
             return os.fsdecode(os.readlink(b"", dir_fd=fd))
@@ -114,23 +115,25 @@ class DataRoot:
             os.close(fd)
 
     def text(self, name: str) -> str:
-        """Read a small text file; raises LayerError, NotReachable, each naming the file."""
+        """Read a small text file; raises LayerError or NotReachable, naming the file."""
         with self._explained(name), self.open_file(name) as file:
             data = file.read(_LARGEST + 1)
         if len(data) > _LARGEST:
             display_path = self.display_path(name)
-            raise LayerError(f"{display_path} is larger than any record of an Engine's", "is this really a data-root?")
+            raise LayerError(f"{display_path} is too large for an Engine's record", "check that this is a data-root")
         return data.decode("utf-8", "surrogateescape")
 
     def json(self, name: str) -> dict[str, Any]:
-        """Read a JSON object; raises LayerError when it is cut short, too deep, or is none."""
+        """Read a JSON object; raises LayerError if it is truncated, too deep, or not an object."""
         value = parse_json(self.text(name), self.display_path(name))
         if not isinstance(value, dict):
-            raise LayerError(f"{self.display_path(name)} holds no JSON object", "the container's record is damaged")
+            raise LayerError(
+                f"{self.display_path(name)} does not hold a JSON object", "the container's record is damaged"
+            )
         return value
 
     def display_path(self, name: str) -> str:
-        """Return a path below this directory as messages name it."""
+        """Return a path below this directory as shown in messages."""
         return printable(str(self.path / name))
 
     @contextmanager
@@ -142,17 +145,17 @@ class DataRoot:
 
 
 def parse_json(text: str, display_name: str) -> Any:
-    """Parse a record; raises LayerError for what is no JSON, is nested too deep, or has numbers too long to read."""
+    """Parse a record; raises LayerError if it is not JSON, too deep, or has numbers too long to read."""
     try:
         value = json.loads(text)
         _refuse_deep(value)
     except (ValueError, RecursionError) as error:
-        raise LayerError(f"{display_name} is not whole JSON", "the container's record is damaged") from error
+        raise LayerError(f"{display_name} is not valid JSON", "the container's record is damaged") from error
     return value
 
 
 def _refuse_deep(value: Any) -> None:
-    """Raise RecursionError for a value whose levels could exhaust the stack of whoever walks it."""
+    """Raise RecursionError for a value so deep that walking it could exhaust the stack."""
     level = [value]
     for _ in range(_DEEPEST):
         next_level: list[Any] = []
@@ -165,7 +168,7 @@ def _refuse_deep(value: Any) -> None:
 
 
 def data_root_error(path_text: str, error: OSError) -> DtuiError:
-    """Turn an OSError about a path of a data-root into ours."""
+    """Return the DtuiError for an OSError about a path in a data-root."""
     used_up = TooManyOpen.of(error)
     if used_up:
         return used_up
@@ -173,10 +176,10 @@ def data_root_error(path_text: str, error: OSError) -> DtuiError:
         return NotReachable(f"{path_text}: permission denied", "run dtui as root, or use sudo")
     if error.errno in (errno.ELOOP, errno.EXDEV):
         return LayerError(
-            f"{path_text} is or passes a symbolic link, which is not followed: it could lead to any file of this host",
-            "bind-mount the directory there instead",
+            f"{path_text} is or contains a symbolic link, which dtui does not follow: it could lead anywhere",
+            "bind-mount the directory instead",
         )
-    return LayerError(f"{path_text}: {(error.strerror or '').lower()}", "the data-root is not whole")
+    return LayerError(f"{path_text}: {(error.strerror or '').lower()}", "the data-root is incomplete")
 
 
 def _no_root(path: Path, error: OSError) -> DtuiError:
@@ -192,10 +195,7 @@ def _no_root(path: Path, error: OSError) -> DtuiError:
 
 
 def open_host(path: Path, flags: int = O_PATH | os.O_DIRECTORY, root: str = "/") -> int:
-    """Open an absolute path in which no name is a link, below another root than this process' if told so.
-
-    Raises OSError.
-    """
+    """Open an absolute path in which no component is a symlink, below another root if given; raises OSError."""
     top = os.open(root, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return openat2(top, os.fsencode(path).lstrip(b"/") or b".", flags, BENEATH)
@@ -217,13 +217,13 @@ def _open_below(stack: LayerStack, path: Path) -> int:
     display_path = printable(str(path))
     if stack.root is None or not path.is_relative_to(stack.root.path):
         raise LayerError(
-            f"{display_path} is only what the Engine says", "it is not opened; the Engine's API reads the files"
+            f"only the Engine names {display_path}, so dtui does not open it", "the Engine's API reads the files"
         )
     root = _reopen(stack.root)
     try:
         return openat2(root, os.fsencode(path.relative_to(stack.root.path)), _DIRECTORY, BENEATH)
     except FileNotFoundError as error:
-        hint = "the container was removed, or the data-root is damaged: look again"
+        hint = "the container was removed, or the data-root is damaged; refresh the list"
         raise LayerError(f"layer {display_path} is gone", hint) from error
     except OSError as error:
         raise data_root_error(display_path, error) from error
@@ -232,7 +232,7 @@ def _open_below(stack: LayerStack, path: Path) -> int:
 
 
 def _reopen(directory: HostDirectory) -> int:
-    """Open a data-root again, which must be the very directory that its records were read from."""
+    """Open a data-root again; raises LayerError unless it is the very directory its records were read from."""
     display_path = printable(str(directory.path))
     try:
         fd = open_host(directory.path)
@@ -241,17 +241,17 @@ def _reopen(directory: HostDirectory) -> int:
     status = os.fstat(fd)
     if (status.st_dev, status.st_ino) != (directory.device, directory.inode):
         os.close(fd)
-        raise LayerError(f"{display_path} is another directory than it was", "look at the container again")
+        raise LayerError(f"{display_path} is not the same directory as before", "refresh the list and try again")
     return fd
 
 
 def has_foreign_owner(directory: HostDirectory) -> bool:
-    """Say whether a user who is neither root nor us can change a data-root and what runs from it."""
+    """Return whether a user other than root and us can change a data-root and what runs from it."""
     return directory.owner not in (0, os.geteuid())
 
 
 def _is_remapped(path: Path) -> bool:
-    """Say whether a daemon made a data-root for remapped users: it is theirs, but lies where only root writes."""
+    """Return whether a daemon made a data-root for remapped users: owned by them, but in a directory of root's."""
     if not REMAPPED.fullmatch(path.name):
         return False
     parent_status = path.parent.stat()

@@ -1,9 +1,9 @@
 """devicemapper: each layer is a thin device of one pool, active only while the Engine uses it.
 
-``devicemapper/metadata/<id>`` is JSON with ``device_id``, ``size`` in bytes and ``deleted``; the files lie in
-``rootfs`` on the device. The Engine calls a device ``docker-<major>:<minor>-<inode>-<id>``, after the directory
-``devicemapper`` of its data-root. Layout read in moby daemon/graphdriver/devmapper (removed with Engine 25), measured
-on 20.10.24.
+``devicemapper/metadata/<id>`` is JSON with ``device_id``, ``size`` in bytes and ``deleted``; the files are in
+``rootfs`` on the device. The Engine names a device ``docker-<major>:<minor>-<inode>-<id>``, after the directory
+``devicemapper`` of its data-root. Layout read in moby daemon/graphdriver/devmapper (removed in Engine 25), measured on
+20.10.24.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tui.drivers.base import init_of, inspect_command, mount_command, mount_reco
 from tui.drivers.data_root import DataRoot, data_root_error
 
 _DEVICES = 1 << 24
-"""Thin devices of a pool (kernel: dm-thin-metadata.h)."""
+"""Most thin devices in a pool (kernel: dm-thin-metadata.h)."""
 
 _SECTOR, _LARGEST = 512, 1 << 60
-"""Bytes of a device."""
+"""Smallest and largest size of a device in bytes."""
 
 
 class Devicemapper:
@@ -34,13 +34,13 @@ class Devicemapper:
     home = "devicemapper/metadata"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
-        """Follow layerdb's mount-id to the metadata of the device, and name it as the Engine would."""
+        """Follow layerdb's mount-id to the device's metadata, and name the device as the Engine would."""
         mount_id = mount_record(root, "devicemapper", container_id, "mount-id")
         command = mount_command(root, "devicemapper", container_id)
         return self._stack(root, mount_id, "layerdb mount-id", command)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
-        """Refuse: the Engine names the device, but not the directory of the metadata that has to be checked."""
+        """Raise LayerError: the Engine names the device, but not the directory with the metadata to check."""
         del data
         raise LayerError(
             f"the Engine names only the device of {container_id[:12]}: {inspect_command('DeviceName', container_id)}",
@@ -61,7 +61,7 @@ def _place(root: DataRoot, layer_id: str) -> Path:
 
 
 def _prefix(root: DataRoot) -> str:
-    """Return what the Engine begins all device names with: it calls them by its own directory's device and inode."""
+    """Return the prefix of all device names: device and inode of the Engine's own directory."""
     try:
         status = root.status("devicemapper")
     except OSError as error:
@@ -74,11 +74,11 @@ def _is_number(value: object, least: int, limit: int) -> TypeGuard[int]:
 
 
 def _device(root: DataRoot, prefix: str, layer_id: str) -> ThinDevice:
-    """Read the metadata of a device; one that is marked deleted is refused: its blocks may be another's tomorrow."""
+    """Read a device's metadata. One marked deleted is refused, because its blocks may soon belong to another."""
     record = root.json(f"devicemapper/metadata/{layer_id}")
     device_id, size = record.get("device_id"), record.get("size")
     if not _is_number(device_id, 0, _DEVICES) or not _is_number(size, _SECTOR, _LARGEST):
-        raise LayerError(f"the metadata of device {layer_id[:12]} is damaged", "the data-root is not whole")
+        raise LayerError(f"the metadata of device {layer_id[:12]} is damaged", "the data-root is incomplete")
     if record.get("deleted"):
-        raise LayerError(f"device {layer_id[:12]} is marked as deleted", "the Engine removes it when it starts")
+        raise LayerError(f"device {layer_id[:12]} is marked as deleted", "the Engine removes it at its next start")
     return ThinDevice(f"{prefix}-{layer_id}", f"{prefix}-pool", device_id, size)

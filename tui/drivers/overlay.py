@@ -1,7 +1,7 @@
-"""overlay, the driver before overlay2: an image is one tree of hard links, the container has an upper directory on it.
+"""overlay, the driver before overlay2: an image is one tree of hard links with the container's upper directory on it.
 
 Container ``overlay/<id>/{lower-id,upper,work,merged}``, image ``overlay/<id>/root``. Layout read in moby
-daemon/graphdriver/overlay (removed with Engine 24), measured on 20.10.24.
+daemon/graphdriver/overlay (removed in Engine 24), measured on 20.10.24.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_com
 from tui.drivers.data_root import DataRoot
 
 _INIT = 1
-"""Index of the init layer: the container's upper began as a copy of it, so that it does not show through."""
+"""Index of the init layer. The container's upper directory started as a copy of it, so it does not show through."""
 
 
 class Overlay:
@@ -39,7 +39,7 @@ class Overlay:
         """Take the directories from GraphDriver.Data: UpperDir, and the image's id from LowerDir."""
         upper, lower = data.get("UpperDir"), data.get("LowerDir")
         if not upper or not lower:
-            raise LayerError("the Engine names no UpperDir for this container", "is it an overlay container?")
+            raise LayerError("the Engine reports no UpperDir for this container", "check that its driver is overlay")
         home = Path(upper).parent
         command = inspect_command("UpperDir", container_id)
         mount_id, lower_id = check_layer_id(home.name), check_layer_id(Path(lower).parent.name)

@@ -1,7 +1,7 @@
 """overlay2, Docker's usual driver: ``overlay2/<id>/{diff,link,lower,work}`` and short links in ``overlay2/l``.
 
-fuse-overlayfs keeps the same files below a directory of its own, but its image layers are unpacked with the whiteouts
-of aufs. Layouts read in moby daemon/graphdriver/{overlay2,fuse-overlayfs} (20.10 to 29), measured on 20.10.24 and 29.
+fuse-overlayfs has the same layout in a directory of its own, but unpacks image layers with the whiteouts of aufs.
+Layouts read in moby daemon/graphdriver/{overlay2,fuse-overlayfs} (20.10 to 29), measured on 20.10.24 and 29.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tui.drivers.data_root import DataRoot
 from tui.drivers.users import REMAPPED
 
 MOST_LAYERS = 500
-"""Layers below one; the kernel mounts no more (fs/overlayfs/params.h, OVL_MAX_STACK)."""
+"""Most lower layers; the kernel mounts no more (fs/overlayfs/params.h, OVL_MAX_STACK)."""
 
 _SHORT_LINK = re.compile(r"l/[A-Z0-9]{1,64}")
 _LINK_TARGET = re.compile(r"\.\./([0-9a-z]{25,64}(?:-init)?)/diff")
 
 
 class Overlay2:
-    """Layers of a graph driver with the layout of overlay2, by default of itself."""
+    """Layers of a graph driver with the layout of overlay2; overlay2 itself by default."""
 
     engine_key = "UpperDir"
 
@@ -37,7 +37,7 @@ class Overlay2:
         self._marks = marks
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
-        """Follow layerdb's mount-id to the layer, and its ``lower`` file to those below."""
+        """Follow layerdb's mount-id to the layer, and its ``lower`` file to the layers below."""
         name = self.driver.name
         mount_id = mount_record(root, name, container_id, "mount-id")
         stack = self._stack(
@@ -49,7 +49,7 @@ class Overlay2:
         """Take the directories from GraphDriver.Data: UpperDir, LowerDir, WorkDir."""
         upper = data.get("UpperDir")
         if not upper:
-            raise LayerError("the Engine names no UpperDir for this container", "is it an overlay2 container?")
+            raise LayerError("the Engine reports no UpperDir for this container", "check that its driver is overlay2")
         layers = [Layer(_id_of(upper), LayerRole.WRITABLE, Path(upper))]
         for path in filter(None, data.get("LowerDir", "").split(":")):
             layers.append(Layer(_id_of(path), role_of(_id_of(path)), Path(path)))
@@ -68,9 +68,9 @@ class Overlay2:
 
 
 def overlay2_layers(root: DataRoot, home: str, layer_id: LayerId) -> list[Layer]:
-    """Read a layer and those that its ``lower`` file names, nearest first; ``home`` is where the driver's layers lie.
+    """Read a layer and those in its ``lower`` file, nearest first; ``home`` is the driver's directory.
 
-    Raises LayerError, also for more layers than overlay can mount.
+    Raises LayerError, also if there are more layers than overlay can mount.
     """
     lower = root.text(f"{home}/{layer_id}/lower").strip() if root.exists(f"{home}/{layer_id}/lower") else ""
     links = list(filter(None, lower.split(":", MOST_LAYERS + 1)))
@@ -85,9 +85,9 @@ def overlay2_layers(root: DataRoot, home: str, layer_id: LayerId) -> list[Layer]
 
 
 def _follow(root: DataRoot, home: str, link: str) -> LayerId:
-    """Return the layer that a short link means; one that leads elsewhere is refused, not followed."""
+    """Return the layer that a short link points to. Any other target is refused, not followed."""
     if not _SHORT_LINK.fullmatch(link):
-        raise LayerError(f"{printable(link[:80])} is no layer link", "the layer's `lower` file is damaged")
+        raise LayerError(f"{printable(link[:80])} is not a layer link", "the layer's `lower` file is damaged")
     try:
         target = root.target_of(f"{home}/{link}")
     except OSError as error:
@@ -96,7 +96,7 @@ def _follow(root: DataRoot, home: str, link: str) -> LayerId:
         ) from error
     match = _LINK_TARGET.fullmatch(target)
     if match is None:
-        raise LayerError(f"{link} leads to {printable(target[:80])}, not to a layer", "the data-root is damaged")
+        raise LayerError(f"{link} points to {printable(target[:80])}, not to a layer", "the data-root is damaged")
     return LayerId(match.group(1))
 
 
@@ -105,11 +105,11 @@ def _id_of(path: str) -> LayerId:
 
 
 def uses_user_xattrs(root: DataRoot, layer: str) -> bool:
-    """Say whether a rootless engine wrote a layer: root cannot own what such a user made.
+    """Return whether a rootless engine wrote a layer, and so used ``user.overlay.*`` for its marks.
 
-    Rootless engines mount with ``userxattr``, for trusted.* needs CAP_SYS_ADMIN in the initial user namespace
-    (kernel: overlayfs.rst, "User xattr"). The data-root's layer directory then belongs to that user. It does so
-    with userns-remap too (data-root ``.../<uid>.<gid>``), where the Engine is root and writes trusted.*.
+    Rootless engines mount with ``userxattr``, because trusted.* needs CAP_SYS_ADMIN in the initial user namespace
+    (kernel: overlayfs.rst, "User xattr"). The layer directory then belongs to that user. It also does with userns-remap
+    (data-root ``.../<uid>.<gid>``), but there the Engine is root and writes trusted.*.
     """
     if any(REMAPPED.fullmatch(part) for part in root.path.parts):
         return False

@@ -1,8 +1,8 @@
-"""podman's containers/storage: ``overlay`` with the files of Docker's overlay2, and ``vfs``; records in JSON.
+"""podman's containers/storage: ``overlay`` in the layout of Docker's overlay2, and ``vfs``, with records in JSON.
 
-``<driver>-containers/containers.json`` maps container ids to layer ids, ``<driver>-layers/layers.json`` has their
-parents; ``volatile-*.json`` beside them has what is gone after a reboot. There is no init layer. Read in
-containers/storage, measured on podman 4.3.1 and 5.8.6.
+``<driver>-containers/containers.json`` maps container ids to layer ids, ``<driver>-layers/layers.json`` names their
+parents; ``volatile-*.json`` in the same directories holds records that do not survive a reboot. There is no init layer.
+Read in containers/storage, measured on podman 4.3.1 and 5.8.6.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HOW = "containers.json"
 
 
 def read_records(root: DataRoot, name: str) -> list[dict[str, Any]]:
-    """Read a list of records, which nobody may change; raises LayerError for anything else."""
+    """Read a list of records, shared between callers: do not modify it. Raises LayerError for anything else."""
     try:
         status = root.status(name)
     except OSError:
@@ -36,26 +36,26 @@ def read_records(root: DataRoot, name: str) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=8)
 def _parsed(root: DataRoot, name: str, stamp: tuple[int, int, int] | None) -> list[dict[str, Any]]:
-    """Read a list of records once for each time it was written: every container's is in one file."""
+    """Read a list of records, once per version of the file: one file holds the records of all containers."""
     del stamp
     records = parse_json(root.text(name), root.display_path(name))
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise LayerError(f"{root.display_path(name)} holds no list of records", "the storage's record is damaged")
+        raise LayerError(f"{root.display_path(name)} does not hold a list of records", "podman's record is damaged")
     return records
 
 
 def has_records(root: DataRoot, driver: str) -> bool:
-    """Say whether a driver of podman's keeps containers here."""
+    """Return whether podman keeps containers with this driver here."""
     return any(map(root.exists, _record_paths(driver, "containers")))
 
 
 def container_records(root: DataRoot, driver: str) -> list[dict[str, Any]]:
-    """Read the records of a driver's containers; raises LayerError, NotReachable."""
+    """Return the records of a driver's containers; raises LayerError, NotReachable."""
     return _joined(root, driver, "containers")
 
 
 def layer_records(root: DataRoot, driver: str) -> list[dict[str, Any]]:
-    """Read the records of a driver's layers; raises LayerError, NotReachable."""
+    """Return the records of a driver's layers; raises LayerError, NotReachable."""
     return _joined(root, driver, "layers")
 
 
@@ -75,7 +75,7 @@ def _record_of(root: DataRoot, driver: str, container_id: str) -> dict[str, Any]
     for record in container_records(root, driver):
         if record.get("id") == container_id:
             return record
-    raise NotFound(f"the storage knows no container {container_id[:12]}", "it was removed meanwhile")
+    raise NotFound(f"podman's storage has no container {container_id[:12]}", "it was removed meanwhile")
 
 
 def _layer_of(record: dict[str, Any]) -> LayerId:
@@ -83,10 +83,10 @@ def _layer_of(record: dict[str, Any]) -> LayerId:
 
 
 def _is_idmapped(root: DataRoot, container: dict[str, Any]) -> bool:
-    """Tell a container whose users are mapped by its mounts alone: its record has the map, its layer's has not.
+    """Return whether only the mounts map a container's users: its own record has the map, its layer's has not.
 
     Where the kernel cannot map mounts, podman gives the container a copy of the image with other owners instead, and
-    notes the map with the layer too.
+    records the map with the layer too.
     """
     if not (container.get("uidmap") or container.get("gidmap")):
         return False
@@ -108,7 +108,7 @@ class PodmanOverlay:
     home = "overlay"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
-        """Follow containers.json to the layer, and its ``lower`` file to those below."""
+        """Follow containers.json to the layer, and its ``lower`` file to the layers below."""
         record = _record_of(root, "overlay", container_id)
         layers = overlay2_layers(root, "overlay", _layer_of(record))
         return replace(
@@ -123,7 +123,7 @@ class PodmanOverlay:
         """Take the directories from GraphDriver.Data: UpperDir, LowerDir."""
         upper = data.get("UpperDir")
         if not upper:
-            raise LayerError("podman names no UpperDir for this container", "is it an overlay container?")
+            raise LayerError("podman reports no UpperDir for this container", "check that its driver is overlay")
         layers = [Layer(check_layer_id(Path(upper).parent.name), LayerRole.WRITABLE, Path(upper))]
         for path in map(Path, filter(None, data.get("LowerDir", "").split(":"))):
             layers.append(Layer(check_layer_id(path.parent.name), LayerRole.IMAGE, path))
@@ -143,20 +143,20 @@ class PodmanOverlay:
 
 
 class PodmanVfs:
-    """Layers of podman's vfs driver: whole trees, the container's compared with the image's topmost."""
+    """Layers of podman's vfs driver: complete trees. The container's is compared with the image's topmost."""
 
     driver = Driver(DriverKind.STORAGE, "vfs")
     engine_key = ""
     home = "vfs/dir"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
-        """Follow containers.json to the tree, and layers.json to the one it was copied from."""
+        """Follow containers.json to the tree, and layers.json to the tree it was copied from."""
         record = _record_of(root, "vfs", container_id)
         layer_id = _layer_of(record)
         parents = {layer.get("id"): layer.get("parent") for layer in layer_records(root, "vfs")}
         parent = parents.get(layer_id)
         if not parent:
-            raise LayerError(f"layer {layer_id[:12]} has no parent in layers.json", "the storage's record is damaged")
+            raise LayerError(f"layer {layer_id[:12]} has no parent in layers.json", "podman's record is damaged")
         base = root.path / "vfs" / "dir"
         layers = (
             Layer(layer_id, LayerRole.WRITABLE, base / layer_id),
@@ -173,6 +173,6 @@ class PodmanVfs:
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
-        """Refuse: podman tells nothing about vfs layers (GraphDriver.Data is null)."""
+        """Raise LayerError: podman reports nothing about vfs layers (GraphDriver.Data is null)."""
         del data
-        raise LayerError(f"podman tells nothing about the layers of {container_id[:12]}", "read its graphroot")
+        raise LayerError(f"podman does not report the layers of {container_id[:12]}", "read its graphroot: --root")

@@ -1,4 +1,4 @@
-"""Which storage drivers dtui can open, and how a container's layer can be had."""
+"""The storage drivers that dtui can open, and how a container's layer can be reached."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DRIVERS: dict[Driver, StorageDriver] = {storage_driver.driver: storage_driver fo
 """Every storage driver that dtui reads, by kind and name."""
 
 GRAPH_DRIVERS = frozenset(driver.name for driver in DRIVERS if driver.kind is DriverKind.GRAPH)
-"""Names of the drivers of Docker's own, older store."""
+"""Names of the drivers of Docker's older, own image store."""
 
 _NEEDS = {
     "zfs": "its snapshots are datasets: mount them with zfs, then use --root",
@@ -48,22 +48,22 @@ _NEEDS = {
     "stargz": "its image layers are fetched by a FUSE daemon; only the Engine can open them",
     "windowsfilter": "its layers lie on a Windows host",
 }
-"""Snapshotters known by name that cannot be read as directories, and why."""
+"""Known snapshotters that cannot be read as directories, with the reason."""
 
 
 NAMES = tuple(sorted({driver.name for driver in DRIVERS} | _NEEDS.keys()))
-"""Names of all storage drivers that are known, also of those that are not read."""
+"""Names of all known storage drivers, including those that dtui cannot read."""
 
 
 def driver_for(driver: Driver) -> StorageDriver | None:
-    """Return the implementation of a driver, None where there is none."""
+    """Return the implementation of a driver, None if there is none."""
     return DRIVERS.get(driver)
 
 
 def access_of(
     driver: Driver, stack: LayerStack | None, *, local: bool, problem: DtuiError | None = None
 ) -> LayerAccess:
-    """Say how a container's writable layer can be had by this process on this host, and why."""
+    """Return how this process can reach a container's writable layer on this host, and why."""
     if not local:
         location = f"; there it is {printable(str(stack.writable.path))}" if stack else ""
         return LayerAccess(AccessKind.ENGINE, f"the Engine runs on another host{location}")
@@ -72,7 +72,7 @@ def access_of(
     if driver_for(driver) is None:
         return LayerAccess(AccessKind.NONE, _why_unknown(driver))
     if stack is None:
-        return LayerAccess(AccessKind.NONE, "the Engine does not say where the layer is")
+        return LayerAccess(AccessKind.NONE, "the Engine does not report where the layer is")
     if stack.writable.source is not None:
         return _mount_reach(stack)
     return _directory_reach(stack)
@@ -90,7 +90,7 @@ def _mount_reach(stack: LayerStack) -> LayerAccess:
         return LayerAccess(
             AccessKind.NONE, f"a {stack.driver.name} layer has to be mounted; run dtui as root, or use sudo"
         )
-    return LayerAccess(AccessKind.MOUNT, f"by {stack.how}; mounted privately for each look and each act")
+    return LayerAccess(AccessKind.MOUNT, f"by {stack.how}; mounted privately for each read and each change")
 
 
 def _directory_reach(stack: LayerStack) -> LayerAccess:

@@ -1,8 +1,9 @@
-"""containerd's snapshotters: Docker's image store since Engine 29, an option since 24.
+"""containerd's snapshotters: Docker's image store since Engine 29, optional since 24.
 
-A container's layer is the active snapshot whose key is the container's id; ``metadata.db`` of the snapshotter has
-``v1/snapshots/<namespace>/<number>/<key>`` with ``id``, ``kind``, ``parent``; the files lie below ``snapshots/<id>``.
-Read in containerd 2.1 (core/snapshots/storage, plugins/snapshots/*), measured on Docker 28.5 and 29.7.
+A container's layer is the active snapshot whose key is the container's id. The snapshotter's ``metadata.db`` has
+``v1/snapshots/<namespace>/<number>/<key>`` with ``id``, ``kind`` and ``parent``; the files are below
+``snapshots/<id>``. Read in containerd 2.1 (core/snapshots/storage, plugins/snapshots/*), measured on Docker 28.5 and
+29.7.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ _MOST_KNOWN = 8
 """Databases of which the snapshots are kept in memory; an Engine has one a snapshotter."""
 
 _LONGEST = 256
-"""Snapshots above each other; overlay itself takes no more than 500 layers."""
+"""Longest chain of snapshots; overlay itself takes no more than 500 layers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot: the key that containerd's clients know, its number on disk, and whether it is committed.
+    """A snapshot: its key for containerd's clients, its number on disk, and whether it is committed.
 
-    ``name`` is what the database has it under, ``parent`` the name of the one below; empty for none.
+    ``name`` is its name in the database, ``parent`` that of the snapshot below; empty for none.
     """
 
     key: str
@@ -49,7 +50,7 @@ class Snapshot:
 
 
 def containerd_roots(root: DataRoot) -> Iterator[DataRoot]:
-    """Yield the directories in which the containerd of a data-root may keep its snapshots, its own one first."""
+    """Yield the directories where the containerd of a data-root may keep snapshots, the data-root's own first."""
     with suppress(LayerError):
         yield root.below("containerd/daemon")
     if _is_systems(root):
@@ -58,9 +59,9 @@ def containerd_roots(root: DataRoot) -> Iterator[DataRoot]:
 
 
 def _is_systems(root: DataRoot) -> bool:
-    """Say whether this host's Engine keeps its containers in a data-root, so that its containerd is the system's.
+    """Return whether this host's Engine uses a data-root, so that its containerd is the system's.
 
-    Any other, such as one on a disk from elsewhere, could name containers of this host.
+    Another data-root, such as one on a disk from elsewhere, could name containers of this host.
     """
     home = root.path.parent if REMAPPED.fullmatch(root.path.name) else root.path
     return not has_foreign_owner(root.directory) and home in _systems_roots()
@@ -118,7 +119,7 @@ def _records_of(home: DataRoot) -> _Records:
 
 
 def all_snapshots(home: DataRoot) -> Iterator[Snapshot]:
-    """Yield every snapshot of a snapshotter's database, of all namespaces; raises LayerError, NotReachable."""
+    """Yield all snapshots of a snapshotter, of every namespace; raises LayerError, NotReachable."""
     records = _records_of(home)
     for name in records.of_name:
         snapshot = records.snapshot(name)
@@ -150,12 +151,12 @@ def chain_of(home: DataRoot, key: str) -> tuple[Snapshot, ...]:
 
 
 def bytes_of(value: bytes | Bucket | None) -> bytes:
-    """Return a value of a record, nothing for what is none."""
+    """Return a value of a record, empty if it is missing or a bucket."""
     return value if isinstance(value, bytes) else b""
 
 
 class Snapshotter:
-    """Layers of one snapshotter that keeps directories: ``active`` and ``committed`` below its own."""
+    """Layers of a snapshotter that keeps directories; ``active`` and ``committed`` are paths below its own."""
 
     engine_key = ""
     home = ""
@@ -169,22 +170,22 @@ class Snapshotter:
         self._committed = committed
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
-        """Look the container's id up in the snapshotter's database, without asking containerd."""
+        """Look up the container's id in the snapshotter's database, without asking containerd."""
         problem: NotFound | LayerError | None = None
         for containerd_root in containerd_roots(root):
             try:
                 return self.stack_in(containerd_root.below(_PREFIX + self.driver.name), root, container_id)
             except (NotFound, LayerError) as error:
                 problem = problem or error
-        raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is this the data-root?")
+        raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "check that this is the data-root")
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
-        """Refuse: with the containerd store the Engine tells nothing about layers."""
+        """Raise LayerError: with the containerd store the Engine reports no layers."""
         del data
-        raise LayerError(f"the Engine tells nothing about the layers of {container_id[:12]}", "read its data-root")
+        raise LayerError(f"the Engine does not report the layers of {container_id[:12]}", "read its data-root: --root")
 
     def stack_in(self, home: DataRoot, root: DataRoot, container_id: str, address: str = "") -> LayerStack:
-        """Read the stack below the snapshotter's own directory; ``address`` is the containerd that named it, if any."""
+        """Read the stack in the snapshotter's own directory; ``address`` is the containerd that named it, if any."""
         chain = chain_of(home, container_id)
         layers = tuple(self._layer(home, snapshot, container_id) for snapshot in chain)
         writable = layers[0].path

@@ -1,7 +1,7 @@
-"""vfs and btrfs: each layer is a whole tree of its own, and what changed is found by comparison.
+"""vfs and btrfs: each layer is a complete tree, and changes are found by comparison.
 
-vfs copies every file (``vfs/dir/<id>``), btrfs takes a snapshot (``btrfs/subvolumes/<id>``); both lie open on the host
-whether the container runs or not. Layouts read in moby daemon/graphdriver/{vfs,btrfs} (20.10 to 29), measured on
+vfs copies every file (``vfs/dir/<id>``), btrfs takes a snapshot (``btrfs/subvolumes/<id>``). Both can be opened on the
+host whether the container runs or not. Layouts read in moby daemon/graphdriver/{vfs,btrfs} (20.10 to 29), measured on
 20.10.24 and 29.
 """
 
@@ -17,7 +17,7 @@ from tui.drivers.data_root import DataRoot
 
 
 class FullTrees:
-    """Layers of a graph driver that keeps ``<folder>/<layer id>`` as a whole tree."""
+    """Layers of a graph driver that keeps each layer as a complete tree in ``<folder>/<layer id>``."""
 
     engine_key = "SourceDir"
 
@@ -26,7 +26,7 @@ class FullTrees:
         self.home = folder
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
-        """Follow layerdb's mount-id to the tree, and its init-id to the tree that the container began with."""
+        """Follow layerdb's mount-id to the tree, and its init-id to the tree that the container started from."""
         mount_id = mount_record(root, self.driver.name, container_id, "mount-id")
         init_id = mount_record(root, self.driver.name, container_id, "init-id")
         base = root.path / self.home
@@ -44,10 +44,12 @@ class FullTrees:
         )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
-        """Take the directory from GraphDriver.Data.SourceDir, which vfs tells since Engine 29."""
+        """Take the directory from GraphDriver.Data.SourceDir, which vfs reports since Engine 29."""
         source = data.get("SourceDir")
         if not source:
-            raise LayerError(f"the Engine names no directory for a {self.driver.name} container", "read its data-root")
+            raise LayerError(
+                f"the Engine reports no directory for a {self.driver.name} container", "read its data-root: --root"
+            )
         path = Path(source)
         layer_id = check_layer_id(path.name)
         layers = (

@@ -1,4 +1,4 @@
-"""Which user ids a container has while it does not run: the name of a remapped data-root tells, or podman's record."""
+"""The user ids of a container that does not run, from the name of a remapped data-root or from podman's record."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tui.core.errors import LayerError
 from tui.core.id_maps import HOST_IDS, IdMap, Span
 
 REMAPPED = re.compile(r"(\d+)\.(\d+)")
-"""How the directory is called in which a daemon keeps the containers whose root is that user and group."""
+"""Name of the directory in which a daemon keeps containers whose root is that user and group."""
 
 _MOST_SPANS = 340
-"""Parts of a map (user_namespaces(7))."""
+"""Most ranges in a map (user_namespaces(7))."""
 
 _USUAL = 65536
-"""Ids that a daemon gives a container where this host's tables do not say (adduser, useradd)."""
+"""Ids that a daemon gives a container if this host's tables do not say (adduser, useradd)."""
 
 
 def ids_of_root(root: Path) -> IdMap | None:
-    """Return the ids of the containers in a data-root by its name, None for the host's own."""
+    """Return the id map of the containers in a data-root from its name, None if they have the host's ids."""
     match = REMAPPED.fullmatch(root.name)
     if match is None:
         return None
@@ -30,7 +30,10 @@ def ids_of_root(root: Path) -> IdMap | None:
 
 
 def _length(table: str, first: int) -> int:
-    """Return how many ids a table of this host gives from one on; whose they are is in the daemon's settings alone."""
+    """Return how many ids a subuid or subgid table assigns from ``first`` on.
+
+    Which user they belong to is known only to the daemon's settings.
+    """
     try:
         rows = [line.split(":") for line in Path(table).read_text(errors="replace").splitlines()]
     except OSError:
@@ -40,7 +43,7 @@ def _length(table: str, first: int) -> int:
 
 
 def ids_of_record(record: Mapping[str, Any]) -> IdMap:
-    """Return the ids of a container by its record in containers/storage; without a map in it they are the host's."""
+    """Return a container's id map from its record in containers/storage, the host's ids if it has no map."""
     users, groups = (_spans(record.get(key)) for key in ("uidmap", "gidmap"))
     return IdMap(users or HOST_IDS.users, groups or HOST_IDS.groups)
 
@@ -50,12 +53,12 @@ def _spans(parts: object) -> tuple[Span, ...]:
         return ()
     spans = [_span(part) for part in parts[:_MOST_SPANS]] if isinstance(parts, list) else [None]
     if None in spans:
-        raise LayerError("a container's map of users is not understood", "the storage's record is damaged")
+        raise LayerError("a container's user map is invalid", "podman's record is damaged")
     return tuple(span for span in spans if span)
 
 
 def _span(part: object) -> Span | None:
-    """Return a part of a map; None where a number is none that users have."""
+    """Return one range of a map, None if a number is not a valid id."""
     if not isinstance(part, Mapping):
         return None
     numbers = [part.get(key) for key in ("container_id", "host_id", "size")]

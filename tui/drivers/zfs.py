@@ -1,6 +1,6 @@
 """zfs: each layer is a dataset ``<parent>/<id>``, mounted at ``zfs/graph/<id>`` only while the Engine uses it.
 
-Datasets have the mountpoint ``legacy``; a container's is a clone of its ``-init`` one. Layout read in moby
+Datasets have the mountpoint ``legacy``; a container's dataset is a clone of its ``-init`` one. Layout read in moby
 daemon/graphdriver/zfs (20.10 to 29), measured on 20.10.24 with OpenZFS 2.1.
 """
 
@@ -26,7 +26,7 @@ class Zfs:
     home = "zfs/graph"
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
-        """Follow layerdb's mount-id to the dataset below the one that the data-root lies on."""
+        """Follow layerdb's mount-id to the dataset, a child of the one that holds the data-root."""
         mount_id = mount_record(root, "zfs", container_id, "mount-id")
         parent = _dataset_at(root.below("zfs").path)
         home = root.path / "zfs" / "graph"
@@ -34,10 +34,10 @@ class Zfs:
         return replace(self._stack(f"{parent}/{mount_id}", home, "layerdb mount-id", command), root=root.directory)
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
-        """Take dataset and mountpoint from GraphDriver.Data: Dataset, Mountpoint."""
+        """Take dataset and mountpoint from GraphDriver.Data."""
         dataset, mountpoint = data.get("Dataset"), data.get("Mountpoint")
         if not dataset or not mountpoint:
-            raise LayerError("the Engine names no Dataset for this container", "is it a zfs container?")
+            raise LayerError("the Engine reports no Dataset for this container", "check that its driver is zfs")
         command = inspect_command("Dataset", container_id)
         return self._stack(dataset, Path(mountpoint).parent, "GraphDriver.Data.Dataset", command)
 
@@ -51,10 +51,10 @@ class Zfs:
 
 
 def _dataset_at(path: Path) -> str:
-    """Return the dataset that a directory lies on; raises NotReachable where that is no ZFS file system."""
+    """Return the dataset that holds a directory; raises NotReachable if it is not on ZFS."""
     mount = mount_holding(str(path))
     if mount is None or mount.kind != "zfs":
         raise NotReachable(
-            f"{printable(str(path))} lies on no mounted ZFS dataset", "zfs mount it, or name the right data-root"
+            f"{printable(str(path))} is not on a mounted ZFS dataset", "zfs mount it, or name the right data-root"
         )
     return mount.source

@@ -1,4 +1,4 @@
-"""Which images use a layer: from Docker's ``imagedb``, or from containerd's database and its content store."""
+"""Which images use a layer, from Docker's ``imagedb`` or from containerd's database and content store."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tui.drivers.data_root import DataRoot
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _HEX = re.compile("[0-9a-f]{64}")
 _DEEPEST = 3
-"""Indexes within indexes; real ones have one."""
+"""Deepest nesting of image indexes; real ones have one level."""
 
 _MOST_BLOBS = 1000
-"""Records that are read for one image's name; an index has one for each platform."""
+"""Most records read for one image name; an index has one per platform."""
 
 _MOST_LAYERS = 1000
-"""Layers of an image; overlay mounts half as many."""
+"""Most layers of an image; overlay mounts half as many."""
 
 
 def docker_images(root: DataRoot, home: str, missed: list[DtuiError]) -> dict[str, tuple[str, ...]]:
-    """Return chain id to names of images, from ``image/<driver>``; one without a name goes by its short id.
+    """Return image names by chain id, from ``image/<driver>``; an image without a name goes by its short id.
 
-    Images whose record cannot be read are left out, and the errors added to ``missed``.
+    Images whose record cannot be read are skipped, and the errors appended to ``missed``.
     """
     names: dict[str, list[str]] = defaultdict(list)
     with suppress(DtuiError):
@@ -62,7 +62,7 @@ def _diff_ids(config: dict[str, Any]) -> list[str]:
 
 
 def stored_images(containerd: DataRoot, missed: list[DtuiError]) -> dict[str, tuple[str, ...]]:
-    """Return chain id to names of images, of all namespaces of a containerd; what cannot be read adds to ``missed``."""
+    """Return image names by chain id, from all namespaces of a containerd; errors are appended to ``missed``."""
     users: dict[str, set[str]] = defaultdict(set)
     try:
         version = read_bolt(containerd, "io.containerd.metadata.v1.bolt/meta.db").bucket(b"v1")
@@ -80,7 +80,7 @@ def stored_images(containerd: DataRoot, missed: list[DtuiError]) -> dict[str, tu
 
 
 def _configurations(containerd: DataRoot, digest: str) -> Iterator[list[str]]:
-    """Yield the diff ids of every configuration below an index or a manifest, of those platforms that are here."""
+    """Yield the diff ids of every image configuration below an index or manifest, for the platforms present."""
     todo, visited = [(digest, 0)], {digest}
     while todo and len(visited) <= _MOST_BLOBS:
         digest, depth = todo.pop()
@@ -90,7 +90,7 @@ def _configurations(containerd: DataRoot, digest: str) -> Iterator[list[str]]:
         try:
             body = containerd.json(f"io.containerd.content.v1.content/blobs/sha256/{match[1]}")
         except DtuiError:
-            continue  # of a platform that was not pulled
+            continue  # this platform was not pulled
         if diff_ids := _diff_ids(body):
             yield diff_ids
         manifests = body.get("manifests")

@@ -1,6 +1,6 @@
-"""Whose is each layer directory of a data-root: a container's, an image's, the build cache's, or nobody's.
+"""Who owns each layer directory of a data-root: a container, an image, the build cache, or nobody.
 
-Nothing is asked of an Engine and nothing is written.
+No Engine is asked and nothing is written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tui.engine.at_rest.podman import PodmanRoot, is_podman_root
 from tui.inventory.references import Claims, Owner, entries, graph_claims, podman_claims, snapshot_claims
 
 _LAYER = re.compile(r"[0-9a-z]{25}|[0-9a-f]{64}(-init)?")
-"""Names that Engines give to layers: 25 letters and digits come from BuildKit."""
+"""Names that Engines give to layers; those of 25 letters and digits come from BuildKit."""
 
 _SNAPSHOTTER = re.compile(r"io\.containerd\.snapshotter\.v1\.[a-z0-9._-]+")
 _NUMBER = re.compile("[0-9]{1,19}")
@@ -30,7 +30,7 @@ _NUMBER = re.compile("[0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True)
 class LayerDirectory:
-    """One layer on disk; ``names`` are the containers or images that refer to it."""
+    """One layer on disk. ``names`` are the containers or images that refer to it."""
 
     path: Path
     id: str
@@ -89,14 +89,14 @@ def _snapshots_of(containerd: DataRoot, folder: str, names: Mapping[str, str]) -
 
 
 def layer_at(path: Path, roots: tuple[Path, ...] = ()) -> LayerDirectory:
-    """Say whose layer a path of this host lies in; ``roots`` are data-roots to look in, else those above the path.
+    """Return the layer that contains a path of this host, searching ``roots`` or else the data-roots above the path.
 
-    Raises NotFound for a path that is in no layer of a data-root.
+    Raises NotFound if the path is in no layer of a data-root.
     """
     display_path = printable(str(path))
     canonical_roots = tuple(Path(os.path.realpath(root)) for root in roots)
     looked_in: tuple[Path, ...] = ()
-    # first where the name itself lies: a link within a layer is the layer's, wherever it leads
+    # try the path itself first: a symlink inside a layer belongs to that layer, wherever it points
     for candidate in dict.fromkeys((_without_short_link(Path(os.path.abspath(path))), Path(os.path.realpath(path)))):
         data_roots = canonical_roots or _roots_above(candidate)
         looked_in = looked_in or data_roots
@@ -105,8 +105,11 @@ def layer_at(path: Path, roots: tuple[Path, ...] = ()) -> LayerDirectory:
             return max(best, key=lambda entry: len(str(entry.path)))
     if not looked_in:
         _check_permission(path)
-        raise NotFound(f"{display_path} lies in no data-root", "name the data-root with --root DIR")
-    raise NotFound(f"{display_path} is in no layer of {printable(str(looked_in[0]))}", "is it a volume or a record?")
+        raise NotFound(f"{display_path} is not in a data-root", "name the data-root with --root DIR")
+    raise NotFound(
+        f"{display_path} is not in a layer of {printable(str(looked_in[0]))}",
+        "it may be a volume or a record of the Engine",
+    )
 
 
 def _check_permission(path: Path) -> None:
@@ -115,11 +118,11 @@ def _check_permission(path: Path) -> None:
     except PermissionError as error:
         raise NotReachable(f"{printable(str(path))}: permission denied", "run dtui as root, or use sudo") from error
     except OSError:
-        return  # it may be gone: its place tells all the same
+        return  # it may not exist any more; its path is enough
 
 
 def _holds(entry: LayerDirectory, path: Path, root: Path) -> bool:
-    """Tell whether a path belongs to a layer: below its directory, or below another of that name (``aufs/mnt``)."""
+    """Return whether a path belongs to a layer: in its directory, or in another of the same name (``aufs/mnt``)."""
     if path.is_relative_to(entry.path):
         return True
     if entry.driver.kind is not DriverKind.GRAPH or not path.is_relative_to(root / entry.driver.name):
@@ -128,7 +131,7 @@ def _holds(entry: LayerDirectory, path: Path, root: Path) -> bool:
 
 
 def _without_short_link(path: Path) -> Path:
-    """Follow ``overlay2/l/SHORT``, the only links that Engines make between layers."""
+    """Follow ``overlay2/l/SHORT``, the only symlinks that Engines make between layers."""
     for part in (path, *path.parents):
         if part.parent.name == "l" and os.path.islink(part):
             target = Path(os.path.normpath(part.parent / os.readlink(part)))

@@ -1,9 +1,9 @@
 """Who refers to each layer of a data-root: containers, images, the build cache.
 
-Everything is read from records; a record that cannot be read is noted, for then nobody can say that a layer is not
-referred to. Layouts: moby layer/filestore.go (``layerdb``), image/fs.go (``imagedb``), builder/builder-next/adapters/
-snapshot (``buildkit/snapshots.db``), containerd core/metadata/buckets.go, containers/storage; measured on Docker 20.10
-and 28.5, podman 4.3.
+Everything is read from records. A record that cannot be read is noted, because then nothing proves that a layer is
+unused. Layouts: moby layer/filestore.go (``layerdb``), image/fs.go (``imagedb``),
+builder/builder-next/adapters/snapshot (``buildkit/snapshots.db``), containerd core/metadata/buckets.go,
+containers/storage; measured on Docker 20.10 and 28.5, podman 4.3.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from tui.drivers.snapshotters import Snapshot, all_snapshots
 from tui.inventory.images import docker_images, stored_images
 
 _CHAIN = re.compile("[0-9a-f]{64}")
-"""A chain id, which names a directory of ``layerdb``."""
+"""A chain id, which is the name of a directory in ``layerdb``."""
 
 
 _DEEPEST = 1_000
-"""Layers above each other that are followed; overlay itself takes half as many. Each container has its own way down."""
+"""Longest chain of layers that is followed; overlay itself takes half as many."""
 
 
 class Owner(StrEnum):
-    """What a layer directory is there for."""
+    """What a layer directory is for."""
 
     CONTAINER = "container"
     INIT = "init layer"
@@ -48,23 +48,24 @@ Claim = tuple[Owner, tuple[str, ...], str]
 
 @dataclass
 class Claims:
-    """What is known of the layers of one driver."""
+    """What is known about the layers of one driver."""
 
     by_layer: dict[str, Claim] = field(default_factory=dict)
     missed: list[DtuiError] = field(default_factory=list)
-    """Records that could not be read."""
+    """Errors of records that could not be read."""
 
     def of(self, layer_id: str) -> Claim:
-        """Return a layer's owner: nobody only where every record was read."""
+        """Return a layer's owner. It is an orphan only if every record could be read."""
         nobody = Owner.UNKNOWN if self.missed else Owner.ORPHAN
         return self.by_layer.get(layer_id, (nobody, (), ""))
 
     def add(self, layer_id: str, owner: Owner, names: Iterable[str] = (), container_id: str = "") -> None:
-        """Note an owner, unless the layer has one."""
+        """Record an owner unless the layer already has one."""
         self.by_layer.setdefault(layer_id, (owner, tuple(sorted(names)), container_id))
 
     def ancestry(self, layer: str, parent_of: Callable[[str], str]) -> Iterator[str]:
-        """Yield a layer and those below it, ending at an empty name or in a circle; what goes on longer is missed."""
+        """Yield a layer and those below it, up to an empty name or a cycle. A chain that is too long is noted as
+        missed."""
         visited: set[str] = set()
         while layer and layer not in visited:
             if len(visited) == _DEEPEST:
@@ -76,7 +77,7 @@ class Claims:
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Note what cannot be read and go on."""
+        """Note errors inside the context and go on."""
         try:
             yield
         except DtuiError as error:
@@ -84,7 +85,7 @@ class Claims:
 
 
 def entries(root: DataRoot, name: str) -> list[str]:
-    """List a directory; nothing for a driver that was never used here. Raises NotReachable without permission."""
+    """List a directory; empty for a driver that was never used here. Raises NotReachable without permission."""
     try:
         return sorted(root.names(name))
     except PermissionError as error:
@@ -97,11 +98,11 @@ def entries(root: DataRoot, name: str) -> list[str]:
 
 
 def graph_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claims:
-    """Read whose the layers of a graph driver are; ``names`` are those of the containers, by id."""
+    """Find the owners of a graph driver's layers; ``names`` are the containers' names by id."""
     claims = Claims()
     layerdb = f"image/{driver}/layerdb"
     for container_id in entries(root, f"{layerdb}/mounts"):
-        if container_id in names:  # else its container is gone: what it names is nobody's
+        if container_id in names:  # a record without its container claims nothing
             for record, owner in (("mount-id", Owner.CONTAINER), ("init-id", Owner.INIT)):
                 if layer_id := _line(claims, root, f"{layerdb}/mounts/{container_id}/{record}"):
                     claims.add(layer_id, owner, [names[container_id]], container_id)
@@ -116,7 +117,7 @@ def graph_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claim
 
 
 def _line(claims: Claims, root: DataRoot, name: str) -> str:
-    """Return a record of one line; empty for one that is not there."""
+    """Return a record of one line, empty if it does not exist."""
     if root.exists(name):
         with claims.noting():
             return root.text(name).strip()
@@ -126,7 +127,7 @@ def _line(claims: Claims, root: DataRoot, name: str) -> str:
 def _chains_of_containers(
     claims: Claims, root: DataRoot, layerdb: str, names: Mapping[str, str]
 ) -> dict[str, set[str]]:
-    """Return the chains that containers stand on: their images may be removed by force."""
+    """Return the chain ids that containers are based on: their images may have been removed by force."""
     users: dict[str, set[str]] = defaultdict(set)
     for container_id in entries(root, f"{layerdb}/mounts"):
         if container_id in names:
@@ -147,7 +148,7 @@ def _chain_ancestry(claims: Claims, root: DataRoot, layerdb: str, chain: str) ->
 
 
 def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Mapping[str, str]) -> None:
-    """Claim what BuildKit knows: its own snapshots under their names, and the chains that they were committed as."""
+    """Claim what BuildKit uses: its own snapshots, and the chains they were committed as."""
     if not root.exists("buildkit/snapshots.db"):
         return
     with claims.noting():
@@ -164,7 +165,7 @@ def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Map
 
 
 def snapshot_claims(containerd: DataRoot, home: DataRoot, names: Mapping[str, str]) -> Claims:
-    """Read whose the snapshots of a snapshotter of a containerd's are, by their numbers."""
+    """Find the owners of a snapshotter's snapshots, by number."""
     claims = Claims()
     users = stored_images(containerd, claims.missed)
     with claims.noting():
@@ -194,9 +195,9 @@ def _chain(snapshot: Snapshot) -> str:
 def _below(
     claims: Claims, snapshots: Mapping[bytes, Snapshot], users: Mapping[bytes, Iterable[str]]
 ) -> dict[bytes, set[str]]:
-    """Return who stands on each snapshot, by those who use one further up.
+    """Return the names that use each snapshot or one further up.
 
-    That an image has no such layer does not tell: one that was committed stands on its container's init layer too.
+    The image alone is not enough: a committed image is also based on its container's init layer.
     """
     names_by_snapshot: dict[bytes, set[str]] = defaultdict(set)
     for top, names in users.items():
@@ -212,7 +213,7 @@ def _below(
 
 
 def _parents(snapshots: Mapping[bytes, Snapshot], name: bytes) -> Iterator[Snapshot]:
-    """Yield the snapshots below one, for ever where they are in a circle."""
+    """Yield the snapshots below one, endlessly if they form a cycle."""
     while parent := snapshots.get(snapshots[name].parent):
         name = parent.name
         yield parent
@@ -222,7 +223,7 @@ def _parents(snapshots: Mapping[bytes, Snapshot], name: bytes) -> Iterator[Snaps
 
 
 def podman_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claims:
-    """Read whose the layers of podman's storage are; ``names`` are those of the containers, by id."""
+    """Find the owners of the layers of podman's storage; ``names`` are the containers' names by id."""
     claims = Claims()
     parents: dict[str, str] = {}
     users: dict[str, set[str]] = defaultdict(set)
@@ -248,7 +249,7 @@ def podman_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Clai
 
 
 def _tops(image: Mapping[str, Any]) -> list[str]:
-    """Return an image's topmost layer, and the copies of it that were made with other owners."""
+    """Return an image's topmost layer and the copies of it with other owners."""
     mapped = image.get("mapped-layers") or []
     names = image.get("names") or []
     if not isinstance(mapped, list) or not isinstance(names, list):
@@ -259,7 +260,7 @@ def _tops(image: Mapping[str, Any]) -> list[str]:
 def _mark(
     claims: Claims, users: dict[str, set[str]], parents: Mapping[str, str], layer_id: str, names: Iterable[object]
 ) -> None:
-    """Add names to a layer and all below it."""
+    """Add names to a layer and all layers below it."""
     named = set(map(str, names))
 
     def known(layer: str) -> str:

@@ -1,1 +1,1 @@
-"""Reading layers safely: paths, detached mounts, whiteouts, views, changes."""
+"""Reading layers safely: the union, what changed, whiteouts, private mounts."""

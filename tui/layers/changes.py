@@ -1,4 +1,4 @@
-"""What a container changed, path by path, on the terms of ``docker diff``; and trees to print."""
+"""What a container changed, path by path as ``docker diff`` lists it, and trees to print."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tui.linux.rooted_paths import split
 def changes(
     view: LayerView, stop: Callable[[], bool] = lambda: False, *, under: bytes = b"/", own: bool = False
 ) -> tuple[PathChange, ...]:
-    """Return every changed path, or those at and below a canonical one, sorted: the same set as ``docker diff``.
+    """Return the changed paths at and below ``under``, sorted: the same set as ``docker diff``.
 
-    Only the writable layer is walked. A directory counts as modified when its mode or owner differs or something in
-    it changed; what lies below a deleted directory is not listed. Contents decide where size and time agree, so a
-    file rewritten with its old time is found, which Docker overlooks. With ``own`` all that the writable layer of a
-    union holds is listed, also what is as the image has it.
+    Only the writable layer is walked. A directory counts as modified if its mode or owner differs or something in it
+    changed; what was below a deleted directory is not listed. If size and time agree, the contents are compared, so a
+    file rewritten with its old time is found, which Docker overlooks. With ``own``, everything that the writable layer
+    of a union holds is listed, even if it equals the image's.
     """
     records: dict[bytes, PathChange] = {}
     holders: dict[bytes, PathChange] = {}
@@ -57,10 +57,10 @@ def _record(entry: Entry, differs: Difference) -> PathChange:
 
 
 class WalkableView(Protocol):
-    """Something that lists directories of a container."""
+    """A container's tree, listed one directory at a time."""
 
     def keep_open(self) -> AbstractContextManager[None]:
-        """Keep what has to be mounted for the walk."""
+        """Keep what the walk needs mounted for the duration of the context."""
         ...
 
     def children(self, path: bytes, view: View) -> list[Entry]:
@@ -69,7 +69,7 @@ class WalkableView(Protocol):
 
 
 def walk(view: WalkableView, path: bytes, mode: View, depth: int) -> Iterator[tuple[int, Entry]]:
-    """Yield (depth, entry) of a subtree in the order of a tree listing; ``depth`` levels, 0 for all."""
+    """Yield (depth, entry) of a subtree in tree order, down to ``depth`` levels (0 for all)."""
     with view.keep_open():
         todo = [(0, entry) for entry in reversed(view.children(path, mode))]
         while todo:

@@ -1,9 +1,9 @@
-"""Layers that are no directories: ZFS datasets and thin devices, mounted where nobody sees it, for one look or act.
+"""Layers that are not directories: ZFS datasets and thin devices, mounted privately while they are read or changed.
 
-A mount made here is attached nowhere and ends with its last descriptor, also after kill -9. Measured with Docker
-20.10.24, Linux 6.1, OpenZFS 2.1: the Engine can start a container whose dataset or device is mounted read-write here,
-for both share one superblock; held read-only, ``docker start`` fails. A thin device under any other name than the
-Engine's own would be a second block device on the same blocks, which destroys the file system.
+The mounts are detached and end with their last descriptor, even after kill -9. Measured with Docker 20.10.24, Linux
+6.1, OpenZFS 2.1: the Engine can start a container whose dataset or device is mounted read-write here, because both
+mounts share one superblock; if it is mounted read-only here, ``docker start`` fails. A thin device activated under
+another name than the Engine's would be a second block device on the same blocks, which destroys the file system.
 """
 
 from __future__ import annotations
@@ -26,22 +26,24 @@ from tui.linux.syscalls import MountAttr
 _ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC | MountAttr.NOATIME
 _SECTOR = 512
 _UUID = "DTUI-"
-"""What the uuid of a device begins with that dtui activated; nobody else's is ever removed."""
+"""Prefix of the uuid of devices that dtui activated. No other device is ever removed."""
 
 _TOOLS = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
 @contextmanager
 def source_directory(layer: Layer, *, exclusive: bool = False) -> Iterator[int]:
-    """Yield a descriptor of the root of a layer's files, mounted for as long as the context lasts.
+    """Mount a layer's source for the duration of the context and yield a descriptor of the root of its files.
 
-    ``exclusive`` demands that nobody else uses the layer now; raises ChangedMeanwhile if somebody does, NotReachable
-    for what this host cannot mount.
+    With ``exclusive``, raises ChangedMeanwhile if somebody else uses the layer. Raises NotReachable for what this host
+    cannot mount.
     """
     match layer.source:
         case Dataset() as dataset:
             if exclusive and _is_mounted(dataset.name):
-                raise ChangedMeanwhile(f"dataset {printable(dataset.name)} is mounted", "was the container started?")
+                raise ChangedMeanwhile(
+                    f"dataset {printable(dataset.name)} is mounted", "the container seems to have been started"
+                )
             with _mounted("zfs", dataset.name) as fd:
                 yield fd
         case ThinDevice() as device:
@@ -78,7 +80,7 @@ def _mounted(kind: str, source: str, inside: str = "") -> Iterator[int]:
         directory = syscalls.openat2(mount, os.fsencode(inside or "."), os.O_RDONLY | os.O_DIRECTORY, IN_ROOT)
     except OSError as error:
         raise LayerError(
-            f"{printable(source)} has no {inside or 'root'}: {error.strerror}", "is it a layer?"
+            f"{printable(source)} has no {inside or 'root'}: {error.strerror}", "check that it is a layer"
         ) from error
     finally:
         os.close(mount)
@@ -91,19 +93,19 @@ def _mounted(kind: str, source: str, inside: str = "") -> Iterator[int]:
 def _explain(error: OSError, source: str) -> NotReachable | EditRefused | ChangedMeanwhile:
     display_name = printable(source)
     if error.errno == errno.EBUSY:
-        return ChangedMeanwhile(f"{display_name} is in use", "somebody else has mounted it: try again")
+        return ChangedMeanwhile(f"{display_name} is in use", "somebody else has mounted it; try again")
     if error.errno in (errno.EPERM, errno.EACCES):
-        return NotReachable(f"{display_name} has to be mounted", "run dtui as root")
+        return NotReachable(f"{display_name} must be mounted first", "run dtui as root")
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        return NotReachable(f"{display_name} is not there", "is the pool imported and active?")
+        return NotReachable(f"{display_name} does not exist", "check that the pool is imported and active")
     return EditRefused(f"{display_name} cannot be mounted: {error.strerror}", "nothing was changed")
 
 
 def dmsetup(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run dmsetup; raises NotReachable where there is none."""
+    """Run dmsetup; raises NotReachable if it is not installed."""
     program = shutil.which("dmsetup", path=":".join(_TOOLS))
     if program is None:
-        raise NotReachable("dmsetup is missing, which activates a layer's device", "apt-get install dmsetup")
+        raise NotReachable("dmsetup, which activates a layer's device, is not installed", "apt-get install dmsetup")
     environment = {"PATH": ":".join((*_TOOLS, "/usr/bin", "/bin")), "LC_ALL": "C"}
     # --verifyudev makes the node where no udev does; without it the device would exist under no path
     command = [program, "--verifyudev", *arguments]
@@ -114,14 +116,15 @@ def dmsetup(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def _activated(device: ThinDevice, *, exclusive: bool) -> Iterator[str]:
-    """Yield the path of a device under the Engine's own name for it; deactivate it after if we activated it.
+    """Activate a device under the Engine's own name for it, and yield its path.
 
-    That name is the lock: while the container runs, the device exists and making it again is refused.
+    The name serves as the lock: while the container runs the device exists, and creating it again fails. It is
+    deactivated afterwards only if we activated it.
     """
     if dmsetup("info", "-c", "--noheadings", "-o", "name", device.pool).returncode:
         raise NotReachable(
             f"pool {printable(device.pool)} is not active",
-            "start the daemon once, which activates it; a pool of your own (dm.thinpooldev) is not read",
+            "start the daemon once to activate it; dtui cannot read a custom pool (dm.thinpooldev)",
         )
     table = f"0 {device.size // _SECTOR} thin /dev/mapper/{device.pool} {device.device_id}"
     creation = dmsetup("create", "-u", _UUID + device.name, device.name, "--table", table)
@@ -131,7 +134,9 @@ def _activated(device: ThinDevice, *, exclusive: bool) -> Iterator[str]:
                 f"device {device.name[-24:]}: {_last(creation.stderr)}", "dmsetup ls shows what is active"
             )
         if exclusive:
-            raise ChangedMeanwhile("the layer's device is active", "was the container started? look at it again")
+            raise ChangedMeanwhile(
+                "the layer's device is active", "the container seems to have been started; check its state"
+            )
     path = f"/dev/mapper/{device.name}"
     try:
         yield path
@@ -141,7 +146,8 @@ def _activated(device: ThinDevice, *, exclusive: bool) -> Iterator[str]:
 
 
 def _deactivate(name: str) -> None:
-    """Remove a device of ours; one that the Engine has opened or removed meanwhile is the Engine's to remove."""
+    """Remove a device that we activated. If the Engine has opened it meanwhile, it is removed when the Engine closes
+    it."""
     dmsetup("remove", "--deferred", name)
     with suppress(FileNotFoundError):
         path = f"/dev/mapper/{name}"
@@ -155,18 +161,18 @@ def _last(text: str) -> str:
 
 
 def _kind_of(path: str) -> str:
-    """Tell the file system on a device by its superblock: devicemapper makes xfs or ext4."""
+    """Return the file system on a device from its superblock: devicemapper makes xfs or ext4."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise NotReachable(f"{printable(path)}: {error.strerror}", "is udev running?") from error
+        raise NotReachable(f"{printable(path)}: {error.strerror}", "check that udev is running") from error
     try:
         if not stat.S_ISBLK(os.fstat(fd).st_mode):
-            raise LayerError(f"{printable(path)} is no block device", "remove that file")
+            raise LayerError(f"{printable(path)} is not a block device", "remove that file")
         if os.pread(fd, 4, 0) == b"XFSB":
             return "xfs"
         if os.pread(fd, 2, 1024 + 56) == b"\x53\xef":
             return "ext4"
     finally:
         os.close(fd)
-    raise LayerError(f"{printable(path)} holds neither xfs nor ext4", "the layer's file system is damaged")
+    raise LayerError(f"{printable(path)} has neither xfs nor ext4 on it", "the layer's file system is damaged")

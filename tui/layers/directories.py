@@ -1,4 +1,4 @@
-"""The root directories of a layer stack, opened: a descriptor each, copied for each use."""
+"""The directories of a layer stack, opened once and duplicated for each use."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from tui.layers.device_mounts import source_directory
 from tui.linux.rooted_paths import Root, open_directory
 
 Directories = list[tuple[int, int]]
-"""(layer index, directory descriptor) of the layers that make up one directory of the union, top first."""
+"""(layer index, descriptor) of the layers that make up one directory of the union, top first."""
 
 
 class LayerDirectories:
-    """Descriptors of all layers of a stack; any thread may use or close them.
+    """Descriptors of all layers of a stack. Any thread may use or close them.
 
-    Layers that have to be mounted are so for each single use, or for as long as :meth:`held` lasts: a dataset or device
-    that we keep is one that the Engine cannot remove.
+    Layers that must be mounted are mounted for each single use, or while :meth:`keep_open` lasts: as long as we hold a
+    dataset or device, the Engine cannot remove it.
     """
 
     def __init__(self, stack: LayerStack) -> None:
-        """Open what lies open; raises NotReachable without permission, LayerError for a missing layer."""
+        """Open the layers that are plain directories; raises NotReachable without permission, LayerError if one is
+        missing."""
         self._stack = stack
         self._lock = threading.Lock()
         self._closed = False
@@ -42,7 +43,7 @@ class LayerDirectories:
             raise
 
     def close(self) -> None:
-        """Give the descriptors back; idempotent."""
+        """Close the descriptors; idempotent."""
         with self._lock:
             self._closed = True
             for fd in self._fds.values():
@@ -52,7 +53,7 @@ class LayerDirectories:
 
     @contextmanager
     def keep_open(self) -> Iterator[None]:
-        """Keep what has to be mounted mounted for several uses, such as a walk through the tree."""
+        """Keep layers mounted over several uses, such as a walk through the tree."""
         with self._lock:
             self._holders += 1
         try:
@@ -70,10 +71,10 @@ class LayerDirectories:
         self._mounts.close()
 
     def copies(self, using: ExitStack, layers: Iterable[int]) -> Directories:
-        """Return a descriptor of each layer's root, closed with ``using``."""
+        """Return a duplicate descriptor of each layer's root, closed with ``using``."""
         with self._lock:
             if self._closed:
-                raise LayerError("the layers were closed meanwhile", "open them again")
+                raise LayerError("the layers have been closed", "open the container again")
             directories: Directories = []
             for index in layers:
                 fd = os.dup(self._fds[index]) if index in self._fds else self._mount(index, using)
@@ -90,15 +91,15 @@ class LayerDirectories:
 
 
 def upper_root(stack: LayerStack) -> Root:
-    """Open the writable layer's directory as a root of paths; raises NotReachable, LayerError."""
+    """Open the writable layer's directory as a Root; raises NotReachable, LayerError."""
     return Root(open_layer(stack, stack.writable))
 
 
 def open_upper_in(stack: LayerStack, parent_fd: int) -> int:
-    """Open the writable layer from the directory that holds it, so that both are on one mount; raises LayerError.
+    """Open the writable layer from its parent directory, so that both are on one mount; raises LayerError.
 
-    podman mounts its storage over itself whenever it works. What is opened before and after that lies on two mounts,
-    between which nothing is renamed, and of which no overlay is made.
+    podman mounts its storage over itself whenever it works. Directories opened before and after that are on two mounts,
+    between which the kernel neither renames nor builds an overlay.
     """
     name = os.fsencode(stack.writable.path.name)
     try:

@@ -1,4 +1,4 @@
-"""Whether two entries of layers differ, by the rules of ``docker diff`` (moby pkg/archive ChangesDirs), and in what."""
+"""Whether two entries of layers differ, by the rules of ``docker diff`` (moby pkg/archive ChangesDirs), and how."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from tui.core.records import Change, Entry, Mount
 from tui.linux.rooted_paths import kind_of, open_child, reopen_regular
 
 _COMPARED = 8 << 20
-"""Bytes up to which contents are compared; a larger file with the same size but another time counts as modified."""
+"""Largest file in bytes whose contents are compared. A larger one of the same size but another time counts as
+modified."""
 
 _CHUNK = 1 << 18
 
 
 class Difference(Enum):
-    """What differs between a file and the one it covers."""
+    """How a file differs from the one it hides."""
 
     NONE = 0
     METADATA = 1
@@ -26,7 +27,7 @@ class Difference(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An entry where it lies: index of its layer, descriptor of its directory there, name and status."""
+    """An entry in a layer: index of the layer, descriptor of its directory there, name and status."""
 
     layer: int
     dir_fd: int
@@ -43,7 +44,7 @@ def entry_of(
     opaque: bool = False,
     metadata_only: bool = False,
 ) -> Entry:
-    """Return the record of an entry where it lies."""
+    """Return the Entry for an item."""
     status = item.status
     link = stat.S_ISLNK(status.st_mode)
     return Entry(
@@ -65,7 +66,7 @@ def entry_of(
 
 
 def capability(item: Item) -> bytes:
-    """Return the file capabilities of an entry; empty for none."""
+    """Return the file capabilities of an entry, empty for none."""
     try:
         fd = open_child(item.dir_fd, item.name, os.O_PATH)
     except OSError:
@@ -112,11 +113,11 @@ def _same_content(upper: Item, lower: Item, *, trust_times: bool) -> bool:
 
 
 def difference(upper: Item, lower: Item, *, trust_times: bool = False) -> Difference:
-    """Compare an entry of the writable layer with the image's of the same name.
+    """Compare an entry of the writable layer with the image's entry of the same name.
 
-    Directories differ by mode and owner alone. Files count as changed by mode, owner, device number, size, time or
-    capabilities, as Docker does it; where all of these agree the contents decide, which Docker does not look at.
-    ``trust_times`` spares that: of full trees nearly all files agree, and reading them all would be reading the image.
+    Directories differ by mode and owner only. Files differ by mode, owner, device number, size, time or capabilities,
+    as in Docker; if all of these agree, the contents decide, which Docker does not check. ``trust_times`` skips the
+    contents: in full trees nearly all files agree, and comparing them would mean reading the whole image.
     """
     a, b = upper.status, lower.status
     if stat.S_IFMT(a.st_mode) != stat.S_IFMT(b.st_mode):

@@ -1,4 +1,4 @@
-"""Which directories of a full tree hold changes: one walk through the container's tree and the one it began with."""
+"""Find the directories of a full tree that contain changes, by walking it next to the tree it started from."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from tui.linux.trail import Trail
 
 
 def changed_directories(tree: int, original: int, stop: Callable[[], bool] = lambda: False) -> frozenset[bytes]:
-    """Return the canonical paths of directories in which something differs, and of all directories above them.
+    """Return the canonical paths of directories in which something differs, and of their parents.
 
-    ``tree`` and ``original`` are descriptors of the two roots. Both are walked side by side; what exists in one of
-    them only is not entered, for that alone is a difference. Files are told apart by type, size, time, mode, owner
-    and capabilities.
+    ``tree`` and ``original`` are descriptors of the two roots. A directory that exists in only one of them is not
+    entered, since that alone is a difference. Files are compared by type, size, time, mode, owner and capabilities.
     """
     touched_paths: set[bytes] = set()
     todo: list[bytes] = [b""]
@@ -28,7 +27,7 @@ def changed_directories(tree: int, original: int, stop: Callable[[], bool] = lam
                 if _compare(tree_trail.at(path), original_trail.at(path), path, todo):
                     _with_parents(path, touched_paths)
             except FileNotFoundError:
-                _with_parents(path, touched_paths)  # it went away while we walked: the next look tells
+                _with_parents(path, touched_paths)  # it was removed during the walk; list it as changed
     finally:
         tree_trail.close()
         original_trail.close()
@@ -43,7 +42,7 @@ def _with_parents(path: bytes, touched_paths: set[bytes]) -> None:
 
 
 def _compare(tree_fd: int, original_fd: int, path: bytes, todo: list[bytes]) -> bool:
-    """Say whether two directories of the same path differ in their entries; add to ``todo`` those to go into."""
+    """Return whether two directories differ in their entries, and add common subdirectories to ``todo``."""
     names = set(map(os.fsencode, os.listdir(tree_fd)))
     differs = names != set(map(os.fsencode, os.listdir(original_fd)))
     for name in names:

@@ -1,4 +1,4 @@
-"""Which paths are hidden by what is mounted over them while the container runs."""
+"""Which paths are hidden by mounts over them while the container runs."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""
 
 RUNTIME_MOUNTS = (b"/dev", b"/proc", b"/sys")
-"""Where every runtime mounts its own at each start, though no engine lists it (runtime-spec, config-linux.md)."""
+"""Where every runtime mounts its own file systems, though no engine lists them (runtime-spec, config-linux.md)."""
 
 Target = Callable[[bytes], bytes]
-"""Says where the link at a canonical path points, nothing for what is no link or not there; raises nothing."""
+"""Returns the target of the symlink at a canonical path, empty for anything else; raises nothing."""
 
 
 def no_links(path: bytes) -> bytes:
-    """Say of every path that it is no link."""
+    """Return no target: a Target for callers that cannot look."""
     del path
     return b""
 
 
 def mount_path(destination: str | bytes, target_of: Target = no_links) -> bytes:
-    """Return where a mount comes to lie: links in its destination are followed inside the container's root.
+    """Return the path at which a mount ends up, with symlinks in its destination followed inside the container's root.
 
-    What does not exist is made when it is mounted, so that it is taken as it is written (runc: securejoin).
+    Missing components are created when the mount is made, so they are taken as written (runc: securejoin).
     """
     todo = normalized(destination).split(b"/")[::-1]
     resolved, links = b"/", 0
@@ -47,27 +47,27 @@ def mount_path(destination: str | bytes, target_of: Target = no_links) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Covers:
-    """The mounts of a container and the canonical paths at which they lie."""
+    """The mounts of a container with the canonical paths they cover."""
 
     mounts: tuple[tuple[bytes, Mount], ...] = ()
 
     @classmethod
     def of(cls, mounts: Iterable[Mount], target_of: Target = no_links) -> Covers:
-        """Find out where mounts lie."""
+        """Resolve where each mount ends up."""
         return cls(tuple((mount_path(mount.destination, target_of), mount) for mount in mounts))
 
     def at(self, path: bytes) -> Mount | None:
-        """Return what is mounted right at a path."""
+        """Return the mount exactly at a path."""
         return next((mount for mounted_at, mount in reversed(self.mounts) if mounted_at == path), None)
 
     def mount_hiding(self, path: bytes) -> Mount | None:
-        """Return the mount that hides a path, the nearest one above it or at it."""
+        """Return the mount that hides a path: the nearest one at or above it."""
         covering = [
             placement for placement in self.mounts if (path + b"/").startswith(placement[0].rstrip(b"/") + b"/")
         ]
         return max(covering, key=lambda placement: len(placement[0]))[1] if covering else None
 
     def mount_below(self, path: bytes) -> tuple[bytes, Mount] | None:
-        """Return a mount that lies at a path or below it, and where."""
+        """Return a mount at or below a path, and where it is."""
         prefix = path.rstrip(b"/") + b"/"
         return next((placement for placement in self.mounts if (placement[0] + b"/").startswith(prefix)), None)

@@ -1,4 +1,4 @@
-"""Whose an entry of a layer is, as its container shows it."""
+"""The owner of a layer's entry as its container shows it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from tui.core.records import Entry, LayerStack
 
 
 def owner_of(entry: Entry, stack: LayerStack | None) -> tuple[int | None, int | None]:
-    """Return user and group as the container has them, None for one that it has not.
+    """Return user and group as the container sees them, None for an id that it does not have.
 
-    Layers that the engine mounts with other owners have on disk those that the container shows. Without a stack the
-    Engine told the owners.
+    If the engine maps owners when it mounts the layers, the owners on disk are already the container's. Without a stack
+    the Engine reported the owners.
     """
     own = stack is not None and not (stack.idmapped and entry.layer)
     ids = stack.ids if stack is not None and own else HOST_IDS
@@ -18,6 +18,6 @@ def owner_of(entry: Entry, stack: LayerStack | None) -> tuple[int | None, int | 
 
 
 def shown_owner(entry: Entry, stack: LayerStack | None) -> tuple[int, int]:
-    """Return user and group as ``ls -n`` prints them in the container: nobody for what is none of its own."""
+    """Return user and group as ``ls -n`` shows them in the container, nobody for ids that it does not have."""
     uid, gid = owner_of(entry, stack)
     return NOBODY if uid is None else uid, NOBODY if gid is None else gid

@@ -1,8 +1,8 @@
-"""Detached overlay mounts: a container's file system without an entry in any mount table.
+"""Detached overlay mounts: a container's file system that appears in no mount table.
 
-A stopped container's layers are mounted with a *private* work directory, ``dtui-work`` beside the upper one. With the
-Engine's own, a container started meanwhile could copy nothing up any more (measured on 6.18). The mount
-exists as a descriptor only, so that kill -9 leaves nothing but the empty work directory, which the next use clears.
+A stopped container's layers are mounted with a work directory of dtui's own, ``dtui-work`` next to the upper directory.
+With the Engine's own work directory, a container started meanwhile could no longer copy up any file (measured on 6.18).
+The mount exists only as a descriptor, so kill -9 leaves nothing but an empty work directory, which the next use clears.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from tui.linux.syscalls import O_PATH, MountAttr
 
 WORK_NAME = "dtui-work"
 PROBE_NAME = "dtui-probe"
-"""The work directory of the question whether the layer is in use: another dtui's own must be left alone until then."""
+"""Work directory for the check whether the layer is in use. Until that is known, another dtui's work directory must not
+be touched."""
 
 TRASH_NAME = "dtui-trash"
-"""Where what is taken out of a layer is until it is certain that nobody uses the layer."""
+"""Where entries taken out of a layer stay until it is certain that nobody uses the layer."""
 
 Check = Callable[[], None]
 
@@ -37,31 +38,29 @@ _ATTRIBUTES = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
 
 
 def no_check() -> None:
-    """Let everything be made."""
+    """Allow everything; the default Check."""
 
 
 def refuse_unsafe(stack: LayerStack) -> None:
-    """Raise EditRefused where the layer was written in a way that a mount of ours would not honour."""
+    """Raise EditRefused if the layer was written in a way that our mount would not honour."""
     if _is_volatile(stack):
-        raise EditRefused(
-            "the layer was mounted volatile and may be incomplete", "start the container, or remove it and begin anew"
-        )
+        raise EditRefused("the layer was mounted volatile and may be incomplete", "start the container, or recreate it")
     if stack.idmapped:
         raise EditRefused(
-            "the container's users are mapped where its layers are mounted, which this mount would not do",
+            "the container's mounts map its users, which dtui's own mount would not do",
             "start the container to edit it",
         )
     foreign_prefix = whiteouts.xattr_prefix(not stack.userxattr)
     with _opened(open_layer(stack, stack.writable)) as upper, suppress(OSError):
         if any(name.startswith(foreign_prefix) for name in os.listxattr(upper)):
             raise EditRefused(
-                f"the layer bears {foreign_prefix}* marks, which this mount would not honour",
-                "start the container by the Engine that made it",
+                f"the layer has {foreign_prefix}* attributes, which dtui's mount would ignore",
+                "start the container with the Engine that created it",
             )
 
 
 def _is_volatile(stack: LayerStack) -> bool:
-    """Say whether the kernel noted that the writable layer was mounted without being written through to the disk."""
+    """Return whether the writable layer was mounted volatile, as the kernel noted, without syncing to disk."""
     if stack.work is None:
         return False
     with _opened(open_layer_parent(stack)) as parent_fd:
@@ -82,17 +81,17 @@ def _opened(fd: int) -> Iterator[int]:
 
 
 def work_dir(stack: LayerStack) -> Path:
-    """Return where the work directory of a mount of ours is, for as long as it lasts: beside the layer."""
+    """Return the work directory of our own mounts, next to the layer."""
     return stack.writable.path.parent / WORK_NAME
 
 
 def trash_dir(stack: LayerStack) -> Path:
-    """Return where what is taken out of a layer is for a moment: beside it, on the same file system."""
+    """Return the directory for entries taken out of a layer, next to it and on the same file system."""
     return stack.writable.path.parent / TRASH_NAME
 
 
 def sweep_mounts(stack: LayerStack) -> None:
-    """Remove the directories that a killed dtui left beside a layer; nobody may use the layer. Raises OSError."""
+    """Remove the directories that a killed dtui left next to a layer. Nobody may be using it. Raises OSError."""
     with _opened(open_layer_parent(stack)) as parent_fd:
         for name in (WORK_NAME, PROBE_NAME, TRASH_NAME):
             _remove(parent_fd, name)
@@ -105,7 +104,8 @@ def _remove(parent_fd: int, name: str) -> None:
 
 @contextmanager
 def _private_work(stack: LayerStack, name: str, check: Check) -> Iterator[tuple[int, int]]:
-    """Make a directory beside the writable layer and yield the layer's and its descriptors; it is removed after."""
+    """Create a directory next to the writable layer and yield descriptors of the layer and of it; remove it
+    afterwards."""
     with _opened(open_layer_parent(stack)) as parent_fd, _opened(open_upper_in(stack, parent_fd)) as upper:
         check()
         work = _make_work(parent_fd, name)
@@ -113,7 +113,7 @@ def _private_work(stack: LayerStack, name: str, check: Check) -> Iterator[tuple[
             yield upper, work
         finally:
             os.close(work)
-            with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
+            with suppress(OSError):  # it is in the journal: the next start removes it
                 _remove(parent_fd, name)
 
 
@@ -125,14 +125,16 @@ def _make_work(parent_fd: int, name: str) -> int:
     except PermissionError as error:
         raise _explain(error) from error
     except FileNotFoundError as error:
-        raise LayerError("the layer's directory is gone", "the container was removed: look again") from error
+        raise LayerError("the layer's directory is gone", "the container was removed; refresh the list") from error
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise EditRefused(f"no work directory beside the layer: {reason}", "nothing was changed") from error
+        raise EditRefused(
+            f"no work directory can be made next to the layer: {reason}", "nothing was changed"
+        ) from error
 
 
 def _set_directory(context: int, key: str, fd: int) -> None:
-    """Give a mount one of its directories by descriptor, so that nobody can put another in its place meanwhile."""
+    """Set a mount's directory by descriptor, so that nobody can swap it meanwhile."""
     try:
         syscalls.fsconfig_fd(context, key, fd)
     except OSError as error:
@@ -156,7 +158,7 @@ def _mount(stack: LayerStack, upper: int, work: int, check: Check, *, index: boo
             syscalls.fsconfig_flag(context, "userxattr")
         else:
             syscalls.fsconfig_string(context, "redirect_dir", b"off")
-        check()  # the kernel makes directories in the work directory now
+        check()  # the next call creates directories in the work directory
         syscalls.fsconfig_create(context)
         return syscalls.fsmount(context, _ATTRIBUTES)
     finally:
@@ -169,8 +171,10 @@ def _explain(error: OSError) -> DtuiError:
         return used_up
     if error.errno in (errno.EPERM, errno.EACCES):
         if os.geteuid() == 0:
-            return EditRefused("the layer cannot be written: it may be immutable", "lsattr tells; nothing was changed")
-        return NotReachable("a stopped container's layer is mounted for an edit", "run dtui as root")
+            return EditRefused(
+                "the layer cannot be written", "it may be immutable: check with lsattr; nothing was changed"
+            )
+        return NotReachable("editing a stopped container mounts its layers", "run dtui as root")
     if error.errno in (errno.ENOSYS, errno.EINVAL, errno.ENODEV):
         return NotReachable("this kernel cannot mount the layers privately", "Linux 6.8 with overlay is needed")
     if error.errno == errno.ENOENT:
@@ -180,10 +184,10 @@ def _explain(error: OSError) -> DtuiError:
 
 @contextmanager
 def write_view(stack: LayerStack, check: Check = no_check) -> Iterator[Root]:
-    """Mount a stopped container's layers for one operation and yield its root.
+    """Mount a stopped container's layers for one change and yield its root.
 
-    The kernel does copy-up and whiteouts; lower layers are never written. The caller has asked whether it is in use.
-    ``check`` raises once the layer is being removed; it is asked right before anything is made beside it.
+    The kernel does copy-up and whiteouts; lower layers are never written. The caller has checked that the layer is not
+    in use. ``check`` raises once the container is being removed; it is called right before anything is created.
     """
     refuse_unsafe(stack)
     with _private_work(stack, WORK_NAME, check) as (upper, work):
@@ -201,7 +205,7 @@ def write_view(stack: LayerStack, check: Check = no_check) -> Iterator[Root]:
 
 @contextmanager
 def tree_root(stack: LayerStack) -> Iterator[Root]:
-    """Yield the root of a stopped container's full tree for one operation; what has to be mounted is so meanwhile."""
+    """Yield the root of a stopped container's full tree for one change, mounted meanwhile if need be."""
     if stack.writable.source is None:
         with upper_root(stack) as root:
             yield root
@@ -211,10 +215,10 @@ def tree_root(stack: LayerStack) -> Iterator[Root]:
 
 
 def in_use(stack: LayerStack, check: Check = no_check) -> bool:
-    """Ask the kernel whether any overlay mount on this host uses the writable layer now.
+    """Return whether any overlay mount on this host uses the writable layer, as the kernel knows it.
 
-    A mount with ``index=on`` is refused with EBUSY then. Where it succeeds it marks the upper directory with an
-    ``origin`` attribute, which is taken off again unless it was there.
+    Mounting with ``index=on`` fails with EBUSY if so. If it succeeds it sets an ``origin`` attribute on the upper
+    directory, which is removed again unless it was there before.
     """
     attribute = whiteouts.xattr_prefix(stack.userxattr) + "origin"
     with _private_work(stack, PROBE_NAME, check) as (upper, work):

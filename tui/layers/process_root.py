@@ -1,7 +1,8 @@
 """The root of a container's process, opened only once it is proven to be the container's own.
 
-Its cgroup says whose process it is, not what it sees: one that did ``chroot`` has a part of the container as its root,
-and one that entered another mount namespace (``nsenter -t 1 -m`` beside ``--pid``) this host or another container.
+The cgroup says which container a process belongs to, not what it sees. After ``chroot`` its root is a part of the
+container, and after entering another mount namespace (``nsenter -t 1 -m`` with ``--pid``) it is this host or another
+container.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from tui.linux.syscalls import O_PATH
 
 @contextmanager
 def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> Iterator[None]:
-    """Make sure that a process is the container's own, before and after what is done by its id; raises NotReachable.
+    """Verify on entry and exit that a pid belongs to the container; raises NotReachable.
 
-    A process id may have been given to another process meanwhile: the pidfd is taken first, then the cgroup must name
-    the container, and the process must still live at the end. An engine without control groups puts the container into
-    its own: then the process must have the root that the engine made of the container's layers, if those are known.
+    The pid may be reused meanwhile. So the pidfd is taken first, then the cgroup must name the container, and the
+    process must still be alive at the end. An engine without cgroups leaves the container in its own cgroup: then the
+    process must have the root that the engine made of the container's layers, if those are known.
     """
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
-        raise NotReachable("the container's process is gone", "look at its state again") from error
+        raise NotReachable("the container's process has ended", "check its state") from error
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
             named = container_id in groups.read(65536)
@@ -40,12 +41,14 @@ def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> 
             missing = "no control group of it names the container"
             if stack is not None:
                 missing += ", and its root is not the one that the engine made"
-            raise NotReachable(f"process {pid} is not proven to be the container's: {missing}", "look at it again")
+            raise NotReachable(
+                f"process {pid} is not proven to be the container's: {missing}", "refresh the list and try again"
+            )
         yield
         if has_ended(pidfd):
-            raise NotReachable("the container's process has just ended", "look at its state again")
+            raise NotReachable("the container's process has just ended", "check its state")
     except FileNotFoundError as error:
-        raise NotReachable("the container's process is gone", "look at its state again") from error
+        raise NotReachable("the container's process has ended", "check its state") from error
     finally:
         os.close(pidfd)
 
@@ -62,7 +65,7 @@ def _has_own_root(pid: int, stack: LayerStack) -> bool:
 
 
 def open_process_root(pid: int, container_id: str, stack: LayerStack | None = None) -> Root:
-    """Open the root of a running container's process, proven to be that container's; raises NotReachable."""
+    """Open the root of a running container's process after proving whose it is; raises NotReachable."""
     root = Root(-1)
     try:
         with process_of(pid, container_id, stack):
@@ -77,9 +80,9 @@ def open_process_root(pid: int, container_id: str, stack: LayerStack | None = No
 
 
 def refuse_other_root(fd: int, pid: int, stack: LayerStack) -> None:
-    """Raise NotReachable unless an open root of a process is what the engine made the container's root.
+    """Raise NotReachable unless an open root of a process is the root that the engine made for the container.
 
-    The descriptor itself is compared, by device and inode, so that nobody can change it in between.
+    The descriptor itself is compared, by device and inode, so nobody can change it in between.
     """
     if is_own_root(fd, pid, stack):
         return
@@ -90,7 +93,7 @@ def refuse_other_root(fd: int, pid: int, stack: LayerStack) -> None:
 
 
 def is_own_root(fd: int, pid: int, stack: LayerStack) -> bool:
-    """Say whether an open root of a process is what the engine made the container's root."""
+    """Return whether an open root of a process is the root that the engine made for the container."""
     root = os.fstat(fd)
     for path, top in _candidate_roots(pid, stack):
         with suppress(OSError):
@@ -100,7 +103,7 @@ def is_own_root(fd: int, pid: int, stack: LayerStack) -> bool:
 
 
 def _status(path: Path, top: str) -> os.stat_result:
-    """Return the status of a directory below a root, by a path in which no name is a link; raises OSError."""
+    """Return the status of a path without symlinks below a root; raises OSError."""
     fd = open_host(path, root=top)
     try:
         return os.fstat(fd)
@@ -109,10 +112,10 @@ def _status(path: Path, top: str) -> os.stat_result:
 
 
 def _candidate_roots(pid: int, stack: LayerStack) -> Iterator[tuple[Path, str]]:
-    """Yield where the container's root is found from outside, here and below the root of the engine's own namespace.
+    """Yield the paths of the container's root seen from outside: here, and in the engine's mount namespace.
 
-    That is the one of the first process' parent: containerd's shim or conmon, which nobody inside can choose. A user's
-    own engine could show us there what it likes, so that only root's parent counts.
+    The latter is that of the first process' parent, containerd's shim or conmon, which nobody inside can choose. Only a
+    parent owned by root counts: a user's own engine could show us anything there.
     """
     root_path = stack.writable.path if stack.marks is WhiteoutStyle.TREE else stack.merged
     if root_path is None:

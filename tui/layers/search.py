@@ -1,4 +1,4 @@
-"""Names that contain some words, anywhere in a container's tree."""
+"""Search for names anywhere in a container's tree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_MATCHES = 1_000
 
 
 class ListsDirectories(Protocol):
-    """What lists directories of a container."""
+    """Lists directories of a container."""
 
     def children(self, path: bytes, view: View) -> list[Entry]:
         """List a directory in the order in which it is shown."""
@@ -23,7 +23,7 @@ class ListsDirectories(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What was found in how many entries, in the order of the tree; ``cut`` when there is more."""
+    """The matching entries in tree order, and how many entries were examined. ``cut`` if there may be more."""
 
     entries: tuple[Entry, ...]
     examined: int
@@ -31,10 +31,10 @@ class SearchResult:
 
 
 def search(view: ListsDirectories, mode: View, query: str, step: Callable[[int, int], bool]) -> SearchResult:
-    """Walk the tree for names that contain the words, upper and lower case alike.
+    """Walk the tree for names that contain ``query``, ignoring case.
 
-    ``step`` is told how many entries were looked at and found, and says whether to go on. Directories that cannot be
-    read or vanish meanwhile are left out.
+    ``step`` receives how many entries were examined and matched, and returns whether to go on. Directories that cannot
+    be read, or vanish meanwhile, are skipped.
     """
     needle = query.lower().encode("utf-8", "surrogateescape")
     matches: list[Entry] = []
@@ -60,13 +60,13 @@ def _listed(view: ListsDirectories, path: bytes, mode: View) -> list[Entry]:
 
 
 def tree_position(entry: Entry) -> tuple[tuple[bool, bytes], ...]:
-    """Return what sorts entries as the tree shows them: of each directory its directories first."""
+    """Return the sort key of an entry in tree order: in each directory, subdirectories first."""
     *parents, name = entry.path.split(b"/")
     return (*((False, part) for part in parents), (entry.kind is not EntryKind.DIRECTORY, name))
 
 
 def next_entry(entries: Iterable[Entry], current: Entry | None, step: int) -> Entry | None:
-    """Return the entry after (1) or before (-1) the one here, round the end; None when there is none."""
+    """Return the entry after (1) or before (-1) the current one, wrapping around; None if there are none."""
     ordered = sorted(entries, key=tree_position)[::step]
     if current is None or not ordered:
         return ordered[0] if ordered else None

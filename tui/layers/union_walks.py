@@ -1,4 +1,4 @@
-"""The ways that walks through a union have come, kept for as long as somebody walks, whichever thread it is."""
+"""Open directories of walks through a union, kept while somebody walks, shared between threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Layers = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class UnionWalk:
-    """A way down from the top directories of some layers, which ``roots`` gives back."""
+    """A trail down from the top directories of some layers; ``roots`` closes those."""
 
     trail: Trail[Directories]
     roots: ExitStack
@@ -27,7 +27,7 @@ class UnionWalk:
 
 
 class UnionWalks:
-    """A way for each union of layers, used by one thread at a time; another one gets a way of its own."""
+    """One walk per union of layers, used by one thread at a time; a second thread gets its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,7 +37,7 @@ class UnionWalks:
 
     @contextmanager
     def keep_walks(self) -> Iterator[None]:
-        """Keep ways from one use to the next for as long as the context lasts."""
+        """Keep walks from one use to the next for the duration of the context."""
         with self._lock:
             self._holders += 1
         try:
@@ -50,7 +50,8 @@ class UnionWalks:
                 self.forget()
 
     def forget(self, path: bytes | None = None) -> None:
-        """Look up anew a directory and all below it, without a path all of them; ways in use end with their use."""
+        """Open a directory and everything below it anew, or all directories; walks in use are closed after their
+        use."""
         with self._lock:
             self._round += 1
             if path is not None:
@@ -63,7 +64,7 @@ class UnionWalks:
 
     @contextmanager
     def borrow(self, layers: Layers, make: Callable[[Layers], UnionWalk]) -> Iterator[UnionWalk]:
-        """Yield the way that was kept, else a new one."""
+        """Yield the kept walk, or a new one."""
         with self._lock:
             began, walk = self._round, self._idle.pop(layers, None)
         walk = walk or make(layers)

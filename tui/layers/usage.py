@@ -1,4 +1,4 @@
-"""How much a writable layer holds."""
+"""The size of a writable layer or of a directory."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from tui.linux.trail import Trail
 
 
 def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:
-    """Count the bytes of regular files in the writable layer, a hard-linked file once; of full trees the changed."""
+    """Return the bytes of regular files in the writable layer, counting a hard-linked file once.
+
+    In a full tree only changed files count.
+    """
     with view.keep_open():
         return _changed_bytes(view, stop) if view.stack.marks is WhiteoutStyle.TREE else _own_bytes(view, stop)
 
 
 def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int:
-    """Count the bytes that a directory takes on disk, a hard-linked file once; links are never followed.
+    """Return the bytes that a directory occupies on disk, counting a hard-linked file once and following no symlink.
 
-    What is mounted below it is not its own: overlay2's ``merged`` is the whole tree while the container runs. What
-    vanishes meanwhile is left out; raises NotReachable without permission.
+    Mounts below it are skipped: overlay2's ``merged`` is the whole union while the container runs. Entries that vanish
+    meanwhile are skipped too. Raises NotReachable without permission.
     """
     total = 0
     counted_inodes: set[tuple[int, int]] = set()

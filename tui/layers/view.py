@@ -1,7 +1,7 @@
-"""What a container's layers show: the merged union, or only what the container changed.
+"""A container's tree from its layers: the merged union, or only what the container changed.
 
-The union is computed here from the layers' directories: no mount, no root needed, nothing touched. Below each layer's
-own descriptor every path is opened link-free (links are resolved here, in the union), so that no layer can point
+The union is computed from the layers' directories, without a mount, without root, and without touching anything. Below
+each layer's own descriptor no symlink is followed; links are resolved here, in the union, so that no layer can point
 outside itself.
 """
 
@@ -30,17 +30,17 @@ from tui.linux.trail import Trail
 _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""
 
-_RENAMED = "renamed by a redirect: its layer alone does not tell what it holds"
+_RENAMED = "renamed by an overlay redirect, so its layer alone does not show what it holds"
 
 
 class LayerView:
-    """A layer stack, opened: one descriptor a layer, copied for each use, so that any thread may close it."""
+    """An opened layer stack: one descriptor per layer, duplicated for each use, so that any thread may close it."""
 
     cut = False
-    """It always shows all there is; the Engine's answers do not."""
+    """Never cut short, unlike an Engine's answer."""
 
     left_out = 0
-    """Nothing of it is left out because it is not understood; of the Engine's answers something may be."""
+    """Nothing is skipped, unlike in an Engine's answer."""
 
     def __init__(self, stack: LayerStack, mounts: Iterable[Mount], directories: LayerDirectories) -> None:
         self.stack = stack
@@ -54,7 +54,7 @@ class LayerView:
 
     @classmethod
     def open(cls, stack: LayerStack, mounts: Iterable[Mount] = ()) -> LayerView:
-        """Open every layer's directory; raises NotReachable without permission, LayerError for a missing layer."""
+        """Open every layer's directory; raises NotReachable without permission, LayerError if one is missing."""
         return cls(stack, mounts, LayerDirectories(stack))
 
     def __enter__(self) -> LayerView:
@@ -66,23 +66,23 @@ class LayerView:
         self.close()
 
     def close(self) -> None:
-        """Give the descriptors back; idempotent."""
+        """Close the descriptors; idempotent."""
         self._walks.forget()
         self._roots.close()
 
     @contextmanager
     def keep_open(self) -> Iterator[None]:
-        """Keep what a walk needs: layers that have to be mounted, and the way to the directory it has come to."""
+        """Keep what a walk needs: mounted layers, and the way to the directory it has reached."""
         with self._roots.keep_open(), self._walks.keep_walks():
             yield
 
     def forget(self, path: bytes | None = None) -> None:
-        """Look a directory and all below it up anew, or all of them: they were made, removed or copied up."""
+        """Open a directory and everything below it anew, or all directories, after a change."""
         self._walks.forget(path)
 
     @cached_property
     def covers(self) -> Covers:
-        """Where what is mounted over the layers lies while the container runs."""
+        """The mounts over the layers, and the paths they cover while the container runs."""
         with self.keep_open():
             return Covers.of(self._mounts, self.target_of)
 
@@ -90,7 +90,7 @@ class LayerView:
 
     @contextmanager
     def _directories(self, path: bytes, layers: tuple[int, ...] | None = None) -> Iterator[Directories]:
-        """Yield the directories that make up a canonical path in a union of layers; none if it is none.
+        """Yield the directories that make up a canonical path in a union of layers, none if it is not a directory.
 
         Without ``layers`` it is the union that the container sees.
         """
@@ -109,7 +109,7 @@ class LayerView:
             return children
 
     def _walk_down(self, directories: Directories, names: Iterable[bytes], level: ExitStack) -> Directories:
-        """Go down from directories; what is above is closed each time, so that no path is too deep."""
+        """Go down from directories, closing those above at each step, so that no path is too deep."""
         for name in names:
             with level.pop_all():
                 directories = self._descend(directories, name, level)
@@ -126,7 +126,7 @@ class LayerView:
             if status is None:
                 continue
             if not stat.S_ISDIR(status.st_mode):
-                break  # a whiteout or a file hides all below
+                break  # a whiteout or a file hides everything in lower layers
             child = open_child(fd, name, os.O_RDONLY | os.O_DIRECTORY)
             opened.callback(os.close, child)
             children.append((index, child))
@@ -137,10 +137,10 @@ class LayerView:
         return children
 
     def _is_whited_out(self, fd: int, name: bytes) -> bool:
-        """Say whether a directory holds a file that hides a name, here and in the layers below.
+        """Return whether a ``.wh.`` file in a directory hides a name, in this layer and those below.
 
-        fuse-overlayfs 1.10 shows neither a file, a link nor a directory beside its ``.wh.`` file, nor what is in it, in
-        whichever layer both stand (measured); aufs finds the name negative (fs/aufs/dentry.c, ``au_do_lookup``).
+        fuse-overlayfs 1.10 shows neither a file, a symlink nor a directory next to its ``.wh.`` file, in whichever
+        layer both are (measured); aufs finds the name negative (fs/aufs/dentry.c, ``au_do_lookup``).
         """
         mark = whiteout_of(name, self.stack.marks)
         return mark is not None and status_of(fd, mark) is not None
@@ -160,7 +160,7 @@ class LayerView:
         return None
 
     def _merge(self, directories: Directories) -> dict[bytes, Item]:
-        """List the union of directories; whiteouts hide."""
+        """List the union of directories; whiteouts hide names of lower layers."""
         merged: dict[bytes, Item | None] = {}
         for index, fd in directories:
             names = [os.fsencode(text) for text in os.listdir(fd)]
@@ -175,7 +175,7 @@ class LayerView:
         return {name: item for name, item in merged.items() if item}
 
     def resolve(self, path: bytes, *, follow: bool = True) -> bytes:
-        """Return the canonical path that a path with links means; raises LayerError for a loop of them, NotFound."""
+        """Return the canonical path of a path that may contain symlinks; raises NotFound, LayerError for a loop."""
         with explained(path):
             return self._resolve_links(path, follow)
 
@@ -192,7 +192,7 @@ class LayerView:
         raise LayerError(f"{printable(path)}: too many symbolic links", "name the file itself")
 
     def _resolve_on(self, path: bytes, done: list[bytes], todo: list[bytes], follow: bool) -> bytes | None:
-        """Take names from what is to do to what is done, up to a link; return where it points, None at the end."""
+        """Move names from ``todo`` to ``done`` up to the next symlink, and return its target; None at the end."""
         with ExitStack() as roots, ExitStack() as level:
             directories = self._walk_down(self._roots.copies(roots, self._visible), done, level)
             while todo:
@@ -205,14 +205,14 @@ class LayerView:
                 if item and stat.S_ISLNK(item.status.st_mode) and (todo or follow):
                     return os.fsencode(os.readlink(name, dir_fd=item.dir_fd))
                 if todo and (item is None or not stat.S_ISDIR(item.status.st_mode)):
-                    raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
+                    raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what exists")
                 done.append(name)
                 if todo:
                     directories = self._walk_down(directories, (name,), level)
         return None
 
     def target_of(self, path: bytes) -> bytes:
-        """Say where the link at a canonical path points, nothing for what is no link or cannot be read."""
+        """Return the target of the symlink at a canonical path, empty if it is not a link or cannot be read."""
         parent, name = split(path)
         try:
             with explained(path), self._directories(parent) as directories:
@@ -230,7 +230,7 @@ class LayerView:
             return self._entry_at(self.resolve(path, follow=follow), self._visible)
 
     def image_entry(self, path: bytes) -> Entry | None:
-        """Return what the image has at a canonical path, None for nothing."""
+        """Return the image's entry at a canonical path, None if it has none."""
         try:
             with explained(path), self.keep_open():
                 return self._entry_at(path, self._base)
@@ -246,13 +246,13 @@ class LayerView:
         with self._directories(parent, layers) as directories:
             item = self._find(directories, name)
             if item is None:
-                raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
+                raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what exists")
             with self._directories(parent, self._base) as base:
                 under = self._find(base, name)
                 return self._entry_with_change(path, item, under)[0]
 
     def _entry_with_change(self, path: bytes, item: Item, under: Item | None) -> tuple[Entry, Difference]:
-        """Return an entry with its change against the image, and whether it itself differs."""
+        """Return an entry with its change compared to the image, and how it differs itself."""
         cover = self.covers.at(path)
         if item.layer > 0:
             return entry_of(path, item, cover), Difference.NONE
@@ -277,7 +277,7 @@ class LayerView:
             os.close(fd)
 
     def children(self, path: bytes, view: View) -> list[Entry]:
-        """List a directory (canonical path), directories first, then by name; raises NotFound, LayerError."""
+        """List a directory by canonical path, directories first, then by name; raises NotFound, LayerError."""
         with explained(path), self.keep_open():
             if view is View.LAYER:
                 entries = [entry for entry, _ in self.changed_children(path)]
@@ -290,7 +290,7 @@ class LayerView:
     def _check_directory(self, path: bytes) -> None:
         with self._directories(path) as directories:
             if not directories:
-                raise NotFound(f"{printable(path)} is no directory of the container", "the tree shows what is")
+                raise NotFound(f"there is no directory {printable(path)} in the container", "the tree shows what is")
 
     def _merged_children(self, path: bytes) -> list[Entry]:
         self._check_directory(path)
@@ -302,9 +302,9 @@ class LayerView:
             ]
 
     def changed_children(self, path: bytes) -> list[tuple[Entry, Difference]]:
-        """List what the writable layer holds in a directory, deleted entries among it, each with its own difference.
+        """List what the writable layer changed in a directory, including deletions, each with its own difference.
 
-        A directory that holds changes is listed as modified even if it itself is as it was.
+        A directory that contains changes is listed as modified even if it does not differ itself.
         """
         prefix = path.rstrip(b"/") + b"/"
         with explained(path), self._directories(path) as directories, self._directories(path, self._base) as base:
@@ -323,7 +323,7 @@ class LayerView:
             return self._only_touched(changes) if self._is_full_tree else changes
 
     def _only_touched(self, changes: list[tuple[Entry, Difference]]) -> list[tuple[Entry, Difference]]:
-        """Leave out what a full tree has in common with the one it began with, and mark what holds changes."""
+        """Drop what a full tree has in common with its original, and mark directories that contain changes."""
         if self._changed_directories is None:
             with ExitStack() as roots:
                 (_, tree), (_, original) = self._roots.copies(roots, (0, *self._base))
@@ -335,12 +335,12 @@ class LayerView:
         ]
 
     def names(self, path: bytes, *, before: bool = False) -> list[bytes]:
-        """List the names in a directory, by its canonical path, ``before`` those that the container began with."""
+        """List the names in a directory by canonical path, with ``before`` those that the container started with."""
         with explained(path), self._directories(path, self._base if before else None) as directories:
             return sorted(self._merged_names(directories))
 
     def _merged_names(self, directories: Directories) -> list[bytes]:
-        """List the names of a union of directories; only what may be a whiteout is looked at."""
+        """List the names in a union of directories; only what may be a whiteout needs a stat."""
         merged: dict[bytes, bool] = {}
         for _, fd in directories:
             with os.scandir(fd) as entries:
@@ -359,27 +359,27 @@ class LayerView:
     # contents ----------------------------------------------------------------------------------------------
 
     def open_path(self, path: bytes, *, before: bool = False) -> int:
-        """Return an O_PATH descriptor of what stands at a canonical path of the union, in the layer it comes from.
+        """Return an O_PATH descriptor of a canonical path of the union, in the layer that it comes from.
 
-        ``before`` asks what the container began with. A link on the way, put there just now, is not followed.
+        ``before`` opens what the container started with. A symlink placed on the path meanwhile is not followed.
         """
         with explained(path), self.keep_open():
             parent, name = split(path)
             with self._directories(parent, self._base if before else None) as directories:
                 item = self._find(directories, name or b".")
                 if item is None:
-                    raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
+                    raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what exists")
                 return open_child(item.dir_fd, item.name, os.O_PATH)
 
     def open_regular(self, path: bytes) -> int:
-        """Return a descriptor to read the file that a path means in the union; raises EditRefused for what is none."""
+        """Open the file at a path of the union for reading; raises EditRefused if it is not a regular file."""
         with explained(path), self.keep_open():
             return self.open_bytes(self.resolve(path))
 
     def open_bytes(self, path: bytes, *, before: bool = False) -> int:
-        """Return a descriptor to read the file at a canonical path, ``before`` the one that the container began with.
+        """Open the file at a canonical path for reading, with ``before`` the one that the container started with.
 
-        The bytes of a metacopy are its namesake's in the layers below (kernel: Documentation/filesystems/overlayfs).
+        A metacopy has no data of its own: it is in the layers below (kernel: Documentation/filesystems/overlayfs.rst).
         """
         with explained(path), self.keep_open():
             parent, name = split(path)
@@ -393,16 +393,18 @@ class LayerView:
                     finally:
                         os.close(fd)
                     todo = [layer_directory for layer_directory in todo if layer_directory[0] > item.layer]
-        raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
+        raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what exists")
 
     def _lacks_bytes(self, fd: int) -> bool:
         feature = mount_only_feature(fd, userxattr=self.stack.userxattr)
         if feature == "redirect":
-            raise LayerError("a file's bytes lie under another name (redirect)", "start the container to read it")
+            raise LayerError(
+                "the file's data is stored under another name (redirect)", "start the container to read it"
+            )
         return feature == "metacopy"
 
     def refuse_unreadable(self, path: bytes) -> None:
-        """Raise EditRefused for a canonical path whose entry means something in the mount of its layers only."""
+        """Raise EditRefused if the entry at a canonical path makes sense only in a mount of its layers."""
         try:
             fd = self.open_path(path)
         except NotFound:
@@ -412,12 +414,12 @@ class LayerView:
         finally:
             os.close(fd)
         if feature:
-            why = "only a metacopy: its layer does not hold the bytes" if feature == "metacopy" else _RENAMED
+            why = "a metacopy, so its layer does not hold the data" if feature == "metacopy" else _RENAMED
             raise EditRefused(f"{printable(path)} is {why}", "nothing was changed; start the container to change it")
 
     @contextmanager
     def own_directory(self, path: bytes) -> Iterator[int]:
-        """Yield the writable layer's own directory at a canonical path; raises NotFound when it vanished."""
+        """Yield the writable layer's own directory at a canonical path; raises NotFound if it vanished."""
         with explained(path), self._walks.borrow((), self._new_own_walk) as walk:
             ((_, fd),) = walk.trail.at(path)
             yield fd
@@ -430,7 +432,7 @@ class LayerView:
 
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:
-    """Say whether a directory itself tells that a name is a file, a directory or a link."""
+    """Return whether the directory entry itself says that a name is a file, a directory or a symlink."""
     return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
 
 

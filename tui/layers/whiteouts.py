@@ -1,4 +1,4 @@
-"""The marks by which union file systems write down deletions, and the names they keep for themselves.
+"""The marks by which union file systems record deletions, and the names they reserve.
 
 Sources: kernel Documentation/filesystems/overlayfs.rst; aufs and fuse-overlayfs 1.10 as measured on layers they wrote.
 """
@@ -14,45 +14,45 @@ from tui.core.records import WhiteoutStyle
 _DOT_WH = b".wh."
 _OPAQUE_NAME = b".wh..wh..opq"
 _NAME_MAX = 255
-"""What the file systems take that layers lie on (linux/limits.h)."""
+"""Longest file name in bytes (linux/limits.h)."""
 
 _ABSENT = (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES)
 
 
 def is_whiteout(status: os.stat_result) -> bool:
-    """Say whether a status is that of a whiteout: a character device 0:0."""
+    """Return whether a status is that of a whiteout: a character device 0:0."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def uses_dot_wh(marks: WhiteoutStyle) -> bool:
-    """Say whether names in a layer that begin with ``.wh.`` are marks and no files."""
+    """Return whether names that start with ``.wh.`` are marks in this style, not files."""
     return marks in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE)
 
 
 def whiteout_of(name: bytes, marks: WhiteoutStyle) -> bytes | None:
-    """Return the name of the file that would be the whiteout of a name, None where there can be no such file."""
+    """Return the name of the whiteout file for a name, None if it cannot exist."""
     mark = _DOT_WH + name
     return mark if uses_dot_wh(marks) and len(mark) <= _NAME_MAX else None
 
 
 def is_mark(name: bytes, marks: WhiteoutStyle) -> bool:
-    """Say whether a name is a mark or house-keeping (``.wh..wh.plnk``) of the driver, so that no container sees it."""
+    """Return whether a name is one of the driver's marks or bookkeeping (``.wh..wh.plnk``), which no container sees."""
     return uses_dot_wh(marks) and name.startswith(_DOT_WH)
 
 
 def hidden_name(name: bytes) -> bytes:
-    """Return the name that a mark hides; empty for house-keeping, which hides nothing."""
+    """Return the name that a mark hides, empty for bookkeeping."""
     hidden = name.removeprefix(_DOT_WH)
     return b"" if hidden.startswith((_DOT_WH, b".opq")) else hidden
 
 
 def xattr_prefix(userxattr: bool) -> str:
-    """Return the namespace of overlay's own attributes; rootless engines mount with ``userxattr``."""
+    """Return the prefix of overlay's own attributes, which differs with ``userxattr`` (rootless engines)."""
     return "user.overlay." if userxattr else "trusted.overlay."
 
 
 def overlay_xattr(fd: int, name: str, *, userxattr: bool) -> bytes | None:
-    """Return an overlay attribute of an open or O_PATH descriptor, None where it is absent or not for us to read."""
+    """Return an overlay attribute of a descriptor (O_PATH allowed), None if it is absent or unreadable."""
     return _xattr(fd, xattr_prefix(userxattr) + name)
 
 
@@ -66,7 +66,7 @@ def _xattr(fd: int, name: str) -> bytes | None:
 
 
 def is_opaque(fd: int, marks: WhiteoutStyle, *, userxattr: bool) -> bool:
-    """Say whether a directory hides what lies below it in lower layers."""
+    """Return whether a directory hides the contents of the same directory in lower layers."""
     if marks is WhiteoutStyle.TREE:
         return False
     if uses_dot_wh(marks) and _has(fd, _OPAQUE_NAME):
@@ -87,7 +87,7 @@ def _has(fd: int, name: bytes) -> bool:
 
 
 def mount_only_feature(fd: int, *, userxattr: bool) -> str:
-    """Name the feature that makes an entry meaningless outside its mount: metacopy, redirect; or nothing."""
+    """Return the overlay feature that makes an entry meaningless outside its mount (redirect, metacopy), or ""."""
     for name in ("redirect", "metacopy"):
         if overlay_xattr(fd, name, userxattr=userxattr) is not None:
             return name

@@ -177,7 +177,7 @@ class Snapshotter:
                 return self.stack_in(containerd_root.below(_PREFIX + self.driver.name), root, container_id)
             except (NotFound, LayerError) as error:
                 problem = problem or error
-        raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "check that this is the data-root")
+        raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is it the data-root?")
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Raise LayerError: with the containerd store the Engine reports no layers."""

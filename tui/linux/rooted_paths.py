@@ -162,9 +162,7 @@ def explain(error: OSError, path: bytes) -> DtuiError:
         return NotFound(f"{display_path} does not exist in the container", "the tree shows what exists")
     if error.errno in (errno.EACCES, errno.EPERM):
         if os.geteuid() == 0:
-            return LayerError(
-                f"{display_path}: the kernel refuses to open it", "start the container to look into it"
-            )
+            return LayerError(f"{display_path}: the kernel refuses to open it", "start the container to look into it")
         return NotReachable(f"{display_path}: permission denied", "run dtui as root, or use sudo")
     if error.errno == errno.ELOOP:
         return LayerError(f"{display_path}: too many symbolic links, or a link out of /proc", "name the file itself")
@@ -201,8 +199,8 @@ def _give_back(folder: Folder) -> None:
 class Root:
     """A directory descriptor inside which a container's paths are resolved. A context manager that closes it.
 
-    ``foreign`` is the prefix of overlay attributes that this mount would ignore; ``ids`` are those of a container with
-    its own user namespace, which may do less than the host's root.
+    ``foreign`` is the prefix of overlay attributes that this mount would ignore; ``rights`` are those of a container
+    that may do less than the host's root.
     """
 
     def __init__(self, fd: int, foreign: str = "", rights: Rights | None = None) -> None:
@@ -261,13 +259,13 @@ class Root:
         return self._admitted(fd, path)
 
     def admit(self, fd: int, path: bytes, need: Need) -> None:
-        """Raise EditRefused if the container's own root may not do this to an open file or directory."""
+        """Raise EditRefused if nobody in the container may do this to an open file or directory."""
         if self._rights is not None:
             with explained(path):
                 refuse_beyond(self._rights, fd, path, need, own=self._is_own(fd))
 
     def admit_taking(self, dir_fd: int, name: bytes, path: bytes, *, written: int | None = None) -> None:
-        """Raise EditRefused for a name that nobody in the container may remove, rename or replace.
+        """Raise EditRefused if nobody in the container may remove, rename or replace a name.
 
         ``written`` is the open file whose owner and place the new one gets.
         """
@@ -277,13 +275,13 @@ class Root:
                 refuse_taking(self._rights, dir_fd, entry, path, written=written, own=self._is_own(dir_fd))
 
     def _is_own(self, fd: int) -> bool:
-        """Say whether a descriptor is on the root's own mount, and not on one that was put into the container."""
+        """Return whether a descriptor is on the root's own mount, not on one made inside the container."""
         if self._own_mount is None:
             self._own_mount = mount_of(self.fd)
         return mount_of(fd) == self._own_mount
 
     def _admitted(self, fd: int, path: bytes) -> int:
-        """Check that the container's own root could have reached what is open, one directory after the other.
+        """Check that the container could have reached what is open, one directory after the other.
 
         The kernel resolved the path with the host root's privileges, so the way is walked again with the container's.
         Closes the descriptor and raises EditRefused if it is not allowed.

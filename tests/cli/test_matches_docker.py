@@ -205,7 +205,7 @@ def test_missing_endpoint_gives_advice(engine: Dockerd, tmp_path: object) -> Non
     _, error = dtui("-H", f"unix://{tmp_path}/none.sock", "ls", code=3)
     assert "systemctl start docker" in error
     _, error = dtui("--root", str(tmp_path), "ls", code=1)
-    assert "no data-root" in error
+    assert "not a data-root" in error
     _, error = dtui("ls", code=3, env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
     assert "dtui demo" in error
 

@@ -162,7 +162,7 @@ def test_out_of_range_number_hides_no_row(tmp_path: Path, state: dict[str, objec
     prepared.put(CONFIG, json.dumps(record_of("overlay2", State=state)))
     (row,) = OfflineEndpoint("root", prepared.root).snapshot()
     assert row.state is State.UNKNOWN
-    assert "not understood" in row.status
+    assert "is invalid" in row.status
 
 
 @pytest.mark.promise("records-bounded")

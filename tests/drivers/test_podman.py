@@ -65,7 +65,7 @@ def test_malformed_record_hides_no_container(root: Path, names: object) -> None:
     assert rows[IDS["db"]].name == "db"
     if isinstance(names, dict | int):
         assert rows[IDS["web"]].state is State.UNKNOWN
-        with pytest.raises(DtuiError, match="not understood"):
+        with pytest.raises(DtuiError, match="is invalid"):
             PodmanRoot("root", root).inspect(IDS["web"])
     else:
         assert rows[IDS["web"]].state is State.EXITED

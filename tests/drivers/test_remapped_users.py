@@ -50,7 +50,7 @@ def test_remapped_data_root_is_read(remapped: Dockerd) -> None:
     where = remapped.root / "100000.100000"
     assert [row["name"] for row in dtui_json("--root", str(where), "ls")] == ["web"]
     assert b"app.conf" in dtui("--root", str(where), "changes", "web")
-    assert f"is remapped; name {where}".encode() in dtui("--root", str(remapped.root), "ls", code=1)
+    assert f"its containers are in {where}".encode() in dtui("--root", str(remapped.root), "ls", code=1)
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_layer_link_out_of_root_is_refused(sample: OfflineEndpoint, tmp_path: Pa
     assert "points to /etc" in sample.inspect(web.id).reach.reason
 
 
-@pytest.mark.parametrize(("make", "words"), [(False, "does not exist"), (True, "no data-root")])
+@pytest.mark.parametrize(("make", "words"), [(False, "does not exist"), (True, "not a data-root")])
 def test_non_data_root_is_refused(tmp_path: Path, make: bool, words: str) -> None:
     root = tmp_path / "root"
     if make:
@@ -192,7 +192,7 @@ def test_non_data_root_is_refused(tmp_path: Path, make: bool, words: str) -> Non
 def test_parent_of_stores_is_no_data_root(tmp_path: Path) -> None:
     (tmp_path / "containers").mkdir()
     (tmp_path / "containerd").mkdir()
-    with pytest.raises(DtuiError, match="no data-root"):
+    with pytest.raises(DtuiError, match="not a data-root"):
         discover(roots=(tmp_path,))
 
 

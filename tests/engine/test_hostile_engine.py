@@ -150,7 +150,7 @@ def test_impossible_data_root_is_ignored(place: object, tmp_path: Path, capsys: 
 def test_impossible_mount_is_refused(more: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     with HostileEngine({INSPECT: http(json.dumps(inspected(**more)))}) as engine:
         assert main(["-H", engine.address, "tree", "web"]) == 1
-    assert "not understood" in capsys.readouterr().err
+    assert "is invalid" in capsys.readouterr().err
 
 
 @pytest.mark.promise("answers-bounded")
@@ -177,7 +177,7 @@ def test_odd_rows_hide_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
         main(["-H", engine.address, "ls"])
     shown = capsys.readouterr()
     assert ID[:12] in shown.out
-    assert "not understood" in shown.err
+    assert "is invalid" in shown.err
 
 
 @pytest.mark.promise("one-odd-row-costs-one-row")
@@ -201,7 +201,7 @@ def test_redirect_is_refused_and_named(status: str, capsys: pytest.CaptureFixtur
         with HostileEngine({VERSION: head(status, Location=where, Content_Length="0")}) as engine:
             assert main(["-H", engine.address, "ls"]) == 1
             assert engine.requests == [VERSION]
-    assert f"sends us to {where}" in capsys.readouterr().err
+    assert f"redirects to {where}" in capsys.readouterr().err
     assert elsewhere.requests == []
 
 
@@ -409,7 +409,7 @@ def test_endless_log_line_is_split(tty: bool) -> None:
 def test_malformed_log_frame_is_refused(frame: bytes) -> None:
     with (
         HostileEngine({LOGS: lambda: in_chunks([frame])}) as engine,
-        pytest.raises(EngineError, match="no form of Docker's"),
+        pytest.raises(EngineError, match="not in Docker's format"),
     ):
         list(LiveEndpoint("e", engine.address).logs(ID, follow=True, tail=10))
 

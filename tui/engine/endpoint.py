@@ -1,4 +1,4 @@
-"""The contract that live Engines, data-roots and the demo fulfil alike."""
+"""The protocol that live Engines, data-roots and the demo fulfil."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tui.core.records import Container, Details, EngineFacts, Event
 
 
 class Verb(StrEnum):
-    """What an endpoint can be told to do with a container."""
+    """What an endpoint can do to a container."""
 
     START = "start"
     STOP = "stop"
@@ -25,16 +25,16 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a container's output: raw bytes without the newline, and when it was written."""
+    """A line of a container's output: raw bytes without the newline, and when it was written."""
 
     text: bytes
     time: datetime | None = None
     error: bool = False
-    """Whether it went to stderr."""
+    """True if it was written to stderr."""
 
 
 class Stream(Protocol):
-    """Something that yields until it ends or :meth:`close` is called from another thread."""
+    """An iterator that runs until it ends or another thread calls :meth:`close`."""
 
     def close(self) -> None:
         """End the iteration now, from any thread; idempotent."""
@@ -42,28 +42,28 @@ class Stream(Protocol):
 
 
 class EventStream(Stream, Protocol):
-    """Events of containers as they happen."""
+    """Container events as they happen."""
 
     def __iter__(self) -> Iterator[Event]: ...
 
 
 class LogStream(Stream, Protocol):
-    """Lines of a container's log, old ones first, then as they are written."""
+    """Lines of a container's log: first old ones, then new ones as they are written."""
 
     def __iter__(self) -> Iterator[LogLine]: ...
 
 
 class Endpoint(Protocol):
-    """Where containers come from. Every method may block and belongs in a worker thread; all are thread-safe.
+    """A source of containers. Every method may block, so call it from a worker thread; all are thread-safe.
 
-    Errors: :class:`~tui.core.errors.EngineLost` when nobody answers, :class:`~tui.core.errors.NotFound` for an
-    unknown container, :class:`~tui.core.errors.NotReachable` for what this kind of endpoint cannot do,
-    :class:`~tui.core.errors.EngineError` for a refusal.
+    Raises :class:`~tui.core.errors.EngineLost` if nobody answers, :class:`~tui.core.errors.NotFound` for an unknown
+    container, :class:`~tui.core.errors.NotReachable` for what this kind of endpoint cannot do, and
+    :class:`~tui.core.errors.EngineError` if the Engine refuses.
     """
 
     @property
     def name(self) -> str:
-        """Short name for people and for ``ENDPOINT/REF``."""
+        """Short name for people, and the first part of ``ENDPOINT/REF``."""
         ...
 
     @property
@@ -73,37 +73,38 @@ class Endpoint(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether events, logs that follow and acts exist here (False for a bare data-root)."""
+        """Whether there is an Engine: events, logs that follow, and verbs."""
         ...
 
     def facts(self) -> EngineFacts:
-        """Say who answers."""
+        """Return who answers."""
         ...
 
     def snapshot(self) -> tuple[Container, ...]:
-        """List all containers, running or not, by one call and never an inspect per row."""
+        """List all containers, running or not, in one call without an inspect per container."""
         ...
 
     def inspect(self, container_id: str) -> Details:
-        """Tell everything about one container, with its layer stack and reach."""
+        """Return everything about one container, with its layer stack and how to reach it."""
         ...
 
     def size(self, container_id: str) -> int | None:
-        """Count the bytes in the container's writable layer, where that is known without reading files."""
+        """Return the bytes in the container's writable layer, None if that is unknown without reading files."""
         ...
 
     def events(self) -> EventStream:
-        """Announce what happens to containers from now on."""
+        """Return a stream of what happens to containers from now on."""
         ...
 
     def logs(self, container_id: str, *, follow: bool, tail: int | None) -> LogStream:
-        """Yield the last ``tail`` lines of the container's output, None for all, and, if asked, those that follow."""
+        """Return the last ``tail`` lines of the container's output (None for all) and, with ``follow``, the lines to
+        come."""
         ...
 
     def act(self, container_id: str, verb: Verb) -> None:
-        """Do one thing to a container and return when the Engine has done it."""
+        """Do one thing to a container, and return when the Engine has done it."""
         ...
 
     def close(self) -> None:
-        """Give back connections; idempotent."""
+        """Close connections; idempotent."""
         ...

@@ -1,4 +1,4 @@
-"""From the chunks of a log to lines: joined, bounded, their times read. Pure."""
+"""Split the chunks of a log into bounded lines and read their timestamps. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from tui.engine.endpoint import LogLine
 from tui.engine.live.parse import parse_time
 
 _LONGEST = 64 << 10
-"""Bytes of one line that are kept; a stranger may write gigabytes without a newline."""
+"""Longest line in bytes that is kept whole; a container may write gigabytes without a newline."""
 
 
 class LogParser:
-    """Fed with chunks as they arrive, split anywhere; gives whole lines, each led by the Engine's timestamp."""
+    """Takes chunks as they arrive, split anywhere, and returns whole lines, each with the Engine's timestamp."""
 
     def __init__(self, *, error: bool = False) -> None:
         self._rest = bytearray()
@@ -19,7 +19,7 @@ class LogParser:
     def feed(self, chunk: bytes) -> list[LogLine]:
         """Return the lines that a chunk completes."""
         first, *segments = chunk.split(b"\n")
-        self._rest += first  # in place: chunks may have a byte each
+        self._rest += first  # bytearray, extended in place: chunks may be as small as a byte
         complete_lines = []
         for segment in segments:
             complete_lines.append(bytes(self._rest))
@@ -30,7 +30,7 @@ class LogParser:
         return [_line(line, self._error) for line in complete_lines]
 
     def end(self) -> list[LogLine]:
-        """Return what came without a final newline."""
+        """Return the last line if it had no newline."""
         return [_line(bytes(self._rest), self._error)] if self._rest else []
 
 

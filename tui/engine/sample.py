@@ -1,8 +1,8 @@
 # ruff: noqa: E501 - the samples are tables
-"""The demo: a small data-root as Docker leaves it on disk, made in a directory of the user's own.
+"""The demo: a small data-root as Docker leaves it on disk, created in a temporary directory.
 
-It is read and edited by the same code as a real one. Works as a normal user: the kernel lets anybody make a
-whiteout (Linux 5.8), and the opaque mark is written as ``user.overlay.*``, as rootless engines do.
+It is read and edited by the same code as a real one, and works without root: the kernel lets anybody create a whiteout
+(Linux 5.8), and the opaque mark is written as ``user.overlay.*``, as rootless engines do.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _IMPORT: Files = {
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One container of the sample: its image's layers, its state, what it changed, what it printed."""
+    """A container of the sample: its image's layers, its state, its changes and its output."""
 
     name: str
     image: str
@@ -108,7 +108,7 @@ _OWNER = "owner"
 
 @contextmanager
 def demo_directory() -> Iterator[Path]:
-    """Yield a new directory for a demo, gone afterwards; those of demos that were killed go too."""
+    """Create a directory for a demo and remove it afterwards, together with those that killed demos left."""
     for old in Path(tempfile.gettempdir()).glob("dtui-demo-*"):
         with suppress(OSError):
             mark = old / _OWNER
@@ -120,7 +120,7 @@ def demo_directory() -> Iterator[Path]:
 
 
 def build_sample(root: Path) -> None:
-    """Write the sample data-root into an empty directory; raises LayerError when it cannot be written."""
+    """Write the sample data-root into an empty directory; raises LayerError if that fails."""
     try:
         for name, files in _LAYERS.items():
             _write_layer(root, _layer_id(name), files)
@@ -131,11 +131,13 @@ def build_sample(root: Path) -> None:
         for sample in _SAMPLES:
             _write_container(root, sample, datetime.now(UTC))
     except OSError as error:
-        raise LayerError(f"the sample cannot be built: {error}", "is there space, and may you write there?") from error
+        raise LayerError(
+            f"the sample cannot be built: {error}", "check the free space and the permissions there"
+        ) from error
 
 
 _BUILT = 1_764_000_000
-"""When the files of the sample were last written, in seconds: the same in every sample."""
+"""Modification time in seconds of the sample's files, the same in every sample."""
 
 
 def _hash(*parts: str) -> str:
@@ -164,7 +166,7 @@ def _write_layer(root: Path, layer_id: str, files: Files) -> Path:
 
 
 def _write_images(home: Path) -> None:
-    """Write the records of the images: names, layers of each, and the directory of each layer."""
+    """Write the records of the images: names, layers, and the directory of each layer."""
     names: dict[str, dict[str, str]] = {}
     content = home / "imagedb" / "content" / "sha256"
     content.mkdir(parents=True)
@@ -207,14 +209,16 @@ def _write_container(root: Path, sample: _Sample, current_time: datetime) -> Non
 
 def _whiteout(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(PermissionError):  # before Linux 5.8 a normal user cannot make one: nothing is deleted then
+    with suppress(PermissionError):  # before Linux 5.8 only root can create one; then nothing is shown as deleted
         os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
 
 
 def _write_records(root: Path, sample: _Sample, container_id: str, current_time: datetime) -> None:
     home = root / "containers" / container_id
     home.mkdir(parents=True)
-    created = current_time - timedelta(minutes=sample.minutes, seconds=30)  # so that no age turns over while one looks
+    created = current_time - timedelta(
+        minutes=sample.minutes, seconds=30
+    )  # so that no displayed age changes while somebody looks
     started = sample.state.get("StartedAt", (created + timedelta(seconds=1)).isoformat())
     running = sample.state.get("Running")
     finished = "0001-01-01T00:00:00Z" if running else (created + timedelta(seconds=1.3)).isoformat()

@@ -1,4 +1,4 @@
-"""Which user ids a container has: those of its process while it runs, else those that its Engine made it with."""
+"""The user ids of a container: those of its process while it runs, else those its Engine created it with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.layers.process_root import process_of
 
 
 def with_ids(stack: LayerStack | None, root: Path, container_id: str, *, pid: int, mode: str = "") -> LayerStack | None:
-    """Note the ids with the layers; ``mode`` is the container's of user namespaces, ``host`` for none of its own."""
+    """Return the stack with the container's id map; ``mode`` is its UsernsMode, ``host`` if it has none of its own."""
     if stack is None:
         return None
     id_map = (_ids_of_process(pid, container_id, stack) if pid else None) or (
@@ -24,7 +24,7 @@ def with_ids(stack: LayerStack | None, root: Path, container_id: str, *, pid: in
 
 
 def _ids_of_process(pid: int, container_id: str, stack: LayerStack) -> IdMap | None:
-    """Read the map of a container's process; None where it has ended, or does not belong to the container any more."""
+    """Return the id map of a container's process, None if it has ended or is not the container's any more."""
     with suppress(OSError, ValueError, TypeError, NotReachable), process_of(pid, container_id, stack):
         spans = [
             parse_id_map(Path(f"/proc/{pid}/{name}").read_text(encoding="ascii")) for name in ("uid_map", "gid_map")

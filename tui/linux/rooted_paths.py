@@ -450,7 +450,7 @@ def refuse_kernel_files(fd: int, path: bytes) -> None:
         return
     display_path = printable(path)
     if magic in _KERNEL:
-        raise EditRefused(f"{display_path} is a file of the kernel, on {_KERNEL[magic]}", _FROM_INSIDE)
+        raise EditRefused(f"{display_path} is the kernel's own, on {_KERNEL[magic]}", _FROM_INSIDE)
     raise EditRefused(f"{display_path} is on a file system that dtui does not know (type {magic:#x})", _FROM_INSIDE)
 
 

@@ -1,1 +1,1 @@
-"""Data-roots read without their Engine: Docker's, podman's."""
+"""Data-roots of Docker and podman, read without their Engine."""

@@ -1,4 +1,4 @@
-"""What all directories read without their Engine have in common: no events, no acts, logs that do not follow."""
+"""What all endpoints without an Engine share: no events, no commands, logs that cannot be followed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tui.engine.endpoint import LogLine, Verb
 from tui.engine.live import parse
 
 _LOG_BYTES = 8 << 20
-"""Bytes read from the end of a log."""
+"""Bytes to read from the end of a log."""
 
 _LINE_BYTES = 1 << 20
-"""Bytes of one line; Docker cuts lines at 16 KiB."""
+"""Longest line of a log in bytes; Docker splits lines at 16 KiB."""
 
 
 ON_DISK = Proof(Trust.PROVEN, "a directory of this host, read without its Engine")
 
 
 class NoEvents:
-    """The event stream of what has none."""
+    """An event stream that never yields anything."""
 
     def __init__(self, closed: threading.Event) -> None:
         self._closed = closed
@@ -42,7 +42,7 @@ class NoEvents:
 
 
 class FileLog:
-    """A log file on disk, its last ``tail`` lines or, for None, all; a subclass knows its lines."""
+    """A log file on disk: its last ``tail`` lines, or all for None. Subclasses know the format of a line."""
 
     def __init__(self, root: DataRoot, name: str, tail: int | None) -> None:
         self._root = root
@@ -71,17 +71,16 @@ class FileLog:
 
     @abstractmethod
     def parse(self, raw: bytes) -> LogLine | None:
-        """Return a line of the log; None for one that is cut, by the limit at the start or by a crash at the end."""
+        """Parse a line; None if it is cut off, by the limit at the start or by a crash at the end."""
 
     def close(self) -> None:
         """Nothing to end."""
 
 
 class JsonLog(FileLog):
-    """Docker's json-file."""
+    """Docker's json-file log."""
 
     def parse(self, raw: bytes) -> LogLine | None:
-        """Understand one JSON object."""
         try:
             body = json.loads(raw)
             text = os.fsencode(str(body["log"]))
@@ -91,10 +90,9 @@ class JsonLog(FileLog):
 
 
 class K8sLog(FileLog):
-    """podman's k8s-file: time, stream, F or P, then the text."""
+    """podman's k8s-file log: time, stream, F or P, then the text."""
 
     def parse(self, raw: bytes) -> LogLine | None:
-        """Understand one line."""
         parts = raw.split(b" ", 3)
         if len(parts) < 4:
             return None
@@ -103,7 +101,10 @@ class K8sLog(FileLog):
 
 
 class UnreadableRoot:
-    """A data-root that was named and cannot be opened, beside others that can. Fulfils the contract of an endpoint."""
+    """A data-root that was named but cannot be opened, listed next to others that can. Fulfils the Endpoint protocol.
+
+    Every method raises the error with which opening it failed.
+    """
 
     live = False
 
@@ -113,31 +114,24 @@ class UnreadableRoot:
         self._error = error
 
     def facts(self) -> EngineFacts:
-        """Tell why not, as all else here."""
         raise self._error
 
     def snapshot(self) -> tuple[Container, ...]:
-        """Tell why not."""
         raise self._error
 
     def inspect(self, container_id: str) -> Details:
-        """Tell why not."""
         raise self._error
 
     def size(self, container_id: str) -> int | None:
-        """Tell why not."""
         raise self._error
 
     def events(self) -> NoEvents:
-        """Tell why not."""
         raise self._error
 
     def logs(self, container_id: str, *, follow: bool, tail: int | None) -> FileLog:
-        """Tell why not."""
         raise self._error
 
     def act(self, container_id: str, verb: Verb) -> None:
-        """Tell why not."""
         raise self._error
 
     def close(self) -> None:
@@ -145,7 +139,7 @@ class UnreadableRoot:
 
 
 class AtRest:
-    """The part of an endpoint that is the same for every directory read without its Engine."""
+    """The part of an endpoint that is the same for every data-root without an Engine."""
 
     live = False
 
@@ -156,24 +150,24 @@ class AtRest:
 
     @property
     def address(self) -> str:
-        """The directory."""
         return str(self.root.path)
 
     def close(self) -> None:
-        """Nothing is held but streams."""
+        """End event streams; nothing else is held."""
         self._closed.set()
 
     def size(self, container_id: str) -> int | None:
-        """Not recorded on disk."""
+        """Return None: the size is not recorded on disk."""
         del container_id
         return None
 
     def events(self) -> NoEvents:
-        """Nothing announces anything here: wait until closed."""
+        """Return a stream that blocks until the endpoint is closed, since nothing announces events here."""
         return NoEvents(self._closed)
 
     def act(self, container_id: str, verb: Verb) -> None:
-        """Refuse: there is no Engine here."""
+        """Raise NotReachable: there is no Engine to do it."""
         raise NotReachable(
-            f"{verb} {container_id[:12]}: a data-root is read without its Engine", "start the Engine and use dtui on it"
+            f"cannot {verb} {container_id[:12]}: no Engine runs on this data-root",
+            "start the Engine and use dtui with it",
         )

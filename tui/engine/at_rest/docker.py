@@ -1,4 +1,4 @@
-"""A data-root read without its daemon: containers from their records, layers from the driver's directories."""
+"""Docker's data-root read without the daemon: containers from their records, layers from the driver's directories."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tui.linux.processes import is_hosts_root, is_in_cgroup, process, program_of
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _MOST_PROCESSES = 1 << 22
-"""Process ids end below (kernel: include/linux/threads.h, PID_MAX_LIMIT)."""
+"""Upper limit of process ids (kernel: include/linux/threads.h, PID_MAX_LIMIT)."""
 
 _OF_BOTH_KINDS = frozenset(("btrfs", "zfs"))
 
@@ -40,7 +40,7 @@ _UNKNOWN = Driver(DriverKind.GRAPH, "unknown")
 
 
 def is_data_root(root: DataRoot) -> bool:
-    """Tell a data-root of Docker's: podman and containerd keep directories of these names in /etc and /var/lib too."""
+    """Return whether a directory is Docker's data-root. podman and containerd use some of the same names elsewhere."""
     try:
         records = root.names("containers")
     except OSError:
@@ -50,10 +50,10 @@ def is_data_root(root: DataRoot) -> bool:
 
 
 class OfflineEndpoint(AtRest):
-    """A data-root on this host. Fulfils :class:`tui.engine.endpoint.Endpoint`; nothing in it is written here."""
+    """A data-root on this host. Fulfils :class:`tui.engine.endpoint.Endpoint`; never writes to it."""
 
     def __init__(self, name: str, root: Path | DataRoot, *, sample: bool = False) -> None:
-        """Open a data-root; in the ``sample`` of the demo states are as recorded, for it has no processes."""
+        """Open a data-root. In the demo's ``sample`` states are as recorded, since it has no processes."""
         super().__init__(name, root)
         self._sample = sample
         if not is_data_root(self.root):
@@ -73,12 +73,15 @@ class OfflineEndpoint(AtRest):
         remapped = [name for name in names if REMAPPED.fullmatch(name)]
         if remapped:
             return NotFound(
-                f"{display_path} is remapped", f"name {display_path}/{remapped[0]}, where the containers are"
+                f"{display_path} belongs to a daemon with userns-remap",
+                f"its containers are in {display_path}/{remapped[0]}",
             )
-        return NotFound(f"{display_path} is no data-root: it has no containers and no images", "docker info names it")
+        return NotFound(
+            f"{display_path} is not a data-root: it has no containers and no images", "docker info shows its path"
+        )
 
     def facts(self) -> EngineFacts:
-        """Say what kind of data-root it is, by the driver that most containers use."""
+        """Describe the data-root, with the driver that most of its containers use."""
         drivers = [row.driver for row in self.snapshot()]
         known_drivers = sorted({driver for driver in drivers if driver != _UNKNOWN}, key=lambda driver: driver.name)
         common = max(known_drivers, key=drivers.count) if known_drivers else _UNKNOWN
@@ -86,7 +89,7 @@ class OfflineEndpoint(AtRest):
         return EngineFacts(self.name, product, "", "", common, "", str(self.root.path), ON_DISK)
 
     def snapshot(self) -> tuple[Container, ...]:
-        """List the containers; one with a damaged record is listed as unknown and hides no other."""
+        """List the containers. One with a damaged record is listed as unknown and hides no other."""
         try:
             names = sorted(self.root.names("containers"))
         except OSError as error:
@@ -94,11 +97,11 @@ class OfflineEndpoint(AtRest):
         return tuple(self._row(ContainerId(name)) for name in names if _CONTAINER_ID.fullmatch(name))
 
     def unlisted(self, listed: set[str]) -> tuple[Container, ...]:
-        """List the containers on disk that are not among those listed; records that do not change are read once."""
+        """List the containers on disk that are not in ``listed``. Records are read again only when they change."""
         try:
             names = set(self.root.names("containers")) - listed
         except OSError:
-            return ()  # the data-root went away: the Engine, which is asked first, tells that
+            return ()  # the data-root vanished; the Engine, which is asked first, reports that
         containers = []
         for name in sorted(filter(_CONTAINER_ID.fullmatch, names)):
             with suppress(OSError):
@@ -110,7 +113,7 @@ class OfflineEndpoint(AtRest):
         return tuple(containers)
 
     def has_any_of(self, ids: Collection[ContainerId]) -> bool:
-        """Say whether one of these containers has a record here."""
+        """Return whether one of these containers has a record here."""
         return any(self.root.exists(f"containers/{container_id}") for container_id in ids)
 
     def _row(self, container_id: ContainerId) -> Container:
@@ -150,16 +153,16 @@ class OfflineEndpoint(AtRest):
         )
 
     def _driver_of(self, name: str, container_id: str) -> Driver:
-        """Return the driver of a record; ``btrfs`` and ``zfs`` are graph drivers where layerdb knows the container."""
+        """Return the driver in a record. ``btrfs`` and ``zfs`` are graph drivers if layerdb knows the container."""
         graph = name in GRAPH_DRIVERS
         if name in _OF_BOTH_KINDS:
             graph = self.root.exists(f"image/{name}/layerdb/mounts/{container_id}")
         return Driver(DriverKind.GRAPH if graph else DriverKind.SNAPSHOTTER, name)
 
     def inspect(self, container_id: str) -> Details:
-        """Tell everything that the records of one container say."""
+        """Return everything that one container's records say; raises NotFound, LayerError."""
         if not self.root.exists(f"containers/{ContainerId(container_id)}"):
-            raise NotFound(f"there is no container {printable(container_id[:12])}", "the list shows what there is")
+            raise NotFound(f"there is no container {printable(container_id[:12])}", "dtui ls lists the containers")
         return self._details(self._record(ContainerId(container_id)))
 
     @parse.checks_record
@@ -190,7 +193,7 @@ class OfflineEndpoint(AtRest):
 
     def _users_mode(self, container_id: str) -> str:
         name = f"containers/{container_id}/hostconfig.json"
-        with suppress(DtuiError):  # the container's own record is whole: only this setting is not known
+        with suppress(DtuiError):  # the container's own record is intact; only this setting stays unknown
             return str(self.root.json(name).get("UsernsMode") or "") if self.root.exists(name) else ""
         return ""
 
@@ -204,7 +207,7 @@ class OfflineEndpoint(AtRest):
             return None, error
 
     def logs(self, container_id: str, *, follow: bool, tail: int | None) -> FileLog:
-        """Yield the last lines of the container's json-file log; it cannot be followed."""
+        """Return the last lines of the container's json-file log; it cannot be followed."""
         del follow
         name = ContainerId(container_id)
         return JsonLog(self.root, f"containers/{name}/{name}-json.log", tail)
@@ -216,7 +219,7 @@ def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _pid_of(body: dict[str, Any]) -> int:
-    """Return the recorded process, 0 for none; raises ValueError for what can be none."""
+    """Return the recorded pid, 0 for none; raises ValueError if it is not a pid."""
     pid = _object(body, "State").get("Pid") or 0
     if not isinstance(pid, int) or not 0 <= pid < _MOST_PROCESSES:
         raise ValueError("Pid is no process id")
@@ -224,7 +227,7 @@ def _pid_of(body: dict[str, Any]) -> int:
 
 
 def _code_of(state: dict[str, Any]) -> int:
-    """Return the recorded exit code; raises ValueError for what is none, such as a word."""
+    """Return the recorded exit code; raises ValueError if it is not one."""
     code = int(state.get("ExitCode") or 0)
     if not -(2**31) <= code < 2**32:  # Windows' codes have 32 bits
         raise ValueError("ExitCode is no exit code")
@@ -232,7 +235,7 @@ def _code_of(state: dict[str, Any]) -> int:
 
 
 def _state_of(body: dict[str, Any], *, runs: Callable[[int], bool]) -> tuple[State, int | None]:
-    """Return state and exit code; after a crash ``Running`` is stale, so the process is looked for."""
+    """Return state and exit code. ``Running`` may be stale after a crash, so the process is checked."""
     state = _object(body, "State")
     code = _code_of(state)
     if state.get("Running") and runs(_pid_of(body)):
@@ -249,9 +252,9 @@ def _state_of(body: dict[str, Any], *, runs: Callable[[int], bool]) -> tuple[Sta
 
 
 def _runs(root: HostDirectory, pid: int, container_id: str) -> bool:
-    """Say whether a recorded process is still the container's: in its cgroup, and started by an engine of the root's.
+    """Return whether a recorded process is still the container's: in its cgroup, and started by the data-root's engine.
 
-    The name of a cgroup alone is no evidence, for users name their own.
+    The name of a cgroup alone proves nothing, because users can create cgroups of any name.
     """
     first = process(pid) if pid else None
     parent = process(first.parent) if first else None

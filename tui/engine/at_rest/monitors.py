@@ -1,8 +1,8 @@
-"""Which containers of podman's run: by their conmon, where it is a process of those whose storage it is.
+"""Which of podman's containers run: those whose conmon runs as the owner of the storage.
 
-Anybody can start a process that is called ``conmon -c ID -p PIDFILE``. It is believed if it is wholly the owner's of
-the storage (for root's: in this user namespace, it or its parent in this mount namespace, running a program named
-conmon), watches this storage's container, and names a pid file that nobody else can have written.
+Anybody can start a process called ``conmon -c ID -p PIDFILE``. It is believed only if it belongs entirely to the owner
+of the storage (for root's storage: in this user namespace, itself or its parent in this mount namespace, running a
+program named conmon), watches a container of this storage, and names a pid file that nobody else can have written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tui.linux.processes import is_hosts_root, process, program_of, shares_names
 from tui.linux.syscalls import O_PATH
 
 _INIT = 1
-"""Adopts what a monitor's starter leaves; its namespaces may not be ours to look at."""
+"""Adopts processes whose parent ended. We may not be allowed to look at its namespaces."""
 
 _ID = re.compile("[0-9a-f]{64}")
 _PIDFILE = re.compile("/(?:[^/]+/)+(overlay|vfs)-containers/([0-9a-f]{64})/userdata/pidfile")
@@ -32,7 +32,7 @@ _PIDFILE = re.compile("/(?:[^/]+/)+(overlay|vfs)-containers/([0-9a-f]{64})/userd
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """A running conmon: the container it watches, its first process (0: not to be trusted), and when it began."""
+    """A running conmon: its container, the container's first process (0: not trusted), and when it started."""
 
     container_id: str
     pid: int
@@ -40,23 +40,23 @@ class Monitor:
 
 
 def monitors(root: DataRoot) -> dict[str, Monitor]:
-    """Find the running conmon of each container of a storage: it is called ``conmon ... -c ID ... -p PIDFILE``."""
+    """Find the running conmon of each container of a storage: ``conmon ... -c ID ... -p PIDFILE``."""
     running = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
         if not _is_owners(int(entry), root.directory):
-            continue  # a stranger's words may lie on a file system that never answers who reads them
+            continue  # reading a stranger's command line may hang: it may be on a file system that never answers
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as file:
                 argv = [os.fsdecode(word) for word in file.read(65536).split(b"\0")]
         except OSError:
-            continue  # it ended meanwhile
+            continue  # the process ended meanwhile
         if os.path.basename(argv[0]) == "conmon" and (monitor := _monitor(int(entry), argv, root)):
             running[monitor.container_id] = monitor
     return running
 
 
 def _monitor(pid: int, argv: list[str], root: DataRoot) -> Monitor | None:
-    """Return what a conmon watches, None for one that does not speak for this storage."""
+    """Return what a conmon monitors, None if it does not belong to this storage."""
     container_id, pidfile, bundle = (_option_value(argv, option) for option in ("-c", "-p", "-b"))
     if (
         not _ID.fullmatch(container_id)
@@ -82,11 +82,12 @@ def _option_value(argv: list[str], option: str) -> str:
 
 
 def _is_owners(pid: int, directory: HostDirectory) -> bool:
-    """Say whether a process is of the user who owns the storage, and of root only if root itself started it here."""
+    """Return whether a process belongs to the storage's owner and, if that is root, was started by root on this
+    host."""
     candidate = process(pid)
     if candidate is None or directory.owner != 0:
         return candidate is not None and candidate.is_of(directory.owner)
-    # podman gives the monitor of a container with users of its own a mount namespace, which no parent of it is in
+    # with a user namespace, podman runs the monitor in a mount namespace that none of its parents is in
     started_here = (
         any(shares_namespace(process_id, "mnt") for process_id in (pid, candidate.parent)) or candidate.parent == _INIT
     )
@@ -94,7 +95,7 @@ def _is_owners(pid: int, directory: HostDirectory) -> bool:
 
 
 def _is_bundle(root: DataRoot, container_id: str, bundle: str) -> bool:
-    """Say whether the directory that conmon was given is the container's in this storage, not in another's."""
+    """Return whether conmon's bundle directory is the container's in this storage, not in another."""
     for driver in ("overlay", "vfs"):
         try:
             if os.path.samestat(os.stat(bundle), root.status(f"{driver}-containers/{container_id}/userdata")):
@@ -105,7 +106,7 @@ def _is_bundle(root: DataRoot, container_id: str, bundle: str) -> bool:
 
 
 def _own_root(root: DataRoot, driver: str, container_id: str) -> int | None:
-    """Return which user of this host a container's root is, by its record; None where that is not known."""
+    """Return the host user that is root in a container, from its record; None if unknown."""
     try:
         records = container_records(root, driver)
         users = next(ids_of_record(record).users for record in records if record.get("id") == container_id)
@@ -115,9 +116,10 @@ def _own_root(root: DataRoot, driver: str, container_id: str) -> int | None:
 
 
 def _only_owner_writes(path: Path, owner: int, own_root: int | None) -> bool:
-    """Say whether nobody but root and the owner can put another file at a place, by the directories above it.
+    """Return whether only root and the owner can replace a file, judging by the directories above it.
 
-    podman gives the last of them to a container's own root, who cannot reach it, and cannot make a file of the owner's.
+    podman gives the last directory to the container's own root, who cannot reach it and cannot create files of the
+    owner's.
     """
     for directory in path.parents:
         try:
@@ -132,7 +134,7 @@ def _only_owner_writes(path: Path, owner: int, own_root: int | None) -> bool:
 
 
 def _read_pidfile(path: Path, owner: int) -> tuple[int, datetime | None]:
-    """Return the process that a pid file of the owner's names, and when it was written; 0 for what is none."""
+    """Return the pid in the owner's pid file and when it was written; 0 if it is not valid."""
     try:
         path_fd = open_host(path, O_PATH)
         try:

@@ -1,7 +1,7 @@
-"""podman's storage read without podman: containers from containers.json, what they run from their OCI configuration.
+"""podman's storage read without podman: containers from containers.json, their commands from the OCI configuration.
 
-podman has no daemon, so that a container runs when its ``conmon`` does; exit codes are in a database of libpod's that
-is not read. Layouts measured on podman 4.3.1 and 5.8.6.
+podman has no daemon: a container runs if its ``conmon`` runs. Exit codes are in a database of libpod's that dtui does
+not read. Layouts measured on podman 4.3.1 and 5.8.6.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DRIVERS = ("overlay", "vfs")
 
 
 def is_podman_root(root: DataRoot) -> bool:
-    """Tell podman's graphroot from Docker's data-root."""
+    """Return whether a directory is podman's graphroot rather than Docker's data-root."""
     return any(has_records(root, name) for name in _DRIVERS)
 
 
@@ -31,7 +31,7 @@ class PodmanRoot(AtRest):
     """podman's graphroot on this host. Fulfils :class:`tui.engine.endpoint.Endpoint`."""
 
     def facts(self) -> EngineFacts:
-        """Say what kind of storage it is, by the driver that keeps most containers."""
+        """Describe the storage, with the driver that keeps most containers."""
         names = [row.driver.name for row in self.snapshot()]
         name = max(set(names), key=names.count) if names else self._drivers()[0]
         driver = Driver(DriverKind.STORAGE, name)
@@ -41,7 +41,7 @@ class PodmanRoot(AtRest):
         return [name for name in _DRIVERS if has_records(self.root, name)]
 
     def snapshot(self) -> tuple[Container, ...]:
-        """List the containers of every driver, of records with the same id the first, which is the one inspected."""
+        """List the containers of every driver. Of records with the same id the first counts, as for inspect."""
         running = monitors(self.root)
         containers: dict[ContainerId, Container] = {}
         for driver in self._drivers():
@@ -82,21 +82,21 @@ class PodmanRoot(AtRest):
         )
 
     def _configuration(self, driver: str, container_id: ContainerId) -> dict[str, Any]:
-        """Return the OCI configuration of a container's last start, nothing before its first."""
+        """Return the OCI configuration of a container's last start, empty if it never started."""
         name = f"{_userdata(driver, container_id)}/config.json"
         try:
             return self.root.json(name) if self.root.exists(name) else {}
         except DtuiError:
-            return {}  # it is written anew at each start: what the list shows of it is not worth losing the row
+            return {}  # it is rewritten at each start; the row is worth listing without it
 
     def inspect(self, container_id: str) -> Details:
-        """Tell everything that the records of one container say."""
+        """Return everything that one container's records say; raises NotFound, LayerError."""
         for driver in self._drivers():
             for record in container_records(self.root, driver):
                 if record.get("id") == container_id:
                     running = monitors(self.root)
                     return self._details(self._container(record, driver, running), running.get(container_id))
-        raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
+        raise NotFound(f"there is no container {container_id[:12]}", "dtui ls lists the containers")
 
     @parse.checks_record
     def _details(self, row: Container, monitor: Monitor | None) -> Details:
@@ -125,14 +125,14 @@ class PodmanRoot(AtRest):
     def _stack(self, row: Container) -> tuple[LayerStack | None, DtuiError | None]:
         storage_driver = driver_for(row.driver)
         if storage_driver is None:
-            return None, LayerError(f"dtui does not read podman's {row.driver.name}", "overlay and vfs it does")
+            return None, LayerError(f"dtui cannot read podman's {row.driver.name} driver", "it reads overlay and vfs")
         try:
             return storage_driver.from_data_root(self.root, row.id), None
         except DtuiError as error:
             return None, error
 
     def logs(self, container_id: str, *, follow: bool, tail: int | None) -> FileLog:
-        """Yield the last lines of the container's k8s-file log; it cannot be followed."""
+        """Return the last lines of the container's k8s-file log; it cannot be followed."""
         del follow
         name = ContainerId(container_id)
         for driver in self._drivers():
@@ -167,7 +167,7 @@ def _argv(configuration: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _mounts(configuration: dict[str, Any]) -> tuple[Mount, ...]:
-    """Return what is mounted over the container's files, podman's own among it; not proc, sys and dev."""
+    """Return the mounts over the container's files, including podman's own, but not proc, sys and dev."""
     mounts = []
     for mount in configuration.get("mounts") or []:
         if not isinstance(mount, dict) or mount.get("type") not in ("bind", "tmpfs"):

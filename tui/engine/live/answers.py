@@ -1,4 +1,9 @@
-"""JSON from strangers with bounds: lists row by row, streams line by line, one odd row costing itself alone. Pure."""
+"""Parse JSON from strangers within limits: lists row by row, streams line by line, so that one bad row costs only
+itself.
+
+The standard library parses a whole document at once: a list of a million rows, or a single malformed one, would cost
+all the memory or the whole list.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +17,23 @@ from typing import Any
 from tui.core.errors import EngineError
 
 _ROW = 4 << 20
-"""Characters of one row of a list: Python's objects take at most some twenty-five times as much memory."""
+"""Longest row of a list in characters; as Python objects it takes up to 25 times as much memory."""
 
 _SKIPPED = 8 << 20
-"""Characters of a row that are gone over to find the next one: it takes longer than to read them."""
+"""Longest part of a row in characters that is skipped to find the next one; skipping is slower than reading."""
 
 _EVENT = 1 << 20
-"""Bytes of one line of a stream, which has a few hundred in an event with many labels."""
+"""Longest line of a stream in bytes; an event with many labels has a few hundred."""
 
 _DIGITS = 20
-"""Digits of a whole number: the largest of 64 bits has as many. Python takes quadratic time for long ones."""
+"""Longest whole number in digits, as many as 64 bits need. Python takes quadratic time for long ones."""
 
-_HINT = "is that a Docker or podman Engine?"
+_HINT = "check that it is a Docker or podman Engine"
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Stands for a row or event that is not understood."""
+    """Stands for a row or event that could not be parsed."""
 
     why: str
 
@@ -41,7 +46,7 @@ _DECODER = json.JSONDecoder(parse_int=_whole_number, parse_constant=lambda _: No
 
 
 def decode_json(body: bytes) -> Any:
-    """Return what a JSON body says, None for a number that no Engine means; raises EngineError for what is none."""
+    """Parse a JSON body; raises EngineError. Numbers too long for any Engine become None."""
     try:
         return _DECODER.decode(body.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
@@ -49,7 +54,7 @@ def decode_json(body: bytes) -> Any:
 
 
 def lines(chunks: Iterable[bytes], longest: int = _EVENT) -> Iterator[bytes]:
-    """Yield the lines of a stream that hold anything; raises EngineError for one that does not end."""
+    """Yield the non-empty lines of a stream; raises EngineError for a line without end."""
     pending = bytearray()
     for chunk in chunks:
         first, *segments = chunk.split(b"\n")
@@ -65,9 +70,10 @@ def lines(chunks: Iterable[bytes], longest: int = _EVENT) -> Iterator[bytes]:
 
 
 def rows(chunks: Iterable[bytes], most: int, *, nothing: bool = False) -> Iterator[Any]:
-    """Yield the rows of a JSON list as they come, Odd for one that cannot be read; ``nothing`` lets null be no row.
+    """Yield the rows of a JSON list as they arrive, Malformed for one that cannot be parsed.
 
-    Raises EngineError for what is no list, is cut short, or has more than ``most`` rows.
+    With ``nothing``, null counts as an empty list. Raises EngineError if it is not a list, is cut short, or has more
+    than ``most`` rows.
     """
     text = _Text(chunks)
     start = text.skip_space()
@@ -81,11 +87,11 @@ def rows(chunks: Iterable[bytes], most: int, *, nothing: bool = False) -> Iterat
         if count and char == ",":
             text.step()
         elif count or not char:
-            raise EngineError("the list is cut short or no JSON", _HINT)
+            raise EngineError("the list is cut short or not JSON", _HINT)
         text.skip_space()
         count += 1
         if count > most:
-            raise EngineError(f"the list has more than {most:,} rows", "docker itself may show it")
+            raise EngineError(f"the list has more than {most:,} rows", "try docker itself")
         yield text.value()
 
 
@@ -93,11 +99,11 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _MARK = re.compile(r"\\.|[\"\[\]{},]", re.DOTALL)
 _AFTER_VALUE = tuple(" \t\n\r,]")
 _ENDLESS = 64 << 10
-"""Characters between a value and the next: Engines send none."""
+"""Most whitespace between two values; Engines send none."""
 
 
 class _Text:
-    """A body's text, of which only what is not yet read is kept."""
+    """The text of a body, of which only the unread part is kept."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -106,7 +112,7 @@ class _Text:
         self._at = 0
 
     def _read_more(self, least: int = 1) -> bool:
-        """Read so many characters more, if they come."""
+        """Read at least ``least`` more characters, if there are any."""
         parts, size = [self._text[self._at :]], 0
         for chunk in self._chunks:
             parts.append(self._decoder.decode(chunk))
@@ -117,11 +123,11 @@ class _Text:
         return size > 0
 
     def step(self) -> None:
-        """Go over one character."""
+        """Skip one character."""
         self._at += 1
 
     def skip_space(self) -> str:
-        """Go to the next character that is no space; return it, or nothing at the end."""
+        """Skip whitespace and return the next character, "" at the end."""
         skipped = 0
         while True:
             match = _SPACE.match(self._text, self._at)
@@ -135,13 +141,13 @@ class _Text:
                 return ""
 
     def rest(self) -> str:
-        """Return a little of what is left."""
+        """Return a little of what follows."""
         while len(self._text) - self._at < 16 and self._read_more():
             pass
         return self._text[self._at : self._at + 16]
 
     def value(self) -> Any:
-        """Return the next value, Odd for one that is too long, too deep or no JSON."""
+        """Parse the next value; Malformed if it is too long, too deep or invalid."""
         read_size = _ENDLESS
         while True:
             try:
@@ -151,7 +157,7 @@ class _Text:
             except ValueError as error:
                 why = str(error)
             else:
-                # a number may go on in the next piece: "1" is all that is decoded of "1e" before "+300" comes
+                # a number may continue in the next chunk: "1e" alone parses as 1, before "+300" arrives
                 if isinstance(parsed, dict | list) or self._text[end : end + 1] in _AFTER_VALUE:
                     self._at = end
                     return parsed
@@ -160,10 +166,10 @@ class _Text:
                 return self._skip("too long")
             if not self._read_more(read_size):
                 return self._skip(why)
-            read_size = min(read_size * 2, _ROW // 4)  # a long row is tried a few times only
+            read_size = min(read_size * 2, _ROW // 4)  # grow quickly: each attempt parses the row from its start
 
     def _skip(self, why: str) -> Malformed:
-        """Go over a value without understanding it, to the comma or bracket that ends it."""
+        """Skip a value without parsing it, up to the comma or bracket that ends it."""
         depth, quoted, skipped = 0, False, 0
         while skipped < _SKIPPED:
             skipped += len(self._text) - self._at
@@ -182,5 +188,5 @@ class _Text:
                     depth -= 1
             self._at = len(self._text) - self._text.endswith("\\")
             if not self._read_more(_ENDLESS):
-                raise EngineError("the list is cut short or no JSON", _HINT)
+                raise EngineError("the list is cut short or not JSON", _HINT)
         raise EngineError("the list has a row without end", _HINT)

@@ -1,7 +1,7 @@
-"""A container's files through the Engine's archive API, for what cannot be reached as directories on this host.
+"""A container's files through the Engine's archive API, when its layers cannot be opened on this host.
 
 moby api: ``HEAD``, ``GET`` and ``PUT /containers/ID/archive``, ``GET /containers/ID/changes``; measured on 20.10.24.
-The Engine resolves links in a path inside the container's root, but for the last component.
+The Engine resolves symlinks in a path inside the container's root, except in the last component.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tui.linux.rooted_paths import split
 
 _GO_TYPES = {1 << 31: "directory", 1 << 27: "symlink", 1 << 26: "device", 1 << 25: "fifo", 1 << 24: "socket"}
 _GO_BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
-"""Bits of Go's os.FileMode, which are not the kernel's."""
+"""Bits of Go's os.FileMode, which differ from the kernel's."""
 
 _MAX_LINKS = 40
 
@@ -39,12 +39,12 @@ _PATIENCE = 30.0
 """Seconds that the container's own ``rm`` may take for one file."""
 
 _MEMBERS = 300_000
-"""Members of a directory's tar whose names are read; an empty one takes 512 bytes of it."""
+"""Most members of a directory's tar that are read; an empty one takes 512 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PathStat:
-    """What the Engine says of a path; bits of ``mode`` are Go's."""
+    """What the Engine says about a path; ``mode`` is a Go FileMode."""
 
     mode: int
     size: int
@@ -82,31 +82,35 @@ class EngineArchive:
         with engine_errors(printable(path)):
             answer = self._endpoint.client.head(self._url(), params={"path": path}, timeout=60)
         if answer.status_code == 404:
-            raise NotFound(f"{printable(path)} does not exist in the container", "the changes show what is new")
+            raise NotFound(f"{printable(path)} does not exist in the container", "dtui changes lists what is new")
         if answer.status_code != 200:
-            raise LayerError(f"{printable(path)}: the Engine answers {answer.status_code}", "is that its real path?")
+            raise LayerError(
+                f"{printable(path)}: the Engine answers {answer.status_code}", "check that this is its real path"
+            )
         try:
             return _path_of(answer.headers.get("X-Docker-Container-Path-Stat", ""))
         except EngineError as error:
-            raise LayerError(f"the Engine says nothing of {printable(path)}", "is it a Docker Engine?") from error
+            raise LayerError(
+                f"the Engine does not answer for {printable(path)}", "check that it is a Docker Engine"
+            ) from error
 
     def facts(self, path: bytes) -> FileFacts:
-        """Say what a path means, links followed; raises NotFound."""
+        """Return what a path resolves to, symlinks followed; raises NotFound."""
         for _ in range(_MAX_LINKS):
             path_stat = self._stat(path)
             facts = _facts_of(path, path_stat)
             if facts.kind != "symlink":
                 return facts
             path = _link_of(path, path_stat.link)
-        raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
+        raise EditRefused(f"{printable(path)}: too many symbolic links", "check where they point: ls -l")
 
     def facts_of_name(self, path: bytes) -> FileFacts:
-        """Say what stands at a path, a link being a link; raises NotFound."""
+        """Return what is at a path, without following a symlink; raises NotFound."""
         return _facts_of(path, self._stat(path))
 
     @contextmanager
     def tree(self, path: bytes, limit: int) -> Iterator[TarNames]:
-        """Yield the names below a directory with their tar headers; reads at most ``limit`` bytes of the tar."""
+        """Yield the names below a directory with their tar headers, reading at most ``limit`` bytes of the tar."""
         with (
             engine_errors(printable(path)),
             closing(self._endpoint.client.archive(self._id, path)) as chunks,
@@ -116,13 +120,16 @@ class EngineArchive:
     def get(self, path: bytes, limit: int) -> RemoteFile:
         """Read a regular file of at most ``limit`` bytes; raises EditRefused for anything else.
 
-        The Engine's tar must hold this one file and nothing else: it is never unpacked.
+        The Engine's tar must contain this one file and nothing else. It is never unpacked.
         """
         facts = self.facts(path)
         if facts.kind != "file":
             raise EditRefused(f"{printable(path)} is a {facts.kind}, not a file", "only regular files can be read")
         if facts.size > limit:
-            raise EditRefused(f"{printable(path)} has {human_size(facts.size)}", "docker cp takes any size")
+            raise EditRefused(
+                f"{printable(path)} has {human_size(facts.size)}, which is too large",
+                "docker cp copies files of any size",
+            )
         with (
             engine_errors(printable(path)),
             closing(self._endpoint.client.archive(self._id, facts.path)) as chunks,
@@ -130,9 +137,9 @@ class EngineArchive:
             return _only_member(tar.TarSource(chunks), facts)
 
     def resolve(self, path: bytes) -> bytes:
-        """Return the canonical path of what a path means, there or not: links followed, its directory there.
+        """Return the canonical path of a path whose last component need not exist.
 
-        Raises NotFound where a directory is not.
+        Raises NotFound if a directory in it does not exist.
         """
         remaining, resolved = path.strip(b"/").split(b"/"), b""
         for _ in range(_MAX_LINKS + len(remaining)):
@@ -148,14 +155,14 @@ class EngineArchive:
                 return candidate
             target = (
                 _link_of(candidate, path_stat.link) if path_stat.link else candidate
-            )  # podman names what is no link, too
-            if target != candidate:  # the Engine has followed links in it
+            )  # podman reports a target for ordinary files, too
+            if target != candidate:  # the Engine followed symlinks in it
                 remaining, resolved = [*target.strip(b"/").split(b"/"), *remaining], b""
                 continue
             if remaining and _facts_of(candidate, path_stat).kind != "directory":
-                raise NotFound(f"{printable(candidate)} is no directory of the container", "the tree shows what is one")
+                raise NotFound(f"there is no directory {printable(candidate)} in the container", "dtui tree lists them")
             resolved = candidate
-        raise EditRefused(f"{printable(path)}: too many symbolic links", "look where they point: ls -l")
+        raise EditRefused(f"{printable(path)}: too many symbolic links", "check where they point: ls -l")
 
     def owner_of(self, directory: bytes) -> tuple[int, int]:
         """Return user and group of a directory; raises NotFound, LayerError."""
@@ -166,16 +173,18 @@ class EngineArchive:
         except tar.TarError as error:
             raise tar.refused(error, display_path) from error
         if member is None or member.kind != tar.DIRECTORY:
-            raise LayerError(f"the Engine's answer is not {printable(directory)}", "was it changed meanwhile?")
+            raise LayerError(f"the Engine's answer is not {printable(directory)}", "it may have been changed meanwhile")
         return member.uid, member.gid
 
     def remove(self, path: bytes) -> None:
-        """Delete a file by the container's own ``rm``: the archive API cannot. Raises EditRefused."""
-        display_path, hint = printable(path), "undo it on the Engine's host, by its socket"
+        """Delete a file with the container's own ``rm``, since the archive API cannot; raises EditRefused."""
+        display_path, hint = printable(path), "undo it on the Engine's own host"
         try:
             command = ["rm", "-f", "--", path.decode()]
         except UnicodeDecodeError as error:
-            raise EditRefused(f"the Engine cannot be told the name of {display_path}", hint) from error
+            raise EditRefused(
+                f"the Engine cannot be given the name {display_path}, which is not UTF-8", hint
+            ) from error
         client = self._endpoint.client
         with engine_errors(display_path):
             number = parse.container_id_of(
@@ -189,13 +198,13 @@ class EngineArchive:
             raise
         except EngineError as error:
             raise EditRefused(
-                f"{display_path}: the container has no rm that deletes it: {error.message}", hint
+                f"{display_path}: the container has no rm to delete it with: {error.message}", hint
             ) from error
         if code != 0:
             raise EditRefused(f"{display_path}: the container's own rm cannot delete it (exit code {code})", hint)
 
     def _wait_for_exit(self, number: str) -> int | None:
-        """Wait for what was started in the container; None where it does not end."""
+        """Wait for a process in the container; None if it does not end in time."""
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
             code = parse.process_exit_code(self._endpoint.client.exec_inspect(number))
@@ -205,7 +214,7 @@ class EngineArchive:
         return None
 
     def put(self, directory: bytes, content: bytes) -> None:
-        """Have the Engine unpack a tar in a directory; it refuses to put a file in the place of a directory."""
+        """Let the Engine unpack a tar in a directory. It refuses to replace a directory with a file."""
         params = {"path": directory, "noOverwriteDirNonDir": "true"}
         with engine_errors(printable(directory)):
             answer = self._endpoint.client.put(self._url(), params=params, data=content, timeout=120)
@@ -214,7 +223,7 @@ class EngineArchive:
             raise EditRefused(f"the Engine refused: {printable(text)}", "nothing was changed")
 
     def changes(self) -> tuple[tuple[bytes, Change], ...]:
-        """Return what the Engine says was changed, sorted by path; ``left_out`` counts rows that are odd."""
+        """Return the changes that the Engine reports, sorted by path; ``left_out`` counts malformed rows."""
         changes: dict[bytes, Change] = {}
         left_out = 0
         with engine_errors(self._id[:12]):
@@ -227,11 +236,12 @@ class EngineArchive:
                 else:
                     changes[path] = change
         self.left_out = left_out
+        """Rows of the last list of changes that could not be parsed."""
         return tuple(sorted(changes.items()))
 
 
 class TarNames:
-    """The members of a directory's tar as paths below it. Nothing is unpacked; a name that leads out is an error."""
+    """The members of a directory's tar as relative paths. Nothing is unpacked; a name that leads out is an error."""
 
     def __init__(self, source: tar.TarSource, path: bytes) -> None:
         self._source = source
@@ -239,7 +249,7 @@ class TarNames:
 
     @property
     def cut(self) -> bool:
-        """Whether the tar was longer than what was to be read of it, or had more members."""
+        """Whether the tar was longer than the limit or had too many members."""
         return self._source.cut or self._crowded
 
     _crowded = False
@@ -267,13 +277,15 @@ def _leads_below(path: bytes) -> bool:
 
 
 def _link_of(path: bytes, target: str) -> bytes:
-    """Return where the Engine says that a link leads: it resolves the target inside the container itself."""
+    """Return where the Engine says a symlink points. It resolves the target inside the container itself."""
     try:
         target_path = os.fsencode(target)
     except UnicodeEncodeError as error:
-        raise LayerError(f"the Engine says nothing of {printable(path)}", "is it a Docker Engine?") from error
+        raise LayerError(
+            f"the Engine does not answer for {printable(path)}", "check that it is a Docker Engine"
+        ) from error
     if not target_path or b"\0" in target_path:
-        raise LayerError(f"{printable(path)} leads nowhere, the Engine says", "look where it points: ls -l")
+        raise LayerError(f"{printable(path)} points nowhere, according to the Engine", "check where it points: ls -l")
     return target_path if target_path.startswith(b"/") else split(path)[0].rstrip(b"/") + b"/" + target_path
 
 
@@ -284,7 +296,7 @@ def _facts_of(path: bytes, path_stat: _PathStat) -> FileFacts:
 
 
 def _nanoseconds(text: str) -> int:
-    """Return an RFC 3339 time in nanoseconds, every digit of which counts; 0 for garbage."""
+    """Return an RFC 3339 time in nanoseconds with all its digits; 0 if it is invalid."""
     moment = parse.parse_time(text)
     fraction = re.search(r"\.([0-9]{1,9})", text)
     if moment is None:
@@ -298,19 +310,23 @@ def _only_member(source: tar.TarSource, facts: FileFacts) -> RemoteFile:
         members = tar.Members(source)
         member = next(members, None)
         if member is None or member.kind != tar.REGULAR or member.size != facts.size:
-            raise LayerError(f"the Engine's answer is not {display_path}", "was it changed meanwhile? try again")
+            raise LayerError(
+                f"the Engine's answer is not {display_path}", "it may have been changed meanwhile; try again"
+            )
         data = members.content(facts.size)
         if next(members, None) is not None:
-            raise LayerError(f"the Engine's answer is not {display_path} alone", "was it changed meanwhile? try again")
+            raise LayerError(
+                f"the Engine's answer is not {display_path} alone", "it may have been changed meanwhile; try again"
+            )
     except tar.TarError as error:
         raise tar.refused(error, display_path) from error
-    second = member.mtime  # the Engine cuts off what is less
+    second = member.mtime  # the tar has whole seconds only
     mtime_ns = facts.mtime_ns if facts.mtime_ns // 10**9 == second else second * 10**9
     return RemoteFile(facts.path, data, member.mode & 0o7777, member.uid, member.gid, mtime_ns, member.attributes)
 
 
 def archive_of(endpoint: Endpoint, details: Details) -> EngineArchive | None:
-    """Return the Engine's way to a container's files where that is the only one, else None."""
+    """Return the archive API of a container if it is the only way to its files, else None."""
     if isinstance(endpoint, LiveEndpoint) and details.reach.kind is AccessKind.ENGINE:
         return EngineArchive(endpoint, details.container.id)
     return None

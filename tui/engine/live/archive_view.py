@@ -1,7 +1,7 @@
-"""The tree of a container whose layers are out of reach, as the Engine tells it: changes, and directories as tars.
+"""The tree of a container whose layers cannot be opened, as the Engine reports it: changes, and directories as tars.
 
-The Engine lists no directory by itself: it sends whole trees. Each is read once, no further than a limit, headers only
-are kept. What was deleted has a name, no more: the Engine does not tell what it was.
+The Engine cannot list a single directory: it sends whole trees. Each is read once, up to a limit, and only headers are
+kept. Of a deleted file only the name is known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TREE_LIMIT = 256 << 20
 """Bytes of a directory's tar that are read; names beyond are not shown."""
 
 _ASKED = 400
-"""Changed entries of one directory whose size and mode are asked for, one call each."""
+"""Most changed entries of a directory whose size and mode are asked for, one call each."""
 
 _KINDS = {
     tar.DIRECTORY: EntryKind.DIRECTORY,
@@ -36,7 +36,7 @@ _WORDS = {"device": EntryKind.CHARACTER, **{kind.value: kind for kind in EntryKi
 
 
 class ArchiveView:
-    """The same questions as :class:`tui.layers.view.LayerView` answers, put to the Engine. Any thread may ask."""
+    """The interface of :class:`tui.layers.view.LayerView`, answered by the Engine. Thread-safe."""
 
     stack = None
 
@@ -47,30 +47,30 @@ class ArchiveView:
         self._changes: dict[bytes, Change] | None = None
         self._listed: dict[bytes, dict[bytes, Entry]] = {}
         self.cut = False
-        """Whether a directory was larger than the limit, so that names are missing."""
+        """True if a directory was larger than the limit, so that names are missing."""
 
     def close(self) -> None:
-        """Give back nothing: it holds no handle."""
+        """Do nothing: no handle is held."""
 
     def keep_open(self) -> AbstractContextManager[None]:
-        """Hold nothing: there is nothing to be mounted."""
+        """Do nothing: there is nothing to mount."""
         return nullcontext()
 
     @property
     def left_out(self) -> int:
-        """How many changes of the Engine's list were not understood."""
+        """Number of changes in the Engine's list that could not be parsed."""
         return self._archive.left_out
 
     @property
     def changed(self) -> dict[bytes, Change]:
-        """What the Engine says was changed."""
+        """The changes that the Engine reports, by path."""
         with self._lock:
             if self._changes is None:
                 self._changes = dict(self._archive.changes())
             return self._changes
 
     def resolve(self, path: bytes) -> bytes:
-        """Return the path that a path with links means; raises NotFound."""
+        """Return the path that a path with symlinks resolves to; raises NotFound."""
         return self._archive.facts(normalized(path)).path
 
     def children(self, path: bytes, view: View) -> list[Entry]:
@@ -91,7 +91,7 @@ class ArchiveView:
             try:
                 facts = self._archive.facts_of_name(child)
             except NotFound:
-                continue  # gone since the Engine listed it
+                continue  # removed since the Engine listed it
             yield self._entry(child, _WORDS[facts.kind], change, facts.size, facts.mode, facts.mtime_ns)
 
     def _entry(
@@ -117,9 +117,9 @@ class ArchiveView:
         )  # fmt: skip
 
     def _read_tree(self, path: bytes) -> None:
-        """Read a directory's tar and keep what its headers tell of all that lies below."""
+        """Read a directory's tar and keep the headers of everything below it."""
         if self._archive.facts(path).kind != "directory":
-            raise NotFound(f"{printable(path)} is no directory of the container", "the tree shows what is")
+            raise NotFound(f"there is no directory {printable(path)} in the container", "the tree shows what exists")
         tree: dict[bytes, dict[bytes, Entry]] = {path: {}}
         last = path
         with self._archive.tree(path, TREE_LIMIT) as members:
@@ -134,7 +134,7 @@ class ArchiveView:
                 for directory in [
                     last,
                     *_ancestors(last),
-                ]:  # what was read of them is not all: they are read when opened
+                ]:  # these were read only in part: read them again when they are opened
                     if directory != path:
                         tree.pop(directory, None)
         self._listed.update(tree)

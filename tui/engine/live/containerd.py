@@ -1,7 +1,8 @@
-"""containerd's own services, asked over its socket: where a snapshotter keeps its files, and what makes up a snapshot.
+"""Two calls to containerd: where a snapshotter keeps its files, and what a snapshot is made of.
 
-gRPC by hand over an HTTP/2 library: two calls with three fields do not pay for a code generator and its runtime.
-Field numbers: containerd api/services/{snapshots,introspection}/v1 and api/types/mount.proto, measured on 2.1.9.
+gRPC is written by hand on top of an HTTP/2 library. Two calls with three string fields do not justify grpcio, a
+compiled dependency of several megabytes, with generated code. Field numbers: containerd
+api/services/{snapshots,introspection}/v1 and api/types/mount.proto, measured on 2.1.9.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from tui.core.text import printable
 from tui.engine.live.trust import refuse_stranger
 
 _SECONDS = 5.0
-"""Time for one answer, and for each wait within it."""
+"""Time limit for an answer, and for each wait within it."""
 _LARGEST = 4 << 20
-"""Bytes of an answer; a list of plugins has some thousand."""
+"""Largest answer in bytes; a list of plugins has some thousand."""
 
 _MOUNTS = "/containerd.services.snapshots.v1.Snapshots/Mounts"
 _PLUGINS = "/containerd.services.introspection.v1.Introspection/Plugins"
 _NOT_FOUND = "5"
-"""gRPC's status of what does not exist (google.rpc.Code)."""
+"""gRPC status code for something that does not exist (google.rpc.Code)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotMount:
-    """What would be mounted to see a snapshot: type, source and options, as for mount(8)."""
+    """What to mount to see a snapshot: type, source and options, as for mount(8)."""
 
     type: str
     source: str
@@ -44,7 +45,7 @@ class SnapshotMount:
 
     @property
     def writable(self) -> Path | None:
-        """The directory of the layer's own files, None for what is no directory."""
+        """The directory of the layer's own files, None if it is not a directory."""
         for option in self.options:
             if option.startswith("upperdir="):
                 return Path(option.removeprefix("upperdir="))
@@ -52,7 +53,7 @@ class SnapshotMount:
 
 
 def mounts(address: str, namespace: str, snapshotter: str, key: str) -> tuple[SnapshotMount, ...]:
-    """Ask what makes up an active snapshot; raises NotFound, EngineLost, EngineError, NotReachable."""
+    """Ask what an active snapshot is made of; raises NotFound, EngineLost, EngineError, NotReachable."""
     answer = _call(address, namespace, _MOUNTS, _field(1, snapshotter) + _field(2, key))
     snapshot_mounts = []
     for number, raw in _fields(answer):
@@ -65,7 +66,7 @@ def mounts(address: str, namespace: str, snapshotter: str, key: str) -> tuple[Sn
 
 
 def snapshotter_root(address: str, namespace: str, snapshotter: str) -> Path:
-    """Ask for the directory of a snapshotter; raises NotFound where containerd does not export one."""
+    """Ask for the directory of a snapshotter; raises NotFound if containerd does not export it."""
     plugin_filter = f"type==io.containerd.snapshotter.v1,id=={snapshotter}"
     answer = _call(address, namespace, _PLUGINS, _field(1, plugin_filter))
     for number, raw in _fields(answer):
@@ -76,7 +77,7 @@ def snapshotter_root(address: str, namespace: str, snapshotter: str) -> Path:
                 entry = {n: v.decode("utf-8", "replace") for n, v in _fields(pair) if isinstance(v, bytes)}
                 if entry.get(1) == "root":
                     return Path(entry.get(2, ""))
-    raise NotFound(f"containerd exports no root of {printable(snapshotter)}", "ctr plugins ls -d shows what it does")
+    raise NotFound(f"containerd exports no root of {printable(snapshotter)}", "ctr plugins ls -d shows what it exports")
 
 
 # protobuf ----------------------------------------------------------------------------------------------------
@@ -108,7 +109,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield (field number, value) of a message; raises EngineError for what is none."""
+    """Yield (field number, value) of a protobuf message; raises EngineError if it is invalid."""
     at = 0
     while at < len(data):
         key, at = _read_varint(data, at)
@@ -122,7 +123,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:
-            raise EngineError("containerd's answer is no message", "is that its socket?")
+            raise EngineError("containerd's answer is not a message", "check that this is its socket")
         if at + size > len(data):
             raise EngineError("containerd's answer is cut short", "try again")
         yield key >> 3, data[at : at + size]
@@ -133,7 +134,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _call(address: str, namespace: str, method: str, message: bytes) -> bytes:
-    """Make one unary call and return the answer's message."""
+    """Make one unary gRPC call and return the message in the answer."""
     try:
         with closing(socket.socket(socket.AF_UNIX)) as connection:
             connection.settimeout(_SECONDS)
@@ -143,7 +144,7 @@ def _call(address: str, namespace: str, method: str, message: bytes) -> bytes:
     except PermissionError as error:
         raise NotReachable(f"{printable(address)}: permission denied", "run dtui as root") from error
     except (OSError, h2.exceptions.ProtocolError) as error:
-        raise EngineLost(f"containerd at {printable(address)}: {error}", "is it running?") from error
+        raise EngineLost(f"containerd at {printable(address)}: {error}", "check that it is running") from error
     if status == _NOT_FOUND:
         raise NotFound(f"containerd: {printable(text)}", "the container was removed meanwhile")
     if status != "0" or len(data) < 5:
@@ -173,7 +174,7 @@ def _exchange(wire: socket.socket, namespace: str, method: str, message: bytes) 
     end = time.monotonic() + _SECONDS
     while chunk := wire.recv(65536):
         if time.monotonic() > end:
-            raise EngineLost("containerd's answer takes too long", "is that its socket?")
+            raise EngineLost("containerd's answer takes too long", "check that this is its socket")
         for event in connection.receive_data(chunk):
             match event:
                 case h2.events.ResponseReceived() | h2.events.TrailersReceived():
@@ -181,7 +182,7 @@ def _exchange(wire: socket.socket, namespace: str, method: str, message: bytes) 
                 case h2.events.DataReceived():
                     body += event.data or b""
                     if len(body) > _LARGEST:
-                        raise EngineError("containerd's answer is too long", "is that its socket?")
+                        raise EngineError("containerd's answer is too long", "check that this is its socket")
                     connection.acknowledge_received_data(event.flow_controlled_length or 0, stream)
                 case h2.events.StreamEnded():
                     return (

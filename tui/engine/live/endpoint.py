@@ -40,14 +40,14 @@ from tui.engine.log_lines import LogParser
 from tui.engine.user_ids import with_ids
 
 _CONTAINERD = "/run/containerd/containerd.sock"
-"""Where Engines before 27, which do not tell, find a containerd that somebody else runs."""
+"""Usual socket of the system's containerd; Engines before 27 do not report it."""
 
 _STOP_SECONDS = 10
-"""Time a container has to end by itself, as ``docker stop``."""
+"""Seconds that a container has to end by itself, as with ``docker stop``."""
 
 
 class LiveEndpoint:
-    """An Engine that answers. Fulfils :class:`tui.engine.endpoint.Endpoint`."""
+    """An Engine that runs. Fulfils :class:`tui.engine.endpoint.Endpoint`."""
 
     live = True
 
@@ -66,12 +66,12 @@ class LiveEndpoint:
 
     @property
     def local(self) -> bool:
-        """Whether the Engine's files are proven to be on this host; it is asked for that."""
+        """Whether the Engine's files are proven to be on this host. Asks the Engine the first time."""
         return self._facts.proof.proven
 
     @property
     def client(self) -> Client:
-        """This thread's own connection."""
+        """This thread's own connection: the SDK's sessions are not thread-safe."""
         client: Client | None = getattr(self._thread_local, "client", None)
         if client is None:
             client = self.connect()
@@ -79,16 +79,16 @@ class LiveEndpoint:
         return client
 
     def connect(self, *, timeout: int | None = 60) -> Client:
-        """Return a connection of its own, closed with the endpoint."""
+        """Return a new connection, closed with the endpoint."""
         connections = Connections()
         with self._lock:
             if self._closed:
                 connections.close()
-            self._connections.add(connections)  # before anybody is asked, so that closing ends that, too
+            self._connections.add(connections)  # before connecting, so that closing also ends a connect that hangs
         return connect(self.address, tls=self._tls, timeout=timeout, connections=connections)
 
     def close(self) -> None:
-        """Give back all connections; whoever waits on one wakes with an error. Never waits itself."""
+        """Close all connections, which wakes threads waiting on them with an error. Never waits."""
         with self._lock:
             self._closed = True
             connections = list(self._connections)
@@ -102,7 +102,7 @@ class LiveEndpoint:
         return self._last_facts or self.facts()
 
     def facts(self) -> EngineFacts:
-        """Say who answers."""
+        """Ask who answers; raises EngineLost, EngineError."""
         client = self.client
         with engine_errors(self.name):
             version = client.version()
@@ -112,12 +112,12 @@ class LiveEndpoint:
         return self._last_facts
 
     def _proof_of(self, peer: Peer | None) -> Proof:
-        """Decide about who gave the last answer, who may be another than who told the facts."""
+        """Judge who gave the last answer. It may be another process than the one that reported the facts."""
         facts = self._facts
         return engine_proof(peer, facts.data_root) if facts.proof.proven else facts.proof
 
     def snapshot(self) -> tuple[Container, ...]:
-        """List all containers by one call."""
+        """List all containers in one call, and those that the daemon hides."""
         facts, client = self._facts, self.client
         with engine_errors(self.name):
             rows = {row.id: row for row in self._rows(facts.driver, all=1)}
@@ -128,7 +128,7 @@ class LiveEndpoint:
 
     @property
     def _disk(self) -> OfflineEndpoint | None:
-        """The Engine's data-root, None where it is not proven to be on this host or cannot be looked into."""
+        """The Engine's data-root, None if it is not proven to be on this host or cannot be read."""
         facts = self._facts
         root = Path(facts.data_root)
         if self._last_disk is None and facts.proof.proven and os.access(root / "containers", os.R_OK | os.X_OK):
@@ -137,10 +137,10 @@ class LiveEndpoint:
         return self._last_disk
 
     def _hidden(self, listed: set[ContainerId], peer: Peer | None) -> tuple[Container, ...]:
-        """Return the containers of other storage drivers, which the daemon finds on disk and leaves out of its list.
+        """Return containers of other storage drivers, which are on disk but not in the daemon's list.
 
-        They are asked of the disk alone, so that the Engine has to be the one of this data-root: that of another host,
-        which root forwards to here, would be given containers of this host.
+        They come from the disk alone, so the Engine must be the one of this data-root: otherwise an Engine of another
+        host, forwarded here by root, would be given containers of this host.
         """
         disk = self._disk
         if disk is None or peer is None or not (disk.has_any_of(listed) or serves(peer, disk.root.path)):
@@ -152,22 +152,22 @@ class LiveEndpoint:
         return rows
 
     def size(self, container_id: str) -> int | None:
-        """Ask the Engine for the bytes in the writable layer; it walks the layer for that."""
+        """Ask the Engine for the bytes in the writable layer, which it walks for that."""
         filters = json.dumps({"id": [container_id]})
         with engine_errors(self.name):
             for row in self.client.rows("/containers/json", parse.CONTAINERS, all=1, size=1, filters=filters):
                 listed = parse.listed_container(row, self.name, self._facts.driver)
                 if listed.id == container_id:
-                    return listed.size_rw if "SizeRw" in row else 0  # which the Engine leaves out
+                    return listed.size_rw if "SizeRw" in row else 0  # the Engine omits 0
         return None
 
     def _rows(self, driver: Driver, **params: Any) -> Iterator[Container]:
-        """Yield the containers of a list call as they come."""
+        """Yield the containers of a list call as they arrive."""
         for row in self.client.rows("/containers/json", parse.CONTAINERS, **params):
             yield parse.listed_container(row, self.name, driver)
 
     def inspect(self, container_id: str) -> Details:
-        """Ask for everything about one container; raises EngineError for an answer about another one."""
+        """Ask for everything about one container; raises EngineError if the answer is about another one."""
         client = self.client
         try:
             with engine_errors(self.name):
@@ -180,7 +180,7 @@ class LiveEndpoint:
         disk = self._disk if container_id in self._hidden_ids else None
         details = disk.inspect(container_id) if disk else None
         if details is None or details.container.driver == self._facts.driver:
-            raise NotFound(f"there is no container {container_id[:12]}", "the list shows what there is")
+            raise NotFound(f"there is no container {container_id[:12]}", "dtui ls lists the containers")
         return replace(details, container=replace(details.container, hidden=True))
 
     @parse.checks_answer
@@ -189,7 +189,7 @@ class LiveEndpoint:
         container = parse.inspected_container(body, self.name, driver)
         if container.id != container_id:
             raise EngineError(
-                f"{self.name} was asked about container {container_id[:12]} and answered about {container.short_id}",
+                f"{self.name} was asked about container {container_id[:12]} but answered about {container.short_id}",
                 "the answer is not used",
             )
         layers = self._layers(body, container_id, container.name, peer)
@@ -225,7 +225,7 @@ class LiveEndpoint:
         )
 
     def _layers(self, body: dict[str, Any], container_id: ContainerId, name: str, peer: Peer | None) -> _Layers:
-        """Find a container's layers by the records here, if what the Engine says may be believed at all."""
+        """Find a container's layers in the records on this host, if the Engine may be trusted at all."""
         facts, proof = self._facts, self._proof_of(peer)
         storage_driver = driver_for(facts.driver)
         data = (body.get("GraphDriver") or {}).get("Data") or {}
@@ -252,7 +252,7 @@ class LiveEndpoint:
         return _Layers(replace(proof, reason=f"{proof.reason}; {layer.reason}"), stack)
 
     def _snapshot(self, snapshotter: Snapshotter, root: DataRoot, container_id: str) -> LayerStack:
-        """Ask containerd where it keeps a container's snapshot; where nobody answers, look for it in the data-root."""
+        """Ask containerd where a container's snapshot is; if it does not answer, search the data-root."""
         address, namespace = self._facts.containerd or _CONTAINERD, self._facts.namespace
         try:
             home = DataRoot(containerd.snapshotter_root(address, namespace, snapshotter.driver.name))
@@ -269,13 +269,13 @@ class LiveEndpoint:
         return stack
 
     def events(self) -> LiveEvents:
-        """Announce what happens to containers from now on."""
+        """Return a stream of what happens to containers from now on."""
         client = self.connect(timeout=None)
         with engine_errors(self.name):
             return LiveEvents(self.name, client, client.event_lines(filters=json.dumps({"type": ["container"]})))
 
     def logs(self, container_id: str, *, follow: bool, tail: int | None) -> LiveLogs:
-        """Yield the log from its last ``tail`` lines on, None for all of it."""
+        """Return the log from its last ``tail`` lines on, or all of it for None."""
         with engine_errors(self.name):
             tty = parse.is_tty(self.client.inspect_container(container_id))
         client = self.connect(timeout=None)
@@ -286,7 +286,6 @@ class LiveEndpoint:
         return LiveLogs(self.name, client, stream)
 
     def act(self, container_id: str, verb: Verb) -> None:
-        """Do one thing to a container."""
         client = self.client
         with engine_errors(f"{verb} {self._names.get(container_id, container_id[:12])}"):
             match verb:
@@ -308,7 +307,7 @@ class LiveEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Layers:
-    """A container's layers by the records here, where they are proven, else as the Engine tells them."""
+    """A container's layers: proven ones from the records on this host, else those that the Engine reports."""
 
     proof: Proof
     stack: LayerStack | None = None
@@ -316,7 +315,7 @@ class _Layers:
 
 
 def _access_of(driver: Driver, layers: _Layers) -> LayerAccess:
-    """Say how the writable layer can be had: where it is out of reach, there is still the Engine's archive API."""
+    """Return how the writable layer can be reached: if not directly, then through the Engine's archive API."""
     if not layers.proof.proven:
         display_path = printable(str(layers.reported_stack.writable.path)) if layers.reported_stack else ""
         location = f"; there it is {display_path}" if display_path and layers.proof.trust is Trust.REMOTE else ""
@@ -335,7 +334,6 @@ class _LiveStream:
         self._closed = False
 
     def close(self) -> None:
-        """End the stream from any thread."""
         self._closed = True
         self._client.close()
 
@@ -344,15 +342,15 @@ class _LiveStream:
             with engine_errors(self._name):
                 yield from self._stream
         except DtuiError:
-            if not self._closed:  # closing pulls the connection away: that is no trouble
+            if not self._closed:  # the error is the result of our own close()
                 raise
 
 
 class LiveEvents(_LiveStream):
-    """The Engine's events of containers."""
+    """The Engine's container events."""
 
     skipped = 0
-    """Events that were not understood."""
+    """Number of events that could not be parsed."""
 
     def __iter__(self) -> Iterator[Event]:
         for line in self._chunks():

@@ -1,4 +1,4 @@
-"""From the Engine's JSON to records; pure. Answers of Docker 20.10 to 29 and podman 4 and 5 are understood."""
+"""Parse the Engine's JSON into records. Pure; understands Docker 20.10 to 29 and podman 4 and 5."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ _EXIT_CODE = re.compile(r"-?[0-9]{1,10}")
 _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 _LONGEST = 4096
-"""Characters of a text that is shown."""
+"""Longest text in characters that is kept for display."""
 
 NAME = 1024
-"""Characters of a name in a record that are kept; Engines take far shorter ones."""
+"""Longest name in a record, in characters; Engines allow far shorter ones."""
 
 _PORTS = 1_000
-"""Ports of a container that are kept; a range of published ports may have as many."""
+"""Most ports of a container; a range of published ports may have as many."""
 
 _SETTINGS = 10_000
-"""Labels, variables and networks of a container that are kept."""
+"""Most labels, variables and networks of a container."""
 
 _PIDS = 1 << 22
 """The kernel's largest process id (PID_MAX_LIMIT)."""
 
 CONTAINERS = 20_000
-"""Containers of an Engine that are listed."""
+"""Most containers that are listed of an Engine."""
 
 CHANGES = 500_000
-"""Changed paths of a container that are listed."""
+"""Most changed paths that are listed of a container."""
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -78,11 +78,11 @@ _OTHER_SHAPE = (
     OSError,
     RecursionError,
 )
-"""What an expression raises that meets another shape of data than it was written for."""
+"""What code raises when the data has another shape than it was written for."""
 
 
 def checks_answer(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
-    """Turn an answer of another shape than the API's into one line instead of a traceback."""
+    """Decorate a parser to raise EngineError for an answer of the wrong shape."""
 
     @wraps(parser)
     def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
@@ -91,14 +91,14 @@ def checks_answer(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
         except _OTHER_SHAPE as error:
             subject = parser.__name__.strip("_").removesuffix("_of").replace("_", " ")
             raise EngineError(
-                f"an answer about {subject} is not understood", "is this a Docker or podman Engine?"
+                f"the Engine's answer about {subject} is invalid", "check that it is a Docker or podman Engine"
             ) from error
 
     return checked
 
 
 def checks_record(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
-    """Turn a record on disk of another shape than Engines write into one line instead of a traceback."""
+    """Decorate a reader to raise LayerError for a record of the wrong shape."""
 
     @wraps(reader)
     def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
@@ -106,7 +106,7 @@ def checks_record(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
             return reader(*args, **kwargs)
         except _OTHER_SHAPE as error:
             reason = printable(str(error)[:80])
-            raise LayerError(f"the container's record is not understood: {reason}", "it is damaged") from error
+            raise LayerError(f"the container's record is invalid: {reason}", "it is damaged") from error
 
     return checked
 
@@ -115,7 +115,7 @@ def checks_record(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
 
 
 def object_of(value: object) -> Json:
-    """Return a JSON object; raises TypeError."""
+    """Return a JSON object, {} for None; raises TypeError."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -124,7 +124,7 @@ def object_of(value: object) -> Json:
 
 
 def list_of(value: object) -> list[Any]:
-    """Return a JSON list; raises TypeError."""
+    """Return a JSON list, [] for None; raises TypeError."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -133,7 +133,7 @@ def list_of(value: object) -> list[Any]:
 
 
 def text_of(value: object, longest: int = _LONGEST) -> str:
-    """Return a text, no more of it than anybody looks at; raises TypeError."""
+    """Return a string, truncated to what is worth showing, "" for None; raises TypeError."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -142,7 +142,7 @@ def text_of(value: object, longest: int = _LONGEST) -> str:
 
 
 def path_of(value: object) -> str:
-    """Return a text that names a path, whole; raises TypeError, ValueError for one that no file system can have."""
+    """Return a string that names a path, in full; raises TypeError, ValueError if no file system can have it."""
     text = text_of(value)
     if "\0" in text:
         raise ValueError("a path with a NUL byte")
@@ -151,12 +151,12 @@ def path_of(value: object) -> str:
 
 
 def lenient_text(value: object, longest: int = _LONGEST) -> str:
-    """Return what a record on disk says, whatever its kind, no more of it than anybody looks at."""
+    """Return a value of a record on disk as text, truncated, whatever its type."""
     return str(value or "")[:longest]
 
 
 def number_of(value: object, least: int = 0, most: int = 2**63 - 1) -> int:
-    """Return a whole number in a range, the least for None; raises TypeError, ValueError."""
+    """Return a whole number in a range, ``least`` for None; raises TypeError, ValueError."""
     if value is None:
         return least
     if isinstance(value, bool) or not isinstance(value, int):
@@ -167,7 +167,7 @@ def number_of(value: object, least: int = 0, most: int = 2**63 - 1) -> int:
 
 
 def _lenient(parser: Callable[[], _Found], otherwise: _Found) -> _Found:
-    """Return what is only shown, or a stand-in where it is odd: it hides no container."""
+    """Parse a value that is only displayed; a malformed one becomes ``otherwise`` and hides no container."""
     try:
         return parser()
     except _OTHER_SHAPE:
@@ -175,7 +175,7 @@ def _lenient(parser: Callable[[], _Found], otherwise: _Found) -> _Found:
 
 
 def parse_time(text: object) -> datetime | None:
-    """Return an RFC 3339 time with nanoseconds as an aware datetime; None for Docker's year 1 and for garbage."""
+    """Return an RFC 3339 time with nanoseconds as an aware datetime; None for Docker's year 1 and invalid text."""
     if not isinstance(text, str) or len(text) > 64 or text.startswith("0001-"):
         return None
     try:
@@ -185,7 +185,7 @@ def parse_time(text: object) -> datetime | None:
 
 
 def parse_state(text: object) -> State:
-    """Return the state named by the Engine, UNKNOWN for a word of a newer one."""
+    """Return the State for the Engine's word, UNKNOWN for a word of a newer Engine."""
     word = text[:32].lower() if isinstance(text, str) else ""
     podman = {"configured": "created", "stopped": "exited", "initialized": "created"}
     word = podman.get(word, word)
@@ -193,13 +193,13 @@ def parse_state(text: object) -> State:
 
 
 def exit_code_of(status: str, state: State) -> int | None:
-    """Return the code in a list's ``Exited (127) 3 minutes ago``; None for what has not exited."""
+    """Return the code in a list's ``Exited (127) 3 minutes ago``, None if the container has not exited."""
     match = _EXIT.match(status)
     return int(match.group(1)) if match and state in (State.EXITED, State.DEAD, State.REMOVING) else None
 
 
 def is_podman(version: Json) -> bool:
-    """Tell podman's compatible API, which names itself in the Components of ``/version``, from Docker's."""
+    """Return whether ``/version`` comes from podman, which names itself in Components."""
     components = list_of(version.get("Components"))
     first = components[0] if components and isinstance(components[0], dict) else {}
     return "podman" in str(first.get("Name", "")).lower()
@@ -207,10 +207,10 @@ def is_podman(version: Json) -> bool:
 
 @checks_answer
 def driver_of(info: Json, version: Json) -> Driver:
-    """Tell from ``/info`` and ``/version`` which storage driver, and of which family, an Engine runs.
+    """Return the storage driver and its family from ``/info`` and ``/version``.
 
-    The containerd store says ``driver-type io.containerd.snapshotter.v1`` in DriverStatus (Engines 24 to 29);
-    the name alone is ambiguous for btrfs and zfs, and podman's ``overlay`` is not Docker's.
+    The containerd store reports ``driver-type io.containerd.snapshotter.v1`` in DriverStatus (Engines 24 to 29). The
+    name alone is ambiguous for btrfs and zfs, and podman's ``overlay`` is not Docker's.
     """
     name = text_of(info.get("Driver"), 64) or "unknown"
     if is_podman(version):
@@ -220,14 +220,14 @@ def driver_of(info: Json, version: Json) -> Driver:
 
 
 def _status_of(info: Json) -> dict[str, str]:
-    """Return what a storage driver tells of itself; what is no pair of texts is left out."""
+    """Return what a storage driver reports about itself; entries that are not pairs of strings are skipped."""
     rows = [row for row in list_of(info.get("DriverStatus")) if isinstance(row, list) and len(row) == 2]
     return {row[0]: row[1][:_LONGEST] for row in rows if isinstance(row[0], str) and isinstance(row[1], str)}
 
 
 @checks_answer
 def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) -> EngineFacts:
-    """Return who answers."""
+    """Return the EngineFacts."""
     if not isinstance(version, dict) or not isinstance(info, dict):
         raise TypeError("no object")
     containerd = object_of(info.get("Containerd"))
@@ -247,7 +247,7 @@ def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) 
 
 @checks_answer
 def container_of(row: object, endpoint: str, driver: Driver) -> Container:
-    """Return a row of the list call; what is only shown may be odd, who it is and its layer's size may not."""
+    """Parse a row of the list call. Its id and its layer's size must be valid; what is only displayed need not be."""
     if not isinstance(row, dict):
         raise TypeError("a row that is no object")
     container_id = ContainerId(row.get("Id"))
@@ -271,7 +271,7 @@ def container_of(row: object, endpoint: str, driver: Driver) -> Container:
 
 
 def listed_container(row: object, endpoint: str, driver: Driver) -> Container:
-    """Return a row of the list call; an odd one is listed as unknown, under an id that leads nowhere."""
+    """Parse a row of the list call; a malformed one is listed as unknown, under a placeholder id."""
     try:
         return container_of(row, endpoint, driver)
     except DtuiError as error:
@@ -294,7 +294,7 @@ def _port_of(port: object) -> Port:
 
 @checks_answer
 def change_of(row: object) -> tuple[bytes, Change]:
-    """Return a row of the changes call: a path and its ``Kind``, 0 to 2."""
+    """Parse a row of the changes call: a path and its ``Kind``, 0 to 2."""
     fields = object_of(row)
     path = fields["Path"]
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path or ".." in path.split("/"):
@@ -306,7 +306,7 @@ def change_of(row: object) -> tuple[bytes, Change]:
 
 @checks_answer
 def container_id_of(body: Json) -> str:
-    """Return the id of what the Engine made."""
+    """Return the id of what the Engine created."""
     identifier = text_of(object_of(body).get("Id"), 128)
     if not identifier.isascii() or not identifier.isalnum():
         raise ValueError("an id that is none")
@@ -315,20 +315,20 @@ def container_id_of(body: Json) -> str:
 
 @checks_answer
 def labels_of(row: object) -> Mapping[str, str]:
-    """Return the labels of a row that are texts."""
+    """Return the labels of a row whose values are strings."""
     labels = object_of(object_of(row).get("Labels"))
     return {name: value for name, value in labels.items() if isinstance(value, str)}
 
 
 @checks_answer
 def id_and_label(row: object, label: str) -> tuple[str, str]:
-    """Return the id of a row, and the value of a label that it has."""
+    """Return the id of a row, and the value of one of its labels."""
     return ContainerId(object_of(row).get("Id")), labels_of(row)[label]
 
 
 @checks_answer
 def image_ids(rows: object) -> list[str]:
-    """Return the ids of a list of images."""
+    """Return the ids in a list of images."""
     return [text_of(object_of(row)["Id"], 128) for row in list_of(rows)]
 
 
@@ -341,13 +341,13 @@ def process_exit_code(body: Json) -> int | None:
 
 @checks_answer
 def is_tty(body: Json) -> bool:
-    """Say whether a container has a terminal: its log is in one piece then."""
+    """Return whether a container has a terminal, so that its log is not multiplexed."""
     return object_of(object_of(body).get("Config")).get("Tty") is True
 
 
 @checks_answer
 def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
-    """Return the list record of a container from its inspect answer."""
+    """Return the Container for an inspect answer."""
     state = object_of(object_of(body).get("State"))
     kind = parse_state(state.get("Status"))
     ended = kind in (State.EXITED, State.DEAD, State.REMOVING)
@@ -371,7 +371,7 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
 
 @checks_answer
 def ports_of(body: Json) -> tuple[Port, ...]:
-    """Return the ports of an inspect answer."""
+    """Return the ports in an inspect answer."""
     ports: list[Port] = []
     for name, bindings in object_of(object_of(body.get("NetworkSettings")).get("Ports")).items():
         number, _, protocol = name.partition("/")
@@ -389,7 +389,7 @@ def _is_port(text: str) -> bool:
 
 @checks_answer
 def pid_of(body: Json) -> int:
-    """Return the main process of a container, 0 for one that has none."""
+    """Return the pid of the main process, 0 for none."""
     return number_of(object_of(body.get("State")).get("Pid"), most=_PIDS)
 
 
@@ -401,9 +401,10 @@ def argv_of(body: Json) -> tuple[str, ...]:
 
 @checks_answer
 def mounts_of(body: Json) -> tuple[Mount, ...]:
-    """Return what is mounted over the container's files, the Engine's own three files among it.
+    """Return the mounts over the container's files, including the Engine's own three.
 
-    One that is odd makes the answer odd: dtui would write below a mount that it does not know of.
+    A malformed one makes the whole answer invalid: dtui would otherwise write below a mount that it does not know
+    about.
     """
     mounts = [_mount_of(object_of(mount)) for mount in list_of(body.get("Mounts"))]
     tmpfs = object_of(object_of(body.get("HostConfig")).get("Tmpfs"))
@@ -432,7 +433,7 @@ def _mount_of(mount: Json) -> Mount:
 
 @checks_answer
 def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
-    """Return what a container was made with and how its networks and health are, as names and values to show."""
+    """Return a container's settings, networks and health as names and values for display."""
     config, state = object_of(body.get("Config")), object_of(body.get("State"))
     policy = object_of(object_of(body.get("HostConfig")).get("RestartPolicy"))
     pairs: list[tuple[str, str]] = []
@@ -444,7 +445,7 @@ def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
         pairs.append(("health", _health_words(health)))
     for name, raw_network in object_of(object_of(body.get("NetworkSettings")).get("Networks")).items():
         network = object_of(raw_network)
-        # a record on disk keeps what the Engine's answer shows one step deeper
+        # a record on disk nests this one level deeper than the Engine's answer
         settings = object_of(network.get("EndpointSettings")) or network
         pairs.append((f"network {name[:256]}", text_of(settings.get("IPAddress"), 64) or "no address now"))
     if user := text_of(config.get("User")):
@@ -463,7 +464,7 @@ def _health_words(health: Json) -> str:
 
 @checks_answer
 def event_of(body: object) -> Event:
-    """Return an event; Docker's ``health_status: healthy`` keeps its words."""
+    """Parse an event; Docker's ``health_status: healthy`` is kept as it is."""
     if not isinstance(body, dict):
         raise TypeError("an event that is no object")
     actor = object_of(body.get("Actor"))

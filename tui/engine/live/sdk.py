@@ -1,4 +1,4 @@
-"""The one module that talks to the Docker SDK: connections, and its errors turned into ours."""
+"""The only module that uses the Docker SDK: connections, and its exceptions turned into ours."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ from tui.engine.live.trust import Peer, peer_of, service_of
 __all__ = ["APIClient", "Client", "ErrorChunk", "connect", "context_address", "engine_errors"]
 
 _TIMEOUT = 60
-"""Seconds for one answer as a whole; stopping a container alone may take ten, removing a large one longer."""
+"""Seconds for a complete answer; stopping a container takes up to ten, removing a large one longer."""
 
 _SLOWEST = 64 << 10
-"""Bytes a second that a tar or a list must come with after the first minute."""
+"""Least bytes per second of a tar or a list after the first minute."""
 
 _ANSWER = 4 << 20
-"""Bytes of an answer about one thing; the longest seen, an inspect with a health log, has 60 kB."""
+"""Largest answer about one thing in bytes; the longest seen, an inspect with a health log, has 60 kB."""
 
 _LIST = 32 << 20
-"""Bytes of a list: some ten thousand containers, or half a million changed files."""
+"""Largest list in bytes: some ten thousand containers, or half a million changed files."""
 
 _ERROR = 64 << 10
 """Bytes that are read of an error's text."""
@@ -78,7 +78,7 @@ def engine_errors(subject: str) -> Iterator[None]:
     except DtuiError:
         raise
     except docker.errors.NotFound as error:
-        raise NotFound(f"{subject}: {_explanation(error)}", "the list shows what there is") from error
+        raise NotFound(f"{subject}: {_explanation(error)}", "dtui ls lists the containers") from error
     except docker.errors.APIError as error:
         raise EngineError(f"{subject}: {_explanation(error)}", "the Engine refused; nothing was done") from error
     except _FAILURES as error:
@@ -107,7 +107,7 @@ _WRAPPED = re.compile(
 
 
 def innermost(text: str) -> str:
-    """Return the cause out of what the Engine and its runtimes have put around it."""
+    """Return the cause from inside the messages that the Engine and its runtimes wrapped around it."""
     while match := _WRAPPED.match(text):
         text = text[match.end() :]
     return text.removesuffix(": unknown")
@@ -132,7 +132,9 @@ def _error_for(subject: str, error: BaseException) -> DtuiError:
         return EngineError(f"{subject}: {refused}", refused.hint)
     by_ssh = next((cause for cause in causes if isinstance(cause, _SSHEnded)), None)
     if by_ssh:
-        return EngineLost(f"{subject}: {by_ssh}", "try ssh by hand: here it asks nothing, no password and no host key")
+        return EngineLost(
+            f"{subject}: {by_ssh}", "try ssh by hand: dtui runs it without asking for a password or a host key"
+        )
     if any(isinstance(cause, PermissionError) for cause in causes):
         return NotReachable(f"{subject}: permission denied", "run dtui as root, or join the docker group")
     if any(isinstance(cause, FileNotFoundError) for cause in causes):
@@ -140,11 +142,11 @@ def _error_for(subject: str, error: BaseException) -> DtuiError:
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return EngineLost(f"{subject}: nobody answers", "start Docker: systemctl start docker")
     if any(isinstance(cause, requests.exceptions.Timeout | TimeoutError) for cause in causes):
-        return EngineLost(f"{subject}: no answer in time", "is the Engine or its disk overloaded?")
+        return EngineLost(f"{subject}: no answer in time", "the Engine or its disk may be overloaded")
     if any(isinstance(cause, requests.exceptions.InvalidJSONError | http.client.BadStatusLine) for cause in causes):
-        return EngineLost(f"{subject}: what answers there is no Docker Engine", "check the address and the port")
+        return EngineLost(f"{subject}: what answers there is not a Docker Engine", "check the address and the port")
     last = printable(" ".join(str(causes[-1]).split())[:200])
-    return EngineLost(f"{subject}: {last or type(error).__name__}", "is the Engine running?")
+    return EngineLost(f"{subject}: {last or type(error).__name__}", "check that the Engine is running")
 
 
 def connect(
@@ -156,8 +158,8 @@ def connect(
 ) -> Client:
     """Return a client with the API version negotiated; raises EngineLost, NotReachable, UsageError.
 
-    A client's HTTP session belongs to one thread; every stream and every thread takes a client of its own. Closing
-    ``connections`` ends what the client waits for, from the first moment on.
+    A client belongs to one thread; every stream and every thread needs its own. Closing ``connections`` ends whatever
+    the client is waiting for, from the first moment on.
     """
     try:
         with engine_errors(address):
@@ -171,18 +173,20 @@ def connect(
             client.timeout = timeout
             return client
     except ValueError as error:
-        raise UsageError(f"{address} is no Docker address", "such as unix:///run/docker.sock or ssh://host") from error
+        raise UsageError(
+            f"{address} is not a Docker address", "for example unix:///run/docker.sock or ssh://host"
+        ) from error
 
 
 class ErrorChunk(bytes):
-    """Bytes of a container's stderr."""
+    """Bytes that a container wrote to stderr."""
 
 
 class Client(APIClient):  # type: ignore[misc] # the SDK has no types
-    """The SDK's client over a transport that trusts no answer: bounded, never redirected, closed from any thread.
+    """The SDK's client on a transport that trusts no answer: bounded, never redirected, closable from any thread.
 
-    It goes straight to the address, whatever the environment says of proxies, passwords (.netrc) and other CAs, and
-    keeps no cookie. Its ssh runs apart from our terminal.
+    It connects straight to the address, ignoring proxies, passwords (.netrc) and CAs from the environment, and keeps no
+    cookies. Its ssh runs apart from our terminal.
     """
 
     def __init__(self, connections: Connections, **options: Any) -> None:
@@ -196,7 +200,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         self._version = self._negotiated()
 
     def _negotiated(self) -> str:
-        """Return the Engine's version of the API, which leads every path that is asked for."""
+        """Return the Engine's API version, which prefixes every request path."""
         try:
             answer = self.version(api_version=False)
         except EngineError as error:
@@ -209,15 +213,16 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         return version
 
     def _no_engine(self) -> EngineLost:
-        return EngineLost(f"{self._address}: what answers there is no Docker Engine", "check the address and the port")
+        return EngineLost(
+            f"{self._address}: what answers there is not a Docker Engine", "check the address and the port"
+        )
 
     @property
     def peer(self) -> Peer | None:
-        """Who gave the last answer; None where it came over no unix socket."""
+        """Who gave the last answer; None if it did not come over a unix socket."""
         return self._last.peer
 
     def mount(self, prefix: str, adapter: Any) -> None:
-        """Put our transport in the place of the SDK's."""
         if isinstance(adapter, SSHHTTPAdapter):
             adapter = self._custom_adapter = _SSHAdapter(self._connections, adapter.ssh_host, adapter.timeout)
         elif isinstance(adapter, UnixHTTPAdapter):
@@ -227,12 +232,13 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         super().mount(prefix, adapter)
 
     def close(self) -> None:
-        """End all that waits on this client, from any thread."""
+        """End everything that waits on this client, from any thread."""
         self._connections.close()
         super().close()
 
     def send(self, request: Any, **options: Any) -> Any:
-        """Send a request and judge its answer before anybody uses it; what is no stream is read here, with a limit."""
+        """Send a request and check its answer before anybody uses it. Unless streamed, the body is read here, up to a
+        limit."""
         request.headers["Accept-Encoding"] = "identity"
         streamed, seconds = options.get("stream", False), options.get("timeout")
         self._connections.patience = AnswerDeadline(seconds, _SLOWEST if streamed else 0)
@@ -253,13 +259,13 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         return answer
 
     def get_redirect_target(self, resp: Any) -> None:
-        """Return nowhere: :meth:`send` refuses what redirects."""
+        """Return None: :meth:`send` refuses redirects."""
         del resp
 
     def rows(self, path: str, most: int, *, nothing: bool = False, **params: Any) -> Iterator[Any]:
-        """Yield the rows of a list one by one, each as it came, an Odd for what is no JSON; raises EngineError.
+        """Yield the rows of a list one by one, Malformed for one that is not JSON; raises EngineError.
 
-        Neither the body nor the rows are in memory as a whole.
+        Neither the body nor the rows are ever in memory as a whole.
         """
         answer = self._get(self._url(path), params=params, stream=True)
         self._raise_for_status(answer)
@@ -269,19 +275,18 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
             answer.close()
 
     def event_lines(self, **params: Any) -> Iterator[bytes]:
-        """Yield events, one a line; raises EngineError for one without end."""
+        """Yield events, one per line; raises EngineError for one without end."""
         answer = self._get(self._url("/events"), params=params, stream=True)
         self._raise_for_status(answer)
         return answers.lines(pieces(answer))
 
     def log_chunks(self, container_id: str, *, tty: bool, **params: Any) -> Iterator[bytes]:
-        """Yield a log as it comes, what went to stderr as ErrorChunk; nothing tells it apart on a terminal (tty)."""
+        """Yield a log as it arrives, stderr as ErrorChunk. On a terminal (tty) both streams are one."""
         answer = self._get(self._url("/containers/{0}/logs", container_id), params=params, stream=True)
         self._raise_for_status(answer)
         return pieces(answer) if tty else _frames(lambda size: answer.raw.read1(size, decode_content=False))
 
     def archive(self, container_id: str, path: bytes) -> Generator[bytes, None, None]:
-        """Yield the tar of a path."""
         url = self._url("/containers/{0}/archive", container_id)
         answer = self._get(url, params={"path": path}, stream=True)
         self._raise_for_status(answer)
@@ -291,7 +296,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
             answer.close()
 
     def _raise_for_status(self, response: Any) -> None:
-        """Raise what an error says, whatever its shape."""
+        """Raise the SDK's exception for an error answer, whatever the shape of its body."""
         if response.status_code < 400:
             return
         text = response.content.decode("utf-8", "replace")
@@ -303,7 +308,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         raise kind(explanation, response=response, explanation=explanation)
 
     def _result(self, response: Any, json: bool = False, binary: bool = False) -> Any:
-        """Return a body that :meth:`send` has read."""
+        """Return the body that :meth:`send` has read."""
         self._raise_for_status(response)
         if json:
             return answers.decode_json(response.content)
@@ -320,20 +325,20 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         return pieces(response)
 
     def _read_from_socket(self, response: Any, stream: bool, tty: bool = True, demux: bool = False) -> Iterator[bytes]:
-        """Read what a process prints off a connection that is HTTP no more."""
+        """Read a process' output from a connection that is no longer HTTP."""
         del stream, demux
         wire = response.raw._fp.fp
         return iter(lambda: wire.read1(PIECE), b"") if tty else _frames(wire.read1)
 
 
 def _refuse_unusable(answer: Any) -> None:
-    """Raise AnswerRefused for an answer that sends us elsewhere or that would have to be unpacked."""
+    """Raise AnswerRefused for a redirect or a compressed answer."""
     if 300 <= answer.status_code < 400 and answer.status_code != requests.codes.not_modified:
         where = printable(str(answer.headers.get("Location", "nowhere")))[:200]
-        raise AnswerRefused(f"the Engine sends us to {where}; dtui follows no redirect", "use that address with -H")
+        raise AnswerRefused(f"the Engine redirects to {where}, which dtui does not follow", "use that address with -H")
     encoding = str(answer.headers.get("Content-Encoding") or "identity").strip().lower()
     if encoding != "identity":
-        raise AnswerRefused(f"the answer is packed ({printable(encoding)[:40]}), which nobody asked for")
+        raise AnswerRefused(f"the answer is compressed ({printable(encoding)[:40]}), which dtui did not ask for")
 
 
 def _set_body(answer: Any, body: bytes) -> None:
@@ -345,12 +350,12 @@ def _at_most(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
     for chunk in chunks:
         size += len(chunk)
         if size > limit:
-            raise AnswerRefused(f"the list is longer than {limit >> 20} MiB", "docker itself may show it")
+            raise AnswerRefused(f"the list is longer than {limit >> 20} MiB", "try docker itself")
         yield chunk
 
 
 def _frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield what the two streams of a process say: each frame has a header with stream and length (moby stdcopy)."""
+    """Split multiplexed output: each frame has a header with stream and length (moby stdcopy)."""
 
     def exactly(size: int) -> bytes:
         data = b""
@@ -361,24 +366,24 @@ def _frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
     while len(header := exactly(8)) == 8:
         number, remaining = struct.unpack(">BxxxL", header)
         if number > 3:
-            raise AnswerRefused("the output is in no form of Docker's")
+            raise AnswerRefused("the output is not in Docker's format")
         while remaining and (data := read(min(remaining, PIECE))):
             remaining -= len(data)
             yield ErrorChunk(data) if number > 1 else data
 
 
 class _LastPeer:
-    """Who gave the last answer: what connections note and a client tells.
+    """Who gave the last answer, noted by a connection and read by its client.
 
-    A connection must not hold its client: urllib3 holds idle connections until their pool is gone, and the client
-    holds the pool, so that neither would ever be closed.
+    A connection must not refer to its client: urllib3 keeps idle connections until their pool is garbage, and the
+    client keeps the pool, so neither would ever be closed.
     """
 
     peer: Peer | None = None
 
 
 class _UnixConnection(UnixConnection):
-    """Notes with each answer which process it came from."""
+    """Notes which process each answer came from."""
 
     def __init__(self, answered: _LastPeer, connections: Connections, path: str, timeout: float | None) -> None:
         super().__init__(connections, path, timeout)
@@ -405,33 +410,30 @@ class _UnixAdapter(UnixHTTPAdapter):  # type: ignore[misc]
         )
 
     def get_connection(self, url: Any, proxies: Any = None) -> Any:
-        """Return the one pool."""
         del url, proxies
         return self._pool
 
     def close(self) -> None:
-        """Close what is idle."""
         self._pool.close()
         super().close()
 
 
 class _SSHEnded(OSError):
-    """The ssh program ended before the Engine had answered; its own words say why."""
+    """ssh ended before the Engine answered; its own message says why."""
 
 
 _SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
-"""It must ask nothing, for nobody would see the question, and must not wait for a dead host as long as TCP does."""
+"""ssh must not ask anything, since nobody would see the question, nor wait for a dead host as long as TCP does."""
 
 _RUNNING: weakref.WeakSet[_SSHSocket] = weakref.WeakSet()
 
 
 class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
-    """An ssh in a session of its own, which cannot read our keys nor write over our screen."""
+    """An ssh in a session of its own, so that it can neither read our keys nor write over our screen."""
 
     proc: subprocess.Popen[bytes] | None
 
     def connect(self, **_: Any) -> None:
-        """Start ssh."""
         command = [*_SSH, *(("-l", self.user) if self.user else ()), *(("-p", self.port) if self.port else ())]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as ssh
         try:
@@ -448,7 +450,7 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
         _RUNNING.add(self)
 
     def last_message(self) -> str:
-        """Return the last line ssh said."""
+        """Return the last line that ssh printed."""
         with suppress(subprocess.TimeoutExpired):
             if self.proc:
                 self.proc.wait(1)
@@ -457,12 +459,11 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
         return lines[-1].strip() if lines else "ssh had no answer"
 
     def shutdown(self, how: int, /) -> None:
-        """End it from another thread."""
         del how
         self.close()
 
     def close(self) -> None:
-        """End ssh and what it started; idempotent."""
+        """End ssh and everything it started; idempotent."""
         _RUNNING.discard(self)
         super(SSHSocket, self).close()
         process, self.proc = self.proc, None
@@ -475,7 +476,7 @@ class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
                 process.wait(1)
                 break
         for pipe in (process.stdin, process.stdout):
-            with suppress(OSError, ValueError):  # another thread may be in the middle of it
+            with suppress(OSError, ValueError):  # another thread may be using it
                 if pipe:
                     pipe.close()
 
@@ -493,7 +494,7 @@ class _SSHConnection(SSHConnection):  # type: ignore[misc]
         self._connections = connections
 
     def connect(self) -> None:
-        self._ssh = _SSHSocket(self.ssh_host)  # sock is None again before an error comes to us
+        self._ssh = _SSHSocket(self.ssh_host)  # urllib3 resets self.sock before an error reaches us
         self._ssh.settimeout(self.timeout)
         self._ssh.connect()
         self._connections.add(self._ssh)
@@ -504,7 +505,6 @@ class _SSHConnection(SSHConnection):  # type: ignore[misc]
             super().request(*args, **options)
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
-        """Wait for the answer; an error tells what ssh said."""
         with self._reasons():
             return super().getresponse(*args, **options)
 
@@ -521,20 +521,19 @@ class _SSHConnection(SSHConnection):  # type: ignore[misc]
 
 
 class _SSHAdapter(SSHHTTPAdapter):  # type: ignore[misc]
-    """Runs an ssh for each request, as the SDK does, and ends them with the client."""
+    """Runs one ssh per request, as the SDK does, and ends them with the client."""
 
     def __init__(self, connections: Connections, host: str, timeout: float) -> None:
         super().__init__(host, timeout, shell_out=True)
         self._connections = connections
 
     def get_connection(self, url: Any, proxies: Any = None) -> Any:
-        """Return a pool for one request."""
         del url, proxies
         return OwnPool(lambda: _SSHConnection(self._connections, self.ssh_host, self.timeout), self.timeout)
 
 
 def environment_tls(address: str) -> docker.tls.TLSConfig | bool:
-    """Return the TLS settings of DOCKER_TLS_VERIFY and DOCKER_CERT_PATH for a tcp address."""
+    """Return the TLS settings from DOCKER_TLS_VERIFY and DOCKER_CERT_PATH for a tcp address."""
     verify = os.environ.get("DOCKER_TLS_VERIFY")
     if not verify or not address.startswith("tcp://"):
         return False
@@ -546,16 +545,16 @@ def environment_tls(address: str) -> docker.tls.TLSConfig | bool:
 
 
 def context_address(name: str | None) -> tuple[str, str, docker.tls.TLSConfig | None] | None:
-    """Return name, address and TLS settings of a docker context, of the current one for None.
+    """Return name, address and TLS settings of a docker context, by default of the current one.
 
-    The context named ``default`` is no address of its own: None. Raises UsageError for an unknown one.
+    The context ``default`` has no address of its own: None. Raises UsageError for an unknown context.
     """
     try:
         context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
     except (docker.errors.DockerException, OSError, ValueError) as error:
-        raise UsageError(f"docker context {name or 'current'}: {error}", "docker context ls shows them") from error
+        raise UsageError(f"docker context {name or 'current'}: {error}", "docker context ls lists them") from error
     if context is None:
-        raise UsageError(f"there is no docker context {name}", "docker context ls shows them")
+        raise UsageError(f"there is no docker context {name}", "docker context ls lists them")
     if context.Name == "default" and not name:
         return None
     return context.Name, str(context.Host), context.TLSConfig

@@ -1,8 +1,8 @@
-"""A tar of the Engine, read header by header with limits; nothing is ever unpacked.
+"""Read the Engine's tar header by header, within limits. Nothing is ever unpacked.
 
-The standard library's tarfile is not for strangers: it reads a pax header or a long name into memory whole, whatever
-size it announces, and takes any number for a time or an owner. The Engine (Go's archive/tar) writes ustar, pax and
-GNU's long names; all else is refused.
+The standard library's tarfile is not made for untrusted input: it reads a pax header or a long name into memory whole,
+whatever size it announces, and accepts any number as time or owner. The Engine (Go's archive/tar) writes ustar, pax and
+GNU long names; everything else is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tui.core.errors import LayerError
 BLOCK = 512
 
 _EXTRA = 1 << 20
-"""Bytes of extended headers of one member: its names and attributes; Linux allows 64 KiB of each attribute."""
+"""Most bytes of extended headers of one member: its names and attributes. Linux allows 64 KiB per attribute."""
 
 _IDS = 2**32 - 1
 _EARLIEST, _LATEST = -(2**35), 2**37
@@ -33,7 +33,7 @@ _TIME = re.compile(rb"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 class TarError(ValueError):
-    """What is read is no tar that dtui takes."""
+    """The input is not a tar that dtui accepts."""
 
 
 class TarEnded(TarError):
@@ -42,7 +42,7 @@ class TarEnded(TarError):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry of a tar: what its headers tell."""
+    """One entry of a tar, from its headers."""
 
     name: bytes
     kind: bytes
@@ -53,21 +53,21 @@ class Member:
     mtime: int
     link: bytes = b""
     attributes: dict[str, str] = field(default_factory=dict)
-    """Extended attributes, by their names in a pax header."""
+    """Extended attributes by their names in a pax header."""
 
 
 class TarSource:
-    """The bytes of a tar as they come, no more of them than a limit."""
+    """The bytes of a tar as they arrive, up to a limit."""
 
     def __init__(self, chunks: Iterator[bytes], limit: int | None = None) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
         self._left = limit
         self.cut = False
-        """Whether the limit ended it."""
+        """True if the limit ended it."""
 
     def pieces(self, size: int) -> Iterator[memoryview]:
-        """Yield exactly so many bytes, in pieces; raises TarEnded where there are fewer."""
+        """Yield exactly ``size`` bytes in pieces; raises TarEnded if there are fewer."""
         while size:
             if not self._rest:
                 self._rest = memoryview(next(self._chunks, b""))
@@ -84,17 +84,17 @@ class TarSource:
             yield piece
 
     def read(self, size: int) -> bytes:
-        """Return exactly so many bytes, which the caller has limited."""
+        """Return exactly ``size`` bytes, which the caller has limited."""
         return b"".join(self.pieces(size))
 
     def skip(self, size: int) -> None:
-        """Go over so many bytes."""
+        """Skip ``size`` bytes."""
         for _ in self.pieces(size):
             pass
 
 
 class Members:
-    """The members of a tar in their order; the content of each is skipped unless it is read before the next."""
+    """The members of a tar in order. The content of each is skipped unless it is read before the next."""
 
     def __init__(self, source: TarSource) -> None:
         self._source = source
@@ -105,7 +105,7 @@ class Members:
         return self
 
     def __next__(self) -> Member:
-        """Return the next member; raises TarError for what is no tar, StopIteration at its end."""
+        """Return the next member; raises TarError if it is invalid, StopIteration at the end."""
         self._source.skip(self._pending + self._padding)
         self._pending = self._padding = 0
         extra: dict[str, bytes] = {}
@@ -131,7 +131,7 @@ class Members:
         return member
 
     def content(self, limit: int) -> bytes:
-        """Return the content of the member that came last; the caller has compared its size."""
+        """Return the content of the last member; the caller has compared its size."""
         size, self._pending = self._pending, 0
         if size > limit:
             raise TarError("more than was announced")
@@ -139,7 +139,7 @@ class Members:
 
 
 def _checked(block: bytes) -> tuple[bytes, int]:
-    """Return kind and size of a header whose checksum is right."""
+    """Return kind and size of a header after verifying its checksum."""
     checksum = _number(block[148:156], _LARGEST)
     if checksum != sum(block) - sum(block[148:156]) + 8 * 32:
         raise TarError("no header")
@@ -179,9 +179,9 @@ def _member(block: bytes, kind: bytes, size: int, extra: dict[str, bytes]) -> Me
 
 
 def _number(data: bytes, most: int, least: int = 0) -> int:
-    """Read a number of a header: octal, or GNU's binary of base 256."""
+    """Parse a number in a header: octal, or GNU's base 256."""
     if data[0] & 0x80:
-        value = int.from_bytes(data, "big") - (1 << 8 * len(data) - 1)  # without the mark in the first bit
+        value = int.from_bytes(data, "big") - (1 << 8 * len(data) - 1)  # the first bit only marks the format
         if data[0] & 0x40:
             value -= 1 << 8 * len(data) - 1
     else:
@@ -201,7 +201,7 @@ def _decimal(data: bytes, most: int) -> int:
 
 
 def _time(data: bytes) -> int:
-    """Read a time of a pax header, which may have a fraction."""
+    """Parse a time in a pax header, which may have a fraction."""
     if not _TIME.fullmatch(data):
         raise TarError("a time that is none")
     return _in_calendar(int(data.partition(b".")[0]))
@@ -212,7 +212,7 @@ def _in_calendar(seconds: int) -> int:
 
 
 def _records(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the keywords and values of a pax header: each record is led by its own length."""
+    """Yield keywords and values of a pax header; each record starts with its own length."""
     at = 0
     while at < len(body):
         space = body.find(b" ", at, at + 21)
@@ -227,5 +227,5 @@ def _records(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def refused(error: TarError, display_path: str) -> LayerError:
-    """Return what to raise for a tar about ``display_path`` that is not taken."""
-    return LayerError(f"the Engine's answer for {display_path} is cut short or no tar ({error})", "try again")
+    """Return the error to raise for a tar about ``display_path`` that was rejected."""
+    return LayerError(f"the Engine's answer for {display_path} is cut short or not a tar ({error})", "try again")

@@ -1,8 +1,8 @@
-"""How an Engine's answers come off the wire: never for ever, never without end, and closable from any thread.
+"""How answers are read from the wire: bounded in time and size, and closable from any thread.
 
-``http.client`` and ``urllib3`` trust whoever answers: a chunk of size -1 is read until memory is full, a byte a second
-keeps a timeout from ever passing, and nobody counts trailers. Every byte of an answer passes :class:`_Reader`, which
-refuses such a length, and :class:`_Wire`, which ends a wait at a deadline for the whole answer.
+``http.client`` and ``urllib3`` trust the server: a chunk of size -1 is read until memory is full, a byte per second
+keeps any timeout from passing, and nobody counts trailers. Every byte of an answer passes :class:`_Reader`, which
+refuses such lengths, and :class:`_Wire`, which enforces a deadline for the whole answer.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from tui.linux.descriptors import is_readable
 
 _LINE = 64 << 10
-"""Bytes of one line of a header or of a chunk's size, as in ``http.client``."""
+"""Longest line in bytes of a header or of a chunk size, as in ``http.client``."""
 
 _LINES = 1_000
-"""Lines in a row without a byte of the body between them: headers are at most a hundred, trailers have no limit."""
+"""Most lines in a row without a byte of the body between them: headers have at most a hundred, trailers no limit."""
 
 PIECE = 64 << 10
 """Bytes of a body that are read at once."""
 
 
 class AnswerRefused(OSError):
-    """What the Engine sends is not taken; ``hint`` says what works instead."""
+    """An answer of the Engine's is rejected; ``hint`` says what works instead."""
 
-    def __init__(self, message: str, hint: str = "is that a Docker or podman Engine?") -> None:
+    def __init__(self, message: str, hint: str = "check that it is a Docker or podman Engine") -> None:
         super().__init__(message)
         self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerDeadline:
-    """How long an answer may take as a whole; ``rate`` bytes received buy another second."""
+    """How long a whole answer may take. Every ``rate`` bytes received add a second."""
 
     seconds: float | None
     rate: int = 0
 
     def remaining(self, began: float, received: int) -> float | None:
-        """Return the seconds that remain; None for an answer that may take for ever."""
+        """Return the seconds left, None for an answer without a limit."""
         if self.seconds is None:
             return None
         return self.seconds + (received / self.rate if self.rate else 0) - (time.monotonic() - began)
@@ -64,24 +64,24 @@ class Closable(Protocol):
     """A connection that another thread can end."""
 
     def shutdown(self, how: int, /) -> None:
-        """End it, so that whoever waits on it wakes."""
+        """End it, which wakes whoever waits on it."""
         ...
 
 
 class Connections:
-    """The open connections of one client: closing them wakes every thread that waits on one."""
+    """The open connections of one client. Closing them wakes every thread that waits on one."""
 
     def __init__(self) -> None:
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self.patience = AnswerDeadline(None)
-        """What the next answer may take; a client asks one question at a time."""
+        """The limit for the next answer. A client asks one question at a time."""
         self.writing = False
-        """Whether a file is on its way to the Engine, which would be left half written."""
+        """True while a file is being sent, which closing would leave half written."""
 
     def add(self, connection: Closable) -> None:
-        """Take in a connection, also one that is only being made; raises AnswerRefused after the end."""
+        """Register a connection, even one still being made; raises AnswerRefused after the end."""
         with self._lock:
             if not self._closed.is_set():
                 self._open.add(connection)
@@ -90,7 +90,7 @@ class Connections:
         raise AnswerRefused("the connection was closed", "open it again")
 
     def close(self) -> None:
-        """End all connections and refuse new ones; never blocks, idempotent. A file under way is sent to its end."""
+        """End all connections and refuse new ones. Never blocks; idempotent. A file being sent is finished first."""
         with self._lock:
             self._closed.set()
             connections = [] if self.writing else list(self._open)
@@ -98,7 +98,7 @@ class Connections:
             _shut(connection)
 
     def dial(self, host: str, port: int, seconds: float | None) -> socket.socket:
-        """Return a TCP connection; a name server or host that never answers does not keep :meth:`close` waiting."""
+        """Return a TCP connection. A name server or host that never answers cannot hold up :meth:`close`."""
         error: OSError = AnswerRefused(f"{host} has no address", "check the name")
         for family, kind, protocol, _, address in self._addresses(host, port):
             connection = socket.socket(family, kind, protocol)
@@ -125,7 +125,7 @@ class Connections:
             except OSError as error:
                 answers.put(error)
             except UnicodeError:
-                answers.put(AnswerRefused(f"{host} is no host name", "check the name"))
+                answers.put(AnswerRefused(f"{host} is not a host name", "check the name"))
 
         threading.Thread(target=ask, daemon=True, name=f"address of {host}").start()
         while not self._closed.is_set():
@@ -139,14 +139,16 @@ class Connections:
 
 def _shut(connection: Any) -> None:
     with suppress(OSError):  # it may have ended by itself
-        if isinstance(connection, ssl.SSLSocket):  # its own way would pull the session away under its reader
+        if isinstance(
+            connection, ssl.SSLSocket
+        ):  # its own shutdown would discard the TLS session that another thread is reading from
             socket.socket.shutdown(connection, socket.SHUT_RDWR)
         else:
             connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Wire(io.RawIOBase):
-    """The raw bytes of one answer; each wait for more ends at the deadline of the whole."""
+    """The raw bytes of one answer; every wait for more ends at the deadline of the whole."""
 
     def __init__(self, raw: io.RawIOBase, connection: Any, patience: AnswerDeadline) -> None:
         self._raw = raw
@@ -180,19 +182,19 @@ class _Wire(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """A buffered reader that takes no length from a stranger which would fill memory."""
+    """A buffered reader that refuses lengths from the server which would fill memory."""
 
     _lines = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
-            raise AnswerRefused("the answer has a part of no size")
+            raise AnswerRefused("the answer has a chunk with an invalid size")
         self._lines = 0
         return super().read(size)
 
     def read1(self, size: int = -1, /) -> bytes:
         if size < 0:
-            raise AnswerRefused("the answer has a part of no size")
+            raise AnswerRefused("the answer has a chunk with an invalid size")
         self._lines = 0
         return super().read1(size)
 
@@ -217,7 +219,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 def answer_class(connections: Connections) -> Any:
-    """Return what a connection of ``http.client`` reads its answers with."""
+    """Return the response class for a connection of ``http.client``."""
     return partial(_Answer, connections)
 
 
@@ -231,7 +233,6 @@ class UnixConnection(HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        """Connect."""
         self.sock = socket.socket(socket.AF_UNIX)
         self._connections.add(self.sock)
         self.sock.settimeout(self.timeout)
@@ -257,7 +258,7 @@ class _TlsConnection(HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         plain = self._connections.dial(self.host, self.port, self.timeout)
-        self._spare = plain.dup()  # TLS takes the socket away; this one can end a handshake that hangs
+        self._spare = plain.dup()  # TLS takes over the socket; this duplicate can end a handshake that hangs
         self._connections.add(self._spare)
         return plain
 
@@ -283,14 +284,13 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class TcpAdapter(requests.adapters.HTTPAdapter):
-    """Connections over TCP, with or without TLS, straight to the host that was named."""
+    """Connections over TCP, with or without TLS, straight to the host named."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         super().__init__()
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        """Make the pools of our own connections."""
         super().init_poolmanager(connections, maxsize, block, **options)
         pools: dict[str, Any] = {
             "http": partial(_TcpPool, self._connections),
@@ -300,7 +300,7 @@ class TcpAdapter(requests.adapters.HTTPAdapter):
 
 
 class OwnPool(HTTPConnectionPool):
-    """A pool whose connections somebody else makes: of unix sockets and of ssh."""
+    """A pool whose connections are made by a callback: unix sockets and ssh."""
 
     def __init__(self, make: Callable[[], HTTPConnection], timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -311,14 +311,14 @@ class OwnPool(HTTPConnectionPool):
 
 
 def pieces(answer: Any) -> Iterator[bytes]:
-    """Yield the body of an answer of requests as it comes, so many bytes at once, never decompressed."""
+    """Yield the body of an answer as it arrives, never decompressed."""
     raw: urllib3.HTTPResponse = answer.raw
     while data := raw.read1(PIECE, decode_content=False):
         yield data
 
 
 def body_of(answer: Any, limit: int) -> bytes:
-    """Return a whole body; raises AnswerRefused where it is longer than ``limit`` bytes."""
+    """Return a whole body; raises AnswerRefused beyond ``limit`` bytes."""
     body = bytearray()
     for piece in pieces(answer):
         body += piece
@@ -329,7 +329,7 @@ def body_of(answer: Any, limit: int) -> bytes:
 
 
 def beginning_of(answer: Any, limit: int) -> bytes:
-    """Return the first bytes of a body that is only shown."""
+    """Return the first bytes of a body that is only displayed."""
     body = bytearray()
     for piece in pieces(answer):
         body += piece

@@ -1,32 +1,31 @@
-"""Decides, and nothing else does, whether what a live Engine says of paths and processes may be acted upon here.
+"""Decides whether to act on what a live Engine says about paths and processes of this host. Nothing else decides that.
 
-dtui runs as root: whoever makes it believe that ``/etc`` is a container's layer has it write there. An address says
+dtui runs as root: whoever makes it believe that ``/etc`` is a container's layer makes it write there. An address says
 nothing about who answers. Rootless Docker's socket may be opened with sudo, ``ssh -L`` may forward one from another
-host, Docker in Docker may have one bind-mounted. So three things are looked at, each by what the kernel says or by
-what only the Engine's own user could have written.
+host, Docker in Docker may have one bind-mounted. So three things are checked, each by what the kernel says or by what
+only the Engine's own user could have written.
 
-**The peer.** ``SO_PEERCRED`` names the process that called listen(2) on the socket, and it is asked of the very
-connection that an answer comes over, since the path of a socket can be made to lead elsewhere between two calls. Its
-user must be root where we are, else we ourselves: another user's Engine may name any path it likes. A process of
-another pid namespace is shown as 0 and proves nothing; nor does one in another user namespace, whose root is not ours.
-What dropped root's rights since it listened is judged as what it is now. Under socket activation systemd listened,
-whoever the service runs as: there the kernel is asked, once an answer has come, which processes have the other end of
-the connection, and they are judged instead.
+**The peer.** ``SO_PEERCRED`` names the process that called listen(2) on the socket. It is asked on the very connection
+that an answer comes over, since the path of a socket may lead elsewhere between two calls. Its user must be root or
+ourselves: another user's Engine may name any path it likes. Under systemd's socket activation it is process 1, which is
+right: root's own configuration put the Engine there. A process in another pid namespace appears as 0 and proves
+nothing; nor does one in another user namespace, whose root is not ours.
 
-**The same files.** A peer in our mount namespace with our root means the same file by a path as we do. One in another
-(a unit with PrivateMounts, a snap, Docker in Docker, a chroot) may, for a given directory: that is so when
-``/proc/PID/root`` followed by the path is the same directory, by device and inode, as the path is here. It is asked for
-the data-root and again for each container's layer. Docker in Docker fails it, for its ``/var/lib/docker`` is a volume.
+**The same files.** A peer in our mount namespace with our root means the same file by a path as we do. A peer in
+another one (a unit with PrivateMounts, a snap, Docker in Docker, a chroot) may do so for a given directory: if
+``/proc/PID/root`` followed by the path is the same directory, by device and inode, as the path is here. This is checked
+for the data-root and again for each container's layer. Docker in Docker fails it, because its ``/var/lib/docker`` is a
+volume.
 
-**The records.** A peer of root's need not be the Engine: socat and ssh pass on what another says. So no layer's path is
-taken from an answer at all. It is found by the Engine's own records in the data-root (layerdb, the snapshotter's
-database, containers.json), all beneath it and owned by the Engine's user, and must be the one that the answer names.
-The container must have the name there that it has in the answer, too: a benchmark gives its containers names that
-nobody can guess, so that no answer can offer it another container. What root forwards from another host names
-containers that the records here do not know, and ssh is refused at once: a clone of this host has the same records.
+**The records.** A peer owned by root need not be the Engine: socat and ssh pass on what others say. So no layer's path
+is taken from an answer at all. It is looked up in the Engine's own records in the data-root (layerdb, the snapshotter's
+database, containers.json), all beneath it and owned by the Engine's user, and must equal the one in the answer. The
+container must also have the same name there as in the answer: a benchmark gives its containers names that nobody can
+guess, so that no answer can substitute another container. What root forwards from another host names containers that
+the records here do not know, and ssh is refused at once, because a clone of this host has the same records.
 
-A container whose Engine is proven and whose layer is not is unproven by itself. What is unproven is reached through the
-Engine's archive API, which needs no belief: the Engine acts on its own files.
+A container whose Engine is proven but whose layer is not is unproven by itself. Its files are reached through the
+Engine's archive API, which requires no trust: the Engine works on its own files.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ _SO_PEERPIDFD = 77
 """asm-generic/socket.h; Linux 6.5."""
 
 _NAME = 255
-"""Characters of a container's name that are compared: an answer's longer one is cut after some more."""
+"""Characters of a container's name that are compared; a longer one in an answer is truncated a little later."""
 
 _MANAGERS = ("systemd",)
 """Programs that listen for others, which they start as any user once somebody connects."""
@@ -64,27 +63,27 @@ _MANAGERS = ("systemd",)
 _ENDED = "process {}, which made the socket, has ended: somebody else answers"
 
 _FORWARDERS = ("ssh", "sshd", "sshd-session", "dbclient", "dropbear")
-"""Programs of root's that pass on what another host says."""
+"""Programs run by root that pass on what another host says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The process behind a socket, as the kernel names it and as it was when we connected."""
+    """The process behind a socket, as the kernel named it when we connected."""
 
     pid: int
     uid: int
     started: str
-    """Its start time, by which another process of the same number is told apart."""
+    """Its start time, which distinguishes it from a later process with the same pid."""
     distrust: str = ""
-    """Why nothing that it says of this host is believed; empty where it may be."""
+    """Why nothing that it says about this host is believed; empty if it may be."""
     other_mount_namespace: bool = False
-    """Whether it has another mount namespace or root than we have."""
+    """True if its mount namespace or root differs from ours."""
     manages: bool = False
     """Whether it listens for services that it starts, which answer in its place."""
 
     @property
     def description(self) -> str:
-        """Its user and number, for a sentence."""
+        """Its user and pid, for a sentence."""
         return f"{_user(self.uid)}'s process {self.pid}"
 
     @property
@@ -94,7 +93,7 @@ class Peer:
         return now is not None and now.users[0] == self.uid and _started(self.pid) == self.started
 
     def sees(self, path: Path) -> bool:
-        """Say whether a path means the same directory to it as it means here."""
+        """Return whether a path means the same directory to it as to us."""
         if not self.other_mount_namespace:
             return True
         try:
@@ -105,7 +104,7 @@ class Peer:
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Judge who listens at the other end of a connected unix socket."""
+    """Judge the process at the other end of a connected unix socket."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", credentials)
     peer = _judge(pid, uid)
@@ -185,7 +184,7 @@ def _started(pid: int) -> str:
 
 
 def _is_in_other_user_namespace(pid: int) -> bool:
-    """Say whether a process has root's powers only over a part of this host; for ourselves our own user is enough."""
+    """Return whether a process is root only in another user namespace. Without root, our own user is enough."""
     return os.geteuid() == 0 and not _same_namespace(pid, "user")
 
 
@@ -202,7 +201,8 @@ def _program(pid: int) -> str:
 
 
 def _has_ended(connection: socket.socket) -> bool:
-    """Say whether the process that made the socket is gone, so that its number may be another's; before 6.5: no."""
+    """Return whether the process that made the socket is gone, so that its pid may be reused; False before Linux
+    6.5."""
     try:
         pidfd = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except ProcessLookupError:
@@ -216,7 +216,7 @@ def _has_ended(connection: socket.socket) -> bool:
 
 
 def engine_proof(peer: Peer | None, data_root: str) -> Proof:
-    """Decide about an Engine: by who answers, None for no unix socket, and by the data-root that it names."""
+    """Judge an Engine by its peer (None: not a unix socket) and by the data-root that it names."""
     if peer is None:
         return REMOTE
     if peer.distrust:
@@ -254,10 +254,10 @@ def layer_proof(
     reported_stack: LayerStack | None,
     data_root: str,
 ) -> Proof:
-    """Decide about a container's layer that the records name, by owners and by what the Engine tells of it.
+    """Judge a container's layer found in the records, by owners and by what the Engine says about it.
 
-    ``name`` is what the Engine calls the container, ``data_root`` the data-root in its words, which its other paths
-    begin with. Raises LayerError, NotReachable, NotFound for records that cannot be read.
+    ``name`` is the Engine's name of the container; ``data_root`` is the data-root as the Engine writes it, with which
+    its other paths begin. Raises LayerError, NotReachable, NotFound for records that cannot be read.
     """
     path = stack.writable.path
     if reported_stack is not None and _relative_to_root(
@@ -286,7 +286,7 @@ def layer_proof(
 
 
 def _recorded_names(root: DataRoot, container_id: str, stack: LayerStack) -> list[str]:
-    """Return what the records of the Engine call a container."""
+    """Return the container's names in the Engine's records."""
     if stack.driver.kind is DriverKind.STORAGE:
         records = container_records(root, stack.driver.name)
         names = next((record.get("names") for record in records if record.get("id") == container_id), None)
@@ -295,9 +295,9 @@ def _recorded_names(root: DataRoot, container_id: str, stack: LayerStack) -> lis
 
 
 def _engines_users(peer: Peer, root: Path) -> tuple[int, ...]:
-    """Return whom an Engine's own files may belong to: its user, and in a data-root for remapped users their root.
+    """Return who may own an Engine's files: its user and, in a data-root for remapped users, their root.
 
-    Such a data-root is the user's, but nobody but the Engine's user can have put it where it is.
+    Such a data-root belongs to that user, but only the Engine's user can have created it there.
     """
     match = REMAPPED.fullmatch(root.name)
     if match is None:
@@ -315,7 +315,7 @@ def unproven_by(error: DtuiError) -> Proof:
 
 
 def unproven_by_layer(named: str) -> Proof:
-    """Return the verdict on a container whose Engine names something as its layer that no storage driver makes."""
+    """Return the verdict on a container whose Engine reports a layer that no storage driver would make."""
     return _unproven(f"the Engine names {printable(named[:200])} as its layer, the records here have none like it")
 
 
@@ -324,14 +324,14 @@ def _unproven(reason: str) -> Proof:
 
 
 def _relative_to_root(path: str, root: str) -> str:
-    """Return a path from its data-root on, the path itself where it lies outside."""
+    """Return a path relative to its data-root, or the path itself if it is outside."""
     return path.removeprefix(root.rstrip("/") + "/")
 
 
 def _paths_to_check(root: DataRoot, container_id: str, stack: LayerStack) -> tuple[Path, ...]:
-    """Return what the Engine's user must own: the record that names the layer, and the directory that holds the layer.
+    """Return what the Engine's user must own: the record that names the layer, and the layer's parent directory.
 
-    The layer itself has the owner that the container's root directory has, which the container may change.
+    The layer itself has the owner of the container's root directory, which the container may change.
     """
     name, layer = stack.driver.name, stack.writable.path
     if stack.driver.kind is DriverKind.GRAPH:
@@ -344,7 +344,7 @@ def _paths_to_check(root: DataRoot, container_id: str, stack: LayerStack) -> tup
 
 
 def serves(peer: Peer, root: Path) -> bool:
-    """Say whether a peer is the Engine of a data-root itself: it has files of it open."""
+    """Return whether a peer is the Engine of a data-root itself: it has files of it open, or systemd listens for it."""
     prefix = f"{root}/"
     with suppress(OSError):
         for number in os.listdir(f"/proc/{peer.pid}/fd"):
@@ -355,7 +355,7 @@ def serves(peer: Peer, root: Path) -> bool:
 
 
 def refuse_stranger(connection: socket.socket, address: str) -> None:
-    """Raise NotReachable where neither root nor we listen at a socket, whose answers name directories of this host."""
+    """Raise NotReachable unless root or we ourselves listen at a socket whose answers name host directories."""
     peer = peer_of(connection)
     if peer.manages:
         peer = replace(peer, distrust="systemd listens at the socket, for whom it is not known")

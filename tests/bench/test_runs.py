@@ -269,7 +269,7 @@ def test_charts_are_exported_as_png(tmp_path: Path) -> None:
     assert write_run(whole_run(), target, replace=False) == target.stat().st_size
     with pytest.raises(BenchError, match="exists already"):
         write_run(whole_run(), target, replace=False)
-    with pytest.raises(BenchError, match="no ending"):
+    with pytest.raises(BenchError, match="no suffix"):
         write_run(whole_run(), tmp_path / "run.gif", replace=False)
 
 

@@ -63,7 +63,7 @@ def test_new_container_inherits_no_undo(boxes: Boxes) -> None:
     old.engine.docker("rm", "-f", "web")
     new = boxes()
     told = dtui(*host, "undo", "web", code=1).decode()
-    assert f"nothing was done to web ({new.id[:12]})" in told
+    assert f"there is no change to web ({new.id[:12]})" in told
     assert old.id[:12] in told
     assert new.read(b"/etc/motd") == b"hello\n"
     dtui(*host, "write", "web:/etc/motd", stdin=b"second\n")
@@ -112,7 +112,7 @@ def test_purge_deletes_orphaned_backups(boxes: Boxes, private_state: Path) -> No
     kept = [path.read_bytes() for path in private_state.rglob("*") if path.is_file()]
     assert not [data for data in kept if b"secret" in data]
     assert b"there is no container web" in dtui(*host, "undo", "web", code=1)
-    assert dtui(*host, "backups", "purge").startswith(b"1 backup deleted for good, ")
+    assert dtui(*host, "backups", "purge").startswith(b"1 backup deleted permanently, ")
     assert b"there is nothing to take back" in dtui(*host, "undo", "other", code=1)
     assert other.read(b"/etc/motd") == b"other\n"
     dtui(*host, "rm", "other:/etc/motd")
@@ -259,7 +259,7 @@ def test_unsaved_texts_are_listed_and_purged(private_state: Path) -> None:
     assert [one["data"] for one in dtui_json("-H", "unix:///nowhere.sock", "backups", "web")] == [str(noted)]
     dtui_json("-H", "unix:///nowhere.sock", "backups", "purge", "web")
     assert not noted.exists()
-    assert dtui("backups", "purge", "--older-than", "1h") == b"0 backups deleted for good, 0 B\n"
+    assert dtui("backups", "purge", "--older-than", "1h") == b"0 backups deleted permanently, 0 B\n"
     assert plain.exists()
-    assert dtui("backups", "purge").startswith(b"0 backups and 2 unsaved texts deleted for good, 14 B")
+    assert dtui("backups", "purge").startswith(b"0 backups and 2 unsaved texts deleted permanently, 14 B")
     assert not list(private_state.joinpath("unsaved").iterdir())

@@ -176,8 +176,8 @@ def test_interrupted_undo_is_finished(boxes: Boxes, host: Path, alive: bool) -> 
     dtui(*one.words("rm"))
     code, told = interrupted([*one.engine, "undo", "web"], (one.srv / "big" / "13").exists)
     assert code == 0, told
-    assert told.startswith("dtui: this goes to its end, half of it would be no use\n")
-    assert re.fullmatch(r"/srv/big: delete of .* taken back; .*\n", told.split("\n", 1)[1])
+    assert told.startswith("dtui: finishing this first: half of it would be useless\n")
+    assert re.fullmatch(r"/srv/big: undid the delete of .* UTC; .*\n", told.split("\n", 1)[1])
     assert one.difference() == {}
 
 
@@ -192,7 +192,7 @@ def test_undo_on_terminal_shows_progress(boxes: Boxes, host: Path) -> None:
         )
         for _ in range(3):
             terminal.press("\x03")
-        assert terminal.wait("UTC taken back", 120).count("goes to its end") == 1
+        assert terminal.wait("undid the delete", 120).count("finishing this first") == 1
         assert terminal.close() == 0
     finally:
         terminal.abandon()

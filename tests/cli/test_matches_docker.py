@@ -87,27 +87,27 @@ def test_tree_names_layer_of_each_entry(engine: Dockerd, web: str) -> None:
         (("path", ""), 1, "no container"),
         (("cat", "web:/nothing"), 1, "does not exist"),
         (("cat", "web:/etc"), 1, "is a directory"),
-        (("cat", "web"), 2, "names no file"),
+        (("cat", "web"), 2, "does not name a file"),
         (("write", "web:/app"), 1, "is a directory"),
         (("write", "web:/etc/hosts"), 1, "hidden by the engine"),
         (("write", "web:/new"), 1, "--create"),
-        (("path", "web", "--merged"), 3, "mounted while it runs"),
+        (("path", "web", "--merged"), 3, "mounted only while it runs"),
         (("frobnicate",), 2, "--help"),
         (("tree", "--depth", "-1", "web"), 2, "levels"),
         (("ls", "--state", "bogus"), 2, "bogus"),
-        (("write", "--mode", "9", "web:/etc/motd"), 2, "permission bits in octal"),
+        (("write", "--mode", "9", "web:/etc/motd"), 2, "octal mode"),
         (("cat", "web:/app/keep.txt/"), 1, "is a file, not a directory"),
-        (("rm", "web:/app/keep.txt/"), 1, "leave the slash"),
-        (("chmod", "600", "web:/app/keep.txt/"), 1, "leave the slash"),
-        (("mv", "web:/app/keep.txt/", "/etc/m"), 1, "leave the slash"),
+        (("rm", "web:/app/keep.txt/"), 1, "omit the trailing slash"),
+        (("chmod", "600", "web:/app/keep.txt/"), 1, "omit the trailing slash"),
+        (("mv", "web:/app/keep.txt/", "/etc/m"), 1, "omit the trailing slash"),
         (("mv", "web:/app/keep.txt", "/etc/m/"), 1, "/etc/m is no directory"),
         (("mv", "web:/app/keep.txt", "/no/m/"), 1, "/no/m is no directory"),
         (("mv", "web:/app/keep.txt", "fresh:/etc/m"), 2, "fresh:/etc/m is not in the same container"),
         (("mv", "web:/app/keep.txt", "web:"), 2, "the new name is empty"),
         (("write", "--create", "web:/etc/new/"), 2, "names a directory"),
         (("cp", __file__, "web:/etc/new/"), 1, "/etc/new is no directory"),
-        (("cp", __file__ + "/", "web:/etc/new"), 2, "is no directory of this host"),
-        (("cp", "web:/app/keep.txt", "/tmp/no-such-directory/"), 2, "is no directory of this host"),
+        (("cp", __file__ + "/", "web:/etc/new"), 2, "is not a directory on this host"),
+        (("cp", "web:/app/keep.txt", "/tmp/no-such-directory/"), 2, "is not a directory on this host"),
         (("undo", "web", "--id", ""), 2, "names no backup"),
         (("--config", "/nope", "ls"), 2, "dtui: /nope: no such file or directory; --config"),
         (("--config", "/", "ls"), 2, "dtui: /: is a directory; --config"),
@@ -122,12 +122,12 @@ def test_tree_names_layer_of_each_entry(engine: Dockerd, web: str) -> None:
         (("mkdir", "-p", "web:/app/keep.txt/x/y"), 1, "/app/keep.txt is a file, not a directory"),
         (("revert", "web:/none"), 1, "/none does not exist in the container"),
         (("revert", "fresh:/app/keep.txt"), 1, "/app/keep.txt is as the image has it"),
-        (("ls", "--driver", "foo"), 2, "foo is no storage driver; one of aufs, "),
+        (("ls", "--driver", "foo"), 2, "foo is not a storage driver; drivers: aufs, "),
         (("edit", "web:/etc/motd", "-H", "unix:///x"), 2, "-H goes before the verb; dtui -H ... edit ..."),
         (("ls", "--root=/var/lib/docker"), 2, "--root=/var/lib/docker goes before the verb"),
         (("ls", "--frob"), 2, "unrecognized arguments: --frob"),
         (("edit", "web:/etc/motd"), 2, "dtui: the app needs a terminal; dtui cat and dtui write work without one"),
-        ((), 2, "dtui: the app needs a terminal; dtui ls lists without one"),
+        ((), 2, "dtui: the app needs a terminal; dtui ls lists containers without one"),
     ],
 )
 def test_bad_input_is_one_line_with_advice(
@@ -165,7 +165,7 @@ def test_mv_relative_target_starts_at_source(engine: Dockerd, web: str) -> None:
 
 def test_ls_unused_driver_names_used_ones(engine: Dockerd, web: str) -> None:
     out, told = dtui("-H", engine.host, "ls", "--driver", "btrfs", "--json")
-    assert (json.loads(out), told) == ([], "dtui: no container is on btrfs; there are on overlay2\n")
+    assert (json.loads(out), told) == ([], "dtui: no container uses btrfs; in use: overlay2\n")
     out, told = dtui("-H", engine.host, "ls", "--driver", "overlay2", "--json")
     assert ({row["name"] for row in json.loads(out)}, told) == ({"web", "fresh"}, "")
 
@@ -195,9 +195,9 @@ def test_ambiguous_prefix_counts_long_list() -> None:
         Container("e", ContainerId(f"e{n}".ljust(64, "0")), f"c{n}", State.EXITED, "", kind, "i", when)
         for n in range(10)
     ]
-    with pytest.raises(UsageError, match=r"e means 10 containers: .*e/c7 \(e70{10}\) and 2 more; write more of it"):
+    with pytest.raises(UsageError, match=r"e means 10 containers: .*e/c7 \(e70{10}\) and 2 more; use a longer prefix"):
         resolve_ref(rows, "e")
-    with pytest.raises(UsageError, match=r"e means 8 containers: .*e/c7 \(e70{10}\); write more of it"):
+    with pytest.raises(UsageError, match=r"e means 8 containers: .*e/c7 \(e70{10}\); use a longer prefix"):
         resolve_ref(rows[:8], "e")
 
 

@@ -44,7 +44,7 @@ def test_large_stdin_file_is_refused_unread(tmp_path: Path) -> None:
         file.truncate(2_200_000_000)
         code, told, peak = run(file.fileno(), "write", "web:/f")
         assert (code, len(told.splitlines())) == (1, 1)
-        assert "standard input has 2.2 GB, more than the 1.1 GB that are taken; nothing was changed" in told
+        assert "standard input has 2.2 GB, more than the limit of 1.1 GB; nothing was changed" in told
         assert peak < 100 << 10
         assert file.tell() == 0
         os.lseek(file.fileno(), 2_199_999_000, os.SEEK_SET)
@@ -58,7 +58,7 @@ def test_endless_stdin_is_refused_at_limit(private_state: Path) -> None:
         code, told, peak = run(endless.stdout.fileno(), "write", "web:/f", limit=limit)
         endless.kill()
     assert (code, len(told.splitlines())) == (1, 1)
-    assert "more than 209.7 MB came on standard input; nothing was changed" in told
+    assert "standard input has more than the limit of 209.7 MB; nothing was changed" in told
     assert peak < 100 << 10
     assert list((private_state / "incoming").iterdir()) == []
 
@@ -94,7 +94,7 @@ def test_full_state_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             code, told, _ = run(endless.stdout.fileno(), "write", "web:/f")
             endless.kill()
         assert code == 1
-        assert f"{place}/state/incoming: no space left on device for what came on standard input" in told
+        assert f"{place}/state/incoming: no space left on device while storing standard input" in told
         assert list((place / "state/incoming").iterdir()) == []
     finally:
         subprocess.run(["/bin/umount", "-l", place], check=True)

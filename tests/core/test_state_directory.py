@@ -206,4 +206,4 @@ def test_lock_wait_ends_at_limit_or_stop() -> None:
 @WAITS
 @pytest.mark.parametrize("seconds", ["-1", "inf", "nan", "1e9", "soon", ""])
 def test_bad_wait_value_is_usage_error(seconds: str) -> None:
-    assert b"is no number of seconds" in dtui("rm", "web:/f", f"--wait={seconds}", code=2)
+    assert b"is not a number of seconds" in dtui("rm", "web:/f", f"--wait={seconds}", code=2)

@@ -198,7 +198,7 @@ def test_parent_of_stores_is_no_data_root(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["foo://bar", "http://x", "tcp://", "://x"])
 def test_unknown_address_is_wrong_usage(address: str) -> None:
-    with pytest.raises(UsageError, match="is no Docker address"):
+    with pytest.raises(UsageError, match="is not a Docker address"):
         discover(hosts=(address,))
 
 

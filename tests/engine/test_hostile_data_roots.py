@@ -237,10 +237,10 @@ def test_swapped_data_root_is_refused(tmp_path: Path) -> None:
     other = docker_root(tmp_path / "second")
     other.root.rename(prepared.root)
     before = everything(prepared.root)
-    with pytest.raises(LayerError, match="another directory"):
+    with pytest.raises(LayerError, match="not the same directory"):
         remove(ID, b"/etc/app.conf", inspect=lambda _: details)
     assert details.stack is not None
-    with pytest.raises(LayerError, match="another directory"):
+    with pytest.raises(LayerError, match="not the same directory"):
         LayerView.open(details.stack)
     assert everything(prepared.root) == before
 

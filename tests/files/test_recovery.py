@@ -207,7 +207,7 @@ def test_act_is_undone_once_in_own_container(boxes: Boxes) -> None:
     box.remove(b"/etc/motd")
     (act,) = kept_acts(box.id)
     host = ("-H", box.engine.host)
-    assert b"was not done to other" in dtui(*host, "undo", "other", "--id", act.id, code=1)
+    assert b"is not a change to other" in dtui(*host, "undo", "other", "--id", act.id, code=1)
     told = subprocess.run(
         [sys.executable, "-m", "tui", *host, "undo", "web"], capture_output=True, check=True, text=True
     ).stderr
@@ -301,7 +301,7 @@ def test_undo_after_crash_only_recovers(boxes: Boxes) -> None:
     box = boxes(TWO)
     cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     told = dtui("-H", box.engine.host, "undo", "web", code=4)
-    assert b"what was cut off has just been put right" in told
+    assert b"an unfinished change has just been recovered" in told
     assert (box.names(b"/srv/p/one"), box.exists(b"/srv/two")) == ([b"x", b"y", b"z"], False)
     dtui("-H", box.engine.host, "undo", "web")
     assert box.names(b"/srv/two") == [b"x", b"y", b"z"]

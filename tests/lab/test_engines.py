@@ -130,7 +130,7 @@ def test_unusable_driver_is_refused(private_state: Path) -> None:
             told = dtui("bench", "run", "--driver", name, code=3).decode()
             assert row["missing"] in told
             assert row["mend"] in told
-    assert b"is no target" in dtui("bench", "run", "--driver", "ext5", code=2)
+    assert b"is not a target" in dtui("bench", "run", "--driver", "ext5", code=2)
 
 
 def test_failed_daemon_leaves_no_traces(private_state: Path) -> None:

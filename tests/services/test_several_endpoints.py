@@ -162,7 +162,7 @@ def test_web_server_is_refused_as_engine() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         told = dtui("-H", f"tcp://127.0.0.1:{server.server_port}", "ls", code=3)
         server.shutdown()
-    assert b"what answers there is no Docker Engine; check the address and the port" in told
+    assert b"what answers there is not a Docker Engine; check the address and the port" in told
 
 
 def test_dropped_endpoint_leaks_no_socket(engine: Dockerd) -> None:

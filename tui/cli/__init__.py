@@ -1,4 +1,4 @@
-"""The command line: one module a verb, thin; loads the screens only to run them."""
+"""The command line: a thin module per verb. The app is imported only to run it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tui.linux.supervise import give_up, is_stuck
 
 _INTERRUPTED = 130
 _OWN_SIGNALS = ("", "edit", "demo", "bench")
-"""Verbs that answer signals themselves: the app, and a benchmark that clears its engines away."""
+"""Verbs that handle signals themselves: the app, and a benchmark that removes its engines."""
 _LONGEST = 300
-"""Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""
+"""Characters shown of an unexpected error, which may contain a stranger's bytes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run dtui with these arguments (those of the process for None) and return the exit code."""
-    for name in ("stdout", "stderr"):  # closed by who started us: a file opened next would get what is meant for it
+    for name in ("stdout", "stderr"):  # started with them closed: the next file opened would receive our output
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
     code = _run(argv)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _exit_code_after(lost: OutputLost, suffix: str = "") -> int:
-    """Return the exit code of a verb whose answer was not taken: none is wanted by a reader who has gone."""
+    """Return the exit code after output was lost. A reader that left (``| head``) is not an error."""
     if lost.reader_left:
         return 0
     _print_error(f"the output could not be written: {lost}{suffix}")
@@ -50,7 +50,7 @@ def _exit_code_after(lost: OutputLost, suffix: str = "") -> int:
 def _run(argv: Sequence[str] | None) -> int:
     from tui.cli.parser import parse
 
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack what a name is written with
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the locale may not be able to encode a name
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = parse(argv)
@@ -58,7 +58,7 @@ def _run(argv: Sequence[str] | None) -> int:
             return int(options.run(options))
         with ended_by_second_interrupt():
             return int(options.run(options))
-    except SystemExit as asked:  # for help or the version
+    except SystemExit as asked:  # --help or --version
         return int(asked.code or 0)
     except DtuiError as error:
         _print_error(str(error))
@@ -86,7 +86,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _notes_of(error: BaseException) -> str:
-    """Return how the act ended that an error came out of, as its guard noted it."""
+    """Return how the change ended during which an error occurred, as the transaction noted on the exception."""
     return "; ".join(getattr(error, "__notes__", ()))
 
 

@@ -9,8 +9,8 @@ from tui.linux.supervise import go_on_in_child
 
 
 def run(options: Namespace) -> int:
-    """Run the app on what was found; without any Engine it shows what was tried."""
-    require_terminal("dtui ls lists")
+    """Run the app. If no Engine answers, it shows what was tried."""
+    require_terminal("dtui ls lists containers")
     from tui.ui.app import run as run_app
 
     go_on_in_child()

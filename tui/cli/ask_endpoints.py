@@ -1,4 +1,4 @@
-"""Several endpoints asked at once, so that one which is slow or dead holds no other up."""
+"""Ask several endpoints at once, so that a slow or dead one does not hold up the others."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tui.engine.endpoint import Endpoint
 _Answer = TypeVar("_Answer")
 
 FIRST = 15
-"""Seconds to wait for the first answer of several endpoints."""
+"""Seconds to wait for the first of several endpoints to answer."""
 
 REST = 5
-"""Seconds that the others have after the first has answered."""
+"""Seconds that the others have after the first answer."""
 
 SLOW = 3
-"""Seconds after which it is said on a terminal whom we wait for."""
+"""Seconds after which a terminal shows whom we are waiting for."""
 
 
 _SLICE = 0.5
-"""Seconds of one wait without end: an interrupt that arrives as it begins is seen with the next."""
+"""Seconds of each wait in an endless one: an interrupt arriving just before a wait is noticed after it."""
 
 
 @contextmanager
 def warn_if_slow(names: Sequence[str]) -> Iterator[None]:
-    """Say on the terminal that somebody lets us wait, and how to end it."""
+    """Print on a terminal whom we are waiting for, and how to stop."""
 
     def tell() -> None:
         names_text = printable(", ".join(names))
@@ -52,21 +52,22 @@ def warn_if_slow(names: Sequence[str]) -> Iterator[None]:
 def ask_all(
     endpoints: Sequence[Endpoint], question: Callable[[Endpoint], _Answer], *, patient: bool = False
 ) -> list[_Answer | DtuiError]:
-    """Return what each endpoint answers, or why it does not; ``patient`` is for one alone, which sets its own limit.
+    """Return each endpoint's answer, or the DtuiError why there is none.
 
-    An error that is none of ours is raised here, not lost in a thread.
+    ``patient`` waits without limit, for a single endpoint with its own timeout. Other exceptions are raised here, not
+    lost in a thread.
     """
     answers: queue.Queue[tuple[int, _Answer | BaseException]] = queue.Queue()
 
     def ask(number: int, endpoint: Endpoint) -> None:
         try:
             answers.put((number, question(endpoint)))
-        except BaseException as error:  # noqa: BLE001 - raised by the caller, who would wait for ever else
+        except BaseException as error:  # noqa: BLE001 - the caller raises it, and would otherwise wait for ever
             answers.put((number, error))
 
-    for number, endpoint in enumerate(endpoints):  # daemon threads: one that hangs does not keep us from ending
+    for number, endpoint in enumerate(endpoints):  # daemon threads: one that hangs must not keep us from exiting
         threading.Thread(target=ask, args=(number, endpoint), daemon=True).start()
-    silent = EngineLost(f"no answer within {FIRST} s", "is the host up, and its disk idle?")
+    silent = EngineLost(f"no answer within {FIRST} s", "check that the host is up and its disk not overloaded")
     answered: dict[int, _Answer | DtuiError] = {}
     begin = time.monotonic()
     end = begin + FIRST
@@ -82,5 +83,7 @@ def ask_all(
         answered[number] = answer
         if not isinstance(answer, DtuiError) and end == begin + FIRST:
             end = min(end, time.monotonic() + REST)
-            silent = EngineLost(f"no answer within {REST} s of the first", "is the host up, and its disk idle?")
+            silent = EngineLost(
+                f"no answer within {REST} s of the first", "check that the host is up and its disk not overloaded"
+            )
     return [answered.get(number, silent) for number in range(len(endpoints))]

@@ -1,4 +1,4 @@
-"""``dtui backups``: what dtui changed and can take back, and deleting it for good."""
+"""``dtui backups``: list what dtui changed and can undo, or delete it permanently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNSAVED = "unsaved text"
 
 
 def run(options: Namespace) -> int:
-    """List acts, newest first: id, time, container, what was done to which path, bytes kept; then unsaved texts."""
+    """List changes, newest first (id, time, container, kind, path, state, bytes kept), then unsaved texts."""
     texts = _texts(options.ref)
     records = [act for container in _find_changed(options, texts).changed for act in container.acts]
     records.sort(key=lambda act: order_of(act.id), reverse=True)
@@ -51,13 +51,13 @@ def run(options: Namespace) -> int:
 
 
 def _texts(ref: str | None) -> tuple[KeptText, ...]:
-    """Return the unsaved texts of all containers, or of those of a name."""
+    """Return the unsaved texts, of all containers or of those with a name."""
     name = (ref or "").rpartition("/")[2]
     return tuple(text for text in reversed(kept_texts()) if not name or text.container == name)
 
 
 def _find_changed(options: Namespace, texts: tuple[KeptText, ...]) -> ChangedContainer:
-    """Return what the REF of a verb means; nothing where only unsaved texts are kept of a container that is gone."""
+    """Return the containers that the REF means, none if only unsaved texts of a removed container are kept."""
     try:
         return find_changed(options)
     except (EngineError, NotFound, NotReachable):
@@ -67,12 +67,12 @@ def _find_changed(options: Namespace, texts: tuple[KeptText, ...]) -> ChangedCon
 
 
 def purge(options: Namespace) -> int:
-    """Delete what is kept for good, of all containers or of one, and say what was deleted."""
+    """Delete backups permanently, of all containers or of one, and report what was deleted."""
     texts = _texts(options.ref)
     resolved = _find_changed(options, texts)
     only = {require_single(resolved.changed, options.ref).id} if options.ref and resolved.changed else None
     if options.ref and only is None and not texts:
-        raise NotFound(f"nothing of {printable(options.ref)} is kept", "dtui backups lists what is")
+        raise NotFound(f"there are no backups of {printable(options.ref)}", "dtui backups lists all")
     before = datetime.now(UTC) - options.older_than if options.older_than is not None else None
     folders = list(purgeable(only or (set() if options.ref else None), before))
     texts = tuple(text for text in texts if before is None or text.time < before)
@@ -88,9 +88,9 @@ def purge(options: Namespace) -> int:
         removed = [*done.removed, *(text.id for text in texts)]
         print_json({"removed": removed, "bytes": size, "left": skipped}, done=True)
     else:
-        print_line(f"{_words(len(done.removed), len(texts))} deleted for good, {human_size(size)}")
+        print_line(f"{_words(len(done.removed), len(texts))} deleted permanently, {human_size(size)}")
     for act_id, why in done.skipped:
-        print_note(f"dtui: {act_id} was left: {why}")
+        print_note(f"dtui: {act_id} was not deleted: {why}")
     return 1 if done.skipped else 0
 
 
@@ -106,7 +106,7 @@ def _confirmed(folders: list[Path], texts: tuple[KeptText, ...]) -> bool:
     """Ask on the terminal; anything but y means no."""
     size = stored_size(folders) + sum(text.size for text in texts)
     amount = f"{_words(len(folders), len(texts))} ({human_size(size)})"
-    print_note(f"Delete {amount} for good? What they replaced cannot be brought back then. [y/N] ", end="")
+    print_note(f"Delete {amount} permanently? The changes can then not be undone. [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

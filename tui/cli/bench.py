@@ -1,4 +1,4 @@
-"""``dtui bench``: measure storage drivers, and look at what was measured."""
+"""``dtui bench``: measure storage drivers, and look at earlier runs."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ _DOES = {
 
 
 def run(options: Namespace) -> int:
-    """Do what the word after ``bench`` says."""
+    """Run the subcommand."""
     return _DOES[options.what](options)

@@ -1,4 +1,4 @@
-"""``dtui bench``: IOzone on storage drivers, without the screen."""
+"""``dtui bench run`` and ``clean``: measure without the app, and remove leftovers."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from tui.lab.engine_host import EngineBenchHost
 from tui.services.bench_targets import engine_targets, lab_home, lab_targets
 
 _LONG = 600
-"""Seconds from which a run has to be asked for by --yes."""
+"""Seconds from which a run has to be confirmed with --yes."""
 
 
 def run(options: Namespace) -> int:
-    """Run, or clean up; progress goes to standard error."""
+    """Run or clean up; progress goes to standard error."""
     for line in engines.sweep_labs(lab_home()):
         print_note(printable(f"dtui: {line}"))
     return _clean(options) if options.what == "clean" else _run(options)
@@ -82,7 +82,7 @@ def _run(options: Namespace) -> int:
             draw_charts(result)
         show(result)
     if result.problem:
-        raise BenchError(result.problem, "the numbers that were finished are kept: dtui bench show last")
+        raise BenchError(result.problem, "finished numbers are kept: dtui bench show last")
     return 0
 
 
@@ -90,7 +90,7 @@ def _live(endpoints: Iterable[Endpoint], engine_names: list[str]) -> list[LiveEn
     live_endpoints = [e for e in endpoints if isinstance(e, LiveEndpoint)]
     if missing := [name for name in engine_names if name not in [e.name for e in live_endpoints]]:
         raise UsageError(
-            f"there is no engine {missing[0]}", f"there are {', '.join(e.name for e in live_endpoints) or 'none'}"
+            f"there is no engine {missing[0]}", f"engines: {', '.join(e.name for e in live_endpoints) or 'none'}"
         )
     chosen = [e for e in live_endpoints if not engine_names or e.name in engine_names]
     if not chosen:
@@ -102,7 +102,7 @@ def _live(endpoints: Iterable[Endpoint], engine_names: list[str]) -> list[LiveEn
 
 def _plan(options: Namespace) -> Plan:
     if options.repeat is not None and not 1 <= options.repeat <= 100:
-        raise UsageError("--repeat takes 1 to 100", "three are enough to see the spread")
+        raise UsageError("--repeat takes 1 to 100", "three are enough to show the spread")
     if not (options.size or options.record or options.test or options.mode):
         return make_plan(Preset(options.preset), options.repeat)
     base = make_plan(Preset.QUICK)
@@ -123,11 +123,11 @@ def _cow(plan: Plan, options: Namespace) -> CowPlan:
 
 def _ask_first(bench_run: BenchRun, options: Namespace) -> None:
     targets, space = count_of(len(bench_run.targets), "target"), human_size(bench_run.space)
-    print_note(f"{targets}, about {_minutes(bench_run.seconds)}, {space} free are needed")
+    print_note(f"{targets}, about {_minutes(bench_run.seconds)}, needs {space} of free space")
     if bench_run.iozone and bench_run.plan.drops:
         print_note(cold_warning(bench_run.plan.drops * len(bench_run.targets)))
     if bench_run.seconds > _LONG and not options.yes:
-        raise UsageError(f"this takes about {_minutes(bench_run.seconds)}", "--yes runs it all the same")
+        raise UsageError(f"this takes about {_minutes(bench_run.seconds)}", "confirm with --yes")
 
 
 def _minutes(seconds: float) -> str:
@@ -155,13 +155,13 @@ def _measure(bench_run: BenchRun) -> Result:
 
 @contextmanager
 def _abortable(bench_run: BenchRun) -> Iterator[None]:
-    """End a run in order at an interrupt, a request to end, and when the line drops."""
+    """Abort the run in an orderly way on SIGINT, SIGTERM and SIGHUP."""
 
     def abort(number: int, frame: FrameType | None) -> None:
         del number, frame
         threading.Thread(
             target=bench_run.abort, daemon=True
-        ).start()  # it asks the Engine, which this thread may be doing
+        ).start()  # aborting calls the Engine, and this thread may be in such a call
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, abort) for number in numbers}
@@ -173,7 +173,7 @@ def _abortable(bench_run: BenchRun) -> Iterator[None]:
 
 
 def show(result: Result) -> None:
-    """Print a run: what it was made with, then a table a mode."""
+    """Print a run: its settings, then a table per mode."""
     facts = result.facts
     when = f"{result.started:%Y-%m-%d %H:%M}"
     versions = f"iozone {facts.get('iozone', '?')} · Linux {facts.get('kernel', '?')}"
@@ -201,7 +201,7 @@ def show(result: Result) -> None:
 
 
 def draw_charts(result: Result) -> None:
-    """Print the charts of each mode as wide as the terminal."""
+    """Print the charts of each mode, as wide as the terminal."""
     from tui.render.chart_files import chart_text
 
     width = min(shutil.get_terminal_size().columns, 160)

@@ -1,4 +1,4 @@
-"""The verbs of ``dtui bench`` that look at runs that were made: list, show, compare, export, import, rename, delete."""
+"""Subcommands of ``dtui bench`` for earlier runs: list, show, compare, export, import, rename, delete."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tui.core.text import count_of, printable
 
 
 def store() -> Store:
-    """Open this host's runs."""
+    """Open the store with this host's runs."""
     return Store(state_dir("bench") / "runs.sqlite")
 
 
 def list_runs(options: Namespace) -> int:
-    """Print a line a run, newest first."""
+    """Print one line per run, newest first."""
     runs = store().runs()
     if options.json:
         print_json(
@@ -50,7 +50,7 @@ def list_runs(options: Namespace) -> int:
         problem = f"  ({run.problem})" if run.problem else ""
         print_line(printable(f"{summary}  {' '.join(run.targets)}{name}{problem}"))
     if not runs:
-        print_line("no run yet: dtui bench run makes one")
+        print_line("no run yet; dtui bench run makes one")
     return 0
 
 
@@ -70,7 +70,7 @@ def show_run(options: Namespace) -> int:
 
 
 def compare(options: Namespace) -> int:
-    """Print what two runs differ by, each target beside its namesake, or two targets that are named."""
+    """Print how two runs differ, target by target of the same name, or for two named targets."""
     run_store = store()
     first, second = (run_store.load(run_store.find(reference)) for reference in (options.ref, options.other))
     comparisons = compare_runs(first, second, tuple(options.target))
@@ -105,7 +105,7 @@ def _as_json(row: RunComparison) -> dict[str, object]:
 
 
 def export_run(options: Namespace) -> int:
-    """Write a run to a file; never over one that is there, unless told."""
+    """Write a run to a file; refuses to replace one without --force."""
     run_store = store()
     result = run_store.load(run_store.find(options.ref))
     from tui.render.export_run import write_run
@@ -117,7 +117,7 @@ def export_run(options: Namespace) -> int:
 
 
 def import_run(options: Namespace) -> int:
-    """Keep IOzone's own text output of another host as a run."""
+    """Store IOzone's text output from another host as a run."""
     source = Path(options.file)
     try:
         data = sys.stdin.buffer.read() if options.file == "-" else source.read_bytes()
@@ -125,21 +125,21 @@ def import_run(options: Namespace) -> int:
         raise BenchError(f"{source}: {(error.strerror or '').lower()}", "name a file with IOzone's output") from error
     result = parse_iozone_run(data, options.target, options.name or source.stem)
     number = store().add(result)
-    print_line(printable(f"run {number}: {count_of(len(result.samples), 'number')} of {options.target}"))
+    print_line(printable(f"run {number}: {count_of(len(result.samples), 'number')} for {options.target}"))
     return 0
 
 
 def rename_run(options: Namespace) -> int:
-    """Give a run a name."""
+    """Rename a run."""
     run_store = store()
     run_store.rename(run_store.find(options.ref), options.name)
     return 0
 
 
 def delete_run(options: Namespace) -> int:
-    """Remove a run."""
+    """Delete a run."""
     run_store = store()
     number = run_store.find(options.ref)
     run_store.delete(number)
-    print_line(f"run {number} is removed")
+    print_line(f"run {number} deleted")
     return 0

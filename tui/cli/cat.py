@@ -23,7 +23,7 @@ _PIECE = 64 << 10
 
 
 def run(options: Namespace) -> int:
-    """Write raw bytes into a pipe or file; on a terminal show every line made safe."""
+    """Write raw bytes to a pipe or file; on a terminal, show every line with its control characters escaped."""
     with open_finder(options) as finder:
         endpoint, details, path = finder.find_file(options.ref)
         archive = archive_of(endpoint, details)
@@ -45,7 +45,7 @@ def _print_file(file: BinaryIO) -> None:
 
 
 def _printable_lines(file: BinaryIO) -> Iterator[str]:
-    """Yield a file as lines that are safe on a terminal, a part at a time: a line may be as long as the file."""
+    """Yield a file as lines that are safe on a terminal, in parts: a line may be as long as the file."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     line_ended = True
     for block in iter(lambda: file.read(_PIECE), b""):

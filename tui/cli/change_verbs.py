@@ -1,4 +1,4 @@
-"""What the verbs that change files share: the container, putting an earlier run right, progress, and the receipt."""
+"""What the verbs that change files share: finding the container, recovery, progress, backup choice, and the result."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tui.services.files_of import files_of
 Result = TypeVar("Result")
 
 _EVERY = 0.5
-"""Seconds between two lines of progress."""
+"""Seconds between two updates of the progress line."""
 
 _CLEAR = "\r\x1b[K"
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerPath:
-    """A path in a container, and how to look at the container."""
+    """A path in a container, and how to inspect that container."""
 
     endpoint: Endpoint
     details: Details
@@ -49,14 +49,14 @@ class ContainerPath:
 
 
 def find_container_path(finder: ContainerFinder, ref: str) -> ContainerPath:
-    """Find REF:PATH and put right what an earlier run left there."""
+    """Find REF:PATH, and recover what an earlier run left unfinished there."""
     endpoint, details, path = finder.find_file(ref)
     recover_and_report(endpoint)
     return ContainerPath(endpoint, details, os.fsencode(path))
 
 
 def recover_and_report(*endpoints: Endpoint) -> None:
-    """Put right what an earlier run left, and tell what came of it, and who may look at what is kept."""
+    """Finish or roll back what an earlier run left unfinished and report it, with a warning about loose permissions."""
     loose = mode_warning()
     for line in filter(
         None,
@@ -73,7 +73,7 @@ def run_change(
     *,
     back: str = "",
 ) -> int:
-    """Do an act on REF:PATH and print its receipt, with how it is undone; Ctrl+C stops it between two entries."""
+    """Make a change at REF:PATH and print the result, with how to undo it. Ctrl+C stops between two entries."""
     with open_finder(options) as finder:
         target = find_container_path(finder, ref)
         outcome = with_backup_choice(options, lambda step, keep: act(target, step, keep))
@@ -81,7 +81,7 @@ def run_change(
 
 
 def with_backup_choice(options: Namespace, act: Callable[[Step, BackupMode], Result]) -> Result:
-    """Do an act; where it replaces more than is kept, ask on a terminal what is to become of that, and do it so."""
+    """Make a change. If it replaces more than the backup limit, ask on a terminal what to do, and do that."""
     keep = backup_mode_of(options)
     try:
         with interruptible(options.wait) as step:
@@ -95,7 +95,7 @@ def with_backup_choice(options: Namespace, act: Callable[[Step, BackupMode], Res
 
 
 def backup_mode_of(options: Namespace) -> BackupMode:
-    """Return what the options say about the bytes that an act replaces."""
+    """Return the BackupMode that the options ask for."""
     for word, keep in (("keep", BackupMode.COPY), ("set_aside", BackupMode.ASIDE), ("no_backup", BackupMode.NOTHING)):
         if getattr(options, word, False):
             return keep
@@ -107,13 +107,13 @@ def _on_terminal() -> bool:
 
 
 def _ask_backup_mode(refused: TooLarge) -> BackupMode | None:
-    """Ask what is to become of what an act replaces; anything but one of the letters means that nothing is done."""
+    """Ask what to do with what a change replaces; anything but an offered letter means to change nothing."""
     choices = refused.choices
     size = human_size(choices.size)
     offers = (
         ("k", BackupMode.COPY, f"keep a copy of {size} ({human_size(choices.room)} free)", choices.copy),
-        ("a", BackupMode.ASIDE, "set it aside by a rename, without a copy", choices.aside),
-        ("p", BackupMode.NOTHING, "keep nothing, permanently: this cannot be undone", choices.nothing),
+        ("a", BackupMode.ASIDE, "set it aside with a rename, without a copy", choices.aside),
+        ("p", BackupMode.NOTHING, "keep nothing: this cannot be undone", choices.nothing),
     )
     print_note(f"dtui: {refused.message}. Nothing was changed yet.")
     for letter, _, description, reason in offers:
@@ -131,10 +131,10 @@ def _ask_backup_mode(refused: TooLarge) -> BackupMode | None:
 
 @contextmanager
 def interruptible(wait: float) -> Iterator[Step]:
-    """Yield a step that shows progress on a terminal and stops the act, whole entries done, at an interrupt.
+    """Yield a step function that shows progress on a terminal and stops the change on an interrupt, between entries.
 
-    Once an act puts something back, it goes to its end, which is said at the first interrupt. ``wait`` is for how many
-    seconds another dtui may go on writing into the same container first.
+    Once a change is being rolled back it runs to its end, and the first interrupt says so. ``wait`` is how many seconds
+    to wait for another dtui that is changing the same container.
     """
     meter = Meter(_Line().show)
 
@@ -142,7 +142,7 @@ def interruptible(wait: float) -> Iterator[Step]:
         del number
         if meter.final and not meter.stopping:
             _write_to_terminal(
-                f"{_CLEAR if sys.stderr.isatty() else ''}dtui: this goes to its end, half of it would be no use\n"
+                f"{_CLEAR if sys.stderr.isatty() else ''}dtui: finishing this first: half of it would be useless\n"
             )
         meter.stop()
 
@@ -152,9 +152,9 @@ def interruptible(wait: float) -> Iterator[Step]:
 
 @contextmanager
 def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
-    """Tell of interrupts.
+    """Call ``stop`` on interrupts.
 
-    Once there was one, others change nothing any more, until this process has told how the act ended.
+    After the first one, further interrupts are ignored until this process has reported how the change ended.
     """
     received: list[int] = []
 
@@ -174,19 +174,19 @@ def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
 
 
 def _ignore_signal(number: int, frame: FrameType | None) -> None:
-    """Change nothing; SIG_IGN would keep the signal from who looks whether this process hangs."""
+    """Do nothing. With SIG_IGN the thread that watches for a hanging process would not see the signal."""
     del number, frame
 
 
 class _Line:
-    """Progress on the last line of a terminal: seldom enough for a thin line, and only of what takes long."""
+    """A progress line on the terminal, updated rarely enough for a slow connection, and only for long changes."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _EVERY
         self._terminal = sys.stderr.isatty()
 
     def show(self, meter: Meter) -> None:
-        """Show how far an act is, if it is time for it."""
+        """Show the progress if it is time for an update."""
         current_time = time.monotonic()
         if not self._terminal or current_time < self._next:
             return
@@ -196,13 +196,13 @@ class _Line:
 
 
 def _write_to_terminal(text: str) -> None:
-    """Write to standard error whoever is just writing to it, and though the terminal may be gone."""
+    """Write to standard error directly: other code may be in the middle of writing, or the terminal gone."""
     with suppress(OSError):
         os.write(sys.stderr.fileno(), text.encode(sys.stderr.encoding, "backslashreplace"))
 
 
 def print_result(options: Namespace, outcome: ChangeResult, verb: str, *, old: bytes = b"") -> int:
-    """Print what an act did; ``old`` is the path that the entry had before, where it has another one now."""
+    """Print what a change did; ``old`` is the entry's former path if it was renamed."""
     if options.json:
         print_json(
             {

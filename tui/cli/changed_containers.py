@@ -1,4 +1,4 @@
-"""Which container a REF means where changes are looked for: one that is there, or one that is gone."""
+"""Which container a REF means for backups and undo: an existing one, or one that was removed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tui.services.resolve import resolve_ref
 class ChangedContainer:
     """What a REF means.
 
-    ``present`` is the container that is there. ``changed`` are the containers of which changes are kept, ``present``
-    first, then those that had the name or id when they were changed. ``removed_ids`` are those of them that surely are.
+    ``present`` is the existing container. ``changed`` are the containers with backups: ``present`` first, then those
+    that had the name or id when they were changed. ``removed_ids`` are those of them that certainly no longer exist.
     """
 
     present: Container | None
@@ -28,14 +28,14 @@ class ChangedContainer:
 
     @property
     def former(self) -> tuple[Changed, ...]:
-        """The changed containers that are not the one that is there."""
+        """The changed containers other than the existing one."""
         return tuple(container for container in self.changed if self.present is None or container.id != self.present.id)
 
 
 def find_changed_in(finder: ContainerFinder, ref: str) -> ChangedContainer:
-    """Return what a REF means; raises NotFound for nothing, UsageError for several containers that are there.
+    """Return what a REF means; raises NotFound for nothing, UsageError for several existing containers.
 
-    Where somebody does not answer, nobody is surely gone.
+    If an endpoint does not answer, no container counts as removed.
     """
     by_name = changed_containers(ref.rpartition("/")[2]) if ref.rpartition("/")[2] else ()
     listing = finder.listing()
@@ -59,7 +59,7 @@ def find_changed_in(finder: ContainerFinder, ref: str) -> ChangedContainer:
 
 
 def find_changed(options: Namespace) -> ChangedContainer:
-    """Return what the REF of a verb means, all containers without one; needs no endpoint for what is kept here."""
+    """Return what the verb's REF means, all containers without one. Without an endpoint, backups are still found."""
     if not options.ref:
         return ChangedContainer(None, changed_containers())
     try:
@@ -73,7 +73,7 @@ def find_changed(options: Namespace) -> ChangedContainer:
 
 
 def require_single(changed: tuple[Changed, ...], ref: str) -> Changed:
-    """Return the one changed container of several that a REF means; raises UsageError, which lists them."""
+    """Return the only changed container that a REF means; raises UsageError listing several."""
     if len(changed) > 1:
         candidates = ", ".join(
             f"{container.id[:12]} ({printable(container.name)}, {_changed_last(container)})" for container in changed

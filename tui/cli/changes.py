@@ -1,4 +1,4 @@
-"""``dtui changes``: what a container changed against its image."""
+"""``dtui changes``: what a container changed compared with its image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui.layers.view import LayerView
 
 
 def run(options: Namespace) -> int:
-    """Print a letter and a path a line, or JSON."""
+    """Print a letter and a path per line, or JSON."""
     with open_finder(options) as finder:
         endpoint, details = finder.find(options.ref)
         archive = archive_of(endpoint, details)
@@ -44,7 +44,7 @@ def run(options: Namespace) -> int:
 
 
 def _print_engine_changes(engine_changes: tuple[tuple[bytes, Change], ...], *, as_json: bool) -> None:
-    """Print what the Engine says of a container whose layer is out of reach: paths and letters, no more."""
+    """Print what the Engine reports about a container whose layer cannot be opened: only letters and paths."""
     unknown = {"type": None, "size": None, "metadata_only": None, "layer": None}
     if as_json:
         print_json([{"path": os.fsdecode(path), "change": change.value, **unknown} for path, change in engine_changes])
@@ -54,7 +54,7 @@ def _print_engine_changes(engine_changes: tuple[tuple[bytes, Change], ...], *, a
 
 
 def _report_left_out(count: int) -> int:
-    """Say that the Engine's list holds more than was shown; return the exit code."""
+    """Report how many of the Engine's changes could not be parsed, and return the exit code."""
     if count:
-        print_note(f"dtui: {count_of(count, 'change')} of the Engine's answer not understood and left out")
+        print_note(f"dtui: {count_of(count, 'change')} in the Engine's answer invalid and left out")
     return 1 if count else 0

@@ -9,7 +9,7 @@ from tui.files import mode_change
 
 
 def run(options: Namespace) -> int:
-    """Change the mode, octal or by letters."""
+    """Change the mode, given in octal or by letters."""
     mode_change(options.mode)  # raises UsageError before anybody is asked
     return run_change(
         options,

@@ -8,7 +8,7 @@ from tui.cli.change_verbs import run_change
 
 
 def run(options: Namespace) -> int:
-    """Change the owner; setuid bits and capabilities of files go, as the kernel does it."""
+    """Change the owner. As in the kernel, files lose their setuid bits and capabilities."""
     return run_change(
         options,
         options.ref,

@@ -15,11 +15,11 @@ from tui.services.files_of import files_of
 
 
 def run(options: Namespace) -> int:
-    """Copy in when the second name is REF:PATH, out when the first is; a host path with a colon starts with ./ or /."""
+    """Copy in if the second name is REF:PATH, out if the first is. A host path with a colon must start with ./ or /."""
     if options.target == "-":
-        raise UsageError("- is no place to copy to", "dtui cat writes to standard output")
+        raise UsageError("- is not a target for cp", "dtui cat writes to standard output")
     if options.source == "-":
-        raise UsageError("- is nothing to copy", "dtui write reads standard input")
+        raise UsageError("- is not a source for cp", "dtui write reads standard input")
     inside = [_is_ref(options.source), _is_ref(options.target)]
     if inside == [False, True]:
         source = Path(options.source)
@@ -33,7 +33,7 @@ def run(options: Namespace) -> int:
     if inside == [True, False]:
         _require_directory(options.target)
         return _copy_out(options)
-    raise UsageError("one of the two is a container's, as REF:PATH", "dtui cp web:/etc/app.conf . or the other way")
+    raise UsageError("exactly one of the two must be REF:PATH", "for example dtui cp web:/etc/app.conf .")
 
 
 def _is_ref(text: str) -> bool:
@@ -41,9 +41,9 @@ def _is_ref(text: str) -> bool:
 
 
 def _require_directory(text: str) -> None:
-    """Raise UsageError for a path of this host with a slash at its end that is no directory."""
+    """Raise UsageError if a host path ends in a slash but is not a directory."""
     if text.endswith("/") and not Path(text).is_dir():
-        raise UsageError(f"{printable(text)} is no directory of this host", "leave the slash at its end out")
+        raise UsageError(f"{printable(text)} is not a directory on this host", "omit the trailing slash")
 
 
 def _copy_out(options: Namespace) -> int:

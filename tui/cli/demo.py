@@ -1,4 +1,4 @@
-"""``dtui demo``: everything over a sample data-root that goes away afterwards."""
+"""``dtui demo``: the app or any verb on a sample data-root, which is removed afterwards."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def run(options: Namespace) -> int:
     from tui.cli.parser import VERBS, parse
 
     if not options.words:
-        require_terminal("dtui demo ls lists")
+        require_terminal("dtui demo ls lists containers")
     if options.words and options.words[0] not in VERBS:
-        raise UsageError(f"{options.words[0]} is no verb", f"one of {', '.join(VERBS)}")
+        raise UsageError(f"{options.words[0]} is not a verb", f"verbs: {', '.join(VERBS)}")
     with demo_directory() as folder:
         root, state = folder / "data-root", folder / "state"
         root.mkdir()
-        with suppress(DtuiError):  # no usual state: texts are kept where there is room
+        with suppress(DtuiError):  # without a usable state directory, unsaved text goes elsewhere
             os.environ.setdefault(TEXTS, str(state_base()))
         os.environ["DTUI_STATE"] = str(state)
         discovered = open_sample(root)

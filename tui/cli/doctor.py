@@ -1,4 +1,4 @@
-"""``dtui doctor``: what is there, what is missing, and the command that mends it."""
+"""``dtui doctor``: what is there, what is missing, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from tui.services.bench_targets import lab_home
 from tui.services.discover import Discovery
 
 _MOUNT_KERNEL = (6, 8)
-"""First Linux that takes the lower layers of an overlay one by one (``lowerdir+``)."""
+"""First Linux that accepts the lower layers of an overlay one by one (``lowerdir+``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at: whether it is well, what was found, and what mends it."""
+    """One check: whether it passed, what was found, and what fixes it. The field names are keys of the JSON output."""
 
     name: str
     ok: bool
     found: str
     mend: str = ""
     needed: bool = True
-    """False for what only a part of dtui needs."""
+    """False if only a part of dtui needs it."""
 
 
 def run(options: Namespace) -> int:
-    """Print a line a check; exit code 1 when something needed is missing."""
+    """Print one line per check; exit code 1 if something needed is missing."""
     discovered: Discovery | None = None
     lab_lines = sweep_labs(lab_home()) if privileged() else ()
     try:
@@ -70,7 +70,7 @@ def _host() -> list[Check]:
             "kernel",
             True,
             f"Linux {platform.release()}"
-            + ("" if has_openat2() else ", without openat2: paths are walked name by name"),
+            + ("" if has_openat2() else ", without openat2: paths are resolved name by name"),
         ),
         Check(
             "mounts",
@@ -82,13 +82,13 @@ def _host() -> list[Check]:
         Check(
             "root",
             root,
-            "all layers can be reached" if root else "only your own data-roots",
+            "all layers can be read" if root else "only your own data-roots can be read",
             "" if root else "sudo dtui",
         ),
         Check(
             "iozone",
             iozone is not None,
-            iozone or "not installed: the benchmark needs it",
+            iozone or "not installed; the benchmark needs it",
             "" if iozone else "apt-get install iozone3 (Debian non-free)",
             needed=False,
         ),
@@ -98,7 +98,7 @@ def _host() -> list[Check]:
 
 
 def _labs(lines: tuple[str, ...]) -> list[Check]:
-    """Tell what killed benchmarks had left, which is cleared away by now."""
+    """Report what killed benchmarks left behind, which has been removed by now."""
     return [
         Check("bench", "cannot" not in line, line, "dtui doctor tries again" if "cannot" in line else "")
         for line in lines
@@ -106,7 +106,7 @@ def _labs(lines: tuple[str, ...]) -> list[Check]:
 
 
 def _store() -> list[Check]:
-    """Look at what dtui keeps on this host: acts that were cut off, and backups."""
+    """Check dtui's own state: unfinished changes and backups."""
     try:
         records = tuple(undo_records())
         cut_off = len(pending()) + sum(act.cut_off for act in records)
@@ -119,12 +119,12 @@ def _store() -> list[Check]:
             "journal",
             not cut_off,
             f"{count_of(cut_off, 'change')} cut off" if cut_off else "no change was cut off",
-            "the next change or start of the app puts that right" if cut_off else "",
+            "the next change or the next start of the app recovers it" if cut_off else "",
         ),
         Check(
             "backups",
             True,
-            f"{directory}: {count_of(len(records), 'act')}, {size} of at most {human_size(TOTAL_LIMIT)}",
+            f"{directory}: {count_of(len(records), 'change')}, {size} of at most {human_size(TOTAL_LIMIT)}",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""``dtui drivers``: which storage drivers can be measured on this host, and what the others lack."""
+"""``dtui drivers``: which storage drivers can be measured on this host, and what the others need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tui.lab.abilities import abilities
 
 
 def run(options: Namespace) -> int:
-    """Print a line a driver."""
+    """Print one line per driver."""
     driver_abilities = abilities()
     if options.json:
         print_json(

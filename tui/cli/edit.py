@@ -12,7 +12,7 @@ from tui.services.discover import require_endpoints
 
 
 def run(options: Namespace) -> int:
-    """Find the container first, so that a wrong REF is one line and not a screen."""
+    """Open the app on a file. The container is looked up first, so that a wrong REF fails with one line."""
     require_terminal("dtui cat and dtui write work")
     go_on_in_child()
     discovered = require_endpoints(find_endpoints(options))

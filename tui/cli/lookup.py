@@ -1,4 +1,4 @@
-"""What the verbs share: endpoints from the options, containers from REFs, output that is safe on a terminal."""
+"""From arguments to endpoints and containers: settings, discovery, and REFs."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
 
 
 def settings(path: Path | None) -> dict[str, Any]:
-    """Read the TOML settings named on the command line: hosts, contexts, roots, theme. Raises UsageError."""
+    """Read the TOML settings file: hosts, contexts, roots, theme. Raises UsageError."""
     if path is None:
         return {}
     try:
         parsed = tomllib.loads(path.read_text())
     except OSError as error:
         raise UsageError(
-            f"{printable(str(path))}: {(error.strerror or '').lower()}", "--config names a file"
+            f"{printable(str(path))}: {(error.strerror or '').lower()}", "--config takes a file"
         ) from error
     except ValueError as error:
-        raise UsageError(f"{printable(str(path))}: {error}", "see the README for what it may hold") from error
+        raise UsageError(f"{printable(str(path))}: {error}", "the README lists the settings") from error
     for name, value in parsed.items():
         if name not in _SETTINGS or not isinstance(value, _SETTINGS[name]):
-            raise UsageError(f"{path}: {name} is not a setting of that kind", f"known: {', '.join(_SETTINGS)}")
+            raise UsageError(f"{path}: {name} is not a valid setting", f"settings: {', '.join(_SETTINGS)}")
     return parsed
 
 
 def find_endpoints(options: Namespace) -> Discovery:
-    """Find the endpoints that the options mean."""
+    """Find the endpoints that the options name, or the usual ones."""
     if options.sample is not None:
         return Discovery((OfflineEndpoint("demo", options.sample, sample=True),))
     configured = settings(options.config)
@@ -58,7 +58,7 @@ def find_endpoints(options: Namespace) -> Discovery:
 
 @dataclass(frozen=True, slots=True)
 class ContainerListing:
-    """The containers of all endpoints that answered, and why the others did not."""
+    """The containers of all endpoints that answered, and the errors of the others."""
 
     rows: tuple[Container, ...]
     failures: tuple[tuple[str, DtuiError], ...] = ()
@@ -66,12 +66,12 @@ class ContainerListing:
 
 @dataclass(frozen=True, slots=True)
 class ContainerFinder:
-    """Open endpoints."""
+    """Finds containers in a set of open endpoints."""
 
     endpoints: tuple[Endpoint, ...]
 
     def listing(self, only: str = "") -> ContainerListing:
-        """List the containers of all endpoints at once, or of one; what does not answer holds no other up."""
+        """List the containers of all endpoints, or of one, in parallel."""
         endpoints = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
         with warn_if_slow([endpoint.name for endpoint in endpoints]):
             answers = ask_all(endpoints, lambda endpoint: endpoint.snapshot(), patient=len(endpoints) == 1)
@@ -82,11 +82,11 @@ class ContainerFinder:
         )
 
     def endpoint_of(self, container: Container) -> Endpoint:
-        """Return where a container lives."""
+        """Return the endpoint of a container."""
         return next(endpoint for endpoint in self.endpoints if endpoint.name == container.endpoint)
 
     def find(self, ref: str) -> tuple[Endpoint, Details]:
-        """Return the endpoint and the details of the container that a REF means."""
+        """Return the endpoint and details of the container that a REF means; raises NotFound, UsageError."""
         name = ref.rpartition("/")[0]
         listing = self.listing(name if name in [endpoint.name for endpoint in self.endpoints] else "")
         if not listing.rows and listing.failures:
@@ -97,7 +97,9 @@ class ContainerFinder:
             if not listing.failures:
                 raise
             silent = ", ".join(printable(name) for name, _ in listing.failures)
-            raise NotFound(f"{error.message} where somebody answers", f"{silent} did not: dtui ls tells why") from error
+            raise NotFound(
+                f"{error.message} on the endpoints that answered", f"{silent} did not answer: dtui ls shows why"
+            ) from error
         endpoint = self.endpoint_of(container)
         details = endpoint.inspect(container.id)
         if details.container.state.alive:
@@ -108,7 +110,7 @@ class ContainerFinder:
         """Return endpoint, details and path of REF:PATH."""
         name, colon, path = ref.partition(":")
         if not colon or not path:
-            raise UsageError(f"{printable(ref)} names no file", "write REF:PATH, such as web:/etc/app.conf")
+            raise UsageError(f"{printable(ref)} does not name a file", "use REF:PATH, for example web:/etc/app.conf")
         endpoint, details = self.find(name)
         if path.endswith("/") and details.reach.kind.readable:
             _require_directory(details, os.fsencode(path))
@@ -116,21 +118,21 @@ class ContainerFinder:
 
 
 def _require_directory(details: Details, path: bytes) -> None:
-    """Raise EditRefused for a path with a slash at its end where something else than a directory stands."""
-    from tui.files import readable_tree  # only here: whoever lists starts sooner without
+    """Raise EditRefused if a path ends in a slash but is not a directory."""
+    from tui.files import readable_tree  # imported here to keep listing containers fast
 
     with readable_tree(details) as tree, suppress(NotFound):
         canonical_path = tree.canonical_path(normalized(path))
         node = tree.entered(canonical_path).look(canonical_path)
         if node is not None and node.kind is not EntryKind.DIRECTORY:
             raise EditRefused(
-                f"{printable(canonical_path)} is a {node.kind}, not a directory", "leave the slash at its end out"
+                f"{printable(canonical_path)} is a {node.kind}, not a directory", "omit the trailing slash"
             )
 
 
 @contextmanager
 def open_finder(options: Namespace) -> Iterator[ContainerFinder]:
-    """Open the endpoints for a verb, close them after it; raises NotReachable when there is none."""
+    """Open the endpoints for a verb and close them afterwards; raises NotReachable if there are none."""
     discovered = require_endpoints(find_endpoints(options))
     try:
         yield ContainerFinder(discovered.endpoints)
@@ -139,9 +141,9 @@ def open_finder(options: Namespace) -> Iterator[ContainerFinder]:
 
 
 def require_terminal(without: str) -> None:
-    """Raise UsageError where the app cannot be shown; it is told which verb does without a terminal."""
-    streams = (sys.stdin, sys.stdout, sys.stderr)  # the last is what the app paints to
+    """Raise UsageError if the app cannot run; ``without`` is what works without a terminal."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # Textual draws on stderr
     if not all(stream is not None and stream.isatty() for stream in streams):
         raise UsageError("the app needs a terminal", f"{without} without one")
     if os.environ.get("TERM") == "dumb":
-        raise UsageError("the app needs a terminal with a screen, and TERM is dumb", f"{without} without one")
+        raise UsageError("the app needs a terminal that can show a full screen; TERM is dumb", f"{without} without one")

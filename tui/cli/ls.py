@@ -1,4 +1,4 @@
-"""``dtui ls``: the containers of all endpoints."""
+"""``dtui ls``: list the containers of all endpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tui.drivers.registry import NAMES
 
 
 def run(options: Namespace) -> int:
-    """Print a table, or JSON with the layer's reach."""
+    """Print a table, or JSON with how each layer can be reached."""
     with open_finder(options) as finder:
         listing = finder.listing()
         if not listing.rows and len(listing.failures) == 1 == len(finder.endpoints):
@@ -40,13 +40,13 @@ def run(options: Namespace) -> int:
 
 
 def _check_driver(driver_name: str | None, rows: tuple[Container, ...]) -> None:
-    """Raise UsageError for a driver that there is none of; of a known one on which nothing runs, say what there is."""
+    """Raise UsageError for an unknown driver. For a known one without containers, print which drivers have some."""
     used_drivers = sorted({row.driver.name for row in rows})
     if driver_name is None or driver_name in used_drivers:
         return
     if driver_name not in NAMES:
-        raise UsageError(f"{printable(driver_name)} is no storage driver", f"one of {', '.join(NAMES)}")
-    print_note(printable(f"dtui: no container is on {driver_name}; there are on {', '.join(used_drivers) or 'none'}"))
+        raise UsageError(f"{printable(driver_name)} is not a storage driver", f"drivers: {', '.join(NAMES)}")
+    print_note(printable(f"dtui: no container uses {driver_name}; in use: {', '.join(used_drivers) or 'none'}"))
 
 
 def _matches_options(row: Container, options: Namespace) -> bool:
@@ -59,7 +59,7 @@ def _with_size(row: Container, finder: ContainerFinder) -> Container:
 
     endpoint = finder.endpoint_of(row)
     size: int | None = None
-    with suppress(DtuiError):  # of a damaged one no size is known; the others are counted
+    with suppress(DtuiError):  # the size of a damaged container stays unknown; the others are still counted
         size = endpoint.size(row.id)
         details = endpoint.inspect(row.id) if size is None else None
         if details and details.stack and details.reach.kind.readable:
@@ -69,7 +69,7 @@ def _with_size(row: Container, finder: ContainerFinder) -> Container:
 
 
 def _with_access(row: Container, finder: ContainerFinder) -> tuple[Container, LayerAccess]:
-    """Note whether a container is trusted, and return how its layer can be had; an error hides no other container."""
+    """Return a container with its trust, and how its layer can be reached. An error hides no other container."""
     try:
         details = finder.endpoint_of(row).inspect(row.id)
     except DtuiError as error:
@@ -79,7 +79,7 @@ def _with_access(row: Container, finder: ContainerFinder) -> tuple[Container, La
 
 
 def _as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:
-    """Return the fields of the command-line contract."""
+    """Return the fields that the command-line contract promises."""
     return {
         "id": row.id,
         "name": row.name,
@@ -90,7 +90,7 @@ def _as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:
         "image": row.image,
         "endpoint": row.endpoint,
         "hidden": row.hidden,
-        "created": row.created.isoformat() if row.created.timestamp() else None,  # the epoch stands for none known
+        "created": row.created.isoformat() if row.created.timestamp() else None,  # the epoch stands for an unknown time
         "layer": {
             "reach": reach.kind.value,
             "path": str(reach.path) if reach.path else None,

@@ -8,11 +8,11 @@ from tui.cli.change_verbs import run_change
 
 
 def run(options: Namespace) -> int:
-    """Make it, for whom the directory above belongs to."""
+    """Create a directory, owned like its parent."""
     mode = 0o755 if options.mode is None else options.mode
     return run_change(
         options,
         options.ref,
         lambda target, *_: target.files.mkdir(target.path, mode=mode, parents=options.parents),
-        "made",
+        "created",
     )

@@ -1,4 +1,4 @@
-"""``dtui mv``: give an entry of a container another name or place."""
+"""``dtui mv``: rename or move an entry of a container."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tui.linux.rooted_paths import normalized, split
 
 
 def run(options: Namespace) -> int:
-    """Rename it, never over another; the answer tells the old path and the new one."""
+    """Rename, never over an existing entry; the result shows both paths."""
     new = _new_path(options.ref, options.new)
     with open_finder(options) as finder:
         target = find_container_path(finder, options.ref)
@@ -25,16 +25,16 @@ def run(options: Namespace) -> int:
 
 
 def _new_path(ref: str, new: str) -> bytes:
-    """Return the new path: a relative one lies beside the old one, one with the same REF before it begins at the root.
+    """Return the new path: relative to the old one's directory, or absolute if the same REF precedes it.
 
-    Raises UsageError for another container's.
+    Raises UsageError for another container.
     """
     name, colon, path = new.partition(":")
     parent = split(normalized(ref.partition(":")[2]))[0]
     if colon and not new.startswith((".", "/")):
         if name != ref.partition(":")[0]:
             message = f"{printable(new)} is not in the same container"
-            raise UsageError(message, "dtui cp copies; a name with a colon in it begins with / or ./")
+            raise UsageError(message, "use dtui cp; a name with a colon must start with / or ./")
         new, parent = path, b"/"
     if not new:
         raise UsageError("the new name is empty", "dtui mv REF:PATH NEW")

@@ -1,4 +1,4 @@
-"""What is printed: answers on standard output, and notes on standard error, which never stop what is under way."""
+"""Output: answers go to standard output, notes to standard error, where a failure stops nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.core.errors import DtuiError
 
 
 class OutputLost(Exception):
-    """Standard output did not take an answer; no DtuiError, for who reads it may simply have gone, as `| head` does."""
+    """Standard output failed. Not a DtuiError, since the reader may simply have left, as ``| head`` does."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(cause.strerror or str(cause))
@@ -22,7 +22,7 @@ class OutputLost(Exception):
 
 
 def print_line(text: str = "") -> None:
-    """Print a line of ours; whatever is untrusted in it has passed printable()."""
+    """Print a line. Anything untrusted in it must have passed printable()."""
     print_text(text + "\n")
 
 
@@ -37,9 +37,10 @@ def print_bytes(data: bytes) -> None:
 
 
 def print_json(value: object, *, done: bool = False) -> None:
-    """Print one JSON value; bytes that are not UTF-8 stand as the surrogates of os.fsdecode, escaped.
+    """Print one JSON value; bytes that are not UTF-8 appear as the escaped surrogates of os.fsdecode.
 
-    With ``done`` it tells of what was done already: where it is not taken, DtuiError says that it was.
+    With ``done`` it reports a change already made: if it cannot be written, raises a DtuiError that says the change was
+    made.
     """
     try:
         print_text(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
@@ -51,7 +52,7 @@ def print_json(value: object, *, done: bool = False) -> None:
 
 
 def print_json_list(values: Iterable[object]) -> None:
-    """Print a JSON array as :func:`print_json` does, one value at a time: there may be a million."""
+    """Print a JSON array one value at a time, since there may be a million."""
     before = "[\n"
     for value in values:
         print_text(before + indent(json.dumps(value, indent=2, ensure_ascii=True), "  "))
@@ -61,7 +62,7 @@ def print_json_list(values: Iterable[object]) -> None:
 
 
 def flush() -> None:
-    """Have standard output take what was printed; raises OutputLost, after which it is not tried again."""
+    """Flush standard output; raises OutputLost, after which nothing more is written."""
     _writing(sys.stdout.flush)
 
 
@@ -74,7 +75,7 @@ def _writing(write: Callable[[], object]) -> None:
 
 
 def print_note(text: str, end: str = "\n") -> None:
-    """Print a line on standard error; where nobody takes it, it is lost, and nothing else."""
+    """Print a line on standard error; if that fails, the line is lost and nothing else."""
     try:
         sys.stderr.write(text + end)
         sys.stderr.flush()
@@ -83,7 +84,7 @@ def print_note(text: str, end: str = "\n") -> None:
 
 
 def _discard(stream: IO[str]) -> None:
-    """Let what a stream holds go nowhere, or Python complains of it once more at its exit."""
+    """Redirect a broken stream to /dev/null, or Python would complain about it again at exit."""
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         os.dup2(nowhere, stream.fileno())

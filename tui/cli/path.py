@@ -1,4 +1,4 @@
-"""``dtui path``: where a writable layer lies on the host."""
+"""``dtui path``: where a container's writable layer is on the host."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tui.core.text import printable
 
 
 def run(options: Namespace) -> int:
-    """Print one line; without a directory say why, with exit code 3."""
+    """Print the path; without a directory, fail with the reason and exit code 3."""
     with open_finder(options) as finder:
         _, details = finder.find(options.ref)
     stack, path = details.stack, details.reach.path
     if options.verbose and path is None:
         _print_provenance(details)
     if stack is None or path is None:
-        raise NotReachable(f"{printable(options.ref)} has no layer directory here: {details.reach.reason}")
+        raise NotReachable(f"{printable(options.ref)} has no layer directory on this host: {details.reach.reason}")
     print_line(printable(str(_merged(options.ref, details, stack) if options.merged else path)))
     if options.verbose:
         _print_provenance(details)
@@ -34,12 +34,12 @@ def _merged(ref: str, details: Details, stack: LayerStack) -> Path:
         return stack.writable.path
     if not details.container.state.alive:
         raise NotReachable(
-            f"{printable(ref)} is {details.container.state}: its merged directory is mounted while it runs",
+            f"{printable(ref)} is {details.container.state}, and its merged directory is mounted only while it runs",
             "dtui tree --view merged shows it",
         )
     if not os.path.ismount(stack.merged):
         raise NotReachable(
-            f"{printable(str(stack.merged))} is not mounted here: the Engine mounts it where only it can see it",
+            f"{printable(str(stack.merged))} is not mounted here: the Engine mounts it in its own mount namespace",
             "dtui tree --view merged shows it",
         )
     return stack.merged

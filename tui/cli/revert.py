@@ -1,4 +1,4 @@
-"""``dtui revert``: back to what the image has."""
+"""``dtui revert``: restore the image's version of a file or directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tui.cli.change_verbs import run_change
 
 
 def run(options: Namespace) -> int:
-    """Revert an edited, deleted, added or otherwise changed entry, of a directory all that changed in it."""
+    """Revert an edited, deleted or added entry; in a directory, everything that changed."""
     return run_change(
         options,
         options.ref,

@@ -8,7 +8,7 @@ from tui.cli.change_verbs import run_change
 
 
 def run(options: Namespace) -> int:
-    """Delete it; what it was is kept unless the user wants otherwise."""
+    """Delete a file or directory, backed up unless the options say otherwise."""
     return run_change(
         options,
         options.ref,

@@ -1,4 +1,4 @@
-"""What comes on standard input, as bytes that can be read again; much of it lies on disk, not in memory."""
+"""Standard input as bytes that can be read repeatedly, on disk if there are many."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tui.core.text import human_size
 from tui.linux.sparse import Content
 
 LIMIT = 1 << 30
-"""Bytes that are taken from standard input."""
+"""Bytes accepted from standard input."""
 
 _IN_MEMORY = 8 << 20
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
-_HINT = "nothing was changed; docker cp does it"
+_HINT = "nothing was changed; use docker cp"
 
 
 def read_all(source: BinaryIO) -> Content:
     """Read a stream to its end; raises EditRefused for more than the limit, as soon as that is known.
 
-    What does not fit into a little memory is mapped from a file without a name, which goes with this process.
+    What exceeds a few MiB is mapped from a file without a name, which vanishes with this process.
     """
     refuse_large(source)
     contents = bytearray()
@@ -39,16 +39,16 @@ def read_all(source: BinaryIO) -> Content:
 
 
 def refuse_large(source: BinaryIO) -> None:
-    """Raise EditRefused for a regular file that is too large, before anything of it is read."""
+    """Raise EditRefused for a regular file that is too large, before reading it."""
     try:
         fd = source.fileno()
-    except io.UnsupportedOperation:  # no file of the system's, so that its size is known only at its end
+    except io.UnsupportedOperation:  # no descriptor, so the size is known only at the end
         return
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode):
         size = status.st_size - os.lseek(fd, 0, os.SEEK_CUR)
         if size > LIMIT:
-            message = f"standard input has {human_size(size)}, more than the {human_size(LIMIT)} that are taken"
+            message = f"standard input has {human_size(size)}, more than the limit of {human_size(LIMIT)}"
             raise EditRefused(message, _HINT)
 
 
@@ -60,18 +60,18 @@ def _on_disk(source: BinaryIO, begin: bytearray) -> Content:
             while chunk := source.read(_CHUNK):
                 size = _put(file.fileno(), memoryview(chunk), size)
                 if size > LIMIT:
-                    raise EditRefused(f"more than {human_size(LIMIT)} came on standard input", _HINT)
+                    raise EditRefused(f"standard input has more than the limit of {human_size(LIMIT)}", _HINT)
             os.ftruncate(file.fileno(), size)
             return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        message = f"{directory}: {(error.strerror or '').lower()} for what came on standard input"
+        message = f"{directory}: {(error.strerror or '').lower()} while storing standard input"
         raise EditRefused(message, "nothing was changed; free some space") from error
 
 
 def _put(fd: int, view: memoryview, offset: int) -> int:
-    """Write bytes at a place of a file, whole chunks of zeros as holes; return where they end."""
+    """Write bytes at a position of a file, leaving holes for chunks of zeros; return the position after them."""
     while view:
         part = view[:_CHUNK]
         done = len(part) if part == _ZEROS[: len(part)] else os.pwrite(fd, part, offset)

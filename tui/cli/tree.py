@@ -1,4 +1,4 @@
-"""``dtui tree``: a layer, or what the container sees, as a tree."""
+"""``dtui tree``: print a layer, or everything the container sees, as a tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tui.services.files_of import tree_of
 
 
 def run(options: Namespace) -> int:
-    """Print a line an entry: letter, mode, owner, size, name."""
+    """Print one line per entry: letter, mode, owner, size, name."""
     name, _, path = options.ref.partition(":")
     with open_finder(options) as finder:
         endpoint, details = finder.find(name)
@@ -32,7 +32,7 @@ def run(options: Namespace) -> int:
                 for depth, entry in entries:
                     print_line(_line(depth, entry, shown_owner(entry, details.shown_stack)))
             if view.cut:
-                print_note("dtui: the Engine's answer was cut: it sends whole directories; name one further down")
+                print_note("dtui: the listing is incomplete: the Engine sends whole trees; name a deeper directory")
     return 0
 
 

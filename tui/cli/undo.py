@@ -1,4 +1,4 @@
-"""``dtui undo``: take the last act back, or the one that is named."""
+"""``dtui undo``: undo the last change, or the one named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tui.services.files_of import files_of
 
 
 def run(options: Namespace) -> int:
-    """Put back what an act replaced; what stands there now is kept in its turn."""
+    """Restore what a change replaced. What it finds there now is backed up in turn."""
     if options.id == "":
         raise UsageError("--id names no backup", "dtui backups lists them")
     with open_finder(options) as finder:
@@ -23,15 +23,15 @@ def run(options: Namespace) -> int:
         recover_and_report(*finder.endpoints)
         if cut_off - _cut_off() and not options.id:
             raise ChangedMeanwhile(
-                "what was cut off has just been put right", "dtui undo again takes the last act back"
+                "an unfinished change has just been recovered", "run dtui undo again to undo the last change"
             )
         act, endpoint = _record_to_undo(finder, options.ref, options.id)
         files = files_of(endpoint, endpoint.inspect(act.container))
         outcome = with_backup_choice(
             options, lambda step, keep: files.undo(act, force=options.force, keep=keep, step=step)
         )
-    redo_hint = f"; dtui undo --id {outcome.act.id} does it again" if outcome.act else ""
-    return print_result(options, outcome, f"{act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC taken back{redo_hint}")
+    redo_hint = f"; dtui undo --id {outcome.act.id} redoes it" if outcome.act else ""
+    return print_result(options, outcome, f"undid the {act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC{redo_hint}")
 
 
 def _cut_off() -> set[str]:
@@ -39,22 +39,22 @@ def _cut_off() -> set[str]:
 
 
 def _record_to_undo(finder: ContainerFinder, ref: str | None, act_id: str | None) -> tuple[UndoRecord, Endpoint]:
-    """Return the act that is to be taken back, and where its container is; raises NotFound, UsageError."""
+    """Return the change to undo and the endpoint of its container; raises NotFound, UsageError."""
     if not ref:
         act = find(act_id) if act_id else last_to_undo()
-        return act, _endpoint_of(finder.endpoints, act, "dtui undo REF takes back what was done to another container")
+        return act, _endpoint_of(finder.endpoints, act, "dtui undo REF undoes the last change to another container")
     changed = find_changed_in(finder, ref)
     if act_id:
         act = find(act_id)
         if act.container not in {container.id for container in changed.changed}:
-            raise NotFound(f"{act.id} was not done to {printable(ref)}", "dtui backups lists what was")
+            raise NotFound(f"{act.id} is not a change to {printable(ref)}", "dtui backups lists its changes")
     else:
         act = _last_record(changed, ref)
-    return act, _endpoint_of(finder.endpoints, act, f"dtui backups {printable(ref)} lists what is kept")
+    return act, _endpoint_of(finder.endpoints, act, f"dtui backups {printable(ref)} lists its changes")
 
 
 def _last_record(changed: ChangedContainer, ref: str) -> UndoRecord:
-    """Return the last act of the container that is there, else of the one that is gone and had its name."""
+    """Return the last change of the existing container, else of a removed one with that name."""
     if changed.present is None:
         return last_to_undo(require_single(changed.changed, ref).id)
     try:
@@ -63,13 +63,13 @@ def _last_record(changed: ChangedContainer, ref: str) -> UndoRecord:
         if not changed.former:
             raise
         ids = ", ".join(container.id[:12] for container in changed.former)
-        message = f"nothing was done to {printable(ref)} ({changed.present.short_id}) that can be taken back"
-        hint = f"what is kept under its name was done to {ids}: dtui backups {printable(ref)} lists it"
+        message = f"there is no change to {printable(ref)} ({changed.present.short_id}) to undo"
+        hint = f"the backups under its name belong to {ids}: dtui backups {printable(ref)} lists them"
         raise NotFound(message, hint) from error
 
 
 def _endpoint_of(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) -> Endpoint:
-    """Return where the container of an act is; raises NotFound, which tells where the old bytes are."""
+    """Return the endpoint with a change's container; raises NotFound, which says where the backup is."""
     unanswered = []
     for endpoint in endpoints:
         try:
@@ -82,6 +82,6 @@ def _endpoint_of(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) ->
         return endpoint
     if unanswered:
         raise unanswered[0]
-    backup_hint = f"its old bytes are in {act.data}; " if act.size else ""
+    backup_hint = f"its backup is in {act.data}; " if act.size else ""
     message = f"{printable(act.name)} ({act.container[:12]}) is not here any more, so that its {act.kind} of"
-    raise NotFound(f"{message} {printable(act.path)} cannot be taken back", backup_hint + hint)
+    raise NotFound(f"{message} {printable(act.path)} cannot be undone", backup_hint + hint)

@@ -1,4 +1,4 @@
-"""``dtui which``: whose a directory of a data-root is."""
+"""``dtui which``: which container or image owns a path in a data-root."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(options: Namespace) -> int:
     print_line(" ".join(filter(None, (layer.owner.value, names))))
     print_line(f"{printable(layer.driver.name)} {printable(str(layer.path))}")
     if layer.owner is Owner.ORPHAN:
-        print_line("no container, image or build cache refers to it; the Engine would not miss it while it is stopped")
+        print_line("no container, image or build cache refers to it; it can be removed while the Engine is stopped")
     if layer.owner is Owner.UNKNOWN:
-        print_line("a record of the data-root cannot be read, so that nobody can tell whether something refers to it")
+        print_line("a record of the data-root cannot be read, so something may still refer to it")
     return 0

@@ -1,4 +1,4 @@
-"""``dtui write``: a file replaced by standard input, the same safe way as in the editor."""
+"""``dtui write``: replace a file with standard input, as safely as the editor does."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tui.services.files_of import files_of
 
 
 def run(options: Namespace) -> int:
-    """Read all of standard input first, so that a command that fails before us replaces nothing halfway."""
+    """Read all of standard input first, so that a failing command in a pipe replaces nothing halfway."""
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("the new contents come from standard input", "dtui write REF:PATH < FILE")
     data = read_all(sys.stdin.buffer)
     with open_finder(options) as finder:
         endpoint, details, path = finder.find_file(options.ref)
         if path.endswith("/"):
-            raise UsageError(f"{printable(path)} names a directory", "leave the slash at its end out")
+            raise UsageError(f"{printable(path)} names a directory", "omit the trailing slash")
         files = files_of(endpoint, details)
         recover_and_report(endpoint)
-        with interruptible(options.wait):  # one file is written to its end
+        with interruptible(options.wait):  # a single file is always written to its end
             receipt = files.save(
                 os.fsencode(path),
                 data,
@@ -40,7 +40,7 @@ def run(options: Namespace) -> int:
         print_json(_as_json(receipt), done=True)
     else:
         method = "in place" if receipt.in_place else "created" if receipt.created else "replaced"
-        backup_note = f"; the old bytes are in {receipt.backup}" if receipt.backup else ""
+        backup_note = f"; backup: {receipt.backup}" if receipt.backup else ""
         notes = "".join(f"; {printable(text)}" for text in receipt.notes)
         print_note(f"{printable(receipt.path)}: {receipt.bytes_written:,} B {method}{backup_note}{notes}")
     return 0

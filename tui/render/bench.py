@@ -1,4 +1,4 @@
-"""What the benchmark screen writes: the plan, and tables of numbers, as Rich text. Pure."""
+"""The plan and the numbers of a benchmark as Rich text. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a run takes and needs: seconds on a fast disk, free bytes where a target writes, emptied caches."""
+    """What a run needs: seconds on a fast disk, free bytes, and how often caches are emptied."""
 
     seconds: float
     space: int
@@ -38,13 +38,13 @@ class Expected:
 
 
 def expected_words(expected: Expected) -> str:
-    """Say what a run takes and needs."""
+    """Describe what a run needs."""
     text = f"~ {duration(expected.seconds)} on all targets, {human_size(expected.space)} free"
     return text + (f"; {cold_warning(expected.drops)}" if expected.drops else "")
 
 
 def duration(seconds: float) -> str:
-    """Return a time to wait in words."""
+    """Format a time to wait."""
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
@@ -55,7 +55,7 @@ def style_of(number: int) -> tuple[str, str]:
 
 
 def legend_text(chart_style: ChartStyle, *, lines: bool = False, digits: bool = False) -> Text:
-    """Write who is drawn under which sign, and the digit that takes it out or in; a line each, or all in one."""
+    """Draw the targets with their signs and the digits that toggle them, on one line or one line each."""
     text = Text(no_wrap=lines)
     for number, name in enumerate(chart_style.order):
         colour, sign = style_of(number)
@@ -71,11 +71,11 @@ def legend_text(chart_style: ChartStyle, *, lines: bool = False, digits: bool = 
 
 
 DIGITS = 9
-"""How many targets have a digit to take them out and in."""
+"""How many targets have a digit to toggle them."""
 
 
 def plan_text(plan: Plan, chart_style: ChartStyle, suite: str, expected: Expected, progress: Progress | None) -> Text:
-    """Write who takes part under which sign, what the run does and needs, and how far it is."""
+    """Draw the targets with their signs, what the run does and needs, and its progress."""
     text = legend_text(chart_style, lines=True, digits=True)
     pairs = [
         ("preset", plan.preset.value),
@@ -91,7 +91,8 @@ def plan_text(plan: Plan, chart_style: ChartStyle, suite: str, expected: Expecte
     text.append(f"\niozone {' '.join(plan.options)}\n", style="dim")
     if plan.repeats < 3:
         text.append(
-            "\n1 run: its error is not known\n" if plan.repeats == 1 else "\n2 runs: no winner\n", style="yellow"
+            "\n1 repeat: its error is unknown\n" if plan.repeats == 1 else "\n2 repeats: too few for a verdict\n",
+            style="yellow",
         )
     if progress:
         time_left = f"{duration(progress.seconds_left)} left"
@@ -101,13 +102,13 @@ def plan_text(plan: Plan, chart_style: ChartStyle, suite: str, expected: Expecte
 
 
 def plan_line(plan: Plan, suite: str, expected: Expected) -> Text:
-    """Write in one line what would be run, where there is no room for more."""
+    """Describe the run on one line, for narrow screens."""
     modes = " ".join(mode.value for mode in plan.modes)
     return Text(f"{plan.preset.value} · {suite} · {modes} · {plan.repeats} times · ~ {duration(expected.seconds)}")
 
 
 def rows_text(rows: Sequence[tuple[str, ...]]) -> Text:
-    """Write rows of cells in columns, the titles bold, verdicts in colour beside their signs."""
+    """Draw rows of cells in columns: titles bold, verdicts coloured next to their signs."""
     text = Text(no_wrap=True)
     if not rows:
         return text
@@ -128,12 +129,12 @@ def _style(cell: str) -> str:
 
 
 def of_test(rows: Sequence[tuple[str, ...]], test: IoTest) -> list[tuple[str, ...]]:
-    """Return the rows of one test without its name, the titles first."""
+    """Return the rows of one test without its name, after the titles."""
     return [row[1:] for number, row in enumerate(rows) if number == 0 or row[0] == test.value]
 
 
 def run_comparison_text(comparisons: Sequence[RunComparison], first: Result, second: Result) -> Text:
-    """Write two runs side by side, the second by the first."""
+    """Draw two runs side by side, with the ratio of the second to the first."""
     titles = (f"run {first.id}", f"run {second.id}", "ratio", "")
     rows: list[tuple[str, ...]] = [("target", "mode", "test", "file", *titles)]
     for row in comparisons:
@@ -144,7 +145,7 @@ def run_comparison_text(comparisons: Sequence[RunComparison], first: Result, sec
 
 
 def findings_text(findings: Sequence[Finding]) -> Text:
-    """Write what became of each finding here."""
+    """Draw the outcome of each finding."""
     text = Text()
     for finding in findings:
         text.append_text(
@@ -160,9 +161,10 @@ _LEAST_BAR, _MOST_BAR = 8, 40
 
 
 def cow_bars(result: Result, chart_style: ChartStyle, width: int) -> Text:
-    """Draw the copy-on-write suite: a group a measure, a line a target with its medians, a bar for the last of them.
+    """Draw the copy-on-write suite: a group per measure, a line per target with its medians, a bar for the last of
+    them.
 
-    The drivers differ by up to a thousand times, so bars grow with the logarithm: each cell is so many times more.
+    Drivers differ by up to a thousand times, so bars are logarithmic: every cell is the same factor.
     """
     text = Text(no_wrap=True)
     for test, over in cow_medians(result).items():
@@ -188,7 +190,8 @@ def _number(value: float | None) -> str:
 
 
 def _length(value: float, values: list[float], room: int) -> int:
-    """Return a bar's cells: a quarter for the smallest, all for the largest, by the logarithm between."""
+    """Return the length of a bar in cells: a quarter for the smallest value, full for the largest, logarithmic
+    between."""
     positive = [number for number in values if number > 0]
     if value <= 0 or not positive:
         return 0
@@ -201,7 +204,7 @@ _SHADES = " ░▒▓█"
 
 
 def heat_maps(result: Result, mode: Mode, test: IoTest, hidden: frozenset[str] = frozenset()) -> Text:
-    """Draw record size by file size for each target: GB/s, denser the faster it is, ``~`` where it was too short."""
+    """Draw record size by file size for each target: GB/s, denser if faster, ``~`` if too short to compare."""
     text = Text(no_wrap=True)
     for name, summaries in by_target(result.samples, mode, result.targets).items():
         by_size = {(record, file): summary for (t, file, record), summary in summaries.items() if t is test}

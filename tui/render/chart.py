@@ -1,4 +1,4 @@
-"""A chart as ANSI text, drawn by plotext from a ChartSpec."""
+"""Draw a ChartSpec with plotext as ANSI text."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ PALETTE: tuple[tuple[RGB, str], ...] = (
     ((0xC8, 0xC8, 0xC8), "◇"),
     ((0xA0, 0x90, 0xE8), "▼"),
 )
-"""Colours that colour-blind people can tell apart (after Okabe and Ito, lightened), each with a mark of its own."""
+"""Colours that colour-blind people can distinguish (after Okabe and Ito, lightened), each with its own sign."""
 
 _ONE_FIGURE = threading.Lock()
-"""plotext has one figure for the whole process; two threads in it give wrong pictures."""
+"""plotext has one figure per process; two threads using it would draw wrong pictures."""
 
 
 def draw(spec: ChartSpec, width: int, height: int, ink: RGB, paper: RGB) -> str:
-    """Return a chart as ANSI text of the given cells."""
-    import plotext  # 100 ms that only a benchmark pays
+    """Return a chart as ANSI text, ``width`` by ``height`` cells."""
+    import plotext  # takes 100 ms to import, so only when a chart is drawn
 
     with _ONE_FIGURE:
         plotext.terminal.limit(False, False)  # the size is the widget's, not the terminal's

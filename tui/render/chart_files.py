@@ -1,4 +1,4 @@
-"""The charts of a run as a picture in a file."""
+"""The charts of a run as a picture file, or as text for a terminal."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _INK, _PAPER = (0xE0, 0xE0, 0xE0), (0x12, 0x12, 0x12)
 
 
 def chart_file(result: Result, kind: str) -> bytes:
-    """Return the charts of a run, a group a mode, as an SVG or PNG; raises BenchError where no converter is."""
+    """Return the charts of a run as SVG or PNG; raises BenchError without a converter."""
     svg = _svg(result)
     return svg.encode() if kind == "svg" else png_of(svg)
 
 
 def chart_text(result: Result, mode: Mode, width: int, *, plain: bool) -> str:
-    """Return the charts of a mode for a terminal of so many columns; ``plain`` leaves the colours out."""
+    """Return the charts of a mode as text ``width`` columns wide; ``plain`` omits colours."""
     colours: Literal["truecolor"] | None = None if plain else "truecolor"
     console = Console(width=width, file=io.StringIO(), force_terminal=not plain, color_system=colours)
     _print_charts(console, result, mode, width, _HEIGHT - 4)
@@ -38,7 +38,7 @@ def chart_text(result: Result, mode: Mode, width: int, *, plain: bool) -> str:
 
 
 def _print_charts(console: Console, result: Result, mode: Mode, width: int, height: int) -> None:
-    """Print the chart of each test that a mode measures, and who is who."""
+    """Print the chart of each test that a mode measures, and the legend."""
     targets = by_target(result.samples, mode, result.targets)
     record = shown_record(next(iter(targets.values()), {}))
     chart_style = chart_style_of(result, mode)

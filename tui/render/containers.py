@@ -1,4 +1,4 @@
-"""How records look: pure functions from records to styled text. Everything untrusted passes printable()."""
+"""Containers as styled text. Pure; everything untrusted passes printable()."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ STATE_MARKS = {
     State.DEAD: ("†", "red"),
     State.UNKNOWN: ("?", "magenta"),
 }
-"""A mark and a colour for each state; the mark alone is enough."""
+"""A sign and a colour for each state. The sign alone is enough to read it."""
 
 
 REMOVED = Text("∅ removed", style="magenta")
-"""What stands for the state of a container that is no more."""
+"""Shown instead of the state of a container that no longer exists."""
 
 
 def state_style(container: Container) -> str:
-    """Return the colour of a container's state; an exit with 0 is nothing to worry about."""
+    """Return the colour of a container's state; exit code 0 is nothing to worry about."""
     if container.state is State.EXITED and container.exit_code == 0:
         return "dim"
     return STATE_MARKS[container.state][1]
@@ -47,7 +47,7 @@ def state_words(container: Container) -> str:
 
 
 def state_text(container: Container) -> Text:
-    """Return mark, state and exit code in the state's colour."""
+    """Return sign, state and exit code in the state's colour."""
     mark = STATE_MARKS[container.state][0]
     return Text(f"{mark} {state_words(container)}", style=state_style(container))
 
@@ -59,20 +59,20 @@ def port_text(port: Port) -> str:
 
 
 def driver_text(container: Container) -> str:
-    """Return the storage driver's name, marked when the daemon hides the container."""
+    """Return the storage driver's name, marked if the daemon hides the container."""
     return printable(container.driver.name) + (" (hidden)" if container.hidden else "")
 
 
 def ports_text(ports: Iterable[Port]) -> str:
-    """Return published ports once each (IPv4 and IPv6 publish twice), then the others."""
+    """Return published ports once each (IPv4 and IPv6 are published separately), then the others."""
     return " ".join(dict.fromkeys(port_text(port) for port in ports))
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the container list: its title, its width (0: takes the rest) and what stands in it.
+    """A column of the container list: title, width (0: takes the rest) and content.
 
-    ``tail`` keeps the end of what does not fit, as of an image: what tells two of them apart stands there.
+    If the content does not fit, ``tail`` keeps its end, for instance of an image, whose end tells two apart.
     """
 
     title: str
@@ -81,7 +81,7 @@ class Column:
     tail: bool = False
 
     def fitted(self, container: Container, current_time: datetime) -> Text:
-        """Return what stands in the column for a container, its end if it has to be cut."""
+        """Return the content of the column for a container, cut to its width."""
         text = self.cell(container, current_time)
         if self.tail and text.cell_len > self.width:
             text = Text("…" + set_cell_size(text.plain[::-1], self.width - 1)[::-1], style=text.style)
@@ -104,7 +104,7 @@ _ENDPOINT = Column("ENDPOINT", 14, _plain(lambda c: printable(c.endpoint)))
 
 
 def columns(width: int, *, several_endpoints: bool) -> tuple[Column, ...]:
-    """Choose the columns that fit: the narrow screen keeps name, state, image and age."""
+    """Choose the columns that fit. A narrow screen keeps name, state, image and age."""
     if width < 64:
         return (_NAME, _STATE, replace(_IMAGE, width=14), _AGE)
     if width < 84:
@@ -118,7 +118,7 @@ def columns(width: int, *, several_endpoints: bool) -> tuple[Column, ...]:
 
 
 def table_line(cells: Iterable[tuple[Text, int]], width: int) -> Text:
-    """Lay cells of given widths (0: the rest) beside one another, one blank between."""
+    """Put cells of given widths (0: the rest) next to each other, separated by a blank."""
     pairs = list(cells)
     fixed = sum(size + 1 for _, size in pairs if size)
     flexible_width = max(8, width - fixed - 2)
@@ -136,7 +136,7 @@ def container_line(container: Container, layout: tuple[Column, ...], width: int,
 
 
 def header_line(layout: tuple[Column, ...], width: int, sort: str) -> Text:
-    """Draw the column titles, the sorted one marked."""
+    """Draw the column titles, with a mark on the sorted one."""
     return table_line(
         ((Text(c.title + (" ▾" if c.title.lower() == sort else ""), style="bold"), c.width) for c in layout), width
     )
@@ -148,11 +148,11 @@ SORTS: dict[str, Callable[[Container], tuple[object, ...]]] = {
     "state": lambda c: (list(State).index(c.state), c.exit_code or 0, c.name),
     "image": lambda c: (c.image, c.name),
 }
-"""Orders of the container list, by the name of their column."""
+"""Sort keys of the container list, by the name of their column."""
 
 
 def matches(container: Container, filter_text: str) -> bool:
-    """Say whether every word is found in the name, image, id or status (``exited (127)`` is one status)."""
+    """Return whether every word occurs in name, image, id or status (``exited (127)`` is one status)."""
     hay = " ".join((container.name, container.image, container.id, container.status, state_words(container))).lower()
     needle = filter_text.lower().strip()
     return needle in hay or all(word in hay for word in needle.split())
@@ -160,7 +160,7 @@ def matches(container: Container, filter_text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One line of the group pane: the key that selects it, its mark, words and colour, and how many it holds."""
+    """A line of the group pane: its key, sign, title, colour, and number of containers."""
 
     key: str
     mark: str
@@ -170,7 +170,8 @@ class Group:
 
 
 def groups(rows: Iterable[Container], by: str, chosen: str = "") -> tuple[Group, ...]:
-    """Count the containers by ``state`` or ``driver``, with all of them first; the chosen group is there when empty."""
+    """Count the containers by ``state`` or ``driver``, after a group with all. The chosen group is kept even if
+    empty."""
     containers = list(rows)
     result = [Group("", " ", "all", "", len(containers))]
     if by == "state":
@@ -189,7 +190,7 @@ def groups(rows: Iterable[Container], by: str, chosen: str = "") -> tuple[Group,
 
 
 def group_key(container: Container, by: str) -> str:
-    """Return the key of the group a container belongs to."""
+    """Return the key of a container's group."""
     if by == "state":
         return container.state.value
     return f"{container.driver.kind}:{container.driver.name}:{container.hidden}"
@@ -211,11 +212,11 @@ def _state_age(details: Details, current_time: datetime) -> str:
 
 
 _LONGEST_COMMAND = 80
-"""Cells of a command line in the detail pane; the inspect dialog and docker have all of it."""
+"""Width in cells of a command line in the detail pane; the inspect dialog shows all of it."""
 
 
 def status_line(details: Details, current_time: datetime) -> Text:
-    """Draw state, since when, OOM, restarts and command of a container."""
+    """Draw state, age, OOM, restarts and command of a container."""
     container = details.container
     line = Text.assemble(state_text(container), _state_age(details, current_time) + _ran(details))
     if details.oom_killed:
@@ -227,7 +228,7 @@ def status_line(details: Details, current_time: datetime) -> Text:
 
 
 def stack_words(details: Details) -> str:
-    """Say what the layer stack is made of: ``writable ▸ init ▸ 3 image layers``."""
+    """Describe the layer stack: ``writable ▸ init ▸ 3 image layers``."""
     if details.shown_stack is None:
         return "unknown"
     parts = ["writable"]
@@ -236,12 +237,12 @@ def stack_words(details: Details) -> str:
 
 
 def short_ids(text: str) -> str:
-    """Return a text with every 64-digit id cut to the twelve digits that Docker shows."""
+    """Return the text with 64-digit ids cut to the twelve digits that Docker shows."""
     return _LONG_ID.sub(r"\1…", text)
 
 
 def reach_line(details: Details) -> Text:
-    """Draw how the writable layer can be had, and why."""
+    """Draw how the writable layer can be reached, and why."""
     reach = details.reach
     style = {AccessKind.DIRECT: "green", AccessKind.NONE: "red"}.get(reach.kind, "yellow")
     line = Text.assemble((str(reach.kind), style))
@@ -251,7 +252,7 @@ def reach_line(details: Details) -> Text:
 
 
 def trust_line(details: Details) -> Text:
-    """Draw whether what is said of the container's paths and process is believed, and why."""
+    """Draw whether the container's paths and process are trusted, and why."""
     proof = details.proof
     style = {Trust.PROVEN: "green", Trust.REMOTE: "yellow"}.get(proof.trust, "red")
     why = "" if details.reach.reason.startswith(proof.reason) else f"  {short_ids(printable(proof.reason))}"
@@ -259,7 +260,7 @@ def trust_line(details: Details) -> Text:
 
 
 def mount_words(details: Details) -> str:
-    """List what is mounted over the container's files when it runs, the Engine's own files left out."""
+    """List the mounts over the container's files, without the Engine's own."""
     own = [m for m in details.mounts if m.kind != "engine"]
     mounts = [
         f"{printable(m.destination)} ← {m.kind} {printable(m.name or m.source)}{'' if m.writable else ' (ro)'}"
@@ -269,7 +270,7 @@ def mount_words(details: Details) -> str:
 
 
 def detail_lines(details: Details, current_time: datetime, changes: str = "") -> Text:
-    """Draw the detail pane: state, error, layer with its reach, stack, mounts, trust."""
+    """Draw the detail pane: state, error, layer and access, stack, mounts, trust."""
     lines = [status_line(details, current_time)]
     if details.error:
         lines.append(Text.assemble(("error   ", "bold red"), printable(details.error)))
@@ -282,7 +283,7 @@ def detail_lines(details: Details, current_time: datetime, changes: str = "") ->
 
 
 def inspect_lines(details: Details, current_time: datetime) -> Text:
-    """Draw all that is known of a container, for the inspect dialog."""
+    """Draw everything known about a container, for the inspect dialog."""
     container, stack = details.container, details.shown_stack
     pairs = [
         ("id", container.id),

@@ -1,4 +1,4 @@
-"""How entries of a layer look: marks, origin, modes, the info of a directory or device. Pure."""
+"""Entries of a layer as styled text: marks, origin, modes, details. Pure."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ MARK_WORDS = {
     "⌁": "hidden by a mount while the container runs",
     " ": "from the image, unchanged",
 }
-"""What each mark says; the letter carries the meaning, colour only helps."""
+"""The meaning of each mark. The letter carries it; the colour only helps."""
 
 
-_TREE_WORDS = {"M": "modified by the container", "D": "deleted: the container's own tree has it no more"}
-"""What is otherwise on storage drivers that give each container a whole tree."""
+_TREE_WORDS = {"M": "modified by the container", "D": "deleted from the container's own tree"}
+"""Meanings that differ on storage drivers with complete trees."""
 
 
 def change_mark(entry: Entry) -> str:
-    """Return the letter of an entry."""
+    """Return the letter for an entry's change."""
     if entry.covered_by:
         return "⌁"
     if entry.opaque:
@@ -41,7 +41,7 @@ def change_mark(entry: Entry) -> str:
 def origin(stack: LayerStack | None, index: int) -> str:
     """Name a layer of the stack: ``writable``, ``init`` or ``image 2/3``, counted from the base.
 
-    Without a stack, as the Engine tells it, there are only ``writable`` and ``image``.
+    Without a stack, only ``writable`` and ``image`` are known.
     """
     if stack is None:
         return "image" if index else "writable"
@@ -55,7 +55,7 @@ def origin(stack: LayerStack | None, index: int) -> str:
 
 
 def kind_sign(entry: Entry) -> str:
-    """Return what ls -F would add: a link's target, or a sign for what is not a file."""
+    """Return what ls -F would append: a symlink's target, or a sign for what is not a file."""
     if entry.kind is EntryKind.SYMLINK:
         return f" → {printable(entry.target)}"
     return {EntryKind.FIFO: " |", EntryKind.SOCKET: " =", EntryKind.CHARACTER: " (char device)"}.get(
@@ -64,10 +64,10 @@ def kind_sign(entry: Entry) -> str:
 
 
 _ROOMY = 44
-"""Cells from which a line of the tree has room for the size too."""
+"""Width in cells from which a line of the tree shows the size too."""
 
 _SHORT = {"hidden by a mount": "mount", "replaced": "repl."}
-"""What stands in a narrow line for a remark that does not fit behind the name."""
+"""Short remarks for narrow lines."""
 
 
 def _remark(entry: Entry, stack: LayerStack | None, view: View) -> str:
@@ -83,7 +83,7 @@ def _remark(entry: Entry, stack: LayerStack | None, view: View) -> str:
 
 
 def _narrow(remark: str, room: int) -> str:
-    """Return a remark for a narrow line: whole behind a short name, shortened behind a long one."""
+    """Return a remark for a narrow line: in full after a short name, shortened after a long one."""
     full_remark = f" {remark.removeprefix('in ')} "
     return full_remark if len(full_remark) <= room else f" {_SHORT[remark]} " if remark in _SHORT else full_remark
 
@@ -108,7 +108,7 @@ def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) 
 
 
 def owner_text(entry: Entry, stack: LayerStack | None) -> str:
-    """Return user and group of an entry as the container shows them: ``1234:4321``."""
+    """Return user and group as the container shows them: ``1234:4321``."""
     uid, gid = shown_owner(entry, stack)
     return f"{uid}:{gid}"
 
@@ -125,7 +125,7 @@ def meta_words(entry: Entry, stack: LayerStack | None) -> str:
 
 
 def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
-    """Draw what is known of an entry that has no text to show: directory, link, device, deleted file."""
+    """Draw the details of an entry without text content: directory, symlink, device, deleted file."""
     mark_words = MARK_WORDS | _TREE_WORDS if stack and stack.marks is WhiteoutStyle.TREE else MARK_WORDS
     pairs = [
         ("path", printable(entry.path)),

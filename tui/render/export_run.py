@@ -1,4 +1,4 @@
-"""A run written to a file, in the format that is asked for or that the file's ending names."""
+"""Write a run to a file, in the format asked for or named by the file's suffix."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ FORMATS = ("csv", "json", "xlsx", "svg", "png")
 
 
 def write_run(result: Result, target: Path, kind: str = "", *, replace: bool) -> int:
-    """Write a run and return the bytes; raises BenchError for a file that is there already, unless it is replaced."""
+    """Write a run and return the number of bytes; raises BenchError if the file exists, unless ``replace``."""
     target = target.expanduser()
     kind = kind or target.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
-        raise BenchError(f"{target} has no ending that says how", f"one of {', '.join(FORMATS)}")
+        raise BenchError(f"{target} has no suffix that names a format", f"formats: {', '.join(FORMATS)}")
     if target.exists() and not replace:
         raise BenchError(f"{target} exists already", "choose another name; dtui bench export --force replaces it")
     data = chart_file(result, kind) if kind in ("svg", "png") else export.WRITERS[kind](result)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with part.open("xb") as file:  # never through a link that somebody put there
+        with part.open("xb") as file:  # exclusive creation never follows a symlink placed there
             file.write(data)
         part.replace(target)
     except OSError as error:

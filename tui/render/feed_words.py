@@ -1,4 +1,4 @@
-"""What is said of the endpoints that are asked, and in the place of rows where there are none."""
+"""Texts about the endpoints being asked, and for empty lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.render.containers import Group
 from tui.services.feed import Feed, Source
 
 _PATIENCE = 3
-"""Seconds after which it is said how long the Engine has been asked already."""
+"""Seconds after which the waiting time is shown."""
 
 
 def source_words(source: Source) -> str:
@@ -28,13 +28,13 @@ def trouble(feed: Feed) -> Iterator[Text]:
     """Yield a line for each endpoint that does not answer."""
     for source in feed.sources:
         if source.problem:
-            problem = source.problem.removeprefix(f"{source.name}: ")  # some errors name who they are about
+            problem = source.problem.removeprefix(f"{source.name}: ")  # some errors already start with the name
             message = f"{source.name}: {problem}" + (f"; {source.hint}" if source.hint else "")
             yield Text(printable(message) + ("  (trying again by itself; f5 tries now)" if source.live else ""))
 
 
 def empty_words(feed: Feed, every: tuple[Group, ...], filter_text: str, seconds: float) -> str:
-    """Say why no row is shown: a filter, another group, or an Engine that has been asked for so many seconds."""
+    """Say why no row is shown: a filter, another group, or an Engine that has not answered for ``seconds``."""
     ways_on = "esc or h shows the other ways in"
     if not feed.listed:
         return f"asking the Engine… {int(seconds)} s · {ways_on}" if seconds >= _PATIENCE else "asking the Engine…"

@@ -1,4 +1,4 @@
-"""Text that can be read without colours, where NO_COLOR asks for none."""
+"""Readable text without colours, for NO_COLOR."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 _COLOURED = 48
-"""How far red, green and blue of a grey may lie apart."""
+"""Largest difference between red, green and blue that still counts as grey."""
 
 
 class PlainInk(LineFilter):
-    """Gives coloured text the ink of plain text, before Textual turns it to the grey of the colour's own brightness.
+    """Draw coloured text in the plain text colour, before Textual turns it into grey of the same brightness.
 
-    Dark red on black is nearly black then; what is meant stands in marks and words besides.
+    Dark red on black would be almost black. The meaning is also in marks and words.
     """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """Return the segments, their coloured letters black or white."""
         return [
             segment
             if segment.control or segment.style is None or segment.style.color is None

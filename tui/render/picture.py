@@ -1,4 +1,4 @@
-"""A picture of a terminal, from the SVG that Rich and Textual export, as a PNG."""
+"""Convert the SVG that Rich and Textual export to PNG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RUN = re.compile(r'<text ([^>]*?)x="([\d.]+)"([^>]*?)textLength="([\d.]+)"([^>]
 
 
 def png_of(svg: str, width: int = 0) -> bytes:
-    """Return the PNG, so many pixels wide if asked for; raises BenchError where no converter is."""
+    """Return the PNG, ``width`` pixels wide if given; raises BenchError without a converter."""
     converter = shutil.which("rsvg-convert")
     if converter is None:
         raise BenchError("rsvg-convert is not installed", "apt-get install librsvg2-bin fonts-dejavu-core, or take SVG")
@@ -27,7 +27,7 @@ def png_of(svg: str, width: int = 0) -> bytes:
 
 
 def _by_cells(svg: str) -> str:
-    """Return the SVG with each character in its own cell: no common font has braille as wide as its letters."""
+    """Return the SVG with each character in a cell of its own: in no common font is braille as wide as letters."""
     svg = _FONT_FACE.sub("", svg).replace("Fira Code", "DejaVu Sans Mono")
     return _RUN.sub(_cells, svg)
 

@@ -1,4 +1,4 @@
-"""Which targets a run compares, put together from names. Knows no terminal: the command line asks it too."""
+"""The targets of a benchmark run, from the names of drivers and engines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ DRIVERS = tuple(driver.name for driver in LAB_DRIVERS)
 
 
 def lab_home() -> Path:
-    """Return where labs lie while they last."""
+    """Return the directory for throwaway engines."""
     return state_dir("lab")
 
 
 def lab_targets(names: Sequence[str], *, controls: bool = True) -> tuple[Target, ...]:
-    """Return targets for storage drivers, ``host`` and ``volume``; with controls the host, and the first driver twice.
+    """Return targets for storage drivers, ``host`` and ``volume``; with ``controls`` also the host, and the first
+    driver twice.
 
-    Raises UsageError for a name that is none, NotReachable for a driver that does not run here, with what it lacks.
+    Raises UsageError for an unknown name, NotReachable for a driver that cannot run here, with what it needs.
     """
     by_name = {ability.driver.name: ability for ability in abilities()}
     labs = {name: LabTarget(_driver(name, by_name), lab_home()) for name in dict.fromkeys(names) if name in DRIVERS}
@@ -40,29 +41,29 @@ def lab_targets(names: Sequence[str], *, controls: bool = True) -> tuple[Target,
         elif name == HOST:
             targets.append(HostTarget(_folder()))
         else:
-            raise UsageError(f"{name} is no target", f"there are {', '.join((*DRIVERS, VOLUME, HOST))}")
+            raise UsageError(f"{name} is not a target", f"targets: {', '.join((*DRIVERS, VOLUME, HOST))}")
     return with_controls(targets) if controls else tuple(targets)
 
 
 def _driver(name: str, by_name: dict[str, Ability]) -> LabDriver:
     ability = by_name[name]
     if not ability.runs:
-        raise NotReachable(f"{name} does not run here: {ability.missing}", ability.fix)
+        raise NotReachable(f"{name} cannot run here: {ability.missing}", ability.fix)
     return ability.driver
 
 
 def _base(labs: dict[str, LabTarget], by_name: dict[str, Ability]) -> LabTarget:
-    """Return the engine that a volume is mounted by: one that takes part anyway, else one of its own."""
+    """Return the engine that mounts a volume: one that takes part anyway, else one for this purpose."""
     if labs:
         return next(iter(labs.values()))
     runs = next((ability for ability in by_name.values() if ability.runs), None)
     if runs is None:
-        raise NotReachable("no storage driver runs here", "dtui drivers tells what is missing")
+        raise NotReachable("no storage driver can run here", "dtui drivers shows what is missing")
     return LabTarget(runs.driver, lab_home())
 
 
 def engine_targets(endpoints: Iterable[LiveEndpoint], *, controls: bool = False) -> tuple[Target, ...]:
-    """Return running Engines as targets, each under its endpoint's name."""
+    """Return running Engines as targets, named after their endpoints."""
     chosen = tuple(endpoints)
     targets: list[Target] = [EndpointTarget(endpoint) for endpoint in chosen]
     all_local = all(endpoint.local for endpoint in chosen)
@@ -70,7 +71,7 @@ def engine_targets(endpoints: Iterable[LiveEndpoint], *, controls: bool = False)
 
 
 def with_controls(targets: Sequence[Target], *, host: bool = True) -> tuple[Target, ...]:
-    """Add the first target once more, and this host if it is the targets' own, unless they are there."""
+    """Add the first target a second time and, if all targets are local, this host, unless already present."""
     names = {target.name for target in targets}
     first = next((target for target in targets if not target.control), None)
     more: list[Target] = []

@@ -1,4 +1,4 @@
-"""Which endpoints to open: those named, else DOCKER_HOST, else the docker context, else the usual sockets."""
+"""Find the endpoints to open: those named, else DOCKER_HOST, else the docker context, else the usual sockets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATIENCE, _SSH_PATIENCE = 5, 20
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """An address that was looked at and why it is of no use."""
+    """An address that was tried, and why it cannot be used."""
 
     address: str
     reason: str
@@ -30,19 +30,19 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The endpoints to use, and what was tried in vain."""
+    """The endpoints to use, and the addresses that failed."""
 
     endpoints: tuple[Endpoint, ...]
     tried: tuple[FailedAttempt, ...] = ()
 
     def close(self) -> None:
-        """Give back all connections."""
+        """Close all connections."""
         for endpoint in self.endpoints:
             endpoint.close()
 
 
 def usual_sockets() -> list[Path]:
-    """Return where Docker, rootless Docker and podman listen."""
+    """Return the sockets of Docker, rootless Docker and podman."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     return [
         Path("/var/run/docker.sock"),
@@ -53,10 +53,10 @@ def usual_sockets() -> list[Path]:
 
 
 def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: Sequence[Path] = ()) -> Discovery:
-    """Find endpoints; those that were named are taken even if nobody answers there yet.
+    """Find endpoints; those named explicitly are used even if nobody answers there yet.
 
-    Raises UsageError for a context that does not exist and an address that is none, DtuiError for a data-root that is
-    none and was named alone; among others it is an endpoint that does not answer.
+    Raises UsageError for an unknown context or an invalid address, and DtuiError for a single data-root that cannot be
+    opened. Among several, such a data-root becomes an endpoint that does not answer.
     """
     if hosts or contexts or roots:
         endpoints: list[Endpoint] = [_live(_short(host), host) for host in hosts]
@@ -94,7 +94,7 @@ def _first_that_answers(candidates: Iterable[tuple[str, str]]) -> Discovery:
 
 
 def open_sample(root: Path) -> Discovery:
-    """Build the sample of the demo in an empty directory and open it."""
+    """Build the demo's sample in an empty directory and open it."""
     from tui.engine.sample import build_sample
 
     build_sample(root)
@@ -102,12 +102,14 @@ def open_sample(root: Path) -> Discovery:
 
 
 def require_endpoints(discovered: Discovery) -> Discovery:
-    """Return what was found; raises NotReachable, with what was tried, if that is nothing."""
+    """Return the discovery; raises NotReachable, naming what was tried, if it is empty."""
     if discovered.endpoints:
         return discovered
     first = f": {discovered.tried[0].address}: {discovered.tried[0].reason}" if discovered.tried else ""
     others = f", and {len(discovered.tried) - 1} more" if len(discovered.tried) > 1 else ""
-    raise NotReachable(f"no Docker Engine answers{first}{others}", "dtui doctor helps, dtui demo works without one")
+    raise NotReachable(
+        f"no Docker Engine answers{first}{others}", "dtui doctor shows what is missing; dtui demo works without one"
+    )
 
 
 def _live(name: str, address: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - LiveEndpoint, imported late
@@ -126,7 +128,7 @@ def _context(name: str) -> Endpoint:
 
 
 def _at_rest(root: Path) -> Endpoint:
-    """Open a directory as what it is: podman's graphroot or Docker's data-root; records name it without links."""
+    """Open a directory as podman's graphroot or Docker's data-root."""
     opened = DataRoot(root)
     name = opened.path.name or "root"
     return PodmanRoot(name, opened) if is_podman_root(opened) else OfflineEndpoint(name, opened)
@@ -140,16 +142,18 @@ def _at_rest_or_unreadable(root: Path) -> Endpoint:
 
 
 def _short(address: str) -> str:
-    """Return a name for an address: the host, or ``local`` for a socket; raises UsageError for none that Docker knows.
+    """Return a short name for an address: its host, or ``local`` for a socket; raises UsageError if it is invalid.
 
-    A name leads a REF, so that it holds neither slash nor colon.
+    The name is the first part of a REF, so it contains neither slash nor colon.
     """
     scheme, _, authority = address.rpartition("://")
     if scheme in ("unix", "http+unix") or "://" not in address:
         return "local"
     host = authority.rsplit("@", 1)[-1].split("/")[0]
     if scheme not in ("tcp", "ssh") or not host:
-        raise UsageError(f"{printable(address)} is no Docker address", "such as unix:///run/docker.sock or ssh://host")
+        raise UsageError(
+            f"{printable(address)} is not a Docker address", "for example unix:///run/docker.sock or ssh://host"
+        )
     if host.startswith("["):
         return "ip6-" + re.sub("[^0-9a-zA-Z]+", "-", host.partition("]")[0]).strip("-")
     return host.split(":")[0] or address
@@ -161,7 +165,7 @@ def _socket_name(path: Path) -> str:
 
 
 def _with_unique_names(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """Give endpoints of the same name a number each, for the name leads a REF."""
+    """Number endpoints that have the same name, since the name is the first part of a REF."""
     counts: dict[str, int] = {}
     for endpoint in endpoints:
         counts[endpoint.name] = counts.get(endpoint.name, 0) + 1

@@ -1,4 +1,4 @@
-"""Keeps the container list true: one thread an endpoint listens to its events and lists again after each burst."""
+"""Keep the container list up to date: a thread per endpoint listens to events and lists again after each burst."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tui.core.records import Container, EngineFacts, Event
 from tui.engine.endpoint import Endpoint, EventStream
 
 _NOISE = ("exec_", "top", "resize", "attach", "detach", "archive-path", "extract-to-dir", "export", "copy", "commit")
-"""Events that change nothing the list shows; health checks alone send three exec events every few seconds."""
+"""Events that do not change the list; health checks alone send three exec events every few seconds."""
 
 _BURST = 0.05
-"""Seconds to wait for the rest of a burst of events before one list call answers them all."""
+"""Seconds to wait for more events, so that a single list call covers the whole burst."""
 
 _FRAME = 0.1
-"""Seconds for which events are gathered before the screens hear of them."""
+"""Seconds for which events are collected before the screens receive them."""
 
 _FRAME_LIMIT = 20
-"""Events of one frame: whoever sends more waits for the next one, which takes its force from a flood."""
+"""Most events per frame. A sender of more has to wait for the next frame, which slows down a flood."""
 
 _CONFIRM = (0.4, 1.5)
-"""Seconds after a list to ask twice more: an Engine announces a state before its own list shows it (20.10: moby
-daemon/monitor.go emits ``die``, then checkpoints the container)."""
+"""Seconds after a list call at which to list twice more: an Engine announces a state before its own list shows it
+(20.10: moby daemon/monitor.go emits ``die``, then checkpoints the container)."""
 
 _RETRY = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts to reach an endpoint again; the last one repeats."""
@@ -35,7 +35,7 @@ _RETRY = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is known of one endpoint: who it is, what it lists, and why it does not answer if so."""
+    """What is known about one endpoint: who it is, its containers, and why it does not answer."""
 
     name: str
     address: str
@@ -49,13 +49,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """All endpoints as they are known now."""
+    """The current state of all endpoints."""
 
     sources: tuple[Source, ...] = field(default=())
 
     @property
     def rows(self) -> tuple[Container, ...]:
-        """The containers of all endpoints."""
         return tuple(row for source in self.sources for row in source.rows)
 
     @property
@@ -74,16 +73,16 @@ class Feed:
         return frozenset(source.name for source in self.sources if source.problem)
 
     def find(self, key: tuple[str, str]) -> Container | None:
-        """Return the container with this (endpoint, id)."""
+        """Return the container with this (endpoint, id), None if there is none."""
         return next((row for row in self.rows if (row.endpoint, row.id) == key), None)
 
     def lacks(self, key: tuple[str, str]) -> bool:
-        """Say whether the endpoint answers and knows no container with this (endpoint, id)."""
+        """Return whether the endpoint answers and has no container with this (endpoint, id)."""
         answers = any(source.name == key[0] and source.listed and not source.problem for source in self.sources)
         return answers and self.find(key) is None
 
     def with_source(self, new: Source) -> Feed:
-        """Return the feed with one source replaced."""
+        """Return a feed with one source replaced."""
         return replace(self, sources=tuple(new if s.name == new.name else s for s in self.sources))
 
 
@@ -95,23 +94,23 @@ def _describe_error(error: Exception) -> tuple[str, str]:
 
 
 class FeedListener(Protocol):
-    """Hears from the threads of watchers what changed; it must return at once."""
+    """Receives changes on the watchers' threads; must return at once."""
 
     def source_changed(self, source: Source) -> None:
-        """Take in that one endpoint's list, facts or trouble is another now."""
+        """An endpoint's list, facts or error changed."""
         ...
 
     def announced(self, endpoint: str, event: Event) -> None:
-        """Take in what an Engine announced about a container."""
+        """An Engine announced an event."""
         ...
 
     def listed(self, problem: str) -> None:
-        """Take in that the list somebody asked for came, or the reason why not."""
+        """The list that somebody asked for arrived, or failed with ``problem``."""
         ...
 
 
 class _EventBatches:
-    """Hands events to the screens, so many a frame: a flood of them holds back its sender, never the keys."""
+    """Passes events to the screens, a limited number per frame: a flood slows down its sender, not the keys."""
 
     def __init__(self, tell: Callable[[Event], object]) -> None:
         self._tell = tell
@@ -120,20 +119,20 @@ class _EventBatches:
         self._closed = False
 
     def add(self, event: Event) -> None:
-        """Take an event, once a frame; waits while the frame is full."""
+        """Add an event, at most once per frame; waits while the frame is full."""
         with self._change:
             self._change.wait_for(lambda: self._closed or len(self._waiting) < _FRAME_LIMIT)
             self._waiting[event] = None
             self._change.notify_all()
 
     def close(self) -> None:
-        """Let go of whoever waits."""
+        """Wake up whoever waits."""
         with self._change:
             self._closed = True
             self._change.notify_all()
 
     def run(self) -> None:
-        """Tell what waits, frame by frame, until closed."""
+        """Deliver events frame by frame until closed."""
         while not self._closed:
             with self._change:
                 self._change.wait_for(lambda: self._closed or self._waiting)
@@ -146,7 +145,7 @@ class _EventBatches:
 
 
 class Watcher:
-    """Follows one endpoint until closed; only tells its listener."""
+    """Follows one endpoint until closed, and only calls its listener."""
 
     def __init__(self, endpoint: Endpoint, listener: FeedListener) -> None:
         self.endpoint = endpoint
@@ -161,23 +160,23 @@ class Watcher:
 
     @property
     def source(self) -> Source:
-        """What is known now."""
+        """The current state of the endpoint."""
         return self._source
 
     def start(self) -> None:
-        """Begin; daemon threads, so that a hung connection never keeps the app from ending."""
+        """Start the threads. They are daemon threads, so that a hanging connection cannot keep the app from exiting."""
         threading.Thread(target=self._frames.run, name=f"frames {self.endpoint.name}", daemon=True).start()
         threading.Thread(target=self._follow, name=f"events {self.endpoint.name}", daemon=True).start()
         threading.Thread(target=self._list, name=f"list {self.endpoint.name}", daemon=True).start()
 
     def refresh(self) -> None:
-        """List again now; when the endpoint was lost, try to reach it now."""
+        """List again now; if the endpoint was lost, try to reach it now."""
         self._requested.set()
         self._wake.set()
         self._due.set()
 
     def close(self) -> None:
-        """Stop all threads; waits for none."""
+        """Stop all threads without waiting for them."""
         self._closed.set()
         self._frames.close()
         self._due.set()
@@ -194,7 +193,7 @@ class Watcher:
         attempt = 0
         while not self._closed.is_set():
             try:
-                # The stream is opened before the list is asked for, so that nothing falls between them.
+                # Open the stream before listing, so that no event is missed in between.
                 self._stream = self.endpoint.events()
                 self._due.set()
                 attempt = 0
@@ -205,7 +204,7 @@ class Watcher:
                     if self._closed.is_set():
                         break
                 problem, hint = "the connection to the Engine ended", "trying again"
-            except Exception as error:  # noqa: BLE001 - a thread that died would leave the list as it is for ever
+            except Exception as error:  # noqa: BLE001 - if this thread died, the list would never change again
                 problem, hint = _describe_error(error)
             finally:
                 if self._stream:
@@ -220,7 +219,9 @@ class Watcher:
         elapsed = 0.0
         while not self._closed.is_set():
             if self._due.wait(next(confirm, None)):
-                self._closed.wait(max(_BURST, elapsed))  # of endless events at most every other moment goes into lists
+                self._closed.wait(
+                    max(_BURST, elapsed)
+                )  # under a flood of events, spend at most half the time on listing
                 self._due.clear()
                 confirm = iter(_CONFIRM if self.endpoint.live else ())
             if self._closed.is_set():

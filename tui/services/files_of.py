@@ -1,4 +1,4 @@
-"""Which way a container's tree and files are reached: by its layers, or by its Engine. Knows no terminal."""
+"""How a container's tree and files are reached: through its layers, or through its Engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tree_of(endpoint: Endpoint, details: Details) -> Tree:
 
 
 def files_of(endpoint: Endpoint, details: Details) -> ContainerFiles:
-    """Return a container's files; raises NotReachable where there is no way to them."""
+    """Return the interface to change a container's files; raises NotReachable if there is none."""
     archive = archive_of(endpoint, details)
     if not archive:
         stack_of(details)

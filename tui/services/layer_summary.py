@@ -1,4 +1,4 @@
-"""Counts what a container changed, for titles and the detail pane."""
+"""Count what a container changed, for titles and the detail pane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui.layers.view import LayerView
 
 
 def change_words(counts: Counter[Change]) -> str:
-    """Write counts as ``6 changes: A 2  M 2  D 2``."""
+    """Format counts as ``6 changes: A 2  M 2  D 2``."""
     total = sum(counts.values())
     if not total:
         return "no changes"
@@ -25,9 +25,9 @@ def change_words(counts: Counter[Change]) -> str:
 
 
 def summarise_layer(endpoint: Endpoint, details: Details, stop: Callable[[], bool]) -> tuple[int | None, str]:
-    """Return the bytes in the writable layer and the counts of its changes in words.
+    """Return the bytes in the writable layer, and the counts of its changes as text.
 
-    Reads the whole layer: for a worker thread, which ``stop`` ends early.
+    Reads the whole layer, so call it from a worker thread; ``stop`` ends it early.
     """
     try:
         archive = archive_of(endpoint, details)

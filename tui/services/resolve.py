@@ -1,4 +1,4 @@
-"""From what a person types to one container: name, id, unique prefix, ENDPOINT/ before it. Pure."""
+"""Resolve what a person types to one container: name, id or unique id prefix, optionally after ENDPOINT/. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tui.core.records import Container
 from tui.core.text import printable
 
 _MANY = 8
-"""Containers that are named where a REF means several."""
+"""Most containers that are named if a REF is ambiguous."""
 
 
 def resolve_ref(containers: Sequence[Container], ref: str) -> Container:
-    """Return the one container that a REF means.
+    """Return the container that a REF means.
 
-    Raises NotFound for none, with the nearest names, and UsageError for several, with the first of them.
+    Raises NotFound with similar names if there is none, and UsageError listing the first few if there are several.
     """
     endpoint, slash, name = ref.rpartition("/")
     candidates = [c for c in containers if c.endpoint == endpoint] if slash else list(containers)
@@ -29,7 +29,9 @@ def resolve_ref(containers: Sequence[Container], ref: str) -> Container:
     if matches:
         names = ", ".join(f"{printable(c.endpoint)}/{printable(c.name)} ({c.short_id})" for c in matches[:_MANY])
         more = f" and {len(matches) - _MANY} more" if len(matches) > _MANY else ""
-        raise UsageError(f"{printable(ref)} means {len(matches)} containers: {names}{more}", "write more of it")
+        raise UsageError(
+            f"{printable(ref)} means {len(matches)} containers: {names}{more}", "use a longer prefix or ENDPOINT/NAME"
+        )
     near = difflib.get_close_matches(word, [c.name for c in containers], n=3)
-    hint = f"did you mean {', '.join(map(printable, near))}?" if near else "the list shows what there is"
+    hint = f"did you mean {', '.join(map(printable, near))}?" if near else "dtui ls lists the containers"
     raise NotFound(f"there is no container {printable(ref)}", hint)

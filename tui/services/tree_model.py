@@ -1,4 +1,4 @@
-"""The tree of a layer as data: what is loaded, what is open, and the lines that result. No terminal in it."""
+"""The tree of a layer as data: what is loaded, what is open, and the visible lines. Knows no terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tui.core.records import Entry, EntryKind
 
 @dataclass(frozen=True, slots=True)
 class TreeLine:
-    """One visible line: its entry, how deep it lies, and whether it is open (None: cannot be opened)."""
+    """One visible line: its entry, its depth, and whether it is open (None if it cannot be opened)."""
 
     entry: Entry
     depth: int
@@ -19,7 +19,7 @@ class TreeLine:
 
 
 class TreeModel:
-    """Directories are loaded when first opened; paths, not objects, identify entries."""
+    """Loads directories when they are first opened. Entries are identified by path."""
 
     def __init__(self) -> None:
         self._children: dict[bytes, tuple[Entry, ...]] = {}
@@ -27,17 +27,17 @@ class TreeModel:
         self.lines: tuple[TreeLine, ...] = ()
 
     def put(self, path: bytes, children: Iterable[Entry]) -> None:
-        """Give a directory its children, new or again."""
+        """Set the children of a directory."""
         self._children[path] = tuple(children)
         self._lay_out()
 
     def forget(self) -> None:
-        """Drop all that is loaded but keep what was open, to load it afresh."""
+        """Drop everything loaded, but remember what was open, to load it again."""
         self._children.clear()
         self._lay_out()
 
     def loaded(self, path: bytes) -> bool:
-        """Say whether the children of a directory are known."""
+        """Return whether the children of a directory are known."""
         return path in self._children
 
     @property
@@ -46,7 +46,7 @@ class TreeModel:
         return tuple(sorted(self._open, key=lambda path: (path.count(b"/"), path)))
 
     def open(self, path: bytes) -> None:
-        """Open a directory; its children show when they are there."""
+        """Open a directory; its children appear once they are loaded."""
         self._open.add(path)
         self._lay_out()
 
@@ -56,24 +56,24 @@ class TreeModel:
         self._lay_out()
 
     def drop(self, path: bytes) -> None:
-        """Forget what is in a directory but not that it was open, should it come back."""
+        """Forget the children of a directory, but remember that it was open."""
         self._children.pop(path, None)
         self._lay_out()
 
     def is_open(self, path: bytes) -> bool:
-        """Say whether a directory is open."""
+        """Return whether a directory is open."""
         return path in self._open
 
     def shows(self, path: bytes) -> bool:
-        """Say whether a directory's children are visible: all above it is open and known, and so is it."""
+        """Return whether a directory's children are visible: it and all its parents are open and loaded."""
         return path == b"/" or (self.index(path) is not None and path in self._open and path in self._children)
 
     def index(self, path: bytes) -> int | None:
-        """Return the line of a path, if it is visible."""
+        """Return the line number of a path, None if it is not visible."""
         return next((i for i, line in enumerate(self.lines) if line.entry.path == path), None)
 
     def _lay_out(self) -> None:
-        """Flatten the open part; iterative, for layers may be thousands of directories deep."""
+        """Flatten the open part of the tree. Iterative, because layers may be thousands of directories deep."""
         lines: list[TreeLine] = []
         pending = [(entry, 0) for entry in reversed(self._children.get(b"/", ()))]
         while pending:
@@ -87,6 +87,6 @@ class TreeModel:
 
 
 def ancestors(path: bytes) -> list[bytes]:
-    """Return the directories above a path, outermost first, the root left out."""
+    """Return the directories above a path, outermost first, without the root."""
     parts = path.strip(b"/").split(b"/")[:-1]
     return [b"/" + b"/".join(parts[: i + 1]) for i in range(len(parts))]

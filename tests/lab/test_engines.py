@@ -135,7 +135,7 @@ def test_unusable_driver_is_refused(private_state: Path) -> None:
 
 def test_failed_daemon_leaves_no_traces(private_state: Path) -> None:
     lab = LabDaemon(LabDriver("nonsense", "nonsense"), private_state / "lab", 1 << 30)
-    with pytest.raises(BenchError, match=r"does not come up: .*driver not supported"):
+    with pytest.raises(BenchError, match=r"does not start: .*driver not supported"):
         lab.start()
     lab.close()
     assert traces(private_state) == []
@@ -154,8 +154,8 @@ def test_signalled_run_keeps_samples(private_state: Path, number: int) -> None:
 
 
 PHASES = {
-    "daemon": b"making overlay2 ready",
-    "image": b"into an image for btrfs",
+    "daemon": b"preparing overlay2",
+    "image": b"iozone image into btrfs",
     "layers": b"loading an image of 20 layers into btrfs",
 }
 
@@ -172,11 +172,11 @@ def test_doctor_removes_killed_run(private_state: Path, phase: str) -> None:
         process.kill()
     assert traces(private_state)
     told = subprocess.run([sys.executable, "-m", "tui", "doctor"], capture_output=True, check=False).stdout
-    assert b"a lab of a benchmark that was killed is cleared away" in told
+    assert b"removed the throwaway engine of a killed benchmark" in told
     assert traces(private_state) == []
     if phase == "numbers":
         kept = dtui_json("bench", "show", "last")
-        assert kept["problem"] == "cut off: dtui was killed"
+        assert kept["problem"] == "interrupted: dtui was killed"
         assert len(kept["samples"]) >= 20
 
 

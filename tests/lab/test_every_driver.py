@@ -105,7 +105,7 @@ def cow_numbers() -> list[tuple[int, str, int]]:
 
 def test_measured_drivers_leave_no_traces(measured: Measured) -> None:
     assert measured.left == []
-    assert not [notice for notice in measured.run["notices"] if "cleared away" in notice]
+    assert not [notice for notice in measured.run["notices"] if "cleaned up" in notice]
 
 
 def devices() -> list[str]:
@@ -157,7 +157,7 @@ def test_sweep_removes_killed_engine(
             os.kill(pid, signal.SIGKILL)
     assert Path(f"/proc/{holder.pid}").exists()
     assert [line.partition(" (")[0] for line in sweep_labs(private_state / "lab")] == [
-        "a lab of a benchmark that was killed is cleared away"
+        "removed the throwaway engine of a killed benchmark"
     ]
     assert traces(private_state) + devices() == []
     assert not Path(f"/proc/{holder.pid}/exe").exists()

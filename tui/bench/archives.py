@@ -1,6 +1,6 @@
-"""Images for the copy-on-write suite, put together here: known files in the lowest of as many layers as wanted.
+"""Build images for the copy-on-write suite: known files in the lowest of any number of layers.
 
-The format is that of ``docker save`` (a manifest, a configuration, a tar a layer), which every Engine loads.
+The format is that of ``docker save`` (a manifest, a configuration, a tar per layer), which every Engine can load.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from tui.core.errors import BenchError
 
 REPOSITORY = "dtui/layers"
 MANY = 1000
-"""Files of 4 KiB in the directory ``many`` of the lowest layer."""
+"""Number of 4 KiB files in the directory ``many`` of the lowest layer."""
 
 
 def image_name(layers: int, sizes: tuple[int, ...]) -> str:
-    """Return the name of the image with so many layers and files of these sizes in kB."""
+    """Return the name of the image with ``layers`` layers and files of these sizes in kB."""
     return f"{REPOSITORY}:{layers}-{'-'.join(map(str, sizes)) or 'none'}"
 
 
 @contextmanager
 def image_archive(layers: int, sizes: tuple[int, ...], folder: Path) -> Iterator[IO[bytes]]:
-    """Yield an open file to load; it lies in ``folder`` while it lasts. Raises BenchError."""
+    """Yield an open archive to load. It exists in ``folder`` for the duration of the context. Raises BenchError."""
     try:
         with tempfile.TemporaryDirectory(prefix="image-", dir=folder) as work_folder:
             yield _archive(layers, sizes, Path(work_folder))
@@ -73,7 +73,8 @@ def _architecture() -> str:
 
 
 def _lowest(sizes: tuple[int, ...], path: Path) -> tuple[Path, str]:
-    """Write the layer with all files: the program that holds the container, one file a size, and many small ones."""
+    """Write the layer with all files: the program that keeps the container alive, a file per size, and many small
+    ones."""
     with tarfile.open(path, "w") as tar:
         for name, source in sorted(closure_of(IDLE[0]).items()):
             with source.open("rb") as file:
@@ -88,7 +89,7 @@ def _lowest(sizes: tuple[int, ...], path: Path) -> tuple[Path, str]:
 
 
 def _next(number: int, path: Path) -> tuple[Path, str]:
-    """Write a layer that has the directory too, so that each lookup in it passes through this layer."""
+    """Write a layer that also has the directory ``many``, so that every lookup there passes through this layer."""
     with tarfile.open(path, "w") as tar:
         _add_directory(tar, "many")
         _add(tar, f"many/layer{number}", io.BytesIO(), 0)
@@ -96,7 +97,7 @@ def _next(number: int, path: Path) -> tuple[Path, str]:
 
 
 class _Noise(io.RawIOBase):
-    """So many random bytes: no file system below can compress or share them."""
+    """``size`` random bytes, which no file system can compress or deduplicate."""
 
     def __init__(self, size: int) -> None:
         self._left = size

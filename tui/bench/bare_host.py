@@ -1,4 +1,4 @@
-"""The host's own directory as a place to run benchmarks: the control by which storage drivers are judged."""
+"""Benchmarks in a directory of the host itself: the control to which storage drivers are compared."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ from tui.linux.mount_table import file_system_at
 
 
 class BareProcess:
-    """A process of the host itself."""
+    """A process on the host."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
     def output(self) -> Iterator[bytes]:
-        """Yield what it prints until it ends."""
         assert self._process.stdout is not None  # noqa: S101 - it was asked for by the holder
         while chunk := os.read(self._process.stdout.fileno(), 65536):
             yield chunk
 
     def wait(self) -> int:
-        """Wait for its end and return the exit code."""
         return self._process.wait()
 
 
 class BareContainer:
-    """A directory of the host, as if it were a container: IOzone runs in it as it is on this host."""
+    """A directory of the host in the role of a container: IOzone runs in it directly."""
 
     id = "host"
     create_seconds = start_seconds = 0.0
@@ -43,7 +41,6 @@ class BareContainer:
         self.pid = os.getpid()
 
     def run(self, argv: tuple[str, ...]) -> BareProcess:
-        """Start a program of this host."""
         program = shutil.which(argv[0])
         if program is None:
             raise BenchError("iozone is not installed", "apt-get install iozone3 (Debian non-free)")
@@ -59,12 +56,11 @@ class BareContainer:
         return BareProcess(self._process)
 
     def stop(self) -> None:
-        """End it."""
         if self._process:
             self._process.kill()
 
     def remove(self) -> None:
-        """End it and remove what it left."""
+        """Kill the process and delete the files it left."""
         self._end()
         for leftover in self._folder.glob("dtui-*"):
             with suppress(FileNotFoundError):
@@ -80,17 +76,19 @@ class BareContainer:
 
 
 def drop_caches() -> None:
-    """Write all dirty pages and empty the host's caches (kernel doc: sysctl/vm, drop_caches); raises BenchError."""
+    """Flush dirty pages and drop the host's caches (kernel doc: sysctl/vm, drop_caches); raises BenchError."""
     os.sync()
     try:
         with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
             file.write("3")
     except OSError as error:
-        raise BenchError(f"the caches cannot be emptied: {(error.strerror or '').lower()}", "sudo dtui") from error
+        raise BenchError(
+            f"the caches cannot be dropped: {(error.strerror or '').lower()}", "run dtui as root"
+        ) from error
 
 
 class BareHost:
-    """Fulfils :class:`tui.bench.protocols.BenchHost` in a directory of this host."""
+    """A directory of this host. Fulfils :class:`tui.bench.protocols.BenchHost`."""
 
     local = True
 
@@ -98,44 +96,39 @@ class BareHost:
         self._folder = folder
 
     def describe(self) -> dict[str, str]:
-        """Return facts for the record."""
         return {"engine": "none", "driver": "host", "backing": file_system_at(str(self._folder)), "data_root": ""}
 
     def free_bytes(self) -> int | None:
-        """Return the free space of the directory's disk."""
         file_system = os.statvfs(self._folder)
         return file_system.f_bavail * file_system.f_frsize
 
     def has_image(self, name: str) -> bool:
-        """No image is needed."""
+        """Return True: no image is needed."""
         del name
         return True
 
     def import_image(self, name: str, tar: bytes, labels: Mapping[str, str], command: tuple[str, ...]) -> None:
-        """No image is needed."""
+        """Do nothing: no image is needed."""
 
     def load_image(self, archive: IO[bytes]) -> None:
         """Raise BenchError: there are no images."""
-        raise BenchError("the host has no images", "choose a storage driver")
+        raise BenchError("the host has no images", "choose a storage driver instead")
 
     def start_container(self, image: str, labels: Mapping[str, str]) -> BareContainer:
-        """Return the directory: no container is needed."""
+        """Return the directory itself."""
         del image, labels
         return BareContainer(self._folder)
 
     def work_folder(self) -> str:
-        """Return the directory."""
         return str(self._folder)
 
     def leftovers(self, label: str) -> list[tuple[str, str]]:
-        """There are no containers."""
         del label
         return []
 
     def remove_container(self, container_id: str) -> None:
-        """There are no containers."""
+        """Do nothing: there are no containers."""
 
     def remove_images(self, label: str) -> int:
-        """There are no images."""
         del label
         return 0

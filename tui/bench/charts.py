@@ -1,4 +1,4 @@
-"""Charts and tables as data: what is drawn, not how. Pure."""
+"""Charts and tables as data: what to draw, not how. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tui.bench.results import Result
 from tui.bench.stats import Key, Summaries, Summary, not_direct
 
 _SHOWN_RECORD = 64
-"""Record size in kB that is drawn when a run has several: it is there for every file from 64 kB to 1 GiB."""
+"""Record size in kB to draw if a run has several: every file from 64 kB to 1 GiB has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a chart: its label, the number of its colour and sign, and its (x, y) points.
+    """A line of a chart: label, number of its colour and sign, and (x, y) points.
 
-    ``unsure`` are the points too short to compare.
+    ``unsure`` are the points that are too short to compare.
     """
 
     label: str
@@ -28,7 +28,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class ChartSpec:
-    """One chart: title, unit of y, lines, and ticks as (place, text)."""
+    """A chart: title, unit of y, lines, and ticks as (position, label)."""
 
     title: str
     unit: str
@@ -39,9 +39,9 @@ class ChartSpec:
 
 @dataclass(frozen=True, slots=True)
 class ChartStyle:
-    """Who is drawn: the targets of a run in an order by which each keeps its colour and sign, less the hidden ones.
+    """Which targets to draw. ``order`` gives each its colour and sign; ``hidden`` ones are left out.
 
-    ``cached`` are those whose numbers are of the page cache though they were asked to go past it.
+    ``cached`` are targets whose numbers come from the page cache although they should bypass it.
     """
 
     order: tuple[str, ...]
@@ -50,7 +50,7 @@ class ChartStyle:
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The targets that are drawn."""
+        """The targets to draw."""
         return tuple(name for name in self.order if name not in self.hidden)
 
     def style(self, name: str) -> int:
@@ -59,12 +59,12 @@ class ChartStyle:
 
 
 def chart_style_of(result: Result, mode: Mode, hidden: frozenset[str] = frozenset()) -> ChartStyle:
-    """Return how a mode of a run is drawn."""
+    """Return the style for a mode of a run."""
     return ChartStyle(tuple(result.targets), hidden, frozenset(not_direct(result) if mode is Mode.DIRECT else ()))
 
 
 def gigabytes(kb_per_s: float) -> float:
-    """Return kB/s (of 1024 B) as GB/s (of 10^9 B)."""
+    """Convert kB/s (1024 B) to GB/s (10^9 B)."""
     return kb_per_s * 1024 / 1e9
 
 
@@ -74,13 +74,13 @@ def record_sizes(summaries: Summaries) -> tuple[int, ...]:
 
 
 def shown_record(summaries: Summaries) -> int:
-    """Return the record size that is drawn: 64 kB, else the nearest to it."""
+    """Return the record size to draw: 64 kB, or the nearest to it."""
     sizes = record_sizes(summaries)
     return min(sizes, key=lambda kb: abs(math.log2(kb / _SHOWN_RECORD))) if sizes else _SHOWN_RECORD
 
 
 def _top(value: float) -> float:
-    """Return a round number not below a value, for the top of an axis."""
+    """Return a round number not below ``value``, for the top of an axis."""
     if value <= 0:
         return 1.0
     step = math.pow(10, math.floor(math.log10(value)))
@@ -90,7 +90,7 @@ def _top(value: float) -> float:
 def chart(
     test: IoTest, targets: dict[str, Summaries], record: int, style: ChartStyle, control: Summaries | None = None
 ) -> ChartSpec:
-    """Return the chart of one test over log2 of the file size, one line a target: GB/s, or the ratio to ``control``."""
+    """Return the chart of a test over log2 of the file size, a line per target: GB/s, or the ratio to ``control``."""
     series = []
     sizes: set[int] = set()
     for label, summaries in targets.items():
@@ -123,14 +123,14 @@ def _height(summary: Summary, control: Summaries | None, key: Key) -> float | No
 def charts(
     targets: dict[str, Summaries], record: int, style: ChartStyle, control: Summaries | None = None
 ) -> tuple[ChartSpec, ...]:
-    """Return the six charts."""
+    """Return the charts of all six tests."""
     return tuple(chart(test, targets, record, style, control) for test in TESTS)
 
 
 def table(summaries: Summaries, record: int) -> list[tuple[str, ...]]:
-    """Return the rows of the table beside the charts: titles first, then a file size a row, medians in GB/s.
+    """Return the rows of the table next to the charts: titles, then a row per file size with medians in GB/s.
 
-    ``~`` leads what is too short to compare; a dash stands for what was not measured.
+    ``~`` precedes numbers that are too short to compare; a dash means not measured.
     """
     rows: list[tuple[str, ...]] = [("file", *(test.value.replace("random", "rnd") for test in TESTS), "n")]
     for kb in sorted({size for _, size, r in summaries if r == record}):

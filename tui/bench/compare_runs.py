@@ -1,4 +1,4 @@
-"""Two runs side by side: other kernel, other version, other host. Pure."""
+"""Compare two runs, for instance on another kernel, version or host. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tui.bench.stats import Summary, Verdict, by_target, compare_targets, spread
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """One number in two runs: the second by the first, the spread that either run found, and what that means."""
+    """A number in two runs: the second relative to the first, the larger spread of the two, and the verdict."""
 
     target: str
     mode: Mode
@@ -27,9 +27,9 @@ class RunComparison:
 
 
 def compare_runs(first_run: Result, second_run: Result, targets: tuple[str, ...] = ()) -> tuple[RunComparison, ...]:
-    """Compare targets of the same name, or of two runs the two that are named; the second run by the first.
+    """Compare targets of the same name, or two named targets, the second run relative to the first.
 
-    The wider of the two runs' own spreads decides, so that a difference is never told by the quieter run alone.
+    The larger of the two runs' spreads decides, so that a difference is never based on the quieter run alone.
     """
     comparisons = []
     for mode in first_run.plan.modes:

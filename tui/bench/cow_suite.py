@@ -1,13 +1,13 @@
-"""The copy-on-write suite: what IOzone cannot show, for it always makes a new file.
+"""The copy-on-write suite: what IOzone cannot show, because it always creates a new file.
 
-Everything is done by this process in the container's own mount (``/proc/PID/root``): the same system calls meet the
-same file system as the container's would, and nothing has to be put into it but a program that keeps it there. One
-definition a measure:
+This process does everything itself, in the container's own mount (``/proc/PID/root``): the same system calls reach the
+same file system as the container's own, and the image needs nothing but a program to keep the container alive. The
+measures:
 
-* *append*: the first ``open`` for appending of an image's file, one byte, ``fsync`` and ``close``; then the same again.
-* *lstat*, *open*: a thousand names of a directory that each layer has, asked for the first time, a name.
-* *create*, *remove*: a thousand files of 4 KiB made and removed, a file.
-* *second reader*: by how much the host's page cache grows when another container reads a file that one has read.
+* *append*: the first ``open`` for appending to an image's file, one byte, ``fsync`` and ``close``; then once more.
+* *lstat*, *open*: a thousand names in a directory that every layer has, looked up for the first time; per name.
+* *create*, *remove*: a thousand files of 4 KiB, created and removed; per file.
+* *second reader*: how much the host's page cache grows when a second container reads a file that another has read.
 * *container*: the Engine's own ``create`` and ``start``.
 """
 
@@ -31,7 +31,7 @@ _BLOCK = 1 << 20
 
 
 class CowTest(Enum):
-    """The measures and their units, what tells drivers apart most first."""
+    """The measures and their units, starting with those that distinguish drivers most."""
 
     APPEND = ("first append", "ms", "file")
     SECOND_READER = ("second reader", "MiB", "file")
@@ -59,12 +59,12 @@ class CowPlan:
 
     @property
     def numbers(self) -> int:
-        """How many numbers one target gives."""
+        """How many numbers one target yields."""
         return (2 * len(self.sizes) + 4 * len(self.depths) + 3) * self.repeats
 
     @property
     def seconds(self) -> float:
-        """What one target takes on a fast disk: containers, bytes copied and read, a thousand small files."""
+        """Expected seconds per target on a fast disk."""
         containers = 0.7 * (len(self.depths) + 1)
         return (containers + 0.004 * sum(self.sizes) / 1024 + 0.7) * self.repeats
 
@@ -73,24 +73,24 @@ QUICK = CowPlan((4, 1024, 16384, 65536), (1, 20), 3)
 STANDARD = CowPlan((4, 1024, 16384, 65536, 262144, 1 << 20), (1, 10, 50), 3)
 
 _DEEPEST = 100
-"""Layers that every storage driver takes: overlay2 has its limit at 128, and a container adds two."""
+"""Most layers, accepted by every storage driver: overlay2 stops at 128, and a container adds two."""
 
 
 def custom_cow(base: CowPlan, sizes: Iterable[int], depths: Iterable[int], repeats: int | None) -> CowPlan:
-    """Return a plan of one's own, sizes in kB, with the base's parts for those not given; raises UsageError."""
+    """Return a plan with the given sizes (kB), depths and repeats, the base's where not given; raises UsageError."""
     plan = CowPlan(
         tuple(sorted(set(sizes))) or base.sizes, tuple(sorted(set(depths))) or base.depths, repeats or base.repeats
     )
     if bad := [kb for kb in plan.sizes if not 1 <= kb <= LARGEST]:
-        raise UsageError(f"{bad[0]}k is no size from 1k to 16g", "64k, 16m and 1g are sizes")
+        raise UsageError(f"{bad[0]}k is not a size from 1k to 16g", "for example 64k, 16m or 1g")
     if bad := [depth for depth in plan.depths if not 1 <= depth <= _DEEPEST]:
-        raise UsageError(f"{bad[0]} is no number of layers from 1 to {_DEEPEST}", "1 and 20 are the quick preset's")
+        raise UsageError(f"{bad[0]} is not a number of layers from 1 to {_DEEPEST}", "the quick preset uses 1 and 20")
     return plan
 
 
 @dataclass(frozen=True, slots=True)
 class CowSample:
-    """One number: on which target, in which repeat, over which file size in kB or number of layers."""
+    """A number: its target, repeat, and the file size in kB or number of layers it was measured with."""
 
     target: str
     repeat: int
@@ -108,7 +108,7 @@ def _timed(began: int) -> float:
 
 
 def append(root: Root, path: bytes) -> float:
-    """Append one byte durably; return the milliseconds."""
+    """Append one byte durably and return the milliseconds."""
     began = time.perf_counter_ns()
     fd = root.open_path(path, flags=os.O_WRONLY | os.O_APPEND)
     try:
@@ -120,7 +120,7 @@ def append(root: Root, path: bytes) -> float:
 
 
 def look_up(root: Root, *, opening: bool) -> float:
-    """Ask for a thousand names of the directory ``many``; return the microseconds a name."""
+    """Look up a thousand names in the directory ``many`` and return microseconds per name."""
     fd = root.open_path(b"/many", flags=os.O_RDONLY | os.O_DIRECTORY)
     try:
         began = time.perf_counter_ns()
@@ -135,7 +135,7 @@ def look_up(root: Root, *, opening: bool) -> float:
 
 
 def small_files(root: Root) -> tuple[float, float]:
-    """Make a thousand files of 4 KiB in ``/work`` and remove them; return the microseconds a file for each."""
+    """Create a thousand 4 KiB files in ``/work`` and remove them; return microseconds per file for each."""
     fd = root.open_path(b"/work", flags=os.O_RDONLY | os.O_DIRECTORY)
     data = os.urandom(4096)
     try:
@@ -155,9 +155,9 @@ def small_files(root: Root) -> tuple[float, float]:
 
 
 def second_reader(first: Root, second: Root, path: bytes) -> float:
-    """Read a file in one container, then in another; return the MiB by which the second reading fills the page cache.
+    """Return by how many MiB the page cache grows when a second container reads a file that the first has read.
 
-    Both containers' cached pages of it are let go first, so that nothing but the sharing decides.
+    The cached pages of both are dropped first, so that only sharing decides.
     """
     for root in (first, second):
         fd = root.open_path(path, flags=os.O_RDONLY)
@@ -182,22 +182,22 @@ def _read(root: Root, path: bytes) -> None:
 
 
 def _cached() -> int:
-    """Return the host's page cache in kB (kernel doc: proc, meminfo, Cached)."""
+    """Return the size of the host's page cache in kB (kernel doc: proc, meminfo, Cached)."""
     with open("/proc/meminfo", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Cached:"))
 
 
 def root_of(container: BenchContainer) -> Root:
-    """Open the root of a held container; raises BenchError for one that is not proven to be on this host."""
+    """Open the root of a container; raises BenchError if it is not proven to be on this host."""
     if not container.pid:
-        raise BenchError("the Engine's containers are not proven to be on this host", "take --suite iozone")
+        raise BenchError("the Engine's containers are not proven to be on this host", "use --suite iozone")
     return open_process_root(container.pid, container.id)
 
 
 def measure(plan: CowPlan, start_container: HoldImage, target: str, repeat: int) -> Generator[CowSample]:
-    """Yield one repeat's numbers of one target, from new containers; raises BenchError.
+    """Yield the numbers of one repeat on one target, from new containers; raises BenchError.
 
-    ``start_container`` starts a container of the image with so many layers, in which nothing has been asked for yet.
+    ``start_container`` starts one from the image with that many layers, in which nothing has been looked up yet.
     """
 
     def sample(test: CowTest, x: int, value: float) -> CowSample:
@@ -217,9 +217,7 @@ def measure(plan: CowPlan, start_container: HoldImage, target: str, repeat: int)
             finally:
                 container.remove()
     except OSError as error:
-        raise BenchError(
-            f"{target}: {(error.strerror or '').lower()}", "the numbers that came before are kept"
-        ) from error
+        raise BenchError(f"{target}: {(error.strerror or '').lower()}", "numbers measured before are kept") from error
 
 
 def _of_files(plan: CowPlan, root: Root, start_container: HoldImage, sample: MakeSample) -> Iterator[CowSample]:

@@ -14,7 +14,7 @@ _TITLES = ("target", "repeat", "mode", "test", "file_kb", "record_kb", "layers",
 
 
 def _rows(result: Result) -> Iterator[tuple[object, ...]]:
-    """Yield a row a number: IOzone's, then those of the copy-on-write suite, which have no mode and no record."""
+    """Yield a row per number: IOzone's, then those of the copy-on-write suite, which have neither mode nor record."""
     for sample in result.samples:
         cell = sample.cell
         size = (cell.file_kb, cell.record_kb, "")
@@ -47,7 +47,7 @@ def _rows(result: Result) -> Iterator[tuple[object, ...]]:
 
 
 def as_csv(result: Result) -> bytes:
-    """Return every sample as a row, the titles first."""
+    """Return every sample as a CSV row, after a row of titles."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(_TITLES)
@@ -56,12 +56,12 @@ def as_csv(result: Result) -> bytes:
 
 
 def as_json(result: Result) -> bytes:
-    """Return the whole run, the host's facts among it."""
+    """Return the whole run including the host's facts."""
     return json.dumps(result.as_json(), indent=2).encode()
 
 
 def as_xlsx(result: Result) -> bytes:
-    """Return a workbook with a sheet of samples and one of facts; raises BenchError where xlsxwriter is missing."""
+    """Return a workbook with the samples and the facts; raises BenchError without xlsxwriter."""
     try:
         import xlsxwriter
     except ImportError as error:
@@ -82,4 +82,4 @@ def as_xlsx(result: Result) -> bytes:
 
 
 WRITERS: dict[str, Callable[[Result], bytes]] = {"csv": as_csv, "json": as_json, "xlsx": as_xlsx}
-"""What each format is made by."""
+"""The function that writes each format."""

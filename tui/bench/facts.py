@@ -1,4 +1,4 @@
-"""What of this host may matter to a run's numbers, before it and after it."""
+"""Facts about this host that may affect the numbers of a run, before and after it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import suppress
 from tui.core.text import human_size
 
 _BUSY = 5.0
-"""Percent of the time in which somebody waited for the disk, or the hypervisor took the processors: too much."""
+"""Percentage of time waiting for the disk, or taken by the hypervisor, that is too much."""
 
 Ticks = tuple[int, int]
-"""Clock ticks since boot of all processors together: those that the hypervisor took, and all."""
+"""Clock ticks since boot of all processors: those taken by the hypervisor (steal), and all."""
 
 
 def host_facts() -> dict[str, str]:
-    """Return what stays the same while a run lasts."""
+    """Return facts that do not change during a run."""
     facts = {"kernel": platform.release(), "cpus": str(os.cpu_count()), "memory": human_size(_memory("MemTotal:"))}
     with suppress(OSError), open("/proc/sys/vm/dirty_ratio", encoding="ascii") as file:
         facts["dirty_ratio"] = file.read().strip()
@@ -24,9 +24,9 @@ def host_facts() -> dict[str, str]:
 
 
 def busy_facts() -> dict[str, str]:
-    """Return how busy the host is: load, memory that is free for more, percent of time waited for the disk.
+    """Return how busy the host is: load, available memory, and percentage of time waiting for the disk.
 
-    The latter is of the last ten seconds (kernel doc: accounting/psi).
+    The latter covers the last ten seconds (kernel doc: accounting/psi).
     """
     facts = {"load": f"{os.getloadavg()[0]:.2f}", "available": human_size(_memory("MemAvailable:"))}
     with suppress(OSError, IndexError), open("/proc/pressure/io", encoding="ascii") as file:
@@ -35,27 +35,27 @@ def busy_facts() -> dict[str, str]:
 
 
 def facts_after(before: Ticks) -> dict[str, str]:
-    """Return how busy the host is after a run, and the percent of it in which the hypervisor gave time to others."""
+    """Return how busy the host is after a run, and the percentage of it that the hypervisor took."""
     stolen, total = (end_ticks - start_ticks for end_ticks, start_ticks in zip(processor_ticks(), before, strict=True))
     facts = {f"{name}_after": value for name, value in busy_facts().items()}
     return facts | {"steal": f"{100 * stolen / max(1, total):.1f}"}
 
 
 def _memory(name: str) -> int:
-    """Return a line of /proc/meminfo in bytes."""
+    """Return a value of /proc/meminfo in bytes."""
     with open("/proc/meminfo", encoding="ascii") as file:
         return next((int(line.split()[1]) * 1024 for line in file if line.startswith(name)), 0)
 
 
 def processor_ticks() -> Ticks:
-    """Return what the processors did since boot (proc(5), stat: the eighth number of the first line is steal)."""
+    """Return the processors' ticks since boot (proc(5), stat: the eighth number of the first line is steal)."""
     with open("/proc/stat", encoding="ascii") as file:
         numbers = [int(word) for word in file.readline().split()[1:9]]
     return numbers[7] if len(numbers) > 7 else 0, sum(numbers)
 
 
 def warnings_of(facts: dict[str, str]) -> tuple[str, ...]:
-    """Return what on this host spreads the numbers."""
+    """Return warnings about what on this host makes the numbers vary."""
     warnings = []
     if float(facts.get("load", "0")) > int(facts.get("cpus", "1")):
         warnings.append(f"the load was {facts['load']} on {facts['cpus']} cores when it began")

@@ -1,7 +1,7 @@
-"""Four findings about storage drivers, of one host and one day, looked for in the numbers of this host. Pure.
+"""Four findings about storage drivers, published for one host, checked against this host's numbers. Pure.
 
-Each compares one driver with the median of the other drivers at the same test, file and record; the ratios of many
-numbers are put together by their geometric mean.
+Each compares one driver with the median of the other drivers for the same test, file and record size; ratios are
+combined by their geometric mean.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tui.bench.results import Result
 from tui.bench.stats import Key, Summaries, by_target
 
 _LARGE = 512 << 10
-"""File size in kB from which the findings speak of large files: 512 MiB."""
+"""File size in kB that counts as large: 512 MiB."""
 
 _WELL = 0.67
 _LESS, _MORE = 0.9, 1.1
@@ -28,7 +28,7 @@ _WRITES = (IoTest.WRITE, IoTest.REWRITE, IoTest.RANDOM_WRITE)
 
 
 class FindingOutcome(Enum):
-    """What became of a finding here."""
+    """Whether a finding holds on this host."""
 
     HOLDS = "holds"
     DOES_NOT_HOLD = "does not hold"
@@ -37,7 +37,7 @@ class FindingOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A claim, what became of it, and the figures or what was missing."""
+    """A claim, whether it holds, and the figures or what is missing."""
 
     claim: str
     outcome: FindingOutcome
@@ -45,11 +45,11 @@ class Finding:
 
 
 Ratios = Callable[[tuple[IoTest, ...], Callable[[int], bool]], float | None]
-"""Gives the geometric mean of a driver's ratios in some tests and file sizes; None where nothing was measured."""
+"""Returns the geometric mean of a driver's ratios in some tests and file sizes, None if nothing was measured."""
 
 
 def findings(result: Result) -> tuple[Finding, ...]:
-    """Look for the four findings in a run's first mode."""
+    """Check the four findings against a run's first mode."""
     claims = (
         ("aufs", "aufs reads slower than the overlay drivers, but writes faster", _reads_slower_writes_faster),
         ("devicemapper", "devicemapper reads and writes well below the others from 512 MiB on", _badly_when_large),
@@ -69,9 +69,9 @@ def _judge(result: Result, driver: str, claim: str, judge: Callable[[Ratios], tu
     judged_name = next((n for n in drivers if result.targets[n].get("driver") == driver), None)
     peers = [summaries for name, summaries in drivers.items() if name != judged_name]
     if judged_name is None:
-        return Finding(claim, FindingOutcome.NOT_MEASURABLE, f"{driver} took no part")
+        return Finding(claim, FindingOutcome.NOT_MEASURABLE, f"{driver} was not measured")
     if not peers:
-        return Finding(claim, FindingOutcome.NOT_MEASURABLE, "no other driver took part")
+        return Finding(claim, FindingOutcome.NOT_MEASURABLE, "no other driver was measured")
     verdict = judge(_ratios(drivers[judged_name], peers))
     if isinstance(verdict, str):
         return Finding(claim, FindingOutcome.NOT_MEASURABLE, verdict)
@@ -105,7 +105,7 @@ def _small(size: int) -> bool:
     return size < _LARGE
 
 
-_NO_LARGE = "no file of 512 MiB or more was measured: the article's preset has them"
+_NO_LARGE = "no file of 512 MiB or more was measured; the article preset has them"
 
 
 def _reads_slower_writes_faster(ratios: Ratios) -> tuple[bool, str] | str:

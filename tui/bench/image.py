@@ -1,4 +1,4 @@
-"""The image IOzone runs in: the host's own iozone with its libraries, put together here, from no registry."""
+"""Build the image that IOzone runs in from the host's own iozone and its libraries, without a registry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REPOSITORY = "dtui/iozone"
 LABEL = "org.dtui.image"
 
 IDLE = ("/bin/sleep", "infinity")
-"""What keeps a container there for the processes that are run in it."""
+"""The command that keeps a container alive while processes run in it."""
 
 _LIBRARY = re.compile(r"(?:=>\s*|^\s*)(/\S+)\s*\(0x", re.MULTILINE)
 _VERSION = re.compile(r"Revision: ([\d.]+)")
@@ -25,7 +25,7 @@ _VERSION = re.compile(r"Revision: ([\d.]+)")
 
 @dataclass(frozen=True, slots=True)
 class BenchImage:
-    """An image to import: its name with a tag by contents, IOzone's version, and the tar with one layer."""
+    """An image to import: its name with a tag derived from the contents, IOzone's version, and a tar of one layer."""
 
     name: str
     version: str
@@ -33,9 +33,9 @@ class BenchImage:
 
 
 def make_image() -> BenchImage:
-    """Put the host's iozone, its loader and libraries into a tar; the same files give the same tag.
+    """Pack the host's iozone, its loader and libraries into a tar; the same files give the same tag.
 
-    Raises BenchError, with the way to get it, where iozone is missing.
+    Raises BenchError, with how to install it, if iozone is missing.
     """
     program = shutil.which("iozone")
     if program is None:
@@ -49,7 +49,7 @@ def make_image() -> BenchImage:
 
 
 def closure_of(program: str, name: str = "") -> dict[str, Path]:
-    """Return a program of this host and all libraries that it loads, by their names in an image."""
+    """Return a program of this host and all libraries it loads, by their names in an image."""
     files = {name or program.lstrip("/"): Path(program)}
     for library in _LIBRARY.findall(_run(["/usr/bin/ldd", program])):
         files[library.lstrip("/")] = Path(library)

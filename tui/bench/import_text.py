@@ -1,4 +1,4 @@
-"""IOzone's text from elsewhere as a run, so that another host can be laid beside this one."""
+"""Turn IOzone's text output from another host into a run, for comparison with this one."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tui.core.errors import BenchError
 
 
 def parse_iozone_run(data: bytes, target: str, name: str) -> Result:
-    """Return a run of one repeat; raises BenchError for what is not IOzone's table in kB/s.
+    """Return a run of one repeat; raises BenchError if the text is not an IOzone table in kB/s.
 
-    Which tests the columns are of is told by the command line that IOzone prints.
+    The command line that IOzone prints tells which tests the columns are.
     """
     text = data.decode("ascii", "replace")
     argv = _command(text)
     parser = Parser(_tests(argv))
     cells = parser.feed(data if data.endswith(b"\n") else data + b"\n")
     if parser.unit != "kB/s" or not cells:
-        raise BenchError("this is no IOzone output in kB/s", "iozone's text on standard output is wanted")
+        raise BenchError("this is not IOzone output in kB/s", "save the text that iozone prints on standard output")
     mode = _mode(argv)
     rows = tuple(dict.fromkeys((cell.file_kb, cell.record_kb) for cell in cells))
     plan = Plan(Preset.CUSTOM, tuple(argv[1:]), rows, 1, (mode,), parser.tests)
-    problem = "" if parser.complete else "IOzone did not come to its end"
+    problem = "" if parser.complete else "IOzone did not finish"
     return Result(
         plan=plan,
         started=datetime.now(UTC),
@@ -50,7 +50,7 @@ def _tests(argv: list[str]) -> tuple[IoTest, ...]:
     requested |= {word[2:] for word in argv if word.startswith("-i") and len(word) > 2}
     families = {"0": TESTS[0:2], "1": TESTS[2:4], "2": TESTS[4:6]}
     if unknown := requested - families.keys():
-        raise BenchError(f"IOzone's test {min(unknown)} is not known here", "-i 0, -i 1 and -i 2 are")
+        raise BenchError(f"IOzone's test {min(unknown)} is not supported", "dtui supports -i 0, -i 1 and -i 2")
     return tuple(test for number in sorted(requested) for test in families[number]) or TESTS
 
 

@@ -1,7 +1,7 @@
-"""IOzone's text as it arrives, number by number. Pure; versions 3.489 to 3.510.
+"""Parse IOzone's output number by number as it arrives. Pure; versions 3.489 to 3.510.
 
-IOzone writes each value by itself, unbuffered, and chunks may split anywhere. Column positions differ between
-versions, so values are told apart by the tests that were asked for. Exit codes lie: an interrupted run ends with 0.
+IOzone writes each value separately and unbuffered, and chunks may be split anywhere. Column positions differ between
+versions, so values are assigned by the tests requested. The exit code is unreliable: an interrupted run exits with 0.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ COMPLETE = "iozone test complete."
 _VERSION = re.compile(r"Version \$Revision: ([\d.]+)")
 _LONGEST_LINE = 4096
 _DIGITS = 19
-"""Digits of a number; Python refuses to read one of thousands."""
+"""Most digits of a number; Python refuses to parse thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One number: file and record size in kB (1024 B), the test, and kB/s."""
+    """A number: file and record size in kB (1024 B), the test, and kB/s."""
 
     file_kb: int
     record_kb: int
@@ -30,18 +30,18 @@ class Cell:
 
     @property
     def seconds(self) -> float:
-        """How long the transfer took; below 100 µs the clock's grain decides."""
+        """How long the transfer took. Below 100 µs the clock's resolution dominates."""
         return self.file_kb / self.kb_per_s
 
     @property
     def unsure(self) -> bool:
-        """Whether it was too short to be compared with another."""
+        """Whether it was too short to compare."""
         return self.seconds < 100e-6
 
 
 @dataclass(slots=True)
 class Parser:
-    """Fed with output as it arrives; collects what was learnt."""
+    """Takes output as it arrives and collects what it says."""
 
     tests: tuple[IoTest, ...] = TESTS
     version: str = ""
@@ -54,7 +54,7 @@ class Parser:
     _row: list[int] = field(default_factory=list)
 
     def feed(self, chunk: bytes) -> list[Cell]:
-        """Return the numbers that are certain now: each is followed by a blank or a line end."""
+        """Return the numbers that are complete, that is, followed by a blank or a newline."""
         cells: list[Cell] = []
         *lines, self._pending = (self._pending + chunk.decode("ascii", "replace")).split("\n")
         for line in lines:
@@ -80,7 +80,7 @@ class Parser:
             self.rows += 1
         cells = []
         for column in range(max(previous_count, 2), min(len(values), 2 + len(self.tests))):
-            if values[column] > 0:  # 0 stands for what was not measured
+            if values[column] > 0:  # 0 means not measured
                 cells.append(Cell(values[0], values[1], self.tests[column - 2], values[column]))
         return cells
 
@@ -96,17 +96,17 @@ class Parser:
         elif line == COMPLETE:
             self.complete = True
         elif line.startswith("reported inaccurate") and self.notices:
-            self.notices[-1] += f" {line}"  # IOzone breaks its sentence
+            self.notices[-1] += f" {line}"  # IOzone splits this sentence over two lines
         elif line.startswith(("Timer resolution", "Error ", "iozone:")):
             self.notices.append(line)
 
     def failure(self, exit_code: int, expected_rows: int) -> str:
-        """Say why a run is not a success; empty when it is: exit code 0, the closing line, and every row."""
+        """Return why a run failed, empty if it succeeded: exit code 0, the closing line, and all rows."""
         if self.unit and self.unit != "kB/s":
             return f"IOzone answered in another unit: {self.unit}"
         if exit_code == 0 and self.complete and self.rows == expected_rows:
             return ""
         details = f": {'; '.join(self.notices)}" if self.notices and not self.complete else ""
         if not self.complete:
-            return f"IOzone ended with code {exit_code} before it was done{details}"
+            return f"IOzone exited with code {exit_code} before it was done{details}"
         return f"IOzone gave {self.rows} of {expected_rows} rows and code {exit_code}{details}"

@@ -1,4 +1,4 @@
-"""What a benchmark run does: which IOzone commands, how often, and what must come out of them."""
+"""What a benchmark run does: the IOzone commands, how often to run them, and the rows they must print."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tui.core.text import printable
 
 
 class IoTest(Enum):
-    """The six tests, in IOzone's column order (-i 0: write, rewrite; -i 1: read, reread; -i 2: random)."""
+    """The six tests in the order of IOzone's columns (-i 0: write, rewrite; -i 1: read, reread; -i 2: random)."""
 
     WRITE = "write"
     REWRITE = "rewrite"
@@ -29,7 +29,7 @@ _FAMILIES = (TESTS[0:2], TESTS[2:4], TESTS[4:6])
 
 
 class Preset(StrEnum):
-    """The plans a person chooses from."""
+    """The plans to choose from."""
 
     QUICK = "quick"
     STANDARD = "standard"
@@ -38,7 +38,8 @@ class Preset(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a number is of: the page cache, with the flush in it (-c -e), past the cache (-I), or an emptied cache."""
+    """What a number measures: the page cache, including the flush (-c -e), bypassing the cache (-I), or a cold
+    cache."""
 
     CACHED = "CACHED"
     FLUSHED = "FLUSHED"
@@ -49,7 +50,7 @@ class Mode(StrEnum):
 MODE_OPTIONS = {Mode.CACHED: (), Mode.FLUSHED: ("-c", "-e"), Mode.DIRECT: ("-I",), Mode.COLD: ()}
 
 COLD_TESTS = (IoTest.READ, IoTest.RANDOM_READ)
-"""What an emptied cache is felt by: the first of each pair; rereads find the cache full again, writes never need it."""
+"""The tests that a cold cache affects: rereads find the cache warm again, and writes do not need it."""
 
 _COLD_RECORDS, _COLD_KB = 8, 1024
 """The least file for COLD, in records and in kB.
@@ -59,20 +60,20 @@ smaller files are warm by then.
 """
 
 _SECONDS_A_MB = {Mode.CACHED: 0.0034, Mode.FLUSHED: 0.005, Mode.DIRECT: 0.012, Mode.COLD: 0.006}
-"""What a megabyte of file takes for all six tests on a fast disk, measured: the estimate before the first number."""
+"""Measured seconds per megabyte of file for all six tests on a fast disk, for the first estimate."""
 
 _SECONDS_A_RUN = 0.5
-"""A container's creation, start and end."""
+"""Seconds to create, start and end a container."""
 
 _SECONDS_A_DROP = 0.3
-"""Emptying the host's caches once, dirty pages written first."""
+"""Seconds to drop the host's caches once, including flushing dirty pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One IOzone process: the tests that it prints, those whose numbers count, and how many rows it must give.
+    """One IOzone process: the tests it prints, those whose numbers count, and the number of rows it must print.
 
-    ``cold`` asks for empty caches before it.
+    ``cold`` asks to drop the caches first.
     """
 
     argv: tuple[str, ...]
@@ -84,9 +85,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """IOzone commands, one a mode, their repeats and the (file kB, record kB) rows that each must give.
+    """IOzone commands, one per mode, with repeats and the (file kB, record kB) rows each must print.
 
-    ``options`` are IOzone's without mode and file.
+    ``options`` are IOzone's, without mode and file.
     """
 
     preset: Preset
@@ -97,51 +98,51 @@ class Plan:
     tests: tuple[IoTest, ...] = TESTS
 
     def tests_of(self, mode: Mode) -> tuple[IoTest, ...]:
-        """Return the tests whose numbers a mode gives."""
+        """Return the tests that a mode measures."""
         return tuple(test for test in self.tests if mode is not Mode.COLD or test in COLD_TESTS)
 
     def rows_of(self, mode: Mode) -> tuple[tuple[int, int], ...]:
-        """Return the rows whose numbers a mode gives."""
+        """Return the rows that a mode measures."""
         return tuple(row for row in self.rows if mode is not Mode.COLD or is_cold(*row))
 
     @property
     def cells(self) -> int:
-        """How many numbers all repeats on one target give."""
+        """How many numbers all repeats on one target yield."""
         return self.repeats * sum(len(self.rows_of(mode)) * len(self.tests_of(mode)) for mode in self.modes)
 
     @property
     def drops(self) -> int:
-        """How often the host's caches are emptied for one target."""
+        """How often the host's caches are dropped for one target."""
         cold = self.steps("", Mode.COLD) if Mode.COLD in self.modes else ()
         return self.repeats * sum(step.cold for step in cold)
 
     @property
     def seconds(self) -> float:
-        """What one target takes on a fast disk, all repeats and modes."""
+        """Expected seconds per target on a fast disk, for all repeats and modes."""
         return self.repeats * sum(
             self.seconds_of(mode, kb) * len(self.tests_of(mode)) for mode in self.modes for kb, _ in self.rows_of(mode)
         )
 
     def seconds_of(self, mode: Mode, file_kb: int) -> float:
-        """Return what one number takes on a fast disk, its share of the container's time in it."""
+        """Return the expected seconds for one number on a fast disk, with its share of the container's time."""
         transfer = file_kb / 1024 * _SECONDS_A_MB[mode] * len(self.tests) / len(TESTS)
         row = _SECONDS_A_RUN / len(self.rows_of(mode)) + transfer
         return row / len(self.tests_of(mode)) + (_SECONDS_A_DROP if mode is Mode.COLD else 0.0)
 
     @property
     def space(self) -> int:
-        """Bytes that must be free: twice the largest file and 1 GiB."""
+        """Bytes that must be free: twice the largest file, plus 1 GiB."""
         return 2 * max(kb for kb, _ in self.rows) * 1024 + (1 << 30)
 
     def argv(self, file: str, mode: Mode = Mode.CACHED) -> tuple[str, ...]:
-        """Return the command; ``file`` is deleted and made anew by IOzone, so it must be nobody's."""
+        """Return the command. IOzone deletes and recreates ``file``, so it must be nobody else's."""
         report = ("-Rb", f"{file}.xls") if self.preset is Preset.ARTICLE else ()
         return ("iozone", *self.options, *MODE_OPTIONS[mode], "-f", file, *report)
 
     def steps(self, file: str, mode: Mode) -> tuple[Step, ...]:
-        """Return the processes of one turn: one for all rows, or for empty caches several a row.
+        """Return the processes of one trial: one for all rows or, with a cold cache, several per row.
 
-        A file is then written and kept (-w), and each read of it is a process of its own after the caches were emptied.
+        There the file is written and kept (-w), and each read is a process of its own after dropping the caches.
         """
         if mode is not Mode.COLD:
             return (Step(self.argv(file, mode), self.tests, self.tests, len(self.rows)),)
@@ -161,13 +162,13 @@ _SIZES = {Preset.QUICK: (64, 1024, 16384, 65536), Preset.STANDARD: (64, 256, 102
 _RECORD = 64
 _REPEATS = {Preset.QUICK: 3, Preset.STANDARD: 5, Preset.ARTICLE: 1, Preset.CUSTOM: 3}
 LARGEST = 1 << 24
-"""Largest file in kB that may be asked for: 16 GiB."""
+"""Largest file size in kB: 16 GiB."""
 
 
 def automatic_rows(smallest: int, largest: int) -> tuple[tuple[int, int], ...]:
-    """Return the rows of ``iozone -a`` in kB: records 4 to 16384 up to the file's size, both doubling.
+    """Return the rows of ``iozone -a`` in kB: records from 4 to 16384 up to the file's size, both doubling.
 
-    From files of 32 MiB on, records below 64 kB are skipped (IOzone's crossover, measured on 489 to 510).
+    For files of 32 MiB or more, records below 64 kB are skipped (IOzone's crossover, measured on 489 to 510).
     """
     rows = []
     size = smallest
@@ -181,7 +182,7 @@ def automatic_rows(smallest: int, largest: int) -> tuple[tuple[int, int], ...]:
 
 
 def make_plan(preset: Preset, repeats: int | None = None) -> Plan:
-    """Return a preset's plan; quick is a few sizes three times, article the article's own command once."""
+    """Return a preset's plan: quick measures a few sizes three times, article runs the article's own command once."""
     if preset is Preset.ARTICLE:
         sweep = ("-a", "-n", "4k", "-g", "1g", *_which(TESTS))
         return Plan(preset, sweep, automatic_rows(4, 1 << 20), repeats or 1)
@@ -199,17 +200,17 @@ def custom_plan(
     modes: tuple[Mode, ...] = (Mode.CACHED,),
     repeats: int | None = None,
 ) -> Plan:
-    """Return a plan of one's own, sizes in kB; raises UsageError for what IOzone cannot measure or a host not hold.
+    """Return a custom plan, sizes in kB; raises UsageError for what IOzone or the host cannot do.
 
-    Both tests of a pair are run where one is asked for: IOzone knows only pairs, and reads need a file written before.
+    If one test of a pair is requested, both run: IOzone knows only pairs, and reads need a file written before.
     """
     if not sizes or not records or not modes:
         raise UsageError("a plan needs a file size, a record size and a mode", "dtui bench run --help")
     if bad := [kb for kb in (*sizes, *records) if not 1 <= kb <= LARGEST]:
-        raise UsageError(f"{bad[0]}k is no size from 1k to 16g", "64k, 16m and 1g are sizes")
+        raise UsageError(f"{bad[0]}k is not a size from 1k to 16g", "for example 64k, 16m or 1g")
     rows = tuple((size, record) for size in sizes for record in records if record <= size)
     if not rows:
-        raise UsageError("every record is larger than every file", "take smaller records or larger files")
+        raise UsageError("every record is larger than every file", "use smaller records or larger files")
     needed = {test for family in _FAMILIES for test in family if set(family) & set(tests)} | set(_FAMILIES[0])
     measured = tuple(test for test in TESTS if test in needed)
     options = [*_which(measured)]
@@ -218,14 +219,14 @@ def custom_plan(
             options += [word, f"{kb}k"]
     plan = Plan(Preset.CUSTOM, tuple(options), rows, repeats or _REPEATS[Preset.CUSTOM], modes, measured)
     if Mode.COLD in modes and not plan.tests_of(Mode.COLD):
-        raise UsageError("COLD measures reads, and no read is asked for", "add the test read or random read")
+        raise UsageError("COLD measures reads, but no read is selected", "add the test read or random read")
     if Mode.COLD in modes and not plan.rows_of(Mode.COLD):
-        raise UsageError("COLD needs files of 1m and more, and of 8 records and more", "add the size 16m")
+        raise UsageError("COLD needs files of at least 1m and 8 records", "add the size 16m")
     return plan
 
 
 def is_cold(file_kb: int, record_kb: int) -> bool:
-    """Say whether a file is large enough for empty caches to be felt."""
+    """Return whether a file is large enough for a cold cache to matter."""
     return file_kb >= max(_COLD_KB, _COLD_RECORDS * record_kb)
 
 
@@ -233,15 +234,15 @@ _UNITS = {"k": 1, "m": 1 << 10, "g": 1 << 20}
 
 
 def kilobytes(word: str) -> int:
-    """Return a size such as ``64k``, ``16m`` or ``1g`` in kB; raises UsageError."""
+    """Parse a size such as ``64k``, ``16m`` or ``1g`` into kB; raises UsageError."""
     number, unit = word[:-1], word[-1:].lower()
     if unit not in _UNITS or not (number.isascii() and number.isdigit()):
-        raise UsageError(f"{printable(word)} is no size", "64k, 16m and 1g are sizes")
+        raise UsageError(f"{printable(word)} is not a size", "for example 64k, 16m or 1g")
     return int(number) * _UNITS[unit]
 
 
 def human_kb(kb: int) -> str:
-    """Return a size in IOzone's own steps: ``64K``, ``16M``, ``1G``."""
+    """Format a size in IOzone's steps: ``64K``, ``16M``, ``1G``."""
     for limit, unit in ((1 << 20, "G"), (1 << 10, "M")):
         if kb >= limit:
             return f"{kb // limit}{unit}"
@@ -255,7 +256,7 @@ def _which(tests: tuple[IoTest, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One IOzone process: which repeat (from 1) on which target in which mode."""
+    """One run of IOzone: repeat (from 1), target and mode."""
 
     repeat: int
     target: str
@@ -263,11 +264,11 @@ class Trial:
 
 
 def schedule(plan: Plan, targets: tuple[str, ...], seed: int) -> tuple[Trial, ...]:
-    """Return every turn of a run, targets and modes interleaved and shuffled anew within each repeat.
+    """Return all trials of a run, with targets and modes shuffled anew within each repeat.
 
-    What changes on the host in the course of a run then meets all targets alike.
+    What changes on the host in the course of a run then affects all targets alike.
     """
-    chance = random.Random(seed)  # noqa: S311 - an order, no secret
+    chance = random.Random(seed)  # noqa: S311 - an order, not a secret
     trials = []
     for repeat in range(1, plan.repeats + 1):
         lot = [Trial(repeat, target, mode) for target in targets for mode in plan.modes]
@@ -278,7 +279,7 @@ def schedule(plan: Plan, targets: tuple[str, ...], seed: int) -> tuple[Trial, ..
 
 def cow_order(repeats: int, targets: list[str], seed: int) -> Iterator[tuple[int, str]]:
     """Yield (repeat, target) of the copy-on-write suite, the targets shuffled anew within each repeat."""
-    chance = random.Random(seed)  # noqa: S311 - an order, no secret
+    chance = random.Random(seed)  # noqa: S311 - an order, not a secret
     for repeat in range(1, repeats + 1):
         for target in chance.sample(targets, len(targets)):
             yield repeat, target

@@ -1,4 +1,4 @@
-"""What a benchmark needs of a place to run in. Engines fulfil it in the engine package; this one does not know them."""
+"""What a benchmark needs from the place it runs in. Implemented in bare_host and in tui.lab."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import IO, Protocol
 
 
 class BenchProcess(Protocol):
-    """A process at work."""
+    """A running process."""
 
     def output(self) -> Iterator[bytes]:
-        """Yield what it prints, as it prints it, until it ends."""
+        """Yield its output as it is printed, until it ends."""
         ...
 
     def wait(self) -> int:
@@ -19,11 +19,10 @@ class BenchProcess(Protocol):
 
 
 class BenchContainer(Protocol):
-    """A container that is there for the processes run in it: its first process, and what making and starting it took.
+    """A running container in which to start processes, one after another; each sees the files of those before.
 
-    The process is 0 where it is not proven to be one of this host.
-
-    Processes that run in it one after another find each other's files.
+    ``pid`` is the container's first process, 0 if it is not proven to be on this host. ``create_seconds`` and
+    ``start_seconds`` are what the Engine took.
     """
 
     id: str
@@ -32,15 +31,15 @@ class BenchContainer(Protocol):
     start_seconds: float
 
     def run(self, argv: tuple[str, ...]) -> BenchProcess:
-        """Start a process in it, and give its output from the first byte."""
+        """Start a process in it and return it, with its output from the first byte."""
         ...
 
     def stop(self) -> None:
-        """End all that runs in it at once; from any thread."""
+        """Kill everything running in it, from any thread."""
         ...
 
     def remove(self) -> None:
-        """Remove it and all that was written in it; idempotent."""
+        """Remove it with everything written in it; idempotent."""
         ...
 
 
@@ -57,31 +56,31 @@ class BenchHost(Protocol):
         ...
 
     def free_bytes(self) -> int | None:
-        """Return the free space where files are written; None when it cannot be known from here."""
+        """Return the free space where files are written, None if unknown."""
         ...
 
     def has_image(self, name: str) -> bool:
-        """Say whether an image is there; a place without containers has them all."""
+        """Return whether an image exists; always True for a host without containers."""
         ...
 
     def import_image(self, name: str, tar: bytes, labels: Mapping[str, str], command: tuple[str, ...]) -> None:
-        """Make an image of one layer, with the command that its containers run."""
+        """Create an image of one layer; ``command`` is what its containers run."""
         ...
 
     def load_image(self, archive: IO[bytes]) -> None:
-        """Load an image from an archive as ``docker save`` writes it."""
+        """Load an image archive as ``docker save`` writes it."""
         ...
 
     def start_container(self, image: str, labels: Mapping[str, str]) -> BenchContainer:
-        """Start a container without network, of an image that keeps itself alive."""
+        """Start a container without network from an image whose command keeps it alive."""
         ...
 
     def work_folder(self) -> str:
-        """Return the directory in which benchmarks may make files, as the process there sees it."""
+        """Return the directory for benchmark files, as a process in the container sees it."""
         ...
 
     def leftovers(self, label: str) -> list[tuple[str, str]]:
-        """Return (container id, value) of all containers that carry a label."""
+        """Return (container id, value) of all containers with a label."""
         ...
 
     def remove_container(self, container_id: str) -> None:
@@ -89,32 +88,32 @@ class BenchHost(Protocol):
         ...
 
     def remove_images(self, label: str) -> int:
-        """Remove all images that carry a label; return how many."""
+        """Remove all images with a label and return how many."""
         ...
 
 
 class Target(Protocol):
-    """One of the things that a run compares: made ready before it, cleared away after it."""
+    """One of the things that a run compares, prepared before and cleaned up after it."""
 
     @property
     def name(self) -> str:
-        """What it is called in charts and tables."""
+        """Its name in charts and tables."""
         ...
 
     @property
     def control(self) -> bool:
-        """Whether it is there to judge the others by: the host itself, or another target once more."""
+        """Whether it only serves to judge the others: the host itself, or a target measured a second time."""
         ...
 
     @property
     def has_images(self) -> bool:
-        """Whether images can be put into it and their containers' files be reached from this host."""
+        """Whether it accepts images, and its containers' files can be reached from this host."""
         ...
 
     def open(self) -> BenchHost:
-        """Make it ready, which may start a daemon; raises DtuiError."""
+        """Prepare it, which may start a daemon; raises DtuiError."""
         ...
 
     def close(self) -> None:
-        """Clear away what it made; idempotent."""
+        """Remove what ``open`` created; idempotent."""
         ...

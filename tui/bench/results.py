@@ -1,4 +1,4 @@
-"""What runs gave, number by number: the records, and the file on this host that keeps them."""
+"""The numbers of a run as records, and the interface that stores them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tui.bench.plan import Mode, Plan, Trial
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measured number of one repeat (counted from 1) on one target."""
+    """A number of one repeat (counted from 1) on one target."""
 
     repeat: int
     cell: Cell
@@ -23,7 +23,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """IOzone's own words in one turn, the command, and how it ended: empty ``problem`` for a whole one."""
+    """IOzone's output in one trial, its command, and why it failed; ``problem`` is empty if it succeeded."""
 
     trial: Trial
     argv: tuple[str, ...]
@@ -34,7 +34,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that a run gave; an empty ``problem`` for a whole one, the host's ``facts``, and those of each target."""
+    """Everything a run produced. ``problem`` is empty if it completed; ``facts`` are the host's."""
 
     plan: Plan
     started: datetime
@@ -50,12 +50,12 @@ class Result:
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """IOzone's own words, a text a turn."""
+        """IOzone's output, one text per trial."""
         return tuple(output.text for output in self.outputs)
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The targets by which the others are judged."""
+        """The targets that only serve to judge the others."""
         return tuple(name for name, facts in self.targets.items() if facts.get("control"))
 
     def as_json(self) -> dict[str, Any]:
@@ -102,37 +102,37 @@ class Result:
 
 
 class Recorder(Protocol):
-    """Takes a run down as it goes, so that nothing finished is lost with it; ``number`` is its own for the run."""
+    """Stores a run while it goes on, so that nothing finished is lost. ``number`` is its number in the store."""
 
     number: int
 
     def begin(self, plan: Plan, started: datetime, facts: dict[str, str]) -> None:
-        """A run has begun."""
+        """Store that a run has begun."""
         ...
 
     def target(self, name: str, facts: dict[str, str]) -> None:
-        """A target is ready."""
+        """Store a prepared target."""
         ...
 
     def sample(self, sample: Sample) -> None:
-        """A number came."""
+        """Store a number."""
         ...
 
     def cow(self, sample: CowSample) -> None:
-        """A number of the copy-on-write suite came."""
+        """Store a number of the copy-on-write suite."""
         ...
 
     def output(self, output: Output) -> None:
-        """A turn ended."""
+        """Store the output of a trial."""
         ...
 
     def end(self, problem: str, notices: tuple[str, ...], facts: dict[str, str]) -> None:
-        """The run ended; ``facts`` are all that is known of the host by now."""
+        """Store how the run ended, with everything known about the host by then."""
         ...
 
 
 class NoRecorder:
-    """Takes nothing down."""
+    """Stores nothing."""
 
     number = 0
 

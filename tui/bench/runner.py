@@ -1,4 +1,4 @@
-"""Runs a plan on its targets, turn by turn, and tells number by number how far it is."""
+"""Run a plan on its targets, trial by trial, and report progress number by number."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from tui.core.text import human_size
 from tui.linux.process_marks import owned_name, owner_lives, owner_mark
 
 OWNER = "org.dtui.bench.owner"
-"""Label of every container of a run; its value tells which dtui made it."""
+"""Label of every container of a run; its value identifies the dtui process that created it."""
 
 _LONGEST_OUTPUT = 8 << 20
-"""Bytes of one process of IOzone's; a full sweep prints some hundred thousand."""
+"""Most bytes of output of one IOzone process; a full sweep prints some hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is. ``sample`` or ``cow`` is the newest number, if this is about one."""
+    """How far a run is. ``sample`` or ``cow`` is the newest number, if there is a new one."""
 
     phase: str
     done: int
@@ -48,7 +48,7 @@ class Progress:
 
 @dataclass(slots=True)
 class BenchRun:
-    """One run: iterate over it in a thread of its own; :meth:`abort` ends it from another."""
+    """One run. Iterate over it in a thread of its own; :meth:`abort` ends it from another."""
 
     plan: Plan
     targets: Sequence[Target]
@@ -76,24 +76,24 @@ class BenchRun:
         self._aborted.set()
         container = self._container
         if container:
-            with suppress(DtuiError):  # ended by itself, or the Engine is gone: the run notices
+            with suppress(DtuiError):  # it ended by itself, or the Engine is gone; the run notices
                 container.stop()
 
     @property
     def total(self) -> int:
-        """How many numbers there will be."""
+        """How many numbers the run yields."""
         cow = self.cow.numbers * self._with_images if self.cow else 0
         return (self.plan.cells * len(self.targets) if self.iozone else 0) + cow
 
     @property
     def space(self) -> int:
-        """The bytes that must be free."""
+        """Bytes that must be free."""
         own = sum(target.has_images and not target.control for target in self.targets)
         return expected_space(self.plan if self.iozone else None, self.cow, own)
 
     @property
     def seconds(self) -> float:
-        """What it takes on a fast disk."""
+        """Expected seconds on a fast disk."""
         return expected_seconds(self.plan if self.iozone else None, self.cow, len(self.targets), self._with_images)
 
     @property
@@ -110,7 +110,7 @@ class BenchRun:
         facts: dict[str, str] = {}
         problem = ""
         try:
-            yield self._progress("looking at the host")
+            yield self._progress("checking the host")
             image = make_image()
             facts = host_facts() | busy_facts()
             facts |= {"iozone": image.version, "image": image.name, "seed": str(self.seed)}
@@ -154,41 +154,41 @@ class BenchRun:
         for target in self.targets:
             if self._aborted.is_set():
                 return
-            yield self._progress(f"making {target.name} ready")
+            yield self._progress(f"preparing {target.name}")
             bench_host = target.open()
             if Mode.COLD in self.plan.modes and not bench_host.local:
-                raise BenchError(f"COLD empties a host's caches: {target.name} is on another host", "run dtui there")
+                raise BenchError(f"COLD drops a host's caches, but {target.name} is on another host", "run dtui there")
             self._check_space(target.name, bench_host.free_bytes(), self.plan.space)
             facts = {**bench_host.describe(), **({"control": "yes"} if target.control else {})}
             self._described[target.name] = facts
             self.recorder.target(target.name, facts)
             if not bench_host.has_image(image.name):
-                yield self._progress(f"putting iozone into an image for {target.name}")
+                yield self._progress(f"importing the iozone image into {target.name}")
                 bench_host.import_image(image.name, image.tar, {LABEL: "iozone"}, IDLE)
             self._hosts[target.name] = bench_host
 
     def _clean_up(self) -> Iterator[Progress]:
         for target in reversed(self.targets):
-            yield self._progress(f"clearing {target.name} away")
+            yield self._progress(f"cleaning up {target.name}")
             try:
                 target.close()
             except DtuiError as error:
-                self._notices.append(f"{target.name} is not cleared away: {error}")
+                self._notices.append(f"{target.name} could not be cleaned up: {error}")
 
     @staticmethod
     def _check_space(where: str, free: int | None, needed: int) -> None:
         if free is not None and free < needed:
             raise BenchError(
-                f"only {human_size(free)} are free for {where}, {human_size(needed)} are needed",
-                "free some, or take the quick preset",
+                f"{where} has only {human_size(free)} of free space and needs {human_size(needed)}",
+                "free some space, or use the quick preset",
             )
 
     def _copy_on_write(self, plan: CowPlan) -> Iterator[Progress]:
-        """Run the copy-on-write suite on the targets that have images, in another order in each repeat."""
+        """Run the copy-on-write suite on the targets with images, in a different order in each repeat."""
         names = [target.name for target in self.targets if target.has_images and target.name in self._hosts]
         for name in names:
             self._check_space(name, self._hosts[name].free_bytes(), free_for(plan.sizes, plan.depths))
-        if self.scratch:  # labs lie beside it, in files that grow
+        if self.scratch:  # the throwaway engines' disks are sparse files on the same file system
             self._check_space(str(self.scratch), shutil.disk_usage(self.scratch).free, self.space)
         with self._scratch_folder() as folder:
             for depth in plan.depths:
@@ -220,7 +220,7 @@ class BenchRun:
 
     @contextmanager
     def _scratch_folder(self) -> Iterator[Path]:
-        """Make a directory for the images, whose name lets it be swept with the labs when dtui is killed."""
+        """Create a directory for the images, named so that it is swept with the labs if dtui is killed."""
         folder = (self.scratch or Path(gettempdir())) / owned_name()
         folder.mkdir(mode=0o700)
         try:
@@ -229,7 +229,7 @@ class BenchRun:
             shutil.rmtree(folder)
 
     def _run_trial(self, trial: Trial, image: str) -> Iterator[Progress]:
-        """Take one turn in a new container; one that fails ends the run, one that was aborted keeps its numbers."""
+        """Run one trial in a new container. A failure ends the run; an aborted one keeps its numbers."""
         bench_host = self._hosts[trial.target]
         file = f"{bench_host.work_folder()}/dtui-{secrets.token_hex(6)}.tmp"
         self._clock.begin()
@@ -247,7 +247,7 @@ class BenchRun:
             container.remove()
 
     def _run_step(self, trial: Trial, step: Step, container: BenchContainer) -> Iterator[Progress]:
-        """Run IOzone once."""
+        """Run IOzone once and yield its numbers."""
         parser = Parser(step.prints)
         raw = bytearray()
         began = time.monotonic()
@@ -261,7 +261,7 @@ class BenchRun:
                 if len(raw) > _LONGEST_OUTPUT:
                     failure = f"IOzone printed more than {human_size(_LONGEST_OUTPUT)}"
                     raise BenchError(
-                        f"{trial.target}: {failure}", "that is not IOzone's output; is it the right Engine?"
+                        f"{trial.target}: {failure}", "that is not IOzone's output; check that it is the right Engine"
                     )
                 for cell in parser.feed(chunk):
                     if cell.test in step.counts:
@@ -275,7 +275,7 @@ class BenchRun:
             self._outputs.append(output)
             self.recorder.output(output)
         if failure and not self._aborted.is_set():
-            raise BenchError(f"{trial.target}: {failure}", "its own words are in the result")
+            raise BenchError(f"{trial.target}: {failure}", "its output is in the result")
 
     def _count(self, sample: Sample) -> Progress:
         self._samples.append(sample)
@@ -287,12 +287,13 @@ class BenchRun:
 
 
 def expected_seconds(plan: Plan | None, cow: CowPlan | None, targets: int, with_images: int) -> float:
-    """Return what a run takes on a fast disk: IOzone on all targets, the copy-on-write suite on those with images."""
+    """Return the expected seconds on a fast disk: IOzone on all targets, the copy-on-write suite on those with
+    images."""
     return (plan.seconds * targets if plan else 0.0) + (cow.seconds * with_images if cow else 0.0)
 
 
 def expected_space(plan: Plan | None, cow: CowPlan | None, with_images: int) -> int:
-    """Return the bytes that must be free: IOzone's files are there one at a time, images in all targets at once."""
+    """Return the bytes that must be free: IOzone's files exist one at a time, images in all targets at once."""
     return max(plan.space if plan else 0, free_for(cow.sizes, cow.depths) * with_images if cow else 0)
 
 
@@ -305,5 +306,5 @@ def remove_dead_runs(bench_host: BenchHost) -> int:
 
 
 def remove_leftovers(bench_host: BenchHost) -> tuple[int, int]:
-    """Remove everything that benchmarks left in an Engine: dead runs' containers, and the images."""
+    """Remove what benchmarks left in an Engine: containers of dead runs, and the images. Return how many of each."""
     return remove_dead_runs(bench_host), bench_host.remove_images(LABEL)

@@ -1,4 +1,4 @@
-"""From samples to what is shown: medians with their spread, ratios to a control, and what may be said of them. Pure."""
+"""Summarise samples: medians with their spread, ratios to a control, and verdicts. Pure."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from tui.bench.plan import IoTest, Mode
 from tui.bench.results import Result, Sample
 
 LEAST_SPREAD = 0.10
-"""Two targets that differ by less are never told apart: what was measured between two plain ext4 directories."""
+"""Smallest relative difference that can count: what was measured between two identical ext4 directories."""
 
 _LEAST_REPEATS = 3
-"""With fewer repeats nobody wins."""
+"""With fewer repeats there is no verdict."""
 
 _HONEST_DIRECT = 1.5
-"""A target that reads or writes past the cache so many times faster than the host itself does not: it caches."""
+"""A target that bypasses the cache but is this many times faster than the host does not really bypass it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The repeats of one number: median, quartiles, extremes in kB/s, how many, and whether too short to trust."""
+    """The repeats of a number: median, quartiles and extremes in kB/s, their count, and whether too short to
+    compare."""
 
     median: float
     low: float
@@ -36,13 +37,13 @@ class Summary:
 
 
 Key = tuple[IoTest, int, int]
-"""IoTest, file kB, record kB."""
+"""Test, file kB, record kB."""
 
 Summaries = dict[Key, Summary]
 
 
 class Verdict(Enum):
-    """What may be said of a target beside its control."""
+    """How a target compares with its control."""
 
     FASTER = "faster"
     SLOWER = "slower"
@@ -53,7 +54,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two summaries of one number: their ratio (target by control), and what that means."""
+    """The ratio of a target's number to the control's, and the verdict."""
 
     ratio: float
     verdict: Verdict
@@ -80,7 +81,7 @@ def _summary(rates: list[int], unsure: bool) -> Summary:
 
 
 def by_target(samples: Iterable[Sample], mode: Mode, order: Iterable[str] = ()) -> dict[str, Summaries]:
-    """Summarise the samples of each target in one mode: the targets in an order, then as they first came."""
+    """Summarise the samples of each target in one mode: targets in ``order`` first, then as they first appear."""
     parts: dict[str, list[Sample]] = {target: [] for target in order}
     for sample in samples:
         if sample.mode is mode:
@@ -89,9 +90,9 @@ def by_target(samples: Iterable[Sample], mode: Mode, order: Iterable[str] = ()) 
 
 
 def spread_of(first: Summaries, second: Summaries) -> dict[int, float]:
-    """Return by how much a target differs from itself at each file size in kB: the largest ratio of medians less one.
+    """Return how much a target differs from itself by file size in kB: the largest ratio of medians, minus one.
 
-    Small files are much noisier than large ones, so each size has its own; numbers that are too short do not count.
+    Small files vary much more than large ones, so each size has its own; numbers that are too short do not count.
     """
     worst: dict[int, float] = {}
     for key in first.keys() & second.keys():
@@ -103,7 +104,7 @@ def spread_of(first: Summaries, second: Summaries) -> dict[int, float]:
 
 
 def spread_in(result: Result, mode: Mode) -> dict[int, float]:
-    """Return the spread of a run's two measurements of one target by file size; empty when none was measured twice."""
+    """Return the spread by file size of the target that a run measured twice; empty if none was."""
     targets = by_target(result.samples, mode, result.targets)
     for name, summaries in targets.items():
         if f"{name} again" in targets:
@@ -112,7 +113,7 @@ def spread_in(result: Result, mode: Mode) -> dict[int, float]:
 
 
 def compare_targets(target: Summary, control: Summary, spread: float | None) -> Comparison:
-    """Say whether two numbers differ by more than the measuring itself does; an unknown spread tells nothing apart."""
+    """Return whether two numbers differ by more than the measurement's own spread; without a spread it is unknown."""
     ratio = target.median / control.median
     if target.unsure or control.unsure:
         return Comparison(ratio, Verdict.SHORT)
@@ -124,7 +125,7 @@ def compare_targets(target: Summary, control: Summary, spread: float | None) -> 
 
 
 def not_direct(result: Result) -> tuple[str, ...]:
-    """Return the targets that do not honour O_DIRECT: much faster past the cache than the host itself."""
+    """Return the targets that ignore O_DIRECT: much faster than the host itself although bypassing the cache."""
     targets = by_target(result.samples, Mode.DIRECT)
     host = targets.get("host")
     if host is None:

@@ -1,4 +1,4 @@
-"""The runs of this host in one SQLite file, written number by number; a run that was cut off keeps what it has."""
+"""All runs of this host in one SQLite file, written number by number, so that an interrupted run keeps what it has."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CREATE INDEX IF NOT EXISTS output_of_run ON output (run);
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One line of the history."""
+    """A line of the history."""
 
     id: int
     name: str
@@ -63,7 +63,7 @@ class RunSummary:
 
 
 class Store:
-    """The file with all runs; raises BenchError when it is damaged or of a newer dtui."""
+    """The file with all runs; raises BenchError if it is damaged or written by a newer dtui."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,9 +71,10 @@ class Store:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > _VERSION:
                 raise BenchError(
-                    f"{path} is of a newer dtui (version {version}, this one knows {_VERSION})", "update dtui"
+                    f"{path} was written by a newer dtui (version {version}; this one supports {_VERSION})",
+                    "update dtui",
                 )
-            if version == 0:  # another dtui may make the tables at the same moment
+            if version == 0:  # another dtui may be creating the tables at the same moment
                 connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
         path.chmod(0o600)
 
@@ -87,11 +88,11 @@ class Store:
             raise BenchError(f"{self.path}: {error}", "move the file away to begin with a new one") from error
 
     def record(self, name: str = "") -> RunRecorder:
-        """Return what takes a new run down."""
+        """Return a recorder for a new run."""
         return RunRecorder(self.path, name)
 
     def runs(self) -> tuple[RunSummary, ...]:
-        """Return all runs, newest first; one whose dtui was killed says so."""
+        """Return all runs, newest first."""
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT id, name, started, plan, problem, ended, owner,"
@@ -113,12 +114,12 @@ class Store:
         )
 
     def find(self, reference: str) -> int:
-        """Return the number of a run by its number or name, ``last`` being the newest; raises NotFound."""
+        """Return the number of a run by number or name (``last`` is the newest); raises NotFound."""
         runs = self.runs()
         for run in runs:
             if reference in (str(run.id), run.name) or (reference == "last" and run is runs[0]):
                 return run.id
-        raise NotFound(f"there is no run {reference}", "dtui bench list shows them")
+        raise NotFound(f"there is no run {reference}", "dtui bench list shows all runs")
 
     def load(self, number: int) -> Result:
         """Return a run; raises NotFound."""
@@ -127,7 +128,7 @@ class Store:
                 "SELECT name, started, plan, facts, problem, notices, ended, owner FROM run WHERE id = ?", (number,)
             ).fetchone()
             if row is None:
-                raise NotFound(f"there is no run {number}", "dtui bench list shows them")
+                raise NotFound(f"there is no run {number}", "dtui bench list shows all runs")
             targets = connection.execute(
                 "SELECT name, facts FROM target WHERE run = ? ORDER BY rowid", (number,)
             ).fetchall()
@@ -165,14 +166,14 @@ class Store:
         )
 
     def rename(self, number: int, name: str) -> None:
-        """Give a run a name of its own; raises BenchError for one that is taken."""
+        """Rename a run; raises BenchError if the name is taken."""
         if any(run.name == name and run.id != number for run in self.runs() if name):
-            raise BenchError(f"a run is called {name} already", "choose another name")
+            raise BenchError(f"there is already a run named {name}", "choose another name")
         with self._open() as connection:
             connection.execute("UPDATE run SET name = ? WHERE id = ?", (name, number))
 
     def delete(self, number: int) -> None:
-        """Remove a run and all its numbers."""
+        """Delete a run with all its numbers."""
         with self._open() as connection:
             connection.execute("DELETE FROM run WHERE id = ?", (number,))
 
@@ -195,14 +196,14 @@ class Store:
 def _ending(ended: bool, owner: str) -> str:
     if ended:
         return ""
-    return "still running" if owner_lives(owner) else "cut off: dtui was killed"
+    return "still running" if owner_lives(owner) else "interrupted: dtui was killed"
 
 
 class RunRecorder:
-    """Takes one run down. Fulfils :class:`tui.bench.results.Recorder`.
+    """Records one run. Fulfils :class:`tui.bench.results.Recorder`.
 
-    Each number is committed at once, but not flushed: that would be measured along with the drivers. What a kill of
-    dtui leaves is whole; a power cut may lose the last seconds.
+    Each number is committed at once but not synced, because syncing would be measured along with the drivers. If dtui
+    is killed the file is intact; a power cut may lose the last seconds.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -224,18 +225,15 @@ class RunRecorder:
             raise BenchError(f"{self._path}: {error}", "free some space, or move the file away") from error
 
     def begin(self, plan: Plan, started: datetime, facts: dict[str, str]) -> None:
-        """Store the plan and the host's facts."""
         self.number = self._do(
             "INSERT INTO run (name, started, plan, facts, owner) VALUES (?, ?, ?, ?, ?)",
             (self._name, started.isoformat(), json.dumps(_plan_fields(plan)), json.dumps(facts), owner_mark()),
         )
 
     def target(self, name: str, facts: dict[str, str]) -> None:
-        """Store a target's facts."""
         self._do("INSERT INTO target VALUES (?, ?, ?)", (self.number, name, json.dumps(facts)))
 
     def sample(self, sample: Sample) -> None:
-        """Store a number."""
         cell = sample.cell
         self._do(
             "INSERT INTO sample VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -252,14 +250,12 @@ class RunRecorder:
         )
 
     def cow(self, sample: CowSample) -> None:
-        """Store a number of the copy-on-write suite."""
         self._do(
             "INSERT INTO cow VALUES (?, ?, ?, ?, ?, ?)",
             (self.number, sample.target, sample.repeat, sample.test.name, sample.x, sample.value),
         )
 
     def output(self, output: Output) -> None:
-        """Store IOzone's own words of a turn."""
         trial = output.trial
         self._do(
             "INSERT INTO output VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -276,7 +272,7 @@ class RunRecorder:
         )
 
     def end(self, problem: str, notices: tuple[str, ...], facts: dict[str, str]) -> None:
-        """Store how it ended, and make all of it durable."""
+        """Store how the run ended, and sync everything."""
         if self.number:
             self._do(
                 "UPDATE run SET ended = 1, problem = ?, notices = ?, facts = ? WHERE id = ?",

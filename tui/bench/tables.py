@@ -1,4 +1,4 @@
-"""Comparisons as rows of words: medians, ratios to the host, and what they mean. Pure."""
+"""Comparisons as rows of text: medians, ratios to the host, and verdicts. Pure."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MARKS = {
     Verdict.UNKNOWN: "?",
     Verdict.SHORT: "~",
 }
-"""One sign a verdict, readable without colour."""
+"""A sign for each verdict, readable without colour."""
 
-LEGEND = "beside the host: ▲ faster  ▼ slower  = no measurable difference  ? not enough repeats  ~ under 100 µs"
+LEGEND = "compared with the host: ▲ faster  ▼ slower  = no measurable difference  ? not enough repeats  ~ under 100 µs"
 
 HOST = "host"
 
 
 def compare_to_host(result: Result, mode: Mode) -> dict[tuple[str, str, int, int], tuple[Summary, Comparison | None]]:
-    """Return each number of a mode by (target, test, file kB, record kB), beside the host's where there is one."""
+    """Return each number of a mode by (target, test, file kB, record kB), with its comparison to the host's."""
     targets = by_target(result.samples, mode, result.targets)
     spread = spread_in(result, mode)
     host = targets.get(HOST, {})
@@ -40,7 +40,7 @@ def compare_to_host(result: Result, mode: Mode) -> dict[tuple[str, str, int, int
 
 
 def comparison_rows(result: Result, mode: Mode, hidden: frozenset[str] = frozenset()) -> list[tuple[str, ...]]:
-    """Return titles, then a row a test and file size: the median in GB/s of each target, and the ratio to the host."""
+    """Return titles, then a row per test and file size: each target's median in GB/s and its ratio to the host."""
     targets = tuple(name for name in by_target(result.samples, mode, result.targets) if name not in hidden)
     comparisons = compare_to_host(result, mode)
     sizes = sorted({(file, record) for _, _, file, record in comparisons})
@@ -68,36 +68,36 @@ def _cell(cell: tuple[Summary, Comparison | None] | None) -> str:
 
 
 def spread_words(result: Result, mode: Mode) -> str:
-    """Say how far one target measured twice differs from itself."""
+    """Say how much the target that was measured twice differs from itself."""
     spread = spread_in(result, mode)
     if not spread:
-        return "no target was measured twice: nothing can be told apart"
+        return "no target was measured twice, so the spread is unknown"
     sizes = ", ".join(f"{human_kb(kb)} {share * 100:.0f} %" for kb, share in sorted(spread.items()))
     return f"one target measured twice differs from itself by {sizes}"
 
 
 def label_of(result: Result, mode: Mode) -> str:
-    """Say what the numbers of a mode are of, and who does not keep to it."""
+    """Say what the numbers of a mode measure, and which targets do not comply."""
     label = {
-        Mode.CACHED: "CACHED: of the page cache; the disk is not waited for",
-        Mode.FLUSHED: "FLUSHED: with close and fsync in the time (-c -e)",
-        Mode.DIRECT: "DIRECT: past the page cache (-I)",
-        Mode.COLD: "COLD: the host's caches emptied before each read",
+        Mode.CACHED: "CACHED: through the page cache, without waiting for the disk",
+        Mode.FLUSHED: "FLUSHED: including close and fsync (-c -e)",
+        Mode.DIRECT: "DIRECT: bypassing the page cache (-I)",
+        Mode.COLD: "COLD: with the host's caches dropped before each read",
     }[mode]
     cheats = not_direct(result) if mode is Mode.DIRECT else ()
-    return label + (f"; not honoured by {', '.join(cheats)}" if cheats else "")
+    return label + (f"; ignored by {', '.join(cheats)}" if cheats else "")
 
 
 def cold_warning(drops: int) -> str:
-    """Say what COLD does to the host."""
-    return f"COLD empties the caches of the whole host {count_of(drops, 'time')}: everything on it slows down"
+    """Warn what COLD does to the host."""
+    return f"COLD drops the caches of the whole host {count_of(drops, 'time')}, which slows down everything on it"
 
 
 _HOST_WORDS = (("load", "load", ""), ("available", "memory free", ""), ("io_pressure", "waiting for the disk", " %"))
 
 
 def host_words(result: Result) -> str:
-    """Say how busy the host was when a run began and when it ended, and what the hypervisor took."""
+    """Say how busy the host was at the start and at the end of a run, and what the hypervisor took."""
     facts = result.facts
     parts = [
         f"{title} {facts[name]}{unit} → {facts.get(f'{name}_after', '?')}{unit}"
@@ -108,11 +108,11 @@ def host_words(result: Result) -> str:
 
 
 Medians = dict[int, dict[str, float]]
-"""What a measure is over (file kB, layers, or 0), then by target."""
+"""Medians by what the measure varies (file kB, layers, or 0), then by target."""
 
 
 def cow_medians(result: Result) -> dict[CowTest, Medians]:
-    """Return the medians of the copy-on-write suite, what tells drivers apart most first."""
+    """Return the medians of the copy-on-write suite, starting with the measures that distinguish drivers most."""
     values: dict[CowTest, dict[int, dict[str, list[float]]]] = {}
     for sample in result.cow:
         values.setdefault(sample.test, {}).setdefault(sample.x, {}).setdefault(sample.target, []).append(sample.value)
@@ -127,12 +127,12 @@ def cow_medians(result: Result) -> dict[CowTest, Medians]:
 
 
 def over_words(test: CowTest, x: int) -> str:
-    """Say what a number is over: ``64M``, ``20 layers``, or nothing."""
+    """Format what a number was measured over: ``64M``, ``20 layers``, or nothing."""
     return {"file": human_kb(x), "layers": f"{x} layer{'s' * (x != 1)}"}.get(test.over, "")
 
 
 def cow_rows(result: Result) -> list[tuple[str, ...]]:
-    """Return titles, then a row a measure of the copy-on-write suite and what it is over: medians of each target."""
+    """Return titles, then a row per measure of the copy-on-write suite with the medians of each target."""
     medians = cow_medians(result)
     measured = {name for test in medians.values() for target_medians in test.values() for name in target_medians}
     targets = [name for name in result.targets if name in measured]

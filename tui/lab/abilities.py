@@ -1,4 +1,4 @@
-"""Which storage drivers this host can run, and what the others lack."""
+"""Which storage drivers this host can run, and what the others need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT = 20
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """Whether a driver runs here; else what is missing and how to get it."""
+    """Whether a driver can run here; if not, what is missing and how to get it."""
 
     driver: LabDriver
     missing: str = ""
@@ -24,12 +24,11 @@ class Ability:
 
     @property
     def runs(self) -> bool:
-        """Whether it runs here."""
         return not self.missing
 
 
 def engine_version() -> tuple[int, ...]:
-    """Return the version of this host's dockerd; empty where there is none."""
+    """Return the version of this host's dockerd, empty if there is none."""
     dockerd_path = program("dockerd")
     if dockerd_path is None:
         return ()
@@ -41,7 +40,7 @@ def engine_version() -> tuple[int, ...]:
 
 
 def has_file_system(name: str) -> bool:
-    """Say whether the kernel has a file system, or a module of it that can be loaded."""
+    """Return whether the kernel has a file system, built in or as a loadable module."""
     with open("/proc/filesystems", encoding="ascii") as file:
         if name in {line.split()[-1] for line in file}:
             return True
@@ -49,7 +48,7 @@ def has_file_system(name: str) -> bool:
 
 
 def has_module(name: str) -> bool:
-    """Say whether a kernel module is loaded or can be."""
+    """Return whether a kernel module is loaded or can be loaded."""
     if Path("/sys/module", name.replace("-", "_")).exists():
         return True
     modprobe = program("modprobe")
@@ -62,17 +61,17 @@ def has_module(name: str) -> bool:
 
 
 def abilities() -> tuple[Ability, ...]:
-    """Look at every kind of lab there is."""
+    """Check every kind of lab."""
     version = engine_version()
     return tuple(Ability(driver, *_missing_for(driver, version)) for driver in LAB_DRIVERS)
 
 
 def _missing_for(driver: LabDriver, version: tuple[int, ...]) -> tuple[str, str]:
-    """Return what a driver lacks here and how to get it; both empty when it runs."""
+    """Return what a driver is missing here and how to get it, both empty if it can run."""
     if not version:
         return "dockerd is not installed", "apt-get install docker.io"
     if os.geteuid() != 0:
-        return "an engine of its own needs root", "sudo dtui"
+        return "starting an engine needs root", "sudo dtui"
     return _missing_in_engine(driver, version) or _missing_for_disk(driver) or _missing_on_host(driver) or ("", "")
 
 
@@ -88,7 +87,7 @@ def _missing_in_engine(driver: LabDriver, version: tuple[int, ...]) -> tuple[str
 
 
 def _missing_for_disk(driver: LabDriver) -> tuple[str, str] | None:
-    """A disk of one's own needs the tool that makes it and the kernel's part."""
+    """A disk of its own needs the tool that makes it and kernel support."""
     if not driver.disk or driver.disk == "zfs":
         return None
     kind = DISKS[driver.disk]

@@ -1,4 +1,4 @@
-"""File systems in files, made for a lab and removed with it: what a storage driver needs below it."""
+"""File systems in image files for storage drivers that need their own, created for a lab and removed with it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tui.core.errors import BenchError
 
 _SEARCH = "/usr/sbin:/sbin:/usr/bin:/bin"
 _BUSY = 10
-"""Seconds that a mount may stay busy."""
+"""Seconds to retry unmounting a busy mount."""
 
 _ENVIRONMENT = {"PATH": _SEARCH, "LC_ALL": "C"}
 
 
 def program(name: str) -> str | None:
-    """Return where a program of this host is."""
+    """Return the path of a program on this host, None if it is not installed."""
     return shutil.which(name, path=_SEARCH)
 
 
 def run_tool(*command: str, timeout: float = 120) -> str:
-    """Run a program of this host; raises BenchError with its last line of words."""
+    """Run a program of this host and return its output; raises BenchError with the last line it printed."""
     program_path = program(command[0])
     if program_path is None:
-        raise BenchError(f"{command[0]} is not installed", "dtui drivers names the package")
+        raise BenchError(f"{command[0]} is not installed", "dtui drivers shows the package")
     done = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
         [program_path, *command[1:]], capture_output=True, text=True, check=False, timeout=timeout, env=_ENVIRONMENT
     )
@@ -44,7 +44,7 @@ def run_tool(*command: str, timeout: float = 120) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DiskKind:
-    """How a file system is made and mounted."""
+    """How to make a file system, and the package with the tool."""
 
     maker: tuple[str, ...]
     package: str
@@ -58,7 +58,7 @@ DISKS = {
 
 
 def mount_disk(kind: str, image: Path, point: Path, size: int) -> None:
-    """Make a sparse file of so many bytes with a file system in it and mount it; raises BenchError."""
+    """Create a sparse file of ``size`` bytes with a file system and mount it; raises BenchError."""
     with image.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)
         file.truncate(size)
@@ -68,31 +68,31 @@ def mount_disk(kind: str, image: Path, point: Path, size: int) -> None:
 
 
 def make_pool(name: str, image: Path, point: Path, size: int) -> None:
-    """Make a ZFS pool in a sparse file with a dataset mounted at a directory; raises BenchError."""
+    """Create a ZFS pool in a sparse file with a dataset mounted at ``point``; raises BenchError."""
     with image.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)
         file.truncate(size)
-    # not in the host's list of pools: after a crash it would look for this one at every boot
+    # keep it out of the host's pool cache: after a crash the host would look for it at every boot
     run_tool("zpool", "create", "-f", "-o", "cachefile=none", "-m", "none", name, str(image))
     run_tool("zfs", "create", "-o", f"mountpoint={point}", f"{name}/docker")
 
 
 def destroy_pool(name: str) -> None:
-    """Destroy a ZFS pool if it is there; raises BenchError."""
-    # the kernel is asked, for the tools fail where it has no ZFS
+    """Destroy a ZFS pool if it exists; raises BenchError."""
+    # ask the kernel, because the tools fail if it has no ZFS
     if os.path.exists(f"/proc/spl/kstat/zfs/{name}"):
         run_tool("zpool", "destroy", "-f", name)
 
 
 def unmount_below(folder: Path) -> None:
-    """Unmount all that is mounted at or below a directory, the latest first; raises BenchError for one that is busy."""
+    """Unmount everything at or below a directory, the latest first; raises BenchError if one stays busy."""
     _unmount(lambda source, point: point == str(folder) or point.startswith(f"{folder}/"))
 
 
 def _unmount(is_selected: Callable[[str, str], bool]) -> None:
-    """Unmount what is wanted by its source and its point, the latest first.
+    """Unmount what ``is_selected`` accepts by source and mount point, the latest first.
 
-    Whoever looks at every mount of a host, as disk monitors do, holds one for a moment: it is tried again.
+    Programs that look at every mount, such as disk monitors, keep one busy for a moment, so it is retried.
     """
     end = time.monotonic() + _BUSY
     while points := [point for source, point in _mounts() if is_selected(source, point)]:
@@ -105,7 +105,7 @@ def _unmount(is_selected: Callable[[str, str], bool]) -> None:
 
 
 def _mounts() -> Iterator[tuple[str, str]]:
-    """Yield source and point of every mount, in which the kernel writes a blank as \\040 (proc(5))."""
+    """Yield source and mount point of every mount, decoding octal escapes (proc(5))."""
     with open("/proc/self/mounts", "rb") as file:
         for line in file:
             source, point, *_ = (os.fsdecode(_OCTAL.sub(_character, word)) for word in line.split(b" "))
@@ -120,20 +120,20 @@ def _character(match: re.Match[bytes]) -> bytes:
 
 
 def remove_devices(folder: Path) -> None:
-    """Remove the loop devices over files below a directory and all devices that were laid on them; raises BenchError.
+    """Remove loop devices on files below a directory and all devices on top of them; raises BenchError.
 
-    They are what a dockerd that was killed leaves of its pool, and they hold the file system that the files lie on.
+    A killed dockerd leaves them of its thin pool, and they keep the file system with the files busy.
     """
     for block in Path("/sys/block").glob("loop*"):
-        with suppress(OSError):  # no file is attached, or no more
+        with suppress(OSError):  # no file is attached (any more)
             if (block / "loop" / "backing_file").read_text().startswith(f"{folder}/"):
                 _remove_above(block)
-                # one that is mounted goes when it is unmounted
+                # a mounted one is detached when it is unmounted
                 _run_unless_gone(block / "loop", "losetup", "-d", f"/dev/{block.name}")
 
 
 def _remove_above(block: Path) -> None:
-    """Unmount and remove the mapped devices that hold a device, those that hold them first."""
+    """Unmount and remove the mapped devices on top of a device, topmost first."""
     for holder in sorted((block / "holders").iterdir()):
         _remove_mapped(Path("/sys/block", holder.name))
 
@@ -146,7 +146,7 @@ def _remove_mapped(block: Path) -> None:
 
 
 def _run_unless_gone(device: Path, *command: str) -> None:
-    """Run a program that removes a device, which may go by itself meanwhile."""
+    """Run a program that removes a device, ignoring a failure if the device is gone by then."""
     try:
         run_tool(*command)
     except BenchError:
@@ -155,6 +155,6 @@ def _run_unless_gone(device: Path, *command: str) -> None:
 
 
 def remove_stale_nodes() -> None:
-    """Remove the nodes of mapped devices that removed themselves, which nobody else does where no udevd runs."""
+    """Remove device nodes of mapped devices that no longer exist, which nobody does without udevd."""
     if not os.path.exists("/run/udev/control"):
         run_tool("dmsetup", "mknodes")

@@ -1,4 +1,4 @@
-"""A live Engine as a place to run benchmarks: images and containers by the SDK."""
+"""A live Engine as a place to run benchmarks, with images and containers through the SDK."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tui.engine.live.sdk import Client, engine_errors
 from tui.linux.mount_table import file_system_at
 
 WORK = "/work"
-"""A directory of the image: what is made in it lies in the container's writable layer."""
+"""A directory in the image; files created in it are in the container's writable layer."""
 
 _VOLUME = "/volume"
 
 
 _KILLED = 137
-"""What a process that was killed ends with; an Engine knows no code of one whose container was removed under it."""
+"""Exit code of a killed process. The Engine reports none if the container was removed meanwhile."""
 
 
 class EngineProcess:
@@ -38,31 +38,30 @@ class EngineProcess:
             self._stream = client.exec_start(self._id, stream=True)
 
     def output(self) -> Iterator[bytes]:
-        """Yield what it prints until it ends."""
         with engine_errors("benchmark"):
             yield from self._stream
 
     def wait(self) -> int:
-        """Return the exit code; its output has ended."""
+        """Return the exit code; the output has already ended."""
         with engine_errors("benchmark"):
             code = parse.process_exit_code(self._client.exec_inspect(self._id))
         return _KILLED if code is None else code
 
 
 class EngineContainer:
-    """A container that keeps itself alive, with what the Engine took to make and start it."""
+    """A running container, with the times that the Engine took to create and start it."""
 
     def __init__(
         self, endpoint: LiveEndpoint, image: str, labels: Mapping[str, str], volume: Path | None = None
     ) -> None:
         self._endpoint = endpoint
-        self._client: Client = endpoint.connect(timeout=None)  # a process may be silent for long
+        self._client: Client = endpoint.connect(timeout=None)  # a process may print nothing for a long time
         client = self._client
         with engine_errors("benchmark"):
             began = time.perf_counter()
             binds = [f"{volume}:{_VOLUME}"] if volume else None
             host = client.create_host_config(network_mode="none", binds=binds)
-            # a name that nobody knows before: whoever passes our words on cannot answer with another container
+            # an unguessable name: a forwarded Engine cannot answer with another container of the same name
             name = f"dtui-bench-{secrets.token_hex(8)}"
             created = client.create_container(image, name=name, labels=dict(labels), host_config=host)
             self.id: str = ContainerId(parse.container_id_of(created))
@@ -74,26 +73,23 @@ class EngineContainer:
                 self.start_seconds = time.perf_counter() - began
             self.pid = self._pid(name) if endpoint.local else 0
         except DtuiError:
-            with suppress(DtuiError):  # the first error is the one to tell; a later run sweeps what is left
+            with suppress(DtuiError):  # report the first error; a later run removes the container
                 self.remove()
             raise
 
     def _pid(self, name: str) -> int:
-        """Return the first process, 0 for one that is not proven to be of the container that was made."""
+        """Return the first process, 0 if it is not proven to belong to the container just created."""
         details = self._endpoint.inspect(self.id)
         return details.pid if details.container.name == name else 0
 
     def run(self, argv: tuple[str, ...]) -> EngineProcess:
-        """Start a process in the container."""
         return EngineProcess(self._client, self.id, argv)
 
     def stop(self) -> None:
-        """Kill all that runs in it."""
         with engine_errors("benchmark"):
             self._endpoint.client.kill(self.id)
 
     def remove(self) -> None:
-        """Kill and remove it."""
         try:
             with suppress(NotFound), engine_errors("benchmark"):
                 self._endpoint.client.remove_container(self.id, force=True, v=True)
@@ -110,11 +106,9 @@ class EngineBenchHost:
 
     @property
     def local(self) -> bool:
-        """Whether the Engine is on this host."""
         return self.endpoint.local
 
     def describe(self) -> dict[str, str]:
-        """Return facts for the record."""
         facts = self.endpoint.facts()
         return {
             "endpoint": facts.endpoint,
@@ -125,7 +119,6 @@ class EngineBenchHost:
         }
 
     def free_bytes(self) -> int | None:
-        """Return the free space of the data-root, if it is on this host."""
         facts = self.endpoint.facts()
         try:
             file_system = os.statvfs(facts.data_root) if facts.local else None
@@ -134,7 +127,6 @@ class EngineBenchHost:
         return file_system.f_bavail * file_system.f_frsize if file_system else None
 
     def has_image(self, name: str) -> bool:
-        """Say whether an image is there."""
         try:
             with engine_errors("benchmark image"):
                 self.endpoint.client.inspect_image(name)
@@ -143,14 +135,13 @@ class EngineBenchHost:
         return True
 
     def import_image(self, name: str, tar: bytes, labels: Mapping[str, str], command: tuple[str, ...]) -> None:
-        """Make an image of one layer, labelled, with a command of its own."""
         repository, _, tag = name.partition(":")
         changes = [f"LABEL {key}={value}" for key, value in labels.items()] + [f"CMD {json.dumps(command)}"]
         with engine_errors("benchmark image"):
             self.endpoint.client.import_image_from_data(tar, repository=repository, tag=tag, changes=changes)
 
     def load_image(self, archive: IO[bytes]) -> None:
-        """Load an image, which may take longer than other answers."""
+        """Load an image on a connection without a time limit: it may take longer than other calls."""
         client = self.endpoint.connect(timeout=None)
         try:
             with engine_errors("benchmark image"):
@@ -160,27 +151,23 @@ class EngineBenchHost:
             client.close()
 
     def start_container(self, image: str, labels: Mapping[str, str]) -> EngineContainer:
-        """Start a container of an image whose own command keeps it alive."""
         return EngineContainer(self.endpoint, image, labels, self._volume)
 
     def work_folder(self) -> str:
-        """Return the directory in the image that is there for it, or where the volume is mounted."""
+        """Return the work directory of the image, or the mount point of the volume."""
         return _VOLUME if self._volume else WORK
 
     def leftovers(self, label: str) -> list[tuple[str, str]]:
-        """Return the containers that carry a label, with its value."""
         with engine_errors("benchmark"):
             filters = json.dumps({"label": [label]})
             rows = self.endpoint.client.rows("/containers/json", parse.CONTAINERS, all=1, filters=filters)
             return [parse.id_and_label(row, label) for row in rows if parse.labels_of(row).get(label) is not None]
 
     def remove_container(self, container_id: str) -> None:
-        """Remove a container, running or not."""
         with engine_errors("benchmark"):
             self.endpoint.client.remove_container(container_id, force=True, v=True)
 
     def remove_images(self, label: str) -> int:
-        """Remove all images that carry a label."""
         with engine_errors("benchmark image"):
             rows = self.endpoint.client.images(filters={"label": label})
             images = parse.image_ids(rows)
@@ -190,7 +177,7 @@ class EngineBenchHost:
 
 
 class EndpointTarget:
-    """A running Engine as a target: fulfils :class:`tui.bench.protocols.Target`; it is left as it is."""
+    """A running Engine as a target, left as it is. Fulfils :class:`tui.bench.protocols.Target`."""
 
     control = False
 
@@ -200,8 +187,7 @@ class EndpointTarget:
         self.has_images = endpoint.local and os.geteuid() == 0
 
     def open(self) -> EngineBenchHost:
-        """Return the Engine as a workshop."""
         return EngineBenchHost(self._endpoint)
 
     def close(self) -> None:
-        """Nothing was made ready."""
+        """Do nothing: the Engine was there before."""

@@ -1,4 +1,4 @@
-"""Throwaway engines: a dockerd of its own for each storage driver that is to be measured, gone without a trace."""
+"""Throwaway engines: a dockerd of its own for each storage driver to measure, removed without a trace."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _UP = 60
 """Seconds that a dockerd has to answer."""
 
 _DOWN = 20
-"""Seconds that a process has to end when asked to, and again when told to."""
+"""Seconds that a process has to end after SIGTERM, and again after SIGKILL."""
 
 _RUN = Path("/run/dtui-lab")
-"""Sockets lie here: their paths must be shorter than 108 bytes."""
+"""Directory of the sockets: their paths must be shorter than 108 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabDriver:
-    """A storage driver as a lab runs it: Docker's word for it, and the disk that is made below its data-root."""
+    """A storage driver in a lab: Docker's name for it, and the disk to create below its data-root."""
 
     name: str
     storage: str
@@ -54,7 +54,7 @@ _THIN = (
     "dm.loopdatasize=8G",
     "dm.loopmetadatasize=512M",
     "dm.basesize=4G",
-    "dm.override_udev_sync_check=true",  # where no udevd runs, as in a container, the library makes the nodes itself
+    "dm.override_udev_sync_check=true",  # without udevd, as in a container, the library creates the nodes itself
 )
 
 LAB_DRIVERS = (
@@ -68,13 +68,13 @@ LAB_DRIVERS = (
     LabDriver("overlay2-xfs", "overlay2", "xfs"),
     LabDriver("containerd", "overlayfs", containerd=True),
 )
-"""Every kind of lab there is; which of them run here, :mod:`tui.lab.abilities` tells."""
+"""Every kind of lab. :mod:`tui.lab.abilities` tells which can run here."""
 
 
 class LabDaemon:
-    """A dockerd with data-root, sockets and disk of its own below one directory.
+    """A dockerd with its own data-root, sockets and disk below one directory.
 
-    The directory's name says whose it is, so that :func:`sweep` clears it away when its dtui was killed.
+    The directory's name identifies its owner, so that :func:`sweep_labs` removes it if its dtui was killed.
     """
 
     def __init__(self, driver: LabDriver, home: Path, disk_size: int) -> None:
@@ -88,7 +88,7 @@ class LabDaemon:
         self.endpoint = LiveEndpoint(driver.name, f"unix://{self.run}/docker.sock")
 
     def start(self) -> None:
-        """Make the disk and start the daemon; raises BenchError with the last of its log when it does not come up."""
+        """Create the disk and start the daemon; raises BenchError with its last log line if it does not come up."""
         self.home.mkdir(mode=0o711, parents=True)
         self.run.mkdir(mode=0o700, parents=True)
         (self.run / "home").symlink_to(self.home)
@@ -105,7 +105,7 @@ class LabDaemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # ^C is for dtui, which then ends it in order
+                start_new_session=True,  # Ctrl+C must reach dtui only, which then stops it in an orderly way
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
             )
         self._await()
@@ -133,7 +133,7 @@ class LabDaemon:
             process = self._process
             if time.monotonic() > end or process is None or process.poll() is not None:
                 raise BenchError(
-                    f"a dockerd on {self.driver.name} does not come up: {self._last_words()}", "dtui drivers"
+                    f"dockerd with {self.driver.name} does not start: {self._last_words()}", "dtui drivers"
                 )
             time.sleep(0.05)
 
@@ -148,13 +148,13 @@ class LabDaemon:
             return False
 
     def _last_words(self) -> str:
-        """Return the last line in which dockerd says why, without its own decoration."""
+        """Return the last log line in which dockerd gives a reason."""
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        error_lines = [line for line in lines if "failed" in line or "rror" in line] or lines or ["it says nothing"]
+        error_lines = [line for line in lines if "failed" in line or "rror" in line] or lines or ["it logged nothing"]
         return printable(error_lines[-1].partition("failed to start daemon: ")[2] or error_lines[-1])[-300:]
 
     def close(self) -> None:
-        """End the daemon and remove all that it and its disk left; idempotent. Raises BenchError for what stays."""
+        """Stop the daemon and remove everything it and its disk left; idempotent. Raises BenchError for what stays."""
         self.endpoint.close()
         if self._process is not None:
             _end(self._process.pid)
@@ -164,10 +164,10 @@ class LabDaemon:
 
 
 def _end(pid: int, first: signal.Signals = signal.SIGTERM) -> None:
-    """Ask a process to end, end it when it does not, and wait until all it had open is closed; raises BenchError.
+    """Stop a process, kill it if need be, and wait until everything it had open is closed; raises BenchError.
 
-    A process that has no memory any more may still hold files, and with them mounts: its pidfd is readable when the
-    last of its threads is gone (pidfd_open(2)).
+    A process that has no memory left may still hold files, and thereby mounts. Its pidfd becomes readable when the last
+    of its threads is gone (pidfd_open(2)).
     """
     with suppress(ProcessLookupError):
         handle = os.pidfd_open(pid)
@@ -199,7 +199,7 @@ def _remove(home: Path, run: Path) -> None:
     if (home / "root" / "devicemapper").exists():
         remove_stale_nodes()
     unmount_below(home)
-    for folder in (run, home):  # what names the lab goes last
+    for folder in (run, home):  # last the directory whose name identifies the lab
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             raise BenchError(f"{folder} cannot be removed", "the next benchmark, or dtui bench clean, tries again")
@@ -207,7 +207,7 @@ def _remove(home: Path, run: Path) -> None:
 
 @dataclass
 class LabTarget:
-    """A storage driver of this host as a target: fulfils :class:`tui.bench.protocols.Target`."""
+    """A storage driver of this host as a target. Fulfils :class:`tui.bench.protocols.Target`."""
 
     driver: LabDriver
     home: Path
@@ -218,7 +218,6 @@ class LabTarget:
 
     @property
     def name(self) -> str:
-        """The driver's name."""
         return self.driver.name
 
     def open(self) -> EngineBenchHost:
@@ -230,7 +229,7 @@ class LabTarget:
         return EngineBenchHost(self._daemon.endpoint)
 
     def close(self) -> None:
-        """End its dockerd and remove its data-root."""
+        """Stop its dockerd and remove its data-root."""
         if self._daemon is not None:
             self._daemon.close()
             self._daemon = None
@@ -238,7 +237,7 @@ class LabTarget:
 
 @dataclass
 class VolumeTarget:
-    """A directory of the host, mounted into containers of another target: what a volume costs."""
+    """A directory of the host mounted into another target's containers, to measure what a volume costs."""
 
     engine_target: LabTarget
     folder: Path
@@ -247,42 +246,40 @@ class VolumeTarget:
     has_images: bool = False
 
     def open(self) -> EngineBenchHost:
-        """Make the directory."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         work_folder = self.folder / "work"
         work_folder.mkdir(exist_ok=True)
         return EngineBenchHost(self.engine_target.open().endpoint, volume=work_folder)
 
     def close(self) -> None:
-        """Remove the directory."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def leftovers(home: Path) -> tuple[Path, ...]:
-    """Return the labs whose dtui is gone."""
+    """Return the labs whose dtui was killed."""
     labs = sorted(home.glob(f"{'[0-9a-f]' * 8}.*")) if home.is_dir() else ()
     return tuple(lab for lab in labs if not named_owner_lives(lab.name))
 
 
 def sweep_labs(home: Path) -> tuple[str, ...]:
-    """Clear away what killed runs left: daemons, containers, mounts, disks. Return what was done, a line each."""
+    """Remove what killed runs left (daemons, containers, mounts, disks) and return one line about each."""
     lines = []
     for lab in leftovers(home):
         run = _run_of(lab)
         try:
             while processes := _processes_of(run):
                 _end(processes[0])
-            for orphan in _orphans_of(lab):  # as first process of its container it need not listen
+            for orphan in _orphans_of(lab):  # the first process of a container may ignore SIGTERM
                 _end(orphan, signal.SIGKILL)
             _remove(lab, run)
-            lines.append(f"a lab of a benchmark that was killed is cleared away ({run.name})")
+            lines.append(f"removed the throwaway engine of a killed benchmark ({run.name})")
         except (DtuiError, OSError) as error:
-            lines.append(f"{lab} cannot be cleared away yet: {error}")
+            lines.append(f"{lab} cannot be removed yet: {error}")
     return tuple(lines)
 
 
 def _processes_of(run: Path) -> list[int]:
-    """Return the processes that name a lab's sockets in their command: dockerd first, then what it started."""
+    """Return the processes with a lab's sockets in their command line, dockerd first."""
     processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -294,7 +291,7 @@ def _processes_of(run: Path) -> list[int]:
 
 
 def _orphans_of(lab: Path) -> list[int]:
-    """Return the processes of a lab's containers, which outlive an engine that was killed."""
+    """Return the processes of a lab's containers, which outlive a killed engine."""
     containers = [os.fsencode(entry.name) for entry in (lab / "root" / "containers").glob("*")]
     pids = []
     for entry in Path("/proc").iterdir():

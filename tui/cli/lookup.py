@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from tui.cli.ask_endpoints import ask_all, warn_if_slow
 from tui.cli.hanging import expect_hang
 from tui.core.errors import DtuiError, EditRefused, NotFound, UsageError
@@ -27,9 +29,14 @@ _SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
 
 
 def settings(path: Path | None) -> dict[str, Any]:
-    """Read the TOML settings file: hosts, contexts, roots, theme. Raises UsageError."""
+    """Read the TOML settings file: hosts, contexts, roots, theme. Raises UsageError.
+
+    Without a path it is ``config.toml`` in the user's configuration directory, which need not exist.
+    """
     if path is None:
-        return {}
+        path = platformdirs.user_config_path("dtui") / "config.toml"
+        if not path.exists():
+            return {}
     try:
         parsed = tomllib.loads(path.read_text())
     except OSError as error:

@@ -39,6 +39,7 @@ VERBS = {
     "which": "show which container or image owns a path in a data-root",
     "doctor": "check what is there, what is missing, and how to fix it",
     "demo": "run the app, or any verb, on a sample data-root",
+    "completion": "print a completion script for a shell",
 }
 """Every verb with its help text. The module of the same name runs it."""
 
@@ -67,8 +68,8 @@ def _run_verb(verb: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the arguments. ``run`` of the result runs the verb. Raises UsageError."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser with all verbs."""
     parser = _Parser(prog="dtui", description="Open, fix and restart Docker containers by their writable layers.")
     parser.add_argument("--version", action="version", version=f"dtui {__version__}")
     parser.add_argument("-H", "--host", action="append", default=[], metavar="URL", help="a Docker Engine")
@@ -79,13 +80,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
     parser.set_defaults(run=_run_verb("app"), verb="", sample=None)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    arguments = list(sys.argv[1:] if argv is None else argv)
     for verb, text in VERBS.items():
         sub = verbs.add_parser(verb, help=text, description=text)
         sub.set_defaults(run=_run_verb(verb), verb=verb)
         _ARGUMENTS[verb](sub)
     _purge(verbs.add_parser(_PURGE, prog="dtui backups purge", description="delete backups permanently"))
-    options, unrecognized = parser.parse_known_args(_with_purge(arguments))
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments. ``run`` of the result runs the verb. Raises UsageError."""
+    parser = make_parser()
+    options, unrecognized = parser.parse_known_args(_with_purge(list(sys.argv[1:] if argv is None else argv)))
     for word in unrecognized:
         if word.startswith(_GLOBAL_OPTIONS):
             raise UsageError(
@@ -356,6 +362,10 @@ def _demo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("words", nargs=argparse.REMAINDER, metavar="VERB ...", help="a verb to run on the sample")
 
 
+def _completion(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("shell", choices=("bash", "zsh", "tcsh", "fish"), help="the shell to complete in")
+
+
 def _ref(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("ref", metavar="REF", help="name, id or unique id prefix, optionally after ENDPOINT/")
 
@@ -410,4 +420,5 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "which": _which,
     "doctor": _doctor,
     "demo": _demo,
+    "completion": _completion,
 }

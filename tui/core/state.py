@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import platformdirs
+
 from tui.core.errors import EditRefused, OwnPlaceFailed, Stopped, UsageError
 from tui.core.ids import ContainerId
 from tui.core.text import printable
@@ -63,18 +65,14 @@ def _made(base: Path, parts: tuple[str, ...]) -> Path:
 
 def state_base() -> Path:
     """Return the state directory; raises UsageError if its path would depend on the working directory."""
-    name, base = "DTUI_STATE", os.environ.get("DTUI_STATE", "")
-    if not base and os.geteuid() == 0:
-        return Path("/var/lib/dtui")
-    if not base:
-        home = os.environ.get("XDG_STATE_HOME", "")
-        if not os.path.isabs(home):  # which the XDG specification says to ignore
-            name, home = "HOME", os.path.expanduser("~/.local/state")
-        base = os.path.join(home, "dtui")
-    if not os.path.isabs(base):
-        message = f"{name} points to {printable(base)}, which is not an absolute path"
+    named = os.environ.get("DTUI_STATE")
+    if not named:
+        # root's state is the host's: two administrators must find each other's backups and locks
+        return Path("/var/lib/dtui") if os.geteuid() == 0 else platformdirs.user_state_path("dtui")
+    if not os.path.isabs(named):
+        message = f"DTUI_STATE points to {printable(named)}, which is not an absolute path"
         raise UsageError(message, "undo run from another directory would not find it; use an absolute path")
-    return Path(base)
+    return Path(named)
 
 
 def is_own_place(path: str) -> bool:

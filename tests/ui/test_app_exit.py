@@ -113,7 +113,7 @@ async def test_crash_keeps_text_and_exits_1(
 async def test_end_while_screen_opens_is_no_error(open_layer: Open) -> None:
     async with open_layer() as (_, screen):
         app = screen.app
-        app.push_screen(LogsScreen(screen.container))
+        app.push_screen(LogsScreen(screen.held.record))
         app.exit(129)
     assert app.ending.error is None
     assert app.return_value == 129
@@ -136,7 +136,7 @@ async def test_crash_keeps_each_screens_text_once(open_layer: Open, private_stat
         async with open_layer(PATH) as (pilot, screen):
             await pilot.press("x")
             app = screen.app
-            app.open_layer(screen.container, b"/app/start.sh", edit=True)
+            app.open_layer(screen.held.record, b"/app/start.sh", edit=True)
             await pilot_until(pilot, lambda: app.screen is not screen and app.screen.file_pane.editing)  # type: ignore[attr-defined]
             await pilot.press("y")
             app.keep_texts()

@@ -170,9 +170,9 @@ async def test_enter_copies_over_no_file(open_layer: Open, app_dir: Path, tmp_pa
 async def test_second_act_waits_for_the_first(open_layer: Open) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
-        screen.action_delete_entry()
+        screen.entries.action_delete_entry()
         await pilot_until(pilot, lambda: asked(pilot))
-        screen.action_revert_entry()
+        screen.entries.action_revert_entry()
         await pilot.pause()
         assert "still under way" in screen.status.message.plain
         assert "Delete" in screen_text(pilot)

@@ -52,7 +52,7 @@ def status(pilot: Pilot[int]) -> str:
 
 
 async def go_to_group(pilot: Pilot[int], key: str) -> None:
-    listed(pilot).chosen = key
+    listed(pilot).choices.choose_group(key)
     await pilot.pause()
 
 
@@ -125,7 +125,7 @@ async def test_emptied_group_stays_selected() -> None:
         await go_to_group(pilot, "created")
         engine.move("only", None, "destroy")
         await pilot_until(pilot, lambda: names(pilot) == [])
-        assert listed(pilot).chosen == "created"
+        assert listed(pilot).choices.group == "created"
         assert [(g.key, g.size) for g in listed(pilot).query_one(GroupRows).groups] == [
             ("", 1),
             ("created", 0),
@@ -271,5 +271,5 @@ async def test_early_keys_wait_for_their_screen() -> None:
         pilot.app.push_screen(screen)
         for key in "/broken":
             pilot.app.post_message(events.Key("slash" if key == "/" else key, key))
-        await pilot_until(pilot, lambda: screen.is_mounted and screen.filter_text == "broken")
+        await pilot_until(pilot, lambda: screen.is_mounted and screen.choices.filter_text == "broken")
         assert [row.name for row in screen.rows.containers] == ["broken"]

@@ -20,9 +20,11 @@ async def find(layer: Layer, words: str) -> None:
 async def test_find_path_opens_merged_view(open_layer: Open) -> None:
     async with open_layer() as (pilot, screen):
         await find((pilot, screen), "/usr/lib/python3/server.py")
-        await pilot_until(pilot, lambda: bool(screen.tree_entry and screen.tree_entry.path.endswith(b"server.py")))
-        assert screen.tree_entry is not None
-        assert screen.tree_entry.path == b"/usr/lib/python3/server.py"
+        await pilot_until(
+            pilot, lambda: bool(screen.tree_rows.entry and screen.tree_rows.entry.path.endswith(b"server.py"))
+        )
+        assert screen.tree_rows.entry is not None
+        assert screen.tree_rows.entry.path == b"/usr/lib/python3/server.py"
         assert screen.tree_rows.shown_view is View.MERGED
 
 
@@ -43,9 +45,9 @@ async def test_find_searches_closed_directories(open_layer: Open) -> None:
         seen = []
         for key in ("n", "n", "n", "N"):
             await pilot.press(key)
-            await pilot_until(pilot, lambda: screen._goal == b"/")
-            assert screen.tree_entry is not None
-            seen.append(screen.tree_entry.path)
+            await pilot_until(pilot, lambda: screen.layer_tree.goal == b"/")
+            assert screen.tree_rows.entry is not None
+            seen.append(screen.tree_rows.entry.path)
         assert set(seen) == {b"/app/main.py", b"/usr/lib/python3/json5.py", b"/usr/lib/python3/server.py"}
         assert seen[1] == seen[3]
 
@@ -62,10 +64,10 @@ async def test_escape_stops_search_only(open_layer: Open, monkeypatch: pytest.Mo
         await pilot_until(pilot, lambda: screen.tree_rows.model.index(b"/app/run") is not None)
         monkeypatch.setattr(LayerView, "children", slow)
         await find((pilot, screen), "nowhere")
-        await pilot_until(pilot, lambda: screen.searching)
+        await pilot_until(pilot, lambda: screen.names.is_searching)
         await pilot.press("escape")
         await pilot.pause()
         gate.set()
         assert "stopped" in screen.status.message.plain
         assert pilot.app.screen is screen
-        assert not screen.searching
+        assert not screen.names.is_searching

@@ -65,7 +65,7 @@ async def test_editor_offers_restart_when_running(open_layer: Open) -> None:
     async with open_layer(b"/app/server.json") as (pilot, screen):
         await pilot_until(pilot, lambda: "^r start+logs" in footer(pilot))
         assert "^r start+logs" in footer(pilot)
-        screen._container = replace(screen.container, state=State.RUNNING)
+        screen.held.record = replace(screen.held.record, state=State.RUNNING)
         screen.refresh_bindings()
         await pilot_until(pilot, lambda: "^r restart+logs" in footer(pilot))
         assert "^r restart+logs" in footer(pilot)
@@ -123,7 +123,7 @@ async def test_escape_is_named_while_filter_is_set() -> None:
         await pilot_until(pilot, lambda: "esc clear" in footer(pilot))
         await pilot.press("escape")
         await pilot_until(pilot, lambda: "esc" not in footer(pilot))
-        assert listed(pilot).filter_text == ""
+        assert listed(pilot).choices.filter_text == ""
 
 
 async def test_only_enter_starts_benchmark(demo: Discovery) -> None:

@@ -20,7 +20,6 @@ from tui.files.history.backups import BackupWriter
 from tui.files.verbs import acts
 from tui.files.verbs.undo import undo
 from tui.ui.dialogs.working import ProgressDialog
-from tui.ui.screens import changing
 
 
 def held_at(gate: threading.Event, act: Callable[..., acts.ChangeResult]) -> Callable[..., acts.ChangeResult]:
@@ -101,7 +100,7 @@ async def test_undo_stops_before_restoring(open_layer: Open, app_dir: Path, monk
 
 async def test_escape_stops_deletion(open_layer: Open, app_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(changing, "remove", held_at(gate, acts.remove))
+    monkeypatch.setattr(acts, "remove", held_at(gate, acts.remove))
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d")

@@ -13,7 +13,7 @@ from tests.ui.test_container_commands import opened, status
 from tui.core.errors import EngineLost
 from tui.core.records import Container, Details, State
 from tui.services import feed
-from tui.ui.screens import opening
+from tui.ui.commands import open_layer as opening
 
 LOST = EngineLost("pretend: there is no such socket", "start Docker: systemctl start docker")
 

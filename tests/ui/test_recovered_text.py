@@ -26,7 +26,7 @@ MINE = b"mine\n"
 
 
 def web(screen: LayerScreen) -> str:
-    return screen.container.id
+    return screen.held.record.id
 
 
 async def keep_some(open_layer: Open, data: bytes = MINE) -> Path:

@@ -30,11 +30,11 @@ async def remove(layer: Layer, *, told: bool) -> None:
     app = screen.app
     await pilot_until(pilot, lambda: app.feed.answered)
     if told:
-        screen.post_message(EngineEvent(screen.container.endpoint, Event("destroy", screen.container.id)))
+        screen.post_message(EngineEvent(screen.held.record.endpoint, Event("destroy", screen.held.record.id)))
     else:
         source = app.feed.sources[0]
         app.feed = app.feed.with_source(replace(source, rows=()))
-    await pilot_until(pilot, lambda: screen.is_removed)
+    await pilot_until(pilot, lambda: screen.held.is_removed)
 
 
 def kept_in(told: str) -> bytes:
@@ -88,7 +88,7 @@ async def test_failed_copy_leaves_text_in_editor(open_layer: Open, monkeypatch: 
     def full(_data: bytes) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tui.ui.screens.saving.keep_copy", full)
+    monkeypatch.setattr("tui.ui.commands.edit_and_save.keep_copy", full)
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x", "escape")
         await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))

@@ -57,8 +57,8 @@ async def edit(layer: Layer, path: bytes) -> bool:
     await pilot_until(pilot, lambda: pane.editing or screen.status.message.plain[2:].startswith("read-only"))
     if pane.editing:
         await pilot_until(pilot, lambda: screen.status.message.plain.startswith("editing"))
-        assert screen.opened is not None
-        assert screen.opened.path == path
+        assert screen.open_layer.opened is not None
+        assert screen.open_layer.opened.path == path
     screen.tell("next")
     return pane.editing
 

@@ -13,9 +13,9 @@ from tests.support.waiting import settle
 from tests.ui.test_screens import first, layer
 from tui.services.discover import Discovery, open_sample
 from tui.ui.app import DtuiApp
+from tui.ui.commands import external_editor
 from tui.ui.dialogs.choose import ChooseDialog
 from tui.ui.outside import Edited
-from tui.ui.screens import saving
 from tui.ui.screens.layer import LayerScreen
 
 
@@ -29,17 +29,17 @@ def sample(tmp_path: Path) -> Iterator[Discovery]:
 
 
 async def test_external_edit_stays_with_its_file(sample: Discovery, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saving, "edit_outside", lambda data, *_: Edited(data + b"mine\n"))
+    monkeypatch.setattr(external_editor, "edit_outside", lambda data, *_: Edited(data + b"mine\n"))
     monkeypatch.setattr(DtuiApp, "suspend", lambda _self: nullcontext())
     app = DtuiApp(sample.endpoints)
     async with app.run_test(size=(120, 30)) as pilot:
         await layer(pilot)
         screen = app.screen
         assert isinstance(screen, LayerScreen)
-        assert screen.tree_entry is not None
-        first = screen.files.open(screen.tree_entry.path)
-        screen.opened = None  # as it is once another entry is looked at
-        screen.run_worker(screen._external(first, first.document.data))
+        assert screen.tree_rows.entry is not None
+        first = screen.open_layer.files.open(screen.tree_rows.entry.path)
+        screen.open_layer.opened = None  # as it is once another entry is looked at
+        screen.run_worker(screen.external.edit(first, first.document.data))
         await settle(pilot)
         await pilot.press("escape")
         await settle(pilot)

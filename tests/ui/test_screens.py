@@ -13,7 +13,15 @@ from textual.pilot import Pilot
 
 from tests.support.waiting import settle
 from tui.services.discover import Discovery, FailedAttempt, open_sample
+from tui.ui.actions import actions_of
 from tui.ui.app import DtuiApp
+from tui.ui.screens.bench import BenchScreen
+from tui.ui.screens.containers import ContainersScreen
+from tui.ui.screens.disk import DiskScreen
+from tui.ui.screens.layer import LayerScreen
+from tui.ui.screens.logs import LogsScreen
+from tui.ui.screens.welcome import WelcomeScreen
+from tui.ui.widgets.rows import VirtualList
 
 Steps = Callable[[Pilot[int]], Awaitable[None]]
 
@@ -105,23 +113,26 @@ def test_the_welcome_page_looks_as_it_did(snap_compare: Any) -> None:
     assert snap_compare(DtuiApp((), tried), terminal_size=(100, 30))
 
 
-async def test_every_action_has_its_method(sample: Discovery) -> None:
-    from tui.ui.actions import actions_of
-    from tui.ui.screens.bench import BenchScreen
-    from tui.ui.screens.containers import ContainersScreen
-    from tui.ui.screens.disk import DiskScreen
-    from tui.ui.screens.layer import LayerScreen
-    from tui.ui.screens.logs import LogsScreen
-    from tui.ui.screens.welcome import WelcomeScreen
-    from tui.ui.widgets.rows import VirtualList
-
-    classes = (VirtualList, BenchScreen, ContainersScreen, DiskScreen, LayerScreen, LogsScreen, WelcomeScreen, DtuiApp)
-    for cls in classes:
-        scope = {"VirtualList": "move", "DtuiApp": "app"}.get(cls.__name__) or cls.scope  # type: ignore[attr-defined]
-        for action in actions_of(scope):
-            assert hasattr(cls, f"action_{action.id}"), (cls, action.id)
-    for action in actions_of("editor"):
-        assert not action.own or hasattr(LayerScreen, f"action_editor_{action.id}")
+async def test_every_action_has_one_handler(sample: Discovery) -> None:
+    endpoint = sample.endpoints[0]
+    container = next(iter(endpoint.snapshot()))
+    app = DtuiApp(sample.endpoints)
+    screens = (
+        ContainersScreen(),
+        LayerScreen(container),
+        LogsScreen(container),
+        BenchScreen(endpoint),
+        DiskScreen(endpoint.name),
+        WelcomeScreen(),
+    )
+    async with app.run_test():
+        for screen in screens:
+            for scope, prefix in (*screen.palette, (screen.scope, "")):
+                for action in actions_of(scope):
+                    owners = [o for o in (screen, *screen.commands) if hasattr(o, f"action_{prefix}{action.id}")]
+                    assert len(owners) == 1 or not action.own, (screen, action.id, owners)
+    for cls, scope in ((VirtualList, "move"), (DtuiApp, "app")):
+        assert not [action.id for action in actions_of(scope) if not hasattr(cls, f"action_{action.id}")]
 
 
 async def test_unavailable_key_gives_reason(sample: Discovery) -> None:

@@ -14,7 +14,7 @@ from tui.core.records import Details
 from tui.files.document import Document
 from tui.services.discover import Discovery
 from tui.ui.app import DtuiApp
-from tui.ui.screens import previewing
+from tui.ui.commands import preview as previewing
 from tui.ui.screens.containers import ContainersScreen
 from tui.ui.widgets.container_rows import ContainerRows
 

@@ -40,7 +40,7 @@ async def test_title_keeps_state_with_long_counts(open_layer: Open) -> None:
 @pytest.mark.parametrize("width", [50, 80, 120])
 async def test_title_keeps_state_with_long_name(open_layer: Open, width: int) -> None:
     async with open_layer(size=(width, 24)) as (pilot, screen):
-        screen._container = replace(screen.container, name="n" * 104)
+        screen.held.record = replace(screen.held.record, name="n" * 104)
         screen.show_title()
         await pilot.pause()
         first = screen_text(pilot).splitlines()[0]
@@ -61,7 +61,7 @@ async def test_title_keeps_state_with_long_name(open_layer: Open, width: int) ->
 async def test_hex_view_scrolls_to_its_text(open_layer: Open) -> None:
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await pilot.press("m")
-        screen.reveal(b"/bin/sh", screen.tree_rows.shown_view)
+        screen.layer_tree.reveal(b"/bin/sh", screen.tree_rows.shown_view)
         await pilot_until(pilot, lambda: screen.file_pane.face == "hex")
         rows = screen.query_one(HexRows)
         screen.set_focus(rows)

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 class Action:
     """Something a key does.
 
-    ``id`` names the method ``action_<id>`` of the scope's screen or widget, ``keys`` are Textual key names,
+    ``id`` names the method ``action_<id>`` of the scope's commands, screen or widget, ``keys`` are Textual key names,
     ``label`` is the footer's word, ``help`` a sentence, ``scopes`` where it exists. ``footer`` shows it there.
     ``priority`` takes the key before a focused widget sees it; what is typed right after an action that moves the
     focus then goes where it should.
@@ -212,27 +212,50 @@ def is_letter(action: str, scope: str) -> bool:
     return action in _TYPED[scope] or action in _TYPED["app"]
 
 
-def bindings(scope: str, target: str = "", only: tuple[str, ...] = (), *, footer: bool = True) -> list[BindingType]:
-    """Return the Textual bindings of one scope, or of ``only`` some of its actions.
-
-    ``target`` goes before each action, such as ``screen.editor_`` for a widget whose keys act on its screen. Without
-    ``footer`` none of them is shown there.
-    """
+def bindings(scope: str, only: tuple[str, ...] = ()) -> list[BindingType]:
+    """Return the Textual bindings of one scope, or of ``only`` some of its actions, for who has their methods."""
     return [
-        Binding(
+        _binding(action, scope, action.keys, action.id) for action in _bound(scope) if not only or action.id in only
+    ]
+
+
+def screen_bindings(
+    scope: str, prefix: str = "", only: tuple[str, ...] = (), *, below: bool = False, footer: bool = True
+) -> list[BindingType]:
+    """Return the bindings of one scope that a screen hands to its commands, each by the name ``prefix`` and id.
+
+    ``below`` is for a widget whose keys act on its screen. Without ``footer`` none of them is shown there.
+    """
+    do = "screen.do" if below else "do"
+    return [
+        _binding(
+            action,
+            scope,
             keys,
-            f"{target}{action.id}" + (f"('{keys}')" if action.passes_key else ""),
-            action.label,
-            show=action.footer and footer,
-            priority=action.priority,
-            key_display=action.key_display,
-            tooltip=action.help,
-            id=f"{scope}.{action.id}" + (f".{keys}" if action.passes_key else ""),
+            f"{do}('{prefix}{action.id}'" + (f", '{keys}')" if action.passes_key else ")"),
+            footer=footer,
         )
-        for action in actions_of(scope)
-        if action.own and (not only or action.id in only)
+        for action in _bound(scope)
+        if not only or action.id in only
         for keys in (action.keys.split(",") if action.passes_key else (action.keys,))
     ]
+
+
+def _bound(scope: str) -> Iterator[Action]:
+    return (action for action in actions_of(scope) if action.own)
+
+
+def _binding(action: Action, scope: str, keys: str, call: str, *, footer: bool = True) -> Binding:
+    return Binding(
+        keys,
+        call,
+        action.label,
+        show=action.footer and footer,
+        priority=action.priority,
+        key_display=action.key_display,
+        tooltip=action.help,
+        id=f"{scope}.{action.id}" + (f".{keys}" if action.passes_key else ""),
+    )
 
 
 _SIGNS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -379,7 +379,7 @@ class DtuiApp(App[int]):
             places = [*((screen, scope, prefix) for scope, prefix in screen.palette), *places]
         for target, scope, prefix in places:
             for action in actions_of(scope):
-                method = getattr(target, f"action_{prefix}{action.id}", None)
+                method = target.handler(prefix + action.id)
                 if action.palette and method and target.can(prefix + action.id):
                     yield SystemCommand(action.label.capitalize(), action.help, method)
 
@@ -391,6 +391,10 @@ class DtuiApp(App[int]):
             if screen.hides(action) or screen.types(action) or (action == "help_typing" and not letter):
                 return False
         return super().check_action(action, parameters)
+
+    def handler(self, action: str) -> Callable[..., object] | None:
+        """Return the method that an action of the table calls."""
+        return getattr(self, f"action_{action}", None)
 
     def can(self, action: str) -> bool:
         """Say whether an action can be taken by its name: each of the app's own, always."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from textual.notifications import SeverityLevel
+from textual.screen import Screen
 
 from tui.core.records import Container
 from tui.engine.endpoint import Endpoint
@@ -48,6 +51,20 @@ class Host(Protocol):
 
     def open_layer(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
         """Open a container's layer, at a path, with the editor on it if asked."""
+        ...
+
+    def push_screen(self, screen: Screen[Any]) -> object:
+        """Show a screen over the present one."""
+        ...
+
+    def suspend(self) -> AbstractContextManager[None]:
+        """Lend the terminal to another program."""
+        ...
+
+    def notify(
+        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float, markup: bool
+    ) -> None:
+        """Show a notice for so many seconds."""
         ...
 
     def keep(self, resource: AbstractContextManager[Path]) -> Path:

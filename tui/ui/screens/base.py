@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from functools import wraps
 from time import monotonic
-from typing import Any, ClassVar, Concatenate, ParamSpec, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from textual import events, getters, on
+from textual._callback import invoke
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.screen import Screen
@@ -17,17 +17,22 @@ from textual.widgets import Input
 from textual.worker import Worker, WorkerState
 
 from tui.core.errors import DtuiError, Stopped
+from tui.core.progress import Meter
 from tui.core.text import printable
 from tui.files import Unsaved
 from tui.ui.actions import actions_of, is_letter
+from tui.ui.commands.base import Commands
 from tui.ui.dialogs.ask import AskDialog
+from tui.ui.dialogs.base import Dialog
+from tui.ui.dialogs.working import ProgressDialog
 from tui.ui.host import Host
 from tui.ui.unforeseen import contained, ends_the_app, error_line
+from tui.ui.waiting import run_with_progress
 from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
 from tui.ui.widgets.rows import VirtualList
 
-P = ParamSpec("P")
-Flow = Callable[Concatenate[Any, P], Coroutine[Any, Any, None]]
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 _FLOW = "flow"
 _BAD_NEWS = 4.0
@@ -39,24 +44,6 @@ def set_title(widget: Widget, title: str, subtitle: str | None = None) -> None:
     widget.border_title = Content(printable(title))
     if subtitle is not None:
         widget.border_subtitle = Content(printable(subtitle))
-
-
-def flow(action: Flow[P]) -> Callable[Concatenate[Any, P], None]:
-    """Run an action that asks and waits as the one that its screen carries out.
-
-    While one is under way another is refused: cancelling the first would leave its thread at work and its outcome
-    untold.
-    """
-
-    @wraps(action)
-    def start(screen: Any, /, *args: P.args, **options: P.kwargs) -> None:
-        flows = [worker for worker in screen.workers if worker.group == _FLOW and worker.node is screen]
-        if any(not worker.is_finished for worker in flows):
-            screen.tell("one moment: what was asked for before is still under way", "bad")
-        else:
-            screen.run_worker(action(screen, *args, **options), name=action.__name__, group=_FLOW)
-
-    return start
 
 
 class BaseScreen(Screen[None]):
@@ -106,15 +93,29 @@ class BaseScreen(Screen[None]):
         """Compose what the screen is about."""
         raise NotImplementedError
 
-    def why_not(self, action: str) -> str:
+    @property
+    def commands(self) -> tuple[Commands, ...]:
+        """The sets of commands whose actions the screen's keys take."""
+        return ()
+
+    def handler(self, action: str) -> Callable[..., object] | None:
+        """Return what an action of the table calls: a method ``action_<id>`` of the screen or its commands."""
+        owners = (self, *self.commands)
+        return next(filter(None, (getattr(owner, f"action_{action}", None) for owner in owners)), None)
+
+    async def action_do(self, action: str, *parameters: str) -> None:
+        """Take an action of the table."""
+        handler = self.handler(action)
+        if handler is not None:
+            await invoke(handler, *parameters)
+
+    def disabled_reason(self, action: str) -> str:
         """Say why an action cannot be taken now; empty when it can."""
-        del action
-        return ""
+        return next(filter(None, (commands.disabled_reason(action) for commands in self.commands)), "")
 
     def hides(self, action: str) -> bool:
         """Say whether an action does not exist now, as in another mode of the screen."""
-        del action
-        return False
+        return any(commands.hides(action) for commands in self.commands)
 
     def types(self, action: str) -> bool:
         """Say whether the key of an action is a letter that goes into a line now."""
@@ -122,16 +123,16 @@ class BaseScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey an action out while there is a reason against it."""
-        del parameters
-        if not self.is_mounted:
+        if action != "do" or not self.is_mounted:
             return True
+        action = str(parameters[0])
         if self.hides(action) or self.types(action):
             return False
-        return None if self.why_not(action) else True
+        return None if self.disabled_reason(action) else True
 
     def can(self, action: str) -> bool:
         """Say whether an action can be taken now by its name, as in the palette, where no letter stands for it."""
-        return not self.hides(action) and not self.why_not(action)
+        return not self.hides(action) and not self.disabled_reason(action)
 
     def on_key(self, event: events.Key) -> None:
         """Answer a greyed-out key with the reason."""
@@ -139,10 +140,35 @@ class BaseScreen(Screen[None]):
             return
         meant = [action for action in actions_of(self.scope) if event.key in action.keys.split(",")]
         for action in [candidate for candidate in meant if not self.hides(candidate.id)] or meant:
-            reason = self.why_not(action.id)
+            reason = self.disabled_reason(action.id)
             if reason:
                 event.stop()
                 self.tell(reason, "bad")
+
+    def start_flow(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run an action that asks and waits as the one that the screen carries out now.
+
+        While one is under way another is refused: cancelling the first would leave its thread at work and its outcome
+        untold.
+        """
+        flows = [worker for worker in self.workers if worker.group == _FLOW and worker.node is self]
+        if any(not worker.is_finished for worker in flows):
+            work.close()
+            self.tell("one moment: what was asked for before is still under way", "bad")
+        else:
+            self.run_worker(work, name=name, group=_FLOW)
+
+    async def call(self, title: str, work: Callable[[], Result], patience: float, meter: Meter | None = None) -> Result:
+        """Return what a call in a thread returns; show its progress where it takes longer than ``patience`` seconds.
+
+        Raises Stopped when the user leaves a call that waits for a file system.
+        """
+        return await run_with_progress(self.app, ProgressDialog(title, meter or Meter()), work, patience)
+
+    async def choose(self, dialog: Dialog[Answer]) -> Answer | None:
+        """Show a dialog and return its answer, None for Escape."""
+        answer: Answer | None = await self.app.push_screen_wait(dialog)
+        return answer
 
     def run_worker(self, work: Any, *args: Any, **options: Any) -> Worker[Any]:
         """Run work in a worker that does not end the app, whatever comes out of it."""

@@ -4,57 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
-from datetime import UTC, datetime
 from time import monotonic
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.reactive import reactive
 from textual.widgets import Input, Static
 
-from tui.core.records import Container, State
-from tui.core.text import count_of, human_size, printable
-from tui.engine.endpoint import Verb
-from tui.render.containers import SORTS, group_key, groups, inspect_lines, matches
+from tui.core.records import Container
+from tui.core.text import count_of
+from tui.render.containers import SORTS, group_key, groups, matches
 from tui.render.feed_words import empty_words, source_words, trouble
 from tui.services.feed import Feed
-from tui.ui.actions import bindings
-from tui.ui.dialogs.choose import Choice, ChooseDialog
+from tui.ui.actions import screen_bindings
+from tui.ui.commands.base import Commands
+from tui.ui.commands.containers import VERBS, ActionEnded, ContainerCommands
+from tui.ui.commands.details import ContainerDetails
+from tui.ui.commands.list_choices import ListChoices
+from tui.ui.commands.remove_container import RemoveContainer
 from tui.ui.feed_messages import ContainersListed, EngineEvent
-from tui.ui.screens.acts import ActionEnded
-from tui.ui.screens.base import set_title
-from tui.ui.screens.detailing import DetailingFrame
+from tui.ui.screens.base import BaseScreen, set_title
 from tui.ui.widgets.container_rows import ContainerRows, GroupRows, group_tabs
-from tui.ui.widgets.lines import Line
+from tui.ui.widgets.detail_pane import DetailPane
 from tui.ui.widgets.log_pane import LogPane
 
-_VERBS = ("start", "start_again", "stop", "restart", "pause", "kill", "remove")
-
-_NEED_ONE = (*_VERBS, "open_layer", "logs", "inspect")
+_NEED_ONE = (*VERBS, "remove", "open_layer", "logs", "inspect")
 """What nothing can be done by while there is no container."""
 
-_WOULD_BE_KILLED = (State.RUNNING, State.PAUSED, State.RESTARTING)
 
-
-class ContainersScreen(DetailingFrame):
+class ContainersScreen(BaseScreen):
     """The first screen."""
 
     scope = "containers"
     AUTO_FOCUS = "#rows"
     CSS_PATH = "containers.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("containers")
-
-    by: reactive[str] = reactive("state", init=False)
-    chosen: reactive[str] = reactive("", init=False)
-    sort: reactive[str] = reactive("age", init=False)
-    filter_text: reactive[str] = reactive("", init=False)
+    BINDINGS: ClassVar[list[BindingType]] = screen_bindings("containers")
 
     def __init__(self) -> None:
         super().__init__()
+        self.rows = ContainerRows(id="rows")
+        self.groups = GroupRows(id="groups", classes="pane")
+        self.choices = ListChoices(self, self.rows, self.groups, self._choices_changed)
+        self.detail_pane = DetailPane(id="detail", classes="pane")
+        self.log_pane = LogPane(id="log", classes="pane")
+        self.details = ContainerDetails(
+            self, self.detail_pane, self.log_pane, lambda: self.container, lambda: self.show_feed(self.host.feed)
+        )
+        self.acts = ContainerCommands(self, lambda: self.container)
+        self.removal = RemoveContainer(self, self.acts, self.details, lambda: self.container)
         self._stray: Container | None = None
         self._since = monotonic()
         self._troubled: frozenset[str] = frozenset()
@@ -63,19 +63,23 @@ class ContainersScreen(DetailingFrame):
         """Compose groups, list, details and log."""
         yield Static(id="tabs")
         with Horizontal(id="main"):
-            yield GroupRows(id="groups", classes="pane")
+            yield self.groups
             with Vertical(id="right"):
                 with Vertical(id="list", classes="pane"):
-                    placeholder = "name, image, id or status, such as exited (127)"
-                    yield Line(self._filter_done, placeholder=placeholder, id="filter", hidden=True)
-                    yield ContainerRows(id="rows")
-                yield Static(id="detail", classes="pane")
-                yield LogPane(id="log")
+                    yield self.choices.filter_line
+                    yield self.rows
+                yield self.detail_pane
+                yield self.log_pane
+
+    @property
+    def commands(self) -> tuple[Commands, ...]:
+        """What the keys do to the container under the cursor; those of the list are the screen's own."""
+        return (self.acts, self.removal, self.details, self.choices)
 
     def on_mount(self) -> None:
         """Begin with what is known."""
-        self.query_one("#log", LogPane).add_class("pane").can_focus = False
-        set_title(self.query_one("#log"), "log")
+        self.log_pane.can_focus = False
+        set_title(self.log_pane, "log")
         self.set_focus(self.rows)
         self.watch(self.app, "feed", self.show_feed)
         self.set_interval(10, self.rows.refresh, name="ages")
@@ -88,11 +92,6 @@ class ContainersScreen(DetailingFrame):
             self.show_feed(self.host.feed)
 
     # what is shown -----------------------------------------------------------------------------------------
-
-    @property
-    def rows(self) -> ContainerRows:
-        """The list."""
-        return self.query_one("#rows", ContainerRows)
 
     @property
     def container(self) -> Container | None:
@@ -109,26 +108,26 @@ class ContainersScreen(DetailingFrame):
         self._show_rows(feed, self.container)
         if recovered:
             self.tell(f"{', '.join(sorted(recovered))} answers again", "good")
-            self._ask_details()
+            self.details.ask()
 
     def _show_rows(self, feed: Feed, current: Container | None) -> None:
-        matching = [c for c in feed.rows if matches(c, self.filter_text)]
-        every = groups(matching, self.by, self.chosen)
-        self.query_one("#groups", GroupRows).show(every, self.chosen)
-        self.query_one("#tabs", Static).update(group_tabs(every, self.chosen))
-        visible = [c for c in matching if not self.chosen or group_key(c, self.by) == self.chosen]
+        matching = [c for c in feed.rows if matches(c, self.choices.filter_text)]
+        every = groups(matching, self.choices.by, self.choices.group)
+        self.groups.show(every, self.choices.group)
+        self.query_one("#tabs", Static).update(group_tabs(every, self.choices.group))
+        visible = [c for c in matching if not self.choices.group or group_key(c, self.choices.by) == self.choices.group]
         stray = feed.find((current.endpoint, current.id)) if current else None
         self._stray = stray if stray not in visible else None
         if self._stray:
             visible.append(self._stray)
-        visible = sorted(map(self._with_size, visible), key=SORTS[self.sort])
-        note = empty_words(feed, every, self.filter_text, monotonic() - self._since)
-        self.rows.show(tuple(visible), sort=self.sort, several_endpoints=len(feed.sources) > 1, note=note)
+        visible = sorted(map(self._with_size, visible), key=SORTS[self.choices.sort])
+        note = empty_words(feed, every, self.choices.filter_text, monotonic() - self._since)
+        self.rows.show(tuple(visible), sort=self.choices.sort, several_endpoints=len(feed.sources) > 1, note=note)
         self._show_frame(feed)
         self.refresh_bindings()
 
     def _with_size(self, container: Container) -> Container:
-        size = self._sizes.get((container.endpoint, container.id))
+        size = self.details.size_of(container)
         return container if size is None else replace(container, size_rw=size)
 
     def _show_frame(self, feed: Feed) -> None:
@@ -137,70 +136,54 @@ class ContainersScreen(DetailingFrame):
         self.title_line.right = Text(f"{count_of(len(feed.rows), 'container')} · {running:,} running")
         self.title_line.middle = Text(" · ".join(map(source_words, feed.sources)))
         self.banner.message = Text("\n").join(trouble(feed))
-        title = self.chosen.split(":")[1] if ":" in self.chosen else self.chosen or "all"
-        set_title(
-            self.query_one("#list"),
-            title,
-            f"sort: {self.sort}" + (f" · filter: {self.filter_text}" if self.filter_text else ""),
-        )
-        set_title(self.query_one("#groups"), f"group: {self.by}")
+        set_title(self.query_one("#list"), self.choices.title, self.choices.subtitle)
+        set_title(self.groups, f"group: {self.choices.by}")
 
-    def watch_by(self) -> None:
-        """Group otherwise, all groups chosen."""
-        self.set_reactive(ContainersScreen.chosen, "")
-        self._show_rows(self.host.feed, None)
-
-    def watch_chosen(self) -> None:
-        """Show another group."""
-        self._show_rows(self.host.feed, None)
-
-    def watch_sort(self) -> None:
-        """Sort otherwise."""
-        self.show_feed(self.host.feed)
-
-    def watch_filter_text(self) -> None:
-        """Filter otherwise."""
-        self._show_rows(self.host.feed, None)
+    def _choices_changed(self, same_containers: bool) -> None:
+        if same_containers:
+            self.show_feed(self.host.feed)
+        else:
+            self._show_rows(self.host.feed, None)
 
     # details -----------------------------------------------------------------------------------------------
 
     @on(ContainerRows.Moved, "#rows")
     def _moved(self) -> None:
-        self.schedule_details()
+        self.details.schedule()
         current = self.container
         if self._stray and current and (current.endpoint, current.id) != (self._stray.endpoint, self._stray.id):
             self.show_feed(self.host.feed)
-        self._name_details()
+        self.details.show_name()
         self.refresh_bindings()
 
     @on(EngineEvent)
-    def _happened(self, event: EngineEvent) -> None:
+    def _engine_event(self, event: EngineEvent) -> None:
         current = self.container
         name = next((c.name for c in self.host.feed.rows if c.id == event.event.id), event.event.id[:12])
-        if event.event.id in self.acted_on or (current and current.id == event.event.id):
-            self.tell_event(event.event, name)
+        if event.event.id in self.acts.acted_on or (current and current.id == event.event.id):
+            self.acts.tell_event(event.event, name)
         if current and current.id == event.event.id:
-            self._sizes.pop((current.endpoint, current.id), None)
-            self.schedule_details()
+            self.details.forget_size(current)
+            self.details.schedule()
 
     @on(ContainersListed)
     def _listed(self, event: ContainersListed) -> None:
         self.tell(f"not listed: {event.problem}" if event.problem else "listed", "bad" if event.problem else "")
 
-    def on_action_ended(self, event: ActionEnded) -> None:
-        """Show what a failed act left; the Engine announces only those that went well."""
+    @on(ActionEnded)
+    def _verb_ended(self, event: ActionEnded) -> None:
+        """Tell the outcome, and show what a failed act left; the Engine announces only those that went well."""
+        self.acts.tell_outcome(event)
         if event.error:
-            self._ask_details()
+            self.details.ask()
 
     # actions -----------------------------------------------------------------------------------------------
 
-    def why_not(self, action: str) -> str:
+    def disabled_reason(self, action: str) -> str:
         """Say why an action cannot be taken now."""
-        if action in _VERBS:
-            return self.verb_reason(action)
         if action in _NEED_ONE and self.container is None:
             return "no container is selected"
-        return ""
+        return super().disabled_reason(action)
 
     @on(ContainerRows.Chosen, "#rows")
     def action_open_layer(self) -> None:
@@ -208,44 +191,12 @@ class ContainersScreen(DetailingFrame):
         if self.container:
             self.host.open_layer(self.container)
 
-    @work
-    async def action_remove(self) -> None:
-        """Remove after a question that says what goes; what has started meanwhile is asked about again."""
-        container = self.container
-        kill_confirmed = False
-        key = "y"
-        while container and await self._may_remove(container, key):
-            kill_confirmed = kill_confirmed or container.state in _WOULD_BE_KILLED
-            current = self.host.feed.find((container.endpoint, container.id))
-            if kill_confirmed or current is None or current.state not in _WOULD_BE_KILLED:
-                self.act(Verb.REMOVE, container)
-                return
-            container, key = current, "k"  # another key, for what is asked now is worse than what was confirmed
-
-    async def _may_remove(self, container: Container, key: str) -> bool:
-        size = self._sizes.get((container.endpoint, container.id))
-        question = f"Remove {printable(container.name)}? Its writable layer goes with it and cannot be brought back."
-        body = Text(f"{printable(container.image)} · layer {human_size(size)} · volumes are kept")
-        if container.state in _WOULD_BE_KILLED:
-            body = Text.assemble((f"It is {container.state.upper()} and will be killed.\n", "bold red"), body)
-        verb = "kill and remove it" if container.state in _WOULD_BE_KILLED else "remove it"
-        choice = Choice(key, "remove", verb)
-        return await self.app.push_screen_wait(ChooseDialog(question, (choice,), body)) == "remove"
-
     def action_logs(self) -> None:
         """Show the log of the container under the cursor."""
         if self.container:
             from tui.ui.screens.logs import LogsScreen
 
             self.app.push_screen(LogsScreen(self.container))
-
-    def action_inspect(self) -> None:
-        """Show all that is known."""
-        if self._details:
-            from tui.ui.dialogs.show import TextDialog
-
-            text = inspect_lines(self._details, datetime.now(UTC))
-            self.app.push_screen(TextDialog(printable(self._details.container.name), text))
 
     def action_bench(self) -> None:
         """Go to the benchmark of this endpoint's driver."""
@@ -264,60 +215,27 @@ class ContainersScreen(DetailingFrame):
     def action_refresh(self) -> None:
         """List again."""
         self.tell("listing again…")
-        self._sizes.clear()
+        self.details.forget_sizes()
         self.host.refresh_feed()
-        self._ask_details()
-
-    def action_group(self) -> None:
-        """Group by the other thing."""
-        self.by = "driver" if self.by == "state" else "state"
-
-    def _step_group(self, step: int) -> None:
-        keys = [group.key for group in self.query_one("#groups", GroupRows).groups]
-        self.chosen = keys[(keys.index(self.chosen) + step) % len(keys)]
-
-    def action_next_group(self) -> None:
-        """Choose the next group."""
-        self._step_group(1)
-
-    def action_previous_group(self) -> None:
-        """Choose the group before."""
-        self._step_group(-1)
+        self.details.ask()
 
     @on(GroupRows.Moved, "#groups")
     def _group_clicked(self, event: GroupRows.Moved) -> None:
-        shown_groups = self.query_one("#groups", GroupRows).groups
+        shown_groups = self.groups.groups
         if event.index < len(shown_groups):
-            self.chosen = shown_groups[event.index].key
-
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        names = list(SORTS)
-        self.sort = names[(names.index(self.sort) + 1) % len(names)]
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.query_one("#filter", Line).show()
+            self.choices.choose_group(shown_groups[event.index].key)
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
-        self.filter_text = event.value
-
-    def _filter_done(self, filter_text: str) -> None:
-        self.filter_text = filter_text
-        if not filter_text:
-            self.query_one("#filter", Line).hide()
-        self.set_focus(self.rows)
+        self.choices.set_filter(event.value)
 
     def hides(self, action: str) -> bool:
-        """Hide what nothing is there for: a container, a filter, a host that has not answered."""
-        filtering = self.query_one("#filter", Line).display
-        none_for = {
-            "elsewhere": filtering or self.host.feed.answered,
-            "clear_filter": not filtering,
-            **dict.fromkeys(_NEED_ONE, self.container is None),
-        }
-        return super().hides(action) or none_for.get(action, False)
+        """Hide what needs a container where there is none, and the other hosts once one has answered."""
+        if action in _NEED_ONE and self.container is None:
+            return True
+        if action == "elsewhere" and (self.choices.filter_line.display or self.host.feed.answered):
+            return True
+        return super().hides(action)
 
     @property
     def subject(self) -> Hashable:
@@ -327,10 +245,3 @@ class ContainersScreen(DetailingFrame):
     def action_elsewhere(self) -> None:
         """Go to the other ways in."""
         self.host.leave_endpoints()
-
-    def action_clear_filter(self) -> None:
-        """Clear the filter."""
-        line = self.query_one("#filter", Line)
-        line.value = ""
-        line.hide()
-        self.set_focus(self.rows)

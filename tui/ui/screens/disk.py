@@ -20,7 +20,7 @@ from tui.core.text import count_of, human_size, printable
 from tui.inventory.layer_directories import LayerDirectory, inventory
 from tui.inventory.references import Owner
 from tui.layers.usage import directory_usage
-from tui.ui.actions import bindings
+from tui.ui.actions import screen_bindings
 from tui.ui.screens.base import BaseScreen, set_title
 from tui.ui.widgets.disk_rows import SORTS, DiskRows, no_owner_reason
 
@@ -52,7 +52,7 @@ class DiskScreen(BaseScreen):
     """The layer directories of one endpoint's data-root. Orphans are told, never removed."""
 
     scope = "disk"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("disk")
+    BINDINGS: ClassVar[list[BindingType]] = screen_bindings("disk")
     DEFAULT_CSS = """
     DiskScreen #disk-list { height: 1fr; }
     DiskScreen #disk-rows { height: 1fr; }
@@ -158,7 +158,7 @@ class DiskScreen(BaseScreen):
         if container:
             self.host.open_layer(container)
 
-    def why_not(self, action: str) -> str:
+    def disabled_reason(self, action: str) -> str:
         """Only a container's layer opens."""
         entry = self.rows.current
         if action == "open_owner" and not (entry and entry.container_id):

@@ -12,15 +12,17 @@ from textual.binding import BindingType
 from tui.core.records import Container
 from tui.core.text import count_of, printable
 from tui.services.feed import Feed
-from tui.ui.actions import bindings
-from tui.ui.screens.holding import HoldingFrame
+from tui.ui.actions import screen_bindings
+from tui.ui.commands.base import Commands
+from tui.ui.commands.containers import VERBS, ActionEnded
+from tui.ui.commands.held_container import HeldContainer
+from tui.ui.feed_messages import EngineEvent
+from tui.ui.screens.base import BaseScreen
 from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 
 _AGAIN = 3
 """Seconds after which a log is opened anew that ended although its container goes on."""
-
-_VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
 
 
 def search_message(pane: LogPane) -> tuple[str, bool]:
@@ -43,29 +45,30 @@ def search_message(pane: LogPane) -> tuple[str, bool]:
     return message, bool(matches)
 
 
-class LogsScreen(HoldingFrame):
-    """Follows a container's log over its stops and starts, which can be done here too."""
+class LogsScreen(BaseScreen):
+    """Follows a container's log over its stops and starts, which keys here bring about too."""
 
     scope = "logs"
     AUTO_FOCUS = "#log"
     CSS_PATH = "logs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("logs")
+    BINDINGS: ClassVar[list[BindingType]] = screen_bindings("logs")
 
     def __init__(self, container: Container) -> None:
         super().__init__()
-        self._container = container
+        self.held = HeldContainer(self, container, lambda: ": its log ends here, esc leads back", self._show_title)
+        self.log_pane = LogPane(id="log")
         self._end_untold = False
         self._troubled: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
         """Compose search line and log."""
         yield Line(self._search, placeholder="search", id="search", hidden=True)
-        yield LogPane(id="log")
+        yield self.log_pane
 
     @property
-    def log_pane(self) -> LogPane:
-        """The log."""
-        return self.query_one("#log", LogPane)
+    def commands(self) -> tuple[Commands, ...]:
+        """What the keys do to the container; those of the log are the screen's own."""
+        return (self.held.commands,)
 
     def on_mount(self) -> None:
         """Open the log."""
@@ -75,20 +78,20 @@ class LogsScreen(HoldingFrame):
 
     def _open(self) -> None:
         self._end_untold = False
-        endpoint = self.host.endpoint(self._container.endpoint)
-        self.log_pane.open(endpoint, self._container.id, follow=endpoint.live)
+        endpoint = self.held.endpoint
+        self.log_pane.open(endpoint, self.held.record.id, follow=endpoint.live)
 
     def _show_state(self, feed: Feed) -> None:
-        self.update_container(feed)
-        self.show_removal()
+        self.held.update(feed)
+        self._show_title()
         self._follow_engine(feed.troubled)
         self._tell_end()
 
     def _follow_engine(self, troubled: frozenset[str]) -> None:
         """Keep the log of an engine that does not answer any more, and go on with it when it answers again."""
-        endpoint, before = self._container.endpoint, self._troubled
+        endpoint, before = self.held.record.endpoint, self._troubled
         self._troubled = troubled
-        if self.is_removed or (endpoint in before) == (endpoint in troubled):
+        if self.held.is_removed or (endpoint in before) == (endpoint in troubled):
             return
         if endpoint in troubled:
             self.tell(f"{endpoint} does not answer: its log goes on when it does", "bad")
@@ -96,25 +99,26 @@ class LogsScreen(HoldingFrame):
             self.tell(f"{endpoint} answers again", "good")
             self._open()
 
-    def show_removal(self) -> None:
-        """Show the container's state, be it that it is gone."""
+    def _show_title(self) -> None:
         self.title_line.left = Text.assemble(
-            ("dtui", "bold"), f" ▸ containers ▸ {printable(self._container.name)} ▸ logs"
+            ("dtui", "bold"), f" ▸ containers ▸ {printable(self.held.record.name)} ▸ logs"
         )
-        self.title_line.right = self.state_words
+        self.title_line.right = self.held.state_words
         self.refresh_bindings()
-
-    def after_removal(self) -> str:
-        """Say that nothing more comes."""
-        return ": its log ends here, esc leads back"
 
     def hides(self, action: str) -> bool:
         """Hide what cannot be done to a container that is gone."""
-        return super().hides(action) or (self.is_removed and action in _VERBS)
+        return super().hides(action) or (self.held.is_removed and action in VERBS)
 
-    def why_not(self, action: str) -> str:
-        """Say why an action cannot be taken now."""
-        return self.verb_reason(action) if action in _VERBS else ""
+    @on(ActionEnded)
+    def _verb_ended(self, event: ActionEnded) -> None:
+        self.held.commands.tell_outcome(event)
+
+    @on(EngineEvent)
+    def _engine_event(self, event: EngineEvent) -> None:
+        """Follow the log of the next run."""
+        if self.held.take_event(event) == "start":
+            self._open()
 
     @on(LogPane.Ended)
     def _log_ended(self, event: LogPane.Ended) -> None:
@@ -127,22 +131,17 @@ class LogsScreen(HoldingFrame):
 
     def _follow_on(self) -> None:
         """Open the log anew unless its container ended, too: its engine may have been restarted beneath it."""
-        if self._end_untold and not self.is_removed and self._container.endpoint not in self._troubled:
+        if self._end_untold and not self.held.is_removed and self.held.record.endpoint not in self._troubled:
             self._open()
 
     def _tell_end(self) -> None:
         """Say that the container has ended once its state says so, too: until then its keys are a running one's."""
-        live = self.host.endpoint(self._container.endpoint).live
-        if not self._end_untold or self.is_removed or (live and self._container.state.alive):
+        held = self.held
+        if not self._end_untold or held.is_removed or (held.endpoint.live and held.record.state.alive):
             return
         self._end_untold = False
-        way_on = "" if self.verb_reason("start") else ": s starts it again, and its log goes on here"
-        self.tell(f"{self._container.name} has ended{way_on}")
-
-    def happened(self, action: str) -> None:
-        """Follow the log of the next run."""
-        if action == "start":
-            self._open()
+        restart_hint = "" if held.commands.verb_reason("start") else ": s starts it again, and its log goes on here"
+        self.tell(f"{held.record.name} has ended{restart_hint}")
 
     def action_back(self) -> None:
         """Leave the search first, then the screen."""

@@ -17,7 +17,7 @@ from tui.core.errors import DtuiError
 from tui.core.text import printable
 from tui.engine.sample import demo_directory
 from tui.services.discover import Discovery, FailedAttempt, discover, open_sample
-from tui.ui.actions import actions_of, bindings, key_text
+from tui.ui.actions import actions_of, key_text, screen_bindings
 from tui.ui.screens.base import BaseScreen
 
 
@@ -44,7 +44,7 @@ class WelcomeScreen(BaseScreen):
     """The way in when there is no Docker."""
 
     scope = "welcome"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("welcome")
+    BINDINGS: ClassVar[list[BindingType]] = screen_bindings("welcome")
     DEFAULT_CSS = "WelcomeScreen VerticalScroll { padding: 1 2; }"
 
     def body(self) -> ComposeResult:

@@ -15,7 +15,7 @@ from textual.widgets.text_area import Selection
 
 from tui.core.errors import EditRefused
 from tui.files import Document
-from tui.ui.actions import bindings
+from tui.ui.actions import screen_bindings
 from tui.ui.widgets.lines import is_text
 
 
@@ -26,7 +26,7 @@ class CodeArea(TextArea):
     burst of keys, as a slow line delivers it, would be carried out in another order. Here every key waits its turn.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings("editor", "screen.editor_")
+    BINDINGS: ClassVar[list[BindingType]] = screen_bindings("editor", "editor_", below=True)
 
     class Refused(Message):
         """Some text was not inserted, because no save could keep it."""

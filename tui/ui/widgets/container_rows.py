@@ -10,7 +10,7 @@ from textual.binding import BindingType
 
 from tui.core.records import Container
 from tui.render.containers import Column, Group, columns, container_line, header_line
-from tui.ui.actions import bindings
+from tui.ui.actions import screen_bindings
 from tui.ui.widgets.rows import VirtualList
 
 
@@ -18,7 +18,7 @@ class ContainerRows(VirtualList):
     """The containers of one group, filtered and sorted; the cursor stays on its container."""
 
     header_height = 1
-    BINDINGS: ClassVar[list[BindingType]] = bindings("containers", "screen.", only=("open_layer",))
+    BINDINGS: ClassVar[list[BindingType]] = screen_bindings("containers", only=("open_layer",), below=True)
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)

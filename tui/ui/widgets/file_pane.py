@@ -104,6 +104,10 @@ class FilePane(Vertical):
         self.face = face
         self.query_one(ContentSwitcher).current = face
 
+    def show_title(self, title: str) -> None:
+        """Put untrusted text over the pane."""
+        self.border_title = Content(printable(title))
+
     def show_info(self, text: Text) -> None:
         """Show what is known instead of contents."""
         self._leave()

@@ -159,8 +159,8 @@ class LogPane(VirtualList):
             self.pane = pane
             self.problem = problem
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name for it
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes=classes)
         self.lines: list[str] = []
         self._kept_text = 0
         self._sources: list[LogLine] = []

@@ -10,14 +10,14 @@ from textual.binding import BindingType
 from tui.core.records import Entry, EntryKind, LayerStack, View
 from tui.render.entries import tree_line
 from tui.services.tree_model import TreeModel
-from tui.ui.actions import bindings
+from tui.ui.actions import screen_bindings
 from tui.ui.widgets.rows import VirtualList
 
 
 class TreeRows(VirtualList):
     """Lines of a :class:`TreeModel`; the screen loads what a :class:`Wanted` asks for."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings("layer", "screen.", only=("open_entry",))
+    BINDINGS: ClassVar[list[BindingType]] = screen_bindings("layer", only=("open_entry",), below=True)
 
     class Wanted(VirtualList.Moved):
         """A directory was opened whose children are not known."""
@@ -71,7 +71,7 @@ class TreeRows(VirtualList):
             return Text(f" {self.note}", style="italic")
         return tree_line(self.model.lines[index], self.stack, self.shown_view, width)
 
-    def open_here(self) -> None:
+    def open_entry(self) -> None:
         """Open the directory under the cursor, or step into it when it is open."""
         entry = self.entry
         if entry is None or entry.kind is not EntryKind.DIRECTORY:
@@ -84,7 +84,7 @@ class TreeRows(VirtualList):
             self.post_message(self.Wanted(self, entry.path))
         self.rows_changed()
 
-    def close_here(self) -> None:
+    def close_entry(self) -> None:
         """Close the directory under the cursor, or go to its parent."""
         entry = self.entry
         if entry is None:
@@ -99,9 +99,9 @@ class TreeRows(VirtualList):
         """Open or close the directory under the cursor."""
         entry = self.entry
         if entry and self.model.is_open(entry.path):
-            self.close_here()
+            self.close_entry()
         else:
-            self.open_here()
+            self.open_entry()
 
     def find(self, text: str, step: int) -> bool:
         """Move to the next (1) or previous (-1) visible name that contains the words."""

@@ -1,9 +1,10 @@
-"""What screens do to containers: start, stop and the like, told on the status line."""
+"""Start, stop, restart, pause, kill: what keys do to the container in hand, and how the outcome is told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.text import Text
-from textual import work
 from textual.message import Message
 from textual.worker import get_current_worker
 
@@ -11,8 +12,11 @@ from tui.core.errors import DtuiError
 from tui.core.records import Container, Event, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
+from tui.ui.commands.base import Commands, Surface, flow
 from tui.ui.dialogs.choose import ChooseDialog, confirm
-from tui.ui.screens.base import BaseScreen
+
+VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
+"""The actions that change what a container does."""
 
 _DONE = {
     Verb.START: "started",
@@ -23,7 +27,7 @@ _DONE = {
     Verb.KILL: "killed",
     Verb.REMOVE: "removed",
 }
-_TELLS = {
+_CAUSED_EVENTS = {
     Verb.START: ("start",),
     Verb.STOP: ("die",),
     Verb.RESTART: ("die", "start"),
@@ -34,7 +38,7 @@ _TELLS = {
 }
 """Events that each verb brings about: they and its own outcome race, and the outcome is what is told."""
 
-_HAPPENED = {"start": "started", "pause": "was paused", "unpause": "goes on", "destroy": "was removed"}
+_EVENT_WORDS = {"start": "started", "pause": "was paused", "unpause": "goes on", "destroy": "was removed"}
 """What somebody else did, by the event that tells it."""
 
 _DOING = {
@@ -47,7 +51,7 @@ _ENDS = {
     Verb.RESTART: "it has 10 s to end by itself, then it is killed and started again",
     Verb.KILL: "its main process is killed at once",
 }
-"""What becomes of a running container; nothing here can be taken back."""
+"""What becomes of a running container; none of it can be undone."""
 
 
 class ActionEnded(Message):
@@ -76,26 +80,40 @@ def why_no_verb(container: Container | None, action: str, *, live: bool) -> str:
     return ""
 
 
-class ActingFrame(BaseScreen):
-    """A screen with a container in hand that can be started, stopped and the like."""
+class ContainerCommands(Commands):
+    """Does what ``VERBS`` name to the container that ``current`` returns, unless ``why_gone`` gives a reason."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self, surface: Surface, current: Callable[[], Container | None], why_gone: Callable[[], str] = lambda: ""
+    ) -> None:
+        super().__init__(surface)
+        self._current = current
+        self._why_gone = why_gone
         self.acted_on: set[str] = set()
-        """Ids of the containers that something was done to here: what becomes of them is news."""
+        """Ids of the containers that something was done to: what becomes of them is news."""
         self._awaited: dict[str, set[str]] = {}
         self._ended: set[str] = set()
 
-    @property
-    def container(self) -> Container | None:
-        """The container that is meant."""
-        raise NotImplementedError
+    def disabled_reason(self, action: str) -> str:
+        """Say why a verb cannot be carried out on the container in hand."""
+        return self.verb_reason(action) if action in VERBS else ""
 
     def verb_reason(self, action: str) -> str:
         """Say why an act cannot be done to the container in hand."""
-        container = self.container
-        live = container is not None and self.host.endpoint(container.endpoint).live
-        return why_no_verb(container, action, live=live)
+        container = self._current()
+        live = container is not None and self.surface.host.endpoint(container.endpoint).live
+        return self._why_gone() or why_no_verb(container, action, live=live)
+
+    def hides(self, action: str) -> bool:
+        """Show one of the two things that ``s`` does: start, or restart what runs."""
+        if action in ("start", "start_again"):
+            return (self.start_verb() is Verb.START) is (action == "start_again")
+        return False
+
+    def start_verb(self) -> Verb:
+        """Return what starting means now: a running container is restarted."""
+        container = self._current()
+        return Verb.RESTART if container is not None and container.state.alive else Verb.START
 
     def act(self, verb: Verb, target: Container | None) -> None:
         """Do it in a worker to the container that was asked about; the outcome comes as :class:`ActionEnded`.
@@ -104,16 +122,17 @@ class ActingFrame(BaseScreen):
         """
         if target is None:
             return
-        container = self.host.feed.find((target.endpoint, target.id))
+        host = self.surface.host
+        container = host.feed.find((target.endpoint, target.id))
         if container is None:
-            self.tell(f"{target.name} is gone: nothing was done", "bad")
+            self.surface.tell(f"{target.name} is gone: nothing was done", "bad")
             return
-        self.tell(_DOING.get(verb, f"{verb}: {{}}…").format(container.name))
+        self.surface.tell(_DOING.get(verb, f"{verb}: {{}}…").format(container.name))
         self.acted_on.add(container.id)
-        self._awaited[container.id] = set(_TELLS[verb])
+        self._awaited[container.id] = set(_CAUSED_EVENTS[verb])
         self._ended.discard(container.id)
-        endpoint = self.host.endpoint(container.endpoint)
-        self.run_worker(lambda: self._carry_out(endpoint, container, verb), thread=True, group="acts")
+        endpoint = host.endpoint(container.endpoint)
+        self.surface.run_worker(lambda: self._carry_out(endpoint, container, verb), thread=True, group="acts")
 
     def _carry_out(self, endpoint: Endpoint, container: Container, verb: Verb) -> None:
         worker = get_current_worker()
@@ -123,16 +142,16 @@ class ActingFrame(BaseScreen):
         except DtuiError as caught:
             error = caught
         if not worker.is_cancelled:
-            self.post_message(ActionEnded(container, verb, error))
+            self.surface.post_message(ActionEnded(container, verb, error))
 
-    def on_action_ended(self, event: ActionEnded) -> None:
-        """Tell the outcome."""
+    def tell_outcome(self, event: ActionEnded) -> None:
+        """Tell how a verb ended."""
         container = event.container
         if event.error:
             self._awaited.pop(container.id, None)
-            self.tell_error(event.error)
+            self.surface.tell_error(event.error)
         elif container.id not in self._ended:  # it started and has exited already: that is the news
-            self.tell(f"{container.name} {_DONE[event.verb]}", "good")
+            self.surface.tell(f"{container.name} {_DONE[event.verb]}", "good")
 
     def tell_event(self, event: Event, name: str) -> None:
         """Tell what happened to a container, unless an act of ours brought it about and tells it."""
@@ -140,12 +159,12 @@ class ActingFrame(BaseScreen):
         if event.action in awaited:
             awaited.discard(event.action)
         elif event.action == "die" and "start" in awaited:
-            pass  # it ended before it was started here: its start is still to be announced, and this is no news
+            pass  # it ended before we started it: its start is still to be announced, and this is no news
         elif event.action == "die":
             self._ended.add(event.id)
-            self.tell(f"{name} exited with code {event.exit_code}", "bad" if event.exit_code else "")
-        elif event.action in _HAPPENED:
-            self.tell(f"{name} {_HAPPENED[event.action]}")
+            self.surface.tell(f"{name} exited with code {event.exit_code}", "bad" if event.exit_code else "")
+        elif event.action in _EVENT_WORDS:
+            self.surface.tell(f"{name} {_EVENT_WORDS[event.action]}")
 
     async def confirm_verb(self, verb: Verb, container: Container | None) -> bool:
         """Ask before a verb ends what runs; there is nothing to ask about a container that does not."""
@@ -153,19 +172,13 @@ class ActingFrame(BaseScreen):
             return container is not None
         question = f"{verb.capitalize()} {printable(container.name)}?"
         body = Text(f"It is {container.state}: {_ENDS[verb]}.")
-        return await self.app.push_screen_wait(ChooseDialog(question, (confirm(f"{verb} it"),), body)) == "yes"
+        return await self.surface.choose(ChooseDialog(question, (confirm(f"{verb} it"),), body)) == "yes"
 
-    @work(exclusive=True, group="verbs")
+    @flow
     async def _ask_and_act(self, verb: Verb) -> None:
-        container = self.container
+        container = self._current()
         if await self.confirm_verb(verb, container):
             self.act(verb, container)
-
-    def hides(self, action: str) -> bool:
-        """Show one of the two things that ``s`` does: start, or restart what runs."""
-        if action in ("start", "start_again"):
-            return (self.start_verb() is Verb.START) is (action == "start_again")
-        return super().hides(action)
 
     def action_start(self) -> None:
         """Start the container."""
@@ -189,10 +202,6 @@ class ActingFrame(BaseScreen):
 
     def action_pause(self) -> None:
         """Pause it, or let it go on."""
-        paused = self.container is not None and self.container.state is State.PAUSED
-        self.act(Verb.UNPAUSE if paused else Verb.PAUSE, self.container)
-
-    def start_verb(self) -> Verb:
-        """Return what starting means now: a running container is restarted."""
-        alive = self.container is not None and self.container.state.alive
-        return Verb.RESTART if alive else Verb.START
+        container = self._current()
+        paused = container is not None and container.state is State.PAUSED
+        self.act(Verb.UNPAUSE if paused else Verb.PAUSE, container)

@@ -1,0 +1,1 @@
+"""What keys do: plain classes that the screens compose, each for one subject."""

@@ -1,0 +1,118 @@
+"""What every set of commands has: the screen it speaks through, and reasons why an action is not there now."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.worker import Worker
+
+from tui.core.errors import DtuiError
+from tui.core.progress import Meter
+from tui.ui.dialogs.base import Dialog
+from tui.ui.host import Host
+
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+
+class Surface(Protocol):
+    """The screen, as far as commands know it: where they tell, ask, and run work."""
+
+    @property
+    def host(self) -> Host:
+        """The app, as far as screens know it."""
+        ...
+
+    def tell(self, text: str, level: str = "") -> None:
+        """Write on the status line; ``level`` is empty, ``good`` or ``bad``."""
+        ...
+
+    def tell_error(self, error: DtuiError) -> None:
+        """Write an error and its hint on the status line."""
+        ...
+
+    async def choose(self, dialog: Dialog[Answer]) -> Answer | None:
+        """Show a dialog and return its answer, None for Escape."""
+        ...
+
+    async def call(self, title: str, work: Callable[[], Result], patience: float, meter: Meter | None = None) -> Result:
+        """Return what a call in a thread returns; show its progress where it takes longer than ``patience`` seconds.
+
+        Raises Stopped when the user leaves a call that waits for a file system.
+        """
+        ...
+
+    async def ask(
+        self, question: str, act: Callable[[str], Awaitable[None]], *, value: str = "", placeholder: str = ""
+    ) -> None:
+        """Ask for a line and act on it."""
+        ...
+
+    def start_flow(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run an action that asks and waits, unless another is under way."""
+        ...
+
+    def run_worker(self, work: Any, *args: Any, **options: Any) -> Worker[Any]:
+        """Run work in a worker that does not end the app."""
+        ...
+
+    def post_message(self, message: Message) -> bool:
+        """Send the screen a message, from any thread."""
+        ...
+
+    def call_later(self, callback: Callable[..., object], *arguments: Any) -> bool:
+        """Call on the screen's thread, from any thread: so workers hand over what they have."""
+        ...
+
+    def set_timer(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call back after so many seconds."""
+        ...
+
+    def set_focus(self, widget: Widget | None) -> None:
+        """Give the keys to a widget."""
+        ...
+
+    def call_after_refresh(self, callback: Callable[..., object], *arguments: object) -> bool:
+        """Call once the screen is laid out and painted."""
+        ...
+
+    def refresh_bindings(self) -> None:
+        """Look again which keys there are."""
+        ...
+
+
+class Commands:
+    """The actions of one subject: a method ``action_<id>`` for each that the action table names."""
+
+    def __init__(self, surface: Surface) -> None:
+        self.surface = surface
+
+    def disabled_reason(self, action: str) -> str:
+        """Say why an action cannot be taken now; empty when it can."""
+        del action
+        return ""
+
+    def hides(self, action: str) -> bool:
+        """Say whether an action does not exist now, as in another mode of the screen."""
+        del action
+        return False
+
+
+C = TypeVar("C", bound=Commands)
+Flow = Callable[Concatenate[C, P], Coroutine[Any, Any, None]]
+
+
+def flow(action: Flow[C, P]) -> Callable[Concatenate[C, P], None]:
+    """Run an action that asks and waits as the one that the screen carries out now."""
+
+    @wraps(action)
+    def start(commands: C, /, *args: P.args, **options: P.kwargs) -> None:
+        commands.surface.start_flow(action.__name__, action(commands, *args, **options))
+
+    return start

@@ -1,0 +1,121 @@
+"""What is chosen on the benchmark screen: what is measured on what, and how the numbers are shown."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tui.bench.plan import TESTS, Preset, make_plan
+from tui.bench.tables import HOST
+from tui.lab.abilities import abilities
+from tui.render.bench import expected_words
+from tui.services.bench_targets import VOLUME
+from tui.ui.bench_state import SUITES, BenchState
+from tui.ui.commands.base import Commands, Surface, flow
+from tui.ui.dialogs.plan_form import PlanForm
+from tui.ui.dialogs.targets import ChooseTargets
+from tui.ui.widgets.ticks import Tick
+
+_PRESETS = (Preset.QUICK, Preset.STANDARD, Preset.ARTICLE)
+
+
+class BenchChoices(Commands):
+    """Chooses the plan, the suite and the targets of the next run."""
+
+    def __init__(self, surface: Surface, state: BenchState) -> None:
+        super().__init__(surface)
+        self._state = state
+
+    def disabled_reason(self, action: str) -> str:
+        """Say why nothing can be chosen."""
+        is_choice = action in ("preset", "own_plan", "targets", "suite")
+        return "a run is under way: esc aborts it" if is_choice and self._state.run else ""
+
+    def action_preset(self) -> None:
+        """Choose the next preset; after a plan of one's own the first."""
+        preset = self._state.plan.preset
+        number = _PRESETS.index(preset) + 1 if preset in _PRESETS else 0
+        self._state.plan = make_plan(_PRESETS[number % len(_PRESETS)])
+        self._state.forget()
+
+    @flow
+    async def action_own_plan(self) -> None:
+        """Write a plan of one's own."""
+        state = self._state
+        plan = await self.surface.choose(PlanForm(state.plan, lambda plan: expected_words(state.expected(plan))))
+        if plan:
+            state.plan = plan
+            state.forget()
+
+    def action_suite(self) -> None:
+        """Choose IOzone, the copy-on-write suite, or both."""
+        self._state.suite = SUITES[(SUITES.index(self._state.suite) + 1) % len(SUITES)]
+        self._state.forget()
+
+    @flow
+    async def action_targets(self) -> None:
+        """Choose what is compared."""
+        able = await asyncio.to_thread(abilities)
+        endpoints = self.surface.host.endpoints
+        engines = [Tick(endpoint.name, "a running engine, as it is") for endpoint in endpoints if endpoint.live]
+        labs = [Tick(ability.driver.name, "an engine of its own, gone afterwards", ability.missing) for ability in able]
+        more = (Tick(VOLUME, "a directory of the host, mounted into containers"),)
+        answer = await self.surface.choose(ChooseTargets((*engines, *labs, *more), self._state.names))
+        if answer:
+            self._state.names = answer
+            self._state.forget()
+            self.surface.refresh_bindings()
+
+
+class ChartChoices(Commands):
+    """Chooses how the numbers are shown."""
+
+    def __init__(self, surface: Surface, state: BenchState) -> None:
+        super().__init__(surface)
+        self._state = state
+
+    def disabled_reason(self, action: str) -> str:
+        """Say why the numbers cannot be shown so."""
+        if action == "relative" and HOST not in self._state.all_names:
+            return "the host took no part: d chooses storage drivers, the host comes with them"
+        if action == "mode" and len(self._state.shown_plan.modes) < 2:
+            return "only one mode is measured: P makes a plan with more"
+        return ""
+
+    def action_relative(self) -> None:
+        """Numbers as they are, or beside the host's."""
+        self._state.relative = not self._state.relative
+        self._state.changed()
+
+    def action_table(self) -> None:
+        """The tables alone, or the charts with them."""
+        self._state.tables = not self._state.tables
+        self._state.changed()
+
+    def action_mode(self) -> None:
+        """Show the next mode that the plan measures."""
+        self._state.next_mode()
+        self._state.changed()
+
+    def action_pick(self, digit: str) -> None:
+        """Take a target out of the charts and tables or put it back; 0 puts all back."""
+        if self._state.toggle(int(digit)):
+            self._state.changed()
+        else:
+            self.surface.tell("that is the last one", "bad")
+
+    def action_next_chart(self) -> None:
+        """Choose the next test."""
+        self._choose(1)
+
+    def action_previous_chart(self) -> None:
+        """Choose the test before."""
+        self._choose(-1)
+
+    def _choose(self, step: int) -> None:
+        self._state.chosen_test = (self._state.chosen_test + step) % len(TESTS)
+        self._state.changed()
+
+    def action_zoom(self) -> None:
+        """One chart large, or all six."""
+        self._state.zoomed = not self._state.zoomed
+        self._state.changed()

@@ -1,0 +1,106 @@
+"""Runs of the past on the benchmark screen: opened, compared, renamed, deleted, written to a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from tui.bench.compare_runs import compare_runs
+from tui.bench.results import Result
+from tui.bench.store import Store
+from tui.core.errors import DtuiError
+from tui.core.state import state_dir
+from tui.core.text import count_of
+from tui.render.bench import run_comparison_text
+from tui.render.export_run import FORMATS, write_run
+from tui.ui.bench_state import BenchState
+from tui.ui.commands.base import Commands, Surface, flow
+from tui.ui.dialogs.ask import AskDialog
+from tui.ui.dialogs.choose import ChooseDialog, confirm
+from tui.ui.dialogs.history import History
+from tui.ui.dialogs.show import TextDialog
+
+
+class BenchRuns(Commands):
+    """Does what can be done with runs that were made; ``show`` shows one of them."""
+
+    def __init__(self, surface: Surface, state: BenchState, show: Callable[[Result], None]) -> None:
+        super().__init__(surface)
+        self._state = state
+        self._show = show
+
+    def disabled_reason(self, action: str) -> str:
+        """Say why runs cannot be opened or exported now."""
+        if action == "history" and self._state.run is not None:
+            return "a run is under way: esc aborts it"
+        if action == "export" and self._state.shown_result is None:
+            return "no run is shown: enter makes one, h opens one"
+        return ""
+
+    @flow
+    async def action_history(self) -> None:
+        """Open a run, compare one with the one that is shown, rename or delete one."""
+        try:
+            store = await asyncio.to_thread(Store, state_dir("bench") / "runs.sqlite")
+            if not await asyncio.to_thread(store.runs):
+                self.surface.tell("no run yet: enter makes one")
+            while (answer := await self._choose(store)) is not None:
+                action, number = answer
+                if action == "rename":
+                    await self._rename(store, number)
+                elif action == "delete":
+                    await self._delete(store, number)
+                else:
+                    await self._open(store, number, compare=action == "compare")
+                    return
+        except DtuiError as error:
+            self.surface.tell_error(error)
+
+    async def _choose(self, store: Store) -> tuple[str, int] | None:
+        runs = await asyncio.to_thread(store.runs)
+        if not runs:
+            return None
+        return await self.surface.choose(History(runs))
+
+    async def _open(self, store: Store, number: int, *, compare: bool) -> None:
+        result = await asyncio.to_thread(store.load, number)
+        shown = self._state.shown_result
+        if not compare:
+            self._show(result)
+        elif shown is None:
+            self.surface.tell("open a run first: the other is laid beside it", "bad")
+        else:
+            text = run_comparison_text(compare_runs(shown, result), shown, result)
+            self.surface.host.push_screen(TextDialog(f"run {result.id} beside run {shown.id}", text))
+
+    async def _rename(self, store: Store, number: int) -> None:
+        name = await self.surface.choose(AskDialog(f"What is run {number} called?"))
+        if name:
+            await asyncio.to_thread(store.rename, number, name)
+            self.surface.tell(f"run {number} is called {name}", "good")
+
+    async def _delete(self, store: Store, number: int) -> None:
+        question = f"Delete run {number} and all its numbers?"
+        if await self.surface.choose(ChooseDialog(question, (confirm("delete it"),))) == "yes":
+            await asyncio.to_thread(store.delete, number)
+            if self._state.shown_result and self._state.shown_result.id == number:
+                self._state.forget()
+            self.surface.tell(f"run {number} is deleted", "good")
+
+    @flow
+    async def action_export(self) -> None:
+        """Write the run that is shown to a file, in the format that its ending names."""
+        result = self._state.shown_result
+        if result is None:
+            return
+        question = f"Write run {result.id} to which file? Its ending says how: {', '.join(FORMATS)}"
+        name = await self.surface.choose(AskDialog(question, value=f"dtui-run-{result.id}.csv"))
+        if not name:
+            return
+        try:
+            size = await asyncio.to_thread(write_run, result, Path(name), replace=False)
+        except DtuiError as error:
+            self.surface.tell_error(error)
+        else:
+            self.surface.tell(f"{name}: {count_of(size, 'byte')}", "good")

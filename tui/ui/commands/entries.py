@@ -1,0 +1,267 @@
+"""What is done to the entry under the cursor: delete, rename, new, mode, owner, copy, revert."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.text import Text
+
+from tui.core.errors import AlreadyThere
+from tui.core.records import Change, Entry, EntryKind
+from tui.core.text import mode_text, printable
+from tui.files import BackupMode, ChangeResult, SaveOptions, Step
+from tui.layers.owners import owner_of
+from tui.linux.rooted_paths import normalized, split
+from tui.render.entries import owner_text
+from tui.ui.commands.base import Commands, Surface, flow
+from tui.ui.commands.change_flow import ChangeFlow
+from tui.ui.commands.open_layer import OpenLayer
+from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
+
+ON_ENTRY = ("delete_entry", "rename_entry", "mode_entry", "owner_entry", "copy_out", "revert_entry")
+"""The actions that need an entry under the cursor."""
+
+ON_CONTAINER = ("new_entry", "copy_in")
+
+
+class EntryCommands(Commands):
+    """Changes what ``selected`` returns, the entry under the cursor."""
+
+    def __init__(
+        self,
+        surface: Surface,
+        layer: OpenLayer,
+        selected: Callable[[], Entry | None],
+        changes: ChangeFlow,
+    ) -> None:
+        super().__init__(surface)
+        self._layer = layer
+        self._selected = selected
+        self._changes = changes
+
+    def disabled_reason(self, action: str) -> str:
+        """Say why an act cannot be done to the entry under the cursor now; empty when it can."""
+        if action not in (*ON_ENTRY, *ON_CONTAINER):
+            return ""
+        details = self._layer.details
+        if details is None:
+            return "the layer is not open: f5 tries to open it"
+        if not details.reach.kind.readable:
+            return f"only the Engine reaches the files: it edits them, no more ({details.reach.reason})"
+        entry = self._selected()
+        if action in ON_CONTAINER:
+            return ""
+        if entry is None:
+            return "nothing is selected"
+        if action == "revert_entry":
+            return "" if entry.change else f"{printable(entry.name)} is as the image has it"
+        return "it is deleted; u brings the image's back" if entry.change is Change.DELETED else ""
+
+    def _current_directory(self) -> bytes:
+        """Return the directory that the cursor is in or on."""
+        entry = self._selected()
+        if entry is None:
+            return b"/"
+        is_deleted = entry.change is Change.DELETED
+        return entry.path if entry.kind is EntryKind.DIRECTORY and not is_deleted else split(entry.path)[0]
+
+    # acts on the entry ---------------------------------------------------------------------------------------
+
+    @flow
+    async def action_delete_entry(self) -> None:
+        """Delete the entry, after a question."""
+        entry = self._selected()
+        if entry is None:
+            return
+        folder = entry.kind is EntryKind.DIRECTORY
+        contents_note = " and all below it" if folder else ""
+        body = Text("It is kept on this host first: z undoes this.", style="italic")
+        question = f"Delete {printable(entry.path)}{contents_note}?"
+        if await self.surface.choose(ChooseDialog(question, (confirm("delete it"),), body)) != "yes":
+            return
+        await self._changes.perform_or_tell(
+            f"Deleting {printable(entry.path)}",
+            lambda step, keep: self._layer.files.remove(entry.path, recursive=folder, keep=keep, step=step),
+            "deleted",
+        )
+
+    @flow
+    async def action_rename_entry(self) -> None:
+        """Ask for the new name and rename the entry."""
+        entry = self._selected()
+        if entry is None:
+            return
+
+        async def rename(answer: str) -> None:
+            new = os.fsencode(answer)
+            if new == entry.name:
+                return
+            goal = new if new.startswith(b"/") else split(entry.path)[0] + b"/" + new
+            await self._changes.perform(
+                f"Renaming {printable(entry.path)}",
+                lambda step, keep: self._layer.files.rename(entry.path, goal, keep=keep, step=step),
+                "is its new name",
+                go_to=True,
+            )
+
+        await self.surface.ask(f"Rename {printable(entry.path)} to", rename, value=_editable_name(entry.name))
+
+    @flow
+    async def action_new_entry(self) -> None:
+        """Ask for a name and make an empty file, or a directory when it ends in a slash."""
+        parent = self._current_directory()
+
+        async def make(answer: str) -> None:
+            path = normalized(os.fsencode(answer) if answer.startswith("/") else parent + b"/" + os.fsencode(answer))
+            await self._make(path, directory=answer.endswith("/"))
+
+        placeholder = "name of a file, or of a directory with / at its end"
+        await self.surface.ask(f"New in {printable(parent)}", make, placeholder=placeholder)
+
+    async def _make(self, path: bytes, *, directory: bool) -> None:
+        def create(step: Step, keep: BackupMode) -> ChangeResult:
+            del step, keep
+            if directory:
+                return self._layer.files.mkdir(path)
+            result = self._layer.files.save(path, b"", None, SaveOptions(create=True, only_new=True))
+            return ChangeResult(result.path, 1, None, result.notes)
+
+        done = "made" if directory else "made · z undoes this · e edits it"
+        await self._changes.perform(f"Making {printable(path)}", create, done, go_to=True)
+
+    @flow
+    async def action_mode_entry(self) -> None:
+        """Ask for permission bits and set them."""
+        entry = self._selected()
+        if entry is None:
+            return
+        question = f"Mode of {printable(entry.path)}: {mode_text(entry.mode)}"
+
+        async def change(answer: str) -> None:
+            recursive = await self._ask_how_deep(entry)
+            if recursive is not None:
+                await self._changes.perform(
+                    f"Changing {printable(entry.path)}",
+                    lambda step, _: self._layer.files.chmod(entry.path, answer, recursive=recursive, step=step),
+                    "has its new mode",
+                )
+
+        await self.surface.ask(question, change, value=f"{entry.mode:04o}", placeholder="0644 or u+x")
+
+    @flow
+    async def action_owner_entry(self) -> None:
+        """Ask for owner and group and set them."""
+        entry = self._selected()
+        if entry is None:
+            return
+
+        async def change(answer: str) -> None:
+            recursive = await self._ask_how_deep(entry)
+            if recursive is not None:
+                await self._changes.perform(
+                    f"Changing {printable(entry.path)}",
+                    lambda step, _: self._layer.files.chown(entry.path, answer, recursive=recursive, step=step),
+                    "has its new owner",
+                )
+
+        stack = self._layer.open_details.shown_stack
+        # nobody stands for whom the container does not know: that is no owner to give by enter alone
+        current_owner = "" if None in owner_of(entry, stack) else owner_text(entry, stack)
+        question = f"Owner of {printable(entry.path)}"
+        await self.surface.ask(question, change, value=current_owner, placeholder="user:group")
+
+    async def _ask_how_deep(self, entry: Entry) -> bool | None:
+        """Ask whether all below a directory is changed too; None when the question was cancelled."""
+        if entry.kind is not EntryKind.DIRECTORY:
+            return False
+        choices = (Choice("o", "one", "only the directory"), Choice("a", "all", "all below it too"))
+        answer = await self.surface.choose(ChooseDialog(f"{printable(entry.path)} is a directory.", choices))
+        return None if answer is None else answer == "all"
+
+    @flow
+    async def action_revert_entry(self) -> None:
+        """Bring the entry back to what the image has, after a question."""
+        entry = self._selected()
+        if entry is None:
+            return
+        effects = {
+            Change.ADDED: "It is not in the image, so it goes.",
+            Change.DELETED: "The image's version comes back.",
+        }
+        effect = effects.get(entry.change or Change.MODIFIED, "The image's version replaces it.")
+        if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
+            effect = "All that the container changed in it goes back to the image."
+        body = Text(f"{effect} z undoes this.", style="italic")
+        question = f"Revert {printable(entry.path)} to the image?"
+        if await self.surface.choose(ChooseDialog(question, (confirm("revert it"),), body)) != "yes":
+            return
+        await self._changes.perform_or_tell(
+            f"Reverting {printable(entry.path)}",
+            lambda step, keep: self._layer.files.revert(entry.path, keep=keep, step=step),
+            "is as the image has it",
+        )
+
+    # copying -------------------------------------------------------------------------------------------------
+
+    @flow
+    async def action_copy_out(self) -> None:
+        """Ask where to on this host and copy the entry there."""
+        entry = self._selected()
+        if entry is None:
+            return
+
+        async def copy_to(answer: str) -> None:
+            target = _on_host(answer)
+
+            def copy(step: Step, keep: BackupMode) -> ChangeResult:
+                del keep
+                copied = self._layer.files.copy_out(entry.path, target, step=step)
+                return ChangeResult(
+                    entry.path, copied.entries, None, (f"now {copied.target} on this host", *copied.notes)
+                )
+
+            await self._changes.perform(f"Copying {printable(entry.path)}", copy, "copied out")
+
+        await self.surface.ask(
+            f"Copy {printable(entry.path)} to this host, as", copy_to, value=f"./{_editable_name(entry.name)}"
+        )
+
+    @flow
+    async def action_copy_in(self) -> None:
+        """Ask for a file or directory of this host and copy it to where the cursor is."""
+        parent = self._current_directory()
+
+        async def copy_from(answer: str) -> None:
+            source = _on_host(answer)
+
+            async def copy(*, over: bool) -> None:
+                await self._changes.perform(
+                    f"Copying {printable(answer)}",
+                    lambda step, keep: self._layer.files.copy_in(source, parent, keep=keep, step=step, over=over),
+                    "copied in",
+                    go_to=True,
+                )
+
+            try:
+                await copy(over=False)
+            except AlreadyThere as there:
+                body = Text("What is there is kept on this host first: z undoes this.", style="italic")
+                question = f"{there.message}. Replace it?"
+                if await self.surface.choose(ChooseDialog(question, (confirm("replace it"),), body)) == "yes":
+                    await copy(over=True)
+
+        question = f"Copy into {printable(parent)} from this host"
+        await self.surface.ask(question, copy_from, placeholder="a file or directory of this host")
+
+
+def _on_host(text: str) -> Path:
+    """Return what was typed as a path of this host, ``~`` being this user's home."""
+    return Path(text).expanduser()
+
+
+def _editable_name(name: bytes) -> str:
+    """Return a name as a line can hold it; one that no terminal can type starts empty."""
+    text = os.fsdecode(name)
+    return text if printable(text) == text else ""

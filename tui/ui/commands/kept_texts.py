@@ -1,0 +1,96 @@
+"""Text that an earlier dtui kept of a file: offered when the file is opened again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from tui.core.text import human_size, printable, time_text
+from tui.files import Keepsake, OpenedFile, diff_lines, texts_on_offer
+from tui.render.entries import diff_text
+from tui.ui.commands.base import Surface
+from tui.ui.commands.edit_and_save import EditAndSave
+from tui.ui.commands.open_layer import OpenLayer
+from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
+from tui.ui.widgets.file_pane import FilePane
+
+KeptTextsOf = Sequence[tuple[Keepsake, bytes]]
+
+_SEE = Choice("d", "diff", "see the difference")
+_TAKE = Choice("t", "take", "take it into the editor")
+_THROW_AWAY = Choice("x", "throw away", "throw it away")
+
+
+class KeptTexts:
+    """Asks what becomes of kept texts, and goes on with the one that is wanted."""
+
+    def __init__(self, surface: Surface, layer: OpenLayer, pane: FilePane, editing: EditAndSave) -> None:
+        self.is_asking = False
+        """Whether a question is open: until it is answered the file is neither shown again nor edited."""
+        self._surface = surface
+        self._layer = layer
+        self._pane = pane
+        self._editing = editing
+
+    def on_offer(self, opened: OpenedFile) -> KeptTextsOf:
+        """Read what was kept of a file and is not what the file has; blocks."""
+        return texts_on_offer(self._layer.held.record.id, opened.path, opened.document.data)
+
+    async def edit(self, opened: OpenedFile, kept: KeptTextsOf) -> None:
+        """Edit a file of which an earlier dtui kept text, with that text if it is wanted."""
+        self.is_asking = True
+        try:
+            chosen = await self._ask(opened, kept)
+        finally:
+            self.is_asking = False
+        if self._layer.opened is not opened or self._pane.editing:
+            return
+        if chosen:
+            await self._take(opened, *chosen)
+        else:
+            self._editing.begin()
+
+    async def take_one(self, opened: OpenedFile) -> bool:
+        """Offer what was kept of a file; say whether one of the texts was taken into the editor."""
+        kept = await asyncio.to_thread(self.on_offer, opened)
+        chosen = await self._ask(opened, kept) if kept else None
+        if chosen:
+            await self._take(opened, *chosen)
+        return chosen is not None
+
+    async def _ask(self, opened: OpenedFile, kept: KeptTextsOf) -> tuple[Keepsake, bytes] | None:
+        """Ask what becomes of texts that were kept, the newest first; return the one that is to be gone on with."""
+        for number, (keepsake, data) in enumerate(kept, 1):
+            since = time_text(keepsake.time_ns())
+            about = f"{human_size(len(data))}, written {since}\n{printable(str(keepsake.place))}\n"
+            count = f" ({number} of {len(kept)})" if kept[1:] else ""
+            question = f"Text of {printable(opened.path)} was kept that is not saved{count}."
+            body = Text(f"{about}\nesc leaves it there, and the file as it is.")
+            while (answer := await self._answer(question, body)) == "diff":
+                difference = diff_text(diff_lines(opened.document.data, data))
+                body = Text.assemble(about, "the file (-) and the kept text (+)\n\n", difference)
+            if answer == "take":
+                return keepsake, data
+            if answer != "throw away":
+                return None
+            try:
+                await asyncio.to_thread(keepsake.throw_away)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                self._surface.tell(f"{keepsake.place} is not deleted: {reason}", "bad")
+        return None
+
+    async def _answer(self, question: str, body: Text) -> str | None:
+        """Ask what becomes of one text; to throw it away is asked about again, for it cannot be undone."""
+        answer = await self._surface.choose(ChooseDialog(question, (_SEE, _TAKE, _THROW_AWAY), body))
+        if answer != "throw away":
+            return answer
+        sure = ChooseDialog("Throw the kept text away? This cannot be undone.", (confirm("throw it away"),))
+        return answer if await self._surface.choose(sure) == "yes" else "diff"
+
+    async def _take(self, opened: OpenedFile, keepsake: Keepsake, data: bytes) -> None:
+        """Go on with a text that was kept; it stays there until it is saved."""
+        self._layer.taken_text = keepsake, opened.path
+        await self._editing.take_edited(opened, opened.document.data, data, ask=False)

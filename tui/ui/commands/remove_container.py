@@ -1,0 +1,60 @@
+"""Removing a container, after a question that says what goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.text import Text
+
+from tui.core.records import Container, State
+from tui.core.text import human_size, printable
+from tui.engine.endpoint import Verb
+from tui.ui.commands.base import Commands, Surface, flow
+from tui.ui.commands.containers import ContainerCommands
+from tui.ui.commands.details import ContainerDetails
+from tui.ui.dialogs.choose import Choice, ChooseDialog
+
+_WOULD_BE_KILLED = (State.RUNNING, State.PAUSED, State.RESTARTING)
+
+
+class RemoveContainer(Commands):
+    """Asks, and removes the container that was asked about."""
+
+    def __init__(
+        self,
+        surface: Surface,
+        acts: ContainerCommands,
+        details: ContainerDetails,
+        current: Callable[[], Container | None],
+    ) -> None:
+        super().__init__(surface)
+        self._acts = acts
+        self._details = details
+        self._current = current
+
+    def disabled_reason(self, action: str) -> str:
+        """Say why the container cannot be removed now."""
+        return self._acts.verb_reason(action) if action == "remove" else ""
+
+    @flow
+    async def action_remove(self) -> None:
+        """Remove the container; one that has started meanwhile is asked about again."""
+        container = self._current()
+        kill_confirmed = False
+        key = "y"
+        while container and await self._is_confirmed(container, key):
+            kill_confirmed = kill_confirmed or container.state in _WOULD_BE_KILLED
+            current = self.surface.host.feed.find((container.endpoint, container.id))
+            if kill_confirmed or current is None or current.state not in _WOULD_BE_KILLED:
+                self._acts.act(Verb.REMOVE, container)
+                return
+            container, key = current, "k"  # another key, for what is asked now is worse than what was confirmed
+
+    async def _is_confirmed(self, container: Container, key: str) -> bool:
+        size = self._details.size_of(container)
+        question = f"Remove {printable(container.name)}? Its writable layer goes with it and cannot be brought back."
+        body = Text(f"{printable(container.image)} · layer {human_size(size)} · volumes are kept")
+        if container.state in _WOULD_BE_KILLED:
+            body = Text.assemble((f"It is {container.state.upper()} and will be killed.\n", "bold red"), body)
+        verb = "kill and remove it" if container.state in _WOULD_BE_KILLED else "remove it"
+        return await self.surface.choose(ChooseDialog(question, (Choice(key, "remove", verb),), body)) == "remove"

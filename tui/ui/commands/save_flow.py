@@ -1,0 +1,175 @@
+"""Saving: from the difference over the safe write to what is done in a conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+from rich.text import Text
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
+from tui.core.text import printable
+from tui.files import ContainerEnded, ContainerGone, OpenedFile, SaveOptions, SaveResult, diff_lines
+from tui.render.entries import diff_text
+from tui.ui.commands.base import Surface
+from tui.ui.commands.open_layer import OpenLayer
+from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
+from tui.ui.widgets.file_pane import FilePane
+
+Result = TypeVar("Result")
+
+_PATIENCE = 2.0
+"""Seconds after which a file that is read or saved is said to keep us waiting."""
+
+_KEEP_MINE = Choice("m", "mine", "keep mine: write over theirs")
+_KEEP_THEIRS = Choice("t", "theirs", "keep theirs: lose my edits")
+_SEE = Choice("d", "diff", "see the difference")
+
+
+class SaveFlow:
+    """Saves the text of the editor, or one that was edited elsewhere. Whatever may block runs in a thread.
+
+    ``shown_again`` is called when the pane shows the file as it is on disk now.
+    """
+
+    def __init__(self, surface: Surface, layer: OpenLayer, pane: FilePane, shown_again: Callable[[], None]) -> None:
+        self.last_result: SaveResult | None = None
+        self._surface = surface
+        self._layer = layer
+        self._pane = pane
+        self._shown_again = shown_again
+
+    async def open(self, path: bytes) -> OpenedFile:
+        """Read a file to be edited; raises Stopped when the user leaves one that does not answer."""
+        return await self._call(path, lambda: self._layer.files.open(path))
+
+    async def save_text(self) -> bool:
+        """Save the text of the editor; say whether it is on disk now."""
+        opened = self._layer.opened
+        if opened is None or self._layer.details is None:
+            return False
+        if not self._pane.modified:
+            self._surface.tell("nothing to save: the text is as it was loaded")
+            return True
+        try:
+            data = opened.document.with_text(self._pane.area.text)
+        except DtuiError as error:
+            self._surface.tell_error(error)
+            return False
+        return await self.save(opened, data)
+
+    async def save(self, opened: OpenedFile, data: bytes) -> bool:
+        """Show the difference, ask, and write; say whether it is on disk now."""
+        held = self._layer.held
+        if held.is_removed:
+            next_step = "; esc offers to keep your text" if self._pane.modified else ": esc leads back"
+            self._surface.tell(f"{held.record.name} was removed: nothing can be saved into it{next_step}", "bad")
+            return False
+        try:
+            plan = await self._call(opened.path, lambda: self._layer.files.plan(opened.path))
+        except DtuiError as error:
+            self._surface.tell_error(error)
+            return False
+        body = Text.assemble((printable(plan.sentence), "italic"), "\n")
+        for warning in plan.warnings:
+            body.append(f"! {printable(warning)}\n", style="yellow")
+        body.append_text(Text.assemble("\n", diff_text(diff_lines(opened.document.data, data))))
+        choices = [confirm("save", answer="save")]
+        if plan.choice:
+            choices.append(Choice("i", "in place", "in place, for who has it open"))
+        answer = await self._surface.choose(ChooseDialog(f"Save {printable(opened.path)}?", tuple(choices), body))
+        if answer is None:
+            self._surface.tell("not saved")
+            return False
+        return await self._write(opened, data, in_place=answer == "in place")
+
+    async def _write(self, opened: OpenedFile, data: bytes, *, in_place: bool) -> bool:
+        """Write; in a conflict ask, as often as somebody else is faster."""
+        force = False
+        while True:
+            self._surface.tell("saving…")
+            try:
+                result = await self._call(opened.path, partial(self._write_now, opened, data, force, in_place))
+            except (ContainerEnded, ContainerGone) as error:
+                self._surface.tell_error(error)
+                return False
+            except ChangedMeanwhile as error:
+                answer = await self._ask_in_conflict(opened, data, error)
+                if answer == "theirs" and await self._show_again(opened.path):
+                    self._surface.tell("not saved: theirs is shown now")
+                elif answer is None:
+                    self._surface.tell("not saved: the file was changed meanwhile, your text is still here")
+                if answer != "mine":
+                    return False
+                force = True
+            except DtuiError as error:
+                self._surface.tell_error(error)
+                return False
+            else:
+                self._settle_taken_text(opened, data)
+                await self._show_again(opened.path)
+                self._layer.open()
+                self.last_result = result
+                self.tell_saved(result)
+                return True
+
+    def _write_now(self, opened: OpenedFile, data: bytes, force: bool, in_place: bool) -> SaveResult:
+        version = None if force else opened.stamp
+        return self._layer.files.save(opened.path, data, version, SaveOptions(in_place=in_place))
+
+    async def _ask_in_conflict(self, opened: OpenedFile, edited: bytes, error: ChangedMeanwhile) -> str | None:
+        body = Text(printable(str(error)))
+        while True:
+            question = f"{printable(opened.path)} was changed meanwhile."
+            answer = await self._surface.choose(ChooseDialog(question, (_KEEP_MINE, _KEEP_THEIRS, _SEE), body))
+            if answer != "diff":
+                return answer
+            try:
+                current = await self.open(opened.path)
+                body = Text.assemble(
+                    "theirs (-) and mine (+)\n\n", diff_text(diff_lines(current.document.data, edited))
+                )
+            except DtuiError as gone:
+                body = Text(printable(str(gone)))
+
+    async def _show_again(self, path: bytes) -> bool:
+        """Show the file as it is now; say whether it could be read."""
+        try:
+            opened = self._layer.opened = await self.open(path)
+        except DtuiError as error:
+            self._surface.tell_error(error)
+            return False
+        pane = self._pane
+        location, editing = pane.area.cursor_location, pane.editing
+        pane.show_document(opened.document, pane.area.language)
+        if editing and not opened.document.read_only_reason:
+            pane.begin_edit()
+        pane.area.move_cursor(location)
+        self._shown_again()
+        return True
+
+    def tell_saved(self, result: SaveResult) -> None:
+        """Say what was saved, and which key tries it out."""
+        notes = "".join(f" · {note}" for note in result.notes)
+        verb = "restarts" if self._layer.held.record.state.alive else "starts"
+        key = "^r" if self._pane.editing else "s"
+        self._surface.tell(
+            f"saved {result.bytes_written:,} B{notes} · {key} {verb} the container and shows its log", "good"
+        )
+
+    def _settle_taken_text(self, opened: OpenedFile, data: bytes) -> None:
+        """Say no more of a kept text once it is saved; it is deleted only if it is what was saved."""
+        taken, self._layer.taken_text = self._layer.taken_text, None
+        if taken is None or taken[1] != opened.path:
+            return
+        keepsake, _ = taken
+        with suppress(OSError, EditRefused):  # it is offered again
+            if keepsake.read() == data:
+                keepsake.throw_away()
+            else:
+                keepsake.drop_note()
+
+    async def _call(self, path: bytes, work: Callable[[], Result]) -> Result:
+        return await self._surface.call(printable(path), work, _PATIENCE)

@@ -1,0 +1,115 @@
+"""Undo: the last change of a container is taken back, after a question."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from rich.text import Text
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, NoRoom
+from tui.core.text import printable
+from tui.files import (
+    BackupMode,
+    ChangeResult,
+    ContainerEnded,
+    ContainerGone,
+    Step,
+    UndoKind,
+    UndoRecord,
+    is_plain_rename,
+    last_to_undo,
+)
+from tui.ui.commands.base import Commands, Surface, flow
+from tui.ui.commands.change_flow import ChangeFlow
+from tui.ui.commands.open_layer import OpenLayer
+from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
+
+
+class UndoCommand(Commands):
+    """Undoes the last change of the container, with a further question where others changed the same since."""
+
+    def __init__(self, surface: Surface, layer: OpenLayer, changes: ChangeFlow) -> None:
+        super().__init__(surface)
+        self._layer = layer
+        self._changes = changes
+
+    def disabled_reason(self, action: str) -> str:
+        """Say why nothing can be undone now."""
+        is_closed = action == "undo_act" and self._layer.details is None
+        return "the layer is not open: f5 tries to open it" if is_closed else ""
+
+    @flow
+    async def action_undo_act(self) -> None:
+        """Undo the last change of this container, after a question."""
+        try:
+            act = await asyncio.to_thread(last_to_undo, self._layer.open_details.container.id)
+        except DtuiError as error:
+            self.surface.tell_error(error)
+            return
+        question = f"Undo the {_act_words(act)}?"
+        if await self.surface.choose(ChooseDialog(question, (confirm("undo it"),))) != "yes":
+            return
+        try:
+            await self._undo(act, force=False)
+        except (ContainerEnded, ContainerGone) as error:
+            self.surface.tell_error(error)
+        except ChangedMeanwhile as error:
+            await self._undo_by_force(act, error)
+        except DtuiError as error:
+            self.surface.tell_error(error)
+
+    async def _undo(self, act: UndoRecord, *, force: bool) -> None:
+        """Undo an act; where there is no room to keep what stands there now, ask whether it goes without."""
+        files = self._layer.files
+        title = f"Undoing the {_act_words(act)}"
+
+        def undo(step: Step, keep: BackupMode) -> ChangeResult:
+            return files.undo(act, force=force, keep=keep, step=step)
+
+        try:
+            await self._changes.perform(title, undo, "is as it was", go_to=True)
+        except NoRoom as error:
+            body = Text(f"{error.message}. Without a copy of what stands there now the undo cannot be undone.")
+            choice = Choice("p", "without", "undo without a copy")
+            if await self.surface.choose(ChooseDialog(f"{title}: no room for a copy", (choice,), body)) == "without":
+                await self._changes.perform(
+                    title, lambda step, _: undo(step, BackupMode.NOTHING), "is as it was", go_to=True
+                )
+
+    async def _undo_by_force(self, act: UndoRecord, refused: ChangedMeanwhile) -> None:
+        """Ask whether what somebody else changed since goes too; a name that is taken is nothing to be forced."""
+        if is_plain_rename(act):
+            self.surface.tell_error(refused)
+            return
+        body = Text("What stands there now is kept on this host first.", style="italic")
+        question = f"{refused.message}. Undo it all the same?"
+        choice = Choice("f", "force", "undo it all the same")  # not y, which has just been pressed
+        if await self.surface.choose(ChooseDialog(question, (choice,), body)) != "force":
+            return
+        try:
+            await self._undo(act, force=True)
+        except DtuiError as error:
+            self.surface.tell_error(error)
+
+
+_NOUNS = {
+    UndoKind.WRITE: "edit",
+    UndoKind.CREATE: "creation",
+    UndoKind.REMOVE: "deletion",
+    UndoKind.RENAME: "rename",
+    UndoKind.MKDIR: "creation of the directory",
+    UndoKind.CHMOD: "change of mode",
+    UndoKind.CHOWN: "change of owner",
+    UndoKind.COPY: "copy",
+}
+
+
+def _act_words(act: UndoRecord) -> str:
+    """Say what was done, to what and when, in this host's time: "edit of /app/app.conf at 12:07:31"."""
+    noun = _NOUNS.get(act.kind, act.kind.value)
+    target = f"{printable(act.path)} to {printable(act.new_path)}" if act.new_path else printable(act.path)
+    link = " " if act.kind is UndoKind.MKDIR else " to " if act.kind is UndoKind.COPY else " of "
+    done = act.time.astimezone()
+    day = "" if done.date() == datetime.now().astimezone().date() else f"{done:%Y-%m-%d} "
+    return f"{noun}{link}{target} at {day}{done:%H:%M:%S}"

@@ -32,7 +32,7 @@ async def test_palette_back_asks_before_text_loss(open_layer: Open) -> None:
 async def test_back_asks_before_text_loss(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
-        screen.action_back()
+        await pilot.app.run_action("screen.do('back')")
         await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         assert isinstance(pilot.app.screen, ChooseDialog)
         assert any(isinstance(below, LayerScreen) for below in pilot.app.screen_stack)

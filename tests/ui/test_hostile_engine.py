@@ -77,7 +77,7 @@ async def test_q_leaves_silent_engine(name: str) -> None:
     with HostileEngine(SILENCES[name]) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and len(engine.requests) > 3)
+            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and len(engine.requests) > 1)
             if name == "log":
                 await pilot_until(pilot, lambda: bool(app.feed.rows))
                 await pilot.press("l")

@@ -67,9 +67,9 @@ async def test_recovered_text_is_discarded_only_by_y(open_layer: Open, app_dir: 
             await pilot.press(key)
         if stays:
             await pilot_until(pilot, lambda: "Throw the kept text away?" in screen_text(pilot))
-        for _ in range(2 if stays else 0):
             await pilot.press("escape")
-            await pilot_until(pilot, lambda: "Throw the kept text away?" not in screen_text(pilot))
+            await pilot_until(pilot, lambda: "the file (-) and the kept text (+)" in screen_text(pilot))
+            await pilot.press("escape")
         await pilot_until(pilot, lambda: screen.file_pane.editing)
         assert screen.file_pane.area.text == before.decode()
     assert place.exists() is stays

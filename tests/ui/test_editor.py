@@ -30,7 +30,7 @@ async def test_palette_back_asks_before_text_loss(open_layer: Open) -> None:
 
 
 async def test_back_asks_before_text_loss(open_layer: Open) -> None:
-    async with open_layer(PATH) as (pilot, screen):
+    async with open_layer(PATH) as (pilot, _):
         await pilot.press("x")
         await pilot.app.run_action("screen.do('back')")
         await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))

@@ -69,6 +69,7 @@ async def test_recovered_text_is_discarded_only_by_y(open_layer: Open, app_dir: 
             await pilot_until(pilot, lambda: "Throw the kept text away?" in screen_text(pilot))
             await pilot.press("escape")
             await pilot_until(pilot, lambda: "the file (-) and the kept text (+)" in screen_text(pilot))
+            await pilot.pause(0.8)  # the key that led to a question does not answer it while it may be held down
             await pilot.press("escape")
         await pilot_until(pilot, lambda: screen.file_pane.editing)
         assert screen.file_pane.area.text == before.decode()

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import http.client
 import os
 import re
-import signal
 import struct
-import subprocess
-import tempfile
-import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -26,12 +21,12 @@ import requests.exceptions
 import urllib3.exceptions
 from docker.api.client import APIClient
 from docker.context import ContextAPI
-from docker.transport.sshconn import SSHConnection, SSHHTTPAdapter, SSHSocket
 from docker.transport.unixconn import UnixHTTPAdapter
 
 from tui.core.errors import DtuiError, EngineError, EngineLost, NotFound, NotReachable, UsageError
 from tui.core.text import printable
 from tui.engine.live import answers
+from tui.engine.live.ssh import SSHAdapter, SSHEnded
 from tui.engine.live.transport import (
     PIECE,
     AnswerDeadline,
@@ -40,7 +35,6 @@ from tui.engine.live.transport import (
     OwnPool,
     TcpAdapter,
     UnixConnection,
-    answer_class,
     beginning_of,
     body_of,
     pieces,
@@ -130,7 +124,7 @@ def _error_for(subject: str, error: BaseException) -> DtuiError:
     refused = next((cause for cause in causes if isinstance(cause, AnswerRefused)), None)
     if refused:
         return EngineError(f"{subject}: {refused}", refused.hint)
-    by_ssh = next((cause for cause in causes if isinstance(cause, _SSHEnded)), None)
+    by_ssh = next((cause for cause in causes if isinstance(cause, SSHEnded)), None)
     if by_ssh:
         return EngineLost(
             f"{subject}: {by_ssh}", "try ssh by hand: dtui runs it without asking for a password or a host key"
@@ -168,7 +162,6 @@ def connect(
                 base_url=address,
                 tls=tls or environment_tls(address),
                 timeout=timeout or _TIMEOUT,
-                use_ssh_client=address.startswith("ssh://"),
             )
             client.timeout = timeout
             return client
@@ -193,7 +186,16 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         self._connections = connections
         self._last = _LastPeer()
         self._address = options["base_url"]
+        by_ssh = self._address.startswith("ssh://")
+        ssh_address = docker.utils.parse_host(self._address).removeprefix("ssh://") if by_ssh else ""
+        if by_ssh:  # the SDK cannot do this without paramiko: let it prepare for TCP, and replace the transport
+            options["base_url"] = "tcp://localhost:2375"
         super().__init__(version=docker.constants.MINIMUM_DOCKER_API_VERSION, **options)
+        if by_ssh:
+            self.base_url = "http+docker://ssh"
+            self._custom_adapter = SSHAdapter(connections, ssh_address, self.timeout)
+            self._unmount("http://", "https://")
+            self.mount(self.base_url, self._custom_adapter)
         self.trust_env = False
         self.headers["Accept-Encoding"] = "identity"
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -223,9 +225,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         return self._last.peer
 
     def mount(self, prefix: str, adapter: Any) -> None:
-        if isinstance(adapter, SSHHTTPAdapter):
-            adapter = self._custom_adapter = _SSHAdapter(self._connections, adapter.ssh_host, adapter.timeout)
-        elif isinstance(adapter, UnixHTTPAdapter):
+        if isinstance(adapter, UnixHTTPAdapter):
             adapter = self._custom_adapter = _UnixAdapter(self._last, self._connections, adapter)
         elif type(adapter) is requests.adapters.HTTPAdapter:
             adapter = TcpAdapter(self._connections)
@@ -416,120 +416,6 @@ class _UnixAdapter(UnixHTTPAdapter):  # type: ignore[misc]
     def close(self) -> None:
         self._pool.close()
         super().close()
-
-
-class _SSHEnded(OSError):
-    """ssh ended before the Engine answered; its own message says why."""
-
-
-_SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
-"""ssh must not ask anything, since nobody would see the question, nor wait for a dead host as long as TCP does."""
-
-_RUNNING: weakref.WeakSet[_SSHSocket] = weakref.WeakSet()
-
-
-class _SSHSocket(SSHSocket):  # type: ignore[misc] # the SDK has no types
-    """An ssh in a session of its own, so that it can neither read our keys nor write over our screen."""
-
-    proc: subprocess.Popen[bytes] | None
-
-    def connect(self, **_: Any) -> None:
-        command = [*_SSH, *(("-l", self.user) if self.user else ()), *(("-p", self.port) if self.port else ())]
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as ssh
-        try:
-            self.proc = subprocess.Popen(  # noqa: S603 - the user's own ssh, to the host that was named
-                [*command, "--", self.host, "docker system dial-stdio"],
-                env={k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._stderr,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise _SSHEnded("there is no ssh program") from error
-        _RUNNING.add(self)
-
-    def last_message(self) -> str:
-        """Return the last line that ssh printed."""
-        with suppress(subprocess.TimeoutExpired):
-            if self.proc:
-                self.proc.wait(1)
-        self._stderr.seek(0)
-        lines = self._stderr.read(65_536).decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else "ssh had no answer"
-
-    def shutdown(self, how: int, /) -> None:
-        del how
-        self.close()
-
-    def close(self) -> None:
-        """End ssh and everything it started; idempotent."""
-        _RUNNING.discard(self)
-        super(SSHSocket, self).close()
-        process, self.proc = self.proc, None
-        if process is None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(1)
-                break
-        for pipe in (process.stdin, process.stdout):
-            with suppress(OSError, ValueError):  # another thread may be using it
-                if pipe:
-                    pipe.close()
-
-
-@atexit.register
-def _end_ssh() -> None:
-    for ssh_socket in list(_RUNNING):
-        ssh_socket.close()
-
-
-class _SSHConnection(SSHConnection):  # type: ignore[misc]
-    def __init__(self, connections: Connections, host: str, timeout: float) -> None:
-        super().__init__(None, timeout, host)
-        self.response_class = answer_class(connections)
-        self._connections = connections
-
-    def connect(self) -> None:
-        self._ssh = _SSHSocket(self.ssh_host)  # urllib3 resets self.sock before an error reaches us
-        self._ssh.settimeout(self.timeout)
-        self._ssh.connect()
-        self._connections.add(self._ssh)
-        self.sock = self._ssh
-
-    def request(self, *args: Any, **options: Any) -> None:
-        with self._reasons():
-            super().request(*args, **options)
-
-    def getresponse(self, *args: Any, **options: Any) -> Any:
-        with self._reasons():
-            return super().getresponse(*args, **options)
-
-    @contextmanager
-    def _reasons(self) -> Iterator[None]:
-        try:
-            yield
-        except AnswerRefused:
-            raise
-        except TimeoutError as error:
-            raise _SSHEnded("ssh had no answer in time") from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise _SSHEnded(self._ssh.last_message()) from error
-
-
-class _SSHAdapter(SSHHTTPAdapter):  # type: ignore[misc]
-    """Runs one ssh per request, as the SDK does, and ends them with the client."""
-
-    def __init__(self, connections: Connections, host: str, timeout: float) -> None:
-        super().__init__(host, timeout, shell_out=True)
-        self._connections = connections
-
-    def get_connection(self, url: Any, proxies: Any = None) -> Any:
-        del url, proxies
-        return OwnPool(lambda: _SSHConnection(self._connections, self.ssh_host, self.timeout), self.timeout)
 
 
 def environment_tls(address: str) -> docker.tls.TLSConfig | bool:

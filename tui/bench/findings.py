@@ -21,7 +21,8 @@ _LARGE = 512 << 10
 
 _WELL = 0.67
 _LESS, _MORE = 0.9, 1.1
-"""Ratios beyond which *well below*, *slower* and *faster* are said; between the last two nothing is told apart."""
+"""Ratios beyond which the findings say *slower* and *faster*; in between is no difference. *Well below* is
+``_WELL``."""
 
 _READS = (IoTest.READ, IoTest.REREAD, IoTest.RANDOM_READ)
 _WRITES = (IoTest.WRITE, IoTest.REWRITE, IoTest.RANDOM_WRITE)

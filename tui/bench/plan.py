@@ -53,9 +53,9 @@ COLD_TESTS = (IoTest.READ, IoTest.RANDOM_READ)
 """The tests that a cold cache affects: rereads find the cache warm again, and writes do not need it."""
 
 _COLD_RECORDS, _COLD_KB = 8, 1024
-"""The least file for COLD, in records and in kB.
+"""Smallest file for COLD, in records and in kB.
 
-IOzone reads the first record before its clock starts (system calls of 3.489), and the kernel reads 128 KiB ahead:
+IOzone reads the first record before starting its clock (system calls of 3.489), and the kernel reads 128 KiB ahead, so
 smaller files are warm by then.
 """
 

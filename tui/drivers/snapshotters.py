@@ -79,7 +79,7 @@ def _systems_roots() -> Iterator[Path]:
 
 
 class _Records:
-    """The snapshots of one database as it was at a time; whoever lists containers asks for the same ones again."""
+    """The snapshots of a database at one time, kept because every listing asks for the same ones."""
 
     def __init__(self, home: DataRoot) -> None:
         self.of_name: dict[bytes, Snapshot | DtuiError] = {}
@@ -90,11 +90,11 @@ class _Records:
                 self.of_key.setdefault(name.split(b"/", 2)[-1], name)
                 try:
                     self.of_name[name] = _snapshot(name, bucket)
-                except DtuiError as error:  # of those that need it alone
+                except DtuiError as error:  # raised only for those that need this snapshot
                     self.of_name[name] = error
 
     def snapshot(self, name: bytes) -> Snapshot | None:
-        """Return a snapshot, None where there is none; raises LayerError for a damaged one."""
+        """Return a snapshot, None if it does not exist; raises LayerError if it is damaged."""
         found = self.of_name.get(name)
         if isinstance(found, DtuiError):
             raise found
@@ -106,7 +106,7 @@ _known_lock = threading.Lock()
 
 
 def _records_of(home: DataRoot) -> _Records:
-    """Parse a snapshotter's database, anew only after it was written to; raises LayerError, NotReachable."""
+    """Parse a snapshotter's database, again only after it was written to; raises LayerError, NotReachable."""
     stamp = stamp_of(home, _DATABASE)
     with _known_lock:
         known = _known.get(home.path)

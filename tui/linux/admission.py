@@ -1,15 +1,15 @@
-"""What a container may do with a file, asked before this host's root does it for the container.
+"""Whether a container may do something to a file, checked before the host's root does it on its behalf.
 
-A link that the container made, or a directory of the host that is mounted in it, leads to files that others protect
-from it. dtui's root may open them all, and would lend that right to whoever is in the container. So each file outside
-the container's own root file system is judged as the kernel would judge the container: by owner, group, supplementary
-groups, mode, ACL and capabilities, for the container's root and for every process that runs in it (fs/namei.c,
-fs/posix_acl.c). What they could come to in several steps, such as a chown and an open, does not count.
+A symlink made in the container, or a directory of the host mounted in it, leads to files that are protected from it.
+dtui runs as root and could open them all, and would lend that power to whoever is in the container. So each file
+outside the container's own root file system is judged as the kernel would judge the container: by owner, group,
+supplementary groups, mode, ACL and capabilities, for the container's root and for every process in it (fs/namei.c,
+fs/posix_acl.c). What they could only reach in several steps, such as a chown followed by an open, does not count.
 
-Two things make the container's root weaker than ours. In a user namespace it has no more rights than everybody over a
-file whose owner or group the namespace does not have (``privileged_wrt_inode_uidgid``, fs/inode.c). And capabilities
-may be missing from its bounding set (``--cap-drop``). Of what the Engine made for the container, which is its root file
-system, the container's root is taken to have all of them.
+Two things make the container's root weaker than ours. In a user namespace it has no privileges over a file whose owner
+or group the namespace does not map (``privileged_wrt_inode_uidgid``, fs/inode.c). And capabilities may be missing from
+its bounding set (``--cap-drop``). On its own root file system, which the Engine made for it, the container's root is
+assumed to have all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tui.linux.processes import Credentials, credentials_of, shares_namespace
 
 
 class BeyondContainer(EditRefused):
-    """A file or directory of the host with which a container that sees it may not do what was asked."""
+    """The container can see this file or directory of the host, but may not do what was asked."""
 
     def __init__(self, path: bytes, owner: int) -> None:
         whose = f"user {owner}" if owner else "root"
@@ -41,22 +41,22 @@ class BeyondContainer(EditRefused):
 
 
 class Need(IntFlag):
-    """What is about to be done with a file or directory; the first three are the bits of a mode."""
+    """What is about to be done to a file or directory. The first three are the bits of a mode."""
 
     PASS = 1
-    """Look a name up in a directory."""
+    """Look up a name in a directory."""
     CHANGE = 2
-    """Write a file, or make, rename and remove names in a directory."""
+    """Write a file, or create, rename and remove names in a directory."""
     READ = 4
     """Read a file, or list a directory."""
     OWN = 8
-    """Change mode, times or attributes, which no bit of a mode allows."""
+    """Change mode, times or attributes, which no mode bit grants."""
     GIVE = 16
     """Change owner or group."""
 
 
 class Capability(IntFlag):
-    """Capabilities that decide about files (linux/capability.h)."""
+    """Capabilities that matter for files (linux/capability.h)."""
 
     CHOWN = 1 << 0
     DAC_OVERRIDE = 1 << 1
@@ -66,7 +66,7 @@ class Capability(IntFlag):
 
 _ALL = Capability.CHOWN | Capability.DAC_OVERRIDE | Capability.DAC_READ_SEARCH | Capability.FOWNER
 _SUFFICIENT = Capability.CHOWN | Capability.DAC_OVERRIDE | Capability.FOWNER
-"""With these the root of a container without users of its own may do with any file whatever this host's root may."""
+"""With these, and no user namespace, a container's root may do to any file whatever the host's root may."""
 
 _ACL = "system.posix_acl_access"
 _ACL_HEAD = 4
@@ -74,12 +74,12 @@ _ACL_ENTRY = struct.Struct("<HHI")  # tag, rights, user or group (linux/posix_ac
 _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x02, 0x04, 0x08, 0x10, 0x20
 
 Acl = tuple[tuple[int, int, int], ...]
-"""Entries of an ACL in the kernel's order: tag, rights, and the user or group that is meant."""
+"""Entries of an ACL in the kernel's order: tag, rights, and the user or group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file or directory as its host shows it: status, and the ACL where it has one."""
+    """A file or directory as the host sees it: its status, and its ACL if it has one."""
 
     status: os.stat_result
     acl: Acl = ()
@@ -87,21 +87,21 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """As whom a container opens files: its users, its root and the processes that run in it."""
+    """The credentials with which a container opens files: its id map, its root, and the processes in it."""
 
     ids: IdMap
     root: Credentials | None
     processes: tuple[Credentials, ...] = ()
 
     def subjects(self, *, own: bool) -> tuple[Credentials, ...]:
-        """Return who may ask, root first; ``own`` is for files of the container's own root file system."""
+        """Return all credentials, root's first; ``own`` is for files on the container's own root file system."""
         if self.root is None:
             return self.processes
         return (replace(self.root, capabilities=_ALL) if own else self.root, *self.processes)
 
 
 def ids_of_process(pid: int) -> IdMap | None:
-    """Return the users and groups of a process in another user namespace, None for one in ours; raises OSError."""
+    """Return the id map of a process, or None if it is in our user namespace; raises OSError."""
     if shares_namespace(pid, "user"):
         return None
     users, groups = (Path(f"/proc/{pid}/{name}").read_text(encoding="ascii") for name in ("uid_map", "gid_map"))
@@ -109,7 +109,7 @@ def ids_of_process(pid: int) -> IdMap | None:
 
 
 def rights_of_process(pid: int) -> Rights | None:
-    """Return the rights of the container whose first process this is, None where its root has all that ours has.
+    """Return the rights of the container with this first process, None if its root may do whatever ours may.
 
     Raises OSError.
     """
@@ -127,7 +127,7 @@ def rights_of_process(pid: int) -> Rights | None:
 
 
 def _processes_beside(pid: int) -> Iterator[Credentials]:
-    """Yield as whom the processes open files that see the same mounts and users as one does; raises OSError."""
+    """Yield the credentials of all processes with the same mounts and users as ``pid``; raises OSError."""
     namespaces = _namespaces(str(pid))
     for name in os.listdir("/proc"):
         with suppress(OSError, ValueError):  # it has ended meanwhile
@@ -140,7 +140,7 @@ def _namespaces(pid: str) -> tuple[int, ...]:
 
 
 def may(who: Credentials, ids: IdMap, item: Item, need: Need) -> bool:
-    """Say whether the kernel would let somebody in a container do something with what lies on the host."""
+    """Return whether the kernel would let these credentials do something to a file of the host."""
     status = item.status
     capabilities = _capabilities(who, ids, status)
     if need & Need.GIVE and not capabilities & Capability.CHOWN:
@@ -157,7 +157,8 @@ def may(who: Credentials, ids: IdMap, item: Item, need: Need) -> bool:
 
 
 def may_take(who: Credentials, ids: IdMap, directory: Item, entry: os.stat_result) -> bool:
-    """Say whether somebody may remove, rename or replace a name: in a sticky directory only its owner may."""
+    """Return whether these credentials may remove, rename or replace a name: in a sticky directory only its owner
+    may."""
     if not may(who, ids, directory, Need.CHANGE):
         return False
     if not directory.status.st_mode & stat.S_ISVTX or who.user in (entry.st_uid, directory.status.st_uid):
@@ -166,13 +167,13 @@ def may_take(who: Credentials, ids: IdMap, directory: Item, entry: os.stat_resul
 
 
 def _capabilities(who: Credentials, ids: IdMap, status: os.stat_result) -> int:
-    """Return which capabilities count for a file: none where the container does not have its owner and group."""
+    """Return the capabilities that count for a file: none if the container does not map its owner and group."""
     mapped = shown_id(ids.users, status.st_uid) is not None and shown_id(ids.groups, status.st_gid) is not None
     return who.capabilities if mapped else 0
 
 
 def _permitted(who: Credentials, item: Item, wanted: int) -> bool:
-    """Judge by owner, group, mode and ACL alone (acl_permission_check in fs/namei.c)."""
+    """Check owner, group, mode and ACL only (acl_permission_check in fs/namei.c)."""
     mode = item.status.st_mode
     if item.status.st_uid == who.user:
         return not wanted & ~(mode >> 6)
@@ -200,7 +201,7 @@ def _permitted_by_acl(who: Credentials, item: Item, wanted: int) -> bool:
 
 
 def item_of(fd: int) -> Item:
-    """Describe what a descriptor holds, which may be O_PATH; raises OSError."""
+    """Describe an open file, O_PATH allowed; raises OSError."""
     status = os.fstat(fd)
     try:
         packed = os.getxattr(f"/proc/self/fd/{fd}", _ACL)
@@ -212,7 +213,7 @@ def item_of(fd: int) -> Item:
 
 
 def refuse_beyond(rights: Rights, fd: int, path: bytes, need: Need, *, own: bool = False) -> None:
-    """Raise BeyondContainer for what nobody in a container may do with what is open."""
+    """Raise BeyondContainer if nobody in the container may do this to an open file."""
     item = item_of(fd)
     if not any(may(who, rights.ids, item, need) for who in rights.subjects(own=own)):
         raise BeyondContainer(path, item.status.st_uid)
@@ -221,9 +222,10 @@ def refuse_beyond(rights: Rights, fd: int, path: bytes, need: Need, *, own: bool
 def refuse_taking(
     rights: Rights, dir_fd: int, entry: os.stat_result, path: bytes, *, written: int | None = None, own: bool = False
 ) -> None:
-    """Raise BeyondContainer for a name that nobody in a container may remove or rename.
+    """Raise BeyondContainer if nobody in the container may remove or rename a name.
 
-    A file that takes the place of one keeps its owner: it must be the container's to write (``written``, open) as well.
+    A file that replaces another keeps its owner, so the container must also be allowed to write that one (``written``,
+    open).
     """
     subjects = rights.subjects(own=own)
     directory = item_of(dir_fd)

@@ -35,18 +35,18 @@ def process(pid: int) -> Process | None:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """As whom a process opens files: ids as this host has them, and capabilities as bits."""
+    """The credentials with which a process opens files: host ids, and capabilities as bits."""
 
     user: int
     groups: frozenset[int]
     capabilities: int
-    """Those that it may use; they count for what is its user namespace's."""
+    """Its effective capabilities, which count for files of its user namespace."""
     bounding: int
-    """Those that it, and whatever it runs, can ever have."""
+    """The capabilities that it and its children can ever have."""
 
 
 def credentials_of(pid: int) -> Credentials:
-    """Read as whom a process opens files (proc_pid_status(5)); raises OSError, also where there is none."""
+    """Read the credentials of a process (proc_pid_status(5)); raises OSError, also if it does not exist."""
     fields: dict[str, list[str]] = {}
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
         for line in status:

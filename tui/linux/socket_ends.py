@@ -1,4 +1,5 @@
-"""Who holds the other end of a connected unix socket; that need not be who listened (sock_diag(7))."""
+"""Find the processes at the other end of a connected unix socket, which need not be the one that listened
+(sock_diag(7))."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ _SHOW_PEER, _PEER = 4, 2  # linux/unix_diag.h
 _HEADER = struct.Struct("=IHHII")
 _QUESTION = struct.Struct("=BBHIIIII")
 _MESSAGE = 16
-"""Bytes of struct unix_diag_msg, which the attributes follow."""
+"""Size of struct unix_diag_msg, after which the attributes follow."""
 
 
 def other_end(inode: int) -> int:
-    """Return the inode of the socket at the other end of one, 0 for one that nobody has accepted; raises OSError."""
+    """Return the inode of the socket at the other end, 0 if nobody has accepted the connection; raises OSError."""
     everything = 0xFFFFFFFF  # any state, and any cookie
     question = _QUESTION.pack(socket.AF_UNIX, 0, 0, everything, inode, _SHOW_PEER, everything, everything)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as kernel:
@@ -38,14 +39,14 @@ def other_end(inode: int) -> int:
 
 
 def holders_of(inode: int) -> Iterator[int]:
-    """Yield the processes that have a socket open; those that may not be looked at are left out."""
+    """Yield the processes that have a socket open, except those that we may not look at."""
     for name in os.listdir("/proc"):
         if name.isdigit() and holds(int(name), inode):
             yield int(name)
 
 
 def holds(pid: int, inode: int) -> bool:
-    """Say whether a process has a socket open."""
+    """Return whether a process has a socket open."""
     wanted = f"socket:[{inode}]"
     directory = f"/proc/{pid}/fd"
     try:

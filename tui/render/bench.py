@@ -155,7 +155,7 @@ def findings_text(findings: Sequence[Finding]) -> Text:
 
 
 _NAME, _NUMBER = 18, 10
-"""Cells of a target's name and of a number."""
+"""Width in cells of a target's name and of a number."""
 
 _LEAST_BAR, _MOST_BAR = 8, 40
 

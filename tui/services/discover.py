@@ -17,7 +17,7 @@ from tui.engine.at_rest.podman import PodmanRoot, is_podman_root
 from tui.engine.endpoint import Endpoint
 
 _PATIENCE, _SSH_PATIENCE = 5, 20
-"""Seconds a candidate has to answer; ssh has to log in first, and gives up a dead host after ten by itself."""
+"""Seconds that a candidate has to answer. ssh has to log in first, and gives up on a dead host after ten."""
 
 
 @dataclass(frozen=True, slots=True)

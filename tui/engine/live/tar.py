@@ -20,7 +20,7 @@ _EXTRA = 1 << 20
 
 _IDS = 2**32 - 1
 _EARLIEST, _LATEST = -(2**35), 2**37
-"""Seconds from the epoch that a calendar knows: the years 882 to 6325. A container may set any time of its files."""
+"""Seconds since the epoch that a calendar can show: the years 882 to 6325. A container may set any time."""
 
 _LARGEST = 2**63 - 1
 

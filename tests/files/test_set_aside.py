@@ -16,7 +16,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui, dtui_json
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NoRoom
 from tui.core.progress import Meter, Phase
-from tui.files.history import backups, set_aside
+from tui.files.history import backups
 from tui.files.history.backups import BackupMode, TooLarge, find, last_to_undo
 from tui.files.history.backups import undo_records as kept_acts
 from tui.files.history.crash_recovery import recover
@@ -24,6 +24,7 @@ from tui.files.verbs import acts
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.revert import revert
 from tui.files.verbs.undo import undo
+from tui.files.write import set_aside
 from tui.files.write.options import SaveOptions
 
 pytestmark = pytest.mark.engine

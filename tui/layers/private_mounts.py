@@ -20,8 +20,8 @@ from tui.layers import whiteouts
 from tui.layers.device_mounts import source_directory
 from tui.layers.directories import open_upper_in, upper_root
 from tui.linux import syscalls
-from tui.linux.remove_tree import remove_tree
-from tui.linux.rooted_paths import Root, open_child
+from tui.linux.remove_tree import make_anew, remove_tree
+from tui.linux.rooted_paths import Root
 from tui.linux.syscalls import O_PATH, MountAttr
 
 WORK_NAME = "dtui-work"
@@ -119,9 +119,7 @@ def _private_work(stack: LayerStack, name: str, check: Check) -> Iterator[tuple[
 
 def _make_work(parent_fd: int, name: str) -> int:
     try:
-        _remove(parent_fd, name)
-        os.mkdir(name, 0o700, dir_fd=parent_fd)
-        return open_child(parent_fd, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY)
+        return make_anew(parent_fd, os.fsencode(name))
     except PermissionError as error:
         raise _explain(error) from error
     except FileNotFoundError as error:

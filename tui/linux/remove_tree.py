@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import suppress
 
 from tui.linux.rooted_paths import open_child
 
@@ -27,6 +28,14 @@ def remove_tree(dir_fd: int, name: bytes) -> None:
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=dir_fd)
+
+
+def make_anew(dir_fd: int, name: bytes) -> int:
+    """Make an empty private directory, whatever stood there before, and return it open; raises OSError."""
+    with suppress(FileNotFoundError):
+        remove_tree(dir_fd, name)
+    os.mkdir(name, 0o700, dir_fd=dir_fd)
+    return open_child(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _empty(top: int, name: bytes, token: str, number: int) -> int:

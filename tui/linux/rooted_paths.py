@@ -484,6 +484,11 @@ def reopen_regular(path_fd: int, path: bytes, flags: int = os.O_RDONLY) -> int:
     return fd
 
 
+def reopen_to_write(path_fd: int, path: bytes) -> int:
+    """Open what an O_PATH descriptor holds to read and write it, on the terms of :func:`reopen_regular`."""
+    return reopen_regular(path_fd, path, os.O_RDWR)
+
+
 def read_limited(fd: int, path: bytes, limit: int) -> bytes:
     """Read a file to its end; raises EditRefused beyond ``limit`` bytes. A reported size of 0 is never trusted."""
     chunks: list[bytes] = []

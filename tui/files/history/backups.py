@@ -12,7 +12,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,16 +21,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tui.core import state_files
 from tui.core.errors import DtuiError, EditRefused, NotFound, OwnPlaceFailed, for_room
 from tui.core.ids import BadId, ContainerId
 from tui.core.state import make_spare_room, state_dir, sync_dir
 from tui.core.text import human_size, printable
-from tui.drivers.data_root import open_host
 from tui.files.history.order import is_change, is_counted, numbered, order_of
 from tui.files.tree.snapshots import EntrySnapshot, from_json, to_json
+from tui.files.write.aside_places import remove_set_aside
 from tui.linux.process_marks import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
-from tui.linux.remove_tree import remove_tree
-from tui.linux.rooted_paths import open_child
 from tui.linux.sparse import copy_data
 
 TOTAL_LIMIT = 1 << 30
@@ -200,12 +198,11 @@ class UndoRecord:
         ``durable`` waits until the disk has it.
         """
         try:
-            fd = os.open(self.folder / "after", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            with open(fd, "wb") as file:
+            with os.fdopen(state_files.open_to_append(self.folder / "after"), "wb") as file:
                 file.writelines(json.dumps(to_json(node)).encode() + b"\n" for node in nodes)
                 file.flush()
                 if durable:
-                    os.fsync(fd)
+                    os.fsync(file.fileno())
             if durable:
                 sync_dir(self.folder)
         except OSError as error:
@@ -243,10 +240,10 @@ class UndoRecord:
         try:
             for before in _MARKS:
                 with suppress(FileNotFoundError):
-                    (self.folder / before).rename(self.folder / word)
+                    state_files.rename(self.folder / before, self.folder / word)
                     break
             else:  # an act of an older dtui that was cut off
-                (self.folder / word).touch(mode=0o600)
+                state_files.mark(self.folder / word)
             sync_dir(self.folder)
         except OSError as error:
             raise OwnPlaceFailed.of(error, self.folder, "the next start of dtui puts it right") from error
@@ -256,7 +253,7 @@ class UndoRecord:
 
     def forget(self) -> None:
         """Drop it, as an act that never took place."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        state_files.drop_folder_if_possible(self.folder)
 
 
 class BackupWriter:
@@ -289,10 +286,10 @@ class BackupWriter:
         self._store = state_dir("backups", container_id)
         self._part = self._store / f".{owned_name()}.part"
         try:
-            self._part.mkdir(mode=0o700)
-            self._data = os.open(self._part / "data", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            state_files.make_folder(self._part)
+            self._data = state_files.new_file(self._part / "data")
         except OSError as error:
-            shutil.rmtree(self._part, ignore_errors=True)
+            state_files.drop_folder_if_possible(self._part)
             raise self._refused(error) from error
         self._end = 0
         self._bytes = 0
@@ -320,7 +317,7 @@ class BackupWriter:
                 if self._limit is not None and self._bytes > self._limit:  # it has grown since it was measured
                     raise TooLarge(BackupChoices(self._bytes, room()), beyond_limit())
             self._end += node.size
-            os.ftruncate(self._data, self._end)
+            state_files.set_size(self._data, self._end)
         except OSError as error:
             if error.errno == errno.EFBIG:
                 raise self._too_long() from error
@@ -358,20 +355,13 @@ class BackupWriter:
             self._fields["version"] = _VERSION_EXCHANGED if exchanged else _VERSION_BEYOND
         try:
             os.fsync(self._data)
-            (self._part / _MARKS[0]).touch(mode=0o600)
+            state_files.mark(self._part / _MARKS[0])
             if aside is not None:
-                (self._part / _ASIDE_MARK).touch(mode=0o600)
-            fd = os.open(self._part / "act.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(fd, "w", encoding="utf-8") as file:
-                file.write(json.dumps(self._fields)[:-1] + ', "nodes": [')
-                for number, node in enumerate(self._nodes):  # one by one: there may be hundreds of thousands
-                    file.write((", " if number else "") + json.dumps(to_json(node)))
-                file.write("]}")
-                file.flush()
-                os.fsync(file.fileno())
+                state_files.mark(self._part / _ASIDE_MARK)
+            state_files.write_new(self._part / "act.json", self._record())
             with numbered(self._store.parent) as name:
                 folder = self._store / name
-                self._part.rename(folder)
+                state_files.rename(self._part, folder)
         except OSError as error:
             raise self._refused(error) from error
         finally:
@@ -380,10 +370,17 @@ class BackupWriter:
             sync_dir(self._store)
             act = _record_from(folder, self._fields, self.nodes)
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            state_files.drop_folder_if_possible(folder)
             raise self._refused(error) from error
         _drop_oldest(keep=folder)
         return act
+
+    def _record(self) -> Iterator[bytes]:
+        """Yield what is written down, an entry at a time: there may be hundreds of thousands."""
+        yield json.dumps(self._fields)[:-1].encode() + b', "nodes": ['
+        for number, node in enumerate(self._nodes):
+            yield (b", " if number else b"") + json.dumps(to_json(node)).encode()
+        yield b"]}"
 
     def _close(self) -> None:
         if self._data >= 0:
@@ -393,7 +390,7 @@ class BackupWriter:
     def discard(self) -> None:
         """Keep nothing; harmless after a commit."""
         self._close()
-        shutil.rmtree(self._part, ignore_errors=True)
+        state_files.drop_folder_if_possible(self._part)
 
 
 def _read(folder: Path) -> UndoRecord:
@@ -490,22 +487,6 @@ def _drop_oldest(keep: Path) -> None:
             total -= sizes[folder]
 
 
-def remove_set_aside(directory: Path) -> None:
-    """Remove what an act set aside, or what is left of its place; raises OSError."""
-    with suppress(FileNotFoundError):
-        beside = open_host(directory.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            home = open_child(beside, os.fsencode(directory.parent.name), os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                remove_tree(home, os.fsencode(directory.name))
-            finally:
-                os.close(home)
-                with suppress(OSError):  # others were set aside, too
-                    os.rmdir(directory.parent.name, dir_fd=beside)
-        finally:
-            os.close(beside)
-
-
 def _set_aside_by(folder: Path) -> SetAside | None:
     """Return what an act set aside, None for one that copied."""
     if not (folder / _ASIDE_MARK).exists():
@@ -524,7 +505,7 @@ def drop(folder: Path) -> bool:
             aside = _set_aside_by(folder)
             if aside is not None:
                 remove_set_aside(aside.directory)
-            shutil.rmtree(folder, ignore_errors=True)
+            state_files.drop_folder_if_possible(folder)
         except BlockingIOError:
             return False
         finally:
@@ -587,7 +568,7 @@ def sweep_backups() -> None:
     for part in state_dir("backups").glob("*/.*.part"):
         name = part.name[1:].removesuffix(".part")
         if not (_may_be_written(name) if name.isdigit() else named_owner_lives(name)):
-            shutil.rmtree(part, ignore_errors=True)
+            state_files.drop_folder_if_possible(part)
 
 
 def _may_be_written(stamp: str) -> bool:

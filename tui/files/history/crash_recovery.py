@@ -12,24 +12,24 @@ from tui.core.errors import DtuiError, NotFound
 from tui.core.records import Details, WhiteoutStyle
 from tui.core.state import container_lock, sweep_locks
 from tui.core.text import printable
-from tui.files.history import backups, journal, set_aside
+from tui.files.history import backups, journal
 from tui.files.history.backups import UndoKind, UndoRecord
 from tui.files.history.rollback import is_one_write, is_plain_rename, put_back
 from tui.files.history.transaction import close_partial, skipped_text
 from tui.files.removal_watch import ContainerGone, explain_removal
-from tui.files.tree.whiteout_writer import remove_emptied
 from tui.files.tree.workspace import writable_tree
 from tui.files.verbs.acts import Inspect, refuse_hidden
 from tui.files.verbs.opening import privileged, reading, refuse_state, running_root, stack_of
 from tui.files.verbs.remote_save import Archive
 from tui.files.verbs.remote_undo import settle_by_engine
-from tui.files.write import atomic, exchange
+from tui.files.write import exchange, failures, set_aside
 from tui.files.write.version import FileVersion, version_of
+from tui.files.write.whiteout_writer import remove_leftover
 from tui.files.write.without_kernel_overlay import finish_by_hand
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import in_use, sweep_mounts, tree_root, write_view
 from tui.linux.admission import Need
-from tui.linux.rooted_paths import Root, reopen_regular
+from tui.linux.rooted_paths import Root, reopen_to_write
 from tui.linux.syscalls import O_PATH
 
 FindArchive = Callable[[Details], Archive | None]
@@ -185,16 +185,8 @@ def _recover_in_root(record: journal.Record, root: Root, marks: WhiteoutStyle) -
     if record.in_place:
         return _roll_back(record, root, path)
     with suppress(NotFound), root.parent(path) as (dir_fd, _), suppress(FileNotFoundError):
-        _remove(os.fsencode(record.temporary), dir_fd, marks)
+        remove_leftover(dir_fd, os.fsencode(record.temporary), marks)
     return "the file is whole"
-
-
-def _remove(temporary: bytes, dir_fd: int, marks: WhiteoutStyle) -> None:
-    """Remove a temporary file, or a directory: one that was being copied up is empty, a deleted one but for marks."""
-    try:
-        os.unlink(temporary, dir_fd=dir_fd)
-    except IsADirectoryError:
-        remove_emptied(dir_fd, temporary, marks)
 
 
 def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
@@ -206,7 +198,7 @@ def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
         if not stat.S_ISREG(os.fstat(path_fd).st_mode):  # opening a device or a FIFO alone may have effects
             return "something else stands there now and was left"
         root.admit(path_fd, path, Need.CHANGE)
-        fd = reopen_regular(path_fd, path, os.O_RDWR)
+        fd = reopen_to_write(path_fd, path)
     finally:
         os.close(path_fd)
     try:
@@ -219,6 +211,6 @@ def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
         journal.put_old_back(record, fd)
         return "the old bytes are back"
     except OSError as error:
-        raise atomic.explain(error, path) from error
+        raise failures.explain(error, path) from error
     finally:
         os.close(fd)

@@ -11,10 +11,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from tui.core import state_files
 from tui.core.errors import ChangedMeanwhile, DtuiError, OwnPlaceFailed, for_room
 from tui.core.ids import BadId, ContainerId
 from tui.core.state import state_dir, sync_dir
-from tui.files.write.atomic import CAPABILITY, Metadata, metadata_of, overwrite, put_metadata
+from tui.files.tree.snapshots import CAPABILITY
+from tui.files.write.atomic import overwrite
+from tui.files.write.metadata import Metadata, apply_metadata, metadata_of
 from tui.linux.process_marks import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
 from tui.linux.sparse import Content, chunks_of, copy_data, extents_of, write_extents
 
@@ -96,10 +99,10 @@ def begin_in_place(
         in_place=True,
         new_sha256=hashlib.sha256(new).hexdigest(),
         old_sha256=old_sha256,
-        mode=old.mode,
+        mode=old.mode or 0,
         uid=old.uid,
         gid=old.gid,
-        new_mode=metadata.mode,
+        new_mode=-1 if metadata.mode is None else metadata.mode,
         capability=dict(old.xattrs).get(CAPABILITY, b"").hex(),
         mtime_ns=os.fstat(fd).st_mtime_ns,
     )
@@ -119,18 +122,18 @@ def begin_in_place(
 def _copy_out(fd: int, target: Path, path: bytes) -> None:
     """Copy an open file to a new file that only this user can read, and make it durable."""
     size = os.fstat(fd).st_size
-    out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    out = state_files.new_file(target)
     try:
         for _ in copy_data(fd, 0, size, out, 0, path):
             pass
-        os.ftruncate(out, size)
+        state_files.set_size(out, size)
         os.fsync(out)
     finally:
         os.close(out)
 
 
 def _put_down(data: Content, target: Path) -> None:
-    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = state_files.new_file(target)
     try:
         write_extents(fd, extents_of((data,)))
     finally:
@@ -184,7 +187,7 @@ def complete(record: Record, fd: int, *, new: bool) -> None:
         current_mode = metadata_of(fd).mode
         mode = record.new_mode if current_mode == record.mode and record.new_mode >= 0 else current_mode
         metadata = replace(metadata, mode=mode, mtime_ns=None)
-    put_metadata(fd, metadata)
+    apply_metadata(fd, metadata, exact=False)
     os.fsync(fd)
 
 
@@ -199,16 +202,13 @@ def _old_metadata(record: Record, fd: int) -> Metadata:
 def _store(record: Record) -> None:
     partial = record.file.with_suffix(".part")
     try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-            json.dump(asdict(record), file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(record.file)
+        state_files.write_new(partial, [json.dumps(asdict(record)).encode()])
+        state_files.rename(partial, record.file)
         sync_dir(record.file.parent)
     except OSError as error:
         for path in (partial, record.file, record.data, record.new):
             with suppress(OSError):
-                path.unlink()
+                state_files.drop(path)
         raise _refused(error) from error
 
 
@@ -220,7 +220,7 @@ def end(record: Record) -> None:
     """Forget a write that ended; a record that cannot be removed is found settled at the next start."""
     for path in (record.file, record.data, record.new):
         with suppress(OSError):
-            path.unlink()
+            state_files.drop(path)
 
 
 def sweep_journal() -> None:
@@ -229,7 +229,7 @@ def sweep_journal() -> None:
         if path.suffix in (".part", ".data", ".new") and not path.with_suffix(".json").exists():
             with suppress(OSError):
                 if not _may_be_written(path):
-                    path.unlink()
+                    state_files.drop(path)
 
 
 def _may_be_written(path: Path) -> bool:

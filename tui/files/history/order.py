@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tui.core import state_files
+
 _DIGITS = 8
 _BY_CLOCK = 19
 """Digits of a name that is a time of the clock: nanoseconds since the epoch."""
@@ -82,11 +84,4 @@ def _counter(store: Path) -> int:
 
 
 def _count(store: Path, number: int) -> None:
-    """Write a number down in place: it is shorter than a sector, so that it is the old one or the new one."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(store / _COUNTER, flags, 0o600)
-    try:
-        os.pwrite(fd, f"{number:0{_WIDTH}d}\n".encode(), 0)
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
+    state_files.write_number(store / _COUNTER, f"{number:0{_WIDTH}d}\n".encode())

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tui.core import state_files
 from tui.core.errors import EditRefused
 from tui.core.text import printable
 
@@ -57,7 +57,7 @@ class Keepsake:
 
     def mark_told(self) -> None:
         """Note that a start has told of it. Raises OSError."""
-        self.note.rename(self.note.with_suffix(TOLD))
+        state_files.rename(self.note, self.note.with_suffix(TOLD))
 
     def time_ns(self) -> int:
         """Return when it was last written, 0 for what is not there any more."""
@@ -82,16 +82,15 @@ class Keepsake:
 
     def drop_note(self) -> None:
         """Say nothing more of it; what is kept stays where it is. Raises OSError."""
-        self.note.unlink(missing_ok=True)
+        state_files.drop(self.note)
 
     def throw_away(self) -> None:
         """Delete what is kept, an editor's directory with all that is in it, and the note. Raises OSError."""
         folder = self.note.with_suffix("")
         if self.place.parent == folder:
-            with suppress(FileNotFoundError):
-                shutil.rmtree(folder)
+            state_files.drop_folder(folder)
         else:
-            self.place.unlink(missing_ok=True)
+            state_files.drop(self.place)
         self.drop_note()
 
 
@@ -108,8 +107,7 @@ def write_note(
     if data is not None:
         about["digest"] = digest_of(data)
     note = beside.with_name(beside.name + NEW)
-    with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-        json.dump(about, file)
+    state_files.write_new(note, [json.dumps(about).encode()], durable=False)
     return note
 
 

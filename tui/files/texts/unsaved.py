@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tui.core import state_files
 from tui.core.errors import DtuiError
 from tui.core.state import text_dir
 from tui.files.texts.editor_copies import left_copies
@@ -58,13 +59,13 @@ def _write(folder: str, data: bytes) -> Path:
     """Write bytes to a new file of this user's; it is there whole and durable, or not at all."""
     descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)  # made 0600, and never an existing one
     try:
-        with os.fdopen(descriptor, "wb") as copy:
+        with os.fdopen(descriptor, "r+b") as copy:
             copy.write(data)
             copy.flush()
             os.fsync(descriptor)
     except BaseException:
         with suppress(OSError):
-            os.unlink(path)
+            state_files.drop(Path(path))
         raise
     return Path(path)
 
@@ -124,10 +125,10 @@ def _take_in(found: dict[Path, KeptText], text_id: str, file: Path, container: s
 
 def drop_text(text: KeptText) -> None:
     """Delete a text for good, with the note of it and the directory that an $EDITOR had it in; raises OSError."""
-    text.file.unlink(missing_ok=True)
+    state_files.drop(text.file)
     for suffix in (NEW, TOLD):
         for folder in (text_dir("unsaved"), text_dir("edit")):
-            (folder / (text.id + suffix)).unlink(missing_ok=True)
+            state_files.drop(folder / (text.id + suffix))
     if text.file.parent != text_dir("unsaved"):
         with suppress(OSError):  # the editor left something else there
-            text.file.parent.rmdir()
+            state_files.drop_empty_folder(text.file.parent)

@@ -21,13 +21,13 @@ from tui.files.history import journal
 from tui.files.history.rollback import is_same_state
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
-from tui.files.write import atomic
+from tui.files.write import atomic, failures
 from tui.layers.directories import open_upper_in, upper_root
 from tui.layers.private_mounts import trash_dir
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_mark, is_opaque, whiteout_of
 from tui.linux.name_ops import NO_REPLACE, OwnNameOps
-from tui.linux.remove_tree import remove_tree
+from tui.linux.remove_tree import make_anew, remove_tree
 from tui.linux.rooted_paths import Root, kind_of, open_child, open_directory, split
 from tui.linux.syscalls import is_fixed
 from tui.linux.trail import Trail
@@ -65,7 +65,7 @@ def shows_through(stack: LayerStack, view: LayerView, canonical_path: bytes) -> 
 def raw_states(stack: LayerStack, view: LayerView, canonical_path: bytes) -> Raw:
     """Describe what :func:`uncovered` would take away, to be compared with what it takes."""
     with (
-        atomic.explained(canonical_path),
+        failures.explained(canonical_path),
         upper_root(stack) as upper,
         _own_names(stack, view, upper, canonical_path) as (dir_fd, parent, names),
     ):
@@ -75,7 +75,7 @@ def raw_states(stack: LayerStack, view: LayerView, canonical_path: bytes) -> Raw
 def upper_names(stack: LayerStack, view: LayerView, canonical_path: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """Return which names of which directory :func:`uncovered` would take away."""
     with (
-        atomic.explained(canonical_path),
+        failures.explained(canonical_path),
         upper_root(stack) as upper,
         _own_names(stack, view, upper, canonical_path) as (_, parent, names),
     ):
@@ -189,7 +189,7 @@ def uncovered(
         still_at_rest()
         with (
             _new_directory(beside.fd, os.fsencode(trash.name), canonical_path) as trash_fd,
-            atomic.explained(canonical_path),
+            failures.explained(canonical_path),
             _own_names(stack, view, upper, canonical_path) as (dir_fd, parent, names),
             _moved_to_trash(dir_fd, names, trash_fd, canonical_path),
         ):
@@ -205,12 +205,9 @@ def uncovered(
 def _new_directory(beside: int, name: bytes, canonical_path: bytes) -> Iterator[int]:
     """Yield a new directory, which is removed with all that came into it."""
     try:
-        with suppress(FileNotFoundError):
-            remove_tree(beside, name)
-        os.mkdir(name, 0o700, dir_fd=beside)
-        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=beside)
+        fd = make_anew(beside, name)
     except OSError as error:
-        raise atomic.explain(error, canonical_path) from error
+        raise failures.explain(error, canonical_path) from error
     try:
         yield fd
     finally:

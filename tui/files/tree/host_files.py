@@ -6,10 +6,15 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from tui.core.errors import EditRefused, NotFound
 from tui.core.records import EntryKind
 from tui.core.text import printable
+from tui.files.tree.snapshots import EntrySnapshot
+from tui.files.write import atomic
+from tui.files.write.atomic import Placement, Scratch
+from tui.files.write.metadata import AS_MADE, Metadata, apply_metadata
 from tui.linux.rooted_paths import kind_of, open_child, open_directory, refuse_kernel_files, reopen_regular
 from tui.linux.syscalls import syncfs
 from tui.linux.trail import Trail
@@ -70,20 +75,60 @@ class HostFiles:
         fd = open_child(self._link_trail.at(b"/" + parent), name, os.O_PATH)
         try:
             dir_fd, new = self.parent(host_path)
-            os.link(f"/proc/self/fd/{fd}", new, dst_dir_fd=dir_fd, follow_symlinks=True)
+            atomic.link_descriptor(fd, dir_fd, new)
         finally:
             os.close(fd)
 
-    def wrote(self, fd: int) -> None:
-        """Make a new file durable, unless it is one of many."""
+    def make_directory(self, host_path: bytes, mode: int) -> None:
+        """Make a directory into which this user can put something; raises OSError."""
+        dir_fd, name = self.parent(host_path)
+        atomic.make_directory(dir_fd, name, mode | 0o700)
+
+    def close_directory(self, host_path: bytes, mode: int) -> None:
+        """Give a directory its own mode, now that nothing more comes into it; raises OSError."""
+        dir_fd, name = self.parent(host_path)
+        fd = open_directory(dir_fd, name)
+        try:
+            apply_metadata(fd, Metadata(mode, AS_MADE, AS_MADE), exact=False)
+        finally:
+            os.close(fd)
+
+    def make_symlink(self, host_path: bytes, target: bytes) -> None:
+        """Make a link; raises OSError."""
+        dir_fd, name = self.parent(host_path)
+        atomic.make_symlink(dir_fd, name, target)
+
+    def make_file(self, host_path: bytes, source: int, node: EntrySnapshot, *, over: bool) -> None:
+        """Make a file with the mode of a node and the bytes and time of an open one, with ``over`` over a file.
+
+        It has its name once it is whole, and is made durable unless it is one of many. Raises OSError.
+        """
+        dir_fd, name = self.parent(host_path)
+        status = os.fstat(source)
+        node = replace(node, size=status.st_size, offset=0, mtime_ns=status.st_mtime_ns, xattrs=())
+        metadata = Metadata(node.mode, AS_MADE, AS_MADE, mtime_ns=node.mtime_ns)
+        entry = replace(atomic.entry_like(node, source, raw=False), metadata=metadata, exact=False)
+        atomic.place(
+            entry,
+            Placement(
+                dir_fd,
+                name,
+                exclusive=not over,
+                scratch=lambda: Scratch(dir_fd, atomic.temporary_name()),
+                before_rename=_go_on,
+                synced=self._files < _SYNCED_ALONE,
+            ),
+        )
         self._files += 1
-        if self._files <= _SYNCED_ALONE:
-            os.fsync(fd)
 
     def sync(self) -> None:
         """Make durable what was not yet; raises OSError."""
         if self._files > _SYNCED_ALONE:
             syncfs(self._fd)
+
+
+def _go_on() -> None:
+    """Let a file have its name."""
 
 
 def refuse_unsized(fd: int, path: bytes) -> None:

@@ -17,14 +17,15 @@ from tui.core.ids import ContainerId
 from tui.core.records import EntryKind
 from tui.core.text import printable
 from tui.files.removal_watch import ContainerGone
-from tui.files.tree.scratch import Durability, Scratch
-from tui.files.tree.snapshots import MARKS, EntrySnapshot, is_same_entry, is_untouched, snapshot_of
-from tui.files.write import atomic
+from tui.files.tree.scratch import Durability, ScratchName
+from tui.files.tree.snapshots import EntrySnapshot, is_same_entry, is_untouched, snapshot_of
+from tui.files.write import atomic, failures
+from tui.files.write.atomic import NewEntry, Placement, Scratch
+from tui.files.write.metadata import change_owner_and_mode, path_of
 from tui.layers.private_mounts import Check, no_check
 from tui.linux.admission import Need
 from tui.linux.name_ops import NO_REPLACE, NameOps
 from tui.linux.rooted_paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
-from tui.linux.sparse import copy_data
 
 OpenImage = Callable[[EntrySnapshot], int]
 
@@ -130,7 +131,7 @@ class RootTree:
         self._raw = raw
         self._image = image
         self._check = check
-        self._scratch = Scratch(container_id)
+        self._scratch = ScratchName(container_id)
         self._durability = Durability()
         self._link_root: Root | None = None
         """The same root for the other names of files, so that the way to the one does not end the way to the other."""
@@ -141,7 +142,7 @@ class RootTree:
 
     def sync(self) -> None:
         """Make durable what was changed; raises DtuiError."""
-        with atomic.explained(b"/"):
+        with failures.explained(b"/"):
             self._durability.sync()
 
     def close(self) -> None:
@@ -285,14 +286,12 @@ class RootTree:
                 else:
                     self._root.admit_taking(folder.fd, name, node.path)
                 atomic.refuse_fixed(folder.fd, node.path)
-                if node.same_as and over is None:
-                    self._link(node, folder.fd, name)
-                elif over is not None or not self._make_whole(node, data, folder.fd, name):
-                    self._make_aside(node, data, folder, name, over)
+                with self._new_entry(node, data) as entry:
+                    self._place(node.path, entry, folder, name, over)
                 self._withdraw_if_gone(folder, name)
                 self.changed(folder)
         except OSError as error:
-            raise atomic.explain(error, node.path) from error
+            raise failures.explain(error, node.path) from error
 
     def _withdraw_if_gone(self, folder: Folder, name: bytes) -> None:
         """Take back at once what was made while the removal of the container began, for that fails over a new entry."""
@@ -300,11 +299,15 @@ class RootTree:
             self._check()
         except ContainerGone:
             with suppress(OSError):
-                remove_any(folder.fd, name)
+                atomic.remove_any(folder.fd, name)
             raise
 
-    def _link(self, node: EntrySnapshot, dir_fd: int, name: bytes) -> None:
-        """Give a file that is there another name, which nobody sees before the file is known to be the right one."""
+    @contextmanager
+    def _new_entry(self, node: EntrySnapshot, data: int | None) -> Iterator[NewEntry]:
+        """Yield what is to be made; another name of a file that is there is made of no other file than that."""
+        if not node.same_as:
+            yield atomic.entry_like(node, data, raw=self._raw)
+            return
         if self._link_root is None:
             self._link_root = self._root.duplicate()
         parent, other_name = split(node.same_as)
@@ -312,87 +315,52 @@ class RootTree:
             fd = open_child(folder.fd, other_name, os.O_PATH)
             try:
                 _require_same_file(os.fstat(fd), node)
-                os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
+                yield atomic.name_of(fd)
             finally:
                 os.close(fd)
 
-    def _make_whole(self, node: EntrySnapshot, data: int | None, dir_fd: int, name: bytes) -> bool:
-        """Give a file its name once it is whole, never over another; say False for what has to have a name before."""
-        fd = atomic.unnamed_file(dir_fd) if node.kind is EntryKind.FILE and not node.same_as else None
-        if fd is None:
-            return False
-        try:
-            self._fill(node, data, fd)
-            dress_file(fd, node, raw=self._raw)
-            if self._durability.at_once:
-                os.fsync(fd)
-            self._check()  # the bytes may have taken long
-            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=dir_fd, follow_symlinks=True)
-        finally:
-            os.close(fd)
-        return True
+    def _place(self, path: bytes, entry: NewEntry, folder: Folder, name: bytes, over: EntrySnapshot | None) -> None:
+        """Make an entry and give it its name in one step, over nothing else than what was looked at."""
+        fresh = True
 
-    def _make_aside(
-        self, node: EntrySnapshot, data: int | None, folder: Folder, name: bytes, over: EntrySnapshot | None
-    ) -> None:
-        """Make an entry under a temporary name and rename it to its own."""
-        aside_fd, temporary, beside = self._scratch.place(folder, node.path)
-        try:
-            self._make_temporary(node, data, aside_fd, temporary)
+        def scratch() -> Scratch:
+            nonlocal fresh
+            place, fresh = self._scratch.place(folder, path)
+            return place
+
+        def before_rename() -> None:
             if over is not None:
                 _require_untouched(folder.fd, name, over)
             self._check()
-            self._hands.rename(aside_fd, temporary, folder.fd, name, NO_REPLACE if over is None else 0)
-        except BaseException as error:
-            with suppress(OSError):
-                remove_any(aside_fd, temporary)
-            if beside or not isinstance(error, OSError) or error.errno != errno.EXDEV:
+
+        placement = Placement(
+            folder.fd,
+            name,
+            exclusive=over is None,
+            scratch=scratch,
+            before_rename=before_rename,
+            rename=self._hands.rename,
+            synced=over is not None or self._durability.at_once,
+        )
+        try:
+            atomic.place(entry, placement)
+        except OSError as error:
+            if fresh or error.errno != errno.EXDEV:
                 raise
-        else:
-            return
-        self._scratch.close()  # one mount of several file systems, or of directories with quotas of their own
-        self._make_aside(node, data, folder, name, over)
-
-    def _make_temporary(self, node: EntrySnapshot, data: int | None, dir_fd: int, temporary: bytes) -> None:
-        if node.same_as:
-            self._link(node, dir_fd, temporary)
-            return
-        if node.kind is EntryKind.FILE:
-            fd, named = atomic.new_file(dir_fd, temporary)
-            try:
-                self._fill(node, data, fd)
-                os.fsync(fd)
-                self._check()
-                if not named:
-                    os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=dir_fd, follow_symlinks=True)
-            finally:
-                os.close(fd)
-        elif node.kind is EntryKind.DIRECTORY:
-            os.mkdir(temporary, 0o700, dir_fd=dir_fd)
-        elif node.kind is EntryKind.SYMLINK:
-            os.symlink(node.target, temporary, dir_fd=dir_fd)
-        else:
-            os.mknod(temporary, node.type_bits | 0o600, node.rdev, dir_fd=dir_fd)
-        dress_name(dir_fd, temporary, node, raw=self._raw)
-
-    @staticmethod
-    def _fill(node: EntrySnapshot, data: int | None, fd: int) -> None:
-        if data is not None:
-            for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
-                pass
-        os.ftruncate(fd, node.size)
+            self._scratch.close()  # one mount of several file systems, or of directories with quotas of their own
+            atomic.place(entry, placement)
 
     def dress(self, node: EntrySnapshot) -> None:
         """Give what is there the node's owner, mode, attributes and time."""
         try:
             if node.path == b"/":
-                dress_name(self._root.fd, b".", node, raw=self._raw)
+                atomic.dress(self._root.fd, b".", node, raw=self._raw)
                 return
             with self._parent(node.path) as (dir_fd, name):
                 self._admit_dressing(dir_fd, name, node)
-                dress_name(dir_fd, name, node, raw=self._raw)
+                atomic.dress(dir_fd, name, node, raw=self._raw)
         except OSError as error:
-            raise atomic.explain(error, node.path) from error
+            raise failures.explain(error, node.path) from error
 
     def _admit_dressing(self, dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
         """Raise EditRefused where nobody in the container may give an entry what a node has."""
@@ -415,11 +383,11 @@ class RootTree:
                 if not is_same_entry(status, node):
                     raise ChangedMeanwhile(f"{printable(node.path)} was replaced meanwhile", "look at it again")
                 self._root.admit(fd, node.path, _need_to_permit(status, desired))
-                _permit(fd, status, desired)
+                change_owner_and_mode(path_of(fd), status, desired)
             finally:
                 os.close(fd)
         except OSError as error:
-            raise atomic.explain(error, node.path) from error
+            raise failures.explain(error, node.path) from error
 
     # removing and renaming ---------------------------------------------------------------------------------
 
@@ -440,7 +408,7 @@ class RootTree:
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 raise ChangedMeanwhile(f"{printable(path)} is not empty", "somebody made something in it") from error
-            raise atomic.explain(error, path) from error
+            raise failures.explain(error, path) from error
 
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
@@ -457,7 +425,7 @@ class RootTree:
             except OSError as error:
                 if error.errno == errno.EXDEV:
                     return False
-                raise atomic.explain(error, new if error.errno == errno.EEXIST else path) from error
+                raise failures.explain(error, new if error.errno == errno.EEXIST else path) from error
         return True
 
 
@@ -485,63 +453,3 @@ def _need_to_permit(status: os.stat_result, desired: EntrySnapshot) -> Need:
     if status.st_mode & 0o7777 != desired.mode & 0o7777:
         need |= Need.OWN
     return need
-
-
-def _permit(fd: int, status: os.stat_result, desired: EntrySnapshot) -> None:
-    proc_path = f"/proc/self/fd/{fd}"
-    if (status.st_uid, status.st_gid) != (desired.uid, desired.gid):
-        os.chown(proc_path, desired.uid, desired.gid)  # takes capabilities and setuid bits away
-        capability = dict(desired.xattrs).get("security.capability")
-        if capability is not None:
-            os.setxattr(proc_path, "security.capability", capability)
-    os.chmod(proc_path, desired.mode)
-
-
-def remove_any(dir_fd: int, name: bytes) -> None:
-    """Remove a file or an empty directory."""
-    try:
-        os.unlink(name, dir_fd=dir_fd)
-    except (IsADirectoryError, PermissionError):
-        os.rmdir(name, dir_fd=dir_fd)
-
-
-def dress_file(fd: int, node: EntrySnapshot, *, raw: bool) -> None:
-    """Give a file that has no name yet its owner, attributes, mode and time, so that none drops another."""
-    os.chown(fd, node.uid, node.gid)
-    _set_xattrs(fd, node, raw=raw)
-    os.chmod(fd, node.mode)
-    os.utime(fd, ns=(node.mtime_ns, node.mtime_ns))
-
-
-def dress_name(dir_fd: int, name: bytes, node: EntrySnapshot, *, raw: bool) -> None:
-    """Give a name its owner, attributes, mode and time, in the order in which none drops another."""
-    os.chown(name, node.uid, node.gid, dir_fd=dir_fd, follow_symlinks=False)
-    fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
-    try:
-        proc_path = f"/proc/self/fd/{fd}"
-        if stat.S_ISLNK(os.fstat(fd).st_mode) != (node.kind is EntryKind.SYMLINK):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        _set_xattrs(proc_path, node, raw=raw)
-        if node.kind is not EntryKind.SYMLINK:
-            os.chmod(proc_path, node.mode)
-    finally:
-        os.close(fd)
-    os.utime(name, ns=(node.mtime_ns, node.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
-
-
-def _set_xattrs(path_or_fd: str | int, node: EntrySnapshot, *, raw: bool) -> None:
-    xattrs = dict(node.xattrs)
-    own = MARKS if raw else ()
-    present: list[str] = []
-    with suppress(OSError):  # a file system without any
-        present = os.listxattr(path_or_fd)
-    for name in present:  # such as an ACL that a directory gives to what is made in it
-        if name not in xattrs and not name.startswith(own) and name != "security.selinux":
-            os.removexattr(path_or_fd, name)
-    for name, value in node.xattrs:
-        try:
-            os.setxattr(path_or_fd, name, value)
-        except OSError as error:
-            # A label of a security module that is not active here cannot be set and means nothing.
-            if error.errno != errno.EOPNOTSUPP or name != "security.selinux":
-                raise

@@ -7,6 +7,7 @@ import os
 from tui.core.ids import ContainerId
 from tui.files.history import journal
 from tui.files.write import atomic
+from tui.files.write.atomic import Scratch
 from tui.linux.rooted_paths import Folder
 from tui.linux.syscalls import syncfs
 
@@ -16,7 +17,7 @@ _SYNCED_ALONE = 8
 _MOST_HELD = 8
 
 
-class Scratch:
+class ScratchName:
     """One temporary name for all that an act makes on one mount, with one record in the journal.
 
     Entries stand under it one after another, so that a kill leaves one of them at most. The record stays until
@@ -30,8 +31,8 @@ class Scratch:
         self._record: journal.Record | None = None
         self._name = b""
 
-    def place(self, folder: Folder, path: bytes) -> tuple[int, bytes, bool]:
-        """Return a directory from which a name can be moved to a folder, the temporary name in it, and if it is new.
+    def place(self, folder: Folder, path: bytes) -> tuple[Scratch, bool]:
+        """Return the temporary name in a directory from which it can be moved to a folder, and whether it is new.
 
         ``path`` is where the entry is to lie. Raises EditRefused without room for the record.
         """
@@ -42,7 +43,7 @@ class Scratch:
             name = atomic.temporary_name()
             self._record = journal.begin_rename(self._id, path, name)
             self._fd, self._mount, self._name = os.dup(folder.fd), mount, name
-        return self._fd, self._name, fresh
+        return Scratch(self._fd, self._name), fresh
 
     def close(self) -> None:
         """Take the record back, unless the temporary name is still there; the next start removes that one."""

@@ -23,6 +23,9 @@ _TYPES = {
 _NUMBERS = ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset", "names")
 
 
+CAPABILITY = "security.capability"
+"""The attribute that writing and a change of the owner take away."""
+
 MARKS = ("trusted.overlay.", "user.overlay.")
 """How the attributes begin by which overlay marks what lies in a layer."""
 
@@ -136,7 +139,7 @@ def _xattrs(fd: int, *, raw: bool) -> tuple[tuple[str, bytes], ...]:
 
 def in_order(xattrs: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
     """Sort attributes, for a file system lists them as they came; the capability last, for other changes drop it."""
-    return tuple(sorted(xattrs, key=lambda pair: (pair[0] == "security.capability", pair[0])))
+    return tuple(sorted(xattrs, key=lambda pair: (pair[0] == CAPABILITY, pair[0])))
 
 
 def to_json(node: EntrySnapshot) -> dict[str, Any]:

@@ -20,15 +20,14 @@ from tui.files.history.image_bytes import open_in_image
 from tui.files.history.rollback import is_same_state
 from tui.files.tree.root_tree import RootTree, Tree, changed_meanwhile
 from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
-from tui.files.tree.whiteout_writer import Hiding
-from tui.files.write import atomic
+from tui.files.write import failures
+from tui.files.write.metadata import set_times
+from tui.files.write.whiteout_writer import Hiding, make_opaque
 from tui.layers.private_mounts import Check, no_check
 from tui.layers.view import LayerView
-from tui.layers.whiteouts import is_mark, uses_dot_wh, xattr_prefix
+from tui.layers.whiteouts import is_mark
 from tui.linux.name_ops import OwnNameOps
 from tui.linux.rooted_paths import Root, split
-
-_OPAQUE_FILE = b".wh..wh..opq"
 
 
 class UnionTree:
@@ -108,7 +107,7 @@ class UnionTree:
                 self.hiding.drop_hidden(node.path)
                 self._forget(node.path)
         except OSError as error:
-            raise atomic.explain(error, node.path) from error
+            raise failures.explain(error, node.path) from error
 
     # making ------------------------------------------------------------------------------------------------
 
@@ -148,12 +147,9 @@ class UnionTree:
         self._check()
         fd = self._upper.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            if uses_dot_wh(self._stack.marks):
-                os.close(os.open(_OPAQUE_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644, dir_fd=fd))
-            else:
-                os.setxattr(fd, xattr_prefix(self._stack.userxattr) + "opaque", b"y")
+            make_opaque(fd, self._stack)
         except OSError as error:
-            raise atomic.explain(error, path) from error
+            raise failures.explain(error, path) from error
         finally:
             os.close(fd)
 
@@ -204,7 +200,7 @@ class UnionTree:
         with self._upper.parent(path) as (dir_fd, _):
             before = os.fstat(dir_fd)
             yield
-            os.utime(dir_fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+            set_times(dir_fd, before)
 
     def _in_upper(self, path: bytes) -> bool:
         parent, name = split(path)
@@ -259,7 +255,7 @@ class UnionTree:
             if directory:
                 self._forget(path)
         except OSError as error:
-            raise atomic.explain(error, path) from error
+            raise failures.explain(error, path) from error
 
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename what only the writable layer has; everything else has to be copied."""

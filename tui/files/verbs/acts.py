@@ -21,7 +21,6 @@ from tui.core.progress import Phase
 from tui.core.records import Details, EntryKind
 from tui.core.state import container_lock, spare_room
 from tui.core.text import printable
-from tui.files.history import set_aside
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size, require_room
 from tui.files.history.image_bytes import image_of
@@ -34,7 +33,7 @@ from tui.files.tree.skip_mounts import SkippedMounts
 from tui.files.tree.snapshots import EntrySnapshot, is_same_entry
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.opening import ids_of, refuse_covered, refuse_state, refuse_unseen, stack_of
-from tui.files.write import atomic
+from tui.files.write import failures, set_aside
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import normalized, split
@@ -59,7 +58,7 @@ class ChangeResult:
 @contextmanager
 def acting(container_id: ContainerId, inspect: Inspect) -> Iterator[Details]:
     """Hold a container's lock and yield what it is now; raises EditRefused for a state in which nobody may write."""
-    with atomic.explained(container_id[:12].encode()), container_lock(container_id):
+    with failures.explained(container_id[:12].encode()), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
         with explain_removal(details, inspect):

@@ -44,12 +44,10 @@ from tui.files.verbs.acts import (
 )
 from tui.files.verbs.opening import ids_of, refuse_covered, running_root, stack_of
 from tui.files.write import exchange
-from tui.files.write.atomic import temporary_name
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView
-from tui.linux.name_ops import NO_REPLACE, OwnNameOps
-from tui.linux.rooted_paths import Root, kind_of, normalized, open_directory, split
-from tui.linux.sparse import copy_data
+from tui.linux.name_ops import OwnNameOps
+from tui.linux.rooted_paths import Root, kind_of, normalized, split
 
 COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
 """What is copied; a device or a FIFO would be a way to this host's, and a socket is nothing without its process."""
@@ -299,7 +297,8 @@ def copy_out(details: Details, path: bytes, target: Path, *, force: bool = False
             _put_on_host(tree, host, host_path, host_node, notes, force=force)
         for entry, host_path in zip(reversed(nodes), reversed(host_paths), strict=True):
             if entry.kind is EntryKind.DIRECTORY:
-                _close_directory(host, host_path, entry.mode & 0o777 & ~mask)
+                with _explained(host_path):
+                    host.close_directory(host_path, entry.mode & 0o777 & ~mask)
         with _explained(name):
             host.sync()
     return CopiedOut(target, len(nodes), few(notes))
@@ -318,17 +317,6 @@ def _umask() -> int:
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         line = next((line for line in status if line.startswith("Umask:")), "Umask: 022")
     return int(line.split()[1], 8)
-
-
-def _close_directory(host: HostFiles, host_path: bytes, mode: int) -> None:
-    """Give a directory its own mode, now that nothing more comes into it."""
-    with _explained(host_path):
-        dir_fd, name = host.parent(host_path)
-        fd = open_directory(dir_fd, name)
-        try:
-            os.fchmod(fd, mode)
-        finally:
-            os.close(fd)
 
 
 @contextmanager
@@ -395,39 +383,16 @@ def _put_on_host(
         if node.same_as:
             host.link(node.same_as, host_path)
             return
-        fd, name = host.parent(host_path)
         if node.kind is EntryKind.DIRECTORY:
-            os.mkdir(name, node.mode | 0o700, dir_fd=fd)
+            host.make_directory(host_path, node.mode)
         elif node.kind is EntryKind.SYMLINK:
-            os.symlink(node.target, name, dir_fd=fd)
+            host.make_symlink(host_path, node.target)
         elif node.kind is EntryKind.FILE:
-            _file_on_host(tree, host, host_path, node, force=force)
+            source = tree.open_file(node.path)
+            try:
+                refuse_unsized(source, node.path)
+                host.make_file(host_path, source, node, over=force)
+            finally:
+                os.close(source)
         else:
             notes.append(f"{printable(node.path)} is a {node.kind}: left out")
-
-
-def _file_on_host(tree: Tree, host: HostFiles, host_path: bytes, node: EntrySnapshot, *, force: bool) -> None:
-    source = tree.open_file(node.path)
-    dir_fd, name = host.parent(host_path)
-    temporary = temporary_name()
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600, dir_fd=dir_fd)
-        try:
-            status = os.fstat(source)
-            refuse_unsized(source, node.path)
-            for _ in copy_data(source, 0, status.st_size, fd, 0, node.path):
-                pass
-            os.ftruncate(fd, status.st_size)
-            os.fchmod(fd, node.mode)
-            os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
-            host.wrote(fd)
-        finally:
-            os.close(fd)
-        OwnNameOps().rename(dir_fd, temporary, dir_fd, name, 0 if force else NO_REPLACE)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=dir_fd)
-        raise
-    finally:
-        os.close(source)

@@ -13,7 +13,7 @@ from tui.core.records import AccessKind, Details, EntryKind, LayerRole, LayerSta
 from tui.core.text import count_of, human_size, printable
 from tui.drivers.data_root import has_foreign_owner
 from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
-from tui.files.write.atomic import attribute_names
+from tui.files.write.metadata import attribute_names
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.mount_covers import RUNTIME_MOUNTS, Covers
 from tui.layers.process_root import open_process_root, refuse_other_root

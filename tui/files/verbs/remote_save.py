@@ -24,9 +24,8 @@ from tui.core.state import container_lock
 from tui.core.text import printable
 from tui.files.document import Document
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRecord
-from tui.files.tree.snapshots import EntrySnapshot, in_order
+from tui.files.tree.snapshots import CAPABILITY, EntrySnapshot, in_order
 from tui.files.verbs.opening import OpenedFile, SavePlan, refuse_state, refuse_unseen
-from tui.files.write.atomic import CAPABILITY
 from tui.files.write.below_root import SaveResult
 from tui.files.write.options import USUAL, SaveOptions
 from tui.files.write.version import FileVersion

@@ -18,7 +18,6 @@ from tui.core.ids import ContainerId
 from tui.core.progress import Phase
 from tui.core.records import Change, Details, EntryKind, LayerStack, PathChange, WhiteoutStyle
 from tui.core.text import printable
-from tui.files.history import set_aside
 from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size
 from tui.files.history.transaction import Step, no_step, rollback_on_error
@@ -29,6 +28,7 @@ from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.acts import ChangeResult, Inspect, acting, backup_writer, keep_all, measured, notes_after
 from tui.files.verbs.opening import refuse_covered, stack_of
+from tui.files.write import set_aside
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import normalized, reopen_regular, split

@@ -13,7 +13,6 @@ from tui.core.ids import ContainerId
 from tui.core.records import Details, WhiteoutStyle
 from tui.core.state import container_lock
 from tui.core.text import printable
-from tui.files.history import set_aside
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind
 from tui.files.history.image_bytes import marked_of
 from tui.files.removal_watch import explain_removal, removal_check
@@ -28,7 +27,7 @@ from tui.files.verbs.opening import (
     running_root,
     stack_of,
 )
-from tui.files.write import atomic, exchange
+from tui.files.write import exchange, failures, set_aside
 from tui.files.write.atomic import Checkpoint, no_checkpoint
 from tui.files.write.below_root import SaveRequest, SaveResult, check_stamp, source_path, write_below
 from tui.files.write.exchange import NewFile
@@ -59,7 +58,7 @@ def save(
     ``stamp`` is what the file was when it was read; None writes over whatever is there. Raises ChangedMeanwhile when
     the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new then.
     """
-    with atomic.explained(normalized(path)), container_lock(container_id):
+    with failures.explained(normalized(path)), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
         job = SaveRequest(container_id, normalized(path), data, stamp, options, checkpoint, name=details.container.name)

@@ -14,7 +14,6 @@ from tui.core.progress import Phase
 from tui.core.records import Details, EntryKind
 from tui.core.state import spare_room
 from tui.core.text import count_of, printable
-from tui.files.history import set_aside
 from tui.files.history.backups import BackupMode, UndoRecord, find
 from tui.files.history.estimate import replaced_size
 from tui.files.history.rollback import (
@@ -49,7 +48,7 @@ from tui.files.verbs.acts import (
 )
 from tui.files.verbs.copy import readable_tree
 from tui.files.verbs.opening import stack_of
-from tui.files.write import exchange
+from tui.files.write import exchange, set_aside
 from tui.files.write.atomic import FixedDirectory
 from tui.files.write.below_root import SaveResult
 from tui.files.write.options import USUAL, SaveOptions

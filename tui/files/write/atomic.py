@@ -1,8 +1,6 @@
-"""The two ways to write a file: a new one renamed over it, or its own bytes overwritten. Nothing else writes.
+"""An entry is made whole where nobody looks and named in one step, or a file's own bytes are overwritten.
 
-Order and care measured on ext4 below overlay, kernel 6.18: chown drops setuid bits and capabilities, writing drops
-capabilities, so owner comes first, attributes next, then the mode, the capability last. Space is reserved before the
-first byte, and none for zeros: they become holes, or stay what they are.
+Space is reserved before the first byte, and none for zeros: they become holes, or stay what they are.
 """
 
 from __future__ import annotations
@@ -11,128 +9,34 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotReachable, OwnPlaceFailed, TooManyOpen
-from tui.core.state import is_own_place
+from tui.core.errors import EditRefused
+from tui.core.records import EntryKind
 from tui.core.text import printable
-from tui.files.tree.snapshots import MARKS
-from tui.linux.sparse import Content, extents_of, reserve, write_extents
+from tui.files.tree.snapshots import EntrySnapshot
+from tui.files.write.metadata import Metadata, apply_metadata, metadata_in, path_of
+from tui.linux.name_ops import NO_REPLACE, OwnNameOps
+from tui.linux.rooted_paths import open_child
+from tui.linux.sparse import Content, copy_data, extents_of, reserve, write_extents
 from tui.linux.syscalls import is_fixed
 
 Checkpoint = Callable[[str], None]
 """Called between the steps of a write with the step's name; tests end the process there."""
 
+Fill = Callable[[int], int]
+"""Writes the bytes of a new file into an open one and returns its size; raises OSError."""
 
-Rename = Callable[[int, bytes, int, bytes], None]
-"""Gives a name in one directory another in the same or another one; raises OSError."""
-
-
-CAPABILITY = "security.capability"
-"""The attribute that writing takes away."""
-
-_ACL = "system.posix_acl_access"
+Rename = Callable[[int, bytes, int, bytes, int], None]
+"""Gives a name in one directory another in the same or another one, by the flags of renameat2; raises OSError."""
 
 
 def no_checkpoint(step: str) -> None:
     """Do nothing between steps."""
     del step
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """What a file keeps when its bytes are replaced: permission bits, owner, attributes with ACL and capabilities."""
-
-    mode: int
-    uid: int
-    gid: int
-    xattrs: tuple[tuple[str, bytes], ...] = ()
-    mtime_ns: int | None = None
-    """The time to give it back; None for that of the write itself."""
-
-
-def metadata_of(fd: int, *, raw: bool = False) -> Metadata:
-    """Read the metadata of an open file; below the ``raw`` directory of a layer overlay's marks are not the file's."""
-    status = os.fstat(fd)
-    names = [name for name in attribute_names(fd) if not (raw and name.startswith(MARKS))]
-    names.sort(key=lambda name: name == CAPABILITY)  # set last, for other changes drop it
-    pairs = tuple((name, os.getxattr(fd, name)) for name in names)
-    return Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, pairs)
-
-
-def attribute_names(fd: int) -> list[str]:
-    """Return the names of an open file's attributes, none on a file system without any."""
-    try:
-        return os.listxattr(fd)
-    except OSError as error:
-        if error.errno != errno.EOPNOTSUPP:
-            raise
-        return []
-
-
-def put_metadata(fd: int, metadata: Metadata) -> None:
-    """Give an open file its metadata."""
-    status = os.fstat(fd)
-    if (status.st_uid, status.st_gid) != (metadata.uid, metadata.gid):
-        os.fchown(fd, metadata.uid, metadata.gid)
-    if _ACL in attribute_names(fd) and _ACL not in dict(metadata.xattrs):
-        os.removexattr(fd, _ACL)  # which a directory gives to what is made in it
-    for name, value in metadata.xattrs:
-        try:
-            if name != CAPABILITY:
-                os.setxattr(fd, name, value)
-        except OSError as error:
-            # A label of a security module that is not active here cannot be set and means nothing.
-            if error.errno != errno.EOPNOTSUPP or name != "security.selinux":
-                raise
-    os.fchmod(fd, metadata.mode)
-    if metadata.mtime_ns is not None:
-        os.utime(fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
-    capability = dict(metadata.xattrs).get(CAPABILITY)
-    if capability is not None:  # last: on FUSE a change of the mode is what writes the bytes, which takes it away
-        os.setxattr(fd, CAPABILITY, capability)
-
-
-def explain(error: OSError, path: bytes) -> DtuiError:
-    """Turn what a write failed with into one line; nothing was changed in any of these cases."""
-    display_path = printable(path)
-    used_up = TooManyOpen.of(error)
-    if used_up:
-        return used_up
-    if isinstance(error.filename, str) and is_own_place(error.filename):
-        return OwnPlaceFailed.of(error, error.filename)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return EditRefused(
-            f"{display_path}: no space left on the layer's disk", "nothing was changed; free some and save again"
-        )
-    if error.errno == errno.EROFS:
-        return EditRefused(f"{display_path} is on a read-only file system", "nothing was changed")
-    if error.errno in (errno.EPERM, errno.EACCES):
-        if os.geteuid() != 0:
-            return NotReachable(f"{display_path}: permission denied", "nothing was changed; run dtui as root")
-        return EditRefused(
-            f"{display_path} cannot be changed: it may be immutable", "lsattr tells; nothing was changed"
-        )
-    if error.errno in (errno.EBUSY, errno.EXDEV):
-        return EditRefused(f"{display_path} is a mount point or in use", "nothing was changed")
-    if error.errno == errno.EEXIST:
-        return ChangedMeanwhile(f"{display_path} exists now", "look at it, then save again")
-    if error.errno in (errno.ENOENT, errno.ESTALE):
-        return ChangedMeanwhile(
-            f"{display_path}: its directory is gone", "the container was changed or removed meanwhile"
-        )
-    return EditRefused(f"{display_path}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
-
-
-@contextmanager
-def explained(path: bytes) -> Iterator[None]:
-    """Turn every OSError inside the context into ours, about a path that was to be changed."""
-    try:
-        yield
-    except OSError as error:
-        raise explain(error, path) from error
 
 
 class NotDurable(EditRefused):
@@ -152,13 +56,220 @@ def refuse_fixed(dir_fd: int, path: bytes) -> None:
         raise FixedDirectory(message, "lsattr -d tells; nothing was changed")
 
 
-def new_file(dir_fd: int, temporary: bytes) -> tuple[int, bytes]:
-    """Open a new file in a directory: without a name where the file system can (empty name), else the temporary one."""
-    fd = unnamed_file(dir_fd)
-    if fd is not None:
-        return fd, b""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(temporary, flags, 0o600, dir_fd=dir_fd), temporary
+# what is made ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """An entry that is to be made; in the ``raw`` directory of a layer overlay's marks are not its own.
+
+    ``link_to`` is an O_PATH descriptor of the file to which it is to be one name more, with what that file is.
+    """
+
+    kind: EntryKind
+    metadata: Metadata
+    fill: Fill | None = None
+    link_to: int | None = None
+    target: bytes = b""
+    device: tuple[int, int] = (0, 0)
+    """What mknod takes: type and number."""
+    raw: bool = False
+    exact: bool = True
+    """Whether what a directory gives to what is made in it, such as an ACL, is taken away again."""
+
+
+def entry_like(node: EntrySnapshot, data: int | None, *, raw: bool) -> NewEntry:
+    """Return an entry as a snapshot tells of it, a file with ``node.size`` bytes at ``node.offset`` of ``data``."""
+
+    def fill(fd: int) -> int:
+        if data is not None:
+            for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
+                pass
+        os.ftruncate(fd, node.size)
+        return node.size
+
+    kind = node.kind or EntryKind.FILE
+    return NewEntry(kind, metadata_in(node), fill, None, node.target, (node.type_bits, node.rdev), raw)
+
+
+def name_of(link_to: int) -> NewEntry:
+    """Return one name more of the file that an O_PATH descriptor holds."""
+    return NewEntry(EntryKind.FILE, Metadata(None, 0, 0), link_to=link_to)
+
+
+def file_with(content: Content, metadata: Metadata) -> NewEntry:
+    """Return a file with some bytes."""
+
+    def fill(fd: int) -> int:
+        reserve(fd, extents_of((content,)))
+        return write_extents(fd, extents_of((content,)))
+
+    return NewEntry(EntryKind.FILE, metadata, fill)
+
+
+class Scratch(NamedTuple):
+    """Where an entry stands until it is whole: a directory on the same mount as its goal, and a name in it."""
+
+    dir_fd: int
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a new entry gets its name, and how.
+
+    ``exclusive`` demands that the name is free. ``scratch`` is asked for where the entry must have a name before.
+    ``before_rename`` may raise to stop it; ``synced`` makes a file durable before it gets its name.
+    """
+
+    dir_fd: int
+    name: bytes
+    exclusive: bool
+    scratch: Callable[[], Scratch]
+    before_rename: Callable[[], None]
+    rename: Rename = OwnNameOps().rename
+    synced: bool = True
+    checkpoint: Checkpoint = no_checkpoint
+
+
+class Placed(NamedTuple):
+    """What was placed: its inode and, of a file, its size."""
+
+    inode: int
+    size: int
+
+
+def place(entry: NewEntry, placement: Placement) -> Placed:
+    """Make an entry whole and put it under its name in one step, over what is there unless that is exclusive.
+
+    Raises OSError while the name is what it was; nothing of the entry is left then.
+    """
+    if entry.link_to is not None:
+        return _place_link(entry.link_to, placement)
+    if entry.kind is EntryKind.FILE:
+        return _place_file(entry, placement)
+    scratch = placement.scratch()
+    try:
+        _make(entry, scratch)
+        fd = open_child(scratch.dir_fd, scratch.name, os.O_PATH)
+        try:
+            apply_metadata(path_of(fd), entry.metadata, exact=entry.exact, raw=entry.raw)
+            inode = os.fstat(fd).st_ino
+        finally:
+            os.close(fd)
+        _rename_to_its_name(scratch, placement)
+    except BaseException:
+        _withdraw(scratch)
+        raise
+    return Placed(inode, 0)
+
+
+def _make(entry: NewEntry, scratch: Scratch) -> None:
+    if entry.kind is EntryKind.DIRECTORY:
+        os.mkdir(scratch.name, 0o700, dir_fd=scratch.dir_fd)
+    elif entry.kind is EntryKind.SYMLINK:
+        os.symlink(entry.target, scratch.name, dir_fd=scratch.dir_fd)
+    else:
+        type_bits, number = entry.device
+        os.mknod(scratch.name, type_bits | 0o600, number, dir_fd=scratch.dir_fd)
+
+
+def _place_link(link_to: int, placement: Placement) -> Placed:
+    status = os.fstat(link_to)
+    if placement.exclusive:
+        placement.before_rename()
+        link_descriptor(link_to, placement.dir_fd, placement.name)
+        return Placed(status.st_ino, status.st_size)
+    scratch = placement.scratch()
+    try:
+        link_descriptor(link_to, *scratch)
+        _rename_to_its_name(scratch, placement)
+    except BaseException:
+        _withdraw(scratch)
+        raise
+    return Placed(status.st_ino, status.st_size)
+
+
+def _place_file(entry: NewEntry, placement: Placement) -> Placed:
+    scratch = None
+    fd = unnamed_file(placement.dir_fd)
+    if fd is None:
+        scratch = placement.scratch()
+        fd = new_file(*scratch)
+    try:
+        placement.checkpoint("created")
+        size = entry.fill(fd) if entry.fill else 0
+        placement.checkpoint("written")
+        apply_metadata(fd, entry.metadata, exact=entry.exact, raw=entry.raw)
+        if placement.synced:
+            os.fsync(fd)
+        placement.checkpoint("synced")
+        if scratch is None and placement.exclusive:
+            placement.before_rename()  # the bytes may have taken long
+            link_descriptor(fd, placement.dir_fd, placement.name)
+            placement.checkpoint("linked")
+        else:
+            if scratch is None:
+                scratch = placement.scratch()
+                link_descriptor(fd, *scratch)
+                placement.checkpoint("linked")
+            _rename_to_its_name(scratch, placement)
+        placement.checkpoint("renamed")
+        return Placed(os.fstat(fd).st_ino, size)
+    except BaseException:
+        if scratch is not None:
+            _withdraw(scratch)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _rename_to_its_name(scratch: Scratch, placement: Placement) -> None:
+    placement.before_rename()
+    flags = NO_REPLACE if placement.exclusive else 0
+    placement.rename(scratch.dir_fd, scratch.name, placement.dir_fd, placement.name, flags)
+
+
+def _withdraw(scratch: Scratch) -> None:
+    with suppress(OSError):
+        remove_any(scratch.dir_fd, scratch.name)
+
+
+def confirm_names(dir_fd: int) -> None:
+    """Wait until a directory's names are on the disk; raises NotDurable."""
+    try:
+        os.fsync(dir_fd)
+    except OSError as error:
+        raise NotDurable("the new bytes are there, but the disk did not confirm it", "dmesg tells why") from error
+
+
+def overwrite(
+    fd: int,
+    chunks: Callable[[], Iterable[Content]],
+    metadata: Metadata,
+    *,
+    checkpoint: Checkpoint = no_checkpoint,
+) -> int:
+    """Overwrite an open file's own bytes; the caller holds a journal of the old ones. Returns the new size.
+
+    Space is reserved first, so that a full disk leaves the old bytes. Raises OSError.
+    """
+    reserve(fd, extents_of(chunks()))
+    checkpoint("reserved")
+    written = write_extents(fd, extents_of(chunks()))
+    checkpoint("written")
+    apply_metadata(fd, metadata, exact=False)
+    os.fsync(fd)
+    checkpoint("synced")
+    return written
+
+
+# single names ------------------------------------------------------------------------------------------------
+
+
+def new_file(dir_fd: int, name: bytes, mode: int = 0o600) -> int:
+    """Open a new file in a directory to read and write it; raises FileExistsError where the name is taken."""
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=dir_fd)
 
 
 def unnamed_file(dir_fd: int) -> int | None:
@@ -169,6 +280,29 @@ def unnamed_file(dir_fd: int) -> int | None:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
             raise
     return None
+
+
+def link_descriptor(fd: int, dir_fd: int, name: bytes) -> None:
+    """Give the file that a descriptor holds a name, or one more; raises OSError."""
+    os.link(path_of(fd), name, dst_dir_fd=dir_fd, follow_symlinks=True)
+
+
+def make_directory(dir_fd: int, name: bytes, mode: int) -> None:
+    """Make a directory; raises FileExistsError where the name is taken."""
+    os.mkdir(name, mode, dir_fd=dir_fd)
+
+
+def make_symlink(dir_fd: int, name: bytes, target: bytes) -> None:
+    """Make a link; raises FileExistsError where the name is taken."""
+    os.symlink(target, name, dir_fd=dir_fd)
+
+
+def remove_any(dir_fd: int, name: bytes) -> None:
+    """Remove a file or an empty directory; raises OSError."""
+    try:
+        os.unlink(name, dir_fd=dir_fd)
+    except (IsADirectoryError, PermissionError):
+        os.rmdir(name, dir_fd=dir_fd)
 
 
 def is_gone(dir_fd: int, name: bytes) -> bool:
@@ -187,75 +321,15 @@ def temporary_name() -> bytes:
     return b".dtui-" + secrets.token_hex(8).encode() + b"~"
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """How a new file gets its name: from ``temporary``, where what could not be removed stands.
+def dress(dir_fd: int, name: bytes, node: EntrySnapshot, *, raw: bool) -> None:
+    """Give what stands under a name the metadata of a snapshot; raises OSError.
 
-    ``before_rename`` may raise to stop it; ``rename`` is how it is done. ``exclusive`` demands that the name is free.
+    A link where there was none, or the other way round, was put there meanwhile: ESTALE.
     """
-
-    temporary: bytes
-    exclusive: bool
-    before_rename: Callable[[], None]
-    rename: Rename
-    checkpoint: Checkpoint = no_checkpoint
-
-
-def replace(dir_fd: int, name: bytes, data: Content, metadata: Metadata, placement: Placement) -> tuple[int, int]:
-    """Write a new file and put it under a name in one step; return its inode number and size.
-
-    Raises OSError while the name has its old file, NotDurable when it has the new one.
-    """
-    temporary, exclusive, checkpoint = placement.temporary, placement.exclusive, placement.checkpoint
-    fd, named = new_file(dir_fd, temporary)
+    fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
     try:
-        checkpoint("created")
-        reserve(fd, extents_of((data,)))
-        written = write_extents(fd, extents_of((data,)))
-        checkpoint("written")
-        put_metadata(fd, metadata)
-        os.fsync(fd)
-        checkpoint("synced")
-        if not named:
-            named = b"" if exclusive else temporary
-            os.link(f"/proc/self/fd/{fd}", named or name, dst_dir_fd=dir_fd, follow_symlinks=True)
-            checkpoint("linked")
-        placement.before_rename()
-        if named:
-            if exclusive:
-                os.link(named, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
-            else:
-                placement.rename(dir_fd, named, dir_fd, name)
-                named = b""
-        checkpoint("renamed")
-        try:
-            os.fsync(dir_fd)
-        except OSError as error:
-            raise NotDurable("the new bytes are there, but the disk did not confirm it", "dmesg tells why") from error
-        return os.fstat(fd).st_ino, written
+        if stat.S_ISLNK(os.fstat(fd).st_mode) != (node.kind is EntryKind.SYMLINK):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        apply_metadata(path_of(fd), metadata_in(node), raw=raw)
     finally:
-        if named:
-            with suppress(OSError):
-                os.unlink(named, dir_fd=dir_fd)
         os.close(fd)
-
-
-def overwrite(
-    fd: int,
-    chunks: Callable[[], Iterable[Content]],
-    metadata: Metadata,
-    *,
-    checkpoint: Checkpoint = no_checkpoint,
-) -> int:
-    """Overwrite an open file's own bytes; the caller holds a journal of the old ones. Returns the new size.
-
-    Space is reserved first, so that a full disk leaves the old bytes. Raises OSError.
-    """
-    reserve(fd, extents_of(chunks()))
-    checkpoint("reserved")
-    written = write_extents(fd, extents_of(chunks()))
-    checkpoint("written")
-    put_metadata(fd, metadata)
-    os.fsync(fd)
-    checkpoint("synced")
-    return written

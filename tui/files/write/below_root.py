@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,14 +23,15 @@ from tui.files.history.estimate import require_room
 from tui.files.history.image_bytes import FromImage, not_from_image
 from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
-from tui.files.write import atomic
-from tui.files.write.atomic import Checkpoint, Metadata
+from tui.files.write import atomic, failures
+from tui.files.write.atomic import Checkpoint, Placed, Placement, Scratch
+from tui.files.write.metadata import Metadata, metadata_of
 from tui.files.write.options import SaveOptions
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.private_mounts import Check, no_check
 from tui.linux.admission import Need
 from tui.linux.name_ops import NameOps, OwnNameOps
-from tui.linux.rooted_paths import Root, is_mount_point, refuse_kernel_files, reopen_regular, split
+from tui.linux.rooted_paths import Root, is_mount_point, refuse_kernel_files, reopen_to_write, split
 from tui.linux.sparse import Content
 from tui.linux.syscalls import is_fixed
 
@@ -184,7 +185,7 @@ def write_below(root: Root, job: SaveRequest, canonical_path: bytes) -> SaveResu
 
 def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, old: int) -> SaveResult:
     before = check_stamp(job, canonical_path, old)
-    metadata = new_metadata(job, atomic.metadata_of(old))
+    metadata = new_metadata(job, metadata_of(old))
     status = os.fstat(old)
     several = status.st_nlink > 1 and (job.running or job.shared)
     # what was written in place where no name can be replaced is taken back the same way
@@ -250,43 +251,22 @@ def rename_over(
                 f"{printable(canonical_path)} was changed meanwhile", "look at the difference, then decide"
             )
 
-    atomic.refuse_fixed(dir_fd, canonical_path)
-    temporary = atomic.temporary_name()
-    record = journal.begin_rename(job.container_id, canonical_path, temporary)
-    try:
-        inode, written = atomic.replace(
-            dir_fd,
-            name,
-            job.data,
-            metadata,
-            atomic.Placement(
-                temporary=temporary,
-                exclusive=False,
-                before_rename=still_the_same,
-                rename=job.hands.rename,
-                checkpoint=job.checkpoint,
-            ),
-        )
-    except OSError as error:
-        raise atomic.explain(error, canonical_path) from error
-    finally:
-        if atomic.is_gone(dir_fd, temporary):
-            journal.end(record)
-    if os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_ino != inode:
+    placed = _place(job, canonical_path, dir_fd, name, metadata, before_rename=still_the_same, exclusive=False)
+    if os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_ino != placed.inode:
         raise ReplacedSince(f"{printable(canonical_path)} was replaced right after the save", "read it again")
-    return written
+    return placed.size
 
 
 def create(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes) -> SaveResult:
     """Make a new file where there is none, with its directory's owner; raises NotFound unless one was asked for."""
     if not job.options.create:
         raise NotFound(f"{printable(canonical_path)} does not exist in the container", "--create makes a new file")
-    metadata = metadata_in(job, dir_fd)
+    metadata = inherited_metadata(job, dir_fd)
     with keeping_old(job, canonical_path, None):
         return SaveResult(canonical_path, False, True, put_new(job, canonical_path, dir_fd, name, metadata), None)
 
 
-def metadata_in(job: SaveRequest, dir_fd: int) -> Metadata:
+def inherited_metadata(job: SaveRequest, dir_fd: int) -> Metadata:
     """Return what a new file gets in a directory."""
     new_node = EntrySnapshot(job.path, EntryKind.FILE, 0o644 if job.options.mode is None else job.options.mode)
     placed_node = inherited_from(snapshot_of(dir_fd, split(job.path)[0]), new_node, job.ids)
@@ -295,27 +275,40 @@ def metadata_in(job: SaveRequest, dir_fd: int) -> Metadata:
 
 def put_new(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
     """Put a new file under a name that is free; return its size."""
+    return _place(job, canonical_path, dir_fd, name, metadata, before_rename=job.check, exclusive=True).size
+
+
+def _place(
+    job: SaveRequest,
+    canonical_path: bytes,
+    dir_fd: int,
+    name: bytes,
+    metadata: Metadata,
+    *,
+    before_rename: Callable[[], None],
+    exclusive: bool,
+) -> Placed:
+    """Put a file with the new bytes under a name, the temporary one before it written down in the journal."""
     atomic.refuse_fixed(dir_fd, canonical_path)
-    temporary = atomic.temporary_name()
-    record = journal.begin_rename(job.container_id, canonical_path, temporary)
+    scratch = Scratch(dir_fd, atomic.temporary_name())
+    placement = Placement(
+        dir_fd,
+        name,
+        exclusive=exclusive,
+        scratch=lambda: scratch,
+        before_rename=before_rename,
+        rename=job.hands.rename,
+        checkpoint=job.checkpoint,
+    )
+    record = journal.begin_rename(job.container_id, canonical_path, scratch.name)
     try:
-        return atomic.replace(
-            dir_fd,
-            name,
-            job.data,
-            metadata,
-            atomic.Placement(
-                temporary=temporary,
-                exclusive=True,
-                before_rename=job.check,
-                rename=job.hands.rename,
-                checkpoint=job.checkpoint,
-            ),
-        )[1]
+        placed = atomic.place(atomic.file_with(job.data, metadata), placement)
+        atomic.confirm_names(dir_fd)
+        return placed
     except OSError as error:
-        raise atomic.explain(error, canonical_path) from error
+        raise failures.explain(error, canonical_path) from error
     finally:
-        if atomic.is_gone(dir_fd, temporary):
+        if atomic.is_gone(*scratch):
             journal.end(record)
 
 
@@ -340,7 +333,7 @@ def overwrite_below(
         except OSError as error:
             _put_old_back(fd, record)
             journal.end(record)
-            raise atomic.explain(error, canonical_path) from error
+            raise failures.explain(error, canonical_path) from error
         except BaseException:  # nobody is to read half a file until the next start
             _put_old_back(fd, record)
             journal.end(record)
@@ -358,10 +351,10 @@ def _open_to_write(root: Root, canonical_path: bytes, old: int) -> int:
         current_status, old_status = os.fstat(path_fd), os.fstat(old)
         if not stat.S_ISREG(current_status.st_mode) or current_status.st_ino != old_status.st_ino:
             raise ChangedMeanwhile(f"{printable(canonical_path)} was replaced meanwhile", "read it again")
-        return reopen_regular(path_fd, canonical_path, os.O_RDWR)
+        return reopen_to_write(path_fd, canonical_path)
     except DtuiError as error:
         if isinstance(error.__cause__, OSError):
-            raise atomic.explain(error.__cause__, canonical_path) from error
+            raise failures.explain(error.__cause__, canonical_path) from error
         raise
     finally:
         os.close(path_fd)

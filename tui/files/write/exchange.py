@@ -21,14 +21,15 @@ from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.progress import Phase
 from tui.core.records import Details, WhiteoutStyle
 from tui.core.text import count_of, printable
-from tui.files.history import set_aside
 from tui.files.history.backups import BackupWriter, SetAside, UndoRecord
 from tui.files.history.backups import undo_records as kept_acts
 from tui.files.removal_watch import ContainerGone
-from tui.files.tree.root_tree import changed_meanwhile, dress_file
+from tui.files.tree.root_tree import changed_meanwhile
 from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
 from tui.files.verbs.opening import stack_of
-from tui.files.write import atomic
+from tui.files.write import atomic, failures, set_aside
+from tui.files.write.aside_places import make_place, opened
+from tui.files.write.metadata import apply_metadata, metadata_in
 from tui.layers.whiteouts import is_whiteout
 from tui.linux.name_ops import EXCHANGE, NO_REPLACE
 from tui.linux.rooted_paths import open_child, split
@@ -81,7 +82,7 @@ def why_not(details: Details, path: bytes) -> str:
 
 def own_file(details: Details, path: bytes) -> EntrySnapshot | None:
     """Describe the layer's own file at a canonical path, None for nothing; raises ChangedMeanwhile for no file."""
-    with atomic.explained(path), set_aside.layer(details) as root, set_aside.directory(root, split(path)[0]) as above:
+    with failures.explained(path), set_aside.layer(details) as root, set_aside.directory(root, split(path)[0]) as above:
         try:
             if is_whiteout(os.stat(split(path)[1], dir_fd=above, follow_symlinks=False)):
                 return None
@@ -94,10 +95,10 @@ def put(details: Details, old: EntrySnapshot, new: NewFile, keeper: BackupWriter
     """Put a new file in the place of one, which is set aside; raises ChangedMeanwhile and EditRefused."""
 
     def make(place: int, name: bytes) -> EntrySnapshot:
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place)
+        fd = atomic.new_file(place, name)
         try:
             new.fill(fd)
-            dress_file(fd, new.node, raw=True)
+            apply_metadata(fd, metadata_in(new.node), raw=True)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -119,13 +120,13 @@ def put_back(
         raise NotFound(f"{source} is gone, and what was set aside with it", "nothing was changed")
 
     def take(place: int, name: bytes) -> EntrySnapshot:
-        with set_aside.opened(source) as old_place:
+        with opened(source) as old_place:
             renameat2(old_place, name, place, name, NO_REPLACE)
             os.fsync(place)
             os.fsync(old_place)
         fd = open_child(place, name, os.O_RDWR)
         try:
-            dress_file(fd, wanted, raw=True)
+            apply_metadata(fd, metadata_in(wanted), raw=True)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -178,10 +179,10 @@ def _exchange(
 @contextmanager
 def _open_places(details: Details, path: bytes, aside: SetAside) -> Iterator[tuple[int, int]]:
     """Yield the directory of the layer and the new one beside it, open."""
-    with atomic.explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.parent) as above:
+    with failures.explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.parent) as above:
         atomic.refuse_fixed(above, path)
-        set_aside.make_place(aside.directory)
-        with set_aside.opened(aside.directory) as place:
+        make_place(aside.directory)
+        with opened(aside.directory) as place:
             yield above, place
 
 
@@ -215,9 +216,9 @@ def _forget(act: UndoRecord) -> None:
     """Drop an act that changed nothing: what it took from where it was aside goes back there."""
     aside = aside_of(act)
     if aside.source is not None:
-        with suppress(FileNotFoundError), set_aside.opened(aside.directory) as place:
+        with suppress(FileNotFoundError), opened(aside.directory) as place:
             for name in aside.names:
-                with set_aside.opened(aside.source) as source:
+                with opened(aside.source) as source:
                     renameat2(place, name, source, name, NO_REPLACE)
                     os.fsync(source)
     set_aside.discard_set_aside(act)
@@ -225,7 +226,7 @@ def _forget(act: UndoRecord) -> None:
 
 
 def _inode_aside(aside: SetAside) -> int | None:
-    with suppress(FileNotFoundError), set_aside.opened(aside.directory) as place:
+    with suppress(FileNotFoundError), opened(aside.directory) as place:
         return os.stat(aside.names[0], dir_fd=place, follow_symlinks=False).st_ino
     return None
 

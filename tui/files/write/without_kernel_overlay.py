@@ -11,24 +11,23 @@ from tui.core.errors import EditRefused, NotFound
 from tui.core.records import Details
 from tui.files.tree.root_tree import RootTree
 from tui.files.tree.union_tree import UnionTree, refuse_marks
-from tui.files.tree.whiteout_writer import Hiding
 from tui.files.verbs.opening import reading, stack_of
-from tui.files.write import atomic
-from tui.files.write.atomic import Metadata
 from tui.files.write.below_root import (
     SaveRequest,
     SaveResult,
     check_stamp,
     create,
+    inherited_metadata,
     keeping_old,
-    metadata_in,
     new_metadata,
     overwrite_below,
     put_new,
     rename_over,
     split_note,
 )
+from tui.files.write.metadata import Metadata, metadata_of
 from tui.files.write.version import version_of
+from tui.files.write.whiteout_writer import Hiding
 from tui.layers.directories import upper_root
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_whiteout, uses_dot_wh
@@ -58,7 +57,7 @@ def _put(
     try:
         with reading(details, canonical_path) as old:
             before = check_stamp(job, canonical_path, old)
-            metadata = _as_this_user(new_metadata(job, atomic.metadata_of(old, raw=True)))
+            metadata = _as_this_user(new_metadata(job, metadata_of(old, raw=True)))
             status = os.fstat(old)
             layer_status = status_of(dir_fd, name)
             in_place = job.shared or (
@@ -90,7 +89,7 @@ def _create(job: SaveRequest, canonical_path: bytes, hiding: Hiding, dir_fd: int
     status = status_of(dir_fd, name)
     if not job.options.create or not (hiding.is_marked(canonical_path) if status is None else is_whiteout(status)):
         return create(job, canonical_path, dir_fd, name)
-    metadata = metadata_in(job, dir_fd)
+    metadata = inherited_metadata(job, dir_fd)
     with keeping_old(job, canonical_path, None):
         if status is not None:
             return SaveResult(

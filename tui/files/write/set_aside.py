@@ -16,16 +16,16 @@ from pathlib import Path
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
 from tui.core.records import Details, LayerStack, WhiteoutStyle
 from tui.core.text import printable
-from tui.drivers.data_root import open_host
-from tui.files.history.backups import SetAside, UndoKind, UndoRecord, remove_set_aside
+from tui.files.history.backups import SetAside, UndoKind, UndoRecord
 from tui.files.removal_watch import ContainerGone
 from tui.files.verbs.opening import stack_of
-from tui.files.write import atomic
+from tui.files.write import atomic, failures
+from tui.files.write.aside_places import make_place, opened, remove_set_aside
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import tree_root
 from tui.layers.whiteouts import is_whiteout
 from tui.linux.name_ops import EXCHANGE, NO_REPLACE
-from tui.linux.rooted_paths import Root, open_child, split
+from tui.linux.rooted_paths import Root, split
 from tui.linux.syscalls import renameat2
 
 NAME = "dtui-aside"
@@ -124,7 +124,7 @@ def move_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None
     aside = _aside(act)
     still_at_rest()
     moved: list[bytes] = []
-    with atomic.explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
+    with failures.explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
         make_place(aside.directory)
         with opened(aside.directory) as aside_fd:
             try:
@@ -153,7 +153,7 @@ def move_back(details: Details, act: UndoRecord) -> None:
         message = f"{printable(act.path)} was set aside beside the layer, which the running container uses"
         raise EditRefused(message, "stop the container, then undo")
     waiting = _names_set_aside(act)
-    with atomic.explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
+    with failures.explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
         if not waiting:
             if any(_is_free(act, parent_fd, name) for name in aside.names):
                 raise NotFound(f"{aside.directory} is gone, and what was set aside with it", "nothing was changed")
@@ -205,31 +205,6 @@ def directory(root: Root, path: bytes) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-@contextmanager
-def opened(place: Path) -> Iterator[int]:
-    """Yield a directory beside a layer, open, no link followed; raises OSError."""
-    fd = open_host(place, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def make_place(place: Path) -> None:
-    """Make the directory that takes what an act sets aside, and the one for all of them; raises OSError."""
-    home = place.parent
-    with opened(home.parent) as beside:
-        with suppress(FileExistsError):
-            os.mkdir(home.name, 0o700, dir_fd=beside)
-        fd = open_child(beside, os.fsencode(home.name), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.mkdir(place.name, 0o700, dir_fd=fd)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.fsync(beside)
 
 
 def _is_free(act: UndoRecord, directory: int, name: bytes) -> bool:

@@ -15,19 +15,19 @@ from contextlib import contextmanager, suppress
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, LayerError, NotFound
 from tui.core.ids import ContainerId
-from tui.core.records import EntryKind, WhiteoutStyle
+from tui.core.records import EntryKind, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history import journal
-from tui.files.tree.root_tree import RootTree, remove_any
+from tui.files.tree.root_tree import RootTree
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.write import atomic
-from tui.layers.whiteouts import is_mark, is_whiteout, whiteout_of
-from tui.linux.name_ops import NO_REPLACE
+from tui.files.write.metadata import set_attribute
+from tui.layers.whiteouts import is_mark, is_whiteout, uses_dot_wh, whiteout_of, xattr_prefix
+from tui.linux.name_ops import EXCHANGE, NO_REPLACE
 from tui.linux.rooted_paths import open_child
 from tui.linux.syscalls import renameat2
 
-_EXCHANGE = 2
-"""RENAME_EXCHANGE (linux/fs.h): both names are there at any time."""
+_OPAQUE_FILE = b".wh..wh..opq"
 
 
 class Hiding:
@@ -85,8 +85,8 @@ class Hiding:
         """Put a whiteout in the place of a directory, at no time with nothing there: the image's would show."""
         with self._aside(path, dir_fd) as temporary:
             os.mknod(temporary, stat.S_IFCHR, 0, dir_fd=dir_fd)
-            renameat2(dir_fd, temporary, dir_fd, name, _EXCHANGE)
-            self._throw_away(path, dir_fd, temporary, name, _EXCHANGE)
+            renameat2(dir_fd, temporary, dir_fd, name, EXCHANGE)
+            self._throw_away(path, dir_fd, temporary, name, EXCHANGE)
 
     @contextmanager
     def _aside(self, path: bytes, dir_fd: int) -> Iterator[bytes]:
@@ -101,7 +101,7 @@ class Hiding:
             yield temporary
         finally:
             with suppress(OSError):
-                remove_any(dir_fd, temporary)
+                atomic.remove_any(dir_fd, temporary)
             if atomic.is_gone(dir_fd, temporary):
                 journal.end(record)
 
@@ -153,6 +153,22 @@ class Hiding:
                 os.unlink(name, dir_fd=folder.fd)
 
 
+def make_opaque(fd: int, stack: LayerStack) -> None:
+    """Mark an open directory of a writable layer, so that nothing of the layers below shows in it; raises OSError."""
+    if uses_dot_wh(stack.marks):
+        os.close(os.open(_OPAQUE_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644, dir_fd=fd))
+    else:
+        set_attribute(fd, xattr_prefix(stack.userxattr) + "opaque", b"y")
+
+
+def remove_leftover(dir_fd: int, temporary: bytes, marks: WhiteoutStyle) -> None:
+    """Remove a temporary file, or a directory: one that was being copied up is empty, a deleted one but for marks."""
+    try:
+        os.unlink(temporary, dir_fd=dir_fd)
+    except IsADirectoryError:
+        remove_emptied(dir_fd, temporary, marks)
+
+
 def _device(path: bytes) -> EntrySnapshot:
     return EntrySnapshot(path, EntryKind.CHARACTER, uid=os.geteuid(), gid=os.getegid(), mtime_ns=time.time_ns())
 
@@ -175,7 +191,7 @@ def remove_emptied(dir_fd: int, name: bytes, marks: WhiteoutStyle) -> None:
     try:
         for child in map(os.fsencode, os.listdir(fd)):
             if _is_nothing(fd, child, marks):
-                remove_any(fd, child)
+                atomic.remove_any(fd, child)
     finally:
         os.close(fd)
     os.rmdir(name, dir_fd=dir_fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import tracemalloc
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tui.cli.output import print_json, print_json_list
+from tui.core.errors import EditRefused
 from tui.core.ids import ContainerId
 from tui.core.records import EntryKind
 from tui.core.state import state_dir
 from tui.files.history import backups, journal
 from tui.files.history.backups import BackupWriter, UndoKind, UndoRecord, undo_records
-from tui.files.tree.snapshots import EntrySnapshot
+from tui.files.tree.snapshots import EntrySnapshot, from_json
 
 
 def kept(path: bytes) -> UndoRecord:
@@ -93,6 +95,31 @@ def test_large_backup_takes_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2 * nodes
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.promise("big-acts-bounded-memory")
+def test_listing_backups_reads_no_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = BackupWriter(ContainerId("c" * 64), "web", UndoKind.CHMOD, b"/t")
+    for number in range(3):
+        keeper.add(EntrySnapshot(b'/t/, "nodes": [\n%d' % number, EntryKind.FILE, inode=(1, 2), names=2, size=5))
+    act = keeper.commit()
+    whole = json.loads((act.folder / "act.json").read_text())
+    assert [from_json(node) for node in whole["nodes"]] == list(act.nodes)  # as an older dtui reads it
+    read: list[dict[str, object]] = []
+    monkeypatch.setattr(backups, "from_json", lambda fields: read.append(fields) or from_json(fields))
+    (found,) = undo_records()
+    assert (len(found.nodes), found.size, read) == (3, 15, [])
+    assert found == act
+    assert len(read) == 3
+
+
+def test_damaged_entries_are_refused_in_one_line() -> None:
+    act = kept(b"/a")
+    told = (act.folder / "act.json").read_text()
+    (act.folder / "act.json").write_text(told[:-10])
+    (found,) = undo_records()
+    with pytest.raises(EditRefused, match=r"act.json is damaged"):
+        list(found.nodes)
 
 
 def test_streamed_json_list_matches_whole(capsys: pytest.CaptureFixture[str]) -> None:

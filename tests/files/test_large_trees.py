@@ -15,6 +15,7 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tui.core.records import View
 from tui.files.history import journal
+from tui.files.history.backups import BackupWriter, undo_records
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.undo import undo
 from tui.layers.changes import changes, walk
@@ -93,6 +94,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         patch.setattr(syscalls, "_openat2", counting("open", syscalls._openat2))
         patch.setattr(os, "fsync", counting("fsync", os.fsync))
         patch.setattr(journal, "_store", counting("record", journal._store))
+        nodes = BackupWriter.nodes.fget
+        assert nodes is not None
+        patch.setattr(BackupWriter, "nodes", property(counting("nodes", nodes)))
         yield found
 
 
@@ -176,6 +180,11 @@ def test_record_and_sync_counts_stay_bounded(
             act()
         assert calls["fsync"] < 60, (name, calls)
         assert calls["record"] <= 4, (name, calls)
+        assert calls["nodes"] <= 4, (name, calls)
+        if name == "undo chmod":  # before, right before the change, and for the change
+            assert calls["open"] <= 3 * (2 * MANY + 20), calls
+        if name == "undo delete":
+            assert [node.path for node in next(undo_records(box.id)).nodes] == [b"/srv/t"]
 
 
 @pytest.mark.promise("big-acts-bounded-descriptors")

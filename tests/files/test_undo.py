@@ -12,6 +12,7 @@ from tests.support.attribute_tree import place_of
 from tests.support.boxes import Box, Boxes
 from tui.core.errors import ChangedMeanwhile, NotFound
 from tui.files.history.backups import UndoRecord, find, last_to_undo, undo_records
+from tui.files.history.rollback import PathLookup
 from tui.files.tree.root_tree import Tree
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.verbs import undo as undoing
@@ -136,9 +137,9 @@ def test_undo_refuses_moved_entry(
     else:
         box.write(b"/srv/f", b"mine\n")
 
-    def out_of_place(tree: Tree, which: UndoRecord) -> Iterator[EntrySnapshot]:
+    def out_of_place(tree: Tree, which: UndoRecord, lookup: PathLookup) -> Iterator[EntrySnapshot]:
         hidden = file.rename(file.parent / "away")
-        found = list(present(tree, which))
+        found = list(present(tree, which, lookup))
         hidden.rename(file)
         return iter(found)
 

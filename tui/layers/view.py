@@ -24,7 +24,8 @@ from tui.layers.full_trees import changed_directories
 from tui.layers.mount_covers import Covers
 from tui.layers.union_walks import UnionWalk, UnionWalks
 from tui.layers.whiteouts import hidden_name, is_mark, is_opaque, is_whiteout, mount_only_feature, whiteout_of
-from tui.linux.rooted_paths import explained, normalized, open_child, reopen_regular, split, status_of
+from tui.linux.failures import explained
+from tui.linux.rooted_paths import normalized, open_child, reopen_regular, split, status_of
 from tui.linux.trail import Trail
 
 _MAX_LINKS = 40

@@ -16,10 +16,11 @@ from itertools import count
 from types import TracebackType
 from typing import NamedTuple
 
-from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, NotReachable, TooManyOpen, UsageError
+from tui.core.errors import DtuiError, EditRefused, LayerError, UsageError
 from tui.core.records import EntryKind
 from tui.core.text import human_size, printable
 from tui.linux.admission import BeyondContainer, Need, Rights, refuse_beyond, refuse_taking
+from tui.linux.failures import explain, explained
 from tui.linux.syscalls import O_PATH, Resolve, file_system_of, identity_of, mount_of, openat2
 from tui.linux.trail import Trail
 
@@ -152,34 +153,6 @@ def split(path: bytes) -> tuple[bytes, bytes]:
     return parent or b"/", name
 
 
-def explain(error: OSError, path: bytes) -> DtuiError:
-    """Return the DtuiError for an OSError about a container's path."""
-    display_path = printable(path)
-    used_up = TooManyOpen.of(error)
-    if used_up:
-        return used_up
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return NotFound(f"{display_path} does not exist in the container", "the tree shows what exists")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        if os.geteuid() == 0:
-            return LayerError(f"{display_path}: the kernel refuses to open it", "start the container to look into it")
-        return NotReachable(f"{display_path}: permission denied", "run dtui as root, or use sudo")
-    if error.errno == errno.ELOOP:
-        return LayerError(f"{display_path}: too many symbolic links, or a link out of /proc", "name the file itself")
-    if error.errno == errno.ENOSYS:
-        return NotReachable("this kernel has no openat2", "Linux 5.6 or newer is needed")
-    return LayerError(f"{display_path}: {os.strerror(error.errno or 0).lower()}", "nothing was changed")
-
-
-@contextmanager
-def explained(path: bytes) -> Iterator[None]:
-    """Turn any OSError inside the context into a DtuiError about a container's path."""
-    try:
-        yield
-    except OSError as error:
-        raise explain(error, path) from error
-
-
 class Folder(NamedTuple):
     """An open directory with the number of its mount (0 for the root's) and whether it is a mount point itself."""
 
@@ -257,6 +230,11 @@ class Root:
         except OSError as error:
             raise explain(error, path) from error
         return self._admitted(fd, path)
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether the container may do less with its files than this host's root."""
+        return self._rights is not None
 
     def admit(self, fd: int, path: bytes, need: Need) -> None:
         """Raise EditRefused if nobody in the container may do this to an open file or directory."""

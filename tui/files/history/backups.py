@@ -13,13 +13,13 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from tui.core import state_files
 from tui.core.errors import DtuiError, EditRefused, NotFound, OwnPlaceFailed, for_room
@@ -50,6 +50,9 @@ _VERSION_EXCHANGED = 3
 
 _RESERVE = 64 << 20
 """Bytes of its disk that a large copy leaves free."""
+
+_BEFORE_NODES = b', "nodes": ['
+_AFTER_NODES = b"]}"
 
 _MARKS = ("begun", "done", "undone")
 _ASIDE_MARK = "aside"
@@ -143,7 +146,7 @@ class UndoRecord:
     new_path: bytes
     wrote: str
     owner: str
-    nodes: tuple[EntrySnapshot, ...]
+    nodes: Sequence[EntrySnapshot]
     expects: bool = False
     """Whether it writes down what it makes; those of older versions do not."""
     time_ns: int = 0
@@ -151,6 +154,8 @@ class UndoRecord:
     since: float = 0.0
     """How long this host was up then."""
     aside: SetAside | None = None
+    kept_size: int = 0
+    """Bytes of the entries that it keeps."""
 
     @property
     def id(self) -> str:
@@ -174,8 +179,8 @@ class UndoRecord:
 
     @property
     def size(self) -> int:
-        """Bytes that it keeps; those in the image are kept by nobody else than the image."""
-        return self.aside.size if self.aside else sum(node.size for node in self.nodes if not node.image)
+        """Bytes that it keeps."""
+        return self.aside.size if self.aside else self.kept_size
 
     @property
     def done(self) -> bool:
@@ -317,7 +322,8 @@ class BackupWriter:
                 if self._limit is not None and self._bytes > self._limit:  # it has grown since it was measured
                     raise TooLarge(BackupChoices(self._bytes, room()), beyond_limit())
             self._end += node.size
-            state_files.set_size(self._data, self._end)
+            if os.fstat(self._data).st_size < self._end:  # it ends in a hole
+                state_files.set_size(self._data, self._end)
         except OSError as error:
             if error.errno == errno.EFBIG:
                 raise self._too_long() from error
@@ -337,10 +343,16 @@ class BackupWriter:
         """What was kept so far."""
         return tuple(self._nodes)
 
+    @property
+    def count(self) -> int:
+        """How many entries were kept so far."""
+        return len(self._nodes)
+
     def commit(self, aside: SetAside | None = None) -> UndoRecord:
         """Make it durable; from now on the act can be taken back."""
         make_spare_room()
         self._fields |= {"time_ns": time.time_ns(), "since": uptime()}
+        self._fields |= {"count": len(self._nodes), "size": _kept_size(self._nodes)}
         if aside is not None:
             self._fields["aside"] = {
                 "place": str(aside.directory),
@@ -377,10 +389,10 @@ class BackupWriter:
 
     def _record(self) -> Iterator[bytes]:
         """Yield what is written down, an entry at a time: there may be hundreds of thousands."""
-        yield json.dumps(self._fields)[:-1].encode() + b', "nodes": ['
+        yield json.dumps(self._fields)[:-1].encode() + _BEFORE_NODES
         for number, node in enumerate(self._nodes):
-            yield (b", " if number else b"") + json.dumps(to_json(node)).encode()
-        yield b"]}"
+            yield (b",\n" if number else b"\n") + json.dumps(to_json(node)).encode()
+        yield _AFTER_NODES
 
     def _close(self) -> None:
         if self._data >= 0:
@@ -393,11 +405,70 @@ class BackupWriter:
         state_files.drop_folder_if_possible(self._part)
 
 
+class StoredNodes(Sequence[EntrySnapshot]):
+    """The entries of a record on disk, read when they are asked for: to list records takes none of them."""
+
+    def __init__(self, file: Path, count: int) -> None:
+        self._file = file
+        self._count = count
+        self._loaded: tuple[EntrySnapshot, ...] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> EntrySnapshot: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[EntrySnapshot, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> EntrySnapshot | tuple[EntrySnapshot, ...]:
+        return self._all[index]
+
+    def __iter__(self) -> Iterator[EntrySnapshot]:
+        return iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._all == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._all)
+
+    @property
+    def _all(self) -> tuple[EntrySnapshot, ...]:
+        """Read the entries line by line, so that no more memory is taken than they take; raises EditRefused."""
+        if self._loaded is None:
+            try:
+                with self._file.open("rb") as lines:
+                    next(lines)
+                    self._loaded = tuple(from_json(json.loads(_one_node(line))) for line in lines)
+                if len(self._loaded) != self._count:
+                    raise ValueError(f"{len(self._loaded)} of {self._count} entries")
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                message = f"{self._file} is damaged: {error}"
+                raise EditRefused(message, "nothing was changed; what it keeps is beside it") from error
+        return self._loaded
+
+
+def _one_node(line: bytes) -> bytes:
+    """Return the entry on a line of its own, without what comes between two and after the last one."""
+    return line.rstrip(b"\n").removesuffix(_AFTER_NODES).removesuffix(b",")
+
+
 def _read(folder: Path) -> UndoRecord:
-    fields = json.loads((folder / "act.json").read_text(), object_hook=_node_or_dict)
+    """Read a record; of one that an older dtui wrote all entries, of others what comes before them."""
+    file = folder / "act.json"
+    with file.open("rb") as lines:
+        head = lines.readline()
+    if head.endswith(_BEFORE_NODES + b"\n"):
+        fields = json.loads(head.removesuffix(_BEFORE_NODES + b"\n") + b"}")
+        nodes: Sequence[EntrySnapshot] = StoredNodes(file, int(fields["count"]))
+    else:
+        fields = json.loads(file.read_text(), object_hook=_node_or_dict)
+        nodes = tuple(fields["nodes"])
     if fields["version"] not in (_VERSION, _VERSION_BEYOND, _VERSION_EXCHANGED):
         raise ValueError(f"version {fields['version']}")
-    return _record_from(folder, fields, tuple(fields["nodes"]))
+    return _record_from(folder, fields, nodes)
 
 
 def _node_or_dict(told: dict[str, Any]) -> EntrySnapshot | dict[str, Any]:
@@ -405,7 +476,12 @@ def _node_or_dict(told: dict[str, Any]) -> EntrySnapshot | dict[str, Any]:
     return from_json(told) if "kind" in told and "path" in told and "version" not in told else told
 
 
-def _record_from(folder: Path, fields: dict[str, Any], nodes: tuple[EntrySnapshot, ...]) -> UndoRecord:
+def _kept_size(nodes: Iterable[EntrySnapshot]) -> int:
+    """Return how many bytes of entries are kept; those in the image are kept by nobody else than the image."""
+    return sum(node.size for node in nodes if not node.image)
+
+
+def _record_from(folder: Path, fields: dict[str, Any], nodes: Sequence[EntrySnapshot]) -> UndoRecord:
     return UndoRecord(
         folder=folder,
         container=ContainerId(fields["container"]),
@@ -420,6 +496,7 @@ def _record_from(folder: Path, fields: dict[str, Any], nodes: tuple[EntrySnapsho
         time_ns=int(fields.get("time_ns", 0) if is_counted(folder.name) else folder.name),
         since=float(fields.get("since", 0)),
         aside=_set_aside_from(fields["aside"]) if "aside" in fields else None,
+        kept_size=int(fields["size"]) if "size" in fields else _kept_size(nodes),
     )
 
 

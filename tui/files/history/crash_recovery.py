@@ -22,13 +22,14 @@ from tui.files.verbs.acts import Inspect, refuse_hidden
 from tui.files.verbs.opening import privileged, reading, refuse_state, running_root, stack_of
 from tui.files.verbs.remote_save import Archive
 from tui.files.verbs.remote_undo import settle_by_engine
-from tui.files.write import exchange, failures, set_aside
+from tui.files.write import exchange, set_aside
 from tui.files.write.version import FileVersion, version_of
 from tui.files.write.whiteout_writer import remove_leftover
 from tui.files.write.without_kernel_overlay import finish_by_hand
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import in_use, sweep_mounts, tree_root, write_view
 from tui.linux.admission import Need
+from tui.linux.failures import explain_change
 from tui.linux.rooted_paths import Root, reopen_to_write
 from tui.linux.syscalls import O_PATH
 
@@ -211,6 +212,6 @@ def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
         journal.put_old_back(record, fd)
         return "the old bytes are back"
     except OSError as error:
-        raise failures.explain(error, path) from error
+        raise explain_change(error, path) from error
     finally:
         os.close(fd)

@@ -76,12 +76,12 @@ def put_back(
         if tree.look(act.path) is None and tree.look(act.new_path) is not None:
             tree.move(act.new_path, act.path)
         return Restored()
-    return _Restorer(tree, act, force=force, backup_nodes=backup_nodes).run(step, change=True)
+    return Restorer(tree, act, force=force).put_back(backup_nodes, step)
 
 
-def changed_since(tree: Tree, act: UndoRecord, step: _Step | None = None) -> tuple[bytes, ...]:
+def changed_since(tree: Tree, act: UndoRecord) -> tuple[bytes, ...]:
     """Return the paths where something stands that is neither what was there before an act nor of its making."""
-    return _Restorer(tree, act, force=False).run(step, change=False).skipped
+    return Restorer(tree, act).changed_since(PathLookup(tree, act))
 
 
 def current_snapshot(tree: Tree, act: UndoRecord, path: bytes) -> EntrySnapshot | None:
@@ -112,9 +112,30 @@ class PathLookup:
         """Describe what stands at a path, None for nothing."""
         if self._ends and path.startswith(self._ends):
             return None
-        current = current_snapshot(self.tree, self._act, path)
+        current = self._look(path)
         self._ends = b"" if current is not None and current.kind is EntryKind.DIRECTORY else path.rstrip(b"/") + b"/"
         return current
+
+    @property
+    def below_nothing(self) -> bytes:
+        """How the paths begin that lie below the last one that was looked at, where that is no directory."""
+        return self._ends
+
+    def _look(self, path: bytes) -> EntrySnapshot | None:
+        return current_snapshot(self.tree, self._act, path)
+
+
+class Survey(PathLookup):
+    """What was found at the paths of an act, each looked at once and remembered."""
+
+    def __init__(self, tree: Tree, act: UndoRecord) -> None:
+        super().__init__(tree, act)
+        self._current: dict[bytes, EntrySnapshot | None] = {}
+
+    def _look(self, path: bytes) -> EntrySnapshot | None:
+        if path not in self._current:
+            self._current[path] = super()._look(path)
+        return self._current[path]
 
 
 def is_same_state(current: EntrySnapshot | None, node: EntrySnapshot) -> bool:
@@ -188,19 +209,19 @@ def _metadata_only(node: EntrySnapshot) -> bool:
     return node.kind is EntryKind.FILE and not node.has_bytes
 
 
-class _Restorer:
-    def __init__(
-        self, tree: Tree, act: UndoRecord, *, force: bool, backup_nodes: Iterable[EntrySnapshot] | None = None
-    ) -> None:
+class Restorer:
+    """Tells what would be left when an act is taken back, and takes it back."""
+
+    def __init__(self, tree: Tree, act: UndoRecord, *, force: bool = False) -> None:
         self._tree = tree
         self._act = act
         self._force = force
-        self._backup_nodes = None if backup_nodes is None else {node.path: node for node in backup_nodes}
+        self._backup_nodes: dict[bytes, EntrySnapshot] | None = None
         self._before = {node.path: node for node in act.nodes}
         self._after = act.after
         self._names: dict[bytes, list[EntrySnapshot]] = defaultdict(list)
         for node in act.nodes:
-            if node.kind is EntryKind.FILE:
+            if node.kind is EntryKind.FILE and (node.names or node.same_as):
                 self._names[node.same_as or node.path].append(node)
         self._elsewhere: dict[int, bytes] | None = None
         self._skipped: dict[bytes, EntrySnapshot] = {}
@@ -212,18 +233,28 @@ class _Restorer:
         self._restored_names: dict[bytes, bytes] = {}
         """Where a file of several names is what it was, by the first of its names."""
 
-    def run(self, step: _Step | None, *, change: bool) -> Restored:
-        """Go through all paths, or only find out which would be left."""
-        nodes = tuple(self._before.values())  # what is kept of older acts may hold a path twice
+    def changed_since(self, lookup: PathLookup) -> tuple[bytes, ...]:
+        """Return the paths that would be left, by a lookup that has not begun or that remembers."""
+        self._lookup = lookup
+        return self._run(None, change=False).skipped
+
+    def put_back(self, backup_nodes: Iterable[EntrySnapshot] | None, step: _Step | None) -> Restored:
+        """Take the act back, on the terms of :func:`put_back`."""
+        self._lookup = PathLookup(self._tree, self._act)
+        self._backup_nodes = None if backup_nodes is None else {node.path: node for node in backup_nodes}
+        return self._run(step, change=True)
+
+    def _run(self, step: _Step | None, *, change: bool) -> Restored:
+        nodes = self._before.values()  # what is kept of older acts may hold a path twice
         for node in nodes if change else ():
             self._tree.settle(node)
         if self._act.kind not in METADATA:
-            lookup = PathLookup(self._tree, self._act)
-            for node, current in reversed(
-                [(node, current) for node in nodes if (current := lookup.at(node.path)) is not None]
-            ):
+            present_nodes = [(node, current) for node in nodes if (current := self._lookup.at(node.path)) is not None]
+            for node, current in reversed(present_nodes):
                 self._remove_obstacles(node, current, change=change)
-        self._lookup = PathLookup(self._tree, self._act)
+            del present_nodes
+            if change:
+                self._lookup = PathLookup(self._tree, self._act)
         fd = os.open(self._act.data, os.O_RDONLY | os.O_CLOEXEC)
         try:
             for count, node in enumerate(nodes):
@@ -316,9 +347,7 @@ class _Restorer:
             entry = todo.pop()
             nodes.append(entry)
             if entry.kind is EntryKind.DIRECTORY:
-                prefix = entry.path.rstrip(b"/") + b"/"
-                children = [self._tree.look(prefix + name) for name in self._tree.names(entry.path)]
-                todo += [child for child in reversed(children) if child is not None]
+                todo += reversed(self._tree.children(entry.path))
         return nodes
 
     def _restore(self, node: EntrySnapshot, data: int, *, change: bool) -> None:

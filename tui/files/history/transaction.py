@@ -14,7 +14,7 @@ from tui.files.history.rollback import put_back
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.root_tree import Tree
 from tui.files.tree.snapshots import EntrySnapshot
-from tui.files.write import failures
+from tui.linux.failures import explain_change
 
 Step = Callable[[int, bytes], None]
 
@@ -48,9 +48,7 @@ def rollback_on_error(
     except (DtuiError, OSError) as error:
         if act is None and not changed:
             raise
-        failure = (
-            error if isinstance(error, DtuiError) else failures.explain(error, act.path if act else b"the deletion")
-        )
+        failure = error if isinstance(error, DtuiError) else explain_change(error, act.path if act else b"the deletion")
         if isinstance(failure, ContainerGone):  # taking back would make entries in a layer that is being removed
             if act is not None:
                 act.mark("done")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
@@ -21,11 +21,12 @@ from tui.files.history import journal
 from tui.files.history.rollback import is_same_state
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
-from tui.files.write import atomic, failures
+from tui.files.write import atomic
 from tui.layers.directories import open_upper_in, upper_root
 from tui.layers.private_mounts import trash_dir
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_mark, is_opaque, whiteout_of
+from tui.linux.failures import change_explained, explain_change
 from tui.linux.name_ops import NO_REPLACE, OwnNameOps
 from tui.linux.remove_tree import make_anew, remove_tree
 from tui.linux.rooted_paths import Root, kind_of, open_child, open_directory, split
@@ -65,7 +66,7 @@ def shows_through(stack: LayerStack, view: LayerView, canonical_path: bytes) -> 
 def raw_states(stack: LayerStack, view: LayerView, canonical_path: bytes) -> Raw:
     """Describe what :func:`uncovered` would take away, to be compared with what it takes."""
     with (
-        failures.explained(canonical_path),
+        change_explained(canonical_path),
         upper_root(stack) as upper,
         _own_names(stack, view, upper, canonical_path) as (dir_fd, parent, names),
     ):
@@ -75,14 +76,14 @@ def raw_states(stack: LayerStack, view: LayerView, canonical_path: bytes) -> Raw
 def upper_names(stack: LayerStack, view: LayerView, canonical_path: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """Return which names of which directory :func:`uncovered` would take away."""
     with (
-        failures.explained(canonical_path),
+        change_explained(canonical_path),
         upper_root(stack) as upper,
         _own_names(stack, view, upper, canonical_path) as (_, parent, names),
     ):
         return parent, tuple(names)
 
 
-def lies_in_image(stack: LayerStack, view: LayerView, nodes: tuple[EntrySnapshot, ...]) -> bool:
+def lies_in_image(stack: LayerStack, view: LayerView, nodes: Sequence[EntrySnapshot]) -> bool:
     """Say whether an entry and all below it, parents first, are just what the image has there and would show."""
     top, paths = nodes[0].path, {node.path for node in nodes}
     prefix = top.rstrip(b"/") + b"/"
@@ -189,7 +190,7 @@ def uncovered(
         still_at_rest()
         with (
             _new_directory(beside.fd, os.fsencode(trash.name), canonical_path) as trash_fd,
-            failures.explained(canonical_path),
+            change_explained(canonical_path),
             _own_names(stack, view, upper, canonical_path) as (dir_fd, parent, names),
             _moved_to_trash(dir_fd, names, trash_fd, canonical_path),
         ):
@@ -207,7 +208,7 @@ def _new_directory(beside: int, name: bytes, canonical_path: bytes) -> Iterator[
     try:
         fd = make_anew(beside, name)
     except OSError as error:
-        raise failures.explain(error, canonical_path) from error
+        raise explain_change(error, canonical_path) from error
     try:
         yield fd
     finally:

@@ -19,15 +19,19 @@ from tui.core.text import printable
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.scratch import Durability, ScratchName
 from tui.files.tree.snapshots import EntrySnapshot, is_same_entry, is_untouched, snapshot_of
-from tui.files.write import atomic, failures
+from tui.files.write import atomic
 from tui.files.write.atomic import NewEntry, Placement, Scratch
 from tui.files.write.metadata import change_owner_and_mode, path_of
 from tui.layers.private_mounts import Check, no_check
 from tui.linux.admission import Need
+from tui.linux.failures import change_explained, explain, explain_change
 from tui.linux.name_ops import NO_REPLACE, NameOps
-from tui.linux.rooted_paths import Folder, Root, explain, open_child, refuse_kernel_files, reopen_regular, split
+from tui.linux.rooted_paths import Folder, Root, open_child, refuse_kernel_files, reopen_regular, split
 
 OpenImage = Callable[[EntrySnapshot], int]
+
+LeaveOut = Callable[[bytes, bool], bool]
+"""Says whether an entry is not to be looked at: its path, and whether it turned out to be a mount point."""
 
 
 class IsMountPoint(EditRefused):
@@ -63,6 +67,13 @@ class Tree(Protocol):
 
     def names(self, path: bytes) -> list[bytes]:
         """List a directory, sorted."""
+        ...
+
+    def children(self, path: bytes, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
+        """Describe all that stands in a directory, sorted by name, but for what ``leave_out`` says yes to.
+
+        It is asked of each path, and again of each that turns out to be a mount point; those it keeps raise MountPoint.
+        """
         ...
 
     def beneath(self, path: bytes) -> EntrySnapshot | None:
@@ -142,7 +153,7 @@ class RootTree:
 
     def sync(self) -> None:
         """Make durable what was changed; raises DtuiError."""
-        with failures.explained(b"/"):
+        with change_explained(b"/"):
             self._durability.sync()
 
     def close(self) -> None:
@@ -231,6 +242,33 @@ class RootTree:
         finally:
             os.close(fd)
 
+    def children(self, path: bytes, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
+        """Describe all that stands in a directory, which is looked up once for all of it."""
+        names = self.names(path)
+        self._check()
+        prefix = path.rstrip(b"/") + b"/"
+        nodes = []
+        with self._root.directory(path) as folder:
+            for name in names:
+                child = prefix + name
+                if leave_out is not None and leave_out(child, False):
+                    continue
+                try:
+                    fd = open_child(folder.fd, name, os.O_PATH)
+                except FileNotFoundError:  # it went meanwhile
+                    continue
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise explain(error, child) from error
+                    if leave_out is not None and leave_out(child, True):
+                        continue
+                    raise IsMountPoint(f"{printable(child)} is a mount point", "nothing was changed") from error
+                try:
+                    nodes.append(snapshot_of(fd, child, raw=self._raw))
+                finally:
+                    os.close(fd)
+        return nodes
+
     def target_of(self, path: bytes) -> bytes:
         """Say where the link at a path points."""
         return self._root.target_of(path)
@@ -280,18 +318,21 @@ class RootTree:
             if over is not None and over.kind is node.kind is EntryKind.DIRECTORY:
                 self.dress(node)
                 return
-            with self.folder(node.path) as (folder, name):
-                if over is None:
-                    self._root.admit(folder.fd, node.path, Need.CHANGE)
-                else:
-                    self._root.admit_taking(folder.fd, name, node.path)
-                atomic.refuse_fixed(folder.fd, node.path)
-                with self._new_entry(node, data) as entry:
+            folder, name = self._reach(node.path)  # open until another directory is asked for, which nothing here does
+            if over is None:
+                self._root.admit(folder.fd, node.path, Need.CHANGE)
+            else:
+                self._root.admit_taking(folder.fd, name, node.path)
+            atomic.refuse_fixed(folder.fd, node.path)
+            if node.same_as:
+                with self._other_name(node) as entry:
                     self._place(node.path, entry, folder, name, over)
-                self._withdraw_if_gone(folder, name)
-                self.changed(folder)
+            else:
+                self._place(node.path, atomic.entry_like(node, data, raw=self._raw), folder, name, over)
+            self._withdraw_if_gone(folder, name)
+            self.changed(folder)
         except OSError as error:
-            raise failures.explain(error, node.path) from error
+            raise explain_change(error, node.path) from error
 
     def _withdraw_if_gone(self, folder: Folder, name: bytes) -> None:
         """Take back at once what was made while the removal of the container began, for that fails over a new entry."""
@@ -303,11 +344,8 @@ class RootTree:
             raise
 
     @contextmanager
-    def _new_entry(self, node: EntrySnapshot, data: int | None) -> Iterator[NewEntry]:
-        """Yield what is to be made; another name of a file that is there is made of no other file than that."""
-        if not node.same_as:
-            yield atomic.entry_like(node, data, raw=self._raw)
-            return
+    def _other_name(self, node: EntrySnapshot) -> Iterator[NewEntry]:
+        """Yield one name more of a file that is there, and of no other one."""
         if self._link_root is None:
             self._link_root = self._root.duplicate()
         parent, other_name = split(node.same_as)
@@ -360,10 +398,12 @@ class RootTree:
                 self._admit_dressing(dir_fd, name, node)
                 atomic.dress(dir_fd, name, node, raw=self._raw)
         except OSError as error:
-            raise failures.explain(error, node.path) from error
+            raise explain_change(error, node.path) from error
 
     def _admit_dressing(self, dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
         """Raise EditRefused where nobody in the container may give an entry what a node has."""
+        if not self._root.is_restricted:
+            return
         fd = open_child(dir_fd, name, os.O_PATH)
         try:
             present = snapshot_of(fd, node.path, raw=self._raw)
@@ -387,7 +427,7 @@ class RootTree:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise failures.explain(error, node.path) from error
+            raise explain_change(error, node.path) from error
 
     # removing and renaming ---------------------------------------------------------------------------------
 
@@ -408,7 +448,7 @@ class RootTree:
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 raise ChangedMeanwhile(f"{printable(path)} is not empty", "somebody made something in it") from error
-            raise failures.explain(error, path) from error
+            raise explain_change(error, path) from error
 
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
@@ -425,7 +465,7 @@ class RootTree:
             except OSError as error:
                 if error.errno == errno.EXDEV:
                     return False
-                raise failures.explain(error, new if error.errno == errno.EEXIST else path) from error
+                raise explain_change(error, new if error.errno == errno.EEXIST else path) from error
         return True
 
 

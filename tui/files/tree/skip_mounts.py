@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from tui.core.records import Mount
 from tui.core.text import printable
-from tui.files.tree.root_tree import IsMountPoint, Tree
-from tui.files.tree.snapshots import EntrySnapshot
 from tui.layers.mount_covers import RUNTIME_MOUNTS, Covers
 
 _MANY = 5
 
 
 class SkippedMounts:
-    """Looks at entries of a tree, but not at mount points, nor at rest at what lies where one will be.
+    """Leaves out mount points, and at rest what lies where one will be, and remembers which.
 
     What is done to the directory below a mount is seen by nobody, and nobody could take it back while that is mounted.
     """
 
-    def __init__(self, tree: Tree, covers: Covers) -> None:
-        self._tree = tree
+    def __init__(self, covers: Covers) -> None:
         self._covers = covers
-        self._left_out: list[tuple[bytes, Mount | None]] = []
+        self._skipped: list[tuple[bytes, Mount | None]] = []
 
-    def look(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what stands at a path, None for nothing and for what is left out."""
+    def leave_out(self, path: bytes, is_mount_point: bool) -> bool:
+        """Say whether an entry is left out, as :data:`.root_tree.LeaveOut`."""
         mount = self._covers.at(path)
-        if mount is None and path not in RUNTIME_MOUNTS:
-            with suppress(IsMountPoint):  # one that was made in the container
-                return self._tree.look(path)
-        self._left_out.append((path, mount))
-        return None
+        if mount is None and not is_mount_point and path not in RUNTIME_MOUNTS:
+            return False
+        self._skipped.append((path, mount))
+        return True
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, the user's own mounts first."""
-        skipped = sorted(self._left_out, key=lambda pair: (pair[1] is None or pair[1].kind == "engine", pair[0]))
+        skipped = sorted(self._skipped, key=lambda pair: (pair[1] is None or pair[1].kind == "engine", pair[0]))
         return few([skipped_words(path, mount) for path, mount in skipped])
 
 

@@ -18,14 +18,14 @@ from tui.core.records import EntryKind, LayerStack, View, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history.image_bytes import open_in_image
 from tui.files.history.rollback import is_same_state
-from tui.files.tree.root_tree import RootTree, Tree, changed_meanwhile
+from tui.files.tree.root_tree import LeaveOut, RootTree, Tree, changed_meanwhile
 from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
-from tui.files.write import failures
 from tui.files.write.metadata import set_times
 from tui.files.write.whiteout_writer import Hiding, make_opaque
 from tui.layers.private_mounts import Check, no_check
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_mark
+from tui.linux.failures import explain_change
 from tui.linux.name_ops import OwnNameOps
 from tui.linux.rooted_paths import Root, split
 
@@ -90,6 +90,13 @@ class UnionTree:
         """List a directory."""
         return sorted(entry.name for entry in self._view.children(path, View.MERGED))
 
+    def children(self, path: bytes, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
+        """Describe all that stands in a directory; nothing is mounted in it."""
+        prefix = path.rstrip(b"/") + b"/"
+        paths = [prefix + name for name in self.names(path)]
+        nodes = (self.look(child) for child in paths if leave_out is None or not leave_out(child, False))
+        return [node for node in nodes if node is not None]
+
     def settle(self, node: EntrySnapshot) -> None:
         """Let what stands beside the file that hides it be seen again where it is what was kept, else remove it.
 
@@ -107,7 +114,7 @@ class UnionTree:
                 self.hiding.drop_hidden(node.path)
                 self._forget(node.path)
         except OSError as error:
-            raise failures.explain(error, node.path) from error
+            raise explain_change(error, node.path) from error
 
     # making ------------------------------------------------------------------------------------------------
 
@@ -149,7 +156,7 @@ class UnionTree:
         try:
             make_opaque(fd, self._stack)
         except OSError as error:
-            raise failures.explain(error, path) from error
+            raise explain_change(error, path) from error
         finally:
             os.close(fd)
 
@@ -255,7 +262,7 @@ class UnionTree:
             if directory:
                 self._forget(path)
         except OSError as error:
-            raise failures.explain(error, path) from error
+            raise explain_change(error, path) from error
 
     def move(self, path: bytes, new: bytes) -> bool:
         """Rename what only the writable layer has; everything else has to be copied."""

@@ -13,7 +13,7 @@ from tui.core.text import printable
 from tui.files.history import journal
 from tui.files.history.image_bytes import open_in_image
 from tui.files.removal_watch import ContainerGone, being_removed, removal_check
-from tui.files.tree.root_tree import RootTree, Tree
+from tui.files.tree.root_tree import LeaveOut, RootTree, Tree
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.union_tree import UnionTree
 from tui.files.verbs.opening import privileged, running_root, stack_of
@@ -77,26 +77,32 @@ class _MountedTree(RootTree):
         super().__init__(root, OwnNameOps(), container_id, image=partial(open_in_image, view), check=check)
         self._view = view
 
-    @contextmanager
-    def _reason(self, path: bytes) -> Iterator[None]:
-        """Say of what the kernel does not open that it is a metacopy."""
-        try:
-            yield
-        except LayerError:
-            self._view.refuse_unreadable(path)
-            raise
-
     def canonical_path(self, path: bytes) -> bytes:
         """Return the canonical path of a name; raises EditRefused for a metacopy, and for what a redirect renamed."""
-        with self._reason(split(path)[0]):
+        try:
             canonical_path = super().canonical_path(path)
+        except LayerError:
+            self._view.refuse_unreadable(split(path)[0])
+            raise
         self._view.refuse_unreadable(canonical_path)
         return canonical_path
 
     def look(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what stands at a path; raises EditRefused for a metacopy."""
-        with self._reason(path):
+        """Describe what stands at a path; raises EditRefused for a metacopy, which the kernel does not open."""
+        try:
             return super().look(path)
+        except LayerError:
+            self._view.refuse_unreadable(path)
+            raise
+
+    def children(self, path: bytes, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
+        """Describe all that stands in a directory; raises EditRefused for a metacopy."""
+        try:
+            return super().children(path, leave_out)
+        except LayerError:
+            for name in super().names(path):
+                self._view.refuse_unreadable(path.rstrip(b"/") + b"/" + name)
+            raise
 
     def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
         """Put an entry in its place, after which the layers are another union."""

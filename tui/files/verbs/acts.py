@@ -28,21 +28,21 @@ from tui.files.history.transaction import Step, no_step, remove_nodes, rollback_
 from tui.files.removal_watch import explain_removal
 from tui.files.tree.drop_upper import shows_through
 from tui.files.tree.parent_defaults import inherited_from
-from tui.files.tree.root_tree import Tree, changed_meanwhile
+from tui.files.tree.root_tree import LeaveOut, Tree, changed_meanwhile
 from tui.files.tree.skip_mounts import SkippedMounts
 from tui.files.tree.snapshots import EntrySnapshot, is_same_entry
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.opening import ids_of, refuse_covered, refuse_state, refuse_unseen, stack_of
-from tui.files.write import failures, set_aside
+from tui.files.write import set_aside
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView
+from tui.linux.failures import change_explained
 from tui.linux.rooted_paths import normalized, split
 
 _MOVED_BY_COPY = "what is moved is made anew from it"
 
 NodeChange = Callable[[EntrySnapshot], EntrySnapshot]
 Inspect = Callable[[str], Details]
-Look = Callable[[bytes], EntrySnapshot | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ChangeResult:
 @contextmanager
 def acting(container_id: ContainerId, inspect: Inspect) -> Iterator[Details]:
     """Hold a container's lock and yield what it is now; raises EditRefused for a state in which nobody may write."""
-    with failures.explained(container_id[:12].encode()), container_lock(container_id):
+    with change_explained(container_id[:12].encode()), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
         with explain_removal(details, inspect):
@@ -81,12 +81,11 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
     return (f"the container is {state} now: make sure that it sees the change",)
 
 
-def listing(tree: Tree, node: EntrySnapshot, describe: Look | None = None) -> list[EntrySnapshot]:
-    """Return an entry and all below it, parents first, as far as ``describe`` finds it.
+def listing(tree: Tree, node: EntrySnapshot, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
+    """Return an entry and all below it, parents first, but for what ``leave_out`` says yes to.
 
     Without that, a mount point below is refused: nothing was changed by then.
     """
-    describe = describe or tree.look
     entries: list[EntrySnapshot] = []
     todo = [node]
     while todo:
@@ -94,9 +93,7 @@ def listing(tree: Tree, node: EntrySnapshot, describe: Look | None = None) -> li
         progress.at(len(entries), entry.path)
         entries.append(entry)
         if entry.kind is EntryKind.DIRECTORY:
-            prefix = entry.path.rstrip(b"/") + b"/"
-            children = (describe(prefix + name) for name in reversed(tree.names(entry.path)))
-            todo += [child for child in children if child is not None]
+            todo += reversed(tree.children(entry.path, leave_out))
     return entries
 
 
@@ -112,7 +109,7 @@ def keep_all(
     """Keep entries, files with their bytes unless those lie in the image; ``total`` is what that copies."""
     progress.begin(Phase.KEEP, total)
     for node in nodes:
-        step(len(keeper.nodes), node.path)
+        step(keeper.count, node.path)
         keep_one(tree, node, keeper, data=data)
 
 
@@ -164,7 +161,8 @@ def refuse_hidden(details: Details, tree: Tree, act: UndoRecord) -> None:
     if not details.container.state.alive:
         covers = covers_of(details, tree)
         refuse = refuse_covered if act.kind is UndoKind.REVERT else refuse_unseen
-        for path in filter(None, (act.path, act.new_path, *(split(node.path)[0] for node in act.nodes))):
+        parents = {split(node.path)[0] for node in act.nodes}
+        for path in filter(None, (act.path, act.new_path, *sorted(parents))):
             refuse(covers, path)
 
 
@@ -442,14 +440,14 @@ def change_metadata(
         with writable_tree(details) as tree:
             canonical_path = tree.canonical_path(normalized(path))
             node = entry_at(tree, canonical_path)
-            beside = SkippedMounts(tree, covers := covers_of(details, tree))
+            skipped_mounts = SkippedMounts(covers := covers_of(details, tree))
             if not details.container.state.alive:
                 refuse_unseen(covers, canonical_path)
             if node.kind is EntryKind.SYMLINK:
                 message = f"{printable(canonical_path)} is a link to {printable(node.target)}"
                 raise EditRefused(message, "name what it leads to; nothing was changed")
             with backup_writer(details, kind, canonical_path) as keeper:
-                entries = listing(tree, node, beside.look) if recursive else [node]
+                entries = listing(tree, node, skipped_mounts.leave_out) if recursive else [node]
                 keep_all(tree, entries, keeper, data=False, step=step)
                 nodes = keeper.nodes
                 act = keeper.commit()
@@ -463,5 +461,5 @@ def change_metadata(
                         changed.append(1)
             if not changed:
                 act.forget()
-        notes = (*beside.notes, *notes_after(details, inspect))
+        notes = (*skipped_mounts.notes, *notes_after(details, inspect))
         return ChangeResult(canonical_path, len(changed), act if changed else None, notes)

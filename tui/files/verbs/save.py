@@ -27,7 +27,7 @@ from tui.files.verbs.opening import (
     running_root,
     stack_of,
 )
-from tui.files.write import exchange, failures, set_aside
+from tui.files.write import exchange, set_aside
 from tui.files.write.atomic import Checkpoint, no_checkpoint
 from tui.files.write.below_root import SaveRequest, SaveResult, check_stamp, source_path, write_below
 from tui.files.write.exchange import NewFile
@@ -38,6 +38,7 @@ from tui.layers.mount_covers import Covers
 from tui.layers.private_mounts import tree_root
 from tui.layers.process_root import process_of
 from tui.layers.view import LayerView
+from tui.linux.failures import change_explained
 from tui.linux.name_ops import name_ops_inside
 from tui.linux.rooted_paths import normalized
 from tui.linux.sparse import Content, extents_of, reserve, write_extents
@@ -58,7 +59,7 @@ def save(
     ``stamp`` is what the file was when it was read; None writes over whatever is there. Raises ChangedMeanwhile when
     the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new then.
     """
-    with failures.explained(normalized(path)), container_lock(container_id):
+    with change_explained(normalized(path)), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
         job = SaveRequest(container_id, normalized(path), data, stamp, options, checkpoint, name=details.container.name)

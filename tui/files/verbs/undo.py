@@ -20,11 +20,12 @@ from tui.files.history.rollback import (
     METADATA,
     PathLookup,
     Restored,
+    Restorer,
+    Survey,
     changed_since,
     is_one_write,
     is_plain_rename,
     is_same_state,
-    put_back,
     was_never_moved,
     with_current_metadata,
 )
@@ -115,15 +116,15 @@ def _undo_by_tree(act: UndoRecord, inspect: Inspect, step: Step, keep: BackupMod
                 _move_back(tree, act, force=force)
                 act.mark("undone")
                 return ChangeResult(act.path, 1, None)
-            if not force:
-                if is_one_write(act):
-                    act = with_current_metadata(act, tree.look(act.path))
-                refuse_changed(changed_since(tree, act))
-            current_nodes = list(_present(tree, act))
+            if is_one_write(act) and not force:
+                act = with_current_metadata(act, tree.look(act.path))
+            restorer = Restorer(tree, act, force=force)
+            current_nodes = _surveyed(tree, act, restorer, force=force)
+            count = max(len(act.nodes), len(current_nodes))
             if keep is BackupMode.NOTHING:
-                restored = _put_back_for_good(tree, act, step, force=force)
+                restored = _put_back_for_good(restorer, act, step)
                 notes = ("what stood there is not kept", *_parted_note(restored.parted))
-                return ChangeResult(act.path, len(act.nodes), None, (*notes, *notes_after(details, inspect)))
+                return ChangeResult(act.path, count, None, (*notes, *notes_after(details, inspect)))
             data = act.kind not in METADATA
             if data:
                 current_nodes = measured(
@@ -146,16 +147,25 @@ def _undo_by_tree(act: UndoRecord, inspect: Inspect, step: Step, keep: BackupMod
                     with rollback_on_error(present, lambda: nullcontext(tree)):
                         present.expect(*act.nodes)
                         progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
-                        restored = put_back(tree, act, force=force, backup_nodes=backup_nodes, step=step)
+                        restored = restorer.put_back(backup_nodes, step)
                         refuse_changed(restored.skipped)
                         act.mark("undone")
                     notes = (*_parted_note(restored.parted), *notes_after(details, inspect))
-                    return ChangeResult(act.path, len(act.nodes), present, notes)
+                    return ChangeResult(act.path, count, present, notes)
         if keep is BackupMode.ASIDE:
             present = _take_back_aside(act, details, inspect, current_nodes)
-            return ChangeResult(act.path, len(act.nodes), present, notes_after(details, inspect))
-        _uncover(act, present, details, inspect)
-        return ChangeResult(act.path, len(act.nodes), present, notes_after(details, inspect))
+        else:
+            _uncover(act, present, details, inspect)
+        return ChangeResult(act.path, count, present, notes_after(details, inspect))
+
+
+def _surveyed(tree: Tree, act: UndoRecord, restorer: Restorer, *, force: bool) -> list[EntrySnapshot]:
+    """Look once at each path of an act and return what stands there; raises ChangedMeanwhile unless ``force``."""
+    survey = Survey(tree, act)
+    current_nodes = list(_present(tree, act, survey))
+    if not force:
+        refuse_changed(restorer.changed_since(survey))
+    return current_nodes
 
 
 def _move_aside_back(act: UndoRecord, details: Details, inspect: Inspect) -> ChangeResult:
@@ -225,7 +235,7 @@ def _exchange_back(
     return ChangeResult(act.path, 1, present, notes_after(details, inspect))
 
 
-def _put_back_for_good(tree: Tree, act: UndoRecord, step: Step, *, force: bool) -> Restored:
+def _put_back_for_good(restorer: Restorer, act: UndoRecord, step: Step) -> Restored:
     """Put back what an act replaced, and keep nothing of what stands there: no room is needed for that.
 
     Cut off, it is finished at the next start as an act that has only begun.
@@ -233,7 +243,7 @@ def _put_back_for_good(tree: Tree, act: UndoRecord, step: Step, *, force: bool) 
     progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
     act.mark("begun")
     try:
-        restored = put_back(tree, act, force=force, step=step)
+        restored = restorer.put_back(None, step)
         refuse_changed(restored.skipped)
     except BaseException:
         act.mark("done")
@@ -373,15 +383,19 @@ def _move_back(tree: Tree, act: UndoRecord, *, force: bool) -> None:
         raise ChangedMeanwhile(f"{printable(act.new_path)} cannot be renamed in one step", "rename it by hand")
 
 
-def _present(tree: Tree, act: UndoRecord) -> Iterator[EntrySnapshot]:
-    """Yield what stands at the paths of an act now, as much of it as putting its nodes back would replace."""
-    lookup = PathLookup(tree, act)
+def _present(tree: Tree, act: UndoRecord, lookup: PathLookup) -> Iterator[EntrySnapshot]:
+    """Yield what stands at the paths of an act now, as much of it as putting its nodes back would replace.
+
+    Where a directory is not there, that nothing is at its path says it of all below it.
+    """
+    nothing = b""
     yielded: set[bytes] = set()
     for count, node in enumerate(act.nodes):
         progress.at(count, node.path)
-        if node.path in yielded:  # with the directory above it
+        if node.path in yielded or (nothing and node.path.startswith(nothing)):  # with the directory above it
             continue
         current = lookup.at(node.path)
+        nothing = lookup.below_nothing if current is None else b""
         if current is None:
             yield EntrySnapshot(node.path)
         elif act.kind not in METADATA and current.kind is EntryKind.DIRECTORY and node.kind is not EntryKind.DIRECTORY:

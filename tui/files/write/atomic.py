@@ -85,7 +85,8 @@ def entry_like(node: EntrySnapshot, data: int | None, *, raw: bool) -> NewEntry:
         if data is not None:
             for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
                 pass
-        os.ftruncate(fd, node.size)
+        if os.fstat(fd).st_size != node.size:  # it ends in a hole, or there are no bytes
+            os.ftruncate(fd, node.size)
         return node.size
 
     kind = node.kind or EntryKind.FILE

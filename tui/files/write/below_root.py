@@ -23,13 +23,14 @@ from tui.files.history.estimate import require_room
 from tui.files.history.image_bytes import FromImage, not_from_image
 from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
-from tui.files.write import atomic, failures
+from tui.files.write import atomic
 from tui.files.write.atomic import Checkpoint, Placed, Placement, Scratch
 from tui.files.write.metadata import Metadata, metadata_of
 from tui.files.write.options import SaveOptions
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.private_mounts import Check, no_check
 from tui.linux.admission import Need
+from tui.linux.failures import explain_change
 from tui.linux.name_ops import NameOps, OwnNameOps
 from tui.linux.rooted_paths import Root, is_mount_point, refuse_kernel_files, reopen_to_write, split
 from tui.linux.sparse import Content
@@ -306,7 +307,7 @@ def _place(
         atomic.confirm_names(dir_fd)
         return placed
     except OSError as error:
-        raise failures.explain(error, canonical_path) from error
+        raise explain_change(error, canonical_path) from error
     finally:
         if atomic.is_gone(*scratch):
             journal.end(record)
@@ -333,7 +334,7 @@ def overwrite_below(
         except OSError as error:
             _put_old_back(fd, record)
             journal.end(record)
-            raise failures.explain(error, canonical_path) from error
+            raise explain_change(error, canonical_path) from error
         except BaseException:  # nobody is to read half a file until the next start
             _put_old_back(fd, record)
             journal.end(record)
@@ -354,7 +355,7 @@ def _open_to_write(root: Root, canonical_path: bytes, old: int) -> int:
         return reopen_to_write(path_fd, canonical_path)
     except DtuiError as error:
         if isinstance(error.__cause__, OSError):
-            raise failures.explain(error.__cause__, canonical_path) from error
+            raise explain_change(error.__cause__, canonical_path) from error
         raise
     finally:
         os.close(path_fd)

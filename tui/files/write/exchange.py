@@ -27,10 +27,11 @@ from tui.files.removal_watch import ContainerGone
 from tui.files.tree.root_tree import changed_meanwhile
 from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
 from tui.files.verbs.opening import stack_of
-from tui.files.write import atomic, failures, set_aside
+from tui.files.write import atomic, set_aside
 from tui.files.write.aside_places import make_place, opened
 from tui.files.write.metadata import apply_metadata, metadata_in
 from tui.layers.whiteouts import is_whiteout
+from tui.linux.failures import change_explained
 from tui.linux.name_ops import EXCHANGE, NO_REPLACE
 from tui.linux.rooted_paths import open_child, split
 from tui.linux.sparse import copy_data
@@ -82,7 +83,7 @@ def why_not(details: Details, path: bytes) -> str:
 
 def own_file(details: Details, path: bytes) -> EntrySnapshot | None:
     """Describe the layer's own file at a canonical path, None for nothing; raises ChangedMeanwhile for no file."""
-    with failures.explained(path), set_aside.layer(details) as root, set_aside.directory(root, split(path)[0]) as above:
+    with change_explained(path), set_aside.layer(details) as root, set_aside.directory(root, split(path)[0]) as above:
         try:
             if is_whiteout(os.stat(split(path)[1], dir_fd=above, follow_symlinks=False)):
                 return None
@@ -179,7 +180,7 @@ def _exchange(
 @contextmanager
 def _open_places(details: Details, path: bytes, aside: SetAside) -> Iterator[tuple[int, int]]:
     """Yield the directory of the layer and the new one beside it, open."""
-    with failures.explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.parent) as above:
+    with change_explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.parent) as above:
         atomic.refuse_fixed(above, path)
         make_place(aside.directory)
         with opened(aside.directory) as place:

@@ -19,11 +19,12 @@ from tui.core.text import printable
 from tui.files.history.backups import SetAside, UndoKind, UndoRecord
 from tui.files.removal_watch import ContainerGone
 from tui.files.verbs.opening import stack_of
-from tui.files.write import atomic, failures
+from tui.files.write import atomic
 from tui.files.write.aside_places import make_place, opened, remove_set_aside
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import tree_root
 from tui.layers.whiteouts import is_whiteout
+from tui.linux.failures import change_explained
 from tui.linux.name_ops import EXCHANGE, NO_REPLACE
 from tui.linux.rooted_paths import Root, split
 from tui.linux.syscalls import renameat2
@@ -124,7 +125,7 @@ def move_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None
     aside = _aside(act)
     still_at_rest()
     moved: list[bytes] = []
-    with failures.explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
+    with change_explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
         make_place(aside.directory)
         with opened(aside.directory) as aside_fd:
             try:
@@ -153,7 +154,7 @@ def move_back(details: Details, act: UndoRecord) -> None:
         message = f"{printable(act.path)} was set aside beside the layer, which the running container uses"
         raise EditRefused(message, "stop the container, then undo")
     waiting = _names_set_aside(act)
-    with failures.explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
+    with change_explained(act.path), layer(details) as root, directory(root, aside.parent) as parent_fd:
         if not waiting:
             if any(_is_free(act, parent_fd, name) for name in aside.names):
                 raise NotFound(f"{aside.directory} is gone, and what was set aside with it", "nothing was changed")

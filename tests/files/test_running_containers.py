@@ -154,7 +154,9 @@ def test_restart_in_save_leaves_whole_file(boxes: Boxes) -> None:
             session = box.details.session_key
             told = saved_while_restarting(box, path, new, moment)
             assert box.details.session_key != session
-            assert re.search("the container is running now: make sure|check|changed|gone|ended|nothing was", told), told
+            assert re.search(
+                "the container is running now: make sure|check|changed|gone|ended|restarted|nothing was", told
+            ), told
             now = box.sh(f"cat {path.decode()}").encode()
             assert now in (old, new)
             assert box.read(path) == now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -36,6 +36,7 @@ _EVENTS = {
 class _Stream:
     def __init__(self) -> None:
         self.queue: queue.Queue[Event | None] = queue.Queue()
+        self.on_skipped: Callable[[], object] = lambda: None
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.queue.get, None)

@@ -52,6 +52,19 @@ SILENCES: dict[str, dict[str, Answer]] = {
 }
 
 
+@pytest.mark.promise("answers-parsed-at-border")
+async def test_skipped_events_are_told_once() -> None:
+    odd = [b"null\n" * 3, event("rename"), b"7\n"]
+    with HostileEngine({"GET /events": lambda: in_chunks(odd)}) as engine:  # it ends, and is listened to again
+        app = DtuiApp([LiveEndpoint("far", engine.address)])
+        async with app.run_test(size=(120, 30), notifications=True) as pilot:
+            await until(pilot, lambda: engine.requests.count("GET /events") > 1)
+            await until(pilot, lambda: bool(app._notifications))
+            assert [one.message for one in app._notifications if "does not understand" in one.message] == [
+                "far: its Engine announces what dtui does not understand; the list is asked for each time"
+            ]
+
+
 @pytest.mark.promise("quit-never-waits")
 @pytest.mark.promise("streams-bounded")
 @pytest.mark.parametrize("name", FLOODS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -43,6 +43,9 @@ class Stream(Protocol):
 
 class EventStream(Stream, Protocol):
     """Container events as they happen."""
+
+    on_skipped: Callable[[], object]
+    """Called for each event that was not understood, and is not yielded."""
 
     def __iter__(self) -> Iterator[Event]: ...
 

@@ -104,6 +104,10 @@ class FeedListener(Protocol):
         """An Engine announced an event."""
         ...
 
+    def skipped(self, endpoint: str) -> None:
+        """Take in, once an endpoint, that its Engine announces what nobody here understands."""
+        ...
+
     def listed(self, problem: str) -> None:
         """The list that somebody asked for arrived, or failed with ``problem``."""
         ...
@@ -156,6 +160,7 @@ class Watcher:
         self._wake = threading.Event()
         self._requested = threading.Event()
         self._stream: EventStream | None = None
+        self._told_skipped = False
         self._frames = _EventBatches(partial(listener.announced, endpoint.name))
 
     @property
@@ -195,6 +200,7 @@ class Watcher:
             try:
                 # Open the stream before listing, so that no event is missed in between.
                 self._stream = self.endpoint.events()
+                self._stream.on_skipped = self._skip
                 self._due.set()
                 attempt = 0
                 for event in self._stream:
@@ -213,6 +219,13 @@ class Watcher:
             self._wake.wait(_RETRY[min(attempt, len(_RETRY) - 1)])
             self._wake.clear()
             attempt += 1
+
+    def _skip(self) -> None:
+        """Ask for the list, which an event that was not understood may have changed."""
+        self._due.set()
+        if not self._told_skipped:
+            self._told_skipped = True
+            self._listener.skipped(self.endpoint.name)
 
     def _list(self) -> None:
         confirm: Iterator[float] = iter(())

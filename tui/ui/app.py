@@ -39,7 +39,7 @@ from tui.ui.actions import actions_of, bindings
 from tui.ui.dialogs.base import Dialog
 from tui.ui.dialogs.choose import ChooseDialog, confirm
 from tui.ui.ending import Ending
-from tui.ui.feed_messages import ContainersListed, EngineEvent, FeedMessages, SourceChanged
+from tui.ui.feed_messages import ContainersListed, EngineEvent, EventsSkipped, FeedMessages, SourceChanged
 from tui.ui.last_resort import guard
 from tui.ui.outside import OpenCopies, end_editor
 from tui.ui.screens.base import BaseScreen
@@ -353,6 +353,11 @@ class DtuiApp(App[int]):
     def _tell_tidied(self, event: Tidied) -> None:
         for line in event.lines:
             self.notify(printable(line), title="left by an earlier run", timeout=15, markup=False)
+
+    @on(EventsSkipped)
+    def _tell_skipped(self, event: EventsSkipped) -> None:
+        line = f"{event.endpoint}: its Engine announces what dtui does not understand; the list is asked for each time"
+        self.notify(printable(line), severity="warning", timeout=15, markup=False)
 
     @on(EngineEvent)
     def _happened(self, event: EngineEvent) -> None:

@@ -39,6 +39,14 @@ class ContainersListed(Message, bubble=False):
         self.problem = problem
 
 
+class EventsSkipped(Message, bubble=False):
+    """An Engine announces what nobody here understands; posted once an endpoint."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+
+
 class FeedMessages:
     """Posts what watchers tell. Fulfils :class:`tui.services.feed.FeedListener`."""
 
@@ -52,6 +60,10 @@ class FeedMessages:
     def announced(self, endpoint: str, event: Event) -> None:
         """Post EngineEvent."""
         self._post(EngineEvent(endpoint, event))
+
+    def skipped(self, endpoint: str) -> None:
+        """Post EventsSkipped."""
+        self._post(EventsSkipped(endpoint))
 
     def listed(self, problem: str) -> None:
         """Post ContainersListed."""

@@ -7,7 +7,7 @@ import os
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tui.core.errors import DtuiError, NotReachable
@@ -31,6 +31,7 @@ class NoEvents:
 
     def __init__(self, closed: threading.Event) -> None:
         self._closed = closed
+        self.on_skipped: Callable[[], object] = lambda: None
 
     def __iter__(self) -> Iterator[Event]:
         self._closed.wait()

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -349,8 +349,11 @@ class _LiveStream:
 class LiveEvents(_LiveStream):
     """The Engine's container events."""
 
-    skipped = 0
-    """Number of events that could not be parsed."""
+    def __init__(self, name: str, client: Client, stream: Any) -> None:
+        super().__init__(name, client, stream)
+        self.skipped = 0
+        """Number of events that could not be parsed."""
+        self.on_skipped: Callable[[], object] = lambda: None
 
     def __iter__(self) -> Iterator[Event]:
         for line in self._chunks():
@@ -358,6 +361,7 @@ class LiveEvents(_LiveStream):
                 yield parse.event_of(answers.decode_json(line))
             except EngineError:
                 self.skipped += 1
+                self.on_skipped()
 
 
 class LiveLogs(_LiveStream):

@@ -275,3 +275,15 @@ def test_permission_denied_gives_advice(engine: Dockerd, web: str, in_group: boo
     assert [line for line in before if "motd" not in line] == [
         line for line in sorted(engine.docker("diff", web).splitlines()) if "motd" not in line
     ]
+
+
+def test_cp_goes_through_link_with_slash(engine: Dockerd) -> None:
+    links = "ln -s /app /to-app; ln -s /etc/motd /to-file; ln -s /nowhere /to-nothing"
+    engine.docker("run", "--network=none", "--name=web", IMAGE, "sh", "-ec", links)
+    host = ("-H", engine.host)
+    assert "/app/test_matches_docker.py: copied in" in dtui(*host, "cp", __file__, "web:/to-app/")[1]
+    for link in ("/to-file", "/to-nothing"):
+        told = dtui(*host, "cp", __file__, f"web:{link}/", code=1)[1]
+        assert f"{link} is a symlink that leads to no directory" in told
+    told = dtui(*host, "rm", "web:/to-app/", code=1)[1]
+    assert "name /app, or omit the trailing slash for the link" in told

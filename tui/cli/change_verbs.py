@@ -48,9 +48,9 @@ class ContainerPath:
         return files_of(self.endpoint, self.details)
 
 
-def find_container_path(finder: ContainerFinder, ref: str) -> ContainerPath:
-    """Find REF:PATH, and recover what an earlier run left unfinished there."""
-    endpoint, details, path = finder.find_file(ref)
+def find_container_path(finder: ContainerFinder, ref: str, *, into: bool = False) -> ContainerPath:
+    """Find REF:PATH, into which something may come, and put right what an earlier run left there."""
+    endpoint, details, path = finder.find_file(ref, into=into)
     recover_and_report(endpoint)
     return ContainerPath(endpoint, details, os.fsencode(path))
 
@@ -72,10 +72,11 @@ def run_change(
     done: str,
     *,
     back: str = "",
+    into: bool = False,
 ) -> int:
     """Make a change at REF:PATH and print the result, with how to undo it. Ctrl+C stops between two entries."""
     with open_finder(options) as finder:
-        target = find_container_path(finder, ref)
+        target = find_container_path(finder, ref, into=into)
         outcome = with_backup_choice(options, lambda step, keep: act(target, step, keep))
     return print_result(options, outcome, done + (back if outcome.act else ""))
 

@@ -29,6 +29,7 @@ def run(options: Namespace) -> int:
             options.target,
             lambda target, step, keep: target.files.copy_in(source, target.path, keep=keep, step=step),
             "copied in",
+            into=True,
         )
     if inside == [True, False]:
         _require_directory(options.target)

@@ -16,12 +16,12 @@ import platformdirs
 
 from tui.cli.ask_endpoints import ask_all, warn_if_slow
 from tui.cli.hanging import expect_hang
-from tui.core.errors import DtuiError, EditRefused, NotFound, UsageError
+from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, UsageError
 from tui.core.records import Container, Details, EntryKind
 from tui.core.text import printable
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.endpoint import Endpoint
-from tui.linux.rooted_paths import normalized
+from tui.linux.rooted_paths import normalized, split
 from tui.services.discover import Discovery, discover, require_endpoints
 from tui.services.resolve import resolve_ref
 
@@ -113,28 +113,42 @@ class ContainerFinder:
             expect_hang()
         return endpoint, details
 
-    def find_file(self, ref: str) -> tuple[Endpoint, Details, str]:
-        """Return endpoint, details and path of REF:PATH."""
+    def find_file(self, ref: str, *, into: bool = False) -> tuple[Endpoint, Details, str]:
+        """Return endpoint, details and path of REF:PATH; ``into`` which a link with a slash at its end may lead."""
         name, colon, path = ref.partition(":")
         if not colon or not path:
             raise UsageError(f"{printable(ref)} does not name a file", "use REF:PATH, for example web:/etc/app.conf")
         endpoint, details = self.find(name)
         if path.endswith("/") and details.reach.kind.readable:
-            _require_directory(details, os.fsencode(path))
+            _require_directory(details, os.fsencode(path), into=into)
         return endpoint, details, path
 
 
-def _require_directory(details: Details, path: bytes) -> None:
-    """Raise EditRefused if a path ends in a slash but is not a directory."""
+def _require_directory(details: Details, path: bytes, *, into: bool) -> None:
+    """Raise EditRefused for a path with a slash at its end where something else than a directory stands.
+
+    A link to one is refused unless it is only gone through: what is done to the path would be done to the link.
+    """
     from tui.files import readable_tree  # imported here to keep listing containers fast
 
+    hint = "omit the trailing slash"
     with readable_tree(details) as tree, suppress(NotFound):
         canonical_path = tree.canonical_path(normalized(path))
         node = tree.entered(canonical_path).look(canonical_path)
-        if node is not None and node.kind is not EntryKind.DIRECTORY:
-            raise EditRefused(
-                f"{printable(canonical_path)} is a {node.kind}, not a directory", "omit the trailing slash"
-            )
+        if node is None or node.kind is EntryKind.DIRECTORY:
+            return
+        subject = f"{printable(canonical_path)} is a {node.kind}"
+        if node.kind is not EntryKind.SYMLINK:
+            raise EditRefused(f"{subject}, not a directory", hint)
+        try:
+            target = split(tree.canonical_path(canonical_path + b"/name"))[0]
+            behind = tree.entered(target).look(target)
+        except (LayerError, NotFound):  # a link to itself, or to nothing
+            behind = None
+        if behind is None or behind.kind is not EntryKind.DIRECTORY:
+            raise EditRefused(f"{subject} that leads to no directory", hint)
+        if not into:
+            raise EditRefused(f"{subject}, not a directory", f"name {printable(target)}, or {hint} for the link")
 
 
 @contextmanager

@@ -10,9 +10,11 @@ from threading import Timer
 
 import pytest
 
+from tests.support.waiting import until
 from tui.core.errors import EditRefused
+from tui.files import drop_text, kept_texts
 from tui.ui import outside
-from tui.ui.outside import OpenCopies, PrivateCopy, StillOpen, edit_outside, editor_command
+from tui.ui.outside import OpenCopies, Origin, PrivateCopy, StillOpen, edit_outside, editor_command
 
 Editor = Callable[[str], None]
 DATA = b"port=80\n"
@@ -161,6 +163,37 @@ def test_detached_editor_saves_are_followed(editor: Editor, monkeypatch: pytest.
     caught.value.copy.path.write_bytes(b"latest\n")
     (told,) = copies.close()
     assert Path(told.rsplit(" in ", 1)[-1]).read_bytes() == b"latest\n"
+
+
+@pytest.mark.promise("editor-failures-keep-text")
+def test_editor_that_saves_twice_is_followed(editor: Editor, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "again")
+    editor(f'echo first > $1; (read _ < {tmp_path}/again; echo second > "$1"; read _ < {tmp_path}/again) &')
+    edited = edit_outside(DATA, b"/etc/app.conf")
+    assert edited.data == b"first\n"
+    assert "--wait" in edited.note
+    assert edited.still is not None
+    copies = OpenCopies()
+    copies.follow("web:/etc/app.conf", edited.still)
+    (tmp_path / "again").write_bytes(b"\n")
+    assert until(lambda: edited.still is not None and edited.still.copy.path.read_bytes() == b"second\n")
+    assert copies.take_saved("web:/etc/app.conf") == b"second\n"
+    (told,) = copies.close()
+    assert "ed is still open" in told
+    assert edited.still.copy.path.exists()
+    (tmp_path / "again").write_bytes(b"\n")
+
+
+@pytest.mark.promise("backups-purge")
+def test_dropped_text_takes_swap_file_along(private_state: Path) -> None:
+    copy = PrivateCopy(DATA, b"/etc/app.conf", Origin("web", "c" * 64, DATA))
+    copy.path.write_bytes(b"mine\n")
+    (copy.folder / ".app.conf.swp").write_bytes(b"mine\n")
+    copy.leave()
+    os.close(copy._directory)  # as when dtui has ended
+    (text,) = kept_texts()
+    drop_text(text)
+    assert list((private_state / "edit").iterdir()) == []
 
 
 @pytest.mark.promise("editor-failures-keep-text")

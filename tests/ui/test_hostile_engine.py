@@ -58,8 +58,8 @@ async def test_skipped_events_are_told_once() -> None:
     with HostileEngine({"GET /events": lambda: in_chunks(odd)}) as engine:  # it ends, and is listened to again
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30), notifications=True) as pilot:
-            await until(pilot, lambda: engine.requests.count("GET /events") > 1)
-            await until(pilot, lambda: bool(app._notifications))
+            await pilot_until(pilot, lambda: engine.requests.count("GET /events") > 1)
+            await pilot_until(pilot, lambda: bool(app._notifications))
             assert [one.message for one in app._notifications if "does not understand" in one.message] == [
                 "far: its Engine announces what dtui does not understand; the list is asked for each time"
             ]

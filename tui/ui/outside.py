@@ -130,6 +130,19 @@ class PrivateCopy:
             os.close(self.note_lock)
             self.note_lock = -1
 
+    def is_held(self) -> bool:
+        """Say whether something that the editor started runs on: it has inherited the lock of the note."""
+        if self._note is None or self.note_lock >= 0:
+            return False
+        try:
+            descriptor = os.open(self._note, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return not lock(descriptor)
+        finally:
+            os.close(descriptor)
+
     def read(self) -> bytes:
         """Return what the editor left; raises EditRefused for anything but a file of this user's within the limit."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -248,7 +261,7 @@ class OpenCopies:
     def follow(self, whose: str, still: StillOpen) -> None:
         """Follow an editor's copy of a file; the file's earlier one is left where it is."""
         before = self._open.pop(whose, None)
-        if before is not None and before.copy.has_changed():
+        if before is not None and (before.copy.has_changed() or before.copy.is_held()):
             before.copy.leave()
         elif before is not None:
             self._stays += filter(None, [before.copy.remove()])
@@ -281,6 +294,9 @@ class OpenCopies:
             if still.copy.has_changed():
                 lines.append(f"what {still.name} saved of {whose} is in {still.copy.path}")
                 still.copy.leave()
+            elif still.copy.is_held():
+                lines.append(f"{still.name} is still open: what it saves of {whose} is in {still.copy.path}")
+                still.copy.leave()
             else:
                 lines += filter(None, [still.copy.remove()])
         self._open.clear()
@@ -293,6 +309,8 @@ class Edited:
 
     data: bytes
     note: str = ""
+    still: StillOpen | None = None
+    """The editor that goes on after it saved and came back; what it saves later is noticed."""
 
 
 def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edited:
@@ -327,6 +345,9 @@ def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edit
         raise _editor_error(copy, f"what {name} left is not taken: {error.message}") from error
     if edited == data and not copy.has_changed():
         raise StillOpen(name, copy, at_once=time.monotonic() - begun < _AT_ONCE)
+    if copy.is_held():
+        note = f"{name} is still open: o takes what it saves later, and EDITOR='{name} --wait' waits for it"
+        return Edited(edited, note, StillOpen(name, copy, at_once=False))
     return Edited(edited, copy.remove())
 
 

@@ -129,6 +129,6 @@ def drop_text(text: KeptText) -> None:
     for suffix in (NEW, TOLD):
         for folder in (text_dir("unsaved"), text_dir("edit")):
             state_files.drop(folder / (text.id + suffix))
-    if text.file.parent != text_dir("unsaved"):
-        with suppress(OSError):  # the editor left something else there
-            state_files.drop_empty_folder(text.file.parent)
+    folder = text_dir("edit") / text.id
+    if text.file.parent == folder:  # an editor's swap file has the same text
+        state_files.drop_folder(folder)

@@ -75,6 +75,8 @@ class ExternalEditor(Commands):
                 with host.suspend():
                     left = edit_outside(data, opened.path, origin)
                 edited = left.data
+                if left.still is not None:
+                    copies.follow(subject, left.still)
                 if left.note:
                     host.notify(printable(left.note), title="editor", severity="warning", timeout=15, markup=False)
         except StillOpen as still:

@@ -22,6 +22,7 @@ from tui.files.history.rollback import is_same_state
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
+from tui.files.write.unchanged import changed_meanwhile
 from tui.layers.directories import open_upper_in, upper_root
 from tui.layers.private_mounts import trash_dir
 from tui.layers.view import LayerView
@@ -152,7 +153,7 @@ def refuse_unkept(states: Raw, canonical_path: bytes, nodes: Iterable[EntrySnaps
         if (path + b"/").startswith(prefix) and not is_mark(split(path)[1], marks):
             node = nodes_by_path.get(path)
             if node is None or not _is_kept(state, node):
-                raise ChangedMeanwhile(f"{printable(path)} was changed meanwhile", "look at it, then do it again")
+                raise changed_meanwhile(path)
 
 
 def _is_kept(state: tuple[int, ...], node: EntrySnapshot) -> bool:
@@ -196,9 +197,7 @@ def uncovered(
         ):
             still_at_rest()
             if _raw(trash_fd, parent, names) != states:
-                raise ChangedMeanwhile(
-                    f"{printable(canonical_path)} was changed meanwhile", "look at it, then do it again"
-                )
+                raise changed_meanwhile(canonical_path)
             yield
 
 

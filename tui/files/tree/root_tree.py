@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -18,10 +17,11 @@ from tui.core.records import EntryKind
 from tui.core.text import printable
 from tui.files.removal_watch import ContainerGone
 from tui.files.tree.scratch import Durability, ScratchName
-from tui.files.tree.snapshots import EntrySnapshot, is_same_entry, is_untouched, snapshot_of
+from tui.files.tree.snapshots import EntrySnapshot, is_same_entry, snapshot_of
 from tui.files.write import atomic
 from tui.files.write.atomic import NewEntry, Placement, Scratch
 from tui.files.write.metadata import change_owner_and_mode, path_of
+from tui.files.write.unchanged import require_same_bytes, require_untouched
 from tui.layers.private_mounts import Check, no_check
 from tui.linux.admission import Need
 from tui.linux.failures import change_explained, explain, explain_change
@@ -352,7 +352,7 @@ class RootTree:
         with self._link_root.directory(parent) as folder:
             fd = open_child(folder.fd, other_name, os.O_PATH)
             try:
-                _require_same_file(os.fstat(fd), node)
+                require_same_bytes(node.same_as, os.fstat(fd), node.size, node.mtime_ns)
                 yield atomic.name_of(fd)
             finally:
                 os.close(fd)
@@ -368,7 +368,7 @@ class RootTree:
 
         def before_rename() -> None:
             if over is not None:
-                _require_untouched(folder.fd, name, over)
+                require_untouched(folder.fd, name, over)
             self._check()
 
         placement = Placement(
@@ -439,7 +439,7 @@ class RootTree:
         self._root.admit_taking(folder.fd, name, path)
         try:
             if expected is not None:
-                _require_untouched(folder.fd, name, expected)
+                require_untouched(folder.fd, name, expected)
             if directory:
                 self._hands.rmdir(folder.fd, name)
             else:
@@ -467,22 +467,6 @@ class RootTree:
                     return False
                 raise explain_change(error, new if error.errno == errno.EEXIST else path) from error
         return True
-
-
-def changed_meanwhile(path: bytes) -> ChangedMeanwhile:
-    """Return what is raised for an entry that is not what it was when it was looked at."""
-    return ChangedMeanwhile(f"{printable(path)} was changed meanwhile", "look at it, then do it again")
-
-
-def _require_untouched(dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
-    if not is_untouched(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), node):
-        raise changed_meanwhile(node.path)
-
-
-def _require_same_file(status: os.stat_result, node: EntrySnapshot) -> None:
-    """Raise ChangedMeanwhile for another name of a file that somebody replaced or wrote before it was linked."""
-    if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != (node.size, node.mtime_ns):
-        raise changed_meanwhile(node.same_as)
 
 
 def _need_to_permit(status: os.stat_result, desired: EntrySnapshot) -> Need:

@@ -18,9 +18,10 @@ from tui.core.records import EntryKind, LayerStack, View, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history.image_bytes import open_in_image
 from tui.files.history.rollback import is_same_state
-from tui.files.tree.root_tree import LeaveOut, RootTree, Tree, changed_meanwhile
+from tui.files.tree.root_tree import LeaveOut, RootTree, Tree
 from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
 from tui.files.write.metadata import set_times
+from tui.files.write.unchanged import changed_meanwhile
 from tui.files.write.whiteout_writer import Hiding, make_opaque
 from tui.layers.private_mounts import Check, no_check
 from tui.layers.view import LayerView

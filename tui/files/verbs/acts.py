@@ -28,12 +28,13 @@ from tui.files.history.transaction import Step, no_step, remove_nodes, rollback_
 from tui.files.removal_watch import explain_removal
 from tui.files.tree.drop_upper import shows_through
 from tui.files.tree.parent_defaults import inherited_from
-from tui.files.tree.root_tree import LeaveOut, Tree, changed_meanwhile
+from tui.files.tree.root_tree import LeaveOut, Tree
 from tui.files.tree.skip_mounts import SkippedMounts
 from tui.files.tree.snapshots import EntrySnapshot, is_same_entry
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.opening import ids_of, refuse_covered, refuse_state, refuse_unseen, stack_of
 from tui.files.write import set_aside
+from tui.files.write.unchanged import changed_meanwhile
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView
 from tui.linux.failures import change_explained

@@ -23,7 +23,7 @@ from tui.files.history.estimate import replaced_size
 from tui.files.history.transaction import Step, no_step, rollback_on_error
 from tui.files.tree.host_files import HostFiles, refuse_unsized
 from tui.files.tree.parent_defaults import inherited_from
-from tui.files.tree.root_tree import RootTree, Tree, changed_meanwhile
+from tui.files.tree.root_tree import RootTree, Tree
 from tui.files.tree.skip_mounts import few, skipped_words
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.tree.union_tree import UnionTree, refuse_marks
@@ -44,6 +44,7 @@ from tui.files.verbs.acts import (
 )
 from tui.files.verbs.opening import ids_of, refuse_covered, running_root, stack_of
 from tui.files.write import exchange
+from tui.files.write.unchanged import changed_meanwhile
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView
 from tui.linux.name_ops import OwnNameOps

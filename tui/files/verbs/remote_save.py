@@ -28,6 +28,7 @@ from tui.files.tree.snapshots import CAPABILITY, EntrySnapshot, in_order
 from tui.files.verbs.opening import OpenedFile, SavePlan, refuse_state, refuse_unseen
 from tui.files.write.below_root import SaveResult
 from tui.files.write.options import USUAL, SaveOptions
+from tui.files.write.unchanged import changed_meanwhile, require_version
 from tui.files.write.version import FileVersion
 from tui.layers.mount_covers import Covers
 from tui.linux.rooted_paths import normalized, split
@@ -125,14 +126,8 @@ def save_by_engine(
             if not options.create:
                 raise
             old = None
-        if old is not None and stamp is not None and _stamp_of(old) != stamp:
-            raise ChangedMeanwhile(
-                f"{printable(canonical_path)} was changed meanwhile", "look at the difference, then decide"
-            )
-        if old is not None and options.only_new:
-            raise EditRefused(f"{printable(canonical_path)} exists already", "edit it, or choose another name")
-        if old is not None and options.wrote and _stamp_of(old).sha256 != options.wrote:
-            raise ChangedMeanwhile(f"{printable(canonical_path)} was changed since", "dtui undo --force puts them back")
+        if old is not None:
+            require_version(canonical_path, _stamp_of(old), stamp, options)
         new = _new(archive, canonical_path, old, data, options)
         act = None
         keep = options.keep is not BackupMode.NOTHING
@@ -236,7 +231,7 @@ def present(archive: Archive, path: bytes) -> RemoteFile | None:
 
 def _put(archive: Archive, new: RemoteFile, old: RemoteFile | None, backup_path: Path | None) -> None:
     if present(archive, new.path) != old:
-        raise ChangedMeanwhile(f"{printable(new.path)} was changed meanwhile", "read it again")
+        raise changed_meanwhile(new.path, "read it again")
     directory, name = split(new.path)
     archive.put(directory, _tar_of(new, name))
     written = archive.get(new.path, REMOTE_LIMIT)

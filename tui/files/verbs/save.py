@@ -16,7 +16,6 @@ from tui.core.text import printable
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind
 from tui.files.history.image_bytes import marked_of
 from tui.files.removal_watch import explain_removal, removal_check
-from tui.files.tree.root_tree import changed_meanwhile
 from tui.files.tree.workspace import copies_up_itself, mounted, refuse_used_since
 from tui.files.verbs.opening import (
     has_several_names,
@@ -32,6 +31,7 @@ from tui.files.write.atomic import Checkpoint, no_checkpoint
 from tui.files.write.below_root import SaveRequest, SaveResult, check_stamp, source_path, write_below
 from tui.files.write.exchange import NewFile
 from tui.files.write.options import USUAL, SaveOptions
+from tui.files.write.unchanged import changed_meanwhile
 from tui.files.write.version import FileVersion
 from tui.files.write.without_kernel_overlay import save_into_layer
 from tui.layers.mount_covers import Covers

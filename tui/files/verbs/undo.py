@@ -31,7 +31,7 @@ from tui.files.history.rollback import (
 )
 from tui.files.history.transaction import Step, no_step, rollback_on_error
 from tui.files.tree.drop_upper import lies_in_image, raw_states, uncovered
-from tui.files.tree.root_tree import Tree, changed_meanwhile
+from tui.files.tree.root_tree import Tree
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.acts import (
@@ -53,6 +53,7 @@ from tui.files.write import exchange, set_aside
 from tui.files.write.atomic import FixedDirectory
 from tui.files.write.below_root import SaveResult
 from tui.files.write.options import USUAL, SaveOptions
+from tui.files.write.unchanged import changed_meanwhile
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.view import LayerView
 from tui.linux.sparse import Content

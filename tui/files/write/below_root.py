@@ -27,6 +27,7 @@ from tui.files.write import atomic
 from tui.files.write.atomic import Checkpoint, Placed, Placement, Scratch
 from tui.files.write.metadata import Metadata, metadata_of
 from tui.files.write.options import SaveOptions
+from tui.files.write.unchanged import COMPARE, require_same_bytes, require_same_file, require_version
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.private_mounts import Check, no_check
 from tui.linux.admission import Need
@@ -208,16 +209,7 @@ def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, n
 
 def check_stamp(job: SaveRequest, canonical_path: bytes, old: int) -> FileVersion:
     """Return the stamp of the file to replace; raises ChangedMeanwhile when it is not the one that was read."""
-    if job.options.only_new:
-        raise EditRefused(f"{printable(canonical_path)} exists already", "edit it, or choose another name")
-    current = version_of(old)
-    if job.options.wrote and current.sha256 != job.options.wrote:
-        raise ChangedMeanwhile(f"{printable(canonical_path)} was changed since", "dtui undo --force puts them back")
-    if job.stamp is not None and current != job.stamp:
-        raise ChangedMeanwhile(
-            f"{printable(canonical_path)} was changed meanwhile", "look at the difference, then decide"
-        )
-    return current
+    return require_version(canonical_path, version_of(old), job.stamp, job.options)
 
 
 def new_metadata(job: SaveRequest, metadata: Metadata) -> Metadata:
@@ -241,16 +233,7 @@ def rename_over(
 
     def still_the_same() -> None:
         job.check()
-        current_status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        if (current_status.st_dev, current_status.st_ino, current_status.st_size, current_status.st_mtime_ns) != (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-        ):
-            raise ChangedMeanwhile(
-                f"{printable(canonical_path)} was changed meanwhile", "look at the difference, then decide"
-            )
+        require_same_file(canonical_path, os.stat(name, dir_fd=dir_fd, follow_symlinks=False), status)
 
     placed = _place(job, canonical_path, dir_fd, name, metadata, before_rename=still_the_same, exclusive=False)
     if os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_ino != placed.inode:
@@ -322,11 +305,7 @@ def overwrite_below(
     try:
         record = journal.begin_in_place(job.container_id, canonical_path, old, job.data, before.sha256, metadata)
         try:
-            current_status = os.fstat(fd)
-            if (current_status.st_size, current_status.st_mtime_ns) != (before.size, before.mtime_ns):
-                raise ChangedMeanwhile(
-                    f"{printable(canonical_path)} was changed meanwhile", "look at the difference first"
-                )
+            require_same_bytes(canonical_path, os.fstat(fd), before.size, before.mtime_ns, COMPARE)
             written = atomic.overwrite(fd, lambda: (job.data,), metadata, checkpoint=job.checkpoint)
         except ChangedMeanwhile:
             journal.end(record)

@@ -24,12 +24,12 @@ from tui.core.text import count_of, printable
 from tui.files.history.backups import BackupWriter, SetAside, UndoRecord
 from tui.files.history.backups import undo_records as kept_acts
 from tui.files.removal_watch import ContainerGone
-from tui.files.tree.root_tree import changed_meanwhile
-from tui.files.tree.snapshots import EntrySnapshot, is_untouched, snapshot_of
+from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.verbs.opening import stack_of
 from tui.files.write import atomic, set_aside
 from tui.files.write.aside_places import make_place, opened
 from tui.files.write.metadata import apply_metadata, metadata_in
+from tui.files.write.unchanged import require_untouched
 from tui.layers.whiteouts import is_whiteout
 from tui.linux.failures import change_explained
 from tui.linux.name_ops import EXCHANGE, NO_REPLACE
@@ -156,8 +156,7 @@ def _exchange(
             act.expect(replace(new, inode=(0, number), names=1), durable=True)  # without names it is not written down
             progress.ignore_stop()
             at_rest()
-            if not is_untouched(os.stat(name, dir_fd=above, follow_symlinks=False), old):
-                raise changed_meanwhile(old.path)
+            require_untouched(above, name, old)
             renameat2(above, name, place, name, EXCHANGE)
             try:
                 os.fsync(place)

@@ -1,0 +1,55 @@
+"""Whether somebody changed an entry since it was looked at: the only place that says so."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from tui.core.errors import ChangedMeanwhile, EditRefused
+from tui.core.text import printable
+from tui.files.tree.snapshots import EntrySnapshot, is_untouched
+from tui.files.write.options import SaveOptions
+from tui.files.write.version import FileVersion
+
+AGAIN = "look at it, then do it again"
+COMPARE = "look at the difference, then decide"
+
+
+def changed_meanwhile(path: bytes, hint: str = AGAIN) -> ChangedMeanwhile:
+    """Return the error for an entry that is not what it was when it was looked at."""
+    return ChangedMeanwhile(f"{printable(path)} was changed meanwhile", hint)
+
+
+def require_version(
+    path: bytes, current: FileVersion, expected: FileVersion | None, options: SaveOptions
+) -> FileVersion:
+    """Return the version of the file to replace; raises ChangedMeanwhile for another than the one that was read.
+
+    Raises EditRefused where only a new file was asked for.
+    """
+    if options.only_new:
+        raise EditRefused(f"{printable(path)} exists already", "edit it, or choose another name")
+    if options.wrote and current.sha256 != options.wrote:
+        raise ChangedMeanwhile(f"{printable(path)} was changed since", "dtui undo --force puts them back")
+    if expected is not None and current != expected:
+        raise changed_meanwhile(path, COMPARE)
+    return current
+
+
+def require_untouched(dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
+    """Raise ChangedMeanwhile unless a name still has the entry that was looked at, with the bytes it had then."""
+    if not is_untouched(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), node):
+        raise changed_meanwhile(node.path)
+
+
+def require_same_file(path: bytes, current: os.stat_result, before: os.stat_result) -> None:
+    """Raise ChangedMeanwhile unless a file is the same inode with the same bytes."""
+    if (current.st_dev, current.st_ino) != (before.st_dev, before.st_ino):
+        raise changed_meanwhile(path, COMPARE)
+    require_same_bytes(path, current, before.st_size, before.st_mtime_ns, COMPARE)
+
+
+def require_same_bytes(path: bytes, current: os.stat_result, size: int, mtime_ns: int, hint: str = AGAIN) -> None:
+    """Raise ChangedMeanwhile unless this is a file of that size and time."""
+    if not stat.S_ISREG(current.st_mode) or (current.st_size, current.st_mtime_ns) != (size, mtime_ns):
+        raise changed_meanwhile(path, hint)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lint format test-fast test-engine test snapshots contract screenshots dev
+.PHONY: help setup lint format test-fast test-ui test-engine test snapshots contract screenshots dev
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -22,8 +22,12 @@ format: ## sort imports and format
 	$(BIN)/ruff check --select I --fix tui tests screenshots
 	$(BIN)/ruff format tui tests screenshots
 
-test-fast: ## what needs neither root nor an engine
-	$(BIN)/pytest -q -n auto -m 'not engine and not root and not iozone and not ssh and not png'
+test-fast: ## what needs no root, no engine and no terminal; under a minute
+	$(BIN)/pytest -q -n auto -m 'not engine and not root and not iozone and not ssh and not png' \
+	  --ignore tests/ui --ignore tests/e2e
+
+test-ui: ## the screens, without a terminal; some minutes, as any user
+	$(BIN)/pytest -q -n auto -m 'not engine' tests/ui
 
 test-engine: ## one file or directory against real engines, as root: make test-engine T=tests/files/test_undo.py
 	$(BIN)/pytest -q $(or $(T),-m engine)

@@ -83,6 +83,7 @@ def test_stdin_is_written_unchanged(boxes: Boxes, alive: bool, size: int, tmp_pa
         assert (len(got), hashlib.sha256(got).digest()) == (size, hashlib.sha256(data[:size]).digest()), way
 
 
+@pytest.mark.root  # to mount a small disk
 def test_full_state_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "tiny"
     place.mkdir()

@@ -60,6 +60,7 @@ def test_chmod_survives_storage_self_mount(boxes: Boxes, monkeypatch: pytest.Mon
 
 
 @pytest.mark.promise("nothing-left-of-removed-container")
+@pytest.mark.root  # whose locks are in /run
 def test_lock_file_goes_with_its_holder() -> None:
     name = ContainerId("d" * 64)
     with container_lock(name):

@@ -68,6 +68,7 @@ UNSAFE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @PRIVATE
+@pytest.mark.root  # to give directories to others
 @pytest.mark.parametrize("name", UNSAFE)
 def test_unsafe_state_directory_is_refused(name: str, private_state: Path) -> None:
     spoil, told = UNSAFE[name]
@@ -80,6 +81,7 @@ def test_unsafe_state_directory_is_refused(name: str, private_state: Path) -> No
 
 
 @PRIVATE
+@pytest.mark.root  # to give a link to somebody else
 def test_owner_link_to_state_dir_is_followed(private_state: Path, tmp_path: Path) -> None:
     (tmp_path / "large").mkdir(mode=0o700)
     private_state.symlink_to(tmp_path / "large")

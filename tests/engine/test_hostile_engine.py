@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -96,14 +97,28 @@ CASES = [
 ]
 
 
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
+"""Starts a process and notes the most memory it had: from here it would count what this process had before."""
+
+
 def run(engine: HostileEngine, *words: str, stdin: bytes = b"new\n") -> tuple[int, bytes, bytes, int]:
     """Run dtui as a process of its own; return exit code, output, errors and the most memory it had in KiB."""
-    command = [sys.executable, "-m", "tui", "-H", engine.address, *words]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1) as process:
-        out, err = process.communicate(stdin, timeout=60)
-    import resource
-
-    return process.returncode, out, err, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    dtui = [sys.executable, "-m", "tui", "-H", engine.address, *words]
+    with tempfile.NamedTemporaryFile() as memory:
+        ended = subprocess.run(
+            [sys.executable, "-c", _MEASURED, memory.name, *dtui],
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        return ended.returncode, ended.stdout, ended.stderr, int(memory.read())
 
 
 @pytest.mark.promise("answers-parsed-at-border")
@@ -187,7 +202,7 @@ def test_odd_change_hides_no_other(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["-H", engine.address, "changes", "web"]) == 1
     shown = capsys.readouterr()
     assert shown.out == "A /b\n"
-    assert "3 changes of the Engine's answer not understood" in shown.err
+    assert "3 changes in the Engine's answer invalid and left out" in shown.err
 
 
 # redirects, proxies, passwords -------------------------------------------------------------------------------

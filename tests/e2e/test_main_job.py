@@ -276,7 +276,7 @@ def test_custom_plan_asks_to_drop_caches(engine: Dockerd, broken: str, terminal:
     term.press("P")
     term.wait("72 numbers a target")
     term.press("ctrl+u", "1m 4q")
-    term.wait("4q is no size")
+    term.wait("4q is not a size")
     term.press("enter")  # not while it cannot be measured
     term.press("backspace", "backspace", "4m")
     term.wait("36 numbers a target")

@@ -219,7 +219,7 @@ def test_path_explains_missing_directory(unpack: Unpack) -> None:
     said = dtui("--root", str(unpack("docker-20.10-devicemapper-metadata")), "path", "-v", "web", code=3).decode()
     assert said.startswith("proven: ")
     assert said.splitlines()[1].startswith("found by ")
-    assert said.splitlines()[-1].startswith("dtui: web has no layer directory here")
+    assert said.splitlines()[-1].startswith("dtui: web has no layer directory on this host")
 
 
 def test_vfs_merged_path_is_the_layer(unpack: Unpack) -> None:

@@ -240,7 +240,7 @@ class Rough(BaseException):
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, Rough])
-@pytest.mark.parametrize("place", ["refresh", "compose"])
+@pytest.mark.parametrize("place", ["refresh", "compose", "render"])
 async def test_base_exception_keeps_text(
     open_layer: Open, private_state: Path, place: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:

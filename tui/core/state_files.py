@@ -66,11 +66,6 @@ def drop(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def drop_empty_folder(path: Path) -> None:
-    """Remove a directory that holds nothing."""
-    path.rmdir()
-
-
 def drop_folder(path: Path) -> None:
     """Remove a directory with all that is in it, if it is there."""
     with suppress(FileNotFoundError):

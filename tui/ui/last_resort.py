@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from textual.message_pump import MessagePump
+from textual.screen import Screen
 
 T = TypeVar("T")
 Fail = Callable[[BaseException], object]
@@ -33,6 +34,25 @@ def guard(part: MessagePump, fail: Fail) -> None:
 
     part._pre_process = guarded(part._pre_process, False)  # type: ignore[method-assign,assignment]
     part._process_messages_loop = guarded(part._process_messages_loop, None)  # type: ignore[method-assign,assignment]
+    if isinstance(part, Screen):
+        part._on_timer_update = _guarded_paint(part._on_timer_update, fail)  # type: ignore[method-assign]
+
+
+def _guarded_paint(paint: Callable[[], None], fail: Fail) -> Callable[[], None]:
+    """Guard what lays a screen out and paints its widgets, which a timer's task does and no message loop.
+
+    Nothing is awaited in it, so that even a CancelledError comes out of a widget and is not meant for the task.
+    """
+
+    def call() -> None:
+        try:
+            paint()
+        except Exception:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it ends the app in order
+            fail(error)
+
+    return call
 
 
 def _is_meant(error: BaseException) -> bool:

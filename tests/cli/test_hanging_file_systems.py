@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tests.support.hanging_fs import hanging
 from tests.support.terminal import Terminal
 from tests.support.waiting import until
 from tui.files.abandon import Abandonable
+from tui.linux.supervise import descendants
 from tui.ui.threads import DaemonThreads
 
 pytestmark = pytest.mark.engine
@@ -29,14 +31,20 @@ HANGS = (
     ("mounted", ["write", "web:/srv/stuck/file"], (signal.SIGINT, signal.SIGINT)),
     ("opened", ["cat", "web:/srv/stuck/file"], (signal.SIGINT, signal.SIGINT)),
     ("opened", ["rm", "web:/srv/stuck/file"], (signal.SIGTERM,)),
+    ("unlink", ["rm", "web:/srv/stuck/file"], (signal.SIGINT, signal.SIGINT)),
+    ("fsync", ["write", "web:/srv/stuck/file"], (signal.SIGHUP,)),
 )
 
 
 def is_waiting(process: subprocess.Popen[bytes]) -> bool:
-    """Say whether a child of a process waits in the kernel for the file system that does not answer."""
+    """Say whether a descendant of a process waits in the kernel, and goes on, for the file system that hangs."""
     assert process.poll() is None
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return any(place in _where_of(child) for child in children for place in ("fuse", "request_wait_answer"))
+    return all(_waits(process.pid) for _ in range(3))
+
+
+def _waits(pid: int) -> bool:
+    time.sleep(0.1)
+    return any(place in _where_of(str(one)) for one in descendants(pid) for place in ("fuse", "request_wait_answer"))
 
 
 def _where_of(pid: str) -> str:
@@ -96,8 +104,7 @@ def test_first_interrupt_explains_second(stuck: Box) -> None:
             until(lambda: is_waiting(process))
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None
-            told = process.stderr.readline()
-            assert told == b"dtui: waiting for a file system that does not answer; Ctrl+C again ends dtui\n"
+            assert b"for a file system that does not answer; Ctrl+C again ends dtui now" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 130
 
@@ -152,6 +159,53 @@ def test_write_on_a_file_system_without_attributes(stuck: Box) -> None:
     with hanging(stuck.details.pid, "/srv/stuck", "nothing"):
         stuck.write(b"/srv/stuck/file", b"new\n")
         assert stuck.read(b"/srv/stuck/file") == b"new\n"
+
+
+HELD = """
+import ctypes, fcntl, os, sys
+from tui.linux.supervise import go_on_in_child
+go_on_in_child()
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+ctypes.PyDLL(None).open(sys.argv[2].encode(), os.O_RDONLY)
+"""
+
+
+@pytest.mark.promise("hang-second-interrupt")
+@pytest.mark.promise("lock-released")
+def test_call_that_blocks_python_is_ended(tmp_path: Path) -> None:
+    """No thread of the child can run then: the parent ends, and gives the lock back."""
+    lock, mount = tmp_path / "one.lock", tmp_path / "mount"
+    mount.mkdir()
+    with (
+        hanging(os.getpid(), str(mount)),
+        started([sys.executable, "-c", HELD, str(lock), f"{mount}/x"], stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        until(lambda: is_waiting(process))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.promise("hang-second-interrupt")
+@pytest.mark.parametrize("place", ["--root", "DTUI_STATE", "HOME"])
+def test_any_place_that_hangs_can_be_left(tmp_path: Path, place: str) -> None:
+    words = {"--root": ["--root", str(tmp_path / "stuck"), "ls"], "DTUI_STATE": ["backups"], "HOME": ["ls"]}[place]
+    environment = {**os.environ, place: str(tmp_path / "stuck")}
+    (tmp_path / "stuck").mkdir()
+    with hanging(os.getpid(), str(tmp_path / "stuck")):
+        process = subprocess.Popen([sys.executable, "-m", "tui", *words], stderr=subprocess.PIPE, env=environment)
+        until(lambda: is_waiting(process))
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.02)  # two at once are one to the kernel; these come before the child has taken the first
+        assert process.wait(60) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().splitlines() == [b"dtui: ended while a file system did not answer"]
 
 
 def test_hanging_thread_blocks_no_other() -> None:

@@ -184,10 +184,11 @@ def test_interrupt_ends_wait_of_each_verb(boxes: Boxes, locks: Path) -> None:
 
 
 def waits(pid: int) -> bool:
-    """Say whether a process has a lock's file open and handles interrupts by itself."""
+    """Say whether the child that works for a process has a lock's file open and handles interrupts by itself."""
     try:
-        names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    except OSError:
+        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        names = [os.readlink(f"/proc/{child}/fd/{fd}") for fd in os.listdir(f"/proc/{child}/fd")]
+    except (OSError, ValueError):
         return False
     return any(name.startswith("/run/dtui/") for name in names)
 

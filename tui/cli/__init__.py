@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import io
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 
@@ -14,7 +16,7 @@ from tui.cli.output import OutputLost, flush, print_note
 from tui.core.errors import DtuiError, TooManyOpen
 from tui.core.state import release_locks
 from tui.core.text import printable
-from tui.linux.supervise import give_up, is_stuck
+from tui.linux.supervise import can_give_up, give_up, go_on_in_child, is_stuck
 
 _INTERRUPTED = 130
 _OWN_SIGNALS = ("", "edit", "demo", "bench")
@@ -24,17 +26,25 @@ _LONGEST = 300
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run dtui with these arguments (those of the process for None) and return the exit code."""
+    """Run dtui with these arguments and return the exit code.
+
+    With those of the process, for None, it runs in a child of it, which it can leave behind: any path may lie on a file
+    system that does not answer.
+    """
     for name in ("stdout", "stderr"):  # started with them closed: the next file opened would receive our output
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
+    if argv is None:
+        go_on_in_child()
     code = _run(argv)
     try:
         flush()
     except OutputLost as lost:
         code = code or _exit_code_after(lost, "; what was asked for is done")
-    if is_stuck():
+    if is_stuck() or (can_give_up() and threading.active_count() > 1):  # Python's end would wait for a call that hangs
         release_locks()
+        if not is_stuck():
+            atexit._run_exitfuncs()
         give_up(code)
     return code
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tui.cli.lookup import find_endpoints, require_terminal, settings
-from tui.linux.supervise import go_on_in_child
 
 
 def run(options: Namespace) -> int:
@@ -13,6 +12,5 @@ def run(options: Namespace) -> int:
     require_terminal("dtui ls lists containers")
     from tui.ui.app import run as run_app
 
-    go_on_in_child()
     discovered = find_endpoints(options)
     return run_app(discovered.endpoints, discovered.tried, theme=settings(options.config).get("theme"))

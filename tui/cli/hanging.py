@@ -17,7 +17,9 @@ from contextlib import contextmanager, suppress
 
 from tui.core.state import release_locks
 from tui.linux.descriptors import is_readable
-from tui.linux.supervise import give_up, go_on_in_child
+from tui.linux.name_ops import awaits_helper
+from tui.linux.supervise import ENDED, ENDED_IN_CHANGE, STUCK_AFTER_ONE, give_up, interrupts_seen
+from tui.linux.waits import KernelWait
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.1
@@ -25,8 +27,7 @@ _LOOK = 0.1
 _STILL = 1.0
 """Seconds in which a main thread that does something runs for longer than ``_WORK``."""
 _WORK = 0.005
-_WAITING = "dtui: waiting for a file system that does not answer; Ctrl+C again ends dtui\n"
-_ENDED = "dtui: ended while a file system did not answer; the next start puts right what was under way\n"
+_WAITING = f"dtui: waiting {STUCK_AFTER_ONE:.0f} s for a file system that does not answer; Ctrl+C again ends dtui now\n"
 
 
 @contextmanager
@@ -36,21 +37,11 @@ def ended_by_second_interrupt() -> Iterator[None]:
         yield
         return
     watch = _Watch()
-    _watches.append(watch)
     watch.start()
     try:
         yield
     finally:
-        _watches.remove(watch)
         watch.end()
-
-
-def expect_hang() -> None:
-    """Go on in a child if this process is watched: what comes now may wait for a file system of a container."""
-    for watch in _watches:
-        watch.stop()
-        go_on_in_child()
-        watch.start()
 
 
 class _Watch:
@@ -60,13 +51,13 @@ class _Watch:
         self._received: list[int] = []
         self._passed_on: list[int] = []
         self._warned = False
+        self._wait = KernelWait(os.getpid(), lambda: awaits_helper(self._main))
         self._used, self._since = 0.0, 0.0
         self._reader = self._writer = self._before = -1
         self._thread = threading.Thread()
 
     def start(self) -> None:
         """Watch from now on."""
-        self._clock = time.pthread_getcpuclockid(self._main)
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         for number in _SIGNALS:  # what kills at once cannot end a call that is not killable: it is to be seen here
@@ -76,7 +67,7 @@ class _Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more for now."""
+        """Watch no more."""
         signal.set_wakeup_fd(self._before)
         os.close(self._writer)
         self._thread.join()
@@ -130,19 +121,15 @@ class _Watch:
         return current_time - self._since >= _STILL
 
     def _end_or_warn(self) -> None:
-        asked_twice = len(self._received) > 1 or self._received[0] != signal.SIGINT
-        if not asked_twice:
+        times = max(len(self._received), interrupts_seen())  # two that come soon after another are one to this process
+        seconds = self._wait.look()
+        if times == 1 and self._received[0] == signal.SIGINT and seconds < STUCK_AFTER_ONE:
             if not self._warned:
                 self._warned = True
                 _say(_WAITING)
             return
-        _say(_ENDED)
-        release_locks()
+        _say(f"{ENDED_IN_CHANGE if release_locks() else ENDED}\n")
         give_up(128 + self._received[-1])
-
-
-_watches: list[_Watch] = []
-"""The watch of this process, if there is one."""
 
 
 def _die(number: int, _frame: object) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 import platformdirs
 
 from tui.cli.ask_endpoints import ask_all, warn_if_slow
-from tui.cli.hanging import expect_hang
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, UsageError
 from tui.core.records import Container, Details, EntryKind
 from tui.core.text import printable
@@ -108,10 +107,7 @@ class ContainerFinder:
                 f"{error.message} on the endpoints that answered", f"{silent} did not answer: dtui ls shows why"
             ) from error
         endpoint = self.endpoint_of(container)
-        details = endpoint.inspect(container.id)
-        if details.container.state.alive:
-            expect_hang()
-        return endpoint, details
+        return endpoint, endpoint.inspect(container.id)
 
     def find_file(self, ref: str, *, into: bool = False) -> tuple[Endpoint, Details, str]:
         """Return endpoint, details and path of REF:PATH; ``into`` which a link with a slash at its end may lead."""

@@ -246,16 +246,18 @@ class _Lock:
         except FileNotFoundError:
             return False
 
-    def release(self) -> None:
-        """Release the lock if it is held."""
+    def release(self) -> bool:
+        """Release the lock; return whether it was held."""
         with self._once:
+            held = self._held
             if self._fd < 0:
-                return
+                return False
             with suppress(OSError):  # an empty file left behind does no harm
                 if self._held and self._is_named():
                     self._path.unlink()
             os.close(self._fd)
             self._fd, self._held = -1, False
+        return held
 
 
 def sweep_locks() -> None:
@@ -272,14 +274,16 @@ def sweep_locks() -> None:
 _locks: set[_Lock] = set()
 
 
-def release_locks(thread: int | None = None) -> None:
-    """Release the locks of one thread, or of all threads, that hang in a system call that may never return.
+def release_locks(thread: int | None = None) -> bool:
+    """Release the locks of one thread, or of all; return whether any was held.
+
+    The threads hang in a system call that may never return.
 
     The caller must make sure that the thread does nothing more. A thread in the kernel keeps every descriptor of its
     process open, even after kill -9, so its locks would otherwise stay taken.
     """
-    for lock in [candidate for candidate in _locks if thread in (None, candidate.thread)]:
-        lock.release()
+    released = [lock.release() for lock in list(_locks) if thread in (None, lock.thread)]
+    return any(released)
 
 
 @contextmanager

@@ -125,6 +125,8 @@ class NamespaceNameOps:
     def _ask(self, op: bytes, flags: int, names: tuple[bytes, ...], fds: list[int]) -> None:
         request = struct.pack("ciH", op, flags, len(names[0])) + b"".join(names)
         control = self.start()
+        thread = threading.get_ident()
+        _awaiting.add(thread)
         try:
             socket.send_fds(control, [request], fds)
             answer = control.recv(4)
@@ -133,6 +135,8 @@ class NamespaceNameOps:
         except BaseException:  # a late answer must not be taken for that of the next request
             self.end()
             raise
+        finally:
+            _awaiting.discard(thread)
         if len(answer) != 4:
             self.end()
             raise _HelperGone("the helper in the container's mount namespace was killed", "nothing was changed")
@@ -165,6 +169,15 @@ class NamespaceNameOps:
 
 _helpers: dict[subprocess.Popen[bytes], int] = {}
 """The running helpers, with the thread that each belongs to."""
+
+
+_awaiting: set[int] = set()
+"""The threads that wait for a helper's answer."""
+
+
+def awaits_helper(thread: int) -> bool:
+    """Say whether a thread waits for a helper, which may wait for a file system that does not answer."""
+    return thread in _awaiting
 
 
 def kill_helpers(thread: int) -> None:

@@ -32,6 +32,7 @@ from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
 from tui.files import privileged, recover, told_once
 from tui.linux.supervise import ENDING_SIGNALS, mark_stuck
+from tui.linux.terminal_state import TerminalState
 from tui.render.ink import PlainInk
 from tui.services.discover import FailedAttempt
 from tui.services.feed import Feed, Watcher
@@ -43,7 +44,7 @@ from tui.ui.feed_messages import ContainersListed, EngineEvent, EventsSkipped, F
 from tui.ui.last_resort import guard
 from tui.ui.outside import OpenCopies, end_editor
 from tui.ui.screens.base import BaseScreen
-from tui.ui.terminal.driver import DroppingDriver, TerminalState, detach_terminal
+from tui.ui.terminal.driver import DroppingDriver, detach_terminal
 from tui.ui.terminal.filter import SafeFilter
 from tui.ui.threads import DaemonThreads
 from tui.ui.unforeseen import contained, ends_the_app, error_line

@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 
 from tui.core.state import release_locks
 from tui.linux.descriptors import is_readable
-from tui.linux.name_ops import awaits_helper
 from tui.linux.supervise import ENDED, ENDED_IN_CHANGE, STUCK_AFTER_ONE, give_up, interrupts_seen
 from tui.linux.waits import KernelWait
 
@@ -51,7 +50,7 @@ class _Watch:
         self._received: list[int] = []
         self._passed_on: list[int] = []
         self._warned = False
-        self._wait = KernelWait(os.getpid(), lambda: awaits_helper(self._main))
+        self._wait = KernelWait(os.getpid(), lambda: _awaits_helper(self._main))
         self._used, self._since = 0.0, 0.0
         self._reader = self._writer = self._before = -1
         self._thread = threading.Thread()
@@ -130,6 +129,12 @@ class _Watch:
             return
         _say(f"{ENDED_IN_CHANGE if release_locks() else ENDED}\n")
         give_up(128 + self._received[-1])
+
+
+def _awaits_helper(thread: int) -> bool:
+    from tui.linux.name_ops import awaits_helper  # only here: it costs each start 15 ms
+
+    return awaits_helper(thread)
 
 
 def _die(number: int, _frame: object) -> None:

@@ -52,7 +52,7 @@ class _PathStat:
     mtime_ns: int
 
 
-@parse.checks_answer
+@parse.checks_answer("a path")
 def _path_of(header: str) -> _PathStat:
     body = parse.object_of(decode_json(base64.b64decode(header, validate=True)))
     if body["mode"] is None or body["size"] is None:

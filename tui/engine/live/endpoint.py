@@ -183,7 +183,7 @@ class LiveEndpoint:
             raise NotFound(f"there is no container {container_id[:12]}", "dtui ls lists the containers")
         return replace(details, container=replace(details.container, hidden=True))
 
-    @parse.checks_answer
+    @parse.checks_answer("a container")
     def _details(self, body: dict[str, Any], container_id: ContainerId, peer: Peer | None) -> Details:
         driver = self._facts.driver
         container = parse.inspected_container(body, self.name, driver)

@@ -81,20 +81,22 @@ _OTHER_SHAPE = (
 """What code raises when the data has another shape than it was written for."""
 
 
-def checks_answer(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
-    """Decorate a parser to raise EngineError for an answer of the wrong shape."""
+def checks_answer(subject: str) -> Callable[[Callable[_Args, _Found]], Callable[_Args, _Found]]:
+    """Decorate a parser to raise EngineError, which names the subject, for an answer of the wrong shape."""
 
-    @wraps(parser)
-    def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
-        try:
-            return parser(*args, **kwargs)
-        except _OTHER_SHAPE as error:
-            subject = parser.__name__.strip("_").removesuffix("_of").replace("_", " ")
-            raise EngineError(
-                f"the Engine's answer about {subject} is invalid", "check that it is a Docker or podman Engine"
-            ) from error
+    def decorate(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+        @wraps(parser)
+        def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
+            try:
+                return parser(*args, **kwargs)
+            except _OTHER_SHAPE as error:
+                raise EngineError(
+                    f"the Engine's answer about {subject} is not valid", "check that it is a Docker or podman Engine"
+                ) from error
 
-    return checked
+        return checked
+
+    return decorate
 
 
 def checks_record(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
@@ -205,7 +207,7 @@ def is_podman(version: Json) -> bool:
     return "podman" in str(first.get("Name", "")).lower()
 
 
-@checks_answer
+@checks_answer("its storage driver")
 def driver_of(info: Json, version: Json) -> Driver:
     """Return the storage driver and its family from ``/info`` and ``/version``.
 
@@ -225,7 +227,7 @@ def _status_of(info: Json) -> dict[str, str]:
     return {row[0]: row[1][:_LONGEST] for row in rows if isinstance(row[0], str) and isinstance(row[1], str)}
 
 
-@checks_answer
+@checks_answer("itself")
 def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) -> EngineFacts:
     """Return the EngineFacts."""
     if not isinstance(version, dict) or not isinstance(info, dict):
@@ -245,7 +247,7 @@ def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) 
     )
 
 
-@checks_answer
+@checks_answer("a container")
 def container_of(row: object, endpoint: str, driver: Driver) -> Container:
     """Parse a row of the list call. Its id and its layer's size must be valid; what is only displayed need not be."""
     if not isinstance(row, dict):
@@ -292,7 +294,7 @@ def _port_of(port: object) -> Port:
     )
 
 
-@checks_answer
+@checks_answer("a change")
 def change_of(row: object) -> tuple[bytes, Change]:
     """Parse a row of the changes call: a path and its ``Kind``, 0 to 2."""
     fields = object_of(row)
@@ -304,7 +306,7 @@ def change_of(row: object) -> tuple[bytes, Change]:
     return os.fsencode(path), _CHANGES[number_of(fields["Kind"], most=2)]
 
 
-@checks_answer
+@checks_answer("a container's id")
 def container_id_of(body: Json) -> str:
     """Return the id of what the Engine created."""
     identifier = text_of(object_of(body).get("Id"), 128)
@@ -313,39 +315,39 @@ def container_id_of(body: Json) -> str:
     return identifier
 
 
-@checks_answer
+@checks_answer("an image's labels")
 def labels_of(row: object) -> Mapping[str, str]:
     """Return the labels of a row whose values are strings."""
     labels = object_of(object_of(row).get("Labels"))
     return {name: value for name, value in labels.items() if isinstance(value, str)}
 
 
-@checks_answer
+@checks_answer("a container's labels")
 def id_and_label(row: object, label: str) -> tuple[str, str]:
     """Return the id of a row, and the value of one of its labels."""
     return ContainerId(object_of(row).get("Id")), labels_of(row)[label]
 
 
-@checks_answer
+@checks_answer("its images")
 def image_ids(rows: object) -> list[str]:
     """Return the ids in a list of images."""
     return [text_of(object_of(row)["Id"], 128) for row in list_of(rows)]
 
 
-@checks_answer
+@checks_answer("a process")
 def process_exit_code(body: Json) -> int | None:
     """Return the exit code of a process in a container, None while it runs."""
     code = object_of(body).get("ExitCode")
     return None if code is None or object_of(body).get("Running") else number_of(code, -(2**31), 2**32)
 
 
-@checks_answer
+@checks_answer("a container's terminal")
 def is_tty(body: Json) -> bool:
     """Return whether a container has a terminal, so that its log is not multiplexed."""
     return object_of(object_of(body).get("Config")).get("Tty") is True
 
 
-@checks_answer
+@checks_answer("a container")
 def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     """Return the Container for an inspect answer."""
     state = object_of(object_of(body).get("State"))
@@ -369,7 +371,7 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     )
 
 
-@checks_answer
+@checks_answer("a container's ports")
 def ports_of(body: Json) -> tuple[Port, ...]:
     """Return the ports in an inspect answer."""
     ports: list[Port] = []
@@ -387,19 +389,19 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536
 
 
-@checks_answer
+@checks_answer("a container's process")
 def pid_of(body: Json) -> int:
     """Return the pid of the main process, 0 for none."""
     return number_of(object_of(body.get("State")).get("Pid"), most=_PIDS)
 
 
-@checks_answer
+@checks_answer("a container's command")
 def argv_of(body: Json) -> tuple[str, ...]:
     """Return the command line of the main process."""
     return (text_of(body.get("Path")), *(text_of(word) for word in list_of(body.get("Args"))[:_SETTINGS]))
 
 
-@checks_answer
+@checks_answer("a container's mounts")
 def mounts_of(body: Json) -> tuple[Mount, ...]:
     """Return the mounts over the container's files, including the Engine's own three.
 
@@ -431,7 +433,7 @@ def _mount_of(mount: Json) -> Mount:
     )
 
 
-@checks_answer
+@checks_answer("a container's settings")
 def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
     """Return a container's settings, networks and health as names and values for display."""
     config, state = object_of(body.get("Config")), object_of(body.get("State"))
@@ -462,7 +464,7 @@ def _health_words(health: Json) -> str:
     return status + (f", failed {failed} times in a row: {line}" if failed else "")
 
 
-@checks_answer
+@checks_answer("an event")
 def event_of(body: object) -> Event:
     """Parse an event; Docker's ``health_status: healthy`` is kept as it is."""
     if not isinstance(body, dict):

@@ -88,7 +88,7 @@ def test_undo_over_later_change_asks_again(engine: Dockerd, term: Terminal) -> N
     term.press("z")
     term.wait("Undo the deletion of /etc/app.conf")
     term.press("y")
-    term.wait("/etc/app.conf was changed since. Undo it all the same?")
+    term.wait("/etc/app.conf was changed since. Undo anyway?")
     term.press("f")
     term.wait("is as it was")
     engine.docker("start", "web")

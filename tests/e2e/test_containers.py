@@ -52,7 +52,7 @@ def test_logs_follow_restart_and_search(engine: Dockerd, terminal: Open) -> None
     term.wait("line 9")
     term.press("/")
     term.press("needle", "enter")
-    term.wait("found on 1 line")
+    term.wait("1 line matched")
     engine.docker("restart", "-t", "0", "loud")
     term.wait(lambda shown: shown.count("needle") >= 2, 20)
     term.press("esc")
@@ -80,7 +80,7 @@ def test_pause_stop_and_kill_change_state(engine: Dockerd, terminal: Open) -> No
     for key, question, state, told in (
         ("", "", "● running", ""),
         ("p", "", "◐ paused", "up paused"),
-        ("p", "", "● running", "up goes on"),
+        ("p", "", "● running", "up unpaused"),
         ("K", "Kill up?", "✗ exited", "up killed"),
         ("s", "", "● running", "up started"),
         ("S", "Stop up?", "✗ exited", "up stopped"),

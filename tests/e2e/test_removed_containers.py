@@ -25,7 +25,7 @@ def test_removal_keeps_text_on_host(engine: Dockerd, web: str, terminal: Open) -
     term.wait("editing:")
     term.press("end", "9")
     engine.docker("rm", "-f", web)
-    term.wait_all("∅ removed", "web was removed; esc offers to keep your text")
+    term.wait_all("∅ removed", "web was removed; esc lets you keep your text")
     term.press("ctrl+s")
     term.wait("nothing can be saved into it")
     term.press("esc")
@@ -44,11 +44,11 @@ def test_layer_of_removed_container_says_so(engine: Dockerd, web: str, terminal:
     term.press("enter")
     term.wait("new.txt")
     engine.docker("rm", "-f", web)
-    term.wait_all("∅ removed", "web was removed: esc leads back")
+    term.wait_all("∅ removed", "web was removed: esc goes back")
     footer = term.settle().splitlines()[-1]
     assert not re.search("start|edit|delete", footer), footer
     term.press("d")
-    term.wait("web is gone: esc leads back")
+    term.wait("web is gone: esc goes back")
 
 
 def test_log_of_removed_container_ends(engine: Dockerd, web: str, terminal: Open) -> None:
@@ -72,11 +72,11 @@ def test_returned_engine_is_asked_again(engine: Dockerd, web: str, terminal: Ope
     engine.stop()
     term.wait("trying again by itself")
     term.press("j", "f5")
-    term.wait(lambda shown: "not listed" in shown and shown.count("no such socket") > 2)
+    term.wait(lambda shown: "not reloaded" in shown and shown.count("no such socket") > 2)
     term.press("enter")
-    term.wait("the layer cannot be opened: f5 tries again")
+    term.wait("the layer could not be opened: f5 tries again")
     engine.start()
-    term.wait(lambda shown: "cannot be opened" not in shown and "▸ containers ▸" in shown, 30)
+    term.wait(lambda shown: "could not be opened" not in shown and "▸ containers ▸" in shown, 30)
     term.press("esc")
     term.wait(lambda shown: "no such socket" not in shown and "stack" in shown, 30)
 
@@ -88,7 +88,7 @@ def test_log_resumes_with_engine(engine: Dockerd, terminal: Open) -> None:
     term.press("l")
     term.wait_all("▸ logs", "hello")
     engine.die()
-    assert "hello" in term.wait("does not answer: its log goes on when it does")
+    assert "hello" in term.wait("does not answer; the log continues when it does")
     engine.start()
     term.wait_all("✗ exited", "hello", "web has ended: s starts it again")
     term.press("s")

@@ -178,7 +178,7 @@ async def test_unexplained_exit_keeps_text(open_layer: Open, private_state: Path
         await pilot.press("x")
         app._close_messages_no_wait()
     assert len(texts(private_state)) == 1
-    with pytest.raises(AppEnded, match="did not say why"):
+    with pytest.raises(AppEnded, match="for an unknown reason"):
         app.ending.tell(in_order=False)
 
 

@@ -174,7 +174,7 @@ async def test_second_act_waits_for_the_first(open_layer: Open) -> None:
         await pilot_until(pilot, lambda: asked(pilot))
         screen.entries.action_revert_entry()
         await pilot.pause()
-        assert "still under way" in screen.status.message.plain
+        assert "still running" in screen.status.message.plain
         assert "Delete" in screen_text(pilot)
         await pilot.press("escape")
         await pilot_until(pilot, lambda: pilot.app.screen is screen)

@@ -215,7 +215,7 @@ async def test_requested_list_is_confirmed() -> None:
     engine = Pretend({"web": EXITED})
     async with opened(engine) as pilot:
         await pilot.press("f5")
-        await pilot_until(pilot, lambda: status(pilot) == "listed")
+        await pilot_until(pilot, lambda: status(pilot) == "reloaded")
 
 
 async def test_palette_matches_container_state() -> None:

@@ -82,7 +82,7 @@ async def test_secret_change_asks_before_save(
         await pilot.press("1")
         secretly(place, b"BBBB\n")
         await editor.ask_to_save()
-        await editor.until(lambda: "was changed meanwhile" in editor.shown)
+        await editor.until(lambda: "was changed by somebody else" in editor.shown)
         for key, words in (("m", "keep mine"), ("t", "keep theirs"), ("d", "see the difference")):
             assert re.search(rf" {key}  {words}", editor.shown), words
         await pilot.press("d")
@@ -92,7 +92,7 @@ async def test_secret_change_asks_before_save(
         assert (place.read_bytes(), editor.text, pane.modified) == (b"BBBB\n", "1AAAA\n", True)
 
         await editor.ask_to_save()
-        await editor.until(lambda: "was changed meanwhile" in editor.shown)
+        await editor.until(lambda: "was changed by somebody else" in editor.shown)
         await pilot.press("m")
         await editor.until(lambda: "saved" in editor.screen.status.message.plain)
         assert (box.read(b"/srv/file"), editor.text, pane.modified) == (b"1AAAA\n", "1AAAA\n", False)
@@ -102,7 +102,7 @@ async def test_secret_change_asks_before_save(
         await pilot.press("2")
         secretly(place, b"CCCCC\n")
         await editor.ask_to_save()
-        await editor.until(lambda: "was changed meanwhile" in editor.shown)
+        await editor.until(lambda: "was changed by somebody else" in editor.shown)
         await pilot.press("t")
         await editor.until(lambda: editor.text == "CCCCC\n")
         assert (box.read(b"/srv/file"), pane.modified, pane.editing) == (b"CCCCC\n", False, True)

@@ -44,9 +44,9 @@ def refused() -> str:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("exit 1", "ed ended with code 1; the text is as it was"),
-        ("kill -9 $$", "ed was killed by SIGKILL; the text is as it was"),
-        ("echo mine > $1; exit 3", "ed ended with code 3; the text is as it was, what it wrote is in "),
+        ("exit 1", "ed ended with code 1; your text is unchanged"),
+        ("kill -9 $$", "ed was killed by SIGKILL; your text is unchanged"),
+        ("echo mine > $1; exit 3", "ed ended with code 3; your text is unchanged; what the editor wrote is in "),
         ("touch .$1.swp $(dirname $1)/.app.conf.swp; kill -9 $$", "what it wrote is in "),
     ],
 )
@@ -78,7 +78,7 @@ def test_editor_result_must_be_plain_file(editor: Editor, body: str, said: str) 
     told = refused()
     assert told.startswith("what ed left is not taken: ")
     assert said in told
-    assert "the text is as it was" in told
+    assert "your text is unchanged" in told
     assert "\n" not in told
 
 
@@ -86,11 +86,11 @@ def test_editor_result_must_be_plain_file(editor: Editor, body: str, said: str) 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("nosuchprog", "nosuchprog is not found"),
+        ("nosuchprog", "nosuchprog was not found"),
         ('vim "-u', "EDITOR cannot be understood: no closing quotation"),
-        ("'' x", " is not found"),
+        ("'' x", " was not found"),
         ("{0}", "is a directory"),
-        ("{0}/plain", "may not be run"),
+        ("{0}/plain", "is not executable"),
         ("{0}/bare", "bare cannot be run: exec format error"),
         ("{0}/lost", "lost cannot be run"),
     ],
@@ -157,7 +157,7 @@ def test_detached_editor_saves_are_followed(editor: Editor, monkeypatch: pytest.
     assert copies.saved_lines() == ()
     assert copies.take_saved("web:/etc/app.conf") is None
     caught.value.copy.path.write_bytes(b"later\n")
-    assert copies.saved_lines() == ("ed saved web:/etc/app.conf: o takes it",)
+    assert copies.saved_lines() == ("ed saved web:/etc/app.conf: o loads it",)
     assert copies.saved_lines() == ()
     assert copies.take_saved("web:/etc/app.conf") == b"later\n"
     caught.value.copy.path.write_bytes(b"latest\n")
@@ -234,4 +234,4 @@ def test_editor_ignoring_hangup_is_killed(editor: Editor, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(outside, "_wait_for_editor", ended)
     editor("trap '' HUP TERM INT; echo mine > $1; while :; do sleep 0.1; done")
-    assert "ed was killed by SIGKILL; the text is as it was, what it wrote is in " in refused()
+    assert "ed was killed by SIGKILL; your text is unchanged; what the editor wrote is in " in refused()

@@ -82,7 +82,7 @@ def numbered(count: int) -> list[bytes]:
 async def test_search_finds_a_line_before_the_tail() -> None:
     engine = Logging(numbered(20_000))
     async with log_of(engine) as (pilot, screen):
-        await search(pilot, screen, "line 77 ", "found on 1 of 20,000 lines")
+        await search(pilot, screen, "line 77 ", "1 of 20,000 lines matched")
         await pilot_until(pilot, lambda: "line 77 of many" in screen_text(pilot))
         words = screen_text(pilot)
         assert "line 77 of many" in words
@@ -99,7 +99,7 @@ async def test_search_finds_a_line_before_the_tail() -> None:
 async def test_search_counts_all_matches() -> None:
     engine = Logging(numbered(5_000))
     async with log_of(engine) as (pilot, screen):
-        await search(pilot, screen, "00 of", "found on 50 of 5,000 lines")
+        await search(pilot, screen, "00 of", "50 of 5,000 lines matched")
         for _ in range(21):
             await pilot.press("N")
         await pilot_until(pilot, lambda: "line 2900 of many" in screen_text(pilot))
@@ -111,7 +111,7 @@ async def test_search_counts_all_matches() -> None:
 async def test_small_log_is_searched_once() -> None:
     engine = Logging(numbered(1_999))
     async with log_of(engine) as (pilot, screen):
-        await search(pilot, screen, "line 5 ", "found on 1 line")
+        await search(pilot, screen, "line 5 ", "1 line matched")
         await search(pilot, screen, "absent", "no line matches")
     assert engine.asked == [2_000]
 
@@ -120,7 +120,7 @@ async def test_small_log_is_searched_once() -> None:
 async def test_broken_search_reports_line_count() -> None:
     engine = Logging(numbered(5_000), breaks_at=1_000)
     async with log_of(engine) as (pilot, screen):
-        told = "none of 3,000 lines matches; the search broke off: the engine went away"
+        told = "none of 3,000 lines matches; the search failed: the engine went away"
         await search(pilot, screen, "absent", told)
 
 
@@ -129,7 +129,7 @@ async def test_search_ends_at_unexpected_error() -> None:
     engine = Logging(numbered(5_000), breaks_at=1_000)
     engine.breaks_with = ValueError("boom")
     async with log_of(engine) as (pilot, screen):
-        told = "none of 3,000 lines matches; the search broke off: ValueError: boom"
+        told = "none of 3,000 lines matches; the search failed: ValueError: boom"
         await search(pilot, screen, "absent", told)
 
 
@@ -138,8 +138,8 @@ async def test_long_log_mentions_earlier_lines() -> None:
     engine = Logging(numbered(2_500))
     async with log_of(engine) as (pilot, _):
         await pilot.press("home")
-        await pilot_until(pilot, lambda: "earlier lines are not shown" in screen_text(pilot))
-        assert "⋯ earlier lines are not shown: / searches them too" in screen_text(pilot)
+        await pilot_until(pilot, lambda: "earlier lines are not loaded" in screen_text(pilot))
+        assert "⋯ earlier lines are not loaded: / searches them too" in screen_text(pilot)
 
 
 @pytest.mark.promise("log-search-whole")
@@ -148,14 +148,14 @@ async def test_dropped_matches_still_count(monkeypatch: pytest.MonkeyPatch) -> N
     engine = Logging(numbered(2_500))
     async with log_of(engine) as (pilot, screen):
         pane = screen.log_pane
-        await search(pilot, screen, "line 501 ", "found on 1 of 2,500 lines")
+        await search(pilot, screen, "line 501 ", "1 of 2,500 lines matched")
         reader = pane._reader
         assert reader is not None
         fresh = tuple(LogLine(b"busy", START) for _ in range(1_000))
         pane.on_log_pane_arrived(LogPane.Arrived(reader, fresh, ended=False))
         await pilot.press("n")
         await pilot_until(pilot, lambda: "3,500" in screen.status.message.plain)
-        told = "found on 1 of 3,500 lines; 1 of them went on since: / searches again"
+        told = "1 of 3,500 lines matched; 1 of them are no longer shown: / searches again"
         assert told in screen.status.message.plain
         await pilot.press("home")
         await pilot_until(pilot, lambda: "1,000 lines not shown" in screen_text(pilot))
@@ -169,5 +169,5 @@ async def test_rows_cut_at_the_top_are_named(monkeypatch: pytest.MonkeyPatch) ->
     async with log_of(engine) as (pilot, screen):
         assert screen.log_pane.is_complete
         await pilot.press("home")
-        await pilot_until(pilot, lambda: "earlier lines are not shown" in screen_text(pilot))
-        assert "earlier lines are not shown" in screen_text(pilot)
+        await pilot_until(pilot, lambda: "earlier lines are not loaded" in screen_text(pilot))
+        assert "earlier lines are not loaded" in screen_text(pilot)

@@ -71,7 +71,7 @@ async def test_restoring_undo_cannot_be_stopped(
         await pilot_until(
             pilot, lambda: isinstance(pilot.app.screen, ProgressDialog) and "restoring: 0 B of" in screen_text(pilot)
         )
-        assert "it goes to its end" in screen_text(pilot)
+        assert "This step cannot be stopped" in screen_text(pilot)
         assert not [line for line in screen_text(pilot).splitlines()[:-1] if "esc" in line]  # below it is the footer
         await pilot.press("escape")
         gate.set()
@@ -126,7 +126,7 @@ async def test_delete_beyond_limit_offers_choices(
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d", "y")
-        await pilot_until(pilot, lambda: "what becomes of the old contents?" in screen_text(pilot))
+        await pilot_until(pilot, lambda: "what should happen to the old contents?" in screen_text(pilot))
         assert "more than the 1 B that are kept" in screen_text(pilot)
         await pilot.press("enter", "d", "y")
         await pilot.pause(0.2)  # Enter must not answer: nothing tells that nothing comes
@@ -151,9 +151,9 @@ async def test_escape_cancels_delete_beyond_limit(
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await pilot.press("d", "y")
-        await pilot_until(pilot, lambda: "what becomes of the old contents?" in screen_text(pilot))
+        await pilot_until(pilot, lambda: "what should happen to the old contents?" in screen_text(pilot))
         await pilot.press("escape")
-        await pilot_until(pilot, lambda: "what becomes" not in screen_text(pilot))
+        await pilot_until(pilot, lambda: "what should happen" not in screen_text(pilot))
     assert (app_dir / "new.txt").exists()
 
 

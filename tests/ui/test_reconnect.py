@@ -51,7 +51,7 @@ async def test_engine_error_clears_on_reconnect() -> None:
         await pilot_until(pilot, lambda: "restarts 0" in screen_text(pilot))
         engine.away = True
         await pilot.press("f5", "down")
-        await pilot_until(pilot, lambda: "not listed" in status(pilot))
+        await pilot_until(pilot, lambda: "not reloaded" in status(pilot))
         await pilot_until(pilot, lambda: screen_text(pilot).count("there is no such socket") >= 3)
         assert "pretend: there is no such socket; start Docker" in screen_text(pilot)
         assert "pretend: pretend" not in screen_text(pilot)
@@ -72,7 +72,7 @@ async def test_unopened_layer_opens_on_reconnect(open_layer: Open, monkeypatch: 
     monkeypatch.setattr(opening, "tree_of", lost)
     async with open_layer(wait=False) as (pilot, screen):
         await pilot_until(pilot, lambda: "f5 tries again" in screen_text(pilot))
-        assert "the layer cannot be opened: f5 tries again" in screen_text(pilot)
+        assert "the layer could not be opened: f5 tries again" in screen_text(pilot)
         app = screen.app
         source = app.feed.sources[0]
         app.feed = app.feed.with_source(replace(source, problem="lost"))

@@ -49,7 +49,7 @@ async def test_layer_of_removed_container_is_inert(open_layer: Open, told: bool)
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await pilot_until(pilot, lambda: screen.tree_rows.go_to(b"/app/new.txt"))
         await remove((pilot, screen), told=told)
-        assert "web was removed: esc leads back" in screen.status.message.plain
+        assert "web was removed: esc goes back" in screen.status.message.plain
         await pilot_until(pilot, lambda: "esc back" in screen_text(pilot) and "d delete" not in screen_text(pilot))
         words = screen_text(pilot)
         assert "∅ removed" in words.splitlines()[0]
@@ -60,14 +60,14 @@ async def test_layer_of_removed_container_is_inert(open_layer: Open, told: bool)
             screen.tell("")
             await pilot.press(key)
             await pilot_until(pilot, lambda: bool(screen.status.message.plain))
-            assert "web is gone: esc leads back" in screen.status.message.plain, key
+            assert "web is gone: esc goes back" in screen.status.message.plain, key
 
 
 async def test_removed_containers_text_is_copied(open_layer: Open) -> None:
     async with open_layer(PATH) as (pilot, screen):
         await pilot.press("x")
         await remove((pilot, screen), told=True)
-        assert "esc offers to keep your text" in screen.status.message.plain
+        assert "esc lets you keep your text" in screen.status.message.plain
         assert "∅ removed" in screen_text(pilot).splitlines()[0]
         screen.tell("")
         await pilot.press("ctrl+s")

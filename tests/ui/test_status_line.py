@@ -80,7 +80,8 @@ async def test_save_on_close_names_start_key(open_layer: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "told"), [("escape", "not saved: the file was changed meanwhile"), ("t", "not saved: theirs is shown now")]
+    ("key", "told"),
+    [("escape", "not saved: the file was changed meanwhile"), ("t", "not saved: the file now shows their version")],
 )
 async def test_conflict_choice_is_reported(open_layer: Open, app_dir: Path, key: str, told: str) -> None:
     async with open_layer(PATH) as (pilot, screen):
@@ -88,7 +89,9 @@ async def test_conflict_choice_is_reported(open_layer: Open, app_dir: Path, key:
         await pilot_until(pilot, lambda: isinstance(pilot.app.screen, ChooseDialog))
         (app_dir / "server.json").write_bytes(b"theirs\n")
         await pilot.press("y")
-        await pilot_until(pilot, lambda: "changed meanwhile" in str(pilot.app.screen.query("Static").first().render()))
+        await pilot_until(
+            pilot, lambda: "changed by somebody else" in str(pilot.app.screen.query("Static").first().render())
+        )
         await pilot.press(key)
         await pilot_until(pilot, lambda: told in screen.status.message.plain)
         assert told in screen.status.message.plain

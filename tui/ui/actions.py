@@ -1,4 +1,4 @@
-"""The one table of what a person can do: bindings, footer, help and palette are derived from it."""
+"""The table of all actions, from which key bindings, footer, help and command palette are built."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something a key does.
+    """An action that a key runs.
 
     ``id`` names the method ``action_<id>`` of the scope's commands, screen or widget, ``keys`` are Textual key names,
-    ``label`` is the footer's word, ``help`` a sentence, ``scopes`` where it exists. ``footer`` shows it there.
-    ``priority`` takes the key before a focused widget sees it; what is typed right after an action that moves the
-    focus then goes where it should.
+    ``label`` is the word in the footer, ``help`` a sentence, and ``scopes`` lists where the action exists. ``footer``
+    shows it in the footer. ``priority`` handles the key before the focused widget sees it, so that keys typed right
+    after an action that moves the focus reach the newly focused widget.
     """
 
     id: str
@@ -28,11 +28,11 @@ class Action:
     key_display: str | None = None
     palette: bool = True
     own: bool = True
-    """False for a key that the widget brings along; it stands here for the help alone."""
+    """False for a key that the widget itself binds; it is listed only for the help."""
     passes_key: bool = False
-    """True where the action is told which of its keys was pressed."""
+    """True if the action takes the pressed key as its argument."""
     instead_of: str = ""
-    """The action that has the same key; the screen hides one of the two (``hides``)."""
+    """The action with the same key; the screen hides one of the two (``hides``)."""
 
 
 SCOPE_TITLES = {
@@ -46,16 +46,16 @@ SCOPE_TITLES = {
     "welcome": "No Docker here",
     "app": "Everywhere",
 }
-"""Scopes in the order help shows them."""
+"""Scopes in the order in which the help shows them."""
 
 TABLE: tuple[Action, ...] = (
-    Action("cursor_up", "up,k", "Up", "One line up", ("move",), palette=False),
-    Action("cursor_down", "down,j", "Down", "One line down", ("move",), palette=False),
-    Action("page_up", "pageup,ctrl+u", "Page up", "One page up", ("move",), palette=False),
-    Action("page_down", "pagedown,ctrl+d", "Page down", "One page down", ("move",), palette=False),
-    Action("first", "home", "First", "To the first line", ("move",), palette=False),
-    Action("last", "end,G", "Last", "To the last line", ("move",), palette=False),
-    Action("choose", "enter", "Open", "Open what the cursor is on", ("move",), palette=False),
+    Action("cursor_up", "up,k", "Up", "Move one line up", ("move",), palette=False),
+    Action("cursor_down", "down,j", "Down", "Move one line down", ("move",), palette=False),
+    Action("page_up", "pageup,ctrl+u", "Page up", "Move one page up", ("move",), palette=False),
+    Action("page_down", "pagedown,ctrl+d", "Page down", "Move one page down", ("move",), palette=False),
+    Action("first", "home", "First", "Go to the first line", ("move",), palette=False),
+    Action("last", "end,G", "Last", "Go to the last line", ("move",), palette=False),
+    Action("choose", "enter", "Open", "Open the selected line", ("move",), palette=False),
     # containers
     Action("open_layer", "enter", "layer", "Open the container's writable layer", ("containers",), footer=True),
     Action("start", "s", "start", "Start the container", ("containers", "logs"), footer=True),
@@ -63,7 +63,7 @@ TABLE: tuple[Action, ...] = (
         "start_again",
         "s",
         "restart",
-        "Restart the container that runs (asks first)",
+        "Restart the running container (asks first)",
         ("containers", "logs"),
         footer=True,
         palette=False,
@@ -74,7 +74,7 @@ TABLE: tuple[Action, ...] = (
         "start_again",
         "s",
         "restart+logs",
-        "Restart the container that runs (asks first)",
+        "Restart the running container (asks first)",
         ("layer",),
         footer=True,
         palette=False,
@@ -82,7 +82,7 @@ TABLE: tuple[Action, ...] = (
     ),
     Action("stop", "S", "stop", "Stop the container (asks first)", ("containers", "layer", "logs")),
     Action("restart", "R", "restart", "Restart the container (asks first)", ("containers", "layer", "logs")),
-    Action("pause", "p", "pause", "Pause the container, or let it go on", ("containers", "layer", "logs")),
+    Action("pause", "p", "pause", "Pause or unpause the container", ("containers", "layer", "logs")),
     Action("kill", "K", "kill", "Kill the container's main process (asks first)", ("containers", "layer", "logs")),
     Action("remove", "delete,X", "remove", "Remove the container (asks first)", ("containers",), key_display="X"),
     Action("logs", "l", "logs", "Show and follow the container's logs", ("containers",), footer=True),
@@ -93,95 +93,95 @@ TABLE: tuple[Action, ...] = (
         "elsewhere",
         "h,escape",
         "other hosts",
-        "Go to the other ways in, while no Engine has answered",
+        "Choose another host or data-root while no engine answers",
         ("containers",),
         key_display="h",
         instead_of="clear_filter",
     ),
     Action("group", "g", "group", "Group by state or by storage driver", ("containers",), footer=True),
     Action("next_group", "tab,right_square_bracket", "next group", "Go to the next group", ("containers",)),
-    Action("previous_group", "shift+tab,left_square_bracket", "previous group", "To the group before", ("containers",)),
+    Action(
+        "previous_group", "shift+tab,left_square_bracket", "previous group", "Go to the previous group", ("containers",)
+    ),
     Action("sort", "o", "sort", "Sort by age, name, state or image", ("containers",)),
-    Action("inspect", "i", "inspect", "Show all that is known about the container", ("containers", "layer")),
-    Action("refresh", "f5,ctrl+l", "refresh", "List everything again", ("containers", "layer"), key_display="f5"),
+    Action("inspect", "i", "inspect", "Show all details of the container", ("containers", "layer")),
+    Action("refresh", "f5,ctrl+l", "refresh", "Reload everything", ("containers", "layer"), key_display="f5"),
     Action("bench", "b", "bench", "Benchmark the storage driver with IOzone", ("containers",), footer=True),
-    Action("disk", "D", "disk", "Show whose each layer directory of the data-root is, and its size", ("containers",)),
+    Action("disk", "D", "disk", "Show who owns each layer directory of the data-root, and its size", ("containers",)),
     # layer
     Action("open_entry", "enter", "open", "Open the directory, or edit the file", ("layer",), footer=True),
     Action("edit", "e", "edit", "Edit the file in place", ("layer",), footer=True),
-    Action("view", "m", "merged", "Switch between what changed and what the container sees", ("layer",), True),
-    Action(
-        "view_changes", "m", "changes", "Switch back to what the container changed", ("layer",), True, instead_of="view"
-    ),
-    Action("external", "o", "$EDITOR", "Edit the file in $EDITOR; it is saved the same safe way", ("layer",)),
-    Action("revert_entry", "u", "revert", "Back to what the image has: edited, deleted or added", ("layer",), True),
-    Action("undo_act", "z", "undo", "Take the last change to this container back", ("layer",), footer=True),
+    Action("view", "m", "merged", "Show all files that the container sees", ("layer",), True),
+    Action("view_changes", "m", "changes", "Show only what the container changed", ("layer",), True, instead_of="view"),
+    Action("external", "o", "$EDITOR", "Edit the file in $EDITOR; saving is just as safe", ("layer",)),
+    Action("revert_entry", "u", "revert", "Revert the entry to the image's version (asks first)", ("layer",), True),
+    Action("undo_act", "z", "undo", "Undo the last change to this container (asks first)", ("layer",), footer=True),
     Action("delete_entry", "d", "delete", "Delete the file or directory (asks first)", ("layer",), footer=True),
-    Action("rename_entry", "r", "rename", "Give the entry another name or place", ("layer",)),
-    Action("new_entry", "plus", "new", "A new file, or with / at its end a new directory", ("layer",)),
+    Action("rename_entry", "r", "rename", "Rename or move the entry", ("layer",)),
+    Action("new_entry", "plus", "new", "Create a file, or a directory if the name ends in /", ("layer",)),
     Action("mode_entry", "c", "mode", "Change the permission bits", ("layer",)),
     Action("owner_entry", "C", "owner", "Change owner and group", ("layer",)),
     Action("copy_out", "x", "copy out", "Copy the file or directory to this host", ("layer",)),
-    Action("copy_in", "a", "copy in", "Copy a file or directory of this host to here", ("layer",)),
+    Action("copy_in", "a", "copy in", "Copy a file or directory from this host into the container", ("layer",)),
     Action("find_path", "slash", "find", "Find a name in the whole tree, or go to a /path", ("layer",), False, True),
-    Action("find_next", "n", "next", "To the next match", ("layer", "logs")),
-    Action("find_previous", "N", "previous", "To the match before", ("layer", "logs")),
+    Action("find_next", "n", "next", "Go to the next match", ("layer", "logs")),
+    Action("find_previous", "N", "previous", "Go to the previous match", ("layer", "logs")),
     Action("expand", "right,space", "expand", "Open the directory in the tree", ("layer",)),
     Action("collapse", "left,h", "collapse", "Close the directory in the tree, or go to its parent", ("layer",)),
-    Action("switch_pane", "tab", "pane", "Go between tree, file and logs", ("layer",)),
+    Action("switch_pane", "tab", "pane", "Switch between tree, file and logs", ("layer",)),
     # editor
     Action("save", "ctrl+s", "save", "Show the difference, then save", ("editor",), True),
-    Action("leave", "escape", "back", "Leave the editor; asks when there is unsaved text", ("editor",), True),
-    Action("find", "ctrl+f", "find", "Find text in the file, also in one that is only looked at", ("editor",), True),
-    Action("find_again", "f3", "find next", "To the next match", ("editor",)),
+    Action("leave", "escape", "back", "Leave the editor (asks if there is unsaved text)", ("editor",), True),
+    Action("find", "ctrl+f", "find", "Find text in the file, also without editing it", ("editor",), True),
+    Action("find_again", "f3", "find next", "Go to the next match", ("editor",)),
     Action("goto_line", "ctrl+g", "line", "Go to a line", ("editor",), True),
-    Action("external", "ctrl+o", "$EDITOR", "Go on in $EDITOR; it is saved the same safe way", ("editor",), True),
-    Action("undo", "ctrl+z", "undo", "Take the last edit back", ("editor",), palette=False, own=False),
-    Action("redo", "ctrl+y", "redo", "Do the edit again", ("editor",), palette=False, own=False),
+    Action("external", "ctrl+o", "$EDITOR", "Continue in $EDITOR; saving is just as safe", ("editor",), True),
+    Action("undo", "ctrl+z", "undo", "Undo the last edit", ("editor",), palette=False, own=False),
+    Action("redo", "ctrl+y", "redo", "Redo the edit", ("editor",), palette=False, own=False),
     Action("start", "ctrl+r", "start+logs", "Start the container and follow its logs", ("editor",), True),
     Action(
         "start_again",
         "ctrl+r",
         "restart+logs",
-        "Restart the container that runs (asks first)",
+        "Restart the running container (asks first)",
         ("editor",),
         footer=True,
         palette=False,
         instead_of="start",
     ),
-    Action("help", "f1", "help", "Show all keys; ? is a letter here", ("editor",), footer=True, palette=False),
+    Action("help", "f1", "help", "Show all keys (? types a question mark)", ("editor",), footer=True, palette=False),
     # logs
-    Action("follow", "f", "follow", "Follow the log, or hold it still", ("logs",), footer=True),
+    Action("follow", "f", "follow", "Follow the log, or stop following", ("logs",), footer=True),
     Action("search", "slash", "search", "Search in the log", ("logs",), True, True),
-    Action("wrap", "w", "wrap", "Break long lines, or leave them whole and scroll sideways", ("logs",), footer=True),
+    Action("wrap", "w", "wrap", "Wrap long lines, or scroll sideways", ("logs",), footer=True),
     # bench
     Action("run", "enter", "run", "Start the benchmark", ("bench",), footer=True),
-    Action("targets", "d", "drivers", "Choose the storage drivers and engines that are compared", ("bench",), True),
-    Action("preset", "p", "preset", "The next preset: quick, standard, the article's command", ("bench",), footer=True),
-    Action("own_plan", "P", "own plan", "A plan of your own: file sizes, records, tests, modes", ("bench",)),
-    Action("suite", "c", "suite", "IOzone, what copy-on-write costs, or both", ("bench",)),
-    Action("abort", "escape", "back", "Abort the run cleanly; without one, go back", ("bench",), footer=True),
+    Action("targets", "d", "drivers", "Choose the storage drivers and engines to compare", ("bench",), True),
+    Action("preset", "p", "preset", "Next preset: quick, standard, the article's command", ("bench",), footer=True),
+    Action("own_plan", "P", "own plan", "Write your own plan: file sizes, records, tests, modes", ("bench",)),
+    Action("suite", "c", "suite", "Measure with IOzone, the copy-on-write suite, or both", ("bench",)),
+    Action("abort", "escape", "back", "Abort the run; go back if none is running", ("bench",), footer=True),
     Action("next_chart", "tab,right", "chart", "Show the next test", ("bench",), footer=True),
-    Action("previous_chart", "shift+tab,left", "previous chart", "Show the test before", ("bench",)),
-    Action("zoom", "z,space", "zoom", "One chart large, or all six", ("bench",), key_display="z"),
-    Action("table", "v", "table", "The tables alone, with the copy-on-write suite", ("bench",), footer=True),
-    Action("relative", "m", "ratio", "Numbers as they are, or beside the host's", ("bench",)),
-    Action("mode", "o", "mode", "The next mode measured: cached, flushed, direct, cold", ("bench",)),
+    Action("previous_chart", "shift+tab,left", "previous chart", "Show the previous test", ("bench",)),
+    Action("zoom", "z,space", "zoom", "Show one large chart, or all six", ("bench",), key_display="z"),
+    Action("table", "v", "table", "Show only the tables, with the copy-on-write suite", ("bench",), footer=True),
+    Action("relative", "m", "ratio", "Show absolute numbers, or ratios to the host's", ("bench",)),
+    Action("mode", "o", "mode", "Show the next mode: cached, flushed, direct, cold", ("bench",)),
     Action(
         "pick",
         "1,2,3,4,5,6,7,8,9,0",
         "pick",
-        "Take a driver out of the charts and tables, or put it back; 0 puts all back",
+        "Hide or show a driver in the charts and tables; 0 shows all",
         ("bench",),
         key_display="1-9 0",
         palette=False,
         passes_key=True,
     ),
-    Action("history", "h", "history", "Open, compare, rename or delete runs that were made", ("bench",), footer=True),
+    Action("history", "h", "history", "Open, compare, rename or delete earlier runs", ("bench",), footer=True),
     Action("export", "x", "export", "Write the run to a file: CSV, JSON, XLSX, SVG or PNG", ("bench",)),
     # disk
     Action("sort", "o", "sort", "Sort by size or by owner", ("disk",), footer=True),
-    Action("open_owner", "enter", "layer", "Open the layer of the container it belongs to", ("disk",), footer=True),
+    Action("open_owner", "enter", "layer", "Open the layer of the container that owns it", ("disk",), footer=True),
     Action("refresh", "f5,ctrl+l", "refresh", "Read the data-root again", ("disk",), True, key_display="f5"),
     # welcome
     Action("demo", "d", "demo", "Open the sample containers", ("welcome",), footer=True),
@@ -192,13 +192,22 @@ TABLE: tuple[Action, ...] = (
     Action(
         "back", "escape,backspace", "back", "Go back; never quits, never loses text", ("layer", "logs", "disk"), True
     ),
-    Action("change_theme", "t", "theme", "Choose the colours", ("app",)),
+    Action("change_theme", "t", "theme", "Choose the colour theme", ("app",)),
     Action("help", "question_mark,f1", "help", "Show all keys", ("app",), footer=True, key_display="?"),
     Action("help_typing", "f1", "help", "Show all keys", ("app",), True, palette=False, instead_of="help"),
     Action("command_palette", "ctrl+p", "commands", "Find any action by name", ("app",), True, palette=False),
-    Action("leave_app", "q", "quit", "Quit; asks when there is unsaved text", ("app",), footer=True),
-    Action("quit_safely", "ctrl+c", "quit", "Quit from a line too", ("app",), palette=False),
-    Action("quit_safely", "ctrl+q", "quit", "Quit from a line or question", ("app",), False, True, palette=False),
+    Action("leave_app", "q", "quit", "Quit (asks if there is unsaved text)", ("app",), footer=True),
+    Action("quit_safely", "ctrl+c", "quit", "Quit, even while typing", ("app",), palette=False),
+    Action(
+        "quit_safely",
+        "ctrl+q",
+        "quit",
+        "Quit, even while typing or answering a question",
+        ("app",),
+        False,
+        True,
+        palette=False,
+    ),
 )
 
 
@@ -208,12 +217,12 @@ def actions_of(scope: str) -> Iterator[Action]:
 
 
 def is_letter(action: str, scope: str) -> bool:
-    """Say whether what a person presses for an action of a scope, or everywhere, is typed into a line instead."""
+    """Say whether the key of an action, in this scope or in every scope, is a printable character."""
     return action in _TYPED[scope] or action in _TYPED["app"]
 
 
 def bindings(scope: str, only: tuple[str, ...] = ()) -> list[BindingType]:
-    """Return the Textual bindings of one scope, or of ``only`` some of its actions, for who has their methods."""
+    """Return Textual bindings that call ``action_<id>`` for the actions of a scope, or those named by ``only``."""
     return [
         _binding(action, scope, action.keys, action.id) for action in _bound(scope) if not only or action.id in only
     ]
@@ -222,9 +231,9 @@ def bindings(scope: str, only: tuple[str, ...] = ()) -> list[BindingType]:
 def screen_bindings(
     scope: str, prefix: str = "", only: tuple[str, ...] = (), *, below: bool = False, footer: bool = True
 ) -> list[BindingType]:
-    """Return the bindings of one scope that a screen hands to its commands, each by the name ``prefix`` and id.
+    """Return bindings that run the actions of a scope through the screen's ``action_do``, by ``prefix`` and id.
 
-    ``below`` is for a widget whose keys act on its screen. Without ``footer`` none of them is shown there.
+    ``below`` binds the keys on a widget of the screen instead. Without ``footer``, the footer shows none of them.
     """
     do = "screen.do" if below else "do"
     return [
@@ -268,7 +277,7 @@ _SIGNS = {
 _KEY_NAMES = {**_SIGNS, "pageup": "pgup", "pagedown": "pgdn", "escape": "esc"}
 
 
-_TYPED = {  # by the first key: the others, such as f5 or an arrow, are not what the footer names
+_TYPED = {  # only the first key counts: the footer shows no other
     scope: frozenset(
         action.id
         for action in actions_of(scope)
@@ -279,6 +288,6 @@ _TYPED = {  # by the first key: the others, such as f5 or an arrow, are not what
 
 
 def key_text(keys: str) -> str:
-    """Return Textual key names as people write them: ``ctrl+s,f2`` becomes ``^s f2``."""
+    """Return Textual key names in short notation: ``ctrl+s,f2`` becomes ``^s f2``."""
     names = (_KEY_NAMES.get(key, key) for key in keys.split(","))
     return " ".join(key.replace("ctrl+", "^").replace("shift+", "⇧") for key in names)

@@ -1,4 +1,4 @@
-"""The terminal app: endpoints, their feed, and the screens over them."""
+"""The terminal app: it follows the endpoints and shows the screens."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ from tui.ui.unforeseen import contained, ends_the_app, error_line
 from tui.ui.waiting import finish_jobs
 
 _LOOK = 1.0
-"""Seconds between two looks at what an editor may have saved."""
+"""Seconds between checks for saves by external editors that are still open."""
 
 
 class Tidied(Message):
-    """What an earlier, killed run had left was put right."""
+    """Leftovers of an earlier run that was killed have been cleaned up."""
 
     def __init__(self, lines: tuple[str, ...]) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class Tidied(Message):
 
 
 class QuitQuestion(ChooseDialog):
-    """Asks whether to lose what is unsaved."""
+    """Asks whether to quit and lose unsaved text."""
 
     def __init__(self, subject: str) -> None:
-        super().__init__(f"{subject} has unsaved text.", (confirm("quit and lose it", answer="quit"),))
+        super().__init__(f"{subject} has unsaved text.", (confirm("quit without saving", answer="quit"),))
 
 
 class DtuiApp(App[int]):
-    """dtui. ``endpoints`` are followed; ``tried`` tells where none was found; ``open_path`` opens a file at once."""
+    """The app. Follows ``endpoints``; ``tried`` lists failed attempts; ``open_path`` opens a file at once."""
 
     CSS_PATH = "app.tcss"
     TITLE = "dtui"
@@ -90,7 +90,7 @@ class DtuiApp(App[int]):
         super().__init__()
         if self.no_color:
             self._filters.insert(0, PlainInk())
-        self._filters.append(SafeFilter())  # no public way in Textual 8.2.8; a test holds it in place
+        self._filters.append(SafeFilter())  # Textual 8.2.8 has no public API for this; a test checks it
         self.tried = tuple(tried)
         self._watchers: dict[str, Watcher] = {}
         self._open_path = open_path
@@ -107,7 +107,7 @@ class DtuiApp(App[int]):
             self.theme = theme
 
     def on_mount(self) -> None:
-        """Paint first, ask the Engines afterwards."""
+        """Start the background jobs and open the first screen; it is drawn before any engine answers."""
         asyncio.get_running_loop().set_default_executor(self.threads)
         self._end_in_order()
         self._tell_unsaved()
@@ -121,12 +121,12 @@ class DtuiApp(App[int]):
         self.open_endpoints(self._first)
 
     def get_driver_class(self) -> type[Driver]:
-        """Return a driver that outlives its terminal, unless another kind was asked for."""
+        """Return a driver that survives the loss of its terminal, unless Textual chose a special one."""
         usual = super().get_driver_class()
         return DroppingDriver if usual is LinuxDriver else usual
 
     async def on_event(self, event: events.Event) -> None:
-        """Let keys wait until the screen they are typed for is there; remember which key may have asked a question."""
+        """Hold keys back until the new screen accepts them; remember the last key for dialogs to ignore."""
         if isinstance(event, events.Key):
             self.last_key = event.key
         elif isinstance(event, events.MouseDown):
@@ -136,27 +136,27 @@ class DtuiApp(App[int]):
             self.screen.note_subject()
         await super().on_event(event)
 
-    # the end ------------------------------------------------------------------------------------------------
+    # exit ------------------------------------------------------------------------------------------------
 
     def _end_in_order(self) -> None:
-        """Leave as by q when asked to end or when the line drops: a benchmark then clears its engines away."""
+        """Exit in order on a signal or a lost connection, so that a benchmark can remove its engines."""
         loop = asyncio.get_running_loop()
 
         def signalled(number: int, _frame: object) -> None:
             if number == signal.SIGHUP:
-                # not by the loop: the SIGCONT that comes along would be answered before the loop's turn
+                # not in the event loop: Textual would handle the SIGCONT that comes with SIGHUP first
                 detach_terminal()
             self.ending.end_requested = True
-            self.keep_texts()  # now: the loop may be busy, or wait for an editor
+            self.keep_texts()  # at once: the loop may be busy or waiting for an editor
             end_editor()
             loop.call_soon_threadsafe(self._leave, number)
 
-        with suppress(ValueError):  # not in the main thread: somebody else's loop
+        with suppress(ValueError):  # not in the main thread, as in tests
             for number in ENDING_SIGNALS:
                 self._signals[number] = signal.signal(number, signalled)
 
     def _leave(self, number: int) -> None:
-        """Leave without a question; unsaved text is kept for the next start."""
+        """Exit without asking; unsaved text is kept for the next start."""
         if self._leaving:
             return
         self._leaving = True
@@ -165,7 +165,7 @@ class DtuiApp(App[int]):
         self.exit(128 + number)
 
     def keep_texts(self) -> None:
-        """Keep the unsaved text of all screens, each once, unless it was agreed to lose it."""
+        """Write the unsaved text of every screen to disk, unless the user has agreed to lose it."""
         if not self._exit:
             with self._context():
                 self.ending.keep(
@@ -173,15 +173,15 @@ class DtuiApp(App[int]):
                 )
 
     def _register_child(self, parent: DOMNode, child: Widget, *place: Any) -> None:
-        """Have what stops a screen or widget end the app in order."""
+        """Guard each new screen and widget, so that an error which stops it ends the app in order."""
         guard(child, self._handle_exception)
         super()._register_child(parent, child, *place)
 
     def _handle_exception(self, error: BaseException) -> None:
-        """End by an exception that nobody foresaw: it comes out of whatever handler, timer, worker or widget.
+        """End the app in order after an unexpected exception from any handler, timer, worker or widget.
 
-        Textual would print a traceback with all locals and end as if nothing were wrong (8.2.8). Nor does it mount
-        what a screen is made of once the app ends, so that a screen which opens at that moment misses its widgets.
+        Textual 8.2.8 would print a traceback with all locals and exit with code 0. Once the app is exiting it mounts no
+        widgets any more, so a screen that opens at that moment cannot find its own: NoMatches is then ignored.
         """
         if self._exit and isinstance(error, NoMatches):
             return
@@ -192,24 +192,24 @@ class DtuiApp(App[int]):
         self.fail(error)
         for screen in self.screen_stack:
             if isinstance(screen, BaseScreen):
-                screen.accepts_keys.set()  # or a key would wait for ever for a screen that does not come
+                screen.accepts_keys.set()  # otherwise a key would wait forever for a screen that never opens
         self._close_messages_no_wait()
 
     def fail(self, error: BaseException) -> None:
-        """Note why the app ends, and keep what would be lost."""
+        """Record the error that ends the app, and keep unsaved text."""
         self.ending.note_error(error)
         self.keep_texts()
 
     async def _shutdown(self) -> None:
-        """Keep what would be lost when the app ends though nobody left it."""
+        """Keep unsaved text however the app ends."""
         self.keep_texts()
         await super()._shutdown()
-        if self.is_headless:  # the process goes on; else what is cleared away at the end must not be cut off
+        if self.is_headless:  # the process goes on; otherwise signals stay blocked during the cleanup
             for number, handler in self._signals.items():
                 signal.signal(number, handler)
 
     async def push_screen_wait(self, screen: Screen[Any] | str, *, mode: str | None = None) -> Any:
-        """Show a dialog and return its answer; it goes with whoever waits for it, and then answers nothing."""
+        """Show a dialog and return its answer; the dialog closes if the caller is cancelled."""
         try:
             return await super().push_screen_wait(screen, mode=mode)
         except asyncio.CancelledError:
@@ -221,9 +221,9 @@ class DtuiApp(App[int]):
 
     @contextmanager
     def suspend(self) -> Iterator[None]:
-        """Lend the terminal to another program. What is raised meanwhile comes out when the app has it again.
+        """Lend the terminal to another program. An exception is raised only after the app has the terminal back.
 
-        Textual leaves the terminal as it is when something is raised in the middle (8.2.8).
+        Textual 8.2.8 does not restore the terminal after an exception.
         """
         raised: BaseException | None = None
         with super().suspend():
@@ -235,7 +235,7 @@ class DtuiApp(App[int]):
             raise raised
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy text, with bytes that are no characters as they are, to the terminal's clipboard and the app's own."""
+        """Copy text to the clipboards of the terminal and the app; undecodable bytes are copied unchanged."""
         self._clipboard = text
         if self._driver is not None:
             data = base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
@@ -245,7 +245,7 @@ class DtuiApp(App[int]):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """All endpoints that are followed."""
+        """The endpoints that the app follows."""
         return tuple(watcher.endpoint for watcher in self._watchers.values())
 
     def open_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
@@ -271,7 +271,7 @@ class DtuiApp(App[int]):
         self._watchers = {}
 
     def leave_endpoints(self) -> None:
-        """Go to the ways in and say what was tried."""
+        """Stop following all endpoints and show the welcome screen with what was tried."""
         from tui.ui.screens.welcome import WelcomeScreen
 
         self.tried = tuple(FailedAttempt(s.address, s.problem or "no answer yet") for s in self.feed.sources)
@@ -279,22 +279,22 @@ class DtuiApp(App[int]):
         self.switch_screen(WelcomeScreen())
 
     def _look_at_copies(self) -> None:
-        """Tell of what an editor saved that did not wait."""
+        """Show a notice for each file saved by an editor that runs in its own window."""
         for line in self.open_copies.saved_lines():
             self.notify(printable(line), title="editor", timeout=15, markup=False)
 
     def on_unmount(self) -> None:
-        """Give everything back."""
+        """Release all resources."""
         self.ending.notes += self.open_copies.close()
         self.close_endpoints()
         self._resources.close()
 
     def keep(self, resource: AbstractContextManager[Path]) -> Path:
-        """Enter something now and leave it when the app ends."""
+        """Enter a context manager, exit it when the app ends, and return its path."""
         return self._resources.enter_context(resource)
 
     def endpoint(self, name: str) -> Endpoint:
-        """Return the endpoint of this name."""
+        """Return the endpoint with this name."""
         return self._watchers[name].endpoint
 
     def refresh_feed(self) -> None:
@@ -313,7 +313,7 @@ class DtuiApp(App[int]):
 
     @work(thread=True, group="tidy")
     def _tidy(self, endpoint: Endpoint) -> None:
-        """Put right what a killed dtui left: writes cut off, benchmark containers."""
+        """Clean up after a killed dtui: finish or undo interrupted writes, remove benchmark containers."""
         try:
             lines = [*recover(endpoint.inspect, partial(archive_of, endpoint)), *_sweep_benchmarks(endpoint)]
         except DtuiError as error:
@@ -323,14 +323,14 @@ class DtuiApp(App[int]):
 
     @work(thread=True, group="tidy")
     def _tell_unsaved(self) -> None:
-        """Say where the text is that was open when a line dropped, and who may look at what is kept."""
+        """Say where unsaved text of an earlier run is, and warn if other users can read the kept files."""
         lines = tuple(filter(None, (*told_once(), mode_warning())))
         if lines:
             self.post_message(Tidied(lines))
 
     @work(thread=True, group="tidy")
     def _tidy_labs(self) -> None:
-        """Clear away what killed benchmarks left on this host."""
+        """Remove what killed benchmarks left on this host."""
         from tui.lab.engines import sweep_labs
         from tui.services.bench_targets import lab_home
 
@@ -342,7 +342,7 @@ class DtuiApp(App[int]):
             self.post_message(Tidied(lines))
 
     def run_worker(self, work: Any, *args: Any, **options: Any) -> Worker[Any]:
-        """Run work in a worker that does not end the app, whatever comes out of it."""
+        """Run work in a worker whose errors do not end the app."""
         return super().run_worker(contained(work), *args, **{**options, "exit_on_error": ends_the_app()})
 
     @on(Worker.StateChanged)
@@ -353,7 +353,7 @@ class DtuiApp(App[int]):
     @on(Tidied)
     def _tell_tidied(self, event: Tidied) -> None:
         for line in event.lines:
-            self.notify(printable(line), title="left by an earlier run", timeout=15, markup=False)
+            self.notify(printable(line), title="from an earlier run", timeout=15, markup=False)
 
     @on(EventsSkipped)
     def _tell_skipped(self, event: EventsSkipped) -> None:
@@ -373,13 +373,13 @@ class DtuiApp(App[int]):
                 screen.post_message(ContainersListed(event.problem))
 
     def open_layer(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
-        """Open a container's layer, at a path, with the editor on it if asked."""
+        """Open a container's layer at a path; ``edit`` opens the file in the editor."""
         from tui.ui.screens.layer import LayerScreen
 
         self.push_screen(LayerScreen(container, path, edit=edit))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Offer what can be done on the present screen now, then what can be done everywhere."""
+        """Yield the actions that are possible on the current screen, then those of the app."""
         places: list[tuple[BaseScreen | DtuiApp, str, str]] = [(self, "app", "")]
         if isinstance(screen, BaseScreen):
             places = [*((screen, scope, prefix) for scope, prefix in screen.palette), *places]
@@ -390,7 +390,7 @@ class DtuiApp(App[int]):
                     yield SystemCommand(action.label.capitalize(), action.help, method)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out what the screen has not now, such as the help on ``?`` where that is a letter."""
+        """Disable actions that the screen lacks, such as help on ``?`` while text is being typed."""
         screen = self.screen_stack[-1] if self.screen_stack else None
         if isinstance(screen, BaseScreen) and screen.is_mounted:
             letter = screen.hides("help") or screen.types("help")
@@ -399,11 +399,11 @@ class DtuiApp(App[int]):
         return super().check_action(action, parameters)
 
     def handler(self, action: str) -> Callable[..., object] | None:
-        """Return the method that an action of the table calls."""
+        """Return the method for an action of the table."""
         return getattr(self, f"action_{action}", None)
 
     def can(self, action: str) -> bool:
-        """Say whether an action can be taken by its name: each of the app's own, always."""
+        """Say whether the palette may offer an action; the app's own are always possible."""
         return bool(super().check_action(action, ()))
 
     def action_help(self) -> None:
@@ -414,16 +414,16 @@ class DtuiApp(App[int]):
         self.push_screen(TextDialog("Keys", help_text(scope)))
 
     def action_help_typing(self) -> None:
-        """Show all keys, by one that is no letter."""
+        """Show all keys, while text is being typed."""
         self.action_help()
 
     def action_leave_app(self) -> None:
-        """Leave, by a key that is a letter where text is typed."""
+        """Quit, from wherever no text is being typed."""
         self.action_quit_safely()
 
     @work
     async def action_quit_safely(self) -> None:
-        """Leave, after a question when text would be lost."""
+        """Quit; ask first if text would be lost."""
         if isinstance(self.screen, QuitQuestion):
             return
         unsaved = [s.unsaved for s in self.screen_stack if isinstance(s, BaseScreen) and s.unsaved]
@@ -438,7 +438,7 @@ def _sweep_benchmarks(endpoint: Endpoint) -> list[str]:
     from tui.lab.engine_host import EngineBenchHost
 
     count = remove_dead_runs(EngineBenchHost(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0
-    return [f"removed {count_of(count, 'container')} of a benchmark that was killed"] if count else []
+    return [f"removed {count_of(count, 'container')} left by a killed benchmark"] if count else []
 
 
 def run(
@@ -448,22 +448,22 @@ def run(
     open_path: tuple[Container, bytes] | None = None,
     theme: str | None = None,
 ) -> int:
-    """Run the app until it is left; return the exit code.
+    """Run the app until the user quits; return the exit code.
 
-    Raises AppEnded when something else ended it: why, and where the text is that was not saved.
+    Raises AppEnded if an error or a signal ended it, with the reason and the location of unsaved text.
     """
     terminal = TerminalState.current()
     app = DtuiApp(endpoints, tried, open_path=open_path, theme=theme)
     try:
         code = app.run()
-    except BaseException as error:  # noqa: BLE001 - told below
+    except BaseException as error:  # noqa: BLE001 - reported below
         app.fail(error)
         code = None
     if app.ending.ended_by_error and terminal is not None:
         terminal.restore()
     app.threads.finish()
     finish_jobs()
-    if app.threads.busy:  # a call to a file system that does not answer would keep this process
+    if app.threads.busy:  # a blocked file system call would keep this process alive
         mark_stuck()
     app.ending.tell(in_order=app._exit)
     return code or 0

@@ -1,4 +1,4 @@
-"""What the parts of the benchmark screen share: what is chosen, what is measured, and how it is shown."""
+"""The state that the parts of the benchmark screen share: choices, measurements and display options."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 class BenchState:
-    """The state of the benchmark screen. Whoever changes it calls ``changed``, which shows it."""
+    """The state of the benchmark screen. Call ``changed`` after changing it, to redraw."""
 
     def __init__(self, host: Callable[[], Host], endpoint: Endpoint, changed: Callable[[], None]) -> None:
         self.endpoint = endpoint
         self.changed = changed
         self._host = host
-        # what would be run
+        # the next run
         self.plan: Plan = make_plan(Preset.QUICK)
         self.suite = IOZONE
         self.names: tuple[str, ...] = (endpoint.name,)
-        # what is run, or was
+        # the current or last run
         self.run: BenchRun | None = None
         self.shown_result: Result | None = None
         self.samples: list[Sample] = []
         self.cow_samples: list[CowSample] = []
-        # how it is shown
+        # display options
         self.relative = False
         self.tables = False
         self.zoomed = False
@@ -47,7 +47,7 @@ class BenchState:
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """The targets that take part or took part, the controls among them."""
+        """The names of all targets of the current or next run, including the controls."""
         if self.run:
             return tuple(target.name for target in self.run.targets)
         if self.shown_result:
@@ -60,7 +60,7 @@ class BenchState:
 
     @property
     def shown_plan(self) -> Plan:
-        """The plan that is run, was run, or would be."""
+        """The plan of the run that is shown, else of the next one."""
         return self.run.plan if self.run else self.shown_result.plan if self.shown_result else self.plan
 
     @property
@@ -75,18 +75,18 @@ class BenchState:
 
     @property
     def cow(self) -> CowPlan | None:
-        """The copy-on-write suite that is chosen."""
+        """The chosen copy-on-write suite; None if it is not part of the run."""
         if self.suite == IOZONE:
             return None
         return STANDARD if self.plan.preset is Preset.STANDARD else QUICK
 
     @property
     def runs_iozone(self) -> bool:
-        """Whether IOzone takes part in what is chosen."""
+        """Whether the chosen suite includes IOzone."""
         return self.suite != COPY_ON_WRITE
 
     def expected(self, plan: Plan) -> Expected:
-        """Return what a run of a plan takes and needs on the targets that are chosen."""
+        """Return the time and space that a plan needs on the chosen targets."""
         iozone = plan if self.runs_iozone else None
         images = sum(name not in (HOST, VOLUME) for name in self.all_names)
         seconds = expected_seconds(iozone, self.cow, len(self.all_names), images)
@@ -96,7 +96,7 @@ class BenchState:
 
     @property
     def result(self) -> Result:
-        """What is shown, as a result: of the run under way as far as it is."""
+        """The result to show; of a run in progress, its numbers so far."""
         if self.shown_result:
             return self.shown_result
         targets: dict[str, dict[str, str]] = {name: {} for name in self.all_names}
@@ -105,26 +105,26 @@ class BenchState:
 
     @property
     def chart_style(self) -> ChartStyle:
-        """Which target has which colour, and which are not drawn."""
+        """The colour of each target, and which are hidden."""
         return chart_style_of(self.result, self.mode, self.hidden)
 
     def forget(self) -> None:
-        """Show no run any more, but what would be run."""
+        """Show the next run's plan instead of a result."""
         self.shown_result, self.samples, self.cow_samples = None, [], []
         self.hidden, self._mode_number = _NOTHING, 0
         self.changed()
 
     def show_result(self, result: Result) -> None:
-        """Show a run that ended, just now or long ago; its targets are those of the next run."""
+        """Show a finished run, new or old, and choose its targets for the next run."""
         self.shown_result = result
         self.names = tuple(name for name, target in result.targets.items() if not target.get("control")) or self.names
         self.hidden, self._mode_number = _NOTHING, 0
         self.changed()
 
     def toggle(self, number: int) -> bool:
-        """Take a target, counted from 1, out of the charts or put it back; say whether one is left.
+        """Hide or show a target in the charts, counted from 1; return False if it was the last one visible.
 
-        0 puts all back.
+        0 shows all of them.
         """
         names = self.all_names
         hidden = self.hidden ^ {names[number - 1]} if 0 < number <= len(names) else self.hidden

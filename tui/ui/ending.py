@@ -1,4 +1,4 @@
-"""How the app ended: by what, and where the text is that was not saved."""
+"""Why the app ended, and where it kept the unsaved text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tui.core.text import printable
 from tui.files import Unsaved, keep_to_tell
 
 _LONGEST = 300
-"""Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""
+"""Longest error message shown, in characters: it may contain untrusted input of any length."""
 
-_MORE = "DTUI_TRACEBACK=1 tells where it happened"
+_MORE = "DTUI_TRACEBACK=1 shows where it happened"
 
 
 class AppEnded(DtuiError):
-    """The app did not end because it was left."""
+    """The app ended although the user did not quit."""
 
     def __init__(self, message: str, hint: str = "", code: int = 1) -> None:
         super().__init__(message, hint)
@@ -28,25 +28,25 @@ class AppEnded(DtuiError):
 
 
 class HoldsText(Protocol):
-    """A screen that may hold text which was not saved."""
+    """A screen that may hold unsaved text."""
 
     @property
     def unsaved_text(self) -> Unsaved | None:
-        """Return what would be lost."""
+        """Return the text that would be lost."""
         ...
 
 
 class Ending:
-    """Notes why the app ends and keeps what would be lost by it."""
+    """Records why the app ends, and keeps unsaved text."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.error: BaseException | None = None
         self._kept_texts: dict[HoldsText, tuple[bytes, str]] = {}
         self.notes: list[str] = []
-        """What else is to be told at the end."""
+        """Further lines for the final message."""
         self.end_requested = False
-        """Whether a signal asked the app to end, which ends an editor that is open, too."""
+        """Whether a signal asked the app to end; an open editor then ends too."""
 
     @property
     def ended_by_error(self) -> bool:
@@ -54,21 +54,21 @@ class Ending:
         return self.error is not None
 
     def note_error(self, error: BaseException) -> None:
-        """Note the error; the first is the cause of those that follow."""
+        """Record an error; only the first counts, since it causes the others."""
         if self.error is None:
             self.error = error.error if isinstance(error, WorkerFailed) else error
 
     def note_editor_work(self, container: str, path: bytes, work_path: Path) -> None:
-        """Tell where an editor's work is if it ended because the app is to end; a note tells the next start."""
+        """Record where an editor's work is, if the editor ended because the app is ending."""
         if self.end_requested:
-            self.notes.append(f"what $EDITOR wrote of {printable(container)}:{printable(path)} is in {work_path}")
+            self.notes.append(f"what $EDITOR wrote to {printable(container)}:{printable(path)} is in {work_path}")
 
     def keep(self, screens: Iterable[HoldsText]) -> None:
-        """Keep the unsaved texts of screens; what was kept already is not kept twice."""
+        """Write the unsaved texts of screens to disk; a text that was kept already is not written twice."""
         for screen in screens:
             try:
                 self._keep(screen)
-            except Exception as error:  # noqa: BLE001 - the others' texts are to be kept all the same
+            except Exception as error:  # noqa: BLE001 - the other texts must be kept all the same
                 self._kept_texts.setdefault(screen, (b"", f"unsaved text could not be kept: {_error_text(error)}"))
 
     def _keep(self, screen: HoldsText) -> None:
@@ -85,7 +85,7 @@ class Ending:
             self._kept_texts[screen] = text.data, message
 
     def tell(self, *, in_order: bool) -> None:
-        """Raise AppEnded with what there is to tell; ``in_order`` says whether the app was left as it should be."""
+        """Raise AppEnded if there is anything to report; ``in_order`` says whether the user quit normally."""
         message = "; ".join([message for _, message in self._kept_texts.values()] + self.notes)
         if isinstance(self.error, KeyboardInterrupt) and not message:
             raise self.error
@@ -93,7 +93,7 @@ class Ending:
             hint = "; ".join(filter(None, [message, "" if isinstance(self.error, DtuiError) else _MORE]))
             raise AppEnded(_error_text(self.error), hint) from self.error
         if not in_order:
-            raise AppEnded("the app ended and did not say why", message)
+            raise AppEnded("the app ended for an unknown reason", message)
         if self.signal is not None and message:
             raise AppEnded(f"ended by {self.signal.name}", message, 128 + self.signal)
         if message:
@@ -105,6 +105,6 @@ def _error_text(error: BaseException) -> str:
         return str(error)
     try:
         message = f"{type(error).__name__}: {error}".strip(": ")[:_LONGEST]
-    except Exception:  # noqa: BLE001 - an error that cannot even say what it is
+    except Exception:  # noqa: BLE001 - the error's own __str__ failed
         message = type(error).__name__
     return "; ".join([message, *getattr(error, "__notes__", ())])

@@ -1,4 +1,4 @@
-"""What the watchers of endpoints tell the app, as messages."""
+"""Messages that carry news from the endpoint watchers to the app."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tui.services.feed import Source
 
 
 class SourceChanged(Message):
-    """One endpoint's list, facts or trouble is another now."""
+    """The containers, facts or problem of one endpoint changed."""
 
     def __init__(self, source: Source) -> None:
         super().__init__()
         self.source = source
 
     def can_replace(self, message: Message) -> bool:
-        """Let only the newest state of an endpoint wait in the queue."""
+        """Keep only the newest state of an endpoint in the queue."""
         return isinstance(message, SourceChanged) and message.source.name == self.source.name
 
 
 class EngineEvent(Message, bubble=False):
-    """The Engine announced something about a container. It goes to every screen and no further."""
+    """An engine sent an event about a container. The app passes it to every screen."""
 
     def __init__(self, endpoint: str, event: Event) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class EngineEvent(Message, bubble=False):
 
 
 class ContainersListed(Message, bubble=False):
-    """The list that somebody asked for came, or the reason why not. It goes to every screen and no further."""
+    """A requested reload ended, with ``problem`` if it failed. The app passes it to every screen."""
 
     def __init__(self, problem: str = "") -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class EventsSkipped(Message, bubble=False):
 
 
 class FeedMessages:
-    """Posts what watchers tell. Fulfils :class:`tui.services.feed.FeedListener`."""
+    """Posts a message for each watcher callback. Implements :class:`tui.services.feed.FeedListener`."""
 
     def __init__(self, post: Callable[[Message], object]) -> None:
         self._post = post

@@ -1,4 +1,4 @@
-"""What screens see of the app: the endpoints, their containers, and what outlives a screen."""
+"""The interface of the app that screens use."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Host(Protocol):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """All endpoints that are followed."""
+        """The endpoints that the app follows."""
         ...
 
     def endpoint(self, name: str) -> Endpoint:
-        """Return the endpoint of this name."""
+        """Return the endpoint with this name."""
         ...
 
     def open_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
@@ -42,7 +42,7 @@ class Host(Protocol):
         ...
 
     def leave_endpoints(self) -> None:
-        """Follow nothing any more and show the ways in."""
+        """Stop following all endpoints and show the welcome screen."""
         ...
 
     def refresh_feed(self) -> None:
@@ -50,11 +50,11 @@ class Host(Protocol):
         ...
 
     def open_layer(self, container: Container, path: bytes = b"/", *, edit: bool = False) -> None:
-        """Open a container's layer, at a path, with the editor on it if asked."""
+        """Open a container's layer at a path; ``edit`` opens the file in the editor."""
         ...
 
     def push_screen(self, screen: Screen[Any]) -> object:
-        """Show a screen over the present one."""
+        """Show a screen over the current one."""
         ...
 
     def suspend(self) -> AbstractContextManager[None]:
@@ -64,9 +64,9 @@ class Host(Protocol):
     def notify(
         self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float, markup: bool
     ) -> None:
-        """Show a notice for so many seconds."""
+        """Show a notice for ``timeout`` seconds."""
         ...
 
     def keep(self, resource: AbstractContextManager[Path]) -> Path:
-        """Enter something now and leave it when the app ends."""
+        """Enter a context manager, exit it when the app ends, and return its path."""
         ...

@@ -1,7 +1,7 @@
-"""The last resort: whatever stops a screen or widget ends the app in order, while its text is there.
+"""Ends the app in order after an error that Textual does not handle, so that unsaved text is kept.
 
-Textual 8.2.8 handles only what is derived from Exception. After anything else a screen is taken apart without a word,
-with the text in it, and the app neither goes on nor ends in order.
+Textual 8.2.8 handles only subclasses of Exception. Anything else removes the screen silently, with the text in it, and
+the app hangs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Fail = Callable[[BaseException], object]
 
 
 def guard(part: MessagePump, fail: Fail) -> None:
-    """Have ``fail`` called, before a screen or widget is taken apart, with what stops it and is no Exception."""
+    """Call ``fail`` with any error that stops a screen or widget, before Textual removes it."""
 
     def guarded(run: Callable[[], Awaitable[T]], otherwise: T) -> Callable[[], Awaitable[T]]:
         async def call() -> T:
@@ -56,7 +56,7 @@ def _guarded_paint(paint: Callable[[], None], fail: Fail) -> Callable[[], None]:
 
 
 def _is_meant(error: BaseException) -> bool:
-    """Say whether a coroutine ends by what is raised into it: it is cancelled, or closed once the loop has ended."""
+    """Say whether an error ends a coroutine on purpose: it was cancelled, or closed after the loop ended."""
     try:
         task = asyncio.current_task()
     except RuntimeError:  # no loop runs

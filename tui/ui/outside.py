@@ -1,4 +1,4 @@
-"""The user's own editor, on a private copy of a file: how it is run, how it may end, and what it may leave."""
+"""Runs the user's own editor on a private copy of a file and reads back what it saved."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tui.files import LIMIT, lock, write_note
 from tui.ui.terminal.driver import lent_terminal
 
 _AT_ONCE = 2.0
-"""Seconds in which hardly anybody opens a file, looks at it and leaves: an editor back by then may still be open."""
+"""An editor that returns within so many seconds has probably left its window open."""
 
 _GRACE = 5.0
-"""Seconds that an editor has to write down what it holds once the app is to end."""
+"""Seconds that an editor has to save its work when the app ends."""
 
 _STOPS = 100
-"""How often an editor that stops is let go on; one that stops for ever is not waited for."""
+"""How often a stopped editor is continued before dtui gives up on it."""
 
 _SIGNALS_OF_EDITOR = (signal.SIGINT, signal.SIGQUIT)
-"""What ^C and ^\\ send to everybody at the terminal, and means the editor alone."""
+"""The signals of ^C and ^\\, which reach dtui too although only the editor is meant."""
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -45,17 +45,23 @@ _KINDS = {
 
 
 def editor_command() -> list[str]:
-    """Return the words of $VISUAL or $EDITOR, else an editor that is installed, with the program's absolute path.
+    """Return the command of $VISUAL or $EDITOR, else of an installed editor, with the program's absolute path.
 
-    As in a shell ``~`` and variables stand for what they mean; a path with spaces needs no quotes when it is all there
-    is. Raises EditRefused for what cannot be run.
+    ``~`` and variables are expanded as in a shell; a path with spaces needs no quotes if there are no arguments.
+    Raises EditRefused if the command cannot be run.
     """
     name = "VISUAL" if os.environ.get("VISUAL", "").strip() else "EDITOR"
     command = _split_command(name, os.environ.get(name, "").strip())
     program = shutil.which(command[0])
     if program is None:
         path = shutil.which(command[0], os.F_OK) or command[0]
-        why = "is a directory" if os.path.isdir(path) else "may not be run" if os.path.exists(path) else "is not found"
+        why = (
+            "is a directory"
+            if os.path.isdir(path)
+            else "is not executable"
+            if os.path.exists(path)
+            else "was not found"
+        )
         raise EditRefused(f"{command[0]} {why}", "set EDITOR to an editor that is installed")
     return [os.path.abspath(program), *command[1:]]
 
@@ -70,7 +76,7 @@ def _split_command(name: str, value: str) -> list[str]:
         parts = shlex.split(value)
     except ValueError as error:
         raise EditRefused(
-            f"{name} cannot be understood: {str(error).lower()}: {value}", "quote it as in a shell"
+            f"{name} cannot be understood: {str(error).lower()}: {value}", "quote it as you would in a shell"
         ) from error
     if not parts:
         raise EditRefused(f"{name} names no program: {value}", "set it to an editor that is installed")
@@ -79,7 +85,7 @@ def _split_command(name: str, value: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The file that an editor is given a copy of: its container, and the bytes that it has there."""
+    """The file that a copy was made of: its container, and its contents there."""
 
     container: str = ""
     container_id: str = ""
@@ -87,11 +93,11 @@ class Origin:
 
 
 class PrivateCopy:
-    """A file for an editor in a directory that only this user can enter.
+    """A copy of a file for an editor, in a directory that only this user can enter.
 
-    Its name keeps the ending, by which editors choose their colours, and nothing else that a stranger chose. What is
-    read back is read below the directory's descriptor, and must be a file like the one that was put there. A note
-    beside the directory tells the next start what it is, should this process be killed.
+    Only the extension of the untrusted name is kept, by which editors choose their highlighting. The result is read
+    relative to the directory's descriptor, and must be a regular file of this user's. A note next to the directory
+    tells the next start what the copy is, if this process is killed.
     """
 
     def __init__(self, data: bytes, path: bytes, origin: Origin | None = None) -> None:
@@ -115,9 +121,9 @@ class PrivateCopy:
             raise
 
     def _write_note(self, path: bytes, origin: Origin) -> None:
-        if self.folder.parent.name != "edit":  # in a place that everybody's files are in, nobody looks for notes
+        if self.folder.parent.name != "edit":  # nobody looks for notes in a shared directory such as /tmp
             return
-        with suppress(OSError):  # the copy serves without
+        with suppress(OSError):  # the copy is usable without the note
             self._note = write_note(
                 self.folder, origin.container, origin.container_id, path, self.path, data=origin.data
             )
@@ -125,7 +131,7 @@ class PrivateCopy:
             lock(self.note_lock)
 
     def let_editor_hold(self) -> None:
-        """Leave the lock of the note to the editor, which has inherited it."""
+        """Release the note's lock in this process; the editor has inherited it."""
         if self.note_lock >= 0:
             os.close(self.note_lock)
             self.note_lock = -1
@@ -144,7 +150,7 @@ class PrivateCopy:
             os.close(descriptor)
 
     def read(self) -> bytes:
-        """Return what the editor left; raises EditRefused for anything but a file of this user's within the limit."""
+        """Return what the editor saved; raises EditRefused unless it is this user's regular file within the limit."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         self._state = state = self._stat()
         if state is None:
@@ -169,7 +175,7 @@ class PrivateCopy:
         return data
 
     def has_changed(self) -> bool:
-        """Say whether something was written since the last look: a file saved in place or replaced, as editors do."""
+        """Say whether the file was written or replaced since the last call."""
         state = self._stat()
         if state is None or self._state is None:
             return state is not self._state
@@ -177,9 +183,9 @@ class PrivateCopy:
         return new != old
 
     def leftover_path(self) -> Path | None:
-        """Return where there is more than the text that was put there: the file, or the directory for an editor's own.
+        """Return the path of what the editor left: the file if its text changed, the directory if it holds other files.
 
-        That may be a swap file, with which the editor recovers what was typed into it.
+        Such a file may be the editor's swap file, from which it recovers unsaved text.
         """
         try:
             names = os.listdir(self._directory)
@@ -199,11 +205,11 @@ class PrivateCopy:
             return None
 
     def leave(self) -> None:
-        """Leave the directory where it is, locked as long as this process runs: the next start tells of it."""
+        """Leave the directory in place, locked while this process runs; the next start reports it."""
         self.let_editor_hold()
 
     def remove(self) -> str:
-        """Remove the directory with all that is in it; return where something of it stays and why, if it does."""
+        """Remove the directory and its contents; return an error line if something could not be removed."""
         self.let_editor_hold()
         failed: list[tuple[str, OSError]] = []
 
@@ -224,34 +230,34 @@ class PrivateCopy:
 
 
 def _private_folder() -> Path:
-    """Make a directory for this user alone, where it outlives a restart of the host if it can."""
+    """Make a directory that only this user can enter, if possible one that survives a reboot."""
     with suppress(DtuiError, OSError):
         return Path(tempfile.mkdtemp(prefix="dtui-edit-", dir=text_dir("edit")))
     return Path(tempfile.mkdtemp(prefix="dtui-edit-"))
 
 
 class WorkLeft(EditRefused):
-    """The editor did not end well; what it wrote is in ``work_path``."""
+    """The editor failed; what it wrote is in ``work_path``."""
 
     def __init__(self, message: str, work_path: Path) -> None:
-        super().__init__(message, f"the text is as it was, what it wrote is in {work_path}")
+        super().__init__(message, f"your text is unchanged; what the editor wrote is in {work_path}")
         self.work_path = work_path
 
 
 class StillOpen(EditRefused):
-    """The editor came back and changed nothing; its window may be open, and save into ``copy`` later."""
+    """The editor returned without a change; its window may be open and save into ``copy`` later."""
 
     def __init__(self, name: str, copy: PrivateCopy, *, at_once: bool) -> None:
-        hint = f"if it is still open, o takes what it saves, and EDITOR='{name} --wait' waits for it"
+        hint = f"if it is still open, save there and press o; EDITOR='{name} --wait' waits for it"
         super().__init__(f"nothing changed: {name} ended at once", hint)
         self.at_once = at_once
-        """Whether it came back too soon for somebody to have looked at the file."""
+        """Whether it returned too soon for anybody to have read the file."""
         self.name = name
         self.copy = copy
 
 
 class OpenCopies:
-    """The copies whose editors may be open still: what is saved into them is noticed, and is not lost at the end."""
+    """The copies whose editors may still be open; what is saved into them is reported and never lost."""
 
     def __init__(self) -> None:
         self._open: dict[str, StillOpen] = {}
@@ -259,7 +265,7 @@ class OpenCopies:
         self._stays: list[str] = []
 
     def follow(self, whose: str, still: StillOpen) -> None:
-        """Follow an editor's copy of a file; the file's earlier one is left where it is."""
+        """Watch an editor's copy of a file; an earlier copy of the same file stays on disk."""
         before = self._open.pop(whose, None)
         if before is not None and (before.copy.has_changed() or before.copy.is_held()):
             before.copy.leave()
@@ -268,7 +274,7 @@ class OpenCopies:
         self._open[whose] = still
 
     def take_saved(self, whose: str) -> bytes | None:
-        """Return what was saved for a file since the last time, None for nothing; raises EditRefused as ``read``."""
+        """Return what was saved for a file since the last call, or None; raises EditRefused as ``read`` does."""
         still = self._open.get(whose)
         if still is None or not still.copy.has_changed():
             return None
@@ -277,22 +283,22 @@ class OpenCopies:
             return still.copy.read()
         except EditRefused as error:
             raise EditRefused(
-                f"what {still.name} left is not taken: {error.message}", "the text is as it was"
+                f"cannot use what {still.name} saved: {error.message}", "your text is unchanged"
             ) from error
 
     def saved_lines(self) -> tuple[str, ...]:
-        """Return a line for each file that was saved since it was last taken or told of, and each copy that stays."""
+        """Return a line for each file saved since the last report, and for each copy that could not be removed."""
         stays, self._stays = self._stays, []
         saved = {whose for whose, still in self._open.items() if still.copy.has_changed()}
         new, self._announced = saved - self._announced, saved
-        return (*stays, *(f"{self._open[whose].name} saved {whose}: o takes it" for whose in sorted(new)))
+        return (*stays, *(f"{self._open[whose].name} saved {whose}: o loads it" for whose in sorted(new)))
 
     def close(self) -> tuple[str, ...]:
-        """Remove the copies into which nothing was saved; return a line for each of the others."""
+        """Remove the copies into which nothing was saved; return a line for each other copy."""
         lines, self._stays = self._stays, []
         for whose, still in self._open.items():
             if still.copy.has_changed():
-                lines.append(f"what {still.name} saved of {whose} is in {still.copy.path}")
+                lines.append(f"what {still.name} saved for {whose} is in {still.copy.path}")
                 still.copy.leave()
             elif still.copy.is_held():
                 lines.append(f"{still.name} is still open: what it saves of {whose} is in {still.copy.path}")
@@ -305,7 +311,7 @@ class OpenCopies:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """The bytes that an editor left, and what there is to tell of them."""
+    """The bytes that an editor saved, and notes about them."""
 
     data: bytes
     note: str = ""
@@ -314,10 +320,10 @@ class Edited:
 
 
 def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edited:
-    """Let a person edit bytes in their editor on a private copy; return what they left there.
+    """Open bytes in the user's editor as a private copy; return what was saved.
 
-    Raises EditRefused when the editor cannot be run or fails, or when what it left cannot be taken. What it wrote then
-    stays on this host, and the error names the place. Raises StillOpen for one that changed nothing yet.
+    Raises EditRefused if the editor cannot be run or fails, or if its result cannot be used. What it wrote then stays
+    on this host, and the error names the place. Raises StillOpen if it returned without a change.
     """
     command = editor_command()
     name = os.path.basename(command[0])
@@ -325,13 +331,15 @@ def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edit
         copy = PrivateCopy(data, path, origin)
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise EditRefused(f"there is no room for {name}'s copy: {reason}", "TMPDIR may name another place") from error
+        raise EditRefused(
+            f"there is no room for {name}'s copy: {reason}", "set TMPDIR to a directory with room"
+        ) from error
     begun = time.monotonic()
     try:
         code = _run([*command, str(copy.path)], copy)
     except OSError as error:
         stays = copy.remove()
-        hint = "has it a #! line?" if error.errno == 8 else "set EDITOR to an editor that is installed"  # ENOEXEC
+        hint = "does it have a #! line?" if error.errno == 8 else "set EDITOR to an editor that is installed"  # ENOEXEC
         message = "; ".join(filter(None, [f"{name} cannot be run: {(error.strerror or '').lower()}", stays]))
         raise EditRefused(message, hint) from error
     except BaseException:
@@ -342,7 +350,7 @@ def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edit
     try:
         edited = copy.read()
     except EditRefused as error:
-        raise _editor_error(copy, f"what {name} left is not taken: {error.message}") from error
+        raise _editor_error(copy, f"cannot use what {name} saved: {error.message}") from error
     if edited == data and not copy.has_changed():
         raise StillOpen(name, copy, at_once=time.monotonic() - begun < _AT_ONCE)
     if copy.is_held():
@@ -352,12 +360,12 @@ def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edit
 
 
 def _editor_error(copy: PrivateCopy, message: str) -> EditRefused:
-    """Return the error for an editor that did not end well, with where its work is."""
+    """Return the error for an editor that failed; it says where the editor's work is."""
     work_path = copy.leftover_path()
     if work_path is not None:
         copy.leave()
         return WorkLeft(message, work_path)
-    return EditRefused("; ".join(filter(None, [message, copy.remove()])), "the text is as it was")
+    return EditRefused("; ".join(filter(None, [message, copy.remove()])), "your text is unchanged")
 
 
 def _exit_text(code: int) -> str:
@@ -375,9 +383,9 @@ _running: list[subprocess.Popen[bytes]] = []
 
 
 def end_editor() -> None:
-    """Ask an editor that is open to end, and force it to the second time, or when it takes no notice.
+    """Ask an open editor to end; the second time, or if it does not react, kill it.
 
-    Called from a signal's handler.
+    Called from a signal handler.
     """
     for process in _running:
         asked = getattr(process, "asked", False)
@@ -390,7 +398,7 @@ def end_editor() -> None:
 
 
 def _run(command: list[str], copy: PrivateCopy) -> int:
-    """Run an editor at this terminal; return its code, or minus the signal that ended it."""
+    """Run an editor in this terminal; return its exit code, or minus the signal that killed it."""
     inherited = (copy.note_lock,) if copy.note_lock >= 0 else ()
     with lent_terminal(), _ignored_signals():
         process = subprocess.Popen(command, pass_fds=inherited)  # noqa: S603 - the user's own editor
@@ -403,9 +411,9 @@ def _run(command: list[str], copy: PrivateCopy) -> int:
 
 
 def _wait_for_editor(process: subprocess.Popen[bytes]) -> int:
-    """Wait for an editor. One that stops is let go on, for there is no shell here to do that.
+    """Wait for an editor, and continue it if it stops, since no shell does.
 
-    With ^Z it stops this process as well, and the shell lets both go on.
+    ^Z stops this process as well, and the shell continues both.
     """
     for stops in range(_STOPS + 1):
         _, status = os.waitpid(process.pid, os.WUNTRACED)
@@ -419,7 +427,7 @@ def _wait_for_editor(process: subprocess.Popen[bytes]) -> int:
 
 @contextmanager
 def _ignored_signals() -> Iterator[None]:
-    """Let this process not end by what is typed for the editor; the editor itself gets it as ever."""
+    """Ignore signals typed for the editor in this process; the editor still gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

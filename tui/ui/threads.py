@@ -1,4 +1,4 @@
-"""A thread for each call that may block, which neither keeps another from its turn nor the app from ending."""
+"""One daemon thread per blocking call, so that no call delays another or keeps the app from ending."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """What asyncio runs blocking calls in; it takes no other type.
+    """The executor for asyncio, which accepts only a ThreadPoolExecutor.
 
-    A pool has few threads, so that a handful of calls to a file system that does not answer would use them up, and
-    Python waits for all of them at its exit.
+    A pool has few threads: a handful of calls to a hung file system would use them all up, and Python waits for
+    them when it exits.
     """
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class DaemonThreads(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Wait for nobody."""
+        """Return without waiting for any thread."""
         del wait, cancel_futures
 
     @contextmanager
     def needed(self) -> Iterator[None]:
-        """Mark the current call as one whose end :meth:`finish` waits for: it clears something away."""
+        """Have :meth:`finish` wait for the current call, because it cleans something up."""
         with self._ended:
             self._needed += 1
         try:
@@ -57,20 +57,20 @@ class DaemonThreads(ThreadPoolExecutor):
                 self._ended.notify_all()
 
     def finish(self) -> None:
-        """Wait for the calls that are marked as needed."""
+        """Wait for the calls marked as needed."""
         with self._ended:
             self._ended.wait_for(lambda: not self._needed)
 
     @property
     def busy(self) -> bool:
-        """Whether a call has not come back."""
+        """Whether a call is still running."""
         return bool(self._running)
 
 
 def _settle(future: Future[T], call: Callable[[], T]) -> None:
     try:
         result = call()
-    except BaseException as error:  # noqa: BLE001 - it goes to whoever waits for the future
+    except BaseException as error:  # noqa: BLE001 - passed on through the future
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -1,4 +1,4 @@
-"""What nobody foresaw in a worker: one line on the screen, and the app goes on."""
+"""Turns unexpected errors in workers into one line on the screen; the app goes on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tui.core.errors import DtuiError
 from tui.core.text import printable
 
 _LONGEST = 300
-"""Characters of an error that nobody foresaw: it may hold a stranger's bytes, however many they are."""
+"""Longest error message shown, in characters: it may contain untrusted input of any length."""
 
 
 def ends_the_app() -> bool:
-    """Say whether such an error is to end the app with its traceback."""
+    """Say whether an unexpected error should end the app with a traceback (DTUI_TRACEBACK)."""
     return bool(os.environ.get("DTUI_TRACEBACK"))
 
 
 def contained(work: Any) -> Any:
-    """Return work for a worker out of which no SystemExit or KeyboardInterrupt comes: they would stop the loop."""
+    """Wrap work for a worker so that SystemExit and KeyboardInterrupt, which would stop the loop, become errors."""
 
     async def wait() -> Any:
         with _as_error():
@@ -45,11 +45,11 @@ def _as_error() -> Iterator[None]:
 
 
 def error_line(error: BaseException | None) -> str:
-    """Return an error as one line, with how the act ended that it came out of."""
+    """Return an error as one line, with the notes on how the failed change ended."""
     if isinstance(error, DtuiError):
         return printable(str(error))
     notes = "; ".join(getattr(error, "__notes__", ()))
     description = printable(f"{type(error).__name__}: {error}"[:_LONGEST])
     return (
-        f"{description}{'; ' if notes else ''}{printable(notes)}; this should not happen: DTUI_TRACEBACK=1 tells where"
+        f"{description}{'; ' if notes else ''}{printable(notes)}; this should not happen: DTUI_TRACEBACK=1 shows where"
     )

@@ -1,4 +1,4 @@
-"""Waits in the app for what is done in a thread, shows how far it is, and lets the user leave what does not answer."""
+"""Runs blocking calls in threads, shows their progress, and lets the user leave one that hangs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 async def run_with_progress(app: App[int], dialog: ProgressDialog, call: Callable[[], T], patience: float) -> T:
-    """Return what a call returns that runs in a thread; show the dialog over the screen if it takes longer.
+    """Run a call in a thread and return its result; show the dialog if it takes longer than ``patience`` seconds.
 
     Raises Stopped when the user leaves a call that waits for a file system.
     """
@@ -37,14 +37,14 @@ async def run_with_progress(app: App[int], dialog: ProgressDialog, call: Callabl
             return await task
         job.abandon()
         task.add_done_callback(_ignore_outcome)
-        raise Stopped("left: the file system did not answer", "the next start of dtui puts right what was under way")
+        raise Stopped("left: the file system did not answer", "the next start of dtui finishes or undoes the change")
     finally:
         abandoned.cancel()
         dialog.dismiss()
 
 
 def finish_jobs() -> None:
-    """Wait for the calls that the app left while they were under way, as long as they come forward."""
+    """Wait for calls that the user left, as long as they make progress."""
     while any(job.runs and job.still_for() < _STILL for job in _jobs):
         time.sleep(_LOOK)
 

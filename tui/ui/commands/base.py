@@ -1,4 +1,4 @@
-"""What every set of commands has: the screen it speaks through, and reasons why an action is not there now."""
+"""The base class of all command sets, and the interface of the screen that they use."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ Result = TypeVar("Result")
 
 
 class Surface(Protocol):
-    """The screen, as far as commands know it: where they tell, ask, and run work."""
+    """The screen as commands use it: for messages, questions and workers."""
 
     @property
     def host(self) -> Host:
-        """The app, as far as screens know it."""
+        """The app."""
         ...
 
     def tell(self, text: str, level: str = "") -> None:
-        """Write on the status line; ``level`` is empty, ``good`` or ``bad``."""
+        """Show a message on the status line; ``level`` is empty, ``good`` or ``bad``."""
         ...
 
     def tell_error(self, error: DtuiError) -> None:
-        """Write an error and its hint on the status line."""
+        """Show an error and its hint on the status line."""
         ...
 
     async def choose(self, dialog: Dialog[Answer]) -> Answer | None:
-        """Show a dialog and return its answer, None for Escape."""
+        """Show a dialog and return its answer, or None for Escape."""
         ...
 
     async def call(self, title: str, work: Callable[[], Result], patience: float, meter: Meter | None = None) -> Result:
-        """Return what a call in a thread returns; show its progress where it takes longer than ``patience`` seconds.
+        """Run a call in a thread and return its result; show progress after ``patience`` seconds.
 
         Raises Stopped when the user leaves a call that waits for a file system.
         """
@@ -67,7 +67,7 @@ class Surface(Protocol):
         ...
 
     def call_later(self, callback: Callable[..., object], *arguments: Any) -> bool:
-        """Call on the screen's thread, from any thread: so workers hand over what they have."""
+        """Run a callback on the screen's thread; workers use it to hand over results."""
         ...
 
     def set_timer(self, delay: float, callback: Callable[[], object]) -> Timer:
@@ -83,7 +83,7 @@ class Surface(Protocol):
         ...
 
     def refresh_bindings(self) -> None:
-        """Look again which keys there are."""
+        """Update the keys in the footer."""
         ...
 
 
@@ -94,12 +94,12 @@ class Commands:
         self.surface = surface
 
     def disabled_reason(self, action: str) -> str:
-        """Say why an action cannot be taken now; empty when it can."""
+        """Return why an action is not possible now, or an empty string."""
         del action
         return ""
 
     def hides(self, action: str) -> bool:
-        """Say whether an action does not exist now, as in another mode of the screen."""
+        """Say whether an action is hidden now, as in another mode of the screen."""
         del action
         return False
 
@@ -109,7 +109,7 @@ Flow = Callable[Concatenate[C, P], Coroutine[Any, Any, None]]
 
 
 def flow(action: Flow[C, P]) -> Callable[Concatenate[C, P], None]:
-    """Run an action that asks and waits as the one that the screen carries out now."""
+    """Decorate an action that asks questions or waits: the screen runs one of them at a time."""
 
     @wraps(action)
     def start(commands: C, /, *args: P.args, **options: P.kwargs) -> None:

@@ -57,7 +57,7 @@ class BenchChoices(Commands):
         able = await asyncio.to_thread(abilities)
         endpoints = self.surface.host.endpoints
         engines = [Tick(endpoint.name, "a running engine, as it is") for endpoint in endpoints if endpoint.live]
-        labs = [Tick(ability.driver.name, "an engine of its own, gone afterwards", ability.missing) for ability in able]
+        labs = [Tick(ability.driver.name, "a throwaway engine", ability.missing) for ability in able]
         more = (Tick(VOLUME, "a directory of the host, mounted into containers"),)
         answer = await self.surface.choose(ChooseTargets((*engines, *labs, *more), self._state.names))
         if answer:
@@ -76,7 +76,7 @@ class ChartChoices(Commands):
     def disabled_reason(self, action: str) -> str:
         """Say why the numbers cannot be shown so."""
         if action == "relative" and HOST not in self._state.all_names:
-            return "the host took no part: d chooses storage drivers, the host comes with them"
+            return "the host was not measured: it is when d chooses storage drivers"
         if action == "mode" and len(self._state.shown_plan.modes) < 2:
             return "only one mode is measured: P makes a plan with more"
         return ""
@@ -101,7 +101,7 @@ class ChartChoices(Commands):
         if self._state.toggle(int(digit)):
             self._state.changed()
         else:
-            self.surface.tell("that is the last one", "bad")
+            self.surface.tell("at least one target must stay visible", "bad")
 
     def action_next_chart(self) -> None:
         """Choose the next test."""

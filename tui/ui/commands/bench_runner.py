@@ -61,7 +61,7 @@ class BenchRunner(Commands):
         if state.run is not None:
             return "a run is under way: esc aborts it"
         if state.endpoint.name in state.names and not state.endpoint.live:
-            return "a data-root alone cannot run anything: d chooses storage drivers"
+            return "a data-root cannot run containers without its daemon: d chooses storage drivers"
         return ""
 
     @flow
@@ -73,7 +73,7 @@ class BenchRunner(Commands):
             run_description = f"the {plan.preset.value} plan on {count_of(len(state.all_names), 'target')}"
             question = f"Run {run_description} for about {duration(expected.seconds)}?"
             warning = Text(cold_warning(expected.drops)) if expected.drops else None
-            if await self.surface.choose(ChooseDialog(question, (confirm("run it"),), warning)) is None:
+            if await self.surface.choose(ChooseDialog(question, (confirm("run"),), warning)) is None:
                 return
         try:
             targets = await asyncio.to_thread(self._targets)
@@ -131,6 +131,6 @@ class BenchRunner(Commands):
         """Abort the run cleanly; say whether there was one."""
         run = self._state.run
         if run is not None:
-            self.surface.tell("aborting: what is finished is kept…")
+            self.surface.tell("aborting; finished numbers are kept…")
             self.surface.run_worker(run.abort, thread=True, group="abort")
         return run is not None

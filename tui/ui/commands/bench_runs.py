@@ -35,7 +35,7 @@ class BenchRuns(Commands):
         if action == "history" and self._state.run is not None:
             return "a run is under way: esc aborts it"
         if action == "export" and self._state.shown_result is None:
-            return "no run is shown: enter makes one, h opens one"
+            return "no run is shown: enter starts one, h opens one"
         return ""
 
     @flow
@@ -44,7 +44,7 @@ class BenchRuns(Commands):
         try:
             store = await asyncio.to_thread(Store, state_dir("bench") / "runs.sqlite")
             if not await asyncio.to_thread(store.runs):
-                self.surface.tell("no run yet: enter makes one")
+                self.surface.tell("no run yet: enter starts one")
             while (answer := await self._choose(store)) is not None:
                 action, number = answer
                 if action == "rename":
@@ -69,16 +69,16 @@ class BenchRuns(Commands):
         if not compare:
             self._show(result)
         elif shown is None:
-            self.surface.tell("open a run first: the other is laid beside it", "bad")
+            self.surface.tell("open a run first, to compare the other with it", "bad")
         else:
             text = run_comparison_text(compare_runs(shown, result), shown, result)
-            self.surface.host.push_screen(TextDialog(f"run {result.id} beside run {shown.id}", text))
+            self.surface.host.push_screen(TextDialog(f"run {result.id} compared with run {shown.id}", text))
 
     async def _rename(self, store: Store, number: int) -> None:
-        name = await self.surface.choose(AskDialog(f"What is run {number} called?"))
+        name = await self.surface.choose(AskDialog(f"Name for run {number}"))
         if name:
             await asyncio.to_thread(store.rename, number, name)
-            self.surface.tell(f"run {number} is called {name}", "good")
+            self.surface.tell(f"run {number} renamed to {name}", "good")
 
     async def _delete(self, store: Store, number: int) -> None:
         question = f"Delete run {number} and all its numbers?"
@@ -86,7 +86,7 @@ class BenchRuns(Commands):
             await asyncio.to_thread(store.delete, number)
             if self._state.shown_result and self._state.shown_result.id == number:
                 self._state.forget()
-            self.surface.tell(f"run {number} is deleted", "good")
+            self.surface.tell(f"run {number} deleted", "good")
 
     @flow
     async def action_export(self) -> None:
@@ -94,7 +94,7 @@ class BenchRuns(Commands):
         result = self._state.shown_result
         if result is None:
             return
-        question = f"Write run {result.id} to which file? Its ending says how: {', '.join(FORMATS)}"
+        question = f"Write run {result.id} to which file? The extension sets the format: {', '.join(FORMATS)}"
         name = await self.surface.choose(AskDialog(question, value=f"dtui-run-{result.id}.csv"))
         if not name:
             return

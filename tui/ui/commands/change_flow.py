@@ -75,7 +75,7 @@ class ChangeFlow:
                 Choice("k", BackupMode.COPY, "keep a copy"),
                 f"copies {size} to this host; {human_size(choices.room)} are free",
             ),
-            (Choice("a", BackupMode.ASIDE, "set aside"), "moves it out of the layer by a rename, without a copy"),
+            (Choice("a", BackupMode.ASIDE, "set aside"), "renames it out of the layer, without a copy"),
             (Choice("p", BackupMode.NOTHING, "permanently"), "keeps nothing: this cannot be undone"),
         )
         reasons = (choices.copy, choices.aside, choices.nothing)
@@ -84,5 +84,7 @@ class ChangeFlow:
             explanation = f"  not possible: {reason}" if reason else f"  {description}"
             body.append_text(Text.assemble("\n", (choice.text, "bold"), explanation))
         possible = tuple(choice for (choice, _), reason in zip(offers, reasons, strict=True) if not reason)
-        answer = await self._surface.choose(ChooseDialog(f"{title}: what becomes of the old contents?", possible, body))
+        answer = await self._surface.choose(
+            ChooseDialog(f"{title}: what should happen to the old contents?", possible, body)
+        )
         return BackupMode(answer) if answer else None

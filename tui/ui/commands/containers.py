@@ -23,7 +23,7 @@ _DONE = {
     Verb.STOP: "stopped",
     Verb.RESTART: "restarted",
     Verb.PAUSE: "paused",
-    Verb.UNPAUSE: "goes on",
+    Verb.UNPAUSE: "unpaused",
     Verb.KILL: "killed",
     Verb.REMOVE: "removed",
 }
@@ -42,13 +42,13 @@ _EVENT_WORDS = {"start": "started", "pause": "was paused", "unpause": "goes on",
 """What somebody else did, by the event that tells it."""
 
 _DOING = {
-    Verb.STOP: "stopping {}: it has 10 s to end by itself…",
-    Verb.RESTART: "restarting {}: it has 10 s to end by itself…",
+    Verb.STOP: "stopping {}: it has 10 s to exit…",
+    Verb.RESTART: "restarting {}: it has 10 s to exit…",
 }
 
 _ENDS = {
-    Verb.STOP: "it has 10 s to end by itself, then it is killed",
-    Verb.RESTART: "it has 10 s to end by itself, then it is killed and started again",
+    Verb.STOP: "it has 10 s to exit, then it is killed",
+    Verb.RESTART: "it has 10 s to exit, then it is killed and started again",
     Verb.KILL: "its main process is killed at once",
 }
 """What becomes of a running container; none of it can be undone."""

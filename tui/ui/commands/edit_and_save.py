@@ -19,7 +19,7 @@ from tui.ui.dialogs.choose import Choice, ChooseDialog
 from tui.ui.dialogs.show import TextDialog, help_text
 from tui.ui.widgets.file_pane import FilePane
 
-_DISCARD = Choice("x", "discard", "throw the edits away")
+_DISCARD = Choice("x", "discard", "discard the edits")
 
 _FOR_READERS = ("editor_find", "editor_find_again", "editor_goto_line")
 """What the editor does to a text that is only looked at too."""
@@ -173,11 +173,11 @@ class EditAndSave(Commands):
         was_editing = self._pane.editing
         in_pane = self._show_edited(opened, edited)
         if in_pane and edited == opened.document.data:
-            self.surface.tell("the text is as the file has it")
+            self.surface.tell("the kept text is the same as the file")
             return
         if in_pane and not ask:
             self.surface.call_after_refresh(
-                self.surface.tell, "this is the kept text: ^s shows the difference and saves it"
+                self.surface.tell, "editing the kept text: ^s shows the difference and saves it"
             )
             return
         saved = False

@@ -47,7 +47,7 @@ class EntryCommands(Commands):
             return ""
         details = self._layer.details
         if details is None:
-            return "the layer is not open: f5 tries to open it"
+            return "the layer is not open: f5 tries again"
         if not details.reach.kind.readable:
             return f"only the Engine reaches the files: it edits them, no more ({details.reach.reason})"
         entry = self._selected()
@@ -187,12 +187,12 @@ class EntryCommands(Commands):
         if entry is None:
             return
         effects = {
-            Change.ADDED: "It is not in the image, so it goes.",
+            Change.ADDED: "It is not in the image, so it is deleted.",
             Change.DELETED: "The image's version comes back.",
         }
         effect = effects.get(entry.change or Change.MODIFIED, "The image's version replaces it.")
         if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-            effect = "All that the container changed in it goes back to the image."
+            effect = "All its changes are reverted to the image's version."
         body = Text(f"{effect} z undoes this.", style="italic")
         question = f"Revert {printable(entry.path)} to the image?"
         if await self.surface.choose(ChooseDialog(question, (confirm("revert it"),), body)) != "yes":
@@ -247,7 +247,7 @@ class EntryCommands(Commands):
             try:
                 await copy(over=False)
             except AlreadyThere as there:
-                body = Text("What is there is kept on this host first: z undoes this.", style="italic")
+                body = Text("The replaced contents are kept on this host first: z undoes this.", style="italic")
                 question = f"{there.message}. Replace it?"
                 if await self.surface.choose(ChooseDialog(question, (confirm("replace it"),), body)) == "yes":
                     await copy(over=True)

@@ -125,7 +125,7 @@ class FindNames(Commands):
             if goal is not None:
                 self._tree.reveal(goal.path, rows.shown_view)
         elif not self._search_text or not rows.find(self._search_text, step):
-            self.surface.tell("nothing is found: / finds a name in the whole tree, or a path that begins with /", "bad")
+            self.surface.tell("no search yet: / finds a name in the whole tree, or goes to a /path", "bad")
 
     def action_find_path(self) -> None:
         """Type a name or a path to find."""

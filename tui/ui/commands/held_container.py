@@ -1,4 +1,4 @@
-"""The container that a screen is about, which may be removed while it is looked at."""
+"""The container that a screen shows, which may be removed meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tui.ui.feed_messages import EngineEvent
 
 
 class HeldContainer:
-    """Keeps the container as the newest list has it, and knows when no list has it any more.
+    """Keeps the newest record of a container, and notices its removal.
 
     ``next_step`` returns what the news of its removal ends with: what can be done still. ``on_removal`` is called once.
     """
@@ -28,7 +28,7 @@ class HeldContainer:
     ) -> None:
         self.record = container
         self.is_removed = False
-        """Whether the container was removed: nothing more can be done to it."""
+        """Whether the container was removed."""
         self.commands = ContainerCommands(surface, lambda: self.record, lambda: self.gone_reason)
         self._surface = surface
         self._next_step = next_step
@@ -36,7 +36,7 @@ class HeldContainer:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it lives."""
+        """The endpoint of the container."""
         return self._surface.host.endpoint(self.record.endpoint)
 
     @property
@@ -46,29 +46,29 @@ class HeldContainer:
 
     @property
     def gone_reason(self) -> str:
-        """Why nothing can be done any more; empty while the container is there."""
-        return f"{printable(self.record.name)} is gone: esc leads back" if self.is_removed else ""
+        """Why no action is possible any more; empty while the container exists."""
+        return f"{printable(self.record.name)} is gone: esc goes back" if self.is_removed else ""
 
     def update(self, feed: Feed) -> None:
-        """Take from the newest list what is known of the container."""
+        """Update the record from the newest list."""
         key = (self.record.endpoint, self.record.id)
         self.record = feed.find(key) or self.record
         if feed.lacks(key):
             self._note_removal()
 
     def take_event(self, event: EngineEvent) -> str:
-        """Tell what its engine announced; return what happened, empty where that is its removal or is another's."""
+        """Report an event of this container and return its action; empty for a removal or another container's event."""
         if event.event.id != self.record.id:
             return ""
         if event.event.action == "destroy":
             self._note_removal()
             return ""
-        if not self.is_removed:  # how it ended before is no news any more
+        if not self.is_removed:  # after its removal, how it ended does not matter
             self.commands.tell_event(event.event, self.record.name)
         return event.event.action
 
     def tell_trouble(self, error: DtuiError) -> None:
-        """Tell what could not be shown; of a container that is gone that is no news."""
+        """Report an error, unless the container is gone."""
         if not self.is_removed:
             self._surface.tell_error(error)
 

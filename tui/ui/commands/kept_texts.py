@@ -19,8 +19,8 @@ from tui.ui.widgets.file_pane import FilePane
 KeptTextsOf = Sequence[tuple[Keepsake, bytes]]
 
 _SEE = Choice("d", "diff", "see the difference")
-_TAKE = Choice("t", "take", "take it into the editor")
-_THROW_AWAY = Choice("x", "throw away", "throw it away")
+_TAKE = Choice("t", "take", "load it into the editor")
+_THROW_AWAY = Choice("x", "throw away", "delete it")
 
 
 class KeptTexts:
@@ -87,7 +87,7 @@ class KeptTexts:
         answer = await self._surface.choose(ChooseDialog(question, (_SEE, _TAKE, _THROW_AWAY), body))
         if answer != "throw away":
             return answer
-        sure = ChooseDialog("Throw the kept text away? This cannot be undone.", (confirm("throw it away"),))
+        sure = ChooseDialog("Delete the kept text? This cannot be undone.", (confirm("delete it"),))
         return answer if await self._surface.choose(sure) == "yes" else "diff"
 
     async def _take(self, opened: OpenedFile, keepsake: Keepsake, data: bytes) -> None:

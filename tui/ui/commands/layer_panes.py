@@ -70,7 +70,7 @@ class LayerPanes(Commands):
     def action_back(self) -> None:
         """Leave the search, the editor, the find line, the file, then the screen; unsaved text is asked about."""
         if self._names.stop():
-            self.surface.tell("the search is stopped")
+            self.surface.tell("search stopped")
         elif self._pane.editing:
             if self._pane.has_focus_within:
                 self._editing.action_editor_leave()

@@ -89,7 +89,9 @@ class Preview(Commands):
     def _tell_silence(self, entry: Entry) -> None:
         """Say that a file is not read; its thread waits on, and keeps neither keys nor the end of the app waiting."""
         if self._is_awaited(entry):
-            self._pane.show_info(Text(f"{printable(entry.path)} is not answering: go on with something else"))
+            self._pane.show_info(
+                Text(f"{printable(entry.path)} is not answering: you can open something else meanwhile")
+            )
 
     def _is_awaited(self, entry: Entry) -> bool:
         return entry == self._rows.entry and entry.path != self._in_pane and not self._pane.editing

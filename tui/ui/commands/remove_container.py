@@ -52,7 +52,7 @@ class RemoveContainer(Commands):
 
     async def _is_confirmed(self, container: Container, key: str) -> bool:
         size = self._details.size_of(container)
-        question = f"Remove {printable(container.name)}? Its writable layer goes with it and cannot be brought back."
+        question = f"Remove {printable(container.name)}? Its writable layer is deleted too. This cannot be undone."
         body = Text(f"{printable(container.image)} · layer {human_size(size)} · volumes are kept")
         if container.state in _WOULD_BE_KILLED:
             body = Text.assemble((f"It is {container.state.upper()} and will be killed.\n", "bold red"), body)

@@ -1,4 +1,4 @@
-"""Saving: from the difference over the safe write to what is done in a conflict."""
+"""Saving: shows the difference, writes safely, and resolves conflicts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Result = TypeVar("Result")
 _PATIENCE = 2.0
 """Seconds after which a file that is read or saved is said to keep us waiting."""
 
-_KEEP_MINE = Choice("m", "mine", "keep mine: write over theirs")
-_KEEP_THEIRS = Choice("t", "theirs", "keep theirs: lose my edits")
+_KEEP_MINE = Choice("m", "mine", "keep mine: overwrite theirs")
+_KEEP_THEIRS = Choice("t", "theirs", "keep theirs: discard my edits")
 _SEE = Choice("d", "diff", "see the difference")
 
 
 class SaveFlow:
-    """Saves the text of the editor, or one that was edited elsewhere. Whatever may block runs in a thread.
+    """Saves the text of the editor, or one edited in $EDITOR. Blocking calls run in threads.
 
     ``shown_again`` is called when the pane shows the file as it is on disk now.
     """
@@ -51,7 +51,7 @@ class SaveFlow:
         if opened is None or self._layer.details is None:
             return False
         if not self._pane.modified:
-            self._surface.tell("nothing to save: the text is as it was loaded")
+            self._surface.tell("nothing to save: the text is unchanged")
             return True
         try:
             data = opened.document.with_text(self._pane.area.text)
@@ -64,7 +64,7 @@ class SaveFlow:
         """Show the difference, ask, and write; say whether it is on disk now."""
         held = self._layer.held
         if held.is_removed:
-            next_step = "; esc offers to keep your text" if self._pane.modified else ": esc leads back"
+            next_step = "; esc lets you keep your text" if self._pane.modified else ": esc goes back"
             self._surface.tell(f"{held.record.name} was removed: nothing can be saved into it{next_step}", "bad")
             return False
         try:
@@ -78,7 +78,7 @@ class SaveFlow:
         body.append_text(Text.assemble("\n", diff_text(diff_lines(opened.document.data, data))))
         choices = [confirm("save", answer="save")]
         if plan.choice:
-            choices.append(Choice("i", "in place", "in place, for who has it open"))
+            choices.append(Choice("i", "in place", "in place, so that programs with the file open see it"))
         answer = await self._surface.choose(ChooseDialog(f"Save {printable(opened.path)}?", tuple(choices), body))
         if answer is None:
             self._surface.tell("not saved")
@@ -86,7 +86,7 @@ class SaveFlow:
         return await self._write(opened, data, in_place=answer == "in place")
 
     async def _write(self, opened: OpenedFile, data: bytes, *, in_place: bool) -> bool:
-        """Write; in a conflict ask, as often as somebody else is faster."""
+        """Write; ask what to do after each conflict."""
         force = False
         while True:
             self._surface.tell("saving…")
@@ -98,7 +98,7 @@ class SaveFlow:
             except ChangedMeanwhile as error:
                 answer = await self._ask_in_conflict(opened, data, error)
                 if answer == "theirs" and await self._show_again(opened.path):
-                    self._surface.tell("not saved: theirs is shown now")
+                    self._surface.tell("not saved: the file now shows their version")
                 elif answer is None:
                     self._surface.tell("not saved: the file was changed meanwhile, your text is still here")
                 if answer != "mine":
@@ -122,7 +122,7 @@ class SaveFlow:
     async def _ask_in_conflict(self, opened: OpenedFile, edited: bytes, error: ChangedMeanwhile) -> str | None:
         body = Text(printable(str(error)))
         while True:
-            question = f"{printable(opened.path)} was changed meanwhile."
+            question = f"{printable(opened.path)} was changed by somebody else."
             answer = await self._surface.choose(ChooseDialog(question, (_KEEP_MINE, _KEEP_THEIRS, _SEE), body))
             if answer != "diff":
                 return answer
@@ -151,7 +151,7 @@ class SaveFlow:
         return True
 
     def tell_saved(self, result: SaveResult) -> None:
-        """Say what was saved, and which key tries it out."""
+        """Report what was saved, and which key starts the container with it."""
         notes = "".join(f" · {note}" for note in result.notes)
         verb = "restarts" if self._layer.held.record.state.alive else "starts"
         key = "^r" if self._pane.editing else "s"

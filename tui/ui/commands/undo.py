@@ -70,7 +70,7 @@ class UndoCommand(Commands):
         try:
             await self._changes.perform(title, undo, "is as it was", go_to=True)
         except NoRoom as error:
-            body = Text(f"{error.message}. Without a copy of what stands there now the undo cannot be undone.")
+            body = Text(f"{error.message}. Without a copy of the current contents, the undo itself cannot be undone.")
             choice = Choice("p", "without", "undo without a copy")
             if await self.surface.choose(ChooseDialog(f"{title}: no room for a copy", (choice,), body)) == "without":
                 await self._changes.perform(
@@ -82,9 +82,9 @@ class UndoCommand(Commands):
         if is_plain_rename(act):
             self.surface.tell_error(refused)
             return
-        body = Text("What stands there now is kept on this host first.", style="italic")
-        question = f"{refused.message}. Undo it all the same?"
-        choice = Choice("f", "force", "undo it all the same")  # not y, which has just been pressed
+        body = Text("The current contents are kept on this host first.", style="italic")
+        question = f"{refused.message}. Undo anyway?"
+        choice = Choice("f", "force", "undo anyway")  # not y, which has just been pressed
         if await self.surface.choose(ChooseDialog(question, (choice,), body)) != "force":
             return
         try:

@@ -1,1 +1,1 @@
-"""Modal questions that answer with a typed value."""
+"""Modal dialogs, each of which returns a typed answer."""

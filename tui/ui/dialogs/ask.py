@@ -1,4 +1,4 @@
-"""A question answered with one line of text."""
+"""A dialog that asks for one line of text."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from tui.ui.widgets.lines import Line
 
 
 class AskDialog(Dialog[str]):
-    """Asks for a line; Enter answers with it. ``error`` says why the line as it stands was not taken."""
+    """Asks for a line of text. ``error`` says why the previous answer was refused; ``verb`` is what Enter does."""
 
     DEFAULT_CSS = "AskDialog #refused { color: $text-error; margin-bottom: 1; }"
 
-    def __init__(self, question: str, *, value: str = "", placeholder: str = "", error: str = "") -> None:
+    def __init__(
+        self, question: str, *, value: str = "", placeholder: str = "", error: str = "", verb: str = "ok"
+    ) -> None:
         super().__init__()
         self._question = question
         self._value = value
         self._placeholder = placeholder
         self._error = error
+        self._verb = verb
 
     def compose(self) -> ComposeResult:
         """Lay out question and input."""
@@ -31,4 +34,4 @@ class AskDialog(Dialog[str]):
             if self._error:
                 yield Static(Text(f"! {printable(self._error)}"), id="refused")
             yield Line(self.dismiss, self._value, placeholder=self._placeholder)
-            yield hint(("enter", "go"), ("esc", "cancel"))
+            yield hint(("enter", self._verb), ("esc", "cancel"))

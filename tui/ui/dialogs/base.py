@@ -1,4 +1,4 @@
-"""The common shape of the modal questions."""
+"""The base class and the layout of all dialogs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Answer = TypeVar("Answer")
 
 _WIDEST = 110
 _HIGHEST = 3
-"""Cells of a dialog, and lines that its question and its keys may take, as the style sheet below says too."""
+"""Maximum width of a dialog and maximum height of its question and key line, as in the style sheet below."""
 
 
 def hint(*keys: tuple[str, str]) -> Static:
-    """Return the lower line of a dialog: each key and what it does."""
+    """Return the last line of a dialog, which names each key and what it does."""
     text = Text()
     for key, word in keys:
         text.append_text(Text.assemble((f" {key} ", "bold reverse"), f" {word}    "))
@@ -29,7 +29,7 @@ def hint(*keys: tuple[str, str]) -> Static:
 
 
 class Reading(VerticalScroll):
-    """A text of any length in a dialog, moved in by the keys that move everywhere."""
+    """A scrollable text in a dialog, with the movement keys of all lists."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("move", only=("cursor_up", "cursor_down", "page_up", "page_down", "first", "last")),
@@ -40,39 +40,33 @@ class Reading(VerticalScroll):
         super().__init__(Static(text), id=id, classes="body")
 
     def action_cursor_up(self) -> None:
-        """One line up."""
         self.scroll_up(animate=False)
 
     def action_cursor_down(self) -> None:
-        """One line down."""
         self.scroll_down(animate=False)
 
     def action_page_up(self) -> None:
-        """One page up."""
         self.scroll_page_up(animate=False)
 
     def action_page_down(self) -> None:
-        """One page down."""
         self.scroll_page_down(animate=False)
 
     def action_first(self) -> None:
-        """To the first line."""
         self.scroll_home(animate=False)
 
     def action_last(self) -> None:
-        """To the last line."""
         self.scroll_end(animate=False)
 
 
 class Box(Vertical):
-    """What a dialog is made of. Its ``body`` is as high as the other lines leave room for.
+    """The frame of a dialog. It gives its ``body`` the height that the other lines leave.
 
-    So the line with the keys is always seen, which no height in the style sheet can promise: a question and its keys
-    may break into several lines.
+    This keeps the key line visible, which a fixed height in the style sheet cannot do: the question and the key line
+    may wrap.
     """
 
     def pre_layout(self, layout: Layout) -> None:
-        """Give the body its room."""
+        """Set the height of the body."""
         del layout
         screen = self.screen.size
         width, room = min(screen.width * 9 // 10, _WIDEST) - 4, screen.height * 9 // 10 - 2
@@ -82,12 +76,12 @@ class Box(Vertical):
                 room -= min(line.get_content_height(screen, screen, width), _HIGHEST) + 1
         for body in bodies:
             most = body.styles.max_height
-            if most is None or most.value != max(1, room):  # each change asks for another layout
+            if most is None or most.value != max(1, room):  # each change triggers another layout
                 body.styles.max_height = max(1, room)
 
 
 class Dialog(ModalScreen[Answer]):
-    """A question over the screen; Escape answers None, which never does anything."""
+    """A modal question; Escape answers None, which changes nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "cancel", "cancel")]
     DEFAULT_CSS = """
@@ -102,13 +96,12 @@ class Dialog(ModalScreen[Answer]):
     """
 
     abandoned = False
-    """Whether nobody waits for the answer any more, for another act took the place of the one that asked."""
+    """Whether the action that asked was cancelled, so that nobody waits for the answer."""
 
     def on_screen_resume(self) -> None:
-        """Go, once it comes to the top, when nobody waits for the answer."""
+        """Close an abandoned dialog when it becomes the top screen."""
         if self.abandoned:
             self.dismiss(None)
 
     def action_cancel(self) -> None:
-        """Answer nothing."""
         self.dismiss(None)

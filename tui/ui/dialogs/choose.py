@@ -1,8 +1,8 @@
-"""A question with a few answers, each on a key.
+"""A question with a few answers, one key for each.
 
-One convention for all of them: ``y`` confirms, other letters choose between ways, Escape does nothing. Enter and space
-never answer, and neither does the key that asked while it is held down. A question that follows a ``y`` at once is
-answered by another ``y`` only after a pause that is longer than a keyboard waits before it repeats.
+All questions follow one convention: ``y`` confirms, other letters choose between options, Escape cancels. Enter and
+space never answer, nor does the key that opened the question while it is held down. If ``y`` opened the question, a
+second ``y`` counts only after a pause longer than the keyboard's repeat delay.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from textual.widgets import Static
 from tui.ui.dialogs.base import Box, Dialog, Reading, hint
 
 _REPEAT = 0.7
-"""Seconds: the longest a keyboard waits before it repeats a key that is held (xset, libinput: 660 ms at most)."""
+"""Seconds, longer than the delay before a held key repeats (at most 660 ms with xset and libinput)."""
 
 _NEVER = ("enter", "space", " ", "escape")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer: the key that gives it, and what it does."""
+    """One possible answer, its key, and what it does."""
 
     key: str
     answer: str
@@ -37,12 +37,12 @@ class Choice:
 
 
 def confirm(verb: str, *, answer: str = "yes") -> Choice:
-    """Return the choice that confirms: ``y``, with the verb of what is done."""
+    """Return the choice that confirms with ``y``; ``verb`` says what it does."""
     return Choice("y", answer, verb)
 
 
 class ChooseDialog(Dialog[str]):
-    """Asks a question; a key answers it. ``body`` is shown between, scrollable."""
+    """Asks a question that one key answers. ``body`` is shown below the question and scrolls."""
 
     def __init__(self, question: str, choices: tuple[Choice, ...], body: Text | None = None) -> None:
         super().__init__()
@@ -61,11 +61,11 @@ class ChooseDialog(Dialog[str]):
             yield hint(*((choice.key, choice.text) for choice in self._choices), ("esc", "cancel"))
 
     def on_mount(self) -> None:
-        """Remember which key asked."""
+        """Remember which key opened the question."""
         self._asked_by, self._pressed_at = getattr(self.app, "last_key", ""), monotonic()
 
     def on_key(self, event: events.Key) -> None:
-        """Answer when the key is one of the choices."""
+        """Answer if the key is one of the choices."""
         since, self._pressed_at = monotonic() - self._pressed_at, monotonic()
         if event.key == self._asked_by and since < _REPEAT:  # it is still held down
             event.stop()

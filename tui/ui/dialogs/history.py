@@ -1,4 +1,4 @@
-"""The runs that were made on this host: one to open, to lay beside the one that is shown, or to delete."""
+"""The list of earlier benchmark runs, to open, compare, rename or delete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tui.ui.dialogs.base import Box, Dialog, hint
 
 
 class History(Dialog[tuple[str, int]]):
-    """Answers with what to do and the run: ``open``, ``compare``, ``rename`` or ``delete``."""
+    """Returns an action (``open``, ``compare``, ``rename`` or ``delete``) and the id of a run."""
 
     DEFAULT_CSS = "History OptionList { border: none; padding: 0; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,15 +31,15 @@ class History(Dialog[tuple[str, int]]):
         self._runs = runs
 
     def compose(self) -> ComposeResult:
-        """Lay out a line a run, newest first."""
+        """List the runs, newest first."""
         with Box():
             yield Static(Text("Runs on this host"), classes="question")
             yield OptionList(*(Option(_line(run), str(run.id)) for run in self._runs), classes="body")
-            open_, beside, rename = ("enter", "open"), ("c", "beside the one shown"), ("r", "rename")
-            yield hint(open_, beside, rename, ("X", "delete"), ("esc", "cancel"))
+            open_, compare, rename = ("enter", "open"), ("c", "compare with the one shown"), ("r", "rename")
+            yield hint(open_, compare, rename, ("X", "delete"), ("esc", "cancel"))
 
     def on_mount(self) -> None:
-        """Begin at the newest."""
+        """Put the cursor on the newest run."""
         self.query_one(OptionList).highlighted = 0
 
     @on(OptionList.OptionSelected)
@@ -47,7 +47,7 @@ class History(Dialog[tuple[str, int]]):
         self.action_answer("open")
 
     def action_answer(self, action: str) -> None:
-        """Answer for the run under the cursor."""
+        """Answer with this action for the run under the cursor."""
         index = self.query_one(OptionList).highlighted
         if index is not None:
             self.dismiss((action, self._runs[index].id))

@@ -1,4 +1,4 @@
-"""A benchmark plan of one's own: file sizes, records, repeats, tests and modes, with what it takes as one types."""
+"""A form for a custom benchmark plan, with a live estimate of the time and space it needs."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tui.ui.widgets.lines import Line
 from tui.ui.widgets.ticks import Tick, Ticks
 
 _MODES = (
-    Tick(Mode.CACHED, "of the page cache"),
-    Tick(Mode.FLUSHED, "with close and fsync in the time"),
-    Tick(Mode.DIRECT, "past the page cache"),
-    Tick(Mode.COLD, "first reads after all caches were emptied"),
+    Tick(Mode.CACHED, "in the page cache"),
+    Tick(Mode.FLUSHED, "time includes close and fsync"),
+    Tick(Mode.DIRECT, "bypasses the page cache"),
+    Tick(Mode.COLD, "first reads with empty caches"),
 )
 
 _READS = (
     Tick(IoTest.READ.value, "and reread"),
     Tick(IoTest.RANDOM_READ.value, "and random write"),
 )
-"""What can be left out: IOzone always writes the file first."""
+"""The optional tests; IOzone always writes the file first."""
 
 _MOST_REPEATS = 100
 
 
 class PlanForm(Dialog[Plan]):
-    """Answers with a plan; ``expected`` says in words what a plan takes on the targets that are chosen."""
+    """Returns a plan. ``expected`` describes the time and space that a plan needs on the chosen targets."""
 
     DEFAULT_CSS = """
     PlanForm .line { height: 1; }
@@ -49,27 +49,27 @@ class PlanForm(Dialog[Plan]):
         self._expected = expected
 
     def compose(self) -> ComposeResult:
-        """Lay out three lines to write and two lists to tick."""
+        """Lay out three input lines and two lists of check boxes."""
         plan = self._first
         sizes = dict.fromkeys(human_kb(kb).lower() for kb, _ in plan.rows)
         records = dict.fromkeys(human_kb(kb).lower() for _, kb in plan.rows)
         with Vertical():
-            yield Static(Text("A plan of your own"), classes="question")
+            yield Static(Text("Your own plan"), classes="question")
             for name, value in (("files", " ".join(sizes)), ("records", " ".join(records)), ("repeats", plan.repeats)):
                 with Horizontal(classes="line"):
                     yield Label(name)
                     yield Line(self._take, str(value), id=f"plan-{name}")
             with Horizontal(classes="line"):
                 yield Label("tests")
-                yield Static("write, rewrite: always, they make the file")
+                yield Static("write, rewrite (always: they create the file)")
             yield Ticks(_READS, tuple(test.value for test in plan.tests), id="plan-tests")
             yield Label("modes")
             yield Ticks(_MODES, tuple(mode.value for mode in plan.modes), id="plan-modes")
             yield Static(id="plan-said")
-            yield hint(("tab", "next"), ("space", "tick"), ("enter", "take it"), ("esc", "cancel"))
+            yield hint(("tab", "next"), ("space", "tick"), ("enter", "use this plan"), ("esc", "cancel"))
 
     def on_mount(self) -> None:
-        """Say what the plan takes."""
+        """Show the first estimate."""
         self._show_estimate()
 
     @on(Input.Changed)
@@ -78,15 +78,15 @@ class PlanForm(Dialog[Plan]):
         status = self.query_one("#plan-said", Static)
         try:
             plan = self._plan()
-            status.update(Text(printable(f"{plan.cells} numbers a target · {self._expected(plan)}")))
+            status.update(Text(printable(f"{plan.cells} numbers per target · {self._expected(plan)}")))
         except UsageError as error:
             status.update(Text(printable(str(error)), style="red"))
 
     def _plan(self) -> Plan:
-        """Return what is written; raises UsageError."""
+        """Return the plan as entered; raises UsageError."""
         repeats = self._input_values("repeats")
         if len(repeats) != 1 or not repeats[0].isdecimal() or not 1 <= int(repeats[0]) <= _MOST_REPEATS:
-            raise UsageError(f"repeats are 1 to {_MOST_REPEATS}", "three are enough to see the spread")
+            raise UsageError(f"repeats must be 1 to {_MOST_REPEATS}", "three are enough to show the spread")
         return custom_plan(
             tuple(kilobytes(word) for word in self._input_values("files")),
             tuple(kilobytes(word) for word in self._input_values("records")),
@@ -103,7 +103,7 @@ class PlanForm(Dialog[Plan]):
         self._take()
 
     def _take(self, _line: str = "") -> None:
-        """Answer with the plan, unless it cannot be measured."""
+        """Answer with the plan, if it is valid."""
         try:
             self.dismiss(self._plan())
         except UsageError:

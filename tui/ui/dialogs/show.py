@@ -1,4 +1,4 @@
-"""A text to read: help, or all that is known of a container."""
+"""A dialog that shows text, such as the help or the details of a container."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TextDialog(Dialog[None]):
 
 
 def help_text(scope: str) -> Text:
-    """List every key, those of the present screen first."""
+    """Return a list of all keys, with those of the current screen first."""
     order = [scope, *(name for name in SCOPE_TITLES if name != scope)]
     text = Text()
     for name in order:

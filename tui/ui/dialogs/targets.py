@@ -1,4 +1,4 @@
-"""Which storage drivers and engines a benchmark compares: a list to tick, what does not run here with its reason."""
+"""Chooses the storage drivers and engines to benchmark; one that cannot run on this host is listed with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tui.ui.widgets.ticks import Tick, Ticks
 
 
 class ChooseTargets(Dialog[tuple[str, ...]]):
-    """Space ticks, Enter takes what is ticked."""
+    """Returns the names of the ticked targets."""
 
     def __init__(self, offers: tuple[Tick, ...], chosen: tuple[str, ...]) -> None:
         super().__init__()
@@ -20,13 +20,12 @@ class ChooseTargets(Dialog[tuple[str, ...]]):
         self._chosen = chosen
 
     def compose(self) -> ComposeResult:
-        """Lay out the list."""
         with Box():
-            yield Static(Text("Which are compared?"), classes="question")
+            yield Static(Text("Compare which targets?"), classes="question")
             yield Ticks(self._offers, self._chosen, classes="body")
-            yield hint(("space", "tick"), ("enter", "take them"), ("esc", "cancel"))
+            yield hint(("space", "tick"), ("enter", "use these"), ("esc", "cancel"))
 
     @on(OptionList.OptionSelected)
     def _take(self) -> None:
-        """Answer with what is ticked, in the order of the list."""
+        """Answer with the ticked names, in the order of the list."""
         self.dismiss(self.query_one(Ticks).ticked)

@@ -1,4 +1,4 @@
-"""Shown over the screen while something takes its time: what is being done, how far it is, and a way to stop it."""
+"""A dialog that shows the progress of a long operation and can stop it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tui.files import Abandonable
 from tui.ui.dialogs.base import Dialog, hint
 
 _LOOK = 0.25
-"""Seconds between two looks at how far it is: seldom enough for a thin line."""
+"""Seconds between updates, few enough for a slow connection."""
 
-_TO_ITS_END = "From here it goes to its end: half of it would be neither old nor new."
+_TO_ITS_END = "This step cannot be stopped: it would leave a half-finished change."
 
 _STILL = 2.0
-"""Seconds after which a call that has come no further is said not to be answered."""
+"""Seconds without progress after which the dialog says that a call is not answering."""
 
 
 class ProgressDialog(Dialog[None]):
-    """Progress of an act in another thread; Escape stops it where that leaves nothing half done.
+    """Shows the progress of an operation in another thread; Escape stops it if that leaves nothing half done.
 
-    Once the act goes to its end whatever happens, no key is offered. What waits for a file system that does not answer
-    is left by Escape: whoever shows the dialog waits for ``left``.
+    Once the operation can no longer be stopped, no key is offered. If the file system does not answer, Escape sets
+    ``left``, on which the caller waits, and the operation is left behind.
     """
 
     def __init__(self, title: str, meter: Meter) -> None:
@@ -47,7 +47,7 @@ class ProgressDialog(Dialog[None]):
             yield stop
 
     def on_mount(self) -> None:
-        """Show how far it is, again and again."""
+        """Start updating the progress."""
         self._show()
         self.set_interval(_LOOK, self._show)
 
@@ -64,7 +64,7 @@ class ProgressDialog(Dialog[None]):
         return self.job is not None and self.job.still_for() > _STILL
 
     def action_cancel(self) -> None:
-        """Stop; the act itself ends the dialog, unless it does not answer."""
+        """Stop the operation, which then closes the dialog; leave it if it is not answering."""
         if self._does_not_answer():
             self.left.set()
         self._meter.stop()

@@ -1,1 +1,1 @@
-"""One module a screen, with its style sheet beside it."""
+"""The screens, one module each, with its style sheet."""

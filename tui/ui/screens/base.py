@@ -1,4 +1,4 @@
-"""The frame of every screen: title line, body, status line, footer; and why a key does nothing now."""
+"""The base class of all screens: title line, body, status line, footer, and the dispatch of actions."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ Result = TypeVar("Result")
 
 _FLOW = "flow"
 _BAD_NEWS = 4.0
-"""Seconds for which bad news can be read, whatever is pressed meanwhile."""
+"""Seconds for which an error stays visible, whatever keys are pressed."""
 
 
 def set_title(widget: Widget, title: str, subtitle: str | None = None) -> None:
-    """Put untrusted text into a widget's border, a plain str would be parsed as markup; None leaves the lower one."""
+    """Set the titles of a widget's border to untrusted text, without parsing markup; None keeps the subtitle."""
     widget.border_title = Content(printable(title))
     if subtitle is not None:
         widget.border_subtitle = Content(printable(subtitle))
 
 
 class BaseScreen(Screen[None]):
-    """A screen of dtui. ``scope`` names its part of the action table.
+    """A screen of dtui. ``scope`` is its scope in the action table.
 
-    What is told on the status line is about what was in hand then (``subject``). It stays until a key or a click puts
-    something else in hand, bad news for ``_BAD_NEWS`` seconds at least; what moves by itself takes nothing away.
+    A message on the status line is about the ``subject`` at that moment, such as the selected entry. It stays until a
+    key or a click changes the subject, an error at least for ``_BAD_NEWS`` seconds.
     """
 
     scope: ClassVar[str] = "app"
@@ -68,21 +68,21 @@ class BaseScreen(Screen[None]):
         self._told_of: list[Hashable] = []
 
     def on_mount(self) -> None:
-        """Note that there is something to type to; the screens' own handlers come before this one."""
+        """Start accepting keys; the subclasses' own handlers run before this one."""
         self.accepts_keys.set()
 
     @property
     def palette(self) -> tuple[tuple[str, str], ...]:
-        """The scopes whose actions the palette offers, each with what stands before their names in methods."""
+        """The scopes that the palette offers, each with the prefix of its method names."""
         return ((self.scope, ""),)
 
     @property
     def host(self) -> Host:
-        """The app, as far as screens know it."""
+        """The app."""
         return cast("Host", self.app)
 
     def compose(self) -> ComposeResult:
-        """Put the frame around the body."""
+        """Compose the frame around the body."""
         yield TitleLine()
         yield Banner()
         yield from self.body()
@@ -90,39 +90,39 @@ class BaseScreen(Screen[None]):
         yield Keys()
 
     def body(self) -> ComposeResult:
-        """Compose what the screen is about."""
+        """Compose the widgets between title and status line."""
         raise NotImplementedError
 
     @property
     def commands(self) -> tuple[Commands, ...]:
-        """The sets of commands whose actions the screen's keys take."""
+        """The command sets that handle the screen's actions."""
         return ()
 
     def handler(self, action: str) -> Callable[..., object] | None:
-        """Return what an action of the table calls: a method ``action_<id>`` of the screen or its commands."""
+        """Return the method ``action_<id>`` of the screen or of its commands."""
         owners = (self, *self.commands)
         return next(filter(None, (getattr(owner, f"action_{action}", None) for owner in owners)), None)
 
     async def action_do(self, action: str, *parameters: str) -> None:
-        """Take an action of the table."""
+        """Run an action of the table, or say why it is not possible."""
         handler = self.handler(action)
         if handler is not None:
             await invoke(handler, *parameters)
 
     def disabled_reason(self, action: str) -> str:
-        """Say why an action cannot be taken now; empty when it can."""
+        """Return why an action is not possible now, or an empty string."""
         return next(filter(None, (commands.disabled_reason(action) for commands in self.commands)), "")
 
     def hides(self, action: str) -> bool:
-        """Say whether an action does not exist now, as in another mode of the screen."""
+        """Say whether an action is hidden now, as in another mode of the screen."""
         return any(commands.hides(action) for commands in self.commands)
 
     def types(self, action: str) -> bool:
-        """Say whether the key of an action is a letter that goes into a line now."""
+        """Say whether the key of an action would be typed into a focused input now."""
         return isinstance(self.focused, Input) and is_letter(action, self.scope)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Grey an action out while there is a reason against it."""
+        """Return None to grey an action out, False to hide it."""
         if action != "do" or not self.is_mounted:
             return True
         action = str(parameters[0])
@@ -131,11 +131,11 @@ class BaseScreen(Screen[None]):
         return None if self.disabled_reason(action) else True
 
     def can(self, action: str) -> bool:
-        """Say whether an action can be taken now by its name, as in the palette, where no letter stands for it."""
+        """Say whether an action is possible now from the palette, even while its key would be typed as text."""
         return not self.hides(action) and not self.disabled_reason(action)
 
     def on_key(self, event: events.Key) -> None:
-        """Answer a greyed-out key with the reason."""
+        """Show the reason when a greyed-out key is pressed."""
         if isinstance(self.focused, Input):
             return
         meant = [action for action in actions_of(self.scope) if event.key in action.keys.split(",")]
@@ -146,32 +146,31 @@ class BaseScreen(Screen[None]):
                 self.tell(reason, "bad")
 
     def start_flow(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run an action that asks and waits as the one that the screen carries out now.
+        """Run an action that asks questions or waits; the screen runs one at a time.
 
-        While one is under way another is refused: cancelling the first would leave its thread at work and its outcome
-        untold.
+        A second one is refused: cancelling the first would leave its thread running and its outcome unreported.
         """
         flows = [worker for worker in self.workers if worker.group == _FLOW and worker.node is self]
         if any(not worker.is_finished for worker in flows):
             work.close()
-            self.tell("one moment: what was asked for before is still under way", "bad")
+            self.tell("the previous action is still running", "bad")
         else:
             self.run_worker(work, name=name, group=_FLOW)
 
     async def call(self, title: str, work: Callable[[], Result], patience: float, meter: Meter | None = None) -> Result:
-        """Return what a call in a thread returns; show its progress where it takes longer than ``patience`` seconds.
+        """Run a call in a thread and return its result; show progress after ``patience`` seconds.
 
         Raises Stopped when the user leaves a call that waits for a file system.
         """
         return await run_with_progress(self.app, ProgressDialog(title, meter or Meter()), work, patience)
 
     async def choose(self, dialog: Dialog[Answer]) -> Answer | None:
-        """Show a dialog and return its answer, None for Escape."""
+        """Show a dialog and return its answer, or None for Escape."""
         answer: Answer | None = await self.app.push_screen_wait(dialog)
         return answer
 
     def run_worker(self, work: Any, *args: Any, **options: Any) -> Worker[Any]:
-        """Run work in a worker that does not end the app, whatever comes out of it."""
+        """Run work in a worker whose errors do not end the app."""
         return super().run_worker(contained(work), *args, **{**options, "exit_on_error": ends_the_app()})
 
     @on(Worker.StateChanged)
@@ -180,28 +179,28 @@ class BaseScreen(Screen[None]):
             self.tell(error_line(event.worker.error), "bad")
 
     def tell(self, text: str, level: str = "") -> None:
-        """Write on the status line; ``level`` is empty, ``good`` or ``bad``."""
+        """Show a message on the status line; ``level`` is empty, ``good`` or ``bad``."""
         self._told_at, self._told_of = monotonic(), []
         self.status.say(printable(text), level)
 
     def tell_error(self, error: DtuiError) -> None:
-        """Write an error and its hint on the status line."""
+        """Show an error and its hint on the status line."""
         self.tell(str(error), "bad")
 
     @property
     def subject(self) -> Hashable:
-        """What is in hand: what is told is about it."""
+        """What the message on the status line is about, such as the selected entry."""
         return None
 
     def note_subject(self) -> None:
-        """Note before a key or click takes effect what is in hand."""
+        """Remember the subject before a key or click takes effect."""
         if not self._told_of:
             self._told_of = [self.subject]
         self.clear_stale_status()
 
     @on(VirtualList.Moved)
     def clear_stale_status(self) -> None:
-        """Clear the status line when what it tells of is in hand no more."""
+        """Clear the status line if its message is about another subject."""
         bad = self.status.has_class("-bad")
         if not self._told_of or self._told_of == [self.subject] or (bad and monotonic() < self._told_at + _BAD_NEWS):
             return
@@ -210,7 +209,7 @@ class BaseScreen(Screen[None]):
     async def ask(
         self, question: str, act: Callable[[str], Awaitable[None]], *, value: str = "", placeholder: str = ""
     ) -> None:
-        """Ask for a line and act on it; one that is refused stays in the question, with the reason."""
+        """Ask for a line and pass it to ``act``; if that refuses it, ask again with the line and the reason."""
         error = ""
         while answer := await self.app.push_screen_wait(
             AskDialog(question, value=value, placeholder=placeholder, error=error)
@@ -226,10 +225,10 @@ class BaseScreen(Screen[None]):
 
     @property
     def unsaved(self) -> str:
-        """Name what would be lost if the screen went now; empty when nothing would."""
+        """The name of what would be lost if the screen closed now, or an empty string."""
         return ""
 
     @property
     def unsaved_text(self) -> Unsaved | None:
-        """Return what would be lost, to be kept when nobody can be asked."""
+        """The text that would be lost, to be kept if the app ends without asking."""
         return None

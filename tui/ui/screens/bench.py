@@ -1,4 +1,4 @@
-"""The benchmark: storage drivers and engines compared by real IOzone, six charts that grow as the numbers come."""
+"""The benchmark screen: compares storage drivers and engines with IOzone, in charts that fill as it runs."""
 
 from __future__ import annotations
 
@@ -48,11 +48,10 @@ class BenchScreen(BaseScreen):
 
     @property
     def commands(self) -> tuple[Commands, ...]:
-        """What the keys do; leaving is the screen's own."""
+        """The command sets of the screen."""
         return self._commands
 
     def body(self) -> ComposeResult:
-        """Compose plan, charts, table."""
         with Horizontal(id="main"):
             with Vertical(id="plan", classes="pane"):
                 with VerticalScroll(can_focus=False):
@@ -61,7 +60,7 @@ class BenchScreen(BaseScreen):
             yield self.board
 
     def on_mount(self) -> None:
-        """Show the empty charts."""
+        """Show the title, the plan and empty charts."""
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ containers ▸ bench")
         source = next((s for s in self.host.feed.sources if s.name == self.state.endpoint.name), None)
         if source and source.facts:
@@ -73,11 +72,11 @@ class BenchScreen(BaseScreen):
         self._show_state()
 
     def on_resize(self) -> None:
-        """One chart or six, as there is room."""
+        """Show one chart or six, depending on the width."""
         self.call_after_refresh(self._draw)
 
     def on_unmount(self) -> None:
-        """Never leave a container at work behind."""
+        """End the run, so that no container stays at work."""
         self.runner.end()
 
     def _show_state(self) -> None:
@@ -85,7 +84,7 @@ class BenchScreen(BaseScreen):
         self._draw()
 
     def _show_plan(self, progress: Progress | None = None) -> None:
-        """Write the plan, who takes part, and how far it is."""
+        """Show the plan, the targets and the progress."""
         state = self.state
         plan = state.shown_plan
         text = plan_text(plan, state.chart_style, state.suite, state.expected(plan), progress)
@@ -116,17 +115,17 @@ class BenchScreen(BaseScreen):
         self.refresh_bindings()
 
     def _show_result(self, result: Result) -> None:
-        """Show a run that ended, just now or long ago."""
+        """Show a finished run, new or old."""
         self.state.show_result(result)
         when = f"{result.started:%Y-%m-%d %H:%M}"
         self.title_line.right = Text(printable(f"run {result.id} · {when} · iozone {result.facts.get('iozone', '?')}"))
         count = len(result.samples) + len(result.cow)
         if result.problem:
-            self.tell(f"{result.problem}: {count} numbers are kept", "bad")
+            self.tell(f"{result.problem}: {count} numbers kept", "bad")
         else:
             self.tell(" · ".join((f"done: {count} numbers", *result.notices)), "good")
 
     def action_abort(self) -> None:
-        """Abort the run; without one, go back."""
+        """Abort the run, or go back if none is running."""
         if not self.runner.abort():
             self.dismiss()

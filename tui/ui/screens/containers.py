@@ -1,4 +1,4 @@
-"""The containers: by state or by storage driver, live, with a detail pane and all that can be done to them."""
+"""The container list, grouped by state or storage driver, with a detail pane and the container actions."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from tui.ui.widgets.detail_pane import DetailPane
 from tui.ui.widgets.log_pane import LogPane
 
 _NEED_ONE = (*VERBS, "remove", "open_layer", "logs", "inspect")
-"""What nothing can be done by while there is no container."""
+"""The actions that are hidden while the list is empty."""
 
 
 class ContainersScreen(BaseScreen):
-    """The first screen."""
+    """The start screen: the containers of all endpoints."""
 
     scope = "containers"
     AUTO_FOCUS = "#rows"
@@ -60,7 +60,6 @@ class ContainersScreen(BaseScreen):
         self._troubled: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
-        """Compose groups, list, details and log."""
         yield Static(id="tabs")
         with Horizontal(id="main"):
             yield self.groups
@@ -73,11 +72,11 @@ class ContainersScreen(BaseScreen):
 
     @property
     def commands(self) -> tuple[Commands, ...]:
-        """What the keys do to the container under the cursor; those of the list are the screen's own."""
+        """The command sets of the screen; ``refresh``, ``bench`` and the like are its own methods."""
         return (self.acts, self.removal, self.details, self.choices)
 
     def on_mount(self) -> None:
-        """Begin with what is known."""
+        """Show what is known so far, and follow the feed."""
         self.log_pane.can_focus = False
         set_title(self.log_pane, "log")
         self.set_focus(self.rows)
@@ -101,8 +100,8 @@ class ContainersScreen(BaseScreen):
     def show_feed(self, feed: Feed) -> None:
         """Show the newest lists of all endpoints.
 
-        The container under the cursor stays in its row, though it left the group, until the cursor goes on: the next
-        key would hit its neighbour.
+        The container under the cursor stays in its row until the cursor moves, even if it left the group: otherwise the
+        next key would hit its neighbour.
         """
         recovered, self._troubled = self._troubled - feed.troubled, feed.troubled
         self._show_rows(feed, self.container)
@@ -168,11 +167,11 @@ class ContainersScreen(BaseScreen):
 
     @on(ContainersListed)
     def _listed(self, event: ContainersListed) -> None:
-        self.tell(f"not listed: {event.problem}" if event.problem else "listed", "bad" if event.problem else "")
+        self.tell(f"not reloaded: {event.problem}" if event.problem else "reloaded", "bad" if event.problem else "")
 
     @on(ActionEnded)
     def _verb_ended(self, event: ActionEnded) -> None:
-        """Tell the outcome, and show what a failed act left; the Engine announces only those that went well."""
+        """Report the outcome; after a failure reload the list, since the engine sends events only for successes."""
         self.acts.tell_outcome(event)
         if event.error:
             self.details.ask()
@@ -180,7 +179,7 @@ class ContainersScreen(BaseScreen):
     # actions -----------------------------------------------------------------------------------------------
 
     def disabled_reason(self, action: str) -> str:
-        """Say why an action cannot be taken now."""
+        """Return why an action is not possible now, or an empty string."""
         if action in _NEED_ONE and self.container is None:
             return "no container is selected"
         return super().disabled_reason(action)
@@ -199,22 +198,21 @@ class ContainersScreen(BaseScreen):
             self.app.push_screen(LogsScreen(self.container))
 
     def action_bench(self) -> None:
-        """Go to the benchmark of this endpoint's driver."""
+        """Open the benchmark of this endpoint's storage driver."""
         from tui.ui.screens.bench import BenchScreen
 
         name = self.container.endpoint if self.container else self.host.feed.sources[0].name
         self.app.push_screen(BenchScreen(self.host.endpoint(name)))
 
     def action_disk(self) -> None:
-        """Go to the layers of this endpoint's data-root."""
+        """Open the layer directories of this endpoint's data-root."""
         from tui.ui.screens.disk import DiskScreen
 
         name = self.container.endpoint if self.container else self.host.feed.sources[0].name
         self.app.push_screen(DiskScreen(name))
 
     def action_refresh(self) -> None:
-        """List again."""
-        self.tell("listing again…")
+        self.tell("reloading…")
         self.details.forget_sizes()
         self.host.refresh_feed()
         self.details.ask()
@@ -230,7 +228,7 @@ class ContainersScreen(BaseScreen):
         self.choices.set_filter(event.value)
 
     def hides(self, action: str) -> bool:
-        """Hide what needs a container where there is none, and the other hosts once one has answered."""
+        """Hide container actions if there is none, and the other hosts once an engine has answered."""
         if action in _NEED_ONE and self.container is None:
             return True
         if action == "elsewhere" and (self.choices.filter_line.display or self.host.feed.answered):
@@ -243,5 +241,5 @@ class ContainersScreen(BaseScreen):
         return self.container and (self.container.endpoint, self.container.id)
 
     def action_elsewhere(self) -> None:
-        """Go to the other ways in."""
+        """Show the welcome screen, to choose another host or data-root."""
         self.host.leave_endpoints()

@@ -1,4 +1,4 @@
-"""The disk: every layer directory of a data-root, its size, its owner, and whether anything still refers to it."""
+"""The disk screen: every layer directory of a data-root, with its size, its owner, and what refers to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tui.ui.widgets.disk_rows import SORTS, DiskRows, no_owner_reason
 
 
 class LayersListed(Message):
-    """The data-root was read, or could not be."""
+    """The data-root was read, or could not be read."""
 
     def __init__(self, root: Path | None, entries: tuple[LayerDirectory, ...], error: DtuiError | None = None) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class LayersListed(Message):
 
 
 class LayerSized(Message):
-    """One directory was counted; None for one that cannot be."""
+    """The size of one directory is known; None if it cannot be counted."""
 
     def __init__(self, path: Path, size: int | None) -> None:
         super().__init__()
@@ -45,11 +45,11 @@ class LayerSized(Message):
 
 
 class SizesCounted(Message):
-    """All directories were counted."""
+    """The sizes of all directories are known."""
 
 
 class DiskScreen(BaseScreen):
-    """The layer directories of one endpoint's data-root. Orphans are told, never removed."""
+    """The layer directories of one endpoint's data-root. Orphans are shown, never removed."""
 
     scope = "disk"
     BINDINGS: ClassVar[list[BindingType]] = screen_bindings("disk")
@@ -65,7 +65,6 @@ class DiskScreen(BaseScreen):
         self._counted = False
 
     def body(self) -> ComposeResult:
-        """Compose list and detail."""
         with Vertical(id="disk-list", classes="pane"):
             yield DiskRows(id="disk-rows")
         yield Static(id="disk-detail", classes="pane")
@@ -76,7 +75,7 @@ class DiskScreen(BaseScreen):
         return self.query_one("#disk-rows", DiskRows)
 
     def on_mount(self) -> None:
-        """Read in the background."""
+        """Read the data-root in the background."""
         self.title_line.left = Text.assemble(("dtui", "bold"), f" ▸ disk ▸ {printable(self._endpoint)}")
         set_title(self.query_one("#disk-list"), "layers", f"sort: {self.rows.sort}")
         self.rows.focus()
@@ -113,7 +112,7 @@ class DiskScreen(BaseScreen):
             self.tell_error(event.error)
             return
         set_title(self.query_one("#disk-list"), str(event.root))
-        self.rows.show(event.entries, "there is no layer in this data-root")
+        self.rows.show(event.entries, "this data-root has no layers")
         self._sum_up()
 
     @on(LayerSized)
@@ -134,7 +133,7 @@ class DiskScreen(BaseScreen):
         lost = sum(sizes.get(entry.path) or 0 for entry in orphans)
         parts = [count_of(len(entries), "layer"), human_size(total) + ("" if self._counted else " so far")]
         if orphans:
-            parts.append(f"{count_of(len(orphans), 'orphan')} with {human_size(lost)}")
+            parts.append(f"{count_of(len(orphans), 'orphan')} ({human_size(lost)})")
         self.title_line.right = Text(" · ".join(parts))
         self._show_detail()
 
@@ -159,14 +158,14 @@ class DiskScreen(BaseScreen):
             self.host.open_layer(container)
 
     def disabled_reason(self, action: str) -> str:
-        """Only a container's layer opens."""
+        """Return why an action is not possible now; only a container's layer can be opened."""
         entry = self.rows.current
         if action == "open_owner" and not (entry and entry.container_id):
-            return "it belongs to no container" if entry else "there is no layer here"
+            return "no container owns this layer" if entry else "there is no layer"
         return ""
 
     def hides(self, action: str) -> bool:
-        """Hide what an empty list has nothing for."""
+        """Hide actions that need a layer while the list is empty."""
         return super().hides(action) or (action == "open_owner" and self.rows.current is None)
 
     @property
@@ -175,13 +174,11 @@ class DiskScreen(BaseScreen):
         return self.rows.current and self.rows.current.path
 
     def action_sort(self) -> None:
-        """Sort otherwise."""
         self.rows.sort = SORTS[(SORTS.index(self.rows.sort) + 1) % len(SORTS)]
         self.query_one("#disk-list").border_subtitle = f"sort: {self.rows.sort}"
         self.rows.show(self.rows.entries, self.rows.note)
 
     def action_back(self) -> None:
-        """Go back to the containers."""
         self.dismiss()
 
 

@@ -1,4 +1,4 @@
-"""The writable layer of one container: tree, file, editor, and start with its log."""
+"""The layer screen: the files of one container as a tree, with file pane, editor and log."""
 
 from __future__ import annotations
 
@@ -99,11 +99,10 @@ class LayerScreen(BaseScreen):
 
     @property
     def commands(self) -> tuple[Commands, ...]:
-        """What the keys do."""
+        """The command sets of the screen."""
         return self._commands
 
     def body(self) -> ComposeResult:
-        """Compose tree, file and log."""
         with Horizontal(id="main"):
             with Vertical(id="left", classes="pane"):
                 yield self.tree_rows
@@ -113,7 +112,7 @@ class LayerScreen(BaseScreen):
                 yield self.log_pane
 
     def on_mount(self) -> None:
-        """Ask for the layer; the frame stands meanwhile."""
+        """Open the layer in the background."""
         self.title_line.middle_stays = True  # the state of the container matters more than the counts
         self.log_pane.display = False
         self.tree_rows.note = "opening the layer…"
@@ -124,7 +123,7 @@ class LayerScreen(BaseScreen):
         self.open_layer.open()
 
     def on_unmount(self) -> None:
-        """Give the layer's descriptors back."""
+        """Close the layer's descriptors."""
         self.open_layer.close()
 
     # what is shown -----------------------------------------------------------------------------------------
@@ -147,7 +146,7 @@ class LayerScreen(BaseScreen):
         self.refresh_bindings()
 
     def _next_step(self) -> str:
-        return "; esc offers to keep your text" if self.file_pane.modified else ": esc leads back"
+        return "; esc lets you keep your text" if self.file_pane.modified else ": esc goes back"
 
     def _show_removal(self) -> None:
         if self.open_layer.tree is None:
@@ -165,7 +164,7 @@ class LayerScreen(BaseScreen):
         self.layer_tree.goal = path
 
     def _editing_changed(self) -> None:
-        """Show what belongs to the editor, or to the tree again."""
+        """Update keys and panes after editing began or ended."""
         self.set_class(self.file_pane.editing, "-editing")
         self.refresh_bindings()
         if not self.file_pane.editing:
@@ -173,7 +172,7 @@ class LayerScreen(BaseScreen):
             self.clear_stale_status()
             self.preview.catch_up()
 
-    # what workers and widgets tell -------------------------------------------------------------------------
+    # messages from workers and widgets -------------------------------------------------------------------------
 
     def _layer_opened(self) -> None:
         self.names.stop()
@@ -182,7 +181,7 @@ class LayerScreen(BaseScreen):
         self.layer_tree.reload()
 
     def _layer_failed(self, error: DtuiError) -> None:
-        self.tree_rows.note = "the layer cannot be opened: f5 tries again"
+        self.tree_rows.note = "the layer could not be opened: f5 tries again"
         self.tree_rows.refresh()
         self.tell_error(error)
 
@@ -220,24 +219,24 @@ class LayerScreen(BaseScreen):
 
     @on(EngineEvent)
     def _engine_event(self, event: EngineEvent) -> None:
-        """Open the layer again after what changes how it is reached."""
+        """Open the layer again after an event that changes how it can be reached."""
         if self.held.take_event(event) in ("start", "die", "pause", "unpause"):
             self.open_layer.open()
 
     @property
     def subject(self) -> Hashable:
-        """The entry, and whether it is being edited."""
+        """The selected entry, and whether it is being edited."""
         entry = self.tree_rows.entry
         return entry and entry.path, self.file_pane.editing
 
     @property
     def unsaved(self) -> str:
-        """Name the file with unsaved text."""
+        """The path of the file with unsaved text, or an empty string."""
         return self.editing.unsaved_path
 
     @property
     def unsaved_text(self) -> Unsaved | None:
-        """Return the text of the editor as the bytes that a save would write."""
+        """The unsaved text, as the bytes that saving would write."""
         return self.editing.unsaved_text
 
     @property

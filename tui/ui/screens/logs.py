@@ -1,4 +1,4 @@
-"""The log of one container, full screen: follow, search."""
+"""The log screen: follows and searches the log of one container."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from tui.ui.widgets.lines import Line
 from tui.ui.widgets.log_pane import LogPane
 
 _AGAIN = 3
-"""Seconds after which a log is opened anew that ended although its container goes on."""
+"""Seconds before a log that ended while its container still runs is opened again."""
 
 
 def search_message(pane: LogPane) -> tuple[str, bool]:
-    """Say on how many lines of how many a search found something, and whether it did or may still do so."""
+    """Return how many lines match a search, and whether any does or may yet."""
     matches, lines, earlier = pane.matching(), len(pane.lines), pane.earlier_matches
     if pane.is_complete:
-        return (f"found on {count_of(matches, 'line')}" if matches else "no line matches"), bool(matches)
+        return (f"{count_of(matches, 'line')} matched" if matches else "no line matches"), bool(matches)
     if earlier is None or not earlier.ended:
-        message = f"found on {matches:,} of the last {lines:,} lines"
+        message = f"{matches:,} of the last {lines:,} lines matched"
         if not pane.searching:
-            return f"{message}; the earlier ones were not searched", bool(matches)
-        far = f" {earlier.read:,} read, {earlier.matches:,} found" if earlier else ""
-        return f"{message}; searching the earlier ones:{far} · esc stops", True
+            return f"{message}; earlier lines were not searched", bool(matches)
+        far = f" {earlier.read:,} read, {earlier.matches:,} matched" if earlier else ""
+        return f"{message}; searching earlier lines:{far} · esc stops", True
     matches, lines = matches + earlier.matches + pane.fallen_matches, lines + earlier.read + pane.fallen
-    message = f"found on {matches:,} of {lines:,} lines" if matches else f"none of {lines:,} lines matches"
+    message = f"{matches:,} of {lines:,} lines matched" if matches else f"none of {lines:,} lines matches"
     if pane.fallen_matches:
-        message += f"; {pane.fallen_matches:,} of them went on since: / searches again"
+        message += f"; {pane.fallen_matches:,} of them are no longer shown: / searches again"
     if earlier.problem:
-        return f"{message}; the search broke off: {earlier.problem}", False
+        return f"{message}; the search failed: {earlier.problem}", False
     return message, bool(matches)
 
 
 class LogsScreen(BaseScreen):
-    """Follows a container's log over its stops and starts, which keys here bring about too."""
+    """Follows a container's log, also after it is stopped and started again."""
 
     scope = "logs"
     AUTO_FOCUS = "#log"
@@ -55,29 +55,28 @@ class LogsScreen(BaseScreen):
 
     def __init__(self, container: Container) -> None:
         super().__init__()
-        self.held = HeldContainer(self, container, lambda: ": its log ends here, esc leads back", self._show_title)
+        self.held = HeldContainer(self, container, lambda: ": its log ends here, esc goes back", self._show_title)
         self.log_pane = LogPane(id="log")
-        self._end_untold = False
+        self._end_unreported = False
         self._troubled: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
-        """Compose search line and log."""
         yield Line(self._search, placeholder="search", id="search", hidden=True)
         yield self.log_pane
 
     @property
     def commands(self) -> tuple[Commands, ...]:
-        """What the keys do to the container; those of the log are the screen's own."""
+        """The commands for the container; the log's actions are the screen's own methods."""
         return (self.held.commands,)
 
     def on_mount(self) -> None:
-        """Open the log."""
+        """Open the log, and follow the state of the container."""
         self.set_focus(self.log_pane)
         self._open()
         self.watch(self.app, "feed", self._show_state)
 
     def _open(self) -> None:
-        self._end_untold = False
+        self._end_unreported = False
         endpoint = self.held.endpoint
         self.log_pane.open(endpoint, self.held.record.id, follow=endpoint.live)
 
@@ -88,13 +87,13 @@ class LogsScreen(BaseScreen):
         self._tell_end()
 
     def _follow_engine(self, troubled: frozenset[str]) -> None:
-        """Keep the log of an engine that does not answer any more, and go on with it when it answers again."""
+        """Keep the log while its engine does not answer, and continue it afterwards."""
         endpoint, before = self.held.record.endpoint, self._troubled
         self._troubled = troubled
         if self.held.is_removed or (endpoint in before) == (endpoint in troubled):
             return
         if endpoint in troubled:
-            self.tell(f"{endpoint} does not answer: its log goes on when it does", "bad")
+            self.tell(f"{endpoint} does not answer; the log continues when it does", "bad")
         else:
             self.tell(f"{endpoint} answers again", "good")
             self._open()
@@ -107,7 +106,7 @@ class LogsScreen(BaseScreen):
         self.refresh_bindings()
 
     def hides(self, action: str) -> bool:
-        """Hide what cannot be done to a container that is gone."""
+        """Hide container actions once the container was removed."""
         return super().hides(action) or (self.held.is_removed and action in VERBS)
 
     @on(ActionEnded)
@@ -116,7 +115,7 @@ class LogsScreen(BaseScreen):
 
     @on(EngineEvent)
     def _engine_event(self, event: EngineEvent) -> None:
-        """Follow the log of the next run."""
+        """Follow the log of the next run when the container is started."""
         if self.held.take_event(event) == "start":
             self._open()
 
@@ -125,26 +124,26 @@ class LogsScreen(BaseScreen):
         if event.problem:
             self.tell(event.problem, "bad")
         else:
-            self._end_untold = True
+            self._end_unreported = True
             self._tell_end()
             self.set_timer(_AGAIN, self._follow_on)
 
     def _follow_on(self) -> None:
-        """Open the log anew unless its container ended, too: its engine may have been restarted beneath it."""
-        if self._end_untold and not self.held.is_removed and self.held.record.endpoint not in self._troubled:
+        """Open the log again unless the container ended too: its engine may have been restarted."""
+        if self._end_unreported and not self.held.is_removed and self.held.record.endpoint not in self._troubled:
             self._open()
 
     def _tell_end(self) -> None:
-        """Say that the container has ended once its state says so, too: until then its keys are a running one's."""
+        """Report the end of the log once the container's state has changed, so that the keys named in it exist."""
         held = self.held
-        if not self._end_untold or held.is_removed or (held.endpoint.live and held.record.state.alive):
+        if not self._end_unreported or held.is_removed or (held.endpoint.live and held.record.state.alive):
             return
-        self._end_untold = False
-        restart_hint = "" if held.commands.verb_reason("start") else ": s starts it again, and its log goes on here"
+        self._end_unreported = False
+        restart_hint = "" if held.commands.verb_reason("start") else ": s starts it again and follows its log"
         self.tell(f"{held.record.name} has ended{restart_hint}")
 
     def action_back(self) -> None:
-        """Leave the search first, then the screen."""
+        """Stop the search, else close the search line, else leave the screen."""
         if self.log_pane.searching:
             self.log_pane.stop_search()
             self._tell_found()
@@ -159,21 +158,21 @@ class LogsScreen(BaseScreen):
         self.dismiss()
 
     def action_follow(self) -> None:
-        """Follow, or hold still."""
+        """Follow the log, or stop following."""
         self.log_pane.follow = not self.log_pane.follow
-        self.tell("following" if self.log_pane.follow else "held still: f follows again")
+        self.tell("following" if self.log_pane.follow else "not following: f follows again")
 
     def action_wrap(self) -> None:
-        """Break long lines, or leave them whole."""
+        """Wrap long lines, or stop wrapping."""
         self.log_pane.wrap = not self.log_pane.wrap
-        self.tell("long lines are broken" if self.log_pane.wrap else "long lines stay whole: → scrolls")
+        self.tell("long lines are wrapped" if self.log_pane.wrap else "long lines are not wrapped: → scrolls")
 
     def action_search(self) -> None:
-        """Type what to search for."""
+        """Show the search line."""
         self.query_one("#search", Line).show()
 
     def _search(self, needle: str) -> None:
-        """Search the lines that are here at once, and ask the engine for those that are not."""
+        """Search the loaded lines at once, and request the earlier ones from the engine."""
         self.log_pane.needle = needle
         self.set_focus(self.log_pane)
         self.log_pane.search_earlier()
@@ -181,9 +180,9 @@ class LogsScreen(BaseScreen):
 
     @on(LogPane.Searched)
     def _searched(self, event: LogPane.Searched) -> None:
-        """Say how far the search is; go to what it found where nothing else matches."""
+        """Report the progress of a search; scroll to its matches if no loaded line matches."""
         if event.log_matches.ended and event.log_matches.matches and not self.log_pane.matching():
-            self.call_after_refresh(self.log_pane.find, -1)  # the rows are there a layout later
+            self.call_after_refresh(self.log_pane.find, -1)  # the rows exist only after the next layout
         self._tell_found()
 
     def _tell_found(self) -> None:
@@ -192,7 +191,7 @@ class LogsScreen(BaseScreen):
 
     def _find(self, step: int) -> None:
         if not self.log_pane.needle:
-            self.tell("nothing searched yet: / searches")
+            self.tell("no search yet: / searches")
             return
         self.log_pane.find(step)
         self._tell_found()
@@ -202,5 +201,5 @@ class LogsScreen(BaseScreen):
         self._find(1)
 
     def action_find_previous(self) -> None:
-        """Go to the match before."""
+        """Go to the previous match."""
         self._find(-1)

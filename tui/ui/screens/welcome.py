@@ -1,4 +1,4 @@
-"""What is shown where no Docker Engine answers: what was tried, and three ways on."""
+"""The welcome screen, shown if no Docker Engine answers: what was tried, and what to do next."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tui.ui.screens.base import BaseScreen
 
 
 def welcome_text(tried: tuple[FailedAttempt, ...]) -> Text:
-    """Say what was tried and why it did not work, and what can be done now."""
+    """Return the attempts with their errors, and the keys that help."""
     text = Text.assemble(("No Docker Engine answers.", "bold"), "\n\nTried:\n")
     for attempt in tried:
         text.append_text(
@@ -31,8 +31,8 @@ def welcome_text(tried: tuple[FailedAttempt, ...]) -> Text:
             )
         )
     if not tried:
-        text.append("  nothing: no address was given and no usual socket exists\n")
-    text.append("\nFrom here:\n")
+        text.append("  nothing: no address was given, and there is no socket in the usual places\n")
+    text.append("\nWhat you can do:\n")
     for action in actions_of("welcome"):
         text.append_text(
             Text.assemble((f"  {action.key_display or key_text(action.keys):>3} ", "bold"), action.help, "\n")
@@ -41,14 +41,13 @@ def welcome_text(tried: tuple[FailedAttempt, ...]) -> Text:
 
 
 class WelcomeScreen(BaseScreen):
-    """The way in when there is no Docker."""
+    """Offers the demo, a data-root or another host if no Docker Engine answers."""
 
     scope = "welcome"
     BINDINGS: ClassVar[list[BindingType]] = screen_bindings("welcome")
     DEFAULT_CSS = "WelcomeScreen VerticalScroll { padding: 1 2; }"
 
     def body(self) -> ComposeResult:
-        """Compose the text."""
         with VerticalScroll():
             yield Static(id="welcome")
 
@@ -69,8 +68,8 @@ class WelcomeScreen(BaseScreen):
 
     @work(exclusive=True)
     async def action_retry(self) -> None:
-        """Look again in the usual places."""
-        self.tell("looking for an Engine…")
+        """Look for an engine in the usual places again."""
+        self.tell("looking for a Docker Engine…")
         try:
             await self._try()
         except DtuiError as error:
@@ -81,7 +80,7 @@ class WelcomeScreen(BaseScreen):
 
     @work(exclusive=True)
     async def action_demo(self) -> None:
-        """Build the sample in a directory that goes with the app, and open it."""
+        """Build the sample in a temporary directory, and open it."""
         self.tell("building the sample…")
         root = self.host.keep(demo_directory()) / "data-root"
         root.mkdir()
@@ -111,5 +110,5 @@ class WelcomeScreen(BaseScreen):
 
 
 def _user_path(text: str) -> Path:
-    """Return what a person typed as a path, ``~`` understood."""
+    """Return the typed text as a path, with ``~`` expanded."""
     return Path(text).expanduser()

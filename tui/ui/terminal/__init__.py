@@ -1,1 +1,1 @@
-"""The terminal itself: a driver for lines that drop, and the filter of what is written."""
+"""Terminal input and output: a driver that survives a lost connection, and the output filter."""

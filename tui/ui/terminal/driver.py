@@ -1,4 +1,4 @@
-"""The terminal that may go away, and what it sends: Textual's driver for a line that drops, and for exact pastes."""
+"""A Textual driver that survives the loss of its terminal and keeps pasted text exact."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from textual.message import Message
 from tui.linux.terminal_state import TerminalState
 
 
-class Paper:
-    """What the app paints to. Once the terminal is gone, paint goes nowhere and the line counts as dropped.
+class TerminalWriter:
+    """The file that the app writes to. After the first error it drops all output and hangs up.
 
-    Textual's writer dies of the first error, and whoever paints after that waits for it for ever (8.2.8).
+    Textual's writer thread dies on the first error, and every later write blocks forever (8.2.8).
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -30,33 +30,33 @@ class Paper:
         self._dropped = False
 
     def write(self, text: str) -> None:
-        """Paint."""
-        self._paint(lambda: self._file.write(text))
+        """Write text, or drop it if the terminal is gone."""
+        self._attempt(lambda: self._file.write(text))
 
     def flush(self) -> None:
-        """Let go what was painted."""
-        self._paint(self._file.flush)
+        """Flush what was written."""
+        self._attempt(self._file.flush)
 
     def fileno(self) -> int:
-        """Return the descriptor painted to."""
+        """Return the descriptor of the terminal."""
         return self._file.fileno()
 
-    def _paint(self, paint: Callable[[], object]) -> None:
+    def _attempt(self, paint: Callable[[], object]) -> None:
         if self._dropped:
             return
         try:
             paint()
-        except BlockingIOError:  # a program that shared the terminal left it so
+        except BlockingIOError:  # a program that shared the terminal made it non-blocking
             os.set_blocking(self._file.fileno(), True)
             with suppress(OSError):
                 self._file.flush()
-        except Exception:  # noqa: BLE001 - whatever it is, nobody sees the app any more
+        except Exception:  # noqa: BLE001 - whatever it is, nobody can see the app
             self._dropped = True
             hang_up()
 
 
 def hang_up() -> None:
-    """Tell the app that its terminal is gone; the kernel tells only the leader of a session."""
+    """Send SIGHUP to this process; the kernel sends it only to the session leader."""
     os.kill(os.getpid(), signal.SIGHUP)
 
 
@@ -64,10 +64,10 @@ _BEGIN, _END = "\x1b[200~", "\x1b[201~"
 
 
 class Pastes:
-    """Takes the text of bracketed pastes out of what a terminal sends.
+    """Extracts the text of bracketed pastes from terminal input.
 
-    Textual's parser drops NUL bytes from a paste and types what follows an escape in it as keys (8.2.8). It is fed the
-    brackets alone, and the empty paste that it reports stands for the text in ``text``.
+    Textual's parser drops NUL bytes from a paste and treats what follows an escape in it as keys (8.2.8). So it gets
+    only the brackets, and the empty paste that it reports stands for ``text``.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Pastes:
         self._tail = ""
 
     def keys(self, data: str) -> Iterator[str]:
-        """Yield what the parser is to be fed; ``text`` is the paste that ended with the last piece, if one did."""
+        """Yield the input for the parser; after a closing bracket, ``text`` holds the paste."""
         while data:
             buffered = self._tail + data
             bracket = _END if self._pasting else _BEGIN
@@ -99,31 +99,31 @@ class Pastes:
 
 
 class DroppingDriver(LinuxDriver):
-    """The driver that outlives its terminal, and pastes what was pasted."""
+    """A driver that survives the loss of its terminal and keeps pasted text exact."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._file = Paper(self._file)  # type: ignore[assignment,arg-type] # as much of a file as the writer needs
+        self._file = TerminalWriter(self._file)  # type: ignore[assignment,arg-type] # it has all methods that Textual's writer needs
 
     def start_application_mode(self) -> None:
-        """Take the terminal; one that went away meanwhile counts as dropped, where Textual would go on without it."""
+        """Take over the terminal; hang up if it is gone, where Textual would go on without it."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self._writer_thread is None or not self._writer_thread.is_alive():
             hang_up()
 
     def write(self, data: str) -> None:
-        """Paint, while there is something to paint to: nobody takes anything from a writer that has ended."""
+        """Write unless the writer thread has ended: nobody would empty its queue."""
         if self._writer_thread is not None and self._writer_thread.is_alive():
             self._writer_thread.write(data)
 
     def _run_input_thread(self) -> None:
         try:
             self.run_input_thread()
-        except BaseException as error:  # noqa: BLE001 - the app ends by it, in order
+        except BaseException as error:  # noqa: BLE001 - it ends the app in order
             self._app.call_later(self._app._handle_exception, error)
 
     def run_input_thread(self) -> None:
-        """Read the terminal and pass on what it sends, until told to stop."""
+        """Read the terminal and pass its input on until the app ends."""
         parser, pastes = XTermParser(self._debug), Pastes()
         decode = getincrementaldecoder("utf-8")("surrogateescape").decode
         with selectors.SelectSelector() as selector:
@@ -154,10 +154,10 @@ class DroppingDriver(LinuxDriver):
 
 
 def detach_terminal() -> None:
-    """Take the terminal away from this process before it is read or painted to again.
+    """Point the standard descriptors at /dev/null before the terminal is used again.
 
-    With the hang-up the kernel sends a SIGCONT, for which Textual would start a second writer and reader. A second
-    hang-up must not end the cleaning up after the first.
+    The kernel sends SIGCONT along with SIGHUP, on which Textual would start a second writer and reader. A second SIGHUP
+    must not interrupt the cleanup after the first.
     """
     for number in (signal.SIGCONT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -169,7 +169,7 @@ def detach_terminal() -> None:
 
 @contextmanager
 def lent_terminal() -> Iterator[None]:
-    """Lend the terminal to another program and put it back as it was."""
+    """Lend the terminal to another program and restore it afterwards."""
     state = TerminalState.current()
     try:
         yield

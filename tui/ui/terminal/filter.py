@@ -1,4 +1,4 @@
-"""The last line of defence between strangers' bytes and the operator's terminal."""
+"""Keeps untrusted bytes from reaching the operator's terminal as control sequences."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _picture(match: re.Match[str]) -> str:
 
 
 class SafeFilter(LineFilter):
-    """Removes hidden characters from all that is painted, and draws shielded ones as pictures.
+    """Removes hidden characters from all output, and draws shielded control characters as symbols.
 
-    Textual 8.2.8 passes ESC, OSC and C1 bytes through every widget; only its own control segments may hold them.
+    Textual 8.2.8 passes ESC, OSC and C1 bytes through every widget; only its own control segments may contain them.
     """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """Return the segments with nothing in their text that a terminal could obey."""
+        """Return the segments without anything that a terminal would interpret."""
         return [
             segment
             if segment.control or (segment.text.isascii() and segment.text.isprintable())

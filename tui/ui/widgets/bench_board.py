@@ -83,7 +83,7 @@ class BenchBoard(Vertical):
             title = f"{test.value} · {mode.value} · medians of {n}, GB/s, ratio to the host"
             legend, text = LEGEND, rows_text(of_test(comparison_rows(result, mode, state.hidden), test))
         if not result.samples and not result.cow:
-            text.append("\n enter starts the run, d chooses what is compared", style="italic")
+            text.append("\n enter starts the run, d chooses what to compare", style="italic")
         _set_title(self._table, title, legend)
         self._table_text.update(text)
 

@@ -237,7 +237,7 @@ class LogPane(VirtualList):
     def _show_earlier(self, rows: tuple[str, ...]) -> None:
         """Put rows before the lines that are here; what is in sight stays where it is."""
         if not rows and not self._is_all_shown and self._received:
-            rows = (f"{GAP} earlier lines are not shown: / searches them too",)
+            rows = (f"{GAP} earlier lines are not loaded: / searches them too",)
         if self.fallen and rows:
             rows = (*rows, gap_row(self.fallen))
         before = len(self._earlier_rows)

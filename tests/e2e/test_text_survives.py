@@ -68,7 +68,7 @@ def test_signal_names_text_of_open_editor(terminal: Open, tmp_path: Path, privat
     assert term.close(20) == 128 + signal.SIGTERM
     last = bytes(term.raw).rsplit(b"dtui: ", 1)[-1].decode()
     (kept,) = (private_state / "edit").glob("dtui-edit-*/server.json")
-    assert f"what $EDITOR wrote of web:/app/server.json is in {kept}" in last
+    assert f"what $EDITOR wrote to web:/app/server.json is in {kept}" in last
     assert kept.read_text() == "mine\n"
     (told,) = told_once()
     assert str(kept) in told

@@ -47,7 +47,7 @@ def refused() -> str:
         ("exit 1", "ed ended with code 1; your text is unchanged"),
         ("kill -9 $$", "ed was killed by SIGKILL; your text is unchanged"),
         ("echo mine > $1; exit 3", "ed ended with code 3; your text is unchanged; what the editor wrote is in "),
-        ("touch .$1.swp $(dirname $1)/.app.conf.swp; kill -9 $$", "what it wrote is in "),
+        ("touch .$1.swp $(dirname $1)/.app.conf.swp; kill -9 $$", "what the editor wrote is in "),
     ],
 )
 def test_failed_editor_keeps_private_copy(editor: Editor, body: str, said: str) -> None:
@@ -76,7 +76,7 @@ def test_failed_editor_keeps_private_copy(editor: Editor, body: str, said: str) 
 def test_editor_result_must_be_plain_file(editor: Editor, body: str, said: str) -> None:
     editor(body)
     told = refused()
-    assert told.startswith("what ed left is not taken: ")
+    assert told.startswith("cannot use what ed saved: ")
     assert said in told
     assert "your text is unchanged" in told
     assert "\n" not in told

@@ -25,7 +25,7 @@ SIZES = [(80, 24), (50, 12), (120, 40)]
 async def test_question_keys_are_always_visible(size: tuple[int, int], body: str, question: str) -> None:
     app = DtuiApp(())
     async with app.run_test(size=size) as pilot:
-        choices = (confirm("save"), Choice("i", "in place", "in place, so that programs with the file open see it"))
+        choices = (confirm("save"), Choice("i", "in place", "in place, keeping the inode"))
         app.push_screen(ChooseDialog(question, choices, Text(body)))
         await pilot.pause()
         words = " ".join(screen_text(pilot).replace("│", " ").split())

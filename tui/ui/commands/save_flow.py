@@ -78,7 +78,7 @@ class SaveFlow:
         body.append_text(Text.assemble("\n", diff_text(diff_lines(opened.document.data, data))))
         choices = [confirm("save", answer="save")]
         if plan.choice:
-            choices.append(Choice("i", "in place", "in place, so that programs with the file open see it"))
+            choices.append(Choice("i", "in place", "in place, keeping the inode"))
         answer = await self._surface.choose(ChooseDialog(f"Save {printable(opened.path)}?", tuple(choices), body))
         if answer is None:
             self._surface.tell("not saved")

@@ -55,26 +55,12 @@ if TYPE_CHECKING:
     from tui.files.texts.unsaved import keep_to_tell as keep_to_tell
     from tui.files.texts.unsaved import kept_texts as kept_texts
     from tui.files.verbs.acts import ChangeResult as ChangeResult
-    from tui.files.verbs.acts import Inspect as Inspect
-    from tui.files.verbs.acts import NodeChange as NodeChange
-    from tui.files.verbs.acts import change_metadata as change_metadata
-    from tui.files.verbs.acts import make_directory as make_directory
-    from tui.files.verbs.acts import remove as remove
-    from tui.files.verbs.acts import rename as rename
-    from tui.files.verbs.copy import CopiedOut as CopiedOut
-    from tui.files.verbs.copy import copy_in as copy_in
-    from tui.files.verbs.copy import copy_out as copy_out
     from tui.files.verbs.copy import readable_tree as readable_tree
     from tui.files.verbs.opening import OpenedFile as OpenedFile
-    from tui.files.verbs.opening import ids_of as ids_of
     from tui.files.verbs.opening import privileged as privileged
     from tui.files.verbs.opening import reading as reading
     from tui.files.verbs.opening import stack_of as stack_of
-    from tui.files.verbs.permissions import id_named as id_named
     from tui.files.verbs.permissions import mode_change as mode_change
-    from tui.files.verbs.permissions import owner_change as owner_change
-    from tui.files.verbs.revert import revert as revert
-    from tui.files.ways import Files as Files
     from tui.files.write.below_root import SaveResult as SaveResult
     from tui.files.write.options import SaveOptions as SaveOptions
 
@@ -142,35 +128,15 @@ _MODULES = {
         "keep_to_tell",
         "kept_texts",
     ),
-    "tui.files.verbs.acts": (
-        "ChangeResult",
-        "Inspect",
-        "NodeChange",
-        "change_metadata",
-        "make_directory",
-        "remove",
-        "rename",
-    ),
-    "tui.files.verbs.copy": (
-        "CopiedOut",
-        "copy_in",
-        "copy_out",
-        "readable_tree",
-    ),
+    "tui.files.verbs.acts": ("ChangeResult",),
+    "tui.files.verbs.copy": ("readable_tree",),
     "tui.files.verbs.opening": (
         "OpenedFile",
-        "ids_of",
         "privileged",
         "reading",
         "stack_of",
     ),
-    "tui.files.verbs.permissions": (
-        "id_named",
-        "mode_change",
-        "owner_change",
-    ),
-    "tui.files.verbs.revert": ("revert",),
-    "tui.files.ways": ("Files",),
+    "tui.files.verbs.permissions": ("mode_change",),
     "tui.files.write.below_root": ("SaveResult",),
     "tui.files.write.options": ("SaveOptions",),
 }

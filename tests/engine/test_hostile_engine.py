@@ -165,7 +165,7 @@ def test_impossible_data_root_is_ignored(place: object, tmp_path: Path, capsys: 
 def test_impossible_mount_is_refused(more: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     with HostileEngine({INSPECT: http(json.dumps(inspected(**more)))}) as engine:
         assert main(["-H", engine.address, "tree", "web"]) == 1
-    assert "is invalid" in capsys.readouterr().err
+    assert "is not valid" in capsys.readouterr().err
 
 
 @pytest.mark.promise("answers-bounded")
@@ -192,7 +192,7 @@ def test_odd_rows_hide_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
         main(["-H", engine.address, "ls"])
     shown = capsys.readouterr()
     assert ID[:12] in shown.out
-    assert "is invalid" in shown.err
+    assert "is not valid" in shown.err
 
 
 @pytest.mark.promise("one-odd-row-costs-one-row")

@@ -30,15 +30,16 @@ _SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
 def settings(path: Path | None) -> dict[str, Any]:
     """Read the TOML settings file: hosts, contexts, roots, theme. Raises UsageError.
 
-    Without a path it is ``config.toml`` in the user's configuration directory, which need not exist.
+    Without a path it is ``config.toml`` in the user's configuration directory, where nothing need be. A home that is
+    somebody else's, as after ``sudo -u``, counts as one without settings.
     """
-    if path is None:
-        path = platformdirs.user_config_path("dtui") / "config.toml"
-        if not path.exists():
-            return {}
+    by_default = path is None
+    path = path or platformdirs.user_config_path("dtui") / "config.toml"
     try:
         parsed = tomllib.loads(path.read_text())
     except OSError as error:
+        if by_default and isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+            return {}
         raise UsageError(
             f"{printable(str(path))}: {(error.strerror or '').lower()}", "--config takes a file"
         ) from error

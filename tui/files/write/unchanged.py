@@ -43,13 +43,19 @@ def require_untouched(dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
 
 
 def require_same_file(path: bytes, current: os.stat_result, before: os.stat_result) -> None:
-    """Raise ChangedMeanwhile unless a file is the same inode with the same bytes."""
-    if (current.st_dev, current.st_ino) != (before.st_dev, before.st_ino):
+    """Raise ChangedMeanwhile unless an entry is the same inode with the same size and time.
+
+    Where drivers mark deletions by a device, that is the entry which a new file replaces.
+    """
+    if _identity(current) != _identity(before):
         raise changed_meanwhile(path, COMPARE)
-    require_same_bytes(path, current, before.st_size, before.st_mtime_ns, COMPARE)
 
 
 def require_same_bytes(path: bytes, current: os.stat_result, size: int, mtime_ns: int, hint: str = AGAIN) -> None:
     """Raise ChangedMeanwhile unless this is a file of that size and time."""
     if not stat.S_ISREG(current.st_mode) or (current.st_size, current.st_mtime_ns) != (size, mtime_ns):
         raise changed_meanwhile(path, hint)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -100,8 +100,8 @@ class Hiding:
         try:
             yield temporary
         finally:
-            with suppress(OSError):
-                atomic.remove_any(dir_fd, temporary)
+            with suppress(OSError):  # what failed before may work now; what stays keeps its parent from going
+                remove_leftover(dir_fd, temporary, self._marks)
             if atomic.is_gone(dir_fd, temporary):
                 journal.end(record)
 

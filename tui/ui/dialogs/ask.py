@@ -28,7 +28,6 @@ class AskDialog(Dialog[str]):
         self._verb = verb
 
     def compose(self) -> ComposeResult:
-        """Lay out question and input."""
         with Vertical():
             yield Static(Text(self._question), classes="question")
             if self._error:

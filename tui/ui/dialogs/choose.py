@@ -53,7 +53,6 @@ class ChooseDialog(Dialog[str]):
         self._pressed_at = 0.0
 
     def compose(self) -> ComposeResult:
-        """Lay out question, body and answers."""
         with Box():
             yield Static(Text(self._question), classes="question")
             if self._body is not None:

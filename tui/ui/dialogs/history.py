@@ -31,7 +31,6 @@ class History(Dialog[tuple[str, int]]):
         self._runs = runs
 
     def compose(self) -> ComposeResult:
-        """List the runs, newest first."""
         with Box():
             yield Static(Text("Runs on this host"), classes="question")
             yield OptionList(*(Option(_line(run), str(run.id)) for run in self._runs), classes="body")

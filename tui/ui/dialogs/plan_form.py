@@ -28,7 +28,7 @@ _READS = (
     Tick(IoTest.READ.value, "and reread"),
     Tick(IoTest.RANDOM_READ.value, "and random write"),
 )
-"""The optional tests; IOzone always writes the file first."""
+"""The optional tests, without write and rewrite, which create the file."""
 
 _MOST_REPEATS = 100
 
@@ -49,7 +49,6 @@ class PlanForm(Dialog[Plan]):
         self._expected = expected
 
     def compose(self) -> ComposeResult:
-        """Lay out three input lines and two lists of check boxes."""
         plan = self._first
         sizes = dict.fromkeys(human_kb(kb).lower() for kb, _ in plan.rows)
         records = dict.fromkeys(human_kb(kb).lower() for _, kb in plan.rows)
@@ -69,7 +68,6 @@ class PlanForm(Dialog[Plan]):
             yield hint(("tab", "next"), ("space", "tick"), ("enter", "use this plan"), ("esc", "cancel"))
 
     def on_mount(self) -> None:
-        """Show the first estimate."""
         self._show_estimate()
 
     @on(Input.Changed)

@@ -24,7 +24,6 @@ class TextDialog(Dialog[None]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        """Lay out title and text."""
         with Box():
             yield Static(Text(self._title), classes="question")
             yield Reading(self._text)

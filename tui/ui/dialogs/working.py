@@ -14,7 +14,7 @@ from tui.files import Abandonable
 from tui.ui.dialogs.base import Dialog, hint
 
 _LOOK = 0.25
-"""Seconds between updates, few enough for a slow connection."""
+"""Seconds between updates, long enough for a slow connection."""
 
 _TO_ITS_END = "This step cannot be stopped: it would leave a half-finished change."
 
@@ -37,7 +37,6 @@ class ProgressDialog(Dialog[None]):
         self.job: Abandonable | None = None
 
     def compose(self) -> ComposeResult:
-        """Lay out title and progress."""
         with Vertical():
             yield Static(Text(self._title), classes="question")
             yield Static(id="progress")

@@ -1,4 +1,4 @@
-"""The charts of a benchmark, who is who in them, and the table beside them."""
+"""The charts, legend and tables of a benchmark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tui.ui.widgets.chart import Chart
 
 
 class BenchBoard(Vertical):
-    """Draws what a benchmark screen's state says is shown."""
+    """Draws the state of the benchmark screen."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -31,7 +31,6 @@ class BenchBoard(Vertical):
         self._table_text = Static(id="table-text")
 
     def compose(self) -> ComposeResult:
-        """Compose charts, legend and table."""
         with Grid(id="charts"):
             yield from self._charts
         yield self._legend
@@ -39,7 +38,7 @@ class BenchBoard(Vertical):
             yield self._table_text
 
     def draw(self, state: BenchState, *, narrow: bool) -> bool:
-        """Draw charts and tables; a narrow screen has room for one chart. Say whether the tables stand alone."""
+        """Draw charts and tables, only one chart if ``narrow``; return whether the tables are shown without charts."""
         result, mode, style = state.result, state.mode, state.chart_style
         targets = by_target(result.samples, mode, result.targets)
         record = shown_record(next(iter(targets.values()), {}))
@@ -62,7 +61,7 @@ class BenchBoard(Vertical):
         return tables
 
     def _draw_legend(self, state: BenchState) -> None:
-        """Write who is who and, before a run, what would be run: where the plan has no pane of its own."""
+        """Write the legend, and the plan of the next run unless a result or a run is shown."""
         text = legend_text(state.chart_style, digits=True)
         if not state.shown_result and not state.run:
             text.append("\n")
@@ -70,7 +69,7 @@ class BenchBoard(Vertical):
         self._legend.update(text)
 
     def _draw_table(self, state: BenchState, record: int, *, alone: bool) -> None:
-        """Write the numbers: of the chosen test beside charts, all of them where they stand alone."""
+        """Write all tables if ``alone``, else the numbers of the chosen test or of the only target."""
         result, mode, test = state.result, state.mode, TESTS[state.chosen_test]
         targets = by_target(result.samples, mode, result.targets)
         n = max((sample.repeat for sample in result.samples if sample.mode is mode), default=0)

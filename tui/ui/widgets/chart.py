@@ -12,16 +12,15 @@ from tui.render.chart import draw
 
 
 class Chart(Widget):
-    """One chart, drawn anew when its spec, its size or the theme changes."""
+    """One chart, drawn again when its spec, its size or the theme changes."""
 
     DEFAULT_CSS = "Chart { width: 1fr; height: 1fr; min-height: 6; }"
 
     spec: reactive[ChartSpec | None] = reactive(None)
     without: reactive[str] = reactive("no numbers yet")
-    """What is written where there is nothing to draw."""
+    """Text shown if there is nothing to draw, or too little space."""
 
     def render(self) -> RenderResult:
-        """Draw; too small a box stays empty."""
         width, height = self.content_size
         if self.spec is None or width < 16 or height < 5 or not any(s.points for s in self.spec.series):
             return Text(self.without, style="italic")

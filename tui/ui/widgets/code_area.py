@@ -1,4 +1,4 @@
-"""The editor itself: Textual's text area, with what is typed kept exactly, and keys in the order they are pressed."""
+"""The editor: Textual's text area, which keeps text exactly and handles keys in the order they are pressed."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from tui.ui.widgets.lines import is_text
 
 
 class CodeArea(TextArea):
-    """The editor itself. Its keys act on the screen, and only while it is editable.
+    """A text area that, while it is editable, runs the actions of bound keys itself.
 
-    Textual 8.2.8 inserts letters when they arrive but runs bound keys (backspace, end, ^s) a turn later, so that a
-    burst of keys, as a slow line delivers it, would be carried out in another order. Here every key waits its turn.
+    Textual 8.2.8 inserts letters as soon as they arrive but runs bound keys (backspace, end, ^s) one turn later, so a
+    burst of keys, as a slow connection delivers it, would be handled in another order.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = screen_bindings("editor", "editor_", below=True)
 
     class Refused(Message):
-        """Some text was not inserted, because no save could keep it."""
+        """Text was not inserted because it could not be saved."""
 
         def __init__(self, error: EditRefused) -> None:
             super().__init__()
             self.error = error
 
     file = Document.parse(b"")
-    """The file whose text this is: it knows how characters stand here that a text area would alter."""
+    """The document of this text; its shield replaces characters that a text area would alter."""
 
     indent_unit = "    "
-    """What one step of indentation is."""
+    """The characters of one indentation step."""
 
     # keys ---------------------------------------------------------------------------------------------------
 
@@ -49,13 +49,13 @@ class CodeArea(TextArea):
             await self._type(event)
             return
         event.prevent_default()
-        for action in actions:  # of two on one key the screen has one; ^c with nothing selected goes on to the app
+        for action in actions:  # the first that applies; ^c without a selection is left to the app
             if await self.app.run_action(action, self):
                 event.stop()
                 return
 
     async def _type(self, event: events.Key) -> None:
-        """Take a key that is bound to nothing; Textual drops characters that Python does not call printable."""
+        """Handle a key without a binding; Textual drops characters that Python does not call printable."""
         start, end = self.selection
         if self.read_only:
             await super()._on_key(event)
@@ -76,10 +76,10 @@ class CodeArea(TextArea):
         event.stop()
         event.prevent_default()
 
-    # what comes in and goes out -----------------------------------------------------------------------------
+    # typing, paste, copy and cut ----------------------------------------------------------------------------
 
     def _replace_via_keyboard(self, insert: str, start: Location, end: Location) -> EditResult | None:
-        """Insert what was typed, as it stands in this text; refuse what no save could keep."""
+        """Insert typed text, shielded; post :class:`Refused` if it could not be saved."""
         try:
             return super()._replace_via_keyboard(self.file.shield_typed(insert), start, end)
         except EditRefused as error:
@@ -87,7 +87,7 @@ class CodeArea(TextArea):
             return None
 
     async def _on_paste(self, event: events.Paste) -> None:
-        """Insert what the terminal pastes."""
+        """Insert text that the terminal pastes; post :class:`Refused` if it could not be saved."""
         event.stop()
         event.prevent_default()
         if self.read_only or not event.text:
@@ -99,7 +99,7 @@ class CodeArea(TextArea):
         self.focus()
 
     def action_paste(self) -> None:
-        """Insert what was cut or copied here; bytes that are no characters come along."""
+        """Insert the app's clipboard, including bytes that are not valid text."""
         if self.read_only:
             return
         try:
@@ -113,13 +113,13 @@ class CodeArea(TextArea):
         self.move_cursor(result.end_location)
 
     def action_copy(self) -> None:
-        """Copy the selection as what it stands for."""
+        """Copy the selection with its original characters; raises SkipAction if nothing is selected."""
         if not self.selected_text:
             raise SkipAction
         self.app.copy_to_clipboard(self.file.shield.reveal(self.selected_text))
 
     def action_cut(self) -> None:
-        """Cut the selection, or the line, as what it stands for."""
+        """Cut the selection, or the cursor's line, with its original characters."""
         if self.read_only:
             return
         start, end = self.selection
@@ -132,12 +132,12 @@ class CodeArea(TextArea):
     def _refresh_size(self) -> None:
         """Clamp the cursor before the layout changes.
 
-        Undo and redo move it only afterwards, and when the scrollbar goes, Textual 8.2.8 looks for it in a line that is
-        not there any more.
+        Undo and redo move it only afterwards, and if the scrollbar disappears, Textual 8.2.8 looks for the cursor in a
+        line that no longer exists.
         """
         if self.wrapped_document.document is self.document and self._is_out_of_step:
             self.wrapped_document.wrap(self.wrap_width, self.indent_width)
-        self.selection = self.selection  # validated, and so clamped
+        self.selection = self.selection  # assigning clamps it
         super()._refresh_size()
 
     @property
@@ -147,7 +147,7 @@ class CodeArea(TextArea):
     # indentation --------------------------------------------------------------------------------------------
 
     def _indent_lines(self, direction: int) -> None:
-        """Indent the selected lines, or the cursor's, by one step, or take one out; undo takes all of it back."""
+        """Indent (1) or dedent (-1) the selected lines, or the cursor's, by one step, as one edit for undo."""
         first, last = sorted((self.selection.start, self.selection.end))
         bottom = last[0] - 1 if last[1] == 0 and last[0] > first[0] else last[0]
         old = self.document.lines[first[0] : bottom + 1]
@@ -178,7 +178,7 @@ class CodeArea(TextArea):
 
 
 def _actions_by_key() -> dict[str, list[str]]:
-    """Return what each key does; a key of ours takes the place of Textual's own."""
+    """Return the actions of each key; dtui's bindings replace Textual's for the same key."""
     actions: dict[str, list[str]] = {}
     for bound in (CodeArea.BINDINGS, TextArea.BINDINGS):
         class_actions: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The container list and the list of groups beside it."""
+"""The list of containers, and the list of groups next to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ContainerRows(VirtualList):
         return self.containers[self.cursor] if self.containers else None
 
     def show(self, containers: tuple[Container, ...], *, sort: str, several_endpoints: bool, note: str) -> None:
-        """Show these rows; ``note`` stands in when there are none."""
+        """Show these containers, or ``note`` if there are none."""
         current_key = (self.current.endpoint, self.current.id) if self.current else None
         self.containers = containers
         self.sort = sort
@@ -52,33 +52,29 @@ class ContainerRows(VirtualList):
             self.post_message(self.Moved(self, self.cursor))
 
     def columns(self, width: int) -> tuple[Column, ...]:
-        """Return the columns for a width, chosen once."""
+        """Return the columns for a width; cached until the width or the list changes."""
         if self._layout[0] != width:
             self._layout = (width, columns(width, several_endpoints=self.several_endpoints))
         return self._layout[1]
 
     def count(self) -> int:
-        """Say how many rows there are."""
         return len(self.containers) or 1
 
     def row(self, index: int, width: int) -> Text:
-        """Draw one container."""
         if not self.containers:
             return Text(f" {self.note}", style="italic")
         return container_line(self.containers[index], self.columns(width), width, datetime.now(UTC))
 
     def header(self, width: int) -> Text:
-        """Draw the column titles."""
         return header_line(self.columns(width), width, self.sort)
 
     def action_choose(self) -> None:
-        """Choose the container, if there is one."""
         if self.containers:
             super().action_choose()
 
 
 class GroupRows(VirtualList, can_focus=False):
-    """The groups: states or storage drivers, with how many containers each holds."""
+    """The groups, which are states or storage drivers, with the number of containers in each."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
@@ -92,11 +88,9 @@ class GroupRows(VirtualList, can_focus=False):
         self.rows_changed()
 
     def count(self) -> int:
-        """Say how many groups there are."""
         return len(self.groups)
 
     def row(self, index: int, width: int) -> Text:
-        """Draw one group."""
         group = self.groups[index]
         title = Text(f" {group.mark} {group.title}", style=group.style)
         title.truncate(width - 8, overflow="ellipsis", pad=True)
@@ -104,7 +98,7 @@ class GroupRows(VirtualList, can_focus=False):
 
 
 def group_tabs(groups: tuple[Group, ...], chosen: str) -> Text:
-    """Draw the groups on one line, for a narrow screen."""
+    """Return the groups on one line, for a narrow screen."""
     line = Text(no_wrap=True, overflow="ellipsis")
     for group in groups:
         style = f"reverse {group.style}" if group.key == chosen else group.style

@@ -1,4 +1,4 @@
-"""What is known of one container, below the list."""
+"""The details of one container, below the list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.render.containers import detail_lines
 
 
 class DetailPane(Static):
-    """Shows the details of one container under its name, or a word on why it shows none."""
+    """Shows the details of one container under its name, or a message instead."""
 
     def show_name(self, container: Container) -> None:
         """Put the container's name into the border."""
@@ -22,9 +22,9 @@ class DetailPane(Static):
         self.border_subtitle = Content(printable(container.short_id))
 
     def show_details(self, details: Details, changes: str = "") -> None:
-        """Show details, with a word on what the layer holds once it is counted."""
+        """Show details; ``changes`` summarises the layer once it is counted."""
         self.update(detail_lines(details, datetime.now(UTC), changes))
 
     def show_note(self, text: str, style: str = "") -> None:
-        """Show a word instead of details."""
+        """Show a message instead of details."""
         self.update(Text(printable(text), style=style))

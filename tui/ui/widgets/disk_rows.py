@@ -1,4 +1,4 @@
-"""The layer directories of a data-root as a list: size, owner, who refers to it, driver, id."""
+"""The layer directories of a data-root as a list: size, owner, driver, id, and the names that refer to each."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _STYLES = {
     Owner.INIT: "dim",
 }
 _ORDER = (Owner.ORPHAN, Owner.UNKNOWN, Owner.CACHE, Owner.CONTAINER, Owner.INIT, Owner.IMAGE)
-"""What one may want to act on comes first."""
+"""Sort order of owners; those that may need attention come first."""
 
 SORTS = ("size", "owner")
 
 
 def no_owner_reason(entry: LayerDirectory) -> str:
-    """Say of a layer without names why it has none."""
+    """Return why no name refers to a layer directory."""
     unread = entry.owner is Owner.UNKNOWN
     return "a record that may refer to it cannot be read" if unread else "nothing refers to it"
 
@@ -48,7 +48,7 @@ class DiskRows(VirtualList):
         return self.entries[self.cursor] if self.cursor < len(self.entries) else None
 
     def show(self, entries: tuple[LayerDirectory, ...], note: str = "") -> None:
-        """Show these, sorted; the cursor stays on its entry, or on top as long as it was not moved."""
+        """Show these entries, sorted; the cursor stays on its entry, or on the first row if it is there."""
         current = self.current if self.cursor else None
         self.note = note
         by_size = {entry.path: -(self.sizes.get(entry.path) or 0) for entry in entries}
@@ -63,21 +63,18 @@ class DiskRows(VirtualList):
         self.post_message(self.Moved(self, self.cursor))
 
     def sized(self, path: Path, size: int | None) -> None:
-        """Fill in a size, None for one that cannot be counted."""
+        """Fill in a size; None if it cannot be counted."""
         self.sizes[path] = size
         self.refresh()
 
     def count(self) -> int:
-        """One line an entry, or one that says why there is none."""
         return len(self.entries) or 1
 
     def header(self, width: int) -> Text:
-        """Name the columns."""
         del width
         return Text(f" {'size':>10}  {'owner':<12} {'driver':<15} {'id':<13} of")
 
     def row(self, index: int, width: int) -> Text:
-        """Draw an entry."""
         if not self.entries:
             return Text(f" {self.note}", style="dim")
         entry = self.entries[index]

@@ -1,4 +1,4 @@
-"""The right half of the layer screen: a file as text to read or edit, as hex, or what is known of an entry."""
+"""The right half of the layer screen: a file as text or hex, or information about an entry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tui.ui.widgets.rows import VirtualList
 
 
 class HexRows(VirtualList):
-    """A binary file, sixteen bytes a line, drawn as it is scrolled."""
+    """A binary file with sixteen bytes per line."""
 
     has_cursor = False
 
@@ -28,27 +28,25 @@ class HexRows(VirtualList):
         self.data = b""
 
     def show(self, data: bytes) -> None:
-        """Show other bytes from their beginning."""
+        """Show these bytes from the beginning."""
         self.data = data
         self.scroll_home(animate=False)
         self.rows_changed()
 
     def count(self) -> int:
-        """Say how many lines of sixteen bytes there are."""
         return (len(self.data) + 15) // 16
 
     def content_width(self) -> int:
-        """Return the cells of a whole line: where it does not fit, the text at its end is scrolled to."""
+        """Return the width of a full line, so that a narrow pane can scroll to its end."""
         return len(next(hex_lines(bytes(16))))
 
     def row(self, index: int, width: int) -> Text:
-        """Draw sixteen bytes."""
         del width
         return Text(next(iter(hex_lines(self.data[index * 16 : index * 16 + 16], start=index * 16)), ""))
 
 
 class FilePane(Vertical):
-    """Shows one thing at a time; becomes the editor when told to."""
+    """Shows a text, hex or information; :meth:`begin_edit` makes the text editable."""
 
     DEFAULT_CSS = """
     FilePane ContentSwitcher { height: 1fr; }
@@ -60,23 +58,22 @@ class FilePane(Vertical):
     """
 
     class Edited(Message):
-        """The text differs from what was loaded, or no longer does."""
+        """The text now differs from what was loaded, or no longer does."""
 
     class Missed(Message):
-        """What was searched is not in the text."""
+        """The text does not contain what was searched for."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
         self.document: Document | None = None
         self.editing = False
-        """Whether the text can be typed into; a field, for it is asked before the pane is composed."""
+        """Whether the text is editable; a field because it is read before the pane is composed."""
         self.face = "info"
-        """Which face shows: ``text``, ``hex`` or ``info``."""
+        """Which widget is shown: ``text``, ``hex`` or ``info``."""
         self._marked = False
         self._needle = ""
 
     def compose(self) -> ComposeResult:
-        """Compose the three faces and the find line."""
         with ContentSwitcher(initial="info"):
             yield CodeArea(
                 id="text",
@@ -92,12 +89,11 @@ class FilePane(Vertical):
 
     @property
     def area(self) -> CodeArea:
-        """The text."""
         return self.query_one("#text", CodeArea)
 
     @property
     def modified(self) -> bool:
-        """Whether the text differs from what was loaded; asked of the text itself, for events come late."""
+        """Whether the text differs from what was loaded; compares the text itself because events arrive late."""
         return self.editing and self.document is not None and self.area.text != self.document.text
 
     def _show_face(self, face: str) -> None:
@@ -105,11 +101,11 @@ class FilePane(Vertical):
         self.query_one(ContentSwitcher).current = face
 
     def show_title(self, title: str) -> None:
-        """Put untrusted text over the pane."""
+        """Show untrusted text as the pane's title."""
         self.border_title = Content(printable(title))
 
     def show_info(self, text: Text) -> None:
-        """Show what is known instead of contents."""
+        """Show information instead of contents."""
         self._leave()
         self.document = None
         self.query_one("#info", Static).update(text)
@@ -134,9 +130,9 @@ class FilePane(Vertical):
         self.tell_place()
 
     def load(self, text: str, language: str | None) -> None:
-        """Put text into the area; its own load event is not an edit."""
+        """Load text into the area and scroll to the top."""
         area = self.area
-        area.text = ""  # first, for each new language or theme lays the text out that is there
+        area.text = ""  # first, because a change of language or theme lays out the current text again
         supported_language = language if language in area.available_languages else None
         if area.language != supported_language:
             area.language = supported_language
@@ -147,14 +143,14 @@ class FilePane(Vertical):
         area.scroll_home(animate=False)
 
     def begin_edit(self) -> None:
-        """Let the text be typed into."""
+        """Make the text editable and focus it."""
         self.area.read_only = False
         self.editing = True
         self.screen.set_focus(self.area)
         self.tell_place()
 
     def replace_text(self, text: str) -> None:
-        """Put another text in as one edit that undo takes back."""
+        """Replace the whole text in one edit, which undo takes back."""
         self.area.replace(text, self.area.document.start, self.area.document.end)
 
     def _leave(self) -> None:
@@ -177,7 +173,7 @@ class FilePane(Vertical):
 
     @on(TextArea.SelectionChanged, "#text")
     def tell_place(self) -> None:
-        """Write language, line ends, encoding and place into the border."""
+        """Show language, line ends, encoding and cursor position in the border."""
         document = self.document
         if document is None or document.binary:
             return
@@ -194,7 +190,7 @@ class FilePane(Vertical):
     # find and go to ----------------------------------------------------------------------------------------
 
     def open_find(self) -> None:
-        """Show the find line."""
+        """Show and focus the find line."""
         line = self.query_one("#find", Line)
         line.add_class("-shown")
         self.screen.set_focus(line)  # at once: the next key is meant for it
@@ -207,7 +203,7 @@ class FilePane(Vertical):
             self.post_message(self.Missed())
 
     def close_find(self) -> bool:
-        """Hide the find line; say whether it was there."""
+        """Hide the find line; return whether it was shown."""
         line = self.query_one("#find")
         was_shown = line.has_class("-shown")
         line.remove_class("-shown")
@@ -216,10 +212,10 @@ class FilePane(Vertical):
         return was_shown
 
     def find_again(self) -> bool:
-        """Select the next match after the cursor, from the top again after the last one."""
+        """Select the next match after the cursor, wrapping at the end; return whether there is one."""
         if not self._needle:
             return False
-        lines = self.area.file.shield.reveal(self.area.text).split("\n")  # each stand-in is one character
+        lines = self.area.file.shield.reveal(self.area.text).split("\n")  # same length, so columns agree
         row, column = self.area.selection.end
         for offset in range(len(lines) + 1):
             at = (row + offset) % len(lines)

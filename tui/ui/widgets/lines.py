@@ -1,4 +1,4 @@
-"""The one-line parts of the frame: where am I, what just happened, and lines to type in."""
+"""The one-line widgets: title, status, key list, banner and text input."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from textual.widgets import Footer, Input
 from textual.widgets._footer import FooterKey
 
 _SHORTEST = 8
-"""Cells of a name by which it can still be known."""
+"""Minimum width in cells of a shortened name."""
 
 
 class TitleLine(Widget):
-    """The first line of every screen: the place on the left, the endpoint in the middle, counts on the right."""
+    """The first line of every screen: location on the left, endpoint in the middle, counts on the right."""
 
     DEFAULT_CSS = "TitleLine { height: 1; background: $panel; color: $foreground; padding: 0 1; }"
 
@@ -30,9 +30,9 @@ class TitleLine(Widget):
     middle_stays = False
 
     def render(self) -> RenderResult:
-        """Lay the three parts out; the middle gives way first, or the right one where the middle matters more.
+        """Lay out the three parts; the middle gives way first, or the right one if ``middle_stays``.
 
-        A long name on the left is shortened: what stands beside it, such as a container's state, is told nowhere else.
+        A long name on the left is shortened so that what follows it stays visible, such as a container's state.
         """
         width = self.content_size.width
         stays = self.middle if self.middle_stays else self.right
@@ -56,7 +56,7 @@ _STEP = " ▸ "
 
 
 def _shortened(breadcrumb: Text, room: int) -> Text:
-    """Return where one is with its longest part, which is a name, cut to what fits."""
+    """Return a breadcrumb whose longest part, a name, is cut to fit into ``room`` cells."""
     over = breadcrumb.cell_len - room
     if over <= 0:
         return breadcrumb.copy()
@@ -67,7 +67,7 @@ def _shortened(breadcrumb: Text, room: int) -> Text:
 
 
 class StatusLine(Widget):
-    """The last line above the footer: what just happened or goes on now, in words. Bad news may take three."""
+    """The line above the footer that says what just happened or is under way; bad news may take three lines."""
 
     DEFAULT_CSS = """
     StatusLine { height: auto; min-height: 1; max-height: 3; padding: 0 1; color: $text-muted; }
@@ -78,30 +78,29 @@ class StatusLine(Widget):
     message: reactive[Text] = reactive(Text, layout=True)
 
     def say(self, text: str, level: str = "") -> None:
-        """Show a line; ``level`` is empty, ``good`` or ``bad``. Bad news are marked by a word-like sign too."""
+        """Show a message; ``level`` is empty, ``good`` or ``bad``, which a sign shows even without colour."""
         self.set_class(level == "good", "-good")
         self.set_class(level == "bad", "-bad")
         mark = {"good": "✓ ", "bad": "! "}.get(level, "")
         self.message = Text(mark + text, no_wrap=level != "bad", overflow="fold" if level == "bad" else "ellipsis")
 
     def render(self) -> RenderResult:
-        """Return the line."""
         return self.message
 
 
 _STAY = frozenset(("escape", "question_mark", "f1", "q"))
-"""Keys that the last line always names: the way out, and the way to all others."""
+"""Keys that are always shown: the way out, and the way to all other keys."""
 
 
 class Keys(Footer):
-    """The keys that matter now. Where not all of them fit, those that matter most stand first and stay."""
+    """The footer. If not all keys fit, the last ones are left out, except those in ``_STAY``."""
 
     def __init__(self) -> None:
         super().__init__(show_command_palette=False, compact=True)
         self._laid_out_for = 0
 
     def compose(self) -> ComposeResult:
-        """Compose as many keys as there is room for."""
+        """Yield as many keys as fit."""
         keys = [key for key in super().compose() if isinstance(key, FooterKey)]
         self._laid_out_for = room = self.app.size.width
         for key in reversed([key for key in keys if key.key not in _STAY]):
@@ -110,7 +109,7 @@ class Keys(Footer):
         yield from keys
 
     def on_resize(self) -> None:
-        """Compose again for another width."""
+        """Recompose if the width has changed."""
         if self._laid_out_for not in (0, self.app.size.width):
             self.call_after_refresh(self.recompose)
 
@@ -120,7 +119,7 @@ def _key_width(key: FooterKey) -> int:
 
 
 class Banner(Widget):
-    """A line across the screen that stays while something is wrong."""
+    """A line across the screen that is shown while something is wrong."""
 
     DEFAULT_CSS = """
     Banner { height: auto; display: none; background: $error-muted; color: $text-error; padding: 0 1; }
@@ -130,25 +129,25 @@ class Banner(Widget):
     message: reactive[Text] = reactive(Text, layout=True)
 
     def watch_message(self, message: Text) -> None:
-        """Hide the line when there is nothing to say."""
+        """Hide the banner if the message is empty."""
         self.set_class(bool(message.plain), "-shown")
 
     def render(self) -> RenderResult:
-        """Return the text."""
         return self.message
 
 
 _EDITS = {
     key: binding.action for binding in Input.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")
 } | {"tab": "app.focus_next", "shift+tab": "app.focus_previous"}
-"""What keys do in a line, such as backspace."""
+"""Actions of the editing keys, such as backspace."""
 
 
 class Line(Input):
-    """A line to type in; Enter gives its text to ``taken``.
+    """A one-line input; Enter calls ``accept`` with its text.
 
-    Every key waits its turn, as in the editor: Textual 8.2.8 runs bound keys a turn later than letters. What is typed
-    right behind Enter may be on its way here already when the focus goes on: it is sent on to whoever has it then.
+    It runs the actions of editing keys itself, as the editor does, because Textual 8.2.8 runs bound keys one turn later
+    than letters. Keys that were typed right after Enter may arrive here after the focus has moved; they are sent again
+    to the widget that has the focus.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "submit", "go")]
@@ -168,12 +167,12 @@ class Line(Input):
             self.hide()
 
     def show(self) -> None:
-        """Show the line and give it the keys at once: the next one is meant for it."""
+        """Show and focus the line at once, because the next key is meant for it."""
         self.display = self.can_focus = True
         self.screen.set_focus(self)
 
     def hide(self) -> None:
-        """Hide the line; a hidden one takes no keys."""
+        """Hide the line, so that it cannot be focused."""
         self.display = self.can_focus = False
 
     async def _on_key(self, event: events.Key) -> None:
@@ -192,12 +191,12 @@ class Line(Input):
         elif event.key == "enter":
             self._accept(self.value)
         elif action:
-            event.stop(await self.app.run_action(action, self))  # ^c with nothing selected goes on to the app
+            event.stop(await self.app.run_action(action, self))  # ^c without a selection is left to the app
 
     def _on_paste(self, event: events.Paste) -> None:
-        """Insert what was pasted as it is. A line end behind it was copied along; one in it, or a NUL, is refused.
+        """Insert pasted text unchanged, without trailing line ends; refuse text with other line ends or NUL.
 
-        Textual 8.2.8 takes what stands before the first of many characters, U+2028 among them, and drops the rest.
+        Textual 8.2.8 splits it at many characters, U+2028 among them, and drops all but the first part.
         """
         event.stop()
         event.prevent_default()
@@ -213,7 +212,7 @@ class Line(Input):
 
 
 def is_text(event: events.Key) -> bool:
-    """Say whether a key is a character to insert, whatever kind Unicode counts it among."""
+    """Return whether a key inserts a character, which may be one that Python does not call printable."""
     return (
         event.character is not None
         and len(event.character) == 1

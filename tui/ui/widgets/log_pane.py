@@ -1,4 +1,4 @@
-"""A container's log: followed, searched, bounded, safe to look at."""
+"""A container's log: followed, searchable, bounded in memory, and safe to print."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tui.ui.widgets.log_search import GAP, LogMatches, LogSearch, gap_row
 from tui.ui.widgets.rows import VirtualList
 
 _COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
-"""Colour sequences are dropped without a trace: nearly every logger writes them."""
+"""Colour sequences, which are removed and not escaped: nearly every logger writes them."""
 
 _KEPT = 50_000
-"""Lines kept in memory; older ones fall off the top."""
+"""Maximum lines, and rows, in memory; the oldest are dropped."""
 
 _KEPT_TEXT = 16 << 20
-"""Characters kept in memory, which a few endless lines may have."""
+"""Maximum characters in memory, which a few very long lines may reach first."""
 
 _WAITING = 500
-"""Lines that wait for the screen; each has 64 KiB at most."""
+"""Maximum lines in the queue to the screen; each has at most 64 KiB."""
 
 _BATCH_BYTES = 256 << 10
-"""Bytes that the screen takes at once: it must look after its keys, too."""
+"""Bytes from which a batch is full, so that the screen has time for keys between batches."""
 
 _NARROWEST = 20
-"""Cells below which breaking lines would help nobody."""
+"""Lines are wrapped only if the pane is wider than this, in cells."""
 
 _BATCH_SECONDS = 0.05
 
 
 class LogReader:
-    """Reads a log in two threads: one blocks on the stream, the other posts what came in batches."""
+    """Reads a log in two threads: one blocks on the stream, the other posts lines in batches."""
 
     def __init__(self, open_stream: Callable[[], LogStream], post: Callable[[Message], object]) -> None:
         self._open = open_stream
@@ -50,11 +50,10 @@ class LogReader:
         self._stream: LogStream | None = None
         self._closed = threading.Event()
         self.batch_taken = threading.Event()
-        """Set by the screen when it has taken a batch: the next one waits for that."""
+        """Set by the screen when it has taken a batch; the next one waits for it."""
         self.problem = ""
 
     def start(self) -> None:
-        """Begin reading."""
         threading.Thread(target=self._read, name="log reader", daemon=True).start()
         threading.Thread(target=self._send, name="log batches", daemon=True).start()
 
@@ -74,12 +73,12 @@ class LogReader:
                         self._queue.put(line, timeout=0.2)
                         break
                     except queue.Full:
-                        continue  # the screen is behind; look whether anybody still wants it
+                        continue  # the screen is behind; check whether the reader was closed
                 if self._closed.is_set():
                     break
         except DtuiError as error:
             self.problem = str(error)
-        except Exception as error:  # noqa: BLE001 - a thread that died would leave the screen waiting for ever
+        except Exception as error:  # noqa: BLE001 - if the thread died, the screen would wait forever
             self.problem = f"{type(error).__name__}: {error}"[:300]
         while not self._closed.is_set():
             try:
@@ -111,11 +110,11 @@ class LogReader:
 
 _STDERR = "!"
 _BREAK = "   "
-"""What leads the rest of a line that was broken."""
+"""Indentation of the second and later rows of a wrapped line."""
 
 
 def log_text(line: LogLine) -> str:
-    """Return one log line safe to show: a mark if it went to stderr, time of day and text, without colours."""
+    """Return a log line that is safe to print: a mark if it went to stderr, time of day, and text without colours."""
     mark = _STDERR if line.error else " "
     text = printable(_COLOURS.sub(b"", line.text.rstrip(b"\r")).replace(b"\t", b"    "))
     return mark + (f"{line.time:%H:%M:%S} {text}" if line.time else text)
@@ -135,7 +134,7 @@ class LogPane(VirtualList):
     wrap: reactive[bool] = reactive(True)
 
     class Arrived(Message):
-        """Lines came, or the log ended."""
+        """A batch of lines arrived, or the log ended."""
 
         def __init__(self, reader: LogReader, lines: tuple[LogLine, ...], ended: bool) -> None:
             super().__init__()
@@ -144,7 +143,7 @@ class LogPane(VirtualList):
             self.ended = ended
 
     class Searched(Message):
-        """A search in the earlier lines came further, or ended."""
+        """A search of the earlier lines made progress or ended."""
 
         def __init__(self, pane: LogPane, log_matches: LogMatches) -> None:
             super().__init__()
@@ -152,7 +151,7 @@ class LogPane(VirtualList):
             self.log_matches = log_matches
 
     class Ended(Message):
-        """The log ended: the container stopped, or the connection did."""
+        """The log ended; ``problem`` says what went wrong, if anything."""
 
         def __init__(self, pane: LogPane, problem: str) -> None:
             super().__init__()
@@ -174,7 +173,7 @@ class LogPane(VirtualList):
         self._search: LogSearch | None = None
         self.earlier_matches: LogMatches | None = None
         self.fallen = 0
-        """Lines that fell off the top since the last search began, and how many of them matched."""
+        """Lines dropped since the last search began; ``fallen_matches`` counts those that matched."""
         self.fallen_matches = 0
         self._broken_at = 0
         self._reader: LogReader | None = None
@@ -182,7 +181,7 @@ class LogPane(VirtualList):
         self.note = ""
 
     def open(self, endpoint: Endpoint, container_id: str, *, follow: bool, tail: int = 2_000) -> None:
-        """Show the log of another container, from its last lines on."""
+        """Show the log of a container, starting with its last ``tail`` lines."""
         self.shut()
         self.lines, self._sources, self._rows = [], [], []
         self._received, self._kept_text, self._tail = 0, 0, tail
@@ -196,16 +195,16 @@ class LogPane(VirtualList):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every line of the log is here."""
+        """Whether every line of the log is loaded."""
         return self._received < self._tail and self._received == len(self.lines)
 
     @property
     def searching(self) -> bool:
-        """Whether a search in what is not here is under way."""
+        """Whether a search of the earlier lines is running."""
         return self._search is not None
 
     def search_earlier(self) -> None:
-        """Search the lines that are not here; :class:`Searched` says how far it is and what was found."""
+        """Search the lines that are not loaded; posts :class:`Searched` with progress and matches."""
         self.stop_search()
         if self.is_complete or self._open_all is None or not self.needle:
             return
@@ -215,7 +214,7 @@ class LogPane(VirtualList):
         self._search.start()
 
     def stop_search(self) -> None:
-        """Stop the search and forget what it found."""
+        """Stop the search and forget its matches."""
         if self._search:
             self._search.close()
             self._search = None
@@ -224,7 +223,7 @@ class LogPane(VirtualList):
         self._show_earlier(())
 
     def on_log_search_progress(self, event: LogSearch.Progress) -> None:
-        """Show what was found among the earlier lines."""
+        """Pass progress on as :class:`Searched`; show the matches when the search has ended."""
         event.stop()
         if event.search is not self._search:
             return
@@ -235,7 +234,7 @@ class LogPane(VirtualList):
         self.post_message(self.Searched(self, event.log_matches))
 
     def _show_earlier(self, rows: tuple[str, ...]) -> None:
-        """Put rows before the lines that are here; what is in sight stays where it is."""
+        """Put rows above the loaded lines; the visible rows stay in place."""
         if not rows and not self._is_all_shown and self._received:
             rows = (f"{GAP} earlier lines are not loaded: / searches them too",)
         if self.fallen and rows:
@@ -259,11 +258,10 @@ class LogPane(VirtualList):
             self._reader = None
 
     def on_unmount(self) -> None:
-        """Stop reading when the pane goes."""
         self.shut()
 
     def on_log_pane_arrived(self, event: LogPane.Arrived) -> None:
-        """Add lines at the end; keep the last ones in sight while following."""
+        """Append lines; scroll to the end while following."""
         event.stop()
         event.reader.batch_taken.set()
         if event.reader is not self._reader:
@@ -293,14 +291,14 @@ class LogPane(VirtualList):
         self._keep_to_end()
 
     def _note_fallen(self, lines: list[str]) -> None:
-        """Count lines that are let go of while what a search found is told."""
+        """Count lines that are dropped, and those that match, while something is searched for."""
         if self.needle:
             needle = self.needle.lower()
             self.fallen += len(lines)
             self.fallen_matches += sum(needle in text[1:].lower() for text in lines)
 
     def _keep_rows(self, rows: list[str]) -> None:
-        """Keep the last of the rows that lines take; note whether lines that are here lack theirs."""
+        """Keep the last rows up to the limit; note whether loaded lines have lost rows."""
         self._rows_cut = len(rows) > _KEPT and (self._rows_cut or len(rows) > len(self.lines))
         self._rows = rows[-_KEPT:]
 
@@ -309,7 +307,7 @@ class LogPane(VirtualList):
         return self.is_complete and not self._rows_cut
 
     def _let_go(self) -> None:
-        """Drop the oldest lines, so that half of what may be kept is."""
+        """Drop the oldest lines until at most half of the character limit is used."""
         size, first = 0, len(self.lines)
         while first and size + len(self.lines[first - 1]) <= _KEPT_TEXT // 2:
             first -= 1
@@ -319,11 +317,11 @@ class LogPane(VirtualList):
         self._break_all()
 
     def _keep_to_end(self) -> None:
-        if self.follow:  # forced, for a log that has just grown shows its scrollbar only a layout later
+        if self.follow:  # forced, because a log that has just grown gets its scrollbar one layout later
             self.scroll_end(animate=False, force=True, x_axis=False)
 
     def _wrapped_rows(self, text: str) -> list[str]:
-        """Return a line as the rows that it takes."""
+        """Return the rows that a line takes."""
         room = self._broken_at
         if not room or len(text) <= room >> 1 or cell_len(text) <= room:
             return [text]
@@ -338,25 +336,24 @@ class LogPane(VirtualList):
         self._earlier_rows = [row for text in self._earlier for row in self._wrapped_rows(text)]
 
     def watch_wrap(self) -> None:
-        """Break the lines anew."""
         self.on_resize()
 
     def on_resize(self) -> None:
-        """Measure again; the last lines stay in sight while following."""
+        """Wrap lines again; stay at the end while following."""
         self._break_all()
         super().on_resize()
         self._keep_to_end()
 
     def count(self) -> int:
-        """Say how many lines there are; a note stands in for an empty log."""
+        """Return the number of rows; an empty log has one for its note."""
         return len(self._earlier_rows) + len(self._rows) or 1
 
     def content_width(self) -> int:
-        """Return the widest line's cells."""
+        """Return the width of the longest line, or 0 if lines are wrapped."""
         return 0 if self._broken_at else self._widest
 
     def row(self, index: int, width: int) -> Text:
-        """Draw a line; what went to stderr and what is searched for stand out."""
+        """Return a row in which stderr and matches stand out."""
         if not self.lines:
             return Text(f" {printable(self.note)}", style="italic")
         earlier_count = len(self._earlier_rows)
@@ -372,11 +369,10 @@ class LogPane(VirtualList):
         return line
 
     def watch_needle(self) -> None:
-        """Paint the matches."""
         self.refresh()
 
     def watch_follow(self) -> None:
-        """Jump to the end when following begins."""
+        """Scroll to the end when following begins."""
         self._keep_to_end()
 
     def find(self, step: int) -> int:
@@ -391,7 +387,7 @@ class LogPane(VirtualList):
         return len(hits)
 
     def _hits(self) -> Iterator[int]:
-        """Yield the first row of each line that holds what is searched for."""
+        """Yield the first row of each line that matches."""
         needle, row = self.needle.lower(), 0
         for text in self._earlier:
             if needle in text[1:].lower() and not text.startswith(GAP):
@@ -404,7 +400,7 @@ class LogPane(VirtualList):
             row += len(self._wrapped_rows(text))
 
     def matching(self) -> int:
-        """Count the lines here that match, without those that a search found among the earlier ones."""
+        """Return how many loaded lines match, without the earlier ones that a search found."""
         needle = self.needle.lower()
         return sum(needle in text[1:].lower() for text in self.lines)
 

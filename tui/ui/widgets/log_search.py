@@ -1,4 +1,4 @@
-"""Searches what a log pane does not hold: the log from its first line on, as far as the first line of the pane."""
+"""Searches what a log pane has not loaded: from the first line of the log to the first line of the pane."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ CONTEXT = 2
 """Lines shown before and after each match."""
 
 _EXCERPT = 10_000
-"""Lines of matches and their context that are kept; the oldest are dropped."""
+"""Maximum lines of matches and context that are kept; the oldest are dropped."""
 
 _PROGRESS_SECONDS = 0.2
 
 GAP = "⋯"
-"""What a row begins with that stands for lines which are not shown."""
+"""Start of a row that stands for omitted lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogMatches:
-    """How far a search came: lines read, lines that match, and the rows to show of them."""
+    """Progress of a search: lines read, lines that match, and the rows to show."""
 
     read: int
     matches: int
@@ -39,10 +39,10 @@ class LogMatches:
 
 
 class LogSearch:
-    """One search in a thread of its own. It posts :class:`Progress` until it ends or is closed."""
+    """One search in its own thread, which posts :class:`Progress` until it ends or is closed."""
 
     class Progress(Message):
-        """The search came further, or ended."""
+        """The search made progress or ended."""
 
         def __init__(self, search: LogSearch, log_matches: LogMatches) -> None:
             super().__init__()
@@ -57,7 +57,7 @@ class LogSearch:
         shown_lines: tuple[LogLine, ...],
         text_of: Callable[[LogLine], str],
     ) -> None:
-        """Search for ``needle``, whatever its case, in the lines that come before the ``shown_lines`` ones."""
+        """Prepare a search for ``needle``, ignoring case, in the lines before ``shown_lines``."""
         self._open = open_stream
         self._post = post
         self._needle = needle.lower()
@@ -71,11 +71,10 @@ class LogSearch:
         self._excerpt: deque[tuple[int, str]] = deque(maxlen=_EXCERPT)
 
     def start(self) -> None:
-        """Begin searching."""
         threading.Thread(target=self._run, name="log search", daemon=True).start()
 
     def close(self) -> None:
-        """Stop searching; nothing is posted any more."""
+        """Stop searching and posting."""
         self._closed.set()
         if self._stream:
             self._stream.close()
@@ -87,9 +86,9 @@ class LogSearch:
             reached_pane = self._search(self._stream)
         except DtuiError as error:
             problem = str(error)
-        except Exception as error:  # noqa: BLE001 - a thread that died would leave the screen searching for ever
+        except Exception as error:  # noqa: BLE001 - if the thread died, the screen would search forever
             problem = f"{type(error).__name__}: {error}"[:300]
-        # without the pane's first line, which may have been rotated away meanwhile, its lines are counted instead
+        # if the pane's first line did not come, because it was rotated away, the pane's lines are subtracted instead
         last = self._read if reached_pane or problem else max(0, self._read - self._shown_count)
         matches = sum(1 for number in self._matches if number <= last)
         excerpt = [(number, text) for number, text in self._excerpt if number <= last]
@@ -98,7 +97,7 @@ class LogSearch:
             self._post(self.Progress(self, log_matches))
 
     def _search(self, stream: LogStream) -> bool:
-        """Read the log as far as the first line of the pane; say whether that line came."""
+        """Read up to the first line of the pane; return False if the log ended without it."""
         before: deque[str] = deque(maxlen=CONTEXT)
         after, reported_at = 0, monotonic()
         for line in stream:
@@ -127,7 +126,7 @@ class LogSearch:
 
 
 def _rows(excerpt: list[tuple[int, str]], last: int) -> tuple[str, ...]:
-    """Lay lines out in their order, with a row for each gap between them and before the pane's first line."""
+    """Return the lines in order, with a row for each gap between them and before the pane's first line."""
     rows: list[str] = []
     expected = 1
     for number, text in excerpt:
@@ -141,5 +140,5 @@ def _rows(excerpt: list[tuple[int, str]], last: int) -> tuple[str, ...]:
 
 
 def gap_row(count: int) -> str:
-    """Return the row that stands for so many lines."""
+    """Return the row that stands for ``count`` omitted lines."""
     return f"{GAP} {count_of(count, 'line')} not shown"

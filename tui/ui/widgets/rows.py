@@ -1,4 +1,4 @@
-"""A list of any length that paints only the lines on the screen."""
+"""A list of any length that paints only the visible lines."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tui.ui.actions import bindings
 
 
 class VirtualList(ScrollView, can_focus=True):
-    """Lines with a cursor; a subclass says how many there are and how one looks.
+    """Rows with a cursor; a subclass implements :meth:`count` and :meth:`row`.
 
-    A million rows cost as much as one screen: Tree, DataTable and RichLog measure every row they are given.
+    A million rows cost no more than a screenful, whereas Tree, DataTable and RichLog measure every row.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--header"}
@@ -38,7 +38,7 @@ class VirtualList(ScrollView, can_focus=True):
     header_height = 0
 
     class Moved(Message):
-        """The cursor is on another row, or the row under it is another."""
+        """The cursor moved to another row, or the row under it changed."""
 
         def __init__(self, rows: VirtualList, index: int) -> None:
             super().__init__()
@@ -47,53 +47,52 @@ class VirtualList(ScrollView, can_focus=True):
 
         @property
         def control(self) -> VirtualList:
-            """The list that sent it."""
+            """The list that sent the message."""
             return self.rows
 
     class Chosen(Moved):
         """Enter was pressed on a row, or the row under the cursor was clicked."""
 
     def count(self) -> int:
-        """Say how many rows there are."""
+        """Return the number of rows."""
         raise NotImplementedError
 
     def row(self, index: int, width: int) -> Text:
-        """Draw one row; ``width`` is what fits without scrolling sideways."""
+        """Return one row; ``width`` is the number of cells that fit without scrolling sideways."""
         raise NotImplementedError
 
     def header(self, width: int) -> Text:
-        """Draw the line that stays on top, when ``header_height`` is 1."""
+        """Return the line that stays on top if ``header_height`` is 1."""
         raise NotImplementedError
 
     def content_width(self) -> int:
-        """Say how wide the widest row is, for scrolling sideways; 0 keeps to what is visible."""
+        """Return the cells of the widest row, for scrolling sideways; 0 if rows never scroll sideways."""
         return 0
 
     @property
     def inner(self) -> Size:
-        """The cells that rows can take: ``size`` counts the scrollbars too."""
+        """The space for rows; ``size`` would include the scrollbars."""
         return self.scrollable_size
 
     @property
     def visible_rows(self) -> int:
-        """How many rows are visible at once."""
+        """How many rows are visible at once, at least one."""
         return max(1, self.inner.height - self.header_height)
 
     def rows_changed(self) -> None:
-        """Measure and paint again after the rows changed; keeps the cursor in range."""
+        """Measure and paint again after the rows changed; keep the cursor in range."""
         count = self.count()
         self.virtual_size = Size(self.content_width(), count + self.header_height)
         self.cursor = max(0, min(self.cursor, count - 1))
         self.refresh()
 
     def on_resize(self) -> None:
-        """Measure again; the cursor stays in sight."""
+        """Measure again; keep the cursor visible."""
         self.rows_changed()
         if self.has_cursor:
             self.show_row(self.cursor)
 
     def render_line(self, y: int) -> Strip:
-        """Paint one line of the widget."""
         width = self.inner.width
         scroll_x, scroll_y = self.scroll_offset
         base = self.rich_style
@@ -113,7 +112,7 @@ class VirtualList(ScrollView, can_focus=True):
         return strip.crop_extend(scroll_x, scroll_x + width, None)
 
     def watch_cursor(self, _old: int, new: int) -> None:
-        """Keep the cursor on the screen and tell the screen of it."""
+        """Keep the cursor visible and post :class:`Moved`."""
         self.show_row(new)
         self.refresh()
         self.post_message(self.Moved(self, new))
@@ -127,7 +126,7 @@ class VirtualList(ScrollView, can_focus=True):
             self._scroll_rows(index - self.visible_rows + 1)
 
     def _scroll_rows(self, top: int) -> None:
-        # forced, for a list that has just grown shows its scrollbar, and may scroll, only a layout later
+        # forced, because a list that has just grown gets the scrollbar that lets it scroll one layout later
         self.scroll_to(y=top, animate=False, force=True)
 
     def _page(self) -> int:
@@ -140,36 +139,30 @@ class VirtualList(ScrollView, can_focus=True):
         self.cursor = max(0, min(self.cursor + by, self.count() - 1))
 
     def action_cursor_up(self) -> None:
-        """One row up."""
         self._move(-1)
 
     def action_cursor_down(self) -> None:
-        """One row down."""
         self._move(1)
 
     def action_page_up(self) -> None:
-        """One page up."""
         self._move(-self._page())
 
     def action_page_down(self) -> None:
-        """One page down."""
         self._move(self._page())
 
     def action_first(self) -> None:
-        """To the first row."""
         self._move(-self.count())
 
     def action_last(self) -> None:
-        """To the last row."""
         self._move(self.count())
 
     def action_choose(self) -> None:
-        """Say that the row under the cursor is meant."""
+        """Post :class:`Chosen` for the row under the cursor."""
         if self.count():
             self.post_message(self.Chosen(self, self.cursor))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the mouse is; a click on the cursor's row chooses it."""
+        """Move the cursor to the clicked row; a click on the cursor's row chooses it."""
         offset = event.get_content_offset(self)
         index = int(self.scroll_y) + (offset.y if offset else 0) - self.header_height
         if offset is None or offset.y < self.header_height or index >= self.count():

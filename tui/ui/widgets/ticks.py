@@ -1,4 +1,4 @@
-"""A list to tick: readable without colour, by space or by the mouse."""
+"""A list of check boxes that is readable without colour."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui.core.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One line: its name, what to know of it, and why it cannot be ticked (empty when it can)."""
+    """One line: its name, its description, and why it cannot be ticked (empty if it can)."""
 
     name: str
     description: str
@@ -24,7 +24,7 @@ class Tick:
 
 
 class Ticks(OptionList):
-    """Space ticks a line or takes its tick away; Enter is left to the dialog around it."""
+    """Check boxes that space toggles; Enter is left to the dialog."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("space", "tick", "tick")]
     DEFAULT_CSS = """
@@ -33,7 +33,7 @@ class Ticks(OptionList):
     """
 
     class Changed(Message):
-        """Something was ticked or not any more."""
+        """A line was ticked or unticked."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class Ticks(OptionList):
 
     @property
     def ticked(self) -> tuple[str, ...]:
-        """The names that are ticked, in the order of the list."""
+        """The ticked names, in the order of the list."""
         return tuple(line.name for line in self._ticks if line.name in self._ticked_names)
 
     def on_mount(self) -> None:
-        """Begin at the first line that can be ticked."""
+        """Put the cursor on the first line that can be ticked."""
         self.highlighted = next((number for number, line in enumerate(self._ticks) if not line.why_not), None)
 
     def _text(self, line: Tick) -> Text:
@@ -62,7 +62,7 @@ class Ticks(OptionList):
         return Text(f"{sign} {printable(line.name):<16} {printable(line.why_not or line.description)}", no_wrap=True)
 
     def action_tick(self) -> None:
-        """Tick the line under the cursor, or take its tick away."""
+        """Toggle the line under the cursor."""
         index = self.highlighted
         if index is None or self._ticks[index].why_not:
             return

@@ -1,4 +1,4 @@
-"""The tree of a layer on the screen."""
+"""The tree of a layer as a list of rows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tui.ui.widgets.rows import VirtualList
 
 
 class TreeRows(VirtualList):
-    """Lines of a :class:`TreeModel`; the screen loads what a :class:`Wanted` asks for."""
+    """Lines of a :class:`TreeModel`; posts :class:`Wanted` for a directory that must be loaded."""
 
     BINDINGS: ClassVar[list[BindingType]] = screen_bindings("layer", only=("open_entry",), below=True)
 
     class Wanted(VirtualList.Moved):
-        """A directory was opened whose children are not known."""
+        """A directory was opened whose children are not loaded."""
 
         def __init__(self, rows: VirtualList, path: bytes) -> None:
             super().__init__(rows, 0)
@@ -54,7 +54,7 @@ class TreeRows(VirtualList):
             self.post_message(self.Moved(self, self.cursor))
 
     def go_to(self, path: bytes) -> bool:
-        """Put the cursor on a path, if it is visible."""
+        """Put the cursor on a path; return whether the tree shows it."""
         index = self.model.index(path)
         if index is not None:
             self.cursor = index
@@ -62,17 +62,16 @@ class TreeRows(VirtualList):
         return index is not None
 
     def count(self) -> int:
-        """Say how many lines there are; a note stands in for an empty tree."""
+        """Return the number of lines; an empty tree has one for its note."""
         return len(self.model.lines) or 1
 
     def row(self, index: int, width: int) -> Text:
-        """Draw one line."""
         if not self.model.lines:
             return Text(f" {self.note}", style="italic")
         return tree_line(self.model.lines[index], self.stack, self.shown_view, width)
 
     def open_entry(self) -> None:
-        """Open the directory under the cursor, or step into it when it is open."""
+        """Open the directory under the cursor, or step into it if it is open."""
         entry = self.entry
         if entry is None or entry.kind is not EntryKind.DIRECTORY:
             return
@@ -104,7 +103,7 @@ class TreeRows(VirtualList):
             self.open_entry()
 
     def find(self, text: str, step: int) -> bool:
-        """Move to the next (1) or previous (-1) visible name that contains the words."""
+        """Move to the next (1) or previous (-1) line whose name contains ``text``; return whether there is one."""
         lines = self.model.lines
         needle = text.lower().encode()
         for offset in range(1, len(lines) + 1):

@@ -1,1 +1,1 @@
-"""What keys do: plain classes that the screens compose, each for one subject."""
+"""Command sets: plain classes with the actions of one subject, which the screens compose."""

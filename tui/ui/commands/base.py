@@ -59,7 +59,7 @@ class Surface(Protocol):
         ...
 
     def run_worker(self, work: Any, *args: Any, **options: Any) -> Worker[Any]:
-        """Run work in a worker that does not end the app."""
+        """Run work in a worker whose errors do not end the app."""
         ...
 
     def post_message(self, message: Message) -> bool:
@@ -71,15 +71,15 @@ class Surface(Protocol):
         ...
 
     def set_timer(self, delay: float, callback: Callable[[], object]) -> Timer:
-        """Call back after so many seconds."""
+        """Call ``callback`` after ``delay`` seconds."""
         ...
 
     def set_focus(self, widget: Widget | None) -> None:
-        """Give the keys to a widget."""
+        """Focus a widget."""
         ...
 
     def call_after_refresh(self, callback: Callable[..., object], *arguments: object) -> bool:
-        """Call once the screen is laid out and painted."""
+        """Call ``callback`` after the screen was laid out and painted."""
         ...
 
     def refresh_bindings(self) -> None:
@@ -99,7 +99,7 @@ class Commands:
         return ""
 
     def hides(self, action: str) -> bool:
-        """Say whether an action is hidden now, as in another mode of the screen."""
+        """Return whether an action is hidden now, as in another mode of the screen."""
         del action
         return False
 
@@ -109,7 +109,7 @@ Flow = Callable[Concatenate[C, P], Coroutine[Any, Any, None]]
 
 
 def flow(action: Flow[C, P]) -> Callable[Concatenate[C, P], None]:
-    """Decorate an action that asks questions or waits: the screen runs one of them at a time."""
+    """Decorate an action that asks questions or waits; the screen runs one of them at a time."""
 
     @wraps(action)
     def start(commands: C, /, *args: P.args, **options: P.kwargs) -> None:

@@ -1,4 +1,4 @@
-"""What is chosen on the benchmark screen: what is measured on what, and how the numbers are shown."""
+"""The choices on the benchmark screen: what to measure on which targets, and how to show the numbers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ class BenchChoices(Commands):
         self._state = state
 
     def disabled_reason(self, action: str) -> str:
-        """Say why nothing can be chosen."""
         is_choice = action in ("preset", "own_plan", "targets", "suite")
         return "a run is under way: esc aborts it" if is_choice and self._state.run else ""
 
     def action_preset(self) -> None:
-        """Choose the next preset; after a plan of one's own the first."""
+        """Choose the next preset; after a custom plan, the first."""
         preset = self._state.plan.preset
         number = _PRESETS.index(preset) + 1 if preset in _PRESETS else 0
         self._state.plan = make_plan(_PRESETS[number % len(_PRESETS)])
@@ -39,7 +38,7 @@ class BenchChoices(Commands):
 
     @flow
     async def action_own_plan(self) -> None:
-        """Write a plan of one's own."""
+        """Edit a custom plan."""
         state = self._state
         plan = await self.surface.choose(PlanForm(state.plan, lambda plan: expected_words(state.expected(plan))))
         if plan:
@@ -47,13 +46,13 @@ class BenchChoices(Commands):
             state.forget()
 
     def action_suite(self) -> None:
-        """Choose IOzone, the copy-on-write suite, or both."""
+        """Choose the next suite: IOzone, copy-on-write, or both."""
         self._state.suite = SUITES[(SUITES.index(self._state.suite) + 1) % len(SUITES)]
         self._state.forget()
 
     @flow
     async def action_targets(self) -> None:
-        """Choose what is compared."""
+        """Choose the targets to compare."""
         able = await asyncio.to_thread(abilities)
         endpoints = self.surface.host.endpoints
         engines = [Tick(endpoint.name, "a running engine, as it is") for endpoint in endpoints if endpoint.live]
@@ -74,7 +73,6 @@ class ChartChoices(Commands):
         self._state = state
 
     def disabled_reason(self, action: str) -> str:
-        """Say why the numbers cannot be shown so."""
         if action == "relative" and HOST not in self._state.all_names:
             return "the host was not measured: it is when d chooses storage drivers"
         if action == "mode" and len(self._state.shown_plan.modes) < 2:
@@ -82,12 +80,12 @@ class ChartChoices(Commands):
         return ""
 
     def action_relative(self) -> None:
-        """Numbers as they are, or beside the host's."""
+        """Show absolute numbers, or numbers relative to the host's."""
         self._state.relative = not self._state.relative
         self._state.changed()
 
     def action_table(self) -> None:
-        """The tables alone, or the charts with them."""
+        """Show the tables with or without the charts."""
         self._state.tables = not self._state.tables
         self._state.changed()
 
@@ -97,7 +95,7 @@ class ChartChoices(Commands):
         self._state.changed()
 
     def action_pick(self, digit: str) -> None:
-        """Take a target out of the charts and tables or put it back; 0 puts all back."""
+        """Hide or show a target in charts and tables, counted from 1; 0 shows all."""
         if self._state.toggle(int(digit)):
             self._state.changed()
         else:
@@ -108,7 +106,7 @@ class ChartChoices(Commands):
         self._choose(1)
 
     def action_previous_chart(self) -> None:
-        """Choose the test before."""
+        """Choose the previous test."""
         self._choose(-1)
 
     def _choose(self, step: int) -> None:
@@ -116,6 +114,6 @@ class ChartChoices(Commands):
         self._state.changed()
 
     def action_zoom(self) -> None:
-        """One chart large, or all six."""
+        """Show one large chart, or all six."""
         self._state.zoomed = not self._state.zoomed
         self._state.changed()

@@ -1,4 +1,4 @@
-"""Running a benchmark from the screen: asked about when it is long, followed, aborted cleanly."""
+"""Runs a benchmark from the screen: asks before a long run, reports progress, aborts cleanly."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tui.ui.commands.base import Commands, Surface, flow
 from tui.ui.dialogs.choose import ChooseDialog, confirm
 
 _LONG_RUN = 120
-"""Seconds from which a run is asked for first."""
+"""Expected seconds from which a run must be confirmed."""
 
 
 class RunAdvanced(Message):
-    """A run came further."""
+    """A run made progress."""
 
     def __init__(self, run: BenchRun, progress: Progress) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class RunAdvanced(Message):
 
 
 class RunEnded(Message):
-    """A run ended: whole, aborted or failed."""
+    """A run is complete, was aborted, or failed with ``problem``."""
 
     def __init__(self, run: BenchRun, result: Result | None, problem: str = "") -> None:
         super().__init__()
@@ -54,7 +54,6 @@ class BenchRunner(Commands):
         self._state = state
 
     def disabled_reason(self, action: str) -> str:
-        """Say why no run can be started now."""
         state = self._state
         if action != "run":
             return ""
@@ -66,7 +65,7 @@ class BenchRunner(Commands):
 
     @flow
     async def action_run(self) -> None:
-        """Start, after a question when it takes long or slows the host down."""
+        """Start a run; ask first if it takes long or drops the host's caches."""
         state = self._state
         plan, expected = state.plan, state.expected(state.plan)
         if expected.seconds >= _LONG_RUN or expected.drops:
@@ -111,7 +110,7 @@ class BenchRunner(Commands):
             self.surface.post_message(RunEnded(run, run.result))
 
     def advance(self, event: RunAdvanced) -> bool:
-        """Take in how far the run is; say whether the charts are to be drawn again."""
+        """Report and store the progress of a run; return whether the charts must be drawn again."""
         state, progress = self._state, event.progress
         self.surface.tell(
             f"{progress.done}/{progress.total} · {progress.phase} · {duration(progress.seconds_left)} left"
@@ -123,12 +122,12 @@ class BenchRunner(Commands):
         return bool(progress.sample or progress.cow) and progress.done % len(TESTS) == 0
 
     def end(self) -> None:
-        """Never leave a container at work behind."""
+        """Abort the run, if there is one, so that no container keeps working."""
         if self._state.run:
             self._state.run.abort()
 
     def abort(self) -> bool:
-        """Abort the run cleanly; say whether there was one."""
+        """Abort the run in a worker; return whether there was one."""
         run = self._state.run
         if run is not None:
             self.surface.tell("aborting; finished numbers are kept…")

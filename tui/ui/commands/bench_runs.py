@@ -1,4 +1,4 @@
-"""Runs of the past on the benchmark screen: opened, compared, renamed, deleted, written to a file."""
+"""Stored benchmark runs: open, compare, rename, delete and export them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tui.ui.dialogs.show import TextDialog
 
 
 class BenchRuns(Commands):
-    """Does what can be done with runs that were made; ``show`` shows one of them."""
+    """Manages stored runs; ``show`` is called with the run to show."""
 
     def __init__(self, surface: Surface, state: BenchState, show: Callable[[Result], None]) -> None:
         super().__init__(surface)
@@ -31,7 +31,6 @@ class BenchRuns(Commands):
         self._show = show
 
     def disabled_reason(self, action: str) -> str:
-        """Say why runs cannot be opened or exported now."""
         if action == "history" and self._state.run is not None:
             return "a run is under way: esc aborts it"
         if action == "export" and self._state.shown_result is None:
@@ -40,7 +39,7 @@ class BenchRuns(Commands):
 
     @flow
     async def action_history(self) -> None:
-        """Open a run, compare one with the one that is shown, rename or delete one."""
+        """List the stored runs, to open, rename, delete or compare one with the run that is shown."""
         try:
             store = await asyncio.to_thread(Store, state_dir("bench") / "runs.sqlite")
             if not await asyncio.to_thread(store.runs):
@@ -90,7 +89,7 @@ class BenchRuns(Commands):
 
     @flow
     async def action_export(self) -> None:
-        """Write the run that is shown to a file, in the format that its ending names."""
+        """Export the run that is shown to a file, in the format of its extension."""
         result = self._state.shown_result
         if result is None:
             return

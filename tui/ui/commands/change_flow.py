@@ -1,4 +1,4 @@
-"""Carrying a change of the layer out: with its progress, a question where more goes than is kept, and its outcome."""
+"""Runs changes of a layer: shows progress, asks if the backup would be too large, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tui.ui.commands.open_layer import OpenLayer
 from tui.ui.dialogs.choose import Choice, ChooseDialog
 
 Act = Callable[[Step, BackupMode], ChangeResult]
-"""A change, called in a thread with what follows its progress and what becomes of what it replaces."""
+"""A change, called in a thread with a progress callback and what to do with the bytes it replaces."""
 
 _PATIENCE = 0.3
 """Seconds after which a change shows its progress."""
 
 
 class ChangeFlow:
-    """Runs changes for commands; ``go_to`` takes where the cursor is to go when the layer is shown again."""
+    """Runs changes for commands; ``go_to`` is called with the path where the cursor should go afterwards."""
 
     def __init__(self, surface: Surface, layer: OpenLayer, go_to: Callable[[bytes], None]) -> None:
         self._surface = surface
@@ -30,14 +30,14 @@ class ChangeFlow:
         self._go_to = go_to
 
     async def perform_or_tell(self, title: str, act: Act, done: str) -> None:
-        """Carry an act out and tell how it ended, also when it was refused."""
+        """Perform an act and report its outcome, or why it was refused."""
         try:
             await self.perform(title, act, done)
         except DtuiError as error:
             self._surface.tell_error(error)
 
     async def perform(self, title: str, act: Act, done: str, *, go_to: bool = False) -> None:
-        """Run an act, after a question where it replaces more than is kept; tell how it ended."""
+        """Perform an act and report its outcome; ask what to do if it exceeds the backup limit. Raises DtuiError."""
         try:
             outcome = await self._run(title, act, BackupMode.USUAL, go_to=go_to)
         except TooLarge as refused:
@@ -51,7 +51,7 @@ class ChangeFlow:
         self._surface.tell(f"{printable(outcome.path)} {done}{count_text}{back}{notes}", "good")
 
     async def _run(self, title: str, act: Act, keep: BackupMode, *, go_to: bool) -> ChangeResult:
-        """Run an act, with its progress when it takes long, and show the layer afresh."""
+        """Run an act, with its progress if it takes long, and open the layer again."""
         meter = Meter()
 
         def watched() -> ChangeResult:
@@ -67,7 +67,7 @@ class ChangeFlow:
             self._layer.open()
 
     async def _ask_backup_mode(self, title: str, refused: TooLarge) -> BackupMode | None:
-        """Ask what is to become of what an act would replace beyond what is kept."""
+        """Ask what to do with replaced contents beyond the backup limit; return None if cancelled."""
         choices = refused.choices
         size = human_size(choices.size)
         offers = (

@@ -1,4 +1,4 @@
-"""Start, stop, restart, pause, kill: what keys do to the container in hand, and how the outcome is told."""
+"""Start, stop, restart, pause or kill the current container, and report the outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui.ui.commands.base import Commands, Surface, flow
 from tui.ui.dialogs.choose import ChooseDialog, confirm
 
 VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
-"""The actions that change what a container does."""
+"""The actions that change the state of a container."""
 
 _DONE = {
     Verb.START: "started",
@@ -36,10 +36,10 @@ _CAUSED_EVENTS = {
     Verb.KILL: ("die",),
     Verb.REMOVE: ("die", "destroy"),
 }
-"""Events that each verb brings about: they and its own outcome race, and the outcome is what is told."""
+"""Events that each verb causes; they race with the verb's outcome, and only the outcome is reported."""
 
 _EVENT_WORDS = {"start": "started", "pause": "was paused", "unpause": "goes on", "destroy": "was removed"}
-"""What somebody else did, by the event that tells it."""
+"""Descriptions of what somebody else did, by event."""
 
 _DOING = {
     Verb.STOP: "stopping {}: it has 10 s to exit…",
@@ -51,7 +51,7 @@ _ENDS = {
     Verb.RESTART: "it has 10 s to exit, then it is killed and started again",
     Verb.KILL: "its main process is killed at once",
 }
-"""What becomes of a running container; none of it can be undone."""
+"""What a verb does to a running container; none of it can be undone."""
 
 
 class ActionEnded(Message):
@@ -65,7 +65,7 @@ class ActionEnded(Message):
 
 
 def why_no_verb(container: Container | None, action: str, *, live: bool) -> str:
-    """Say why an action of the keys s S R p K X cannot be done to a container now; empty when it can."""
+    """Return why an action on a container is not possible now; empty if it is."""
     if container is None:
         return "no container is selected"
     if container.hidden:
@@ -81,7 +81,7 @@ def why_no_verb(container: Container | None, action: str, *, live: bool) -> str:
 
 
 class ContainerCommands(Commands):
-    """Does what ``VERBS`` name to the container that ``current`` returns, unless ``why_gone`` gives a reason."""
+    """Performs ``VERBS`` on the container that ``current`` returns, unless ``why_gone`` returns a reason not to."""
 
     def __init__(
         self, surface: Surface, current: Callable[[], Container | None], why_gone: Callable[[], str] = lambda: ""
@@ -90,35 +90,34 @@ class ContainerCommands(Commands):
         self._current = current
         self._why_gone = why_gone
         self.acted_on: set[str] = set()
-        """Ids of the containers that something was done to: what becomes of them is news."""
+        """Ids of the containers that were acted on, so that their events are reported too."""
         self._awaited: dict[str, set[str]] = {}
         self._ended: set[str] = set()
 
     def disabled_reason(self, action: str) -> str:
-        """Say why a verb cannot be carried out on the container in hand."""
         return self.verb_reason(action) if action in VERBS else ""
 
     def verb_reason(self, action: str) -> str:
-        """Say why an act cannot be done to the container in hand."""
+        """Return why an action on the current container is not possible; empty if it is."""
         container = self._current()
         live = container is not None and self.surface.host.endpoint(container.endpoint).live
         return self._why_gone() or why_no_verb(container, action, live=live)
 
     def hides(self, action: str) -> bool:
-        """Show one of the two things that ``s`` does: start, or restart what runs."""
+        """Hide whichever of start and restart ``s`` does not do now."""
         if action in ("start", "start_again"):
             return (self.start_verb() is Verb.START) is (action == "start_again")
         return False
 
     def start_verb(self) -> Verb:
-        """Return what starting means now: a running container is restarted."""
+        """Return what ``s`` does now: restart a running container, start any other."""
         container = self._current()
         return Verb.RESTART if container is not None and container.state.alive else Verb.START
 
     def act(self, verb: Verb, target: Container | None) -> None:
-        """Do it in a worker to the container that was asked about; the outcome comes as :class:`ActionEnded`.
+        """Perform a verb in a worker, which posts :class:`ActionEnded`.
 
-        The list goes on while a question is open: what is in hand afterwards may be another one.
+        ``target`` is the container that the question was about; another one may be current by the time it is answered.
         """
         if target is None:
             return
@@ -145,21 +144,21 @@ class ContainerCommands(Commands):
             self.surface.post_message(ActionEnded(container, verb, error))
 
     def tell_outcome(self, event: ActionEnded) -> None:
-        """Tell how a verb ended."""
+        """Report how a verb ended."""
         container = event.container
         if event.error:
             self._awaited.pop(container.id, None)
             self.surface.tell_error(event.error)
-        elif container.id not in self._ended:  # it started and has exited already: that is the news
+        elif container.id not in self._ended:  # if it has exited since, that was reported already
             self.surface.tell(f"{container.name} {_DONE[event.verb]}", "good")
 
     def tell_event(self, event: Event, name: str) -> None:
-        """Tell what happened to a container, unless an act of ours brought it about and tells it."""
+        """Report an event of a container, unless one of our own acts caused it and reports it."""
         awaited = self._awaited.get(event.id, set())
         if event.action in awaited:
             awaited.discard(event.action)
         elif event.action == "die" and "start" in awaited:
-            pass  # it ended before we started it: its start is still to be announced, and this is no news
+            pass  # it ended before our start, whose event has not come yet
         elif event.action == "die":
             self._ended.add(event.id)
             self.surface.tell(f"{name} exited with code {event.exit_code}", "bad" if event.exit_code else "")
@@ -167,7 +166,7 @@ class ContainerCommands(Commands):
             self.surface.tell(f"{name} {_EVENT_WORDS[event.action]}")
 
     async def confirm_verb(self, verb: Verb, container: Container | None) -> bool:
-        """Ask before a verb ends what runs; there is nothing to ask about a container that does not."""
+        """Ask before a verb ends a running container; return whether to go on."""
         if container is None or verb not in _ENDS or not container.state.alive:
             return container is not None
         question = f"{verb.capitalize()} {printable(container.name)}?"
@@ -181,27 +180,26 @@ class ContainerCommands(Commands):
             self.act(verb, container)
 
     def action_start(self) -> None:
-        """Start the container."""
         self._ask_and_act(Verb.START)
 
     def action_start_again(self) -> None:
-        """Restart the container, after a question."""
+        """Ask, then restart the container."""
         self._ask_and_act(Verb.RESTART)
 
     def action_stop(self) -> None:
-        """Stop the container, after a question."""
+        """Ask, then stop the container."""
         self._ask_and_act(Verb.STOP)
 
     def action_restart(self) -> None:
-        """Restart the container, after a question."""
+        """Ask, then restart the container."""
         self._ask_and_act(Verb.RESTART)
 
     def action_kill(self) -> None:
-        """Kill the container's main process, after a question."""
+        """Ask, then kill the container's main process."""
         self._ask_and_act(Verb.KILL)
 
     def action_pause(self) -> None:
-        """Pause it, or let it go on."""
+        """Pause or unpause the container."""
         container = self._current()
         paused = container is not None and container.state is State.PAUSED
         self.act(Verb.UNPAUSE if paused else Verb.PAUSE, container)

@@ -1,4 +1,4 @@
-"""Details of the container under the cursor: asked for when the cursor rests, and counted in the background."""
+"""Details of the container under the cursor: read once the cursor rests, its layer counted in the background."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tui.ui.widgets.detail_pane import DetailPane
 from tui.ui.widgets.log_pane import LogPane
 
 _SETTLE = 0.12
-"""Seconds the cursor rests on a row before the Engine is asked for its details."""
+"""Seconds that the cursor must rest on a row before its details are read."""
 
 _READING = 0.2
-"""Seconds after which another container's details make way for the word that these are being read."""
+"""Seconds after which "reading…" replaces the details of another container."""
 
 
 class ContainerDetails(Commands):
-    """Fills the detail pane, and the log pane where there is one, for the container that ``current`` returns.
+    """Fills the detail pane, and the log pane if it is displayed, for the container that ``current`` returns.
 
-    ``counted`` is called when the size of its layer is known.
+    ``counted`` is called when its layer has been counted.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ContainerDetails(Commands):
     ) -> None:
         super().__init__(surface)
         self.shown: Details | None = None
-        """Details of the container under the cursor, None until they have come."""
+        """Details of the container under the cursor, None until they arrive."""
         self._sizes: dict[tuple[str, str], int] = {}
         self._counted = counted
         self._pane = pane
@@ -53,30 +53,30 @@ class ContainerDetails(Commands):
         self._patience: Timer | None = None
 
     def action_inspect(self) -> None:
-        """Show all that is known."""
+        """Show all details in a dialog."""
         if self.shown:
             show_details(self.surface.host, self.shown)
 
     def size_of(self, container: Container) -> int | None:
-        """Return the size of a container's writable layer, None unless it was counted."""
+        """Return the size of a container's writable layer in bytes, None unless it was counted."""
         return self._sizes.get((container.endpoint, container.id))
 
     def forget_size(self, container: Container) -> None:
-        """Count the layer of a container again when it is asked for next."""
+        """Forget the size of a container's layer."""
         self._sizes.pop((container.endpoint, container.id), None)
 
     def forget_sizes(self) -> None:
-        """Count all layers again."""
+        """Forget the sizes of all layers."""
         self._sizes.clear()
 
     def schedule(self) -> None:
-        """Ask for the details once the cursor rests."""
+        """Read the details once the cursor rests."""
         if self._settle:
             self._settle.stop()
         self._settle = self.surface.set_timer(_SETTLE, self.ask)
 
     def show_name(self) -> None:
-        """Put the name over the details at once; another container's details do not stay under it."""
+        """Show the container's name at once, and forget the details of another one."""
         container = self._current()
         if container is None or (self.shown and self.shown.container.id == container.id):
             return
@@ -90,7 +90,7 @@ class ContainerDetails(Commands):
             self._pane.show_note("reading…", "italic")
 
     def ask(self) -> None:
-        """Ask for the details now, and follow the log."""
+        """Read the details now, and open the log."""
         container = self._current()
         if container is None:
             self.shown = None
@@ -120,7 +120,7 @@ class ContainerDetails(Commands):
                 self.surface.call_later(self._show_summary, container, size, summary)
 
     def _show(self, container: Container, details: Details | None, error: DtuiError | None = None) -> None:
-        """Show details that came, or why they did not, unless the cursor has gone on."""
+        """Show details, or the error, unless the cursor has moved on."""
         if not self._is_current(container):
             return
         if self._patience:
@@ -134,7 +134,7 @@ class ContainerDetails(Commands):
             self._pane.show_note(str(error))
 
     def _show_summary(self, container: Container, size: int | None, summary: str) -> None:
-        """Show what was counted in a layer, in the list too."""
+        """Store the size of a layer and show its summary."""
         if size is not None:
             self._sizes[container.endpoint, container.id] = size
         if self.shown and self._is_current(container):
@@ -147,5 +147,5 @@ class ContainerDetails(Commands):
 
 
 def show_details(host: Host, details: Details) -> None:
-    """Show all that is known of a container over the screen."""
+    """Show all details of a container in a dialog."""
     host.push_screen(TextDialog(printable(details.container.name), inspect_lines(details, datetime.now(UTC))))

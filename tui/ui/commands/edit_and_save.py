@@ -1,4 +1,4 @@
-"""The editor's keys: begin, leave, save, find, go to a line, and start the container with what was saved."""
+"""The editor's actions: begin, leave, save, find, go to a line, and start the container with what was saved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tui.ui.widgets.file_pane import FilePane
 _DISCARD = Choice("x", "discard", "discard the edits")
 
 _FOR_READERS = ("editor_find", "editor_find_again", "editor_goto_line")
-"""What the editor does to a text that is only looked at too."""
+"""Actions of the editor that also work on a read-only text."""
 
 
 class EditAndSave(Commands):
@@ -48,7 +48,7 @@ class EditAndSave(Commands):
         self._outside: Unsaved | None = None
 
     def hides(self, action: str) -> bool:
-        """Hide the editor's keys while nothing is edited, but those that a reader needs too."""
+        """Hide the editor's keys while nothing is edited, except those that also work on a read-only text."""
         if not action.startswith("editor_"):
             return False
         verb = action.removeprefix("editor_")
@@ -58,13 +58,13 @@ class EditAndSave(Commands):
 
     @property
     def unsaved_path(self) -> str:
-        """The file with unsaved text, in words; empty without one."""
+        """The printable path of the file with unsaved text; empty if there is none."""
         opened = self._layer.opened
         return printable(opened.path) if self._pane.modified and opened else ""
 
     @property
     def unsaved_text(self) -> Unsaved | None:
-        """The text of the editor as the bytes that a save would write."""
+        """The unsaved text, as the bytes that a save would write if it can be encoded; None if there is none."""
         if self._outside is not None:
             return self._outside
         opened = self._layer.opened
@@ -84,7 +84,7 @@ class EditAndSave(Commands):
     # begin and leave -----------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Make the shown file editable, or say why not."""
+        """Make the shown file editable, or report why not."""
         opened = self._layer.opened
         if opened is None:
             return
@@ -93,11 +93,11 @@ class EditAndSave(Commands):
             return
         self._pane.begin_edit()
         self._changed()
-        # said when the text is laid out: keys that come before would find no line ends
+        # reported after the layout, before which keys would find no line ends
         self.surface.call_after_refresh(self.surface.tell, "editing: ^s shows the difference and saves, esc leaves")
 
     def end(self) -> None:
-        """Leave the editor; what is not saved is gone."""
+        """Leave the editor and discard unsaved text."""
         opened = self._layer.opened
         if opened and self._pane.modified:
             self._pane.load(opened.document.text, self._pane.area.language)
@@ -106,7 +106,7 @@ class EditAndSave(Commands):
         self._changed()
 
     def show_title(self) -> None:
-        """Name the file over the pane, with a mark while its text is not saved."""
+        """Show the file's path in the pane's title, with a mark for unsaved text."""
         opened, entry = self._layer.opened, self._selected()
         if opened is None:
             return
@@ -117,7 +117,7 @@ class EditAndSave(Commands):
 
     @flow
     async def action_editor_leave(self) -> None:
-        """Leave the editor; ask when text would be lost."""
+        """Leave the editor; ask first if text would be lost."""
         if self._pane.close_find():
             return
         if not self._pane.modified:
@@ -132,7 +132,7 @@ class EditAndSave(Commands):
             self.end()
 
     async def _ask_about_unsaved(self) -> str | None:
-        """Ask what becomes of the text; into a container that is gone it cannot be saved."""
+        """Ask what to do with unsaved text, which cannot be saved into a removed container."""
         question = "This file has unsaved text."
         save: tuple[Choice, ...] = (Choice("s", "save", "save"),)
         held = self._layer.held
@@ -142,7 +142,7 @@ class EditAndSave(Commands):
         return await self.surface.choose(ChooseDialog(question, choices))
 
     async def _keep_and_end(self) -> None:
-        """Keep the text in a file of this host; it stays in the editor until it is there."""
+        """Copy the text to a file on this host and leave the editor; stay there if the copy fails."""
         text = self.unsaved_text
         if text is None:
             return
@@ -155,17 +155,17 @@ class EditAndSave(Commands):
         self.surface.tell(f"not saved; your text is kept in {copy_path}", "bad")
 
     def _end_saved(self) -> None:
-        """Leave the editor after a save; the key that starts the container is another one there."""
+        """Leave the editor after a save, and report the save again, because another key starts the container now."""
         self.end()
         if self.saving.last_result:
             self.saving.tell_saved(self.saving.last_result)
 
-    # a text that was edited elsewhere ------------------------------------------------------------------------
+    # text that was edited elsewhere --------------------------------------------------------------------------
 
     async def take_edited(self, opened: OpenedFile, data: bytes, edited: bytes, *, ask: bool = True) -> None:
-        """Save what an editor left; it stays in the pane, or else in a file of this host, until that went through.
+        """Save text that was edited elsewhere; if it is not saved, it stays in the pane or in a file on this host.
 
-        Without ``ask`` what can be edited in the pane is only put there.
+        Without ``ask``, text that the pane can edit is only loaded into it.
         """
         if edited == data:
             self.surface.tell("nothing changed in the editor")
@@ -193,18 +193,18 @@ class EditAndSave(Commands):
             self._end_saved()
 
     def _show_edited(self, opened: OpenedFile, edited: bytes) -> bool:
-        """Put what an editor left into the pane as unsaved text; say whether it can be edited there."""
+        """Load edited text into the pane as unsaved; return whether the pane can edit it."""
         if opened.document.read_only_reason or Document.parse(edited).read_only_reason:
             return False
         text = opened.document.text_of(edited)
         keeps_line_ends = text is not None
-        if text is None:  # some lines end otherwise than all did
+        if text is None:  # some lines now have another line end
             opened = replace(opened, document=Document.parse(opened.document.data, any_ends=True))
             text = opened.document.text_of(edited)
         if text is None:
             return False
         if not self._pane.editing or not keeps_line_ends:
-            self._layer.opened = opened  # the cursor may have gone on while the file was read
+            self._layer.opened = opened  # the cursor may have moved on while the file was read
             self._pane.show_document(opened.document, None)
             self.begin()
         self._pane.replace_text(text)
@@ -216,23 +216,23 @@ class EditAndSave(Commands):
         except OSError as error:
             self.surface.tell(f"not saved, and not kept: {error.strerror}", "bad")
 
-    # the keys ------------------------------------------------------------------------------------------------
+    # actions -------------------------------------------------------------------------------------------------
 
     def action_editor_help(self) -> None:
         """Show all keys, the editor's first."""
         self.surface.host.push_screen(TextDialog("Keys", help_text("editor")))
 
     def action_editor_find(self) -> None:
-        """Find text."""
+        """Show the line to type the text to find."""
         self._pane.open_find()
 
     def action_editor_find_again(self) -> None:
-        """Find the next match."""
+        """Select the next match, or report that there is none."""
         if not self._pane.find_again():
             self.tell_missed()
 
     def tell_missed(self) -> None:
-        """Say that what was searched is not in the text."""
+        """Report that the text was not found."""
         document = self._pane.document
         if document is not None and document.cut:
             self.surface.tell(f"no match in the first {PREVIEW_LIMIT >> 10} KiB; e opens the whole file", "bad")
@@ -241,7 +241,7 @@ class EditAndSave(Commands):
 
     @flow
     async def action_editor_goto_line(self) -> None:
-        """Ask for a line and go there."""
+        """Ask for a line number and go there."""
 
         async def go(answer: str) -> None:
             if not answer.strip().isdecimal():
@@ -256,12 +256,12 @@ class EditAndSave(Commands):
         await self.saving.save_text()
 
     def action_editor_start_again(self) -> None:
-        """Save what is unsaved, then restart and follow the log."""
+        """Save unsaved text, then restart the container."""
         self.action_editor_start()
 
     @flow
     async def action_editor_start(self) -> None:
-        """Save what is unsaved, then start or restart and follow the log."""
+        """Save unsaved text, then start or restart the container."""
         if self._pane.modified and not await self.saving.save_text():
             return
         acts, container = self._layer.held.commands, self._layer.held.record

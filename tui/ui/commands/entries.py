@@ -1,4 +1,4 @@
-"""What is done to the entry under the cursor: delete, rename, new, mode, owner, copy, revert."""
+"""Actions on the entry under the cursor: delete, rename, new, mode, owner, copy, revert."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ON_CONTAINER = ("new_entry", "copy_in")
 
 
 class EntryCommands(Commands):
-    """Changes what ``selected`` returns, the entry under the cursor."""
+    """Changes the entry that ``selected`` returns, which is the one under the cursor."""
 
     def __init__(
         self,
@@ -42,7 +42,6 @@ class EntryCommands(Commands):
         self._changes = changes
 
     def disabled_reason(self, action: str) -> str:
-        """Say why an act cannot be done to the entry under the cursor now; empty when it can."""
         if action not in (*ON_ENTRY, *ON_CONTAINER):
             return ""
         details = self._layer.details
@@ -60,18 +59,18 @@ class EntryCommands(Commands):
         return "it is deleted; u brings the image's back" if entry.change is Change.DELETED else ""
 
     def _current_directory(self) -> bytes:
-        """Return the directory that the cursor is in or on."""
+        """Return the directory under the cursor, or the one that contains the entry; ``/`` without an entry."""
         entry = self._selected()
         if entry is None:
             return b"/"
         is_deleted = entry.change is Change.DELETED
         return entry.path if entry.kind is EntryKind.DIRECTORY and not is_deleted else split(entry.path)[0]
 
-    # acts on the entry ---------------------------------------------------------------------------------------
+    # actions on the entry ------------------------------------------------------------------------------------
 
     @flow
     async def action_delete_entry(self) -> None:
-        """Delete the entry, after a question."""
+        """Ask, then delete the entry."""
         entry = self._selected()
         if entry is None:
             return
@@ -110,7 +109,7 @@ class EntryCommands(Commands):
 
     @flow
     async def action_new_entry(self) -> None:
-        """Ask for a name and make an empty file, or a directory when it ends in a slash."""
+        """Ask for a name and create an empty file, or a directory if the name ends with a slash."""
         parent = self._current_directory()
 
         async def make(answer: str) -> None:
@@ -167,13 +166,13 @@ class EntryCommands(Commands):
                 )
 
         stack = self._layer.open_details.shown_stack
-        # nobody stands for whom the container does not know: that is no owner to give by enter alone
+        # an owner unknown to the container is shown as nobody, which Enter alone must not set
         current_owner = "" if None in owner_of(entry, stack) else owner_text(entry, stack)
         question = f"Owner of {printable(entry.path)}"
         await self.surface.ask(question, change, value=current_owner, placeholder="user:group")
 
     async def _ask_how_deep(self, entry: Entry) -> bool | None:
-        """Ask whether all below a directory is changed too; None when the question was cancelled."""
+        """Ask whether to change everything below a directory too; return None if cancelled."""
         if entry.kind is not EntryKind.DIRECTORY:
             return False
         choices = (Choice("o", "one", "only the directory"), Choice("a", "all", "all below it too"))
@@ -182,7 +181,7 @@ class EntryCommands(Commands):
 
     @flow
     async def action_revert_entry(self) -> None:
-        """Bring the entry back to what the image has, after a question."""
+        """Ask, then revert the entry to the image's version."""
         entry = self._selected()
         if entry is None:
             return
@@ -207,7 +206,7 @@ class EntryCommands(Commands):
 
     @flow
     async def action_copy_out(self) -> None:
-        """Ask where to on this host and copy the entry there."""
+        """Ask for a path on this host and copy the entry there."""
         entry = self._selected()
         if entry is None:
             return
@@ -230,7 +229,7 @@ class EntryCommands(Commands):
 
     @flow
     async def action_copy_in(self) -> None:
-        """Ask for a file or directory of this host and copy it to where the cursor is."""
+        """Ask for a file or directory on this host and copy it to the cursor's directory; ask before replacing one."""
         parent = self._current_directory()
 
         async def copy_from(answer: str) -> None:
@@ -257,11 +256,11 @@ class EntryCommands(Commands):
 
 
 def _on_host(text: str) -> Path:
-    """Return what was typed as a path of this host, ``~`` being this user's home."""
+    """Return a path on this host with ``~`` expanded."""
     return Path(text).expanduser()
 
 
 def _editable_name(name: bytes) -> str:
-    """Return a name as a line can hold it; one that no terminal can type starts empty."""
+    """Return a name to start editing with; empty if it is not printable."""
     text = os.fsdecode(name)
     return text if printable(text) == text else ""

@@ -1,4 +1,4 @@
-"""Editing in $EDITOR; what it leaves is saved the same safe way."""
+"""Edits files in $EDITOR and saves the result like any other edit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tui.ui.widgets.file_pane import FilePane
 
 
 class ExternalEditor(Commands):
-    """Lends the terminal to $EDITOR, on the selected file or on the text of our own editor as it stands."""
+    """Runs $EDITOR on the selected file or on the current text of the app's editor."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ExternalEditor(Commands):
 
     @flow
     async def action_external(self) -> None:
-        """Open the selected file in $EDITOR."""
+        """Edit the selected file in $EDITOR, unless a kept text of it is edited in the app."""
         entry = self._selected()
         if entry is None or self._layer.details is None:
             return
@@ -53,7 +53,7 @@ class ExternalEditor(Commands):
 
     @flow
     async def action_editor_external(self) -> None:
-        """Go on in $EDITOR with the text as it stands."""
+        """Edit the current text in $EDITOR."""
         opened = self._layer.opened
         if opened is None:
             return
@@ -65,7 +65,10 @@ class ExternalEditor(Commands):
         await self.edit(opened, data)
 
     async def edit(self, opened: OpenedFile, data: bytes) -> None:
-        """Lend the terminal to $EDITOR with a text of a file, and take what it leaves."""
+        """Suspend the app, run $EDITOR on a text of a file, and save the result.
+
+        If an editor that is still open has saved the file since, take that result instead.
+        """
         host, container = self.surface.host, self._layer.held.record
         copies, subject = host.open_copies, f"{container.name}:{printable(opened.path)}"
         origin = Origin(container.name, container.id, opened.document.data)

@@ -1,4 +1,4 @@
-"""Finding a name in the tree of a layer: a path at once, a word in the whole tree by a walk in the background."""
+"""Finds names in the tree of a layer: a path directly, any other text by walking the tree in the background."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tui.ui.widgets.lines import Line
 from tui.ui.widgets.tree_rows import TreeRows
 
 _TELL = 0.25
-"""Seconds between two words on how far a search is."""
+"""Seconds between progress messages of a search."""
 
 
 class FindNames(Commands):
@@ -37,7 +37,7 @@ class FindNames(Commands):
         self._walk: Worker[None] | None = None
 
     def find(self, text: str) -> None:
-        """Go to a path, or to the next name that contains a word."""
+        """Go to a path if ``text`` starts with a slash, else to the next name that contains it."""
         self.line.hide()
         self.surface.set_focus(self._rows)
         self.stop()
@@ -48,14 +48,14 @@ class FindNames(Commands):
         if text.startswith("/"):
             self._run(lambda: self._locate(tree, shown_view, text))
             return
-        cursor_moved = self._rows.find(text, 1)  # what is seen is gone to at once: the next key may be meant for it
+        cursor_moved = self._rows.find(text, 1)  # a listed match at once, because the next key may be meant for it
         self._walk = self._run(lambda: self._search(tree, shown_view, text, cursor_moved))
 
     def _run(self, work: Callable[[], None]) -> Worker[None]:
         return self.surface.run_worker(work, thread=True, exclusive=True, group="find")
 
     def _locate(self, tree: Tree, shown_view: View, text: str) -> None:
-        """Look for a path in what is shown, then in all that the container sees."""
+        """Look for a path in the shown view, then in the merged view."""
         path = normalized(text.encode("utf-8", "surrogateescape"))
         for view in dict.fromkeys((shown_view, View.MERGED)):
             try:
@@ -68,7 +68,7 @@ class FindNames(Commands):
         self.surface.call_later(self._show_path, path, None)
 
     def _show_path(self, path: bytes, shown_view: View | None) -> None:
-        """Go to a path that was looked for, or say that it does not exist."""
+        """Go to a path, or report that it does not exist if ``shown_view`` is None."""
         if shown_view is None:
             self.surface.tell(f"there is no {printable(path)} in the container", "bad")
         else:
@@ -96,7 +96,7 @@ class FindNames(Commands):
             self.surface.tell(f"searching: {match_count:,} found in {entries} · esc stops")
 
     def _show_matches(self, text: str, hits: SearchResult, cursor_moved: bool) -> None:
-        """Say what was found, and go to the first match unless the cursor is on one already."""
+        """Report the matches, and go to the first one unless the cursor is on one already."""
         if text != self._search_text:
             return
         self._walk = None
@@ -111,7 +111,7 @@ class FindNames(Commands):
         return self._walk is not None and not self._walk.is_finished
 
     def stop(self) -> bool:
-        """Stop the walk; say whether there was one."""
+        """Stop the walk; return whether there was one."""
         going, walk = self.is_searching, self._walk
         if walk is not None and going:
             walk.cancel()
@@ -128,7 +128,7 @@ class FindNames(Commands):
             self.surface.tell("no search yet: / finds a name in the whole tree, or goes to a /path", "bad")
 
     def action_find_path(self) -> None:
-        """Type a name or a path to find."""
+        """Show the line to type a name or path to find."""
         self.line.show()
 
     def action_find_next(self) -> None:
@@ -136,12 +136,12 @@ class FindNames(Commands):
         self._go(1)
 
     def action_find_previous(self) -> None:
-        """Go to the match before."""
+        """Go to the previous match."""
         self._go(-1)
 
 
 def _search_summary(text: str, hits: SearchResult) -> str:
-    """Say what a search found."""
+    """Describe what a search found."""
     among = count_of(hits.examined, "entry", "entries")
     if not hits.entries:
         return f"no name contains {text}, of {among}" + (" looked at; there are more" if hits.cut else "")

@@ -20,7 +20,7 @@ from tui.ui.feed_messages import EngineEvent
 class HeldContainer:
     """Keeps the newest record of a container, and notices its removal.
 
-    ``next_step`` returns what the news of its removal ends with: what can be done still. ``on_removal`` is called once.
+    ``next_step`` returns the end of the removal message: what can still be done. ``on_removal`` is called once.
     """
 
     def __init__(
@@ -28,7 +28,6 @@ class HeldContainer:
     ) -> None:
         self.record = container
         self.is_removed = False
-        """Whether the container was removed."""
         self.commands = ContainerCommands(surface, lambda: self.record, lambda: self.gone_reason)
         self._surface = surface
         self._next_step = next_step
@@ -36,7 +35,6 @@ class HeldContainer:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The endpoint of the container."""
         return self._surface.host.endpoint(self.record.endpoint)
 
     @property

@@ -1,4 +1,4 @@
-"""Text that an earlier dtui kept of a file: offered when the file is opened again."""
+"""Offers text that an earlier dtui kept of a file when that file is opened again."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _THROW_AWAY = Choice("x", "throw away", "delete it")
 
 
 class KeptTexts:
-    """Asks what becomes of kept texts, and goes on with the one that is wanted."""
+    """Asks what to do with kept texts, and loads the chosen one into the editor."""
 
     def __init__(self, surface: Surface, layer: OpenLayer, pane: FilePane, editing: EditAndSave) -> None:
         self.is_asking = False
-        """Whether a question is open: until it is answered the file is neither shown again nor edited."""
+        """Whether a question is open; until it is answered, the file is neither shown again nor edited."""
         self._surface = surface
         self._layer = layer
         self._pane = pane
         self._editing = editing
 
     def on_offer(self, opened: OpenedFile) -> KeptTextsOf:
-        """Read what was kept of a file and is not what the file has; blocks."""
+        """Return the kept texts of a file that differ from it; blocks."""
         return texts_on_offer(self._layer.held.record.id, opened.path, opened.document.data)
 
     async def edit(self, opened: OpenedFile, kept: KeptTextsOf) -> None:
-        """Edit a file of which an earlier dtui kept text, with that text if it is wanted."""
+        """Ask about kept texts of a file, then edit the file, with the chosen text if there is one."""
         self.is_asking = True
         try:
             chosen = await self._ask(opened, kept)
@@ -53,7 +53,7 @@ class KeptTexts:
             self._editing.begin()
 
     async def take_one(self, opened: OpenedFile) -> bool:
-        """Offer what was kept of a file; say whether one of the texts was taken into the editor."""
+        """Offer the kept texts of a file; return whether one of them was chosen."""
         kept = await asyncio.to_thread(self.on_offer, opened)
         chosen = await self._ask(opened, kept) if kept else None
         if chosen:
@@ -61,7 +61,7 @@ class KeptTexts:
         return chosen is not None
 
     async def _ask(self, opened: OpenedFile, kept: KeptTextsOf) -> tuple[Keepsake, bytes] | None:
-        """Ask what becomes of texts that were kept, the newest first; return the one that is to be gone on with."""
+        """Ask what to do with each kept text in turn; return the one to load, or None."""
         for number, (keepsake, data) in enumerate(kept, 1):
             since = time_text(keepsake.time_ns())
             about = f"{human_size(len(data))}, written {since}\n{printable(str(keepsake.place))}\n"
@@ -83,7 +83,7 @@ class KeptTexts:
         return None
 
     async def _answer(self, question: str, body: Text) -> str | None:
-        """Ask what becomes of one text; to throw it away is asked about again, for it cannot be undone."""
+        """Ask what to do with one text; confirm its deletion, and return "diff" if that is not confirmed."""
         answer = await self._surface.choose(ChooseDialog(question, (_SEE, _TAKE, _THROW_AWAY), body))
         if answer != "throw away":
             return answer
@@ -91,6 +91,6 @@ class KeptTexts:
         return answer if await self._surface.choose(sure) == "yes" else "diff"
 
     async def _take(self, opened: OpenedFile, keepsake: Keepsake, data: bytes) -> None:
-        """Go on with a text that was kept; it stays there until it is saved."""
+        """Load a kept text into the editor; it stays on this host until it is saved."""
         self._layer.taken_text = keepsake, opened.path
         await self._editing.take_edited(opened, opened.document.data, data, ask=False)

@@ -1,4 +1,4 @@
-"""Which pane of the layer screen has the keys: the tree, the file, its editor, or the log."""
+"""Moves between the panes of the layer screen and hides the keys that do not apply."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tui.ui.widgets.file_pane import FilePane
 from tui.ui.widgets.tree_rows import TreeRows
 
 _TREE_ACTIONS = frozenset(action.id for action in actions_of("layer")) - {"back", "switch_pane"}
-"""What is not there while a file is edited: its keys are letters then."""
+"""Actions of the tree, which are hidden while a file is edited because their keys are letters then."""
 
 _NEEDS_CONTAINER = frozenset((*ON_ENTRY, *ON_CONTAINER, *VERBS, "undo_act", "logs", "edit", "external", "refresh"))
-"""What nothing is left for once the container was removed."""
+"""Actions that are impossible once the container was removed."""
 
 _NEEDS_ENTRY = frozenset((*ON_ENTRY, "open_entry", "edit", "external"))
 
 _LETTERS = ("help", "leave_app", "change_theme")
-"""What is done everywhere by a key that is a letter in the editor."""
+"""Actions of all screens whose keys are letters in the editor."""
 
 
 class LayerPanes(Commands):
-    """Goes between the panes, and takes away the keys of those that are not in use; ``leave`` closes the screen."""
+    """Moves between the panes, and hides keys that do not apply; ``leave`` closes the screen."""
 
     def __init__(
         self,
@@ -48,27 +48,26 @@ class LayerPanes(Commands):
         self._leave = leave
 
     def hides(self, action: str) -> bool:
-        """Hide the keys of the tree while the file is edited, for they are letters then; and what has no object."""
+        """Hide the tree's keys while a file is edited, and actions without a container or entry to act on."""
         if self._pane.editing and action in (*_TREE_ACTIONS, *_LETTERS):
             return True
         lacks_container = self._held.is_removed and action in _NEEDS_CONTAINER
         return lacks_container or (self._rows.entry is None and action in _NEEDS_ENTRY)
 
     def disabled_reason(self, action: str) -> str:
-        """Say why an action of the tree cannot be taken now."""
         if action in _TREE_ACTIONS and self._pane.editing:
             return "a file is being edited: esc goes back to its text"
         return self._held.gone_reason if action in _NEEDS_CONTAINER else ""
 
     def action_switch_pane(self) -> None:
-        """Go to the next pane; while editing, back to the text."""
+        """Focus the next pane, or the text while a file is edited."""
         if self._pane.editing:
             self.surface.set_focus(self._pane.area)
         else:
             self._rows.screen.focus_next()
 
     def action_back(self) -> None:
-        """Leave the search, the editor, the find line, the file, then the screen; unsaved text is asked about."""
+        """Leave the innermost of search, editor, find lines, file pane and screen; ask about unsaved text."""
         if self._names.stop():
             self.surface.tell("search stopped")
         elif self._pane.editing:

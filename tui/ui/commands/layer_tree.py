@@ -1,4 +1,4 @@
-"""The tree of a layer: what is listed in the background, where the cursor is to go, and which of two views is shown."""
+"""The tree of a layer: lists directories in the background, moves the cursor, and switches between two views."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tui.ui.commands.open_layer import OpenLayer
 from tui.ui.widgets.tree_rows import TreeRows
 
 _UNFOLDED = 30
-"""Lines up to which the tree of changes opens by itself."""
+"""Lines up to which the tree of changes opens its directories automatically."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The children of a directory in one view of a tree, or why there are none."""
+    """The children of a directory in one view of a tree, or the error."""
 
     tree: Tree
     view: View
@@ -31,10 +31,10 @@ class Listing:
 
 
 class LayerTree(Commands):
-    """Loads what is looked at, and moves the cursor to ``goal``, once its directory is listed.
+    """Loads the directories of the tree, and moves the cursor to ``goal`` once its directory is listed.
 
-    ``view_changed`` is called when the other view is shown, ``listed`` when a directory is, and ``reached`` once, when
-    the cursor is on the first goal.
+    ``view_changed`` is called when the view was switched, ``listed`` when a directory was listed, and ``reached`` when
+    the cursor is on the first goal, unless that is given up.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LayerTree(Commands):
     ) -> None:
         super().__init__(surface)
         self.goal = goal
-        """Where the cursor is to go once its directory is listed; the root for nowhere."""
+        """Where the cursor goes once its directory is listed; ``/`` for nowhere."""
         self._view_changed = view_changed
         self._listed = listed
         self._reached = reached
@@ -59,11 +59,11 @@ class LayerTree(Commands):
         self._unfolded: set[bytes] = set()
 
     def hides(self, action: str) -> bool:
-        """Show one of the two things that ``m`` does: the view that is not shown now."""
+        """Hide the action of ``m`` that leads to the view that is already shown."""
         return action in ("view", "view_changes") and (self._rows.shown_view is View.MERGED) is (action == "view")
 
     def action_view(self) -> None:
-        """Show the other view, its cursor on the same entry."""
+        """Switch to the other view; the cursor stays on its entry."""
         rows = self._rows
         rows.shown_view = View.MERGED if rows.shown_view is View.LAYER else View.LAYER
         if rows.entry:
@@ -79,15 +79,13 @@ class LayerTree(Commands):
         self.action_view()
 
     def action_expand(self) -> None:
-        """Open the directory."""
         self._rows.open_entry()
 
     def action_collapse(self) -> None:
-        """Close the directory."""
         self._rows.close_entry()
 
     def reveal(self, path: bytes, shown_view: View) -> None:
-        """Open the directories above a path in one of the two views, and put the cursor on it."""
+        """Switch to a view, open the directories above a path, and put the cursor on it."""
         rows = self._rows
         if shown_view is not rows.shown_view:
             self.action_view()
@@ -104,7 +102,7 @@ class LayerTree(Commands):
             self.goal = b"/"
 
     def reload(self) -> None:
-        """Load the root and all that was open; the directories above the goal are opened on the way."""
+        """Load the root and all open directories; open those above the goal."""
         model = self._rows.model
         for path in ancestors(self.goal):
             model.open(path)
@@ -112,7 +110,7 @@ class LayerTree(Commands):
             self.load(path)
 
     def load(self, path: bytes) -> None:
-        """List a directory in a worker; its children come as :class:`DirectoryLoaded`."""
+        """List a directory in a worker and show its children."""
         tree, shown_view = self._layer.tree, self._rows.shown_view
         if tree is not None:
             self.surface.run_worker(lambda: self._list(tree, shown_view, path), thread=True, group="load")
@@ -126,7 +124,7 @@ class LayerTree(Commands):
             self.surface.call_later(self._show, Listing(tree, shown_view, path, children))
 
     def _show(self, listing: Listing) -> None:
-        """Show the children of a directory."""
+        """Show a listing, unless the view or the tree has changed since."""
         if listing.view is not self._rows.shown_view or listing.tree is not self._layer.tree:
             return
         if isinstance(listing.error, NotFound) and self._drop_missing(listing.path):
@@ -150,7 +148,7 @@ class LayerTree(Commands):
         self._seek(listing.path)
 
     def _drop_missing(self, path: bytes) -> bool:
-        """Take out what was in a directory that is gone; should it come back, it is open."""
+        """Forget the children of a vanished directory; return False if it is visible but was never loaded."""
         model = self._rows.model
         lost = model.loaded(path) or (model.index(path) is None and path != b"/")
         if lost:
@@ -159,7 +157,7 @@ class LayerTree(Commands):
         return lost
 
     def _seek(self, listed: bytes) -> None:
-        """Go to the goal, or give it up when it is not in the directory just listed."""
+        """Go to the goal, or give it up if the directory just listed does not contain it."""
         reached = self.goal != b"/" and self._rows.go_to(self.goal)
         if not reached and (listed != split(self.goal)[0] or not self._rows.model.shows(listed)):
             return
@@ -168,7 +166,7 @@ class LayerTree(Commands):
             call()
 
     def _unfold(self, listing: Listing) -> None:
-        """Open changed directories by themselves while all of the changes fit on the screen."""
+        """Open changed directories automatically, each once, while the tree is short."""
         model = self._rows.model
         if listing.view is View.MERGED or len(model.lines) > _UNFOLDED or listing.path in self._unfolded:
             return

@@ -11,7 +11,7 @@ from tui.ui.widgets.lines import Line
 
 
 class ListChoices(Commands):
-    """Takes the choices; ``changed`` is called after each, and told whether the same containers are shown."""
+    """Holds the choices; ``changed`` is called after each, with whether the same containers are shown."""
 
     def __init__(
         self, surface: Surface, rows: ContainerRows, groups: GroupRows, changed: Callable[[bool], None]
@@ -20,9 +20,9 @@ class ListChoices(Commands):
         placeholder = "name, image, id or status, such as exited (127)"
         self.filter_line = Line(self._take_filter, placeholder=placeholder, id="filter", hidden=True)
         self.by = "state"
-        """What groups are made by: ``state`` or ``driver``."""
+        """What containers are grouped by: ``state`` or ``driver``."""
         self.group = ""
-        """The key of the group that is shown, empty for all."""
+        """The key of the shown group, empty for all."""
         self.sort = "age"
         self.filter_text = ""
         self._rows = rows
@@ -31,12 +31,12 @@ class ListChoices(Commands):
 
     @property
     def title(self) -> str:
-        """What is shown, for the list's border."""
+        """The name of the shown group, for the list's border."""
         return self.group.split(":")[1] if ":" in self.group else self.group or "all"
 
     @property
     def subtitle(self) -> str:
-        """How it is shown, for the list's border."""
+        """Sorting and filter, for the list's border."""
         return f"sort: {self.sort}" + (f" · filter: {self.filter_text}" if self.filter_text else "")
 
     def choose_group(self, key: str) -> None:
@@ -46,7 +46,7 @@ class ListChoices(Commands):
             self._changed(False)
 
     def set_filter(self, text: str) -> None:
-        """Show what a text is in, as it is typed."""
+        """Show the containers that match a text."""
         if text != self.filter_text:
             self.filter_text = text
             self._changed(False)
@@ -58,11 +58,11 @@ class ListChoices(Commands):
         self.surface.set_focus(self._rows)
 
     def hides(self, action: str) -> bool:
-        """Hide the way out of a filter where there is none."""
+        """Hide ``clear_filter`` while the filter line is hidden."""
         return action == "clear_filter" and not self.filter_line.display
 
     def action_group(self) -> None:
-        """Group by the other thing, and show all groups."""
+        """Switch between grouping by state and by driver, and show all groups."""
         self.by = "driver" if self.by == "state" else "state"
         self.group = ""
         self._changed(False)
@@ -72,7 +72,7 @@ class ListChoices(Commands):
         self._step(1)
 
     def action_previous_group(self) -> None:
-        """Choose the group before."""
+        """Choose the previous group."""
         self._step(-1)
 
     def _step(self, step: int) -> None:
@@ -86,11 +86,11 @@ class ListChoices(Commands):
         self._changed(True)
 
     def action_filter(self) -> None:
-        """Type a filter."""
+        """Show the line to type a filter."""
         self.filter_line.show()
 
     def action_clear_filter(self) -> None:
-        """Clear the filter."""
+        """Clear the filter and hide its line."""
         self.filter_line.value = ""
         self.filter_line.hide()
         self.surface.set_focus(self._rows)

@@ -1,4 +1,4 @@
-"""The log below the file: shown on a key, and by itself when the container is started."""
+"""The log below the file, shown by a key or when the container is started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tui.ui.widgets.log_pane import LogPane
 
 
 class LogDock(Commands):
-    """Opens and closes a log pane that is hidden until it is wanted."""
+    """Shows and hides the log pane."""
 
     def __init__(self, surface: Surface, held: HeldContainer, pane: LogPane) -> None:
         super().__init__(surface)
@@ -21,7 +21,6 @@ class LogDock(Commands):
         self._pane = pane
 
     def disabled_reason(self, action: str) -> str:
-        """Say why there is no log."""
         return self._held.commands.verb_reason("logs") if action == "logs" else ""
 
     def action_logs(self) -> None:
@@ -41,6 +40,6 @@ class LogDock(Commands):
         pane.open(self._held.endpoint, container.id, follow=self._held.endpoint.live, tail=200)
 
     def follow_start(self, event: ActionEnded) -> None:
-        """Follow the log of what was started."""
+        """Show and follow the log of a container that was started."""
         if not event.error and event.verb in (Verb.START, Verb.RESTART):
             self.follow()

@@ -1,4 +1,4 @@
-"""What the parts of the layer screen share: the container, its details, and the file that is shown."""
+"""What the parts of the layer screen share: the container, its details, its tree, and the opened file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tui.ui.widgets.file_pane import FilePane
 
 
 class OpenLayer(Commands):
-    """A container's layer while it is looked at. It is opened again after each change.
+    """The layer of a container, which is opened again after each change.
 
-    ``opened``, ``failed`` and ``counted`` are called with what came of it.
+    ``opened``, ``failed`` or ``counted`` is called when it was opened, could not be opened, or was counted.
     """
 
     def __init__(
@@ -39,17 +39,17 @@ class OpenLayer(Commands):
         super().__init__(surface)
         self.held = held
         self.details: Details | None = None
-        """What is known of the container, None before its layer is open."""
+        """Details of the container, None before its layer is open."""
         self.tree: Tree | None = None
-        """Where directories are listed from."""
+        """The tree that lists directories, None before the layer is open."""
         self.opened: OpenedFile | None = None
-        """The file whose text is in the editor, or was last."""
+        """The file that was opened for editing, None once another one is previewed."""
         self.taken_text: tuple[Keepsake, bytes] | None = None
-        """The kept text that is gone on with, and the path of its file, until it is saved."""
+        """The kept text that is being edited, and the path of its file, until it is saved."""
         self.counts = ""
-        """What the layer holds, in words, once it is counted."""
+        """A summary of the layer, empty until it is counted."""
         self.has_failed = False
-        """Whether the layer could not be opened and nothing of it is shown."""
+        """Whether opening the layer failed and it was never opened before."""
         self._tells_reading = False
         self._troubled: frozenset[str] = frozenset()
         self._pane = pane
@@ -59,7 +59,6 @@ class OpenLayer(Commands):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the container lives."""
         return self.held.endpoint
 
     @property
@@ -71,28 +70,28 @@ class OpenLayer(Commands):
 
     @property
     def files(self) -> ContainerFiles:
-        """The way to the container's files, by what is known of it now."""
+        """The container's files, according to its current details."""
         return files_of(self.endpoint, self.open_details)
 
     def action_refresh(self) -> None:
-        """Open the layer again and read everything afresh."""
+        """Open the layer again, and report when that is done."""
         self.surface.tell("reading again…")
         self._tells_reading = True
         self.open()
 
     def action_inspect(self) -> None:
-        """Show all that is known of the container."""
+        """Show all details of the container in a dialog."""
         if self.details:
             show_details(self.surface.host, self.details)
 
     def follow(self, feed: Feed) -> None:
-        """Open a layer that could not be opened once its engine answers again."""
+        """Try again to open a layer that could not be opened, once its engine answers again."""
         recovered, self._troubled = self._troubled - feed.troubled, feed.troubled
         if self.has_failed and self.held.record.endpoint in recovered:
             self.open()
 
     def open(self) -> None:
-        """Open the layer in a worker, and count what it holds."""
+        """Open the layer in a worker, then summarise its contents."""
         self.surface.run_worker(self._open, thread=True, exclusive=True, group="open")
 
     def _open(self) -> None:
@@ -112,7 +111,7 @@ class OpenLayer(Commands):
     def _note_failure(self, details: Details | None, error: DtuiError) -> None:
         if self.held.is_removed:
             return
-        if details is not None or not self._pane.editing:  # a save tells itself what became of its container
+        if details is not None or not self._pane.editing:  # a save itself reports what happened to the container
             self.details = details
         self.has_failed = self.tree is None
         self._failed(error)
@@ -136,6 +135,6 @@ class OpenLayer(Commands):
         self._counted()
 
     def close(self) -> None:
-        """Give the layer's descriptors back."""
+        """Close the descriptors of the tree."""
         if self.tree:
             self.tree.close()

@@ -1,4 +1,4 @@
-"""The file under the cursor of the tree: its beginning to look at, all of it to edit."""
+"""Shows the beginning of the file under the tree's cursor, or opens all of it in the editor."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tui.ui.widgets.file_pane import FilePane
 from tui.ui.widgets.tree_rows import TreeRows
 
 _SETTLE = 0.08
-"""Seconds the cursor rests on a file before it is read."""
+"""Seconds that the cursor must rest on an entry before it is shown."""
 
 _PATIENCE = 0.15
-"""Seconds after which another file's contents make way for the word that this one is being read."""
+"""Seconds after which "reading…" replaces the contents of another file."""
 
 _SILENCE = 2.0
-"""Seconds after that in which a file system must have answered."""
+"""Further seconds after which a file is reported as not answering."""
 
 
 class Preview(Commands):
-    """Shows in the pane what the tree's cursor is on, and hands a file to the editor."""
+    """Shows the entry under the tree's cursor in the pane, and opens files in the editor."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Preview(Commands):
     ) -> None:
         super().__init__(surface)
         self.shown_entry: Entry | None = None
-        """The entry that was read last, as it was then."""
+        """The entry that was shown last, as it was then."""
         self._layer = layer
         self._rows = rows
         self._pane = pane
@@ -55,7 +55,7 @@ class Preview(Commands):
         self._patience: Timer | None = None
 
     def follow_cursor(self) -> None:
-        """Show the entry under the cursor once the cursor rests; its name at once."""
+        """Show the name of the entry under the cursor at once, and its contents once the cursor rests."""
         if self._pane.editing:
             return
         if self._settle:
@@ -70,7 +70,7 @@ class Preview(Commands):
             self.follow_cursor()
 
     def _name_entry(self) -> None:
-        """Put the name over the pane at once; another file's contents do not stay under it."""
+        """Show the entry's name at once; replace the contents of another file if reading takes long."""
         entry = self._rows.entry
         if entry is None:
             return
@@ -87,7 +87,7 @@ class Preview(Commands):
             self.surface.set_timer(_SILENCE, lambda: self._tell_silence(entry))
 
     def _tell_silence(self, entry: Entry) -> None:
-        """Say that a file is not read; its thread waits on, and keeps neither keys nor the end of the app waiting."""
+        """Report that a file is not answering; its thread waits on, but delays neither keys nor quitting."""
         if self._is_awaited(entry):
             self._pane.show_info(
                 Text(f"{printable(entry.path)} is not answering: you can open something else meanwhile")
@@ -101,11 +101,10 @@ class Preview(Commands):
         self._read(edit=False)
 
     def disabled_reason(self, action: str) -> str:
-        """Say why the entry under the cursor cannot be edited."""
         return _why_no_edit(self._rows.entry, in_pane=action == "edit") if action in ("edit", "external") else ""
 
     def action_edit(self) -> None:
-        """Read the file under the cursor into the editor."""
+        """Open the file under the cursor in the editor."""
         self._read(edit=True)
 
     def action_open_entry(self) -> None:
@@ -126,7 +125,7 @@ class Preview(Commands):
         self.shown_entry = entry
         if entry is None or details is None or self._pane.editing:
             return
-        # a preview that the cursor asked for must not take the place of the one that the editor waits for
+        # the cursor's preview must not replace a read that was started to edit the same file
         edit = edit or entry.path == self._to_edit
         self._to_edit = entry.path if edit else b""
         self._name_entry()
@@ -164,7 +163,7 @@ class Preview(Commands):
         kept: KeptTextsOf,
         error: DtuiError | None,
     ) -> None:
-        """Show a file that was read, unless the cursor has gone on; edit it if it was opened for that."""
+        """Show a file that was read, unless the cursor has moved on; edit it if it was opened for that."""
         self._to_edit = b""
         current = self._rows.entry
         is_current = current is not None and current.path == entry.path
@@ -179,7 +178,7 @@ class Preview(Commands):
                 self._layer.held.tell_trouble(error)
             return
         self._pane.show_document(document, language_of(entry.path, document))
-        self.surface.refresh_bindings()  # a text can be searched
+        self.surface.refresh_bindings()  # find is possible in a text
         if opened and kept:
             self.surface.run_worker(self._kept.edit(opened, kept), exclusive=True, group="flow")
         elif opened:
@@ -187,7 +186,7 @@ class Preview(Commands):
 
 
 def _why_no_edit(entry: Entry | None, *, in_pane: bool) -> str:
-    """Say why an entry cannot be edited, in our own pane or in $EDITOR; empty when it can."""
+    """Return why an entry cannot be edited, in the pane or in $EDITOR; empty if it can."""
     if entry is None:
         return "no file is selected"
     if change_mark(entry) == "D":

@@ -1,4 +1,4 @@
-"""Removing a container, after a question that says what goes with it."""
+"""Removes a container after a question that says what is deleted with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WOULD_BE_KILLED = (State.RUNNING, State.PAUSED, State.RESTARTING)
 
 
 class RemoveContainer(Commands):
-    """Asks, and removes the container that was asked about."""
+    """Asks for confirmation, and removes the container that the question was about."""
 
     def __init__(
         self,
@@ -33,12 +33,11 @@ class RemoveContainer(Commands):
         self._current = current
 
     def disabled_reason(self, action: str) -> str:
-        """Say why the container cannot be removed now."""
         return self._acts.verb_reason(action) if action == "remove" else ""
 
     @flow
     async def action_remove(self) -> None:
-        """Remove the container; one that has started meanwhile is asked about again."""
+        """Ask, then remove the container; ask again if it was started meanwhile."""
         container = self._current()
         kill_confirmed = False
         key = "y"
@@ -48,7 +47,7 @@ class RemoveContainer(Commands):
             if kill_confirmed or current is None or current.state not in _WOULD_BE_KILLED:
                 self._acts.act(Verb.REMOVE, container)
                 return
-            container, key = current, "k"  # another key, for what is asked now is worse than what was confirmed
+            container, key = current, "k"  # another key, because this does more than what was confirmed
 
     async def _is_confirmed(self, container: Container, key: str) -> bool:
         size = self._details.size_of(container)

@@ -21,7 +21,7 @@ from tui.ui.widgets.file_pane import FilePane
 Result = TypeVar("Result")
 
 _PATIENCE = 2.0
-"""Seconds after which a file that is read or saved is said to keep us waiting."""
+"""Seconds after which reading or saving a file shows its progress."""
 
 _KEEP_MINE = Choice("m", "mine", "keep mine: overwrite theirs")
 _KEEP_THEIRS = Choice("t", "theirs", "keep theirs: discard my edits")
@@ -29,9 +29,9 @@ _SEE = Choice("d", "diff", "see the difference")
 
 
 class SaveFlow:
-    """Saves the text of the editor, or one edited in $EDITOR. Blocking calls run in threads.
+    """Saves the text of the editor, or text edited in $EDITOR. Blocking calls run in threads.
 
-    ``shown_again`` is called when the pane shows the file as it is on disk now.
+    ``shown_again`` is called when the pane shows the file again as it is on disk.
     """
 
     def __init__(self, surface: Surface, layer: OpenLayer, pane: FilePane, shown_again: Callable[[], None]) -> None:
@@ -42,11 +42,11 @@ class SaveFlow:
         self._shown_again = shown_again
 
     async def open(self, path: bytes) -> OpenedFile:
-        """Read a file to be edited; raises Stopped when the user leaves one that does not answer."""
+        """Read a file to edit it; raises Stopped if the user leaves a file that is not answering."""
         return await self._call(path, lambda: self._layer.files.open(path))
 
     async def save_text(self) -> bool:
-        """Save the text of the editor; say whether it is on disk now."""
+        """Save the text of the editor; return whether it is on disk now."""
         opened = self._layer.opened
         if opened is None or self._layer.details is None:
             return False
@@ -61,7 +61,7 @@ class SaveFlow:
         return await self.save(opened, data)
 
     async def save(self, opened: OpenedFile, data: bytes) -> bool:
-        """Show the difference, ask, and write; say whether it is on disk now."""
+        """Show the difference, ask, and write; return whether the data is on disk now."""
         held = self._layer.held
         if held.is_removed:
             next_step = "; esc lets you keep your text" if self._pane.modified else ": esc goes back"
@@ -86,7 +86,7 @@ class SaveFlow:
         return await self._write(opened, data, in_place=answer == "in place")
 
     async def _write(self, opened: OpenedFile, data: bytes, *, in_place: bool) -> bool:
-        """Write; ask what to do after each conflict."""
+        """Write, and ask what to do if the file was changed meanwhile; return whether the data was written."""
         force = False
         while True:
             self._surface.tell("saving…")
@@ -135,7 +135,7 @@ class SaveFlow:
                 body = Text(printable(str(gone)))
 
     async def _show_again(self, path: bytes) -> bool:
-        """Show the file as it is now; say whether it could be read."""
+        """Show the file as it is on disk now; return whether it could be read."""
         try:
             opened = self._layer.opened = await self.open(path)
         except DtuiError as error:
@@ -160,12 +160,12 @@ class SaveFlow:
         )
 
     def _settle_taken_text(self, opened: OpenedFile, data: bytes) -> None:
-        """Say no more of a kept text once it is saved; it is deleted only if it is what was saved."""
+        """Stop offering a kept text whose file was saved; delete it only if it equals what was saved."""
         taken, self._layer.taken_text = self._layer.taken_text, None
         if taken is None or taken[1] != opened.path:
             return
         keepsake, _ = taken
-        with suppress(OSError, EditRefused):  # it is offered again
+        with suppress(OSError, EditRefused):  # the text is then offered again
             if keepsake.read() == data:
                 keepsake.throw_away()
             else:

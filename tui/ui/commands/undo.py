@@ -1,4 +1,4 @@
-"""Undo: the last change of a container is taken back, after a question."""
+"""Undoes the last change of a container."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
 
 
 class UndoCommand(Commands):
-    """Undoes the last change of the container, with a further question where others changed the same since."""
+    """Undoes the last change of the container; asks again if somebody else changed the same since."""
 
     def __init__(self, surface: Surface, layer: OpenLayer, changes: ChangeFlow) -> None:
         super().__init__(surface)
@@ -35,13 +35,12 @@ class UndoCommand(Commands):
         self._changes = changes
 
     def disabled_reason(self, action: str) -> str:
-        """Say why nothing can be undone now."""
         is_closed = action == "undo_act" and self._layer.details is None
         return "the layer is not open: f5 tries to open it" if is_closed else ""
 
     @flow
     async def action_undo_act(self) -> None:
-        """Undo the last change of this container, after a question."""
+        """Ask, then undo the last change of this container."""
         try:
             act = await asyncio.to_thread(last_to_undo, self._layer.open_details.container.id)
         except DtuiError as error:
@@ -60,7 +59,7 @@ class UndoCommand(Commands):
             self.surface.tell_error(error)
 
     async def _undo(self, act: UndoRecord, *, force: bool) -> None:
-        """Undo an act; where there is no room to keep what stands there now, ask whether it goes without."""
+        """Undo an act; if there is no room to back up the current contents, ask whether to go on without."""
         files = self._layer.files
         title = f"Undoing the {_act_words(act)}"
 
@@ -78,7 +77,7 @@ class UndoCommand(Commands):
                 )
 
     async def _undo_by_force(self, act: UndoRecord, refused: ChangedMeanwhile) -> None:
-        """Ask whether what somebody else changed since goes too; a name that is taken is nothing to be forced."""
+        """Ask whether to undo over what somebody else changed since; a plain rename cannot be forced."""
         if is_plain_rename(act):
             self.surface.tell_error(refused)
             return
@@ -106,7 +105,7 @@ _NOUNS = {
 
 
 def _act_words(act: UndoRecord) -> str:
-    """Say what was done, to what and when, in this host's time: "edit of /app/app.conf at 12:07:31"."""
+    """Describe an act with its time on this host, such as "edit of /app/app.conf at 12:07:31"."""
     noun = _NOUNS.get(act.kind, act.kind.value)
     target = f"{printable(act.path)} to {printable(act.new_path)}" if act.new_path else printable(act.path)
     link = " " if act.kind is UndoKind.MKDIR else " to " if act.kind is UndoKind.COPY else " of "

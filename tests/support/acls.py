@@ -1,4 +1,4 @@
-"""POSIX ACLs, without the tools of the acl package."""
+"""Set POSIX ACLs without the tools of the acl package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOBODY = 0xFFFFFFFF
 
 
 def set_acl(path: Path, *entries: tuple[int, int, int]) -> None:
-    """Give a file an ACL: tags, rights, and whom each means; the mask becomes the group's bits of the mode."""
+    """Set a file's ACL from entries of tag, rights and id; the mask becomes the group bits of its mode."""
     packed = struct.pack("<I", 2)
     for tag, rights, number in entries:
         packed += struct.pack("<HHI", tag, rights, number if tag in (USER, GROUP) else _NOBODY)
@@ -21,6 +21,6 @@ def set_acl(path: Path, *entries: tuple[int, int, int]) -> None:
 def named(
     kind: int, number: int, rights: int, *, mask: int = 7, group: int = 0, other: int = 0
 ) -> list[tuple[int, int, int]]:
-    """Return the entries of an ACL that names one user or group."""
+    """Return the entries of an ACL with rights for one named user or group."""
     entries = [(USER_OBJ, 6, 0), (kind, rights, number), (GROUP_OBJ, group, 0), (MASK, mask, 0), (OTHER, other, 0)]
     return sorted(entries, key=lambda entry: entry[0])

@@ -1,6 +1,6 @@
-"""A socket at which systemd listens for an Engine that runs as some user: systemd's part is a copy of this interpreter.
+"""A socket-activated Engine: a fake systemd listens, and a service that runs as a given user answers.
 
-The copy has systemd's name, since that is what the kernel tells of a process.
+The fake is a copy of the Python interpreter named ``systemd``, because the kernel reports a process by that name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support.forward import pump
 
 @contextmanager
 def activated(upstream: Path, user: int) -> Iterator[str]:
-    """Yield the address of a socket that is made for a service of a user's, which passes on what an Engine says."""
+    """Yield the address of a socket whose service runs as ``user`` and forwards connections to ``upstream``."""
     with tempfile.TemporaryDirectory(prefix="dt-act-", dir="/tmp") as folder:
         os.chmod(folder, 0o755)
         manager = shutil.copy(os.path.realpath(sys.executable), f"{folder}/systemd")

@@ -1,7 +1,7 @@
-"""A dtui that fails on purpose: exceptions come out of its handlers, timers, workers, widgets and driver.
+"""A dtui that raises exceptions on purpose, in handlers, timers, workers, widgets and the driver.
 
-``start(PLACE, ERROR)`` returns the environment for a process in which, once the text of the editor has an ``x`` in it,
-ERROR is raised at PLACE. It is put there from outside, by a sitecustomize module; the product has no such switch.
+An exception is raised once the editor's text contains an ``x``. A sitecustomize module injects it, so that dtui itself
+needs no such switch.
 """
 
 from __future__ import annotations
@@ -95,6 +95,9 @@ if "DTUI_FAILS" in os.environ:
 
 
 def failing_at(place: str, error: str, folder: Path) -> dict[str, str]:
-    """Return the environment of a dtui that raises ``error``, a Python expression, at a place."""
+    """Write the sitecustomize module to ``folder``; return the environment in which dtui raises ``error`` at ``place``.
+
+    ``error`` is a Python expression.
+    """
     (folder / "sitecustomize.py").write_text(_SITE)
     return {"PYTHONPATH": str(folder), "DTUI_FAILS": place, "DTUI_ERROR": error}

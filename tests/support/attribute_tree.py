@@ -1,4 +1,4 @@
-"""A tree with everything that a file can have beside its bytes, and what of it somebody sees later."""
+"""Builds a tree with every kind of metadata that files can have, and reads it back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LATER = 1_600_000_000_123_456_789
 
 
 def build(top: Path) -> None:
-    """Fill a directory that is there."""
+    """Fill an existing directory."""
     (top / "tool").write_bytes(b"#!/bin/sh\necho tool\n")
     (top / "plain").write_bytes(b"plain\n")
     (top / "acl").mkdir()
@@ -61,11 +61,14 @@ def _mark(path: Path, name: str, value: bytes) -> None:
 
 
 def facts(top: Path, *, but: tuple[str, ...] = (), leave: tuple[str, ...] = ()) -> Facts:
-    """Return all that is known of a directory and what is below it, ``but`` for some facts; ``leave`` some places."""
+    """Return the facts of a directory and everything below it, without those named in ``but``.
+
+    Entries whose relative path is in ``leave`` are left out.
+    """
     found: Facts = {}
     names: dict[tuple[int, int], list[str]] = defaultdict(list)
     for path in _below(top, leave):
-        status = path.lstat() if path != top else path.stat()  # a process' root is shown as a link
+        status = path.lstat() if path != top else path.stat()  # /proc/PID/root is a link
         place = str(path.relative_to(top))
         regular = stat.S_ISREG(status.st_mode)
         if not stat.S_ISDIR(status.st_mode):
@@ -102,14 +105,14 @@ def _below(top: Path, leave: tuple[str, ...]) -> Iterator[Path]:
 
 
 def place_of(box: Box) -> Path:
-    """Return where on this host the container's own layer can be changed behind dtui's back."""
+    """Return the directory on this host in which a test can change the container's files without dtui."""
     details = box.details
     return Path(f"/proc/{details.pid}/root") if details.container.state.alive else box.upper
 
 
 @contextmanager
 def seen_by(box: Box) -> Iterator[Path]:
-    """Yield the tree as the container sees it: its own root, a full tree, or a mount of its layers to read."""
+    """Yield the tree that the container sees: its root if it runs, else a full tree or a read-only overlay mount."""
     details = box.details
     stack = details.stack
     assert stack is not None
@@ -128,11 +131,11 @@ def seen_by(box: Box) -> Iterator[Path]:
 
 
 def seen(box: Box, path: str, *, but: tuple[str, ...] = (), leave: tuple[str, ...] = ()) -> Facts:
-    """Return what the container sees at a path and below it."""
+    """Return the facts that the container sees at a path and below it."""
     with seen_by(box) as root:
         return facts(root / path.strip("/"), but=but, leave=leave)
 
 
 def ageless(found: Facts) -> Facts:
-    """Return facts with directories whatever their time, which is that of the last name that came or went."""
+    """Return the facts without the times of directories, which change when a name is added or removed."""
     return {path: {**one, "time": 0} if one["mode"].startswith("0o4") else one for path, one in found.items()}

@@ -1,4 +1,4 @@
-"""A container of a real engine, with dtui's own functions and the engine's on it."""
+"""A container of a real engine, with dtui's functions and the engine's own commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tui.layers.view import LayerView
 
 @dataclass
 class Box:
-    """A container, and dtui's own functions on it."""
+    """A container and dtui's functions for it."""
 
     engine: Dockerd
     endpoint: LiveEndpoint
@@ -58,7 +58,7 @@ class Box:
 
     @property
     def inspect(self) -> Inspect:
-        """What dtui asks the engine with; a test may put its own in its place."""
+        """The function that inspects the container; a test may replace it with ``hooked``."""
         return self.hooked or self.endpoint.inspect
 
     def remove(self, path: bytes, *, recursive: bool = False) -> ChangeResult:
@@ -117,12 +117,12 @@ assert libc.mount(b"own", sys.argv[2].encode(), b"tmpfs", 0, None) == 0
 
 
 def mount_inside(box: Box, path: str) -> None:
-    """Mount a tmpfs in a running container, as one that may do so does it itself."""
+    """Mount a tmpfs in a running container, as a privileged container could itself."""
     subprocess.run([sys.executable, "-c", _MOUNT, str(box.details.pid), path], check=True)
 
 
 class Boxes:
-    """Makes containers; afterwards the image is as it was and nothing of ours is left."""
+    """Creates containers of one engine."""
 
     def __init__(self, engine: Dockerd) -> None:
         self.engine = engine
@@ -131,7 +131,7 @@ class Boxes:
     def __call__(
         self, script: str = "true", *options: str, alive: bool = False, name: str = "web", image: str = IMAGE
     ) -> Box:
-        """Run a script in a new container; leave it running, or exited."""
+        """Run a script in a new container and return it, still running if ``alive``, else stopped."""
         body = f"test -e /ready || {{ {script}; touch /ready; }}; exec sleep 1000"
         command = ("sleep", "1000") if "--read-only" in options else ("sh", "-ec", body)
         self.engine.docker("run", "-d", "--network=none", f"--name={name}", *options, image, *command)

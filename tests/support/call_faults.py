@@ -1,4 +1,4 @@
-"""Runs an act in a process of its own in which a chosen system call kills it or fails, by strace's fault injection."""
+"""Runs an act in a child process in which strace makes a chosen system call fail or kill the process."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ MUTATING = (
     "fremovexattr,truncate,ftruncate,fallocate,write,writev,pwrite64,copy_file_range,sendfile,fsync,fdatasync,syncfs,"
     "utimensat,mount,umount2,fsopen,fsconfig,fsmount,move_mount,open_tree"
 )
-"""System calls by which a file system is changed."""
+"""System calls that change a file system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One call of one name: the ``turn``-th since the act began, of dtui or of its helper in the container.
+    """The ``turn``-th call of one system call since the act began, in dtui or in its helper in the container.
 
-    strace counts the calls of each process by themselves, and ``when=`` with ``-f`` means all of them. So the helper is
-    run by a strace of its own, and a point is of one process.
+    strace counts the calls of each process separately, and ``when=`` with ``-f`` applies to every process. Therefore
+    the helper runs under its own strace, and a point belongs to one process.
     """
 
     call: str
@@ -45,7 +45,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the act ended: it came through, said why not (``told``), was killed, or broke (a traceback)."""
+    """How an act ended: ``done``, ``refused``, ``killed`` or ``broke``; ``told`` is the error or the traceback."""
 
     how: str
     told: str = ""
@@ -58,7 +58,10 @@ def run(
     helper: tuple[str, ...] = (),
     together: bool = False,
 ) -> Ended:
-    """Run an act in a child under strace; ``helper`` are the words that run its helper, which may die with it."""
+    """Run an act in a child under strace with faults ``injected``.
+
+    ``helper`` is the command that its helper runs under; with ``together`` the act is killed when the helper dies.
+    """
     mine, childs = socket.socketpair()
     child = os.fork()
     if child == 0:
@@ -85,7 +88,7 @@ def run(
 
 
 def _run_helper_by(words: tuple[str, ...], *, together: bool) -> None:
-    """In a child: run the first helper by other words; if it is killed, end at the same moment."""
+    """In a child, start the first helper under a command; with ``together``, die once the helper is gone."""
     plain = subprocess.Popen
     todo = [words]
 
@@ -99,14 +102,14 @@ def _run_helper_by(words: tuple[str, ...], *, together: bool) -> None:
 
 
 class _DieToo(EditRefused):
-    """What is raised where the helper is gone; nobody lives to catch it."""
+    """Replaces the error for a helper that is gone; kills the process instead of being caught."""
 
     def __init__(self, *_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _wait_until_gone(words: tuple[str, ...]) -> None:
-    """Wait until a helper has noticed that its dtui is gone; it is known by its own log."""
+    """Wait until the helper has ended after its dtui; its log file in the command line identifies it."""
     mark = os.fsencode(words[words.index("-o") + 1])
     until(lambda: not any(mark in _command_of(pid) for pid in os.listdir("/proc") if pid.isdigit()))
 
@@ -128,7 +131,7 @@ def _child(act: Callable[[], object], mine: socket.socket, childs: socket.socket
             childs.sendall(b"done\n")
         except DtuiError as error:
             childs.sendall(f"refused\n{error}".encode())
-        except BaseException:  # noqa: BLE001 - the parent tells it
+        except BaseException:  # noqa: BLE001 - the parent reports it
             childs.sendall(f"broke\n{traceback.format_exc()}".encode())
         code = 0
     finally:
@@ -149,12 +152,12 @@ def _result(mine: socket.socket) -> Ended:
 
 
 def points(act: Callable[[], object], *, helper: bool = False) -> list[Point]:
-    """Run an act through and return every call at which it can be cut off, in their order; the helper's come last."""
+    """Run an act to its end and return all calls at which it can be interrupted, in order; the helper's come last."""
     with _log() as log, _log() as other:
         ended = run(act, log=Path(log.name), helper=_traced(other.name) if helper else ())
         assert ended.how == "done", ended
         inside = [Point(one.call, one.turn, True) for one in _calls(other.name)]
-        return [*_calls(log.name), *(one for one in inside if one.turn > 1)]  # each is tried once on nothing, outside
+        return [*_calls(log.name), *(one for one in inside if one.turn > 1)]  # the first only resolves the symbol
 
 
 def _log() -> tempfile._TemporaryFileWrapper[bytes]:
@@ -177,12 +180,12 @@ def _calls(log: str) -> list[Point]:
 
 
 def killed_at(act: Callable[[], object], point: Point) -> Ended:
-    """Run an act that is killed (SIGKILL) as it enters a call; at one of the helper's both are."""
+    """Run an act that is killed (SIGKILL) as it enters a call; in a call of the helper, both are killed."""
     return _injected(act, point, f"signal={signal.SIGKILL.name}", together=True)
 
 
 def helper_killed_at(act: Callable[[], object], point: Point) -> Ended:
-    """Run an act whose helper alone is killed as it enters a call."""
+    """Run an act of which only the helper is killed as it enters a call."""
     return _injected(act, point, f"signal={signal.SIGKILL.name}")
 
 

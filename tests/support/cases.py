@@ -1,4 +1,4 @@
-"""The forty cases of the safety contract: what is tried, and what must come of it."""
+"""The forty cases of the safety contract, with the required result of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dtui`` as a script runs it: a process of its own."""
+"""Runs ``dtui`` as a script would, in a separate process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def dtui(*words: str, stdin: bytes = b"", code: int = 0, seconds: float = 120) -> bytes:
-    """Run a verb; return its standard output. The exit code must be the one that is expected."""
+    """Run a verb and assert its exit code; return its standard output, or standard error if a failure is expected."""
     result = subprocess.run(
         [sys.executable, "-m", "tui", *words], input=stdin, capture_output=True, timeout=seconds, check=False
     )

@@ -1,6 +1,6 @@
 """Write docs/safety-contract.md from the markers of the tests.
 
-``python -m tests.support.contract`` writes it, ``--check`` exits with 1 when it is not what would be written.
+``python -m tests.support.contract`` writes it; ``--check`` exits with 1 if it is out of date.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _arguments(node: ast.AST, marker: str) -> Iterator[str | int]:
 
 
 def written() -> str:
-    """Return the document as the markers have it."""
+    """Return the document for the current markers."""
     lines = [_HEAD, "## Promises", ""]
     promised, cases = holders("promise"), holders("case")
     for promise, sentence in sorted(PROMISES.items()):

@@ -1,4 +1,4 @@
-"""One of each act on a file of a container."""
+"""One of each act on the files of a container, by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Acts = dict[str, Callable[[], object]]
 
 
 def acts_on(box: Box, path: bytes, host: Path) -> Acts:
-    """Return the acts that change a file; ``host`` is one of this host's."""
+    """Return the acts that change a file; ``host`` is a file of this host to copy in."""
     owner = owner_change("7:8", int, int, HOST_IDS)
     return {
         "save": lambda: box.write(path, b"other bytes\n"),
@@ -32,7 +32,7 @@ def acts_on(box: Box, path: bytes, host: Path) -> Acts:
 
 
 def acts_beside(box: Box, above: bytes, host: Path) -> Acts:
-    """Return the acts that make something in a directory."""
+    """Return the acts that create an entry in a directory; ``host`` is a file of this host to copy in."""
     return {
         "create": lambda: box.write(above + b"/created", b"new\n", create=True),
         "mkdir": lambda: make_directory(box.id, above + b"/made", inspect=box.inspect),

@@ -1,4 +1,4 @@
-"""Bytes passed on between two sockets, both ways."""
+"""Forwards bytes from one socket to another."""
 
 from __future__ import annotations
 

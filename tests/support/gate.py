@@ -1,4 +1,4 @@
-"""Runs dtui in a process of its own that waits at a chosen step, so that others can act exactly there."""
+"""Runs dtui in a child process that waits at a chosen step, so that a test can act exactly there."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tui.linux import syscalls
 from tui.linux.name_ops import NamespaceNameOps
 
 _WRAPPED = ("renameat2", "fsopen", "fsconfig_create", "fsmount", "syncfs", "openat2")
-"""System calls that Python does not audit."""
+"""System calls for which Python raises no audit event."""
 
 
 @dataclass
 class Run:
-    """A dtui that was started: its process, and what it prints."""
+    """A dtui that was started; ``told`` is the file with its output."""
 
     pid: int
     told: Path
@@ -32,7 +32,7 @@ class Run:
     _exit_code: int = -1
 
     def wait_for_gate(self, seconds: float = 60) -> bool:
-        """Wait until it stands at its gate, or has ended without coming there (False)."""
+        """Wait until it is at its gate and return True, or False if it ended before; raises TimeoutError."""
         end = time.monotonic() + seconds
         while select.select([self._from], [], [], max(0, end - time.monotonic()))[0]:
             line = _line(self._from)
@@ -43,15 +43,15 @@ class Run:
         raise TimeoutError(f"dtui does nothing: {self.told.read_text()}")
 
     def go_on(self) -> None:
-        """Open the gate."""
+        """Let it continue from its gate."""
         os.write(self._to, b"g")
 
     def kill(self) -> None:
-        """Kill it as it stands, with whatever it started."""
+        """Kill it and all processes of its session's group."""
         os.killpg(self.pid, signal.SIGKILL)
 
     def end(self, seconds: float = 120) -> tuple[int, str]:
-        """Wait for its end; return its exit code and what it printed."""
+        """Wait until it ends; return its exit code and output. Raises NotInTime, and kills it, if it does not end."""
         try:
             until(self._has_ended, lambda: f"dtui does not end: {self.told.read_text()}", seconds=seconds, pause=0.003)
         except NotInTime:
@@ -81,11 +81,11 @@ def _line(fd: int) -> str:
 def start(
     words: list[str], told: Path, *, stdin: Path = Path(os.devnull), turn: int = 0, at: str = "", early: bool = False
 ) -> Run:
-    """Start dtui with these words; it waits before the first step that begins with ``at``, or before the
-    ``turn``-th one after it took a container's lock, if any.
+    """Start dtui with these arguments; it waits before its ``turn``-th step or the first that starts with ``at``.
 
-    With ``early`` steps count as soon as it looks at layers, as for a verb that takes no lock. Its output goes to a
-    file. With ``turn`` 0 it runs through, and its steps are known at its end.
+    Steps count once it has opened a lock file, or with ``early`` also from its first openat2, for a verb that takes no
+    lock. Its output goes to the file ``told``. Without ``turn`` and ``at`` it does not wait; ``steps`` lists its steps
+    after :meth:`Run.end`.
     """
     from_child, to_parent = os.pipe()
     from_parent, to_child = os.pipe()

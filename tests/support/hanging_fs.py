@@ -1,11 +1,11 @@
-"""A FUSE file system that answers as far as it was told to, and then never again.
+"""A FUSE file system that hangs at a chosen call.
 
-A program of its own: ``hanging_fs.py PID PATH UNTIL`` mounts it at PATH in the mount namespace of PID, prints a line
-and stays. ``UNTIL`` is ``never`` (not even the handshake is answered), ``mounted`` (nothing but the handshake),
-``opened`` (``PATH/file`` can be looked at and opened, and is neither read nor changed), or the name of a call such as
-``unlink``: that call alone hangs, and small files and directories can be made, read and changed. It lets go of all who
-wait when it is killed; what it has taken in and not answered keeps whoever asked in the kernel until then, also after
-kill -9.
+``hanging_fs.py PID PATH UNTIL`` mounts it at PATH in the mount namespace of PID, prints a line and keeps running.
+``UNTIL`` is ``never`` (it does not even answer the handshake), ``mounted`` (it answers only the handshake), ``opened``
+(``PATH/file`` can be looked up and opened, but neither read nor changed), or the name of the only call that hangs, such
+as ``unlink``; small files and directories can then be created, read and changed.
+
+A process that waits for an unanswered call stays in the kernel, even after kill -9, until the file system is killed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _FIXED: dict[str, bytes | int] = {
 
 @contextmanager
 def hanging(pid: int, path: str, until: str = "mounted") -> Iterator[subprocess.Popen[bytes]]:
-    """Keep such a file system mounted in the mount namespace of a process."""
+    """Mount such a file system in the mount namespace of a process; yield its server process."""
     words = [sys.executable, __file__, str(pid), path, until]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as server:
         try:
@@ -89,7 +89,7 @@ class _Files:
         self.names: dict[int, dict[bytes, int]] = {_ROOT: {b"file": 2}}
 
     def make(self, above: int, name: bytes, mode: int) -> int:
-        """Make a file or a directory and return its node."""
+        """Create a file or directory and return its node number."""
         node = max(self.modes) + 1
         self.modes[node] = mode
         if stat.S_ISDIR(mode):
@@ -151,7 +151,7 @@ class _Files:
         return self.contents[node][offset : offset + size]
 
     def answer(self, call: str, node: int, body: bytes) -> bytes | int:
-        """Return what to answer to a call, or an errno for a refusal."""
+        """Return the answer to a call, or an errno."""
         if call in _FIXED:
             return _FIXED[call]
         answers: dict[str, Callable[[], bytes | int]] = {

@@ -1,6 +1,6 @@
-"""An Engine that answers what a test scripts: any bytes, for ever if need be, over a unix socket or TCP.
+"""An Engine that sends any bytes that a test scripts, endlessly if need be, over a unix socket or TCP.
 
-What is not scripted is answered as an Engine with one exited container, ``web``, would.
+Requests that are not scripted are answered like an Engine with one exited container, ``web``.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Answer = bytes | Callable[[], Iterable[bytes]]
 
 
 def http(body: bytes | str, status: str = "200 OK", **headers: str) -> bytes:
-    """Return an answer with its length."""
+    """Return an answer with a Content-Length."""
     data = body.encode() if isinstance(body, str) else body
     return head(status, Content_Length=str(len(data)), **headers) + data
 
 
 def head(status: str = "200 OK", **headers: str) -> bytes:
-    """Return what leads an answer; underscores stand for hyphens."""
+    """Return the head of an answer; underscores in header names become hyphens."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
 
 
 def in_chunks(pieces: Iterable[bytes], **headers: str) -> Iterator[bytes]:
-    """Yield an answer whose length nobody knows beforehand."""
+    """Yield an answer in chunked encoding."""
     yield head(Transfer_Encoding="chunked", **headers)
     for piece in pieces:
         yield b"%x\r\n%s\r\n" % (len(piece), piece)
@@ -43,19 +43,19 @@ def in_chunks(pieces: Iterable[bytes], **headers: str) -> Iterator[bytes]:
 
 
 def endless(piece: bytes) -> Iterator[bytes]:
-    """Yield the same for ever."""
+    """Yield the same bytes forever."""
     while True:
         yield piece
 
 
 def stat_header(kind: int = 0, size: int = len(MOTD), **more: Any) -> str:
-    """Return what an Engine says of a path; bits of ``kind`` are Go's."""
+    """Return the header that describes a path; ``kind`` has the type bits of Go's FileMode."""
     told = {"name": "x", "size": size, "mode": kind | 0o644, "mtime": "2026-01-01T00:00:00Z", "linkTarget": "", **more}
     return base64.b64encode(json.dumps(told).encode()).decode()
 
 
 def tar(name: str = "motd", data: bytes = MOTD) -> bytes:
-    """Return a tar of one file."""
+    """Return a tar archive with one file."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         member = tarfile.TarInfo(name)
@@ -65,7 +65,7 @@ def tar(name: str = "motd", data: bytes = MOTD) -> bytes:
 
 
 def row(**more: Any) -> dict[str, Any]:
-    """Return a row of the list."""
+    """Return a row of the container list."""
     return {
         "Id": ID,
         "Names": ["/web"],
@@ -80,7 +80,7 @@ def row(**more: Any) -> dict[str, Any]:
 
 
 def inspected(**more: Any) -> dict[str, Any]:
-    """Return what an inspect tells."""
+    """Return the answer to an inspect request."""
     return {
         "Id": ID,
         "Name": "/web",
@@ -97,7 +97,7 @@ def inspected(**more: Any) -> dict[str, Any]:
 
 
 def silence() -> Iterator[bytes]:
-    """Yield the beginning of a stream in which nothing happens."""
+    """Yield the head of a stream, then nothing for two minutes."""
     yield head(Transfer_Encoding="chunked")
     threading.Event().wait(120)
 
@@ -116,7 +116,7 @@ HEALTHY: Mapping[str, Answer] = {
 
 
 class HostileEngine:
-    """Serves until it is left. ``requests`` are those that came, ``sent`` counts the bytes of the answers."""
+    """Serves as a context manager; records ``requests`` and ``headers``, and counts the bytes ``sent``."""
 
     def __init__(self, script: Mapping[str, Answer] | None = None, path: Path | None = None) -> None:
         self.script: dict[str, Answer] = {**HEALTHY, **(script or {})}
@@ -166,7 +166,7 @@ class HostileEngine:
                     return
 
     def _answer(self, line: socket.socket, answer: Answer) -> bool:
-        """Send an answer; return whether another may follow on the same connection."""
+        """Send an answer; return whether the connection stays open."""
         for piece in [answer] if isinstance(answer, bytes) else answer():
             line.sendall(piece)
             self.sent += len(piece)

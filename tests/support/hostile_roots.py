@@ -1,6 +1,6 @@
-"""Data-roots that somebody prepared: whole ones, and what a stranger may have put in place of their parts.
+"""Data-roots prepared by an attacker: intact ones, and ways to replace their parts.
 
-As a program it swaps a directory of a data-root for a link out of it, again and again.
+As a program, it keeps exchanging two names, such as a directory of a data-root and a link out of it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ EXCHANGE = 2
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data-root, the directory of the writable layer's files, and a directory of the host that nobody may reach."""
+    """A data-root, the directory of its writable layer's files, and a host directory that must not be reached."""
 
     root: Path
     upper: Path
     host: Path
 
     def link(self, place: str, target: Path | str) -> None:
-        """Put a link in place of what lies at a path of the data-root."""
+        """Replace a path of the data-root with a symbolic link."""
         path = self.root / place
         if path.is_dir() and not path.is_symlink():
             path.rename(path.with_name(path.name + ".was"))
@@ -43,14 +43,14 @@ class Prepared:
         path.symlink_to(target)
 
     def put(self, place: str, text: str | bytes) -> None:
-        """Write a file of the data-root."""
+        """Write a file into the data-root."""
         path = self.root / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
 def hosts(folder: Path) -> Path:
-    """Make the host's own directory, laid out so that a layer's path leads into it."""
+    """Create a directory of the host that has the layout of a layer, so that redirected paths exist in it."""
     host = folder / "host"
     for name in (
         *(f"{kind}/etc" for kind in ("diff", "upper", "root")),
@@ -65,14 +65,14 @@ def hosts(folder: Path) -> Path:
 
 
 def record_of(driver: str, **more: Any) -> dict[str, Any]:
-    """Return what Docker writes down about a container that has exited."""
+    """Return Docker's record of a container that has exited."""
     state = {"Running": False, "ExitCode": 1, "Pid": 0, "StartedAt": "2026-01-01T00:00:00Z"}
     config = {"Image": "shop/web:1", "Cmd": ["true"]}
     return {"ID": CONTAINER, "Name": "/web", "Driver": driver, "State": state, "Config": config, **more}
 
 
 def docker_root(folder: Path, driver: str = "overlay2") -> Prepared:
-    """Make a data-root with one container: ``/etc/app.conf`` is the image's, ``/etc/own`` the container's."""
+    """Create a data-root with one container: ``/etc/app.conf`` is the image's, ``/etc/own`` the container's."""
     root = folder / "docker"
     prepared = Prepared(
         root, root / (f"vfs/dir/{LAYER}" if driver == "vfs" else f"{driver}/{LAYER}/diff"), hosts(folder)
@@ -99,7 +99,7 @@ def docker_root(folder: Path, driver: str = "overlay2") -> Prepared:
 
 
 def podman_root(folder: Path) -> Prepared:
-    """Make podman's storage with one container on overlay."""
+    """Create podman storage with one container on overlay."""
     root = folder / "storage"
     prepared = Prepared(root, root / "overlay" / LAYER / "diff", hosts(folder))
     prepared.put(
@@ -133,7 +133,7 @@ LINKED: dict[str, Callable[[Prepared], None]] = {
     ),
     "the layer database": lambda it: it.link("image", it.host),
 }
-"""What a stranger may swap for a link in a data-root of overlay2's, after which nothing of the container is opened."""
+"""Parts of an overlay2 data-root that an attacker may replace with a link; then nothing of the container is opened."""
 
 NAMED: dict[str, Callable[[Prepared], None]] = {
     "a mount-id that climbs": lambda it: it.put(
@@ -144,16 +144,16 @@ NAMED: dict[str, Callable[[Prepared], None]] = {
     "ten thousand layers": lambda it: it.put(f"overlay2/{LAYER}/lower", ":".join(["l/CCC"] * 10_000)),
     "a layer of its own below itself": lambda it: it.put(f"overlay2/{LAYER}/lower", ":".join(["l/AAA"] * 600)),
 }
-"""What a stranger may write into the records instead."""
+"""What an attacker may write into the records instead."""
 
 
 def deep(levels: int) -> str:
-    """Return JSON of lists in lists."""
+    """Return JSON of lists that are nested ``levels`` deep."""
     return "[" * levels + "]" * levels
 
 
 def cyclic_bolt(branches: int = 24, links: int = 200) -> bytes:
-    """Return a database whose branch pages each have many links to the next one; the last is a leaf."""
+    """Return a bolt database whose branch pages each link many times to the next one; the last is a leaf."""
     page_size, magic, version = 4096, 0xED0CDAED, 2
 
     def meta(number: int) -> bytes:
@@ -172,7 +172,7 @@ def cyclic_bolt(branches: int = 24, links: int = 200) -> bytes:
 
 
 def swap(place: str, other: str) -> None:
-    """Exchange two names in one step until killed."""
+    """Exchange two names atomically, again and again, until killed."""
     libc = ctypes.CDLL(None)
     print("on", flush=True)
     while True:
@@ -182,7 +182,7 @@ def swap(place: str, other: str) -> None:
 
 
 def remove(prepared: Prepared) -> None:
-    """Remove a data-root whatever was done to it."""
+    """Remove a data-root, ignoring errors."""
     shutil.rmtree(prepared.root, ignore_errors=True)
 
 

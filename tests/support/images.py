@@ -1,9 +1,9 @@
-"""What is in the image that the tests import: its name, its files, and commands for one more layer."""
+"""The image that the tests import: its name, its files, and commands for one more layer."""
 
 from __future__ import annotations
 
 IMAGE = "shop/web:1"
-"""The image that most containers of the tests are made from."""
+"""The image of most test containers."""
 
 FILES: dict[str, bytes | tuple[bytes, int]] = {
     "app/start.sh": (b"#!/bin/sh\necho starting\nexit_with 0\n", 0o755),

@@ -1,6 +1,6 @@
-"""An Engine that lies: it passes requests on to a real one, or knows a few answers itself, and changes what is in them.
+"""An Engine that lies: it changes the answers of a real Engine, or makes up a few of its own.
 
-Run as a program it can be another user's, and in other namespaces: the kernel then names that process as the peer.
+Run as a program, it can belong to another user and other namespaces; the kernel then names that process as the peer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Upstream(HTTPConnection):
 
 
 def merged(answer: Any, patch: Any) -> Any:
-    """Lay a patch over an answer: objects key by key, a list row by row, everything else replaced."""
+    """Apply a patch to an answer: to objects key by key, to lists row by row; anything else is replaced."""
     if isinstance(answer, list) and isinstance(patch, dict):
         return [merged(row, patch) for row in answer]
     if isinstance(answer, dict) and isinstance(patch, dict):
@@ -95,7 +95,7 @@ class _Tcp(ThreadingMixIn, TCPServer):
 
 
 def serve(address: str, upstream: str, lies: dict[str, Any]) -> _Unix | _Tcp:
-    """Listen at a socket's path or a TCP port of this host (``:0``: any) and answer in threads."""
+    """Listen on a unix socket or on a TCP port of this host (``:0`` for any), and answer in threads."""
     handler = type("Handler", (_Handler,), {"upstream": upstream, "lies": lies})
     port = address.removeprefix(":")
     server = _Tcp(("127.0.0.1", int(port)), handler) if address.startswith(":") else _Unix(address, handler)
@@ -112,7 +112,10 @@ def _listens(path: str) -> bool:
 def lying(
     lies: dict[str, Any], upstream: Path | None = None, *, user: int = 0, unshared: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """Yield the address of a lying Engine's socket, in a process of a user's, in new namespaces if told so."""
+    """Yield the address of a lying Engine that runs as ``user``.
+
+    ``unshared`` are options for unshare(1), which runs it in new namespaces.
+    """
     with tempfile.TemporaryDirectory(prefix="dt-lie-", dir="/tmp") as folder:
         os.chmod(folder, 0o777)
         if upstream is not None and user:
@@ -126,7 +129,7 @@ def lying(
             command = [shutil.which("unshare") or "unshare", *unshared, *command]
         process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"})
         try:
-            from tests.support.waiting import until  # not above: run as a program this is no part of a package
+            from tests.support.waiting import until  # not at the top: as a program this module is in no package
 
             until(lambda: _listens(path) or process.poll() is not None, "the lying engine does not come up")
             assert process.poll() is None

@@ -1,7 +1,7 @@
-"""The README's table of storage drivers, made from what the tests proved.
+"""Generates the README's table of storage drivers from the results of the tests.
 
-``python -m tests.support.matrix CELLS`` writes the rows that a run measured into the README, and keeps the others;
-``--check`` changes nothing and fails when the README promises what the run did not prove.
+``python -m tests.support.matrix CELLS`` writes the rows of a test run into the README and keeps the others;
+``--check`` changes nothing and exits with 1 if the README's rows differ from those of the run.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ COLUMNS = ("list", "tree", "changes", "edit stopped", "edit running", "revert", 
 YES, NO = "yes", "–"
 
 Rows = dict[str, list[str]]
-"""Storage driver to its cells: the engine, then one for each column."""
+"""The cells of each storage driver: the engine, then one for each column."""
 
 
 def rows_of(lines: Iterable[str]) -> Rows:
-    """Sum up the outcomes of a run: a cell says yes when at least one test proved it and none failed."""
+    """Summarise the outcomes of a run; a cell is "yes" if at least one test passed and none failed."""
     outcomes: dict[str, dict[str, bool]] = {}
     engines: dict[str, str] = {}
     for line in lines:
@@ -33,7 +33,7 @@ def rows_of(lines: Iterable[str]) -> Rows:
 
 
 def rows_in(readme: str) -> Rows:
-    """Read the table back."""
+    """Return the rows of the README's table."""
     table = readme.partition(BEGIN)[2].partition(END)[0].strip().splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     return {row[0]: row[1:] for row in cells}
@@ -53,7 +53,7 @@ def main(words: list[str]) -> int:
     readme = README.read_text()
     told = rows_in(readme)
     if "--check" in words:
-        # the engine's version is the machine's, what it can do is ours
+        # the engine's version depends on the machine, so it is not compared
         wrong = [name for name, cells in measured.items() if told.get(name, [""])[1:] != cells[1:]]
         for name in wrong:
             print(f"README says of {name}: {told.get(name)}, the tests: {measured[name]}")

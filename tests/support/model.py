@@ -1,4 +1,4 @@
-"""What a tree of a container must be after acts on it: plain Python, without a file system."""
+"""A model of a container's tree, in plain Python, that predicts the result of acts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Seen:
-    """One entry: a link by its target, a file by its bytes, else a directory.
+    """One entry: a symbolic link if it has a ``target``, a file if it has ``data``, else a directory.
 
-    Names with one ``file`` number are the same file; 0 is that of no other.
+    Entries with the same ``file`` number are names of the same file; 0 means that there is no other name.
     """
 
     mode: int
@@ -42,7 +42,7 @@ IMAGE_TREE: Tree = {
     "/tree/b/c/h": Seen(0o755, b"h\n"),
     "/tree/f": Seen(0o644, b"f\n"),
 }
-"""What tests/safety/conftest.py puts into the image."""
+"""The tree that ``PREPARE`` in tests/support/images.py puts into the image."""
 
 MADE = "cd /tree; ln -s f l; ln -s /tree/a la; ln -s nowhere a/lost; echo two > x; ln x a/y; ln x b/z; "
 MADE += "chown 3:4 x b; chmod 4755 x"
@@ -53,8 +53,8 @@ MADE_TREE: Tree = {
     "/tree/b": Seen(0o750, owner=(3, 4)),
     **{path: Seen(0o4755, b"two\n", (3, 4), file=1) for path in ("/tree/x", "/tree/a/y", "/tree/b/z")},
 }
-"""What the container made: links to a file, to a directory and to nothing; a directory of another's; a file of three
-names, which runs as another."""
+"""What ``MADE`` adds: links to a file, to a directory and to nothing; a directory of another owner; a setuid file with
+three names."""
 
 HOST_TREE: Tree = {
     "/pack": Seen(0o750),
@@ -64,11 +64,11 @@ HOST_TREE: Tree = {
     "/pack/to": link("sub/two"),
     "/file": Seen(0o640, b"of the host\n"),
 }
-"""What is copied in; a setuid bit stays behind."""
+"""The tree on this host that is copied in."""
 
 
 def lay(tree: Tree, top: Path) -> None:
-    """Make a tree on this host."""
+    """Create a tree on this host."""
     for path, one in tree.items():
         place = top / path[1:]
         if one.target:
@@ -102,7 +102,10 @@ def is_directory(tree: Tree, path: str | None) -> bool:
 
 
 def real(tree: Tree, path: str, *, follow: bool = False, depth: int = 0) -> str | None:
-    """Return the canonical path of a name whose directory is there, with ``follow`` of what a link there means."""
+    """Return the canonical path of a name, None if its directory does not exist.
+
+    With ``follow``, also follow a link at the name itself, and return None if nothing is there.
+    """
     if above(path):
         directory = real(tree, above(path), follow=True, depth=depth)
         if directory is None or not is_directory(tree, directory):
@@ -118,7 +121,7 @@ def real(tree: Tree, path: str, *, follow: bool = False, depth: int = 0) -> str 
 
 
 def written(tree: Tree, path: str, *, depth: int = 0) -> str | None:
-    """Return the canonical path of what a write to a path changes or makes: links are followed to where nothing is."""
+    """Return the canonical path that a write to a path changes or creates; dangling links are followed too."""
     place = real(tree, path)
     target = tree[place].target if place in tree else ""
     if place is None or not target or depth == 40:
@@ -127,7 +130,7 @@ def written(tree: Tree, path: str, *, depth: int = 0) -> str | None:
 
 
 def goal(tree: Tree, new: str, name: str) -> str | None:
-    """Return where something comes to lie: in a directory by its own name, else in the place that was named."""
+    """Return the destination of ``name``: inside ``new`` if that is a directory, else ``new`` itself."""
     there = real(tree, new, follow=True)
     return f"{there}/{name}" if there and is_directory(tree, there) else real(tree, new)
 
@@ -139,7 +142,7 @@ def names_of(tree: Tree, path: str) -> set[str]:
 
 
 def in_all_names(tree: Tree, path: str, **changes: object) -> Tree:
-    """Change a file in place, by whichever of its names."""
+    """Return the tree with a file changed under all of its names."""
     return tree | {one: replace(tree[one], **changes) for one in names_of(tree, path)}  # type: ignore[arg-type]
 
 
@@ -149,7 +152,7 @@ def moved(tree: Tree, path: str, new: str) -> Tree:
 
 
 def rejoined(tree: Tree, before: Tree, touched: set[str]) -> Tree:
-    """Say of what came back that it is the same file again as the names that stayed."""
+    """Return the tree in which restored names are again the same file as the names that stayed."""
     new = dict(tree)
     for path in touched & {*before}:
         stayed = [one for one in names_of(before, path) if one in tree and one not in touched]
@@ -161,7 +164,7 @@ def rejoined(tree: Tree, before: Tree, touched: set[str]) -> Tree:
 
 
 def by_inodes(tree: Tree, inodes: dict[str, int]) -> Tree:
-    """Tell apart what was one file and is so no more; nothing becomes one file that was not."""
+    """Return the tree in which names with different inodes are different files; names are never joined."""
     numbers: dict[int, dict[int, list[str]]] = {}
     for path, seen in tree.items():
         if seen.file:

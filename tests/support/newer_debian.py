@@ -1,4 +1,4 @@
-"""A Debian with a newer Engine, in a directory that outlives the tests: its dockerd is run in a chroot."""
+"""A Debian with a newer Engine, in a directory that outlives the tests; its dockerd runs in a chroot."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PACKAGES = "docker.io,busybox-static"
 
 
 def cache() -> Path:
-    """Return the directory for what takes long to build; it lies outside the project."""
+    """Return the directory outside the project for what takes long to build; create it if needed."""
     path = Path(os.environ.get("DTUI_TEST_CACHE", "/var/cache/dtui-tests"))
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def newer_debian() -> Path:
-    """Return the root of the other system; build it (a minute) if it is not there."""
+    """Return the root of the other system; build it, which takes about a minute, if it does not exist."""
     root = cache() / SUITE
     with (cache() / f"{SUITE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

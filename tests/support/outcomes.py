@@ -1,4 +1,4 @@
-"""What is to come of an act that is cut off or fails: the old state or the new one, and nothing lying about."""
+"""Checks that an interrupted or failed act leaves the old state or the new one, and no leftovers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ERRORS = ("ENOSPC", "EIO", "EROFS", "EPERM")
 
 
 def prepare(lab: Lab, name: str, *, helper: bool = False) -> tuple[Callable[[], object], View, View, list[Point]]:
-    """Return an act, what the container sees before and after it, and where it can be cut off."""
+    """Return an act, the container's view before and after it, and the points where it can be interrupted."""
     goal = None
     if name.startswith("undo "):
         goal = lab.view()
         lab.act(name.removeprefix("undo "))()
         lab.keep()
-        lab.reset()  # as before each try: a copied backup may have other holes, and so other system calls
+        lab.reset()  # as before each trial: a copied backup may have other holes, and so need other system calls
     act = lab.act(name)
     old = lab.view()
     found = points(act, helper=helper)
@@ -41,7 +41,7 @@ def prepare(lab: Lab, name: str, *, helper: bool = False) -> tuple[Callable[[], 
 
 
 def foreseen(lab: Lab, name: str, old: View, new: View) -> View:
-    """Return what must be there after an act, as far as it can be said without doing it."""
+    """Return the expected view after an act; what cannot be predicted is taken from ``new``."""
     at = {what: os.fsdecode(place).strip("/") for what, place in lab.places.items()}
     below = at["revert"] if name == "revert" else at["delete"]
     if name in ("save", "save in place", "copy in"):
@@ -72,7 +72,7 @@ def _is_below(path: str, above: str) -> bool:
 
 
 def _with_other_mode(seen: Seen, xattrs: tuple[tuple[str, bytes], ...]) -> Seen:
-    """Return an entry that was given ``o-rwx,u+s``; its ACL has another mask then."""
+    """Return an entry after chmod ``o-rwx,u+s``, which may change only the access ACL among its attributes."""
     if stat.S_ISLNK(seen.mode):
         return seen
     acls = {pair for pair in (*seen.xattrs, *xattrs) if pair[0] == "system.posix_acl_access"}
@@ -87,7 +87,7 @@ def some(found: list[Point], count: int) -> list[Point]:
 
 
 def is_settled(lab: Lab, old: View, new: View, why: object) -> str:
-    """Let the next start put things right; return whether the old state or the new one is there."""
+    """Run recovery and assert that it leaves the old state or the new one; return which ("old" or "new")."""
     told = recover(lab.inspect)
     now = lab.view()
     assert now in (old, new), (why, told, difference(now, old), difference(now, new))
@@ -97,7 +97,10 @@ def is_settled(lab: Lab, old: View, new: View, why: object) -> str:
 
 
 def is_told(lab: Lab, old: View, new: View, ended: Ended, why: object) -> str:
-    """See that a failure was told in one line and left the old state or the new one, if need be after an undo."""
+    """Assert that a failure was reported in one line and left the old state or the new one, if need be after an undo.
+
+    Return which state it is.
+    """
     assert ended.how not in ("broke", "killed"), (why, ended.told)
     assert "\n" not in ended.told, (why, ended.told)
     now = lab.view()

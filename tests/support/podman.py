@@ -1,4 +1,4 @@
-"""podman's Docker-compatible service on storage of its own, driven by the docker command as an Engine is."""
+"""podman's Docker-compatible service with its own storage, controlled by podman's command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.dockerd import Dockerd
 
 
 class Podman(Dockerd):
-    """``podman system service``; it keeps no daemon state, so that stopping it leaves containers as they are."""
+    """``podman system service``, which has no daemon state: stopping it does not affect containers."""
 
     def _podman(self) -> list[str]:
         return [
@@ -22,17 +22,17 @@ class Podman(Dockerd):
         ]
 
     def docker(self, *args: str, stdin: bytes | None = None, check: bool = True) -> str:
-        """Run podman's own command, whose words are docker's: docker's cannot attach to podman."""
+        """Run podman with docker's arguments, because docker's own command cannot attach to podman."""
         if args[0] in ("run", "create"):
-            # podman wants a million files and processes: more than a machine without CAP_SYS_RESOURCE gives
+            # podman asks for limits of a million files and processes, more than allowed without CAP_SYS_RESOURCE
             args = (args[0], "--ulimit=nofile=1000:1000", "--ulimit=nproc=1000:1000", *args[1:])
         if args[:2] == ("rm", "-f"):
-            args = ("rm", "-f", "--time=0", *args[2:])  # docker's kills at once
+            args = ("rm", "-f", "--time=0", *args[2:])  # docker kills at once
         for _ in range(40):
             result = subprocess.run(
                 [*self._podman(), *args], input=stdin, capture_output=True, check=False, timeout=120
             )
-            # the shared memory of what was killed this moment may be in use still
+            # the shared memory of a container that was just killed may still be in use
             if args[0] != "rm" or b"device or resource busy" not in result.stderr:
                 break
             time.sleep(0.25)

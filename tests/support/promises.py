@@ -1,4 +1,4 @@
-"""What dtui promises about safety, one sentence a promise; the tests that hold one carry its id as a marker."""
+"""dtui's safety promises, one sentence each; the tests that hold a promise carry its id as a marker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running container that can be put back to what it was as often as one likes, through its own root."""
+"""A running container that can be reset to a saved state again and again, through its own root."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.support.tree_state import View, walk
 from tui.engine.live.endpoint import LiveEndpoint
 
 _CHANGED = ("app", "old", "conf.d", "etc/moved", "srv/far/moved")
-"""Where acts change anything."""
+"""The paths that acts may change."""
 
 
 @dataclass
 class LivingLab(Lab):
-    """A lab around a running container; ``layer`` is its root, as its processes see it."""
+    """A lab with a running container; ``layer`` is the root that its processes see."""
 
     def keep(self) -> None:
-        """Take what is there now for what it is put back to."""
+        """Make the current state the one that :meth:`reset` restores."""
         shutil.rmtree(self.saved)
         self.saved.mkdir()
         self._save()
@@ -41,7 +41,7 @@ class LivingLab(Lab):
             Lab._copy(source, target)
 
     def reset(self) -> None:
-        """Put the container's files back under its feet, and what dtui keeps on the host."""
+        """Restore the container's files while it runs, and dtui's state directory."""
         for place in _CHANGED:
             if (self.layer / place).exists():
                 shutil.rmtree(self.layer / place)
@@ -50,16 +50,15 @@ class LivingLab(Lab):
         self.reset_state()
 
     def view(self) -> View:
-        """Return what the container sees."""
         return walk(self.layer, self.clock)
 
     def leftovers(self) -> list[str]:
-        """Return what of dtui's lies about in the container."""
+        """Return the paths in the container that dtui left behind."""
         return [path for path in self.view() if "dtui" in path]
 
 
 def of_running(box: Box, state: Path) -> LivingLab:
-    """Return a lab around a running container with a volume at /srv/far."""
+    """Return a lab with a running container that has a volume at /srv/far."""
     root = Path(f"/proc/{box.details.pid}/root")
     furnish(root)
     places = {
@@ -71,6 +70,6 @@ def of_running(box: Box, state: Path) -> LivingLab:
     }
     host = box.engine.host
     lab = LivingLab(box.id, root, state, lambda: LiveEndpoint("local", host), places)
-    lab.reset()  # what is renamed is the layer's own from now on
+    lab.reset()  # so that the files to rename are in the container's own layer
     lab.keep()
     return lab

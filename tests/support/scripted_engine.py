@@ -1,4 +1,4 @@
-"""An Engine that a test moves by hand: containers change state when it says so, and acts are written down."""
+"""An Engine whose containers a test controls; it records the acts that are requested."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Log:
 
 
 class Pretend:
-    """Fulfils :class:`tui.engine.endpoint.Endpoint`; an id is the hash of the name, the later ones are older."""
+    """Implements :class:`tui.engine.endpoint.Endpoint`. Ids are hashes of names, and later rows are older."""
 
     live = True
     address = "pretend://"
@@ -81,7 +81,7 @@ class Pretend:
         ]
 
     def move(self, called: str, state: State | None, *actions: str, exit_code: int = 0) -> None:
-        """Put a container into another state (None: it is gone) and announce it."""
+        """Set the state of a container, None to remove it, and send the events ``actions`` ("rename" by default)."""
         now = {row.name: row for row in self.rows}
         row = now.pop(called)
         code = exit_code if state is State.EXITED else None

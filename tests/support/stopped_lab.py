@@ -1,4 +1,4 @@
-"""A container at rest that can be put back to what it was as often as one likes, on three kinds of layers."""
+"""A stopped container that can be reset to a saved state again and again, on three kinds of layers."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ CHANGED = (
     "chmod 600 /app/keep.txt; mkdir /app/sub; echo s > /app/sub/s; ln -s s /app/sub/link; "
     "echo m > /old/mine; chmod 4755 /app/start.sh"
 )
-"""What the container did before: edited, deleted, replaced and added."""
+"""Commands of the container before the test: they edit, delete, replace and add files."""
 
 
 OVERLAY = ("/bin/mount", "-t", "overlay", "overlay", "-o", "ro,lowerdir={}")
 FUSE = ("/usr/bin/fuse-overlayfs", "-o", "lowerdir={}")
-"""The words that mount layers to look at them, before the place."""
+"""Commands that mount layers for reading, without the mount point."""
 
 
 @dataclass
 class Lab:
-    """One container at rest; ``inspect`` makes an endpoint of its own, for a process of its own."""
+    """A stopped container; ``inspect`` creates a new endpoint, so that each process has its own."""
 
     id: str
     layer: Path
@@ -56,7 +56,7 @@ class Lab:
     mounted: tuple[Path, ...] = ()
     mounter: tuple[str, ...] = OVERLAY
     loose: tuple[str, ...] = ()
-    """Directories that get another time when what is in them is copied up by ourselves."""
+    """Directories whose time changes when dtui itself copies up files in them."""
     saved: Path = field(init=False)
     since: int = field(init=False)
 
@@ -66,7 +66,7 @@ class Lab:
         self._begin()
 
     def _begin(self) -> None:
-        """Take what was made up to now for old; a file's time may lag behind the clock by a tick of the kernel's."""
+        """Count everything up to now as old; a file's time may lag behind the clock by one tick of the kernel."""
         self.since = time.time_ns()
         time.sleep(0.02)
 
@@ -80,7 +80,7 @@ class Lab:
         subprocess.run(["/bin/cp", "-a", f"{source}/.", f"{target}/"], check=True)
 
     def keep(self) -> None:
-        """Take what the layer is now for what it is put back to."""
+        """Make the current layer and dtui's state the ones that :meth:`reset` restores."""
         shutil.rmtree(self.saved)
         self.saved.mkdir()
         self._copy(self.layer, self.saved)
@@ -95,7 +95,7 @@ class Lab:
             self._copy(self.state, kept)
 
     def reset_state(self) -> None:
-        """Put back what dtui keeps on the host, with its holes."""
+        """Restore dtui's state directory."""
         shutil.rmtree(self.state, ignore_errors=True)
         kept = self.state.with_name("kept")
         if kept.exists():
@@ -103,14 +103,14 @@ class Lab:
             self._copy(kept, self.state)
 
     def reset(self) -> None:
-        """Put the layer, and what dtui keeps on the host, back."""
+        """Restore the layer and dtui's state directory."""
         for one in self.layer.iterdir():
             if one.is_dir() and not one.is_symlink():
                 shutil.rmtree(one)
             else:
                 one.unlink()
         self._copy(self.saved, self.layer)
-        with suppress(OSError):  # the kernel's own note, which a probe that was killed leaves behind
+        with suppress(OSError):  # set by the kernel, and left behind if a probe is killed
             os.removexattr(self.layer, "trusted.overlay.origin")
         self.reset_state()
 
@@ -126,7 +126,7 @@ class Lab:
         return self.inspect(self.id)
 
     def view(self) -> View:
-        """Return what the container would see: by a mount of the driver's own where there is one."""
+        """Return what the container would see, by a mount of the driver's kind if there is one."""
         if self.mounted:
             with tempfile.TemporaryDirectory(prefix="dtui-look-", dir="/var/tmp") as place:
                 lower = ":".join(map(str, (self.layer, *self.mounted)))
@@ -141,7 +141,7 @@ class Lab:
         return self._by_ourselves()
 
     def _by_ourselves(self) -> View:
-        """On a kernel without aufs the union is dtui's own."""
+        """Return what dtui's own union shows, for a kernel without aufs."""
         found: View = {}
         inodes = {}
         with readable_tree(self.details) as tree:
@@ -179,13 +179,13 @@ class Lab:
         return with_names(found, inodes)
 
     def leftovers(self) -> list[str]:
-        """Return what of dtui's lies about in the layer or beside it."""
+        """Return the paths in the layer and next to it that dtui left behind."""
         return [str(path) for path in (*self.layer.rglob("*dtui*"), *self.layer.parent.glob("*dtui*"))]
 
-    # the five acts, each on its own ------------------------------------------------------------------------
+    # acts --------------------------------------------------------------------------------------------------
 
     def act(self, name: str) -> Callable[[], object]:
-        """Return an act as something to call in a process of its own."""
+        """Return an act as a function that can be called in a separate process."""
         places = self.places
 
         def call() -> object:
@@ -229,11 +229,11 @@ _TYPES = {
 }
 
 UNDONE = ("save", "delete", "rename", "chmod", "revert")
-"""Acts that are tried to be taken back, too: ``undo save`` and so on."""
+"""Acts whose undo is tested too, as ``undo save`` and so on."""
 
 
 def furnish(root: Path) -> None:
-    """Put into a container what is not seen every day, below what is saved, deleted, renamed and reverted."""
+    """Add unusual entries and attributes to the paths that are saved, deleted, renamed and reverted."""
     dress(root / "app/start.sh")
     os.setxattr(root / "app", "system.posix_acl_default", acl(4321))
     plant(root / "old")
@@ -241,7 +241,7 @@ def furnish(root: Path) -> None:
 
 
 def of_box(box: Box, state: Path) -> Lab:
-    """Return a lab around a stopped container."""
+    """Return a lab with a stopped container of a real engine."""
     details = box.details
     stack = details.stack
     assert stack is not None
@@ -255,12 +255,12 @@ def of_box(box: Box, state: Path) -> Lab:
 
 
 def of_aufs(root: Path, state: Path) -> Lab:
-    """Return a lab around a container of a captured aufs data-root."""
+    """Return a lab with a container of a captured aufs data-root."""
     endpoint = OfflineEndpoint("root", root)
     found = next(one for one in endpoint.snapshot() if one.name == "web")
     stack = endpoint.inspect(found.id).stack
     assert stack is not None
-    for layer in stack.layers:  # the one of an image: what is copied up must come with it
+    for layer in stack.layers:  # in the image's layer, so that copy-up has to keep it
         if (layer.path / "etc/passwd").exists():
             dress(layer.path / "etc/passwd")
     (stack.writable.path / "app/data").mkdir()

@@ -1,4 +1,4 @@
-"""A real terminal for the real app: a pty drawn by pyte, typed into as a person would."""
+"""Runs the app in a pty that pyte draws, with keys typed as a person would."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Terminal:
             os.execvpe(sys.executable, [sys.executable, "-m", "tui", *args], environment)
 
     def pump(self, seconds: float = 0.0) -> bool:
-        """Read what the app has painted; say whether anything came."""
+        """Read what the app has painted, waiting up to ``seconds``; return whether anything came."""
         if not is_readable(self.fd, seconds):
             return False
         try:
@@ -76,12 +76,12 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self.screen.display)
 
     def pumped(self) -> str:
-        """Read what comes within a moment; return the screen."""
+        """Read once, waiting up to 50 ms; return the screen."""
         self.pump(0.05)
         return self.text()
 
     def wait(self, want: str | Callable[[str], bool], seconds: float = 20.0) -> str:
-        """Wait until a text is on the screen, or a condition holds of it; return the screen."""
+        """Wait until the screen contains a text or meets a condition; return the screen."""
         test = want if callable(want) else (lambda shown: want in shown)
         until(
             lambda: test(self.pumped()), lambda: f"not on the screen: {want!r}\n{self.text()}", seconds=seconds, pause=0
@@ -89,43 +89,43 @@ class Terminal:
         return self.text()
 
     def wait_all(self, *texts: str, seconds: float = 20.0) -> str:
-        """Wait until all of some texts are on the screen at once: a screen may be painted in several pieces."""
+        """Wait until the screen contains all texts at once, because it may be painted in several pieces."""
         return self.wait(lambda shown: all(text in shown for text in texts), seconds)
 
     def settle(self, quiet: float = 0.4, seconds: float = 10.0) -> str:
-        """Read until nothing has been painted for a while; return the screen."""
+        """Read until nothing was painted for ``quiet`` seconds, or ``seconds`` are over; return the screen."""
         end = time.monotonic() + seconds
         while self.pump(quiet) and time.monotonic() < end:
             pass
         return self.text()
 
     def press(self, *keys: str, gap: float = 0.04) -> None:
-        """Press keys one after another, as fast as a quick typist; a name of KEYS, or characters to type."""
+        """Press keys one after another, as fast as a quick typist; each is a name in KEYS or characters to type."""
         for key in keys:
             for char in [KEYS[key]] if key in KEYS else list(key):
                 os.write(self.fd, char.encode())
-                # Escape and a key right after it are Alt with that key to any terminal program.
+                # terminal programs take Escape and a key right after it for Alt with that key
                 end = time.monotonic() + (0.5 if key == "esc" else gap)
                 while (left := end - time.monotonic()) > 0:
                     self.pump(left)
 
     def burst(self, *keys: str) -> None:
-        """Send keys in one piece, as a slow line delivers them."""
+        """Send keys in one piece, as a slow connection delivers them."""
         os.write(self.fd, "".join(KEYS.get(key, key) for key in keys).encode())
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal and wait for the end."""
+        """Send a signal and wait until the app ends."""
         os.kill(self.pid, number)
         self.close()
 
     def close(self, seconds: float = 8.0) -> int:
-        """Wait for the end; return the exit code, or minus the signal."""
+        """Wait until the app ends; return its exit code, or minus the signal. Raises NotInTime."""
         until(lambda: self._has_ended(0.05), lambda: f"the app does not end\n{self.text()}", seconds=seconds, pause=0)
         assert self._ended is not None
         return self._ended
 
     def drop(self, seconds: float = 20.0) -> int:
-        """Take the terminal away, as a line that drops does; return the exit code."""
+        """Close the terminal, as a dropped connection does, and wait until the app ends; return its exit code."""
         os.close(self.fd)
         self.fd = -1
         try:
@@ -139,7 +139,7 @@ class Terminal:
         return self._ended
 
     def _has_ended(self, seconds: float = 0.0) -> bool:
-        """Read what the app paints for a moment, if it has a terminal; say whether it has ended."""
+        """Read what the app paints, if it has a terminal; return whether it has ended."""
         if self.fd >= 0:
             self.pump(seconds)
         if self._ended is None:
@@ -148,7 +148,7 @@ class Terminal:
         return self._ended is not None
 
     def abandon(self) -> None:
-        """End by force if need be, and give the terminal back."""
+        """Kill the app if it is running, and close the terminal."""
         if self._ended is None:
             os.kill(self.pid, signal.SIGKILL)
             self.close()

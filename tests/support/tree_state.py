@@ -1,4 +1,4 @@
-"""What is seen of a tree of files, all of it: bytes, owner, mode, attributes, devices, links, holes and times."""
+"""The complete state of a tree: bytes, owner, mode, attributes, devices, links, holes and times."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 
 _OVERLAYS = ("trusted.overlay.", "user.overlay.")
 OLD = 1_234_567_890_123_456_789
-"""A time that nothing gets by itself, to the nanosecond."""
+"""A modification time in nanoseconds that no file gets by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One entry. ``names`` are the paths that are one file; ``time`` is None where it does not matter."""
+    """One entry. ``names`` are all paths of the same file; ``time`` is None if it does not matter."""
 
     mode: int
     uid: int
@@ -41,9 +41,9 @@ View = dict[str, Seen]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How times are compared: those since ``now`` are alike, those of directories in ``loose`` do not matter.
+    """How times are compared: all since ``now`` are equal, and those of directories in ``loose`` are ignored.
 
-    A directory in which something is made has another time afterwards, and keeps it when that is taken back.
+    A directory's time changes when an entry is created in it, and is not restored when that is undone.
     """
 
     now: int
@@ -60,7 +60,7 @@ def kept_xattrs(pairs: Iterator[tuple[str, bytes]]) -> tuple[tuple[str, bytes], 
 
 
 def with_names(found: View, files: dict[str, tuple[int, int]]) -> View:
-    """Say of each file which other paths are the same one, by the inodes that they were."""
+    """Set the ``names`` of each file to all paths with its inode."""
     groups: dict[tuple[int, int], list[str]] = defaultdict(list)
     for path, inode in files.items():
         groups[inode].append(path)
@@ -71,7 +71,7 @@ def with_names(found: View, files: dict[str, tuple[int, int]]) -> View:
 
 
 def walk(root: Path, clock: Clock) -> View:
-    """Return every entry of a tree but the kernel's own."""
+    """Return every entry of a tree, without /proc, /sys and /dev."""
     found: View = {}
     inodes = {}
     for folder, names, files in os.walk(root):
@@ -102,7 +102,7 @@ def walk(root: Path, clock: Clock) -> View:
 
 
 def difference(one: View, other: View) -> list[object]:
-    """Return the first paths that are not alike, and in what."""
+    """Return the first eight paths that differ, and how."""
     told: list[object] = []
     for path in sorted({*one, *other}):
         mine, theirs = one.get(path), other.get(path)
@@ -113,22 +113,22 @@ def difference(one: View, other: View) -> list[object]:
     return told[:8]
 
 
-# what is not seen every day -----------------------------------------------------------------------------------
+# unusual entries and attributes -------------------------------------------------------------------------------
 
 
 def acl(user: int) -> bytes:
-    """Return an ACL that gives one more user rights, as the kernel keeps it in an attribute."""
+    """Return the attribute value of an ACL with rights for one named user."""
     nobody = 0xFFFFFFFF
     entries = ((1, 7, nobody), (2, 7, user), (4, 5, nobody), (16, 7, nobody), (32, 5, nobody))
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
-"""cap_net_bind_service=ep, as the kernel keeps it in an attribute."""
+"""The attribute value of the capability cap_net_bind_service=ep."""
 
 
 def dress(file: Path) -> None:
-    """Give a file what a careless write takes away: setuid, an ACL, a capability, attributes, an old time."""
+    """Give a file what a careless write loses: owner, setuid, an ACL, a capability, attributes, an old time."""
     os.chown(file, 1001, 1002)
     file.chmod(0o4755)
     os.setxattr(file, "user.zeta", b"first")
@@ -140,7 +140,7 @@ def dress(file: Path) -> None:
 
 
 def make_socket(folder: Path, name: str) -> None:
-    """Make a socket in a directory, however long the path of that is."""
+    """Create a socket in a directory whose path may be longer than a socket address allows."""
     with socket.socket(socket.AF_UNIX) as made:
         here = os.open(folder, os.O_PATH)
         made.bind(f"/proc/self/fd/{here}/{name}")
@@ -148,7 +148,7 @@ def make_socket(folder: Path, name: str) -> None:
 
 
 def plant(folder: Path) -> None:
-    """Put into a directory whatever a file system can hold."""
+    """Fill a directory with every kind of entry that a file system can hold."""
     dressed = folder / "dressed"
     dressed.write_bytes(b"dressed\n")
     dress(dressed)

@@ -1,4 +1,4 @@
-"""Wait for a condition, and fail with what was awaited when it never comes true."""
+"""Wait for a condition, and fail with a description if it never becomes true."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 class NotInTime(AssertionError):
-    """What was awaited did not come."""
+    """A condition did not become true in time."""
 
 
 SECONDS = 30.0
-"""How long a condition may take before it counts as one that never comes true; generous, for loaded machines."""
+"""Seconds that a condition may take to become true; generous, for loaded machines."""
 
 _QUIET = 5
-"""Looks at a screen without a change after which it is at rest: longer than its timers that await a resting cursor."""
+"""Unchanged looks after which a screen is at rest; at 50 ms each, longer than its timers for a resting cursor."""
 
 
 def until(
     ready: Callable[[], T], what: str | Callable[[], str] = "", *, seconds: float = SECONDS, pause: float = 0.01
 ) -> T:
-    """Poll until ``ready()`` is true and return its value; ``what`` is what to say when it never is."""
+    """Poll until ``ready()`` is true and return its value; raises NotInTime with ``what`` if it never is."""
     deadline = time.monotonic() + seconds
     while not (value := ready()):
         if time.monotonic() > deadline:
@@ -37,9 +37,9 @@ def until(
 
 
 async def pilot_until(pilot: Pilot[int], ready: Callable[[], T], what: str | Callable[[], str] = "") -> T:
-    """Let the app go on until ``ready()`` is true and return its value; fail with what is on the screen otherwise."""
+    """Let the app run until ``ready()`` is true and return its value; raises NotInTime with the screen's text."""
     deadline = time.monotonic() + SECONDS
-    await pilot.pause()  # what the app was told before comes first
+    await pilot.pause()  # let the app handle earlier messages first
     while not (value := ready()):
         if time.monotonic() > deadline:
             _fail(ready, lambda: f"{what() if callable(what) else what}\n{screen_text(pilot)}", SECONDS)
@@ -49,7 +49,7 @@ async def pilot_until(pilot: Pilot[int], ready: Callable[[], T], what: str | Cal
 
 
 async def settle(pilot: Pilot[int]) -> None:
-    """Wait until no worker of the screen is at work and what is on the screen stays as it is."""
+    """Wait until no worker of the screen is running and the screen stays unchanged."""
     quiet, shown = 0, ""
     deadline = time.monotonic() + SECONDS
     while quiet < _QUIET:
@@ -61,7 +61,7 @@ async def settle(pilot: Pilot[int]) -> None:
 
 
 def screen_text(pilot: Pilot[int]) -> str:
-    """Return all that is on the screen, as text."""
+    """Return the screen's contents as text."""
     lines = pilot.app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in line) for line in lines)
 

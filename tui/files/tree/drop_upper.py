@@ -1,7 +1,7 @@
-"""A writable layer's own entry taken away, marks and all, so that the image's shows again and no trace is left.
+"""Remove an entry and its marks from the writable layer, so that the image's entry shows again.
 
-It is renamed, in one step, out of the layer into a directory beside it, and thrown away only when the layer is still at
-rest then: a container that starts meanwhile finds the old entry or the image's, never half of one.
+The entry is renamed in one step into a directory next to the layer, and deleted only if the layer is still at rest
+then: a container that starts meanwhile finds either the old entry or the image's, never half of one.
 """
 
 from __future__ import annotations
@@ -35,18 +35,17 @@ from tui.linux.syscalls import is_fixed
 from tui.linux.trail import Trail
 
 Raw = dict[bytes, tuple[int, ...]]
-"""What lies in a layer by its canonical path: mode, owner, group and inode, of what is no directory also size and
-mtime."""
+"""Entries of a layer by canonical path: mode, owner, group, inode; unless it is a directory, also size and mtime."""
 
 
 class NotPutBack(ChangedMeanwhile):
-    """The container was started in the middle, and what was taken away is only in the backup."""
+    """The container was started meanwhile, and what was removed is now only in the backup."""
 
     tells_outcome = True
 
 
 def shows_through(stack: LayerStack, view: LayerView, canonical_path: bytes) -> bool:
-    """Say whether the image's entry shows once the writable layer's own is gone: nothing above it is opaque."""
+    """Return whether the image's entry shows once the layer's own is gone: no directory above it is opaque."""
     if stack.marks is WhiteoutStyle.TREE:
         return False
     parent = b"/"
@@ -65,7 +64,7 @@ def shows_through(stack: LayerStack, view: LayerView, canonical_path: bytes) -> 
 
 
 def raw_states(stack: LayerStack, view: LayerView, canonical_path: bytes) -> Raw:
-    """Describe what :func:`uncovered` would take away, to be compared with what it takes."""
+    """Describe what :func:`uncovered` would remove, to compare it later with what it removed."""
     with (
         change_explained(canonical_path),
         upper_root(stack) as upper,
@@ -75,7 +74,7 @@ def raw_states(stack: LayerStack, view: LayerView, canonical_path: bytes) -> Raw
 
 
 def upper_names(stack: LayerStack, view: LayerView, canonical_path: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return which names of which directory :func:`uncovered` would take away."""
+    """Return the directory and the names in it that :func:`uncovered` would remove."""
     with (
         change_explained(canonical_path),
         upper_root(stack) as upper,
@@ -85,7 +84,7 @@ def upper_names(stack: LayerStack, view: LayerView, canonical_path: bytes) -> tu
 
 
 def lies_in_image(stack: LayerStack, view: LayerView, nodes: Sequence[EntrySnapshot]) -> bool:
-    """Say whether an entry and all below it, parents first, are just what the image has there and would show."""
+    """Return whether the image has exactly these entries (parents first) and would show them."""
     top, paths = nodes[0].path, {node.path for node in nodes}
     prefix = top.rstrip(b"/") + b"/"
     if stack.marks is WhiteoutStyle.TREE or any(node.kind is None for node in nodes) or top == b"/":
@@ -113,7 +112,7 @@ def _is_in_image(view: LayerView, node: EntrySnapshot, paths: set[bytes]) -> boo
 
 
 def _raw(dir_fd: int, parent: bytes, names: list[bytes]) -> Raw:
-    """Describe names in an open directory and all below them; ``parent`` is its path in the container."""
+    """Describe names in an open directory and everything below; ``parent`` is its path in the container."""
     states: Raw = {}
     prefix = parent.rstrip(b"/") + b"/"
     todo = list(names)
@@ -134,7 +133,7 @@ def _raw_one(dir_fd: int, name: bytes) -> tuple[int, ...]:
     fd = open_child(dir_fd, name, os.O_PATH)
     try:
         status = os.fstat(fd)
-        if is_fixed(fd):  # it can be moved with its directory, but not be removed
+        if is_fixed(fd):  # it can be moved with its directory, but not removed
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
     finally:
         os.close(fd)
@@ -143,9 +142,9 @@ def _raw_one(dir_fd: int, name: bytes) -> tuple[int, ...]:
 
 
 def refuse_unkept(states: Raw, canonical_path: bytes, nodes: Iterable[EntrySnapshot], marks: WhiteoutStyle) -> None:
-    """Raise ChangedMeanwhile unless all that is about to be taken away at and below a path was kept as it lies there.
+    """Raise ChangedMeanwhile unless the backup has everything that is about to be removed, in its current state.
 
-    A directory above that was copied up for it alone is as the image has it, and marks are no entries.
+    Whiteouts are ignored, and so is a directory above that was copied up for this entry alone: the image has the same.
     """
     nodes_by_path = {node.path: node for node in nodes}
     prefix = canonical_path.rstrip(b"/") + b"/"
@@ -176,11 +175,11 @@ def uncovered(
     states: Raw,
     still_at_rest: Callable[[], None],
 ) -> Iterator[None]:
-    """Take an entry's own part in the writable layer away; what was taken is thrown away at the end of the context.
+    """Remove the layer's own entry; at the end of the context the removed entry is deleted for good.
 
-    With it go directories above that were copied up for it alone. ``still_at_rest`` raises when somebody uses the
-    layer, ``states`` is what was kept of it; the entry is back in its place when either is not so. Raises DtuiError,
-    NotPutBack where it cannot be.
+    Directories above that were copied up only for it are removed as well. ``still_at_rest`` raises if the layer is in
+    use; ``states`` is what the backup has. If either check fails, the entry is put back. Raises DtuiError, or
+    NotPutBack if the entry cannot be put back.
     """
     trash = trash_dir(stack)
     with (
@@ -203,7 +202,7 @@ def uncovered(
 
 @contextmanager
 def _new_directory(beside: int, name: bytes, canonical_path: bytes) -> Iterator[int]:
-    """Yield a new directory, which is removed with all that came into it."""
+    """Yield a new directory, and remove it with its content at the end."""
     try:
         fd = make_anew(beside, name)
     except OSError as error:
@@ -212,7 +211,7 @@ def _new_directory(beside: int, name: bytes, canonical_path: bytes) -> Iterator[
         yield fd
     finally:
         os.close(fd)
-        with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
+        with suppress(OSError):  # the journal has it, and the next start tries again
             remove_tree(beside, name)
 
 
@@ -220,7 +219,7 @@ def _new_directory(beside: int, name: bytes, canonical_path: bytes) -> Iterator[
 def _own_names(
     stack: LayerStack, view: LayerView, upper: Root, canonical_path: bytes
 ) -> Iterator[tuple[int, bytes, list[bytes]]]:
-    """Yield a directory of the writable layer, open, its path, and which of its names to take; of the root, all."""
+    """Yield an open directory of the layer, its path, and the names to remove from it; of the root, all names."""
     if canonical_path == b"/":
         yield upper.fd, b"/", [os.fsencode(name) for name in os.listdir(upper.fd)]
         return
@@ -240,7 +239,7 @@ def _own_names(
 
 
 def _copied_up_only_for(stack: LayerStack, view: LayerView, upper: Root, path: bytes) -> bool:
-    """Say whether the directory above was copied up for an entry alone: it holds nothing else and is the image's."""
+    """Return whether the parent was copied up for this entry alone: it has no other names and equals the image's."""
     parent, name = split(path)
     if parent == b"/":
         return False
@@ -272,7 +271,7 @@ def _copied_up_only_for(stack: LayerStack, view: LayerView, upper: Root, path: b
 
 @contextmanager
 def _moved_to_trash(dir_fd: int, names: list[bytes], trash_fd: int, canonical_path: bytes) -> Iterator[None]:
-    """Rename names into the trash, and back when the context fails."""
+    """Rename names into the trash directory, and back if the context fails."""
     hands = OwnNameOps()
     moved: list[bytes] = []
     try:
@@ -282,7 +281,7 @@ def _moved_to_trash(dir_fd: int, names: list[bytes], trash_fd: int, canonical_pa
         os.fsync(dir_fd)
         yield
     except ContainerGone:
-        raise  # an entry that is moved back would stand in the way of the removal
+        raise  # an entry that is moved back would obstruct the removal
     except BaseException as error:
         failures = _put_back(hands, trash_fd, dir_fd, moved)
         if failures:
@@ -295,7 +294,7 @@ def _moved_to_trash(dir_fd: int, names: list[bytes], trash_fd: int, canonical_pa
 
 
 def _put_back(hands: OwnNameOps, trash_fd: int, dir_fd: int, names: list[bytes]) -> list[tuple[bytes, OSError]]:
-    """Rename names back where nobody made them anew; return those that could not be, and why."""
+    """Rename names back unless they exist again; return those that failed, with the errors."""
     failures = []
     for name in reversed(names):
         try:

@@ -1,4 +1,4 @@
-"""Other names of a file, found by its inode number: a hard link says of itself only how many there are."""
+"""Find the other names of a file by its inode number; a file knows only how many names it has."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tui.files.tree.snapshots import EntrySnapshot
 def other_names(
     tree: Tree, nodes_by_inode: Mapping[int, EntrySnapshot], is_same: Callable[[EntrySnapshot, EntrySnapshot], bool]
 ) -> dict[int, bytes]:
-    """Walk a container's tree until each file that is wanted, by inode number, was met; return where.
+    """Walk a container's tree for the files with these inode numbers; return one path for each that was found.
 
-    What is mounted in the tree is not entered: no name there is one of a file outside.
+    Mount points are not entered: no name there can belong to a file outside.
     """
     paths_by_inode: dict[int, bytes] = {}
     todo = [b""]
@@ -39,7 +39,7 @@ def other_names(
 def _listed(tree: Tree, path: bytes) -> list[bytes]:
     try:
         return tree.names(path)
-    except DtuiError:  # it is gone meanwhile, or not for us to list
+    except DtuiError:  # removed meanwhile, or not readable for us
         return []
 
 

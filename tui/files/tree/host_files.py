@@ -1,4 +1,4 @@
-"""Files of this host below one directory, reached by descriptor: never through a link, never into a mount."""
+"""Files of this host below one directory, opened by descriptor: no symbolic link is followed, no mount entered."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tui.linux.syscalls import syncfs
 from tui.linux.trail import Trail
 
 _SYNCED_ALONE = 8
-"""Files that are made durable one by one; those after them are so all at once, at the end."""
+"""Files that are synced one by one; later ones are synced together at the end."""
 
 
 class HostFiles:
-    """What is read and made below a directory; a place is a path from there. Closes with the context."""
+    """Reads and creates files below a directory; paths are relative to it. A context manager."""
 
     def __init__(self, directory: str) -> None:
-        """Raise NotFound for what is no directory of this host."""
+        """Raise NotFound if this is not a directory of this host."""
         try:
             self._fd = os.open(directory or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -46,13 +46,13 @@ class HostFiles:
         os.close(self._fd)
 
     def parent(self, host_path: bytes) -> tuple[int, bytes]:
-        """Return the directory that holds a place, open until the next call, and the last name; raises OSError."""
+        """Return the parent directory, which stays open until the next call, and the name in it; raises OSError."""
         parent, _, name = host_path.rpartition(b"/")
         return self._trail.at(b"/" + parent), name
 
     @contextmanager
     def entry(self, host_path: bytes, *, read: bool = True) -> Iterator[tuple[int, int | None]]:
-        """Yield what stands at a place as an O_PATH descriptor, and a file's bytes to read; raises NotFound."""
+        """Yield an O_PATH descriptor of an entry and, of a file, one to read it; raises NotFound."""
         with ExitStack() as exit_stack:
             try:
                 dir_fd, name = self.parent(host_path)
@@ -61,7 +61,7 @@ class HostFiles:
                 reason = "is a mount point" if error.errno == errno.EXDEV else (error.strerror or "").lower()
                 raise NotFound(f"{printable(host_path)}: {reason}", "name a file of this host") from error
             exit_stack.callback(os.close, fd)
-            refuse_kernel_files(fd, host_path)  # their sizes say nothing, and some have an effect when they are read
+            refuse_kernel_files(fd, host_path)  # their sizes are meaningless, and reading some of them has effects
             data = None
             if read and kind_of(os.fstat(fd).st_mode) is EntryKind.FILE:
                 data = reopen_regular(fd, host_path)
@@ -70,7 +70,7 @@ class HostFiles:
             yield fd, data
 
     def link(self, existing_path: bytes, host_path: bytes) -> None:
-        """Give the file at another place a name more; raises OSError."""
+        """Create a hard link to an existing file; raises OSError."""
         parent, _, name = existing_path.rpartition(b"/")
         fd = open_child(self._link_trail.at(b"/" + parent), name, os.O_PATH)
         try:
@@ -80,12 +80,12 @@ class HostFiles:
             os.close(fd)
 
     def make_directory(self, host_path: bytes, mode: int) -> None:
-        """Make a directory into which this user can put something; raises OSError."""
+        """Create a directory that stays writable for this user for now; raises OSError."""
         dir_fd, name = self.parent(host_path)
         atomic.make_directory(dir_fd, name, mode | 0o700)
 
     def close_directory(self, host_path: bytes, mode: int) -> None:
-        """Give a directory its own mode, now that nothing more comes into it; raises OSError."""
+        """Set a directory's final mode once it is complete; raises OSError."""
         dir_fd, name = self.parent(host_path)
         fd = open_directory(dir_fd, name)
         try:
@@ -94,14 +94,14 @@ class HostFiles:
             os.close(fd)
 
     def make_symlink(self, host_path: bytes, target: bytes) -> None:
-        """Make a link; raises OSError."""
+        """Create a symbolic link; raises OSError."""
         dir_fd, name = self.parent(host_path)
         atomic.make_symlink(dir_fd, name, target)
 
     def make_file(self, host_path: bytes, source: int, node: EntrySnapshot, *, over: bool) -> None:
-        """Make a file with the mode of a node and the bytes and time of an open one, with ``over`` over a file.
+        """Create a file with the mode of ``node`` and the bytes and time of ``source``; ``over`` permits replacing one.
 
-        It has its name once it is whole, and is made durable unless it is one of many. Raises OSError.
+        The name appears once the file is complete. The first few files are synced one by one. Raises OSError.
         """
         dir_fd, name = self.parent(host_path)
         status = os.fstat(source)
@@ -122,16 +122,16 @@ class HostFiles:
         self._files += 1
 
     def sync(self) -> None:
-        """Make durable what was not yet; raises OSError."""
+        """Sync what is not yet durable; raises OSError."""
         if self._files > _SYNCED_ALONE:
             syncfs(self._fd)
 
 
 def _go_on() -> None:
-    """Let a file have its name."""
+    """Let the rename happen: nothing has to be checked before it."""
 
 
 def refuse_unsized(fd: int, path: bytes) -> None:
-    """Raise EditRefused for a file that is said to be empty and is not, as a file system makes them up while read."""
+    """Raise EditRefused for a file with content but size 0, as in file systems that generate it on reading."""
     if os.fstat(fd).st_size == 0 and os.pread(fd, 1, 0):
         raise EditRefused(f"{printable(path)} holds more than its size of 0 bytes says", "what it tells can be piped")

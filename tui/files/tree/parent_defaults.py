@@ -1,8 +1,8 @@
-"""What a directory gives to what is made in it, as the kernel gives it to whatever a container makes there.
+"""What a new entry inherits from its directory, as the kernel does it.
 
-That is its owner and group (by dtui alone, and only where the container has them), its default ACL, and to a directory
-that ACL as its own default and the setgid bit. The permission bits that were asked for become the bounds of the ACL,
-the umask has no part in it (acl(5); posix_acl_create in fs/posix_acl.c, inode_init_owner in fs/inode.c, kernel 6.18).
+A new entry gets the directory's owner and group (this is dtui's own rule, if the container has them), and its default
+ACL. A new directory also gets that ACL as its own default, and the setgid bit. The requested mode limits the ACL; the
+umask is ignored (acl(5); posix_acl_create in fs/posix_acl.c, inode_init_owner in fs/inode.c, kernel 6.18).
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ ACCESS = "system.posix_acl_access"
 DEFAULT = "system.posix_acl_default"
 
 _HEAD = 4
-"""Bytes of the version before the first entry (include/uapi/linux/posix_acl_xattr.h)."""
+"""Bytes of the version field before the first entry (include/uapi/linux/posix_acl_xattr.h)."""
 
 _ENTRY = struct.Struct("<HHI")
 _USER_OBJ, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
 
 
 def inherited_from(parent: EntrySnapshot, node: EntrySnapshot, ids: IdMap) -> EntrySnapshot:
-    """Return a new entry as it is once it is made in a directory; attributes of its own it has none.
+    """Return a new entry with what it inherits from its directory.
 
-    In a directory of somebody whom the container does not have, such as the host's root, it is the container's root's.
+    If the container does not have the directory's owner (the host's root, for example), the container's root becomes
+    owner.
     """
     mode = node.mode
     xattrs: tuple[tuple[str, bytes], ...] = ()
@@ -54,7 +55,7 @@ def _owners(parent: EntrySnapshot, ids: IdMap) -> tuple[int, int]:
 
 
 def apply_default_acl(default: bytes, mode: int) -> tuple[int, bytes]:
-    """Return permission bits and ACL of an entry made with a mode; no ACL where the bits say all of it."""
+    """Return mode bits and ACL of an entry created with a mode; the ACL is empty if the bits express it all."""
     entries = list(_ENTRY.iter_unpack(default[_HEAD:]))
     tags = {tag for tag, _, _ in entries}
     shifts = {_USER_OBJ: 6, _MASK if _MASK in tags else _GROUP_OBJ: 3, _OTHER: 0}

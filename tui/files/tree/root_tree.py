@@ -1,6 +1,7 @@
-"""A container's files as a tree that can be changed, an entry at a time; paths are canonical, no link is followed.
+"""The tree of a container's files, changed one entry at a time. Paths are canonical: no link is followed.
 
-Here is the tree in which the kernel does the copy-up: a mount of the layers, a full tree, a running container's root.
+:class:`RootTree` relies on the kernel for copy-up: in a mount of the layers, a full tree, or a running container's
+root.
 """
 
 from __future__ import annotations
@@ -31,38 +32,38 @@ from tui.linux.rooted_paths import Folder, Root, open_child, refuse_kernel_files
 OpenImage = Callable[[EntrySnapshot], int]
 
 LeaveOut = Callable[[bytes, bool], bool]
-"""Says whether an entry is not to be looked at: its path, and whether it turned out to be a mount point."""
+"""Takes a path and whether it turned out to be a mount point; returns whether to skip it."""
 
 
 class IsMountPoint(EditRefused):
-    """Something is mounted where an entry of the tree was to be."""
+    """A mount point where an entry of the tree was expected."""
 
 
 class Tree(Protocol):
-    """What acts are made of. Every method raises DtuiError for what cannot be done; OSError is the act's to explain."""
+    """The operations that acts consist of. They raise DtuiError; an OSError is left to the act to explain."""
 
     def canonical_path(self, path: bytes) -> bytes:
-        """Return the canonical path of a name: links above it are resolved, the name itself is not."""
+        """Resolve the links above a name, but not the name itself."""
         ...
 
     def look(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what stands at a path, None for nothing; raises MountPoint."""
+        """Return a snapshot of the entry at a path, or None; raises IsMountPoint."""
         ...
 
     def target_of(self, path: bytes) -> bytes:
-        """Say where the link at a path points, nothing for what is no link or not there."""
+        """Return the target of a symbolic link; empty for anything else."""
         ...
 
     def entered(self, path: bytes) -> Tree:
-        """Return the tree in which one path that was named may be a mount point, to be looked at and read."""
+        """Return a tree that may look at and read one path even if it is a mount point."""
         ...
 
     def open_file(self, path: bytes) -> int:
-        """Return a descriptor to read a regular file; the caller closes it."""
+        """Open a regular file for reading; the caller closes it."""
         ...
 
     def open_image(self, node: EntrySnapshot) -> int:
-        """Return a descriptor of bytes that lie unchanged in the image; raises LayerError where they do not."""
+        """Open the unchanged bytes in the image; raises LayerError if they changed or are not available."""
         ...
 
     def names(self, path: bytes) -> list[bytes]:
@@ -70,55 +71,56 @@ class Tree(Protocol):
         ...
 
     def children(self, path: bytes, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
-        """Describe all that stands in a directory, sorted by name, but for what ``leave_out`` says yes to.
+        """Return snapshots of a directory's entries, by name, without those for which ``leave_out`` returns true.
 
-        It is asked of each path, and again of each that turns out to be a mount point; those it keeps raise MountPoint.
+        ``leave_out`` is called for each path, and again if it is a mount point; a mount point that it keeps raises
+        IsMountPoint.
         """
         ...
 
     def beneath(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what an image has at a path, where copy-up and whiteouts are ours to make; else None."""
+        """Return a snapshot of the image's entry if this tree does copy-up and whiteouts itself; else None."""
         ...
 
     def settle(self, node: EntrySnapshot) -> None:
-        """Put right what an act that was cut off left at the path of a node, which is what stood there before."""
+        """Clean up what an interrupted act left at a path; ``node`` is what was there before it."""
         ...
 
     def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
-        """Put an entry in its place in one step, ``node.size`` bytes at ``node.offset`` of ``data`` in it.
+        """Create an entry in one step; a file gets ``node.size`` bytes at ``node.offset`` of ``data``.
 
-        It replaces only ``over``, as that was when it was looked at: ChangedMeanwhile for anything else, and without
-        one for whatever is there. A directory over a directory only gets the node's owner, mode and attributes.
+        It replaces nothing but ``over``, and only if that is unchanged; otherwise ChangedMeanwhile is raised. A
+        directory over a directory only gets the node's owner, mode and attributes.
         """
         ...
 
     def dress(self, node: EntrySnapshot) -> None:
-        """Give what is there the owner, mode, attributes and time of a node."""
+        """Set owner, mode, attributes and time of an existing entry to those of ``node``."""
         ...
 
     def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
-        """Give the entry that was looked at the owner and mode that are wanted, and touch nothing else of it."""
+        """Set only owner and mode of the entry that ``node`` describes."""
         ...
 
     def remove(self, path: bytes, *, directory: bool, expected: EntrySnapshot | None = None) -> None:
-        """Remove one entry, a directory only when it is empty, a file only as it was when it was looked at."""
+        """Remove one entry: a directory if it is empty, a file if it still is as ``expected``."""
         ...
 
     def move(self, path: bytes, new: bytes) -> bool:
-        """Rename in one step, never over another; say False where it has to be copied instead."""
+        """Rename in one step, never over an existing entry; return False if it must be copied instead."""
         ...
 
     def sync(self) -> None:
-        """Make durable what was changed, of which a long act leaves the most for its end."""
+        """Sync all changes; a long act leaves most of them for its end."""
         ...
 
     def close(self) -> None:
-        """Take back what is held for making entries."""
+        """Release the temporary name and open descriptors."""
         ...
 
 
 class RootTree:
-    """The tree below a root; the kernel copies up and writes whiteouts."""
+    """A tree below a root; the kernel does copy-up and whiteouts."""
 
     def __init__(
         self,
@@ -131,9 +133,9 @@ class RootTree:
         image: OpenImage | None = None,
         check: Check = no_check,
     ) -> None:
-        """``raw`` says that the root is the directory of a layer, in which overlay's marks are not the entries'.
+        """``raw``: the root is a layer's own directory, where overlay's attributes are marks and not the entries'.
 
-        ``check`` is asked before each step whether the container is still there.
+        ``check`` is called before each step and raises if the container is being removed or has ended.
         """
         self._root = root
         self._hands = hands
@@ -145,19 +147,18 @@ class RootTree:
         self._scratch = ScratchName(container_id)
         self._durability = Durability()
         self._link_root: Root | None = None
-        """The same root for the other names of files, so that the way to the one does not end the way to the other."""
+        """The root once more, to look up hard links: a lookup closes the directory that the same root reached before."""
 
     def changed(self, folder: Folder) -> None:
-        """Make a change of a directory's names durable, now or at the end of a long act."""
+        """Sync a directory's names now, or at the end of a long act."""
         self._durability.changed(folder)
 
     def sync(self) -> None:
-        """Make durable what was changed; raises DtuiError."""
         with change_explained(b"/"):
             self._durability.sync()
 
     def close(self) -> None:
-        """Take back what is held for making entries; the tree can be used again."""
+        """Release the temporary name and open descriptors; the tree can be used again."""
         self._scratch.close()
         self._durability.close()
         if self._link_root is not None:
@@ -165,32 +166,30 @@ class RootTree:
             self._link_root = None
 
     def forget(self, path: bytes) -> None:
-        """Look a directory up anew when it is asked for again."""
+        """Drop a directory from the cached trail."""
         for root in (self._root, self._link_root):
             if root is not None:
                 root.forget(path)
 
     def entered(self, path: bytes) -> Tree:
-        """Return this tree with a path that may be a mount point."""
         return RootTree(self._root, self._hands, self._id, path, raw=self._raw, image=self._image, check=self._check)
 
     def canonical_path(self, path: bytes) -> bytes:
-        """Return the canonical path of a name."""
         parent, name = split(path)
         return self._root.real_path(parent).rstrip(b"/") + b"/" + name if name else b"/"
 
     @contextmanager
     def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the directory that holds a name; a link on the way means that somebody put it there just now.
+        """Yield the directory that contains a name; a link on the way was put there meanwhile.
 
-        What the kernel shows of itself, as on proc, is refused: acting there would act on this host.
+        Kernel file systems such as proc are refused: a change there would affect this host.
         """
         with self.folder(path) as (folder, name):
             yield folder.fd, name
 
     @contextmanager
     def folder(self, path: bytes) -> Iterator[tuple[Folder, bytes]]:
-        """Yield the directory that holds a name, and the name."""
+        """Yield the directory that contains a name, and the name."""
         self._check()
         parent, name = split(path)
         try:
@@ -199,11 +198,11 @@ class RootTree:
                     refuse_kernel_files(folder.fd, path)
                 yield folder, name or b"."
         except (DtuiError, OSError):
-            self._check()  # what is being removed fails in many ways
+            self._check()  # a layer that is being removed fails in many ways
             raise
 
     def _reach(self, path: bytes) -> tuple[Folder, bytes]:
-        """Return the directory that holds a name, open until the next one is looked for, and the name."""
+        """Return the directory that contains a name, open until the next call, and the name."""
         self._check()
         parent, name = split(path)
         folder = self._root.reach(parent)
@@ -212,7 +211,7 @@ class RootTree:
         return folder, name or b"."
 
     def _open(self, path: bytes) -> int:
-        """Return an O_PATH descriptor of what stands at a path; raises MountPoint, NotFound."""
+        """Return an O_PATH descriptor; raises IsMountPoint or NotFound."""
         folder, name = self._reach(path)
         if name == b".":
             return os.dup(folder.fd)
@@ -232,7 +231,6 @@ class RootTree:
         return fd
 
     def look(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what stands at a path."""
         try:
             fd = self._open(path)
         except NotFound:
@@ -243,7 +241,6 @@ class RootTree:
             os.close(fd)
 
     def children(self, path: bytes, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
-        """Describe all that stands in a directory, which is looked up once for all of it."""
         names = self.names(path)
         self._check()
         prefix = path.rstrip(b"/") + b"/"
@@ -255,7 +252,7 @@ class RootTree:
                     continue
                 try:
                     fd = open_child(folder.fd, name, os.O_PATH)
-                except FileNotFoundError:  # it went meanwhile
+                except FileNotFoundError:  # removed meanwhile
                     continue
                 except OSError as error:
                     if error.errno != errno.EXDEV:
@@ -270,11 +267,9 @@ class RootTree:
         return nodes
 
     def target_of(self, path: bytes) -> bytes:
-        """Say where the link at a path points."""
         return self._root.target_of(path)
 
     def open_file(self, path: bytes) -> int:
-        """Return a descriptor to read a regular file."""
         fd = self._open(path)
         try:
             self._root.admit(fd, path, Need.READ)
@@ -283,13 +278,11 @@ class RootTree:
             os.close(fd)
 
     def open_image(self, node: EntrySnapshot) -> int:
-        """Return a descriptor of bytes that lie unchanged in the image."""
         if self._image is None:
             raise LayerError(f"{printable(node.path)} lies in an image that is not at hand", "nothing was changed")
         return self._image(node)
 
     def names(self, path: bytes) -> list[bytes]:
-        """List a directory."""
         folder = self._root.reach(path)
         if folder.mounted and path != self._entered:
             raise IsMountPoint(f"{printable(path)} is a mount point", "nothing was changed")
@@ -302,18 +295,17 @@ class RootTree:
             raise explain(error, path) from error
 
     def beneath(self, path: bytes) -> EntrySnapshot | None:
-        """The kernel shows nothing of the image's that is not to be seen."""
+        """Return None: the kernel does whiteouts, so no hidden entry of the image can show."""
         del path
         return None
 
     def settle(self, node: EntrySnapshot) -> None:
-        """The kernel leaves nothing half hidden."""
+        """Do nothing: the kernel leaves no half-made whiteout."""
         del node
 
     # making ------------------------------------------------------------------------------------------------
 
     def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
-        """Put an entry in its place in one step."""
         try:
             if over is not None and over.kind is node.kind is EntryKind.DIRECTORY:
                 self.dress(node)
@@ -335,7 +327,7 @@ class RootTree:
             raise explain_change(error, node.path) from error
 
     def _withdraw_if_gone(self, folder: Folder, name: bytes) -> None:
-        """Take back at once what was made while the removal of the container began, for that fails over a new entry."""
+        """Remove a new entry if the container's removal began meanwhile, because the removal would fail over it."""
         try:
             self._check()
         except ContainerGone:
@@ -345,7 +337,7 @@ class RootTree:
 
     @contextmanager
     def _other_name(self, node: EntrySnapshot) -> Iterator[NewEntry]:
-        """Yield one name more of a file that is there, and of no other one."""
+        """Yield a hard link to exactly the file that ``node.same_as`` names."""
         if self._link_root is None:
             self._link_root = self._root.duplicate()
         parent, other_name = split(node.same_as)
@@ -358,7 +350,7 @@ class RootTree:
                 os.close(fd)
 
     def _place(self, path: bytes, entry: NewEntry, folder: Folder, name: bytes, over: EntrySnapshot | None) -> None:
-        """Make an entry and give it its name in one step, over nothing else than what was looked at."""
+        """Create an entry under a temporary name and rename it over nothing but ``over``."""
         fresh = True
 
         def scratch() -> Scratch:
@@ -385,11 +377,10 @@ class RootTree:
         except OSError as error:
             if fresh or error.errno != errno.EXDEV:
                 raise
-            self._scratch.close()  # one mount of several file systems, or of directories with quotas of their own
+            self._scratch.close()  # one mount with several file systems, or with directories that have their own quotas
             atomic.place(entry, placement)
 
     def dress(self, node: EntrySnapshot) -> None:
-        """Give what is there the node's owner, mode, attributes and time."""
         try:
             if node.path == b"/":
                 atomic.dress(self._root.fd, b".", node, raw=self._raw)
@@ -401,7 +392,7 @@ class RootTree:
             raise explain_change(error, node.path) from error
 
     def _admit_dressing(self, dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
-        """Raise EditRefused where nobody in the container may give an entry what a node has."""
+        """Raise EditRefused if no process of the container may set what ``node`` has."""
         if not self._root.is_restricted:
             return
         fd = open_child(dir_fd, name, os.O_PATH)
@@ -415,7 +406,7 @@ class RootTree:
             os.close(fd)
 
     def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
-        """Change owner and mode by a descriptor, so that no other entry gets them."""
+        """Change owner and mode by descriptor, so that no other entry can get them."""
         try:
             fd = self._open(node.path)
             try:
@@ -432,7 +423,6 @@ class RootTree:
     # removing and renaming ---------------------------------------------------------------------------------
 
     def remove(self, path: bytes, *, directory: bool, expected: EntrySnapshot | None = None) -> None:
-        """Remove one entry."""
         if directory:
             self.forget(path)
         folder, name = self._reach(path)
@@ -451,7 +441,7 @@ class RootTree:
             raise explain_change(error, path) from error
 
     def move(self, path: bytes, new: bytes) -> bool:
-        """Rename in one step; False for a directory of the image, which overlay does not rename (EXDEV)."""
+        """Rename in one step; return False for a directory of the image, which overlay cannot rename (EXDEV)."""
         with self._parent(path) as (dir_fd, name), self._parent(new) as (new_fd, new_name):
             self._root.admit_taking(dir_fd, name, path)
             self._root.admit(new_fd, new, Need.CHANGE)
@@ -470,7 +460,7 @@ class RootTree:
 
 
 def _need_to_permit(status: os.stat_result, desired: EntrySnapshot) -> Need:
-    """Return which rights it takes to give an entry owner and mode: what it has already takes none."""
+    """Return the rights needed to set owner and mode; what is set already needs none."""
     need = Need(0)
     if (status.st_uid, status.st_gid) != (desired.uid, desired.gid):
         need |= Need.GIVE

@@ -1,4 +1,4 @@
-"""Where a tree puts entries together before each gets its name in one step, and when what it made is durable."""
+"""Temporary names for new entries, and when to sync changes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tui.linux.rooted_paths import Folder
 from tui.linux.syscalls import syncfs
 
 _SYNCED_ALONE = 8
-"""Changes of one act that are made durable one by one; what comes after them is so all at once, at its end."""
+"""Changes of one act that are synced one by one; later ones are synced together at the end."""
 
 _MOST_HELD = 8
 
 
 class ScratchName:
-    """One temporary name for all that an act makes on one mount, with one record in the journal.
+    """One temporary name per mount for everything that an act creates, with one journal record.
 
-    Entries stand under it one after another, so that a kill leaves one of them at most. The record stays until
+    The name is reused for one entry after another, so a crash leaves at most one of them. The record stays until
     :meth:`close`.
     """
 
@@ -32,9 +32,9 @@ class ScratchName:
         self._name = b""
 
     def place(self, folder: Folder, path: bytes) -> tuple[Scratch, bool]:
-        """Return the temporary name in a directory from which it can be moved to a folder, and whether it is new.
+        """Return a temporary name on the same mount as ``folder``, and whether it is new.
 
-        ``path`` is where the entry is to lie. Raises EditRefused without room for the record.
+        ``path`` is where the entry will be. Raises EditRefused if the journal record cannot be written.
         """
         mount = (folder.mount, os.fstat(folder.fd).st_dev)
         fresh = self._fd < 0 or mount != self._mount or os.fstat(self._fd).st_nlink == 0
@@ -46,7 +46,7 @@ class ScratchName:
         return Scratch(self._fd, self._name), fresh
 
     def close(self) -> None:
-        """Take the record back, unless the temporary name is still there; the next start removes that one."""
+        """End the journal record, unless the temporary name still exists; the next start removes that."""
         if self._fd < 0:
             return
         if self._record is not None and atomic.is_gone(self._fd, self._name):
@@ -56,20 +56,20 @@ class ScratchName:
 
 
 class Durability:
-    """Makes an act's changes durable: the first ones one by one, for they may be all, many at once at the end."""
+    """Syncs the changes of an act: the first few at once, as there may be no more, the rest at the end."""
 
     def __init__(self) -> None:
         self._count = 0
         self._waiting: dict[int, int] = {}
-        """A directory on each mount on which changes wait, by the mount's number."""
+        """One open directory per mount with unsynced changes, by mount id."""
 
     @property
     def at_once(self) -> bool:
-        """Whether the next change is made durable by itself."""
+        """Whether the next change is synced on its own."""
         return self._count < _SYNCED_ALONE
 
     def changed(self, folder: Folder) -> None:
-        """Note a change of a directory's names."""
+        """Note that names in a directory changed, and sync them if they are among the first few."""
         self._count += 1
         if self._count <= _SYNCED_ALONE:
             os.fsync(folder.fd)
@@ -79,7 +79,7 @@ class Durability:
             self._waiting[folder.mount] = os.dup(folder.fd)
 
     def sync(self) -> None:
-        """Wait until all is durable; raises OSError."""
+        """Sync everything that waits; raises OSError."""
         try:
             for fd in self._waiting.values():
                 syncfs(fd)
@@ -87,6 +87,6 @@ class Durability:
             self.close()
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         while self._waiting:
             os.close(self._waiting.popitem()[1])

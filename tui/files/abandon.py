@@ -1,4 +1,4 @@
-"""Leaves a call that waits for a file system that does not answer, so that it changes nothing should it come back."""
+"""Give up on a call that hangs in a dead file system, so that it changes nothing if it ever returns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _WORK = 0.005
 
 
 class Abandoned(BaseException):
-    """Raised in an abandoned thread as soon as its system call has come back.
+    """Raised in an abandoned thread as soon as its system call returns.
 
-    Python makes the exception before the first handler runs, and there the thread rests for ever: what would clean up
-    after the call writes as well, and must not without the lock.
+    Its constructor blocks forever, before any handler can run: cleanup would write as well, and the thread no longer
+    holds the lock.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Abandoned(BaseException):
 
 
 class Abandonable:
-    """One call in one thread, which another thread may give up."""
+    """One call in one thread, which another thread can abandon."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -53,7 +53,7 @@ class Abandonable:
         return self._thread != 0 and not self._given_up
 
     def still_for(self) -> float:
-        """Return for how many seconds the thread has hardly run."""
+        """Return for how many seconds the thread has used hardly any CPU time."""
         current_time = time.monotonic()
         with self._guard:
             used = time.clock_gettime(time.pthread_getcpuclockid(self._thread)) if self._thread else -1.0
@@ -62,9 +62,9 @@ class Abandonable:
         return current_time - self._since
 
     def abandon(self) -> None:
-        """Have the call end at its next step and give its lock back now, as if its process had been killed.
+        """Make the call end at its next step, and release its locks now, as if its process had been killed.
 
-        The exception comes first: from then on the thread does nothing more, so that the lock is not needed.
+        The exception is set first: from then on the thread does nothing more, and needs no lock.
         """
         with self._guard:
             if not self._thread:

@@ -1,4 +1,4 @@
-"""All that can be done to the files of one container, whichever way they are reached."""
+"""Everything that can be done to the files of one container, however they are reached."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from tui.linux.rooted_paths import read_limited
 from tui.linux.sparse import Content
 
 _ID_TABLE_LIMIT = 1 << 20
-"""Bytes of the container's /etc/passwd and /etc/group that are read."""
+"""Bytes to read at most of the container's /etc/passwd or /etc/group."""
 
 
 class Verb(StrEnum):
-    """What can be done to a container's files; each is a method of :class:`ContainerFiles` of the same name."""
+    """What can be done to a container's files; each is the method of that name of :class:`ContainerFiles`."""
 
     OPEN = "open"
     PEEK = "peek"
@@ -58,17 +58,17 @@ class Verb(StrEnum):
 
 
 _BY_ENGINE = frozenset((Verb.OPEN, Verb.PEEK, Verb.PLAN, Verb.SAVE, Verb.UNDO))
-"""What the archive API can do."""
+"""The verbs that work through the archive API."""
 
 _READING = frozenset((Verb.OPEN, Verb.PEEK, Verb.COPY_OUT))
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerFiles:
-    """The files of one container; ``archive`` is the Engine's way to them where that is the only one.
+    """The files of one container; ``archive`` is set if they can be reached only through the engine.
 
-    Every change holds the container's lock, inspects the container before and after, and keeps what it replaces, so
-    that :meth:`undo` brings it back. Paths are the container's own. ``step`` is called with a count and a path for each
+    Every change holds the container's lock, inspects the container before and after, and keeps a backup, so that
+    :meth:`undo` can revert it. Paths are inside the container. ``step`` is called with a count and a path for each
     entry, and may raise to stop. Methods raise NotFound, NotReachable, EditRefused, ChangedMeanwhile and LayerError.
     """
 
@@ -77,9 +77,9 @@ class ContainerFiles:
     archive: Archive | None = None
 
     def can(self, verb: Verb) -> str:
-        """Say why a verb cannot be done to this container as it was inspected last; nothing where it can.
+        """Return why a verb is not possible, judged by the last inspect; empty if it is possible.
 
-        It asks nobody, so that it may be called whenever something is painted.
+        Asks neither the engine nor the disk, so that it can be called while painting.
         """
         try:
             if verb not in _READING:
@@ -100,15 +100,15 @@ class ContainerFiles:
         return self._way.open(path)
 
     def peek(self, path: bytes) -> Document:
-        """Read the beginning of a file, to look at."""
+        """Read the beginning of a file for viewing."""
         return self._way.peek(path)
 
     def plan(self, path: bytes) -> SavePlan:
-        """Say what a save would do now; raises as the save would."""
+        """Describe what a save would do now; raises what the save would raise."""
         return self._way.plan(path)
 
     def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
-        """Replace a file's bytes; ``stamp`` is what the file was when it was read, None for whatever is there."""
+        """Replace a file's content; ``stamp`` is its version when it was read, None to overwrite any version."""
         return self._way.save(path, data, stamp, options)
 
     # entries, one or with all below them -------------------------------------------------------------------
@@ -116,28 +116,28 @@ class ContainerFiles:
     def remove(
         self, path: bytes, *, recursive: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
-        """Delete a file, or with ``recursive`` a directory and all below it; raises TooLarge for more than is kept."""
+        """Delete a file, or with ``recursive`` a tree; raises TooLarge if the backup would exceed the limit."""
         return acts.remove(self._id, path, inspect=self.inspect, recursive=recursive, keep=keep, step=step)
 
     def rename(
         self, path: bytes, new: bytes, *, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
-        """Give an entry another name or place, never over another; into an existing directory by its own name."""
+        """Rename or move an entry, never over another; if ``new`` is a directory, move it into that."""
         return acts.rename(self._id, path, new, inspect=self.inspect, keep=keep, step=step)
 
     def mkdir(self, path: bytes, *, mode: int = 0o755, parents: bool = False) -> ChangeResult:
-        """Make a directory that belongs to the owner of the one above, with ``parents`` those that are missing."""
+        """Create a directory with the owner of its parent; ``parents`` creates missing parents too."""
         return acts.make_directory(self._id, path, inspect=self.inspect, mode=mode, parents=parents)
 
     def chmod(self, path: bytes, mode: str, *, recursive: bool = False, step: Step = no_step) -> ChangeResult:
-        """Change permission bits as ``chmod MODE`` does; raises UsageError for no mode."""
+        """Change permissions as ``chmod MODE`` does; raises UsageError for an invalid mode."""
         change = mode_change(mode)
         return acts.change_metadata(
             self._id, path, change, UndoKind.CHMOD, inspect=self.inspect, recursive=recursive, step=step
         )
 
     def chown(self, path: bytes, owner: str, *, recursive: bool = False, step: Step = no_step) -> ChangeResult:
-        """Change owner and group as ``chown OWNER`` does in the container; raises UsageError for whom it has not."""
+        """Change owner and group as ``chown OWNER`` does in the container; raises UsageError for an unknown one."""
         change = owner_change(
             owner,
             lambda name: id_named(name, self._id_table(b"/etc/passwd", name), "user"),
@@ -157,21 +157,21 @@ class ContainerFiles:
         step: Step = no_step,
         over: bool = True,
     ) -> ChangeResult:
-        """Copy a file or directory of this host into the container; without ``over`` never over a file."""
+        """Copy a file or directory of this host into the container; ``over`` permits replacing a file."""
         return copy.copy_in(self._id, source, path, inspect=self.inspect, keep=keep, step=step, over=over)
 
     def copy_out(self, path: bytes, target: Path, *, force: bool = False, step: Step = no_step) -> CopiedOut:
-        """Copy an entry with all below it to this host; with ``force`` over a file that is there."""
+        """Copy a file or tree to this host; ``force`` permits replacing a file."""
         return copy.copy_out(self.details, path, target, force=force, step=step)
 
     def revert(self, path: bytes, *, keep: BackupMode = BackupMode.USUAL, step: Step = no_step) -> ChangeResult:
-        """Bring an entry, of a directory all that changed in it, back to what the image has."""
+        """Restore an entry, or everything that changed in a directory, to what the image has."""
         return revert(self._id, path, inspect=self.inspect, keep=keep, step=step)
 
     def undo(
         self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
-        """Take a change back; with ``force`` though somebody changed since what it left."""
+        """Undo a change; ``force`` also overwrites what somebody changed since."""
         return self._way.undo(act, force=force, keep=keep, step=step)
 
     # how ---------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class ContainerFiles:
         return LayerFiles(self.details, self.inspect)
 
     def _id_table(self, path: bytes, name: str) -> bytes:
-        """Read a table of users or groups; a number needs none, and a container without one knows no names."""
+        """Read /etc/passwd or /etc/group; empty for a numeric name, and if the container has no such file."""
         if name.isdigit():
             return b""
         try:

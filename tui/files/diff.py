@@ -1,15 +1,15 @@
-"""The difference between two versions of a file, as people read it. Pure."""
+"""The difference between two versions of a file, for people. Pure."""
 
 from __future__ import annotations
 
 import difflib
 
 _LINES = 2_000
-"""Lines of a difference that are shown; difflib needs seconds beyond some thousand."""
+"""Lines of a diff to show at most."""
 
 
 def diff_lines(old: bytes, new: bytes) -> tuple[str, ...]:
-    """Return a unified diff without file names; for binary files only the sizes."""
+    """Return a unified diff without file names; of binary files only the sizes."""
     if old == new:
         return ("no difference",)
     if b"\0" in old[:8192] or b"\0" in new[:8192]:

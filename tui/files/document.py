@@ -1,7 +1,7 @@
-"""Bytes as editable text and back, without changing one that was not edited. Pure.
+"""Convert bytes to editable text and back, so that only edited bytes change. Pure.
 
-Textual's TextArea rewrites mixed line ends and turns VT, FF, NEL and U+2028 into newlines. Such characters, control
-characters and bytes that are not UTF-8 are replaced by private characters, one each, while they are in the editor.
+Textual's TextArea rewrites mixed line ends and turns VT, FF, NEL and U+2028 into newlines. While text is in the editor,
+such characters, control characters and bytes that are not UTF-8 are replaced by one private-use character each.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from tui.core.errors import EditRefused
 from tui.core.text import HIDDEN, HIDDEN_ABOVE
 
 EDIT_LIMIT = 1 << 20
-"""Bytes up to which a file opens in the editor: above, one key press takes longer than people bear."""
+"""Bytes of the largest file that opens in the editor; beyond that, each key press is too slow."""
 
 PREVIEW_LIMIT = 256 << 10
-"""Bytes of a file that are shown to look at: laying out a text takes the screen's own time, some 2 s for 2 MB."""
+"""Bytes of a file to show when viewing it: layout blocks the screen, about 2 s for 2 MB."""
 
 HIGHLIGHT_LIMIT = 64 << 10
-"""Bytes up to which the editor colours syntax."""
+"""Bytes of the largest file with syntax highlighting."""
 
 SHIELD = 0xF0000
-"""First code point of the private planes that stand-ins are taken from."""
+"""First code point of the private planes, from which stand-ins are taken."""
 
 SHIELD_ABOVE = 0x100000
 """Where the stand-ins of characters above the first plane begin."""
@@ -39,10 +39,10 @@ _BINARY_SHARE = 0.1
 
 
 class Shield:
-    """The stand-ins of one text: what an editor would alter is replaced by a private character, and put back.
+    """The stand-ins of one text: replaces what the editor would alter by private-use characters, and reverses it.
 
-    A private character of the text itself stands for itself, unless it already stands in for another one; then it gets
-    a stand-in too. The table only grows, so that what undo brings back still means the same.
+    A private-use character of the text itself stands for itself, unless it is taken as a stand-in; then it gets another
+    one. The table only grows, so that stand-ins keep their meaning when the editor undoes a change.
     """
 
     def __init__(self) -> None:
@@ -51,13 +51,13 @@ class Shield:
         self._next = SHIELD
 
     def hide(self, text: str) -> str:
-        """Return a text with stand-ins; raises EditRefused once all private characters are taken."""
-        for private in set(_SHIELDED.findall(text)):  # first, so that they keep their own places
+        """Return a text with stand-ins; raises EditRefused if all private-use characters are taken."""
+        for private in set(_SHIELDED.findall(text)):  # first, so that they stand for themselves if possible
             self._stand_in(private)
         return _EXCHANGED.sub(lambda match: self._stand_in(match.group()), text)
 
     def reveal(self, text: str) -> str:
-        """Return a text of the editor with what its stand-ins stand for."""
+        """Return the original text for a text from the editor."""
         return _SHIELDED.sub(lambda match: self._originals.get(match.group(), match.group()), text)
 
     def _stand_in(self, char: str) -> str:
@@ -87,10 +87,10 @@ class Shield:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's bytes and how they stand in the editor.
+    """A file's bytes, and their text in the editor.
 
-    ``eol`` is LF, CRLF or mixed; ``read_only_reason`` is empty for what can be edited without damage. Where ``cut`` is
-    true the text is only the beginning and never becomes bytes again.
+    ``eol`` is LF, CRLF or mixed. ``read_only_reason`` is empty if the file can be edited without damage. If ``cut``,
+    the text is only the beginning and cannot be turned back into bytes.
     """
 
     data: bytes
@@ -105,7 +105,7 @@ class Document:
 
     @classmethod
     def beginning(cls, data: bytes, size: int) -> Document:
-        """Take the first bytes of a file of ``size`` bytes in, to look at: whole lines where it has any."""
+        """Build a read-only preview from the first bytes of a file of ``size`` bytes, in whole lines if possible."""
         end = data.rfind(b"\n", max(0, len(data) - _PROBE)) + 1
         document = cls.parse(data[: end or None])
         reason = document.read_only_reason or (f"larger than {EDIT_LIMIT >> 20} MiB" if size > EDIT_LIMIT else "")
@@ -113,9 +113,9 @@ class Document:
 
     @classmethod
     def parse(cls, data: bytes, *, any_ends: bool = False) -> Document:
-        """Take bytes in; what cannot be promised to come back unchanged is read-only, with the reason.
+        """Build a document from bytes, read-only with the reason if they might not survive editing.
 
-        With ``any_ends`` the text can take lines of every end, whatever ends the bytes have now.
+        ``any_ends`` keeps CR characters in the text as stand-ins even if all line ends are CRLF.
         """
         if len(data) > EDIT_LIMIT:
             return _read_only_document(data, f"larger than {EDIT_LIMIT >> 20} MiB", binary=b"\0" in data[:_PROBE])
@@ -141,7 +141,7 @@ class Document:
         return document
 
     def with_text(self, text: str) -> bytes:
-        """Return the bytes of an edited text, with this file's line ends; raises EditRefused when it cannot be said."""
+        """Return the bytes of an edited text, with this file's line ends; raises EditRefused if it cannot be encoded."""
         if self.read_only_reason or self.cut:
             reason = self.read_only_reason or "only its beginning is shown"
             raise EditRefused(f"the file is read-only here: {reason}", "edit it with $EDITOR")
@@ -153,7 +153,7 @@ class Document:
             raise EditRefused(f"a character cannot be written as UTF-8: {error.reason}", "remove it") from error
 
     def text_of(self, data: bytes) -> str | None:
-        """Return how other bytes would stand in this document's editor; None where they would not come back."""
+        """Return other bytes as text for this document's editor; None if they would not survive the round trip."""
         text = data.decode("utf-8", "surrogateescape")
         if self.eol == "CRLF":
             text = text.replace("\r\n", "\n")
@@ -164,7 +164,7 @@ class Document:
             return None
 
     def shield_typed(self, text: str) -> str:
-        """Return how typed text stands in the editor; raises EditRefused for what a file of text cannot hold."""
+        """Return typed text with stand-ins; raises EditRefused for what a text file cannot contain."""
         if "\0" in text:
             raise EditRefused("not inserted: a NUL byte would make the file binary", "dtui write takes any byte")
         if _SURROGATE.search(text):
@@ -172,17 +172,17 @@ class Document:
         return self.shield.hide(text)
 
     def shield_pasted(self, text: str) -> str:
-        """Return how pasted text stands in the editor; raises EditRefused as ``typed`` does.
+        """Return pasted text with stand-ins; raises EditRefused as :meth:`shield_typed` does.
 
-        Terminals paste a line end as CR. In a paste that has LF, a CR alone is a character like any other.
+        Terminals paste a line end as CR. If a paste contains LF, a lone CR is kept as a character.
         """
         return self.shield_typed(text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n"))
 
 
 def match_in(line: str, words: str, column: int) -> tuple[int, int] | None:
-    """Return where the first match at or after a column begins and ends, whatever its case; None where there is none.
+    """Return start and end of the first match from ``column`` on, ignoring case; None if there is none.
 
-    A character without its case may be several, as in ``İ``: the columns are those of the line itself.
+    Case folding may lengthen a character, such as ``İ``; the columns refer to the original line.
     """
     folded, needle = line.casefold(), words.casefold()
     if len(folded) == len(line):
@@ -221,7 +221,7 @@ _BY_SHEBANG = (("python", "python"), ("node", "javascript"), ("sh", "bash"))
 def language_of(path: bytes, document: Document) -> str | None:
     """Return the editor's name for a file's language, None for plain text.
 
-    Large files are not coloured, nor those with bytes that are not UTF-8, which the parser cannot take.
+    Large files are not highlighted, nor those with stand-ins, which the parser cannot take.
     """
     if len(document.data) > HIGHLIGHT_LIMIT or document.shielded or document.binary:
         return None
@@ -244,13 +244,13 @@ _INDENT = re.compile(r"^(?:\t|  )", re.MULTILINE)
 
 
 def is_tabbed(document: Document, language: str | None) -> bool:
-    """Say whether a file is indented by tabs: as most of its lines are; where none is, unless its language is not."""
+    """Return whether most indented lines begin with a tab; if no line is indented, decide by language."""
     indents = [match.group() for match in _INDENT.finditer(document.text)]
     return indents.count("\t") * 2 > len(indents) if indents else language not in _SPACED
 
 
 def indent_unit(document: Document, language: str | None) -> str:
-    """Return what one step of indentation is in a file: a tab, or the spaces by which most lines go in."""
+    """Return one level of indentation: a tab, or the most common number of spaces."""
     if is_tabbed(document, language):
         return "\t"
     steps: Counter[int] = Counter()
@@ -266,7 +266,7 @@ def indent_unit(document: Document, language: str | None) -> str:
 
 
 def hex_lines(data: bytes, *, start: int = 0) -> Iterator[str]:
-    """Yield sixteen bytes a line as hexdump -C prints them; ``start`` is the offset of the first byte."""
+    """Yield a hex dump as ``hexdump -C`` prints it; ``start`` is the offset of the first byte."""
     for offset in range(0, len(data), 16):
         row = data[offset : offset + 16]
         first_half, second_half = row[:8].hex(" "), row[8:].hex(" ")

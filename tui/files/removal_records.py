@@ -1,4 +1,4 @@
-"""Where an Engine on this host writes down that it is removing a container, before it removes the layer."""
+"""Where an engine on this host records that it is removing a container, before it removes the layer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tui.drivers.data_root import DataRoot
 from tui.drivers.podman import container_records, layer_records
 
 _ABOVE = 4
-"""How many directories above a layer the data-root is looked for."""
+"""How many directories above a layer to look for the data-root."""
 
 _PODMAN_DRIVERS = ("overlay", "vfs")
 
 
 class RemovalRecord(Protocol):
-    """What an Engine notes of one container."""
+    """What an engine records about one container."""
 
     @property
     def directories(self) -> tuple[Path, ...]:
@@ -27,17 +27,17 @@ class RemovalRecord(Protocol):
         ...
 
     def is_removed(self) -> bool:
-        """Say whether the container is being removed, or gone."""
+        """Return whether the container is being removed, or gone."""
         ...
 
 
 def removal_record(details: Details) -> RemovalRecord | None:
-    """Return the Engine's record of a container; None for Engines that keep none beside its layer."""
+    """Return the engine's record of a container; None if the engine keeps none near its layer."""
     if details.stack is None:
         return None
     container_id = details.container.id
     for above in details.stack.writable.path.parents[:_ABOVE]:
-        # ``image`` tells Docker's record that is gone from one that never was
+        # ``image`` tells that this is Docker's data-root, even if the container's record is gone
         if (above / "containers").is_dir() and (above / "image").is_dir():
             return _DockerRecord(above / "containers" / container_id)
         for driver in _PODMAN_DRIVERS:

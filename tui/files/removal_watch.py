@@ -1,7 +1,8 @@
-"""Notices in the middle of an act that its container is being removed or has ended, so that it makes nothing more.
+"""Notice during an act that its container is being removed or has ended, and stop before the next change.
 
-``docker rm`` fails with "directory not empty" where an entry is made in a layer that it is just removing. It writes
-down that a container is dead before it begins, which is heard here before each change; to ask the Engine is too late.
+``docker rm`` fails with "directory not empty" if an entry is created in a layer that it is just removing. It records
+that a container is dead before it begins; inotify reports that, and each change checks it first. Asking the engine
+would be too late.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ _ENDED = "the container has stopped or was removed"
 _MOVED_TO, _DELETE, _DELETE_SELF = 0x80, 0x200, 0x400  # linux/inotify.h
 
 _LOOKS, _BETWEEN = 20, 0.05
-"""How often the Engine is asked, and every how many seconds, until it knows of an end that was seen here."""
+"""How often, and at intervals of how many seconds, to ask the engine until it knows of an end noticed here."""
 
 
 class ContainerGone(ChangedMeanwhile):
-    """The container of an act is being removed: what was done goes with it, and nothing is taken back."""
+    """The container is being removed: the change goes with it, and is not rolled back."""
 
 
 class ContainerEnded(ChangedMeanwhile):
-    """The container of an act was started, stopped or restarted; or the process through which it was reached ended."""
+    """The container was started, stopped or restarted, or the process through which it was reached has ended."""
 
 
 @contextmanager
 def removal_check(details: Details) -> Iterator[Check]:
-    """Yield what raises ContainerGone or ContainerEnded once the container is removed or its process has ended."""
+    """Yield a check that raises ContainerGone if the container is being removed, ContainerEnded if its process ended."""
     with ExitStack() as exit_stack:
         checks: list[Check] = []
         record = removal_record(details)
@@ -63,9 +64,9 @@ def removal_check(details: Details) -> Iterator[Check]:
 
 @contextmanager
 def explain_removal(details: Details, inspect: Callable[[str], Details]) -> Iterator[None]:
-    """Let an act that fails since its container was removed, started or stopped say so, whatever it failed with.
+    """If an act fails because its container was removed, started or stopped, raise that instead of the actual error.
 
-    Without the container its layer is gone, and the reasons that the file system gives are no reasons.
+    Without the container its layer is gone, and the file system's errors are misleading.
     """
     try:
         yield
@@ -81,7 +82,7 @@ def explain_removal(details: Details, inspect: Callable[[str], Details]) -> Iter
 def _what_became(
     details: Details, inspect: Callable[[str], Details], error: DtuiError | OSError
 ) -> ChangedMeanwhile | None:
-    """Return what is raised instead of an error, None where the container is what it was."""
+    """Return the exception to raise instead of ``error``, None if the container is unchanged."""
     if being_removed(details):
         return ContainerGone("the container is being removed", "what was done goes with it")
     gone = ContainerGone("the container was removed meanwhile", "what was done went with it")
@@ -99,7 +100,7 @@ def _what_became(
             break
         if not isinstance(error, ContainerEnded):
             return None
-        time.sleep(_BETWEEN)  # the Engine has not noticed the end yet
+        time.sleep(_BETWEEN)  # the engine has not noticed the end yet
     else:
         return None
     if isinstance(error, DtuiError) and error.tells_outcome:
@@ -120,7 +121,7 @@ def _change_of(before: State, after: State) -> str:
 
 
 def being_removed(details: Details) -> bool:
-    """Say whether the Engine's record on this host says that a container is being removed, or was there and is gone."""
+    """Return whether the engine's record says that a container is being removed, or the record is gone."""
     record = removal_record(details)
     return record is not None and record.is_removed()
 
@@ -128,17 +129,17 @@ def being_removed(details: Details) -> bool:
 def _removal(record: RemovalRecord, exit_stack: ExitStack) -> Check:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if fd < 0:  # the limit of instances is used up: the end of the act tells of a removal
+    if fd < 0:  # the limit of inotify instances is reached: a removal is noticed at the end of the act
         return no_check
     exit_stack.callback(os.close, fd)
-    for directory in record.directories:  # one that is gone by now is met below
+    for directory in record.directories:  # if one is gone by now, the check below notices
         libc.inotify_add_watch(fd, os.fsencode(directory), _MOVED_TO | _DELETE | _DELETE_SELF)
 
     heard = select.poll()
     heard.register(fd, select.POLLIN)
 
     def check() -> None:
-        while heard.poll(0):  # asked before each step, so it must cost no exception
+        while heard.poll(0):  # runs before each step, so it must not cost an exception
             os.read(fd, 1 << 16)
             if record.is_removed():
                 raise ContainerGone("the container is being removed", "what was done goes with it")

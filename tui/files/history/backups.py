@@ -1,9 +1,8 @@
-"""What every act replaced, kept on the host: private, bounded, the oldest dropped first, taken back by undo.
+"""Backups of what each act replaced, in the state directory: private, bounded, oldest dropped first.
 
-An act is a directory ``NUMBER`` below the container's, numbered in the order in which acts were begun, whatever the
-clock said: ``act.json`` tells what stood where, and when; ``data`` holds the files' bytes one after another with their
-holes (a single file's are simply its bytes), ``after`` a line for each entry that it was about to make. An empty file
-is called how far it came: ``begun``, ``done``, ``undone``.
+An act is a directory ``CONTAINER/NUMBER``, numbered in the order of acts, independent of the clock. ``act.json`` says
+what was at each path, and when; ``data`` has the files' bytes one after another, with holes; ``after`` has a line for
+each entry that the act was about to create. An empty file's name is the state: ``begun``, ``done`` or ``undone``.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from tui.linux.sparse import copy_data
 
 TOTAL_LIMIT = 1 << 30
 ACT_LIMIT = 512 << 20
-"""Bytes that one act may replace; more than that is refused unless it is told to keep nothing."""
+"""Bytes that one act may replace; a larger one is refused unless a backup mode says otherwise."""
 
 _VERSION = 1
 _LAST_SECOND = 253_402_300_799
@@ -43,38 +42,38 @@ _LAST_SECOND = 253_402_300_799
 _WEEK = 7 * 86_400
 
 _VERSION_BEYOND = 2
-"""Of an act whose bytes are not all in ``data``: a dtui that knows only copies must not take it for one."""
+"""Version of an act whose bytes are not all in ``data``, so that an older dtui does not mistake it for a copy."""
 
 _VERSION_EXCHANGED = 3
-"""Of an act whose files changed places: what is aside may be the new one."""
+"""Version of an act with exchanged files: what is set aside may be the new file."""
 
 _RESERVE = 64 << 20
-"""Bytes of its disk that a large copy leaves free."""
+"""Bytes of the state directory's disk that a large copy leaves free, at most."""
 
 _BEFORE_NODES = b', "nodes": ['
 _AFTER_NODES = b"]}"
 
 _MARKS = ("begun", "done", "undone")
 _ASIDE_MARK = "aside"
-"""An empty file that tells the store not to drop an act for want of space: what it moved would be found by nobody."""
+"""Empty file that exempts an act from dropping the oldest: nobody would find what was set aside."""
 
 
 class BackupMode(StrEnum):
-    """What becomes of the bytes that an act replaces."""
+    """What to do with the bytes that an act replaces."""
 
     USUAL = "usual"
-    """They are copied as far as the limit allows; an act beyond it is refused with the choices that there are."""
+    """Copy them up to the limit; refuse a larger act and list the choices."""
     COPY = "copy"
-    """They are copied whatever their size."""
+    """Copy them whatever their size."""
     ASIDE = "aside"
-    """They are moved out of the container's layer by a rename."""
+    """Move them out of the container's layer with a rename."""
     NOTHING = "nothing"
-    """They are lost: the act cannot be undone."""
+    """Keep nothing: the act cannot be undone."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupChoices:
-    """What can be done about an act that replaces more than is kept; a reason says why something cannot, else empty."""
+    """The choices for an act that exceeds the limit; each field says why that choice is not possible, empty if it is."""
 
     size: int
     room: int
@@ -84,7 +83,7 @@ class BackupChoices:
 
     @property
     def options(self) -> str:
-        """The words of the command line for what can be done, and why it cannot be set aside."""
+        """The possible options of the command line, and why setting aside is not possible."""
         options = [] if self.copy else ["--keep copies it all the same"]
         options += [] if self.aside else ["--set-aside moves it out of the layer"]
         options += [] if self.nothing else ["--no-backup cannot be undone"]
@@ -93,7 +92,7 @@ class BackupChoices:
 
 
 class TooLarge(EditRefused):
-    """An act would replace more than is kept; nothing was changed, and ``choices`` says what can be done."""
+    """An act would replace more than the limit; nothing was changed, and ``choices`` says what is possible."""
 
     def __init__(self, choices: BackupChoices, why: str) -> None:
         super().__init__(f"this replaces {human_size(choices.size)}, {why}", choices.options)
@@ -109,13 +108,13 @@ class SetAside:
     names: tuple[bytes, ...]
     size: int
     exchanged: bool = False
-    """Whether what lies there changed places with a file that was made there."""
+    """Whether the entry was exchanged with a new file, which was made in that directory."""
     source: Path | None = None
-    """Where that file was taken from, instead of being made."""
+    """The file that was used as the new file, if it was not made there."""
 
 
 class UndoKind(StrEnum):
-    """What was done; the words of ``dtui backups``."""
+    """What was done, in the words of ``dtui backups``."""
 
     WRITE = "write"
     CREATE = "create"
@@ -128,14 +127,14 @@ class UndoKind(StrEnum):
     REVERT = "revert"
     UNDO = "undo"
     REDO = "redo"
-    """What an undo took back, done again; taken back like any other act."""
+    """An undo that was undone; it can be undone like any other act."""
 
 
 @dataclass(frozen=True, slots=True)
 class UndoRecord:
-    """Something that was done to a container: what stood at each path before it, and where the bytes are.
+    """One change of a container: what was at each path before it, and where the bytes are.
 
-    ``new_path`` is the new path of a rename. ``wrote`` is the SHA-256 of what a write put there.
+    ``new_path`` is the new path of a rename. ``wrote`` is the SHA-256 of what a write wrote.
     """
 
     folder: Path
@@ -148,28 +147,28 @@ class UndoRecord:
     owner: str
     nodes: Sequence[EntrySnapshot]
     expects: bool = False
-    """Whether it writes down what it makes; those of older versions do not."""
+    """Whether the act records what it creates; older versions did not."""
     time_ns: int = 0
-    """What the clock said when it was done."""
+    """Clock time of the act, in nanoseconds."""
     since: float = 0.0
-    """How long this host was up then."""
+    """Uptime of this host at that moment, in seconds."""
     aside: SetAside | None = None
     kept_size: int = 0
-    """Bytes of the entries that it keeps."""
+    """Total size of the entries' bytes in the backup."""
 
     @property
     def id(self) -> str:
-        """The act's number in the store, by which acts are ordered."""
+        """The act's number in the store, which orders acts."""
         return self.folder.name
 
     @property
     def time(self) -> datetime:
-        """When it was done, by the clock of that moment; to be shown, never to be sorted by."""
+        """When it was done, by the clock then; for display, never for sorting."""
         return datetime.fromtimestamp(max(0, min(self.time_ns // 10**9, _LAST_SECOND)), UTC)
 
     @property
     def data(self) -> Path:
-        """The file with the bytes that were replaced."""
+        """The file with the replaced bytes."""
         return self.folder / "data"
 
     @property
@@ -184,23 +183,23 @@ class UndoRecord:
 
     @property
     def done(self) -> bool:
-        """Whether it came to its end."""
+        """Whether it is complete."""
         return _has_ended(self.folder)
 
     @property
     def undone(self) -> bool:
-        """Whether it was taken back."""
+        """Whether it was undone."""
         return (self.folder / "undone").exists()
 
     @property
     def cut_off(self) -> bool:
-        """Whether its dtui is gone before it came to its end."""
+        """Whether its dtui died before it was complete."""
         return not self.done and not owner_lives(self.owner)
 
     def expect(self, *nodes: EntrySnapshot, durable: bool = False) -> None:
-        """Write down what is about to stand somewhere, so that nothing else is taken for it; raises EditRefused.
+        """Record what the act is about to create, so that undo recognizes it; raises EditRefused.
 
-        ``durable`` waits until the disk has it.
+        ``durable`` syncs the record.
         """
         try:
             with os.fdopen(state_files.open_to_append(self.folder / "after"), "wb") as file:
@@ -215,7 +214,7 @@ class UndoRecord:
 
     @contextmanager
     def pin(self) -> Iterator[None]:
-        """Keep it from being dropped for want of space while it is put back; raises NotFound when it is gone."""
+        """Protect it from being dropped while it is restored; raises NotFound if it is gone."""
         try:
             fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError as error:
@@ -229,40 +228,40 @@ class UndoRecord:
 
     @property
     def after(self) -> dict[bytes, EntrySnapshot] | None:
-        """What it made, by path, as far as it came; None where that was not written down."""
+        """What the act created so far, by path; None if that was not recorded."""
         if not self.expects:
             return None
         snapshots: dict[bytes, EntrySnapshot] = {}
         with suppress(FileNotFoundError), open(self.folder / "after", encoding="utf-8") as lines:
             for line in lines:
-                with suppress(ValueError):  # the last one may have been cut off
+                with suppress(ValueError):  # the last line may be incomplete
                     node = from_json(json.loads(line))
                     snapshots[node.path] = node
         return snapshots
 
     def mark(self, word: str) -> None:
-        """Write down that it is ``done`` or ``undone``, for which no space is needed; raises EditRefused."""
+        """Set the state to ``done`` or ``undone``, which needs no space; raises EditRefused."""
         try:
             for before in _MARKS:
                 with suppress(FileNotFoundError):
                     state_files.rename(self.folder / before, self.folder / word)
                     break
-            else:  # an act of an older dtui that was cut off
+            else:  # an interrupted act of an older dtui
                 state_files.mark(self.folder / word)
             sync_dir(self.folder)
         except OSError as error:
             raise OwnPlaceFailed.of(error, self.folder, "the next start of dtui puts it right") from error
-        if word == "done":  # it has grown since the commit, by what it made
+        if word == "done":  # the record of what it created has grown since the commit
             with suppress(DtuiError, OSError):
                 _drop_oldest(keep=self.folder)
 
     def forget(self) -> None:
-        """Drop it, as an act that never took place."""
+        """Delete the record, as if the act had never happened."""
         state_files.drop_folder_if_possible(self.folder)
 
 
 class BackupWriter:
-    """Takes down what an act is about to replace; nothing may be changed before :meth:`commit`."""
+    """Backs up what an act is about to replace; nothing may be changed before :meth:`commit`."""
 
     def __init__(
         self,
@@ -302,7 +301,7 @@ class BackupWriter:
         self._inodes: dict[tuple[int, int], bytes] = {}
 
     def add(self, node: EntrySnapshot, fd: int | None = None) -> None:
-        """Keep an entry, a file with the bytes of ``fd``; raises TooLarge, NoRoom, EditRefused."""
+        """Back up an entry, with the bytes of ``fd`` if it is a file; raises TooLarge, OwnPlaceFailed, EditRefused."""
         if node.image or fd is not None:
             first_path = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
             if first_path != node.path:
@@ -319,7 +318,7 @@ class BackupWriter:
         try:
             for copied in copy_data(fd, 0, node.size, self._data, self._end, node.path):
                 self._bytes += copied
-                if self._limit is not None and self._bytes > self._limit:  # it has grown since it was measured
+                if self._limit is not None and self._bytes > self._limit:  # the file has grown since it was measured
                     raise TooLarge(BackupChoices(self._bytes, room()), beyond_limit())
             self._end += node.size
             if os.fstat(self._data).st_size < self._end:  # it ends in a hole
@@ -330,7 +329,7 @@ class BackupWriter:
             raise self._refused(error) from error
 
     def _too_long(self) -> EditRefused:
-        """Return what is raised where the files, with their holes, are longer than one file of this host may be."""
+        """Return the error for data whose length, with holes, exceeds the host's largest file size."""
         message = f"{self._store.parent}: what this replaces is longer, with its holes, than a file may be there"
         return EditRefused(message, "nothing was changed; do it entry by entry")
 
@@ -340,16 +339,16 @@ class BackupWriter:
 
     @property
     def nodes(self) -> tuple[EntrySnapshot, ...]:
-        """What was kept so far."""
+        """The entries added so far."""
         return tuple(self._nodes)
 
     @property
     def count(self) -> int:
-        """How many entries were kept so far."""
+        """How many entries were added so far."""
         return len(self._nodes)
 
     def commit(self, aside: SetAside | None = None) -> UndoRecord:
-        """Make it durable; from now on the act can be taken back."""
+        """Make the backup durable; from now on the act can be undone."""
         make_spare_room()
         self._fields |= {"time_ns": time.time_ns(), "since": uptime()}
         self._fields |= {"count": len(self._nodes), "size": _kept_size(self._nodes)}
@@ -388,7 +387,7 @@ class BackupWriter:
         return act
 
     def _record(self) -> Iterator[bytes]:
-        """Yield what is written down, an entry at a time: there may be hundreds of thousands."""
+        """Yield the record in pieces: there may be hundreds of thousands of entries."""
         yield json.dumps(self._fields)[:-1].encode() + _BEFORE_NODES
         for number, node in enumerate(self._nodes):
             yield (b",\n" if number else b"\n") + json.dumps(to_json(node)).encode()
@@ -400,13 +399,13 @@ class BackupWriter:
             self._data = -1
 
     def discard(self) -> None:
-        """Keep nothing; harmless after a commit."""
+        """Delete an uncommitted backup; does nothing after a commit."""
         self._close()
         state_files.drop_folder_if_possible(self._part)
 
 
 class StoredNodes(Sequence[EntrySnapshot]):
-    """The entries of a record on disk, read when they are asked for: to list records takes none of them."""
+    """The entries of a stored record, read on first use, so that listing records stays cheap."""
 
     def __init__(self, file: Path, count: int) -> None:
         self._file = file
@@ -436,7 +435,7 @@ class StoredNodes(Sequence[EntrySnapshot]):
 
     @property
     def _all(self) -> tuple[EntrySnapshot, ...]:
-        """Read the entries line by line, so that no more memory is taken than they take; raises EditRefused."""
+        """Read the entries line by line to bound memory; raises EditRefused if the record is damaged."""
         if self._loaded is None:
             try:
                 with self._file.open("rb") as lines:
@@ -451,12 +450,12 @@ class StoredNodes(Sequence[EntrySnapshot]):
 
 
 def _one_node(line: bytes) -> bytes:
-    """Return the entry on a line of its own, without what comes between two and after the last one."""
+    """Return the JSON of the entry on one line, without separators."""
     return line.rstrip(b"\n").removesuffix(_AFTER_NODES).removesuffix(b",")
 
 
 def _read(folder: Path) -> UndoRecord:
-    """Read a record; of one that an older dtui wrote all entries, of others what comes before them."""
+    """Read a record; its entries stay on disk, except those of older versions."""
     file = folder / "act.json"
     with file.open("rb") as lines:
         head = lines.readline()
@@ -472,12 +471,12 @@ def _read(folder: Path) -> UndoRecord:
 
 
 def _node_or_dict(told: dict[str, Any]) -> EntrySnapshot | dict[str, Any]:
-    """Return a node where JSON tells of one, so that no more memory is taken than the nodes take."""
+    """Convert a JSON object that describes an entry at once, to bound memory."""
     return from_json(told) if "kind" in told and "path" in told and "version" not in told else told
 
 
 def _kept_size(nodes: Iterable[EntrySnapshot]) -> int:
-    """Return how many bytes of entries are kept; those in the image are kept by nobody else than the image."""
+    """Return how many bytes the backup holds; those in the image are not counted."""
     return sum(node.size for node in nodes if not node.image)
 
 
@@ -508,7 +507,7 @@ def _set_aside_from(fields: dict[str, Any]) -> SetAside:
 
 
 def folders(container_id: ContainerId | None = None) -> list[Path]:
-    """Return the directories of a container's acts, or of all, oldest first."""
+    """Return the directories of acts, of one container or of all, oldest first."""
     change_folders = (
         folder for folder in state_dir("backups").glob(f"{container_id or '*'}/*") if is_change(folder.name)
     )
@@ -516,14 +515,14 @@ def folders(container_id: ContainerId | None = None) -> list[Path]:
 
 
 def undo_records(container_id: ContainerId | None = None) -> Iterator[UndoRecord]:
-    """Yield the acts of a container, or of all, newest first; one that cannot be read is left where it is."""
+    """Yield acts, of one container or of all, newest first; unreadable ones are skipped."""
     for folder in reversed(folders(container_id)):
         with suppress(OSError, ValueError, KeyError, TypeError, BadId):
             yield _read(folder)
 
 
 def find(act_id: str) -> UndoRecord:
-    """Return the act of an id, also without the zeros before it, or of a unique beginning of one; raises NotFound."""
+    """Return the act with an id, with or without leading zeros, or with a unique id prefix; raises NotFound."""
     acts = list(undo_records())
     matches = [act for act in acts if act.id == act_id or (is_counted(act.id) and act.id.lstrip("0") == act_id)]
     matches = matches or [act for act in acts if act_id and act.id.startswith(act_id)]
@@ -534,7 +533,7 @@ def find(act_id: str) -> UndoRecord:
 
 
 def last_to_undo(container_id: ContainerId | None = None) -> UndoRecord:
-    """Return the newest act that can be taken back; raises NotFound."""
+    """Return the newest act that can be undone; raises NotFound."""
     for act in undo_records(container_id):
         if act.kind is not UndoKind.UNDO and act.done and not act.undone:
             return act
@@ -542,12 +541,12 @@ def last_to_undo(container_id: ContainerId | None = None) -> UndoRecord:
 
 
 def beyond_limit() -> str:
-    """Say what is wrong with an act that replaces more than the limit."""
+    """Return the words that an act exceeds the limit."""
     return f"more than the {human_size(ACT_LIMIT)} that are kept for undo"
 
 
 def room() -> int:
-    """Return how many bytes a copy may take of the disk that dtui's state is on: a part of it stays free."""
+    """Return how many bytes a copy may take on the state directory's disk, which keeps a reserve."""
     disk = os.statvfs(state_dir("backups"))
     return max(0, (disk.f_bavail - min(disk.f_blocks // 50, _RESERVE // disk.f_frsize)) * disk.f_frsize)
 
@@ -565,7 +564,7 @@ def _drop_oldest(keep: Path) -> None:
 
 
 def _set_aside_by(folder: Path) -> SetAside | None:
-    """Return what an act set aside, None for one that copied."""
+    """Return what an act set aside, None if nothing."""
     if not (folder / _ASIDE_MARK).exists():
         return None
     with suppress(OSError, ValueError, KeyError, TypeError):
@@ -574,7 +573,7 @@ def _set_aside_by(folder: Path) -> SetAside | None:
 
 
 def drop(folder: Path) -> bool:
-    """Remove an act, with what it set aside, unless somebody puts it back just now; raises OSError."""
+    """Delete an act and what it set aside, and return True; False if it is being restored. Raises OSError."""
     with suppress(FileNotFoundError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -591,22 +590,21 @@ def drop(folder: Path) -> bool:
 
 
 def _may_be_dropped(folder: Path) -> bool:
-    """Say whether nobody needs an act to put something right any more.
+    """Return whether an act is not needed for recovery any more.
 
-    The container of one that was cut off is taken for gone after a week of this host's running, which no clock that
-    is wrong can make shorter.
+    The container of an interrupted act counts as gone after this host has been up for a week, whatever the clock says.
     """
     if _has_ended(folder):
         return True
     try:
         act = _read(folder)
-    except (OSError, ValueError, KeyError, TypeError, BadId):  # a newer dtui may be able to
+    except (OSError, ValueError, KeyError, TypeError, BadId):  # a newer dtui may be able to read it
         return False
     return surely_gone_for(act.owner, act.since, _WEEK)
 
 
 def reason_to_keep(folder: Path, *, is_removed: bool) -> str:
-    """Say why an act must not be deleted now, nothing where it may; ``is_removed``: its container surely is."""
+    """Return why an act must not be deleted now, empty if it may be; ``is_removed``: its container is surely gone."""
     if _has_ended(folder):
         return ""
     try:
@@ -619,7 +617,7 @@ def reason_to_keep(folder: Path, *, is_removed: bool) -> str:
 
 
 def time_of(folder: Path) -> datetime:
-    """Return when an act was done, by the clock; of one that cannot be read, when it was last written to."""
+    """Return when an act was done, by the clock; if it is unreadable, its directory's modification time."""
     try:
         return _read(folder).time
     except (OSError, ValueError, KeyError, TypeError, BadId):
@@ -631,7 +629,7 @@ def _has_ended(folder: Path) -> bool:
 
 
 def size_on_disk(folder: Path) -> int:
-    """Return what an act takes of the disk, its directory too: of thousands of small ones that is half."""
+    """Return the disk space of an act in bytes, with its directory and what it set aside."""
     total = 0
     with suppress(FileNotFoundError):
         for path in (folder, *folder.iterdir()):
@@ -641,7 +639,7 @@ def size_on_disk(folder: Path) -> int:
 
 
 def sweep_backups() -> None:
-    """Remove what a killed dtui was still writing down: nothing had been changed by then."""
+    """Delete unfinished backups of a killed dtui, which had changed nothing yet."""
     for part in state_dir("backups").glob("*/.*.part"):
         name = part.name[1:].removesuffix(".part")
         if not (_may_be_written(name) if name.isdigit() else named_owner_lives(name)):
@@ -649,5 +647,5 @@ def sweep_backups() -> None:
 
 
 def _may_be_written(stamp: str) -> bool:
-    """Say whether an older dtui, which named it after the clock, may be at it: a change takes no day."""
+    """Return whether an older dtui, which named it after the clock, may be writing it: no change takes a day."""
     return abs(time.time_ns() - int(stamp)) < 86_400 * 10**9

@@ -1,4 +1,4 @@
-"""Puts right what a killed dtui left in the middle of a write; run at every start that may write."""
+"""Recover from a dtui that was killed during a write; runs at every start that may write."""
 
 from __future__ import annotations
 
@@ -37,18 +37,17 @@ FindArchive = Callable[[Details], Archive | None]
 
 
 def no_archive(details: Details) -> None:
-    """Reach no container by its Engine alone."""
+    """Return None: no container is reached through its engine alone."""
     del details
 
 
 def recover(inspect: Inspect, archive: FindArchive = no_archive) -> tuple[str, ...]:
-    """Finish or roll back every write whose dtui is gone; return what was done, a line each.
+    """Finish or roll back every write whose dtui is gone; return a line for each.
 
-    ``archive`` returns the Engine's way to the files of a container, where that is the only one.
+    ``archive`` returns the engine's way to a container's files if it is the only one.
 
-    A write in place is rolled back to the old bytes unless all new ones are there; a temporary file is removed. What
-    somebody else has changed since is left as it is. What cannot be reached now stays in the journal and is tried again
-    at the next start.
+    A write in place is rolled back unless all new bytes are there; a temporary file is removed. What somebody else
+    changed since is left alone. What cannot be reached now stays in the journal for the next start.
     """
     lines = []
     sweep_locks()
@@ -79,16 +78,16 @@ def _short(record: journal.Record) -> str:
 
 
 def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
-    """Roll back acts that were cut off in the middle; of a single write, find out whether it took place."""
+    """Roll back interrupted acts; of a single write, find out whether it happened."""
     backups.sweep_backups()
-    waiting = {record.container_id for record in journal.pending()}  # their files may be half written
+    waiting = {record.container_id for record in journal.pending()}  # their files may be half-written
     for act in [act for act in backups.undo_records() if act.cut_off and act.container not in waiting]:
         try:
             with container_lock(act.container):
                 try:
                     details = inspect(act.container)
                 except NotFound:
-                    continue  # its container is gone, or another endpoint's
+                    continue  # its container is gone, or belongs to another endpoint
                 archive = find_archive(details)
                 with explain_removal(details, inspect):
                     line = settle_by_engine(act, details, archive) if archive else _settle_act(act, details)
@@ -127,7 +126,7 @@ def _settle_act(act: UndoRecord, details: Details) -> str:
 
 
 def _settle_write(act: UndoRecord, details: Details) -> str:
-    """Find out whether a write came to its end; its backup goes only when the file still has those very bytes."""
+    """Find out whether a write completed; drop its backup only if the file still has the old bytes."""
     finish_by_hand(details, act.path, act.wrote)
     try:
         with reading(details, act.path) as fd:
@@ -145,7 +144,7 @@ def _settle_write(act: UndoRecord, details: Details) -> str:
 
 
 def _is_old(act: UndoRecord, now: FileVersion | None) -> bool:
-    """Say whether a file is what it was before a write."""
+    """Return whether a file is as it was before a write."""
     node = act.nodes[0]
     if node.image:
         return now is not None and (now.size, now.mtime_ns) == (node.size, node.mtime_ns)
@@ -196,7 +195,7 @@ def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
     except NotFound:
         return "the file was removed since"
     try:
-        if not stat.S_ISREG(os.fstat(path_fd).st_mode):  # opening a device or a FIFO alone may have effects
+        if not stat.S_ISREG(os.fstat(path_fd).st_mode):  # opening a device or FIFO may have effects
             return "something else stands there now and was left"
         root.admit(path_fd, path, Need.CHANGE)
         fd = reopen_to_write(path_fd, path)

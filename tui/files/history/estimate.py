@@ -1,4 +1,4 @@
-"""What an act would have to keep, known before it begins, and whether that is more than is kept."""
+"""Estimate how much an act would back up, and whether that is within the limit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tui.files.history.backups import BackupChoices, BackupMode, TooLarge
 from tui.files.tree.snapshots import EntrySnapshot
 
 _SMALL = 1 << 20
-"""Bytes that are copied without a look at how much room there is."""
+"""Bytes that are copied without checking free space."""
 
 
 def replaced_size(nodes: Iterable[EntrySnapshot]) -> int:
-    """Return what a copy of entries takes: holes and what the image has nothing, a file with several names once."""
+    """Return the size of a backup: without holes and what the image has, hard links counted once."""
     counted_inodes: set[tuple[int, int]] = set()
     total = 0
     for node in nodes:
@@ -27,9 +27,9 @@ def replaced_size(nodes: Iterable[EntrySnapshot]) -> int:
 
 
 def require_room(size: int, keep: BackupMode, *, aside: str, nothing: str = "") -> None:
-    """Raise TooLarge for an act that replaces more than is kept, EditRefused for a way to keep it that is not open.
+    """Raise TooLarge if a backup would exceed the limit, EditRefused if the backup mode is not possible.
 
-    ``aside`` and ``nothing`` say why what is replaced cannot be set aside, or not be lost.
+    ``aside`` and ``nothing`` say why setting aside, or keeping no backup, is not possible.
     """
     if keep is BackupMode.ASIDE and aside:
         raise EditRefused(f"what is replaced cannot be set aside: {aside}", "nothing was changed")

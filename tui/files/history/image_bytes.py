@@ -1,4 +1,4 @@
-"""Bytes that lie unchanged in an image: they need no copy before an act, and come back from there."""
+"""Bytes that are unchanged in the image: they need no backup, and undo reads them from there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FromImage = Callable[[EntrySnapshot], EntrySnapshot]
 
 
 def not_from_image(node: EntrySnapshot) -> EntrySnapshot:
-    """Return a node as it is: nothing is known of an image."""
+    """Return the entry unmarked: nothing is known about an image."""
     return node
 
 
@@ -39,7 +39,7 @@ def image_of(details: Details) -> Iterator[FromImage]:
 
 
 def marked_of(details: Details, node: EntrySnapshot) -> EntrySnapshot:
-    """Return a file of a container, marked if its bytes lie in the image."""
+    """Return an entry, marked if its bytes are in the image."""
     with image_of(details) as from_image:
         return from_image(node)
 
@@ -51,7 +51,7 @@ class _Image:
         self._names: tuple[bytes, frozenset[bytes]] = (b"", frozenset())
 
     def marked(self, node: EntrySnapshot) -> EntrySnapshot:
-        """Mark a file that is not in the writable layer and lies in the image as it was seen."""
+        """Mark a file that is not in the writable layer and unchanged in the image."""
         if node.kind is not EntryKind.FILE or self._is_in_upper(node.path):
             return node
         try:
@@ -70,7 +70,7 @@ class _Image:
         return name in self._names[1]
 
     def _listed(self, path: bytes) -> frozenset[bytes]:
-        """Return the names that the writable layer has in a directory; none where it does not have the directory."""
+        """Return the writable layer's names in a directory; none if it does not have the directory."""
         try:
             fd = self._upper.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
         except NotFound:
@@ -86,7 +86,7 @@ def _is_same_file(status: os.stat_result, node: EntrySnapshot) -> bool:
 
 
 def open_in_image(view: LayerView, node: EntrySnapshot) -> int:
-    """Return a descriptor of a file's bytes in the image; raises LayerError where they are not what they were."""
+    """Open a file's bytes in the image; raises LayerError if the image's file is a different one now."""
     fd = view.open_path(node.path, before=True)
     try:
         if not _is_same_file(os.fstat(fd), node):

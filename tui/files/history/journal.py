@@ -1,4 +1,4 @@
-"""What is under way, written down before it begins, so that a kill at any point can be put right at the next start."""
+"""The journal: what is under way, recorded before it begins, so that a kill at any point can be recovered."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One write under way: a temporary name beside the file, or its own bytes being overwritten (``in_place``).
+    """One write under way: with a temporary name next to the file, or ``in_place``.
 
-    Without a path it is only a work directory beside the layer.
+    Without a path it is a work directory next to the layer.
     """
 
     token: str
@@ -45,29 +45,29 @@ class Record:
     gid: int = 0
     new_mode: int = -1
     capability: str = ""
-    """The old file's, which the first byte that is written takes away, in hexadecimal digits."""
+    """File capability of the old file in hexadecimal, which the first written byte removes."""
     mtime_ns: int = 0
     since: float = field(default_factory=uptime)
-    """How long this host was up when it was begun."""
+    """Uptime of this host in seconds when it began."""
 
     @property
     def file(self) -> Path:
-        """Where the record is."""
+        """The file of the record."""
         return state_dir("journal") / f"{self.token}.json"
 
     @property
     def data(self) -> Path:
-        """Where the old bytes of a write in place are."""
+        """The file with the old bytes of a write in place."""
         return state_dir("journal") / f"{self.token}.data"
 
     @property
     def new(self) -> Path:
-        """Where the new bytes of a write in place are."""
+        """The file with the new bytes of a write in place."""
         return state_dir("journal") / f"{self.token}.new"
 
 
 def begin_rename(container_id: ContainerId, path: bytes, temporary: bytes) -> Record:
-    """Write down that a temporary name may come to stand beside a file."""
+    """Record that a temporary name may appear next to a file."""
     record = Record(owned_name(), owner_mark(), container_id, os.fsdecode(path), os.fsdecode(temporary), False)
     _store(record)
     return record
@@ -88,7 +88,7 @@ def work_dir_recorded(container_id: ContainerId, work: Path) -> Iterator[None]:
 def begin_in_place(
     container_id: ContainerId, path: bytes, fd: int, new: Content, old_sha256: str, metadata: Metadata
 ) -> Record:
-    """Keep a file's bytes, and write down that others are about to overwrite them and what comes with those."""
+    """Save a file's old and new bytes and its metadata before it is overwritten in place."""
     old = metadata_of(fd)
     record = Record(
         token=owned_name(),
@@ -120,7 +120,7 @@ def begin_in_place(
 
 
 def _copy_out(fd: int, target: Path, path: bytes) -> None:
-    """Copy an open file to a new file that only this user can read, and make it durable."""
+    """Copy an open file to a new private file, and sync it."""
     size = os.fstat(fd).st_size
     out = state_files.new_file(target)
     try:
@@ -141,7 +141,7 @@ def _put_down(data: Content, target: Path) -> None:
 
 
 def _common_length(first: bytes, second: bytes) -> int:
-    """Return how many bytes two strings begin with in common."""
+    """Return the length of the common prefix."""
     if first == second:
         return len(first)
     return next(
@@ -150,9 +150,9 @@ def _common_length(first: bytes, second: bytes) -> int:
 
 
 def is_half_done(record: Record, fd: int) -> bool:
-    """Say whether a file holds a stretch of the new bytes and else the old ones, as only this write leaves it.
+    """Return whether the content is a mix of old and new bytes that only this write leaves.
 
-    New bytes come from the beginning on; what brings the old ones back may have been cut off, too, and began there.
+    A write starts at the beginning; so does restoring the old bytes, which may have been interrupted as well.
     """
     with suppress(FileNotFoundError), record.new.open("rb") as new, record.data.open("rb") as old:
         size, sizes = os.fstat(fd).st_size, [os.fstat(file.fileno()).st_size for file in (new, old)]
@@ -163,7 +163,7 @@ def is_half_done(record: Record, fd: int) -> bool:
         while chunk := os.pread(fd, _CHUNK, position):
             expected = os.pread(todo[0], len(chunk), position)
             if len(todo) == 1:
-                expected = expected.ljust(len(chunk), b"\0")  # space that was reserved holds zeros
+                expected = expected.ljust(len(chunk), b"\0")  # reserved space reads as zeros
             count = _common_length(chunk, expected)
             position += count
             if count < len(chunk):
@@ -175,13 +175,13 @@ def is_half_done(record: Record, fd: int) -> bool:
 
 
 def put_old_back(record: Record, fd: int) -> None:
-    """Bring back the bytes that a write in place replaced, and what else it took away; raises OSError."""
+    """Restore the old bytes and metadata of a write in place; raises OSError."""
     with record.data.open("rb") as old_file:
         overwrite(fd, lambda: chunks_of(old_file.fileno()), _old_metadata(record, fd))
 
 
 def complete(record: Record, fd: int, *, new: bool) -> None:
-    """Give a file that has all its new bytes, or all its old ones, what else it should have; raises OSError."""
+    """Set the metadata of a file that has all new bytes (``new``) or all old ones; raises OSError."""
     metadata = _old_metadata(record, fd)
     if new:
         current_mode = metadata_of(fd).mode
@@ -192,7 +192,7 @@ def complete(record: Record, fd: int, *, new: bool) -> None:
 
 
 def _old_metadata(record: Record, fd: int) -> Metadata:
-    """Return what a file was: of its attributes only the capability was touched, the others are as they are now."""
+    """Return the old metadata: the attributes are the current ones, with the capability that the write removed."""
     xattrs = metadata_of(fd).xattrs
     if record.capability and CAPABILITY not in dict(xattrs):
         xattrs = (*xattrs, (CAPABILITY, bytes.fromhex(record.capability)))
@@ -217,14 +217,14 @@ def _refused(error: OSError) -> DtuiError:
 
 
 def end(record: Record) -> None:
-    """Forget a write that ended; a record that cannot be removed is found settled at the next start."""
+    """End a record; if it cannot be removed, the next start finds nothing left to do."""
     for path in (record.file, record.data, record.new):
         with suppress(OSError):
             state_files.drop(path)
 
 
 def sweep_journal() -> None:
-    """Remove what a killed dtui was still writing down: without its record nothing was begun."""
+    """Delete files without a record: the killed dtui had begun nothing."""
     for path in state_dir("journal").iterdir():
         if path.suffix in (".part", ".data", ".new") and not path.with_suffix(".json").exists():
             with suppress(OSError):
@@ -233,19 +233,19 @@ def sweep_journal() -> None:
 
 
 def _may_be_written(path: Path) -> bool:
-    """Say whether a dtui may be at a file; an older one named it after nobody, and its age has to do."""
+    """Return whether a dtui may be writing a file; older names have no owner, so their age decides."""
     if "." in path.stem:
         return named_owner_lives(path.stem)
     return abs(time.time() - path.stat().st_mtime) < 600
 
 
 def is_old(record: Record) -> bool:
-    """Say whether a record has waited for a week of this host's running: its container will not come back."""
+    """Return whether a record has waited for a week of this host's uptime: its container will not come back."""
     return surely_gone_for(record.owner, record.since, 7 * 86_400)
 
 
 def pending() -> tuple[Record, ...]:
-    """Return the writes whose dtui is gone; a record that cannot be read is left where it is."""
+    """Return the writes whose dtui is gone; unreadable records are skipped."""
     records = []
     for path in sorted(state_dir("journal").glob("*.json")):
         try:

@@ -1,7 +1,7 @@
-"""The order of changes: a number that only grows, whatever the clock says.
+"""Order changes by a number that only grows, independent of the clock.
 
-A change is a directory named after its number. Older versions named it after the nanoseconds of the clock; those names
-are so much longer that they cannot be mistaken for a number, and they sort first.
+A change is a directory named after its number. Older versions used nanoseconds of the clock; those names are longer, so
+they cannot be confused, and they sort first.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from tui.core import state_files
 
 _DIGITS = 8
 _BY_CLOCK = 19
-"""Digits of a name that is a time of the clock: nanoseconds since the epoch."""
+"""Digits of a name from the clock: nanoseconds since the epoch."""
 
 _COUNTER = "sequence"
 _WIDTH = 20
 
 
 def is_counted(name: str) -> bool:
-    """Say whether a directory's name is a number of the counter."""
+    """Return whether a name is a number of the counter."""
     return re.fullmatch(r"[0-9]+", name) is not None and len(name) < _BY_CLOCK
 
 
 def is_change(name: str) -> bool:
-    """Say whether a directory's name is that of a change, whichever version made it."""
+    """Return whether a name is that of a change of any version."""
     return re.fullmatch(rf"[0-9]{{1,{_WIDTH}}}", name) is not None
 
 
 def order_of(name: str) -> tuple[bool, int]:
-    """Return what the names of changes are sorted by."""
+    """Return the sort key of a change's name."""
     return (is_counted(name), int(name))
 
 
 @contextmanager
 def numbered(store: Path) -> Iterator[str]:
-    """Yield the name of the next change in a store; nobody else gets one until the context ends. Raises OSError.
+    """Yield the name of the next change, holding the store's lock; raises OSError.
 
-    The number is higher than that of every change that is there, and than any that was ever given: the counter outlives
-    the changes. On a full disk the counter may stay behind, for the change itself, which gets the number, is there.
+    The number is higher than every existing one and every one that was given: the counter outlives the changes. On a
+    full disk the counter may lag, since the change itself, which carries the number, exists.
     """
     with _locked(store):
         number = max(_counter(store), _highest(folder.name for folder in store.glob("*/[0-9]*"))) + 1
@@ -53,7 +53,7 @@ def numbered(store: Path) -> Iterator[str]:
 
 
 def never_again(store: Path, names: Iterable[str]) -> None:
-    """See to it that the numbers of changes that are about to be removed are not given again; raises OSError."""
+    """Make sure that the numbers of changes about to be deleted are not reused; raises OSError."""
     with _locked(store):
         highest = _highest(names)
         if highest > _counter(store):
@@ -75,7 +75,7 @@ def _highest(names: Iterable[str]) -> int:
 
 
 def _counter(store: Path) -> int:
-    """Return the last number that was given; 0 where that was not written down."""
+    """Return the last number given; 0 if unknown."""
     with suppress(OSError, ValueError):
         text = (store / _COUNTER).read_text(encoding="ascii").strip()
         if is_counted(text.lstrip("0") or "0"):

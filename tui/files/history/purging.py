@@ -1,4 +1,4 @@
-"""Which containers have changes that are kept, whether or not the containers are still there; and deleting those."""
+"""Containers with kept changes, whether or not they still exist; and deleting those changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tui.files.history.order import never_again
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A container that was changed, with the acts that are kept, newest first; its name is that of the newest one."""
+    """A container with kept acts, newest first."""
 
     id: ContainerId
     acts: tuple[UndoRecord, ...]
@@ -29,14 +29,14 @@ class Changed:
 
     @property
     def names(self) -> frozenset[str]:
-        """All names that it had when it was changed."""
+        """All names it had when it was changed."""
         return frozenset(act.name for act in self.acts)
 
 
 def changed_containers(ref: str = "") -> tuple[Changed, ...]:
-    """Return the containers of which changes are kept, newest change first.
+    """Return the containers with kept changes, most recently changed first.
 
-    ``ref`` is a name that one had when it was changed, its id, or the beginning of its id.
+    ``ref`` is a name that it had when it was changed, its id, or an id prefix.
     """
     acts_by_container: dict[ContainerId, list[UndoRecord]] = {}
     for act in undo_records():
@@ -48,7 +48,7 @@ def changed_containers(ref: str = "") -> tuple[Changed, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What was deleted for good: the ids of the acts and the bytes they took, and why others were left."""
+    """What was purged: ids of the acts, bytes on disk, and which acts were skipped, with the reason."""
 
     removed: tuple[str, ...]
     size: int
@@ -56,7 +56,7 @@ class Purged:
 
 
 def purgeable(containers: Collection[ContainerId] | None, before: datetime | None) -> Iterator[Path]:
-    """Yield the directories of the acts of containers, or of all, that were done before a time, or at any."""
+    """Yield the directories of acts done before a time (None: at any), of some containers (None: of all)."""
     for folder in backups.folders():
         if containers is not None and folder.parent.name not in containers:
             continue
@@ -65,14 +65,14 @@ def purgeable(containers: Collection[ContainerId] | None, before: datetime | Non
 
 
 def stored_size(folders: Collection[Path]) -> int:
-    """Return the bytes that acts take of the disk."""
+    """Return the disk space of acts in bytes."""
     return sum(backups.size_on_disk(folder) for folder in folders)
 
 
 def purge(folders: Collection[Path], removed_containers: Collection[ContainerId]) -> Purged:
-    """Delete acts for good, but those that are under way, and those that recovery needs unless their container is gone.
+    """Delete acts, except those under way and those needed for recovery of a container that still exists.
 
-    What the journal holds of a container that is gone goes with them. Raises OSError.
+    Journal records of removed containers are deleted as well. Raises OSError.
     """
     removed, skipped, size = [], [], 0
     never_again(state_dir("backups"), [folder.name for folder in folders])

@@ -1,4 +1,4 @@
-"""Bringing back what an act replaced, and nothing else: what somebody put there since is left as it is."""
+"""Restore what an act replaced, and leave what somebody else put there since."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tui.linux.rooted_paths import split
 _Step = Callable[[int, bytes], None]
 
 METADATA = (UndoKind.CHMOD, UndoKind.CHOWN)
-"""Acts that change what an entry is, never its bytes nor whether it is there."""
+"""Acts that change metadata, never bytes or existence."""
 
 _PLAIN = (EntryKind.FILE, EntryKind.SYMLINK)
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of taking an act back.
+    """The result of undoing an act.
 
-    ``skipped`` are paths that were left, for they are somebody else's now; ``parted`` those of files that shared their
-    bytes with other names, which are gone or were written since.
+    ``skipped`` are paths that were left because somebody else changed them; ``parted`` are files whose other hard links
+    are gone or were written since.
     """
 
     skipped: tuple[bytes, ...] = ()
@@ -37,19 +37,19 @@ class Restored:
 
 
 def is_plain_rename(act: UndoRecord) -> bool:
-    """Say whether an act was one rename, so that another takes it back."""
+    """Return whether an act was a single rename, which another rename undoes."""
     return act.kind is UndoKind.RENAME and len(act.nodes) == 1
 
 
 def is_one_write(act: UndoRecord) -> bool:
-    """Say whether an act put bytes into a file that was there, or put the old ones back."""
+    """Return whether an act wrote an existing file, or restored its old bytes."""
     return act.kind is UndoKind.WRITE or (act.kind in (UndoKind.UNDO, UndoKind.REDO) and bool(act.wrote))
 
 
 def with_current_metadata(act: UndoRecord, current: EntrySnapshot | None) -> UndoRecord:
-    """Return a write with the owner, attributes and mode that its file has now: it changed none of them.
+    """Return a write with the file's current owner and attributes, since a write changes neither.
 
-    The mode is the old one where the write gave another, which the file still has.
+    The mode is the current one too, unless the write set it and nobody changed it since; then it is the old one.
     """
     node = act.nodes[0]
     if current is None or current.kind is not EntryKind.FILE or node.kind is not EntryKind.FILE:
@@ -67,10 +67,10 @@ def put_back(
     backup_nodes: Iterable[EntrySnapshot] | None = None,
     step: _Step | None = None,
 ) -> Restored:
-    """Bring every path of an act to what it was before, unless somebody else changed it.
+    """Restore every path of an act, except those that somebody else changed.
 
-    May be done again after it was cut off. With ``force`` what somebody changed is not left. Where it was
-    ``backup_nodes`` what stands there now, anything else is left even so. ``step`` is told of each entry.
+    Can be repeated after an interruption. ``force`` also overwrites what somebody changed. If ``backup_nodes`` is
+    given, anything that differs from it is left even then. ``step`` is called for each entry.
     """
     if is_plain_rename(act):
         if tree.look(act.path) is None and tree.look(act.new_path) is not None:
@@ -80,14 +80,14 @@ def put_back(
 
 
 def changed_since(tree: Tree, act: UndoRecord) -> tuple[bytes, ...]:
-    """Return the paths where something stands that is neither what was there before an act nor of its making."""
+    """Return the paths whose entry is neither the old one nor the act's own."""
     return Restorer(tree, act).changed_since(PathLookup(tree, act))
 
 
 def current_snapshot(tree: Tree, act: UndoRecord, path: bytes) -> EntrySnapshot | None:
-    """Describe what stands at a path of an act; below a link in the place of one of its directories there is nothing.
+    """Return a snapshot of a path of an act; None below a directory that was replaced by a link.
 
-    Raises LayerError for any other link on the way: somebody put it there just now, and perhaps takes it away again.
+    Raises LayerError for any other link on the way: somebody put it there just now, and may remove it again.
     """
     try:
         return tree.look(path)
@@ -101,7 +101,7 @@ def current_snapshot(tree: Tree, act: UndoRecord, path: bytes) -> EntrySnapshot 
 
 
 class PathLookup:
-    """Looks at the paths of an act one after another, parents first; below what is no directory there is nothing."""
+    """Looks at the paths of an act one after another, parents first; below anything but a directory is nothing."""
 
     def __init__(self, tree: Tree, act: UndoRecord) -> None:
         self.tree = tree
@@ -109,7 +109,7 @@ class PathLookup:
         self._ends = b""
 
     def at(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what stands at a path, None for nothing."""
+        """Return a snapshot, or None."""
         if self._ends and path.startswith(self._ends):
             return None
         current = self._look(path)
@@ -126,7 +126,7 @@ class PathLookup:
 
 
 class Survey(PathLookup):
-    """What was found at the paths of an act, each looked at once and remembered."""
+    """A lookup that remembers what it found."""
 
     def __init__(self, tree: Tree, act: UndoRecord) -> None:
         super().__init__(tree, act)
@@ -139,7 +139,7 @@ class Survey(PathLookup):
 
 
 def is_same_state(current: EntrySnapshot | None, node: EntrySnapshot) -> bool:
-    """Say whether what stands somewhere is what was kept, a directory whatever was made in it."""
+    """Return whether an entry equals its backup; of a directory, its content and time are ignored."""
     if current is None or node.kind is None:
         return current is None and node.kind is None
     if (current.path, current.kind, current.mode, current.uid, current.gid) != (
@@ -161,25 +161,25 @@ def is_same_state(current: EntrySnapshot | None, node: EntrySnapshot) -> bool:
 
 
 def _resembles(current: EntrySnapshot, expected: EntrySnapshot) -> bool:
-    """Say whether what stands somewhere is what was made there; attributes may have come from the file system."""
+    """Return whether an entry is what the act created; attributes may come from the file system."""
     names = ["kind", "rdev", "target"]
     if current.kind is not EntryKind.SYMLINK:
         names.append("mode")
     if current.kind in _PLAIN:
         names += ["size", "mtime_ns"]
-    if os.geteuid() == 0:  # nobody else can give files away
+    if os.geteuid() == 0:  # only root can change owners
         names += ["uid", "gid"]
     return all(getattr(current, name) == getattr(expected, name) for name in names)
 
 
 def was_never_moved(act: UndoRecord, before: EntrySnapshot) -> bool:
-    """Say whether what stands at the old path of a rename is what was to get the new one."""
+    """Return whether the entry at the old path of a rename is the one that was to be renamed."""
     expected = (act.after or {}).get(act.new_path)
     return expected is not None and _resembles(before, expected)
 
 
 def _is_partly_changed(current: EntrySnapshot, before: EntrySnapshot, after: EntrySnapshot) -> bool:
-    """Say whether an entry that is given another mode and owner is somewhere on its way."""
+    """Return whether an entry's mode and owner are between those before and after a change."""
     return (
         current.kind is after.kind
         and current.uid in (before.uid, after.uid)
@@ -192,9 +192,9 @@ def _is_partly_changed(current: EntrySnapshot, before: EntrySnapshot, after: Ent
 def _merged_xattrs(
     node: EntrySnapshot, current: EntrySnapshot, after: EntrySnapshot | None
 ) -> tuple[tuple[str, bytes], ...]:
-    """Return the attributes to put back, and as they are now those that somebody else set since.
+    """Return the attributes to restore, merged with those that somebody else set since.
 
-    An ACL changes with the mode, and a capability goes with the owner: these are put back as they were.
+    ACLs depend on the mode and capabilities on the owner, so both are restored as they were.
     """
     old, act_xattrs, current_xattrs = dict(node.xattrs), dict(after.xattrs) if after else {}, dict(current.xattrs)
     foreign_xattrs = {
@@ -210,7 +210,7 @@ def _metadata_only(node: EntrySnapshot) -> bool:
 
 
 class Restorer:
-    """Tells what would be left when an act is taken back, and takes it back."""
+    """Undoes an act, or predicts which paths would be left."""
 
     def __init__(self, tree: Tree, act: UndoRecord, *, force: bool = False) -> None:
         self._tree = tree
@@ -229,23 +229,23 @@ class Restorer:
         self._touched: set[bytes] = set()
         self._lookup = PathLookup(tree, act)
         self._new_directories: set[bytes] = set()
-        """Directories that were made anew: what is in them is of our making."""
+        """Directories that this restore created, so their content is its own."""
         self._restored_names: dict[bytes, bytes] = {}
-        """Where a file of several names is what it was, by the first of its names."""
+        """Hard links: the first name of a file in the backup, and where that file is restored now."""
 
     def changed_since(self, lookup: PathLookup) -> tuple[bytes, ...]:
-        """Return the paths that would be left, by a lookup that has not begun or that remembers."""
+        """Return the paths that would be left, using a fresh lookup or one that remembers."""
         self._lookup = lookup
         return self._run(None, change=False).skipped
 
     def put_back(self, backup_nodes: Iterable[EntrySnapshot] | None, step: _Step | None) -> Restored:
-        """Take the act back, on the terms of :func:`put_back`."""
+        """Undo the act as :func:`put_back` describes."""
         self._lookup = PathLookup(self._tree, self._act)
         self._backup_nodes = None if backup_nodes is None else {node.path: node for node in backup_nodes}
         return self._run(step, change=True)
 
     def _run(self, step: _Step | None, *, change: bool) -> Restored:
-        nodes = self._before.values()  # what is kept of older acts may hold a path twice
+        nodes = self._before.values()  # backups of older versions may contain a path twice
         for node in nodes if change else ():
             self._tree.settle(node)
         if self._act.kind not in METADATA:
@@ -273,7 +273,7 @@ class Restorer:
     # whose it is -------------------------------------------------------------------------------------------
 
     def _is_ours(self, current: EntrySnapshot) -> bool:
-        """Say whether nothing is lost when an entry goes: it is kept, of the act's making, or an image's."""
+        """Return whether removing an entry loses nothing: the backup, the act or the image has it."""
         if self._backup_nodes is not None and not is_same_state(
             current, self._backup_nodes.get(current.path, EntrySnapshot(current.path))
         ):
@@ -286,7 +286,7 @@ class Restorer:
     def _was_made(self, current: EntrySnapshot, before: EntrySnapshot) -> bool:
         if self._act.wrote:
             return current.kind is EntryKind.FILE and self._hash(current.path) == self._act.wrote
-        if self._after is None:  # an older dtui did it, and did not write down what it would make
+        if self._after is None:  # an older dtui did not record what it created
             made_by_kind = {UndoKind.REMOVE: False, UndoKind.MKDIR: current.kind is EntryKind.DIRECTORY}
             return made_by_kind.get(self._act.kind, True)
         after = self._after.get(current.path)
@@ -304,7 +304,7 @@ class Restorer:
             os.close(fd)
 
     def _is_from_image(self, current: EntrySnapshot) -> bool:
-        """Where whiteouts are made by hand the image's entry may show for a moment."""
+        """Return whether it is the image's entry, which may show briefly if dtui makes whiteouts itself."""
         beneath = self._tree.beneath(current.path)
         return beneath is not None and _resembles(current, beneath)
 
@@ -330,7 +330,7 @@ class Restorer:
             self._skip(current)
 
     def _is_obstacle(self, current: EntrySnapshot, node: EntrySnapshot) -> bool:
-        """Say whether one must be removed before the other can be made: only files and links replace each other."""
+        """Return whether ``current`` must be removed before ``node`` is made: only files and links replace each other."""
         if self._act.kind in METADATA or _metadata_only(node):
             return False
         if node.kind is None:
@@ -340,7 +340,7 @@ class Restorer:
         return not (current.kind in _PLAIN and node.kind in _PLAIN)
 
     def _subtree(self, node: EntrySnapshot) -> list[EntrySnapshot]:
-        """Return an entry and all below it, parents first, in the order of the tree."""
+        """Return an entry and everything below it, parents first."""
         nodes: list[EntrySnapshot] = []
         todo = [node]
         while todo:
@@ -355,7 +355,7 @@ class Restorer:
             return
         parent = self._skipped.get(split(node.path)[0])
         if parent is not None and parent.kind is not EntryKind.DIRECTORY:
-            self._skipped[node.path] = node  # there is nothing to put it in
+            self._skipped[node.path] = node  # its parent was left and is no directory
             return
         current = None if split(node.path)[0] in self._new_directories else self._lookup.at(node.path)
         if is_same_state(current, node) or node.path in self._skipped:
@@ -367,12 +367,14 @@ class Restorer:
         elif current is not None and self._act.kind in METADATA:
             self._tree.permit(current, node)
         elif current is not None and current.kind is node.kind and not node.has_bytes and current.target == node.target:
-            self._dress(replace(node, mtime_ns=current.mtime_ns), current)  # what it holds is as old as it is
+            self._dress(
+                replace(node, mtime_ns=current.mtime_ns), current
+            )  # its content is unchanged, so its time is kept
         elif not (self._act.kind in METADATA or _metadata_only(node)):
             self._make(node, data, current)
 
     def _dress(self, node: EntrySnapshot, current: EntrySnapshot | None) -> None:
-        """Make an entry that is there what it was, but for attributes that somebody else gave it since."""
+        """Restore an entry's metadata, except attributes that somebody else set since."""
         if current is not None and not self._force:
             node = replace(node, xattrs=_merged_xattrs(node, current, (self._after or {}).get(node.path)))
         self._tree.dress(node)
@@ -397,7 +399,7 @@ class Restorer:
             self._restored_names[node.same_as or node.path] = node.path
 
     def _surviving_name(self, node: EntrySnapshot) -> bytes:
-        """Return another path at which a file still is what it was, nothing for a file that has to be made."""
+        """Return another path at which this file exists unchanged, empty if it has to be created."""
         first = node.same_as or node.path
         linked_nodes = self._names.get(first, [])
         if first in self._restored_names:

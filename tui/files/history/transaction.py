@@ -1,4 +1,4 @@
-"""What stands between an act and a half-done tree: an act that fails is rolled back, or can be taken back."""
+"""Keep an act from leaving a half-changed tree: a failed act is rolled back, or stays undoable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PARTLY = (_UNDO, _FOR_GOOD)
 
 
 def no_step(count: int, path: bytes) -> None:
-    """Tell nobody."""
+    """Do nothing."""
     del count, path
 
 
@@ -49,7 +49,7 @@ def rollback_on_error(
         if act is None and not changed:
             raise
         failure = error if isinstance(error, DtuiError) else explain_change(error, act.path if act else b"the deletion")
-        if isinstance(failure, ContainerGone):  # taking back would make entries in a layer that is being removed
+        if isinstance(failure, ContainerGone):  # a rollback would create entries in a layer that is being removed
             if act is not None:
                 act.mark("done")
             raise failure from error
@@ -59,7 +59,7 @@ def rollback_on_error(
         if hint:
             raised.add_note(hint + partly)
         raise raised from error
-    except (Exception, KeyboardInterrupt) as error:  # too little memory, a mistake of ours
+    except (Exception, KeyboardInterrupt) as error:  # out of memory, or a bug
         hint = _end_failed(act, opened, len(changed), stopped=isinstance(error, KeyboardInterrupt))
         error.add_note(hint or "nothing was changed")
         raise
@@ -68,7 +68,7 @@ def rollback_on_error(
 def _end_failed(
     act: UndoRecord | None, opened: Callable[[], AbstractContextManager[Tree]], count: int, *, stopped: bool
 ) -> str:
-    """Roll an act back, unless it is its user who stopped it; return what came of it, nothing for no change at all."""
+    """Roll an act back, unless its user stopped it; return the outcome, empty if nothing was changed."""
     progress.ignore_stop()
     if act is None:
         return _FOR_GOOD if count else ""
@@ -94,19 +94,19 @@ def _end_failed(
 
 
 def close_partial(act: UndoRecord) -> None:
-    """Close an act that was taken back as far as it could be; what it kept stays, for something was left."""
+    """Close an act that was rolled back only in part; its backup stays."""
     act.mark("done")
     act.mark("undone")
 
 
 def skipped_text(paths: tuple[bytes, ...]) -> str:
-    """Say which paths were left to whoever changed them meanwhile."""
+    """Return the words for paths that were left because somebody else changed them."""
     more = f" and {count_of(len(paths) - 1, 'other entry', 'other entries')}" if len(paths) > 1 else ""
     return f"{printable(paths[0])}{more} left as somebody else changed it meanwhile, the rest is as it was before"
 
 
 def remove_nodes(tree: Tree, nodes: tuple[EntrySnapshot, ...], changed: list[int], step: Step) -> None:
-    """Remove entries that were listed parents first, deepest first; what came or was written since stops it."""
+    """Remove entries (listed parents first) deepest first; raises if one is new or was changed meanwhile."""
     for node in reversed(nodes):
         step(len(changed), node.path)
         tree.remove(node.path, directory=node.kind is EntryKind.DIRECTORY, expected=node)

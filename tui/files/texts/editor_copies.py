@@ -1,7 +1,7 @@
-"""Copies of files that an editor was given: who uses them still, and what a dtui that was killed left in them.
+"""Copies of files for $EDITOR: whether one is still in use, and which a killed dtui left behind.
 
-The directory of a copy is locked by the dtui that made it. Its note is locked by the editor, which inherits the
-descriptor, and by whatever the editor leaves running: a copy that neither holds is nobody's any more.
+The dtui that made a copy locks the copy's directory. The editor, which inherits the descriptor, and anything it leaves
+running hold a lock on the note. A copy with neither lock is abandoned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tui.files.texts.notes import Keepsake, digest_of, notes_in
 
 
 def lock(descriptor: int) -> bool:
-    """Lock an open file or directory as long as a descriptor of it is open; say whether nobody else had it."""
+    """Lock an open file or directory for the lifetime of the descriptor; return whether nobody else holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -28,7 +28,7 @@ def lock(descriptor: int) -> bool:
 
 @contextmanager
 def _unused(path: Path) -> Iterator[bool]:
-    """Yield whether a file or directory is there and nobody has it locked."""
+    """Yield whether a file or directory exists and nobody holds its lock."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -41,9 +41,9 @@ def _unused(path: Path) -> Iterator[bool]:
 
 
 def left_copies() -> list[Keepsake]:
-    """Return the copies that no running dtui uses and that hold more than the container's file had.
+    """Return abandoned copies whose content differs from the container's file.
 
-    What holds nothing more is removed once its editor has ended, too.
+    Copies without changes are removed, once their editor has ended.
     """
     with suppress(DtuiError, OSError):
         return [copy for copy in notes_in(text_dir("edit")) if _is_left(copy)]
@@ -69,7 +69,7 @@ def _is_left(copy: Keepsake) -> bool:
 
 
 def _is_as_given(copy: Keepsake) -> bool:
-    """Say whether a copy holds no more than the container's file had, and no swap file or the like is beside it."""
+    """Return whether a copy is unchanged, with no swap file or the like next to it."""
     try:
         names = os.listdir(copy.place.parent)
         return not names or (names == [copy.place.name] and digest_of(copy.read()) == copy.digest)
@@ -78,5 +78,5 @@ def _is_as_given(copy: Keepsake) -> bool:
 
 
 def _remove(copy: Keepsake) -> None:
-    with suppress(OSError):  # it stays, and the next start tries again
+    with suppress(OSError):  # the next start tries again
         copy.throw_away()

@@ -1,7 +1,7 @@
-"""Notes of what dtui keeps for a person: of which file it is, where it lies, and whether that was told already.
+"""Notes about texts that dtui keeps: for which file, where the text is, and whether the user was told.
 
-A note lies beside the text or the directory it is about and has its name. It ends in ``.note`` until a start has told
-of it and in ``.told`` from then on; it goes with what it is about.
+A note is next to the text or directory that it describes, with the same name. It ends in ``.note`` until a start has
+told the user about it, then in ``.told``; it is removed with the text.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from tui.core.text import printable
 NEW, TOLD = ".note", ".told"
 
 _LONGEST = 64 << 10
-"""Bytes of a note: a path has 4 KiB, and each byte of it six characters at most."""
+"""Bytes of a note to read: a path has up to 4 KiB, and JSON needs up to six characters per byte."""
 
 LIMIT = 8 << 20
-"""Bytes of a text that are read back."""
+"""Bytes of a text to read back at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +43,30 @@ class Keepsake:
 
     @property
     def told(self) -> bool:
-        """Whether a start has told of it."""
+        """Whether a start has told the user about it."""
         return self.note.suffix == TOLD
 
     @property
     def whose(self) -> str:
-        """Name the file, safe to show."""
+        """Container and path, safe to print."""
         return f"{printable(self.container)}:{printable(self.path)}"
 
     def is_of(self, container_id: str, path: bytes) -> bool:
-        """Say whether it is text of this file of this container."""
+        """Return whether the text belongs to this file of this container."""
         return bool(container_id) and (self.container_id, self.path) == (container_id, path)
 
     def mark_told(self) -> None:
-        """Note that a start has told of it. Raises OSError."""
+        """Mark that the user was told. Raises OSError."""
         state_files.rename(self.note, self.note.with_suffix(TOLD))
 
     def time_ns(self) -> int:
-        """Return when it was last written, 0 for what is not there any more."""
+        """Return when the text was last written, 0 if it is gone."""
         with suppress(OSError):
             return self.place.lstat().st_mtime_ns
         return 0
 
     def read(self) -> bytes:
-        """Return the text; raises EditRefused for what is no plain file of this user's within the limit."""
+        """Return the text; raises EditRefused if it is not a regular file of this user, or larger than the limit."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         try:
             with os.fdopen(os.open(self.place, flags), "rb") as file:
@@ -81,11 +81,11 @@ class Keepsake:
         return data
 
     def drop_note(self) -> None:
-        """Say nothing more of it; what is kept stays where it is. Raises OSError."""
+        """Remove the note and leave the text. Raises OSError."""
         state_files.drop(self.note)
 
     def throw_away(self) -> None:
-        """Delete what is kept, an editor's directory with all that is in it, and the note. Raises OSError."""
+        """Delete the text (of an editor, its whole directory) and the note. Raises OSError."""
         folder = self.note.with_suffix("")
         if self.place.parent == folder:
             state_files.drop_folder(folder)
@@ -95,14 +95,14 @@ class Keepsake:
 
 
 def digest_of(data: bytes) -> str:
-    """Return what stands for bytes in a note."""
+    """Return the SHA-256 of bytes, as notes contain it."""
     return hashlib.sha256(data).hexdigest()
 
 
 def write_note(
     beside: Path, container: str, container_id: str, path: bytes, place: Path, *, data: bytes | None = None
 ) -> Path:
-    """Write a note beside a text or directory; ``data`` are the bytes of the container's file. Raises OSError."""
+    """Write a note about a text or directory; ``data`` is the content of the container's file. Raises OSError."""
     about = {"container": container, "id": container_id, "path": os.fsdecode(path), "kept": str(place)}
     if data is not None:
         about["digest"] = digest_of(data)
@@ -112,7 +112,7 @@ def write_note(
 
 
 def notes_in(folder: Path) -> list[Keepsake]:
-    """Return what the notes of a directory are about, leaving out those that are damaged. Raises OSError."""
+    """Return what the notes in a directory describe, without damaged ones. Raises OSError."""
     found = (_read_note(note) for note in sorted(folder.iterdir()) if note.suffix in (NEW, TOLD))
     return [keepsake for keepsake in found if keepsake is not None]
 
@@ -125,4 +125,4 @@ def _read_note(note: Path) -> Keepsake | None:
         path = os.fsencode(about["path"])
         return Keepsake(note, str(about["container"]), str(about.get("id", "")), path, place, about.get("digest", ""))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # another dtui threw it away, or it is no note
+        return None  # another dtui removed it, or it is not a note

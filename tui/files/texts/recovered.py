@@ -1,4 +1,4 @@
-"""What an earlier dtui kept of a person's text: told once at the next start, offered when its file is edited again."""
+"""Texts that an earlier dtui kept: announced once at the next start, offered when their file is edited again."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tui.files.texts.unsaved import unsaved_texts
 
 
 def told_once() -> tuple[str, ...]:
-    """Return a sentence for each text that was kept since the last start; the texts stay."""
+    """Return a sentence for each kept text that was not announced yet; the texts stay."""
     texts = [("unsaved text", text) for text in unsaved_texts()] + [("$EDITOR's copy", copy) for copy in left_copies()]
     lines = []
     for what, text in texts:
         if text.told:
             continue
-        with suppress(OSError):  # another dtui told it
+        with suppress(OSError):  # another dtui announced it
             if not text.time_ns():
-                text.drop_note()  # somebody took it away
+                text.drop_note()  # somebody removed it
                 continue
             text.mark_told()
             offered = "; e on that file offers it" if text.container_id else ""
@@ -28,9 +28,9 @@ def told_once() -> tuple[str, ...]:
 
 
 def texts_on_offer(container_id: str, path: bytes, data: bytes) -> list[tuple[Keepsake, bytes]]:
-    """Return the texts kept of a file of a container, the newest first, that differ from the ``data`` it has now.
+    """Return the kept texts of a file that differ from its current ``data``, newest first.
 
-    What cannot be read back safely is left out: it was told of where it is.
+    Texts that cannot be read safely are left out; a start has announced where they are.
     """
     mine = [text for text in [*unsaved_texts(), *left_copies()] if text.is_of(container_id, path)]
     found = []

@@ -1,4 +1,4 @@
-"""Text that could not be saved: kept in a file only this user can read, and told at the next start."""
+"""Text that could not be saved: kept in a file that only this user can read, and announced at the next start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tui.files.texts.notes import NEW, TOLD, Keepsake, notes_in, write_note
 
 _PREFIX = "dtui-unsaved-"
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each file is made anew, for this user alone
-"""Where a text goes when the state directory takes none: anywhere is better than nowhere."""
+"""Where to put a text if the state directory cannot take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Unsaved:
 
 
 def keep_copy(data: bytes) -> Path:
-    """Keep bytes that could not be saved; return the file they are in.
+    """Keep bytes that could not be saved; return the new file.
 
-    Raises OSError, the one of the usual place, when no place takes them all.
+    Raises the OSError of the first place that was tried if no place can take them.
     """
     first: OSError | None = None
     for folder in _folders():
@@ -56,8 +56,10 @@ def _folders() -> Iterator[str]:
 
 
 def _write(folder: str, data: bytes) -> Path:
-    """Write bytes to a new file of this user's; it is there whole and durable, or not at all."""
-    descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)  # made 0600, and never an existing one
+    """Write bytes to a new file of this user, and sync it; on failure remove it."""
+    descriptor, path = tempfile.mkstemp(
+        prefix=_PREFIX, dir=folder
+    )  # mkstemp creates it with mode 0600, and never reuses a file
     try:
         with os.fdopen(descriptor, "r+b") as copy:
             copy.write(data)
@@ -71,15 +73,15 @@ def _write(folder: str, data: bytes) -> Path:
 
 
 def keep_to_tell(text: Unsaved) -> Path:
-    """Keep text nobody could be asked about, with a note for the next start beside it where there is room for one."""
+    """Keep text without asking, with a note for the next start if there is room for one."""
     kept = keep_copy(text.data)
-    with suppress(OSError, DtuiError):  # the text is kept, and where is told now as well
+    with suppress(OSError, DtuiError):  # the text is safe, and its place is told now as well
         write_note(text_dir("unsaved") / kept.name, text.container, text.container_id, text.path, kept)
     return kept
 
 
 def unsaved_texts() -> list[Keepsake]:
-    """Return the texts that were kept when nobody could be asked; none where they cannot be listed."""
+    """Return the texts that were kept without asking; none if they cannot be listed."""
     with suppress(DtuiError, OSError):
         return notes_in(text_dir("unsaved"))
     return []
@@ -98,7 +100,7 @@ class KeptText:
 
 
 def kept_texts() -> tuple[KeptText, ...]:
-    """Return the texts that are kept in the state directory, oldest first."""
+    """Return the texts kept in the state directory, oldest first."""
     try:
         folder = text_dir("unsaved")
     except DtuiError:
@@ -108,7 +110,7 @@ def kept_texts() -> tuple[KeptText, ...]:
         if file.suffix not in (NEW, TOLD):
             _take_in(found, file.name, file, "", b"")
     for text in unsaved_texts():
-        if text.place.is_relative_to(folder.parent):  # what is kept elsewhere is not ours to list
+        if text.place.is_relative_to(folder.parent):  # files elsewhere are not ours to list
             _take_in(found, text.note.stem, text.place, text.container, text.path)
     for copy in left_copies():
         _take_in(found, copy.note.stem, copy.place, copy.container, copy.path)
@@ -124,7 +126,7 @@ def _take_in(found: dict[Path, KeptText], text_id: str, file: Path, container: s
 
 
 def drop_text(text: KeptText) -> None:
-    """Delete a text for good, with the note of it and the directory that an $EDITOR had it in; raises OSError."""
+    """Delete a text with its note and its $EDITOR directory; raises OSError."""
     state_files.drop(text.file)
     for suffix in (NEW, TOLD):
         for folder in (text_dir("unsaved"), text_dir("edit")):

@@ -1,4 +1,4 @@
-"""The directories that take what is moved out of a layer: made, opened and removed, no link followed."""
+"""Create, open and remove the directories for entries that are moved out of a layer; links are never followed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.linux.rooted_paths import open_child
 
 @contextmanager
 def opened(place: Path) -> Iterator[int]:
-    """Yield a directory beside a layer, open, no link followed; raises OSError."""
+    """Yield a descriptor of a directory next to a layer; raises OSError."""
     fd = open_host(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield fd
@@ -23,7 +23,7 @@ def opened(place: Path) -> Iterator[int]:
 
 
 def make_place(place: Path) -> None:
-    """Make the directory that takes what an act sets aside, and the one for all of them; raises OSError."""
+    """Create the directory for what one act sets aside, and its parent if missing; raises OSError."""
     home = place.parent
     with opened(home.parent) as beside:
         with suppress(FileExistsError):
@@ -38,7 +38,7 @@ def make_place(place: Path) -> None:
 
 
 def remove_set_aside(directory: Path) -> None:
-    """Remove what an act set aside, or what is left of its place; raises OSError."""
+    """Remove what an act set aside, or its incomplete directory; raises OSError."""
     with suppress(FileNotFoundError):
         beside = open_host(directory.parent.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -47,7 +47,7 @@ def remove_set_aside(directory: Path) -> None:
                 remove_tree(home, os.fsencode(directory.name))
             finally:
                 os.close(home)
-                with suppress(OSError):  # others were set aside, too
+                with suppress(OSError):  # the parent is not empty if other acts set something aside
                     os.rmdir(directory.parent.name, dir_fd=beside)
         finally:
             os.close(beside)

@@ -1,6 +1,6 @@
-"""An entry is made whole where nobody looks and named in one step, or a file's own bytes are overwritten.
+"""Create entries out of sight and rename them into place in one step, or overwrite a file's own bytes.
 
-Space is reserved before the first byte, and none for zeros: they become holes, or stay what they are.
+Space is reserved before the first byte is written. Zeros take none: they become or stay holes.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from tui.linux.sparse import Content, copy_data, extents_of, reserve, write_exte
 from tui.linux.syscalls import is_fixed
 
 Checkpoint = Callable[[str], None]
-"""Called between the steps of a write with the step's name; tests end the process there."""
+"""Called with the name of each step of a write; tests kill the process there."""
 
 Fill = Callable[[int], int]
-"""Writes the bytes of a new file into an open one and returns its size; raises OSError."""
+"""Writes the content of a new file to a descriptor and returns its size; raises OSError."""
 
 Rename = Callable[[int, bytes, int, bytes, int], None]
-"""Gives a name in one directory another in the same or another one, by the flags of renameat2; raises OSError."""
+"""Renames between two directories, with the flags of renameat2; raises OSError."""
 
 
 def no_checkpoint(step: str) -> None:
-    """Do nothing between steps."""
+    """Do nothing."""
     del step
 
 
 class NotDurable(EditRefused):
-    """The new bytes are in place, but the disk did not confirm it."""
+    """The new bytes are in place, but could not be synced."""
 
     tells_outcome = True
 
 
 class FixedDirectory(EditRefused):
-    """A directory that lets no name be taken away again."""
+    """The directory does not permit removing names."""
 
 
 def refuse_fixed(dir_fd: int, path: bytes) -> None:
-    """Raise FixedDirectory for a directory that is immutable or append-only: a temporary name would stay there."""
+    """Raise FixedDirectory if a directory is immutable or append-only, since a temporary name could not be removed."""
     if is_fixed(dir_fd):
         message = f"{printable(path)}: its directory is immutable or append-only"
         raise FixedDirectory(message, "lsattr -d tells; nothing was changed")
@@ -61,9 +61,9 @@ def refuse_fixed(dir_fd: int, path: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """An entry that is to be made; in the ``raw`` directory of a layer overlay's marks are not its own.
+    """An entry to create; ``raw`` means in a layer's own directory, where overlay's attributes are marks.
 
-    ``link_to`` is an O_PATH descriptor of the file to which it is to be one name more, with what that file is.
+    ``link_to`` is an O_PATH descriptor of an existing file to hard-link instead.
     """
 
     kind: EntryKind
@@ -72,20 +72,20 @@ class NewEntry:
     link_to: int | None = None
     target: bytes = b""
     device: tuple[int, int] = (0, 0)
-    """What mknod takes: type and number."""
+    """The type and device number for mknod."""
     raw: bool = False
     exact: bool = True
-    """Whether what a directory gives to what is made in it, such as an ACL, is taken away again."""
+    """Whether to remove attributes that the parent directory passed on, such as an ACL."""
 
 
 def entry_like(node: EntrySnapshot, data: int | None, *, raw: bool) -> NewEntry:
-    """Return an entry as a snapshot tells of it, a file with ``node.size`` bytes at ``node.offset`` of ``data``."""
+    """Return an entry as in a snapshot; a file gets ``node.size`` bytes at ``node.offset`` of ``data``."""
 
     def fill(fd: int) -> int:
         if data is not None:
             for _ in copy_data(data, node.offset, node.size, fd, 0, node.path):
                 pass
-        if os.fstat(fd).st_size != node.size:  # it ends in a hole, or there are no bytes
+        if os.fstat(fd).st_size != node.size:  # it ends in a hole, or has no bytes
             os.ftruncate(fd, node.size)
         return node.size
 
@@ -94,12 +94,12 @@ def entry_like(node: EntrySnapshot, data: int | None, *, raw: bool) -> NewEntry:
 
 
 def name_of(link_to: int) -> NewEntry:
-    """Return one name more of the file that an O_PATH descriptor holds."""
+    """Return a hard link to the file of an O_PATH descriptor."""
     return NewEntry(EntryKind.FILE, Metadata(None, 0, 0), link_to=link_to)
 
 
 def file_with(content: Content, metadata: Metadata) -> NewEntry:
-    """Return a file with some bytes."""
+    """Return a file with the given content."""
 
     def fill(fd: int) -> int:
         reserve(fd, extents_of((content,)))
@@ -109,7 +109,7 @@ def file_with(content: Content, metadata: Metadata) -> NewEntry:
 
 
 class Scratch(NamedTuple):
-    """Where an entry stands until it is whole: a directory on the same mount as its goal, and a name in it."""
+    """A directory on the target's mount, and a temporary name in it."""
 
     dir_fd: int
     name: bytes
@@ -117,10 +117,10 @@ class Scratch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a new entry gets its name, and how.
+    """Where and how a new entry gets its name.
 
-    ``exclusive`` demands that the name is free. ``scratch`` is asked for where the entry must have a name before.
-    ``before_rename`` may raise to stop it; ``synced`` makes a file durable before it gets its name.
+    ``exclusive`` requires that the name is free. ``scratch`` is called if the entry needs a temporary name.
+    ``before_rename`` may raise to cancel; ``synced`` syncs a file before it gets its name.
     """
 
     dir_fd: int
@@ -134,16 +134,16 @@ class Placement:
 
 
 class Placed(NamedTuple):
-    """What was placed: its inode and, of a file, its size."""
+    """The inode of a new entry and, of a file, its size."""
 
     inode: int
     size: int
 
 
 def place(entry: NewEntry, placement: Placement) -> Placed:
-    """Make an entry whole and put it under its name in one step, over what is there unless that is exclusive.
+    """Create an entry and give it its name in one step, replacing what is there unless ``exclusive``.
 
-    Raises OSError while the name is what it was; nothing of the entry is left then.
+    Raises OSError; then the name is unchanged and nothing of the entry is left.
     """
     if entry.link_to is not None:
         return _place_link(entry.link_to, placement)
@@ -206,7 +206,7 @@ def _place_file(entry: NewEntry, placement: Placement) -> Placed:
             os.fsync(fd)
         placement.checkpoint("synced")
         if scratch is None and placement.exclusive:
-            placement.before_rename()  # the bytes may have taken long
+            placement.before_rename()  # writing the bytes may have taken long
             link_descriptor(fd, placement.dir_fd, placement.name)
             placement.checkpoint("linked")
         else:
@@ -237,7 +237,7 @@ def _withdraw(scratch: Scratch) -> None:
 
 
 def confirm_names(dir_fd: int) -> None:
-    """Wait until a directory's names are on the disk; raises NotDurable."""
+    """Sync a directory; raises NotDurable."""
     try:
         os.fsync(dir_fd)
     except OSError as error:
@@ -251,7 +251,7 @@ def overwrite(
     *,
     checkpoint: Checkpoint = no_checkpoint,
 ) -> int:
-    """Overwrite an open file's own bytes; the caller holds a journal of the old ones. Returns the new size.
+    """Overwrite a file's own bytes and return its new size; the caller keeps the old ones in the journal.
 
     Space is reserved first, so that a full disk leaves the old bytes. Raises OSError.
     """
@@ -269,12 +269,12 @@ def overwrite(
 
 
 def new_file(dir_fd: int, name: bytes, mode: int = 0o600) -> int:
-    """Open a new file in a directory to read and write it; raises FileExistsError where the name is taken."""
+    """Create a file and open it for reading and writing; raises FileExistsError."""
     return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=dir_fd)
 
 
 def unnamed_file(dir_fd: int) -> int | None:
-    """Open a new file without a name on the file system of a directory; None where there are none."""
+    """Open a new file without a name on a directory's file system; None if that has no support for it."""
     try:
         return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
     except OSError as error:
@@ -284,17 +284,15 @@ def unnamed_file(dir_fd: int) -> int | None:
 
 
 def link_descriptor(fd: int, dir_fd: int, name: bytes) -> None:
-    """Give the file that a descriptor holds a name, or one more; raises OSError."""
+    """Create a hard link to an open file; raises OSError."""
     os.link(path_of(fd), name, dst_dir_fd=dir_fd, follow_symlinks=True)
 
 
 def make_directory(dir_fd: int, name: bytes, mode: int) -> None:
-    """Make a directory; raises FileExistsError where the name is taken."""
     os.mkdir(name, mode, dir_fd=dir_fd)
 
 
 def make_symlink(dir_fd: int, name: bytes, target: bytes) -> None:
-    """Make a link; raises FileExistsError where the name is taken."""
     os.symlink(target, name, dir_fd=dir_fd)
 
 
@@ -307,7 +305,7 @@ def remove_any(dir_fd: int, name: bytes) -> None:
 
 
 def is_gone(dir_fd: int, name: bytes) -> bool:
-    """Say whether a directory surely has no such name."""
+    """Return whether a name surely does not exist."""
     try:
         os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -318,14 +316,14 @@ def is_gone(dir_fd: int, name: bytes) -> bool:
 
 
 def temporary_name() -> bytes:
-    """Return a name that no file has."""
+    """Return a random temporary name."""
     return b".dtui-" + secrets.token_hex(8).encode() + b"~"
 
 
 def dress(dir_fd: int, name: bytes, node: EntrySnapshot, *, raw: bool) -> None:
-    """Give what stands under a name the metadata of a snapshot; raises OSError.
+    """Set an entry's metadata to those of a snapshot; raises OSError.
 
-    A link where there was none, or the other way round, was put there meanwhile: ESTALE.
+    ESTALE if a link was replaced by something else, or the reverse.
     """
     fd = open_child(dir_fd, name, os.O_PATH) if name != b"." else os.dup(dir_fd)
     try:

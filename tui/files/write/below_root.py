@@ -1,4 +1,4 @@
-"""Writing one file below a root: the new bytes under the old name, in one step or with a journal."""
+"""Write one file below a root: atomically by rename, or in place with a journal."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from tui.linux.sparse import Content
 from tui.linux.syscalls import is_fixed
 
 _MAX_LINKS = 40
-"""Links followed in one path, as in the kernel."""
+"""Links to follow in one path at most, as in the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """What a save did: the real path written, how, and where the bytes it replaced are kept."""
+    """The result of a save: the canonical path, how it was written, and where the backup is."""
 
     path: bytes
     in_place: bool
@@ -55,11 +55,11 @@ class SaveResult:
 
 @dataclass(frozen=True, slots=True)
 class SaveRequest:
-    """One save: what to write where, what the file was when it was read, and whether the container runs.
+    """One save: what to write and where, the file's version when it was read, and whether the container runs.
 
-    ``why_not_aside`` says why the old bytes cannot be set aside, ``from_image`` whether the image has them; ``shared``
-    that the layer's own file has several names, ``raw`` that it is written in the layer's directory itself. ``check``
-    raises once the container is being removed or has ended.
+    ``why_not_aside`` says why the old bytes cannot be set aside, ``from_image`` marks an entry whose bytes the image
+    has, ``shared`` means that the layer's file has hard links, and ``raw`` that it is written in the layer's own
+    directory. ``check`` raises if the container is being removed or has ended.
     """
 
     container_id: ContainerId
@@ -80,14 +80,14 @@ class SaveRequest:
 
 
 class ReplacedSince(ChangedMeanwhile):
-    """The new bytes were in place, and somebody replaced the file right after."""
+    """Somebody replaced the file right after the new bytes were in place."""
 
     tells_outcome = True
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Where the old bytes of a file are kept on this host, and what to say of them."""
+    """Where the old bytes are kept on this host, and notes about them."""
 
     data: Path | None
     notes: tuple[str, ...] = ()
@@ -98,9 +98,9 @@ _OVERWRITTEN = "its own bytes are overwritten in place"
 
 @contextmanager
 def keeping_old(job: SaveRequest, canonical_path: bytes, old: int | None, *, in_place: bool = False) -> Iterator[Kept]:
-    """Keep what a save is about to replace; raises TooLarge.
+    """Back up what a save is about to replace; raises TooLarge.
 
-    More than the limit needs no copy where the image has it, and the file is not overwritten ``in_place``.
+    A file beyond the limit needs no copy if the image has its bytes and it is not overwritten ``in_place``.
     """
     if job.options.keep is BackupMode.NOTHING:
         yield Kept(None, ("no backup is kept",))
@@ -125,7 +125,7 @@ def keeping_old(job: SaveRequest, canonical_path: bytes, old: int | None, *, in_
     finally:
         keeper.discard()
     try:
-        if job.options.mode is not None:  # else the mode is no part of what is taken back
+        if job.options.mode is not None:  # without a new mode, undo leaves the mode alone
             act.expect(replace(node, mode=job.options.mode))
         if node.image:
             yield Kept(None, ("the image has the old bytes",))
@@ -134,16 +134,16 @@ def keeping_old(job: SaveRequest, canonical_path: bytes, old: int | None, *, in_
     except (ReplacedSince, atomic.NotDurable):
         act.mark("done")
         raise
-    except (DtuiError, OSError):  # the file is as it was
+    except (DtuiError, OSError):  # the file is unchanged
         act.forget()
         raise
     act.mark("done")
 
 
 def source_path(root: Root, path: bytes) -> bytes:
-    """Return the canonical path of the file to write; of a new one, its directory's with the name.
+    """Return the canonical path of the file to write, whether or not it exists.
 
-    A link that leads to nothing means the file that would be there.
+    A dangling link stands for the file it points to.
     """
     for _ in range(_MAX_LINKS):
         try:
@@ -160,7 +160,7 @@ def source_path(root: Root, path: bytes) -> bytes:
 
 @contextmanager
 def _old_file(root: Root, canonical_path: bytes) -> Iterator[int | None]:
-    """Yield a descriptor of the file that is to be replaced, None when there is none."""
+    """Yield a descriptor of the file to replace, None if there is none."""
     try:
         fd = root.open_regular(canonical_path)
     except NotFound:
@@ -173,7 +173,7 @@ def _old_file(root: Root, canonical_path: bytes) -> Iterator[int | None]:
 
 
 def write_below(root: Root, job: SaveRequest, canonical_path: bytes) -> SaveResult:
-    """Write below a root in which the kernel does copy-up: a mount of the layers, or a running container's own."""
+    """Write below a root where the kernel does copy-up: a mount of the layers, or a running container's root."""
     root.refuse_foreign(split(canonical_path)[0])
     with root.parent(canonical_path) as (dir_fd, name):
         refuse_kernel_files(dir_fd, canonical_path)
@@ -190,7 +190,7 @@ def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, n
     metadata = new_metadata(job, metadata_of(old))
     status = os.fstat(old)
     several = status.st_nlink > 1 and (job.running or job.shared)
-    # what was written in place where no name can be replaced is taken back the same way
+    # undo of a write in place has to write in place, too, if the directory permits no new names
     stays = is_mount_point(dir_fd, name) or (job.options.kind is UndoKind.UNDO and is_fixed(dir_fd))
     in_place = job.options.in_place or several or stays
     if in_place:
@@ -208,19 +208,19 @@ def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, n
 
 
 def check_stamp(job: SaveRequest, canonical_path: bytes, old: int) -> FileVersion:
-    """Return the stamp of the file to replace; raises ChangedMeanwhile when it is not the one that was read."""
+    """Return the version of the file to replace; raises ChangedMeanwhile if it differs from the one that was read."""
     return require_version(canonical_path, version_of(old), job.stamp, job.options)
 
 
 def new_metadata(job: SaveRequest, metadata: Metadata) -> Metadata:
-    """Return the metadata of the new file: the old one's, with the mode and time that were asked for."""
+    """Return the metadata of the new file: those of the old one, with the requested mode and time."""
     return replace(
         metadata, mode=metadata.mode if job.options.mode is None else job.options.mode, mtime_ns=job.options.mtime_ns
     )
 
 
 def split_note(before: os.stat_result, names: int) -> tuple[str, ...]:
-    """Say it where a file had several names and only one of them has the new bytes."""
+    """Return a note if the file had hard links and only one of them has the new bytes."""
     if before.st_nlink == 1 or names > 1:
         return ()
     return (f"{before.st_nlink} names shared this file; only this one changed",)
@@ -229,7 +229,7 @@ def split_note(before: os.stat_result, names: int) -> tuple[str, ...]:
 def rename_over(
     job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result
 ) -> int:
-    """Put a new file in the place of one; return its size. Raises ChangedMeanwhile, EditRefused."""
+    """Replace a file by rename; return the new size. Raises ChangedMeanwhile, EditRefused."""
 
     def still_the_same() -> None:
         job.check()
@@ -242,7 +242,7 @@ def rename_over(
 
 
 def create(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes) -> SaveResult:
-    """Make a new file where there is none, with its directory's owner; raises NotFound unless one was asked for."""
+    """Create a file with its directory's owner; raises NotFound unless ``create`` was requested."""
     if not job.options.create:
         raise NotFound(f"{printable(canonical_path)} does not exist in the container", "--create makes a new file")
     metadata = inherited_metadata(job, dir_fd)
@@ -251,14 +251,14 @@ def create(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes) ->
 
 
 def inherited_metadata(job: SaveRequest, dir_fd: int) -> Metadata:
-    """Return what a new file gets in a directory."""
+    """Return the metadata of a new file in a directory."""
     new_node = EntrySnapshot(job.path, EntryKind.FILE, 0o644 if job.options.mode is None else job.options.mode)
     placed_node = inherited_from(snapshot_of(dir_fd, split(job.path)[0]), new_node, job.ids)
     return Metadata(placed_node.mode, placed_node.uid, placed_node.gid, placed_node.xattrs)
 
 
 def put_new(job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, metadata: Metadata) -> int:
-    """Put a new file under a name that is free; return its size."""
+    """Create a file under a free name; return its size."""
     return _place(job, canonical_path, dir_fd, name, metadata, before_rename=job.check, exclusive=True).size
 
 
@@ -272,7 +272,7 @@ def _place(
     before_rename: Callable[[], None],
     exclusive: bool,
 ) -> Placed:
-    """Put a file with the new bytes under a name, the temporary one before it written down in the journal."""
+    """Create a file with the new bytes, and record its temporary name in the journal first."""
     atomic.refuse_fixed(dir_fd, canonical_path)
     scratch = Scratch(dir_fd, atomic.temporary_name())
     placement = Placement(
@@ -299,7 +299,7 @@ def _place(
 def overwrite_below(
     root: Root, job: SaveRequest, canonical_path: bytes, old: int, before: FileVersion, metadata: Metadata
 ) -> tuple[int, int]:
-    """Overwrite a file's own bytes with a journal of the old ones; return its size and how many names it has."""
+    """Overwrite a file in place with a journal; return its size and its number of hard links."""
     job.check()
     fd = _open_to_write(root, canonical_path, old)
     try:
@@ -314,7 +314,7 @@ def overwrite_below(
             _put_old_back(fd, record)
             journal.end(record)
             raise explain_change(error, canonical_path) from error
-        except BaseException:  # nobody is to read half a file until the next start
+        except BaseException:  # a half-written file must not stay until the next start
             _put_old_back(fd, record)
             journal.end(record)
             raise
@@ -325,7 +325,7 @@ def overwrite_below(
 
 
 def _open_to_write(root: Root, canonical_path: bytes, old: int) -> int:
-    """Open a file to write it, once it is sure that it is the one that was read: a device is never opened."""
+    """Open a file for writing if it still is the one that was read; a device is never opened."""
     path_fd = root.open_canonical(canonical_path)
     try:
         current_status, old_status = os.fstat(path_fd), os.fstat(old)
@@ -341,7 +341,7 @@ def _open_to_write(root: Root, canonical_path: bytes, old: int) -> int:
 
 
 def _put_old_back(fd: int, record: journal.Record) -> None:
-    """Bring the old bytes back after a write failed; what fails too stays in the journal."""
+    """Restore the old bytes after a failed write; if that fails too, the journal still has them."""
     try:
         journal.put_old_back(record, fd)
     except OSError as worse:

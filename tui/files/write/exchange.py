@@ -1,10 +1,11 @@
-"""A file of a layer at rest replaced without a copy: a new one changes places with it, and the old one stays aside.
+"""Replace a file of a layer at rest without a copy: exchange it with a new file, and set the old one aside.
 
-The new file is made whole where things are set aside; then both names are exchanged in one step (renameat2(2)), so that
-the container has the old file or the new one at any time. Which of them is aside tells whether that step was done.
+The new file is completed in the set-aside directory. Then both names are exchanged in one step (renameat2(2)), so that
+the container always has the old file or the new one. Which of them is in the set-aside directory tells whether the
+exchange happened.
 
-Only layers at rest are written this way. Nothing of the host's is mounted in them, so that no rights of the container's
-have to be looked at.
+Only layers at rest are written this way: nothing of the host is mounted in them, so the container's rights need no
+check.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ from tui.linux.sparse import copy_data
 from tui.linux.syscalls import renameat2
 
 Fill = Callable[[int], None]
-"""Writes the bytes of a new file into an open one."""
+"""Writes the content of a new file to a descriptor."""
 
 AtRest = Callable[[], None]
-"""Raises when somebody uses the layer."""
+"""Raises if the layer is in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file to be made: owner, mode, attributes and time as in ``node``, and what writes its bytes."""
+    """A file to create: metadata as in ``node``, and a function that writes its content."""
 
     node: EntrySnapshot
     fill: Fill
@@ -65,7 +66,7 @@ def from_file(node: EntrySnapshot, source: int) -> NewFile:
 
 
 def why_not(details: Details, path: bytes) -> str:
-    """Say why the file at a canonical path cannot be set aside while another takes its place, nothing where it can."""
+    """Return why the file at a canonical path cannot be exchanged, empty if it can."""
     reason = set_aside.why_not(details)
     if reason:
         return reason
@@ -82,7 +83,7 @@ def why_not(details: Details, path: bytes) -> str:
 
 
 def own_file(details: Details, path: bytes) -> EntrySnapshot | None:
-    """Describe the layer's own file at a canonical path, None for nothing; raises ChangedMeanwhile for no file."""
+    """Return a snapshot of the layer's own file, None if it has none; raises ChangedMeanwhile if it is not a file."""
     with change_explained(path), set_aside.layer(details) as root, set_aside.directory(root, split(path)[0]) as above:
         try:
             if is_whiteout(os.stat(split(path)[1], dir_fd=above, follow_symlinks=False)):
@@ -93,7 +94,7 @@ def own_file(details: Details, path: bytes) -> EntrySnapshot | None:
 
 
 def put(details: Details, old: EntrySnapshot, new: NewFile, keeper: BackupWriter, at_rest: AtRest) -> UndoRecord:
-    """Put a new file in the place of one, which is set aside; raises ChangedMeanwhile and EditRefused."""
+    """Exchange a file with a new one and set the old one aside; raises ChangedMeanwhile and EditRefused."""
 
     def make(place: int, name: bytes) -> EntrySnapshot:
         fd = atomic.new_file(place, name)
@@ -111,10 +112,9 @@ def put(details: Details, old: EntrySnapshot, new: NewFile, keeper: BackupWriter
 def put_back(
     details: Details, act: UndoRecord, now: EntrySnapshot, wanted: EntrySnapshot, keeper: BackupWriter, at_rest: AtRest
 ) -> UndoRecord:
-    """Exchange what an act put into the layer for what it set aside, which becomes as ``wanted``.
+    """Exchange the file that an act put into the layer for the one it set aside, with the metadata of ``wanted``.
 
-    ``now``, which stands there, is set aside in its turn, whatever its size. Raises NotFound where nothing is aside any
-    more.
+    ``now``, the current file, is set aside in turn, whatever its size. Raises NotFound if the old file is gone.
     """
     source = aside_of(act).directory
     if not source.is_dir():
@@ -153,7 +153,9 @@ def _exchange(
         with _open_places(details, old.path, aside) as (above, place):
             new = prepare(place, name)
             number = os.stat(name, dir_fd=place, follow_symlinks=False).st_ino
-            act.expect(replace(new, inode=(0, number), names=1), durable=True)  # without names it is not written down
+            act.expect(
+                replace(new, inode=(0, number), names=1), durable=True
+            )  # names=1, because the inode is not recorded without it
             progress.ignore_stop()
             at_rest()
             require_untouched(above, name, old)
@@ -178,7 +180,7 @@ def _exchange(
 
 @contextmanager
 def _open_places(details: Details, path: bytes, aside: SetAside) -> Iterator[tuple[int, int]]:
-    """Yield the directory of the layer and the new one beside it, open."""
+    """Yield descriptors of the layer's directory and of the new set-aside directory."""
     with change_explained(path), set_aside.layer(details) as root, set_aside.directory(root, aside.parent) as above:
         atomic.refuse_fixed(above, path)
         make_place(aside.directory)
@@ -187,14 +189,14 @@ def _open_places(details: Details, path: bytes, aside: SetAside) -> Iterator[tup
 
 
 def is_exchanged(act: UndoRecord) -> bool:
-    """Say whether an act took place: what it made is in the layer, and what is aside is something else."""
+    """Return whether the exchange happened: what is set aside is not the file that the act created."""
     made = (act.after or {}).get(act.path)
     now = _inode_aside(aside_of(act))
     return made is not None and now is not None and now != made.inode[1]
 
 
 def settle(act: UndoRecord) -> str:
-    """Find out of an act that was cut off whether it took place; else what it prepared is taken back."""
+    """Find out whether an interrupted exchange happened; if not, undo its preparation."""
     if is_exchanged(act):
         act.mark("done")
         for other in kept_acts(act.container):
@@ -213,7 +215,7 @@ def aside_of(act: UndoRecord) -> SetAside:
 
 
 def _forget(act: UndoRecord) -> None:
-    """Drop an act that changed nothing: what it took from where it was aside goes back there."""
+    """Delete an act that changed nothing, and put back the set-aside file that it took."""
     aside = aside_of(act)
     if aside.source is not None:
         with suppress(FileNotFoundError), opened(aside.directory) as place:
@@ -232,7 +234,7 @@ def _inode_aside(aside: SetAside) -> int | None:
 
 
 def refuse_other(act: UndoRecord, now: EntrySnapshot) -> None:
-    """Raise ChangedMeanwhile unless a file is what an act made, whoever it belongs to since."""
+    """Raise ChangedMeanwhile unless a file is the one that an act created, whoever owns it now."""
     made = (act.after or {}).get(act.path)
     if made is None or (now.size, now.mtime_ns) != (made.size, made.mtime_ns):
         told = f"{printable(act.path)} was changed since"

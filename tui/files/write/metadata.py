@@ -1,8 +1,8 @@
-"""What an entry is besides its bytes: read, and given. All metadata of entries is set here.
+"""Read and set the metadata of entries: the only place that sets them.
 
-Order and care measured on ext4 below overlay, kernel 6.18: chown drops setuid bits and capabilities, writing drops
-capabilities, so the owner comes first, attributes next, then mode and time, the capability last: on FUSE a change of
-the mode is what writes the bytes, which takes it away.
+The order matters (measured on ext4 below overlay, kernel 6.18): chown drops setuid bits and capabilities, and writing
+drops capabilities. So the owner is set first, then attributes, mode and time. The capability is last: on FUSE it is a
+change of the mode that flushes written bytes, which drops it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from tui.core.records import EntryKind
 from tui.files.tree.snapshots import CAPABILITY, MARKS, EntrySnapshot
 
 _LABELS = ("security.selinux", "security.SMACK64", "security.ima", "security.evm")
-"""Attributes that a security module gives to each entry that is made; without that module they mean nothing."""
+"""Attributes that a security module sets on every new entry; meaningless without that module."""
 
 AS_MADE = -1
-"""An owner that is left as it is (chown(2))."""
+"""Leaves an owner unchanged (chown(2))."""
 
 Target = int | str
-"""An open descriptor, or a path that follows no link, such as that of an O_PATH descriptor below /proc."""
+"""An open descriptor, or a path that follows no link, such as that of an O_PATH descriptor in /proc."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Permission bits, owner, attributes with ACL and capabilities, and time of an entry.
+    """Mode, owner, attributes (with ACL and capabilities) and time of an entry.
 
-    Without a ``mode`` it is of a link, which has none that can be set; without a time it is that of the change itself.
-    An owner of :data:`AS_MADE` is the one that the entry got when it was made.
+    ``mode`` is None for a link, whose mode cannot be set. Without a time, that of the change itself stays. An owner of
+    :data:`AS_MADE` stays as it was created.
     """
 
     mode: int | None
@@ -42,7 +42,7 @@ class Metadata:
 
 
 def metadata_of(fd: int, *, raw: bool = False) -> Metadata:
-    """Read the metadata of an open file; below the ``raw`` directory of a layer overlay's marks are not the file's."""
+    """Read the metadata of an open file, without overlay's marks if it is in a ``raw`` layer directory."""
     status = os.fstat(fd)
     names = [name for name in attribute_names(fd) if not (raw and name.startswith(MARKS))]
     pairs = tuple((name, os.getxattr(fd, name)) for name in names)
@@ -50,13 +50,13 @@ def metadata_of(fd: int, *, raw: bool = False) -> Metadata:
 
 
 def metadata_in(node: EntrySnapshot) -> Metadata:
-    """Return the metadata that a snapshot tells of."""
+    """Return the metadata in a snapshot."""
     mode = None if node.kind is EntryKind.SYMLINK else node.mode
     return Metadata(mode, node.uid, node.gid, node.xattrs, node.mtime_ns)
 
 
 def attribute_names(target: Target) -> list[str]:
-    """Return the names of an entry's attributes, none on a file system without any."""
+    """Return the names of an entry's attributes; none if the file system has no support."""
     try:
         return os.listxattr(target)
     except OSError as error:
@@ -66,15 +66,15 @@ def attribute_names(target: Target) -> list[str]:
 
 
 def path_of(fd: int) -> str:
-    """Return a path that leads to just what an O_PATH descriptor holds, be it a link."""
+    """Return a path that stands for exactly what an O_PATH descriptor holds, even a link."""
     return f"/proc/self/fd/{fd}"
 
 
 def apply_metadata(target: Target, metadata: Metadata, *, exact: bool = True, raw: bool = False) -> None:
-    """Give an entry its metadata; raises OSError.
+    """Set an entry's metadata; raises OSError.
 
-    ``exact`` takes away the attributes that it has besides, such as an ACL that a directory gives to what is made in
-    it. In the ``raw`` directory of a layer overlay's marks stay.
+    ``exact`` removes all other attributes, such as an ACL inherited from the directory. In a ``raw`` layer directory
+    overlay's marks stay.
     """
     status = os.stat(target)
     if metadata.uid not in (AS_MADE, status.st_uid) or metadata.gid not in (AS_MADE, status.st_gid):
@@ -94,9 +94,9 @@ def apply_metadata(target: Target, metadata: Metadata, *, exact: bool = True, ra
 
 
 def change_owner_and_mode(target: Target, status: os.stat_result, wanted: EntrySnapshot) -> None:
-    """Give an entry, whose ``status`` was just read, another owner and mode, and touch nothing else; raises OSError."""
+    """Set only owner and mode of an entry whose ``status`` was just read; raises OSError."""
     if (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid):
-        os.chown(target, wanted.uid, wanted.gid)  # takes capabilities and setuid bits away
+        os.chown(target, wanted.uid, wanted.gid)  # drops capabilities and setuid bits
         capability = dict(wanted.xattrs).get(CAPABILITY)
         if capability is not None:
             os.setxattr(target, CAPABILITY, capability)
@@ -104,18 +104,18 @@ def change_owner_and_mode(target: Target, status: os.stat_result, wanted: EntryS
 
 
 def set_times(fd: int, status: os.stat_result) -> None:
-    """Give a directory the times back that it had; raises OSError."""
+    """Restore a directory's times; raises OSError."""
     os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def set_attribute(fd: int, name: str, value: bytes) -> None:
-    """Set one attribute, such as a mark of overlay; raises OSError."""
+    """Set one attribute, such as an overlay mark; raises OSError."""
     os.setxattr(fd, name, value)
 
 
 def _drop_others(target: Target, wanted: dict[str, bytes], *, raw: bool) -> None:
     names: list[str] = []
-    with suppress(OSError):  # a file system without any
+    with suppress(OSError):  # a file system without attributes
         names = os.listxattr(target)
     for name in names:
         if name not in wanted and name not in _LABELS and not (raw and name.startswith(MARKS)):

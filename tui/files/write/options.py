@@ -1,4 +1,4 @@
-"""How a file is to be saved."""
+"""Options of a save."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from tui.files.history.backups import BackupMode, UndoKind
 
 @dataclass(frozen=True, slots=True)
 class SaveOptions:
-    """What a save is asked for beside the new bytes."""
+    """How to save, besides the new bytes."""
 
     create: bool = False
-    """Make a file where there is none, with the owner of its directory."""
+    """Create a missing file, with its directory's owner."""
     only_new: bool = False
     """Refuse a file that exists."""
     mode: int | None = None
-    """Permission bits; without them those of the old file, 0644 for a new one."""
+    """Permission bits; None for those of the old file, or 0644 for a new one."""
     mtime_ns: int | None = None
-    """The time of the file; without one that of the save."""
+    """Modification time; None for the time of the save."""
     in_place: bool = False
-    """Overwrite the file's own bytes, so that who has it open sees them, with a journal on this host."""
+    """Overwrite the file's own bytes, with a journal, so that processes that have it open see them."""
     kind: UndoKind | None = None
-    """What the change is called in the backups."""
+    """The kind of the change in the backups."""
     wrote: str = ""
-    """The SHA-256 that the old bytes must have."""
+    """SHA-256 that the old bytes must have; empty for any."""
     keep: BackupMode = BackupMode.USUAL
-    """What becomes of the old bytes."""
+    """What to do with the old bytes."""
 
 
 USUAL = SaveOptions()
-"""Replace the bytes of a file that is there, by rename where that can be."""
+"""Replace an existing file, by rename if possible."""

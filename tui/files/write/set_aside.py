@@ -1,7 +1,7 @@
-"""Entries moved out of a container's layer by a rename instead of being copied, so that their size does not matter.
+"""Move entries out of a container's layer with a rename instead of copying them, so that size does not matter.
 
-They lie beside a union's layer, or for a full tree in the engine's own directory of the container: on the same file
-system, unseen by the container, and removed with it.
+They are put next to a union's layer, or for a full tree into the engine's directory for the container: on the same file
+system, out of the container's sight, and removed with it.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from tui.linux.rooted_paths import Root, split
 from tui.linux.syscalls import renameat2
 
 NAME = "dtui-aside"
-"""The directory that holds what was set aside."""
+"""The directory for what was set aside."""
 
 _WHITEOUT = 4
-"""RENAME_WHITEOUT: a whiteout takes the old name (linux/fs.h)."""
+"""RENAME_WHITEOUT: leaves a whiteout under the old name (linux/fs.h)."""
 
 _DELETES = (UndoKind.REMOVE, UndoKind.UNDO, UndoKind.REDO)
-"""Acts that may leave a whiteout in the place of what they move."""
+"""Acts that may leave a whiteout where they moved something."""
 
 _OF_CONTAINERS = ("containers", "vfs-containers")
-"""Where docker and podman keep a directory for each container, below their data-root."""
+"""Directories of a data-root in which docker and podman keep one directory per container."""
 
 
 def why_not(details: Details) -> str:
-    """Say why entries of a container cannot be set aside, nothing where they can."""
+    """Return why entries of a container cannot be set aside, empty if they can."""
     stack = details.stack
     if stack is None:
         return "its layers are not at hand"
@@ -76,7 +76,7 @@ def _home(stack: LayerStack, container_id: str) -> Path | None:
 
 
 def plan_set_aside(details: Details, path: bytes, names: tuple[bytes, ...], size: int) -> SetAside:
-    """Choose the place for entries of the directory that holds a path; raises EditRefused where there is none."""
+    """Choose a directory for entries next to ``path``; raises EditRefused if there is none."""
     reason = why_not(details)
     home = _home(stack_of(details), details.container.id)
     if reason or home is None:
@@ -86,14 +86,14 @@ def plan_set_aside(details: Details, path: bytes, names: tuple[bytes, ...], size
 
 @contextmanager
 def layer(details: Details) -> Iterator[Root]:
-    """Yield the directory of a container's own layer."""
+    """Yield the root of a container's own layer."""
     stack = stack_of(details)
     with tree_root(stack) if stack.marks is WhiteoutStyle.TREE else upper_root(stack) as root:
         yield root
 
 
 def carry_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None], *, whiteout: bool) -> None:
-    """Do an act that sets aside, and mark it done; it is forgotten where it moved nothing."""
+    """Set aside what an act names and mark it done; forget the act if it moved nothing."""
     try:
         move_out(details, act, still_at_rest, whiteout=whiteout)
     except BaseException:
@@ -105,7 +105,7 @@ def carry_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], Non
 
 
 def settle(details: Details, act: UndoRecord) -> str:
-    """Find out of an act that was cut off whether it took place; what it moved by half is moved back."""
+    """Find out whether an interrupted act happened; move back what it moved in part."""
     waiting = _names_set_aside(act)
     if len(waiting) == len(_aside(act).names):
         act.mark("done")
@@ -118,9 +118,9 @@ def settle(details: Details, act: UndoRecord) -> str:
 
 
 def move_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None], *, whiteout: bool) -> None:
-    """Move what an act names out of the layer; with ``whiteout`` the image's stays hidden, in the same step.
+    """Move what an act names out of the layer; ``whiteout`` hides the image's entry in the same step.
 
-    ``still_at_rest`` raises when somebody uses the layer; all is back in its place then.
+    ``still_at_rest`` raises if the layer is in use; then everything is moved back.
     """
     aside = _aside(act)
     still_at_rest()
@@ -136,7 +136,7 @@ def move_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None
                 os.fsync(parent_fd)
                 still_at_rest()
             except ContainerGone:
-                raise  # an entry that is moved back would stand in the way of the removal
+                raise  # an entry that is moved back would obstruct the removal
             except BaseException:
                 for name in reversed(moved):
                     _move_name_back(act, aside_fd, parent_fd, name)
@@ -145,9 +145,9 @@ def move_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None
 
 
 def move_back(details: Details, act: UndoRecord) -> None:
-    """Move what an act set aside back to where it was; raises ChangedMeanwhile where something else stands now.
+    """Move back what an act set aside; raises ChangedMeanwhile if its place is taken.
 
-    May be done again after it was cut off.
+    Can be repeated after an interruption.
     """
     aside = _aside(act)
     if details.container.state.alive and stack_of(details).marks is not WhiteoutStyle.TREE:
@@ -170,7 +170,7 @@ def move_back(details: Details, act: UndoRecord) -> None:
 
 
 def _names_set_aside(act: UndoRecord) -> list[bytes]:
-    """Return which names of what an act moved are in their place; a whiteout there is what a deletion left behind."""
+    """Return the names that are set aside now; a whiteout there comes from moving back after a deletion."""
     aside = _aside(act)
     try:
         with opened(aside.directory) as aside_fd:
@@ -180,7 +180,7 @@ def _names_set_aside(act: UndoRecord) -> list[bytes]:
 
 
 def discard_set_aside(act: UndoRecord) -> None:
-    """Remove what an act set aside for good, or the empty place that is left of it; raises EditRefused."""
+    """Delete what an act set aside, or its empty directory; raises EditRefused."""
     directory = _aside(act).directory
     try:
         remove_set_aside(directory)
@@ -196,7 +196,7 @@ def _aside(act: UndoRecord) -> SetAside:
 
 @contextmanager
 def directory(root: Root, path: bytes) -> Iterator[int]:
-    """Yield a directory of a layer, open; a link on the way is not followed. Raises ChangedMeanwhile."""
+    """Yield a descriptor of a layer's directory without following links; raises ChangedMeanwhile."""
     try:
         fd = root.open_canonical(path, os.O_RDONLY | os.O_DIRECTORY)
     except NotFound as error:
@@ -209,7 +209,7 @@ def directory(root: Root, path: bytes) -> Iterator[int]:
 
 
 def _is_free(act: UndoRecord, directory: int, name: bytes) -> bool:
-    """Say whether nothing has a name, or but the whiteout that a deletion puts there."""
+    """Return whether a name is free, or has only the whiteout that the act left."""
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
@@ -219,7 +219,7 @@ def _is_free(act: UndoRecord, directory: int, name: bytes) -> bool:
 
 
 def _move_name_back(act: UndoRecord, aside_fd: int, parent_fd: int, name: bytes) -> None:
-    """Rename an entry back; a whiteout in its place changes places with it, so that the image's never shows."""
+    """Rename an entry back, exchanging it with a whiteout if there is one, so that the image's entry never shows."""
     if atomic.is_gone(parent_fd, name):
         renameat2(aside_fd, name, parent_fd, name, NO_REPLACE)
     elif _is_free(act, parent_fd, name):

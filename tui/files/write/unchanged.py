@@ -1,4 +1,4 @@
-"""Whether somebody changed an entry since it was looked at: the only place that says so."""
+"""Checks whether somebody changed an entry since it was looked at; no other module does this."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ COMPARE = "look at the difference, then decide"
 
 
 def changed_meanwhile(path: bytes, hint: str = AGAIN) -> ChangedMeanwhile:
-    """Return the error for an entry that is not what it was when it was looked at."""
+    """Return the error for an entry that changed since it was looked at."""
     return ChangedMeanwhile(f"{printable(path)} was changed meanwhile", hint)
 
 
 def require_version(
     path: bytes, current: FileVersion, expected: FileVersion | None, options: SaveOptions
 ) -> FileVersion:
-    """Return the version of the file to replace; raises ChangedMeanwhile for another than the one that was read.
+    """Return the version of the file to replace; raises ChangedMeanwhile if it differs from the one that was read.
 
-    Raises EditRefused where only a new file was asked for.
+    Raises EditRefused if only a new file was requested.
     """
     if options.only_new:
         raise EditRefused(f"{printable(path)} exists already", "edit it, or choose another name")
@@ -37,7 +37,7 @@ def require_version(
 
 
 def require_untouched(dir_fd: int, name: bytes, node: EntrySnapshot) -> None:
-    """Raise ChangedMeanwhile unless a name still has the entry that was looked at, with the bytes it had then."""
+    """Raise ChangedMeanwhile unless a name still has the same entry with the same bytes."""
     if not is_untouched(os.stat(name, dir_fd=dir_fd, follow_symlinks=False), node):
         raise changed_meanwhile(node.path)
 
@@ -52,7 +52,7 @@ def require_same_file(path: bytes, current: os.stat_result, before: os.stat_resu
 
 
 def require_same_bytes(path: bytes, current: os.stat_result, size: int, mtime_ns: int, hint: str = AGAIN) -> None:
-    """Raise ChangedMeanwhile unless this is a file of that size and time."""
+    """Raise ChangedMeanwhile unless this is a regular file with that size and time."""
     if not stat.S_ISREG(current.st_mode) or (current.st_size, current.st_mtime_ns) != (size, mtime_ns):
         raise changed_meanwhile(path, hint)
 

@@ -1,4 +1,4 @@
-"""What a file was when it was read, to notice that somebody else changed it since."""
+"""The version of a file, to notice that somebody changed it since it was read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ _CHUNK = 1 << 20
 class FileVersion:
     """Size, time, mode, owner and SHA-256 of a file.
 
-    ctime is left out, for copy-up changes it; so are device and inode, which differ between the layers' directories
-    and a mount of them. The contents' hash says more than they do.
+    Not ctime, which copy-up changes, nor device and inode, which differ between a layer's directory and a mount of it.
     """
 
     size: int
@@ -27,7 +26,7 @@ class FileVersion:
 
 
 def version_of(fd: int) -> FileVersion:
-    """Read an open file from its beginning and return its stamp."""
+    """Read an open file from its beginning and return its version."""
     status = os.fstat(fd)
     digest = hashlib.sha256()
     offset = 0

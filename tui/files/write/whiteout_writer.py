@@ -1,8 +1,9 @@
-"""How a name that the image has is hidden in the writable layer, where that is ours to do, in one step.
+"""Hide names of the image in the writable layer, in one step, where dtui makes whiteouts itself.
 
-aufs knows a file ``.wh.NAME`` beside it. fuse-overlayfs reads such files too, but writes what overlay does wherever
-mknod is permitted: a character device 0:0 under the name itself (1.10, ``create_whiteout``). So do we, for no mark can
-then stand beside what it hides, and names of 252 to 255 bytes can be hidden as well (measured on 1.10).
+aufs hides a name with a file ``.wh.NAME`` next to it. fuse-overlayfs reads such files too, but writes overlay's
+whiteouts where mknod is permitted: a character device 0:0 with the name itself (1.10, ``create_whiteout``). dtui does
+the same, because such a mark cannot exist next to what it hides, and names of 252 to 255 bytes can be hidden as well
+(measured on 1.10).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _OPAQUE_FILE = b".wh..wh..opq"
 
 
 class Hiding:
-    """The marks of one writable layer."""
+    """The whiteouts of one writable layer."""
 
     def __init__(self, own: RootTree, marks: WhiteoutStyle, container_id: ContainerId) -> None:
         self._own = own
@@ -39,7 +40,7 @@ class Hiding:
         self._id = container_id
 
     def hide(self, path: bytes) -> None:
-        """Take an entry out of the writable layer, if it has one, and hide the image's; raises OSError."""
+        """Remove an entry from the writable layer, if it has one, and hide the image's; raises OSError."""
         layer_entry = self._own.look(path)
         with self._own.folder(path) as (folder, name):
             if self._marks is WhiteoutStyle.AUFS:
@@ -51,7 +52,7 @@ class Hiding:
             self._own.changed(folder)
 
     def remove(self, path: bytes, *, directory: bool) -> None:
-        """Take an entry out of the writable layer below which the image has nothing; raises OSError."""
+        """Remove an entry from the writable layer if the image has nothing there; raises OSError."""
         with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
             if directory:
                 remove_emptied(folder.fd, name, self._marks)
@@ -62,7 +63,7 @@ class Hiding:
     # in one step -------------------------------------------------------------------------------------------
 
     def _hide_by_file(self, path: bytes, layer_entry: EntrySnapshot | None, dir_fd: int, name: bytes) -> None:
-        """Make the file that hides a name, then take away what it hides already; without the one not the other."""
+        """Create the file that hides a name, then remove the entry; if the latter fails, remove the file again."""
         mark = whiteout_of(name, self._marks)
         if mark is None:
             message = f"{printable(name)}: aufs hides no name that long, so that the image's cannot be deleted"
@@ -77,12 +78,12 @@ class Hiding:
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=dir_fd)
         except BaseException:
-            if not atomic.is_gone(dir_fd, name):  # hidden, it would be lost for the container
+            if not atomic.is_gone(dir_fd, name):  # hidden, it would be lost to the container
                 os.unlink(mark, dir_fd=dir_fd)
             raise
 
     def _exchange(self, path: bytes, dir_fd: int, name: bytes) -> None:
-        """Put a whiteout in the place of a directory, at no time with nothing there: the image's would show."""
+        """Exchange a directory with a whiteout in one step, so that the image's directory never shows."""
         with self._aside(path, dir_fd) as temporary:
             os.mknod(temporary, stat.S_IFCHR, 0, dir_fd=dir_fd)
             renameat2(dir_fd, temporary, dir_fd, name, EXCHANGE)
@@ -90,9 +91,9 @@ class Hiding:
 
     @contextmanager
     def _aside(self, path: bytes, dir_fd: int) -> Iterator[bytes]:
-        """Yield a name for what is put together or thrown away, which the next start removes if we do not.
+        """Yield a journaled temporary name, and remove what is there at the end, or at the next start after a kill.
 
-        No container sees it until then where marks are files.
+        Where whiteouts are files, the name is one that no container sees.
         """
         temporary = atomic.temporary_name()
         temporary = whiteout_of(temporary, self._marks) or temporary
@@ -106,26 +107,26 @@ class Hiding:
                 journal.end(record)
 
     def _throw_away(self, path: bytes, dir_fd: int, temporary: bytes, name: bytes, flags: int) -> None:
-        """Remove a directory that was taken out, or put it back when somebody made something in it meanwhile."""
+        """Delete a directory that was moved away, or move it back if somebody created something in it meanwhile."""
         if not _holds_marks_only(dir_fd, temporary, self._marks):
             renameat2(dir_fd, temporary, dir_fd, name, flags)
             raise ChangedMeanwhile(f"{printable(path)} is not empty", "somebody made something in it")
-        with suppress(OSError):  # what cannot be removed now is in the journal, and removed at the next start
+        with suppress(OSError):  # the journal has it, and the next start tries again
             remove_emptied(dir_fd, temporary, self._marks)
 
     # marks beside what they hide ---------------------------------------------------------------------------
 
     def is_marked(self, path: bytes) -> bool:
-        """Say whether a file in the writable layer hides a name, in that layer too."""
+        """Return whether a whiteout file hides a name, in its own layer too."""
         with suppress(NotFound, LayerError), self._own.folder(path) as (folder, name):
             mark = whiteout_of(name, self._marks)
             return mark is not None and not atomic.is_gone(folder.fd, mark)
         return False
 
     def unhide(self, path: bytes) -> None:
-        """Take a whiteout away, which a directory cannot replace in one step; a mark hides the name until it is there.
+        """Remove a whiteout, which a directory cannot replace in one step; a whiteout file hides the name meanwhile.
 
-        Where there are no such marks the image's entry shows in between.
+        Where there are no whiteout files, the image's entry shows in between.
         """
         with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
             if is_whiteout(os.stat(name, dir_fd=folder.fd, follow_symlinks=False)):
@@ -135,14 +136,14 @@ class Hiding:
                 os.unlink(name, dir_fd=folder.fd)
 
     def drop_mark(self, path: bytes) -> None:
-        """Remove the file that hid a name, now that the name is there again."""
+        """Remove the file that hid a name, now that the name exists again."""
         with self._own.folder(path) as (folder, name), suppress(FileNotFoundError):
             mark = whiteout_of(name, self._marks)
             if mark:
                 os.unlink(mark, dir_fd=folder.fd)
 
     def drop_hidden(self, path: bytes, *, directories_only: bool = False) -> None:
-        """Remove what an act that was cut off left in the layer beside the file that hides it: nobody sees it."""
+        """Remove an entry that an interrupted act left in the layer next to its whiteout file; nobody can see it."""
         layer_entry = self._own.look(path) if self.is_marked(path) else None
         if layer_entry is None:
             return
@@ -154,7 +155,7 @@ class Hiding:
 
 
 def make_opaque(fd: int, stack: LayerStack) -> None:
-    """Mark an open directory of a writable layer, so that nothing of the layers below shows in it; raises OSError."""
+    """Make a directory of a writable layer opaque; raises OSError."""
     if uses_dot_wh(stack.marks):
         os.close(os.open(_OPAQUE_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644, dir_fd=fd))
     else:
@@ -162,7 +163,7 @@ def make_opaque(fd: int, stack: LayerStack) -> None:
 
 
 def remove_leftover(dir_fd: int, temporary: bytes, marks: WhiteoutStyle) -> None:
-    """Remove a temporary file, or a directory: one that was being copied up is empty, a deleted one but for marks."""
+    """Remove a temporary file, or a directory that contains nothing but whiteouts."""
     try:
         os.unlink(temporary, dir_fd=dir_fd)
     except IsADirectoryError:
@@ -186,7 +187,7 @@ def _holds_marks_only(dir_fd: int, name: bytes, marks: WhiteoutStyle) -> bool:
 
 
 def remove_emptied(dir_fd: int, name: bytes, marks: WhiteoutStyle) -> None:
-    """Remove a directory of a layer in which nothing but marks is left; raises OSError for any other."""
+    """Remove a directory of a layer that contains nothing but whiteouts; raises OSError otherwise."""
     fd = open_child(dir_fd, name, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for child in map(os.fsencode, os.listdir(fd)):

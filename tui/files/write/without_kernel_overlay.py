@@ -1,4 +1,4 @@
-"""Saving where no kernel does the copy-up: layers of aufs and fuse-overlayfs, and a data-root of the user's own."""
+"""Save where no kernel does copy-up: aufs, fuse-overlayfs, and a data-root of the user's own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tui.linux.rooted_paths import Root, split, status_of
 
 
 def save_into_layer(details: Details, job: SaveRequest, canonical_path: bytes) -> SaveResult:
-    """Make the directories above a file in the writable layer, then put the new file there."""
+    """Copy up the directories above a file, then write the file in the writable layer."""
     stack = stack_of(details)
     refuse_marks(stack, (canonical_path,))
     job = replace(job, raw=True)
@@ -83,7 +83,7 @@ def _put(
 
 
 def _create(job: SaveRequest, canonical_path: bytes, hiding: Hiding, dir_fd: int, name: bytes) -> SaveResult:
-    """Make a new file; a whiteout in its place is replaced in the same step, one beside it dropped when it is there."""
+    """Create a file; replace a whiteout device in the same step, and remove a whiteout file afterwards."""
     if job.options.create:
         hiding.drop_hidden(canonical_path)
     status = status_of(dir_fd, name)
@@ -99,13 +99,13 @@ def _create(job: SaveRequest, canonical_path: bytes, hiding: Hiding, dir_fd: int
         try:
             hiding.drop_mark(canonical_path)
         except OSError:
-            os.unlink(name, dir_fd=dir_fd)  # nobody saw it yet
+            os.unlink(name, dir_fd=dir_fd)  # nobody has seen it yet
             raise
     return SaveResult(canonical_path, False, True, written, None)
 
 
 def finish_by_hand(details: Details, canonical_path: bytes, wrote: str) -> None:
-    """Let a new file be seen whose save was cut off before it dropped the mark that hides it; raises DtuiError."""
+    """Remove the whiteout file of a new file whose save was interrupted before that; raises DtuiError."""
     stack = details.stack
     if stack is None or details.container.state.alive or not uses_dot_wh(stack.marks):
         return
@@ -121,7 +121,7 @@ def finish_by_hand(details: Details, canonical_path: bytes, wrote: str) -> None:
 
 
 def _as_this_user(metadata: Metadata) -> Metadata:
-    """Return metadata that this process can give: only root can give files away."""
+    """Return metadata that this process can set: only root can change owners."""
     if os.geteuid() == 0:
         return metadata
     return replace(metadata, uid=os.geteuid(), gid=os.getegid())
@@ -130,7 +130,7 @@ def _as_this_user(metadata: Metadata) -> Metadata:
 def _put_into_layer(
     job: SaveRequest, canonical_path: bytes, dir_fd: int, name: bytes, metadata: Metadata, status: os.stat_result
 ) -> int:
-    """Put a new file in the place of the one that was kept, which may be an image's; return its size."""
+    """Write the layer's file, whether or not it has one yet; return the new size."""
     if status_of(dir_fd, name) is None:
         return put_new(job, canonical_path, dir_fd, name, metadata)
     return rename_over(job, canonical_path, dir_fd, name, metadata, status)

@@ -1,4 +1,4 @@
-"""The two ways to a container's files: its layers or processes on this host, and its Engine's archive API."""
+"""The two ways to a container's files: layers or processes on this host, and the engine's archive API."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from tui.linux.sparse import Content
 
 
 class Files(Protocol):
-    """What each way does in its own manner: read and replace files of one container, and take a change back."""
+    """What each way does differently: read and replace files of one container, and undo a change."""
 
     def open(self, path: bytes) -> OpenedFile:
         """Read a file for the editor; raises NotFound, EditRefused, NotReachable."""
         ...
 
     def peek(self, path: bytes) -> Document:
-        """Read the beginning of a file, to look at; raises NotFound, EditRefused, NotReachable."""
+        """Read the beginning of a file for viewing; raises NotFound, EditRefused, NotReachable."""
         ...
 
     def plan(self, path: bytes) -> SavePlan:
-        """Say what a save would do now; raises as the save would."""
+        """Describe what a save would do now; raises what the save would raise."""
         ...
 
     def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
-        """Replace a file's bytes, on the terms of :func:`tui.files.verbs.save.save`."""
+        """Replace a file's content, as :func:`tui.files.verbs.save.save` describes."""
         ...
 
     def undo(
         self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
-        """Take an act back, on the terms of :func:`tui.files.verbs.undo.undo`."""
+        """Undo an act, as :func:`tui.files.verbs.undo.undo` describes."""
         ...
 
 
@@ -59,19 +59,15 @@ class LayerFiles:
     inspect: Callable[[str], Details]
 
     def open(self, path: bytes) -> OpenedFile:
-        """Read a file for the editor."""
         return opening.open_file(self.details, path)
 
     def peek(self, path: bytes) -> Document:
-        """Read the beginning of a file, to look at."""
         return opening.peek_file(self.details, path)
 
     def plan(self, path: bytes) -> SavePlan:
-        """Say what a save would do now."""
         return opening.plan(self.details, path)
 
     def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
-        """Replace a file's bytes."""
         container = self.details.container.id
         return save(
             container,
@@ -85,34 +81,31 @@ class LayerFiles:
     def undo(
         self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
-        """Take an act back; ``step`` is told how far it came."""
         return undo(act, inspect=self.inspect, save=self.save, force=force, keep=keep, step=step)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFiles:
-    """Files that only the Engine reaches."""
+    """Files that only the engine reaches."""
 
     details: Details
     inspect: Callable[[str], Details]
     archive: Archive
 
     def open(self, path: bytes) -> OpenedFile:
-        """Read a file for the editor."""
         return open_by_engine(self.archive, path, min(REMOTE_LIMIT, 8 * EDIT_LIMIT))
 
     def peek(self, path: bytes) -> Document:
-        """Read a file to look at its beginning: the Engine sends whole files."""
+        """Read a file and return its beginning: the engine sends only whole files."""
         document = self.open(path).document
         size = len(document.data)
         return document if size <= PREVIEW_LIMIT else Document.beginning(document.data[:PREVIEW_LIMIT], size)
 
     def plan(self, path: bytes) -> SavePlan:
-        """Say what a save would do now."""
         return plan_by_engine(self.details, self.archive, path)
 
     def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
-        """Replace a file's bytes; never in place, for the Engine always makes a new file."""
+        """Replace a file's content; never in place, because the engine always creates a new file."""
         _refuse_aside(options.keep)
         return save_by_engine(
             self.details.container.id,
@@ -127,7 +120,7 @@ class EngineFiles:
     def undo(
         self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
-        """Take an act back; it is one file, so that there are no steps to tell of."""
+        """Undo an act; ``step`` is ignored, because it is a single file."""
         del step
         _refuse_aside(keep)
         if keep is BackupMode.NOTHING:

@@ -1,4 +1,4 @@
-"""One entry of a container as a record: all that it takes to make it again, its bytes apart."""
+"""A snapshot of one entry of a container: everything needed to create it again, except its bytes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _NUMBERS = ("mode", "uid", "gid", "mtime_ns", "rdev", "size", "offset", "names")
 
 
 CAPABILITY = "security.capability"
-"""The attribute that writing and a change of the owner take away."""
+"""The attribute that writing and changing the owner drop."""
 
 MARKS = ("trusted.overlay.", "user.overlay.")
-"""How the attributes begin by which overlay marks what lies in a layer."""
+"""Prefixes of the attributes that overlay uses as marks in a layer."""
 
 
 class InodeVersion(NamedTuple):
-    """Which inode an entry was when it was looked at, and what tells that its bytes were written since."""
+    """The inode of an entry when it was looked at, with size and time to notice later writes."""
 
     inode: int
     size: int
@@ -40,10 +40,10 @@ class InodeVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EntrySnapshot:
-    """An entry at a canonical path; without a ``kind`` it says that nothing is there.
+    """An entry at a canonical path; without a ``kind``, nothing is there.
 
-    ``size`` bytes of a file lie at ``offset`` wherever its data are kept. ``same_as`` is the path of another node that
-    is the same file by a hard link.
+    A file's ``size`` bytes are at ``offset`` of its backup. ``same_as`` is the path of another snapshot of the same
+    file, a hard link.
     """
 
     path: bytes
@@ -59,29 +59,29 @@ class EntrySnapshot:
     offset: int = 0
     same_as: bytes = b""
     has_bytes: bool = False
-    """Whether a file's bytes are kept; else only what it is besides."""
+    """Whether a file's bytes are in the backup; otherwise only its metadata are."""
     inode: tuple[int, int] = (0, 0)
-    """Device and inode of a file with several names; the device of a mount of ours is another each time."""
+    """Device and inode of a file with hard links; the device of a private mount differs each time."""
     names: int = 0
-    """How many names such a file has."""
+    """Number of hard links of such a file."""
     image: bool = field(default=False, compare=False)
-    """Whether a file's bytes lie unchanged in the image, from which they come back."""
+    """Whether a file's bytes are unchanged in the image, from which undo can read them."""
     inode_version: InodeVersion | None = field(default=None, compare=False)
-    """What it was when it was looked at; not kept, and no part of what it is."""
+    """The inode when it was looked at; not stored and not compared."""
     disk: int = field(default=0, compare=False)
-    """How many bytes a copy of a file takes: its holes take none. Not kept."""
+    """Bytes that a copy of a file takes, without its holes; not stored."""
 
     @property
     def type_bits(self) -> int:
-        """The type as mknod takes it."""
+        """The type bits for mknod."""
         return _TYPES.get(self.kind, 0) if self.kind else 0
 
 
 def snapshot_of(fd: int, path: bytes, *, raw: bool = False) -> EntrySnapshot:
-    """Describe what an O_PATH descriptor holds; nothing is opened.
+    """Return a snapshot of what an O_PATH descriptor refers to, without opening it.
 
-    In the ``raw`` directory of a layer the marks of overlay are the layer's, not the entry's. Anywhere else the kernel
-    hides such, and the attributes that are seen are the container's: of an engine's layers inside it, say.
+    In a ``raw`` layer directory overlay's marks are left out. Anywhere else the kernel hides the mount's own marks, and
+    those that are visible belong to the container, such as those of an engine inside it.
     """
     status = os.fstat(fd)
     kind = kind_of(status.st_mode)
@@ -105,9 +105,9 @@ def snapshot_of(fd: int, path: bytes, *, raw: bool = False) -> EntrySnapshot:
 
 
 def is_same_entry(status: os.stat_result, node: EntrySnapshot) -> bool:
-    """Say whether what stands somewhere is the entry that was looked at, whatever was written into it since.
+    """Return whether this is the entry that was looked at, even if it was written since.
 
-    A directory is told by its type alone: a union may give it another inode each time.
+    For directories only the type is compared, because a union may give them another inode each time.
     """
     if kind_of(status.st_mode) is not node.kind:
         return False
@@ -115,7 +115,7 @@ def is_same_entry(status: os.stat_result, node: EntrySnapshot) -> bool:
 
 
 def is_untouched(status: os.stat_result, node: EntrySnapshot) -> bool:
-    """Say whether what stands somewhere is the entry that was looked at, with the bytes that it had then."""
+    """Return whether this is the entry that was looked at, with the same bytes."""
     if not is_same_entry(status, node):
         return False
     return (
@@ -132,18 +132,18 @@ def _xattrs(fd: int, *, raw: bool) -> tuple[tuple[str, bytes], ...]:
         if not names:
             return ()
         names = [name for name in names if not (raw and name.startswith(MARKS))]
-    except OSError:  # a file system without any
+    except OSError:  # a file system without attributes
         return ()
     return in_order((name, os.getxattr(proc_path, name)) for name in names)
 
 
 def in_order(xattrs: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
-    """Sort attributes, for a file system lists them as they came; the capability last, for other changes drop it."""
+    """Sort attributes, since file systems list them in any order; capability last, because other changes drop it."""
     return tuple(sorted(xattrs, key=lambda pair: (pair[0] == CAPABILITY, pair[0])))
 
 
 def to_json(node: EntrySnapshot) -> dict[str, Any]:
-    """Return a node as JSON values; what has its default is left out."""
+    """Return a snapshot as JSON values, without defaults."""
     fields: dict[str, Any] = {"path": os.fsdecode(node.path), "kind": node.kind.value if node.kind else None}
     for name in _NUMBERS:
         if value := getattr(node, name):
@@ -164,7 +164,7 @@ def to_json(node: EntrySnapshot) -> dict[str, Any]:
 
 
 def from_json(fields: dict[str, Any]) -> EntrySnapshot:
-    """Return the node that :func:`to_json` wrote; raises ValueError, KeyError, TypeError for anything else."""
+    """Return the snapshot that :func:`to_json` wrote; raises ValueError, KeyError, TypeError for anything else."""
     numbers = {name: int(fields.get(name, 0)) for name in _NUMBERS}
     device, inode = fields.get("inode", (0, 0))
     xattrs = in_order((str(name), base64.b64decode(value)) for name, value in dict(fields.get("xattrs", {})).items())

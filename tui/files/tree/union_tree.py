@@ -1,8 +1,8 @@
-"""The tree of a container at rest where no kernel copies up: aufs, fuse-overlayfs, a data-root of the user's own.
+"""The tree of a container at rest where no kernel does copy-up: aufs, fuse-overlayfs, a data-root of the user's own.
 
-Copy-up, whiteouts and opaque directories are made here, in the writable layer alone. Offline changes of an upper
-directory are allowed while the union is not mounted (kernel: overlayfs.rst, "Offline changes"; aufs and fuse-overlayfs
-read their branches anew with each mount).
+Copy-up, whiteouts and opaque directories are made here, only in the writable layer. Changing an upper directory is
+permitted while the union is not mounted (kernel: overlayfs.rst, "Offline changes"; aufs and fuse-overlayfs read their
+branches anew with each mount).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from tui.linux.rooted_paths import Root, split
 
 
 class UnionTree:
-    """The union, read through all layers, written in the topmost one. Fulfils :class:`.root_tree.Tree`."""
+    """Reads the union of all layers and writes the topmost one. Implements :class:`.root_tree.Tree`."""
 
     def __init__(
         self, stack: LayerStack, view: LayerView, upper: Root, container_id: ContainerId, check: Check = no_check
     ) -> None:
-        """``check`` is asked before each step whether the container is still there."""
+        """``check`` is called before each step and raises if the container is being removed or has ended."""
         self._stack = stack
         self._view = view
         self._upper = upper
@@ -46,12 +46,11 @@ class UnionTree:
         self.hiding = Hiding(self._own, stack.marks, container_id)
 
     def canonical_path(self, path: bytes) -> bytes:
-        """Return the canonical path of a name; raises EditRefused for one that the driver keeps for itself."""
+        """Return the canonical path of a name; raises EditRefused for a name that the driver reserves."""
         refuse_marks(self._stack, (path,))
         return self._view.resolve(path, follow=False)
 
     def look(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what stands at a path."""
         self._check()
         try:
             fd = self._view.open_path(path)
@@ -63,15 +62,12 @@ class UnionTree:
             os.close(fd)
 
     def sync(self) -> None:
-        """Make durable what was changed."""
         self._own.sync()
 
     def close(self) -> None:
-        """Take back what is held for making entries."""
         self._own.close()
 
     def target_of(self, path: bytes) -> bytes:
-        """Say where the link at a path points."""
         return self._view.target_of(path)
 
     def entered(self, path: bytes) -> Tree:
@@ -80,28 +76,26 @@ class UnionTree:
         return self
 
     def open_file(self, path: bytes) -> int:
-        """Return a descriptor to read a regular file, in whichever layer its bytes are."""
+        """Open a regular file for reading, in the layer that has its bytes."""
         return self._view.open_bytes(path)
 
     def open_image(self, node: EntrySnapshot) -> int:
-        """Return a descriptor of bytes that lie unchanged in the image."""
         return open_in_image(self._view, node)
 
     def names(self, path: bytes) -> list[bytes]:
-        """List a directory."""
         return sorted(entry.name for entry in self._view.children(path, View.MERGED))
 
     def children(self, path: bytes, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
-        """Describe all that stands in a directory; nothing is mounted in it."""
+        """Return snapshots of a directory's entries; nothing is mounted in it."""
         prefix = path.rstrip(b"/") + b"/"
         paths = [prefix + name for name in self.names(path)]
         nodes = (self.look(child) for child in paths if leave_out is None or not leave_out(child, False))
         return [node for node in nodes if node is not None]
 
     def settle(self, node: EntrySnapshot) -> None:
-        """Let what stands beside the file that hides it be seen again where it is what was kept, else remove it.
+        """If an entry and a whiteout file hiding it both exist, drop the whiteout if the entry is ``node``, else the entry.
 
-        An act that was cut off leaves both: a deletion marks first and then removes, a making drops the mark last.
+        An interrupted act can leave both: a deletion creates the whiteout first, and a creation drops it last.
         """
         try:
             layer_entry = self._own.look(node.path) if self.hiding.is_marked(node.path) else None
@@ -120,7 +114,7 @@ class UnionTree:
     # making ------------------------------------------------------------------------------------------------
 
     def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
-        """Put an entry in its place; what hid it is taken away, what lay below it stays hidden."""
+        """Create an entry and remove its whiteout; the image's entry below it stays hidden."""
         self._require(node.path, over)
         refuse_marks(self._stack, (node.path,))
         self.copy_up_directories(split(node.path)[0])
@@ -129,7 +123,7 @@ class UnionTree:
         if node.kind is not EntryKind.DIRECTORY:
             if node.same_as:
                 self._copy_up(node.same_as)
-            self._own.make(node, data, over=self._own.look(node.path))  # a whiteout is replaced in the same step
+            self._own.make(node, data, over=self._own.look(node.path))  # a whiteout device is replaced in the same step
             self.hiding.drop_mark(node.path)
         elif over is not None and over.kind is EntryKind.DIRECTORY:
             self.dress(node)
@@ -137,7 +131,7 @@ class UnionTree:
             self._make_directory(node)
 
     def _make_directory(self, node: EntrySnapshot) -> None:
-        """Make a directory; over one of a lower layer, which is hidden now and must stay so, an opaque one."""
+        """Create a directory; make it opaque if the image has one there, which must stay hidden."""
         image_entry = self.beneath(node.path)
         self.hiding.unhide(node.path)
         self._own.make(node, None)
@@ -147,7 +141,7 @@ class UnionTree:
         self._forget(node.path)
 
     def _forget(self, path: bytes) -> None:
-        """Look a directory up anew: the writable layer has another one now, or none."""
+        """Drop a directory from the caches: the writable layer's one has changed."""
         self._own.forget(path)
         self._view.forget(path)
 
@@ -162,7 +156,7 @@ class UnionTree:
             os.close(fd)
 
     def beneath(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what the layers below the writable one have at a path, whatever hides it now."""
+        """Return a snapshot of what the layers below have at a path, even if it is hidden now."""
         try:
             fd = self._view.open_path(path, before=True)
         except NotFound:
@@ -173,7 +167,7 @@ class UnionTree:
             os.close(fd)
 
     def copy_up_directories(self, path: bytes) -> None:
-        """Copy directories up, outermost first, each with its owner, mode, attributes and time."""
+        """Copy up directories, outermost first, with owner, mode, attributes and time."""
         missing: list[bytes] = []
         while path != b"/" and not self._in_upper(path):
             missing.append(path)
@@ -182,7 +176,7 @@ class UnionTree:
             self._copy_one_up(directory)
 
     def _copy_up(self, path: bytes) -> None:
-        """Copy one entry up, and the directories above it, unless the writable layer has it."""
+        """Copy up one entry and the directories above it, unless the writable layer has it."""
         if not self._in_upper(path):
             self.copy_up_directories(split(path)[0])
             self._copy_one_up(path)
@@ -204,7 +198,7 @@ class UnionTree:
 
     @contextmanager
     def _time_kept(self, path: bytes) -> Iterator[None]:
-        """Give the directory that something is copied up into its time back: nothing in it was changed."""
+        """Restore the time of the directory that receives a copy-up, since its content stays the same."""
         with self._upper.parent(path) as (dir_fd, _):
             before = os.fstat(dir_fd)
             yield
@@ -220,20 +214,18 @@ class UnionTree:
         return True
 
     def dress(self, node: EntrySnapshot) -> None:
-        """Copy up what is there and give it the node's owner, mode, attributes and time."""
         if node.path != b"/":
             self._copy_up(node.path)
         self._own.dress(_as_this_user(node))
 
     def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
-        """Copy up what is there and give it the owner and mode that are wanted."""
         self._require(node.path, node)
         if node.path != b"/":
             self._copy_up(node.path)
         self._own.permit(replace(node, inode_version=None), _as_this_user(desired))
 
     def _require(self, path: bytes, node: EntrySnapshot | None) -> None:
-        """Raise ChangedMeanwhile unless what stands at a path is what was looked at, nothing for None."""
+        """Raise ChangedMeanwhile unless the entry at a path is unchanged; None requires that there is none."""
         try:
             fd = self._view.open_path(path)
         except NotFound as error:
@@ -249,7 +241,7 @@ class UnionTree:
     # removing ----------------------------------------------------------------------------------------------
 
     def remove(self, path: bytes, *, directory: bool, expected: EntrySnapshot | None = None) -> None:
-        """Remove one entry from the writable layer and hide what lies below it."""
+        """Remove one entry from the writable layer and hide the image's."""
         if expected is not None:
             self._require(path, expected)
         image_entry = self.beneath(path)
@@ -266,7 +258,7 @@ class UnionTree:
             raise explain_change(error, path) from error
 
     def move(self, path: bytes, new: bytes) -> bool:
-        """Rename what only the writable layer has; everything else has to be copied."""
+        """Rename an entry that only the writable layer has; return False if it must be copied instead."""
         refuse_marks(self._stack, (new,))
         node = self.look(path)
         alone = self.beneath(path) is None and self.beneath(new) is None and self._stack.marks is not WhiteoutStyle.TREE
@@ -277,7 +269,7 @@ class UnionTree:
 
 
 def refuse_marks(stack: LayerStack | None, paths: Iterable[bytes]) -> None:
-    """Raise EditRefused for a path with a name that the driver keeps for itself: no container sees it."""
+    """Raise EditRefused for a path with a name that the driver reserves, and that no container can see."""
     for name in (name for path in paths for name in path.split(b"/")):
         if stack is not None and is_mark(name, stack.marks):
             message = f"{printable(name)} is a name that {stack.driver.name} keeps for itself"
@@ -285,7 +277,7 @@ def refuse_marks(stack: LayerStack | None, paths: Iterable[bytes]) -> None:
 
 
 def _as_this_user(node: EntrySnapshot) -> EntrySnapshot:
-    """Return a node that this process can make: only root can give files away, and attributes but users' and ACLs."""
+    """Return what this process can create: only root can set owners, and attributes other than user's and ACLs."""
     if os.geteuid() == 0:
         return node
     xattrs = tuple((name, value) for name, value in node.xattrs if name.startswith(("user.", "system.posix_acl_")))

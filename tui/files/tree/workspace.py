@@ -1,4 +1,4 @@
-"""Opens a container's tree for one act, the way its state and storage driver ask for."""
+"""Open a container's tree for one act, depending on its state and storage driver."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tui.linux.rooted_paths import Root, split
 def writable_tree(details: Details) -> Iterator[Tree]:
     """Yield the tree of a container that runs or is at rest; the caller holds its lock.
 
-    Raises NotReachable, LayerError, EditRefused, and ChangedMeanwhile when the layer of a container at rest is in use.
+    Raises NotReachable, LayerError, EditRefused, and ChangedMeanwhile if a layer at rest turns out to be in use.
     """
     with removal_check(details) as check, _tree_of(details, check) as tree:
         try:
@@ -61,16 +61,16 @@ def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
 
 
 def _open_image(details: Details, node: EntrySnapshot) -> int:
-    """Return a descriptor of a running container's file in its image, which no process of it can change."""
+    """Open a running container's file in its image, which no process of the container can change."""
     with LayerView.open(stack_of(details)) as view, view.keep_open():
         return open_in_image(view, node)
 
 
 class _MountedTree(RootTree):
-    """Layers at rest, mounted, in whose directories nothing that the layers hold may go unseen.
+    """Layers at rest, mounted; refuses directories in which the kernel hides entries of the layers.
 
-    The kernel leaves a metacopy out of a directory that it lists, as it does what else it cannot look up (fs/overlayfs/
-    readdir.c, kernel 6.18); an act on all that is in the directory would pass it by.
+    When the kernel lists a directory, it omits a metacopy and anything else that it cannot look up
+    (fs/overlayfs/readdir.c, kernel 6.18). An act on the whole directory would miss these.
     """
 
     def __init__(self, root: Root, view: LayerView, container_id: ContainerId, check: Check) -> None:
@@ -78,7 +78,7 @@ class _MountedTree(RootTree):
         self._view = view
 
     def canonical_path(self, path: bytes) -> bytes:
-        """Return the canonical path of a name; raises EditRefused for a metacopy, and for what a redirect renamed."""
+        """Return the canonical path of a name; raises EditRefused for a metacopy or a redirected directory."""
         try:
             canonical_path = super().canonical_path(path)
         except LayerError:
@@ -88,7 +88,7 @@ class _MountedTree(RootTree):
         return canonical_path
 
     def look(self, path: bytes) -> EntrySnapshot | None:
-        """Describe what stands at a path; raises EditRefused for a metacopy, which the kernel does not open."""
+        """Return a snapshot; raises EditRefused for a metacopy, which the kernel does not open."""
         try:
             return super().look(path)
         except LayerError:
@@ -96,7 +96,7 @@ class _MountedTree(RootTree):
             raise
 
     def children(self, path: bytes, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
-        """Describe all that stands in a directory; raises EditRefused for a metacopy."""
+        """Return snapshots of a directory's entries; raises EditRefused for a metacopy."""
         try:
             return super().children(path, leave_out)
         except LayerError:
@@ -105,32 +105,27 @@ class _MountedTree(RootTree):
             raise
 
     def make(self, node: EntrySnapshot, data: int | None, *, over: EntrySnapshot | None = None) -> None:
-        """Put an entry in its place, after which the layers are another union."""
         self._view.forget()
         super().make(node, data, over=over)
 
     def dress(self, node: EntrySnapshot) -> None:
-        """Give an entry what it was, which may copy it up."""
         self._view.forget()
         super().dress(node)
 
     def permit(self, node: EntrySnapshot, desired: EntrySnapshot) -> None:
-        """Give an entry another owner and mode, which may copy it up."""
         self._view.forget()
         super().permit(node, desired)
 
     def remove(self, path: bytes, *, directory: bool, expected: EntrySnapshot | None = None) -> None:
-        """Remove an entry, after which the layers are another union."""
         self._view.forget()
         super().remove(path, directory=directory, expected=expected)
 
     def move(self, path: bytes, new: bytes) -> bool:
-        """Rename an entry, after which the layers are another union."""
         self._view.forget()
         return super().move(path, new)
 
     def names(self, path: bytes) -> list[bytes]:
-        """List a directory; raises EditRefused where it holds what the kernel does not show."""
+        """List a directory; raises EditRefused if the layers have an entry that the kernel does not list."""
         names = super().names(path)
         for name in sorted(set(self._view.names(path)).difference(names)):
             unseen = path.rstrip(b"/") + b"/" + name
@@ -141,9 +136,9 @@ class _MountedTree(RootTree):
 
 @contextmanager
 def mounted(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> Iterator[Root]:
-    """Yield the root of a private mount of layers that nobody uses now; its work directory never outlives a crash.
+    """Yield the root of a private mount of layers at rest; the journal has its work directory until that is gone.
 
-    ``check`` is asked right before anything is made beside the layer.
+    ``check`` is called right before anything is created next to the layer.
     """
     with journal.work_dir_recorded(container_id, work_dir(stack)):
         _refuse_in_use(stack, check)
@@ -152,14 +147,14 @@ def mounted(stack: LayerStack, container_id: ContainerId, check: Check = no_chec
 
 
 def copies_up_itself(stack: LayerStack) -> bool:
-    """Say whether copy-up and whiteouts are ours to make."""
+    """Return whether dtui does copy-up and whiteouts itself."""
     return stack.marks in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE) or (
         stack.marks is WhiteoutStyle.OVERLAY and not privileged()
     )
 
 
 def refuse_in_use(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> None:
-    """Raise ChangedMeanwhile while any overlay mount uses the writable layer."""
+    """Raise ChangedMeanwhile if an overlay mount uses the writable layer."""
     with journal.work_dir_recorded(container_id, work_dir(stack)):
         _refuse_in_use(stack, check)
 
@@ -173,9 +168,9 @@ def _refuse_in_use(stack: LayerStack, check: Check) -> None:
 
 
 def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[str], Details]) -> None:
-    """Raise ChangedMeanwhile unless a container is at rest as it was when looked at, its layer used by nobody.
+    """Raise ChangedMeanwhile unless a container is still at rest and its layer unused.
 
-    Raises ContainerGone for one that is being removed.
+    Raises ContainerGone if the container is being removed.
     """
     if inspect(details.container.id).session_key != details.session_key:
         raise ChangedMeanwhile("the container was started or stopped meanwhile", "look at it again")

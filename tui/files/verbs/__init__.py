@@ -1,1 +1,1 @@
-"""What can be done to a container's files, one module a kind of change."""
+"""What can be done to a container's files, one module per kind of change."""

@@ -1,8 +1,8 @@
-"""What can be done to a container's files beside writing one; each act keeps what it replaces, for undo.
+"""All changes of a container's files other than writing, copying and reverting; each keeps a backup for undo.
 
-Every function holds the container's lock, looks at the container before and after, works on canonical paths, and takes
-``step``, which is called with a count and a path for each entry and may raise to stop: what was done by then is kept
-track of. They raise NotFound, NotReachable, EditRefused, ChangedMeanwhile and LayerError.
+Every function holds the container's lock, inspects the container before and after, and uses canonical paths. ``step``
+is called with a count and a path for each entry and may raise to stop; what was done by then can be undone. They raise
+NotFound, NotReachable, EditRefused, ChangedMeanwhile and LayerError.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Inspect = Callable[[str], Details]
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """What an act did: the canonical path, how many entries, the act by which it is taken back, and what to know."""
+    """The result of an act: the canonical path, how many entries, the record to undo it with, and notes."""
 
     path: bytes
     count: int
@@ -58,7 +58,7 @@ class ChangeResult:
 
 @contextmanager
 def acting(container_id: ContainerId, inspect: Inspect) -> Iterator[Details]:
-    """Hold a container's lock and yield what it is now; raises EditRefused for a state in which nobody may write."""
+    """Hold a container's lock and yield its details; raises EditRefused if its state does not permit writing."""
     with change_explained(container_id[:12].encode()), container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
@@ -67,7 +67,7 @@ def acting(container_id: ContainerId, inspect: Inspect) -> Iterator[Details]:
 
 
 def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
-    """Say whether the container was started, stopped or removed while an act was done."""
+    """Return notes if the container was started, stopped or removed during an act."""
     try:
         after = inspect(before.container.id)
     except NotFound:
@@ -83,9 +83,9 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
 
 
 def listing(tree: Tree, node: EntrySnapshot, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:
-    """Return an entry and all below it, parents first, but for what ``leave_out`` says yes to.
+    """Return an entry and everything below it, parents first, without what ``leave_out`` returns true for.
 
-    Without that, a mount point below is refused: nothing was changed by then.
+    Without ``leave_out`` a mount point below raises IsMountPoint.
     """
     entries: list[EntrySnapshot] = []
     todo = [node]
@@ -107,7 +107,7 @@ def keep_all(
     step: Step = no_step,
     total: int = 0,
 ) -> None:
-    """Keep entries, files with their bytes unless those lie in the image; ``total`` is what that copies."""
+    """Back up entries, with the bytes of files that the image does not have; ``total`` is the size of the copies."""
     progress.begin(Phase.KEEP, total)
     for node in nodes:
         step(keeper.count, node.path)
@@ -117,9 +117,9 @@ def keep_all(
 def measured(
     details: Details, nodes: Iterable[EntrySnapshot], keep: BackupMode, *, aside: str, nothing: str = ""
 ) -> list[EntrySnapshot]:
-    """Return nodes with those marked whose bytes lie in the image; raises TooLarge for more than is kept.
+    """Return entries, marked if the image has their bytes; raises TooLarge if the backup would exceed the limit.
 
-    ``aside`` and ``nothing`` say why what is replaced cannot be set aside, or not be lost.
+    ``aside`` and ``nothing`` say why setting aside, or keeping no backup, is not possible.
     """
     with image_of(details) as from_image:
         marked_nodes = [from_image(node) for node in nodes]
@@ -128,7 +128,7 @@ def measured(
 
 
 def keep_one(tree: Tree, node: EntrySnapshot, keeper: BackupWriter, *, data: bool = True) -> None:
-    """Keep one entry, a file with its bytes; raises ChangedMeanwhile when another file has its name by now."""
+    """Back up one entry, of a file its bytes too; raises ChangedMeanwhile if the file was replaced."""
     if node.kind is not EntryKind.FILE or not data or node.image:
         keeper.add(node)
         return
@@ -142,7 +142,7 @@ def keep_one(tree: Tree, node: EntrySnapshot, keeper: BackupWriter, *, data: boo
 
 
 def entry_at(tree: Tree, path: bytes) -> EntrySnapshot:
-    """Return what stands at a canonical path; raises NotFound."""
+    """Return a snapshot of the entry at a canonical path; raises NotFound."""
     node = tree.look(path)
     if node is None:
         raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what does")
@@ -150,14 +150,14 @@ def entry_at(tree: Tree, path: bytes) -> EntrySnapshot:
 
 
 def covers_of(details: Details, tree: Tree) -> Covers:
-    """Return where what is mounted over a container's tree lies, links in the way followed."""
+    """Return the mounts over a container's tree, with the links on their paths resolved."""
     return Covers.of(details.mounts, tree.target_of)
 
 
 def refuse_hidden(details: Details, tree: Tree, act: UndoRecord) -> None:
-    """Raise EditRefused for an act of which a mount hides a part while the container is at rest: it was done there.
+    """Raise EditRefused if a mount hides part of what an act changed, and the container is at rest.
 
-    The directory at which something is mounted is the layer's own.
+    A mount's own mount point belongs to the layer.
     """
     if not details.container.state.alive:
         covers = covers_of(details, tree)
@@ -168,7 +168,7 @@ def refuse_hidden(details: Details, tree: Tree, act: UndoRecord) -> None:
 
 
 def refuse_mounts(details: Details, covers: Covers, path: bytes) -> None:
-    """Raise EditRefused for a path that a mount covers or that has a mount below it: nothing of it may be torn off."""
+    """Raise EditRefused for a path that a mount covers or that contains a mount point."""
     if not details.container.state.alive:
         refuse_unseen(covers, path)
     inner_mount = covers.mount_below(path)
@@ -186,7 +186,7 @@ def remove(
     keep: BackupMode = BackupMode.USUAL,
     step: Step = no_step,
 ) -> ChangeResult:
-    """Delete a file, or with ``recursive`` a directory and all below it; raises TooLarge for more than is kept."""
+    """Delete a file, or with ``recursive`` a tree; raises TooLarge if the backup would exceed the limit."""
     with acting(container_id, inspect) as details:
         progress.begin(Phase.MEASURE)
         with writable_tree(details) as tree:
@@ -227,7 +227,7 @@ def _remove(
 def move_aside(
     details: Details, nodes: list[EntrySnapshot], inspect: Inspect, kind: UndoKind = UndoKind.REMOVE
 ) -> UndoRecord:
-    """Delete an entry by moving it out of the layer, which holds a file or a directory of it."""
+    """Delete an entry by moving it out of the layer."""
     stack, path = stack_of(details), nodes[0].path
     with LayerView.open(stack) as view:
         whiteout = view.image_entry(path) is not None and shows_through(stack, view, path)
@@ -251,7 +251,7 @@ def backup_writer(
     wrote: str = "",
     keep: BackupMode = BackupMode.USUAL,
 ) -> Iterator[BackupWriter]:
-    """Yield a keeper for an act on a container; what was not committed is dropped."""
+    """Yield a backup writer for an act, and discard what was not committed."""
     keeper = BackupWriter(
         details.container.id, details.container.name, kind, path, new_path=new_path, wrote=wrote, keep=keep
     )
@@ -270,7 +270,7 @@ def rename(
     keep: BackupMode = BackupMode.USUAL,
     step: Step = no_step,
 ) -> ChangeResult:
-    """Give an entry another name or place, never over another; into a directory that is there, by its own name."""
+    """Rename or move an entry, never over another; if ``new`` is a directory, move it into that."""
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
             canonical_path = tree.canonical_path(normalized(path))
@@ -285,10 +285,10 @@ def rename(
 
 
 def goal_of(tree: Tree, path: bytes, name: bytes, *, directory: bool) -> bytes:
-    """Return where something comes to lie: in a directory that is there or mounted there by its own name, or as wanted.
+    """Return the target of a move or copy: in a directory that exists, the same name; otherwise the path itself.
 
-    A link to a directory is one; any other is itself. Raises NotFound where a path with a slash at its end is none, and
-    what comes there is no directory either.
+    A link to a directory counts as the directory. Raises NotFound for a path with a trailing slash that is not a
+    directory, unless a directory is moved or copied.
     """
     target_path = normalized(path)
     with suppress(NotFound):
@@ -303,14 +303,14 @@ def goal_of(tree: Tree, path: bytes, name: bytes, *, directory: bool) -> bytes:
 
 
 def _free(tree: Tree, goal: bytes) -> bytes:
-    """Return a path where nothing stands; raises EditRefused."""
+    """Return a path if it is free; raises EditRefused."""
     if tree.look(goal) is not None:
         raise EditRefused(f"{printable(goal)} exists already", "delete it first, or choose another name")
     return goal
 
 
 def holder(tree: Tree, path: bytes) -> EntrySnapshot:
-    """Describe the directory that something comes into, the mounted one at a mount point; raises NotFound."""
+    """Return a snapshot of the parent directory, of the mounted one at a mount point; raises NotFound or EditRefused."""
     parent = split(path)[0]
     node = entry_at(tree.entered(parent), parent)
     if node.kind is not EntryKind.DIRECTORY:
@@ -355,7 +355,7 @@ def _moved(nodes: tuple[EntrySnapshot, ...], old: bytes, new: bytes) -> tuple[En
 
 
 def make_nodes(tree: Tree, nodes: tuple[EntrySnapshot, ...], act: UndoRecord, changed: list[int], step: Step) -> None:
-    """Make entries, parents first, files with the bytes that an act keeps; directories get their times at the end."""
+    """Create entries, parents first, with file contents from the backup; set directories' times at the end."""
     fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for node in nodes:
@@ -373,7 +373,7 @@ def make_nodes(tree: Tree, nodes: tuple[EntrySnapshot, ...], act: UndoRecord, ch
 def make_directory(
     container_id: ContainerId, path: bytes, *, inspect: Inspect, mode: int = 0o755, parents: bool = False
 ) -> ChangeResult:
-    """Make a directory that belongs to whom the one above belongs; with ``parents`` those above that are missing."""
+    """Create a directory with the owner of its parent; ``parents`` creates missing parents too."""
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:
             target_path = normalized(path)
@@ -403,7 +403,7 @@ def make_directory(
 
 
 def _missing(tree: Tree, target_path: bytes) -> list[bytes]:
-    """Return the canonical paths of the directories to make, outermost first."""
+    """Return the canonical paths of the directories to create, outermost first."""
     names: list[bytes] = []
     while True:
         try:
@@ -433,9 +433,9 @@ def change_metadata(
     recursive: bool = False,
     step: Step = no_step,
 ) -> ChangeResult:
-    """Give an entry, or with ``recursive`` all below it too, the mode or owner that ``change`` says.
+    """Change mode or owner of an entry, or with ``recursive`` of a tree.
 
-    Links are left, and so is what is mounted below.
+    Symbolic links and mount points below are skipped.
     """
     with acting(container_id, inspect) as details:
         with writable_tree(details) as tree:

@@ -1,4 +1,4 @@
-"""Copying between a container and this host, an entry or a whole subtree, never through a link."""
+"""Copy entries or trees between a container and this host, never through a link."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tui.linux.name_ops import OwnNameOps
 from tui.linux.rooted_paths import Root, kind_of, normalized, split
 
 COPIED = (EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK)
-"""What is copied; a device or a FIFO would be a way to this host's, and a socket is nothing without its process."""
+"""Kinds to copy. A device or FIFO would give access to this host's; a socket is useless without its process."""
 
 _COPIED_OVER = "a copy over a file keeps a copy of it"
 _SET_ID = 0o6000
@@ -59,7 +59,7 @@ _SO_FAR = "what was copied so far is there"
 
 
 class CopiedOut(NamedTuple):
-    """Where on this host a copy is, how many entries it has, and what was left out."""
+    """Where the copy is on this host, how many entries it has, and what was skipped."""
 
     target: Path
     entries: int
@@ -68,7 +68,7 @@ class CopiedOut(NamedTuple):
 
 @contextmanager
 def readable_tree(details: Details) -> Iterator[Tree]:
-    """Yield a container's tree to read: through its process while it runs, else from its layers."""
+    """Yield a container's tree for reading: through its process while it runs, else from its layers."""
     container = details.container.id
     if details.container.state.alive and details.pid and os.geteuid() == 0:
         with running_root(details) as root:
@@ -89,11 +89,11 @@ def copy_in(
     step: Step = no_step,
     over: bool = True,
 ) -> ChangeResult:
-    """Copy a file or directory of this host into a container; into a directory that is there, by its own name.
+    """Copy a file or tree of this host into a container; if ``path`` is a directory, into that.
 
-    It belongs to whom the directory belongs that it comes into, and so loses setuid and setgid bits; devices, FIFOs and
-    sockets are left out. A file is replaced, a directory never; without ``over`` the file raises AlreadyThere, too. All
-    names are known before the first one is made.
+    It gets the owner of the directory it is copied into and loses setuid and setgid bits; devices, FIFOs and sockets
+    are skipped. A file is replaced, a directory never; without ``over`` an existing file raises AlreadyThere. All names
+    are collected before the first entry is created.
     """
     top = os.fspath(source.resolve() if source.name in ("", "..") else source.absolute()).rstrip("/")
     name = os.fsencode(os.path.basename(top))
@@ -135,7 +135,7 @@ def copy_in(
 
 
 def _why_not_aside(details: Details, host: HostFiles, places: list[bytes], there: EntrySnapshot | None) -> str:
-    """Say why what a copy replaces cannot be set aside, nothing where it can or where there is nothing."""
+    """Return why the file that a copy replaces cannot be set aside, empty if it can or if there is none."""
     if there is None:
         return ""
     with host.entry(places[0], read=False) as (fd, _):
@@ -147,7 +147,7 @@ def _why_not_aside(details: Details, host: HostFiles, places: list[bytes], there
 def _exchange(
     details: Details, host: HostFiles, name: bytes, parent: EntrySnapshot, goal: bytes, inspect: Inspect
 ) -> UndoRecord:
-    """Put a file of this host in the place of the layer's own, which is set aside."""
+    """Exchange the layer's own file with a copy of this host's, and set the old one aside."""
     old = exchange.own_file(details, goal)
     at_rest = partial(refuse_used_since, details, stack_of(details), inspect)
     with host.entry(name) as (fd, data), backup_writer(details, UndoKind.COPY, goal, keep=BackupMode.ASIDE) as keeper:
@@ -160,7 +160,7 @@ def _exchange(
 
 @dataclass(frozen=True, slots=True)
 class _Goal:
-    """Where a copy goes: the directory, what it replaces there, the record of that, and the container's users."""
+    """Where a copy goes: the parent directory, the entry to replace, the undo record, and the container's ids."""
 
     parent: EntrySnapshot
     existing: EntrySnapshot | None
@@ -176,9 +176,9 @@ def _make_entries(
     changed: list[int],
     step: Step,
 ) -> list[str]:
-    """Make entries of this host, by place and path, in a container, the first one over what is there; tell what not.
+    """Create entries of this host in a container, the first over ``goal.existing``; return notes of what was skipped.
 
-    Files that are one file on this host are one in the container.
+    Hard links on this host become hard links in the container.
     """
     notes: list[str] = []
     shared = SharedFiles()
@@ -199,13 +199,13 @@ def _make_entries(
 
 
 class SharedFiles:
-    """Files of several names that were met, to know another name of theirs again."""
+    """Remembers files with several hard links, to recognize their other names."""
 
     def __init__(self) -> None:
         self._first_by_inode: dict[tuple[int, int], EntrySnapshot] = {}
 
     def other_name(self, node: EntrySnapshot) -> bytes:
-        """Return the path at which a file was met first; nothing for one that was not, or was written since."""
+        """Return the first path of a file that was seen before, empty if it is new or was written since."""
         if not node.names:
             return b""
         first = self._first_by_inode.setdefault(node.inode, node)
@@ -215,7 +215,7 @@ class SharedFiles:
 
 
 def _refuse_own_layer(details: Details, source: Path) -> None:
-    """Raise EditRefused for a directory that holds the layer which the copy would be written into."""
+    """Raise EditRefused for a source that contains the layer which the copy would be written to."""
     if details.stack is None:
         return
     layer = details.stack.writable.path
@@ -234,7 +234,7 @@ def _require_on_host(path: str) -> None:
 
 
 def _host_places(host: HostFiles, name: bytes, step: Step) -> tuple[list[bytes], int]:
-    """List an entry of this host and all below it, parents first, by their places; add their bytes up."""
+    """List an entry of this host and everything below it, parents first, with the total size."""
     host_paths: list[bytes] = []
     total = 0
     todo = [name]
@@ -265,9 +265,9 @@ def _names_in(path_fd: int) -> list[bytes]:
 def copy_out(details: Details, path: bytes, target: Path, *, force: bool = False, step: Step = no_step) -> CopiedOut:
     """Copy a file, directory or volume of a container to this host.
 
-    All of it belongs to this user, by the umask, and loses setuid and setgid bits; devices, FIFOs and sockets are left
-    out. A file that is there is replaced only with ``force``, anything else never. All names are known before the first
-    one is made.
+    The copies belong to this user, get modes by the umask, and lose setuid and setgid bits; devices, FIFOs and sockets
+    are skipped. ``force`` permits replacing a file; nothing else is replaced. All names are collected before the first
+    entry is created.
     """
     notes: list[str] = []
     with readable_tree(details) as container_tree, ExitStack() as exit_stack:
@@ -306,7 +306,7 @@ def copy_out(details: Details, path: bytes, target: Path, *, force: bool = False
 
 
 def _hidden(covers: Covers, canonical_path: bytes) -> list[str]:
-    """Tell what a stopped container has mounted below a path; raises EditRefused for what lies in a mount itself."""
+    """Return notes about mounts below a path of a stopped container; raises EditRefused inside a mount."""
     refuse_covered(covers, canonical_path)
     prefix = canonical_path.rstrip(b"/") + b"/"
     mounts_below = [cover for cover in covers.mounts if cover[0].startswith(prefix) and cover[1].kind != "engine"]
@@ -314,7 +314,7 @@ def _hidden(covers: Covers, canonical_path: bytes) -> list[str]:
 
 
 def _umask() -> int:
-    """Return this process's umask; the system call would set it, for all threads."""
+    """Return this process's umask from /proc, since umask(2) would change it for all threads."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         line = next((line for line in status if line.startswith("Umask:")), "Umask: 022")
     return int(line.split()[1], 8)
@@ -322,7 +322,7 @@ def _umask() -> int:
 
 @contextmanager
 def count_on_stop(count: int) -> Iterator[None]:
-    """Tell whoever stops a copy to this host that what was made stays."""
+    """If the user stops a copy to this host, say that what was copied stays."""
     try:
         yield
     except Stopped as error:
@@ -353,7 +353,7 @@ def _refuse_existing(host: HostFiles, name: bytes, target: Path, node: EntrySnap
 
 
 def _below(tree: Tree, node: EntrySnapshot, notes: list[str], step: Step) -> list[EntrySnapshot]:
-    """List an entry and all below it, parents first; what is mounted below is left out."""
+    """List an entry and everything below it, parents first; mount points are skipped with a note."""
     nodes: list[EntrySnapshot] = []
     todo = [node]
     while todo:
@@ -376,9 +376,9 @@ def _below(tree: Tree, node: EntrySnapshot, notes: list[str], step: Step) -> lis
 def _put_on_host(
     tree: Tree, host: HostFiles, host_path: bytes, node: EntrySnapshot, notes: list[str], *, force: bool
 ) -> None:
-    """Make one entry on this host; ``same_as`` is another place of it there.
+    """Create one entry on this host; ``same_as`` is a place there to hard-link.
 
-    The directories above it are ours, just made, and never followed through a link.
+    Its parent directories were just created by this copy, and links in them are never followed.
     """
     with _explained(host_path):
         if node.same_as:

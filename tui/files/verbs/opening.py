@@ -1,4 +1,4 @@
-"""Where a container's files are read and written now, and what a save would do: facts and policy, no writing."""
+"""How a container's files can be opened now, and what a save would do. Writes nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limite
 from tui.linux.syscalls import identity_of
 
 _HERE = -100
-"""AT_FDCWD: a path is an absolute one."""
+"""AT_FDCWD; unused because paths are absolute."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile:
-    """A file as it was read: the path asked for, its document, and its stamp."""
+    """A file as it was read: the path asked for, its document, and its version."""
 
     path: bytes
     document: Document
@@ -36,7 +36,7 @@ class OpenedFile:
 
 @dataclass(frozen=True, slots=True)
 class SavePlan:
-    """What a save would do: in place or by rename, one sentence for the dialog, and what to beware of.
+    """What a save would do: in place or by rename, one sentence for the dialog, and warnings.
 
     ``choice`` says whether it could be done in place instead.
     """
@@ -48,7 +48,7 @@ class SavePlan:
 
 
 def stack_of(details: Details) -> LayerStack:
-    """Return the layers of a container; raises NotReachable where they cannot be had here."""
+    """Return the layers of a container; raises NotReachable if they cannot be read here."""
     if details.stack is None or not details.reach.kind.readable:
         if details.reach.kind is AccessKind.ENGINE:
             hint = "reading and writing its files works through the Engine"
@@ -59,17 +59,17 @@ def stack_of(details: Details) -> LayerStack:
 
 
 def ids_of(details: Details) -> IdMap:
-    """Return which users and groups a container has; the host's own where its layers are not known."""
+    """Return a container's id map; the host's own ids if its layers are unknown."""
     return details.shown_stack.ids if details.shown_stack else HOST_IDS
 
 
 def require_enterable(details: Details) -> LayerStack:
-    """Return the layers of a running container whose process this user may enter; raises NotReachable."""
+    """Return the layers of a running container whose processes this user may enter; raises NotReachable."""
     if details.stack and details.stack.root and has_foreign_owner(details.stack.root):
         message = f"the container is run by user {details.stack.root.owner}, whose processes root does not enter"
         raise NotReachable(message, "run dtui as that user, or stop the container")
     if not details.pid:
-        stack_of(details)  # an Engine that is elsewhere tells of no process here
+        stack_of(details)  # a remote engine's process ids mean nothing here
         raise NotReachable("the container's process is not known", "a container of the sample runs in name only")
     if os.geteuid() != 0:
         raise NotReachable("a running container's files are reached through its process", "run dtui as root")
@@ -77,7 +77,7 @@ def require_enterable(details: Details) -> LayerStack:
 
 
 def running_root(details: Details) -> Root:
-    """Open the root of a running container as its first process sees it; raises NotReachable for another's root."""
+    """Open the root of a running container's first process; raises NotReachable if it has another root."""
     stack = require_enterable(details)
     root = open_process_root(details.pid, details.container.id, stack)
     try:
@@ -90,9 +90,9 @@ def running_root(details: Details) -> Root:
 
 @contextmanager
 def reading(details: Details, path: bytes) -> Iterator[int]:
-    """Yield a descriptor to read a file of a container: through its process while it runs, else from its layers.
+    """Yield a descriptor to read a container's file: through its process while it runs, else from its layers.
 
-    ``..`` goes back along the path as it is written, not behind a link, as everywhere in dtui and in ``docker cp``.
+    ``..`` removes the component before it, even after a link, as everywhere in dtui and in ``docker cp``.
     """
     stack, path = stack_of(details), normalized(path)
     if details.container.state.alive and details.pid and os.geteuid() == 0:
@@ -108,20 +108,20 @@ def reading(details: Details, path: bytes) -> Iterator[int]:
 
 
 def open_file(details: Details, path: bytes) -> OpenedFile:
-    """Read a file for the editor; raises EditRefused for what is larger than 8 times the edit limit, or no file."""
+    """Read a file for the editor; raises EditRefused beyond 8 times the edit limit, or if it is not a regular file."""
     with reading(details, path) as fd:
         data = read_limited(fd, path, 8 * EDIT_LIMIT)
         return OpenedFile(path, Document.parse(data), version_of(fd))
 
 
 def peek_file(details: Details, path: bytes) -> Document:
-    """Read the beginning of a file of any size, to look at."""
+    """Read the beginning of a file of any size for viewing."""
     with reading(details, path) as fd:
         return peeked(fd)
 
 
 def peeked(fd: int) -> Document:
-    """Take in the beginning of an open file, or all of a small one."""
+    """Read the beginning of an open file, or all of a small one."""
     data = b""
     while len(data) <= PREVIEW_LIMIT and (chunk := os.read(fd, PREVIEW_LIMIT + 1 - len(data))):
         data += chunk
@@ -131,7 +131,7 @@ def peeked(fd: int) -> Document:
 
 
 def refuse_state(details: Details) -> None:
-    """Raise EditRefused for a container in a state in which nobody knows who uses its layer."""
+    """Raise EditRefused for a container in a state in which its layer may be in use by anybody."""
     state = details.container.state
     if not state.alive and not state.at_rest:
         hint = "wait until it runs or has exited" if state is State.RESTARTING else "its layer may be going away"
@@ -139,7 +139,7 @@ def refuse_state(details: Details) -> None:
 
 
 def refuse_covered(covers: Covers, path: bytes) -> None:
-    """Raise EditRefused for a stopped container's path that a mount hides once it runs: the edit would not be seen."""
+    """Raise EditRefused for a path of a stopped container that a mount will hide, so that the change is invisible."""
     mount = covers.mount_hiding(path)
     if mount is None:
         return
@@ -151,7 +151,7 @@ def refuse_covered(covers: Covers, path: bytes) -> None:
 
 
 def refuse_unseen(covers: Covers, path: bytes) -> None:
-    """Raise EditRefused for a stopped container's path that a mount hides or that is made anew at each start."""
+    """Raise EditRefused for a path of a stopped container that a mount will hide or that each start recreates."""
     refuse_covered(covers, path)
     for remade_path in RUNTIME_MOUNTS:
         if path.startswith(remade_path + b"/"):
@@ -160,7 +160,7 @@ def refuse_unseen(covers: Covers, path: bytes) -> None:
 
 
 def has_several_names(view: LayerView, canonical_path: bytes) -> bool:
-    """Say whether a file of a container at rest is the layer's own under several names, of which none is to be cut."""
+    """Return whether a file of a container at rest is in its own layer and has several hard links."""
     try:
         entry = view.lookup(canonical_path, follow=False)
     except NotFound:
@@ -170,7 +170,7 @@ def has_several_names(view: LayerView, canonical_path: bytes) -> bool:
 
 
 def plan(details: Details, path: bytes) -> SavePlan:
-    """Say what saving a file would do now; raises EditRefused, NotFound, NotReachable when it cannot be done."""
+    """Describe what saving a file would do now; raises EditRefused, NotFound, NotReachable if it is not possible."""
     refuse_state(details)
     stack = stack_of(details)
     if details.container.state.alive:
@@ -236,7 +236,7 @@ def _plan_running(details: Details, path: bytes) -> SavePlan:
 
 
 def holders(pid: int, status: os.stat_result) -> tuple[str, ...]:
-    """Name the processes in the mount namespace of one that have a file open; they keep it when it is replaced."""
+    """Return the processes in a process's mount namespace that have a file open; they keep the old one when it is replaced."""
     processes = []
     try:
         inside = os.stat(f"/proc/{pid}/ns/mnt").st_ino
@@ -261,7 +261,7 @@ def _holds(pid: str, status: os.stat_result) -> bool:
 
 
 def privileged() -> bool:
-    """Say whether this process may mount: root with CAP_SYS_ADMIN, which a container's root has not."""
+    """Return whether this process may mount: root with CAP_SYS_ADMIN, which root in a container lacks."""
     if os.geteuid() != 0:
         return False
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
@@ -270,7 +270,7 @@ def privileged() -> bool:
 
 
 def exists(details: Details, path: bytes) -> bool:
-    """Say whether a path exists in the container now."""
+    """Return whether a file exists in the container now."""
     try:
         with reading(details, path):
             return True

@@ -1,4 +1,4 @@
-"""Modes and owners as people type them for chmod and chown. Pure, but for the lookup of names that is handed in."""
+"""Parse modes and owners as for chmod and chown. Pure, except for the name lookups that are passed in."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tui.files.tree.snapshots import EntrySnapshot
 _CLAUSE = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)")
 _OCTAL = re.compile(r"[0-7]{1,4}")
 _HIGHEST = 2**32 - 2
-"""The highest user and group; the one above means "leave it" (chown(2))."""
+"""The highest user and group id; the next one means "unchanged" (chown(2))."""
 
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 
 def mode_change(text: str) -> Callable[[EntrySnapshot], EntrySnapshot]:
-    """Return what ``chmod TEXT`` does to an entry: octal, or clauses such as ``u+x,go-w``. Raises UsageError.
+    """Return a function that does what ``chmod TEXT`` does: octal, or clauses such as ``u+x,go-w``. Raises UsageError.
 
-    Without u, g, o or a all three are meant; the umask plays no part, for it is this host's.
+    Without u, g, o or a, all three are meant; the umask is ignored, because it is this host's.
     """
     if _OCTAL.fullmatch(text):
         number = int(text, 8)
@@ -65,10 +65,10 @@ def _apply(mode: int, who: str, sign: str, letters: str, *, directory: bool) -> 
 def owner_change(
     text: str, user: Callable[[str], int], group: Callable[[str], int], ids: IdMap
 ) -> Callable[[EntrySnapshot], EntrySnapshot]:
-    """Return what ``chown TEXT`` does to an entry: ``USER``, ``USER:GROUP`` or ``:GROUP``, names or numbers.
+    """Return a function that does what ``chown TEXT`` does: ``USER``, ``USER:GROUP`` or ``:GROUP``, names or ids.
 
-    They are the container's, and ``ids`` says which of the host's stand for them. As the kernel does it for everybody:
-    a file loses its setuid and setgid bits and its capabilities.
+    They are the container's; ``ids`` maps them to the host's. As with the kernel, a file loses its setuid and setgid
+    bits and its capabilities.
     """
     owner, colon, team = text.partition(":")
     if not owner and not team:
@@ -96,7 +96,7 @@ def _of_host(spans: tuple[Span, ...], number: int, kind: str) -> int:
 
 
 def id_named(name: str, table: bytes, kind: str) -> int:
-    """Return a number, or the one that a name has in the container's own /etc/passwd or /etc/group."""
+    """Return a numeric id, or look up a name in the container's /etc/passwd or /etc/group; raises UsageError."""
     if name.isdigit():
         if int(name) > _HIGHEST:
             raise UsageError(f"{printable(name)} is no {kind}", f"the highest number is {_HIGHEST}")

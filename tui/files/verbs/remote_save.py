@@ -1,7 +1,7 @@
-"""Saving where only the Engine reaches the file: its archive API, checked before and after.
+"""Save through the engine's archive API, where nothing else reaches the file; checked before and after.
 
-It is the second best way: the Engine removes the old file before it writes the new one, so that what was there is kept
-on this host first; ACLs, other names of the file (hard links) and attributes that the Engine leaves out are lost.
+The engine removes the old file before it writes the new one, so the old one is backed up on this host first. ACLs, hard
+links and attributes that the engine omits are lost.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ LOST = "written by the Engine: ACLs and hard links are not kept, and it is not d
 
 
 class Archive(Protocol):
-    """The Engine's way to one container's files."""
+    """The archive API for one container's files."""
 
     def facts(self, path: bytes) -> FileFacts:
-        """Say what a path means; raises NotFound."""
+        """Return what a path refers to; raises NotFound."""
         ...
 
     def get(self, path: bytes, limit: int) -> RemoteFile:
@@ -50,7 +50,7 @@ class Archive(Protocol):
         ...
 
     def resolve(self, path: bytes) -> bytes:
-        """Return the canonical path of what a path means, there or not; raises NotFound for a directory."""
+        """Return the canonical path, whether or not it exists; raises NotFound for a directory."""
         ...
 
     def owner_of(self, directory: bytes) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def open_by_engine(archive: Archive, path: bytes, limit: int) -> OpenedFile:
 
 
 def plan_by_engine(details: Details, archive: Archive, path: bytes) -> SavePlan:
-    """Say what a save would do now, and what it cannot keep."""
+    """Describe what a save would do now, and what it cannot keep."""
     refuse_state(details)
     if not details.container.state.alive:
         refuse_unseen(Covers.of(details.mounts), normalized(path))
@@ -89,7 +89,7 @@ def _stamp_of(file: RemoteFile) -> FileVersion:
 
 
 def sha256_of(data: bytes) -> str:
-    """Return the SHA-256 of bytes, in hexadecimal digits."""
+    """Return the SHA-256 of bytes as hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -103,16 +103,16 @@ def save_by_engine(
     inspect: Callable[[str], Details],
     archive: Archive,
 ) -> SaveResult:
-    """Replace a file's bytes through the Engine, keep what its tar header tells, and read it back.
+    """Replace a file through the engine with the old one's owner, mode and capability, then read it back.
 
-    Raises NotFound, EditRefused, ChangedMeanwhile; the receipt says what this way cannot keep.
+    Raises NotFound, EditRefused, ChangedMeanwhile; the result's notes say what is lost.
     """
     if options.in_place:
         message = f"{printable(path)} cannot be overwritten in place through the Engine: it always makes a new file"
         raise EditRefused(message, "leave that out, or do it on the Engine's host, by its socket")
     if len(data) > REMOTE_LIMIT:
         raise EditRefused("that is too large to send through the Engine", "nothing was changed; docker cp does it")
-    data = bytes(data)  # which may be mapped from a file
+    data = bytes(data)  # it may be mapped from a file
     with container_lock(container_id):
         details = inspect(container_id)
         refuse_state(details)
@@ -143,7 +143,7 @@ def save_by_engine(
 
 
 def _refuse_unspeakable(path: bytes) -> None:
-    """Raise EditRefused for a name that the Engine would take for another: its API is UTF-8."""
+    """Raise EditRefused for a name that is not UTF-8, which the engine's API would mistake for another."""
     try:
         path.decode()
     except UnicodeDecodeError as error:
@@ -154,7 +154,7 @@ def _refuse_unspeakable(path: bytes) -> None:
 def _new(
     archive: Archive, canonical_path: bytes, old: RemoteFile | None, data: bytes, options: SaveOptions
 ) -> RemoteFile:
-    """Return a file as it is to be: the old one but for what was asked for, or one of its directory's owner."""
+    """Return the file to send: like the old one except for what was requested, or with its directory's owner."""
     mode = options.mode
     mtime_ns = time.time_ns() if options.mtime_ns is None else options.mtime_ns
     if old is not None:
@@ -164,7 +164,7 @@ def _new(
 
 
 def node_of_file(file: RemoteFile) -> EntrySnapshot:
-    """Describe a file that the Engine sent; of its attributes it tells the capability alone."""
+    """Return a snapshot of a file from the engine; of its attributes only the capability is known."""
     xattrs = tuple(
         (name.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape")) for name, value in file.attributes.items()
     )
@@ -175,7 +175,7 @@ def node_of_file(file: RemoteFile) -> EntrySnapshot:
 
 
 def file_of_node(node: EntrySnapshot, data: bytes) -> RemoteFile:
-    """Return a file as it can be sent to the Engine, with the attribute that a tar of its takes."""
+    """Return a snapshot as a file to send, with the one attribute that the engine's tar accepts."""
     attributes = {
         _XATTR + name: value.decode("utf-8", "surrogateescape") for name, value in node.xattrs if name == CAPABILITY
     }
@@ -185,7 +185,7 @@ def file_of_node(node: EntrySnapshot, data: bytes) -> RemoteFile:
 def keep_present(
     details: Details, path: bytes, current: RemoteFile | None, kind: UndoKind, *, wrote: str = ""
 ) -> UndoRecord:
-    """Keep what stands at a path, a file or nothing; raises EditRefused."""
+    """Back up the file at a path, or that there is none; raises EditRefused."""
     fd = os.memfd_create("dtui-backup", os.MFD_CLOEXEC)
     keeper = BackupWriter(details.container.id, details.container.name, kind, path, wrote=wrote)
     try:
@@ -203,9 +203,9 @@ def keep_present(
 
 
 def send(archive: Archive, act: UndoRecord | None, new: RemoteFile, old: RemoteFile | None) -> None:
-    """Put a file in the place of another, or of none, and end the act as far as it came.
+    """Replace or create a file, and mark the act done or forget it.
 
-    What becomes of it where the Engine is lost in the middle is found out at the next start.
+    If the engine is lost in between, the next start finds out what happened.
     """
     try:
         _put(archive, new, old, act.data if act is not None and old is not None else None)
@@ -222,7 +222,7 @@ def send(archive: Archive, act: UndoRecord | None, new: RemoteFile, old: RemoteF
 
 
 def present(archive: Archive, path: bytes) -> RemoteFile | None:
-    """Return the file at a canonical path, None where nothing stands; raises EditRefused for anything else."""
+    """Return the file at a canonical path, None if there is none; raises EditRefused for anything else."""
     try:
         return archive.get(path, REMOTE_LIMIT)
     except NotFound:
@@ -241,7 +241,7 @@ def _put(archive: Archive, new: RemoteFile, old: RemoteFile | None, backup_path:
 
 
 def _tar_of(file: RemoteFile, name: bytes) -> bytes:
-    """Return a tar of one member, the bare name: the Engine must not go anywhere with it."""
+    """Return a tar with one member under its bare name, so that the engine cannot leave the directory."""
     member = tarfile.TarInfo(os.fsdecode(name))
     second, nanoseconds = divmod(file.mtime_ns, 10**9)
     member.size, member.mode, member.mtime = len(file.data), file.mode, second

@@ -1,4 +1,4 @@
-"""Taking changes back where only the Engine reaches the files: a file is put back, or a new one deleted again."""
+"""Undo changes through the engine's archive API: restore a file, or delete a new one."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from tui.layers.mount_covers import Covers
 
 
 def undo_by_engine(act: UndoRecord, *, inspect: Inspect, archive: Archive, force: bool = False) -> ChangeResult:
-    """Take an act back through the Engine, on the terms of :func:`tui.files.verbs.undo.undo`.
+    """Undo an act through the engine, as :func:`tui.files.verbs.undo.undo` describes.
 
-    Raises NotReachable for an act that the archive API cannot take back.
+    Raises NotReachable for an act that the archive API cannot undo.
     """
     with act.pin(), container_lock(act.container):
         details = inspect(act.container)
@@ -61,9 +61,9 @@ def undo_by_engine(act: UndoRecord, *, inspect: Inspect, archive: Archive, force
 
 
 def settle_by_engine(act: UndoRecord, details: Details, archive: Archive) -> str:
-    """Find out what became of a change that was cut off; return a line where neither the old nor the new is there.
+    """Find out what became of an interrupted change; return a line if the file is neither old nor new.
 
-    Raises NotReachable for an act that the archive API cannot take back.
+    Raises NotReachable for an act that the archive API cannot undo.
     """
     node = _only_file(act, details)
     current = present(archive, node.path)
@@ -77,7 +77,7 @@ def settle_by_engine(act: UndoRecord, details: Details, archive: Archive) -> str
 
 
 def _only_file(act: UndoRecord, details: Details) -> EntrySnapshot:
-    """Return the one file, or place of a file, that an act changed; raises NotReachable."""
+    """Return the snapshot of the one file that an act changed or created; raises NotReachable."""
     node = act.nodes[0] if len(act.nodes) == 1 else EntrySnapshot(act.path, EntryKind.DIRECTORY)
     writes = act.kind in (UndoKind.WRITE, UndoKind.CREATE, UndoKind.UNDO, UndoKind.REDO)
     if not writes or not (node.kind is None or (node.kind is EntryKind.FILE and node.has_bytes)):
@@ -92,7 +92,7 @@ def _only_file(act: UndoRecord, details: Details) -> EntrySnapshot:
 
 
 def _is_ours(act: UndoRecord, node: EntrySnapshot, current: RemoteFile | None) -> bool:
-    """Say whether what stands at a path is what an act left, or what was there before it."""
+    """Return whether the current file is the one that the act left, or the one before it."""
     if current is None or (act.wrote and _sha256(current) == act.wrote):
         return True
     if node.kind is not None and _sha256(current) == _kept_sha256(act):
@@ -106,10 +106,10 @@ def _is_ours(act: UndoRecord, node: EntrySnapshot, current: RemoteFile | None) -
 
 
 def _present(archive: Archive, node: EntrySnapshot) -> RemoteFile | None:
-    """Return the file that is to be replaced or deleted, None for none; raises ChangedMeanwhile for anything else."""
+    """Return the file to replace or delete, None if there is none; raises ChangedMeanwhile for anything else."""
     try:
         resolved_path = archive.resolve(node.path)
-    except NotFound:  # not even its directory
+    except NotFound:  # not even its directory exists
         if node.kind is not None:
             raise
         return None
@@ -129,7 +129,7 @@ def _refuse_impossible(details: Details, node: EntrySnapshot, current: RemoteFil
 
 
 def _delete(archive: Archive, backup: UndoRecord, current: RemoteFile) -> None:
-    """Delete a file by the container's own hands, and end the act as far as it came."""
+    """Delete a file with the container's own rm, and mark the act done or forget it."""
     try:
         archive.remove(current.path)
         is_removed = present(archive, current.path) is None

@@ -1,7 +1,7 @@
-"""Back to what the image has: edited, deleted, added, replaced or otherwise changed entries, one or a whole subtree.
+"""Restore entries to what the image has, one or a whole tree, however they were changed.
 
-At rest on a union the writable layer's own entry is taken away, so that the image's shows again and no trace is left.
-Where that is not possible (a full tree, a running container, below an opaque directory) the image's entry is copied.
+In a union at rest, the writable layer's own entry is removed, so that the image's shows again. Where that is not
+possible (a full tree, a running container, below an opaque directory), the image's entry is copied.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def revert(
     keep: BackupMode = BackupMode.USUAL,
     step: Step = no_step,
 ) -> ChangeResult:
-    """Bring an entry, of a directory all that changed in it, back to what the image has.
+    """Restore an entry, or everything that changed in a directory, to what the image has.
 
-    Raises TooLarge where that replaces more than is kept.
+    Raises TooLarge if the backup would exceed the limit.
     """
     with acting(container_id, inspect) as details:
         progress.begin(Phase.MEASURE)
@@ -65,7 +65,7 @@ def _changed(view: LayerView, path: bytes) -> tuple[bytes, tuple[PathChange, ...
         raise NotFound(error.message, "if its directory was deleted, revert that") from error
     path_changes = changes(view, under=canonical_path)
     if not path_changes:
-        view.lookup(canonical_path, follow=False)  # raises NotFound for what is neither there nor in the image
+        view.lookup(canonical_path, follow=False)  # raises NotFound if neither the container nor the image has it
         raise EditRefused(f"{printable(canonical_path)} is as the image has it", "the changes list what is not")
     return canonical_path, path_changes
 
@@ -85,7 +85,7 @@ def _revert(
     if exact:
         path_changes = changes(
             view, under=canonical_path, own=True
-        )  # what goes with it though it does not differ is kept, too
+        )  # back up what is removed along with it, even if it does not differ
     if not details.container.state.alive:
         _refuse_below_mounts(view, path_changes)
     why_not_aside = set_aside.why_not(details) or ("" if exact else "the image's version has to be copied over it")
@@ -126,13 +126,13 @@ def _revert(
 
 
 def _refuse_below_mounts(view: LayerView, path_changes: tuple[PathChange, ...]) -> None:
-    """Raise EditRefused for what lies below a mount; where one lies is made anew at each start."""
+    """Raise EditRefused for entries below a mount; a mount point itself is permitted, since each start recreates it."""
     for change in path_changes:
         refuse_covered(view.covers, split(change.path)[0])
 
 
 def _present(tree: Tree, path_changes: tuple[PathChange, ...]) -> Iterator[EntrySnapshot]:
-    """Yield what stands at each changed path now."""
+    """Yield a snapshot of each changed path."""
     for number, change in enumerate(path_changes):
         progress.at(number, change.path)
         node = None if change.change is Change.DELETED else tree.look(change.path)
@@ -158,7 +158,7 @@ def _set_aside(
     nodes: list[EntrySnapshot],
     at_rest: Callable[[], None],
 ) -> UndoRecord:
-    """Move the layer's own part of an entry out of the layer, so that the image's shows."""
+    """Move the layer's own entry out of the layer, so that the image's shows."""
     parent, names = upper_names(stack, view, canonical_path)
     aside = replace(set_aside.plan_set_aside(details, canonical_path, names, replaced_size(nodes)), parent=parent)
     with backup_writer(details, UndoKind.REVERT, canonical_path, keep=BackupMode.ASIDE) as keeper:
@@ -171,13 +171,13 @@ def _set_aside(
 
 
 def _size_in_image(view: LayerView, path_changes: tuple[PathChange, ...]) -> int:
-    """Return how many bytes of the image are copied, as far as is known before its directories are walked."""
+    """Return how many bytes of the image will be copied, without those in directories that are not walked yet."""
     images = (view.image_entry(change.path) for change in path_changes if change.change is not Change.ADDED)
     return sum(entry.size for entry in images if entry is not None and entry.kind is EntryKind.FILE)
 
 
 def _foresee(act: UndoRecord, view: LayerView) -> None:
-    """Write down which entries of the image will show."""
+    """Record which entries of the image will show."""
     for node in act.nodes:
         todo = [node.path]
         while todo:
@@ -220,7 +220,7 @@ def _copy_back(
 def _copy_all(
     tree: Tree, view: LayerView, path: bytes, current: EntrySnapshot | None, changed: list[int], step: Step
 ) -> None:
-    """Put the image's entry, with all below a directory that is not there, in the place of what was kept."""
+    """Replace an entry by the image's; if it is a directory that is missing, by the whole tree."""
     directories: list[EntrySnapshot] = []
     todo = [path]
     while todo:
@@ -238,7 +238,7 @@ def _copy_all(
 
 
 def _copy_one(tree: Tree, view: LayerView, path: bytes, current: EntrySnapshot | None) -> EntrySnapshot:
-    """Put the image's entry in the place of what was kept; of a directory that is there only what it is itself."""
+    """Replace an entry by the image's; an existing directory only gets the image's metadata."""
     fd = view.open_path(path, before=True)
     try:
         node = snapshot_of(fd, path, raw=view.stack.marks is not WhiteoutStyle.TREE)

@@ -1,4 +1,4 @@
-"""Saving a file of a container: the only entry to writing. Pinned to what was seen, locked, checked, undoable."""
+"""Save a file of a container on this host: under its lock, compared with what was read, checked, undoable."""
 
 from __future__ import annotations
 
@@ -54,10 +54,11 @@ def save(
     inspect: Callable[[str], Details],
     checkpoint: Checkpoint = no_checkpoint,
 ) -> SaveResult:
-    """Replace a file's bytes, safely in whatever state the container is, and keep owner, mode and attributes.
+    """Replace a file's content, whatever the container's state, and keep owner, mode and attributes.
 
-    ``stamp`` is what the file was when it was read; None writes over whatever is there. Raises ChangedMeanwhile when
-    the file or the container is not as it was, EditRefused for what cannot be done safely; the file is old or new then.
+    ``stamp`` is the file's version when it was read; None overwrites any version. Raises ChangedMeanwhile if the file
+    or container changed, EditRefused for what cannot be done safely; the file then has either the old or the new
+    content.
     """
     with change_explained(normalized(path)), container_lock(container_id):
         details = inspect(container_id)
@@ -82,7 +83,7 @@ def _save(details: Details, inspect: Callable[[str], Details], job: SaveRequest)
 
 
 def _through(receipt: SaveResult, covers: Covers) -> SaveResult:
-    """Say it where a mount was written."""
+    """Add a note if the file is on a mount."""
     mount = covers.mount_hiding(receipt.path) if receipt.in_place else None
     if mount is None:
         return receipt
@@ -109,7 +110,7 @@ def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: Save
 
 
 def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: SaveRequest, real: bytes) -> SaveResult:
-    """Put a new file in the place of the layer's own, which is set aside."""
+    """Exchange the layer's own file with a new one, and set the old one aside."""
     stack = stack_of(details)
     old = exchange.own_file(details, real)
     if old is None:
@@ -137,7 +138,7 @@ def _save_by_exchange(details: Details, inspect: Callable[[str], Details], job: 
 
 
 def _look_again(before: Details, inspect: Callable[[str], Details], receipt: SaveResult) -> SaveResult:
-    """Look whether the container was started or stopped while we wrote, and say so."""
+    """Add a note if the container was started, stopped or removed during the save."""
     notes = list(receipt.notes)
     try:
         after = inspect(before.container.id)

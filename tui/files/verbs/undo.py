@@ -1,4 +1,4 @@
-"""Taking acts back: everything that stood at each path before is put there again."""
+"""Undo acts: restore what was at each path before."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ from tui.linux.sparse import Content
 
 
 class Save(Protocol):
-    """The way files of the container are written, as :meth:`tui.files.ways.Files.save`."""
+    """Writes a file of the container, like :meth:`tui.files.ways.Files.save`."""
 
     def __call__(
         self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL
     ) -> SaveResult:
-        """Replace a file's bytes."""
+        """Replace a file's content."""
         ...
 
 
@@ -78,13 +78,13 @@ def undo(
     keep: BackupMode = BackupMode.USUAL,
     step: Step = no_step,
 ) -> ChangeResult:
-    """Take an act back; what stands there now is kept first, so that this can be taken back too.
+    """Undo an act; the current state is backed up first, so that the undo can be undone.
 
-    Without ``keep`` it needs no room for that, and cannot be taken back. ``step`` is told how far it came and must not
-    stop it once it puts things back: what is half taken back is neither old nor new.
-    ``save`` puts old bytes back into a file that must stay the same one, or that only the Engine reaches. Raises
-    ChangedMeanwhile, unless ``force``, when somebody changed since what the act left, and EditRefused for an act that
-    is not there to be taken back.
+    With ``BackupMode.NOTHING`` it needs no space, and cannot be undone. ``step`` is called for progress and must not
+    stop once the restore has begun: a half-restored tree is neither old nor new.
+
+    ``save`` restores a file that must keep its inode, or that only the engine reaches. Raises ChangedMeanwhile, unless
+    ``force``, if somebody changed what the act left, and EditRefused if the act cannot be undone now.
     """
     with act.pin(), spare_room() if keep is BackupMode.NOTHING else nullcontext():
         return _undo(act, inspect, save, step, keep, force=force)
@@ -161,7 +161,7 @@ def _undo_by_tree(act: UndoRecord, inspect: Inspect, step: Step, keep: BackupMod
 
 
 def _surveyed(tree: Tree, act: UndoRecord, restorer: Restorer, *, force: bool) -> list[EntrySnapshot]:
-    """Look once at each path of an act and return what stands there; raises ChangedMeanwhile unless ``force``."""
+    """Return the current state of each path, looked at once; raises ChangedMeanwhile unless ``force``."""
     survey = Survey(tree, act)
     current_nodes = list(_present(tree, act, survey))
     if not force:
@@ -178,7 +178,7 @@ def _move_aside_back(act: UndoRecord, details: Details, inspect: Inspect) -> Cha
 
 
 def _why_not_aside(details: Details, tree: Tree, act: UndoRecord, now: list[EntrySnapshot]) -> str:
-    """Say why what stands at the paths of an act cannot be set aside while it is taken back, nothing where it can."""
+    """Return why undo cannot set the current entries aside, empty if it can."""
     node = act.nodes[0]
     if len(act.nodes) == 1 and node.kind is None:
         held = covers_of(details, tree).mount_below(node.path)
@@ -189,7 +189,7 @@ def _why_not_aside(details: Details, tree: Tree, act: UndoRecord, now: list[Entr
 
 
 def _take_back_aside(act: UndoRecord, details: Details, inspect: Inspect, now: list[EntrySnapshot]) -> UndoRecord:
-    """Take an act on one entry back, and set aside what stands there now."""
+    """Undo an act on one entry, and set aside the current one."""
     node = act.nodes[0]
     if node.kind is None:
         present = move_aside(details, now, inspect, act.taken_back_by)
@@ -211,7 +211,7 @@ def _take_back_aside(act: UndoRecord, details: Details, inspect: Inspect, now: l
 def _exchange_back(
     act: UndoRecord, details: Details, inspect: Inspect, keep: BackupMode, *, force: bool
 ) -> ChangeResult:
-    """Put a file back that was set aside while another took its place; that one is set aside now, without a copy."""
+    """Restore a file that was set aside by exchange, which sets the current one aside without a copy."""
     reason = set_aside.why_not(details)
     if reason:
         told = f"what was set aside of {printable(act.path)} cannot be put back: {reason}"
@@ -237,9 +237,9 @@ def _exchange_back(
 
 
 def _put_back_for_good(restorer: Restorer, act: UndoRecord, step: Step) -> Restored:
-    """Put back what an act replaced, and keep nothing of what stands there: no room is needed for that.
+    """Restore what an act replaced without a backup of the current state, so that no space is needed.
 
-    Cut off, it is finished at the next start as an act that has only begun.
+    If interrupted, the next start finishes it like an act that has only begun.
     """
     progress.begin(Phase.RESTORE, _size_to_restore(act), entries=len(act.nodes), final=True)
     act.mark("begun")
@@ -254,14 +254,14 @@ def _put_back_for_good(restorer: Restorer, act: UndoRecord, step: Step) -> Resto
 
 
 def _size_to_restore(act: UndoRecord) -> int:
-    """Return how many bytes are copied to put back what an act replaced."""
+    """Return how many bytes a restore copies."""
     if act.kind in METADATA:
         return 0
     return sum(node.size for node in act.nodes if node.has_bytes and not node.same_as)
 
 
 def _may_be_uncovered(details: Details, act: UndoRecord, current_nodes: list[EntrySnapshot]) -> bool:
-    """Say whether the image has just what is to come back, and the layer at rest nothing but what hides it."""
+    """Return whether the image has what is to be restored, and the layer at rest only has to stop hiding it."""
     stack = details.stack
     if stack is None or details.container.state.alive or any(node.kind for node in current_nodes):
         return False
@@ -270,7 +270,7 @@ def _may_be_uncovered(details: Details, act: UndoRecord, current_nodes: list[Ent
 
 
 def _uncover(act: UndoRecord, present: UndoRecord, details: Details, inspect: Inspect) -> None:
-    """Take away what hides the image's entry."""
+    """Remove what hides the image's entry."""
     stack = stack_of(details)
     at_rest = partial(refuse_used_since, details, stack, inspect)
     with rollback_on_error(present, lambda: writable_tree(details)):
@@ -283,7 +283,7 @@ def _uncover(act: UndoRecord, present: UndoRecord, details: Details, inspect: In
 
 
 def old_sha256(act: UndoRecord) -> str:
-    """Return the SHA-256 of the bytes that a write replaced, nothing for any other act."""
+    """Return the SHA-256 of the bytes that a write replaced, empty for any other act."""
     if not is_one_write(act) or act.nodes[0].image:
         return ""
     fd = os.open(act.data, os.O_RDONLY | os.O_CLOEXEC)
@@ -294,18 +294,18 @@ def old_sha256(act: UndoRecord) -> str:
 
 
 def _may_be_replaced(act: UndoRecord, inspect: Inspect) -> bool:
-    """Say whether a written file can be made anew, with its holes and whatever its size: it has no other name."""
+    """Return whether a written file can be created anew, with holes and of any size: it has no hard links."""
     try:
         with readable_tree(inspect(act.container)) as tree:
             _refuse_elsewhere(tree, act)
             current = tree.look(act.path)
-    except (NotReachable, EditRefused):  # only the Engine reaches it, or it is a mount point
+    except (NotReachable, EditRefused):  # only the engine reaches it, or it is a mount point
         return False
     return current is None or current.inode == (0, 0)
 
 
 def refuse_closed(act: UndoRecord, *, force: bool) -> None:
-    """Raise EditRefused for an act that was taken back already, or that did not come to its end."""
+    """Raise EditRefused for an act that was undone already or is not complete."""
     if act.undone and not force:
         raise EditRefused(f"{printable(act.path)}: this {act.kind} was taken back already", "--force does it once more")
     if not act.done:
@@ -314,7 +314,7 @@ def refuse_closed(act: UndoRecord, *, force: bool) -> None:
 
 
 def _refuse_elsewhere(tree: Tree, act: UndoRecord) -> None:
-    """Raise ChangedMeanwhile where a link in the way leads elsewhere: what is there is not what the act changed."""
+    """Raise ChangedMeanwhile if a link now leads elsewhere: what is there is not what the act changed."""
     for path in filter(None, (act.path, act.new_path)):
         with suppress(NotFound):  # then nothing is there
             resolved_path = tree.canonical_path(path)
@@ -323,13 +323,13 @@ def _refuse_elsewhere(tree: Tree, act: UndoRecord) -> None:
 
 
 def moved_away(path: bytes, resolved_path: bytes) -> ChangedMeanwhile:
-    """Return what is raised where a path leads to another place now."""
+    """Return the error for a path that now leads elsewhere."""
     message = f"{printable(path)} leads to {printable(resolved_path)} now, by a link that was not there"
     return ChangedMeanwhile(message, "take the link away first")
 
 
 def refuse_changed(paths: tuple[bytes, ...]) -> None:
-    """Raise ChangedMeanwhile where somebody else changed what an act left."""
+    """Raise ChangedMeanwhile if somebody else changed what an act left."""
     if paths:
         more = f", and {count_of(len(paths) - 1, 'other entry', 'other entries')}" if len(paths) > 1 else ""
         raise ChangedMeanwhile(
@@ -339,7 +339,7 @@ def refuse_changed(paths: tuple[bytes, ...]) -> None:
 
 
 def _parted_note(paths: tuple[bytes, ...]) -> tuple[str, ...]:
-    """Say it where files came back that are no longer the same as others."""
+    """Return a note about restored files that are no longer hard-linked to others."""
     if not paths:
         return ()
     if len(paths) == 1:
@@ -354,7 +354,7 @@ def _undo_write(act: UndoRecord, save: Save, keep: BackupMode, *, force: bool) -
         raise EditRefused(told, "revert it")
     try:
         data = act.data.read_bytes()
-    except MemoryError as error:  # holes do not count for what is kept, but here they do
+    except MemoryError as error:  # the backup has holes, but reading it into memory fills them
         hint = f"nothing was changed; the old bytes are in {act.data}"
         raise EditRefused(f"{printable(act.path)}: there is not enough memory to put it back", hint) from error
     old = act.nodes[0]
@@ -385,15 +385,15 @@ def _move_back(tree: Tree, act: UndoRecord, *, force: bool) -> None:
 
 
 def _present(tree: Tree, act: UndoRecord, lookup: PathLookup) -> Iterator[EntrySnapshot]:
-    """Yield what stands at the paths of an act now, as much of it as putting its nodes back would replace.
+    """Yield the current entries at the paths of an act, as far as a restore would replace them.
 
-    Where a directory is not there, that nothing is at its path says it of all below it.
+    A missing directory is yielded once; the paths below it are skipped.
     """
     nothing = b""
     yielded: set[bytes] = set()
     for count, node in enumerate(act.nodes):
         progress.at(count, node.path)
-        if node.path in yielded or (nothing and node.path.startswith(nothing)):  # with the directory above it
+        if node.path in yielded or (nothing and node.path.startswith(nothing)):  # yielded with the directory above it
             continue
         current = lookup.at(node.path)
         nothing = lookup.below_nothing if current is None else b""

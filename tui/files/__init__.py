@@ -1,6 +1,6 @@
-"""A container's files: read, changed without harm, and brought back. Other packages import from here alone.
+"""Read, change and restore a container's files. Other packages import only from here, not from its modules.
 
-Each name is loaded when it is first asked for: ``dtui ls`` needs none of what saves a file.
+Names are loaded on first use, so that ``dtui ls`` does not load what saves a file.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for (PEP 562)."""
+    """Load a name on first use (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -49,7 +49,7 @@ class Abandonable:
 
     @property
     def runs(self) -> bool:
-        """Whether the call was made, has not come back, and was not given up."""
+        """Whether the call has not returned yet and was not abandoned."""
         return self._thread != 0 and not self._given_up
 
     def still_for(self) -> float:

@@ -141,7 +141,7 @@ class Document:
         return document
 
     def with_text(self, text: str) -> bytes:
-        """Return the bytes of an edited text, with this file's line ends; raises EditRefused if it cannot be encoded."""
+        """Return an edited text as bytes, with this file's line ends; raises EditRefused if it cannot be encoded."""
         if self.read_only_reason or self.cut:
             reason = self.read_only_reason or "only its beginning is shown"
             raise EditRefused(f"the file is read-only here: {reason}", "edit it with $EDITOR")

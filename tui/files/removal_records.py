@@ -23,7 +23,7 @@ class RemovalRecord(Protocol):
 
     @property
     def directories(self) -> tuple[Path, ...]:
-        """The directories in which names change when the Engine notes a removal."""
+        """The directories in which names change when the engine records a removal."""
         ...
 
     def is_removed(self) -> bool:
@@ -60,13 +60,13 @@ class _DockerRecord:
         except FileNotFoundError:
             return True
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return False  # of a shape that this does not know: the Engine is asked at the end of the act
+            return False  # an unknown format: the engine is asked when the act ends
         return isinstance(state, dict) and bool(state.get("Dead") or state.get("RemovalInProgress"))
 
 
 @dataclass(frozen=True, slots=True)
 class _PodmanRecord:
-    """containers/storage marks the layer as incomplete, and drops the container, before it removes either."""
+    """containers/storage marks the layer as incomplete and drops the container before it removes either."""
 
     root: Path
     driver: str

@@ -46,7 +46,7 @@ class ContainerEnded(ChangedMeanwhile):
 
 @contextmanager
 def removal_check(details: Details) -> Iterator[Check]:
-    """Yield a check that raises ContainerGone if the container is being removed, ContainerEnded if its process ended."""
+    """Yield a check that raises ContainerGone or ContainerEnded once the container is removed or its process ends."""
     with ExitStack() as exit_stack:
         checks: list[Check] = []
         record = removal_record(details)

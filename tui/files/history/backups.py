@@ -73,7 +73,7 @@ class BackupMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BackupChoices:
-    """The choices for an act that exceeds the limit; each field says why that choice is not possible, empty if it is."""
+    """What can be done about an act that exceeds the limit; each field says why not, or is empty."""
 
     size: int
     room: int
@@ -101,7 +101,7 @@ class TooLarge(EditRefused):
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Where an act moved entries by rename instead of copying them: ``names`` of the layer's directory ``parent``."""
+    """Entries that an act moved out of the layer with a rename: ``names`` of the layer's directory ``parent``."""
 
     directory: Path
     parent: bytes
@@ -173,7 +173,7 @@ class UndoRecord:
 
     @property
     def taken_back_by(self) -> UndoKind:
-        """What the act is called that takes it back."""
+        """The kind of the act that undoes this one."""
         return UndoKind.REDO if self.kind is UndoKind.UNDO else UndoKind.UNDO
 
     @property

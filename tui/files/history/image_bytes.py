@@ -26,9 +26,9 @@ def not_from_image(node: EntrySnapshot) -> EntrySnapshot:
 
 @contextmanager
 def image_of(details: Details) -> Iterator[FromImage]:
-    """Yield a function that marks a file of a container whose bytes the writable layer does not hold.
+    """Yield a function that marks files whose bytes are in the image and not in the writable layer.
 
-    A full tree holds all bytes itself.
+    A full tree has all bytes itself.
     """
     stack = details.stack
     if stack is None or stack.marks is WhiteoutStyle.TREE:

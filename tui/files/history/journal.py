@@ -35,7 +35,7 @@ class Record:
     owner: str
     container_id: ContainerId
     path: str
-    """Path of the file inside the container, undecodable bytes as surrogates."""
+    """Path inside the container, with undecodable bytes as surrogates."""
     temporary: str
     in_place: bool
     new_sha256: str = ""
@@ -75,7 +75,7 @@ def begin_rename(container_id: ContainerId, path: bytes, temporary: bytes) -> Re
 
 @contextmanager
 def work_dir_recorded(container_id: ContainerId, work: Path) -> Iterator[None]:
-    """Write down that a work directory stands beside a container's layer, until it is gone."""
+    """Record a work directory next to a container's layer until it is gone."""
     record = Record(owned_name(), owner_mark(), container_id, "", "", False)
     _store(record)
     try:

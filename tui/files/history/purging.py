@@ -24,7 +24,7 @@ class Changed:
 
     @property
     def name(self) -> str:
-        """Its name when it was changed last."""
+        """Its name when it was last changed."""
         return self.acts[0].name
 
     @property

@@ -118,7 +118,7 @@ class PathLookup:
 
     @property
     def below_nothing(self) -> bytes:
-        """How the paths begin that lie below the last one that was looked at, where that is no directory."""
+        """The prefix of paths below the last entry, if that is not a directory; else empty."""
         return self._ends
 
     def _look(self, path: bytes) -> EntrySnapshot | None:
@@ -330,7 +330,7 @@ class Restorer:
             self._skip(current)
 
     def _is_obstacle(self, current: EntrySnapshot, node: EntrySnapshot) -> bool:
-        """Return whether ``current`` must be removed before ``node`` is made: only files and links replace each other."""
+        """Return whether ``current`` must be removed first: only files and links replace each other."""
         if self._act.kind in METADATA or _metadata_only(node):
             return False
         if node.kind is None:
@@ -367,9 +367,7 @@ class Restorer:
         elif current is not None and self._act.kind in METADATA:
             self._tree.permit(current, node)
         elif current is not None and current.kind is node.kind and not node.has_bytes and current.target == node.target:
-            self._dress(
-                replace(node, mtime_ns=current.mtime_ns), current
-            )  # its content is unchanged, so its time is kept
+            self._dress(replace(node, mtime_ns=current.mtime_ns), current)  # only its metadata changes
         elif not (self._act.kind in METADATA or _metadata_only(node)):
             self._make(node, data, current)
 

@@ -34,11 +34,10 @@ def no_step(count: int, path: bytes) -> None:
 def rollback_on_error(
     act: UndoRecord | None, opened: Callable[[], AbstractContextManager[Tree]]
 ) -> Iterator[list[int]]:
-    """Mark an act done at its end; the list counts what was changed.
+    """Mark an act done at its end; yield a list that gets an item for each changed entry.
 
-    One that fails, whatever by, is rolled back in the tree that ``opened`` gives. One that its user stops, or that
-    cannot be rolled back, stays as far as it came and can be undone. What nobody foresaw goes on as it came, with a
-    note of how the act ended.
+    A failed act is rolled back in the tree that ``opened`` opens. If the user stops it, or it cannot be rolled back, it
+    stays as it is and can be undone. Unexpected exceptions are raised unchanged, with a note on the outcome.
     """
     changed: list[int] = []
     try:

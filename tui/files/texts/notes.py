@@ -29,9 +29,9 @@ LIMIT = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Keepsake:
-    """What is kept: its note, the container's name and id, the path in it, and the file it lies in.
+    """A kept text: its note, the container's name and id, the path in the container, and the file with the text.
 
-    ``digest`` is that of the bytes that the container's own file had, empty where nobody noted it.
+    ``digest`` is the SHA-256 of the container's file at that time, empty if unknown.
     """
 
     note: Path

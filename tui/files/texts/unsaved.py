@@ -24,7 +24,7 @@ _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each file is made 
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """What would be lost: the bytes, the container's name, the path in it, and the container's id."""
+    """Text that would be lost, with the container's name, the path in it, and the container's id."""
 
     data: bytes
     container: str
@@ -57,9 +57,7 @@ def _folders() -> Iterator[str]:
 
 def _write(folder: str, data: bytes) -> Path:
     """Write bytes to a new file of this user, and sync it; on failure remove it."""
-    descriptor, path = tempfile.mkstemp(
-        prefix=_PREFIX, dir=folder
-    )  # mkstemp creates it with mode 0600, and never reuses a file
+    descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)  # mode 0600, never an existing file
     try:
         with os.fdopen(descriptor, "r+b") as copy:
             copy.write(data)
@@ -89,7 +87,7 @@ def unsaved_texts() -> list[Keepsake]:
 
 @dataclass(frozen=True, slots=True)
 class KeptText:
-    """A text that is kept: the file it is in, and the container and path that it was meant for, where that is known."""
+    """A kept text: the file that holds it, and the container and path it was meant for, if known."""
 
     id: str
     file: Path

@@ -93,9 +93,10 @@ class UnionTree:
         return [node for node in nodes if node is not None]
 
     def settle(self, node: EntrySnapshot) -> None:
-        """If an entry and a whiteout file hiding it both exist, drop the whiteout if the entry is ``node``, else the entry.
+        """Clean up where both an entry and a whiteout file that hides it exist.
 
-        An interrupted act can leave both: a deletion creates the whiteout first, and a creation drops it last.
+        An interrupted act can leave both: a deletion creates the whiteout first, and a creation drops it last. If the
+        entry is still ``node``, drop the whiteout, else the entry.
         """
         try:
             layer_entry = self._own.look(node.path) if self.hiding.is_marked(node.path) else None

@@ -310,7 +310,7 @@ def _free(tree: Tree, goal: bytes) -> bytes:
 
 
 def holder(tree: Tree, path: bytes) -> EntrySnapshot:
-    """Return a snapshot of the parent directory, of the mounted one at a mount point; raises NotFound or EditRefused."""
+    """Return a snapshot of the parent directory, the mounted one at a mount point; raises NotFound, EditRefused."""
     parent = split(path)[0]
     node = entry_at(tree.entered(parent), parent)
     if node.kind is not EntryKind.DIRECTORY:

@@ -22,7 +22,7 @@ from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limite
 from tui.linux.syscalls import identity_of
 
 _HERE = -100
-"""AT_FDCWD; unused because paths are absolute."""
+"""AT_FDCWD, which is ignored for absolute paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ def _plan_running(details: Details, path: bytes) -> SavePlan:
 
 
 def holders(pid: int, status: os.stat_result) -> tuple[str, ...]:
-    """Return the processes in a process's mount namespace that have a file open; they keep the old one when it is replaced."""
+    """Return the processes of a mount namespace that have a file open; they keep the old one if it is replaced."""
     processes = []
     try:
         inside = os.stat(f"/proc/{pid}/ns/mnt").st_ino

@@ -289,10 +289,12 @@ def link_descriptor(fd: int, dir_fd: int, name: bytes) -> None:
 
 
 def make_directory(dir_fd: int, name: bytes, mode: int) -> None:
+    """Create a directory; raises FileExistsError."""
     os.mkdir(name, mode, dir_fd=dir_fd)
 
 
 def make_symlink(dir_fd: int, name: bytes, target: bytes) -> None:
+    """Create a symbolic link; raises FileExistsError."""
     os.symlink(target, name, dir_fd=dir_fd)
 
 

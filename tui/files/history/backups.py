@@ -301,7 +301,7 @@ class BackupWriter:
         self._inodes: dict[tuple[int, int], bytes] = {}
 
     def add(self, node: EntrySnapshot, fd: int | None = None) -> None:
-        """Back up an entry, with the bytes of ``fd`` if it is a file; raises TooLarge, OwnPlaceFailed, EditRefused."""
+        """Back up an entry, with the bytes of ``fd`` if it is a file; raises TooLarge, NoRoom, EditRefused."""
         if node.image or fd is not None:
             first_path = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
             if first_path != node.path:

@@ -147,7 +147,7 @@ class RootTree:
         self._scratch = ScratchName(container_id)
         self._durability = Durability()
         self._link_root: Root | None = None
-        """A second handle on the root for hard links, since each lookup closes the directory before it."""
+        """A second handle on the root for hard links, since a lookup may close the directory before it."""
 
     def changed(self, folder: Folder) -> None:
         """Sync a directory's names now, or at the end of a long act."""

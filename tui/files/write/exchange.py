@@ -153,9 +153,8 @@ def _exchange(
         with _open_places(details, old.path, aside) as (above, place):
             new = prepare(place, name)
             number = os.stat(name, dir_fd=place, follow_symlinks=False).st_ino
-            act.expect(
-                replace(new, inode=(0, number), names=1), durable=True
-            )  # names=1, because the inode is not recorded without it
+            # names=1, because the inode is not recorded without it
+            act.expect(replace(new, inode=(0, number), names=1), durable=True)
             progress.ignore_stop()
             at_rest()
             require_untouched(above, name, old)

@@ -46,8 +46,8 @@ def refused() -> str:
     [
         ("exit 1", "ed ended with code 1; your text is unchanged"),
         ("kill -9 $$", "ed was killed by SIGKILL; your text is unchanged"),
-        ("echo mine > $1; exit 3", "ed ended with code 3; your text is unchanged; what the editor wrote is in "),
-        ("touch .$1.swp $(dirname $1)/.app.conf.swp; kill -9 $$", "what the editor wrote is in "),
+        ("echo mine > $1; exit 3", "ed ended with code 3; your text is unchanged; the editor's is in "),
+        ("touch .$1.swp $(dirname $1)/.app.conf.swp; kill -9 $$", "the editor's is in "),
     ],
 )
 def test_failed_editor_keeps_private_copy(editor: Editor, body: str, said: str) -> None:
@@ -234,4 +234,4 @@ def test_editor_ignoring_hangup_is_killed(editor: Editor, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(outside, "_wait_for_editor", ended)
     editor("trap '' HUP TERM INT; echo mine > $1; while :; do sleep 0.1; done")
-    assert "ed was killed by SIGKILL; your text is unchanged; what the editor wrote is in " in refused()
+    assert "ed was killed by SIGKILL; your text is unchanged; the editor's is in " in refused()

@@ -62,11 +62,11 @@ async def test_recovered_text_is_discarded_only_by_y(open_layer: Open, app_dir: 
     async with open_layer(size=(80, 24)) as (pilot, screen):
         await pilot_until(pilot, lambda: screen.tree_rows.go_to(PATH))
         await pilot.press("e")
-        for key, words in zip(keys, ("was kept that is not saved", "Throw the kept text away?"), strict=False):
+        for key, words in zip(keys, ("was kept that is not saved", "Delete the kept text?"), strict=False):
             await pilot_until(pilot, lambda words=words: words in screen_text(pilot))
             await pilot.press(key)
         if stays:
-            await pilot_until(pilot, lambda: "Throw the kept text away?" in screen_text(pilot))
+            await pilot_until(pilot, lambda: "Delete the kept text?" in screen_text(pilot))
             await pilot.press("escape")
             await pilot_until(pilot, lambda: "the file (-) and the kept text (+)" in screen_text(pilot))
             await pilot.pause(0.8)  # the key that led to a question does not answer it while it may be held down

@@ -240,7 +240,7 @@ class WorkLeft(EditRefused):
     """The editor failed; what it wrote is in ``work_path``."""
 
     def __init__(self, message: str, work_path: Path) -> None:
-        super().__init__(message, f"your text is unchanged; what the editor wrote is in {work_path}")
+        super().__init__(message, f"your text is unchanged; the editor's is in {work_path}")
         self.work_path = work_path
 
 

@@ -49,7 +49,7 @@ class Surface(Protocol):
         ...
 
     async def ask(
-        self, question: str, act: Callable[[str], Awaitable[None]], *, value: str = "", placeholder: str = ""
+        self, question: str, act: Callable[[str], Awaitable[None]], *, verb: str, value: str = "", placeholder: str = ""
     ) -> None:
         """Ask for a line and act on it."""
         ...

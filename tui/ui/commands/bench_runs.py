@@ -74,7 +74,7 @@ class BenchRuns(Commands):
             self.surface.host.push_screen(TextDialog(f"run {result.id} compared with run {shown.id}", text))
 
     async def _rename(self, store: Store, number: int) -> None:
-        name = await self.surface.choose(AskDialog(f"Name for run {number}"))
+        name = await self.surface.choose(AskDialog(f"Name for run {number}", verb="rename"))
         if name:
             await asyncio.to_thread(store.rename, number, name)
             self.surface.tell(f"run {number} renamed to {name}", "good")
@@ -94,7 +94,7 @@ class BenchRuns(Commands):
         if result is None:
             return
         question = f"Write run {result.id} to which file? The extension sets the format: {', '.join(FORMATS)}"
-        name = await self.surface.choose(AskDialog(question, value=f"dtui-run-{result.id}.csv"))
+        name = await self.surface.choose(AskDialog(question, verb="write", value=f"dtui-run-{result.id}.csv"))
         if not name:
             return
         try:

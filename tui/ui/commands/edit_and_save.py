@@ -248,7 +248,7 @@ class EditAndSave(Commands):
                 raise UsageError("a line is a number", f"from 1 to {self._pane.area.document.line_count}")
             self._pane.go_to_line(int(answer))
 
-        await self.surface.ask("Go to line", go)
+        await self.surface.ask("Go to line", go, verb="go there")
 
     @flow
     async def action_editor_save(self) -> None:

@@ -105,7 +105,9 @@ class EntryCommands(Commands):
                 go_to=True,
             )
 
-        await self.surface.ask(f"Rename {printable(entry.path)} to", rename, value=_editable_name(entry.name))
+        await self.surface.ask(
+            f"Rename {printable(entry.path)} to", rename, verb="rename", value=_editable_name(entry.name)
+        )
 
     @flow
     async def action_new_entry(self) -> None:
@@ -117,7 +119,7 @@ class EntryCommands(Commands):
             await self._make(path, directory=answer.endswith("/"))
 
         placeholder = "name of a file, or of a directory with / at its end"
-        await self.surface.ask(f"New in {printable(parent)}", make, placeholder=placeholder)
+        await self.surface.ask(f"New in {printable(parent)}", make, verb="create", placeholder=placeholder)
 
     async def _make(self, path: bytes, *, directory: bool) -> None:
         def create(step: Step, keep: BackupMode) -> ChangeResult:
@@ -147,7 +149,7 @@ class EntryCommands(Commands):
                     "has its new mode",
                 )
 
-        await self.surface.ask(question, change, value=f"{entry.mode:04o}", placeholder="0644 or u+x")
+        await self.surface.ask(question, change, verb="change it", value=f"{entry.mode:04o}", placeholder="0644 or u+x")
 
     @flow
     async def action_owner_entry(self) -> None:
@@ -169,7 +171,7 @@ class EntryCommands(Commands):
         # an owner unknown to the container is shown as nobody, which Enter alone must not set
         current_owner = "" if None in owner_of(entry, stack) else owner_text(entry, stack)
         question = f"Owner of {printable(entry.path)}"
-        await self.surface.ask(question, change, value=current_owner, placeholder="user:group")
+        await self.surface.ask(question, change, verb="change it", value=current_owner, placeholder="user:group")
 
     async def _ask_how_deep(self, entry: Entry) -> bool | None:
         """Ask whether to change everything below a directory too; return None if cancelled."""
@@ -224,7 +226,10 @@ class EntryCommands(Commands):
             await self._changes.perform(f"Copying {printable(entry.path)}", copy, "copied out")
 
         await self.surface.ask(
-            f"Copy {printable(entry.path)} to this host, as", copy_to, value=f"./{_editable_name(entry.name)}"
+            f"Copy {printable(entry.path)} to this host, as",
+            copy_to,
+            verb="copy",
+            value=f"./{_editable_name(entry.name)}",
         )
 
     @flow
@@ -252,7 +257,7 @@ class EntryCommands(Commands):
                     await copy(over=True)
 
         question = f"Copy into {printable(parent)} from this host"
-        await self.surface.ask(question, copy_from, placeholder="a file or directory of this host")
+        await self.surface.ask(question, copy_from, verb="copy", placeholder="a file or directory of this host")
 
 
 def _on_host(text: str) -> Path:

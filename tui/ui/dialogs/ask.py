@@ -17,9 +17,7 @@ class AskDialog(Dialog[str]):
 
     DEFAULT_CSS = "AskDialog #refused { color: $text-error; margin-bottom: 1; }"
 
-    def __init__(
-        self, question: str, *, value: str = "", placeholder: str = "", error: str = "", verb: str = "ok"
-    ) -> None:
+    def __init__(self, question: str, *, verb: str, value: str = "", placeholder: str = "", error: str = "") -> None:
         super().__init__()
         self._question = question
         self._value = value

@@ -207,12 +207,12 @@ class BaseScreen(Screen[None]):
         self.tell("")
 
     async def ask(
-        self, question: str, act: Callable[[str], Awaitable[None]], *, value: str = "", placeholder: str = ""
+        self, question: str, act: Callable[[str], Awaitable[None]], *, verb: str, value: str = "", placeholder: str = ""
     ) -> None:
         """Ask for a line and pass it to ``act``; if that refuses it, ask again with the line and the reason."""
         error = ""
         while answer := await self.app.push_screen_wait(
-            AskDialog(question, value=value, placeholder=placeholder, error=error)
+            AskDialog(question, verb=verb, value=value, placeholder=placeholder, error=error)
         ):
             try:
                 await act(answer)

@@ -96,7 +96,7 @@ class WelcomeScreen(BaseScreen):
         async def read(answer: str) -> None:
             await self._try(roots=(_user_path(answer),))
 
-        await self.ask("Data-root to read without its daemon", read, value="/var/lib/docker")
+        await self.ask("Data-root to read without its daemon", read, verb="read it", value="/var/lib/docker")
 
     @work(exclusive=True)
     async def action_host(self) -> None:
@@ -106,7 +106,7 @@ class WelcomeScreen(BaseScreen):
             await self._try(hosts=(answer,))
 
         forms = "ssh://user@host, tcp://host:2376 or unix:///run/docker.sock"
-        await self.ask("Docker host", connect, placeholder=forms)
+        await self.ask("Docker host", connect, verb="connect", placeholder=forms)
 
 
 def _user_path(text: str) -> Path:

@@ -237,7 +237,7 @@ def look(world: World) -> Look:
                 continue
             data = b""
             if node.kind is EntryKind.DIRECTORY:
-                todo += [path + b"/" + name for name in tree.names(path)]
+                todo += [path + b"/" + name for name in sorted(tree.names(path))]
                 node = replace(node, mtime_ns=0)  # its names came and went
             elif node.kind is EntryKind.FILE:
                 with os.fdopen(tree.open_file(path), "rb") as file:

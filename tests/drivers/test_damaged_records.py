@@ -34,7 +34,7 @@ from tui.drivers.data_root import DataRoot
 from tui.drivers.users import ids_of_record
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.at_rest.podman import PodmanRoot
-from tui.inventory.layer_directories import inventory
+from tui.inventory.layer_directories import list_layers
 from tui.inventory.references import Owner
 
 CONFIG = f"containers/{CONTAINER}/config.v2.json"
@@ -200,7 +200,7 @@ def test_layer_chain_length_is_bounded(tmp_path: Path) -> None:
     prepared.put("overlay-layers/layers.json", json.dumps(layers))
     for name in (names[900], names[2_000]):
         (prepared.root / "overlay" / name).mkdir()
-    owners = {entry.id: entry.owner for entry in inventory(prepared.root)}
+    owners = {entry.id: entry.owner for entry in list_layers(DataRoot(prepared.root))}
     assert owners[names[900]] is Owner.IMAGE
     assert owners[names[2_000]] is Owner.UNKNOWN
 
@@ -251,13 +251,13 @@ def test_parents_in_a_circle_end(tmp_path: Path) -> None:
     prepared = podman_root(tmp_path)
     layers = [{"id": LAYER, "parent": IMAGE}, {"id": IMAGE, "parent": LAYER}]
     prepared.put("overlay-layers/layers.json", json.dumps(layers))
-    assert {entry.id for entry in inventory(prepared.root)} == {LAYER, IMAGE}
+    assert {entry.id for entry in list_layers(DataRoot(prepared.root))} == {LAYER, IMAGE}
     (tmp_path / "second").mkdir()
     docker = docker_root(tmp_path / "second")
     for one, other in (("a" * 64, "b" * 64), ("b" * 64, "a" * 64)):
         docker.put(f"image/overlay2/layerdb/sha256/{one}/parent", f"sha256:{other}")
     docker.put(f"image/overlay2/layerdb/mounts/{CONTAINER}/parent", f"sha256:{'a' * 64}")
-    assert len(inventory(docker.root)) == 3
+    assert len([*list_layers(DataRoot(docker.root))]) == 3
 
 
 @pytest.mark.promise("records-bounded")

@@ -19,7 +19,7 @@ from tui.files.history.backups import BackupWriter, undo_records
 from tui.files.verbs.copy import copy_in
 from tui.files.verbs.undo import undo
 from tui.layers.changes import changes, walk
-from tui.layers.usage import directory_usage, usage
+from tui.layers.usage import usage, usage_of
 from tui.layers.view import LayerView
 from tui.linux import rooted_paths, syscalls
 from tui.linux.remove_tree import remove_tree
@@ -146,7 +146,7 @@ def test_acts_work_beyond_path_max(boxes: Boxes, tmp_path: Path, alive: bool) ->
         assert len([one for one in changes(view) if one.path.startswith(b"/srv/t/")]) == 3 * LEVELS
         assert len([one for _, one in walk(view, b"/srv/t", View.MERGED, 0)]) == 3 * LEVELS
         assert usage(view) >= sum(len(data) for _, _, data in before)
-        assert directory_usage(box.upper) > 0
+        assert usage_of(box.upper) > 0
     for name, act in acts_on(box, b"/srv/t", tmp_path / "out").items():
         act()
         if name == "chmod":

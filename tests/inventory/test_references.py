@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tui.drivers import bolt
-from tui.inventory.layer_directories import LayerDirectory, inventory
+from tui.drivers.data_root import DataRoot
+from tui.inventory.entries import DiskEntry
+from tui.inventory.layer_directories import list_layers
 from tui.inventory.references import Owner
 
 ARCHIVES = Path(__file__).parents[1] / "fixtures" / "data-roots"
@@ -31,8 +33,8 @@ def docker(tmp_path: Path) -> Path:
     return root
 
 
-def image_layer(root: Path) -> LayerDirectory:
-    (found,) = [one for one in inventory(root) if one.owner not in (Owner.CONTAINER, Owner.INIT)]
+def image_layer(root: Path) -> DiskEntry:
+    (found,) = [one for one in list_layers(DataRoot(root)) if one.owner not in (Owner.CONTAINER, Owner.INIT)]
     return found
 
 
@@ -133,7 +135,7 @@ def storage(root: Path, driver: str, home: str) -> dict[str, str]:
 @pytest.mark.parametrize(("driver", "home"), [("overlay", "overlay"), ("vfs", "vfs/dir")])
 def test_podman_layers_have_their_owners(tmp_path: Path, driver: str, home: str) -> None:
     ids = storage(tmp_path, driver, home)
-    found = {one.id: (one.owner, one.names) for one in inventory(tmp_path)}
+    found = {one.id: (one.owner, one.names) for one in list_layers(DataRoot(tmp_path))}
     assert found == {
         ids["base"]: (Owner.IMAGE, ("shop:1",)),
         ids["top"]: (Owner.IMAGE, ("shop:1",)),
@@ -142,11 +144,13 @@ def test_podman_layers_have_their_owners(tmp_path: Path, driver: str, home: str)
         "e" * 64: (Owner.ORPHAN, ()),
     }
     (tmp_path / f"{driver}-images" / "images.json").write_text("[{")
-    assert {one.owner for one in inventory(tmp_path)} == {Owner.CONTAINER, Owner.IMAGE, Owner.UNKNOWN}
+    assert {one.owner for one in list_layers(DataRoot(tmp_path))} == {Owner.CONTAINER, Owner.IMAGE, Owner.UNKNOWN}
 
 
 def test_snapshot_parent_is_no_build_cache(tmp_path: Path) -> None:
     archive = ARCHIVES / "docker-29-overlayfs-snapshotter.tar.xz"
     unpack(archive, tmp_path)
-    found = {one.id: (one.owner, one.names) for one in inventory(tmp_path) if one.path.is_relative_to(tmp_path)}
+    found = {
+        one.id: (one.owner, one.names) for one in list_layers(DataRoot(tmp_path)) if one.path.is_relative_to(tmp_path)
+    }
     assert found["1"] == (Owner.IMAGE, ("c1", "c3"))

@@ -14,9 +14,12 @@ from tests.drivers.test_every_driver import HERE, is_podman, new_engine
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.images import FILES, IMAGE
-from tui.inventory.layer_directories import inventory
+from tui.drivers.data_root import DataRoot
+from tui.inventory.disk import inventory
+from tui.inventory.entries import EntryType
+from tui.inventory.layer_directories import list_layers
 from tui.inventory.references import Owner
-from tui.layers.usage import directory_usage
+from tui.layers.usage import usage_of
 
 pytestmark = pytest.mark.engine
 
@@ -39,7 +42,7 @@ def daemon(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
 
 
 def test_each_layer_directory_has_its_owner(daemon: Dockerd) -> None:
-    found = inventory(daemon.root)
+    found = [*list_layers(DataRoot(daemon.root))]
     by_owner: dict[Owner, list[tuple[str, ...]]] = {}
     for entry in found:
         by_owner.setdefault(entry.owner, []).append(entry.names)
@@ -53,6 +56,13 @@ def test_each_layer_directory_has_its_owner(daemon: Dockerd) -> None:
     assert Owner.ORPHAN not in by_owner
 
 
+def test_each_engine_lists_its_containers_record(daemon: Dockerd) -> None:
+    (record,) = [entry for entry in inventory(daemon.root) if entry.type is EntryType.RECORD]
+    assert (record.owner, record.names) == (Owner.CONTAINER, ("web",))
+    assert daemon.docker("inspect", "--format", "{{.Id}}", "web").strip() == record.id
+    assert dtui_json("--root", str(daemon.root), "which", record.id[:12])["names"] == ["web"]
+
+
 def test_which_names_container_of_layer(daemon: Dockerd) -> None:
     path = dtui("-H", daemon.host, "path", "web").decode().strip()
     said = dtui_json("which", path + "/some/where")
@@ -62,7 +72,7 @@ def test_which_names_container_of_layer(daemon: Dockerd) -> None:
 
 
 def test_unreferenced_layer_is_an_orphan(daemon: Dockerd) -> None:
-    entry = next(entry for entry in inventory(daemon.root) if entry.owner is Owner.IMAGE)
+    entry = next(entry for entry in list_layers(DataRoot(daemon.root)) if entry.owner is Owner.IMAGE)
     name = "99999" if entry.id.isdigit() else "f" * 64
     orphan = entry.path.with_name(name)
     orphan.mkdir()
@@ -80,11 +90,11 @@ def test_path_outside_data_roots_is_refused(tmp_path: Path) -> None:
 
 def test_usage_excludes_mounted_image(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "1000")
-    layer = next(entry for entry in inventory(engine.root) if entry.owner is Owner.CONTAINER)
+    layer = next(entry for entry in list_layers(DataRoot(engine.root)) if entry.owner is Owner.CONTAINER)
     counted = subprocess.run(["du", "-skx", layer.path], capture_output=True, text=True, check=True).stdout
     whole = subprocess.run(["du", "-sk", layer.path], capture_output=True, text=True, check=True).stdout
     assert int(whole.split()[0]) > int(counted.split()[0]), "its tree is not mounted: this proves nothing"
-    assert directory_usage(layer.path) == int(counted.split()[0]) * 1024
+    assert usage_of(layer.path) == int(counted.split()[0]) * 1024
 
 
 KEEPING = [name for name in NAMES if not name.startswith("podman")]
@@ -93,9 +103,9 @@ KEEPING = [name for name in NAMES if not name.startswith("podman")]
 
 @pytest.mark.parametrize("daemon", KEEPING, indirect=True)
 def test_force_removed_image_leaves_no_orphan(daemon: Dockerd) -> None:
-    before = inventory(daemon.root)
+    before = [*list_layers(DataRoot(daemon.root))]
     daemon.docker("rmi", "-f", IMAGE)
-    after = {entry.path: entry for entry in inventory(daemon.root)}
+    after = {entry.path: entry for entry in list_layers(DataRoot(daemon.root))}
     stood_on = [entry.path for entry in before if entry.owner is Owner.IMAGE]
     assert {after[path].owner for path in stood_on} == {Owner.IMAGE}
     assert all(after[path].names for path in stood_on)

@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.app import App, ComposeResult
 
 from tui.core.records import Driver, DriverKind
-from tui.inventory.layer_directories import LayerDirectory
+from tui.inventory.entries import DiskEntry, EntryType
 from tui.inventory.references import Owner
 from tui.ui.widgets.disk_rows import DiskRows
 
@@ -22,7 +22,13 @@ class Disk(App[None]):
 
 
 ENTRIES = tuple(
-    LayerDirectory(Path(f"/layers/{number:02}"), f"{number:02}", Driver(DriverKind.GRAPH, "overlay2"), Owner.IMAGE)
+    DiskEntry(
+        Path(f"/layers/{number:02}"),
+        f"{number:02}",
+        EntryType.LAYER,
+        Owner.IMAGE,
+        driver=Driver(DriverKind.GRAPH, "overlay2"),
+    )
     for number in range(60)
 )
 

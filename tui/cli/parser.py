@@ -36,7 +36,8 @@ VERBS = {
     "edit": "open a file in the app's editor",
     "bench": "measure storage drivers with IOzone, and show earlier runs",
     "drivers": "list which storage drivers can be measured here, and what the others need",
-    "which": "show which container or image owns a path in a data-root",
+    "which": "show which container or image owns a path, or an id, of a data-root",
+    "disk": "list everything in the data-roots by size, with its owner",
     "doctor": "check what is there, what is missing, and how to fix it",
     "demo": "run the app, or any verb, on a sample data-root",
     "completion": "print a completion script for a shell",
@@ -350,7 +351,13 @@ def _bench_run(sub: argparse.ArgumentParser) -> None:
 
 
 def _which(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("hostpath", metavar="HOSTPATH", type=Path, help="a path on this host in a data-root")
+    text = "a path on this host, or the id of a layer or container"
+    sub.add_argument("paths", metavar="PATH|ID", nargs="+", help=text)
+    _json(sub)
+
+
+def _disk(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--orphans", action="store_true", help="only what nothing refers to")
     _json(sub)
 
 
@@ -418,6 +425,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "bench": _bench,
     "drivers": _json,
     "which": _which,
+    "disk": _disk,
     "doctor": _doctor,
     "demo": _demo,
     "completion": _completion,

@@ -98,6 +98,13 @@ class DataRoot:
             return False
         return True
 
+    def is_directory(self, name: str) -> bool:
+        """Return whether a path is a directory that this process may look at."""
+        try:
+            return stat.S_ISDIR(self.status(name).st_mode)
+        except OSError:
+            return False
+
     def names(self, name: str) -> list[str]:
         """List a directory; raises OSError."""
         fd = self.open(name, _DIRECTORY)

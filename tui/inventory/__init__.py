@@ -1,1 +1,1 @@
-"""What refers to each layer of a data-root: containers, images, the build cache."""
+"""Everything in a data-root: layers, records, logs, volumes, the build cache, and who refers to them."""

@@ -32,12 +32,17 @@ _DEEPEST = 1_000
 
 
 class Owner(StrEnum):
-    """What a layer directory is for."""
+    """Who needs something that lies in a data-root.
+
+    Of a volume that no container mounts it is UNUSED: unlike an orphan, the Engine knows it, and it may be wanted.
+    """
 
     CONTAINER = "container"
     INIT = "init layer"
     IMAGE = "image layer"
     CACHE = "build cache"
+    ENGINE = "engine"
+    UNUSED = "unused"
     ORPHAN = "orphan"
     UNKNOWN = "unknown"
 

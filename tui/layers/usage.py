@@ -13,6 +13,7 @@ from tui.core.text import printable
 from tui.drivers.data_root import data_root_error, open_host
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import open_directory, status_of
+from tui.linux.syscalls import O_PATH
 from tui.linux.trail import Trail
 
 
@@ -25,15 +26,20 @@ def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:
         return _changed_bytes(view, stop) if view.stack.marks is WhiteoutStyle.TREE else _own_bytes(view, stop)
 
 
-def directory_usage(path: Path, stop: Callable[[], bool] = lambda: False) -> int:
-    """Return the bytes that a directory occupies on disk, counting a hard-linked file once and following no symlink.
+def usage_of(path: Path, stop: Callable[[], bool] = lambda: False) -> int:
+    """Return the bytes that a file or directory occupies on disk, a hard-linked file once; follows no symlink.
 
     Mounts below it are skipped: overlay2's ``merged`` is the whole union while the container runs. Entries that vanish
-    meanwhile are skipped too. Raises NotReachable without permission.
+    meanwhile are skipped too. Raises NotFound, and NotReachable without permission.
     """
     total = 0
     counted_inodes: set[tuple[int, int]] = set()
     try:
+        top = open_host(path, O_PATH)
+        itself = os.fstat(top)
+        os.close(top)
+        if not stat.S_ISDIR(itself.st_mode):
+            return itself.st_blocks * 512
         top = open_host(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise data_root_error(printable(str(path)), error) from error

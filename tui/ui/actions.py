@@ -107,7 +107,7 @@ TABLE: tuple[Action, ...] = (
     Action("inspect", "i", "inspect", "Show all details of the container", ("containers", "layer")),
     Action("refresh", "f5,ctrl+l", "refresh", "Reload everything", ("containers", "layer"), key_display="f5"),
     Action("bench", "b", "bench", "Benchmark the storage driver with IOzone", ("containers",), footer=True),
-    Action("disk", "D", "disk", "Show who owns each layer directory of the data-root, and its size", ("containers",)),
+    Action("disk", "D", "disk", "Show what fills the data-root, and whose it is", ("containers",)),
     # layer
     Action("open_entry", "enter", "open", "Open the directory, or edit the file", ("layer",), footer=True),
     Action("edit", "e", "edit", "Edit the file in place", ("layer",), footer=True),
@@ -180,6 +180,8 @@ TABLE: tuple[Action, ...] = (
     Action("history", "h", "history", "Open, compare, rename or delete earlier runs", ("bench",), footer=True),
     Action("export", "x", "export", "Write the run to a file: CSV, JSON, XLSX, SVG or PNG", ("bench",)),
     # disk
+    Action("filter", "slash", "filter", "Filter by owner, name, id or path", ("disk",), True, True),
+    Action("clear_filter", "escape", "clear", "Clear the filter", ("disk",), footer=True, instead_of="back"),
     Action("sort", "o", "sort", "Sort by size or by owner", ("disk",), footer=True),
     Action("open_owner", "enter", "layer", "Open the layer of the container that owns it", ("disk",), footer=True),
     Action("refresh", "f5,ctrl+l", "refresh", "Read the data-root again", ("disk",), True, key_display="f5"),

@@ -159,6 +159,11 @@ class OfflineEndpoint(AtRest):
             graph = self.root.exists(f"image/{name}/layerdb/mounts/{container_id}")
         return Driver(DriverKind.GRAPH if graph else DriverKind.SNAPSHOTTER, name)
 
+    @parse.checks_record
+    def mounts(self, container: Container) -> tuple[Mount, ...]:
+        """Return a container's mounts; raises LayerError if its record cannot be read."""
+        return _mounts_of(self._record(container.id))
+
     def inspect(self, container_id: str) -> Details:
         """Return everything that one container's records say; raises NotFound, LayerError."""
         if not self.root.exists(f"containers/{ContainerId(container_id)}"):

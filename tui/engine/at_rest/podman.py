@@ -11,6 +11,7 @@ from typing import Any
 from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.ids import BadId, ContainerId
 from tui.core.records import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
+from tui.core.text import printable
 from tui.drivers.data_root import DataRoot, parse_json
 from tui.drivers.podman import container_records, has_records
 from tui.drivers.registry import access_of, driver_for
@@ -33,18 +34,19 @@ class PodmanRoot(AtRest):
     def facts(self) -> EngineFacts:
         """Describe the storage, with the driver that keeps most containers."""
         names = [row.driver.name for row in self.snapshot()]
-        name = max(set(names), key=names.count) if names else self._drivers()[0]
+        name = max(set(names), key=names.count) if names else self.drivers()[0]
         driver = Driver(DriverKind.STORAGE, name)
         return EngineFacts(self.name, "podman storage", "", "", driver, "", str(self.root.path), ON_DISK)
 
-    def _drivers(self) -> list[str]:
+    def drivers(self) -> list[str]:
+        """Return the storage drivers that have records here."""
         return [name for name in _DRIVERS if has_records(self.root, name)]
 
     def snapshot(self) -> tuple[Container, ...]:
         """List the containers of every driver. Of records with the same id the first counts, as for inspect."""
         running = monitors(self.root)
         containers: dict[ContainerId, Container] = {}
-        for driver in self._drivers():
+        for driver in self.drivers():
             for row in self._rows(driver, running):
                 containers.setdefault(row.id, row)
         return tuple(containers.values())
@@ -89,9 +91,17 @@ class PodmanRoot(AtRest):
         except DtuiError:
             return {}  # it is rewritten at each start; the row is worth listing without it
 
+    @parse.checks_record
+    def mounts(self, container: Container) -> tuple[Mount, ...]:
+        """Return a container's mounts; raises LayerError before its first start, since libpod's database has them."""
+        configuration = self._configuration(container.driver.name, container.id)
+        if not configuration:
+            raise LayerError(f"{printable(container.name)} has no OCI configuration", "it was never started")
+        return _mounts(configuration)
+
     def inspect(self, container_id: str) -> Details:
         """Return everything that one container's records say; raises NotFound, LayerError."""
-        for driver in self._drivers():
+        for driver in self.drivers():
             for record in container_records(self.root, driver):
                 if record.get("id") == container_id:
                     running = monitors(self.root)
@@ -135,7 +145,7 @@ class PodmanRoot(AtRest):
         """Return the last lines of the container's k8s-file log; it cannot be followed."""
         del follow
         name = ContainerId(container_id)
-        for driver in self._drivers():
+        for driver in self.drivers():
             if self.root.exists(f"{_userdata(driver, name)}/ctr.log"):
                 return K8sLog(self.root, f"{_userdata(driver, name)}/ctr.log", tail)
         return K8sLog(self.root, f"{_userdata(_DRIVERS[0], name)}/ctr.log", tail)

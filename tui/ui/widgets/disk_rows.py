@@ -1,4 +1,4 @@
-"""The layer directories of a data-root as a list: size, owner, driver, id, and the names that refer to each."""
+"""What is in a data-root as a list: size, owner, what it is, id, and the names that refer to each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from tui.core.text import human_size, printable
-from tui.inventory.layer_directories import LayerDirectory
+from tui.inventory.entries import DiskEntry
 from tui.inventory.references import Owner
 from tui.ui.widgets.rows import VirtualList
 
@@ -15,39 +15,62 @@ _STYLES = {
     Owner.CONTAINER: "green",
     Owner.ORPHAN: "red",
     Owner.CACHE: "yellow",
+    Owner.UNUSED: "yellow",
+    Owner.ENGINE: "dim",
     Owner.UNKNOWN: "yellow",
     Owner.INIT: "dim",
 }
-_ORDER = (Owner.ORPHAN, Owner.UNKNOWN, Owner.CACHE, Owner.CONTAINER, Owner.INIT, Owner.IMAGE)
+_ORDER = (
+    Owner.ORPHAN,
+    Owner.UNUSED,
+    Owner.UNKNOWN,
+    Owner.CACHE,
+    Owner.CONTAINER,
+    Owner.INIT,
+    Owner.IMAGE,
+    Owner.ENGINE,
+)
 """Sort order of owners; those that may need attention come first."""
 
 SORTS = ("size", "owner")
 
 
-def no_owner_reason(entry: LayerDirectory) -> str:
-    """Return why no name refers to a layer directory."""
-    unread = entry.owner is Owner.UNKNOWN
-    return "a record that may refer to it cannot be read" if unread else "nothing refers to it"
+def no_owner_reason(entry: DiskEntry) -> str:
+    """Return why no name refers to an entry."""
+    if entry.owner is Owner.UNKNOWN:
+        return "a record that may refer to it cannot be read"
+    if entry.owner is Owner.UNUSED:
+        return "no container mounts it"
+    if entry.owner is Owner.ENGINE:
+        return "the Engine's own"
+    return "nothing refers to it"
+
+
+def matches(entry: DiskEntry, filter_text: str) -> bool:
+    """Return whether every word occurs in an entry's names, owner, id, path or what it is."""
+    words = (*entry.names, entry.owner.value, entry.label, entry.type.value, entry.id, str(entry.path))
+    haystack = " ".join(words).lower()
+    return all(word in haystack for word in filter_text.lower().split())
 
 
 class DiskRows(VirtualList):
-    """Layer directories; sizes are filled in as they are counted."""
+    """Entries of a data-root; sizes are filled in as they are counted."""
 
     header_height = 1
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self.entries: tuple[LayerDirectory, ...] = ()
+        self.entries: tuple[DiskEntry, ...] = ()
         self.sizes: dict[Path, int | None] = {}
         self.sort = SORTS[0]
         self.note = "reading the data-root…"
 
     @property
-    def current(self) -> LayerDirectory | None:
+    def current(self) -> DiskEntry | None:
         """The entry under the cursor."""
         return self.entries[self.cursor] if self.cursor < len(self.entries) else None
 
-    def show(self, entries: tuple[LayerDirectory, ...], note: str = "") -> None:
+    def show(self, entries: tuple[DiskEntry, ...], note: str = "") -> None:
         """Show these entries, sorted; the cursor stays on its entry, or on the first row if it is there."""
         current = self.current if self.cursor else None
         self.note = note
@@ -72,7 +95,7 @@ class DiskRows(VirtualList):
 
     def header(self, width: int) -> Text:
         del width
-        return Text(f" {'size':>10}  {'owner':<12} {'driver':<15} {'id':<13} of")
+        return Text(f" {'size':>10}  {'owner':<12} {'what':<15} {'id':<13} of")
 
     def row(self, index: int, width: int) -> Text:
         if not self.entries:
@@ -82,7 +105,7 @@ class DiskRows(VirtualList):
         names = ", ".join(map(printable, entry.names)) or no_owner_reason(entry)
         line = Text(f" {size:>10}  ")
         line.append(f"{entry.owner.value:<12} ", style=_STYLES.get(entry.owner, ""))
-        line.append(f"{printable(entry.driver.name)[:15]:<15} {printable(entry.id)[:12]:<13} ", style="dim")
+        line.append(f"{printable(entry.label)[:15]:<15} {printable(entry.id)[:12]:<13} ", style="dim")
         line.append(names, style="" if entry.names else "dim")
         line.truncate(width, overflow="ellipsis")
         return line

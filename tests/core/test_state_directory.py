@@ -196,10 +196,10 @@ def waits(pid: int) -> bool:
 @WAITS
 def test_lock_wait_ends_at_limit_or_stop() -> None:
     name = ContainerId("c" * 64)
-    with state.patience(0.2, bool), container_lock(name), pytest.raises(EditRefused, match="another dtui"):
+    with state.lock_wait(0.2, bool), container_lock(name), pytest.raises(EditRefused, match="another dtui"):
         container_lock(name).__enter__()
     stops = iter([False, True])
-    with state.patience(300, lambda: next(stops)) as lock, container_lock(name):
+    with state.lock_wait(300, lambda: next(stops)) as lock, container_lock(name):
         with pytest.raises(DtuiError, match="stopped waiting"):
             container_lock(name).__enter__()
         assert not lock.waiting

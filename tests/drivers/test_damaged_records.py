@@ -210,7 +210,7 @@ def test_aufs_layers_without_end_are_refused(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path, "aufs")
     prepared.put(f"aufs/layers/{LAYER}", f"{IMAGE}\n" * 60_000)
     details = OfflineEndpoint("root", prepared.root).inspect(CONTAINER)
-    assert "names more than 500 below it" in details.reach.reason
+    assert "names more than 500 below it" in details.access.reason
 
 
 @pytest.mark.promise("records-bounded")
@@ -298,4 +298,4 @@ def test_invalid_layer_id_opens_nothing(tmp_path: Path, odd: str) -> None:
     prepared.put(f"image/overlay2/layerdb/mounts/{CONTAINER}/mount-id", odd)
     details = OfflineEndpoint("root", prepared.root).inspect(CONTAINER)
     assert details.stack is None
-    assert "not a layer id" in details.reach.reason
+    assert "not a layer id" in details.access.reason

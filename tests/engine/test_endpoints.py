@@ -168,8 +168,8 @@ def test_missing_lower_layer_is_reported(sample: OfflineEndpoint, tmp_path: Path
     for link in (tmp_path / "overlay2" / "l").iterdir():
         link.unlink()
     details = sample.inspect(web.id)
-    assert details.reach.kind is AccessKind.NONE
-    assert "missing" in details.reach.reason
+    assert details.access.kind is AccessKind.NONE
+    assert "missing" in details.access.reason
 
 
 def test_layer_link_out_of_root_is_refused(sample: OfflineEndpoint, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_layer_link_out_of_root_is_refused(sample: OfflineEndpoint, tmp_path: Pa
     for link in (tmp_path / "overlay2" / "l").iterdir():
         link.unlink()
         link.symlink_to("/etc")
-    assert "points to /etc" in sample.inspect(web.id).reach.reason
+    assert "points to /etc" in sample.inspect(web.id).access.reason
 
 
 @pytest.mark.parametrize(("make", "words"), [(False, "does not exist"), (True, "not a data-root")])

@@ -88,7 +88,7 @@ def test_other_users_true_answers_unproven(engine: Dockerd, web: str, asked: Cal
     with lying({}, engine.socket, user=STRANGER) as address:
         details = asked(address, web)
     assert (details.proof.trust, details.stack, details.pid) == (Trust.UNPROVEN, None, 0)
-    assert asked(engine.host, web).reach.kind is AccessKind.DIRECT
+    assert asked(engine.host, web).access.kind is AccessKind.DIRECT
 
 
 @pytest.mark.promise("trust-layer-record")
@@ -112,7 +112,7 @@ def test_lie_leaves_other_containers_proven(engine: Dockerd, web: str, victim: P
 @pytest.mark.promise("trust-layer-record")
 def test_layer_of_another_container_unused(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     other = engine.docker("create", "--network=none", "--name=db", IMAGE, "true").strip()
-    layer = asked(engine.host, other).reach.path
+    layer = asked(engine.host, other).access.path
     assert layer is not None
     with lying(upper_of(layer), engine.socket) as address:
         assert asked(address, web).proof.trust is Trust.UNPROVEN
@@ -123,26 +123,26 @@ def test_container_of_another_name_unproven(engine: Dockerd, web: str, asked: Ca
     with lying({INSPECT: {"Name": "/dtui-bench-1"}}, engine.socket) as address:
         details = asked(address, web)
     assert (details.proof.trust, details.stack) == (Trust.UNPROVEN, None)
-    assert "calls the container dtui-bench-1, the records here web" in details.reach.reason
+    assert "calls the container dtui-bench-1, the records here web" in details.access.reason
 
 
 @pytest.mark.promise("trust-mount-namespace")
 def test_other_mounts_prove_same_directory(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     with lying({}, engine.socket, unshared=("-m", "--propagation=slave")) as address:
         details = asked(address, web)
-        assert (details.proof.trust, details.reach.kind) == (Trust.PROVEN, AccessKind.DIRECT)
+        assert (details.proof.trust, details.access.kind) == (Trust.PROVEN, AccessKind.DIRECT)
         assert "another mount namespace" in details.proof.reason
     hide = f'mount -t tmpfs none {engine.root} && exec "$0" "$@"'
     with lying({}, engine.socket, unshared=("-m", "--propagation=slave", "sh", "-c", hide)) as address:
         details = asked(address, web)
         assert (details.proof.trust, details.stack) == (Trust.UNPROVEN, None)
-        assert "another mount namespace" in details.reach.reason
+        assert "another mount namespace" in details.access.reason
 
 
 @pytest.mark.promise("trust-mount-namespace")
 def test_peer_in_other_user_ns_is_unproven(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     with lying({}, engine.socket, unshared=("-U", "-r")) as address:
-        assert "another user namespace" in asked(address, web).reach.reason
+        assert "another user namespace" in asked(address, web).access.reason
 
 
 @pytest.mark.promise("trust-owner")

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from textual.color import Color
 
 from tui.core.errors import EditRefused
-from tui.core.text import HIDDEN, HIDDEN_ABOVE
+from tui.core.text import HIDDEN, HIDDEN_ASTRAL
 from tui.files.diff import diff_lines
 from tui.files.document import EDIT_LIMIT, Document, hex_lines, is_tabbed, language_of, match_in
 from tui.ui.terminal.filter import SafeFilter
@@ -48,7 +48,7 @@ def test_editor_text_has_no_hidden_characters(data: bytes) -> None:
     document = Document.parse(data)
     assert len(document.text.splitlines()) in (document.text.count("\n"), document.text.count("\n") + 1)
     assert not any(c < " " and c not in "\t\n" for c in document.text)
-    assert not re.search(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}]", document.text)
+    assert not re.search(f"(?![\t\n])[{HIDDEN}{HIDDEN_ASTRAL}]", document.text)
 
 
 def test_filter_draws_hidden_characters() -> None:
@@ -132,7 +132,7 @@ def test_any_typed_text_is_saved_unchanged(data: bytes, typed: list[str]) -> Non
     stands = [document.shield_typed(text) for text in typed]
     ends = "\r\n" if document.eol == "CRLF" else "\n"
     assert document.with_text("".join(stands) + document.text) == "".join(typed).replace("\n", ends).encode() + data
-    assert not any(re.search(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}]", text) for text in stands)
+    assert not any(re.search(f"(?![\t\n])[{HIDDEN}{HIDDEN_ASTRAL}]", text) for text in stands)
     assert [len(text) for text in stands] == [len(text) for text in typed]
 
 

@@ -14,7 +14,7 @@ from tests.support import gate
 from tests.support.boxes import Boxes
 from tests.support.cli import dtui
 from tests.support.waiting import until
-from tui.core.errors import EditRefused, OwnPlaceFailed
+from tui.core.errors import EditRefused, StateFileError
 
 pytestmark = pytest.mark.engine
 UNION = pytest.mark.parametrize("daemon", ["overlay2"], indirect=True, scope="session")
@@ -58,7 +58,7 @@ def test_read_only_lock_directory_is_named(boxes: Boxes, tmp_path: Path, monkeyp
     try:
         with pytest.raises(EditRefused, match=rf"^{locks}/.*: read-only file system") as refused:
             box.remove(b"/etc/motd")
-        assert isinstance(refused.value, OwnPlaceFailed)
+        assert isinstance(refused.value, StateFileError)
     finally:
         subprocess.run(["/bin/umount", str(locks)], check=True)
 

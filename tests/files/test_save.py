@@ -284,8 +284,8 @@ def test_full_disk_leaves_file_unchanged(engine: Dockerd, endpoint: LiveEndpoint
 def test_immutable_file_is_refused(engine: Dockerd, endpoint: LiveEndpoint) -> None:
     engine.docker("run", "--network=none", "--name=fixed", IMAGE, "sh", "-c", "echo x > /immutable")
     details = find(endpoint, "fixed")
-    assert details.reach.path is not None
-    target = str(details.reach.path / "immutable")
+    assert details.access.path is not None
+    target = str(details.access.path / "immutable")
     subprocess.run(["/usr/bin/chattr", "+i", target], check=True)
     try:
         with pytest.raises(DtuiError, match="immutable"):

@@ -14,7 +14,7 @@ from tests.support import call_faults
 from tests.support.attribute_tree import Facts, ageless, seen
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui, dtui_json
-from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NoRoom
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, StateDiskFull
 from tui.core.progress import Meter, Phase
 from tui.files.history import backups
 from tui.files.history.backups import BackupMode, TooLarge, find, last_to_undo
@@ -466,7 +466,7 @@ def test_undo_without_copy_on_full_state_disk(boxes: Boxes, tiny: Path, alive: b
     }
     changes[what]()
     (tiny / "filler").write_bytes(bytes(os.statvfs(tiny).f_bavail << 12))
-    with pytest.raises(NoRoom):
+    with pytest.raises(StateDiskFull):
         box.undo()
     outcome = undo(last_to_undo(box.id), inspect=box.inspect, save=box.files.save, keep=BackupMode.NOTHING)
     assert outcome.act is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tui.core.text import HIDDEN, HIDDEN_ABOVE
+from tui.core.text import HIDDEN, HIDDEN_ASTRAL
 
 MARK = "pwn"
 """Text in most of the commands, by which they are recognised."""
@@ -40,7 +40,7 @@ _OWN = re.compile(
     r"|\x1b\[\?(?:2026|2048)\$p"
     r"|\x1b\]22;[a-z-]+\x07"  # pointer shape
 )
-_UNSEEN = re.compile(f"[{HIDDEN}{HIDDEN_ABOVE}]")
+_UNSEEN = re.compile(f"[{HIDDEN}{HIDDEN_ASTRAL}]")
 
 
 def obeyed(raw: bytes) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.waiting import pilot_until, screen_text
 from tests.ui.conftest import Open
 from tui.core import progress
-from tui.core.errors import NoRoom
+from tui.core.errors import StateDiskFull
 from tui.core.progress import Phase
 from tui.files import ways
 from tui.files.history import backups
@@ -167,7 +167,7 @@ async def test_undo_without_room_offers_no_backup(
         await pilot_until(pilot, lambda: not (app_dir / "new.txt").exists() and "z undoes this" in screen_text(pilot))
 
         def full(*words: Any, **options: Any) -> None:
-            raise NoRoom("/var/lib/dtui: no space left on device", "no backup, no change")
+            raise StateDiskFull("/var/lib/dtui: no space left on device", "no backup, no change")
 
         monkeypatch.setattr(BackupWriter, "commit", full)
         await pilot.press("z", "y")

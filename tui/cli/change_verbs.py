@@ -19,7 +19,7 @@ from tui.cli.lookup import ContainerFinder, open_finder
 from tui.cli.output import print_json, print_note
 from tui.core.progress import Meter
 from tui.core.records import Details
-from tui.core.state import mode_warning, patience
+from tui.core.state import lock_wait, mode_warning
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
@@ -147,7 +147,7 @@ def interruptible(wait: float) -> Iterator[Step]:
             )
         meter.stop()
 
-    with meter.watching(), _interrupts(stop), patience(wait, lambda: meter.stopping):
+    with meter.watching(), _interrupts(stop), lock_wait(wait, lambda: meter.stopping):
         yield meter.step
 
 

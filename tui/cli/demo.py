@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from tui.cli.lookup import require_terminal
 from tui.core.errors import DtuiError, UsageError
-from tui.core.state import TEXTS, state_base
+from tui.core.state import TEXT_DIR_VARIABLE, state_base
 from tui.engine.sample import demo_directory
 from tui.services.discover import open_sample
 
@@ -25,7 +25,7 @@ def run(options: Namespace) -> int:
         root, state = folder / "data-root", folder / "state"
         root.mkdir()
         with suppress(DtuiError):  # without a usable state directory, unsaved text goes elsewhere
-            os.environ.setdefault(TEXTS, str(state_base()))
+            os.environ.setdefault(TEXT_DIR_VARIABLE, str(state_base()))
         os.environ["DTUI_STATE"] = str(state)
         discovered = open_sample(root)
         if not options.words:

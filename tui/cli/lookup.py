@@ -116,7 +116,7 @@ class ContainerFinder:
         if not colon or not path:
             raise UsageError(f"{printable(ref)} does not name a file", "use REF:PATH, for example web:/etc/app.conf")
         endpoint, details = self.find(name)
-        if path.endswith("/") and details.reach.kind.readable:
+        if path.endswith("/") and details.access.kind.readable:
             _require_directory(details, os.fsencode(path), into=into)
         return endpoint, details, path
 

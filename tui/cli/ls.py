@@ -62,7 +62,7 @@ def _with_size(row: Container, finder: ContainerFinder) -> Container:
     with suppress(DtuiError):  # the size of a damaged container stays unknown; the others are still counted
         size = endpoint.size(row.id)
         details = endpoint.inspect(row.id) if size is None else None
-        if details and details.stack and details.reach.kind.readable:
+        if details and details.stack and details.access.kind.readable:
             with LayerView.open(details.stack) as view:
                 size = usage(view)
     return replace(row, size_rw=size)
@@ -75,7 +75,7 @@ def _with_access(row: Container, finder: ContainerFinder) -> tuple[Container, La
     except DtuiError as error:
         trust = Trust.UNPROVEN if row.trust is Trust.PROVEN else row.trust
         return replace(row, trust=trust), LayerAccess(AccessKind.NONE, str(error))
-    return replace(row, trust=details.proof.trust), details.reach
+    return replace(row, trust=details.proof.trust), details.access
 
 
 def _as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:

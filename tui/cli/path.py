@@ -17,11 +17,11 @@ def run(options: Namespace) -> int:
     """Print the path; without a directory, fail with the reason and exit code 3."""
     with open_finder(options) as finder:
         _, details = finder.find(options.ref)
-    stack, path = details.stack, details.reach.path
+    stack, path = details.stack, details.access.path
     if options.verbose and path is None:
         _print_provenance(details)
     if stack is None or path is None:
-        raise NotReachable(f"{printable(options.ref)} has no layer directory on this host: {details.reach.reason}")
+        raise NotReachable(f"{printable(options.ref)} has no layer directory on this host: {details.access.reason}")
     print_line(printable(str(_merged(options.ref, details, stack) if options.merged else path)))
     if options.verbose:
         _print_provenance(details)
@@ -50,6 +50,6 @@ def _print_provenance(details: Details) -> None:
     stack = details.shown_stack
     if stack is None:
         return
-    print_note(f"found by {stack.how}; by hand: {stack.command}")
+    print_note(f"found by {stack.located_by}; by hand: {stack.command}")
     for layer in stack.layers:
         print_note(f"{layer.role:<9} {printable(str(layer.path))}")

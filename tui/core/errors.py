@@ -14,7 +14,7 @@ class DtuiError(Exception):
     """
 
     exit_code = 1
-    tells_outcome = False
+    states_outcome = False
     """True if the message already says what state the file is in now. The error is then reported as it is, even when
     the container was removed or restarted meanwhile."""
 
@@ -84,23 +84,25 @@ class TooManyOpen(DtuiError):
         return None
 
 
-class OwnPlaceFailed(EditRefused):
+class StateFileError(EditRefused):
     """A file or directory of dtui's own (journal, backups, locks) cannot be used."""
 
     @classmethod
     def of(cls, error: OSError, path: str | os.PathLike[str], hint: str = "") -> DtuiError:
         """Return the error to raise for an OSError about one of dtui's own files."""
-        full = {errno.ENOSPC: "free some space or inodes there", errno.EDQUOT: "free some space there"}
-        advice = hint or full.get(error.errno or 0, "dtui keeps its state there; nothing was changed")
-        kind = NoRoom if error.errno in full else cls
-        return TooManyOpen.of(error) or kind(f"{os.fspath(path)}: {(error.strerror or str(error)).lower()}", advice)
+        full_disk_hints = {errno.ENOSPC: "free some space or inodes there", errno.EDQUOT: "free some space there"}
+        advice = hint or full_disk_hints.get(error.errno or 0, "dtui keeps its state there; nothing was changed")
+        error_class = StateDiskFull if error.errno in full_disk_hints else cls
+        return TooManyOpen.of(error) or error_class(
+            f"{os.fspath(path)}: {(error.strerror or str(error)).lower()}", advice
+        )
 
 
-class NoRoom(EditRefused):
+class StateDiskFull(EditRefused):
     """The disk that holds dtui's state is full."""
 
 
-def for_room(error: OSError) -> str:
+def full_disk_advice(error: OSError) -> str:
     """Return advice to append to a message about a full disk; empty for any other failure."""
     return ": free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
 

@@ -44,25 +44,23 @@ class Meter:
         self.entries = 0
         self.done = 0
         self.total = 0
-        self.entries_in_all = 0
-        """How many entries there are, where that is known and no bytes are copied."""
+        self.total_entries = 0
+        """Number of entries in all if it is known and no bytes are copied, else 0."""
         self.final = False
-        """Whether the act goes to its end from here on, whoever wants to stop it."""
+        """True once the change can no longer be stopped: stopping half-way through a rollback would be worse."""
         self.stopping = False
         self._path = b""
         self._on_step = on_step
         self._clock = clock
-        self._began = clock()
+        self._started_at = clock()
 
     def begin(self, phase: Phase, total: int, entries: int, *, final: bool) -> None:
         """Start a phase that copies ``total`` bytes in ``entries`` entries; raises Stopped."""
         self.phase, self.total, self.done, self.entries = phase, total, 0, 0
-        self.entries_in_all = entries
-        """Total number of entries if it is known and no bytes are copied, else 0."""
-        self._began = self._clock()
+        self.total_entries = entries
+        self._started_at = self._clock()
         self._report()
         self.final = final
-        """True once the change can no longer be stopped: stopping half-way through a rollback would be worse."""
 
     def step(self, count: int, path: bytes) -> None:
         """Record how many entries are done and which one is next; raises Stopped."""
@@ -97,11 +95,11 @@ class Meter:
     def numbers(self) -> str:
         """Entries, bytes, percent and time left on one line, as far as they are known."""
         parts = []
-        if self.entries_in_all > 1:
-            parts.append(f"{self.entries:,} of {count_of(self.entries_in_all, 'entry', 'entries')}")
+        if self.total_entries > 1:
+            parts.append(f"{self.entries:,} of {count_of(self.total_entries, 'entry', 'entries')}")
         elif self.entries or not self.total:
             parts.append(count_of(self.entries, "entry", "entries"))
-        done, total = self.entries, self.entries_in_all
+        done, total = self.entries, self.total_entries
         if self.total:
             done, total = min(self.done, self.total), self.total
             parts.append(f"{human_size(done)} of {human_size(total)}")
@@ -117,7 +115,7 @@ class Meter:
         return printable(self._path)
 
     def _time_left(self, done: int, total: int) -> list[str]:
-        elapsed = self._clock() - self._began
+        elapsed = self._clock() - self._started_at
         return [f"{_duration(round(elapsed * (total - done) / done))} left"] if done and elapsed >= _TOO_EARLY else []
 
 
@@ -137,7 +135,7 @@ def begin(phase: Phase, total: int = 0, *, entries: int = 0, final: bool = False
         meter.begin(phase, total, entries, final=final)
 
 
-def at(count: int, path: bytes) -> None:
+def step(count: int, path: bytes) -> None:
     """Report the entry that comes next; raises Stopped."""
     meter = _CURRENT.get()
     if meter is not None:

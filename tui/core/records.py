@@ -226,14 +226,14 @@ class WhiteoutStyle(StrEnum):
 class LayerStack:
     """The layers of a container: the writable one, then ``-init``, then the image's, nearest first.
 
-    ``how`` names the record that the layers were found in, ``command`` what a person would type to find them.
+    ``located_by`` names the record that the layers were found in, ``command`` what a person would type to find them.
     """
 
     driver: Driver
     layers: tuple[Layer, ...]
-    how: str
+    located_by: str
     command: str
-    work: Path | None = None
+    work_dir: Path | None = None
     """The engine's own overlay work directory. dtui looks at it but never uses it."""
     userxattr: bool = False
     """True if whiteout and opaque marks are ``user.overlay.*`` (rootless engines), not ``trusted.overlay.*``."""
@@ -241,7 +241,7 @@ class LayerStack:
     """True if the engine mounts the lower layers with other owners than they have on disk."""
     ids: IdMap = HOST_IDS
     """The container's users and groups, inside the container and on disk."""
-    marks: WhiteoutStyle = WhiteoutStyle.OVERLAY
+    whiteout_style: WhiteoutStyle = WhiteoutStyle.OVERLAY
     merged: Path | None = None
     """Where the engine mounts the union while the container runs; None for full trees, which need no union."""
     root: HostDirectory | None = None
@@ -252,14 +252,14 @@ class LayerStack:
     @property
     def visible(self) -> tuple[int, ...]:
         """Indices of the layers whose union the container sees, top first. For full trees only the first."""
-        if self.marks is WhiteoutStyle.TREE:
+        if self.whiteout_style is WhiteoutStyle.TREE:
             return (0,)
         return tuple(index for index in range(len(self.layers)) if index not in self.compared_only)
 
     @property
     def base(self) -> tuple[int, ...]:
         """Indices of the layers whose union the container started with, top first."""
-        return tuple(range(1, len(self.layers)))[: 1 if self.marks is WhiteoutStyle.TREE else None]
+        return tuple(range(1, len(self.layers)))[: 1 if self.whiteout_style is WhiteoutStyle.TREE else None]
 
     @property
     def writable(self) -> Layer:
@@ -292,7 +292,7 @@ class Details:
     finished_at: datetime | None
     mounts: tuple[Mount, ...]
     stack: LayerStack | None
-    reach: LayerAccess
+    access: LayerAccess
     log_path: str = ""
     mount_id: str = ""
     settings: tuple[tuple[str, str], ...] = ()

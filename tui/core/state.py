@@ -15,17 +15,17 @@ from pathlib import Path
 
 import platformdirs
 
-from tui.core.errors import EditRefused, OwnPlaceFailed, Stopped, UsageError
+from tui.core.errors import EditRefused, StateFileError, Stopped, UsageError
 from tui.core.ids import ContainerId
 from tui.core.text import printable
 
 LOCKS = Path("/run/dtui")
 """Directory of root's locks: one per host, whatever ``DTUI_STATE`` says."""
 
-TEXTS = "DTUI_TEXTS"
+TEXT_DIR_VARIABLE = "DTUI_TEXTS"
 """Environment variable that tells a demo where to keep a person's unsaved text."""
 
-_POLL = 0.05
+_POLL_INTERVAL = 0.05
 """Seconds between two attempts to take a lock that another dtui holds."""
 
 
@@ -35,7 +35,7 @@ def state_dir(*parts: str) -> Path:
     Raises UsageError if the state directory is not absolute, and EditRefused if it cannot be created or if others could
     change its contents: without a trustworthy place for backups nothing may be changed.
     """
-    return _made(state_base(), parts)
+    return _created(state_base(), parts)
 
 
 def text_dir(*parts: str) -> Path:
@@ -43,11 +43,11 @@ def text_dir(*parts: str) -> Path:
 
     Like ``state_dir``, except in a demo, whose own state directory is removed at the end.
     """
-    named = os.environ.get(TEXTS)
-    return _made(Path(named) if named else state_base(), parts)
+    configured_path = os.environ.get(TEXT_DIR_VARIABLE)
+    return _created(Path(configured_path) if configured_path else state_base(), parts)
 
 
-def _made(base: Path, parts: tuple[str, ...]) -> Path:
+def _created(base: Path, parts: tuple[str, ...]) -> Path:
     path = base.joinpath(*parts)
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
@@ -59,25 +59,25 @@ def _made(base: Path, parts: tuple[str, ...]) -> Path:
             _refuse_unsafe_above(base)
     except OSError as error:
         hint = "set DTUI_STATE to a writable directory"
-        raise OwnPlaceFailed.of(error, path, hint) from error
+        raise StateFileError.of(error, path, hint) from error
     return path
 
 
 def state_base() -> Path:
     """Return the state directory; raises UsageError if its path would depend on the working directory."""
-    named = os.environ.get("DTUI_STATE")
-    if not named:
+    configured_path = os.environ.get("DTUI_STATE")
+    if not configured_path:
         # root's state is the host's: two administrators must find each other's backups and locks
         return Path("/var/lib/dtui") if os.geteuid() == 0 else platformdirs.user_state_path("dtui")
-    if not os.path.isabs(named):
-        message = f"DTUI_STATE points to {printable(named)}, which is not an absolute path"
+    if not os.path.isabs(configured_path):
+        message = f"DTUI_STATE points to {printable(configured_path)}, which is not an absolute path"
         raise UsageError(message, "undo run from another directory would not find it; use an absolute path")
-    return Path(named)
+    return Path(configured_path)
 
 
-def is_own_place(path: str) -> bool:
+def is_state_path(path: str) -> bool:
     """Return whether a path of this host belongs to dtui's own state, so that no change may touch it."""
-    return any(Path(path).is_relative_to(place) for place in (state_base(), LOCKS))
+    return any(Path(path).is_relative_to(directory) for directory in (state_base(), LOCKS))
 
 
 def _refuse_unsafe(path: Path) -> None:
@@ -90,7 +90,9 @@ def _refuse_unsafe(path: Path) -> None:
     if not stat.S_ISDIR(status.st_mode):
         raise EditRefused(f"{path} is not a directory", "move it out of the way")
     if status.st_uid != os.geteuid():
-        raise EditRefused(f"{path} belongs to user {status.st_uid}", f"chown it to {os.geteuid()}, once it is yours")
+        raise EditRefused(
+            f"{path} belongs to user {status.st_uid}", f"check its contents, then chown it to {os.geteuid()}"
+        )
     if status.st_mode & 0o022:
         message = f"{path} can be changed by others (mode {stat.S_IMODE(status.st_mode):04o})"
         raise EditRefused(message, f"check what they put there, then chmod 700 {path}")
@@ -118,37 +120,37 @@ def mode_warning() -> str:
     return f"others can read {base} (mode {mode:04o}), which holds dtui's backups; chmod 700 {base}"
 
 
-_SPARE = 64 << 10
+_RESERVED_BYTES = 64 << 10
 """Bytes reserved on the state disk for the journal of an undo that keeps no backup."""
 
 
-def make_spare_room() -> None:
+def reserve_space() -> None:
     """Reserve space for the journal of an undo, so that a full disk can be emptied by undoing.
 
     If there is no space to reserve, none is reserved.
     """
-    spare = state_dir() / "spare"
-    if spare.exists():
+    reserve = state_dir() / "spare"
+    if reserve.exists():
         return
     with suppress(OSError):
-        fd = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(fd, 0, _SPARE)
+            os.posix_fallocate(fd, 0, _RESERVED_BYTES)
         except OSError:
-            spare.unlink()
+            reserve.unlink()
         finally:
             os.close(fd)
 
 
 @contextmanager
-def spare_room() -> Iterator[None]:
+def reserve_released() -> Iterator[None]:
     """Release the reserved space for the duration of the context."""
     with suppress(OSError):
         (state_dir() / "spare").unlink(missing_ok=True)
     try:
         yield
     finally:
-        make_spare_room()
+        reserve_space()
 
 
 def sync_dir(path: Path) -> None:
@@ -168,31 +170,31 @@ def _lock_dir() -> Path:
         LOCKS.mkdir(mode=0o700, exist_ok=True)
         _refuse_unsafe(LOCKS)
     except OSError as error:
-        raise OwnPlaceFailed.of(error, LOCKS, "locks are kept there") from error
+        raise StateFileError.of(error, LOCKS, "dtui keeps its locks there") from error
     return LOCKS
 
 
 @dataclass(slots=True)
-class Patience:
+class LockWait:
     """How long to wait for a container that another dtui is changing, and whether we are waiting now."""
 
     seconds: float = 0.0
-    stopped: Callable[[], bool] = bool
+    is_stopped: Callable[[], bool] = bool
     waiting: bool = False
 
 
-_patience = Patience()
+_lock_wait = LockWait()
 
 
 @contextmanager
-def patience(seconds: float, stopped: Callable[[], bool]) -> Iterator[Patience]:
-    """Wait for locks inside the context for at most ``seconds``, or until ``stopped`` returns True."""
-    global _patience  # noqa: PLW0603 - one process does one thing to a container at a time
-    before, _patience = _patience, Patience(seconds, stopped)
+def lock_wait(seconds: float, is_stopped: Callable[[], bool]) -> Iterator[LockWait]:
+    """Wait for locks inside the context for at most ``seconds``, or until ``is_stopped`` returns True."""
+    global _lock_wait  # noqa: PLW0603 - one process does one thing to a container at a time
+    previous, _lock_wait = _lock_wait, LockWait(seconds, is_stopped)
     try:
-        yield _patience
+        yield _lock_wait
     finally:
-        _patience = before
+        _lock_wait = previous
 
 
 @contextmanager
@@ -204,7 +206,7 @@ def container_lock(container_id: ContainerId) -> Iterator[None]:
     lock = _Lock(_lock_dir() / f"{container_id}.lock", threading.get_ident())
     _locks.add(lock)
     try:
-        _take(lock)
+        _wait_for_lock(lock)
         yield
     finally:
         _locks.discard(lock)
@@ -221,21 +223,21 @@ class _Lock:
         self._path = path
         self.thread = thread
         self._fd = -1
-        self._held = False
-        self._once = threading.Lock()
+        self._is_held = False
+        self._release_guard = threading.Lock()
 
     def take(self) -> bool:
         """Try to take the lock and return whether that worked; the file stays open for another try."""
-        with own_place(self._path):
-            while not self._held:
+        with state_file_explained(self._path):
+            while not self._is_held:
                 if self._fd < 0:
                     self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
                 try:
                     fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     return False
-                self._held = self._is_named()
-                if not self._held:  # its former holder removed the file in between
+                self._is_held = self._is_named()
+                if not self._is_held:  # its former holder removed the file in between
                     os.close(self._fd)
                     self._fd = -1
         return True
@@ -248,15 +250,15 @@ class _Lock:
 
     def release(self) -> bool:
         """Release the lock; return whether it was held."""
-        with self._once:
-            held = self._held
+        with self._release_guard:
+            held = self._is_held
             if self._fd < 0:
                 return False
             with suppress(OSError):  # an empty file left behind does no harm
-                if self._held and self._is_named():
+                if self._is_held and self._is_named():
                     self._path.unlink()
             os.close(self._fd)
-            self._fd, self._held = -1, False
+            self._fd, self._is_held = -1, False
         return held
 
 
@@ -287,25 +289,27 @@ def release_locks(thread: int | None = None) -> bool:
 
 
 @contextmanager
-def own_place(path: Path) -> Iterator[None]:
+def state_file_explained(path: Path) -> Iterator[None]:
     """Turn an OSError about one of dtui's own files into an error that names that file."""
     try:
         yield
     except OSError as error:
-        raise OwnPlaceFailed.of(error, path) from error
+        raise StateFileError.of(error, path) from error
 
 
-def _take(lock: _Lock) -> None:
-    end = time.monotonic() + max(_patience.seconds, _POLL)  # try at least twice: sweep_locks holds each lock briefly
-    _patience.waiting = True
+def _wait_for_lock(lock: _Lock) -> None:
+    deadline = time.monotonic() + max(
+        _lock_wait.seconds, _POLL_INTERVAL
+    )  # try at least twice: sweep_locks holds each lock briefly
+    _lock_wait.waiting = True
     try:
         while not lock.take():
-            if time.monotonic() >= end:
-                hint = "try again in a moment, or wait for it: --wait SECONDS on the command line"
+            if time.monotonic() >= deadline:
+                hint = "try again in a moment, or wait with --wait SECONDS on the command line"
                 raise EditRefused("another dtui is changing this container", hint)
-            time.sleep(_POLL)
-            if _patience.stopped():
+            time.sleep(_POLL_INTERVAL)
+            if _lock_wait.is_stopped():
                 message = "stopped waiting for another dtui to finish changing this container"
                 raise Stopped(message, "nothing was changed")
     finally:
-        _patience.waiting = False
+        _lock_wait.waiting = False

@@ -1,4 +1,4 @@
-"""How dtui writes files of its own: backups, journal, kept texts. Private to this user, and never a container's.
+"""Write dtui's own files: backups, journal, unsaved texts. They are private to this user and never a container's.
 
 Everything here raises OSError.
 """
@@ -13,17 +13,17 @@ from pathlib import Path
 
 
 def new_file(path: Path) -> int:
-    """Open a new file that only this user can read; FileExistsError where there is one."""
+    """Create a file that only this user can read; raises FileExistsError if it exists."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def open_to_append(path: Path) -> int:
-    """Open a file, or a new one, to write at its end."""
+    """Open a file for appending, created if it does not exist."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def write_new(path: Path, chunks: Iterable[bytes], *, durable: bool = True) -> None:
-    """Write a new file; a durable one is on the disk afterwards."""
+    """Write a new file, and sync it to disk if it is to be ``durable``."""
     with os.fdopen(new_file(path), "wb") as file:
         file.writelines(chunks)
         file.flush()
@@ -32,7 +32,7 @@ def write_new(path: Path, chunks: Iterable[bytes], *, durable: bool = True) -> N
 
 
 def write_number(path: Path, text: bytes) -> None:
-    """Overwrite a number in place: it is shorter than a sector, so that it is the old one or the new one."""
+    """Overwrite a number in place. It is shorter than a sector, so a crash leaves the old number or the new one."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.pwrite(fd, text, 0)
@@ -41,37 +41,37 @@ def write_number(path: Path, text: bytes) -> None:
         os.close(fd)
 
 
-def set_size(fd: int, size: int) -> None:
-    """Give an open file a size; what it gains is a hole."""
+def resize(fd: int, size: int) -> None:
+    """Truncate or extend an open file; what is added is a hole."""
     os.ftruncate(fd, size)
 
 
-def make_folder(path: Path) -> None:
-    """Make a directory that only this user can look into."""
+def make_directory(path: Path) -> None:
+    """Create a directory that only this user can open."""
     path.mkdir(mode=0o700)
 
 
-def mark(path: Path) -> None:
-    """Make an empty file whose name says something."""
+def make_marker(path: Path) -> None:
+    """Create an empty file whose name is its message."""
     path.touch(mode=0o600)
 
 
 def rename(path: Path, new: Path) -> None:
-    """Give a file or directory another name, over what has it."""
+    """Rename a file or directory, replacing what has the new name."""
     path.rename(new)
 
 
-def drop(path: Path) -> None:
-    """Remove a file, if it is there."""
+def remove(path: Path) -> None:
+    """Remove a file if it exists."""
     path.unlink(missing_ok=True)
 
 
-def drop_folder(path: Path) -> None:
-    """Remove a directory with all that is in it, if it is there."""
+def remove_directory(path: Path) -> None:
+    """Remove a directory and everything in it, if it exists."""
     with suppress(FileNotFoundError):
         shutil.rmtree(path)
 
 
-def drop_folder_if_possible(path: Path) -> None:
-    """Remove what can be removed of a directory; never raises."""
+def remove_directory_if_possible(path: Path) -> None:
+    """Remove as much of a directory as possible; never raises."""
     shutil.rmtree(path, ignore_errors=True)

@@ -18,15 +18,15 @@ C0, C1, DEL, bidi and other format characters, fillers, variation selectors, def
 noncharacters, surrogates.
 """
 
-HIDDEN_ABOVE = (
+HIDDEN_ASTRAL = (
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 """The same, above the Basic Multilingual Plane."""
 
-NO_CHARACTERS = "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xF0000, 0x10000))
+NONCHARACTERS = "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xF0000, 0x10000))
 """Noncharacters above the Basic Multilingual Plane."""
 
-_UNSAFE = re.compile(f"[{HIDDEN}{HIDDEN_ABOVE}{NO_CHARACTERS}\ue000-\uf8ff\U000f0000-\U0010ffff]")
+_UNSAFE = re.compile(f"[{HIDDEN}{HIDDEN_ASTRAL}{NONCHARACTERS}\ue000-\uf8ff\U000f0000-\U0010ffff]")
 """What is never printed as it is: hidden characters, and private-use ones, which each font draws differently."""
 
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\x1b": "\\e"}
@@ -90,10 +90,10 @@ def human_age(since: datetime, current_time: datetime) -> str:
     return "now"
 
 
-def time_text(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S UTC") -> str:
+def time_text(time_ns: int, time_format: str = "%Y-%m-%d %H:%M:%S UTC") -> str:
     """Format nanoseconds since the epoch; an em dash for a time outside the calendar, which any file may carry."""
     try:
-        return f"{datetime.fromtimestamp(time_ns / 1e9, UTC):{form}}"
+        return f"{datetime.fromtimestamp(time_ns / 1e9, UTC):{time_format}}"
     except (OverflowError, ValueError, OSError):
         return "—"
 

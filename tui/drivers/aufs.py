@@ -39,7 +39,7 @@ class Aufs:
             tuple(layers),
             "layerdb mount-id",
             mount_command(root, "aufs", container_id),
-            marks=WhiteoutStyle.AUFS,
+            whiteout_style=WhiteoutStyle.AUFS,
             merged=root.path / "aufs" / "mnt" / mount_id,
             root=root.directory,
         )

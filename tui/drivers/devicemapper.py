@@ -53,7 +53,7 @@ class Devicemapper:
             Layer(mount_id, LayerRole.WRITABLE, _place(root, mount_id), _device(root, prefix, mount_id)),
             Layer(init, LayerRole.INIT, _place(root, init), _device(root, prefix, init)),
         )
-        return LayerStack(self.driver, layers, how, command, marks=WhiteoutStyle.TREE, root=root.directory)
+        return LayerStack(self.driver, layers, how, command, whiteout_style=WhiteoutStyle.TREE, root=root.directory)
 
 
 def _place(root: DataRoot, layer_id: str) -> Path:

@@ -53,4 +53,4 @@ class Overlay:
             Layer(lower_id, LayerRole.IMAGE, base / lower_id / "root"),
         )
         work, merged = base / mount_id / "work", base / mount_id / "merged"
-        return LayerStack(self.driver, layers, how, command, work=work, merged=merged, compared_only=(_INIT,))
+        return LayerStack(self.driver, layers, how, command, work_dir=work, merged=merged, compared_only=(_INIT,))

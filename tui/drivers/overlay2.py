@@ -59,10 +59,10 @@ class Overlay2:
         return LayerStack(
             driver=self.driver,
             layers=tuple(layers),
-            how=how,
+            located_by=how,
             command=command,
-            work=layers[0].path.with_name("work"),
-            marks=self._marks,
+            work_dir=layers[0].path.with_name("work"),
+            whiteout_style=self._marks,
             merged=layers[0].path.with_name("merged"),
         )
 

@@ -137,7 +137,7 @@ class PodmanOverlay:
             tuple(layers),
             how,
             command,
-            work=upper.with_name("work"),
+            work_dir=upper.with_name("work"),
             merged=upper.with_name("merged"),
         )
 
@@ -168,7 +168,7 @@ class PodmanVfs:
             _HOW,
             _command(root, "vfs"),
             ids=ids_of_record(record),
-            marks=WhiteoutStyle.TREE,
+            whiteout_style=WhiteoutStyle.TREE,
             root=root.directory,
         )
 

@@ -90,7 +90,7 @@ def _mount_reach(stack: LayerStack) -> LayerAccess:
         return LayerAccess(
             AccessKind.NONE, f"a {stack.driver.name} layer has to be mounted; run dtui as root, or use sudo"
         )
-    return LayerAccess(AccessKind.MOUNT, f"by {stack.how}; mounted privately for each read and each change")
+    return LayerAccess(AccessKind.MOUNT, f"by {stack.located_by}; mounted privately for each read and each change")
 
 
 def _directory_reach(stack: LayerStack) -> LayerAccess:
@@ -98,4 +98,4 @@ def _directory_reach(stack: LayerStack) -> LayerAccess:
         os.close(open_layer(stack, stack.writable))
     except DtuiError as error:
         return LayerAccess(AccessKind.NONE, str(error))
-    return LayerAccess(AccessKind.DIRECT, f"by {stack.how}", stack.writable.path)
+    return LayerAccess(AccessKind.DIRECT, f"by {stack.located_by}", stack.writable.path)

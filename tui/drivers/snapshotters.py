@@ -198,9 +198,9 @@ class Snapshotter:
             layers,
             f"the Snapshots service at {display_address}" if address else f"snapshot {chain[0].number} in metadata.db",
             command,
-            work=writable.with_name("work") if overlay else None,
+            work_dir=writable.with_name("work") if overlay else None,
             userxattr=overlay and uses_user_xattrs(home, f"snapshots/{chain[0].number}"),
-            marks=self._marks,
+            whiteout_style=self._marks,
             merged=root.path / "rootfs" / self.driver.name / container_id if overlay else None,
             root=home.directory,
         )

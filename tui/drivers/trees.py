@@ -39,7 +39,7 @@ class FullTrees:
             layers,
             "layerdb mount-id",
             mount_command(root, self.driver.name, container_id),
-            marks=WhiteoutStyle.TREE,
+            whiteout_style=WhiteoutStyle.TREE,
             root=root.directory,
         )
 
@@ -57,4 +57,4 @@ class FullTrees:
             Layer(init_of(layer_id), LayerRole.INIT, path.with_name(init_of(layer_id))),
         )
         command = inspect_command("SourceDir", container_id)
-        return LayerStack(self.driver, layers, "GraphDriver.Data.SourceDir", command, marks=WhiteoutStyle.TREE)
+        return LayerStack(self.driver, layers, "GraphDriver.Data.SourceDir", command, whiteout_style=WhiteoutStyle.TREE)

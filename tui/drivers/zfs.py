@@ -47,7 +47,7 @@ class Zfs:
             Layer(layer_id, LayerRole.WRITABLE, home / layer_id, Dataset(dataset)),
             Layer(init_of(layer_id), LayerRole.INIT, home / f"{layer_id}-init", Dataset(f"{dataset}-init")),
         )
-        return LayerStack(self.driver, layers, how, command, marks=WhiteoutStyle.TREE)
+        return LayerStack(self.driver, layers, how, command, whiteout_style=WhiteoutStyle.TREE)
 
 
 def _dataset_at(path: Path) -> str:

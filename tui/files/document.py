@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tui.core.errors import EditRefused
-from tui.core.text import HIDDEN, HIDDEN_ABOVE
+from tui.core.text import HIDDEN, HIDDEN_ASTRAL
 
 EDIT_LIMIT = 1 << 20
 """Bytes of the largest file that opens in the editor; beyond that, each key press is too slow."""
@@ -31,8 +31,8 @@ SHIELD_ABOVE = 0x100000
 
 _PRIVATE = "\U000f0000-\U0010ffff"
 _SHIELDED = re.compile(f"[{_PRIVATE}]")
-_DAMAGED = re.compile(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}]")
-_EXCHANGED = re.compile(f"(?![\t\n])[{HIDDEN}{HIDDEN_ABOVE}{_PRIVATE}]")
+_DAMAGED = re.compile(f"(?![\t\n])[{HIDDEN}{HIDDEN_ASTRAL}]")
+_EXCHANGED = re.compile(f"(?![\t\n])[{HIDDEN}{HIDDEN_ASTRAL}{_PRIVATE}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PROBE = 8 << 10
 _BINARY_SHARE = 0.1

@@ -19,7 +19,7 @@ from tui.core.errors import (
     DtuiError,
     NotFound,
     NotReachable,
-    OwnPlaceFailed,
+    StateFileError,
     Stopped,
     TooManyOpen,
     UsageError,
@@ -70,7 +70,7 @@ def explain_removal(details: Details, inspect: Callable[[str], Details]) -> Iter
     """
     try:
         yield
-    except (ContainerGone, Stopped, UsageError, OwnPlaceFailed, TooManyOpen):
+    except (ContainerGone, Stopped, UsageError, StateFileError, TooManyOpen):
         raise
     except (DtuiError, OSError) as error:
         became = _what_became(details, inspect, error)
@@ -103,7 +103,7 @@ def _what_became(
         time.sleep(_BETWEEN)  # the engine has not noticed the end yet
     else:
         return None
-    if isinstance(error, DtuiError) and error.tells_outcome:
+    if isinstance(error, DtuiError) and error.states_outcome:
         return None
     hint = (*getattr(error, "__notes__", ()), "look at it again")[0]
     told = f"the container {_change_of(details.container.state, state)}"

@@ -61,11 +61,11 @@ def refuse_unsafe(stack: LayerStack) -> None:
 
 def _is_volatile(stack: LayerStack) -> bool:
     """Return whether the writable layer was mounted volatile, as the kernel noted, without syncing to disk."""
-    if stack.work is None:
+    if stack.work_dir is None:
         return False
     with _opened(open_layer_parent(stack)) as parent_fd:
         try:
-            marker_path = os.fsencode(stack.work.name) + b"/work/incompat/volatile"
+            marker_path = os.fsencode(stack.work_dir.name) + b"/work/incompat/volatile"
             os.close(syscalls.openat2(parent_fd, marker_path, O_PATH | os.O_NOFOLLOW, BENEATH))
         except FileNotFoundError:
             return False

@@ -117,7 +117,7 @@ def _candidate_roots(pid: int, stack: LayerStack) -> Iterator[tuple[Path, str]]:
     The latter is that of the first process' parent, containerd's shim or conmon, which nobody inside can choose. Only a
     parent owned by root counts: a user's own engine could show us anything there.
     """
-    root_path = stack.writable.path if stack.marks is WhiteoutStyle.TREE else stack.merged
+    root_path = stack.writable.path if stack.whiteout_style is WhiteoutStyle.TREE else stack.merged
     if root_path is None:
         return
     yield root_path, "/"

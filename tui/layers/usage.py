@@ -23,7 +23,7 @@ def usage(view: LayerView, stop: Callable[[], bool] = lambda: False) -> int:
     In a full tree only changed files count.
     """
     with view.keep_open():
-        return _changed_bytes(view, stop) if view.stack.marks is WhiteoutStyle.TREE else _own_bytes(view, stop)
+        return _changed_bytes(view, stop) if view.stack.whiteout_style is WhiteoutStyle.TREE else _own_bytes(view, stop)
 
 
 def usage_of(path: Path, stop: Callable[[], bool] = lambda: False) -> int:

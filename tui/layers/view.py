@@ -48,7 +48,7 @@ class LayerView:
         self._roots = directories
         self._visible = stack.visible
         self._base = stack.base
-        self._is_full_tree = stack.marks is WhiteoutStyle.TREE
+        self._is_full_tree = stack.whiteout_style is WhiteoutStyle.TREE
         self._changed_directories: frozenset[bytes] | None = None
         self._mounts = tuple(mounts)
         self._walks = UnionWalks()
@@ -118,7 +118,7 @@ class LayerView:
 
     def _descend(self, directories: Directories, name: bytes, opened: ExitStack) -> Directories:
         children: Directories = []
-        if is_mark(name, self.stack.marks):
+        if is_mark(name, self.stack.whiteout_style):
             return children
         for index, fd in directories:
             if self._is_whited_out(fd, name):
@@ -133,7 +133,7 @@ class LayerView:
             children.append((index, child))
             if mount_only_feature(child, userxattr=self.stack.userxattr):
                 raise LayerError(f"{printable(name)} is {_RENAMED}", "start the container to look into it")
-            if is_opaque(child, self.stack.marks, userxattr=self.stack.userxattr):
+            if is_opaque(child, self.stack.whiteout_style, userxattr=self.stack.userxattr):
                 break
         return children
 
@@ -143,14 +143,14 @@ class LayerView:
         fuse-overlayfs 1.10 shows neither a file, a symlink nor a directory next to its ``.wh.`` file, in whichever
         layer both are (measured); aufs finds the name negative (fs/aufs/dentry.c, ``au_do_lookup``).
         """
-        mark = whiteout_of(name, self.stack.marks)
+        mark = whiteout_of(name, self.stack.whiteout_style)
         return mark is not None and status_of(fd, mark) is not None
 
     def _hides(self, status: os.stat_result) -> bool:
         return not self._is_full_tree and is_whiteout(status)
 
     def _find(self, directories: Directories, name: bytes) -> Item | None:
-        if is_mark(name, self.stack.marks):
+        if is_mark(name, self.stack.whiteout_style):
             return None
         for index, fd in directories:
             if self._is_whited_out(fd, name):
@@ -166,10 +166,10 @@ class LayerView:
         for index, fd in directories:
             names = [os.fsencode(text) for text in os.listdir(fd)]
             for name in names:
-                if is_mark(name, self.stack.marks):
+                if is_mark(name, self.stack.whiteout_style):
                     merged.setdefault(hidden_name(name), None)
             for name in names:
-                if is_mark(name, self.stack.marks):
+                if is_mark(name, self.stack.whiteout_style):
                     continue
                 if name not in merged and (status := status_of(fd, name)) is not None:
                     merged[name] = None if self._hides(status) else Item(index, fd, name, status)
@@ -273,7 +273,7 @@ class LayerView:
     def _opaque(self, item: Item) -> bool:
         fd = open_child(item.dir_fd, item.name, os.O_PATH | os.O_DIRECTORY)
         try:
-            return is_opaque(fd, self.stack.marks, userxattr=self.stack.userxattr)
+            return is_opaque(fd, self.stack.whiteout_style, userxattr=self.stack.userxattr)
         finally:
             os.close(fd)
 
@@ -347,10 +347,10 @@ class LayerView:
             with os.scandir(fd) as entries:
                 listed = [(os.fsencode(entry.name), _is_plain(entry)) for entry in entries]
             for name, _ in listed:
-                if is_mark(name, self.stack.marks):
+                if is_mark(name, self.stack.whiteout_style):
                     merged.setdefault(hidden_name(name), False)
             for name, plain in listed:
-                if is_mark(name, self.stack.marks) or name in merged:
+                if is_mark(name, self.stack.whiteout_style) or name in merged:
                     continue
                 status = None if plain else status_of(fd, name)
                 if plain or status is not None:

@@ -15,10 +15,10 @@ from tui.core.errors import (
     LayerError,
     NotFound,
     NotReachable,
-    OwnPlaceFailed,
+    StateFileError,
     TooManyOpen,
 )
-from tui.core.state import is_own_place
+from tui.core.state import is_state_path
 from tui.core.text import printable
 
 
@@ -72,8 +72,8 @@ def explain_change(error: OSError, path: bytes) -> DtuiError:
     used_up = TooManyOpen.of(error)
     if used_up:
         return used_up
-    if isinstance(error.filename, str) and is_own_place(error.filename):
-        return OwnPlaceFailed.of(error, error.filename)
+    if isinstance(error.filename, str) and is_state_path(error.filename):
+        return StateFileError.of(error, error.filename)
     return _in_words(error, path, _CHANGING, EditRefused, _NO_ROOT_TO_CHANGE)
 
 

@@ -243,7 +243,7 @@ def short_ids(text: str) -> str:
 
 def reach_line(details: Details) -> Text:
     """Draw how the writable layer can be reached, and why."""
-    reach = details.reach
+    reach = details.access
     style = {AccessKind.DIRECT: "green", AccessKind.NONE: "red"}.get(reach.kind, "yellow")
     line = Text.assemble((str(reach.kind), style))
     if reach.path:
@@ -255,7 +255,7 @@ def trust_line(details: Details) -> Text:
     """Draw whether the container's paths and process are trusted, and why."""
     proof = details.proof
     style = {Trust.PROVEN: "green", Trust.REMOTE: "yellow"}.get(proof.trust, "red")
-    why = "" if details.reach.reason.startswith(proof.reason) else f"  {short_ids(printable(proof.reason))}"
+    why = "" if details.access.reason.startswith(proof.reason) else f"  {short_ids(printable(proof.reason))}"
     return Text.assemble((str(proof.trust), style), (why, "dim"))
 
 
@@ -297,7 +297,7 @@ def inspect_lines(details: Details, current_time: datetime) -> Text:
         ("log", details.log_path or "—"),
     ]
     if stack:
-        pairs += [("found by", stack.how), ("by hand", stack.command)]
+        pairs += [("found by", stack.located_by), ("by hand", stack.command)]
         pairs += [(str(layer.role), str(layer.path)) for layer in stack.layers]
     pairs += [
         (f"mount {m.kind}", f"{m.destination} ← {m.name or m.source}{'' if m.writable else ' (ro)'}")

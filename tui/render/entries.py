@@ -45,7 +45,7 @@ def origin(stack: LayerStack | None, index: int) -> str:
     """
     if stack is None:
         return "image" if index else "writable"
-    if stack.marks is WhiteoutStyle.TREE and index == 0:
+    if stack.whiteout_style is WhiteoutStyle.TREE and index == 0:
         return "own tree"
     layer = stack.layers[index]
     if layer.role is not LayerRole.IMAGE:
@@ -126,7 +126,7 @@ def meta_words(entry: Entry, stack: LayerStack | None) -> str:
 
 def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
     """Draw the details of an entry without text content: directory, symlink, device, deleted file."""
-    mark_words = MARK_WORDS | _TREE_WORDS if stack and stack.marks is WhiteoutStyle.TREE else MARK_WORDS
+    mark_words = MARK_WORDS | _TREE_WORDS if stack and stack.whiteout_style is WhiteoutStyle.TREE else MARK_WORDS
     pairs = [
         ("path", printable(entry.path)),
         ("type", str(entry.kind) + (", deleted" if entry.change is Change.DELETED else "")),

@@ -33,7 +33,7 @@ def summarise_layer(endpoint: Endpoint, details: Details, stop: Callable[[], boo
         archive = archive_of(endpoint, details)
         if archive:
             return endpoint.size(details.container.id), change_words(Counter(change for _, change in archive.changes()))
-        if details.stack is None or not details.reach.kind.readable:
+        if details.stack is None or not details.access.kind.readable:
             return None, ""
         with LayerView.open(details.stack, details.mounts) as view:
             size = usage(view, stop)

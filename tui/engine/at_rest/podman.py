@@ -127,7 +127,7 @@ class PodmanRoot(AtRest):
             finished_at=None,
             mounts=_mounts(configuration),
             stack=stack,
-            reach=access_of(row.driver, stack, local=True, problem=problem),
+            access=access_of(row.driver, stack, local=True, problem=problem),
             mount_id=stack.writable.id if stack else "",
             proof=ON_DISK,
         )

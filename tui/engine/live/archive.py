@@ -327,6 +327,6 @@ def _only_member(source: tar.TarSource, facts: FileFacts) -> RemoteFile:
 
 def archive_of(endpoint: Endpoint, details: Details) -> EngineArchive | None:
     """Return the archive API of a container if it is the only way to its files, else None."""
-    if isinstance(endpoint, LiveEndpoint) and details.reach.kind is AccessKind.ENGINE:
+    if isinstance(endpoint, LiveEndpoint) and details.access.kind is AccessKind.ENGINE:
         return EngineArchive(endpoint, details.container.id)
     return None

@@ -216,7 +216,7 @@ class LiveEndpoint:
             finished_at=parse.parse_time(state.get("FinishedAt")),
             mounts=parse.mounts_of(body),
             stack=stack,
-            reach=_access_of(driver, layers),
+            access=_access_of(driver, layers),
             log_path=parse.text_of(body.get("LogPath")),
             mount_id=stack.writable.id if stack else "",
             settings=settings,

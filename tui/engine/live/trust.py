@@ -282,7 +282,7 @@ def layer_proof(
         return _unproven(f"the Engine calls the container {printable(name[:64])}, the records here {shown}")
     if stack.writable.source is None and not peer.sees(path):
         return _unproven(f"{peer.description} has another directory at {printable(str(path))}")
-    return Proof(Trust.PROVEN, f"{stack.how} names its layer")
+    return Proof(Trust.PROVEN, f"{stack.located_by} names its layer")
 
 
 def _recorded_names(root: DataRoot, container_id: str, stack: LayerStack) -> list[str]:

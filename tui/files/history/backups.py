@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, overload
 
 from tui.core import state_files
-from tui.core.errors import DtuiError, EditRefused, NotFound, OwnPlaceFailed, for_room
+from tui.core.errors import DtuiError, EditRefused, NotFound, StateFileError, full_disk_advice
 from tui.core.ids import BadId, ContainerId
-from tui.core.state import make_spare_room, state_dir, sync_dir
+from tui.core.state import reserve_space, state_dir, sync_dir
 from tui.core.text import human_size, printable
 from tui.files.history.order import is_change, is_counted, numbered, order_of
 from tui.files.tree.snapshots import EntrySnapshot, from_json, to_json
@@ -210,7 +210,7 @@ class UndoRecord:
             if durable:
                 sync_dir(self.folder)
         except OSError as error:
-            raise OwnPlaceFailed.of(error, self.folder, "it is dtui's own disk that is full or failing") from error
+            raise StateFileError.of(error, self.folder, "it is dtui's own disk that is full or failing") from error
 
     @contextmanager
     def pin(self) -> Iterator[None]:
@@ -247,17 +247,17 @@ class UndoRecord:
                     state_files.rename(self.folder / before, self.folder / word)
                     break
             else:  # an interrupted act of an older dtui
-                state_files.mark(self.folder / word)
+                state_files.make_marker(self.folder / word)
             sync_dir(self.folder)
         except OSError as error:
-            raise OwnPlaceFailed.of(error, self.folder, "the next start of dtui puts it right") from error
+            raise StateFileError.of(error, self.folder, "the next start of dtui puts it right") from error
         if word == "done":  # the record of what it created has grown since the commit
             with suppress(DtuiError, OSError):
                 _drop_oldest(keep=self.folder)
 
     def forget(self) -> None:
         """Delete the record, as if the act had never happened."""
-        state_files.drop_folder_if_possible(self.folder)
+        state_files.remove_directory_if_possible(self.folder)
 
 
 class BackupWriter:
@@ -290,10 +290,10 @@ class BackupWriter:
         self._store = state_dir("backups", container_id)
         self._part = self._store / f".{owned_name()}.part"
         try:
-            state_files.make_folder(self._part)
+            state_files.make_directory(self._part)
             self._data = state_files.new_file(self._part / "data")
         except OSError as error:
-            state_files.drop_folder_if_possible(self._part)
+            state_files.remove_directory_if_possible(self._part)
             raise self._refused(error) from error
         self._end = 0
         self._bytes = 0
@@ -301,7 +301,7 @@ class BackupWriter:
         self._inodes: dict[tuple[int, int], bytes] = {}
 
     def add(self, node: EntrySnapshot, fd: int | None = None) -> None:
-        """Back up an entry, with the bytes of ``fd`` if it is a file; raises TooLarge, NoRoom, EditRefused."""
+        """Back up an entry, with the bytes of ``fd`` if it is a file; raises TooLarge, StateDiskFull, EditRefused."""
         if node.image or fd is not None:
             first_path = self._inodes.setdefault(node.inode, node.path) if node.inode != (0, 0) else node.path
             if first_path != node.path:
@@ -322,7 +322,7 @@ class BackupWriter:
                     raise TooLarge(BackupChoices(self._bytes, room()), beyond_limit())
             self._end += node.size
             if os.fstat(self._data).st_size < self._end:  # it ends in a hole
-                state_files.set_size(self._data, self._end)
+                state_files.resize(self._data, self._end)
         except OSError as error:
             if error.errno == errno.EFBIG:
                 raise self._too_long() from error
@@ -335,7 +335,7 @@ class BackupWriter:
 
     def _refused(self, error: OSError) -> DtuiError:
         without = ", or dtui undo --no-backup" if self._takes_back else ""
-        return OwnPlaceFailed.of(error, self._store.parent, f"no backup, no change{for_room(error)}{without}")
+        return StateFileError.of(error, self._store.parent, f"no backup, no change{full_disk_advice(error)}{without}")
 
     @property
     def nodes(self) -> tuple[EntrySnapshot, ...]:
@@ -349,7 +349,7 @@ class BackupWriter:
 
     def commit(self, aside: SetAside | None = None) -> UndoRecord:
         """Make the backup durable; from now on the act can be undone."""
-        make_spare_room()
+        reserve_space()
         self._fields |= {"time_ns": time.time_ns(), "since": uptime()}
         self._fields |= {"count": len(self._nodes), "size": _kept_size(self._nodes)}
         if aside is not None:
@@ -366,9 +366,9 @@ class BackupWriter:
             self._fields["version"] = _VERSION_EXCHANGED if exchanged else _VERSION_BEYOND
         try:
             os.fsync(self._data)
-            state_files.mark(self._part / _MARKS[0])
+            state_files.make_marker(self._part / _MARKS[0])
             if aside is not None:
-                state_files.mark(self._part / _ASIDE_MARK)
+                state_files.make_marker(self._part / _ASIDE_MARK)
             state_files.write_new(self._part / "act.json", self._record())
             with numbered(self._store.parent) as name:
                 folder = self._store / name
@@ -381,7 +381,7 @@ class BackupWriter:
             sync_dir(self._store)
             act = _record_from(folder, self._fields, self.nodes)
         except OSError as error:
-            state_files.drop_folder_if_possible(folder)
+            state_files.remove_directory_if_possible(folder)
             raise self._refused(error) from error
         _drop_oldest(keep=folder)
         return act
@@ -401,7 +401,7 @@ class BackupWriter:
     def discard(self) -> None:
         """Delete an uncommitted backup; does nothing after a commit."""
         self._close()
-        state_files.drop_folder_if_possible(self._part)
+        state_files.remove_directory_if_possible(self._part)
 
 
 class StoredNodes(Sequence[EntrySnapshot]):
@@ -581,7 +581,7 @@ def drop(folder: Path) -> bool:
             aside = _set_aside_by(folder)
             if aside is not None:
                 remove_set_aside(aside.directory)
-            state_files.drop_folder_if_possible(folder)
+            state_files.remove_directory_if_possible(folder)
         except BlockingIOError:
             return False
         finally:
@@ -643,7 +643,7 @@ def sweep_backups() -> None:
     for part in state_dir("backups").glob("*/.*.part"):
         name = part.name[1:].removesuffix(".part")
         if not (_may_be_written(name) if name.isdigit() else named_owner_lives(name)):
-            state_files.drop_folder_if_possible(part)
+            state_files.remove_directory_if_possible(part)
 
 
 def _may_be_written(stamp: str) -> bool:

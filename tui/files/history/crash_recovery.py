@@ -162,15 +162,15 @@ def _recover_write(record: journal.Record, details: Details) -> str:
         with running_root(details) as root:
             return _recover_in_root(record, root, WhiteoutStyle.TREE)
     stack = stack_of(details)
-    if stack.marks is WhiteoutStyle.TREE and record.path:
+    if stack.whiteout_style is WhiteoutStyle.TREE and record.path:
         with tree_root(stack) as root:
             return _recover_in_root(record, root, WhiteoutStyle.TREE)
-    if stack.marks is not WhiteoutStyle.OVERLAY or not privileged():
+    if stack.whiteout_style is not WhiteoutStyle.OVERLAY or not privileged():
         if not record.path:
             sweep_mounts(stack)
             return ""
         with upper_root(stack) as upper:
-            return _recover_in_root(record, upper, stack.marks)
+            return _recover_in_root(record, upper, stack.whiteout_style)
     if not alive and in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")
     sweep_mounts(stack)

@@ -31,7 +31,7 @@ def image_of(details: Details) -> Iterator[FromImage]:
     A full tree has all bytes itself.
     """
     stack = details.stack
-    if stack is None or stack.marks is WhiteoutStyle.TREE:
+    if stack is None or stack.whiteout_style is WhiteoutStyle.TREE:
         yield not_from_image
         return
     with LayerView.open(stack) as view, view.keep_open(), upper_root(stack) as upper:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tui.core import state_files
-from tui.core.errors import ChangedMeanwhile, DtuiError, OwnPlaceFailed, for_room
+from tui.core.errors import ChangedMeanwhile, DtuiError, StateFileError, full_disk_advice
 from tui.core.ids import BadId, ContainerId
 from tui.core.state import state_dir, sync_dir
 from tui.files.tree.snapshots import CAPABILITY
@@ -126,7 +126,7 @@ def _copy_out(fd: int, target: Path, path: bytes) -> None:
     try:
         for _ in copy_data(fd, 0, size, out, 0, path):
             pass
-        state_files.set_size(out, size)
+        state_files.resize(out, size)
         os.fsync(out)
     finally:
         os.close(out)
@@ -208,19 +208,19 @@ def _store(record: Record) -> None:
     except OSError as error:
         for path in (partial, record.file, record.data, record.new):
             with suppress(OSError):
-                state_files.drop(path)
+                state_files.remove(path)
         raise _refused(error) from error
 
 
 def _refused(error: OSError) -> DtuiError:
-    return OwnPlaceFailed.of(error, state_dir("journal"), f"no journal, no change{for_room(error)}")
+    return StateFileError.of(error, state_dir("journal"), f"no journal, no change{full_disk_advice(error)}")
 
 
 def end(record: Record) -> None:
     """End a record; if it cannot be removed, the next start finds nothing left to do."""
     for path in (record.file, record.data, record.new):
         with suppress(OSError):
-            state_files.drop(path)
+            state_files.remove(path)
 
 
 def sweep_journal() -> None:
@@ -229,7 +229,7 @@ def sweep_journal() -> None:
         if path.suffix in (".part", ".data", ".new") and not path.with_suffix(".json").exists():
             with suppress(OSError):
                 if not _may_be_written(path):
-                    state_files.drop(path)
+                    state_files.remove(path)
 
 
 def _may_be_written(path: Path) -> bool:

@@ -82,15 +82,15 @@ class Keepsake:
 
     def drop_note(self) -> None:
         """Remove the note and leave the text. Raises OSError."""
-        state_files.drop(self.note)
+        state_files.remove(self.note)
 
     def throw_away(self) -> None:
         """Delete the text (of an editor, its whole directory) and the note. Raises OSError."""
         folder = self.note.with_suffix("")
         if self.place.parent == folder:
-            state_files.drop_folder(folder)
+            state_files.remove_directory(folder)
         else:
-            state_files.drop(self.place)
+            state_files.remove(self.place)
         self.drop_note()
 
 

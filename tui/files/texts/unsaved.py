@@ -65,7 +65,7 @@ def _write(folder: str, data: bytes) -> Path:
             os.fsync(descriptor)
     except BaseException:
         with suppress(OSError):
-            state_files.drop(Path(path))
+            state_files.remove(Path(path))
         raise
     return Path(path)
 
@@ -125,10 +125,10 @@ def _take_in(found: dict[Path, KeptText], text_id: str, file: Path, container: s
 
 def drop_text(text: KeptText) -> None:
     """Delete a text with its note and its $EDITOR directory; raises OSError."""
-    state_files.drop(text.file)
+    state_files.remove(text.file)
     for suffix in (NEW, TOLD):
         for folder in (text_dir("unsaved"), text_dir("edit")):
-            state_files.drop(folder / (text.id + suffix))
+            state_files.remove(folder / (text.id + suffix))
     folder = text_dir("edit") / text.id
     if text.file.parent == folder:  # an editor's swap file has the same text
-        state_files.drop_folder(folder)
+        state_files.remove_directory(folder)

@@ -41,12 +41,12 @@ Raw = dict[bytes, tuple[int, ...]]
 class NotPutBack(ChangedMeanwhile):
     """The container was started meanwhile, and what was removed is now only in the backup."""
 
-    tells_outcome = True
+    states_outcome = True
 
 
 def shows_through(stack: LayerStack, view: LayerView, canonical_path: bytes) -> bool:
     """Return whether the image's entry shows once the layer's own is gone: no directory above it is opaque."""
-    if stack.marks is WhiteoutStyle.TREE:
+    if stack.whiteout_style is WhiteoutStyle.TREE:
         return False
     parent = b"/"
     for name in [b"", *filter(None, split(canonical_path)[0].split(b"/"))]:
@@ -56,7 +56,7 @@ def shows_through(stack: LayerStack, view: LayerView, canonical_path: bytes) -> 
             return view.image_entry(canonical_path) is None
         try:
             with view.own_directory(parent) as fd:
-                if name and is_opaque(fd, stack.marks, userxattr=stack.userxattr):
+                if name and is_opaque(fd, stack.whiteout_style, userxattr=stack.userxattr):
                     return view.image_entry(canonical_path) is None
         except NotFound:
             return True  # the writable layer has nothing here
@@ -87,7 +87,7 @@ def lies_in_image(stack: LayerStack, view: LayerView, nodes: Sequence[EntrySnaps
     """Return whether the image has exactly these entries (parents first) and would show them."""
     top, paths = nodes[0].path, {node.path for node in nodes}
     prefix = top.rstrip(b"/") + b"/"
-    if stack.marks is WhiteoutStyle.TREE or any(node.kind is None for node in nodes) or top == b"/":
+    if stack.whiteout_style is WhiteoutStyle.TREE or any(node.kind is None for node in nodes) or top == b"/":
         return False
     if not all((path + b"/").startswith(prefix) for path in paths) or not shows_through(stack, view, top):
         return False
@@ -232,7 +232,7 @@ def _own_names(
             split(path)[0],
             [
                 own_name
-                for own_name in (name, whiteout_of(name, stack.marks))
+                for own_name in (name, whiteout_of(name, stack.whiteout_style))
                 if own_name and not atomic.is_gone(dir_fd, own_name)
             ],
         )
@@ -248,8 +248,8 @@ def _copied_up_only_for(stack: LayerStack, view: LayerView, upper: Root, path: b
     except (NotFound, LayerError):
         return False
     try:
-        siblings = {os.fsencode(child) for child in os.listdir(fd)} - {name, whiteout_of(name, stack.marks)}
-        if siblings or is_opaque(fd, stack.marks, userxattr=stack.userxattr):
+        siblings = {os.fsencode(child) for child in os.listdir(fd)} - {name, whiteout_of(name, stack.whiteout_style)}
+        if siblings or is_opaque(fd, stack.whiteout_style, userxattr=stack.userxattr):
             return False
         image_fd = view.open_path(parent, before=True)
         try:

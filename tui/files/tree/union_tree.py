@@ -43,7 +43,7 @@ class UnionTree:
         self._upper = upper
         self._check = check
         self._own = RootTree(upper, OwnNameOps(), container_id, raw=True, check=check)
-        self.hiding = Hiding(self._own, stack.marks, container_id)
+        self.hiding = Hiding(self._own, stack.whiteout_style, container_id)
 
     def canonical_path(self, path: bytes) -> bytes:
         """Return the canonical path of a name; raises EditRefused for a name that the driver reserves."""
@@ -57,7 +57,7 @@ class UnionTree:
         except NotFound:
             return None
         try:
-            return snapshot_of(fd, path, raw=self._stack.marks is not WhiteoutStyle.TREE)
+            return snapshot_of(fd, path, raw=self._stack.whiteout_style is not WhiteoutStyle.TREE)
         finally:
             os.close(fd)
 
@@ -163,7 +163,7 @@ class UnionTree:
         except NotFound:
             return None
         try:
-            return snapshot_of(fd, path, raw=self._stack.marks is not WhiteoutStyle.TREE)
+            return snapshot_of(fd, path, raw=self._stack.whiteout_style is not WhiteoutStyle.TREE)
         finally:
             os.close(fd)
 
@@ -262,7 +262,11 @@ class UnionTree:
         """Rename an entry that only the writable layer has; return False if it must be copied instead."""
         refuse_marks(self._stack, (new,))
         node = self.look(path)
-        alone = self.beneath(path) is None and self.beneath(new) is None and self._stack.marks is not WhiteoutStyle.TREE
+        alone = (
+            self.beneath(path) is None
+            and self.beneath(new) is None
+            and self._stack.whiteout_style is not WhiteoutStyle.TREE
+        )
         if not alone or node is None or node.kind is EntryKind.DIRECTORY or self.hiding.is_marked(new):
             return False
         self.copy_up_directories(split(new)[0])
@@ -272,7 +276,7 @@ class UnionTree:
 def refuse_marks(stack: LayerStack | None, paths: Iterable[bytes]) -> None:
     """Raise EditRefused for a path with a name that the driver reserves, and that no container can see."""
     for name in (name for path in paths for name in path.split(b"/")):
-        if stack is not None and is_mark(name, stack.marks):
+        if stack is not None and is_mark(name, stack.whiteout_style):
             message = f"{printable(name)} is a name that {stack.driver.name} keeps for itself"
             raise EditRefused(message, "choose another")
 

@@ -49,7 +49,7 @@ def _tree_of(details: Details, check: Check) -> Iterator[Tree]:
             yield RootTree(root, hands, container, image=partial(_open_image, details), check=check)
         return
     stack = stack_of(details)
-    if stack.marks is WhiteoutStyle.TREE:
+    if stack.whiteout_style is WhiteoutStyle.TREE:
         with tree_root(stack) as root:
             yield RootTree(root, OwnNameOps(), container, check=check)
     elif copies_up_itself(stack):
@@ -148,8 +148,8 @@ def mounted(stack: LayerStack, container_id: ContainerId, check: Check = no_chec
 
 def copies_up_itself(stack: LayerStack) -> bool:
     """Return whether dtui does copy-up and whiteouts itself."""
-    return stack.marks in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE) or (
-        stack.marks is WhiteoutStyle.OVERLAY and not privileged()
+    return stack.whiteout_style in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE) or (
+        stack.whiteout_style is WhiteoutStyle.OVERLAY and not privileged()
     )
 
 
@@ -180,5 +180,5 @@ def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[st
             raise ContainerGone("the container is being removed", "what was done goes with it")
 
     check()
-    if stack.marks is WhiteoutStyle.OVERLAY and not copies_up_itself(stack):
+    if stack.whiteout_style is WhiteoutStyle.OVERLAY and not copies_up_itself(stack):
         refuse_in_use(stack, details.container.id, check)

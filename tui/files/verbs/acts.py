@@ -19,7 +19,7 @@ from tui.core.errors import EditRefused, EngineError, NotFound
 from tui.core.ids import ContainerId
 from tui.core.progress import Phase
 from tui.core.records import Details, EntryKind
-from tui.core.state import container_lock, spare_room
+from tui.core.state import container_lock, reserve_released
 from tui.core.text import printable
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size, require_room
@@ -91,7 +91,7 @@ def listing(tree: Tree, node: EntrySnapshot, leave_out: LeaveOut | None = None) 
     todo = [node]
     while todo:
         entry = todo.pop()
-        progress.at(len(entries), entry.path)
+        progress.step(len(entries), entry.path)
         entries.append(entry)
         if entry.kind is EntryKind.DIRECTORY:
             todo += reversed(tree.children(entry.path, leave_out))
@@ -218,7 +218,10 @@ def _remove(
             keep_all(tree, nodes, keeper, step=step, total=replaced_size(nodes))
             act = keeper.commit()
             nodes = list(keeper.nodes)
-    with spare_room() if act is None else nullcontext(), rollback_on_error(act, lambda: nullcontext(tree)) as changed:
+    with (
+        reserve_released() if act is None else nullcontext(),
+        rollback_on_error(act, lambda: nullcontext(tree)) as changed,
+    ):
         progress.begin(Phase.DELETE, entries=len(nodes))
         remove_nodes(tree, tuple(nodes), changed, step)
     return act

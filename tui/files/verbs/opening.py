@@ -49,11 +49,11 @@ class SavePlan:
 
 def stack_of(details: Details) -> LayerStack:
     """Return the layers of a container; raises NotReachable if they cannot be read here."""
-    if details.stack is None or not details.reach.kind.readable:
-        if details.reach.kind is AccessKind.ENGINE:
+    if details.stack is None or not details.access.kind.readable:
+        if details.access.kind is AccessKind.ENGINE:
             hint = "reading and writing its files works through the Engine"
-            raise NotReachable(f"only the Engine reaches the files: {details.reach.reason}", hint)
-        reason = f"the layer cannot be reached: {details.reach.reason}"
+            raise NotReachable(f"only the Engine reaches the files: {details.access.reason}", hint)
+        reason = f"the layer cannot be reached: {details.access.reason}"
         raise NotReachable(reason, "dtui doctor tells what is missing")
     return details.stack
 
@@ -165,7 +165,7 @@ def has_several_names(view: LayerView, canonical_path: bytes) -> bool:
         entry = view.lookup(canonical_path, follow=False)
     except NotFound:
         return False
-    own = entry.layer == 0 or view.stack.marks is WhiteoutStyle.TREE
+    own = entry.layer == 0 or view.stack.whiteout_style is WhiteoutStyle.TREE
     return own and entry.kind is EntryKind.FILE and entry.nlink > 1
 
 
@@ -186,7 +186,7 @@ def plan(details: Details, path: bytes) -> SavePlan:
         with reading(details, canonical_path) as fd:
             attributes = len(attribute_names(fd))
     copied = ""
-    if entry.layer > 0 and stack.marks is not WhiteoutStyle.TREE:
+    if entry.layer > 0 and stack.whiteout_style is not WhiteoutStyle.TREE:
         layer = stack.layers[entry.layer]
         number = len(stack.images) - stack.images.index(layer) if layer.role is LayerRole.IMAGE else 0
         where = f"image layer {number}/{len(stack.images)}" if number else "the init layer"
@@ -196,7 +196,7 @@ def plan(details: Details, path: bytes) -> SavePlan:
     if canonical_path != normalized(path):
         warnings.append(f"{printable(path)} is a link: {printable(canonical_path)} is written")
     how = "in the stopped container's layer" if privileged() else "in the layer directory of a data-root of your own"
-    if stack.marks is WhiteoutStyle.TREE:
+    if stack.whiteout_style is WhiteoutStyle.TREE:
         how = "in the stopped container's own tree"
     if shared:
         return SavePlan(True, f"in place {how}, with a journal: {entry.nlink} names share this file", tuple(warnings))

@@ -84,7 +84,7 @@ def _only_file(act: UndoRecord, details: Details) -> EntrySnapshot:
         message = (
             f"the Engine cannot take back a {act.kind} of {printable(act.path)}: its archive API only writes files"
         )
-        raise NotReachable(message, f"undo it on the Engine's host, by its socket ({details.reach.reason})")
+        raise NotReachable(message, f"undo it on the Engine's host, by its socket ({details.access.reason})")
     if node.size > REMOTE_LIMIT:
         message = f"{printable(node.path)} had {human_size(node.size)}, which is too large to send through the Engine"
         raise NotReachable(message, f"its old bytes are in {act.data}; docker cp takes any size")

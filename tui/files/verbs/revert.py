@@ -110,7 +110,7 @@ def _revert(
         with uncovered(stack, view, canonical_path, details.container.id, states, at_rest):
             return None
     try:
-        refuse_unkept(states, canonical_path, act.nodes, stack.marks)
+        refuse_unkept(states, canonical_path, act.nodes, stack.whiteout_style)
         with view.keep_open():
             _foresee(act, view)
         with uncovered(stack, view, canonical_path, details.container.id, states, at_rest):
@@ -134,7 +134,7 @@ def _refuse_below_mounts(view: LayerView, path_changes: tuple[PathChange, ...]) 
 def _present(tree: Tree, path_changes: tuple[PathChange, ...]) -> Iterator[EntrySnapshot]:
     """Yield a snapshot of each changed path."""
     for number, change in enumerate(path_changes):
-        progress.at(number, change.path)
+        progress.step(number, change.path)
         node = None if change.change is Change.DELETED else tree.look(change.path)
         yield node or EntrySnapshot(change.path)
 
@@ -187,7 +187,7 @@ def _foresee(act: UndoRecord, view: LayerView) -> None:
             except NotFound:
                 continue
             try:
-                image = snapshot_of(fd, path, raw=view.stack.marks is not WhiteoutStyle.TREE)
+                image = snapshot_of(fd, path, raw=view.stack.whiteout_style is not WhiteoutStyle.TREE)
             finally:
                 os.close(fd)
             act.expect(image)
@@ -241,7 +241,7 @@ def _copy_one(tree: Tree, view: LayerView, path: bytes, current: EntrySnapshot |
     """Replace an entry by the image's; an existing directory only gets the image's metadata."""
     fd = view.open_path(path, before=True)
     try:
-        node = snapshot_of(fd, path, raw=view.stack.marks is not WhiteoutStyle.TREE)
+        node = snapshot_of(fd, path, raw=view.stack.whiteout_style is not WhiteoutStyle.TREE)
         if current is not None and (current.kind is EntryKind.DIRECTORY) != (node.kind is EntryKind.DIRECTORY):
             tree.remove(path, directory=current.kind is EntryKind.DIRECTORY, expected=current)
             current = None

@@ -100,7 +100,7 @@ def _save_at_rest(details: Details, inspect: Callable[[str], Details], job: Save
     job = replace(job, why_not_aside=exchange.why_not(details, canonical_path))
     if job.options.keep is BackupMode.ASIDE and not (job.why_not_aside or job.options.in_place or job.shared):
         return _save_by_exchange(details, inspect, job, canonical_path)
-    if stack.marks is WhiteoutStyle.TREE:
+    if stack.whiteout_style is WhiteoutStyle.TREE:
         with tree_root(stack) as root:
             return write_below(root, job, source_path(root, job.path))
     if copies_up_itself(stack):

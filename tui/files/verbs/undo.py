@@ -12,7 +12,7 @@ from tui.core import progress
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound, NotReachable
 from tui.core.progress import Phase
 from tui.core.records import Details, EntryKind
-from tui.core.state import spare_room
+from tui.core.state import reserve_released
 from tui.core.text import count_of, printable
 from tui.files.history.backups import BackupMode, UndoRecord, find
 from tui.files.history.estimate import replaced_size
@@ -86,7 +86,7 @@ def undo(
     ``save`` restores a file that must keep its inode, or that only the engine reaches. Raises ChangedMeanwhile, unless
     ``force``, if somebody changed what the act left, and EditRefused if the act cannot be undone now.
     """
-    with act.pin(), spare_room() if keep is BackupMode.NOTHING else nullcontext():
+    with act.pin(), reserve_released() if keep is BackupMode.NOTHING else nullcontext():
         return _undo(act, inspect, save, step, keep, force=force)
 
 
@@ -392,7 +392,7 @@ def _present(tree: Tree, act: UndoRecord, lookup: PathLookup) -> Iterator[EntryS
     nothing = b""
     yielded: set[bytes] = set()
     for count, node in enumerate(act.nodes):
-        progress.at(count, node.path)
+        progress.step(count, node.path)
         if node.path in yielded or (nothing and node.path.startswith(nothing)):  # yielded with the directory above it
             continue
         current = lookup.at(node.path)

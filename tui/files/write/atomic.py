@@ -42,7 +42,7 @@ def no_checkpoint(step: str) -> None:
 class NotDurable(EditRefused):
     """The new bytes are in place, but could not be synced."""
 
-    tells_outcome = True
+    states_outcome = True
 
 
 class FixedDirectory(EditRefused):

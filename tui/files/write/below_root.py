@@ -82,7 +82,7 @@ class SaveRequest:
 class ReplacedSince(ChangedMeanwhile):
     """Somebody replaced the file right after the new bytes were in place."""
 
-    tells_outcome = True
+    states_outcome = True
 
 
 @dataclass(frozen=True, slots=True)

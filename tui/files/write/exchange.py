@@ -245,6 +245,6 @@ def _look(details: Details, directory: int, name: bytes, path: bytes) -> EntrySn
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ChangedMeanwhile(f"{printable(path)} is no file any more", "rename or delete it first")
-        return snapshot_of(fd, path, raw=stack_of(details).marks is not WhiteoutStyle.TREE)
+        return snapshot_of(fd, path, raw=stack_of(details).whiteout_style is not WhiteoutStyle.TREE)
     finally:
         os.close(fd)

@@ -51,7 +51,7 @@ def why_not(details: Details) -> str:
         return "the container runs and its layer is in use"
     if stack.writable.source is not None:
         return f"{stack.driver.name} keeps each container on a file system of its own"
-    if stack.marks is WhiteoutStyle.AUFS:
+    if stack.whiteout_style is WhiteoutStyle.AUFS:
         return "aufs cannot hide a name in the same step"
     home = _home(stack, details.container.id)
     if home is None:
@@ -65,7 +65,7 @@ def why_not(details: Details) -> str:
 
 def _home(stack: LayerStack, container_id: str) -> Path | None:
     layer = stack.writable.path
-    if stack.marks is not WhiteoutStyle.TREE:
+    if stack.whiteout_style is not WhiteoutStyle.TREE:
         return layer.parent / NAME
     if len(layer.parents) > 2:
         for kind in _OF_CONTAINERS:
@@ -88,7 +88,7 @@ def plan_set_aside(details: Details, path: bytes, names: tuple[bytes, ...], size
 def layer(details: Details) -> Iterator[Root]:
     """Yield the root of a container's own layer."""
     stack = stack_of(details)
-    with tree_root(stack) if stack.marks is WhiteoutStyle.TREE else upper_root(stack) as root:
+    with tree_root(stack) if stack.whiteout_style is WhiteoutStyle.TREE else upper_root(stack) as root:
         yield root
 
 
@@ -150,7 +150,7 @@ def move_back(details: Details, act: UndoRecord) -> None:
     Can be repeated after an interruption.
     """
     aside = _aside(act)
-    if details.container.state.alive and stack_of(details).marks is not WhiteoutStyle.TREE:
+    if details.container.state.alive and stack_of(details).whiteout_style is not WhiteoutStyle.TREE:
         message = f"{printable(act.path)} was set aside beside the layer, which the running container uses"
         raise EditRefused(message, "stop the container, then undo")
     waiting = _names_set_aside(act)

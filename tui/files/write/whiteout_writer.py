@@ -156,7 +156,7 @@ class Hiding:
 
 def make_opaque(fd: int, stack: LayerStack) -> None:
     """Make a directory of a writable layer opaque; raises OSError."""
-    if uses_dot_wh(stack.marks):
+    if uses_dot_wh(stack.whiteout_style):
         os.close(os.open(_OPAQUE_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644, dir_fd=fd))
     else:
         set_attribute(fd, xattr_prefix(stack.userxattr) + "opaque", b"y")

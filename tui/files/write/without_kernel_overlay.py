@@ -107,11 +107,11 @@ def _create(job: SaveRequest, canonical_path: bytes, hiding: Hiding, dir_fd: int
 def finish_by_hand(details: Details, canonical_path: bytes, wrote: str) -> None:
     """Remove the whiteout file of a new file whose save was interrupted before that; raises DtuiError."""
     stack = details.stack
-    if stack is None or details.container.state.alive or not uses_dot_wh(stack.marks):
+    if stack is None or details.container.state.alive or not uses_dot_wh(stack.whiteout_style):
         return
     with upper_root(stack) as upper, suppress(NotFound, EditRefused):
         own = RootTree(upper, OwnNameOps(), details.container.id, raw=True)
-        hiding = Hiding(own, stack.marks, details.container.id)
+        hiding = Hiding(own, stack.whiteout_style, details.container.id)
         fd = upper.open_regular(canonical_path)
         try:
             if version_of(fd).sha256 == wrote:

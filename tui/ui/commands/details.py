@@ -114,7 +114,7 @@ class ContainerDetails(Commands):
         if worker.is_cancelled:
             return
         self.surface.call_later(self._show, container, details)
-        if details.reach.kind is not AccessKind.NONE:
+        if details.access.kind is not AccessKind.NONE:
             size, summary = summarise_layer(endpoint, details, lambda: worker.is_cancelled)
             if not worker.is_cancelled:
                 self.surface.call_later(self._show_summary, container, size, summary)

@@ -47,8 +47,8 @@ class EntryCommands(Commands):
         details = self._layer.details
         if details is None:
             return "the layer is not open: f5 tries again"
-        if not details.reach.kind.readable:
-            return f"only the Engine reaches the files: it edits them, no more ({details.reach.reason})"
+        if not details.access.kind.readable:
+            return f"only the Engine reaches the files: it edits them, no more ({details.access.reason})"
         entry = self._selected()
         if action in ON_CONTAINER:
             return ""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from tui.core.errors import ChangedMeanwhile, DtuiError, NoRoom
+from tui.core.errors import ChangedMeanwhile, DtuiError, StateDiskFull
 from tui.core.text import printable
 from tui.files import (
     BackupMode,
@@ -68,7 +68,7 @@ class UndoCommand(Commands):
 
         try:
             await self._changes.perform(title, undo, "is as it was", go_to=True)
-        except NoRoom as error:
+        except StateDiskFull as error:
             body = Text(f"{error.message}. Without a copy of the current contents, the undo itself cannot be undone.")
             choice = Choice("p", "without", "undo without a copy")
             if await self.surface.choose(ChooseDialog(f"{title}: no room for a copy", (choice,), body)) == "without":

@@ -137,7 +137,7 @@ class LayerScreen(BaseScreen):
         """Show the container's state, what its layer holds, and which view of it this is."""
         container, details = self.held.record, self.open_layer.details
         self.title_line.left = Text.assemble(("dtui", "bold"), f" ▸ containers ▸ {printable(container.name)}")
-        reach = f" · {container.driver.name}" + (f" · {details.reach.kind}" if details else "")
+        reach = f" · {container.driver.name}" + (f" · {details.access.kind}" if details else "")
         self.title_line.middle = Text.assemble(self.held.state_words, (printable(reach), ""))
         self.title_line.right = Text(self.open_layer.counts)
         shows_changes = self.tree_rows.shown_view is View.LAYER

@@ -8,10 +8,10 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-from tui.core.text import HIDDEN, HIDDEN_ABOVE, NO_CHARACTERS
+from tui.core.text import HIDDEN, HIDDEN_ASTRAL, NONCHARACTERS
 from tui.files import SHIELD
 
-_HIDDEN = re.compile(f"[{HIDDEN}{HIDDEN_ABOVE}{NO_CHARACTERS}]")
+_HIDDEN = re.compile(f"[{HIDDEN}{HIDDEN_ASTRAL}{NONCHARACTERS}]")
 _SHIELDED = re.compile("[\U000f0000-\U0010ffff]")
 
 

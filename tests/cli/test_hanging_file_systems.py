@@ -163,8 +163,8 @@ def test_write_on_a_file_system_without_attributes(stuck: Box) -> None:
 
 HELD = """
 import ctypes, fcntl, os, sys
-from tui.linux.supervise import go_on_in_child
-go_on_in_child()
+from tui.linux.supervise import continue_in_child
+continue_in_child()
 lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 fcntl.flock(lock, fcntl.LOCK_EX)
 print("held", flush=True)

@@ -30,7 +30,7 @@ from tui.engine.live.parse import (
 )
 from tui.engine.log_lines import LogParser
 from tui.engine.sample import build_sample
-from tui.linux.mount_table import MountPoint, holding
+from tui.linux.mount_table import MountPoint, find_mount
 from tui.services.discover import discover
 from tui.services.resolve import resolve_ref
 
@@ -239,9 +239,9 @@ def test_mount_point_may_contain_spaces() -> None:
         "pool/my\\040data /srv/my\\040data zfs rw 0 0\n",
         "/dev/sdb /srv/my ext4 rw 0 0\n",
     ]
-    found = holding(table, "/srv/my data/docker/zfs")
+    found = find_mount(table, "/srv/my data/docker/zfs")
     assert found == MountPoint("pool/my data", "/srv/my data", "zfs")
-    assert holding(table, "/srv/mydata") == MountPoint("/dev/sda1", "/", "ext4")
+    assert find_mount(table, "/srv/mydata") == MountPoint("/dev/sda1", "/", "ext4")
 
 
 def test_start_without_daemon_gives_advice(sample: OfflineEndpoint) -> None:

@@ -50,7 +50,7 @@ def run(engine: Dockerd, host: Path, *options: str) -> None:
 
 
 def refused(engine: Dockerd, *words: str) -> None:
-    assert b"does not let the container do this" in dtui("-H", engine.host, *words, stdin=b"new\n", code=1)
+    assert b"the container may not do this" in dtui("-H", engine.host, *words, stdin=b"new\n", code=1)
 
 
 @pytest.mark.promise("container-rights-only")

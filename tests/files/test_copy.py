@@ -94,7 +94,7 @@ def test_copy_in_drops_setuid_and_devices(boxes: Boxes, tmp_path: Path) -> None:
 def test_kernel_files_of_host_are_not_copied(boxes: Boxes, source: str, alive: bool) -> None:
     box = boxes(alive=alive)
     told = dtui("-H", box.engine.host, "cp", source, "web:/srv/new", code=1)
-    assert b"is the kernel's own, on " in told
+    assert b"is a file of the kernel's, on " in told
     assert told.count(b"\n") == 1
     assert not box.exists(b"/srv/new")
 
@@ -135,7 +135,7 @@ def test_file_shrinking_in_copy_is_refused(
 def test_file_of_unreliable_size_is_refused(boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box = boxes()
     monkeypatch.setattr(
-        rooted_paths, "_KEEPS_FILES", frozenset(rooted_paths._KERNEL)
+        rooted_paths, "_USER_FILE_SYSTEMS", frozenset(rooted_paths._KERNEL_FILE_SYSTEMS)
     )  # as on one that dtui takes for a disk's
     for source, told in (("/proc/cpuinfo", "holds more than its size"), ("/sys/kernel/fscaps", "became shorter")):
         with pytest.raises(DtuiError, match=told):

@@ -119,7 +119,7 @@ def acts_on(box: Box, path: bytes, out: Path) -> dict[str, Callable[[], object]]
 def test_opens_per_entry_ignore_depth(
     boxes: Boxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool
 ) -> None:
-    monkeypatch.setattr(rooted_paths, "_WAY_HOLDS", 0.0)  # on a busy machine the way is looked up again more often
+    monkeypatch.setattr(rooted_paths, "_TRAIL_MAX_AGE", 0.0)  # on a busy machine the way is looked up again more often
     box = boxes("mkdir /srv/x", alive=alive)
     opens: dict[int, dict[str, float]] = {}
     for levels in (30, 150):

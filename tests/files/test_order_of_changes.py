@@ -159,12 +159,12 @@ def test_clock_expires_no_unfinished_change(monkeypatch: pytest.MonkeyPatch, clo
 
 def test_unfinished_change_expires_by_uptime(monkeypatch: pytest.MonkeyPatch) -> None:
     since = process_marks.uptime()
-    gone = f"{process_marks._boot()}:{2**22 + 1}:1"
+    gone = f"{process_marks._boot_id()}:{2**22 + 1}:1"
     monkeypatch.setattr(process_marks, "uptime", lambda: since + 8 * 86_400)
-    assert process_marks.surely_gone_for(gone, since, 7 * 86_400)
-    assert process_marks.surely_gone_for(f"another-boot:{2**22 + 1}:1", 10**9, 7 * 86_400)
-    assert not process_marks.surely_gone_for(process_marks.owner_mark(), since, 7 * 86_400)
-    assert not process_marks.surely_gone_for(gone, since + 2 * 86_400, 7 * 86_400)
+    assert process_marks.has_been_gone_for(gone, since, 7 * 86_400)
+    assert process_marks.has_been_gone_for(f"another-boot:{2**22 + 1}:1", 10**9, 7 * 86_400)
+    assert not process_marks.has_been_gone_for(process_marks.owner_mark(), since, 7 * 86_400)
+    assert not process_marks.has_been_gone_for(gone, since + 2 * 86_400, 7 * 86_400)
 
 
 def test_sweep_keeps_backup_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:

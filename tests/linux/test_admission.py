@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.support.acls import GROUP, GROUP_OBJ, MASK, OTHER, USER, USER_OBJ, set_acl
 from tui.core.id_maps import HOST_IDS
-from tui.linux.admission import Need, item_of, may, may_take
+from tui.linux.admission import Need, inode_of, may, may_take
 from tui.linux.processes import Credentials
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -35,7 +35,7 @@ WHO = st.builds(
     st.sets(st.sampled_from((1, 2, 4, 8)), max_size=2).map(sum),
 )
 NAMED = st.lists(st.tuples(st.sampled_from((USER, GROUP)), BITS, IDS), max_size=3, unique_by=lambda one: one[::2])
-NEEDS = (Need.PASS, Need.READ, Need.CHANGE, Need.READ | Need.CHANGE)
+NEEDS = (Need.TRAVERSE, Need.READ, Need.WRITE, Need.READ | Need.WRITE)
 
 
 def become(who: Credentials) -> None:
@@ -117,11 +117,11 @@ def test_rights_are_judged_as_kernel_does(
         (folder / "directory").chmod((folder / "directory").stat().st_mode & 0o777 | (0o1000 if sticky else 0))
         fds = [os.open(folder / name, os.O_RDONLY) for name in ("item", "directory")]
         try:
-            item, directory = map(item_of, fds)
+            item, directory = map(inode_of, fds)
             entry = os.stat(folder / "directory/entry")
             expected = [may(who, HOST_IDS, item, need) for need in NEEDS[1:]]
-            expected += [may(who, HOST_IDS, directory, need) for need in (Need.PASS, Need.READ)]
-            expected += [may(who, HOST_IDS, item, need) for need in (Need.OWN, Need.GIVE)]
+            expected += [may(who, HOST_IDS, directory, need) for need in (Need.TRAVERSE, Need.READ)]
+            expected += [may(who, HOST_IDS, item, need) for need in (Need.OWN, Need.CHOWN)]
             expected += [may_take(who, HOST_IDS, directory, entry)]
             said = answers(who, folder, fds[0])
         finally:

@@ -16,7 +16,7 @@ from tui.cli.output import OutputLost, flush, print_note
 from tui.core.errors import DtuiError, TooManyOpen
 from tui.core.state import release_locks
 from tui.core.text import printable
-from tui.linux.supervise import can_give_up, give_up, go_on_in_child, is_stuck
+from tui.linux.supervise import can_give_up, continue_in_child, give_up, is_stuck
 
 _INTERRUPTED = 130
 _OWN_SIGNALS = ("", "edit", "demo", "bench")
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
     if argv is None:
-        go_on_in_child()
+        continue_in_child()
     code = _run(argv)
     try:
         flush()

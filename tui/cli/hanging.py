@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 from tui.core.state import release_locks
 from tui.linux.descriptors import is_readable
-from tui.linux.supervise import ENDED, ENDED_IN_CHANGE, STUCK_AFTER_ONE, give_up, interrupts_seen
+from tui.linux.supervise import ENDED, ENDED_IN_CHANGE, STUCK_AFTER_ONE_INTERRUPT, give_up, interrupts_seen
 from tui.linux.waits import KernelWait
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,7 +26,10 @@ _LOOK = 0.1
 _STILL = 1.0
 """Seconds in which a main thread that does something runs for longer than ``_WORK``."""
 _WORK = 0.005
-_WAITING = f"dtui: waiting {STUCK_AFTER_ONE:.0f} s for a file system that does not answer; Ctrl+C again ends dtui now\n"
+_WAITING = (
+    f"dtui: waiting {STUCK_AFTER_ONE_INTERRUPT:.0f} s for a file system that does not answer; "
+    "Ctrl+C again ends dtui now\n"
+)
 
 
 @contextmanager
@@ -121,8 +124,8 @@ class _Watch:
 
     def _end_or_warn(self) -> None:
         times = max(len(self._received), interrupts_seen())  # two that come soon after another are one to this process
-        seconds = self._wait.look()
-        if times == 1 and self._received[0] == signal.SIGINT and seconds < STUCK_AFTER_ONE:
+        seconds = self._wait.seconds()
+        if times == 1 and self._received[0] == signal.SIGINT and seconds < STUCK_AFTER_ONE_INTERRUPT:
             if not self._warned:
                 self._warned = True
                 _say(_WAITING)

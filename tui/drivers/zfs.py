@@ -15,7 +15,7 @@ from tui.core.records import Dataset, Driver, DriverKind, Layer, LayerRole, Laye
 from tui.core.text import printable
 from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
-from tui.linux.mount_table import mount_holding
+from tui.linux.mount_table import mount_containing
 
 
 class Zfs:
@@ -52,7 +52,7 @@ class Zfs:
 
 def _dataset_at(path: Path) -> str:
     """Return the dataset that holds a directory; raises NotReachable if it is not on ZFS."""
-    mount = mount_holding(str(path))
+    mount = mount_containing(str(path))
     if mount is None or mount.kind != "zfs":
         raise NotReachable(
             f"{printable(str(path))} is not on a mounted ZFS dataset", "zfs mount it, or name the right data-root"

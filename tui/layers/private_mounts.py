@@ -20,7 +20,7 @@ from tui.layers import whiteouts
 from tui.layers.device_mounts import source_directory
 from tui.layers.directories import open_upper_in, upper_root
 from tui.linux import syscalls
-from tui.linux.remove_tree import make_anew, remove_tree
+from tui.linux.remove_tree import recreate_directory, remove_tree
 from tui.linux.rooted_paths import Root
 from tui.linux.syscalls import O_PATH, MountAttr
 
@@ -119,7 +119,7 @@ def _private_work(stack: LayerStack, name: str, check: Check) -> Iterator[tuple[
 
 def _make_work(parent_fd: int, name: str) -> int:
     try:
-        return make_anew(parent_fd, os.fsencode(name))
+        return recreate_directory(parent_fd, os.fsencode(name))
     except PermissionError as error:
         raise _explain(error) from error
     except FileNotFoundError as error:

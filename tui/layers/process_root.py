@@ -17,7 +17,7 @@ from tui.core.records import LayerStack, WhiteoutStyle
 from tui.drivers.data_root import open_host
 from tui.linux.admission import rights_of_process
 from tui.linux.process_marks import has_ended
-from tui.linux.processes import is_hosts_root, process
+from tui.linux.processes import is_hosts_root, read_process
 from tui.linux.rooted_paths import Root
 from tui.linux.syscalls import O_PATH
 
@@ -121,7 +121,7 @@ def _candidate_roots(pid: int, stack: LayerStack) -> Iterator[tuple[Path, str]]:
     if root_path is None:
         return
     yield root_path, "/"
-    first = process(pid)
-    parent = process(first.parent) if first else None
+    first = read_process(pid)
+    parent = read_process(first.parent) if first else None
     if parent and is_hosts_root(parent):
         yield root_path, f"/proc/{parent.pid}/root"

@@ -132,7 +132,7 @@ class LayerView:
             opened.callback(os.close, child)
             children.append((index, child))
             if mount_only_feature(child, userxattr=self.stack.userxattr):
-                raise LayerError(f"{printable(name)} is {_RENAMED}", "start the container to look into it")
+                raise LayerError(f"{printable(name)} is {_RENAMED}", "start the container to read it")
             if is_opaque(child, self.stack.whiteout_style, userxattr=self.stack.userxattr):
                 break
         return children

@@ -30,12 +30,12 @@ from tui.core.text import printable
 from tui.linux.processes import Credentials, credentials_of, shares_namespace
 
 
-class BeyondContainer(EditRefused):
+class NotPermitted(EditRefused):
     """The container can see this file or directory of the host, but may not do what was asked."""
 
     def __init__(self, path: bytes, owner: int) -> None:
-        whose = f"user {owner}" if owner else "root"
-        message = f"{printable(path)}: {whose} of the host does not let the container do this"
+        owner_name = f"user {owner}" if owner else "root"
+        message = f"{printable(path)} belongs to {owner_name} of the host, and the container may not do this"
         super().__init__(message, "do it on the host, in the directory that is mounted there; nothing was changed")
         self.owner = owner
 
@@ -43,15 +43,15 @@ class BeyondContainer(EditRefused):
 class Need(IntFlag):
     """What is about to be done to a file or directory. The first three are the bits of a mode."""
 
-    PASS = 1
+    TRAVERSE = 1
     """Look up a name in a directory."""
-    CHANGE = 2
+    WRITE = 2
     """Write a file, or create, rename and remove names in a directory."""
     READ = 4
     """Read a file, or list a directory."""
     OWN = 8
     """Change mode, times or attributes, which no mode bit grants."""
-    GIVE = 16
+    CHOWN = 16
     """Change owner or group."""
 
 
@@ -78,7 +78,7 @@ Acl = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Inode:
     """A file or directory as the host sees it: its status, and its ACL if it has one."""
 
     status: os.stat_result
@@ -123,10 +123,10 @@ def rights_of_process(pid: int) -> Rights | None:
     if user is not None:
         groups = first.groups | ({group} if group is not None and user != first.user else set())
         root = Credentials(user, frozenset(groups), first.bounding, first.bounding)
-    return Rights(ids, root, tuple(dict.fromkeys((first, *_processes_beside(pid)))))
+    return Rights(ids, root, tuple(dict.fromkeys((first, *_processes_sharing_namespaces(pid)))))
 
 
-def _processes_beside(pid: int) -> Iterator[Credentials]:
+def _processes_sharing_namespaces(pid: int) -> Iterator[Credentials]:
     """Yield the credentials of all processes with the same mounts and users as ``pid``; raises OSError."""
     namespaces = _namespaces(str(pid))
     for name in os.listdir("/proc"):
@@ -139,68 +139,68 @@ def _namespaces(pid: str) -> tuple[int, ...]:
     return tuple(os.stat(f"/proc/{pid}/ns/{kind}").st_ino for kind in ("mnt", "user"))
 
 
-def may(who: Credentials, ids: IdMap, item: Item, need: Need) -> bool:
+def may(subject: Credentials, ids: IdMap, item: Inode, need: Need) -> bool:
     """Return whether the kernel would let these credentials do something to a file of the host."""
     status = item.status
-    capabilities = _capabilities(who, ids, status)
-    if need & Need.GIVE and not capabilities & Capability.CHOWN:
+    capabilities = _capabilities(subject, ids, status)
+    if need & Need.CHOWN and not capabilities & Capability.CHOWN:
         return False
-    if need & Need.OWN and status.st_uid != who.user and not capabilities & Capability.FOWNER:
+    if need & Need.OWN and status.st_uid != subject.user and not capabilities & Capability.FOWNER:
         return False
-    wanted = int(need) & 7
-    if stat.S_ISDIR(status.st_mode) and wanted & Need.CHANGE:
-        wanted |= Need.PASS
-    if _permitted(who, item, wanted) or capabilities & Capability.DAC_OVERRIDE:
+    bits = int(need) & 7
+    if stat.S_ISDIR(status.st_mode) and bits & Need.WRITE:
+        bits |= Need.TRAVERSE
+    if _permitted(subject, item, bits) or capabilities & Capability.DAC_OVERRIDE:
         return True
-    readable = Need.READ | Need.PASS if stat.S_ISDIR(status.st_mode) else Need.READ
-    return bool(capabilities & Capability.DAC_READ_SEARCH) and not wanted & ~readable
+    readable = Need.READ | Need.TRAVERSE if stat.S_ISDIR(status.st_mode) else Need.READ
+    return bool(capabilities & Capability.DAC_READ_SEARCH) and not bits & ~readable
 
 
-def may_take(who: Credentials, ids: IdMap, directory: Item, entry: os.stat_result) -> bool:
+def may_take(subject: Credentials, ids: IdMap, directory: Inode, entry: os.stat_result) -> bool:
     """Return whether these credentials may remove, rename or replace a name: in a sticky directory only its owner
     may."""
-    if not may(who, ids, directory, Need.CHANGE):
+    if not may(subject, ids, directory, Need.WRITE):
         return False
-    if not directory.status.st_mode & stat.S_ISVTX or who.user in (entry.st_uid, directory.status.st_uid):
+    if not directory.status.st_mode & stat.S_ISVTX or subject.user in (entry.st_uid, directory.status.st_uid):
         return True
-    return bool(_capabilities(who, ids, entry) & Capability.FOWNER)
+    return bool(_capabilities(subject, ids, entry) & Capability.FOWNER)
 
 
-def _capabilities(who: Credentials, ids: IdMap, status: os.stat_result) -> int:
+def _capabilities(subject: Credentials, ids: IdMap, status: os.stat_result) -> int:
     """Return the capabilities that count for a file: none if the container does not map its owner and group."""
     mapped = shown_id(ids.users, status.st_uid) is not None and shown_id(ids.groups, status.st_gid) is not None
-    return who.capabilities if mapped else 0
+    return subject.capabilities if mapped else 0
 
 
-def _permitted(who: Credentials, item: Item, wanted: int) -> bool:
+def _permitted(subject: Credentials, item: Inode, bits: int) -> bool:
     """Check owner, group, mode and ACL only (acl_permission_check in fs/namei.c)."""
     mode = item.status.st_mode
-    if item.status.st_uid == who.user:
-        return not wanted & ~(mode >> 6)
+    if item.status.st_uid == subject.user:
+        return not bits & ~(mode >> 6)
     if item.acl and mode & stat.S_IRWXG:
-        return _permitted_by_acl(who, item, wanted)
-    if item.status.st_gid in who.groups:
+        return _permitted_by_acl(subject, item, bits)
+    if item.status.st_gid in subject.groups:
         mode >>= 3
-    return not wanted & ~mode
+    return not bits & ~mode
 
 
-def _permitted_by_acl(who: Credentials, item: Item, wanted: int) -> bool:
+def _permitted_by_acl(subject: Credentials, item: Inode, bits: int) -> bool:
     """Judge by an ACL whose owner is somebody else (posix_acl_permission in fs/posix_acl.c)."""
     mask = next((rights for tag, rights, _ in item.acl if tag == _MASK), 7)
     in_a_group = False
     for tag, rights, number in item.acl:
-        if tag == _USER and number == who.user:
-            return not wanted & ~(rights & mask)
-        if tag in (_GROUP_OBJ, _GROUP) and (item.status.st_gid if tag == _GROUP_OBJ else number) in who.groups:
+        if tag == _USER and number == subject.user:
+            return not bits & ~(rights & mask)
+        if tag in (_GROUP_OBJ, _GROUP) and (item.status.st_gid if tag == _GROUP_OBJ else number) in subject.groups:
             in_a_group = True
-            if not wanted & ~rights:
-                return not wanted & ~mask
+            if not bits & ~rights:
+                return not bits & ~mask
         if tag == _OTHER:
-            return not in_a_group and not wanted & ~rights
+            return not in_a_group and not bits & ~rights
     return False
 
 
-def item_of(fd: int) -> Item:
+def inode_of(fd: int) -> Inode:
     """Describe an open file, O_PATH allowed; raises OSError."""
     status = os.fstat(fd)
     try:
@@ -208,31 +208,37 @@ def item_of(fd: int) -> Item:
     except OSError as error:
         if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
             raise
-        return Item(status)
-    return Item(status, tuple(_ACL_ENTRY.iter_unpack(packed[_ACL_HEAD:])))
+        return Inode(status)
+    return Inode(status, tuple(_ACL_ENTRY.iter_unpack(packed[_ACL_HEAD:])))
 
 
-def refuse_beyond(rights: Rights, fd: int, path: bytes, need: Need, *, own: bool = False) -> None:
-    """Raise BeyondContainer if nobody in the container may do this to an open file."""
-    item = item_of(fd)
+def refuse_not_permitted(rights: Rights, fd: int, path: bytes, need: Need, *, own: bool = False) -> None:
+    """Raise NotPermitted if nobody in the container may do this to an open file."""
+    item = inode_of(fd)
     if not any(may(who, rights.ids, item, need) for who in rights.subjects(own=own)):
-        raise BeyondContainer(path, item.status.st_uid)
+        raise NotPermitted(path, item.status.st_uid)
 
 
 def refuse_taking(
-    rights: Rights, dir_fd: int, entry: os.stat_result, path: bytes, *, written: int | None = None, own: bool = False
+    rights: Rights,
+    dir_fd: int,
+    entry: os.stat_result,
+    path: bytes,
+    *,
+    replaced_fd: int | None = None,
+    own: bool = False,
 ) -> None:
-    """Raise BeyondContainer if nobody in the container may remove or rename a name.
+    """Raise NotPermitted if nobody in the container may remove or rename a name.
 
-    A file that replaces another keeps its owner, so the container must also be allowed to write that one (``written``,
-    open).
+    A file that replaces another keeps its owner, so the container must also be allowed to write that one
+    (``replaced_fd``, an open descriptor).
     """
     subjects = rights.subjects(own=own)
-    directory = item_of(dir_fd)
+    directory = inode_of(dir_fd)
     if not any(may_take(who, rights.ids, directory, entry) for who in subjects):
-        raise BeyondContainer(path, directory.status.st_uid)
-    if written is not None:
-        item = item_of(written)
-        needs = (Need.CHANGE, Need.OWN)
+        raise NotPermitted(path, directory.status.st_uid)
+    if replaced_fd is not None:
+        item = inode_of(replaced_fd)
+        needs = (Need.WRITE, Need.OWN)
         if not any(may(who, rights.ids, item, need) for who in subjects for need in needs):
-            raise BeyondContainer(path, item.status.st_uid)
+            raise NotPermitted(path, item.status.st_uid)

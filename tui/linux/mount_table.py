@@ -20,25 +20,25 @@ class MountPoint:
 
 def file_system_at(path: str) -> str:
     """Return the file system type that a path lies on, "unknown" if the table does not say."""
-    mount = mount_holding(path)
+    mount = mount_containing(path)
     return mount.kind if mount else "unknown"
 
 
-def mount_holding(path: str) -> MountPoint | None:
+def mount_containing(path: str) -> MountPoint | None:
     """Return the mount that contains a path. The path must not contain symlinks."""
     with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
-        return holding(file, path)
+        return find_mount(file, path)
 
 
-def holding(lines: Iterable[str], path: str) -> MountPoint | None:
+def find_mount(lines: Iterable[str], path: str) -> MountPoint | None:
     """Return the mount in a table that contains a path: the deepest one and, of several at one place, the last."""
-    best: MountPoint | None = None
+    deepest: MountPoint | None = None
     for line in lines:
         source, target, kind = (_unescaped(word) for word in line.split(" ", 3)[:3])
-        inside = f"{path}/".startswith(target.rstrip("/") + "/")
-        if inside and (best is None or len(target) >= len(best.target)):
-            best = MountPoint(source, target, kind)
-    return best
+        contains_path = f"{path}/".startswith(target.rstrip("/") + "/")
+        if contains_path and (deepest is None or len(target) >= len(deepest.target)):
+            deepest = MountPoint(source, target, kind)
+    return deepest
 
 
 def _unescaped(word: str) -> str:

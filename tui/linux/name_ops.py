@@ -29,7 +29,7 @@ EXCHANGE = 2
 
 _REMOVE_DIRECTORY = 0x200  # AT_REMOVEDIR
 
-Proven = Callable[[], AbstractContextManager[None]]
+ProcessCheck = Callable[[], AbstractContextManager[None]]
 """A context manager that verifies, on entry and exit, that a pid still is the process meant; raises NotReachable."""
 
 
@@ -65,16 +65,16 @@ class OwnNameOps:
         os.rmdir(name, dir_fd=directory)
 
 
-def _rename_no_replace(rename: Callable[[int], None], target: int, new: bytes, flags: int) -> None:
+def _rename_no_replace(rename_with: Callable[[int], None], target: int, new: bytes, flags: int) -> None:
     """Rename with flags. If the file system supports none (OpenZFS before 2.2), check for the name first."""
     try:
-        rename(flags)
+        rename_with(flags)
     except OSError as error:
         if error.errno != errno.EINVAL or not flags:
             raise
         if _exists(target, new):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-        rename(0)
+        rename_with(0)
 
 
 def _exists(directory: int, name: bytes) -> bool:
@@ -91,7 +91,7 @@ class NamespaceNameOps:
     If the helper is killed, the next operation starts a new one, so that a change already begun can be rolled back.
     """
 
-    def __init__(self, pid: int, proven: Proven) -> None:
+    def __init__(self, pid: int, proven: ProcessCheck) -> None:
         self._pid = pid
         self._proven = proven
         self._helper: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
@@ -107,7 +107,7 @@ class NamespaceNameOps:
             except BaseException:
                 own_end.close()
                 raise
-            _entered(own_end)
+            _check_entered(own_end)
         return self._helper[0]
 
     def end(self) -> None:
@@ -176,7 +176,7 @@ _awaiting: set[int] = set()
 
 
 def awaits_helper(thread: int) -> bool:
-    """Say whether a thread waits for a helper, which may wait for a file system that does not answer."""
+    """Return whether a thread waits for a helper, which may itself wait for a file system that does not answer."""
     return thread in _awaiting
 
 
@@ -191,7 +191,7 @@ class _HelperGone(EditRefused):
 
 
 @contextmanager
-def name_ops_inside(pid: int, proven: Proven) -> Iterator[NamespaceNameOps]:
+def name_ops_inside(pid: int, proven: ProcessCheck) -> Iterator[NamespaceNameOps]:
     """Run a helper in the mount namespace of a container's process for the duration of the context.
 
     The helper is a fresh interpreter because a process with several threads cannot enter a mount namespace (setns(2)).
@@ -225,9 +225,9 @@ def _start_helper(pid: int, control: socket.socket) -> subprocess.Popen[bytes]:
         os.close(namespace)
 
 
-def _entered(control: socket.socket) -> None:
+def _check_entered(control: socket.socket) -> None:
     answer = control.recv(4)
     number = struct.unpack("i", answer)[0] if len(answer) == 4 else errno.EIO
     if number:
-        why = os.strerror(number).lower()
-        raise NotReachable(f"the container's mount namespace cannot be entered: {why}", "run dtui as root")
+        reason = os.strerror(number).lower()
+        raise NotReachable(f"the container's mount namespace cannot be entered: {reason}", "run dtui as root")

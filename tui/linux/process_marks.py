@@ -11,12 +11,12 @@ from tui.linux.descriptors import is_readable
 
 
 @cache
-def _boot() -> str:
+def _boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 
 
-def _started(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """Return the start time of a process in clock ticks since boot (proc(5), stat field 22), or "" if it has ended.
 
     A zombie counts as ended: its parent may never wait for it, as in a container without an init.
@@ -32,14 +32,14 @@ def _started(pid: int) -> str:
 def owner_mark() -> str:
     """Return a mark of this process: boot id, pid and start time."""
     pid = os.getpid()
-    return f"{_boot()}:{pid}:{_started(pid)}"
+    return f"{_boot_id()}:{pid}:{_start_time(pid)}"
 
 
 def owner_lives(mark: str) -> bool:
     """Return whether the process that made a mark still runs."""
     boot, _, pid_and_start = mark.partition(":")
     pid, _, started = pid_and_start.partition(":")
-    return boot == _boot() and pid.isdigit() and bool(started) and _started(int(pid)) == started
+    return boot == _boot_id() and pid.isdigit() and bool(started) and _start_time(int(pid)) == started
 
 
 def owned_name() -> str:
@@ -60,14 +60,14 @@ def uptime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def surely_gone_for(mark: str, since: float, seconds: float) -> bool:
+def has_been_gone_for(mark: str, since: float, seconds: float) -> bool:
     """Return whether the process that made a mark has been gone for more than ``seconds``.
 
     ``since`` is the uptime at which the mark was made. If that was in an earlier boot, only the time since this boot is
     certain.
     """
-    same_boot = mark.partition(":")[0] == _boot()
-    return not owner_lives(mark) and uptime() - (since if same_boot else 0) > seconds
+    is_same_boot = mark.partition(":")[0] == _boot_id()
+    return not owner_lives(mark) and uptime() - (since if is_same_boot else 0) > seconds
 
 
 def has_ended(pidfd: int) -> bool:

@@ -1,4 +1,4 @@
-"""What /proc says about a process. Whether that is evidence of anything is for the caller to decide."""
+"""What /proc says about a process. The caller decides whether it proves anything."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Process:
     parent: int
     users: tuple[int, ...]
 
-    def is_of(self, user: int) -> bool:
+    def runs_as(self, user: int) -> bool:
         """Return whether all its user ids are ``user``. A set-user-id program still has its caller's real id."""
         return set(self.users) == {user}
 
 
-def process(pid: int) -> Process | None:
-    """Read about a process; None if there is none with that pid."""
+def read_process(pid: int) -> Process | None:
+    """Read a process' status from /proc, None if it does not exist."""
     fields: dict[str, list[str]] = {}
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
@@ -70,7 +70,7 @@ def shares_namespace(pid: int, kind: str) -> bool:
 
 def is_hosts_root(candidate: Process | None) -> bool:
     """Return whether a process runs as the host's root, not just as root of a user namespace."""
-    return candidate is not None and candidate.is_of(0) and shares_namespace(candidate.pid, "user")
+    return candidate is not None and candidate.runs_as(0) and shares_namespace(candidate.pid, "user")
 
 
 def program_of(pid: int) -> str:

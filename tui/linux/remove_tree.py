@@ -30,7 +30,7 @@ def remove_tree(dir_fd: int, name: bytes) -> None:
     os.rmdir(name, dir_fd=dir_fd)
 
 
-def make_anew(dir_fd: int, name: bytes) -> int:
+def recreate_directory(dir_fd: int, name: bytes) -> int:
     """Make an empty private directory, whatever stood there before, and return it open; raises OSError."""
     with suppress(FileNotFoundError):
         remove_tree(dir_fd, name)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from tui.core.errors import DtuiError, EditRefused, LayerError, UsageError
 from tui.core.records import EntryKind
 from tui.core.text import human_size, printable
-from tui.linux.admission import BeyondContainer, Need, Rights, refuse_beyond, refuse_taking
+from tui.linux.admission import Need, NotPermitted, Rights, refuse_not_permitted, refuse_taking
 from tui.linux.failures import explain, explained
 from tui.linux.syscalls import O_PATH, Resolve, file_system_of, identity_of, mount_of, openat2
 from tui.linux.trail import Trail
@@ -31,7 +31,7 @@ ONE_NAME = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_XDEV | Resolve.NO_
 PATH_MAX = 4096
 """Bytes of a path that a system call accepts, including the final NUL (linux/limits.h)."""
 
-_WAY_HOLDS = 0.1
+_TRAIL_MAX_AGE = 0.1
 """Seconds after which the directories on a path are opened again, because somebody may have moved one meanwhile."""
 
 _KINDS = {
@@ -45,7 +45,7 @@ _KINDS = {
 }
 
 
-_KERNEL = {
+_KERNEL_FILE_SYSTEMS = {
     0x9FA0: "proc",
     0x62656572: "sysfs",
     0x27E0EB: "cgroup",
@@ -78,7 +78,7 @@ _KERNEL = {
 }
 """File systems whose files are the kernel's own (linux/magic.h), named in the refusal."""
 
-_KEEPS_FILES = frozenset(
+_USER_FILE_SYSTEMS = frozenset(
     (
         0x794C7630,  # overlay
         0x01021994,  # tmpfs, and devtmpfs, whose devices are refused for what they are
@@ -137,7 +137,7 @@ def normalized(path: str | bytes) -> bytes:
     """
     raw = os.fsencode(path)
     if b"\0" in raw:
-        raise UsageError("a path cannot hold a NUL byte", "check what you typed or piped")
+        raise UsageError("a path cannot contain a NUL byte", "check what you typed or piped")
     parts: list[bytes] = []
     for part in raw.split(b"/"):
         if part == b"..":
@@ -153,7 +153,7 @@ def split(path: bytes) -> tuple[bytes, bytes]:
     return parent or b"/", name
 
 
-class Folder(NamedTuple):
+class OpenDirectory(NamedTuple):
     """An open directory with the number of its mount (0 for the root's) and whether it is a mount point itself."""
 
     fd: int
@@ -165,8 +165,8 @@ class Folder(NamedTuple):
     """Depth of the first directory on its path that carries marks which this union would not honour."""
 
 
-def _give_back(folder: Folder) -> None:
-    os.close(folder.fd)
+def _close(directory: OpenDirectory) -> None:
+    os.close(directory.fd)
 
 
 class Root:
@@ -182,7 +182,7 @@ class Root:
         self._rights = rights
         self._own_mount: int | None = None
         self._mounts = count(1)
-        self._trail: Trail[Folder] | None = None
+        self._trail: Trail[OpenDirectory] | None = None
 
     def duplicate(self) -> Root:
         """Return an independent copy of this root, to be closed separately."""
@@ -220,8 +220,8 @@ class Root:
         """Open a path in which no name may be a symlink; a link placed there since is refused."""
         if len(path) >= PATH_MAX:  # too long for a single system call
             parent, name = split(path)
-            with self.directory(parent) as folder:
-                return self._open_canonical(folder.fd, name, flags, path)
+            with self.directory(parent) as directory:
+                return self._open_canonical(directory.fd, name, flags, path)
         return self._open_canonical(self.fd, path.lstrip(b"/") or b".", flags, path)
 
     def _open_canonical(self, dir_fd: int, relative_path: bytes, flags: int, path: bytes) -> int:
@@ -240,17 +240,17 @@ class Root:
         """Raise EditRefused if nobody in the container may do this to an open file or directory."""
         if self._rights is not None:
             with explained(path):
-                refuse_beyond(self._rights, fd, path, need, own=self._is_own(fd))
+                refuse_not_permitted(self._rights, fd, path, need, own=self._is_own(fd))
 
-    def admit_taking(self, dir_fd: int, name: bytes, path: bytes, *, written: int | None = None) -> None:
+    def admit_taking(self, dir_fd: int, name: bytes, path: bytes, *, replaced_fd: int | None = None) -> None:
         """Raise EditRefused if nobody in the container may remove, rename or replace a name.
 
-        ``written`` is the open file whose owner and place the new one gets.
+        ``replaced_fd`` is the open file whose owner and place the new one gets.
         """
         if self._rights is not None:
             with explained(path):
                 entry = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-                refuse_taking(self._rights, dir_fd, entry, path, written=written, own=self._is_own(dir_fd))
+                refuse_taking(self._rights, dir_fd, entry, path, replaced_fd=replaced_fd, own=self._is_own(dir_fd))
 
     def _is_own(self, fd: int) -> bool:
         """Return whether a descriptor is on the root's own mount, not on one made inside the container."""
@@ -267,10 +267,10 @@ class Root:
         if self._rights is None:
             return fd
         try:
-            real = self._path_of(fd, path)
-            above, name = split(real)
-            folder = self.reach(above)
-            if name and identity_of(folder.fd, name) != identity_of(fd):
+            canonical_path = self._path_of(fd, path)
+            parent, name = split(canonical_path)
+            directory = self.kept_directory(parent)
+            if name and identity_of(directory.fd, name) != identity_of(fd):
                 raise LayerError(f"{printable(path)} was moved while it was being opened", "try again")
         except OSError as error:
             os.close(fd)
@@ -280,45 +280,45 @@ class Root:
             raise
         return fd
 
-    def reach(self, path: bytes) -> Folder:
+    def kept_directory(self, path: bytes) -> OpenDirectory:
         """Return the directory at a canonical path, open until the next call, reusing directories opened before.
 
         Refuses a symlink that was placed on the path meanwhile, and overlay marks that this union does not honour:
         following them would show files that were deleted.
         """
         if self._trail is None:
-            self._trail = Trail(self._top(), self._descend, _give_back, max_age=_WAY_HOLDS)
+            self._trail = Trail(self._top(), self._descend, _close, max_age=_TRAIL_MAX_AGE)
         try:
-            folder = self._trail.at(path)
+            directory = self._trail.at(path)
         except OSError as error:
             raise explain(error, path) from error
-        except BeyondContainer as error:
-            raise BeyondContainer(path, error.owner) from error
-        if folder.foreign is not None:
-            marked = b"/" + b"/".join(path.split(b"/")[1 : folder.foreign + 1])
+        except NotPermitted as error:
+            raise NotPermitted(path, error.owner) from error
+        if directory.foreign is not None:
+            marked = b"/" + b"/".join(path.split(b"/")[1 : directory.foreign + 1])
             message = f"{printable(marked)} has {self._foreign}* attributes, which dtui's mount would ignore"
             raise EditRefused(message, "start the container with the Engine that created it")
-        return folder
+        return directory
 
     @contextmanager
-    def directory(self, path: bytes) -> Iterator[Folder]:
+    def directory(self, path: bytes) -> Iterator[OpenDirectory]:
         """Yield the directory at a canonical path like :meth:`reach`; it stays open for the whole context."""
-        trail_folder = self.reach(path)
-        folder = trail_folder._replace(fd=os.dup(trail_folder.fd))
+        kept = self.kept_directory(path)
+        directory = kept._replace(fd=os.dup(kept.fd))
         try:
-            yield folder
+            yield directory
         finally:
-            os.close(folder.fd)
+            os.close(directory.fd)
 
     def forget(self, path: bytes) -> None:
         """Open a directory anew the next time it is asked for, because it was removed, renamed or created."""
         if self._trail is not None:
             self._trail.forget(path)
 
-    def _top(self) -> Folder:
-        return Folder(self.fd, foreign=0 if self._is_foreign(self.fd) else None)
+    def _top(self) -> OpenDirectory:
+        return OpenDirectory(self.fd, foreign=0 if self._is_foreign(self.fd) else None)
 
-    def _descend(self, parent: Folder, name: bytes) -> Folder:
+    def _descend(self, parent: OpenDirectory, name: bytes) -> OpenDirectory:
         """Open one name in a directory; it may be a mount point, since the caller named the path."""
         mount = parent.mount
         try:
@@ -329,14 +329,14 @@ class Root:
             mount = next(self._mounts)
             fd = openat2(parent.fd, name, os.O_RDONLY | os.O_DIRECTORY, ONE_NAME & ~Resolve.NO_XDEV)
         try:
-            self.admit(fd, name, Need.PASS)
+            self.admit(fd, name, Need.TRAVERSE)
         except BaseException:
             os.close(fd)
             raise
         depth, foreign = parent.depth + 1, parent.foreign
         if foreign is None and self._is_foreign(fd):
             foreign = depth
-        return Folder(fd, mount, mount != parent.mount, depth, foreign)
+        return OpenDirectory(fd, mount, mount != parent.mount, depth, foreign)
 
     def _is_foreign(self, fd: int) -> bool:
         return bool(self._foreign) and any(name.startswith(self._foreign) for name in _attributes(fd))
@@ -348,8 +348,8 @@ class Root:
         if not name:
             raise EditRefused("/ is the container's root, not a file", "name a file below it")
         if len(parent) >= PATH_MAX:
-            with self.directory(parent) as folder:
-                yield folder.fd, name
+            with self.directory(parent) as directory:
+                yield directory.fd, name
             return
         fd = self.open_path(parent, flags=os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -413,7 +413,7 @@ def _attributes(fd: int) -> list[str]:
         return []
 
 
-_FROM_INSIDE = "use docker exec, which has only the container's rights; nothing was changed"
+_USE_EXEC = "use docker exec, which has only the container's rights; nothing was changed"
 
 
 def refuse_kernel_files(fd: int, path: bytes) -> None:
@@ -424,15 +424,15 @@ def refuse_kernel_files(fd: int, path: bytes) -> None:
     Of the others only known ones are allowed, so that one added by a later kernel is refused.
     """
     magic = file_system_of(fd)
-    if magic in _KEEPS_FILES or (magic not in _KERNEL and _on_a_disk(fd)):
+    if magic in _USER_FILE_SYSTEMS or (magic not in _KERNEL_FILE_SYSTEMS and _has_block_device(fd)):
         return
     display_path = printable(path)
-    if magic in _KERNEL:
-        raise EditRefused(f"{display_path} is the kernel's own, on {_KERNEL[magic]}", _FROM_INSIDE)
-    raise EditRefused(f"{display_path} is on a file system that dtui does not know (type {magic:#x})", _FROM_INSIDE)
+    if magic in _KERNEL_FILE_SYSTEMS:
+        raise EditRefused(f"{display_path} is a file of the kernel's, on {_KERNEL_FILE_SYSTEMS[magic]}", _USE_EXEC)
+    raise EditRefused(f"{display_path} is on a file system that dtui does not know (type {magic:#x})", _USE_EXEC)
 
 
-def _on_a_disk(fd: int) -> bool:
+def _has_block_device(fd: int) -> bool:
     """Return whether the file system has a block device: without one, its device number has major 0."""
     return os.major(identity_of(fd)[0]) != 0
 

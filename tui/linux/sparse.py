@@ -39,27 +39,27 @@ def copy_data(source: int, start: int, size: int, sink: int, offset: int, path: 
     if 0 < size <= _BLOCK:  # a single block: looking for holes would cost more than the copy
         chunk = os.pread(source, size, start)
         if len(chunk) < size:
-            raise _shorter(path)
+            raise _became_shorter(path)
         if chunk.count(0) < size:
             _write_at(sink, memoryview(chunk), offset)
         progress.copied(size)
         yield size
         return
     while position < end:
-        position, stop = _data_from(source, position, end)
+        position, stop = _next_data(source, position, end)
         while position < stop:
             chunk = os.pread(source, min(_CHUNK, stop - position), position)
             if not chunk:
-                raise _shorter(path)
+                raise _became_shorter(path)
             _write_at(sink, memoryview(chunk), offset + position - start)
             position += len(chunk)
             progress.copied(len(chunk))
             yield len(chunk)
     if os.fstat(source).st_size < end:  # a truncated file looks as if it had a hole at its end
-        raise _shorter(path)
+        raise _became_shorter(path)
 
 
-def _shorter(path: bytes) -> ChangedMeanwhile:
+def _became_shorter(path: bytes) -> ChangedMeanwhile:
     return ChangedMeanwhile(f"{printable(path)} became shorter while it was being copied", "check it, then try again")
 
 
@@ -86,19 +86,19 @@ def extents_of(chunks: Iterable[Content]) -> Iterator[Extent]:
         position += size
 
 
-def _is_empty(chunk: Content, at: int) -> bool:
-    block = chunk[at : at + _BLOCK]
+def _is_empty(chunk: Content, position: int) -> bool:
+    block = chunk[position : position + _BLOCK]
     return block == _ZEROS[: len(block)]
 
 
-def reserve(fd: int, runs: Iterable[Extent]) -> None:
+def reserve(fd: int, extents: Iterable[Extent]) -> None:
     """Reserve the disk space that the stretches need, or release what was reserved and raise OSError."""
     size = os.fstat(fd).st_size
     holes = list(_holes_of(fd, size))
     try:
-        for run in runs:
-            if run.data is not None:
-                os.posix_fallocate(fd, run.start, run.size)
+        for extent in extents:
+            if extent.data is not None:
+                os.posix_fallocate(fd, extent.start, extent.size)
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
             return
@@ -109,17 +109,17 @@ def reserve(fd: int, runs: Iterable[Extent]) -> None:
         raise
 
 
-def write_extents(fd: int, runs: Iterable[Extent]) -> int:
+def write_extents(fd: int, extents: Iterable[Extent]) -> int:
     """Write stretches to a file, leaving holes for zeros, and return the new size; raises OSError."""
     total = 0
-    for run in runs:
-        total = run.start + run.size
-        if run.data is not None:
-            _write_at(fd, run.data, run.start)
+    for extent in extents:
+        total = extent.start + extent.size
+        if extent.data is not None:
+            _write_at(fd, extent.data, extent.start)
             continue
-        position, size = run.start, min(total, os.fstat(fd).st_size)
+        position, size = extent.start, min(total, os.fstat(fd).st_size)
         while position < size:
-            position, stop = _data_from(fd, position, size)
+            position, stop = _next_data(fd, position, size)
             while position < stop:
                 position += os.pwrite(fd, _ZEROS[: stop - position], position)
     os.ftruncate(fd, total)
@@ -136,13 +136,13 @@ def _holes_of(fd: int, size: int) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of the holes in a file."""
     position = 0
     while position < size:
-        begin, stop = _data_from(fd, position, size)
+        begin, stop = _next_data(fd, position, size)
         if begin > position:
             yield position, begin
         position = stop
 
 
-def _data_from(fd: int, position: int, end: int) -> tuple[int, int]:
+def _next_data(fd: int, position: int, end: int) -> tuple[int, int]:
     """Return (start, end) of the next data from ``position`` on; (``end``, ``end``) if only a hole follows."""
     try:
         begin = os.lseek(fd, position, os.SEEK_DATA)

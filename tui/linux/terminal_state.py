@@ -1,4 +1,4 @@
-"""How a terminal is set, so that it can be set so again whatever a program left of it."""
+"""Save a terminal's settings and restore them after another program changed them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RESET = (
 
 @dataclass(frozen=True, slots=True)
 class TerminalState:
-    """How a terminal is set: its modes, who it listens to, and the flags of the descriptors that lead to it."""
+    """A terminal's modes, its foreground process group, and the flags of the descriptors that lead to it."""
 
     modes: list[Any]
     group: int
@@ -27,7 +27,7 @@ class TerminalState:
 
     @classmethod
     def current(cls) -> TerminalState | None:
-        """Return the state of the terminal of this process; None where there is none."""
+        """Return the state of this process' terminal, None if it has none."""
         try:
             flags = {number: fcntl.fcntl(number, fcntl.F_GETFL) for number in (0, 1, 2)}
             return cls(termios.tcgetattr(0), os.tcgetpgrp(0), flags)
@@ -35,7 +35,7 @@ class TerminalState:
             return None
 
     def restore(self) -> None:
-        """Set the terminal so again, whatever a program left: other modes, another screen, mouse reports."""
+        """Restore the terminal, also from another screen and from mouse reports that a program left on."""
         with suppress(OSError, termios.error):
             self._listen()
             for number, flags in self.flags.items():
@@ -43,13 +43,13 @@ class TerminalState:
             termios.tcsetattr(0, termios.TCSANOW, self.modes)
             termios.tcflow(0, termios.TCOON)
             os.write(2, _RESET.encode())
-            termios.tcflush(0, termios.TCIFLUSH)  # keys meant for who is gone
+            termios.tcflush(0, termios.TCIFLUSH)  # keys meant for the program that has ended
 
     def _listen(self) -> None:
         if os.tcgetpgrp(0) == self.group:
             return
-        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        old_handler = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         try:
             os.tcsetpgrp(0, self.group)
         finally:
-            signal.signal(signal.SIGTTOU, before)
+            signal.signal(signal.SIGTTOU, old_handler)

@@ -39,8 +39,8 @@ class Trail(Generic[Level]):
         self._max_age = max_age
         self._weigh = weigh
         self._weight = 0
-        self._began = 0.0
-        self._lasts = max_age
+        self._opened_at = 0.0
+        self._valid_for = max_age
         self._path = b""
         self._open_levels: list[tuple[int, int, Level]] = []
         """For each directory kept open, outermost first: where its path ends in ``_path``, its depth, and the
@@ -49,10 +49,10 @@ class Trail(Generic[Level]):
     def at(self, path: bytes) -> Level:
         """Return the directory at a clean path; it stays open until the next call. Raises what ``descend`` raises."""
         path = path.rstrip(b"/")
-        if self._max_age and self._open_levels and time.monotonic() - self._began > self._lasts:
+        if self._max_age and self._open_levels and time.monotonic() - self._opened_at > self._valid_for:
             self.close()
         if path != self._path or (path and not self._open_levels):
-            self._go(path)
+            self._open_to(path)
         return self._open_levels[-1][2] if self._open_levels else self._root
 
     def forget(self, path: bytes) -> None:
@@ -60,28 +60,28 @@ class Trail(Generic[Level]):
         path = path.rstrip(b"/")
         if (self._path + b"/").startswith(path + b"/"):
             while self._open_levels and self._open_levels[-1][0] >= len(path):
-                self._drop()
+                self._close_last()
             self._path = self._path[: self._open_levels[-1][0]] if self._open_levels else b""
 
     def close(self) -> None:
         """Close all descriptors; the trail can be used again."""
         while self._open_levels:
-            self._drop()
+            self._close_last()
         self._path = b""
 
-    def _drop(self) -> None:
-        self._give_back(self._open_levels.pop()[2])
+    def _close_last(self) -> None:
+        self._close_level(self._open_levels.pop()[2])
 
-    def _give_back(self, level: Level) -> None:
+    def _close_level(self, level: Level) -> None:
         self._weight -= self._weigh(level)
         self._close(level)
 
-    def _go(self, path: bytes) -> None:
+    def _open_to(self, path: bytes) -> None:
         while self._open_levels and not self._leads_to(self._open_levels[-1][0], path):
-            self._drop()
-        anew = not self._open_levels
-        if anew:
-            self._began = time.monotonic()
+            self._close_last()
+        starts_over = not self._open_levels
+        if starts_over:
+            self._opened_at = time.monotonic()
         end, depth, level = self._open_levels[-1] if self._open_levels else (0, 0, self._root)
         self._path = path[:end]
         for name in path[end + 1 :].split(b"/") if end < len(path) else ():
@@ -92,8 +92,10 @@ class Trail(Generic[Level]):
             self._path = path[:end]
             if self._weight > _LIMIT:
                 self._thin()
-        if anew:  # a deep way on a busy machine is slow to open: spend at most a tenth of the time on opening it again
-            self._lasts = max(self._max_age, 10 * (time.monotonic() - self._began))
+        if (
+            starts_over
+        ):  # a deep way on a busy machine is slow to open: spend at most a tenth of the time on opening it again
+            self._valid_for = max(self._max_age, 10 * (time.monotonic() - self._opened_at))
 
     def _leads_to(self, end: int, path: bytes) -> bool:
         return path[end : end + 1] in (b"", b"/") and path.startswith(self._path[:end])
@@ -103,10 +105,10 @@ class Trail(Generic[Level]):
         last = len(self._open_levels) - 1
         while last and sum(self._weigh(entry[2]) for entry in self._open_levels[last - 1 :]) <= _LIMIT // 2:
             last -= 1
-        far, stride = self._open_levels[:last], 1
-        while sum(self._weigh(entry[2]) for entry in far if entry[1] % stride == 0) > _LIMIT // 4:
+        outer, stride = self._open_levels[:last], 1
+        while sum(self._weigh(entry[2]) for entry in outer if entry[1] % stride == 0) > _LIMIT // 4:
             stride *= 2
-        self._open_levels[:last] = [entry for entry in far if entry[1] % stride == 0]
-        for entry in far:
+        self._open_levels[:last] = [entry for entry in outer if entry[1] % stride == 0]
+        for entry in outer:
             if entry[1] % stride:
-                self._give_back(entry[2])
+                self._close_level(entry[2])

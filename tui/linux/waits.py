@@ -1,4 +1,4 @@
-"""For how long a process has been waiting in one system call: what a file system that does not answer looks like."""
+"""How long a process has been waiting in one system call, which shows that a file system does not answer."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable
 
 
 class KernelWait:
-    """The present wait of a process' main thread, as seen by looks at it."""
+    """The current wait of a process' main thread, observed by polling."""
 
-    def __init__(self, process: int, counts_too: Callable[[], bool] = bool) -> None:
-        """``counts_too`` says whether a wait is meant that signals could end; else only one that they cannot is."""
+    def __init__(self, process: int, counts_interruptible: Callable[[], bool] = bool) -> None:
+        """``counts_interruptible`` returns whether to count waits that a signal could end, too."""
         self._process = process
-        self._counts_too = counts_too
+        self._counts_interruptible = counts_interruptible
         self._switches = b""
         self._since = 0.0
 
-    def look(self) -> float:
-        """Return for how many seconds each look has seen the same wait, 0.0 while there is none."""
+    def seconds(self) -> float:
+        """Return for how many seconds each call has seen the same wait, 0.0 while there is none."""
         state, switches = self._status()
-        if state != b"D" and not self._counts_too():
+        if state != b"D" and not self._counts_interruptible():
             switches = b""
         if (
             not switches or switches != self._switches

@@ -64,10 +64,10 @@ def open_inside(root: int, path: bytes, flags: int, mode: int = 0, *, follow: bo
                 todo += [part for part in target.split(b"/") if part not in (b"", b".")][::-1]
                 continue
             walked.append(fd)
-        return _reopened(walked[-1], flags)
+        return _reopen(walked[-1], flags)
 
 
-def _reopened(fd: int, flags: int) -> int:
+def _reopen(fd: int, flags: int) -> int:
     """Open anew, with the requested flags, what an O_PATH descriptor holds."""
     kind = os.fstat(fd).st_mode
     if flags & os.O_DIRECTORY and not stat.S_ISDIR(kind):

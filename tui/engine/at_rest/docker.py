@@ -28,7 +28,7 @@ from tui.drivers.users import REMAPPED
 from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, JsonLog
 from tui.engine.live import parse
 from tui.engine.user_ids import with_ids
-from tui.linux.processes import is_hosts_root, is_in_cgroup, process, program_of
+from tui.linux.processes import is_hosts_root, is_in_cgroup, program_of, read_process
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _MOST_PROCESSES = 1 << 22
@@ -261,13 +261,13 @@ def _runs(root: HostDirectory, pid: int, container_id: str) -> bool:
 
     The name of a cgroup alone proves nothing, because users can create cgroups of any name.
     """
-    first = process(pid) if pid else None
-    parent = process(first.parent) if first else None
+    first = read_process(pid) if pid else None
+    parent = read_process(first.parent) if first else None
     if parent is None:
         return False
     grouped, by_shim = is_in_cgroup(pid, container_id), "containerd-shim" in program_of(parent.pid)
     if root.owner != 0:  # rootless Docker need not have control groups
-        return parent.is_of(root.owner) and (grouped or by_shim)
+        return parent.runs_as(root.owner) and (grouped or by_shim)
     return is_hosts_root(parent) and grouped and by_shim
 
 

@@ -20,7 +20,7 @@ from tui.core.records import HostDirectory
 from tui.drivers.data_root import DataRoot, has_foreign_owner, open_host
 from tui.drivers.podman import container_records
 from tui.drivers.users import ids_of_record
-from tui.linux.processes import is_hosts_root, process, program_of, shares_namespace
+from tui.linux.processes import is_hosts_root, program_of, read_process, shares_namespace
 from tui.linux.syscalls import O_PATH
 
 _INIT = 1
@@ -71,7 +71,7 @@ def _monitor(pid: int, argv: list[str], root: DataRoot) -> Monitor | None:
     if not _only_owner_writes(pidfile_path, root.directory.owner, _own_root(root, match[1], container_id)):
         return None
     first, started = _read_pidfile(pidfile_path, root.directory.owner)
-    child = process(first) if first else None
+    child = read_process(first) if first else None
     if child is None or child.parent != pid:
         return None
     return Monitor(container_id, 0 if has_foreign_owner(root.directory) else first, started)
@@ -84,9 +84,9 @@ def _option_value(argv: list[str], option: str) -> str:
 def _is_owners(pid: int, directory: HostDirectory) -> bool:
     """Return whether a process belongs to the storage's owner and, if that is root, was started by root on this
     host."""
-    candidate = process(pid)
+    candidate = read_process(pid)
     if candidate is None or directory.owner != 0:
-        return candidate is not None and candidate.is_of(directory.owner)
+        return candidate is not None and candidate.runs_as(directory.owner)
     # with a user namespace, podman runs the monitor in a mount namespace that none of its parents is in
     started_here = (
         any(shares_namespace(process_id, "mnt") for process_id in (pid, candidate.parent)) or candidate.parent == _INIT

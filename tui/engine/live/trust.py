@@ -46,8 +46,8 @@ from tui.drivers.data_root import DataRoot
 from tui.drivers.podman import container_records
 from tui.drivers.users import REMAPPED
 from tui.linux.process_marks import has_ended
-from tui.linux.processes import process
-from tui.linux.socket_ends import holders_of, holds, other_end
+from tui.linux.processes import read_process
+from tui.linux.socket_ends import has_open, holders_of, peer_inode
 
 REMOTE = Proof(Trust.REMOTE, "the Engine runs on another host")
 
@@ -89,7 +89,7 @@ class Peer:
     @property
     def still_runs(self) -> bool:
         """Whether it is the same process that it was, and still its user's."""
-        now = process(self.pid)
+        now = read_process(self.pid)
         return now is not None and now.users[0] == self.uid and _started(self.pid) == self.started
 
     def sees(self, path: Path) -> bool:
@@ -121,11 +121,11 @@ def service_of(peer: Peer, inode: int, known: Peer | None = None) -> Peer:
     if peer.distrust or not peer.manages:
         return peer
     try:
-        end = other_end(inode)
+        end = peer_inode(inode)
     except OSError as error:
         reason = f"the kernel does not tell who answers: {(error.strerror or '').lower()}"
         return replace(peer, distrust=f"systemd listens at the socket, and {reason}")
-    if known is not None and end and not known.distrust and holds(known.pid, end) and known.still_runs:
+    if known is not None and end and not known.distrust and has_open(known.pid, end) and known.still_runs:
         return known
     services = [_service(pid) for pid in holders_of(end) if pid != peer.pid] if end else []
     if not services:
@@ -134,7 +134,7 @@ def service_of(peer: Peer, inode: int, known: Peer | None = None) -> Peer:
 
 
 def _service(pid: int) -> Peer:
-    running = process(pid)
+    running = read_process(pid)
     if running is None:
         return Peer(pid, 0, "", _ENDED.format(pid))
     return _judge(pid, running.users[0])
@@ -150,7 +150,7 @@ def _judge(pid: int, uid: int) -> Peer:
     try:
         started = _started(pid)
         strange, elsewhere, program = _is_in_other_user_namespace(pid), _is_in_other_mount_namespace(pid), _program(pid)
-        running = process(pid)
+        running = read_process(pid)
     except PermissionError:
         doubt = f"{_user(uid)}'s process {pid} listens at the socket, permission denied to look at it; run dtui as root"
         return Peer(pid, uid, "", doubt)

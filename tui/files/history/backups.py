@@ -28,7 +28,7 @@ from tui.core.text import human_size, printable
 from tui.files.history.order import is_change, is_counted, numbered, order_of
 from tui.files.tree.snapshots import EntrySnapshot, from_json, to_json
 from tui.files.write.aside_places import remove_set_aside
-from tui.linux.process_marks import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
+from tui.linux.process_marks import has_been_gone_for, named_owner_lives, owned_name, owner_lives, owner_mark, uptime
 from tui.linux.sparse import copy_data
 
 TOTAL_LIMIT = 1 << 30
@@ -600,7 +600,7 @@ def _may_be_dropped(folder: Path) -> bool:
         act = _read(folder)
     except (OSError, ValueError, KeyError, TypeError, BadId):  # a newer dtui may be able to read it
         return False
-    return surely_gone_for(act.owner, act.since, _WEEK)
+    return has_been_gone_for(act.owner, act.since, _WEEK)
 
 
 def reason_to_keep(folder: Path, *, is_removed: bool) -> str:

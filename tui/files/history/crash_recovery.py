@@ -197,7 +197,7 @@ def _roll_back(record: journal.Record, root: Root, path: bytes) -> str:
     try:
         if not stat.S_ISREG(os.fstat(path_fd).st_mode):  # opening a device or FIFO may have effects
             return "something else stands there now and was left"
-        root.admit(path_fd, path, Need.CHANGE)
+        root.admit(path_fd, path, Need.WRITE)
         fd = reopen_to_write(path_fd, path)
     finally:
         os.close(path_fd)

@@ -18,7 +18,7 @@ from tui.core.state import state_dir, sync_dir
 from tui.files.tree.snapshots import CAPABILITY
 from tui.files.write.atomic import overwrite
 from tui.files.write.metadata import Metadata, apply_metadata, metadata_of
-from tui.linux.process_marks import named_owner_lives, owned_name, owner_lives, owner_mark, surely_gone_for, uptime
+from tui.linux.process_marks import has_been_gone_for, named_owner_lives, owned_name, owner_lives, owner_mark, uptime
 from tui.linux.sparse import Content, chunks_of, copy_data, extents_of, write_extents
 
 _CHUNK = 1 << 20
@@ -241,7 +241,7 @@ def _may_be_written(path: Path) -> bool:
 
 def is_old(record: Record) -> bool:
     """Return whether a record has waited for a week of this host's uptime: its container will not come back."""
-    return surely_gone_for(record.owner, record.since, 7 * 86_400)
+    return has_been_gone_for(record.owner, record.since, 7 * 86_400)
 
 
 def pending() -> tuple[Record, ...]:

@@ -29,7 +29,7 @@ from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_mark, is_opaque, whiteout_of
 from tui.linux.failures import change_explained, explain_change
 from tui.linux.name_ops import NO_REPLACE, OwnNameOps
-from tui.linux.remove_tree import make_anew, remove_tree
+from tui.linux.remove_tree import recreate_directory, remove_tree
 from tui.linux.rooted_paths import Root, kind_of, open_child, open_directory, split
 from tui.linux.syscalls import is_fixed
 from tui.linux.trail import Trail
@@ -204,7 +204,7 @@ def uncovered(
 def _new_directory(beside: int, name: bytes, canonical_path: bytes) -> Iterator[int]:
     """Yield a new directory, and remove it with its content at the end."""
     try:
-        fd = make_anew(beside, name)
+        fd = recreate_directory(beside, name)
     except OSError as error:
         raise explain_change(error, canonical_path) from error
     try:

@@ -27,7 +27,7 @@ from tui.layers.private_mounts import Check, no_check
 from tui.linux.admission import Need
 from tui.linux.failures import change_explained, explain, explain_change
 from tui.linux.name_ops import NO_REPLACE, NameOps
-from tui.linux.rooted_paths import Folder, Root, open_child, refuse_kernel_files, reopen_regular, split
+from tui.linux.rooted_paths import OpenDirectory, Root, open_child, refuse_kernel_files, reopen_regular, split
 
 OpenImage = Callable[[EntrySnapshot], int]
 
@@ -149,7 +149,7 @@ class RootTree:
         self._link_root: Root | None = None
         """A second handle on the root for hard links, since a lookup may close the directory before it."""
 
-    def changed(self, folder: Folder) -> None:
+    def changed(self, folder: OpenDirectory) -> None:
         """Sync a directory's names now, or at the end of a long act."""
         self._durability.changed(folder)
 
@@ -188,7 +188,7 @@ class RootTree:
             yield folder.fd, name
 
     @contextmanager
-    def folder(self, path: bytes) -> Iterator[tuple[Folder, bytes]]:
+    def folder(self, path: bytes) -> Iterator[tuple[OpenDirectory, bytes]]:
         """Yield the directory that contains a name, and the name."""
         self._check()
         parent, name = split(path)
@@ -201,11 +201,11 @@ class RootTree:
             self._check()  # a layer that is being removed fails in many ways
             raise
 
-    def _reach(self, path: bytes) -> tuple[Folder, bytes]:
+    def _reach(self, path: bytes) -> tuple[OpenDirectory, bytes]:
         """Return the directory that contains a name, open until the next call, and the name."""
         self._check()
         parent, name = split(path)
-        folder = self._root.reach(parent)
+        folder = self._root.kept_directory(parent)
         if folder.mount:
             refuse_kernel_files(folder.fd, path)
         return folder, name or b"."
@@ -283,7 +283,7 @@ class RootTree:
         return self._image(node)
 
     def names(self, path: bytes) -> list[bytes]:
-        folder = self._root.reach(path)
+        folder = self._root.kept_directory(path)
         if folder.mounted and path != self._entered:
             raise IsMountPoint(f"{printable(path)} is a mount point", "nothing was changed")
         if folder.mount:
@@ -312,7 +312,7 @@ class RootTree:
                 return
             folder, name = self._reach(node.path)  # open until another directory is asked for, which nothing here does
             if over is None:
-                self._root.admit(folder.fd, node.path, Need.CHANGE)
+                self._root.admit(folder.fd, node.path, Need.WRITE)
             else:
                 self._root.admit_taking(folder.fd, name, node.path)
             atomic.refuse_fixed(folder.fd, node.path)
@@ -326,7 +326,7 @@ class RootTree:
         except OSError as error:
             raise explain_change(error, node.path) from error
 
-    def _withdraw_if_gone(self, folder: Folder, name: bytes) -> None:
+    def _withdraw_if_gone(self, folder: OpenDirectory, name: bytes) -> None:
         """Remove a new entry if the container's removal began meanwhile, because the removal would fail over it."""
         try:
             self._check()
@@ -349,7 +349,9 @@ class RootTree:
             finally:
                 os.close(fd)
 
-    def _place(self, path: bytes, entry: NewEntry, folder: Folder, name: bytes, over: EntrySnapshot | None) -> None:
+    def _place(
+        self, path: bytes, entry: NewEntry, folder: OpenDirectory, name: bytes, over: EntrySnapshot | None
+    ) -> None:
         """Create an entry under a temporary name and rename it over nothing but ``over``."""
         fresh = True
 
@@ -444,7 +446,7 @@ class RootTree:
         """Rename in one step; return False for a directory of the image, which overlay cannot rename (EXDEV)."""
         with self._parent(path) as (dir_fd, name), self._parent(new) as (new_fd, new_name):
             self._root.admit_taking(dir_fd, name, path)
-            self._root.admit(new_fd, new, Need.CHANGE)
+            self._root.admit(new_fd, new, Need.WRITE)
             try:
                 atomic.refuse_fixed(new_fd, new)
                 self._hands.rename(dir_fd, name, new_fd, new_name, NO_REPLACE)
@@ -463,7 +465,7 @@ def _need_to_permit(status: os.stat_result, desired: EntrySnapshot) -> Need:
     """Return the rights needed to set owner and mode; what is set already needs none."""
     need = Need(0)
     if (status.st_uid, status.st_gid) != (desired.uid, desired.gid):
-        need |= Need.GIVE
+        need |= Need.CHOWN
     if status.st_mode & 0o7777 != desired.mode & 0o7777:
         need |= Need.OWN
     return need

@@ -8,7 +8,7 @@ from tui.core.ids import ContainerId
 from tui.files.history import journal
 from tui.files.write import atomic
 from tui.files.write.atomic import Scratch
-from tui.linux.rooted_paths import Folder
+from tui.linux.rooted_paths import OpenDirectory
 from tui.linux.syscalls import syncfs
 
 _SYNCED_ALONE = 8
@@ -31,7 +31,7 @@ class ScratchName:
         self._record: journal.Record | None = None
         self._name = b""
 
-    def place(self, folder: Folder, path: bytes) -> tuple[Scratch, bool]:
+    def place(self, folder: OpenDirectory, path: bytes) -> tuple[Scratch, bool]:
         """Return a temporary name on the same mount as ``folder``, and whether it is new.
 
         ``path`` is where the entry will be. Raises EditRefused if the journal record cannot be written.
@@ -68,7 +68,7 @@ class Durability:
         """Whether the next change is synced on its own."""
         return self._count < _SYNCED_ALONE
 
-    def changed(self, folder: Folder) -> None:
+    def changed(self, folder: OpenDirectory) -> None:
         """Note that names in a directory changed, and sync them if they are among the first few."""
         self._count += 1
         if self._count <= _SYNCED_ALONE:

@@ -179,7 +179,7 @@ def write_below(root: Root, job: SaveRequest, canonical_path: bytes) -> SaveResu
         refuse_kernel_files(dir_fd, canonical_path)
         with _old_file(root, canonical_path) as old:
             if old is None:
-                root.admit(dir_fd, canonical_path, Need.CHANGE)
+                root.admit(dir_fd, canonical_path, Need.WRITE)
                 return create(job, canonical_path, dir_fd, name)
             refuse_kernel_files(old, canonical_path)
             return _replace(root, job, canonical_path, dir_fd, name, old)
@@ -194,9 +194,9 @@ def _replace(root: Root, job: SaveRequest, canonical_path: bytes, dir_fd: int, n
     stays = is_mount_point(dir_fd, name) or (job.options.kind is UndoKind.UNDO and is_fixed(dir_fd))
     in_place = job.options.in_place or several or stays
     if in_place:
-        root.admit(old, canonical_path, Need.CHANGE)
+        root.admit(old, canonical_path, Need.WRITE)
     else:
-        root.admit_taking(dir_fd, name, canonical_path, written=old)
+        root.admit_taking(dir_fd, name, canonical_path, replaced_fd=old)
     with keeping_old(job, canonical_path, old, in_place=in_place) as backup_path:
         if in_place:
             written, names = overwrite_below(root, job, canonical_path, old, before, metadata)

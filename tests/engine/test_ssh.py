@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -55,13 +56,15 @@ def over_ssh(engine: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     Path("/run/sshd").mkdir(exist_ok=True)
-    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "sshd_config")])
+    log = (tmp_path / "sshd.log").open("wb")
+    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "sshd_config")], stderr=log)
     try:
         until(lambda: listens(port), "sshd does not come up")
         yield f"ssh://root@127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(10)
+        log.close()
 
 
 def listens(port: int) -> bool:
@@ -76,6 +79,61 @@ def test_containers_over_ssh_are_edited(engine: Dockerd, over_ssh: str) -> None:
     assert dtui("-H", over_ssh, "cat", "web:/etc/app.conf") == b"port=80\n"
     dtui("-H", over_ssh, "write", "web:/etc/app.conf", stdin=b"port=22\n")
     assert engine.docker("start", "-a", "web") == "port=22\n"
+
+
+@pytest.fixture
+def alias(over_ssh: str, tmp_path: Path) -> str:
+    """A name for the host that only the user's ssh_config knows."""
+    port = over_ssh.rpartition(":")[2]
+    with (tmp_path / "ssh_config").open("a") as config:
+        config.write(f"Host Shop\n  HostName 127.0.0.1\n  Port {port}\n  User root\n")
+    return "ssh://Shop"
+
+
+def test_alias_of_ssh_config_is_followed(engine: Dockerd, alias: str) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
+    assert [row["name"] for row in dtui_json("-H", alias, "ls")] == ["web"]
+
+
+def test_socket_in_ssh_address_is_used(engine: Dockerd, alias: str, tmp_path: Path) -> None:
+    config = tmp_path / "sshd_config"
+    config.write_text(config.read_text().replace(engine.host, "unix:///nowhere.sock"))
+    os.kill(int((tmp_path / "sshd.pid").read_text()), signal.SIGHUP)
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
+    until(lambda: b"nowhere" in dtui("-H", alias, "ls", code=3), "sshd does not read its settings again")
+    assert [row["name"] for row in dtui_json("-H", f"{alias}{engine.socket}", "ls")] == ["web"]
+
+
+def test_one_connection_carries_all_requests(engine: Dockerd, over_ssh: str, tmp_path: Path) -> None:
+    engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
+    before = logins(tmp_path)
+    dtui("-H", over_ssh, "write", "web:/etc/app.conf", stdin=b"port=22\n")
+    assert logins(tmp_path) == before + 1
+    assert not list(Path("/tmp").glob("dtui-ssh-*"))
+
+
+def test_users_own_shared_connection_is_used(engine: Dockerd, alias: str, tmp_path: Path) -> None:
+    with (tmp_path / "ssh_config").open("a") as config:
+        config.write(f"  ControlPath /tmp/{tmp_path.name}\n")  # a socket's path is short
+    subprocess.run(["ssh", "-M", "-f", "-N", "Shop"], check=True)
+    try:
+        before = logins(tmp_path)
+        dtui("-H", alias, "ls")
+        assert logins(tmp_path) == before
+    finally:
+        subprocess.run(["ssh", "-O", "exit", "Shop"], check=True)
+
+
+@pytest.mark.parametrize("address", ["ssh://root:secret@host", "ssh://-oProxyCommand=x", "ssh://host:x", "ssh://"])
+def test_bad_ssh_address_is_refused(address: str) -> None:
+    answer = dtui("-H", address, "ls", code=2)
+    assert len(answer.splitlines()) == 1
+    assert b"secret" not in answer
+
+
+def logins(home: Path) -> int:
+    """Count the connections that the test's sshd has accepted."""
+    return (home / "sshd.log").read_text().count("Accepted publickey")
 
 
 def test_unreachable_ssh_host_exits_3(over_ssh: str) -> None:

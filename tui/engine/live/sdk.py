@@ -20,13 +20,13 @@ import requests.adapters
 import requests.exceptions
 import urllib3.exceptions
 from docker.api.client import APIClient
-from docker.context import ContextAPI
 from docker.transport.unixconn import UnixHTTPAdapter
 
 from tui.core.errors import DtuiError, EngineError, EngineLost, NotFound, NotReachable, UsageError
 from tui.core.text import printable
 from tui.engine.live import answers
-from tui.engine.live.ssh import SSHAdapter, SSHEnded
+from tui.engine.live.contexts import current_context, read_context
+from tui.engine.live.ssh import SSHAdapter, SSHAddress, SSHEnded
 from tui.engine.live.transport import (
     PIECE,
     AnswerDeadline,
@@ -186,12 +186,11 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         self._connections = connections
         self._last = _LastPeer()
         self._address = options["base_url"]
-        by_ssh = self._address.startswith("ssh://")
-        ssh_address = docker.utils.parse_host(self._address).removeprefix("ssh://") if by_ssh else ""
-        if by_ssh:  # the SDK cannot do this without paramiko: let it prepare for TCP, and replace the transport
+        ssh_address = SSHAddress.parse(self._address) if self._address.startswith("ssh://") else None
+        if ssh_address:  # the SDK cannot do this without paramiko: let it prepare for TCP, and replace the transport
             options["base_url"] = "tcp://localhost:2375"
         super().__init__(version=docker.constants.MINIMUM_DOCKER_API_VERSION, **options)
-        if by_ssh:
+        if ssh_address:
             self.base_url = "http+docker://ssh"
             self._custom_adapter = SSHAdapter(connections, ssh_address, self.timeout)
             self._unmount("http://", "https://")
@@ -435,12 +434,17 @@ def context_address(name: str | None) -> tuple[str, str, docker.tls.TLSConfig | 
 
     The context ``default`` has no address of its own: None. Raises UsageError for an unknown context.
     """
-    try:
-        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
-    except (docker.errors.DockerException, OSError, ValueError) as error:
-        raise UsageError(f"docker context {name or 'current'}: {error}", "docker context ls lists them") from error
-    if context is None:
-        raise UsageError(f"there is no docker context {name}", "docker context ls lists them")
-    if context.Name == "default" and not name:
+    name = name or current_context()
+    if name in ("", "default"):
         return None
-    return context.Name, str(context.Host), context.TLSConfig
+    context = read_context(name)
+    if context.certificate is None and context.ca is None:
+        return context.name, context.host, None
+    pair = (str(context.certificate), str(context.key)) if context.certificate and context.key else None
+    try:
+        tls = docker.tls.TLSConfig(
+            client_cert=pair, ca_cert=str(context.ca) if context.ca else None, verify=not context.skip_verify
+        )
+    except docker.errors.DockerException as error:
+        raise UsageError(f"docker context {printable(name)}: {error}", "docker context ls lists them") from error
+    return context.name, context.host, tls

@@ -1,7 +1,8 @@
 """HTTP to an Engine through the user's own ssh program, as ``docker -H ssh://HOST`` does it.
 
-The SDK's transport would import paramiko and cryptography, a second ssh with its own idea of keys and known hosts, even
-when it runs the ssh program.
+Each request has an ssh of its own, but all of them share one connection to the host (ssh_config(5), ControlMaster),
+which the first makes and the end of the process ends. The SDK's transport would import paramiko and cryptography, a
+second ssh with its own idea of keys and known hosts, even when it runs the ssh program.
 """
 
 from __future__ import annotations
@@ -9,18 +10,25 @@ from __future__ import annotations
 import atexit
 import http.client
 import os
+import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import requests.adapters
 from urllib3.connection import HTTPConnection
 
+from tui.core.errors import UsageError
+from tui.core.text import printable
 from tui.engine.live.transport import AnswerRefused, Connections, OwnPool, answer_class
 
 
@@ -34,24 +42,126 @@ _SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 _RUNNING: weakref.WeakSet[_SSHSocket] = weakref.WeakSet()
 
 
+_LONGEST = 2
+"""Seconds that ssh may take to print its settings, or to end a connection that is shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class SSHAddress:
+    """The parts of ``ssh://[USER@]HOST[:PORT][/SOCKET]``; what is left out, the user's ssh_config says."""
+
+    host: str
+    user: str = ""
+    port: str = ""
+    socket: str = ""
+
+    @classmethod
+    def parse(cls, address: str) -> SSHAddress:
+        """Take an address apart; raises UsageError, also for one with a password, which others would see."""
+        match = _ADDRESS.fullmatch(address)
+        if match is None:
+            raise UsageError(f"{printable(address)} is not a Docker address", "for example ssh://user@host:22")
+        user, password, bracketed, host, port, path = match.groups("")
+        if password:
+            raise UsageError("the address contains a password", "use a key: ssh://user@host")
+        return cls(bracketed or host, user, port, path if path != "/" else "")
+
+    @property
+    def words(self) -> list[str]:
+        """The options for user and port, and the host."""
+        user, port = (("-l", self.user) if self.user else ()), (("-p", self.port) if self.port else ())
+        return [*user, *port, "--", self.host]
+
+    @property
+    def command(self) -> str:
+        """What runs on the host and connects its standard streams with the Engine."""
+        by_socket = f" --host {shlex.quote('unix://' + self.socket)}" if self.socket else ""
+        return f"docker{by_socket} system dial-stdio"
+
+
+_ADDRESS = re.compile(
+    r"ssh://(?:([^@:/\s]+)(?::([^@/]*))?@)?(?:\[([0-9A-Fa-f:.%]+)\]|([^@:/\s\[\]-][^@:/\s\[\]]*))(?::([0-9]{1,5}))?(/[^\s]*)?"
+)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")}
+
+
+class _SharedConnections:
+    """Lets all ssh to one host share a connection, unless the user's ssh_config says how connections are shared."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._options: dict[SSHAddress, list[str]] = {}
+        self._directory = ""
+
+    def options(self, address: SSHAddress) -> list[str]:
+        """Return the options with which ssh joins the shared connection, or makes it."""
+        with self._lock:
+            if address not in self._options:
+                self._options[address] = [] if _shares_by_itself(address) else self._new_options()
+            return self._options[address]
+
+    def _new_options(self) -> list[str]:
+        # in /tmp, since the path of a socket has a limit of 108 bytes
+        self._directory = self._directory or tempfile.mkdtemp(prefix="dtui-ssh-", dir="/tmp")
+        options = {"ControlMaster": "auto", "ControlPath": f"{self._directory}/%C", "ControlPersist": "60"}
+        return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+
+    def close(self) -> None:
+        """End the connections that are shared."""
+        with self._lock:
+            for address, options in self._options.items():
+                if options:
+                    with suppress(OSError, subprocess.TimeoutExpired):
+                        _ssh_output([*options, "-O", "exit"], address)
+            self._options.clear()
+            if self._directory:
+                shutil.rmtree(self._directory, ignore_errors=True)
+                self._directory = ""
+
+
+def _shares_by_itself(address: SSHAddress) -> bool:
+    """Return whether the user's ssh_config sets how connections to a host are shared, as for a second factor."""
+    try:
+        printed = _ssh_output(["-G"], address)
+    except (OSError, subprocess.TimeoutExpired):
+        return True  # no ssh, or a very old one: what it says when it connects is shown
+    settings = dict(line.partition(" ")[::2] for line in printed.splitlines())
+    return settings.get("controlpath", "none") != "none"
+
+
+def _ssh_output(options: list[str], address: SSHAddress) -> str:
+    return subprocess.run(  # noqa: S603 - the user's own ssh, to the host that was named
+        [*_SSH, *options, *address.words],
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=_LONGEST,
+    ).stdout.decode(errors="replace")
+
+
+_shared = _SharedConnections()
+
+
 class _SSHSocket(socket.socket):
     """An ssh in a session of its own, so that it can neither read our keys nor write over our screen."""
 
-    def __init__(self, address: str) -> None:
-        """``address`` is ``[USER@]HOST[:PORT]``."""
+    def __init__(self, address: SSHAddress) -> None:
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)  # never connected: urllib3 wants a socket's methods
-        host, _, self._port = address.partition(":")
-        self._user, _, self._host = host.rpartition("@")
+        self._address = address
         self._process: subprocess.Popen[bytes] | None = None
 
     def connect(self, _address: object = None) -> None:
         """Start ssh; raises SSHEnded if it is not installed."""
-        command = [*_SSH, *(("-l", self._user) if self._user else ()), *(("-p", self._port) if self._port else ())]
+        options = _shared.options(self._address)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as ssh
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user's own ssh, to the host that was named
-                [*command, "--", self._host, "docker system dial-stdio"],
-                env={k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")},
+                [*_SSH, *options, *self._address.words, self._address.command],
+                env=_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
@@ -111,10 +221,11 @@ class _SSHSocket(socket.socket):
 def _end_ssh() -> None:
     for ssh_socket in list(_RUNNING):
         ssh_socket.close()
+    _shared.close()
 
 
 class _SSHConnection(HTTPConnection):
-    def __init__(self, connections: Connections, address: str, timeout: float | None) -> None:
+    def __init__(self, connections: Connections, address: SSHAddress, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._address = address
         self.response_class = answer_class(connections)
@@ -148,9 +259,9 @@ class _SSHConnection(HTTPConnection):
 
 
 class SSHAdapter(requests.adapters.HTTPAdapter):
-    """Runs one ssh per request, as the docker command does, and ends them with the client."""
+    """Runs one ssh per request, and ends them with the client."""
 
-    def __init__(self, connections: Connections, address: str, timeout: float | None) -> None:
+    def __init__(self, connections: Connections, address: SSHAddress, timeout: float | None) -> None:
         super().__init__()
         self._connections = connections
         self._address = address

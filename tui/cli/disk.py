@@ -15,7 +15,6 @@ from tui.core.records import EngineFacts
 from tui.core.text import count_of, human_size, printable
 from tui.inventory.disk import inventory, space_of
 from tui.inventory.entries import DiskEntry
-from tui.inventory.owner_of import usual_roots
 from tui.inventory.references import Owner
 from tui.services.discover import require_endpoints
 
@@ -46,11 +45,8 @@ def run(options: Namespace) -> int:
 
 
 def _data_roots(options: Namespace) -> tuple[Path, ...]:
-    """Return the data-roots of the endpoints that are on this host; without endpoints, those at the usual places."""
-    discovered = find_endpoints(options)
-    if not discovered.endpoints and usual_roots():
-        return usual_roots()
-    require_endpoints(discovered)
+    """Return the data-roots of the endpoints that are on this host."""
+    discovered = require_endpoints(find_endpoints(options))
     roots: list[Path] = []
     failures: list[DtuiError] = []
     try:

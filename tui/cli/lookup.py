@@ -15,6 +15,7 @@ from typing import Any
 import platformdirs
 
 from tui.cli.ask_endpoints import ask_all, warn_if_slow
+from tui.cli.output import print_note
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound, UsageError
 from tui.core.records import Container, Details, EntryKind
 from tui.core.text import printable
@@ -152,6 +153,8 @@ def _require_directory(details: Details, path: bytes, *, into: bool) -> None:
 def open_finder(options: Namespace) -> Iterator[ContainerFinder]:
     """Open the endpoints for a verb and close them afterwards; raises NotReachable if there are none."""
     discovered = require_endpoints(find_endpoints(options))
+    if discovered.note:
+        print_note(f"dtui: {discovered.note}")
     try:
         yield ContainerFinder(discovered.endpoints)
     finally:

@@ -7,16 +7,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from tui.core.errors import DtuiError, NotFound, NotReachable, UsageError
+from tui.core.errors import NotFound, NotReachable, UsageError
 from tui.core.records import DriverKind
 from tui.core.text import count_of, printable
-from tui.drivers.data_root import DataRoot
-from tui.engine.at_rest.docker import is_data_root
-from tui.engine.at_rest.podman import is_podman_root
+from tui.engine.at_rest.usual_roots import is_root, usual_roots
 from tui.inventory.disk import inventory
 from tui.inventory.entries import DiskEntry, EntryType
-
-_USUAL_ROOTS = (Path("/var/lib/docker"), Path("/var/lib/containers/storage"))
 
 _ID = re.compile(r"[0-9a-f]{12,64}(-init)?|[0-9a-z]{25}")
 """An id of a layer or a container, whole or the 12 digits or more that Engines print."""
@@ -102,23 +98,10 @@ def _without_short_link(path: Path) -> Path:
     return path
 
 
-def _is_root(path: Path) -> bool:
-    try:
-        root = DataRoot(path)
-    except DtuiError:
-        return False
-    return is_podman_root(root) or is_data_root(root)
-
-
-def usual_roots() -> tuple[Path, ...]:
-    """Return the data-roots of Docker and podman that exist at their usual places."""
-    return tuple(root for root in _USUAL_ROOTS if _is_root(root))
-
-
 def _roots_for(path: Path) -> tuple[Path, ...]:
     """Return the data-root above a path, or the usual ones whose driver's directory is a link to one above it."""
     for directory in (path, *path.parents):
-        if _is_root(directory):
+        if is_root(directory):
             return (directory,)
         if directory.name.startswith("io.containerd.snapshotter.") and Path("/var/lib/docker/containers").is_dir():
             return (Path("/var/lib/docker"),)

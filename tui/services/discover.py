@@ -1,10 +1,14 @@
-"""Find the endpoints to open: those named, else DOCKER_HOST, else the docker context, else the usual sockets."""
+"""Find the endpoints to open: those named, else DOCKER_HOST, else the docker context, else every usual socket that
+answers, else the data-roots of this host.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from tui.drivers.data_root import DataRoot
 from tui.engine.at_rest.base import UnreadableRoot
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.at_rest.podman import PodmanRoot, is_podman_root
+from tui.engine.at_rest.usual_roots import usual_roots
 from tui.engine.endpoint import Endpoint
 
 _PATIENCE, _SSH_PATIENCE = 5, 20
@@ -30,10 +35,11 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The endpoints to use, and the addresses that failed."""
+    """The endpoints to use, the addresses that failed, and what the user should know about the choice."""
 
     endpoints: tuple[Endpoint, ...]
     tried: tuple[FailedAttempt, ...] = ()
+    note: str = ""
 
     def close(self) -> None:
         """Close all connections."""
@@ -66,7 +72,7 @@ def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: 
         return Discovery(_with_unique_names(endpoints))
     host = os.environ.get("DOCKER_HOST")
     if host:
-        return _first_that_answers([("DOCKER_HOST", host)])
+        return _all_that_answer([("DOCKER_HOST", host)])
     from tui.engine.live.sdk import context_address
 
     context = context_address(os.environ.get("DOCKER_CONTEXT") or None)
@@ -74,23 +80,40 @@ def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: 
         from tui.engine.live.endpoint import LiveEndpoint
 
         return Discovery((LiveEndpoint(context[0], context[1], tls=context[2]),))
-    return _first_that_answers([(_socket_name(path), f"unix://{path}") for path in usual_sockets()])
+    discovered = _all_that_answer([(_socket_name(path), f"unix://{path}") for path in usual_sockets()])
+    return discovered if discovered.endpoints else _without_engines(discovered.tried)
 
 
-def _first_that_answers(candidates: Iterable[tuple[str, str]]) -> Discovery:
-    tried: list[FailedAttempt] = []
-    for name, address in candidates:
-        try:
-            if address.startswith("unix://") and not os.path.exists(address.removeprefix("unix://")):
-                tried.append(FailedAttempt(address, "there is no such socket"))
-                continue
-            endpoint = _live(_short(address) if name == "DOCKER_HOST" else name, address)
-            endpoint.connect(timeout=_SSH_PATIENCE if address.startswith("ssh://") else _PATIENCE).close()
-        except DtuiError as error:
-            tried.append(FailedAttempt(address, str(error)))
-        else:
-            return Discovery((endpoint,), tuple(tried))
-    return Discovery((), tuple(tried))
+def _all_that_answer(candidates: Sequence[tuple[str, str]]) -> Discovery:
+    """Try addresses all at once, so that one that hangs delays no other."""
+    with ThreadPoolExecutor(max(1, len(candidates))) as threads:
+        results = list(threads.map(lambda candidate: _tried(*candidate), candidates))
+    endpoints = [result for result in results if not isinstance(result, FailedAttempt)]
+    failed = tuple(result for result in results if isinstance(result, FailedAttempt))
+    return Discovery(_with_unique_names(endpoints), failed)
+
+
+def _tried(name: str, address: str) -> Endpoint | FailedAttempt:
+    """Return an endpoint that answers, or why it does not."""
+    if address.startswith("unix://") and not os.path.exists(address.removeprefix("unix://")):
+        return FailedAttempt(address, "there is no such socket")
+    try:
+        endpoint: Endpoint = _live(_short(address) if name == "DOCKER_HOST" else name, address)
+        endpoint.connect(timeout=_SSH_PATIENCE if address.startswith("ssh://") else _PATIENCE).close()  # type: ignore[attr-defined]
+    except DtuiError as error:
+        return FailedAttempt(address, str(error))
+    return endpoint
+
+
+def _without_engines(tried: tuple[FailedAttempt, ...]) -> Discovery:
+    """Read the data-roots of this host while no Engine answers."""
+    endpoints, paths = [], []
+    for path in usual_roots():
+        with suppress(DtuiError):  # it went away
+            endpoints.append(_at_rest(path))
+            paths.append(printable(str(path)))
+    note = f"no Engine answers; read from {' and '.join(paths)}" if paths else ""
+    return Discovery(_with_unique_names(endpoints), tried, note)
 
 
 def open_sample(root: Path) -> Discovery:

@@ -70,7 +70,10 @@ class QuitQuestion(ChooseDialog):
 
 
 class DtuiApp(App[int]):
-    """The app. Follows ``endpoints``; ``tried`` lists failed attempts; ``open_path`` opens a file at once."""
+    """The app. Follows ``endpoints``; ``tried`` lists failed attempts; ``open_path`` opens a file at once.
+
+    ``note`` says how the endpoints were chosen, and is shown at the start.
+    """
 
     CSS_PATH = "app.tcss"
     TITLE = "dtui"
@@ -85,9 +88,11 @@ class DtuiApp(App[int]):
         tried: Sequence[FailedAttempt] = (),
         *,
         open_path: tuple[Container, bytes] | None = None,
+        note: str = "",
         theme: str | None = None,
     ) -> None:
         super().__init__()
+        self._note = note
         if self.no_color:
             self._filters.insert(0, PlainInk())
         self._filters.append(SafeFilter())  # Textual 8.2.8 has no public API for this; a test checks it
@@ -110,7 +115,7 @@ class DtuiApp(App[int]):
         """Start the background jobs and open the first screen; it is drawn before any engine answers."""
         asyncio.get_running_loop().set_default_executor(self.threads)
         self._end_in_order()
-        self._tell_unsaved()
+        self._tell_at_start()
         self._tidy_labs()
         self.set_interval(_LOOK, self._look_at_copies)
         if not self._first:
@@ -322,9 +327,9 @@ class DtuiApp(App[int]):
             self.post_message(Tidied(tuple(lines)))
 
     @work(thread=True, group="tidy")
-    def _tell_unsaved(self) -> None:
-        """Say where unsaved text of an earlier run is, and warn if other users can read the kept files."""
-        lines = tuple(filter(None, (*told_once(), mode_warning())))
+    def _tell_at_start(self) -> None:
+        """Say how the endpoints were chosen, where unsaved text of an earlier run is, and if others can read it."""
+        lines = tuple(filter(None, (self._note, *told_once(), mode_warning())))
         if lines:
             self.post_message(Tidied(lines))
 
@@ -446,6 +451,7 @@ def run(
     tried: Sequence[FailedAttempt] = (),
     *,
     open_path: tuple[Container, bytes] | None = None,
+    note: str = "",
     theme: str | None = None,
 ) -> int:
     """Run the app until the user quits; return the exit code.
@@ -453,7 +459,7 @@ def run(
     Raises AppEnded if an error or a signal ended it, with the reason and the location of unsaved text.
     """
     terminal = TerminalState.current()
-    app = DtuiApp(endpoints, tried, open_path=open_path, theme=theme)
+    app = DtuiApp(endpoints, tried, open_path=open_path, note=note, theme=theme)
     try:
         code = app.run()
     except BaseException as error:  # noqa: BLE001 - reported below

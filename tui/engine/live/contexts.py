@@ -53,11 +53,10 @@ def read_context(name: str) -> DockerContext:
     meta = contexts / "meta" / digest / "meta.json"
     if not meta.is_file():
         raise UsageError(f"there is no docker context {printable(name)}", _HINT)
-    endpoint = _json(meta)
-    for key in ("Endpoints", "docker"):
-        endpoint = endpoint.get(key)
-        if not isinstance(endpoint, dict):
-            raise UsageError(f"the docker context {printable(name)} has no docker endpoint", _HINT)
+    endpoints = _json(meta).get("Endpoints")
+    endpoint = endpoints.get("docker") if isinstance(endpoints, dict) else None
+    if not isinstance(endpoint, dict):
+        raise UsageError(f"the docker context {printable(name)} has no docker endpoint", _HINT)
     host = endpoint.get("Host")
     if not isinstance(host, str) or not host:
         raise UsageError(f"the docker context {printable(name)} has no address", _HINT)

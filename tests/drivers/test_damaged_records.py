@@ -107,7 +107,7 @@ def test_buckets_in_buckets_end(tmp_path: Path) -> None:
         inline = struct.pack("<QHHI", 0, 2, 1, 0) + struct.pack("<IIII", 1, 16, 1, len(value)) + b"a" + value
         value = bytes(16) + inline
     data = leaf_database([(1, 16, 1, len(value))], tail=b"a" + value)
-    with pytest.raises(LayerError, match="without end"):
+    with pytest.raises(LayerError, match="nested too deeply"):
         list(contents(opened(tmp_path, data)))
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from tui.core.errors import DtuiError
 from tui.core.records import State
+from tui.drivers.containers_storage import read_records
 from tui.drivers.data_root import DataRoot
-from tui.drivers.podman import read_records
 from tui.engine.at_rest.podman import PodmanRoot
 
 IDS = {name: letter * 64 for name, letter in (("web", "a"), ("db", "b"), ("cron", "c"))}

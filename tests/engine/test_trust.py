@@ -376,4 +376,4 @@ def test_process_of_other_root_is_refused(engine: Dockerd, web: str) -> None:
     engine.docker("start", "web")
     with lying({INSPECT: {"State": {"Pid": os.getpid()}}}, engine.socket) as address:
         said = dtui("-H", address, "write", "web:/etc/motd", stdin=b"new\n", code=3).decode()
-    assert "no control group of it names the container, and its root is not the one that the engine made" in said
+    assert "its control group does not name the container, and its root is not the one that the engine made" in said

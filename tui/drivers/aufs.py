@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from tui.core.errors import LayerError
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
-from tui.drivers.base import check_layer_id, mount_command, mount_record, role_of
 from tui.drivers.data_root import DataRoot
-from tui.drivers.overlay2 import MOST_LAYERS
+from tui.drivers.overlay2 import MAX_LAYERS
+from tui.drivers.storage_driver import check_layer_id, mount_command, mount_record, role_of
 
 
 class Aufs:
@@ -25,10 +25,10 @@ class Aufs:
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the branch, and ``layers/<mount-id>`` to the branches below."""
         mount_id = mount_record(root, "aufs", container_id, "mount-id")
-        lower_ids = root.text(f"aufs/layers/{mount_id}").split(None, MOST_LAYERS)
-        if len(lower_ids) > MOST_LAYERS:
+        lower_ids = root.text(f"aufs/layers/{mount_id}").split(None, MAX_LAYERS)
+        if len(lower_ids) > MAX_LAYERS:
             raise LayerError(
-                f"layer {mount_id[:12]} names more than {MOST_LAYERS} below it",
+                f"layer {mount_id[:12]} names more than {MAX_LAYERS} below it",
                 "its record is damaged; restore it, or remove the container",
             )
         layers = [Layer(mount_id, LayerRole.WRITABLE, root.path / "aufs" / "diff" / mount_id)]

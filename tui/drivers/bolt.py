@@ -33,10 +33,10 @@ _HEAD = 2 * 65536 + 4096
 """Bytes in which both meta pages lie, whatever the size of a page."""
 
 _TRIES = 20
-_LARGEST = 256 << 20
+_MAX_SIZE = 256 << 20
 """Largest database in bytes; the records of a thousand snapshots take less than 1 MiB."""
 
-_DEEPEST = 32
+_MAX_DEPTH = 32
 """Deepest nesting of buckets; containerd uses about seven levels."""
 
 
@@ -70,13 +70,15 @@ class _Database:
     """A copy of a database. Each page is read at most once, since in an intact one it belongs to one bucket only."""
 
     def __init__(self, display_path: str, data: bytes, page_size: int) -> None:
-        self._shown = display_path
+        self._display_path = display_path
         self._data = memoryview(data)
         self._page_size = page_size
-        self._read: set[int] = set()
+        self._pages_read: set[int] = set()
 
-    def damaged(self, why: str) -> LayerError:
-        return LayerError(f"{self._shown} is damaged: {why}", "containerd wrote it: check that containerd starts")
+    def damaged(self, reason: str) -> LayerError:
+        return LayerError(
+            f"{self._display_path} is damaged: {reason}", "containerd wrote it: check that containerd starts"
+        )
 
     def records(self, root: int) -> Iterator[_Record]:
         """Yield the records below a root page, sorted by name."""
@@ -92,21 +94,21 @@ class _Database:
                     raise self.damaged("a page has more entries than fit into it")
                 todo += [child for _, _, child in _BRANCH.iter_unpack(entries)][::-1]
             else:
-                raise self.damaged("a page is of no known kind")
+                raise self.damaged("a page is of an unknown type")
 
     def _page(self, number: int) -> memoryview:
         """Return a page together with its overflow pages."""
         offset = number * self._page_size
         if offset + _PAGE.size > len(self._data):
             raise self.damaged("a page lies outside the file")
-        stored, _, _, more = _PAGE.unpack_from(self._data, offset)
-        end = offset + (more + 1) * self._page_size
-        if stored != number or end > len(self._data):
-            raise self.damaged(f"page {number} is not what it should be")
-        pages = range(number, number + more + 1)
-        if not self._read.isdisjoint(pages):
+        stored_number, _, _, overflow = _PAGE.unpack_from(self._data, offset)
+        end = offset + (overflow + 1) * self._page_size
+        if stored_number != number or end > len(self._data):
+            raise self.damaged(f"page {number} has an invalid header")
+        pages = range(number, number + overflow + 1)
+        if not self._pages_read.isdisjoint(pages):
             raise self.damaged(f"page {number} is used twice")
-        self._read.update(pages)
+        self._pages_read.update(pages)
         return self._data[offset:end]
 
     def leaf(self, page: memoryview) -> Iterator[_Record]:
@@ -116,9 +118,9 @@ class _Database:
         if remaining_bytes < 0:
             raise self.damaged("a page has more records than fit into it")
         for index in range(count):
-            at = _PAGE.size + index * _LEAF.size
-            flags, position, name_size, value_size = _LEAF.unpack_from(page, at)
-            start = at + position
+            offset = _PAGE.size + index * _LEAF.size
+            flags, position, name_size, value_size = _LEAF.unpack_from(page, offset)
+            start = offset + position
             end = start + name_size + value_size
             remaining_bytes -= name_size + value_size
             if end > len(page) or remaining_bytes < 0:
@@ -133,27 +135,27 @@ _Record = tuple[bytes, memoryview, int]
 class Bucket:
     """A bucket: maps names to values or to nested buckets, which are read when first used."""
 
-    def __init__(self, database: _Database, root: int, inline: memoryview | None = None, level: int = 0) -> None:
+    def __init__(self, database: _Database, root: int, inline: memoryview | None = None, depth: int = 0) -> None:
         self._database = database
         self._root = root
         self._inline = inline
-        self._level = level
+        self._depth = depth
 
     @cached_property
     def _items(self) -> dict[bytes, bytes | Bucket]:
-        if self._level > _DEEPEST:
-            raise self._database.damaged("there are buckets in buckets without end")
+        if self._depth > _MAX_DEPTH:
+            raise self._database.damaged("its buckets are nested too deeply")
         inline = self._inline
         records = self._database.records(self._root) if inline is None else self._database.leaf(inline)
         try:
-            return {name: self._below(value) if flags & 1 else bytes(value) for name, value, flags in records}
+            return {name: self._nested(value) if flags & 1 else bytes(value) for name, value, flags in records}
         except struct.error as error:
             raise self._database.damaged("a record is cut short") from error
 
-    def _below(self, value: memoryview) -> Bucket:
+    def _nested(self, value: memoryview) -> Bucket:
         root, _ = _BUCKET.unpack_from(value)
         inline = None if root else value[_BUCKET.size :]
-        return Bucket(self._database, root, inline, self._level + 1)
+        return Bucket(self._database, root, inline, self._depth + 1)
 
     def items(self) -> ItemsView[bytes, bytes | Bucket]:
         """Return names and values, sorted by name; raises LayerError for a damaged page."""
@@ -197,11 +199,11 @@ def read_bolt(root: DataRoot, name: str) -> Bucket:
     raise LayerError(f"{display_path} keeps changing while it is read", "try again")
 
 
-Stamp = tuple[int, int, int, int, tuple[int, int, int] | None]
+DatabaseVersion = tuple[int, int, int, int, tuple[int, int, int] | None]
 """What tells that a database was written to: device, inode, size, time, and its newest meta page."""
 
 
-def stamp_of(root: DataRoot, name: str) -> Stamp:
+def version_of(root: DataRoot, name: str) -> DatabaseVersion:
     """Return the stamp of a database; raises LayerError, NotReachable."""
     try:
         with root.open_file(name) as file:
@@ -214,7 +216,7 @@ def stamp_of(root: DataRoot, name: str) -> Stamp:
 
 def _read_all(fd: int, display_path: str) -> bytes:
     size = os.fstat(fd).st_size
-    if size > _LARGEST:
+    if size > _MAX_SIZE:
         raise LayerError(f"{display_path} is too large for a containerd database", "check that this is a data-root")
     chunks: list[bytes] = []
     total = 0

@@ -26,10 +26,10 @@ from tui.linux.syscalls import O_PATH, Resolve, openat2
 BENEATH = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS
 """How every path below a data-root is resolved."""
 
-_LARGEST = 4 << 20
+_MAX_SIZE = 4 << 20
 """Largest record in bytes; a larger file is not what it claims to be."""
 
-_DEEPEST = 100
+_MAX_DEPTH = 100
 """Deepest nesting of a JSON record; Engines write fewer than ten levels."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -48,10 +48,10 @@ class DataRoot:
             canonical_path = Path(os.path.realpath(path, strict=True))
             fd = open_host(canonical_path)
         except OSError as error:
-            raise _no_root(path, error) from error
-        self._take(fd, canonical_path)
+            raise _cannot_open(path, error) from error
+        self._adopt(fd, canonical_path)
 
-    def _take(self, fd: int, path: Path) -> None:
+    def _adopt(self, fd: int, path: Path) -> None:
         self._fd = fd
         self._closed = weakref.finalize(self, os.close, fd)
         status = os.fstat(fd)
@@ -64,7 +64,7 @@ class DataRoot:
         with self._explained(name):
             fd = self.open(name, O_PATH | os.O_DIRECTORY)
         root = object.__new__(DataRoot)
-        root._take(fd, self.path / name)
+        root._adopt(fd, self.path / name)
         return root
 
     def open(self, name: str, flags: int) -> int:
@@ -76,7 +76,7 @@ class DataRoot:
         path_fd = self.open(name, O_PATH)
         try:
             if not stat.S_ISREG(os.fstat(path_fd).st_mode):
-                raise OSError(errno.EINVAL, "is no regular file")
+                raise OSError(errno.EINVAL, "is not a regular file")
             fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         finally:
             os.close(path_fd)
@@ -124,8 +124,8 @@ class DataRoot:
     def text(self, name: str) -> str:
         """Read a small text file; raises LayerError or NotReachable, naming the file."""
         with self._explained(name), self.open_file(name) as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
+            data = file.read(_MAX_SIZE + 1)
+        if len(data) > _MAX_SIZE:
             display_path = self.display_path(name)
             raise LayerError(f"{display_path} is too large for an Engine's record", "check that this is a data-root")
         return data.decode("utf-8", "surrogateescape")
@@ -164,7 +164,7 @@ def parse_json(text: str, display_name: str) -> Any:
 def _refuse_deep(value: Any) -> None:
     """Raise RecursionError for a value so deep that walking it could exhaust the stack."""
     level = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         next_level: list[Any] = []
         for node in level:
             next_level += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
@@ -174,22 +174,22 @@ def _refuse_deep(value: Any) -> None:
     raise RecursionError
 
 
-def data_root_error(path_text: str, error: OSError) -> DtuiError:
+def data_root_error(display_path: str, error: OSError) -> DtuiError:
     """Return the DtuiError for an OSError about a path in a data-root."""
-    used_up = TooManyOpen.of(error)
-    if used_up:
-        return used_up
+    too_many_open = TooManyOpen.of(error)
+    if too_many_open:
+        return too_many_open
     if isinstance(error, PermissionError):
-        return NotReachable(f"{path_text}: permission denied", "run dtui as root, or use sudo")
+        return NotReachable(f"{display_path}: permission denied", "run dtui as root, or use sudo")
     if error.errno in (errno.ELOOP, errno.EXDEV):
         return LayerError(
-            f"{path_text} is or contains a symbolic link, which dtui does not follow: it could lead anywhere",
+            f"{display_path} is or contains a symbolic link, which dtui does not follow: it could lead anywhere",
             "bind-mount the directory instead",
         )
-    return LayerError(f"{path_text}: {(error.strerror or '').lower()}", "the data-root is incomplete")
+    return LayerError(f"{display_path}: {(error.strerror or '').lower()}", "the data-root is incomplete")
 
 
-def _no_root(path: Path, error: OSError) -> DtuiError:
+def _cannot_open(path: Path, error: OSError) -> DtuiError:
     display_path = printable(str(path))
     if isinstance(error, PermissionError):
         return NotReachable(f"{display_path}: permission denied", "run dtui as root, or use sudo")
@@ -224,7 +224,8 @@ def _open_below(stack: LayerStack, path: Path) -> int:
     display_path = printable(str(path))
     if stack.root is None or not path.is_relative_to(stack.root.path):
         raise LayerError(
-            f"only the Engine names {display_path}, so dtui does not open it", "the Engine's API reads the files"
+            f"only the Engine names {display_path}, so dtui does not open it",
+            "dtui can read the files through the Engine's API",
         )
     root = _reopen(stack.root)
     try:

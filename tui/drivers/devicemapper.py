@@ -16,10 +16,10 @@ from typing import TypeGuard
 from tui.core.errors import LayerError
 from tui.core.ids import LayerId
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, ThinDevice, WhiteoutStyle
-from tui.drivers.base import init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot, data_root_error
+from tui.drivers.storage_driver import init_of, inspect_command, mount_command, mount_record
 
-_DEVICES = 1 << 24
+_MAX_DEVICES = 1 << 24
 """Most thin devices in a pool (kernel: dm-thin-metadata.h)."""
 
 _SECTOR, _LARGEST = 512, 1 << 60
@@ -50,13 +50,13 @@ class Devicemapper:
     def _stack(self, root: DataRoot, mount_id: LayerId, how: str, command: str) -> LayerStack:
         init, prefix = init_of(mount_id), _prefix(root)
         layers = (
-            Layer(mount_id, LayerRole.WRITABLE, _place(root, mount_id), _device(root, prefix, mount_id)),
-            Layer(init, LayerRole.INIT, _place(root, init), _device(root, prefix, init)),
+            Layer(mount_id, LayerRole.WRITABLE, _mounted_path(root, mount_id), _device(root, prefix, mount_id)),
+            Layer(init, LayerRole.INIT, _mounted_path(root, init), _device(root, prefix, init)),
         )
         return LayerStack(self.driver, layers, how, command, whiteout_style=WhiteoutStyle.TREE, root=root.directory)
 
 
-def _place(root: DataRoot, layer_id: str) -> Path:
+def _mounted_path(root: DataRoot, layer_id: str) -> Path:
     return root.path / "devicemapper" / "mnt" / layer_id / "rootfs"
 
 
@@ -69,15 +69,15 @@ def _prefix(root: DataRoot) -> str:
     return f"docker-{os.major(status.st_dev)}:{os.minor(status.st_dev)}-{status.st_ino}"
 
 
-def _is_number(value: object, least: int, limit: int) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < limit
+def _is_number(value: object, lowest: int, limit: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value < limit
 
 
 def _device(root: DataRoot, prefix: str, layer_id: str) -> ThinDevice:
     """Read a device's metadata. One marked deleted is refused, because its blocks may soon belong to another."""
     record = root.json(f"devicemapper/metadata/{layer_id}")
     device_id, size = record.get("device_id"), record.get("size")
-    if not _is_number(device_id, 0, _DEVICES) or not _is_number(size, _SECTOR, _LARGEST):
+    if not _is_number(device_id, 0, _MAX_DEVICES) or not _is_number(size, _SECTOR, _LARGEST):
         raise LayerError(f"the metadata of device {layer_id[:12]} is damaged", "the data-root is incomplete")
     if record.get("deleted"):
         raise LayerError(f"device {layer_id[:12]} is marked as deleted", "the Engine removes it at its next start")

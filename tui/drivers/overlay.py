@@ -13,8 +13,8 @@ from pathlib import Path
 from tui.core.errors import LayerError
 from tui.core.ids import LayerId
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack
-from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
+from tui.drivers.storage_driver import check_layer_id, init_of, inspect_command, mount_command, mount_record
 
 _INIT = 1
 """Index of the init layer. The container's upper directory started as a copy of it, so it does not show through."""

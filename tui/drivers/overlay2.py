@@ -15,11 +15,11 @@ from tui.core.errors import LayerError
 from tui.core.ids import LayerId
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
-from tui.drivers.base import check_layer_id, inspect_command, mount_command, mount_record, role_of
 from tui.drivers.data_root import DataRoot
+from tui.drivers.storage_driver import check_layer_id, inspect_command, mount_command, mount_record, role_of
 from tui.drivers.users import REMAPPED
 
-MOST_LAYERS = 500
+MAX_LAYERS = 500
 """Most lower layers; the kernel mounts no more (fs/overlayfs/params.h, OVL_MAX_STACK)."""
 
 _SHORT_LINK = re.compile(r"l/[A-Z0-9]{1,64}")
@@ -31,10 +31,10 @@ class Overlay2:
 
     engine_key = "UpperDir"
 
-    def __init__(self, name: str = "overlay2", marks: WhiteoutStyle = WhiteoutStyle.OVERLAY) -> None:
+    def __init__(self, name: str = "overlay2", whiteout_style: WhiteoutStyle = WhiteoutStyle.OVERLAY) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
         self.home = name
-        self._marks = marks
+        self._whiteout_style = whiteout_style
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the layer, and its ``lower`` file to the layers below."""
@@ -62,7 +62,7 @@ class Overlay2:
             located_by=how,
             command=command,
             work_dir=layers[0].path.with_name("work"),
-            whiteout_style=self._marks,
+            whiteout_style=self._whiteout_style,
             merged=layers[0].path.with_name("merged"),
         )
 
@@ -73,9 +73,9 @@ def overlay2_layers(root: DataRoot, home: str, layer_id: LayerId) -> list[Layer]
     Raises LayerError, also if there are more layers than overlay can mount.
     """
     lower = root.text(f"{home}/{layer_id}/lower").strip() if root.exists(f"{home}/{layer_id}/lower") else ""
-    links = list(filter(None, lower.split(":", MOST_LAYERS + 1)))
-    if len(links) > MOST_LAYERS:
-        raise LayerError(f"layer {layer_id[:12]} names more than {MOST_LAYERS} below it", "its `lower` file is damaged")
+    links = list(filter(None, lower.split(":", MAX_LAYERS + 1)))
+    if len(links) > MAX_LAYERS:
+        raise LayerError(f"layer {layer_id[:12]} names more than {MAX_LAYERS} below it", "its `lower` file is damaged")
     base = root.path / home
     layers = [Layer(layer_id, LayerRole.WRITABLE, base / layer_id / "diff")]
     for link in links:

@@ -8,13 +8,13 @@ from tui.core.errors import DtuiError
 from tui.core.records import AccessKind, Driver, DriverKind, LayerAccess, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.drivers.aufs import Aufs
-from tui.drivers.base import StorageDriver
+from tui.drivers.containers_storage import PodmanOverlay, PodmanVfs
 from tui.drivers.data_root import open_layer
 from tui.drivers.devicemapper import Devicemapper
 from tui.drivers.overlay import Overlay
 from tui.drivers.overlay2 import Overlay2
-from tui.drivers.podman import PodmanOverlay, PodmanVfs
 from tui.drivers.snapshotters import Snapshotter
+from tui.drivers.storage_driver import StorageDriver
 from tui.drivers.trees import FullTrees
 from tui.drivers.zfs import Zfs
 
@@ -40,7 +40,7 @@ DRIVERS: dict[Driver, StorageDriver] = {storage_driver.driver: storage_driver fo
 GRAPH_DRIVERS = frozenset(driver.name for driver in DRIVERS if driver.kind is DriverKind.GRAPH)
 """Names of the drivers of Docker's older, own image store."""
 
-_NEEDS = {
+_UNREADABLE = {
     "zfs": "its snapshots are datasets: mount them with zfs, then use --root",
     "devmapper": "its snapshots are thin devices; only the Engine can open them",
     "blockfile": "its snapshots are disk images; only the Engine can open them",
@@ -51,7 +51,7 @@ _NEEDS = {
 """Known snapshotters that cannot be read as directories, with the reason."""
 
 
-NAMES = tuple(sorted({driver.name for driver in DRIVERS} | _NEEDS.keys()))
+NAMES = tuple(sorted({driver.name for driver in DRIVERS} | _UNREADABLE.keys()))
 """Names of all known storage drivers, including those that dtui cannot read."""
 
 
@@ -60,32 +60,30 @@ def driver_for(driver: Driver) -> StorageDriver | None:
     return DRIVERS.get(driver)
 
 
-def access_of(
-    driver: Driver, stack: LayerStack | None, *, local: bool, problem: DtuiError | None = None
-) -> LayerAccess:
+def access_of(driver: Driver, stack: LayerStack | None, *, local: bool, error: DtuiError | None = None) -> LayerAccess:
     """Return how this process can reach a container's writable layer on this host, and why."""
     if not local:
-        location = f"; there it is {printable(str(stack.writable.path))}" if stack else ""
-        return LayerAccess(AccessKind.ENGINE, f"the Engine runs on another host{location}")
-    if problem is not None:
-        return LayerAccess(AccessKind.NONE, str(problem))
+        elsewhere = f"; there it is {printable(str(stack.writable.path))}" if stack else ""
+        return LayerAccess(AccessKind.ENGINE, f"the Engine runs on another host{elsewhere}")
+    if error is not None:
+        return LayerAccess(AccessKind.NONE, str(error))
     if driver_for(driver) is None:
-        return LayerAccess(AccessKind.NONE, _why_unknown(driver))
+        return LayerAccess(AccessKind.NONE, _unknown_reason(driver))
     if stack is None:
         return LayerAccess(AccessKind.NONE, "the Engine does not report where the layer is")
     if stack.writable.source is not None:
-        return _mount_reach(stack)
-    return _directory_reach(stack)
+        return _mount_access(stack)
+    return _directory_access(stack)
 
 
-def _why_unknown(driver: Driver) -> str:
-    if driver.kind is DriverKind.SNAPSHOTTER and driver.name in _NEEDS:
-        return f"snapshotter {driver.name}: {_NEEDS[driver.name]}"
+def _unknown_reason(driver: Driver) -> str:
+    if driver.kind is DriverKind.SNAPSHOTTER and driver.name in _UNREADABLE:
+        return f"snapshotter {driver.name}: {_UNREADABLE[driver.name]}"
     readable = ", ".join(dict.fromkeys(supported.name for supported in DRIVERS))
     return f"dtui reads layers of {readable}; this container uses {printable(driver.name)}"
 
 
-def _mount_reach(stack: LayerStack) -> LayerAccess:
+def _mount_access(stack: LayerStack) -> LayerAccess:
     if os.geteuid() != 0:
         return LayerAccess(
             AccessKind.NONE, f"a {stack.driver.name} layer has to be mounted; run dtui as root, or use sudo"
@@ -93,7 +91,7 @@ def _mount_reach(stack: LayerStack) -> LayerAccess:
     return LayerAccess(AccessKind.MOUNT, f"by {stack.located_by}; mounted privately for each read and each change")
 
 
-def _directory_reach(stack: LayerStack) -> LayerAccess:
+def _directory_access(stack: LayerStack) -> LayerAccess:
     try:
         os.close(open_layer(stack, stack.writable))
     except DtuiError as error:

@@ -19,19 +19,19 @@ from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.ids import LayerId
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
-from tui.drivers.bolt import Bucket, Stamp, read_bolt, stamp_of, uvarint
+from tui.drivers.bolt import Bucket, DatabaseVersion, read_bolt, uvarint, version_of
 from tui.drivers.data_root import DataRoot, has_foreign_owner
 from tui.drivers.overlay2 import uses_user_xattrs
 from tui.drivers.users import REMAPPED
 
-_SYSTEM_ROOT, _DOCKERS_ROOT = Path("/var/lib/containerd"), Path("/var/lib/docker")
+_SYSTEM_ROOT, _DOCKER_ROOT = Path("/var/lib/containerd"), Path("/var/lib/docker")
 _SETTINGS = Path("/etc/docker/daemon.json")
 _PREFIX = "io.containerd.snapshotter.v1."
 _DATABASE = "metadata.db"
-_MOST_KNOWN = 8
+_MAX_CACHED = 8
 """Databases of which the snapshots are kept in memory; an Engine has one a snapshotter."""
 
-_LONGEST = 256
+_MAX_CHAIN = 256
 """Longest chain of snapshots; overlay itself takes no more than 500 layers."""
 
 
@@ -53,22 +53,22 @@ def containerd_roots(root: DataRoot) -> Iterator[DataRoot]:
     """Yield the directories where the containerd of a data-root may keep snapshots, the data-root's own first."""
     with suppress(LayerError):
         yield root.below("containerd/daemon")
-    if _is_systems(root):
+    if _belongs_to_system_engine(root):
         with suppress(NotFound, LayerError):
             yield DataRoot(_SYSTEM_ROOT)
 
 
-def _is_systems(root: DataRoot) -> bool:
+def _belongs_to_system_engine(root: DataRoot) -> bool:
     """Return whether this host's Engine uses a data-root, so that its containerd is the system's.
 
     Another data-root, such as one on a disk from elsewhere, could name containers of this host.
     """
     home = root.path.parent if REMAPPED.fullmatch(root.path.name) else root.path
-    return not has_foreign_owner(root.directory) and home in _systems_roots()
+    return not has_foreign_owner(root.directory) and home in _system_data_roots()
 
 
-def _systems_roots() -> Iterator[Path]:
-    yield Path(os.path.realpath(_DOCKERS_ROOT))
+def _system_data_roots() -> Iterator[Path]:
+    yield Path(os.path.realpath(_DOCKER_ROOT))
     try:
         settings = DataRoot(_SETTINGS.parent).json(_SETTINGS.name)
     except DtuiError:
@@ -82,46 +82,46 @@ class _Records:
     """The snapshots of a database at one time, kept because every listing asks for the same ones."""
 
     def __init__(self, home: DataRoot) -> None:
-        self.of_name: dict[bytes, Snapshot | DtuiError] = {}
-        self.of_key: dict[bytes, bytes] = {}
+        self.by_name: dict[bytes, Snapshot | DtuiError] = {}
+        self.by_key: dict[bytes, bytes] = {}
         snapshots = read_bolt(home, _DATABASE).bucket(b"v1", b"snapshots")
         for name, bucket in snapshots.items() if snapshots else ():
             if isinstance(bucket, Bucket):
-                self.of_key.setdefault(name.split(b"/", 2)[-1], name)
+                self.by_key.setdefault(name.split(b"/", 2)[-1], name)
                 try:
-                    self.of_name[name] = _snapshot(name, bucket)
+                    self.by_name[name] = _snapshot(name, bucket)
                 except DtuiError as error:  # raised only for those that need this snapshot
-                    self.of_name[name] = error
+                    self.by_name[name] = error
 
     def snapshot(self, name: bytes) -> Snapshot | None:
         """Return a snapshot, None if it does not exist; raises LayerError if it is damaged."""
-        found = self.of_name.get(name)
-        if isinstance(found, DtuiError):
-            raise found
-        return found
+        snapshot = self.by_name.get(name)
+        if isinstance(snapshot, DtuiError):
+            raise snapshot
+        return snapshot
 
 
-_known: dict[Path, tuple[Stamp, _Records]] = {}
-_known_lock = threading.Lock()
+_cache: dict[Path, tuple[DatabaseVersion, _Records]] = {}
+_cache_lock = threading.Lock()
 
 
 def _records_of(home: DataRoot) -> _Records:
     """Parse a snapshotter's database, again only after it was written to; raises LayerError, NotReachable."""
-    stamp = stamp_of(home, _DATABASE)
-    with _known_lock:
-        known = _known.get(home.path)
-        if known is None or known[0] != stamp:
-            _known.pop(home.path, None)
-            while len(_known) >= _MOST_KNOWN:
-                _known.pop(next(iter(_known)))
-            known = _known[home.path] = (stamp, _Records(home))
-    return known[1]
+    version = version_of(home, _DATABASE)
+    with _cache_lock:
+        cached = _cache.get(home.path)
+        if cached is None or cached[0] != version:
+            _cache.pop(home.path, None)
+            while len(_cache) >= _MAX_CACHED:
+                _cache.pop(next(iter(_cache)))
+            cached = _cache[home.path] = (version, _Records(home))
+    return cached[1]
 
 
 def all_snapshots(home: DataRoot) -> Iterator[Snapshot]:
     """Yield all snapshots of a snapshotter, of every namespace; raises LayerError, NotReachable."""
     records = _records_of(home)
-    for name in records.of_name:
+    for name in records.by_name:
         snapshot = records.snapshot(name)
         if snapshot is not None:
             yield snapshot
@@ -137,13 +137,13 @@ def _snapshot(name: bytes, bucket: Bucket) -> Snapshot:
 def chain_of(home: DataRoot, key: str) -> tuple[Snapshot, ...]:
     """Return the active snapshot with a key and all below it; raises NotFound, LayerError, NotReachable."""
     records = _records_of(home)
-    name = records.of_key.get(key.encode())
+    name = records.by_key.get(key.encode())
     if name is None:
         raise NotFound(f"{printable(str(home.path))} has no snapshot {key[:12]}", "the container was removed meanwhile")
     chain: list[Snapshot] = []
     while name:
         snapshot = records.snapshot(name)
-        if snapshot is None or len(chain) > _LONGEST:
+        if snapshot is None or len(chain) > _MAX_CHAIN:
             raise LayerError(f"snapshot {printable(name[-64:])} is missing", "the image was removed, or is damaged")
         chain.append(snapshot)
         name = snapshot.parent
@@ -162,10 +162,10 @@ class Snapshotter:
     home = ""
 
     def __init__(
-        self, name: str, marks: WhiteoutStyle, *, active: str = "snapshots/{}", committed: str = "snapshots/{}"
+        self, name: str, whiteout_style: WhiteoutStyle, *, active: str = "snapshots/{}", committed: str = "snapshots/{}"
     ) -> None:
         self.driver = Driver(DriverKind.SNAPSHOTTER, name)
-        self._marks = marks
+        self._whiteout_style = whiteout_style
         self._active = active
         self._committed = committed
 
@@ -177,7 +177,9 @@ class Snapshotter:
                 return self.stack_in(containerd_root.below(_PREFIX + self.driver.name), root, container_id)
             except (NotFound, LayerError) as error:
                 problem = problem or error
-        raise problem or NotFound(f"there is no snapshotter {printable(self.driver.name)}", "is it the data-root?")
+        raise problem or NotFound(
+            f"there is no snapshotter {printable(self.driver.name)}", "check that this is the data-root"
+        )
 
     def from_engine(self, container_id: str, data: Mapping[str, str]) -> LayerStack:
         """Raise LayerError: with the containerd store the Engine reports no layers."""
@@ -192,7 +194,7 @@ class Snapshotter:
         display_address = printable(address)
         address_option = f"-a {display_address} " if address else ""
         command = f"ctr {address_option}-n moby snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
-        overlay = self._marks is WhiteoutStyle.OVERLAY
+        overlay = self._whiteout_style is WhiteoutStyle.OVERLAY
         return LayerStack(
             self.driver,
             layers,
@@ -200,15 +202,15 @@ class Snapshotter:
             command,
             work_dir=writable.with_name("work") if overlay else None,
             userxattr=overlay and uses_user_xattrs(home, f"snapshots/{chain[0].number}"),
-            whiteout_style=self._marks,
+            whiteout_style=self._whiteout_style,
             merged=root.path / "rootfs" / self.driver.name / container_id if overlay else None,
             root=home.directory,
         )
 
     def _layer(self, home: DataRoot, snapshot: Snapshot, container_id: str) -> Layer:
-        where = (self._committed if snapshot.committed else self._active).format(snapshot.number)
+        relative_path = (self._committed if snapshot.committed else self._active).format(snapshot.number)
         if not snapshot.committed:
             role = LayerRole.WRITABLE
         else:
             role = LayerRole.INIT if snapshot.key == f"{container_id}-init" else LayerRole.IMAGE
-        return Layer(LayerId.of_snapshot(snapshot.number), role, home.path / where)
+        return Layer(LayerId.of_snapshot(snapshot.number), role, home.path / relative_path)

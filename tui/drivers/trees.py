@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tui.core.errors import LayerError
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
-from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
+from tui.drivers.storage_driver import check_layer_id, init_of, inspect_command, mount_command, mount_record
 
 
 class FullTrees:
@@ -21,9 +21,9 @@ class FullTrees:
 
     engine_key = "SourceDir"
 
-    def __init__(self, name: str, folder: str) -> None:
+    def __init__(self, name: str, home: str) -> None:
         self.driver = Driver(DriverKind.GRAPH, name)
-        self.home = folder
+        self.home = home
 
     def from_data_root(self, root: DataRoot, container_id: str) -> LayerStack:
         """Follow layerdb's mount-id to the tree, and its init-id to the tree that the container started from."""

@@ -13,10 +13,10 @@ from tui.core.id_maps import HOST_IDS, IdMap, Span
 REMAPPED = re.compile(r"(\d+)\.(\d+)")
 """Name of the directory in which a daemon keeps containers whose root is that user and group."""
 
-_MOST_SPANS = 340
+_MAX_SPANS = 340
 """Most ranges in a map (user_namespaces(7))."""
 
-_USUAL = 65536
+_DEFAULT_LENGTH = 65536
 """Ids that a daemon gives a container if this host's tables do not say (adduser, useradd)."""
 
 
@@ -35,11 +35,11 @@ def _length(table: str, first: int) -> int:
     Which user they belong to is known only to the daemon's settings.
     """
     try:
-        rows = [line.split(":") for line in Path(table).read_text(errors="replace").splitlines()]
+        lines = [line.split(":") for line in Path(table).read_text(errors="replace").splitlines()]
     except OSError:
-        return _USUAL
-    counts = [row[2] for row in rows if len(row) == 3 and row[1] == str(first)]
-    return int(counts[0]) if counts and counts[0].isdecimal() else _USUAL
+        return _DEFAULT_LENGTH
+    counts = [fields[2] for fields in lines if len(fields) == 3 and fields[1] == str(first)]
+    return int(counts[0]) if counts and counts[0].isdecimal() else _DEFAULT_LENGTH
 
 
 def ids_of_record(record: Mapping[str, Any]) -> IdMap:
@@ -48,19 +48,19 @@ def ids_of_record(record: Mapping[str, Any]) -> IdMap:
     return IdMap(users or HOST_IDS.users, groups or HOST_IDS.groups)
 
 
-def _spans(parts: object) -> tuple[Span, ...]:
-    if not parts:
+def _spans(entries: object) -> tuple[Span, ...]:
+    if not entries:
         return ()
-    spans = [_span(part) for part in parts[:_MOST_SPANS]] if isinstance(parts, list) else [None]
+    spans = [_span(entry) for entry in entries[:_MAX_SPANS]] if isinstance(entries, list) else [None]
     if None in spans:
         raise LayerError("a container's user map is invalid", "podman's record is damaged")
     return tuple(span for span in spans if span)
 
 
-def _span(part: object) -> Span | None:
+def _span(entry: object) -> Span | None:
     """Return one range of a map, None if a number is not a valid id."""
-    if not isinstance(part, Mapping):
+    if not isinstance(entry, Mapping):
         return None
-    numbers = [part.get(key) for key in ("container_id", "host_id", "size")]
+    numbers = [entry.get(key) for key in ("container_id", "host_id", "size")]
     valid_numbers = [number for number in numbers if isinstance(number, int) and 0 <= number < 2**32]
     return Span(*valid_numbers) if len(valid_numbers) == 3 else None

@@ -13,8 +13,8 @@ from pathlib import Path
 from tui.core.errors import LayerError, NotReachable
 from tui.core.records import Dataset, Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
-from tui.drivers.base import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.drivers.data_root import DataRoot
+from tui.drivers.storage_driver import check_layer_id, init_of, inspect_command, mount_command, mount_record
 from tui.linux.mount_table import mount_containing
 
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from tui.core.errors import DtuiError
 from tui.core.records import Details
+from tui.drivers.containers_storage import container_records, layer_records
 from tui.drivers.data_root import DataRoot
-from tui.drivers.podman import container_records, layer_records
 
 _ABOVE = 4
 """How many directories above a layer to look for the data-root."""

@@ -18,8 +18,8 @@ from typing import Any
 
 from tui.core.errors import DtuiError, LayerError
 from tui.drivers.bolt import Bucket, read_bolt
+from tui.drivers.containers_storage import container_records, layer_records, read_records
 from tui.drivers.data_root import DataRoot, data_root_error
-from tui.drivers.podman import container_records, layer_records, read_records
 from tui.drivers.snapshotters import Snapshot, all_snapshots
 from tui.inventory.images import docker_images, stored_images
 

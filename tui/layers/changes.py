@@ -23,7 +23,7 @@ def changes(
     of a union holds is listed, even if it equals the image's.
     """
     records: dict[bytes, PathChange] = {}
-    holders: dict[bytes, PathChange] = {}
+    parents: dict[bytes, PathChange] = {}
     todo = [split(under)[0]]
     prefix = under.rstrip(b"/") + b"/"
     with view.keep_open():
@@ -35,11 +35,11 @@ def changes(
                 if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
                     todo.append(entry.path)
                 record = _record(entry, differs)
-                (holders if differs is Difference.NONE and not own else records)[entry.path] = record
+                (parents if differs is Difference.NONE and not own else records)[entry.path] = record
     for path in list(records):
         parent = path.rpartition(b"/")[0]
-        while parent and parent in holders:
-            records[parent] = holders.pop(parent)
+        while parent and parent in parents:
+            records[parent] = parents.pop(parent)
             parent = parent.rpartition(b"/")[0]
     return tuple(records[path] for path in sorted(records))
 

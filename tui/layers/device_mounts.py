@@ -28,7 +28,7 @@ _SECTOR = 512
 _UUID = "DTUI-"
 """Prefix of the uuid of devices that dtui activated. No other device is ever removed."""
 
-_TOOLS = ("/usr/sbin", "/sbin", "/usr/local/sbin")
+_TOOL_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def _is_mounted(source: str) -> bool:
 
 
 @contextmanager
-def _mounted(kind: str, source: str, inside: str = "") -> Iterator[int]:
+def _mounted(kind: str, source: str, subdirectory: str = "") -> Iterator[int]:
     try:
         context = syscalls.fsopen(kind)
     except OSError as error:
@@ -77,10 +77,10 @@ def _mounted(kind: str, source: str, inside: str = "") -> Iterator[int]:
     finally:
         os.close(context)
     try:
-        directory = syscalls.openat2(mount, os.fsencode(inside or "."), os.O_RDONLY | os.O_DIRECTORY, IN_ROOT)
+        directory = syscalls.openat2(mount, os.fsencode(subdirectory or "."), os.O_RDONLY | os.O_DIRECTORY, IN_ROOT)
     except OSError as error:
         raise LayerError(
-            f"{printable(source)} has no {inside or 'root'}: {error.strerror}", "check that it is a layer"
+            f"{printable(source)} has no {subdirectory or 'root'}: {error.strerror}", "check that it is a layer"
         ) from error
     finally:
         os.close(mount)
@@ -93,7 +93,7 @@ def _mounted(kind: str, source: str, inside: str = "") -> Iterator[int]:
 def _explain(error: OSError, source: str) -> NotReachable | EditRefused | ChangedMeanwhile:
     display_name = printable(source)
     if error.errno == errno.EBUSY:
-        return ChangedMeanwhile(f"{display_name} is in use", "somebody else has mounted it; try again")
+        return ChangedMeanwhile(f"{display_name} is in use", "another program has mounted it; try again")
     if error.errno in (errno.EPERM, errno.EACCES):
         return NotReachable(f"{display_name} must be mounted first", "run dtui as root")
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
@@ -103,10 +103,10 @@ def _explain(error: OSError, source: str) -> NotReachable | EditRefused | Change
 
 def dmsetup(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run dmsetup; raises NotReachable if it is not installed."""
-    program = shutil.which("dmsetup", path=":".join(_TOOLS))
+    program = shutil.which("dmsetup", path=":".join(_TOOL_DIRECTORIES))
     if program is None:
         raise NotReachable("dmsetup, which activates a layer's device, is not installed", "apt-get install dmsetup")
-    environment = {"PATH": ":".join((*_TOOLS, "/usr/bin", "/bin")), "LC_ALL": "C"}
+    environment = {"PATH": ":".join((*_TOOL_DIRECTORIES, "/usr/bin", "/bin")), "LC_ALL": "C"}
     # --verifyudev makes the node where no udev does; without it the device would exist under no path
     command = [program, "--verifyudev", *arguments]
     return subprocess.run(  # noqa: S603 - an absolute path, no shell; names come from checked ids
@@ -131,7 +131,7 @@ def _activated(device: ThinDevice, *, exclusive: bool) -> Iterator[str]:
     if creation.returncode:
         if "busy" not in creation.stderr.lower() and "exists" not in creation.stderr.lower():
             raise NotReachable(
-                f"device {device.name[-24:]}: {_last(creation.stderr)}", "dmsetup ls shows what is active"
+                f"device {device.name[-24:]}: {_last_line(creation.stderr)}", "dmsetup ls shows what is active"
             )
         if exclusive:
             raise ChangedMeanwhile(
@@ -155,7 +155,7 @@ def _deactivate(name: str) -> None:
             os.unlink(path)
 
 
-def _last(text: str) -> str:
+def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
     return printable(lines[-1][:200]) if lines else "no reason given"
 

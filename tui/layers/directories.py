@@ -70,22 +70,22 @@ class LayerDirectories:
                 os.close(self._fds.pop(index))
         self._mounts.close()
 
-    def copies(self, using: ExitStack, layers: Iterable[int]) -> Directories:
-        """Return a duplicate descriptor of each layer's root, closed with ``using``."""
+    def duplicate(self, exit_stack: ExitStack, layers: Iterable[int]) -> Directories:
+        """Return a duplicate descriptor of each layer's root, closed with ``exit_stack``."""
         with self._lock:
             if self._closed:
                 raise LayerError("the layers have been closed", "open the container again")
             directories: Directories = []
             for index in layers:
-                fd = os.dup(self._fds[index]) if index in self._fds else self._mount(index, using)
-                using.callback(os.close, fd)
+                fd = os.dup(self._fds[index]) if index in self._fds else self._mount(index, exit_stack)
+                exit_stack.callback(os.close, fd)
                 directories.append((index, fd))
             return directories
 
-    def _mount(self, index: int, using: ExitStack) -> int:
+    def _mount(self, index: int, exit_stack: ExitStack) -> int:
         layer = self._stack.layers[index]
         if not self._holders:
-            return os.dup(using.enter_context(source_directory(layer)))
+            return os.dup(exit_stack.enter_context(source_directory(layer)))
         self._fds[index] = os.dup(self._mounts.enter_context(source_directory(layer)))
         return os.dup(self._fds[index])
 

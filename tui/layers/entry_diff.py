@@ -10,7 +10,7 @@ from enum import Enum
 from tui.core.records import Change, Entry, Mount
 from tui.linux.rooted_paths import kind_of, open_child, reopen_regular
 
-_COMPARED = 8 << 20
+_MAX_COMPARED = 8 << 20
 """Largest file in bytes whose contents are compared. A larger one of the same size but another time counts as
 modified."""
 
@@ -26,7 +26,7 @@ class Difference(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class LayerEntry:
     """An entry in a layer: index of the layer, descriptor of its directory there, name and status."""
 
     layer: int
@@ -37,7 +37,7 @@ class Item:
 
 def entry_of(
     path: bytes,
-    item: Item,
+    item: LayerEntry,
     cover: Mount | None,
     *,
     change: Change | None = None,
@@ -46,7 +46,7 @@ def entry_of(
 ) -> Entry:
     """Return the Entry for an item."""
     status = item.status
-    link = stat.S_ISLNK(status.st_mode)
+    is_link = stat.S_ISLNK(status.st_mode)
     return Entry(
         path=path,
         kind=kind_of(status.st_mode),
@@ -60,12 +60,12 @@ def entry_of(
         change=change,
         opaque=opaque,
         metadata_only=metadata_only,
-        target=os.fsencode(os.readlink(item.name, dir_fd=item.dir_fd)) if link else b"",
+        target=os.fsencode(os.readlink(item.name, dir_fd=item.dir_fd)) if is_link else b"",
         covered_by=cover,
     )
 
 
-def capability(item: Item) -> bytes:
+def capability_of(item: LayerEntry) -> bytes:
     """Return the file capabilities of an entry, empty for none."""
     try:
         fd = open_child(item.dir_fd, item.name, os.O_PATH)
@@ -79,7 +79,7 @@ def capability(item: Item) -> bytes:
         os.close(fd)
 
 
-def _same_bytes(upper: Item, lower: Item) -> bool:
+def _same_bytes(upper: LayerEntry, lower: LayerEntry) -> bool:
     fds: list[int] = []
     try:
         for item in (upper, lower):
@@ -99,34 +99,38 @@ def _same_bytes(upper: Item, lower: Item) -> bool:
             os.close(fd)
 
 
-def _same_content(upper: Item, lower: Item, *, trust_times: bool) -> bool:
-    a, b = upper.status, lower.status
-    if a.st_size != b.st_size or a.st_rdev != b.st_rdev:
+def _same_content(upper: LayerEntry, lower: LayerEntry, *, trust_times: bool) -> bool:
+    upper_status, lower_status = upper.status, lower.status
+    if upper_status.st_size != lower_status.st_size or upper_status.st_rdev != lower_status.st_rdev:
         return False
-    if stat.S_ISLNK(a.st_mode):
+    if stat.S_ISLNK(upper_status.st_mode):
         return os.readlink(upper.name, dir_fd=upper.dir_fd) == os.readlink(lower.name, dir_fd=lower.dir_fd)
-    if not stat.S_ISREG(a.st_mode) or a.st_size == 0:
+    if not stat.S_ISREG(upper_status.st_mode) or upper_status.st_size == 0:
         return True
-    if a.st_size > _COMPARED or (trust_times and a.st_mtime_ns == b.st_mtime_ns):
-        return a.st_mtime_ns == b.st_mtime_ns
+    if upper_status.st_size > _MAX_COMPARED or (trust_times and upper_status.st_mtime_ns == lower_status.st_mtime_ns):
+        return upper_status.st_mtime_ns == lower_status.st_mtime_ns
     return _same_bytes(upper, lower)
 
 
-def difference(upper: Item, lower: Item, *, trust_times: bool = False) -> Difference:
+def difference(upper: LayerEntry, lower: LayerEntry, *, trust_times: bool = False) -> Difference:
     """Compare an entry of the writable layer with the image's entry of the same name.
 
     Directories differ by mode and owner only. Files differ by mode, owner, device number, size, time or capabilities,
     as in Docker; if all of these agree, the contents decide, which Docker does not check. ``trust_times`` skips the
     contents: in full trees nearly all files agree, and comparing them would mean reading the whole image.
     """
-    a, b = upper.status, lower.status
-    if stat.S_IFMT(a.st_mode) != stat.S_IFMT(b.st_mode):
+    upper_status, lower_status = upper.status, lower.status
+    if stat.S_IFMT(upper_status.st_mode) != stat.S_IFMT(lower_status.st_mode):
         return Difference.CONTENT
-    owner = (a.st_mode, a.st_uid, a.st_gid) != (b.st_mode, b.st_uid, b.st_gid)
-    if stat.S_ISDIR(a.st_mode):
-        return Difference.METADATA if owner else Difference.NONE
+    owner_differs = (upper_status.st_mode, upper_status.st_uid, upper_status.st_gid) != (
+        lower_status.st_mode,
+        lower_status.st_uid,
+        lower_status.st_gid,
+    )
+    if stat.S_ISDIR(upper_status.st_mode):
+        return Difference.METADATA if owner_differs else Difference.NONE
     if not _same_content(upper, lower, trust_times=trust_times):
         return Difference.CONTENT
-    times = a.st_mtime_ns != b.st_mtime_ns
-    capabilities = stat.S_ISREG(a.st_mode) and capability(upper) != capability(lower)
-    return Difference.METADATA if owner or times or capabilities else Difference.NONE
+    times_differ = upper_status.st_mtime_ns != lower_status.st_mtime_ns
+    capabilities_differ = stat.S_ISREG(upper_status.st_mode) and capability_of(upper) != capability_of(lower)
+    return Difference.METADATA if owner_differs or times_differ or capabilities_differ else Difference.NONE

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable
 
-from tui.layers.entry_diff import Difference, Item, difference
+from tui.layers.entry_diff import Difference, LayerEntry, difference
 from tui.linux.rooted_paths import open_directory
 from tui.linux.trail import Trail
 
@@ -60,6 +60,10 @@ def _entry_differs(tree_fd: int, original_fd: int, name: bytes, path: bytes, tod
     if stat.S_ISDIR(tree_status.st_mode) and stat.S_ISDIR(original_status.st_mode):
         todo.append(path + b"/" + name)
     return (
-        difference(Item(0, tree_fd, name, tree_status), Item(1, original_fd, name, original_status), trust_times=True)
+        difference(
+            LayerEntry(0, tree_fd, name, tree_status),
+            LayerEntry(1, original_fd, name, original_status),
+            trust_times=True,
+        )
         is not Difference.NONE
     )

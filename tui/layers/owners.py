@@ -12,8 +12,8 @@ def owner_of(entry: Entry, stack: LayerStack | None) -> tuple[int | None, int | 
     If the engine maps owners when it mounts the layers, the owners on disk are already the container's. Without a stack
     the Engine reported the owners.
     """
-    own = stack is not None and not (stack.idmapped and entry.layer)
-    ids = stack.ids if stack is not None and own else HOST_IDS
+    needs_mapping = stack is not None and not (stack.idmapped and entry.layer)
+    ids = stack.ids if stack is not None and needs_mapping else HOST_IDS
     return shown_id(ids.users, entry.uid), shown_id(ids.groups, entry.gid)
 
 

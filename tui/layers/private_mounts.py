@@ -41,7 +41,7 @@ def no_check() -> None:
     """Allow everything; the default Check."""
 
 
-def refuse_unsafe(stack: LayerStack) -> None:
+def refuse_unsafe_layer(stack: LayerStack) -> None:
     """Raise EditRefused if the layer was written in a way that our mount would not honour."""
     if _is_volatile(stack):
         raise EditRefused("the layer was mounted volatile and may be incomplete", "start the container, or recreate it")
@@ -126,9 +126,7 @@ def _make_work(parent_fd: int, name: str) -> int:
         raise LayerError("the layer's directory is gone", "the container was removed; refresh the list") from error
     except OSError as error:
         reason = (error.strerror or "").lower()
-        raise EditRefused(
-            f"no work directory can be made next to the layer: {reason}", "nothing was changed"
-        ) from error
+        raise EditRefused(f"cannot make a work directory next to the layer: {reason}", "nothing was changed") from error
 
 
 def _set_directory(context: int, key: str, fd: int) -> None:
@@ -164,15 +162,15 @@ def _mount(stack: LayerStack, upper: int, work: int, check: Check, *, index: boo
 
 
 def _explain(error: OSError) -> DtuiError:
-    used_up = TooManyOpen.of(error)
-    if used_up:
-        return used_up
+    too_many_open = TooManyOpen.of(error)
+    if too_many_open:
+        return too_many_open
     if error.errno in (errno.EPERM, errno.EACCES):
         if os.geteuid() == 0:
             return EditRefused(
                 "the layer cannot be written", "it may be immutable: check with lsattr; nothing was changed"
             )
-        return NotReachable("editing a stopped container mounts its layers", "run dtui as root")
+        return NotReachable("to edit a stopped container, dtui must mount its layers", "run dtui as root")
     if error.errno in (errno.ENOSYS, errno.EINVAL, errno.ENODEV):
         return NotReachable("this kernel cannot mount the layers privately", "Linux 6.8 with overlay is needed")
     if error.errno == errno.ENOENT:
@@ -187,7 +185,7 @@ def write_view(stack: LayerStack, check: Check = no_check) -> Iterator[Root]:
     The kernel does copy-up and whiteouts; lower layers are never written. The caller has checked that the layer is not
     in use. ``check`` raises once the container is being removed; it is called right before anything is created.
     """
-    refuse_unsafe(stack)
+    refuse_unsafe_layer(stack)
     with _private_work(stack, WORK_NAME, check) as (upper, work):
         try:
             mount = _mount(stack, upper, work, check, index=False)
@@ -212,7 +210,7 @@ def tree_root(stack: LayerStack) -> Iterator[Root]:
         yield root
 
 
-def in_use(stack: LayerStack, check: Check = no_check) -> bool:
+def is_in_use(stack: LayerStack, check: Check = no_check) -> bool:
     """Return whether any overlay mount on this host uses the writable layer, as the kernel knows it.
 
     Mounting with ``index=on`` fails with EBUSY if so. If it succeeds it sets an ``origin`` attribute on the upper

@@ -36,9 +36,9 @@ def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> 
         raise NotReachable("the container's process has ended", "check its state") from error
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
-            named = container_id in groups.read(65536)
-        if not named and not (stack is not None and _has_own_root(pid, stack)):
-            missing = "no control group of it names the container"
+            is_named = container_id in groups.read(65536)
+        if not is_named and not (stack is not None and _has_own_root(pid, stack)):
+            missing = "its control group does not name the container"
             if stack is not None:
                 missing += ", and its root is not the one that the engine made"
             raise NotReachable(
@@ -88,7 +88,7 @@ def refuse_other_root(fd: int, pid: int, stack: LayerStack) -> None:
         return
     raise NotReachable(
         "the container's first process has another root than the container: a chroot, or another mount namespace",
-        "docker exec reaches what it sees; stop the container to edit its layer",
+        "use docker exec, or stop the container to edit its layer",
     )
 
 
@@ -121,7 +121,7 @@ def _candidate_roots(pid: int, stack: LayerStack) -> Iterator[tuple[Path, str]]:
     if root_path is None:
         return
     yield root_path, "/"
-    first = read_process(pid)
-    parent = read_process(first.parent) if first else None
+    first_process = read_process(pid)
+    parent = read_process(first_process.parent) if first_process else None
     if parent and is_hosts_root(parent):
         yield root_path, f"/proc/{parent.pid}/root"

@@ -39,7 +39,7 @@ def search(view: ListsDirectories, mode: View, query: str, step: Callable[[int, 
     needle = query.lower().encode("utf-8", "surrogateescape")
     matches: list[Entry] = []
     count = 0
-    todo: list[Entry] = _listed(view, b"/", mode)[::-1]
+    todo: list[Entry] = _children_or_none(view, b"/", mode)[::-1]
     while todo:
         entry = todo.pop()
         count += 1
@@ -48,11 +48,11 @@ def search(view: ListsDirectories, mode: View, query: str, step: Callable[[int, 
         if not step(count, len(matches)) or count >= _MAX_ENTRIES or len(matches) >= _MAX_MATCHES:
             return SearchResult(tuple(matches), count, cut=True)
         if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-            todo += reversed(_listed(view, entry.path, mode))
+            todo += reversed(_children_or_none(view, entry.path, mode))
     return SearchResult(tuple(matches), count)
 
 
-def _listed(view: ListsDirectories, path: bytes, mode: View) -> list[Entry]:
+def _children_or_none(view: ListsDirectories, path: bytes, mode: View) -> list[Entry]:
     try:
         return view.children(path, mode)
     except DtuiError:

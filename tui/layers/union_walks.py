@@ -32,7 +32,7 @@ class UnionWalks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
-        self._round = 0
+        self._generation = 0
         self._idle: dict[Layers, UnionWalk] = {}
 
     @contextmanager
@@ -53,7 +53,7 @@ class UnionWalks:
         """Open a directory and everything below it anew, or all directories; walks in use are closed after their
         use."""
         with self._lock:
-            self._round += 1
+            self._generation += 1
             if path is not None:
                 for walk in self._idle.values():
                     walk.trail.forget(path)
@@ -66,13 +66,13 @@ class UnionWalks:
     def borrow(self, layers: Layers, make: Callable[[Layers], UnionWalk]) -> Iterator[UnionWalk]:
         """Yield the kept walk, or a new one."""
         with self._lock:
-            began, walk = self._round, self._idle.pop(layers, None)
+            generation, walk = self._generation, self._idle.pop(layers, None)
         walk = walk or make(layers)
         try:
             yield walk
         finally:
             with self._lock:
-                keep = self._holders > 0 and began == self._round and layers not in self._idle
+                keep = self._holders > 0 and generation == self._generation and layers not in self._idle
                 if keep:
                     self._idle[layers] = walk
             if not keep:

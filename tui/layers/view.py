@@ -19,7 +19,7 @@ from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
 from tui.core.records import Change, Entry, EntryKind, LayerStack, Mount, View, WhiteoutStyle
 from tui.core.text import printable
 from tui.layers.directories import Directories, LayerDirectories
-from tui.layers.entry_diff import Difference, Item, difference, entry_of
+from tui.layers.entry_diff import Difference, LayerEntry, difference, entry_of
 from tui.layers.full_trees import changed_directories
 from tui.layers.mount_covers import Covers
 from tui.layers.union_walks import UnionWalk, UnionWalks
@@ -31,7 +31,7 @@ from tui.linux.trail import Trail
 _MAX_LINKS = 40
 """Symlinks followed in one path, as in the kernel."""
 
-_RENAMED = "renamed by an overlay redirect, so its layer alone does not show what it holds"
+_RENAMED = "renamed by an overlay redirect, so its layer alone does not show its contents"
 
 
 class LayerView:
@@ -100,7 +100,7 @@ class LayerView:
 
     def _new_walk(self, layers: tuple[int, ...]) -> UnionWalk:
         with ExitStack() as roots:
-            top = self._roots.copies(roots, layers)
+            top = self._roots.duplicate(roots, layers)
             return UnionWalk(Trail(top, self._enter, _close_all, weigh=len), roots.pop_all())
 
     def _enter(self, directories: Directories, name: bytes) -> Directories:
@@ -149,7 +149,7 @@ class LayerView:
     def _hides(self, status: os.stat_result) -> bool:
         return not self._is_full_tree and is_whiteout(status)
 
-    def _find(self, directories: Directories, name: bytes) -> Item | None:
+    def _find(self, directories: Directories, name: bytes) -> LayerEntry | None:
         if is_mark(name, self.stack.whiteout_style):
             return None
         for index, fd in directories:
@@ -157,12 +157,12 @@ class LayerView:
                 return None
             status = status_of(fd, name)
             if status is not None:
-                return None if self._hides(status) else Item(index, fd, name, status)
+                return None if self._hides(status) else LayerEntry(index, fd, name, status)
         return None
 
-    def _merge(self, directories: Directories) -> dict[bytes, Item]:
+    def _merge(self, directories: Directories) -> dict[bytes, LayerEntry]:
         """List the union of directories; whiteouts hide names of lower layers."""
-        merged: dict[bytes, Item | None] = {}
+        merged: dict[bytes, LayerEntry | None] = {}
         for index, fd in directories:
             names = [os.fsencode(text) for text in os.listdir(fd)]
             for name in names:
@@ -172,7 +172,7 @@ class LayerView:
                 if is_mark(name, self.stack.whiteout_style):
                     continue
                 if name not in merged and (status := status_of(fd, name)) is not None:
-                    merged[name] = None if self._hides(status) else Item(index, fd, name, status)
+                    merged[name] = None if self._hides(status) else LayerEntry(index, fd, name, status)
         return {name: item for name, item in merged.items() if item}
 
     def resolve(self, path: bytes, *, follow: bool = True) -> bytes:
@@ -181,33 +181,33 @@ class LayerView:
             return self._resolve_links(path, follow)
 
     def _resolve_links(self, path: bytes, follow: bool) -> bytes:
-        done: list[bytes] = []
+        resolved: list[bytes] = []
         todo = [part for part in normalized(path).split(b"/") if part][::-1]
         for _ in range(_MAX_LINKS + 1):
-            target = self._resolve_on(path, done, todo, follow)
+            target = self._resolve_on(path, resolved, todo, follow)
             if target is None:
-                return b"/" + b"/".join(done)
+                return b"/" + b"/".join(resolved)
             if target.startswith(b"/"):
-                done.clear()
+                resolved.clear()
             todo.extend(part for part in target.split(b"/")[::-1] if part not in (b"", b"."))
         raise LayerError(f"{printable(path)}: too many symbolic links", "name the file itself")
 
-    def _resolve_on(self, path: bytes, done: list[bytes], todo: list[bytes], follow: bool) -> bytes | None:
-        """Move names from ``todo`` to ``done`` up to the next symlink, and return its target; None at the end."""
+    def _resolve_on(self, path: bytes, resolved: list[bytes], todo: list[bytes], follow: bool) -> bytes | None:
+        """Move names from ``todo`` to ``resolved`` up to the next symlink, and return its target; None at the end."""
         with ExitStack() as roots, ExitStack() as level:
-            directories = self._walk_down(self._roots.copies(roots, self._visible), done, level)
+            directories = self._walk_down(self._roots.duplicate(roots, self._visible), resolved, level)
             while todo:
                 name = todo.pop()
                 if name == b"..":
-                    del done[-1:]
-                    directories = self._walk_down(self._roots.copies(roots, self._visible), done, level)
+                    del resolved[-1:]
+                    directories = self._walk_down(self._roots.duplicate(roots, self._visible), resolved, level)
                     continue
                 item = self._find(directories, name)
                 if item and stat.S_ISLNK(item.status.st_mode) and (todo or follow):
                     return os.fsencode(os.readlink(name, dir_fd=item.dir_fd))
                 if todo and (item is None or not stat.S_ISDIR(item.status.st_mode)):
                     raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what exists")
-                done.append(name)
+                resolved.append(name)
                 if todo:
                     directories = self._walk_down(directories, (name,), level)
         return None
@@ -218,8 +218,8 @@ class LayerView:
         try:
             with explained(path), self._directories(parent) as directories:
                 item = self._find(directories, name) if name else None
-                link = item is not None and stat.S_ISLNK(item.status.st_mode)
-                return os.fsencode(os.readlink(name, dir_fd=item.dir_fd)) if item and link else b""
+                is_link = item is not None and stat.S_ISLNK(item.status.st_mode)
+                return os.fsencode(os.readlink(name, dir_fd=item.dir_fd)) if item and is_link else b""
         except DtuiError:
             return b""
 
@@ -242,35 +242,37 @@ class LayerView:
         parent, name = split(path)
         if not name:
             with ExitStack() as roots:
-                top = self._roots.copies(roots, (0,))[0][1]
-                return entry_of(b"/", Item(0, top, b".", os.fstat(top)), None)
+                top = self._roots.duplicate(roots, (0,))[0][1]
+                return entry_of(b"/", LayerEntry(0, top, b".", os.fstat(top)), None)
         with self._directories(parent, layers) as directories:
             item = self._find(directories, name)
             if item is None:
                 raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what exists")
             with self._directories(parent, self._base) as base:
-                under = self._find(base, name)
-                return self._entry_with_change(path, item, under)[0]
+                original = self._find(base, name)
+                return self._entry_with_change(path, item, original)[0]
 
-    def _entry_with_change(self, path: bytes, item: Item, under: Item | None) -> tuple[Entry, Difference]:
+    def _entry_with_change(
+        self, path: bytes, item: LayerEntry, original: LayerEntry | None
+    ) -> tuple[Entry, Difference]:
         """Return an entry with its change compared to the image, and how it differs itself."""
         cover = self.covers.at(path)
         if item.layer > 0:
             return entry_of(path, item, cover), Difference.NONE
-        if under is None:
+        if original is None:
             return entry_of(path, item, cover, change=Change.ADDED), Difference.CONTENT
-        differs = difference(item, under, trust_times=self._is_full_tree)
+        differs = difference(item, original, trust_times=self._is_full_tree)
         if self._is_full_tree and differs is Difference.NONE:
-            untouched = Item(under.layer, item.dir_fd, item.name, item.status)
+            untouched = LayerEntry(original.layer, item.dir_fd, item.name, item.status)
             return entry_of(path, untouched, cover), differs
         if stat.S_ISDIR(item.status.st_mode):
-            return entry_of(path, item, cover, change=Change.MODIFIED, opaque=self._opaque(item)), differs
+            return entry_of(path, item, cover, change=Change.MODIFIED, opaque=self._is_opaque(item)), differs
         if differs is Difference.NONE:
             return entry_of(path, item, cover), differs
-        only = differs is Difference.METADATA
-        return entry_of(path, item, cover, change=Change.MODIFIED, metadata_only=only), differs
+        metadata_only = differs is Difference.METADATA
+        return entry_of(path, item, cover, change=Change.MODIFIED, metadata_only=metadata_only), differs
 
-    def _opaque(self, item: Item) -> bool:
+    def _is_opaque(self, item: LayerEntry) -> bool:
         fd = open_child(item.dir_fd, item.name, os.O_PATH | os.O_DIRECTORY)
         try:
             return is_opaque(fd, self.stack.whiteout_style, userxattr=self.stack.userxattr)
@@ -291,7 +293,9 @@ class LayerView:
     def _check_directory(self, path: bytes) -> None:
         with self._directories(path) as directories:
             if not directories:
-                raise NotFound(f"there is no directory {printable(path)} in the container", "the tree shows what is")
+                raise NotFound(
+                    f"there is no directory {printable(path)} in the container", "the tree shows what exists"
+                )
 
     def _merged_children(self, path: bytes) -> list[Entry]:
         self._check_directory(path)
@@ -327,7 +331,7 @@ class LayerView:
         """Drop what a full tree has in common with its original, and mark directories that contain changes."""
         if self._changed_directories is None:
             with ExitStack() as roots:
-                (_, tree), (_, original) = self._roots.copies(roots, (0, *self._base))
+                (_, tree), (_, original) = self._roots.duplicate(roots, (0, *self._base))
                 self._changed_directories = changed_directories(tree, original)
         return [
             (entry if entry.change else replace(entry, change=Change.MODIFIED, layer=0), differs)
@@ -385,18 +389,18 @@ class LayerView:
         with explained(path), self.keep_open():
             parent, name = split(path)
             with self._directories(parent, self._base if before else None) as directories:
-                todo = directories
-                while item := self._find(todo, name or b"."):
+                remaining = directories
+                while item := self._find(remaining, name or b"."):
                     fd = open_child(item.dir_fd, item.name, os.O_PATH)
                     try:
-                        if not self._lacks_bytes(fd):
+                        if not self._has_no_data(fd):
                             return reopen_regular(fd, path)
                     finally:
                         os.close(fd)
-                    todo = [layer_directory for layer_directory in todo if layer_directory[0] > item.layer]
+                    remaining = [layer_directory for layer_directory in remaining if layer_directory[0] > item.layer]
         raise NotFound(f"{printable(path)} does not exist in the container", "the tree shows what exists")
 
-    def _lacks_bytes(self, fd: int) -> bool:
+    def _has_no_data(self, fd: int) -> bool:
         feature = mount_only_feature(fd, userxattr=self.stack.userxattr)
         if feature == "redirect":
             raise LayerError(
@@ -415,8 +419,10 @@ class LayerView:
         finally:
             os.close(fd)
         if feature:
-            why = "a metacopy, so its layer does not hold the data" if feature == "metacopy" else _RENAMED
-            raise EditRefused(f"{printable(path)} is {why}", "nothing was changed; start the container to change it")
+            description = "a metacopy, so its layer does not hold the data" if feature == "metacopy" else _RENAMED
+            raise EditRefused(
+                f"{printable(path)} is {description}", "nothing was changed; start the container to change it"
+            )
 
     @contextmanager
     def own_directory(self, path: bytes) -> Iterator[int]:
@@ -428,7 +434,7 @@ class LayerView:
     def _new_own_walk(self, layers: tuple[int, ...]) -> UnionWalk:
         del layers
         with ExitStack() as roots:
-            top = self._roots.copies(roots, (0,))
+            top = self._roots.duplicate(roots, (0,))
             return UnionWalk(Trail(top, _own_child, _close_all), roots.pop_all())
 
 

@@ -24,20 +24,20 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def uses_dot_wh(marks: WhiteoutStyle) -> bool:
+def uses_dot_wh(style: WhiteoutStyle) -> bool:
     """Return whether names that start with ``.wh.`` are marks in this style, not files."""
-    return marks in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE)
+    return style in (WhiteoutStyle.AUFS, WhiteoutStyle.FUSE)
 
 
-def whiteout_of(name: bytes, marks: WhiteoutStyle) -> bytes | None:
+def whiteout_of(name: bytes, style: WhiteoutStyle) -> bytes | None:
     """Return the name of the whiteout file for a name, None if it cannot exist."""
     mark = _DOT_WH + name
-    return mark if uses_dot_wh(marks) and len(mark) <= _NAME_MAX else None
+    return mark if uses_dot_wh(style) and len(mark) <= _NAME_MAX else None
 
 
-def is_mark(name: bytes, marks: WhiteoutStyle) -> bool:
+def is_mark(name: bytes, style: WhiteoutStyle) -> bool:
     """Return whether a name is one of the driver's marks or bookkeeping (``.wh..wh.plnk``), which no container sees."""
-    return uses_dot_wh(marks) and name.startswith(_DOT_WH)
+    return uses_dot_wh(style) and name.startswith(_DOT_WH)
 
 
 def hidden_name(name: bytes) -> bytes:
@@ -65,17 +65,17 @@ def _xattr(fd: int, name: str) -> bytes | None:
         raise
 
 
-def is_opaque(fd: int, marks: WhiteoutStyle, *, userxattr: bool) -> bool:
+def is_opaque(fd: int, style: WhiteoutStyle, *, userxattr: bool) -> bool:
     """Return whether a directory hides the contents of the same directory in lower layers."""
-    if marks is WhiteoutStyle.TREE:
+    if style is WhiteoutStyle.TREE:
         return False
-    if uses_dot_wh(marks) and _has(fd, _OPAQUE_NAME):
+    if uses_dot_wh(style) and _has(fd, _OPAQUE_NAME):
         return True
-    if marks is WhiteoutStyle.AUFS:
+    if style is WhiteoutStyle.AUFS:
         return False
     if overlay_xattr(fd, "opaque", userxattr=userxattr) == b"y":
         return True
-    return marks is WhiteoutStyle.FUSE and _xattr(fd, "user.fuseoverlayfs.opaque") == b"y"
+    return style is WhiteoutStyle.FUSE and _xattr(fd, "user.fuseoverlayfs.opaque") == b"y"
 
 
 def _has(fd: int, name: bytes) -> bool:

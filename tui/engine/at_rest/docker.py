@@ -189,7 +189,7 @@ class OfflineEndpoint(AtRest):
             finished_at=parse.parse_time(state.get("FinishedAt")),
             mounts=_mounts_of(body),
             stack=stack,
-            access=access_of(container.driver, stack, local=True, problem=problem),
+            access=access_of(container.driver, stack, local=True, error=problem),
             log_path=parse.lenient_text(body.get("LogPath")),
             mount_id=stack.writable.id if stack else "",
             settings=parse.settings_of(body),

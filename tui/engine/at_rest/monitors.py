@@ -17,8 +17,8 @@ from pathlib import Path
 from tui.core.errors import DtuiError
 from tui.core.id_maps import host_id
 from tui.core.records import HostDirectory
+from tui.drivers.containers_storage import container_records
 from tui.drivers.data_root import DataRoot, has_foreign_owner, open_host
-from tui.drivers.podman import container_records
 from tui.drivers.users import ids_of_record
 from tui.linux.processes import is_hosts_root, program_of, read_process, shares_namespace
 from tui.linux.syscalls import O_PATH

@@ -12,8 +12,8 @@ from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.ids import BadId, ContainerId
 from tui.core.records import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
 from tui.core.text import printable
+from tui.drivers.containers_storage import container_records, has_records
 from tui.drivers.data_root import DataRoot, parse_json
-from tui.drivers.podman import container_records, has_records
 from tui.drivers.registry import access_of, driver_for
 from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, K8sLog
 from tui.engine.at_rest.monitors import Monitor, monitors
@@ -127,7 +127,7 @@ class PodmanRoot(AtRest):
             finished_at=None,
             mounts=_mounts(configuration),
             stack=stack,
-            access=access_of(row.driver, stack, local=True, problem=problem),
+            access=access_of(row.driver, stack, local=True, error=problem),
             mount_id=stack.writable.id if stack else "",
             proof=ON_DISK,
         )

@@ -42,8 +42,8 @@ from tui.core.errors import DtuiError, NotReachable
 from tui.core.id_maps import host_id
 from tui.core.records import DriverKind, LayerStack, Proof, Trust
 from tui.core.text import printable
+from tui.drivers.containers_storage import container_records
 from tui.drivers.data_root import DataRoot
-from tui.drivers.podman import container_records
 from tui.drivers.users import REMAPPED
 from tui.linux.process_marks import has_ended
 from tui.linux.processes import read_process

@@ -27,7 +27,7 @@ from tui.files.write.version import FileVersion, version_of
 from tui.files.write.whiteout_writer import remove_leftover
 from tui.files.write.without_kernel_overlay import finish_by_hand
 from tui.layers.directories import upper_root
-from tui.layers.private_mounts import in_use, sweep_mounts, tree_root, write_view
+from tui.layers.private_mounts import is_in_use, sweep_mounts, tree_root, write_view
 from tui.linux.admission import Need
 from tui.linux.failures import explain_change
 from tui.linux.rooted_paths import Root, reopen_to_write
@@ -171,7 +171,7 @@ def _recover_write(record: journal.Record, details: Details) -> str:
             return ""
         with upper_root(stack) as upper:
             return _recover_in_root(record, upper, stack.whiteout_style)
-    if not alive and in_use(stack):
+    if not alive and is_in_use(stack):
         raise DtuiError("the layer is in use", "look at the container's state")
     sweep_mounts(stack)
     if not record.path:

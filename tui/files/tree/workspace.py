@@ -18,7 +18,7 @@ from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.union_tree import UnionTree
 from tui.files.verbs.opening import privileged, running_root, stack_of
 from tui.layers.directories import upper_root
-from tui.layers.private_mounts import Check, in_use, no_check, tree_root, work_dir, write_view
+from tui.layers.private_mounts import Check, is_in_use, no_check, tree_root, work_dir, write_view
 from tui.layers.process_root import process_of
 from tui.layers.view import LayerView
 from tui.linux.name_ops import OwnNameOps, name_ops_inside
@@ -160,7 +160,7 @@ def refuse_in_use(stack: LayerStack, container_id: ContainerId, check: Check = n
 
 
 def _refuse_in_use(stack: LayerStack, check: Check) -> None:
-    if in_use(stack, check):
+    if is_in_use(stack, check):
         message = "the container's layer is in use"
         raise ChangedMeanwhile(
             message, "the container was started, or docker cp or export is at work: look at it again"

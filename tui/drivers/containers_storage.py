@@ -17,12 +17,12 @@ from tui.core.errors import LayerError, NotFound
 from tui.core.ids import LayerId
 from tui.core.records import Driver, DriverKind, Layer, LayerRole, LayerStack, WhiteoutStyle
 from tui.core.text import printable
-from tui.drivers.base import check_layer_id, inspect_command
 from tui.drivers.data_root import DataRoot, parse_json
 from tui.drivers.overlay2 import overlay2_layers, uses_user_xattrs
+from tui.drivers.storage_driver import check_layer_id, inspect_command
 from tui.drivers.users import ids_of_record
 
-_HOW = "containers.json"
+_LOCATED_BY = "containers.json"
 
 
 def read_records(root: DataRoot, name: str) -> list[dict[str, Any]]:
@@ -30,14 +30,14 @@ def read_records(root: DataRoot, name: str) -> list[dict[str, Any]]:
     try:
         status = root.status(name)
     except OSError:
-        return _parsed(root, name, None)
-    return _parsed(root, name, (status.st_ino, status.st_size, status.st_mtime_ns))
+        return _parsed_records(root, name, None)
+    return _parsed_records(root, name, (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
 @lru_cache(maxsize=8)
-def _parsed(root: DataRoot, name: str, stamp: tuple[int, int, int] | None) -> list[dict[str, Any]]:
+def _parsed_records(root: DataRoot, name: str, version: tuple[int, int, int] | None) -> list[dict[str, Any]]:
     """Read a list of records, once per version of the file: one file holds the records of all containers."""
-    del stamp
+    del version
     records = parse_json(root.text(name), root.display_path(name))
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise LayerError(f"{root.display_path(name)} does not hold a list of records", "podman's record is damaged")
@@ -51,24 +51,24 @@ def has_records(root: DataRoot, driver: str) -> bool:
 
 def container_records(root: DataRoot, driver: str) -> list[dict[str, Any]]:
     """Return the records of a driver's containers; raises LayerError, NotReachable."""
-    return _joined(root, driver, "containers")
+    return _all_records(root, driver, "containers")
 
 
 def layer_records(root: DataRoot, driver: str) -> list[dict[str, Any]]:
     """Return the records of a driver's layers; raises LayerError, NotReachable."""
-    return _joined(root, driver, "layers")
+    return _all_records(root, driver, "layers")
 
 
 def _record_paths(driver: str, kind: str) -> tuple[str, str]:
-    folder = f"{driver}-{kind}"
-    return f"{folder}/{kind}.json", f"{folder}/volatile-{kind}.json"
+    directory = f"{driver}-{kind}"
+    return f"{directory}/{kind}.json", f"{directory}/volatile-{kind}.json"
 
 
-def _joined(root: DataRoot, driver: str, kind: str) -> list[dict[str, Any]]:
-    lasting, volatile = _record_paths(driver, kind)
+def _all_records(root: DataRoot, driver: str, kind: str) -> list[dict[str, Any]]:
+    persistent, volatile = _record_paths(driver, kind)
     if not root.exists(volatile):
-        return read_records(root, lasting)
-    return (read_records(root, lasting) if root.exists(lasting) else []) + read_records(root, volatile)
+        return read_records(root, persistent)
+    return (read_records(root, persistent) if root.exists(persistent) else []) + read_records(root, volatile)
 
 
 def _record_of(root: DataRoot, driver: str, container_id: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class PodmanOverlay:
         record = _record_of(root, "overlay", container_id)
         layers = overlay2_layers(root, "overlay", _layer_of(record))
         return replace(
-            self._stack(layers, _HOW, _command(root, "overlay")),
+            self._stack(layers, _LOCATED_BY, _command(root, "overlay")),
             root=root.directory,
             userxattr=uses_user_xattrs(root, f"overlay/{layers[0].id}"),
             idmapped=_is_idmapped(root, record),
@@ -165,7 +165,7 @@ class PodmanVfs:
         return LayerStack(
             self.driver,
             layers,
-            _HOW,
+            _LOCATED_BY,
             _command(root, "vfs"),
             ids=ids_of_record(record),
             whiteout_style=WhiteoutStyle.TREE,

@@ -189,7 +189,7 @@ def test_fifo_in_place_of_record_is_refused(tmp_path: Path) -> None:
     (prepared.root / CONFIG).unlink()
     os.mkfifo(prepared.root / CONFIG)
     (row,) = OfflineEndpoint("root", prepared.root).snapshot()
-    assert "no regular file" in row.status
+    assert "not a regular file" in row.status
 
 
 @pytest.mark.promise("records-bounded")

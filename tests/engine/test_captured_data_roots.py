@@ -163,7 +163,7 @@ def test_fifo_as_database_is_refused(unpack: Unpack) -> None:
     database = root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/metadata.db"
     database.unlink()
     os.mkfifo(database)
-    assert b"no regular file" in dtui("--root", str(root), "changes", "c1", code=3)
+    assert b"not a regular file" in dtui("--root", str(root), "changes", "c1", code=3)
 
 
 def test_ls_explains_unknown_record(unpack: Unpack) -> None:

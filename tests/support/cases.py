@@ -8,7 +8,7 @@ CASES: dict[int, str] = {
     3: "A magic link such as /proc/self/root is refused.",
     4: "While a directory and a symlink are swapped in a loop, nothing outside the container is read or written.",
     5: "A symlink loop or a dangling symlink gives a message, no crash.",
-    6: "A FIFO never hangs dtui: it is said to be no regular file.",
+    6: "A FIFO never hangs dtui: dtui says that it is not a regular file.",
     7: "A character or block device is never opened.",
     8: "A socket is refused.",
     9: "An 8 TiB sparse file is viewed at once, in bounded memory.",

@@ -23,7 +23,7 @@ from textual.pilot import Pilot
 from tests.support.dockerd import Dockerd
 from tui.core.errors import BenchError
 from tui.engine.endpoint import Endpoint
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.render.picture import png_of
 from tui.services.discover import FailedAttempt, discover, open_sample
 from tui.ui.app import DtuiApp

@@ -21,7 +21,7 @@ from tui.bench.image import make_image
 from tui.bench.iozone import Parser
 from tui.core.errors import DtuiError
 from tui.core.ids import BadId, ContainerId
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.lab.engine_host import EngineBenchHost, EngineContainer
 
 MiB = 1 << 20

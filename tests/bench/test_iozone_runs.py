@@ -13,7 +13,7 @@ from tests.support.dockerd import Dockerd
 from tui.bench.image import LABEL
 from tui.bench.plan import TESTS, Preset, make_plan
 from tui.bench.runner import OWNER, BenchRun, remove_dead_runs, remove_leftovers
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.lab.engine_host import EndpointTarget, EngineBenchHost
 
 pytestmark = [pytest.mark.engine, pytest.mark.iozone]
@@ -76,7 +76,7 @@ KILLED = """
 import sys
 from tui.bench.plan import Preset, make_plan
 from tui.bench.runner import BenchRun
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.lab.engine_host import EndpointTarget
 for progress in BenchRun(make_plan(Preset.ARTICLE), [EndpointTarget(LiveEndpoint("local", sys.argv[1]))]):
     print(progress.done, flush=True)

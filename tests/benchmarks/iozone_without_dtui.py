@@ -21,7 +21,7 @@ from tests.support.dockerd import Dockerd
 from tui.bench.plan import TESTS, Plan, custom_plan
 from tui.bench.runner import BenchRun
 from tui.bench.store import Store
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.lab.engine_host import EndpointTarget
 
 Numbers = dict[tuple[int, str], int]

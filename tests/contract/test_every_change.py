@@ -24,7 +24,7 @@ from tests.support.tree_state import CAPABILITY, acl
 from tui.cli import parser
 from tui.core.errors import ChangedMeanwhile, DtuiError, NotFound
 from tui.core.records import EntryKind
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.files import ways
 from tui.files.container_files import ContainerFiles, Verb
 from tui.files.history.backups import BackupMode, UndoKind, UndoRecord, last_to_undo

@@ -19,7 +19,7 @@ from tests.support.images import FILES, IMAGE
 from tests.support.newer_debian import newer_debian
 from tests.support.podman import Podman
 from tui.core.records import Change, View
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.layers.changes import walk
 from tui.layers.view import LayerView
 

@@ -100,7 +100,7 @@ def test_invalid_list_is_refused(body: bytes) -> None:
 
 
 def test_null_list_may_be_empty() -> None:
-    assert list(answers.rows([b" nu", b"ll\n"], 100, nothing=True)) == []
+    assert list(answers.rows([b" nu", b"ll\n"], 100, null_is_empty=True)) == []
 
 
 @pytest.mark.promise("streams-bounded")

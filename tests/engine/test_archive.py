@@ -24,7 +24,7 @@ from tui.core.remote_files import FileFacts
 from tui.engine.live import archive_view
 from tui.engine.live.archive import EngineArchive, _only_member
 from tui.engine.live.archive_view import ArchiveView
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.engine.live.tar import TarSource
 
 pytestmark = pytest.mark.engine

@@ -15,8 +15,8 @@ from tests.render.test_lists_and_trees import container
 from tui.core.errors import DtuiError, NotFound, UsageError
 from tui.core.records import AccessKind, DriverKind, State
 from tui.drivers.data_root import DataRoot
-from tui.engine.at_rest.base import FileLog, JsonLog, K8sLog
 from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.at_rest.without_engine import FileLog, JsonLog, K8sLog
 from tui.engine.endpoint import LogLine
 from tui.engine.live.parse import (
     container_of,

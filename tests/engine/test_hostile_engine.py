@@ -36,7 +36,7 @@ from tests.support.waiting import until
 from tui.cli import main
 from tui.core.errors import DtuiError, EngineError, EngineLost
 from tui.engine.live.archive import EngineArchive
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.engine.live.sdk import connect, engine_errors
 
 MEMORY = 300 << 10
@@ -177,7 +177,7 @@ def test_endless_containerd_answer_times_out(tmp_path: Path, monkeypatch: pytest
             time.sleep(0.01)  # drip, so that the limit of time ends it and not that of size
             yield frame
 
-    monkeypatch.setattr(containerd, "_SECONDS", 1.0)
+    monkeypatch.setattr(containerd, "_TIMEOUT", 1.0)
     with (
         HostileEngine({"PRI *": window_updates}, tmp_path / "s"),
         pytest.raises(EngineLost, match="too long"),

@@ -23,8 +23,8 @@ from tui.core.text import printable
 from tui.drivers import bolt
 from tui.drivers.bolt import Bucket, read_bolt
 from tui.drivers.data_root import DataRoot
-from tui.engine.at_rest.base import JsonLog, K8sLog
 from tui.engine.at_rest.docker import OfflineEndpoint
+from tui.engine.at_rest.without_engine import JsonLog, K8sLog
 from tui.engine.live import containerd, parse
 from tui.engine.live.archive import TarNames, _only_member
 from tui.engine.live.tar import TarSource

@@ -26,7 +26,7 @@ from tests.support.lying_engine import VERSION, lying
 from tui.core.errors import DtuiError, NotFound, NotReachable
 from tui.core.ids import ContainerId
 from tui.core.records import AccessKind, Details, Trust
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.engine.live.trust import peer_of
 
 pytestmark = pytest.mark.engine
@@ -95,7 +95,7 @@ def test_other_users_true_answers_unproven(engine: Dockerd, web: str, asked: Cal
 def test_upper_dir_from_root_proxy_is_unused(engine: Dockerd, web: str, victim: Path) -> None:
     with lying(upper_of(victim), engine.socket) as address:
         refuses_and_writes_by_the_engine(
-            engine, address, victim, "the Engine names .*victim as its layer, the records "
+            engine, address, victim, "the Engine names .*victim as its layer, but the records "
         )
 
 
@@ -123,7 +123,7 @@ def test_container_of_another_name_unproven(engine: Dockerd, web: str, asked: Ca
     with lying({INSPECT: {"Name": "/dtui-bench-1"}}, engine.socket) as address:
         details = asked(address, web)
     assert (details.proof.trust, details.stack) == (Trust.UNPROVEN, None)
-    assert "calls the container dtui-bench-1, the records here web" in details.access.reason
+    assert "calls the container dtui-bench-1, but the records here web" in details.access.reason
 
 
 @pytest.mark.promise("trust-mount-namespace")
@@ -211,7 +211,7 @@ def test_pid_from_stranger_is_not_entered(engine: Dockerd, web: str, asked: Call
     with lying({}, engine.socket, user=STRANGER) as address:
         details = asked(address, web)
         assert details.pid == 0
-        assert ("pid there", str(asked(engine.host, web).pid)) in details.settings
+        assert ("pid on its host", str(asked(engine.host, web).pid)) in details.settings
         assert dtui("-H", address, "cat", "web:/etc/motd") == b"hello\n"
 
 
@@ -305,7 +305,7 @@ def test_listener_that_dropped_root_is_unproven(tmp_path: Path) -> None:
         try:
             os.read(ready, 1)
             client.connect(path)
-            assert "is user 1000's by now" in peer_of(client).distrust
+            assert "now belongs to user 1000" in peer_of(client).distrust
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

@@ -15,7 +15,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui_json
 from tui.core.errors import DtuiError, EditRefused
 from tui.core.records import EntryKind
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.files.history import backups
 from tui.files.history.backups import BackupMode, UndoKind
 from tui.files.history.backups import undo_records as kept_acts

@@ -14,7 +14,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.call_faults import Point, killed_at, points
 from tests.support.cli import dtui
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.files.history import backups, transaction
 from tui.files.history.backups import UndoKind, find, last_to_undo
 from tui.files.history.backups import undo_records as kept_acts

@@ -17,7 +17,7 @@ from tests.support.images import IMAGE
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound
 from tui.core.records import Details
 from tui.engine.at_rest.docker import OfflineEndpoint
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs.opening import open_file, plan
 from tui.files.verbs.save import save
@@ -225,7 +225,7 @@ def test_save_creates_file_only_on_request(engine: Dockerd, endpoint: LiveEndpoi
 KILLED = """
 import os, signal, sys
 from tui.files.verbs.save import save
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 endpoint = LiveEndpoint("local", sys.argv[1])
 def here(step):
     if step == sys.argv[4]:

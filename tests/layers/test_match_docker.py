@@ -11,7 +11,7 @@ from tests.support.dockerd import Dockerd
 from tests.support.images import IMAGE
 from tui.core.records import Change, Details, EntryKind, View
 from tui.engine.at_rest.docker import OfflineEndpoint
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.layers.changes import changes, walk
 from tui.layers.view import LayerView
 

@@ -22,7 +22,7 @@ from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.forward import pump
 from tests.support.images import IMAGE
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 
 pytestmark = pytest.mark.engine
 
@@ -162,7 +162,7 @@ def test_web_server_is_refused_as_engine() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         told = dtui("-H", f"tcp://127.0.0.1:{server.server_port}", "ls", code=3)
         server.shutdown()
-    assert b"what answers there is not a Docker Engine; check the address and the port" in told
+    assert b"the server there is not a Docker Engine; check the address and the port" in told
 
 
 def test_dropped_endpoint_leaks_no_socket(engine: Dockerd) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.dockerd import Dockerd
 from tests.support.images import IMAGE
 from tui.core.records import Details, View
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.files.history.backups import UndoKind, last_to_undo
 from tui.files.verbs import acts
 from tui.files.verbs.acts import ChangeResult, Inspect

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.boxes import Box
 from tests.support.stopped_lab import Lab, furnish
 from tests.support.tree_state import View, walk
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 
 _CHANGED = ("app", "old", "conf.d", "etc/moved", "srv/far/moved")
 """The paths that acts may change."""

@@ -19,7 +19,7 @@ from tests.support.boxes import Box
 from tests.support.tree_state import Clock, Seen, View, acl, dress, kept_xattrs, plant, walk, with_names
 from tui.core.records import Details, EntryKind
 from tui.engine.at_rest.docker import OfflineEndpoint
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.files.history.backups import UndoKind, last_to_undo
 from tui.files.verbs import acts
 from tui.files.verbs.acts import Inspect

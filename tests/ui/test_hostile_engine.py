@@ -14,7 +14,7 @@ from tests.engine.test_hostile_engine import CHANGES, INSPECT, LIST, LOGS, event
 from tests.support.hostile_engine import ID, Answer, HostileEngine, endless, http, in_chunks, inspected, row
 from tests.support.waiting import pilot_until
 from tui.core.records import Container, Event
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.services import feed
 from tui.ui.app import DtuiApp
 from tui.ui.screens.containers import ContainersScreen

@@ -26,7 +26,7 @@ from tui.core.errors import BenchError, NotReachable, UsageError
 from tui.core.state import state_dir
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.lab import engines
 from tui.lab.engine_host import EngineBenchHost
 from tui.services.bench_targets import engine_targets, lab_home, lab_targets

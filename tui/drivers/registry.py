@@ -63,7 +63,7 @@ def driver_for(driver: Driver) -> StorageDriver | None:
 def access_of(driver: Driver, stack: LayerStack | None, *, local: bool, error: DtuiError | None = None) -> LayerAccess:
     """Return how this process can reach a container's writable layer on this host, and why."""
     if not local:
-        elsewhere = f"; there it is {printable(str(stack.writable.path))}" if stack else ""
+        elsewhere = f"; the layer there is {printable(str(stack.writable.path))}" if stack else ""
         return LayerAccess(AccessKind.ENGINE, f"the Engine runs on another host{elsewhere}")
     if error is not None:
         return LayerAccess(AccessKind.NONE, str(error))

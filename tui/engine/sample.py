@@ -109,14 +109,18 @@ _OWNER = "owner"
 @contextmanager
 def demo_directory() -> Iterator[Path]:
     """Create a directory for a demo and remove it afterwards, together with those that killed demos left."""
-    for old in Path(tempfile.gettempdir()).glob("dtui-demo-*"):
+    for leftover in Path(tempfile.gettempdir()).glob("dtui-demo-*"):
         with suppress(OSError):
-            mark = old / _OWNER
-            if not old.is_symlink() and old.stat().st_uid == os.geteuid() and not owner_lives(mark.read_text()):
-                shutil.rmtree(old)
-    with tempfile.TemporaryDirectory(prefix="dtui-demo-") as folder:
-        Path(folder, _OWNER).write_text(owner_mark())
-        yield Path(folder)
+            mark = leftover / _OWNER
+            if (
+                not leftover.is_symlink()
+                and leftover.stat().st_uid == os.geteuid()
+                and not owner_lives(mark.read_text())
+            ):
+                shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(prefix="dtui-demo-") as directory:
+        Path(directory, _OWNER).write_text(owner_mark())
+        yield Path(directory)
 
 
 def build_sample(root: Path) -> None:
@@ -124,7 +128,7 @@ def build_sample(root: Path) -> None:
     try:
         for name, files in _LAYERS.items():
             _write_layer(root, _layer_id(name), files)
-            link = root / "overlay2" / "l" / _short(name)
+            link = root / "overlay2" / "l" / _short_link(name)
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(f"../{_layer_id(name)}/diff")
         _write_images(root / "image" / "overlay2")
@@ -136,7 +140,7 @@ def build_sample(root: Path) -> None:
         ) from error
 
 
-_BUILT = 1_764_000_000
+_MTIME = 1_764_000_000
 """Modification time in seconds of the sample's files, the same in every sample."""
 
 
@@ -148,7 +152,7 @@ def _layer_id(name: str) -> str:
     return _hash("layer", name)
 
 
-def _short(name: str) -> str:
+def _short_link(name: str) -> str:
     return _hash("link", name)[:26].upper()
 
 
@@ -160,7 +164,7 @@ def _write_layer(root: Path, layer_id: str, files: Files) -> Path:
         target = diff / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-        os.utime(target, (_BUILT, _BUILT))
+        os.utime(target, (_MTIME, _MTIME))
         target.chmod(0o755 if data.startswith((b"#!", b"\x7fELF")) else 0o644)
     return diff
 
@@ -198,7 +202,7 @@ def _write_container(root: Path, sample: _Sample, current_time: datetime) -> Non
         (diff / path).symlink_to(target)
     home = root / "overlay2" / mount_id
     (home / "work").mkdir()
-    links = [init_link, *(_short(name) for name in sample.layers)]
+    links = [init_link, *(_short_link(name) for name in sample.layers)]
     (home / "lower").write_text(":".join(f"l/{link}" for link in links))
     records = root / "image" / "overlay2" / "layerdb" / "mounts" / container_id
     records.mkdir(parents=True)

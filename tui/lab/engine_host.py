@@ -14,7 +14,7 @@ from typing import IO
 from tui.core.errors import DtuiError, NotFound
 from tui.core.ids import ContainerId
 from tui.engine.live import parse
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.engine.live.sdk import Client, engine_errors
 from tui.linux.mount_table import file_system_at
 
@@ -160,7 +160,7 @@ class EngineBenchHost:
     def leftovers(self, label: str) -> list[tuple[str, str]]:
         with engine_errors("benchmark"):
             filters = json.dumps({"label": [label]})
-            rows = self.endpoint.client.rows("/containers/json", parse.CONTAINERS, all=1, filters=filters)
+            rows = self.endpoint.client.rows("/containers/json", parse.MAX_CONTAINERS, all=1, filters=filters)
             return [parse.id_and_label(row, label) for row in rows if parse.labels_of(row).get(label) is not None]
 
     def remove_container(self, container_id: str) -> None:

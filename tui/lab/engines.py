@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tui.core.errors import BenchError, DtuiError
 from tui.core.text import printable
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.lab.disks import (
     destroy_pool,
     make_pool,

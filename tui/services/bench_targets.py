@@ -9,7 +9,7 @@ from tui.bench.controls import HostTarget, RepeatedTarget
 from tui.bench.protocols import Target
 from tui.core.errors import NotReachable, UsageError
 from tui.core.state import state_dir
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.lab.abilities import Ability, abilities
 from tui.lab.engine_host import EndpointTarget
 from tui.lab.engines import LAB_DRIVERS, LabDriver, LabTarget, VolumeTarget

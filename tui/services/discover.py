@@ -15,10 +15,10 @@ from pathlib import Path
 from tui.core.errors import DtuiError, NotReachable, UsageError
 from tui.core.text import printable
 from tui.drivers.data_root import DataRoot
-from tui.engine.at_rest.base import UnreadableRoot
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.at_rest.podman import PodmanRoot, is_podman_root
 from tui.engine.at_rest.usual_roots import usual_roots
+from tui.engine.at_rest.without_engine import UnreadableRoot
 from tui.engine.endpoint import Endpoint
 
 _PATIENCE, _SSH_PATIENCE = 5, 20
@@ -77,7 +77,7 @@ def discover(*, hosts: Sequence[str] = (), contexts: Sequence[str] = (), roots: 
 
     context = context_address(os.environ.get("DOCKER_CONTEXT") or None)
     if context:
-        from tui.engine.live.endpoint import LiveEndpoint
+        from tui.engine.live.live_endpoint import LiveEndpoint
 
         return Discovery((LiveEndpoint(context[0], context[1], tls=context[2]),))
     discovered = _all_that_answer([(_socket_name(path), f"unix://{path}") for path in usual_sockets()])
@@ -136,13 +136,13 @@ def require_endpoints(discovered: Discovery) -> Discovery:
 
 
 def _live(name: str, address: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - LiveEndpoint, imported late
-    from tui.engine.live.endpoint import LiveEndpoint
+    from tui.engine.live.live_endpoint import LiveEndpoint
 
     return LiveEndpoint(name, address if "://" in address else f"unix://{address}")
 
 
 def _context(name: str) -> Endpoint:
-    from tui.engine.live.endpoint import LiveEndpoint
+    from tui.engine.live.live_endpoint import LiveEndpoint
     from tui.engine.live.sdk import context_address
 
     context = context_address(name)

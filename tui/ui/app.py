@@ -439,7 +439,7 @@ class DtuiApp(App[int]):
 
 def _sweep_benchmarks(endpoint: Endpoint) -> list[str]:
     from tui.bench.runner import remove_dead_runs
-    from tui.engine.live.endpoint import LiveEndpoint
+    from tui.engine.live.live_endpoint import LiveEndpoint
     from tui.lab.engine_host import EngineBenchHost
 
     count = remove_dead_runs(EngineBenchHost(endpoint)) if isinstance(endpoint, LiveEndpoint) else 0

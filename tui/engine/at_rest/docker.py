@@ -25,16 +25,16 @@ from tui.core.text import printable
 from tui.drivers.data_root import DataRoot, data_root_error, has_foreign_owner
 from tui.drivers.registry import GRAPH_DRIVERS, access_of, driver_for
 from tui.drivers.users import REMAPPED
-from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, JsonLog
+from tui.engine.at_rest.without_engine import ON_DISK, AtRest, FileLog, JsonLog
 from tui.engine.live import parse
 from tui.engine.user_ids import with_ids
 from tui.linux.processes import is_hosts_root, is_in_cgroup, program_of, read_process
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
-_MOST_PROCESSES = 1 << 22
+_MAX_PID = 1 << 22
 """Upper limit of process ids (kernel: include/linux/threads.h, PID_MAX_LIMIT)."""
 
-_OF_BOTH_KINDS = frozenset(("btrfs", "zfs"))
+_AMBIGUOUS_NAMES = frozenset(("btrfs", "zfs"))
 
 _UNKNOWN = Driver(DriverKind.GRAPH, "unknown")
 
@@ -45,8 +45,8 @@ def is_data_root(root: DataRoot) -> bool:
         records = root.names("containers")
     except OSError:
         return False
-    own = ("image", "buildkit", "engine-id", "containerd/daemon")
-    return any(map(root.exists, own)) or any(map(_CONTAINER_ID.fullmatch, records))
+    dockers_own = ("image", "buildkit", "engine-id", "containerd/daemon")
+    return any(map(root.exists, dockers_own)) or any(map(_CONTAINER_ID.fullmatch, records))
 
 
 class OfflineEndpoint(AtRest):
@@ -57,11 +57,11 @@ class OfflineEndpoint(AtRest):
         super().__init__(name, root)
         self._sample = sample
         if not is_data_root(self.root):
-            raise self._why_no_root(self.root)
-        self._rows: dict[str, tuple[tuple[int, int], Container]] = {}
+            raise self._not_a_data_root(self.root)
+        self._unlisted_cache: dict[str, tuple[tuple[int, int], Container]] = {}
 
     @staticmethod
-    def _why_no_root(root: DataRoot) -> DtuiError:
+    def _not_a_data_root(root: DataRoot) -> DtuiError:
         display_path = printable(str(root.path))
         try:
             names = root.names(".")
@@ -82,7 +82,7 @@ class OfflineEndpoint(AtRest):
 
     def facts(self) -> EngineFacts:
         """Describe the data-root, with the driver that most of its containers use."""
-        drivers = [row.driver for row in self.snapshot()]
+        drivers = [container.driver for container in self.snapshot()]
         known_drivers = sorted({driver for driver in drivers if driver != _UNKNOWN}, key=lambda driver: driver.name)
         common = max(known_drivers, key=drivers.count) if known_drivers else _UNKNOWN
         product = "sample data-root" if self._sample else "data-root without daemon"
@@ -94,7 +94,7 @@ class OfflineEndpoint(AtRest):
             names = sorted(self.root.names("containers"))
         except OSError as error:
             raise data_root_error(self.root.display_path("containers"), error) from error
-        return tuple(self._row(ContainerId(name)) for name in names if _CONTAINER_ID.fullmatch(name))
+        return tuple(self._listed(ContainerId(name)) for name in names if _CONTAINER_ID.fullmatch(name))
 
     def unlisted(self, listed: set[str]) -> tuple[Container, ...]:
         """List the containers on disk that are not in ``listed``. Records are read again only when they change."""
@@ -106,17 +106,17 @@ class OfflineEndpoint(AtRest):
         for name in sorted(filter(_CONTAINER_ID.fullmatch, names)):
             with suppress(OSError):
                 record = self.root.status(f"containers/{name}/config.v2.json")
-                stamp = (record.st_ino, record.st_mtime_ns)
-                if self._rows.get(name, (None,))[0] != stamp:
-                    self._rows[name] = (stamp, self._row(ContainerId(name)))
-                containers.append(self._rows[name][1])
+                version = (record.st_ino, record.st_mtime_ns)
+                if self._unlisted_cache.get(name, (None,))[0] != version:
+                    self._unlisted_cache[name] = (version, self._listed(ContainerId(name)))
+                containers.append(self._unlisted_cache[name][1])
         return tuple(containers)
 
     def has_any_of(self, ids: Collection[ContainerId]) -> bool:
         """Return whether one of these containers has a record here."""
         return any(self.root.exists(f"containers/{container_id}") for container_id in ids)
 
-    def _row(self, container_id: ContainerId) -> Container:
+    def _listed(self, container_id: ContainerId) -> Container:
         try:
             return self._container(self._record(container_id))
         except DtuiError as error:
@@ -133,17 +133,19 @@ class OfflineEndpoint(AtRest):
     @parse.checks_record
     def _container(self, body: dict[str, Any]) -> Container:
         container_id = ContainerId(body["ID"])
-        state, code = _state_of(body, runs=lambda pid: self._sample or _runs(self.root.directory, pid, container_id))
+        state, code = _state_of(
+            body, is_running=lambda pid: self._sample or _is_running(self.root.directory, pid, container_id)
+        )
         config = _object(body, "Config")
         status = f"Exited ({code})" if code is not None else state.value.capitalize()
         return Container(
             endpoint=self.name,
             id=container_id,
-            name=parse.lenient_text(body.get("Name"), parse.NAME).lstrip("/") or container_id[:12],
+            name=parse.lenient_text(body.get("Name"), parse.MAX_NAME).lstrip("/") or container_id[:12],
             state=state,
             status=status,
             driver=self._driver_of(parse.lenient_text(body.get("Driver"), 64) or "unknown", container_id),
-            image=parse.lenient_text(config.get("Image"), parse.NAME),
+            image=parse.lenient_text(config.get("Image"), parse.MAX_NAME),
             created=parse.parse_time(body.get("Created")) or parse.EPOCH,
             exit_code=code,
             image_id=parse.lenient_text(body.get("Image"), 128),
@@ -154,10 +156,10 @@ class OfflineEndpoint(AtRest):
 
     def _driver_of(self, name: str, container_id: str) -> Driver:
         """Return the driver in a record. ``btrfs`` and ``zfs`` are graph drivers if layerdb knows the container."""
-        graph = name in GRAPH_DRIVERS
-        if name in _OF_BOTH_KINDS:
-            graph = self.root.exists(f"image/{name}/layerdb/mounts/{container_id}")
-        return Driver(DriverKind.GRAPH if graph else DriverKind.SNAPSHOTTER, name)
+        is_graph = name in GRAPH_DRIVERS
+        if name in _AMBIGUOUS_NAMES:
+            is_graph = self.root.exists(f"image/{name}/layerdb/mounts/{container_id}")
+        return Driver(DriverKind.GRAPH if is_graph else DriverKind.SNAPSHOTTER, name)
 
     @parse.checks_record
     def mounts(self, container: Container) -> tuple[Mount, ...]:
@@ -226,8 +228,8 @@ def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
 def _pid_of(body: dict[str, Any]) -> int:
     """Return the recorded pid, 0 for none; raises ValueError if it is not a pid."""
     pid = _object(body, "State").get("Pid") or 0
-    if not isinstance(pid, int) or not 0 <= pid < _MOST_PROCESSES:
-        raise ValueError("Pid is no process id")
+    if not isinstance(pid, int) or not 0 <= pid < _MAX_PID:
+        raise ValueError("Pid is not a process id")
     return pid
 
 
@@ -235,15 +237,15 @@ def _code_of(state: dict[str, Any]) -> int:
     """Return the recorded exit code; raises ValueError if it is not one."""
     code = int(state.get("ExitCode") or 0)
     if not -(2**31) <= code < 2**32:  # Windows' codes have 32 bits
-        raise ValueError("ExitCode is no exit code")
+        raise ValueError("ExitCode is not an exit code")
     return code
 
 
-def _state_of(body: dict[str, Any], *, runs: Callable[[int], bool]) -> tuple[State, int | None]:
+def _state_of(body: dict[str, Any], *, is_running: Callable[[int], bool]) -> tuple[State, int | None]:
     """Return state and exit code. ``Running`` may be stale after a crash, so the process is checked."""
     state = _object(body, "State")
     code = _code_of(state)
-    if state.get("Running") and runs(_pid_of(body)):
+    if state.get("Running") and is_running(_pid_of(body)):
         if state.get("Restarting"):
             return State.RESTARTING, None
         return (State.PAUSED if state.get("Paused") else State.RUNNING), None
@@ -256,19 +258,19 @@ def _state_of(body: dict[str, Any], *, runs: Callable[[int], bool]) -> tuple[Sta
     return State.EXITED, code
 
 
-def _runs(root: HostDirectory, pid: int, container_id: str) -> bool:
+def _is_running(root: HostDirectory, pid: int, container_id: str) -> bool:
     """Return whether a recorded process is still the container's: in its cgroup, and started by the data-root's engine.
 
     The name of a cgroup alone proves nothing, because users can create cgroups of any name.
     """
-    first = read_process(pid) if pid else None
-    parent = read_process(first.parent) if first else None
+    first_process = read_process(pid) if pid else None
+    parent = read_process(first_process.parent) if first_process else None
     if parent is None:
         return False
-    grouped, by_shim = is_in_cgroup(pid, container_id), "containerd-shim" in program_of(parent.pid)
+    in_cgroup, by_shim = is_in_cgroup(pid, container_id), "containerd-shim" in program_of(parent.pid)
     if root.owner != 0:  # rootless Docker need not have control groups
-        return parent.runs_as(root.owner) and (grouped or by_shim)
-    return is_hosts_root(parent) and grouped and by_shim
+        return parent.runs_as(root.owner) and (in_cgroup or by_shim)
+    return is_hosts_root(parent) and in_cgroup and by_shim
 
 
 def _mounts_of(body: dict[str, Any]) -> tuple[Mount, ...]:

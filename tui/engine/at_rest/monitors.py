@@ -43,7 +43,7 @@ def monitors(root: DataRoot) -> dict[str, Monitor]:
     """Find the running conmon of each container of a storage: ``conmon ... -c ID ... -p PIDFILE``."""
     running = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
-        if not _is_owners(int(entry), root.directory):
+        if not _belongs_to_owner(int(entry), root.directory):
             continue  # reading a stranger's command line may hang: it may be on a file system that never answers
         try:
             with open(f"/proc/{entry}/cmdline", "rb") as file:
@@ -60,7 +60,7 @@ def _monitor(pid: int, argv: list[str], root: DataRoot) -> Monitor | None:
     container_id, pidfile, bundle = (_option_value(argv, option) for option in ("-c", "-p", "-b"))
     if (
         not _ID.fullmatch(container_id)
-        or not _is_owners(pid, root.directory)
+        or not _belongs_to_owner(pid, root.directory)
         or not _is_bundle(root, container_id, bundle)
     ):
         return None
@@ -68,7 +68,7 @@ def _monitor(pid: int, argv: list[str], root: DataRoot) -> Monitor | None:
     match = _PIDFILE.fullmatch(str(pidfile_path))
     if match is None or match[2] != container_id:
         return None
-    if not _only_owner_writes(pidfile_path, root.directory.owner, _own_root(root, match[1], container_id)):
+    if not _only_owner_writes(pidfile_path, root.directory.owner, _container_root(root, match[1], container_id)):
         return None
     first, started = _read_pidfile(pidfile_path, root.directory.owner)
     child = read_process(first) if first else None
@@ -81,7 +81,7 @@ def _option_value(argv: list[str], option: str) -> str:
     return argv[argv.index(option) + 1] if option in argv[:-1] else ""
 
 
-def _is_owners(pid: int, directory: HostDirectory) -> bool:
+def _belongs_to_owner(pid: int, directory: HostDirectory) -> bool:
     """Return whether a process belongs to the storage's owner and, if that is root, was started by root on this
     host."""
     candidate = read_process(pid)
@@ -105,7 +105,7 @@ def _is_bundle(root: DataRoot, container_id: str, bundle: str) -> bool:
     return False
 
 
-def _own_root(root: DataRoot, driver: str, container_id: str) -> int | None:
+def _container_root(root: DataRoot, driver: str, container_id: str) -> int | None:
     """Return the host user that is root in a container, from its record; None if unknown."""
     try:
         records = container_records(root, driver)
@@ -115,7 +115,7 @@ def _own_root(root: DataRoot, driver: str, container_id: str) -> int | None:
     return host_id(users, 0)
 
 
-def _only_owner_writes(path: Path, owner: int, own_root: int | None) -> bool:
+def _only_owner_writes(path: Path, owner: int, container_root: int | None) -> bool:
     """Return whether only root and the owner can replace a file, judging by the directories above it.
 
     podman gives the last directory to the container's own root, who cannot reach it and cannot create files of the
@@ -128,7 +128,7 @@ def _only_owner_writes(path: Path, owner: int, own_root: int | None) -> bool:
             return False
         shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
         last = directory == path.parent
-        if shared or status.st_uid not in ((0, owner, own_root) if last else (0, owner)):
+        if shared or status.st_uid not in ((0, owner, container_root) if last else (0, owner)):
             return False
     return True
 

@@ -15,8 +15,8 @@ from tui.core.text import printable
 from tui.drivers.containers_storage import container_records, has_records
 from tui.drivers.data_root import DataRoot, parse_json
 from tui.drivers.registry import access_of, driver_for
-from tui.engine.at_rest.base import ON_DISK, AtRest, FileLog, K8sLog
 from tui.engine.at_rest.monitors import Monitor, monitors
+from tui.engine.at_rest.without_engine import ON_DISK, AtRest, FileLog, K8sLog
 from tui.engine.live import parse
 from tui.engine.user_ids import with_ids
 
@@ -33,7 +33,7 @@ class PodmanRoot(AtRest):
 
     def facts(self) -> EngineFacts:
         """Describe the storage, with the driver that keeps most containers."""
-        names = [row.driver.name for row in self.snapshot()]
+        names = [container.driver.name for container in self.snapshot()]
         name = max(set(names), key=names.count) if names else self.drivers()[0]
         driver = Driver(DriverKind.STORAGE, name)
         return EngineFacts(self.name, "podman storage", "", "", driver, "", str(self.root.path), ON_DISK)
@@ -47,14 +47,14 @@ class PodmanRoot(AtRest):
         running = monitors(self.root)
         containers: dict[ContainerId, Container] = {}
         for driver in self.drivers():
-            for row in self._rows(driver, running):
-                containers.setdefault(row.id, row)
+            for container in self._listed_of(driver, running):
+                containers.setdefault(container.id, container)
         return tuple(containers.values())
 
-    def _rows(self, driver: str, running: dict[str, Monitor]) -> list[Container]:
-        return [self._row(record, driver, running) for record in container_records(self.root, driver)]
+    def _listed_of(self, driver: str, running: dict[str, Monitor]) -> list[Container]:
+        return [self._listed(record, driver, running) for record in container_records(self.root, driver)]
 
-    def _row(self, record: dict[str, Any], driver: str, running: dict[str, Monitor]) -> Container:
+    def _listed(self, record: dict[str, Any], driver: str, running: dict[str, Monitor]) -> Container:
         try:
             return self._container(record, driver, running)
         except DtuiError as error:
@@ -72,11 +72,11 @@ class PodmanRoot(AtRest):
         return Container(
             endpoint=self.name,
             id=container_id,
-            name=parse.lenient_text(names[0], parse.NAME) or container_id[:12],
+            name=parse.lenient_text(names[0], parse.MAX_NAME) or container_id[:12],
             state=state,
             status=state.value.capitalize(),
             driver=Driver(DriverKind.STORAGE, driver),
-            image=parse.lenient_text(_metadata(record).get("image-name"), parse.NAME),
+            image=parse.lenient_text(_metadata(record).get("image-name"), parse.MAX_NAME),
             created=parse.parse_time(record.get("created")) or parse.EPOCH,
             image_id=parse.lenient_text(record.get("image"), 128),
             command=parse.lenient_text(" ".join(_argv(self._configuration(driver, container_id)))),
@@ -109,14 +109,14 @@ class PodmanRoot(AtRest):
         raise NotFound(f"there is no container {container_id[:12]}", "dtui ls lists the containers")
 
     @parse.checks_record
-    def _details(self, row: Container, monitor: Monitor | None) -> Details:
-        configuration = self._configuration(row.driver.name, row.id)
+    def _details(self, container: Container, monitor: Monitor | None) -> Details:
+        configuration = self._configuration(container.driver.name, container.id)
         process = configuration.get("process")
         pid = monitor.pid if monitor else 0
-        stack, problem = self._stack(row)
-        stack = with_ids(stack, self.root.path, row.id, pid=pid)
+        stack, problem = self._stack(container)
+        stack = with_ids(stack, self.root.path, container.id, pid=pid)
         return Details(
-            container=row,
+            container=container,
             pid=pid,
             argv=_argv(configuration),
             working_dir=parse.lenient_text(process.get("cwd")) if isinstance(process, dict) else "",
@@ -127,17 +127,19 @@ class PodmanRoot(AtRest):
             finished_at=None,
             mounts=_mounts(configuration),
             stack=stack,
-            access=access_of(row.driver, stack, local=True, error=problem),
+            access=access_of(container.driver, stack, local=True, error=problem),
             mount_id=stack.writable.id if stack else "",
             proof=ON_DISK,
         )
 
-    def _stack(self, row: Container) -> tuple[LayerStack | None, DtuiError | None]:
-        storage_driver = driver_for(row.driver)
+    def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:
+        storage_driver = driver_for(container.driver)
         if storage_driver is None:
-            return None, LayerError(f"dtui cannot read podman's {row.driver.name} driver", "it reads overlay and vfs")
+            return None, LayerError(
+                f"dtui cannot read podman's {container.driver.name} driver", "it reads overlay and vfs"
+            )
         try:
-            return storage_driver.from_data_root(self.root, row.id), None
+            return storage_driver.from_data_root(self.root, container.id), None
         except DtuiError as error:
             return None, error
 
@@ -185,8 +187,8 @@ def _mounts(configuration: dict[str, Any]) -> tuple[Mount, ...]:
         destination, source = parse.path_of(mount.get("destination")), parse.lenient_text(mount.get("source"))
         if destination.startswith(("/dev", "/proc", "/sys")):
             continue
-        own = "/userdata/" in source
-        kind = "engine" if own else str(mount["type"])
+        is_podmans = "/userdata/" in source
+        kind = "engine" if is_podmans else str(mount["type"])
         writable = "ro" not in (mount.get("options") or [])
         mounts.append(Mount(destination, source if kind != "tmpfs" else "", kind, writable=writable))
     return tuple(mounts)

@@ -22,7 +22,7 @@ from tui.core.text import human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live import parse, tar
 from tui.engine.live.answers import decode_json
-from tui.engine.live.endpoint import LiveEndpoint
+from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.engine.live.sdk import engine_errors
 from tui.linux.rooted_paths import split
 
@@ -35,10 +35,10 @@ _MAX_LINKS = 40
 _HEADERS = 2 << 20
 """Bytes of a directory's tar in which its own header must come."""
 
-_PATIENCE = 30.0
+_RM_TIMEOUT = 30.0
 """Seconds that the container's own ``rm`` may take for one file."""
 
-_MEMBERS = 300_000
+_MAX_MEMBERS = 300_000
 """Most members of a directory's tar that are read; an empty one takes 512 bytes."""
 
 
@@ -53,12 +53,12 @@ class _PathStat:
 
 
 @parse.checks_answer("a path")
-def _path_of(header: str) -> _PathStat:
+def _parse_path_stat(header: str) -> _PathStat:
     body = parse.object_of(decode_json(base64.b64decode(header, validate=True)))
     if body["mode"] is None or body["size"] is None:
         raise ValueError("neither mode nor size")
     return _PathStat(
-        parse.number_of(body["mode"], most=2**32 - 1),
+        parse.number_of(body["mode"], highest=2**32 - 1),
         parse.number_of(body["size"]),
         parse.text_of(body.get("linkTarget")),
         _nanoseconds(parse.text_of(body.get("mtime"), 64)),
@@ -88,7 +88,7 @@ class EngineArchive:
                 f"{printable(path)}: the Engine answers {answer.status_code}", "check that this is its real path"
             )
         try:
-            return _path_of(answer.headers.get("X-Docker-Container-Path-Stat", ""))
+            return _parse_path_stat(answer.headers.get("X-Docker-Container-Path-Stat", ""))
         except EngineError as error:
             raise LayerError(
                 f"the Engine does not answer for {printable(path)}", "check that it is a Docker Engine"
@@ -101,7 +101,7 @@ class EngineArchive:
             facts = _facts_of(path, path_stat)
             if facts.kind != "symlink":
                 return facts
-            path = _link_of(path, path_stat.link)
+            path = _link_target(path, path_stat.link)
         raise EditRefused(f"{printable(path)}: too many symbolic links", "check where they point: ls -l")
 
     def facts_of_name(self, path: bytes) -> FileFacts:
@@ -154,7 +154,7 @@ class EngineArchive:
                     raise
                 return candidate
             target = (
-                _link_of(candidate, path_stat.link) if path_stat.link else candidate
+                _link_target(candidate, path_stat.link) if path_stat.link else candidate
             )  # podman reports a target for ordinary files, too
             if target != candidate:  # the Engine followed symlinks in it
                 remaining, resolved = [*target.strip(b"/").split(b"/"), *remaining], b""
@@ -171,9 +171,11 @@ class EngineArchive:
             with engine_errors(display_path), closing(self._endpoint.client.archive(self._id, directory)) as chunks:
                 member = next(tar.Members(tar.TarSource(chunks, _HEADERS)), None)
         except tar.TarError as error:
-            raise tar.refused(error, display_path) from error
+            raise tar.tar_refused(error, display_path) from error
         if member is None or member.kind != tar.DIRECTORY:
-            raise LayerError(f"the Engine's answer is not {printable(directory)}", "it may have been changed meanwhile")
+            raise LayerError(
+                f"the Engine's answer is not about {printable(directory)}", "it may have been changed meanwhile"
+            )
         return member.uid, member.gid
 
     def remove(self, path: bytes) -> None:
@@ -183,17 +185,17 @@ class EngineArchive:
             command = ["rm", "-f", "--", path.decode()]
         except UnicodeDecodeError as error:
             raise EditRefused(
-                f"the Engine cannot be given the name {display_path}, which is not UTF-8", hint
+                f"the Engine's API cannot take the name {display_path}, which is not UTF-8", hint
             ) from error
         client = self._endpoint.client
         with engine_errors(display_path):
-            number = parse.container_id_of(
+            exec_id = parse.container_id_of(
                 client.exec_create(self._id, command, user="0:0", stdout=False, stderr=False)
             )
         try:
             with engine_errors(display_path):
-                client.exec_start(number, detach=True)
-                code = self._wait_for_exit(number)
+                client.exec_start(exec_id, detach=True)
+                code = self._wait_for_exit(exec_id)
         except EngineLost:
             raise
         except EngineError as error:
@@ -203,11 +205,11 @@ class EngineArchive:
         if code != 0:
             raise EditRefused(f"{display_path}: the container's own rm cannot delete it (exit code {code})", hint)
 
-    def _wait_for_exit(self, number: str) -> int | None:
+    def _wait_for_exit(self, exec_id: str) -> int | None:
         """Wait for a process in the container; None if it does not end in time."""
-        end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end:
-            code = parse.process_exit_code(self._endpoint.client.exec_inspect(number))
+        deadline = time.monotonic() + _RM_TIMEOUT
+        while time.monotonic() < deadline:
+            code = parse.process_exit_code(self._endpoint.client.exec_inspect(exec_id))
             if code is not None:
                 return code
             time.sleep(0.02)
@@ -219,8 +221,8 @@ class EngineArchive:
         with engine_errors(printable(directory)):
             answer = self._endpoint.client.put(self._url(), params=params, data=content, timeout=120)
         if answer.status_code != 200:
-            text = " ".join(answer.content.decode("utf-8", "replace").split())[:300]
-            raise EditRefused(f"the Engine refused: {printable(text)}", "nothing was changed")
+            reason = " ".join(answer.content.decode("utf-8", "replace").split())[:300]
+            raise EditRefused(f"the Engine refused: {printable(reason)}", "nothing was changed")
 
     def changes(self) -> tuple[tuple[bytes, Change], ...]:
         """Return the changes that the Engine reports, sorted by path; ``left_out`` counts malformed rows."""
@@ -228,7 +230,7 @@ class EngineArchive:
         left_out = 0
         with engine_errors(self._id[:12]):
             url = f"/containers/{self._id}/changes"
-            for row in self._endpoint.client.rows(url, parse.CHANGES, nothing=True):
+            for row in self._endpoint.client.rows(url, parse.MAX_CHANGES, null_is_empty=True):
                 try:
                     path, change = parse.change_of(row)
                 except EngineError:
@@ -245,14 +247,14 @@ class TarNames:
 
     def __init__(self, source: tar.TarSource, path: bytes) -> None:
         self._source = source
-        self._shown = printable(path)
+        self._display_path = printable(path)
 
     @property
     def cut(self) -> bool:
         """Whether the tar was longer than the limit or had too many members."""
-        return self._source.cut or self._crowded
+        return self._source.cut or self._has_too_many
 
-    _crowded = False
+    _has_too_many = False
 
     def __iter__(self) -> Iterator[tuple[bytes, tar.Member]]:
         try:
@@ -260,23 +262,23 @@ class TarNames:
             top = next(members, None)
             prefix = len(top.name.rstrip(b"/")) if top else 0
             for count, member in enumerate(members):
-                if count == _MEMBERS:
-                    self._crowded = True
+                if count == _MAX_MEMBERS:
+                    self._has_too_many = True
                     return
                 relative_path = member.name[prefix:].strip(b"/")
-                if not _leads_below(relative_path):
-                    raise LayerError(f"the Engine's answer is not {self._shown}", "try again")
+                if not _is_inside(relative_path):
+                    raise LayerError(f"the Engine's answer is not about {self._display_path}", "try again")
                 yield relative_path, member
         except tar.TarError as error:
             if not (self.cut and isinstance(error, tar.TarEnded)):
-                raise tar.refused(error, self._shown) from error
+                raise tar.tar_refused(error, self._display_path) from error
 
 
-def _leads_below(path: bytes) -> bool:
+def _is_inside(path: bytes) -> bool:
     return bool(path) and not {b"", b".", b".."} & set(path.split(b"/"))
 
 
-def _link_of(path: bytes, target: str) -> bytes:
+def _link_target(path: bytes, target: str) -> bytes:
     """Return where the Engine says a symlink points. It resolves the target inside the container itself."""
     try:
         target_path = os.fsencode(target)
@@ -311,15 +313,15 @@ def _only_member(source: tar.TarSource, facts: FileFacts) -> RemoteFile:
         member = next(members, None)
         if member is None or member.kind != tar.REGULAR or member.size != facts.size:
             raise LayerError(
-                f"the Engine's answer is not {display_path}", "it may have been changed meanwhile; try again"
+                f"the Engine's answer is not about {display_path}", "it may have been changed meanwhile; try again"
             )
         data = members.content(facts.size)
         if next(members, None) is not None:
             raise LayerError(
-                f"the Engine's answer is not {display_path} alone", "it may have been changed meanwhile; try again"
+                f"the Engine's answer has more than {display_path}", "it may have been changed meanwhile; try again"
             )
     except tar.TarError as error:
-        raise tar.refused(error, display_path) from error
+        raise tar.tar_refused(error, display_path) from error
     second = member.mtime  # the tar has whole seconds only
     mtime_ns = facts.mtime_ns if facts.mtime_ns // 10**9 == second else second * 10**9
     return RemoteFile(facts.path, data, member.mode & 0o7777, member.uid, member.gid, mtime_ns, member.attributes)

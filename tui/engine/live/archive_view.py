@@ -22,7 +22,7 @@ from tui.linux.rooted_paths import normalized, split
 TREE_LIMIT = 256 << 20
 """Bytes of a directory's tar that are read; names beyond are not shown."""
 
-_ASKED = 400
+_MAX_STATS = 400
 """Most changed entries of a directory whose size and mode are asked for, one call each."""
 
 _KINDS = {
@@ -32,7 +32,7 @@ _KINDS = {
     tar.CHARACTER: EntryKind.CHARACTER,
     tar.BLOCK_DEVICE: EntryKind.BLOCK,
 }
-_WORDS = {"device": EntryKind.CHARACTER, **{kind.value: kind for kind in EntryKind}}
+_KINDS_BY_WORD = {"device": EntryKind.CHARACTER, **{kind.value: kind for kind in EntryKind}}
 
 
 class ArchiveView:
@@ -45,7 +45,7 @@ class ArchiveView:
         self._covers = Covers.of(mounts)
         self._lock = threading.Lock()
         self._changes: dict[bytes, Change] | None = None
-        self._listed: dict[bytes, dict[bytes, Entry]] = {}
+        self._trees: dict[bytes, dict[bytes, Entry]] = {}
         self.cut = False
         """True if a directory was larger than the limit, so that names are missing."""
 
@@ -80,19 +80,19 @@ class ArchiveView:
 
     def _changed_children(self, path: bytes) -> Iterator[Entry]:
         changed = self.changed
-        holders = {split(changed_path)[0] for changed_path in changed}
+        parents = {split(changed_path)[0] for changed_path in changed}
         for number, (child, change) in enumerate(changed.items()):
             if split(child)[0] != path or child == b"/":
                 continue
-            kind = EntryKind.DIRECTORY if child in holders else EntryKind.FILE
-            if change is Change.DELETED or number >= _ASKED:
+            kind = EntryKind.DIRECTORY if child in parents else EntryKind.FILE
+            if change is Change.DELETED or number >= _MAX_STATS:
                 yield self._entry(child, kind, change)
                 continue
             try:
                 facts = self._archive.facts_of_name(child)
             except NotFound:
                 continue  # removed since the Engine listed it
-            yield self._entry(child, _WORDS[facts.kind], change, facts.size, facts.mode, facts.mtime_ns)
+            yield self._entry(child, _KINDS_BY_WORD[facts.kind], change, facts.size, facts.mode, facts.mtime_ns)
 
     def _entry(
         self, path: bytes, kind: EntryKind, change: Change | None, size: int = 0, mode: int = 0, mtime_ns: int = 0
@@ -103,9 +103,9 @@ class ArchiveView:
 
     def _all_children(self, path: bytes) -> list[Entry]:
         with self._lock:
-            if path not in self._listed:
+            if path not in self._trees:
                 self._read_tree(path)
-            entries = self._listed[path]
+            entries = self._trees[path]
         changed = self.changed
         return [self._with_change(entry, changed.get(entry.path)) for entry in entries.values()]
 
@@ -137,7 +137,7 @@ class ArchiveView:
                 ]:  # these were read only in part: read them again when they are opened
                     if directory != path:
                         tree.pop(directory, None)
-        self._listed.update(tree)
+        self._trees.update(tree)
 
     def _entry_from_header(self, member: tar.Member, path: bytes) -> Entry:
         kind = _KINDS.get(member.kind, EntryKind.FILE)

@@ -24,9 +24,9 @@ from tui.core.errors import EngineError, EngineLost, NotFound, NotReachable
 from tui.core.text import printable
 from tui.engine.live.trust import refuse_stranger
 
-_SECONDS = 5.0
+_TIMEOUT = 5.0
 """Time limit for an answer, and for each wait within it."""
-_LARGEST = 4 << 20
+_MAX_ANSWER = 4 << 20
 """Largest answer in bytes; a list of plugins has some thousand."""
 
 _MOUNTS = "/containerd.services.snapshots.v1.Snapshots/Mounts"
@@ -58,9 +58,9 @@ def mounts(address: str, namespace: str, snapshotter: str, key: str) -> tuple[Sn
     snapshot_mounts = []
     for number, raw in _fields(answer):
         if number == 1 and isinstance(raw, bytes):
-            parts = [(n, v.decode("utf-8", "replace")) for n, v in _fields(raw) if isinstance(v, bytes)]
-            single = dict(parts)
-            options = tuple(value for number, value in parts if number == 4)
+            fields = [(n, v.decode("utf-8", "replace")) for n, v in _fields(raw) if isinstance(v, bytes)]
+            single = dict(fields)
+            options = tuple(value for number, value in fields if number == 4)
             snapshot_mounts.append(SnapshotMount(single.get(1, ""), single.get(2, ""), options))
     return tuple(snapshot_mounts)
 
@@ -96,38 +96,38 @@ def _field(number: int, text: str) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(data)) + data
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+def _read_varint(data: bytes, offset: int) -> tuple[int, int]:
     value = shift = 0
-    while shift < 70 and at < len(data):
-        byte = data[at]
-        at += 1
+    while shift < 70 and offset < len(data):
+        byte = data[offset]
+        offset += 1
         value |= (byte & 127) << shift
         if byte < 128:
-            return value, at
+            return value, offset
         shift += 7
     raise EngineError("containerd's answer is cut short", "try again")
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield (field number, value) of a protobuf message; raises EngineError if it is invalid."""
-    at = 0
-    while at < len(data):
-        key, at = _read_varint(data, at)
+    offset = 0
+    while offset < len(data):
+        key, offset = _read_varint(data, offset)
         size, kind = 0, key & 7
         if kind == 0:
-            value, at = _read_varint(data, at)
+            value, offset = _read_varint(data, offset)
             yield key >> 3, value
             continue
         if kind == 2:
-            size, at = _read_varint(data, at)
+            size, offset = _read_varint(data, offset)
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:
             raise EngineError("containerd's answer is not a message", "check that this is its socket")
-        if at + size > len(data):
+        if offset + size > len(data):
             raise EngineError("containerd's answer is cut short", "try again")
-        yield key >> 3, data[at : at + size]
-        at += size
+        yield key >> 3, data[offset : offset + size]
+        offset += size
 
 
 # HTTP/2 ------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def _call(address: str, namespace: str, method: str, message: bytes) -> bytes:
     """Make one unary gRPC call and return the message in the answer."""
     try:
         with closing(socket.socket(socket.AF_UNIX)) as connection:
-            connection.settimeout(_SECONDS)
+            connection.settimeout(_TIMEOUT)
             connection.connect(address.removeprefix("unix://"))
             refuse_stranger(connection, address)
             status, text, data = _exchange(connection, namespace, method, message)
@@ -171,9 +171,9 @@ def _exchange(wire: socket.socket, namespace: str, method: str, message: bytes) 
     wire.sendall(connection.data_to_send())
     response_headers: dict[str, str] = {}
     body = bytearray()
-    end = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _TIMEOUT
     while chunk := wire.recv(65536):
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             raise EngineLost("containerd's answer takes too long", "check that this is its socket")
         for event in connection.receive_data(chunk):
             match event:
@@ -181,7 +181,7 @@ def _exchange(wire: socket.socket, namespace: str, method: str, message: bytes) 
                     response_headers.update((str(name), str(value)) for name, value in event.headers or ())
                 case h2.events.DataReceived():
                     body += event.data or b""
-                    if len(body) > _LARGEST:
+                    if len(body) > _MAX_ANSWER:
                         raise EngineError("containerd's answer is too long", "check that this is its socket")
                     connection.acknowledge_received_data(event.flow_controlled_length or 0, stream)
                 case h2.events.StreamEnded():

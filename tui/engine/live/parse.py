@@ -29,7 +29,7 @@ from tui.core.text import printable
 
 Json = Mapping[str, Any]
 _Args = ParamSpec("_Args")
-_Found = TypeVar("_Found")
+_Parsed = TypeVar("_Parsed")
 
 _CHANGES = (Change.MODIFIED, Change.ADDED, Change.DELETED)
 """``Kind`` 0, 1 and 2 of the changes API."""
@@ -38,25 +38,25 @@ _EXIT = re.compile(r"(?:Exited|Dead|Removal In Progress)?\s*\((\d{1,3})\)")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,10}")
 _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
-_LONGEST = 4096
+_MAX_TEXT = 4096
 """Longest text in characters that is kept for display."""
 
-NAME = 1024
+MAX_NAME = 1024
 """Longest name in a record, in characters; Engines allow far shorter ones."""
 
-_PORTS = 1_000
+_MAX_PORTS = 1_000
 """Most ports of a container; a range of published ports may have as many."""
 
-_SETTINGS = 10_000
+_MAX_SETTINGS = 10_000
 """Most labels, variables and networks of a container."""
 
-_PIDS = 1 << 22
+_MAX_PID = 1 << 22
 """The kernel's largest process id (PID_MAX_LIMIT)."""
 
-CONTAINERS = 20_000
+MAX_CONTAINERS = 20_000
 """Most containers that are listed of an Engine."""
 
-CHANGES = 500_000
+MAX_CHANGES = 500_000
 """Most changed paths that are listed of a container."""
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -68,7 +68,7 @@ _ENGINE_FILES = (
 )
 
 
-_OTHER_SHAPE = (
+_SHAPE_ERRORS = (
     TypeError,
     KeyError,
     AttributeError,
@@ -81,15 +81,15 @@ _OTHER_SHAPE = (
 """What code raises when the data has another shape than it was written for."""
 
 
-def checks_answer(subject: str) -> Callable[[Callable[_Args, _Found]], Callable[_Args, _Found]]:
+def checks_answer(subject: str) -> Callable[[Callable[_Args, _Parsed]], Callable[_Args, _Parsed]]:
     """Decorate a parser to raise EngineError, which names the subject, for an answer of the wrong shape."""
 
-    def decorate(parser: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+    def decorate(parser: Callable[_Args, _Parsed]) -> Callable[_Args, _Parsed]:
         @wraps(parser)
-        def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
+        def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Parsed:
             try:
                 return parser(*args, **kwargs)
-            except _OTHER_SHAPE as error:
+            except _SHAPE_ERRORS as error:
                 raise EngineError(
                     f"the Engine's answer about {subject} is not valid", "check that it is a Docker or podman Engine"
                 ) from error
@@ -99,14 +99,14 @@ def checks_answer(subject: str) -> Callable[[Callable[_Args, _Found]], Callable[
     return decorate
 
 
-def checks_record(reader: Callable[_Args, _Found]) -> Callable[_Args, _Found]:
+def checks_record(reader: Callable[_Args, _Parsed]) -> Callable[_Args, _Parsed]:
     """Decorate a reader to raise LayerError for a record of the wrong shape."""
 
     @wraps(reader)
-    def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Found:
+    def checked(*args: _Args.args, **kwargs: _Args.kwargs) -> _Parsed:
         try:
             return reader(*args, **kwargs)
-        except _OTHER_SHAPE as error:
+        except _SHAPE_ERRORS as error:
             reason = printable(str(error)[:80])
             raise LayerError(f"the container's record is invalid: {reason}", "it is damaged") from error
 
@@ -134,13 +134,13 @@ def list_of(value: object) -> list[Any]:
     return value
 
 
-def text_of(value: object, longest: int = _LONGEST) -> str:
+def text_of(value: object, limit: int = _MAX_TEXT) -> str:
     """Return a string, truncated to what is worth showing, "" for None; raises TypeError."""
     if value is None:
         return ""
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} instead of a text")
-    return value[:longest]
+    return value[:limit]
 
 
 def path_of(value: object) -> str:
@@ -152,28 +152,28 @@ def path_of(value: object) -> str:
     return text
 
 
-def lenient_text(value: object, longest: int = _LONGEST) -> str:
+def lenient_text(value: object, limit: int = _MAX_TEXT) -> str:
     """Return a value of a record on disk as text, truncated, whatever its type."""
-    return str(value or "")[:longest]
+    return str(value or "")[:limit]
 
 
-def number_of(value: object, least: int = 0, most: int = 2**63 - 1) -> int:
-    """Return a whole number in a range, ``least`` for None; raises TypeError, ValueError."""
+def number_of(value: object, lowest: int = 0, highest: int = 2**63 - 1) -> int:
+    """Return a whole number in a range, ``lowest`` for None; raises TypeError, ValueError."""
     if value is None:
-        return least
+        return lowest
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{type(value).__name__} instead of a whole number")
-    if not least <= value <= most:
+    if not lowest <= value <= highest:
         raise ValueError("a number out of its range")
     return value
 
 
-def _lenient(parser: Callable[[], _Found], otherwise: _Found) -> _Found:
-    """Parse a value that is only displayed; a malformed one becomes ``otherwise`` and hides no container."""
+def _lenient(parser: Callable[[], _Parsed], default: _Parsed) -> _Parsed:
+    """Parse a value that is only displayed; a malformed one becomes ``default`` and hides no container."""
     try:
         return parser()
-    except _OTHER_SHAPE:
-        return otherwise
+    except _SHAPE_ERRORS:
+        return default
 
 
 def parse_time(text: object) -> datetime | None:
@@ -224,14 +224,14 @@ def driver_of(info: Json, version: Json) -> Driver:
 def _status_of(info: Json) -> dict[str, str]:
     """Return what a storage driver reports about itself; entries that are not pairs of strings are skipped."""
     rows = [row for row in list_of(info.get("DriverStatus")) if isinstance(row, list) and len(row) == 2]
-    return {row[0]: row[1][:_LONGEST] for row in rows if isinstance(row[0], str) and isinstance(row[1], str)}
+    return {row[0]: row[1][:_MAX_TEXT] for row in rows if isinstance(row[0], str) and isinstance(row[1], str)}
 
 
 @checks_answer("itself")
 def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) -> EngineFacts:
     """Return the EngineFacts."""
     if not isinstance(version, dict) or not isinstance(info, dict):
-        raise TypeError("no object")
+        raise TypeError("not an object")
     containerd = object_of(info.get("Containerd"))
     return EngineFacts(
         endpoint=endpoint,
@@ -251,7 +251,7 @@ def facts_of(endpoint: str, version: Json, info: Json, proof: Proof = UNPROVEN) 
 def container_of(row: object, endpoint: str, driver: Driver) -> Container:
     """Parse a row of the list call. Its id and its layer's size must be valid; what is only displayed need not be."""
     if not isinstance(row, dict):
-        raise TypeError("a row that is no object")
+        raise TypeError("a row that is not an object")
     container_id = ContainerId(row.get("Id"))
     state = parse_state(row.get("State"))
     status = _lenient(lambda: text_of(row.get("Status"), 256), "")
@@ -267,7 +267,7 @@ def container_of(row: object, endpoint: str, driver: Driver) -> Container:
         exit_code=exit_code_of(status, state),
         image_id=_lenient(lambda: text_of(row.get("ImageID"), 128), ""),
         command=_lenient(lambda: text_of(row.get("Command"), 1024), ""),
-        ports=_lenient(lambda: tuple(_port_of(port) for port in list_of(row.get("Ports"))[:_PORTS]), ()),
+        ports=_lenient(lambda: tuple(_port_of(port) for port in list_of(row.get("Ports"))[:_MAX_PORTS]), ()),
         size_rw=_lenient(lambda: number_of(row["SizeRw"]) if row.get("SizeRw") is not None else None, None),
     )
 
@@ -277,19 +277,19 @@ def listed_container(row: object, endpoint: str, driver: Driver) -> Container:
     try:
         return container_of(row, endpoint, driver)
     except DtuiError as error:
-        stand_in = ContainerId.placeholder_for(row.get("Id") if isinstance(row, dict) else row)
+        placeholder = ContainerId.placeholder_for(row.get("Id") if isinstance(row, dict) else row)
         if not isinstance(row, dict):
             row = {"Names": ["?"]}
-        container = container_of({**row, "Id": stand_in}, endpoint, driver)
+        container = container_of({**row, "Id": placeholder}, endpoint, driver)
         return replace(container, state=State.UNKNOWN, status=str(error))
 
 
 def _port_of(port: object) -> Port:
     fields = object_of(port)
     return Port(
-        number_of(fields.get("PrivatePort"), most=65535),
+        number_of(fields.get("PrivatePort"), highest=65535),
         text_of(fields.get("Type"), 16) or "tcp",
-        number_of(fields.get("PublicPort"), most=65535),
+        number_of(fields.get("PublicPort"), highest=65535),
         text_of(fields.get("IP"), 64),
     )
 
@@ -300,10 +300,10 @@ def change_of(row: object) -> tuple[bytes, Change]:
     fields = object_of(row)
     path = fields["Path"]
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path or ".." in path.split("/"):
-        raise ValueError("a path that is none")
+        raise ValueError("not a path")
     if fields.get("Kind") is None:
-        raise ValueError("a change of no kind")
-    return os.fsencode(path), _CHANGES[number_of(fields["Kind"], most=2)]
+        raise ValueError("a change without a kind")
+    return os.fsencode(path), _CHANGES[number_of(fields["Kind"], highest=2)]
 
 
 @checks_answer("a container's id")
@@ -311,7 +311,7 @@ def container_id_of(body: Json) -> str:
     """Return the id of what the Engine created."""
     identifier = text_of(object_of(body).get("Id"), 128)
     if not identifier.isascii() or not identifier.isalnum():
-        raise ValueError("an id that is none")
+        raise ValueError("not an id")
     return identifier
 
 
@@ -366,7 +366,7 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
         created=parse_time(body.get("Created")) or EPOCH,
         exit_code=code,
         image_id=text_of(body.get("Image"), 128),
-        command=" ".join(argv_of(body))[:_LONGEST],
+        command=" ".join(argv_of(body))[:_MAX_TEXT],
         ports=ports_of(body),
     )
 
@@ -380,7 +380,7 @@ def ports_of(body: Json) -> tuple[Port, ...]:
         for binding in list_of(bindings) or [{}]:
             fields = object_of(binding)
             host = text_of(fields.get("HostPort")) or "0"
-            if _is_port(number) and _is_port(host) and len(ports) < _PORTS:
+            if _is_port(number) and _is_port(host) and len(ports) < _MAX_PORTS:
                 ports.append(Port(int(number), protocol[:16] or "tcp", int(host), text_of(fields.get("HostIp"), 64)))
     return tuple(ports)
 
@@ -392,13 +392,13 @@ def _is_port(text: str) -> bool:
 @checks_answer("a container's process")
 def pid_of(body: Json) -> int:
     """Return the pid of the main process, 0 for none."""
-    return number_of(object_of(body.get("State")).get("Pid"), most=_PIDS)
+    return number_of(object_of(body.get("State")).get("Pid"), highest=_MAX_PID)
 
 
 @checks_answer("a container's command")
 def argv_of(body: Json) -> tuple[str, ...]:
     """Return the command line of the main process."""
-    return (text_of(body.get("Path")), *(text_of(word) for word in list_of(body.get("Args"))[:_SETTINGS]))
+    return (text_of(body.get("Path")), *(text_of(word) for word in list_of(body.get("Args"))[:_MAX_SETTINGS]))
 
 
 @checks_answer("a container's mounts")
@@ -423,7 +423,7 @@ def mounts_of(body: Json) -> tuple[Mount, ...]:
 def _mount_of(mount: Json) -> Mount:
     writable = mount.get("RW", True)
     if not isinstance(writable, bool):
-        raise TypeError("a mount that is neither read-only nor not")
+        raise TypeError("RW of a mount is not a boolean")
     return Mount(
         destination=path_of(mount.get("Destination")),
         source=text_of(mount.get("Source")),
@@ -440,8 +440,8 @@ def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
     policy = object_of(object_of(body.get("HostConfig")).get("RestartPolicy"))
     pairs: list[tuple[str, str]] = []
     if name := text_of(policy.get("Name"), 64):
-        most = number_of(policy.get("MaximumRetryCount"))
-        pairs.append(("restart", name + (f", at most {most} times" if most else "")))
+        retries = number_of(policy.get("MaximumRetryCount"))
+        pairs.append(("restart", name + (f", at most {retries} times" if retries else "")))
     health = object_of(state.get("Health"))
     if health.get("Status"):
         pairs.append(("health", _health_words(health)))
@@ -452,9 +452,9 @@ def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
         pairs.append((f"network {name[:256]}", text_of(settings.get("IPAddress"), 64) or "no address now"))
     if user := text_of(config.get("User")):
         pairs.append(("user", user))
-    pairs += [("label", f"{key}={value}"[:_LONGEST]) for key, value in sorted(object_of(config.get("Labels")).items())]
-    pairs += [("env", text_of(pair)) for pair in list_of(config.get("Env"))[:_SETTINGS]]
-    return tuple(pairs[:_SETTINGS])
+    pairs += [("label", f"{key}={value}"[:_MAX_TEXT]) for key, value in sorted(object_of(config.get("Labels")).items())]
+    pairs += [("env", text_of(pair)) for pair in list_of(config.get("Env"))[:_MAX_SETTINGS]]
+    return tuple(pairs[:_MAX_SETTINGS])
 
 
 def _health_words(health: Json) -> str:
@@ -468,7 +468,7 @@ def _health_words(health: Json) -> str:
 def event_of(body: object) -> Event:
     """Parse an event; Docker's ``health_status: healthy`` is kept as it is."""
     if not isinstance(body, dict):
-        raise TypeError("an event that is no object")
+        raise TypeError("an event that is not an object")
     actor = object_of(body.get("Actor"))
     code = text_of(object_of(actor.get("Attributes")).get("exitCode"), 16)
     return Event(

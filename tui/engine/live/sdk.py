@@ -46,21 +46,21 @@ __all__ = ["APIClient", "Client", "ErrorChunk", "connect", "context_address", "e
 _TIMEOUT = 60
 """Seconds for a complete answer; stopping a container takes up to ten, removing a large one longer."""
 
-_SLOWEST = 64 << 10
+_MIN_RATE = 64 << 10
 """Least bytes per second of a tar or a list after the first minute."""
 
-_ANSWER = 4 << 20
+_MAX_ANSWER = 4 << 20
 """Largest answer about one thing in bytes; the longest seen, an inspect with a health log, has 60 kB."""
 
-_LIST = 32 << 20
+_MAX_LIST = 32 << 20
 """Largest list in bytes: some ten thousand containers, or half a million changed files."""
 
-_ERROR = 64 << 10
+_MAX_ERROR = 64 << 10
 """Bytes that are read of an error's text."""
 
 _API = re.compile(r"1\.[0-9]{1,3}")
 
-_SHOWN = 300
+_MAX_SHOWN = 300
 """Characters of an error's text that are shown."""
 
 
@@ -89,7 +89,7 @@ _FAILURES = (
 
 
 def _explanation(error: docker.errors.APIError) -> str:
-    return printable(innermost(" ".join(str(error.explanation or error).split()))[:_SHOWN])
+    return printable(innermost(" ".join(str(error.explanation or error).split()))[:_MAX_SHOWN])
 
 
 _WRAPPED = re.compile(
@@ -138,7 +138,7 @@ def _error_for(subject: str, error: BaseException) -> DtuiError:
     if any(isinstance(cause, requests.exceptions.Timeout | TimeoutError) for cause in causes):
         return EngineLost(f"{subject}: no answer in time", "the Engine or its disk may be overloaded")
     if any(isinstance(cause, requests.exceptions.InvalidJSONError | http.client.BadStatusLine) for cause in causes):
-        return EngineLost(f"{subject}: what answers there is not a Docker Engine", "check the address and the port")
+        return EngineLost(f"{subject}: the server there is not a Docker Engine", "check the address and the port")
     last = printable(" ".join(str(causes[-1]).split())[:200])
     return EngineLost(f"{subject}: {last or type(error).__name__}", "check that the Engine is running")
 
@@ -184,7 +184,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         self._connections = connections
-        self._last = _LastPeer()
+        self._last_peer = _LastPeer()
         self._address = options["base_url"]
         ssh_address = SSHAddress.parse(self._address) if self._address.startswith("ssh://") else None
         if ssh_address:  # the SDK cannot do this without paramiko: let it prepare for TCP, and replace the transport
@@ -205,27 +205,25 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         try:
             answer = self.version(api_version=False)
         except EngineError as error:
-            raise self._no_engine() from error
+            raise self._not_an_engine() from error
         version = answer.get("ApiVersion") if isinstance(answer, dict) else None
         if not isinstance(version, str) or not _API.fullmatch(version):
-            raise self._no_engine()
+            raise self._not_an_engine()
         if docker.utils.version_lt(version, docker.constants.MINIMUM_DOCKER_API_VERSION):
             raise AnswerRefused(f"the Engine's API {version} is too old", "an Engine of 17.05 or newer is understood")
         return version
 
-    def _no_engine(self) -> EngineLost:
-        return EngineLost(
-            f"{self._address}: what answers there is not a Docker Engine", "check the address and the port"
-        )
+    def _not_an_engine(self) -> EngineLost:
+        return EngineLost(f"{self._address}: the server there is not a Docker Engine", "check the address and the port")
 
     @property
     def peer(self) -> Peer | None:
         """Who gave the last answer; None if it did not come over a unix socket."""
-        return self._last.peer
+        return self._last_peer.peer
 
     def mount(self, prefix: str, adapter: Any) -> None:
         if isinstance(adapter, UnixHTTPAdapter):
-            adapter = self._custom_adapter = _UnixAdapter(self._last, self._connections, adapter)
+            adapter = self._custom_adapter = _UnixAdapter(self._last_peer, self._connections, adapter)
         elif type(adapter) is requests.adapters.HTTPAdapter:
             adapter = TcpAdapter(self._connections)
         super().mount(prefix, adapter)
@@ -240,7 +238,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         limit."""
         request.headers["Accept-Encoding"] = "identity"
         streamed, seconds = options.get("stream", False), options.get("timeout")
-        self._connections.patience = AnswerDeadline(seconds, _SLOWEST if streamed else 0)
+        self._connections.deadline = AnswerDeadline(seconds, _MIN_RATE if streamed else 0)
         self._connections.writing = request.method == "PUT"
         try:
             answer = super().send(request, **{**options, "stream": True, "allow_redirects": False})
@@ -249,9 +247,9 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         try:
             _refuse_unusable(answer)
             if answer.status_code >= 400:
-                _set_body(answer, beginning_of(answer, _ERROR))
+                _set_body(answer, beginning_of(answer, _MAX_ERROR))
             elif not streamed:
-                _set_body(answer, body_of(answer, _ANSWER))
+                _set_body(answer, body_of(answer, _MAX_ANSWER))
         except BaseException:
             answer.close()
             raise
@@ -261,7 +259,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         """Return None: :meth:`send` refuses redirects."""
         del resp
 
-    def rows(self, path: str, most: int, *, nothing: bool = False, **params: Any) -> Iterator[Any]:
+    def rows(self, path: str, max_rows: int, *, null_is_empty: bool = False, **params: Any) -> Iterator[Any]:
         """Yield the rows of a list one by one, Malformed for one that is not JSON; raises EngineError.
 
         Neither the body nor the rows are ever in memory as a whole.
@@ -269,7 +267,7 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
         answer = self._get(self._url(path), params=params, stream=True)
         self._raise_for_status(answer)
         try:
-            yield from answers.rows(_at_most(pieces(answer), _LIST), most, nothing=nothing)
+            yield from answers.rows(_limited(pieces(answer), _MAX_LIST), max_rows, null_is_empty=null_is_empty)
         finally:
             answer.close()
 
@@ -333,8 +331,10 @@ class Client(APIClient):  # type: ignore[misc] # the SDK has no types
 def _refuse_unusable(answer: Any) -> None:
     """Raise AnswerRefused for a redirect or a compressed answer."""
     if 300 <= answer.status_code < 400 and answer.status_code != requests.codes.not_modified:
-        where = printable(str(answer.headers.get("Location", "nowhere")))[:200]
-        raise AnswerRefused(f"the Engine redirects to {where}, which dtui does not follow", "use that address with -H")
+        location = printable(str(answer.headers.get("Location", "nowhere")))[:200]
+        raise AnswerRefused(
+            f"the Engine redirects to {location}, which dtui does not follow", "use that address with -H"
+        )
     encoding = str(answer.headers.get("Content-Encoding") or "identity").strip().lower()
     if encoding != "identity":
         raise AnswerRefused(f"the answer is compressed ({printable(encoding)[:40]}), which dtui did not ask for")
@@ -344,12 +344,12 @@ def _set_body(answer: Any, body: bytes) -> None:
     answer._content, answer._content_consumed = body, True
 
 
-def _at_most(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+def _limited(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
         if size > limit:
-            raise AnswerRefused(f"the list is longer than {limit >> 20} MiB", "try docker itself")
+            raise AnswerRefused(f"the list is longer than {limit >> 20} MiB", "use docker itself")
         yield chunk
 
 
@@ -384,9 +384,9 @@ class _LastPeer:
 class _UnixConnection(UnixConnection):
     """Notes which process each answer came from."""
 
-    def __init__(self, answered: _LastPeer, connections: Connections, path: str, timeout: float | None) -> None:
+    def __init__(self, last_peer: _LastPeer, connections: Connections, path: str, timeout: float | None) -> None:
         super().__init__(connections, path, timeout)
-        self._last = answered
+        self._last_peer = last_peer
 
     def connect(self) -> None:
         super().connect()
@@ -395,17 +395,18 @@ class _UnixConnection(UnixConnection):
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
         answer = super().getresponse(*args, **options)
-        self._peer = self._last.peer = service_of(self._peer, self._inode, self._last.peer)
+        self._peer = self._last_peer.peer = service_of(self._peer, self._inode, self._last_peer.peer)
         return answer
 
 
 class _UnixAdapter(UnixHTTPAdapter):  # type: ignore[misc]
     """Connections to a unix socket that end with the client."""
 
-    def __init__(self, answered: _LastPeer, connections: Connections, like: UnixHTTPAdapter) -> None:
-        super().__init__(f"http+unix://{like.socket_path}", like.timeout)
+    def __init__(self, last_peer: _LastPeer, connections: Connections, adapter: UnixHTTPAdapter) -> None:
+        super().__init__(f"http+unix://{adapter.socket_path}", adapter.timeout)
         self._pool = OwnPool(
-            partial(_UnixConnection, answered, connections, like.socket_path, like.timeout), timeout=like.timeout
+            partial(_UnixConnection, last_peer, connections, adapter.socket_path, adapter.timeout),
+            timeout=adapter.timeout,
         )
 
     def get_connection(self, url: Any, proxies: Any = None) -> Any:
@@ -422,10 +423,10 @@ def environment_tls(address: str) -> docker.tls.TLSConfig | bool:
     verify = os.environ.get("DOCKER_TLS_VERIFY")
     if not verify or not address.startswith("tcp://"):
         return False
-    folder = os.environ.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")
+    directory = os.environ.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")
     with engine_errors(address):
         return docker.tls.TLSConfig(
-            client_cert=(f"{folder}/cert.pem", f"{folder}/key.pem"), ca_cert=f"{folder}/ca.pem", verify=True
+            client_cert=(f"{directory}/cert.pem", f"{directory}/key.pem"), ca_cert=f"{directory}/ca.pem", verify=True
         )
 
 

@@ -192,7 +192,7 @@ class _SSHSocket(socket.socket):
                 self._process.wait(1)
         self._stderr.seek(0)
         lines = self._stderr.read(65_536).decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else "ssh had no answer"
+        return lines[-1].strip() if lines else "ssh got no answer"
 
     def shutdown(self, how: int, /) -> None:
         del how
@@ -239,21 +239,21 @@ class _SSHConnection(HTTPConnection):
         self.sock = self._ssh
 
     def request(self, *args: Any, **options: Any) -> None:
-        with self._reasons():
+        with self._ssh_errors():
             super().request(*args, **options)
 
     def getresponse(self, *args: Any, **options: Any) -> Any:
-        with self._reasons():
+        with self._ssh_errors():
             return super().getresponse(*args, **options)
 
     @contextmanager
-    def _reasons(self) -> Iterator[None]:
+    def _ssh_errors(self) -> Iterator[None]:
         try:
             yield
         except AnswerRefused:
             raise
         except TimeoutError as error:
-            raise SSHEnded("ssh had no answer in time") from error
+            raise SSHEnded("ssh got no answer in time") from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise SSHEnded(self._ssh.last_message()) from error
 

@@ -28,10 +28,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from tui.linux.descriptors import is_readable
 
-_LINE = 64 << 10
+_MAX_LINE = 64 << 10
 """Longest line in bytes of a header or of a chunk size, as in ``http.client``."""
 
-_LINES = 1_000
+_MAX_LINES = 1_000
 """Most lines in a row without a byte of the body between them: headers have at most a hundred, trailers no limit."""
 
 PIECE = 64 << 10
@@ -53,11 +53,11 @@ class AnswerDeadline:
     seconds: float | None
     rate: int = 0
 
-    def remaining(self, began: float, received: int) -> float | None:
+    def remaining(self, started_at: float, received: int) -> float | None:
         """Return the seconds left, None for an answer without a limit."""
         if self.seconds is None:
             return None
-        return self.seconds + (received / self.rate if self.rate else 0) - (time.monotonic() - began)
+        return self.seconds + (received / self.rate if self.rate else 0) - (time.monotonic() - started_at)
 
 
 class Closable(Protocol):
@@ -75,7 +75,7 @@ class Connections:
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self.patience = AnswerDeadline(None)
+        self.deadline = AnswerDeadline(None)
         """The limit for the next answer. A client asks one question at a time."""
         self.writing = False
         """True while a file is being sent, which closing would leave half written."""
@@ -86,7 +86,7 @@ class Connections:
             if not self._closed.is_set():
                 self._open.add(connection)
                 return
-        _shut(connection)
+        _shut_down(connection)
         raise AnswerRefused("the connection was closed", "open it again")
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Connections:
             self._closed.set()
             connections = [] if self.writing else list(self._open)
         for connection in connections:
-            _shut(connection)
+            _shut_down(connection)
 
     def dial(self, host: str, port: int, seconds: float | None) -> socket.socket:
         """Return a TCP connection. A name server or host that never answers cannot hold up :meth:`close`."""
@@ -107,9 +107,9 @@ class Connections:
                 connection.settimeout(seconds)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.connect(address)
-            except OSError as failed:
+            except OSError as connect_error:
                 connection.close()
-                error = failed
+                error = connect_error
             else:
                 return connection
         raise error
@@ -137,7 +137,7 @@ class Connections:
         raise AnswerRefused("the connection was closed", "open it again")
 
 
-def _shut(connection: Any) -> None:
+def _shut_down(connection: Any) -> None:
     with suppress(OSError):  # it may have ended by itself
         if isinstance(
             connection, ssl.SSLSocket
@@ -150,11 +150,11 @@ def _shut(connection: Any) -> None:
 class _Wire(io.RawIOBase):
     """The raw bytes of one answer; every wait for more ends at the deadline of the whole."""
 
-    def __init__(self, raw: io.RawIOBase, connection: Any, patience: AnswerDeadline) -> None:
+    def __init__(self, raw: io.RawIOBase, connection: Any, deadline: AnswerDeadline) -> None:
         self._raw = raw
         self._sock = connection
-        self._patience = patience
-        self._began = time.monotonic()
+        self._deadline = deadline
+        self._started_at = time.monotonic()
         self._received = 0
 
     def readable(self) -> bool:
@@ -164,7 +164,7 @@ class _Wire(io.RawIOBase):
         return self._raw.fileno()
 
     def readinto(self, buffer: Any) -> int | None:
-        remaining_seconds = self._patience.remaining(self._began, self._received)
+        remaining_seconds = self._deadline.remaining(self._started_at, self._received)
         if remaining_seconds is not None and remaining_seconds <= 0:
             raise TimeoutError("the answer takes too long")
         if isinstance(self._raw, socket.SocketIO):
@@ -200,12 +200,12 @@ class _Reader(io.BufferedReader):
 
     def readline(self, size: int | None = -1, /) -> bytes:
         self._lines += 1
-        if self._lines > _LINES:
-            raise AnswerRefused("the answer has headers without end")
-        limit = _LINE + 1 if size is None or size < 0 else size
+        if self._lines > _MAX_LINES:
+            raise AnswerRefused("the answer has too many header lines")
+        limit = _MAX_LINE + 1 if size is None or size < 0 else size
         line = super().readline(limit)
-        if len(line) > _LINE:
-            raise AnswerRefused("the answer has a header line without end")
+        if len(line) > _MAX_LINE:
+            raise AnswerRefused("the answer has a header line that is too long")
         return line
 
 
@@ -215,7 +215,7 @@ class _Answer(http.client.HTTPResponse):
     def __init__(self, connections: Connections, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         raw = self.fp.detach()
-        self.fp = _Reader(_Wire(raw, sock, connections.patience))
+        self.fp = _Reader(_Wire(raw, sock, connections.deadline))
 
 
 def answer_class(connections: Connections) -> Any:
@@ -254,20 +254,20 @@ class _TlsConnection(HTTPSConnection):
         super().__init__(*args, **options)
         self.response_class = answer_class(connections)
         self._connections = connections
-        self._spare: socket.socket | None = None
+        self._duplicate: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
         plain = self._connections.dial(self.host, self.port, self.timeout)
-        self._spare = plain.dup()  # TLS takes over the socket; this duplicate can end a handshake that hangs
-        self._connections.add(self._spare)
+        self._duplicate = plain.dup()  # TLS takes over the socket; this duplicate can end a handshake that hangs
+        self._connections.add(self._duplicate)
         return plain
 
     def connect(self) -> None:
         try:
             super().connect()
         finally:
-            if self._spare:
-                self._spare.close()
+            if self._duplicate:
+                self._duplicate.close()
         self._connections.add(self.sock)
 
 

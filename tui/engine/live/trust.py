@@ -60,7 +60,7 @@ _NAME = 255
 _MANAGERS = ("systemd",)
 """Programs that listen for others, which they start as any user once somebody connects."""
 
-_ENDED = "process {}, which made the socket, has ended: somebody else answers"
+_ENDED = "process {}, which made the socket, has ended, so another process answers"
 
 _FORWARDERS = ("ssh", "sshd", "sshd-session", "dbclient", "dropbear")
 """Programs run by root that pass on what another host says."""
@@ -72,13 +72,13 @@ class Peer:
 
     pid: int
     uid: int
-    started: str
+    start_time: str
     """Its start time, which distinguishes it from a later process with the same pid."""
     distrust: str = ""
     """Why nothing that it says about this host is believed; empty if it may be."""
     other_mount_namespace: bool = False
     """True if its mount namespace or root differs from ours."""
-    manages: bool = False
+    is_manager: bool = False
     """Whether it listens for services that it starts, which answer in its place."""
 
     @property
@@ -89,8 +89,8 @@ class Peer:
     @property
     def still_runs(self) -> bool:
         """Whether it is the same process that it was, and still its user's."""
-        now = read_process(self.pid)
-        return now is not None and now.users[0] == self.uid and _started(self.pid) == self.started
+        current = read_process(self.pid)
+        return current is not None and current.users[0] == self.uid and _start_time(self.pid) == self.start_time
 
     def sees(self, path: Path) -> bool:
         """Return whether a path means the same directory to it as to us."""
@@ -98,7 +98,7 @@ class Peer:
             return True
         try:
             is_same_directory = os.path.samestat(os.stat(f"/proc/{self.pid}/root{path}"), os.stat(path))
-            return is_same_directory and _started(self.pid) == self.started
+            return is_same_directory and _start_time(self.pid) == self.start_time
         except OSError:
             return False
 
@@ -113,21 +113,27 @@ def peer_of(connection: socket.socket) -> Peer:
     return peer
 
 
-def service_of(peer: Peer, inode: int, known: Peer | None = None) -> Peer:
-    """Return who has answered over a connection, ours by its inode, where a manager listens for its services.
+def service_of(peer: Peer, inode: int, previous: Peer | None = None) -> Peer:
+    """Return who has answered over a connection (``inode`` is our end) if a manager such as systemd listens.
 
-    That is the peer itself where it is no manager. ``known`` is the service that answered before.
+    If the peer is not a manager, it is the peer itself. ``previous`` is the service that answered before.
     """
-    if peer.distrust or not peer.manages:
+    if peer.distrust or not peer.is_manager:
         return peer
     try:
-        end = peer_inode(inode)
+        peer_socket = peer_inode(inode)
     except OSError as error:
-        reason = f"the kernel does not tell who answers: {(error.strerror or '').lower()}"
+        reason = f"the kernel does not say who answers: {(error.strerror or '').lower()}"
         return replace(peer, distrust=f"systemd listens at the socket, and {reason}")
-    if known is not None and end and not known.distrust and has_open(known.pid, end) and known.still_runs:
-        return known
-    services = [_service(pid) for pid in holders_of(end) if pid != peer.pid] if end else []
+    if (
+        previous is not None
+        and peer_socket
+        and not previous.distrust
+        and has_open(previous.pid, peer_socket)
+        and previous.still_runs
+    ):
+        return previous
+    services = [_service(pid) for pid in holders_of(peer_socket) if pid != peer.pid] if peer_socket else []
     if not services:
         return replace(peer, distrust="systemd listens at the socket, and no process is found that answers there")
     return next((service for service in services if service.distrust), services[0])
@@ -146,26 +152,34 @@ def _judge(pid: int, uid: int) -> Peer:
         advice = "; run dtui as that user" if os.geteuid() == 0 else ""
         return Peer(pid, uid, "", f"{_user(uid)} listens at the socket, not {_user(os.geteuid())}{advice}")
     if pid <= 0:
-        return Peer(pid, uid, "", "who listens at the socket is in another pid namespace, such as a container's")
+        return Peer(
+            pid, uid, "", "the process that listens at the socket is in another pid namespace, such as a container's"
+        )
     try:
-        started = _started(pid)
-        strange, elsewhere, program = _is_in_other_user_namespace(pid), _is_in_other_mount_namespace(pid), _program(pid)
+        started = _start_time(pid)
+        in_other_users, in_other_mounts, program = (
+            _is_in_other_user_namespace(pid),
+            _is_in_other_mount_namespace(pid),
+            _program(pid),
+        )
         running = read_process(pid)
     except PermissionError:
-        doubt = f"{_user(uid)}'s process {pid} listens at the socket, permission denied to look at it; run dtui as root"
-        return Peer(pid, uid, "", doubt)
+        distrust = f"{_user(uid)}'s process {pid} listens at the socket, but dtui may not inspect it; run dtui as root"
+        return Peer(pid, uid, "", distrust)
     except OSError:
         running = None
     if running is None:
         return Peer(pid, uid, "", _ENDED.format(pid))
-    other = next((user for user in running.users if user not in _trusted_uids()), None)
-    if other is not None:
-        return Peer(pid, uid, started, f"process {pid}, which listens at the socket, is {_user(other)}'s by now")
-    if strange:
+    stranger = next((user for user in running.users if user not in _trusted_uids()), None)
+    if stranger is not None:
+        return Peer(pid, uid, started, f"process {pid}, which listens at the socket, now belongs to {_user(stranger)}")
+    if in_other_users:
         return Peer(pid, uid, started, f"process {pid}, which listens at the socket, is in another user namespace")
     if program in _FORWARDERS:
-        return Peer(pid, uid, started, f"{program} (process {pid}) listens at the socket and passes it on")
-    return Peer(pid, uid, started, other_mount_namespace=elsewhere, manages=program in _MANAGERS)
+        return Peer(
+            pid, uid, started, f"{program} (process {pid}) listens at the socket and forwards it to another host"
+        )
+    return Peer(pid, uid, started, other_mount_namespace=in_other_mounts, is_manager=program in _MANAGERS)
 
 
 def _trusted_uids() -> tuple[int, ...]:
@@ -177,7 +191,7 @@ def _user(uid: int) -> str:
     return "root" if uid == 0 else f"user {uid}"
 
 
-def _started(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """Return when a process started, in ticks since boot (proc_pid_stat(5), field 22)."""
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         return file.read().rpartition(")")[2].split()[19]
@@ -231,7 +245,7 @@ def engine_proof(peer: Peer | None, data_root: str) -> Proof:
         return _unproven(f"{display_path}: permission denied; run dtui as root, or use sudo")
     except OSError:
         return _unproven(f"the Engine's data-root {display_path} is not on this host")
-    if owner not in _engines_users(peer, root):
+    if owner not in _allowed_owners(peer, root):
         return _unproven(f"{display_path} belongs to {_user(owner)}, but {_user(peer.uid)} runs the Engine")
     if not peer.sees(root):
         return _unproven(
@@ -263,9 +277,9 @@ def layer_proof(
     if reported_stack is not None and _relative_to_root(
         str(reported_stack.writable.path), data_root
     ) != _relative_to_root(str(path), str(root.path)):
-        named = f"the Engine names {printable(str(reported_stack.writable.path))} as its layer"
-        return _unproven(f"{named}, the records here {printable(str(path))}")
-    users = (*_engines_users(peer, root.path), host_id(stack.ids.users, 0))  # podman gives vfs to the container's root
+        reported = f"the Engine names {printable(str(reported_stack.writable.path))} as its layer"
+        return _unproven(f"{reported}, but the records here name {printable(str(path))}")
+    users = (*_allowed_owners(peer, root.path), host_id(stack.ids.users, 0))  # podman gives vfs to the container's root
     for owned_path in _paths_to_check(root, container_id, stack):
         try:
             owner = os.stat(owned_path).st_uid
@@ -274,12 +288,14 @@ def layer_proof(
         except OSError as error:
             return _unproven(f"{printable(str(owned_path))}: {(error.strerror or '').lower()}")
         if owner not in users:
-            owned = f"{printable(str(owned_path))} belongs to {_user(owner)}"
-            return _unproven(f"{owned}, but {_user(peer.uid)} runs the Engine")
+            ownership = f"{printable(str(owned_path))} belongs to {_user(owner)}"
+            return _unproven(f"{ownership}, but {_user(peer.uid)} runs the Engine")
     names = _recorded_names(root, container_id, stack)
     if name[:_NAME] not in names:
-        shown = ", ".join(printable(recorded[:64]) for recorded in names[:3]) or "nothing"
-        return _unproven(f"the Engine calls the container {printable(name[:64])}, the records here {shown}")
+        recorded_names = ", ".join(printable(recorded[:64]) for recorded in names[:3]) or "nothing"
+        return _unproven(
+            f"the Engine calls the container {printable(name[:64])}, but the records here {recorded_names}"
+        )
     if stack.writable.source is None and not peer.sees(path):
         return _unproven(f"{peer.description} has another directory at {printable(str(path))}")
     return Proof(Trust.PROVEN, f"{stack.located_by} names its layer")
@@ -294,7 +310,7 @@ def _recorded_names(root: DataRoot, container_id: str, stack: LayerStack) -> lis
     return [str(root.json(f"containers/{container_id}/config.v2.json").get("Name")).lstrip("/")[:_NAME]]
 
 
-def _engines_users(peer: Peer, root: Path) -> tuple[int, ...]:
+def _allowed_owners(peer: Peer, root: Path) -> tuple[int, ...]:
     """Return who may own an Engine's files: its user and, in a data-root for remapped users, their root.
 
     Such a data-root belongs to that user, but only the Engine's user can have created it there.
@@ -314,9 +330,11 @@ def unproven_by(error: DtuiError) -> Proof:
     return _unproven(str(error))
 
 
-def unproven_by_layer(named: str) -> Proof:
+def unproven_by_layer(reported_path: str) -> Proof:
     """Return the verdict on a container whose Engine reports a layer that no storage driver would make."""
-    return _unproven(f"the Engine names {printable(named[:200])} as its layer, the records here have none like it")
+    return _unproven(
+        f"the Engine names {printable(reported_path[:200])} as its layer, but the records here have none like it"
+    )
 
 
 def _unproven(reason: str) -> Proof:
@@ -343,7 +361,7 @@ def _paths_to_check(root: DataRoot, container_id: str, stack: LayerStack) -> tup
     return (record,) if stack.writable.source is not None else (record, layer.parent)
 
 
-def serves(peer: Peer, root: Path) -> bool:
+def is_engine_of(peer: Peer, root: Path) -> bool:
     """Return whether a peer is the Engine of a data-root itself: it has files of it open, or systemd listens for it."""
     prefix = f"{root}/"
     with suppress(OSError):
@@ -357,7 +375,7 @@ def serves(peer: Peer, root: Path) -> bool:
 def refuse_stranger(connection: socket.socket, address: str) -> None:
     """Raise NotReachable unless root or we ourselves listen at a socket whose answers name host directories."""
     peer = peer_of(connection)
-    if peer.manages:
-        peer = replace(peer, distrust="systemd listens at the socket, for whom it is not known")
+    if peer.is_manager:
+        peer = replace(peer, distrust="systemd listens at the socket, and it is unknown for which service")
     if peer.distrust:
-        raise NotReachable(f"{printable(address)} is not believed: {peer.distrust}", "the Engine's archive API works")
+        raise NotReachable(f"dtui does not trust {printable(address)}: {peer.distrust}", "use the Engine's archive API")

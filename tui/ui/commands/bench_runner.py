@@ -88,7 +88,7 @@ class BenchRunner(Commands):
         self.surface.run_worker(lambda: self._measure(run), thread=True, group="bench")
 
     def _targets(self) -> tuple[Target, ...]:
-        from tui.engine.live.endpoint import LiveEndpoint
+        from tui.engine.live.live_endpoint import LiveEndpoint
         from tui.lab.engine_host import EndpointTarget
 
         names, endpoints = self._state.names, self.surface.host.endpoints

@@ -35,7 +35,7 @@ from tui.engine.endpoint import LogLine, Verb
 from tui.engine.live import answers, containerd, parse
 from tui.engine.live.sdk import Client, ErrorChunk, connect, engine_errors
 from tui.engine.live.transport import Connections
-from tui.engine.live.trust import Peer, engine_proof, layer_proof, serves, unproven_by, unproven_by_layer
+from tui.engine.live.trust import Peer, engine_proof, is_engine_of, layer_proof, unproven_by, unproven_by_layer
 from tui.engine.log_lines import LogParser
 from tui.engine.user_ids import with_ids
 
@@ -60,7 +60,7 @@ class LiveEndpoint:
         self._closed = False
         self._lock = threading.Lock()
         self._last_facts: EngineFacts | None = None
-        self._last_disk: OfflineEndpoint | None = None
+        self._last_offline: OfflineEndpoint | None = None
         self._names: dict[str, str] = {}
         self._hidden_ids: frozenset[str] = frozenset()
 
@@ -120,21 +120,21 @@ class LiveEndpoint:
         """List all containers in one call, and those that the daemon hides."""
         facts, client = self._facts, self.client
         with engine_errors(self.name):
-            rows = {row.id: row for row in self._rows(facts.driver, all=1)}
+            by_id = {container.id: container for container in self._listed_containers(facts.driver, all=1)}
         proof = self._proof_of(client.peer)
-        listed = tuple(replace(row, trust=proof.trust) for row in rows.values())
-        self._names = {row.id: row.name for row in listed}
-        return listed + (self._hidden({row.id for row in listed}, client.peer) if proof.proven else ())
+        listed = tuple(replace(container, trust=proof.trust) for container in by_id.values())
+        self._names = {container.id: container.name for container in listed}
+        return listed + (self._hidden({container.id for container in listed}, client.peer) if proof.proven else ())
 
     @property
-    def _disk(self) -> OfflineEndpoint | None:
+    def _offline(self) -> OfflineEndpoint | None:
         """The Engine's data-root, None if it is not proven to be on this host or cannot be read."""
         facts = self._facts
         root = Path(facts.data_root)
-        if self._last_disk is None and facts.proof.proven and os.access(root / "containers", os.R_OK | os.X_OK):
+        if self._last_offline is None and facts.proof.proven and os.access(root / "containers", os.R_OK | os.X_OK):
             with suppress(DtuiError):
-                self._last_disk = OfflineEndpoint(self.name, root)
-        return self._last_disk
+                self._last_offline = OfflineEndpoint(self.name, root)
+        return self._last_offline
 
     def _hidden(self, listed: set[ContainerId], peer: Peer | None) -> tuple[Container, ...]:
         """Return containers of other storage drivers, which are on disk but not in the daemon's list.
@@ -142,28 +142,30 @@ class LiveEndpoint:
         They come from the disk alone, so the Engine must be the one of this data-root: otherwise an Engine of another
         host, forwarded here by root, would be given containers of this host.
         """
-        disk = self._disk
-        if disk is None or peer is None or not (disk.has_any_of(listed) or serves(peer, disk.root.path)):
+        offline = self._offline
+        if offline is None or peer is None or not (offline.has_any_of(listed) or is_engine_of(peer, offline.root.path)):
             self._hidden_ids = frozenset()
             return ()
-        unlisted = disk.unlisted(set(listed))
-        rows = tuple(replace(row, hidden=True) for row in unlisted if row.driver != self._facts.driver)
-        self._hidden_ids = frozenset(row.id for row in rows)
-        return rows
+        unlisted = offline.unlisted(set(listed))
+        hidden = tuple(
+            replace(container, hidden=True) for container in unlisted if container.driver != self._facts.driver
+        )
+        self._hidden_ids = frozenset(container.id for container in hidden)
+        return hidden
 
     def size(self, container_id: str) -> int | None:
         """Ask the Engine for the bytes in the writable layer, which it walks for that."""
         filters = json.dumps({"id": [container_id]})
         with engine_errors(self.name):
-            for row in self.client.rows("/containers/json", parse.CONTAINERS, all=1, size=1, filters=filters):
+            for row in self.client.rows("/containers/json", parse.MAX_CONTAINERS, all=1, size=1, filters=filters):
                 listed = parse.listed_container(row, self.name, self._facts.driver)
                 if listed.id == container_id:
                     return listed.size_rw if "SizeRw" in row else 0  # the Engine omits 0
         return None
 
-    def _rows(self, driver: Driver, **params: Any) -> Iterator[Container]:
+    def _listed_containers(self, driver: Driver, **params: Any) -> Iterator[Container]:
         """Yield the containers of a list call as they arrive."""
-        for row in self.client.rows("/containers/json", parse.CONTAINERS, **params):
+        for row in self.client.rows("/containers/json", parse.MAX_CONTAINERS, **params):
             yield parse.listed_container(row, self.name, driver)
 
     def inspect(self, container_id: str) -> Details:
@@ -177,8 +179,8 @@ class LiveEndpoint:
         return self._details(body, ContainerId(container_id), client.peer)
 
     def _inspect_hidden(self, container_id: str) -> Details:
-        disk = self._disk if container_id in self._hidden_ids else None
-        details = disk.inspect(container_id) if disk else None
+        offline = self._offline if container_id in self._hidden_ids else None
+        details = offline.inspect(container_id) if offline else None
         if details is None or details.container.driver == self._facts.driver:
             raise NotFound(f"there is no container {container_id[:12]}", "dtui ls lists the containers")
         return replace(details, container=replace(details.container, hidden=True))
@@ -190,14 +192,14 @@ class LiveEndpoint:
         if container.id != container_id:
             raise EngineError(
                 f"{self.name} was asked about container {container_id[:12]} but answered about {container.short_id}",
-                "the answer is not used",
+                "dtui does not use the answer",
             )
         layers = self._layers(body, container_id, container.name, peer)
         state = parse.object_of(body.get("State"))
         pid = parse.pid_of(body)
         settings = parse.settings_of(body)
         if pid and not layers.proof.proven:
-            settings = (("pid there", str(pid)), *settings)
+            settings = (("pid on its host", str(pid)), *settings)
         pid = pid if layers.proof.proven else 0
         mode = str((body.get("HostConfig") or {}).get("UsernsMode") or "")
         stack, reported_stack = (
@@ -244,27 +246,27 @@ class LiveEndpoint:
                 stack = self._snapshot(storage_driver, root, container_id)
             else:
                 stack = storage_driver.from_data_root(root, container_id)
-            layer = layer_proof(peer, root, container_id, name, stack, reported_stack, facts.data_root)
+            verdict = layer_proof(peer, root, container_id, name, stack, reported_stack, facts.data_root)
         except DtuiError as error:
             return _Layers(unproven_by(error), reported_stack=reported_stack)
-        if not layer.proven:
-            return _Layers(layer, reported_stack=reported_stack)
-        return _Layers(replace(proof, reason=f"{proof.reason}; {layer.reason}"), stack)
+        if not verdict.proven:
+            return _Layers(verdict, reported_stack=reported_stack)
+        return _Layers(replace(proof, reason=f"{proof.reason}; {verdict.reason}"), stack)
 
     def _snapshot(self, snapshotter: Snapshotter, root: DataRoot, container_id: str) -> LayerStack:
         """Ask containerd where a container's snapshot is; if it does not answer, search the data-root."""
         address, namespace = self._facts.containerd or _CONTAINERD, self._facts.namespace
         try:
             home = DataRoot(containerd.snapshotter_root(address, namespace, snapshotter.driver.name))
-            parts = containerd.mounts(address, namespace, snapshotter.driver.name, container_id)
+            snapshot_mounts = containerd.mounts(address, namespace, snapshotter.driver.name, container_id)
         except DtuiError:
             return snapshotter.from_data_root(root, container_id)
         stack = snapshotter.stack_in(home, root, container_id, address)
-        reported_path = next((part.writable for part in parts if part.writable), None)
+        reported_path = next((mount.writable for mount in snapshot_mounts if mount.writable), None)
         if reported_path not in (None, stack.writable.path):
+            recorded_path = printable(str(stack.writable.path))
             raise LayerError(
-                f"containerd says {printable(str(reported_path))}, its database {printable(str(stack.writable.path))}",
-                "try again",
+                f"containerd names {printable(str(reported_path))}, but its database {recorded_path}", "try again"
             )
         return stack
 
@@ -318,10 +320,10 @@ def _access_of(driver: Driver, layers: _Layers) -> LayerAccess:
     """Return how the writable layer can be reached: if not directly, then through the Engine's archive API."""
     if not layers.proof.proven:
         display_path = printable(str(layers.reported_stack.writable.path)) if layers.reported_stack else ""
-        location = f"; there it is {display_path}" if display_path and layers.proof.trust is Trust.REMOTE else ""
+        location = f"; the layer there is {display_path}" if display_path and layers.proof.trust is Trust.REMOTE else ""
         return LayerAccess(AccessKind.ENGINE, layers.proof.reason + location)
-    reach = access_of(driver, layers.stack, local=True)
-    return replace(reach, kind=AccessKind.ENGINE) if reach.kind is AccessKind.NONE else reach
+    access = access_of(driver, layers.stack, local=True)
+    return replace(access, kind=AccessKind.ENGINE) if access.kind is AccessKind.NONE else access
 
 
 class _LiveStream:

@@ -9,9 +9,10 @@ from typing import Any
 
 from tui.cli.lookup import open_finder
 from tui.cli.output import print_json, print_line, print_note
-from tui.core.records import Change, Entry, EntryKind, LayerStack, View
+from tui.core.records import Change, Entry, EntryKind, LayerStack, Mount, View
 from tui.core.text import human_size, mode_text, printable
 from tui.layers.changes import walk
+from tui.layers.mount_covers import RUNTIME_MOUNTS
 from tui.layers.owners import shown_owner
 from tui.services.files_of import tree_of
 
@@ -30,21 +31,33 @@ def run(options: Namespace) -> int:
                 )
             else:
                 for depth, entry in entries:
-                    print_line(_line(depth, entry, shown_owner(entry, details.shown_stack)))
+                    print_line(_line(depth, entry, shown_owner(entry, details.shown_stack), View(options.view)))
+            if any((root + b"/").startswith(kernel + b"/") for kernel in RUNTIME_MOUNTS):
+                print_note(
+                    f"dtui: {printable(root)} is the kernel's own while the container runs; docker exec shows it"
+                )
             if view.cut:
                 print_note("dtui: the listing is incomplete: the Engine sends whole trees; name a deeper directory")
     return 0
 
 
-def _line(depth: int, entry: Entry, owner: tuple[int, int]) -> str:
+def _line(depth: int, entry: Entry, owner: tuple[int, int], view: View) -> str:
     mark = entry.change.value if entry.change else " "
     whose = f"{owner[0]}:{owner[1]}"
     size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
     tail = f" -> {printable(entry.target)}" if entry.target else "/" if entry.kind is EntryKind.DIRECTORY else ""
-    notes = "  (replaced)" if entry.opaque else "  (hidden by a mount)" if entry.covered_by else ""
+    notes = "  (replaced)" if entry.opaque else ""
+    if entry.covered_by:
+        notes = "  (hidden by a mount)" if view is View.LAYER else f"  ({_mounted(entry.covered_by)})"
     if entry.change is Change.DELETED:
         notes = "  (deleted)"
     return f"{mark} {mode_text(entry.mode)} {whose:<11} {size:>9}  {'  ' * depth}{printable(entry.name)}{tail}{notes}"
+
+
+def _mounted(mount: Mount) -> str:
+    if mount.kind == "engine":
+        return mount.description
+    return f"{mount.description} {printable(mount.source)}".strip()
 
 
 def _as_json(entry: Entry, stack: LayerStack | None, owner: tuple[int, int]) -> dict[str, Any]:
@@ -58,7 +71,8 @@ def _as_json(entry: Entry, stack: LayerStack | None, owner: tuple[int, int]) -> 
         "mtime_ns": entry.mtime_ns,
         "change": entry.change.value if entry.change else None,
         "opaque": entry.opaque,
-        "layer": stack.layers[entry.layer].id if stack else None,
+        "layer": stack.layers[entry.layer].id if stack and not entry.inside else None,
         "target": os.fsdecode(entry.target) if entry.target else None,
         "hidden_by_mount": entry.covered_by.source if entry.covered_by else None,
+        "inside_mount": entry.inside.source if entry.inside else None,
     }

@@ -401,6 +401,8 @@ class Entry:
     """The target of a symlink, as written in it."""
     covered_by: Mount | None = None
     """The mount that hides this entry while the container runs."""
+    inside: Mount | None = None
+    """The mount in which this entry lies; ``layer`` then means nothing."""
 
     @property
     def name(self) -> bytes:

@@ -220,6 +220,13 @@ def open_layer_parent(stack: LayerStack) -> int:
     return _open_below(stack, stack.writable.path.parent)
 
 
+def open_volume(stack: LayerStack, path: Path) -> int:
+    """Open a volume's directory beneath the data-root that has the container; raises NotReachable, LayerError."""
+    if stack.root is None or not path.is_relative_to(stack.root.path / "volumes"):
+        raise NotReachable(f"{printable(str(path))} is not in the Engine's data-root", "it is a directory of the host")
+    return _open_below(stack, path)
+
+
 def _open_below(stack: LayerStack, path: Path) -> int:
     display_path = printable(str(path))
     if stack.root is None or not path.is_relative_to(stack.root.path):

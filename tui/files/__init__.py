@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tui.files.history.transaction import Step as Step
     from tui.files.removal_watch import ContainerEnded as ContainerEnded
     from tui.files.removal_watch import ContainerGone as ContainerGone
+    from tui.files.seen_tree import SeenTree as SeenTree
     from tui.files.texts.editor_copies import lock as lock
     from tui.files.texts.notes import LIMIT as LIMIT
     from tui.files.texts.notes import Keepsake as Keepsake
@@ -110,6 +111,7 @@ _MODULES = {
         "ContainerEnded",
         "ContainerGone",
     ),
+    "tui.files.seen_tree": ("SeenTree",),
     "tui.files.texts.editor_copies": ("lock",),
     "tui.files.texts.notes": (
         "Keepsake",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from tui.core.errors import NotReachable
 from tui.core.records import Change, Entry, EntryKind, PathChange, View
 from tui.layers.entry_diff import Difference
 from tui.layers.view import LayerView
@@ -69,7 +70,10 @@ class WalkableView(Protocol):
 
 
 def walk(view: WalkableView, path: bytes, mode: View, depth: int) -> Iterator[tuple[int, Entry]]:
-    """Yield (depth, entry) of a subtree in tree order, down to ``depth`` levels (0 for all)."""
+    """Yield (depth, entry) of a subtree in tree order, down to ``depth`` levels (0 for all).
+
+    Below the first directory, a mount that cannot be reached is listed without what is in it.
+    """
     with view.keep_open():
         todo = [(0, entry) for entry in reversed(view.children(path, mode))]
         while todo:
@@ -77,4 +81,10 @@ def walk(view: WalkableView, path: bytes, mode: View, depth: int) -> Iterator[tu
             yield level, entry
             deeper = depth == 0 or level + 1 < depth
             if deeper and entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
-                todo.extend((level + 1, child) for child in reversed(view.children(entry.path, mode)))
+                try:
+                    children = view.children(entry.path, mode)
+                except NotReachable:
+                    if entry.covered_by is None:
+                        raise
+                    continue
+                todo.extend((level + 1, child) for child in reversed(children))

@@ -72,7 +72,9 @@ _SHORT = {"hidden by a mount": "mount", "replaced": "repl."}
 
 def _remark(entry: Entry, stack: LayerStack | None, view: View) -> str:
     if entry.covered_by:
-        return "hidden by a mount"
+        return "hidden by a mount" if view is View.LAYER else entry.covered_by.description
+    if entry.inside:
+        return f"in the {entry.inside.description}"
     if entry.opaque:
         return "replaced"
     if entry.change is Change.DELETED:
@@ -131,7 +133,7 @@ def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
         ("path", printable(entry.path)),
         ("type", str(entry.kind) + (", deleted" if entry.change is Change.DELETED else "")),
         ("mark", f"{change_mark(entry)}  {mark_words[change_mark(entry)]}"),
-        ("from", origin(stack, entry.layer)),
+        ("from", f"the {entry.inside.description}" if entry.inside else origin(stack, entry.layer)),
         ("size", f"{entry.size:,} B"),
         ("mode", f"{mode_text(entry.mode)}  owner {owner_text(entry, stack)}"),
         ("changed", time_text(entry.mtime_ns)),
@@ -142,6 +144,8 @@ def entry_info(entry: Entry, stack: LayerStack | None) -> Text:
         pairs.append(("points to", printable(entry.target)))
     if entry.covered_by:
         pairs.append(("hidden by", f"{entry.covered_by.kind} {printable(entry.covered_by.source)}"))
+    if entry.inside:
+        pairs.append(("on the host", printable(entry.inside.source)))
     return Text("\n").join(Text.assemble((f"{name:<11}", "bold"), value) for name, value in pairs)
 
 

@@ -6,10 +6,9 @@ from tui.core.records import Details
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
 from tui.engine.live.archive_view import ArchiveView
-from tui.files import ContainerFiles, stack_of
-from tui.layers.view import LayerView
+from tui.files import ContainerFiles, SeenTree, stack_of
 
-Tree = LayerView | ArchiveView
+Tree = SeenTree | ArchiveView
 
 
 def tree_of(endpoint: Endpoint, details: Details) -> Tree:
@@ -17,7 +16,7 @@ def tree_of(endpoint: Endpoint, details: Details) -> Tree:
     archive = archive_of(endpoint, details)
     if archive:
         return ArchiveView(archive, details.mounts)
-    return LayerView.open(stack_of(details), details.mounts)
+    return SeenTree(details)
 
 
 def files_of(endpoint: Endpoint, details: Details) -> ContainerFiles:

@@ -13,6 +13,7 @@ from tui.core.records import AccessKind, Details, EntryKind, LayerRole, LayerSta
 from tui.core.text import count_of, human_size, printable
 from tui.drivers.data_root import has_foreign_owner
 from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
+from tui.files.tree.mounted import mount_hint, open_at_rest, refuse_kernel_path
 from tui.files.write.metadata import attribute_names
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.mount_covers import RUNTIME_MOUNTS, Covers
@@ -76,6 +77,11 @@ def require_enterable(details: Details) -> LayerStack:
     return stack_of(details)
 
 
+def is_entered(details: Details) -> bool:
+    """Return whether a container's files are reached through its process."""
+    return details.container.state.alive and bool(details.pid) and os.geteuid() == 0
+
+
 def running_root(details: Details) -> Root:
     """Open the root of a running container's first process; raises NotReachable if it has another root."""
     stack = require_enterable(details)
@@ -95,12 +101,17 @@ def reading(details: Details, path: bytes) -> Iterator[int]:
     ``..`` removes the component before it, even after a link, as everywhere in dtui and in ``docker cp``.
     """
     stack, path = stack_of(details), normalized(path)
-    if details.container.state.alive and details.pid and os.geteuid() == 0:
+    if is_entered(details):
         with running_root(details) as root:
-            fd = root.open_regular(path)
+            try:
+                fd = root.open_regular(path)
+            except NotFound:
+                with LayerView.open(stack) as view:
+                    refuse_kernel_path(view, path)
+                raise
     else:
         with LayerView.open(stack, details.mounts) as view:
-            fd = view.open_regular(path)
+            fd = open_at_rest(view, path)
     try:
         yield fd
     finally:
@@ -143,11 +154,8 @@ def refuse_covered(covers: Covers, path: bytes) -> None:
     mount = covers.mount_hiding(path)
     if mount is None:
         return
-    if mount.kind == "tmpfs":
-        hint = "its contents go with each stop: start the container first"
-    else:
-        hint = f"edit {printable(mount.source)} on the host, or start the container first"
-    raise EditRefused(f"{printable(path)} is hidden by the {mount.description} at {printable(mount.destination)}", hint)
+    message = f"{printable(path)} is hidden by the {mount.description} at {printable(mount.destination)}"
+    raise EditRefused(message, mount_hint(mount, "edit"))
 
 
 def refuse_unseen(covers: Covers, path: bytes) -> None:

@@ -72,7 +72,7 @@ def test_values_belong_to_requested_tests(name: str, tests: tuple[IoTest, ...], 
 def test_interrupted_run_is_a_failure() -> None:
     parser, cells = parsed((FIXTURES / "interrupted-INT.txt").read_bytes())
     assert cells
-    assert "before it was done" in parser.failure(0, 145)
+    assert "before it had finished" in parser.failure(0, 145)
 
 
 def test_a_full_disk_is_named() -> None:

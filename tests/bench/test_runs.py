@@ -31,7 +31,7 @@ from tui.bench.stats import Verdict, by_target, compare_targets, not_direct, spr
 from tui.bench.store import Store
 from tui.bench.tables import comparison_rows, cow_rows, spread_words
 from tui.core.errors import BenchError, NotFound, UsageError
-from tui.render.bench import heat_maps
+from tui.render.benchmarks import heat_maps
 from tui.render.chart_files import chart_file
 from tui.render.export_run import write_run
 
@@ -120,7 +120,7 @@ def test_cold_mode_measures_large_reads() -> None:
     assert plan.drops == 2 * 2 * 3
     assert plan.cells == 2 * (5 * 6 + 3 * 2)
     (whole,) = plan.steps("F", Mode.CACHED)
-    assert (whole.rows, whole.counts, whole.cold) == (5, TESTS, False)
+    assert (whole.rows, whole.counted, whole.cold) == (5, TESTS, False)
     for sizes, tests in (((64,), TESTS), ((65536,), TESTS[:2])):
         with pytest.raises(UsageError, match="COLD"):
             custom_plan(sizes, (64,), tests, (Mode.COLD,))
@@ -130,12 +130,12 @@ def test_time_left_follows_measured_pace(monkeypatch: pytest.MonkeyPatch) -> Non
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     clock = Clock(60)
-    assert clock.left == 60
+    assert clock.seconds_left == 60
     clock.begin()
     now, _ = 120.0, clock.add_done(10)
-    assert clock.left == 100  # twice as slow as guessed
+    assert clock.seconds_left == 100  # twice as slow as guessed
     clock.add_done(50)
-    assert clock.left == 0
+    assert clock.seconds_left == 0
 
 
 def test_estimate_is_sum_of_its_measurements() -> None:

@@ -125,7 +125,7 @@ def test_lost_daemon_banner_clears_itself(engine: Dockerd, broken: str, terminal
     term = terminal("-H", engine.host)
     term.wait("exited (127)")
     engine.stop()
-    term.wait("trying again by itself")
+    term.wait("retrying by itself")
     term.wait("web")
     engine.start()
     term.wait(lambda shown: "trying again" not in shown and "exited (127)" in shown, 30)

@@ -70,7 +70,7 @@ def test_returned_engine_is_asked_again(engine: Dockerd, web: str, terminal: Ope
     term = terminal("-H", engine.host)
     term.wait_all("● running", "○ created", "stack")
     engine.stop()
-    term.wait("trying again by itself")
+    term.wait("retrying by itself")
     term.press("j", "f5")
     term.wait(lambda shown: "not reloaded" in shown and shown.count("no such socket") > 2)
     term.press("enter")

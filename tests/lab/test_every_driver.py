@@ -99,7 +99,7 @@ def cow_numbers() -> list[tuple[int, str, int]]:
         (repeat, test.title, x)
         for repeat in range(1, COW.repeats + 1)
         for test in CowTest
-        for x in ((max(COW.sizes),) if test is CowTest.SECOND_READER else over[test.over])
+        for x in ((max(COW.sizes),) if test is CowTest.SECOND_READER else over[test.axis])
     )
 
 
@@ -153,7 +153,7 @@ def test_sweep_removes_killed_engine(
     holder = workshop.start_container(image_name(2, (64,)), {})
     lab.endpoint.close()
     for program in ("dockerd", "containerd", "containerd-shim"):
-        for pid in named(program, lab.run):
+        for pid in named(program, lab.run_directory):
             os.kill(pid, signal.SIGKILL)
     assert Path(f"/proc/{holder.pid}").exists()
     assert [line.partition(" (")[0] for line in sweep_labs(private_state / "lab")] == [

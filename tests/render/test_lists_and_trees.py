@@ -153,9 +153,9 @@ def test_title_has_mark_size_mode_and_owner() -> None:
 
 def tree() -> TreeModel:
     model = TreeModel()
-    model.put(b"/", (entry(b"/app", EntryKind.DIRECTORY, change=Change.MODIFIED), entry(b"/motd", layer=2)))
+    model.set_children(b"/", (entry(b"/app", EntryKind.DIRECTORY, change=Change.MODIFIED), entry(b"/motd", layer=2)))
     model.open(b"/app")
-    model.put(
+    model.set_children(
         b"/app",
         (
             entry(b"/app/conf.d", EntryKind.DIRECTORY, change=Change.MODIFIED, opaque=True),
@@ -174,7 +174,7 @@ def test_tree_matches_golden_text() -> None:
 
 def test_closed_directory_hides_its_children() -> None:
     model = tree()
-    model.shut(b"/app")
+    model.close(b"/app")
     assert [line.entry.path for line in model.lines] == [b"/app", b"/motd"]
     model.open(b"/app")
     assert len(model.lines) == 5
@@ -182,7 +182,7 @@ def test_closed_directory_hides_its_children() -> None:
 
 def test_unloaded_directory_shows_loading() -> None:
     model = TreeModel()
-    model.put(b"/", (entry(b"/etc", EntryKind.DIRECTORY),))
+    model.set_children(b"/", (entry(b"/etc", EntryKind.DIRECTORY),))
     model.open(b"/etc")
     assert [line.loading for line in model.lines] == [True]
 
@@ -192,7 +192,7 @@ def test_very_deep_tree_is_laid_out() -> None:
     for depth in range(3000, 0, -1):  # the deepest first, so that all are laid out once
         path = b"/d" * depth
         model.open(path)
-        model.put(b"/d" * (depth - 1) or b"/", (entry(path, EntryKind.DIRECTORY),))
+        model.set_children(b"/d" * (depth - 1) or b"/", (entry(path, EntryKind.DIRECTORY),))
     assert [line.depth for line in model.lines] == list(range(3000))
 
 

@@ -72,7 +72,7 @@ async def test_keys_are_obeyed_in_a_flood(name: str) -> None:
     with HostileEngine(FLOODS[name]) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await pilot_until(pilot, lambda: bool(app.feed.rows) and isinstance(app.screen, ContainersScreen))
+            await pilot_until(pilot, lambda: bool(app.feed.containers) and isinstance(app.screen, ContainersScreen))
             if name.startswith("log"):
                 await pilot.press("l")
                 await pilot_until(pilot, lambda: isinstance(app.screen, LogsScreen))
@@ -92,7 +92,7 @@ async def test_q_leaves_silent_engine(name: str) -> None:
         async with app.run_test(size=(120, 30)) as pilot:
             await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and len(engine.requests) > 1)
             if name == "log":
-                await pilot_until(pilot, lambda: bool(app.feed.rows))
+                await pilot_until(pilot, lambda: bool(app.feed.containers))
                 await pilot.press("l")
             await pilot.press("q")
             await pilot_until(pilot, lambda: app._exit)
@@ -127,7 +127,7 @@ async def test_malformed_details_are_one_line(body: str) -> None:
     with HostileEngine({INSPECT: http(body), CHANGES: http('[{"Path": "/x", "Kind": 9}]')}) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
+            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.containers))
             detail = app.screen.query_one("#detail", Static)
             await pilot_until(pilot, lambda: "is not" in " ".join(str(detail.render()).split()))
             assert not app._exit
@@ -139,8 +139,8 @@ async def test_malformed_rows_hide_no_container() -> None:
     with HostileEngine({LIST: http(json.dumps(rows))}) as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
-            assert {"web", "other"} <= {found.name for found in app.feed.rows}
+            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.containers))
+            assert {"web", "other"} <= {found.name for found in app.feed.containers}
             assert app.screen.query_one("#rows", ContainerRows).current is not None
 
 
@@ -152,7 +152,7 @@ async def test_worker_exception_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     with HostileEngine() as engine:
         app = DtuiApp([LiveEndpoint("far", engine.address)])
         async with app.run_test(size=(120, 30)) as pilot:
-            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.rows))
+            await pilot_until(pilot, lambda: isinstance(app.screen, ContainersScreen) and bool(app.feed.containers))
             screen = app.screen
             assert isinstance(screen, ContainersScreen)
             await pilot_until(pilot, lambda: "ZeroDivisionError: aba" in str(screen.status.render()))

@@ -20,7 +20,7 @@ from tui.bench.image import IDLE, LABEL, closure_of
 from tui.core.errors import BenchError
 
 REPOSITORY = "dtui/layers"
-MANY = 1000
+MANY_FILES = 1000
 """Number of 4 KiB files in the directory ``many`` of the lowest layer."""
 
 
@@ -30,36 +30,36 @@ def image_name(layers: int, sizes: tuple[int, ...]) -> str:
 
 
 @contextmanager
-def image_archive(layers: int, sizes: tuple[int, ...], folder: Path) -> Iterator[IO[bytes]]:
-    """Yield an open archive to load. It exists in ``folder`` for the duration of the context. Raises BenchError."""
+def image_archive(layers: int, sizes: tuple[int, ...], directory: Path) -> Iterator[IO[bytes]]:
+    """Yield an open archive to load. It exists in ``directory`` for the duration of the context. Raises BenchError."""
     try:
-        with tempfile.TemporaryDirectory(prefix="image-", dir=folder) as work_folder:
-            yield _archive(layers, sizes, Path(work_folder))
+        with tempfile.TemporaryDirectory(prefix="image-", dir=directory) as work_directory:
+            yield _archive(layers, sizes, Path(work_directory))
     except OSError as error:
-        raise BenchError(f"{folder}: {(error.strerror or '').lower()}", "free some space") from error
+        raise BenchError(f"{directory}: {(error.strerror or '').lower()}", "free some space") from error
 
 
-def _archive(layers: int, sizes: tuple[int, ...], work_folder: Path) -> IO[bytes]:
-    parts = [_lowest(sizes, work_folder / "0.tar")] + [
-        _next(number, work_folder / f"{number}.tar") for number in range(1, layers)
+def _archive(layers: int, sizes: tuple[int, ...], work_directory: Path) -> IO[bytes]:
+    layer_files = [_lowest_layer(sizes, work_directory / "0.tar")] + [
+        _upper_layer(number, work_directory / f"{number}.tar") for number in range(1, layers)
     ]
     config = json.dumps(
         {
             "architecture": _architecture(),
             "os": "linux",
             "config": {"Cmd": IDLE, "Labels": {LABEL: "layers"}},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for _, digest in parts]},
-            "history": [{"created_by": "dtui"} for _ in parts],
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for _, digest in layer_files]},
+            "history": [{"created_by": "dtui"} for _ in layer_files],
         }
     ).encode()
     name = f"{hashlib.sha256(config).hexdigest()}.json"
-    names = [f"{digest}/layer.tar" for _, digest in parts]
+    names = [f"{digest}/layer.tar" for _, digest in layer_files]
     manifest = json.dumps([{"Config": name, "RepoTags": [image_name(layers, sizes)], "Layers": names}]).encode()
-    archive = open(work_folder / "image.tar", "w+b")  # noqa: SIM115 - the caller reads it
+    archive = open(work_directory / "image.tar", "w+b")  # noqa: SIM115 - the caller reads it
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for member, data in ((name, config), ("manifest.json", manifest)):
             _add(tar, member, io.BytesIO(data), len(data))
-        for (path, _), member in zip(parts, names, strict=True):
+        for (path, _), member in zip(layer_files, names, strict=True):
             with path.open("rb") as layer:
                 _add(tar, member, layer, path.stat().st_size)
             path.unlink()
@@ -72,23 +72,23 @@ def _architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
-def _lowest(sizes: tuple[int, ...], path: Path) -> tuple[Path, str]:
+def _lowest_layer(sizes: tuple[int, ...], path: Path) -> tuple[Path, str]:
     """Write the layer with all files: the program that keeps the container alive, a file per size, and many small
     ones."""
     with tarfile.open(path, "w") as tar:
         for name, source in sorted(closure_of(IDLE[0]).items()):
             with source.open("rb") as file:
                 _add(tar, name, file, source.stat().st_size, 0o755)
-        for folder in ("data", "many", "work"):
-            _add_directory(tar, folder)
+        for directory in ("data", "many", "work"):
+            _add_directory(tar, directory)
         for kb in sizes:
             _add(tar, f"data/{kb}", _Noise(kb << 10), kb << 10)
-        for number in range(MANY):
+        for number in range(MANY_FILES):
             _add(tar, f"many/{number}", _Noise(4096), 4096)
     return path, _digest(path)
 
 
-def _next(number: int, path: Path) -> tuple[Path, str]:
+def _upper_layer(number: int, path: Path) -> tuple[Path, str]:
     """Write a layer that also has the directory ``many``, so that every lookup there passes through this layer."""
     with tarfile.open(path, "w") as tar:
         _add_directory(tar, "many")
@@ -100,12 +100,12 @@ class _Noise(io.RawIOBase):
     """``size`` random bytes, which no file system can compress or deduplicate."""
 
     def __init__(self, size: int) -> None:
-        self._left = size
+        self._remaining = size
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes."""
-        count = self._left if size < 0 else min(size, self._left)
-        self._left -= count
+        count = self._remaining if size < 0 else min(size, self._remaining)
+        self._remaining -= count
         return os.urandom(count)
 
 
@@ -126,6 +126,6 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def free_for(sizes: tuple[int, ...], depths: tuple[int, ...]) -> int:
+def space_for(sizes: tuple[int, ...], depths: tuple[int, ...]) -> int:
     """Return the bytes that a target needs for the suite: the archive, the image, and three full copies of it."""
-    return 5 * (sum(kb << 10 for kb in sizes) + MANY * 4096 * len(depths)) + (1 << 30)
+    return 5 * (sum(kb << 10 for kb in sizes) + MANY_FILES * 4096 * len(depths)) + (1 << 30)

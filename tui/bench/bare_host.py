@@ -35,8 +35,8 @@ class BareContainer:
     id = "host"
     create_seconds = start_seconds = 0.0
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.pid = os.getpid()
 
@@ -50,7 +50,7 @@ class BareContainer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd=self._folder,
+            cwd=self._directory,
             env={"LC_ALL": "C"},
         )
         return BareProcess(self._process)
@@ -62,7 +62,7 @@ class BareContainer:
     def remove(self) -> None:
         """Kill the process and delete the files it left."""
         self._end()
-        for leftover in self._folder.glob("dtui-*"):
+        for leftover in self._directory.glob("dtui-*"):
             with suppress(FileNotFoundError):
                 leftover.unlink()
 
@@ -92,14 +92,14 @@ class BareHost:
 
     local = True
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     def describe(self) -> dict[str, str]:
-        return {"engine": "none", "driver": "host", "backing": file_system_at(str(self._folder)), "data_root": ""}
+        return {"engine": "none", "driver": "host", "backing": file_system_at(str(self._directory)), "data_root": ""}
 
     def free_bytes(self) -> int | None:
-        file_system = os.statvfs(self._folder)
+        file_system = os.statvfs(self._directory)
         return file_system.f_bavail * file_system.f_frsize
 
     def has_image(self, name: str) -> bool:
@@ -117,10 +117,10 @@ class BareHost:
     def start_container(self, image: str, labels: Mapping[str, str]) -> BareContainer:
         """Return the directory itself."""
         del image, labels
-        return BareContainer(self._folder)
+        return BareContainer(self._directory)
 
-    def work_folder(self) -> str:
-        return str(self._folder)
+    def work_directory(self) -> str:
+        return str(self._directory)
 
     def leftovers(self, label: str) -> list[tuple[str, str]]:
         del label

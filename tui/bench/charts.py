@@ -100,16 +100,16 @@ def chart(
         if label in style.hidden:
             continue
         points = tuple((math.log2(kb), value) for kb, value, _ in values if value is not None)
-        weak = tuple((math.log2(kb), value) for kb, value, unsure in values if value is not None and unsure)
-        series.append(Series(label, style.style(label), points, weak))
+        unsure_points = tuple((math.log2(kb), value) for kb, value, unsure in values if value is not None and unsure)
+        series.append(Series(label, style.style(label), points, unsure_points))
     top = _top(max((y for s in series for _, y in s.points), default=0.0))
     labels = sorted(sizes)
-    every = max(1, -(-len(labels) // 6))
+    step = max(1, -(-len(labels) // 6))
     return ChartSpec(
         title=test.value,
         unit="× host" if control is not None else "GB/s",
         series=tuple(series),
-        x_ticks=tuple((math.log2(kb), human_kb(kb)) for kb in labels[::every]),
+        x_ticks=tuple((math.log2(kb), human_kb(kb)) for kb in labels[::step]),
         y_ticks=tuple((value, f"{value:g}") for value in (0.0, top / 2, top)),
     )
 

@@ -14,19 +14,19 @@ from tui.bench.protocols import BenchHost, Target
 class HostTarget:
     """A directory of this host, created for the run and removed afterwards."""
 
-    folder: Path
+    directory: Path
     name: str = "host"
     control: bool = True
     has_images: bool = False
 
     def open(self) -> BenchHost:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        work = self.folder / "work"
-        work.mkdir(exist_ok=True)
-        return BareHost(work)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        work_directory = self.directory / "work"
+        work_directory.mkdir(exist_ok=True)
+        return BareHost(work_directory)
 
     def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

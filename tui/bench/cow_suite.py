@@ -19,14 +19,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from tui.bench.archives import MANY
-from tui.bench.plan import LARGEST
+from tui.bench.archives import MANY_FILES
+from tui.bench.plan import MAX_FILE_KB
 from tui.bench.protocols import BenchContainer
 from tui.core.errors import BenchError, UsageError
 from tui.layers.process_root import open_process_root
 from tui.linux.rooted_paths import Root
 
-_SMALL = 1000
+_SMALL_FILES = 1000
 _BLOCK = 1 << 20
 
 
@@ -43,10 +43,10 @@ class CowTest(Enum):
     CONTAINER_START = ("container start", "ms", "layers")
     APPEND_AGAIN = ("second append", "ms", "file")
 
-    def __init__(self, title: str, unit: str, over: str) -> None:
+    def __init__(self, title: str, unit: str, axis: str) -> None:
         self.title = title
         self.unit = unit
-        self.over = over
+        self.axis = axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class CowPlan:
 QUICK = CowPlan((4, 1024, 16384, 65536), (1, 20), 3)
 STANDARD = CowPlan((4, 1024, 16384, 65536, 262144, 1 << 20), (1, 10, 50), 3)
 
-_DEEPEST = 100
+_MAX_LAYERS = 100
 """Most layers, accepted by every storage driver: overlay2 stops at 128, and a container adds two."""
 
 
@@ -81,10 +81,12 @@ def custom_cow(base: CowPlan, sizes: Iterable[int], depths: Iterable[int], repea
     plan = CowPlan(
         tuple(sorted(set(sizes))) or base.sizes, tuple(sorted(set(depths))) or base.depths, repeats or base.repeats
     )
-    if bad := [kb for kb in plan.sizes if not 1 <= kb <= LARGEST]:
-        raise UsageError(f"{bad[0]}k is not a size from 1k to 16g", "for example 64k, 16m or 1g")
-    if bad := [depth for depth in plan.depths if not 1 <= depth <= _DEEPEST]:
-        raise UsageError(f"{bad[0]} is not a number of layers from 1 to {_DEEPEST}", "the quick preset uses 1 and 20")
+    if invalid := [kb for kb in plan.sizes if not 1 <= kb <= MAX_FILE_KB]:
+        raise UsageError(f"{invalid[0]}k is not a size from 1k to 16g", "for example 64k, 16m or 1g")
+    if invalid := [depth for depth in plan.depths if not 1 <= depth <= _MAX_LAYERS]:
+        raise UsageError(
+            f"{invalid[0]} is not a number of layers from 1 to {_MAX_LAYERS}", "the quick preset uses 1 and 20"
+        )
     return plan
 
 
@@ -99,37 +101,37 @@ class CowSample:
     value: float
 
 
-HoldImage = Callable[[int], BenchContainer]
+StartContainer = Callable[[int], BenchContainer]
 MakeSample = Callable[[CowTest, int, float], CowSample]
 
 
-def _timed(began: int) -> float:
-    return (time.perf_counter_ns() - began) / 1e6
+def _timed(started_ns: int) -> float:
+    return (time.perf_counter_ns() - started_ns) / 1e6
 
 
 def append(root: Root, path: bytes) -> float:
     """Append one byte durably and return the milliseconds."""
-    began = time.perf_counter_ns()
+    started_ns = time.perf_counter_ns()
     fd = root.open_path(path, flags=os.O_WRONLY | os.O_APPEND)
     try:
         os.write(fd, b"x")
         os.fsync(fd)
     finally:
         os.close(fd)
-    return _timed(began)
+    return _timed(started_ns)
 
 
 def look_up(root: Root, *, opening: bool) -> float:
     """Look up a thousand names in the directory ``many`` and return microseconds per name."""
     fd = root.open_path(b"/many", flags=os.O_RDONLY | os.O_DIRECTORY)
     try:
-        began = time.perf_counter_ns()
-        for number in range(MANY):
+        started_ns = time.perf_counter_ns()
+        for number in range(MANY_FILES):
             if opening:
                 os.close(os.open(str(number), os.O_RDONLY | os.O_CLOEXEC, dir_fd=fd))
             else:
                 os.stat(str(number), dir_fd=fd, follow_symlinks=False)
-        return _timed(began) / MANY * 1000
+        return _timed(started_ns) / MANY_FILES * 1000
     finally:
         os.close(fd)
 
@@ -139,17 +141,17 @@ def small_files(root: Root) -> tuple[float, float]:
     fd = root.open_path(b"/work", flags=os.O_RDONLY | os.O_DIRECTORY)
     data = os.urandom(4096)
     try:
-        began = time.perf_counter_ns()
-        for number in range(_SMALL):
+        started_ns = time.perf_counter_ns()
+        for number in range(_SMALL_FILES):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             file = os.open(str(number), flags, 0o600, dir_fd=fd)
             os.write(file, data)
             os.close(file)
-        create_ms = _timed(began)
-        began = time.perf_counter_ns()
-        for number in range(_SMALL):
+        create_ms = _timed(started_ns)
+        started_ns = time.perf_counter_ns()
+        for number in range(_SMALL_FILES):
             os.unlink(str(number), dir_fd=fd)
-        return create_ms / _SMALL * 1000, _timed(began) / _SMALL * 1000
+        return create_ms / _SMALL_FILES * 1000, _timed(started_ns) / _SMALL_FILES * 1000
     finally:
         os.close(fd)
 
@@ -167,9 +169,9 @@ def second_reader(first: Root, second: Root, path: bytes) -> float:
         finally:
             os.close(fd)
     _read(first, path)
-    before = _cached()
+    cached_before = _page_cache_kb()
     _read(second, path)
-    return max(0.0, (_cached() - before) / 1024)
+    return max(0.0, (_page_cache_kb() - cached_before) / 1024)
 
 
 def _read(root: Root, path: bytes) -> None:
@@ -181,7 +183,7 @@ def _read(root: Root, path: bytes) -> None:
         os.close(fd)
 
 
-def _cached() -> int:
+def _page_cache_kb() -> int:
     """Return the size of the host's page cache in kB (kernel doc: proc, meminfo, Cached)."""
     with open("/proc/meminfo", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Cached:"))
@@ -194,7 +196,7 @@ def root_of(container: BenchContainer) -> Root:
     return open_process_root(container.pid, container.id)
 
 
-def measure(plan: CowPlan, start_container: HoldImage, target: str, repeat: int) -> Generator[CowSample]:
+def measure(plan: CowPlan, start_container: StartContainer, target: str, repeat: int) -> Generator[CowSample]:
     """Yield the numbers of one repeat on one target, from new containers; raises BenchError.
 
     ``start_container`` starts one from the image with that many layers, in which nothing has been looked up yet.
@@ -213,14 +215,16 @@ def measure(plan: CowPlan, start_container: HoldImage, target: str, repeat: int)
                     yield sample(CowTest.LSTAT, depth, look_up(root, opening=False))
                     yield sample(CowTest.OPEN, depth, look_up(root, opening=True))
                     if depth == plan.depths[0]:
-                        yield from _of_files(plan, root, start_container, sample)
+                        yield from _file_samples(plan, root, start_container, sample)
             finally:
                 container.remove()
     except OSError as error:
         raise BenchError(f"{target}: {(error.strerror or '').lower()}", "numbers measured before are kept") from error
 
 
-def _of_files(plan: CowPlan, root: Root, start_container: HoldImage, sample: MakeSample) -> Iterator[CowSample]:
+def _file_samples(
+    plan: CowPlan, root: Root, start_container: StartContainer, sample: MakeSample
+) -> Iterator[CowSample]:
     largest = max(plan.sizes)
     second_container = start_container(plan.depths[0])
     try:

@@ -29,17 +29,17 @@ def _rows(result: Result) -> Iterator[tuple[object, ...]]:
             int(cell.unsure),
         )
     for cow_sample in result.cow:
-        over = (
-            cow_sample.x if cow_sample.test.over == "file" else "",
+        axis = (
+            cow_sample.x if cow_sample.test.axis == "file" else "",
             "",
-            cow_sample.x if cow_sample.test.over == "layers" else "",
+            cow_sample.x if cow_sample.test.axis == "layers" else "",
         )
         yield (
             cow_sample.target,
             cow_sample.repeat,
             "",
             cow_sample.test.title,
-            *over,
+            *axis,
             cow_sample.value,
             cow_sample.test.unit,
             0,

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from tui.core.text import human_size
 
-_BUSY = 5.0
+_BUSY_PERCENT = 5.0
 """Percentage of time waiting for the disk, or taken by the hypervisor, that is too much."""
 
 Ticks = tuple[int, int]
@@ -34,11 +34,13 @@ def busy_facts() -> dict[str, str]:
     return facts
 
 
-def facts_after(before: Ticks) -> dict[str, str]:
+def facts_after(ticks_before: Ticks) -> dict[str, str]:
     """Return how busy the host is after a run, and the percentage of it that the hypervisor took."""
-    stolen, total = (end_ticks - start_ticks for end_ticks, start_ticks in zip(processor_ticks(), before, strict=True))
+    stolen_ticks, total_ticks = (
+        end_ticks - start_ticks for end_ticks, start_ticks in zip(processor_ticks(), ticks_before, strict=True)
+    )
     facts = {f"{name}_after": value for name, value in busy_facts().items()}
-    return facts | {"steal": f"{100 * stolen / max(1, total):.1f}"}
+    return facts | {"steal": f"{100 * stolen_ticks / max(1, total_ticks):.1f}"}
 
 
 def _memory(name: str) -> int:
@@ -58,9 +60,9 @@ def warnings_of(facts: dict[str, str]) -> tuple[str, ...]:
     """Return warnings about what on this host makes the numbers vary."""
     warnings = []
     if float(facts.get("load", "0")) > int(facts.get("cpus", "1")):
-        warnings.append(f"the load was {facts['load']} on {facts['cpus']} cores when it began")
-    if float(facts.get("io_pressure", "0")) > _BUSY:
-        warnings.append(f"others waited for the disk {facts['io_pressure']} % of the time when it began")
-    if float(facts.get("steal", "0")) > _BUSY:
-        warnings.append(f"the hypervisor gave {facts['steal']} % of the processors' time to others")
+        warnings.append(f"the load was {facts['load']} on {facts['cpus']} cores when the run began")
+    if float(facts.get("io_pressure", "0")) > _BUSY_PERCENT:
+        warnings.append(f"processes waited for the disk {facts['io_pressure']} % of the time when the run began")
+    if float(facts.get("steal", "0")) > _BUSY_PERCENT:
+        warnings.append(f"the hypervisor gave {facts['steal']} % of the processors' time to other machines")
     return tuple(warnings)

@@ -16,13 +16,13 @@ from tui.bench.plan import IoTest
 from tui.bench.results import Result
 from tui.bench.stats import Key, Summaries, by_target
 
-_LARGE = 512 << 10
+_LARGE_KB = 512 << 10
 """File size in kB that counts as large: 512 MiB."""
 
-_WELL = 0.67
+_WELL_BELOW = 0.67
 _LESS, _MORE = 0.9, 1.1
 """Ratios beyond which the findings say *slower* and *faster*; in between is no difference. *Well below* is
-``_WELL``."""
+``_WELL_BELOW``."""
 
 _READS = (IoTest.READ, IoTest.REREAD, IoTest.RANDOM_READ)
 _WRITES = (IoTest.WRITE, IoTest.REWRITE, IoTest.RANDOM_WRITE)
@@ -77,8 +77,8 @@ def _judge(result: Result, driver: str, claim: str, judge: Callable[[Ratios], tu
     if isinstance(verdict, str):
         return Finding(claim, FindingOutcome.NOT_MEASURABLE, verdict)
     repeats = min(result.plan.repeats, max((s.repeat for s in result.samples), default=0))
-    doubt = "" if repeats > 2 else f", by {repeats} repeat{'s' * (repeats != 1)}: the error is not known"
-    return Finding(claim, FindingOutcome.HOLDS if verdict[0] else FindingOutcome.DOES_NOT_HOLD, verdict[1] + doubt)
+    caveat = "" if repeats > 2 else f"; from {repeats} repeat{'s' * (repeats != 1)}, so the error is unknown"
+    return Finding(claim, FindingOutcome.HOLDS if verdict[0] else FindingOutcome.DOES_NOT_HOLD, verdict[1] + caveat)
 
 
 def _ratios(judged: Summaries, peers: list[Summaries]) -> Ratios:
@@ -94,23 +94,23 @@ def _ratios(judged: Summaries, peers: list[Summaries]) -> Ratios:
     return mean
 
 
-def _every(size: int) -> bool:
+def _any_size(size: int) -> bool:
     return size > 0
 
 
 def _large(size: int) -> bool:
-    return size >= _LARGE
+    return size >= _LARGE_KB
 
 
 def _small(size: int) -> bool:
-    return size < _LARGE
+    return size < _LARGE_KB
 
 
 _NO_LARGE = "no file of 512 MiB or more was measured; the article preset has them"
 
 
 def _reads_slower_writes_faster(ratios: Ratios) -> tuple[bool, str] | str:
-    reads, writes = ratios(_READS, _every), ratios(_WRITES, _every)
+    reads, writes = ratios(_READS, _any_size), ratios(_WRITES, _any_size)
     if reads is None or writes is None:
         return "reads or writes were not measured"
     return reads < _LESS and writes > _MORE, f"reads {reads:.2f}, writes {writes:.2f} of the others"
@@ -120,7 +120,7 @@ def _badly_when_large(ratios: Ratios) -> tuple[bool, str] | str:
     reads, writes = ratios(_READS, _large), ratios(_WRITES, _large)
     if reads is None or writes is None:
         return _NO_LARGE
-    return max(reads, writes) < _WELL, f"reads {reads:.2f}, writes {writes:.2f} of the others from 512 MiB on"
+    return max(reads, writes) < _WELL_BELOW, f"reads {reads:.2f}, writes {writes:.2f} of the others from 512 MiB on"
 
 
 def _good_when_large(ratios: Ratios) -> tuple[bool, str] | str:
@@ -131,7 +131,7 @@ def _good_when_large(ratios: Ratios) -> tuple[bool, str] | str:
 
 
 def _slower_throughout(ratios: Ratios) -> tuple[bool, str] | str:
-    means = {test: value for test in (*_READS, *_WRITES) if (value := ratios((test,), _every)) is not None}
+    means = {test: value for test in (*_READS, *_WRITES) if (value := ratios((test,), _any_size)) is not None}
     if not means:
         return "nothing was measured long enough to compare"
     best = max(means, key=lambda test: means[test])

@@ -14,8 +14,8 @@ from tui.bench.plan import TESTS, IoTest
 COMPLETE = "iozone test complete."
 
 _VERSION = re.compile(r"Version \$Revision: ([\d.]+)")
-_LONGEST_LINE = 4096
-_DIGITS = 19
+_MAX_LINE = 4096
+_MAX_DIGITS = 19
 """Most digits of a number; Python refuses to parse thousands."""
 
 
@@ -51,31 +51,31 @@ class Parser:
     notices: list[str] = field(default_factory=list)
     _in_table: bool = False
     _pending: str = ""
-    _row: list[int] = field(default_factory=list)
+    _values: list[int] = field(default_factory=list)
 
     def feed(self, chunk: bytes) -> list[Cell]:
         """Return the numbers that are complete, that is, followed by a blank or a newline."""
         cells: list[Cell] = []
         *lines, self._pending = (self._pending + chunk.decode("ascii", "replace")).split("\n")
         for line in lines:
-            cells += self._line(line, ended=True)
-            self._row = []
+            cells += self._read_line(line, ended=True)
+            self._values = []
         if self._in_table and self._pending.strip():
-            certain = self._pending.rpartition(" ")[0]
-            cells += self._line(certain, ended=False)
-        self._pending = self._pending[-_LONGEST_LINE:]
+            complete = self._pending.rpartition(" ")[0]
+            cells += self._read_line(complete, ended=False)
+        self._pending = self._pending[-_MAX_LINE:]
         return cells
 
-    def _line(self, line: str, *, ended: bool) -> list[Cell]:
+    def _read_line(self, line: str, *, ended: bool) -> list[Cell]:
         columns = line.split()
-        if self._in_table and columns and all(word.isdigit() and len(word) <= _DIGITS for word in columns):
-            return self._numbers([int(word) for word in columns], ended=ended)
+        if self._in_table and columns and all(word.isdigit() and len(word) <= _MAX_DIGITS for word in columns):
+            return self._new_cells([int(word) for word in columns], ended=ended)
         if ended:
-            self._words(line.strip())
+            self._read_message(line.strip())
         return []
 
-    def _numbers(self, values: list[int], *, ended: bool) -> list[Cell]:
-        previous_count, self._row = len(self._row), values
+    def _new_cells(self, values: list[int], *, ended: bool) -> list[Cell]:
+        previous_count, self._values = len(self._values), values
         if ended and len(values) >= 2 + len(self.tests):
             self.rows += 1
         cells = []
@@ -84,7 +84,7 @@ class Parser:
                 cells.append(Cell(values[0], values[1], self.tests[column - 2], values[column]))
         return cells
 
-    def _words(self, line: str) -> None:
+    def _read_message(self, line: str) -> None:
         if match := _VERSION.search(line):
             self.version = match.group(1)
         elif line.startswith("Output is in kBytes/sec"):
@@ -103,10 +103,10 @@ class Parser:
     def failure(self, exit_code: int, expected_rows: int) -> str:
         """Return why a run failed, empty if it succeeded: exit code 0, the closing line, and all rows."""
         if self.unit and self.unit != "kB/s":
-            return f"IOzone answered in another unit: {self.unit}"
+            return f"IOzone reported another unit: {self.unit}"
         if exit_code == 0 and self.complete and self.rows == expected_rows:
             return ""
         details = f": {'; '.join(self.notices)}" if self.notices and not self.complete else ""
         if not self.complete:
-            return f"IOzone exited with code {exit_code} before it was done{details}"
-        return f"IOzone gave {self.rows} of {expected_rows} rows and code {exit_code}{details}"
+            return f"IOzone exited with code {exit_code} before it had finished{details}"
+        return f"IOzone printed {self.rows} of {expected_rows} rows and exited with code {exit_code}{details}"

@@ -14,9 +14,9 @@ from tui.core.text import printable
 
 
 @contextmanager
-def benchmark_lock(folder: Path) -> Iterator[None]:
+def benchmark_lock(directory: Path) -> Iterator[None]:
     """Hold the host's benchmark lock; raises BenchError naming the holder. It is released if its holder is killed."""
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

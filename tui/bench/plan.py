@@ -59,13 +59,13 @@ IOzone reads the first record before starting its clock (system calls of 3.489),
 smaller files are warm by then.
 """
 
-_SECONDS_A_MB = {Mode.CACHED: 0.0034, Mode.FLUSHED: 0.005, Mode.DIRECT: 0.012, Mode.COLD: 0.006}
+_SECONDS_PER_MB = {Mode.CACHED: 0.0034, Mode.FLUSHED: 0.005, Mode.DIRECT: 0.012, Mode.COLD: 0.006}
 """Measured seconds per megabyte of file for all six tests on a fast disk, for the first estimate."""
 
-_SECONDS_A_RUN = 0.5
+_SECONDS_PER_RUN = 0.5
 """Seconds to create, start and end a container."""
 
-_SECONDS_A_DROP = 0.3
+_SECONDS_PER_DROP = 0.3
 """Seconds to drop the host's caches once, including flushing dirty pages."""
 
 
@@ -77,8 +77,8 @@ class Step:
     """
 
     argv: tuple[str, ...]
-    prints: tuple[IoTest, ...]
-    counts: tuple[IoTest, ...]
+    printed: tuple[IoTest, ...]
+    counted: tuple[IoTest, ...]
     rows: int
     cold: bool = False
 
@@ -125,9 +125,9 @@ class Plan:
 
     def seconds_of(self, mode: Mode, file_kb: int) -> float:
         """Return the expected seconds for one number on a fast disk, with its share of the container's time."""
-        transfer = file_kb / 1024 * _SECONDS_A_MB[mode] * len(self.tests) / len(TESTS)
-        row = _SECONDS_A_RUN / len(self.rows_of(mode)) + transfer
-        return row / len(self.tests_of(mode)) + (_SECONDS_A_DROP if mode is Mode.COLD else 0.0)
+        transfer = file_kb / 1024 * _SECONDS_PER_MB[mode] * len(self.tests) / len(TESTS)
+        row = _SECONDS_PER_RUN / len(self.rows_of(mode)) + transfer
+        return row / len(self.tests_of(mode)) + (_SECONDS_PER_DROP if mode is Mode.COLD else 0.0)
 
     @property
     def space(self) -> int:
@@ -153,15 +153,15 @@ class Plan:
             cold = self.tests_of(mode)
             for test in cold:
                 number, family = next((n, family) for n, family in enumerate(_FAMILIES) if test in family)
-                keep = ("-w",) if test is not cold[-1] else ()
-                steps.append(Step(("iozone", "-i", str(number), *keep, *size), family, (test,), 1, cold=True))
+                keep_file = ("-w",) if test is not cold[-1] else ()
+                steps.append(Step(("iozone", "-i", str(number), *keep_file, *size), family, (test,), 1, cold=True))
         return tuple(steps)
 
 
 _SIZES = {Preset.QUICK: (64, 1024, 16384, 65536), Preset.STANDARD: (64, 256, 1024, 4096, 16384, 65536, 262144)}
 _RECORD = 64
 _REPEATS = {Preset.QUICK: 3, Preset.STANDARD: 5, Preset.ARTICLE: 1, Preset.CUSTOM: 3}
-LARGEST = 1 << 24
+MAX_FILE_KB = 1 << 24
 """Largest file size in kB: 16 GiB."""
 
 
@@ -184,7 +184,7 @@ def automatic_rows(smallest: int, largest: int) -> tuple[tuple[int, int], ...]:
 def make_plan(preset: Preset, repeats: int | None = None) -> Plan:
     """Return a preset's plan: quick measures a few sizes three times, article runs the article's own command once."""
     if preset is Preset.ARTICLE:
-        sweep = ("-a", "-n", "4k", "-g", "1g", *_which(TESTS))
+        sweep = ("-a", "-n", "4k", "-g", "1g", *_test_options(TESTS))
         return Plan(preset, sweep, automatic_rows(4, 1 << 20), repeats or 1)
     if preset is Preset.CUSTOM:
         return custom_plan(repeats=repeats)
@@ -206,14 +206,14 @@ def custom_plan(
     """
     if not sizes or not records or not modes:
         raise UsageError("a plan needs a file size, a record size and a mode", "dtui bench run --help")
-    if bad := [kb for kb in (*sizes, *records) if not 1 <= kb <= LARGEST]:
-        raise UsageError(f"{bad[0]}k is not a size from 1k to 16g", "for example 64k, 16m or 1g")
+    if invalid := [kb for kb in (*sizes, *records) if not 1 <= kb <= MAX_FILE_KB]:
+        raise UsageError(f"{invalid[0]}k is not a size from 1k to 16g", "for example 64k, 16m or 1g")
     rows = tuple((size, record) for size in sizes for record in records if record <= size)
     if not rows:
         raise UsageError("every record is larger than every file", "use smaller records or larger files")
     needed = {test for family in _FAMILIES for test in family if set(family) & set(tests)} | set(_FAMILIES[0])
     measured = tuple(test for test in TESTS if test in needed)
-    options = [*_which(measured)]
+    options = [*_test_options(measured)]
     for word, values in (("-s", sizes), ("-r", records)):
         for kb in values:
             options += [word, f"{kb}k"]
@@ -233,11 +233,11 @@ def is_cold(file_kb: int, record_kb: int) -> bool:
 _UNITS = {"k": 1, "m": 1 << 10, "g": 1 << 20}
 
 
-def kilobytes(word: str) -> int:
+def parse_kb(text: str) -> int:
     """Parse a size such as ``64k``, ``16m`` or ``1g`` into kB; raises UsageError."""
-    number, unit = word[:-1], word[-1:].lower()
+    number, unit = text[:-1], text[-1:].lower()
     if unit not in _UNITS or not (number.isascii() and number.isdigit()):
-        raise UsageError(f"{printable(word)} is not a size", "for example 64k, 16m or 1g")
+        raise UsageError(f"{printable(text)} is not a size", "for example 64k, 16m or 1g")
     return int(number) * _UNITS[unit]
 
 
@@ -249,7 +249,7 @@ def human_kb(kb: int) -> str:
     return f"{kb}K"
 
 
-def _which(tests: tuple[IoTest, ...]) -> tuple[str, ...]:
+def _test_options(tests: tuple[IoTest, ...]) -> tuple[str, ...]:
     numbers = [str(number) for number, family in enumerate(_FAMILIES) if set(family) & set(tests)]
     return tuple(word for number in numbers for word in ("-i", number))
 
@@ -268,18 +268,18 @@ def schedule(plan: Plan, targets: tuple[str, ...], seed: int) -> tuple[Trial, ..
 
     What changes on the host in the course of a run then affects all targets alike.
     """
-    chance = random.Random(seed)  # noqa: S311 - an order, not a secret
+    rng = random.Random(seed)  # noqa: S311 - an order, not a secret
     trials = []
     for repeat in range(1, plan.repeats + 1):
-        lot = [Trial(repeat, target, mode) for target in targets for mode in plan.modes]
-        chance.shuffle(lot)
-        trials += lot
+        batch = [Trial(repeat, target, mode) for target in targets for mode in plan.modes]
+        rng.shuffle(batch)
+        trials += batch
     return tuple(trials)
 
 
 def cow_order(repeats: int, targets: list[str], seed: int) -> Iterator[tuple[int, str]]:
     """Yield (repeat, target) of the copy-on-write suite, the targets shuffled anew within each repeat."""
-    chance = random.Random(seed)  # noqa: S311 - an order, not a secret
+    rng = random.Random(seed)  # noqa: S311 - an order, not a secret
     for repeat in range(1, repeats + 1):
-        for target in chance.sample(targets, len(targets)):
+        for target in rng.sample(targets, len(targets)):
             yield repeat, target

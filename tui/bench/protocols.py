@@ -75,7 +75,7 @@ class BenchHost(Protocol):
         """Start a container without network from an image whose command keeps it alive."""
         ...
 
-    def work_folder(self) -> str:
+    def work_directory(self) -> str:
         """Return the directory for benchmark files, as a process in the container sees it."""
         ...
 

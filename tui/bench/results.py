@@ -91,7 +91,7 @@ class Result:
                     "target": s.target,
                     "repeat": s.repeat,
                     "measure": s.test.title,
-                    "over": s.test.over or None,
+                    "over": s.test.axis or None,
                     "x": s.x,
                     "value": s.value,
                     "unit": s.test.unit,

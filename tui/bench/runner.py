@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
 
-from tui.bench.archives import free_for, image_archive, image_name
+from tui.bench.archives import image_archive, image_name, space_for
 from tui.bench.bare_host import drop_caches
 from tui.bench.clock import Clock
 from tui.bench.cow_suite import CowPlan, CowSample, measure
@@ -30,7 +30,7 @@ from tui.linux.process_marks import owned_name, owner_lives, owner_mark
 OWNER = "org.dtui.bench.owner"
 """Label of every container of a run; its value identifies the dtui process that created it."""
 
-_LONGEST_OUTPUT = 8 << 20
+_MAX_OUTPUT = 8 << 20
 """Most bytes of output of one IOzone process; a full sweep prints some hundred thousand."""
 
 
@@ -61,7 +61,7 @@ class BenchRun:
     _aborted: threading.Event = field(default_factory=threading.Event)
     _container: BenchContainer | None = None
     _hosts: dict[str, BenchHost] = field(default_factory=dict)
-    _described: dict[str, dict[str, str]] = field(default_factory=dict)
+    _target_facts: dict[str, dict[str, str]] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
     _cow: list[CowSample] = field(default_factory=list)
     _outputs: list[Output] = field(default_factory=list)
@@ -82,22 +82,22 @@ class BenchRun:
     @property
     def total(self) -> int:
         """How many numbers the run yields."""
-        cow = self.cow.numbers * self._with_images if self.cow else 0
+        cow = self.cow.numbers * self._image_targets if self.cow else 0
         return (self.plan.cells * len(self.targets) if self.iozone else 0) + cow
 
     @property
     def space(self) -> int:
         """Bytes that must be free."""
-        own = sum(target.has_images and not target.control for target in self.targets)
-        return expected_space(self.plan if self.iozone else None, self.cow, own)
+        measured = sum(target.has_images and not target.control for target in self.targets)
+        return expected_space(self.plan if self.iozone else None, self.cow, measured)
 
     @property
     def seconds(self) -> float:
         """Expected seconds on a fast disk."""
-        return expected_seconds(self.plan if self.iozone else None, self.cow, len(self.targets), self._with_images)
+        return expected_seconds(self.plan if self.iozone else None, self.cow, len(self.targets), self._image_targets)
 
     @property
-    def _with_images(self) -> int:
+    def _image_targets(self) -> int:
         return sum(target.has_images for target in self.targets)
 
     @property
@@ -106,7 +106,7 @@ class BenchRun:
 
     def __iter__(self) -> Iterator[Progress]:
         started = datetime.now(UTC)
-        before = processor_ticks()
+        ticks_before = processor_ticks()
         facts: dict[str, str] = {}
         problem = ""
         try:
@@ -128,7 +128,7 @@ class BenchRun:
             for _ in self._clean_up():
                 pass
             raise
-        facts |= facts_after(before)
+        facts |= facts_after(ticks_before)
         yield from self._clean_up()
         if self._aborted.is_set():
             problem = "aborted"
@@ -138,7 +138,7 @@ class BenchRun:
             self.plan,
             started,
             facts,
-            self._described,
+            self._target_facts,
             tuple(self._samples),
             tuple(self._outputs),
             problem,
@@ -148,7 +148,7 @@ class BenchRun:
         )
 
     def _progress(self, phase: str) -> Progress:
-        return Progress(phase, self._done_count, self.total, self._clock.left)
+        return Progress(phase, self._done_count, self.total, self._clock.seconds_left)
 
     def _prepare(self, image: BenchImage) -> Iterator[Progress]:
         for target in self.targets:
@@ -160,7 +160,7 @@ class BenchRun:
                 raise BenchError(f"COLD drops a host's caches, but {target.name} is on another host", "run dtui there")
             self._check_space(target.name, bench_host.free_bytes(), self.plan.space)
             facts = {**bench_host.describe(), **({"control": "yes"} if target.control else {})}
-            self._described[target.name] = facts
+            self._target_facts[target.name] = facts
             self.recorder.target(target.name, facts)
             if not bench_host.has_image(image.name):
                 yield self._progress(f"importing the iozone image into {target.name}")
@@ -176,10 +176,10 @@ class BenchRun:
                 self._notices.append(f"{target.name} could not be cleaned up: {error}")
 
     @staticmethod
-    def _check_space(where: str, free: int | None, needed: int) -> None:
+    def _check_space(name: str, free: int | None, needed: int) -> None:
         if free is not None and free < needed:
             raise BenchError(
-                f"{where} has only {human_size(free)} of free space and needs {human_size(needed)}",
+                f"{name} has only {human_size(free)} of free space and needs {human_size(needed)}",
                 "free some space, or use the quick preset",
             )
 
@@ -187,14 +187,14 @@ class BenchRun:
         """Run the copy-on-write suite on the targets with images, in a different order in each repeat."""
         names = [target.name for target in self.targets if target.has_images and target.name in self._hosts]
         for name in names:
-            self._check_space(name, self._hosts[name].free_bytes(), free_for(plan.sizes, plan.depths))
+            self._check_space(name, self._hosts[name].free_bytes(), space_for(plan.sizes, plan.depths))
         if self.scratch:  # the throwaway engines' disks are sparse files on the same file system
             self._check_space(str(self.scratch), shutil.disk_usage(self.scratch).free, self.space)
-        with self._scratch_folder() as folder:
+        with self._scratch_directory() as directory:
             for depth in plan.depths:
                 yield self._progress(f"making an image of {depth} layers")
                 sizes = plan.sizes if depth == plan.depths[0] else ()
-                with image_archive(depth, sizes, folder) as archive:
+                with image_archive(depth, sizes, directory) as archive:
                     for name in names:
                         if not self._hosts[name].has_image(image_name(depth, sizes)):
                             yield self._progress(f"loading an image of {depth} layers into {name}")
@@ -203,35 +203,35 @@ class BenchRun:
         for repeat, name in cow_order(plan.repeats, names, self.seed):
             bench_host = self._hosts[name]
 
-            def hold(depth: int, workshop: BenchHost = bench_host) -> BenchContainer:
+            def start(depth: int, host: BenchHost = bench_host) -> BenchContainer:
                 sizes = plan.sizes if depth == plan.depths[0] else ()
-                return workshop.start_container(image_name(depth, sizes), {OWNER: owner_mark()})
+                return host.start_container(image_name(depth, sizes), {OWNER: owner_mark()})
 
             self._clock.begin()
-            with closing(measure(plan, hold, name, repeat)) as numbers:
+            with closing(measure(plan, start, name, repeat)) as numbers:
                 for sample in numbers:
                     self._cow.append(sample)
                     self.recorder.cow(sample)
                     self._clock.add_done(plan.seconds / plan.numbers)
                     phase = f"repeat {repeat}/{plan.repeats} · {name} · {sample.test.title}"
-                    yield Progress(phase, self._done_count, self.total, self._clock.left, cow=sample)
+                    yield Progress(phase, self._done_count, self.total, self._clock.seconds_left, cow=sample)
                     if self._aborted.is_set():
                         return
 
     @contextmanager
-    def _scratch_folder(self) -> Iterator[Path]:
+    def _scratch_directory(self) -> Iterator[Path]:
         """Create a directory for the images, named so that it is swept with the labs if dtui is killed."""
-        folder = (self.scratch or Path(gettempdir())) / owned_name()
-        folder.mkdir(mode=0o700)
+        directory = (self.scratch or Path(gettempdir())) / owned_name()
+        directory.mkdir(mode=0o700)
         try:
-            yield folder
+            yield directory
         finally:
-            shutil.rmtree(folder)
+            shutil.rmtree(directory)
 
     def _run_trial(self, trial: Trial, image: str) -> Iterator[Progress]:
         """Run one trial in a new container. A failure ends the run; an aborted one keeps its numbers."""
         bench_host = self._hosts[trial.target]
-        file = f"{bench_host.work_folder()}/dtui-{secrets.token_hex(6)}.tmp"
+        file = f"{bench_host.work_directory()}/dtui-{secrets.token_hex(6)}.tmp"
         self._clock.begin()
         container = bench_host.start_container(image, {OWNER: owner_mark()})
         self._container = container
@@ -248,9 +248,9 @@ class BenchRun:
 
     def _run_step(self, trial: Trial, step: Step, container: BenchContainer) -> Iterator[Progress]:
         """Run IOzone once and yield its numbers."""
-        parser = Parser(step.prints)
+        parser = Parser(step.printed)
         raw = bytearray()
-        began = time.monotonic()
+        started_at = time.monotonic()
         failure = "aborted"
         try:
             process = container.run(step.argv)
@@ -258,32 +258,32 @@ class BenchRun:
                 container.stop()
             for chunk in process.output():
                 raw += chunk
-                if len(raw) > _LONGEST_OUTPUT:
-                    failure = f"IOzone printed more than {human_size(_LONGEST_OUTPUT)}"
+                if len(raw) > _MAX_OUTPUT:
+                    failure = f"IOzone printed more than {human_size(_MAX_OUTPUT)}"
                     raise BenchError(
                         f"{trial.target}: {failure}", "that is not IOzone's output; check that it is the right Engine"
                     )
                 for cell in parser.feed(chunk):
-                    if cell.test in step.counts:
-                        yield self._count(Sample(trial.repeat, cell, trial.target, trial.mode))
+                    if cell.test in step.counted:
+                        yield self._record(Sample(trial.repeat, cell, trial.target, trial.mode))
             code = process.wait()
             self._notices += parser.notices
             failure = parser.failure(code, step.rows)
         finally:
             problem = "aborted" if failure and self._aborted.is_set() else failure
-            output = Output(trial, step.argv, raw.decode("ascii", "replace"), time.monotonic() - began, problem)
+            output = Output(trial, step.argv, raw.decode("ascii", "replace"), time.monotonic() - started_at, problem)
             self._outputs.append(output)
             self.recorder.output(output)
         if failure and not self._aborted.is_set():
             raise BenchError(f"{trial.target}: {failure}", "its output is in the result")
 
-    def _count(self, sample: Sample) -> Progress:
+    def _record(self, sample: Sample) -> Progress:
         self._samples.append(sample)
         self.recorder.sample(sample)
         self._clock.add_done(self.plan.seconds_of(sample.mode, sample.cell.file_kb))
-        where = f"{sample.target} · {sample.cell.test.value} {human_kb(sample.cell.file_kb)}"
-        phase = f"repeat {sample.repeat}/{self.plan.repeats} · {where}"
-        return Progress(phase, self._done_count, self.total, self._clock.left, sample)
+        cell_words = f"{sample.target} · {sample.cell.test.value} {human_kb(sample.cell.file_kb)}"
+        phase = f"repeat {sample.repeat}/{self.plan.repeats} · {cell_words}"
+        return Progress(phase, self._done_count, self.total, self._clock.seconds_left, sample)
 
 
 def expected_seconds(plan: Plan | None, cow: CowPlan | None, targets: int, with_images: int) -> float:
@@ -294,7 +294,7 @@ def expected_seconds(plan: Plan | None, cow: CowPlan | None, targets: int, with_
 
 def expected_space(plan: Plan | None, cow: CowPlan | None, with_images: int) -> int:
     """Return the bytes that must be free: IOzone's files exist one at a time, images in all targets at once."""
-    return max(plan.space if plan else 0, free_for(cow.sizes, cow.depths) * with_images if cow else 0)
+    return max(plan.space if plan else 0, space_for(cow.sizes, cow.depths) * with_images if cow else 0)
 
 
 def remove_dead_runs(bench_host: BenchHost) -> int:

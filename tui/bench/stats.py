@@ -12,13 +12,13 @@ from enum import Enum
 from tui.bench.plan import IoTest, Mode
 from tui.bench.results import Result, Sample
 
-LEAST_SPREAD = 0.10
+MIN_SPREAD = 0.10
 """Smallest relative difference that can count: what was measured between two identical ext4 directories."""
 
-_LEAST_REPEATS = 3
+_MIN_REPEATS = 3
 """With fewer repeats there is no verdict."""
 
-_HONEST_DIRECT = 1.5
+_MAX_DIRECT_RATIO = 1.5
 """A target that bypasses the cache but is this many times faster than the host does not really bypass it."""
 
 
@@ -82,11 +82,11 @@ def _summary(rates: list[int], unsure: bool) -> Summary:
 
 def by_target(samples: Iterable[Sample], mode: Mode, order: Iterable[str] = ()) -> dict[str, Summaries]:
     """Summarise the samples of each target in one mode: targets in ``order`` first, then as they first appear."""
-    parts: dict[str, list[Sample]] = {target: [] for target in order}
+    by_name: dict[str, list[Sample]] = {target: [] for target in order}
     for sample in samples:
         if sample.mode is mode:
-            parts.setdefault(sample.target, []).append(sample)
-    return {target: summarise(target_samples) for target, target_samples in parts.items() if target_samples}
+            by_name.setdefault(sample.target, []).append(sample)
+    return {target: summarise(target_samples) for target, target_samples in by_name.items() if target_samples}
 
 
 def spread_of(first: Summaries, second: Summaries) -> dict[int, float]:
@@ -96,10 +96,10 @@ def spread_of(first: Summaries, second: Summaries) -> dict[int, float]:
     """
     worst: dict[int, float] = {}
     for key in first.keys() & second.keys():
-        a, b = first[key], second[key]
-        if not a.unsure and not b.unsure:
-            differs = math.exp(abs(math.log(a.median / b.median))) - 1
-            worst[key[1]] = max(worst.get(key[1], LEAST_SPREAD), differs)
+        first_summary, second_summary = first[key], second[key]
+        if not first_summary.unsure and not second_summary.unsure:
+            difference = math.exp(abs(math.log(first_summary.median / second_summary.median))) - 1
+            worst[key[1]] = max(worst.get(key[1], MIN_SPREAD), difference)
     return worst
 
 
@@ -117,7 +117,7 @@ def compare_targets(target: Summary, control: Summary, spread: float | None) -> 
     ratio = target.median / control.median
     if target.unsure or control.unsure:
         return Comparison(ratio, Verdict.SHORT)
-    if min(target.n, control.n) < _LEAST_REPEATS or spread is None:
+    if min(target.n, control.n) < _MIN_REPEATS or spread is None:
         return Comparison(ratio, Verdict.UNKNOWN)
     if 1 / (1 + spread) <= ratio <= 1 + spread:
         return Comparison(ratio, Verdict.SAME)
@@ -130,9 +130,9 @@ def not_direct(result: Result) -> tuple[str, ...]:
     host = targets.get("host")
     if host is None:
         return ()
-    cheats = []
+    ignoring = []
     for name, summaries in targets.items():
         ratios = [summaries[key].median / host[key].median for key in summaries.keys() & host.keys()]
-        if ratios and statistics.median(ratios) > _HONEST_DIRECT:
-            cheats.append(name)
-    return tuple(cheats)
+        if ratios and statistics.median(ratios) > _MAX_DIRECT_RATIO:
+            ignoring.append(name)
+    return tuple(ignoring)

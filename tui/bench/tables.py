@@ -11,7 +11,7 @@ from tui.bench.results import Result
 from tui.bench.stats import Comparison, Summary, Verdict, by_target, compare_targets, not_direct, spread_in
 from tui.core.text import count_of
 
-MARKS = {
+VERDICT_SIGNS = {
     Verdict.FASTER: "▲",
     Verdict.SLOWER: "▼",
     Verdict.SAME: "=",
@@ -64,7 +64,7 @@ def _cell(cell: tuple[Summary, Comparison | None] | None) -> str:
         return ("~" if summary.unsure else "") + number
     if comparison.verdict is Verdict.SHORT:
         return f"{number} ~"
-    return f"{number} {comparison.ratio:.2f}{MARKS[comparison.verdict]}"
+    return f"{number} {comparison.ratio:.2f}{VERDICT_SIGNS[comparison.verdict]}"
 
 
 def spread_words(result: Result, mode: Mode) -> str:
@@ -76,7 +76,7 @@ def spread_words(result: Result, mode: Mode) -> str:
     return f"one target measured twice differs from itself by {sizes}"
 
 
-def label_of(result: Result, mode: Mode) -> str:
+def mode_label(result: Result, mode: Mode) -> str:
     """Say what the numbers of a mode measure, and which targets do not comply."""
     label = {
         Mode.CACHED: "CACHED: through the page cache, without waiting for the disk",
@@ -84,8 +84,8 @@ def label_of(result: Result, mode: Mode) -> str:
         Mode.DIRECT: "DIRECT: bypassing the page cache (-I)",
         Mode.COLD: "COLD: with the host's caches dropped before each read",
     }[mode]
-    cheats = not_direct(result) if mode is Mode.DIRECT else ()
-    return label + (f"; ignored by {', '.join(cheats)}" if cheats else "")
+    ignoring = not_direct(result) if mode is Mode.DIRECT else ()
+    return label + (f"; ignored by {', '.join(ignoring)}" if ignoring else "")
 
 
 def cold_warning(drops: int) -> str:
@@ -126,9 +126,9 @@ def cow_medians(result: Result) -> dict[CowTest, Medians]:
     }
 
 
-def over_words(test: CowTest, x: int) -> str:
+def axis_words(test: CowTest, x: int) -> str:
     """Format what a number was measured over: ``64M``, ``20 layers``, or nothing."""
-    return {"file": human_kb(x), "layers": f"{x} layer{'s' * (x != 1)}"}.get(test.over, "")
+    return {"file": human_kb(x), "layers": f"{x} layer{'s' * (x != 1)}"}.get(test.axis, "")
 
 
 def cow_rows(result: Result) -> list[tuple[str, ...]]:
@@ -137,8 +137,8 @@ def cow_rows(result: Result) -> list[tuple[str, ...]]:
     measured = {name for test in medians.values() for target_medians in test.values() for name in target_medians}
     targets = [name for name in result.targets if name in measured]
     rows: list[tuple[str, ...]] = [("measure", "over", *targets)]
-    for test, over in medians.items():
-        for x, target_medians in over.items():
+    for test, by_value in medians.items():
+        for x, target_medians in by_value.items():
             cells = [f"{target_medians[name]:.2f}" if name in target_medians else "–" for name in targets]
-            rows.append((f"{test.title}, {test.unit}", over_words(test, x), *cells))
+            rows.append((f"{test.title}, {test.unit}", axis_words(test, x), *cells))
     return rows

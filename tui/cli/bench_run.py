@@ -14,12 +14,12 @@ from types import FrameType
 from tui.bench.cow_suite import QUICK, STANDARD, CowPlan, custom_cow
 from tui.bench.findings import findings
 from tui.bench.lock import benchmark_lock
-from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, kilobytes, make_plan
+from tui.bench.plan import IoTest, Mode, Plan, Preset, custom_plan, make_plan, parse_kb
 from tui.bench.protocols import Target
 from tui.bench.results import Result
 from tui.bench.runner import BenchRun, remove_dead_runs, remove_leftovers
 from tui.bench.store import Store
-from tui.bench.tables import LEGEND, cold_warning, comparison_rows, cow_rows, host_words, label_of, spread_words
+from tui.bench.tables import LEGEND, cold_warning, comparison_rows, cow_rows, host_words, mode_label, spread_words
 from tui.cli.lookup import find_endpoints, open_finder
 from tui.cli.output import print_json, print_line, print_note
 from tui.core.errors import BenchError, NotReachable, UsageError
@@ -107,8 +107,8 @@ def _plan(options: Namespace) -> Plan:
         return make_plan(Preset(options.preset), options.repeat)
     base = make_plan(Preset.QUICK)
     return custom_plan(
-        tuple(kilobytes(word) for word in options.size) or tuple(kb for kb, _ in base.rows),
-        tuple(kilobytes(word) for word in options.record) or (base.rows[0][1],),
+        tuple(parse_kb(word) for word in options.size) or tuple(kb for kb, _ in base.rows),
+        tuple(parse_kb(word) for word in options.record) or (base.rows[0][1],),
         tuple(IoTest(word) for word in options.test) or base.tests,
         tuple(Mode(word.upper()) for word in options.mode) or base.modes,
         options.repeat,
@@ -117,7 +117,7 @@ def _plan(options: Namespace) -> Plan:
 
 def _cow(plan: Plan, options: Namespace) -> CowPlan:
     base = STANDARD if plan.preset is Preset.STANDARD else QUICK
-    sizes = (kilobytes(word) for word in options.cow_size)
+    sizes = (parse_kb(word) for word in options.cow_size)
     return custom_cow(base, sizes, options.cow_depth, options.repeat)
 
 
@@ -188,7 +188,7 @@ def show(result: Result) -> None:
         _table(cow_rows(result))
     for mode in result.plan.modes if result.samples else ():
         print_line()
-        print_line(printable(f"{label_of(result, mode)} · GB/s, medians of {result.plan.repeats}, ratio to the host"))
+        print_line(printable(f"{mode_label(result, mode)} · GB/s, medians of {result.plan.repeats}, ratio to the host"))
         _table(comparison_rows(result, mode))
         print_line(spread_words(result, mode))
         print_line(LEGEND)

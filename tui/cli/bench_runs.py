@@ -10,7 +10,7 @@ from tui.bench.compare_runs import RunComparison, compare_runs
 from tui.bench.import_text import parse_iozone_run
 from tui.bench.plan import human_kb
 from tui.bench.store import Store
-from tui.bench.tables import MARKS
+from tui.bench.tables import VERDICT_SIGNS
 from tui.cli.bench_run import draw_charts, show
 from tui.cli.output import print_json, print_line
 from tui.core.errors import BenchError
@@ -85,7 +85,7 @@ def compare(options: Namespace) -> int:
         numbers = (
             f"{row.first.median * 1024 / 1e9:>8.2f} {row.second.median * 1024 / 1e9:>8.2f} GB/s  {row.ratio:>5.2f}"
         )
-        print_line(printable(f"{labels} {numbers} {MARKS[row.verdict]} {row.verdict.value}"))
+        print_line(printable(f"{labels} {numbers} {VERDICT_SIGNS[row.verdict]} {row.verdict.value}"))
     return 0
 
 

@@ -19,7 +19,7 @@ def run(options: Namespace) -> int:
                     "name": ability.driver.name,
                     "storage_driver": ability.driver.storage,
                     "disk": ability.driver.disk or None,
-                    "runs": ability.runs,
+                    "runs": ability.can_run,
                     "missing": ability.missing or None,
                     "mend": ability.fix or None,
                 }
@@ -29,6 +29,6 @@ def run(options: Namespace) -> int:
         return 0
     for ability in driver_abilities:
         disk = f", on {ability.driver.disk} in a file" if ability.driver.disk else ""
-        status = f"runs here{disk}" if ability.runs else f"{ability.missing}  →  {ability.fix}"
-        print_line(printable(f"{'ok     ' if ability.runs else 'without'}  {ability.driver.name:<15} {status}"))
+        status = f"runs here{disk}" if ability.can_run else f"{ability.missing}  →  {ability.fix}"
+        print_line(printable(f"{'ok     ' if ability.can_run else 'without'}  {ability.driver.name:<15} {status}"))
     return 0

@@ -15,20 +15,20 @@ from tui.drivers.data_root import DataRoot
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _HEX = re.compile("[0-9a-f]{64}")
-_DEEPEST = 3
+_MAX_DEPTH = 3
 """Deepest nesting of image indexes; real ones have one level."""
 
-_MOST_BLOBS = 1000
+_MAX_BLOBS = 1000
 """Most records read for one image name; an index has one per platform."""
 
-_MOST_LAYERS = 1000
+_MAX_LAYERS = 1000
 """Most layers of an image; overlay mounts half as many."""
 
 
-def docker_images(root: DataRoot, home: str, missed: list[DtuiError]) -> dict[str, tuple[str, ...]]:
+def docker_images(root: DataRoot, home: str, errors: list[DtuiError]) -> dict[str, tuple[str, ...]]:
     """Return image names by chain id, from ``image/<driver>``; an image without a name goes by its short id.
 
-    Images whose record cannot be read are skipped, and the errors appended to ``missed``.
+    Images whose record cannot be read are skipped, and the errors appended to ``errors``.
     """
     names: dict[str, list[str]] = defaultdict(list)
     with suppress(DtuiError):
@@ -44,7 +44,7 @@ def docker_images(root: DataRoot, home: str, missed: list[DtuiError]) -> dict[st
             for chain in chain_ids(_diff_ids(root.json(f"{content}/{image_id}"))):
                 users[chain].update(names.get(image_id) or [image_id[:12]])
         except DtuiError as error:
-            missed.append(error)
+            errors.append(error)
     return {chain: tuple(sorted(image_names)) for chain, image_names in users.items()}
 
 
@@ -58,11 +58,11 @@ def _names(root: DataRoot, directory: str) -> list[str]:
 def _diff_ids(config: dict[str, Any]) -> list[str]:
     rootfs = config.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    return [str(diff) for diff in diff_ids[:_MOST_LAYERS]] if isinstance(diff_ids, list) else []
+    return [str(diff) for diff in diff_ids[:_MAX_LAYERS]] if isinstance(diff_ids, list) else []
 
 
-def stored_images(containerd: DataRoot, missed: list[DtuiError]) -> dict[str, tuple[str, ...]]:
-    """Return image names by chain id, from all namespaces of a containerd; errors are appended to ``missed``."""
+def stored_images(containerd: DataRoot, errors: list[DtuiError]) -> dict[str, tuple[str, ...]]:
+    """Return image names by chain id, from all namespaces of a containerd; errors are appended to ``errors``."""
     users: dict[str, set[str]] = defaultdict(set)
     try:
         version = read_bolt(containerd, "io.containerd.metadata.v1.bolt/meta.db").bucket(b"v1")
@@ -75,17 +75,17 @@ def stored_images(containerd: DataRoot, missed: list[DtuiError]) -> dict[str, tu
                     for chain in chain_ids(diff_ids):
                         users[chain].add(name.decode("utf-8", "replace"))
     except DtuiError as error:
-        missed.append(error)
+        errors.append(error)
     return {chain: tuple(sorted(image_names)) for chain, image_names in users.items()}
 
 
 def _configurations(containerd: DataRoot, digest: str) -> Iterator[list[str]]:
     """Yield the diff ids of every image configuration below an index or manifest, for the platforms present."""
     todo, visited = [(digest, 0)], {digest}
-    while todo and len(visited) <= _MOST_BLOBS:
+    while todo and len(visited) <= _MAX_BLOBS:
         digest, depth = todo.pop()
         match = _DIGEST.fullmatch(digest)
-        if not match or depth > _DEEPEST:
+        if not match or depth > _MAX_DEPTH:
             continue
         try:
             body = containerd.json(f"io.containerd.content.v1.content/blobs/sha256/{match[1]}")

@@ -27,7 +27,7 @@ _CHAIN = re.compile("[0-9a-f]{64}")
 """A chain id, which is the name of a directory in ``layerdb``."""
 
 
-_DEEPEST = 1_000
+_MAX_CHAIN = 1_000
 """Longest chain of layers that is followed; overlay itself takes half as many."""
 
 
@@ -56,12 +56,12 @@ class Claims:
     """What is known about the layers of one driver."""
 
     by_layer: dict[str, Claim] = field(default_factory=dict)
-    missed: list[DtuiError] = field(default_factory=list)
+    errors: list[DtuiError] = field(default_factory=list)
     """Errors of records that could not be read."""
 
     def of(self, layer_id: str) -> Claim:
         """Return a layer's owner. It is an orphan only if every record could be read."""
-        nobody = Owner.UNKNOWN if self.missed else Owner.ORPHAN
+        nobody = Owner.UNKNOWN if self.errors else Owner.ORPHAN
         return self.by_layer.get(layer_id, (nobody, (), ""))
 
     def add(self, layer_id: str, owner: Owner, names: Iterable[str] = (), container_id: str = "") -> None:
@@ -73,20 +73,20 @@ class Claims:
         missed."""
         visited: set[str] = set()
         while layer and layer not in visited:
-            if len(visited) == _DEEPEST:
-                self.missed.append(LayerError(f"more than {_DEEPEST:,} layers above each other", "it is damaged"))
+            if len(visited) == _MAX_CHAIN:
+                self.errors.append(LayerError(f"a chain has more than {_MAX_CHAIN:,} layers", "it is damaged"))
                 return
             visited.add(layer)
             yield layer
             layer = parent_of(layer)
 
     @contextmanager
-    def noting(self) -> Iterator[None]:
+    def collecting_errors(self) -> Iterator[None]:
         """Note errors inside the context and go on."""
         try:
             yield
         except DtuiError as error:
-            self.missed.append(error)
+            self.errors.append(error)
 
 
 def entries(root: DataRoot, name: str) -> list[str]:
@@ -109,11 +109,11 @@ def graph_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claim
     for container_id in entries(root, f"{layerdb}/mounts"):
         if container_id in names:  # a record without its container claims nothing
             for record, owner in (("mount-id", Owner.CONTAINER), ("init-id", Owner.INIT)):
-                if layer_id := _line(claims, root, f"{layerdb}/mounts/{container_id}/{record}"):
+                if layer_id := _record_line(claims, root, f"{layerdb}/mounts/{container_id}/{record}"):
                     claims.add(layer_id, owner, [names[container_id]], container_id)
     sha256 = f"{layerdb}/sha256"
-    chains = {chain: _line(claims, root, f"{sha256}/{chain}/cache-id") for chain in entries(root, sha256)}
-    for chain, users in docker_images(root, f"image/{driver}", claims.missed).items():
+    chains = {chain: _record_line(claims, root, f"{sha256}/{chain}/cache-id") for chain in entries(root, sha256)}
+    for chain, users in docker_images(root, f"image/{driver}", claims.errors).items():
         claims.add(chains.get(chain, ""), Owner.IMAGE, users)
     for chain, used_by in _chains_of_containers(claims, root, layerdb, names).items():
         claims.add(chains.get(chain, ""), Owner.IMAGE, used_by)
@@ -121,10 +121,10 @@ def graph_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Claim
     return claims
 
 
-def _line(claims: Claims, root: DataRoot, name: str) -> str:
+def _record_line(claims: Claims, root: DataRoot, name: str) -> str:
     """Return a record of one line, empty if it does not exist."""
     if root.exists(name):
-        with claims.noting():
+        with claims.collecting_errors():
             return root.text(name).strip()
     return ""
 
@@ -136,7 +136,7 @@ def _chains_of_containers(
     users: dict[str, set[str]] = defaultdict(set)
     for container_id in entries(root, f"{layerdb}/mounts"):
         if container_id in names:
-            parent = _line(claims, root, f"{layerdb}/mounts/{container_id}/parent")
+            parent = _record_line(claims, root, f"{layerdb}/mounts/{container_id}/parent")
             for chain in _chain_ancestry(claims, root, layerdb, parent):
                 users[chain].add(names[container_id])
     return users
@@ -149,14 +149,16 @@ def _chain_ancestry(claims: Claims, root: DataRoot, layerdb: str, chain: str) ->
         chain_id = text.removeprefix("sha256:")
         return chain_id if _CHAIN.fullmatch(chain_id) else ""
 
-    return claims.ancestry(known(chain), lambda child: known(_line(claims, root, f"{layerdb}/sha256/{child}/parent")))
+    return claims.ancestry(
+        known(chain), lambda child: known(_record_line(claims, root, f"{layerdb}/sha256/{child}/parent"))
+    )
 
 
 def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Mapping[str, str]) -> None:
     """Claim what BuildKit uses: its own snapshots, and the chains they were committed as."""
     if not root.exists("buildkit/snapshots.db"):
         return
-    with claims.noting():
+    with claims.collecting_errors():
         for name, record in read_bolt(root, "buildkit/snapshots.db").items():
             if isinstance(record, Bucket):
                 claims.add(name.decode("ascii", "replace"), Owner.CACHE)
@@ -172,13 +174,13 @@ def _claim_build_cache(claims: Claims, root: DataRoot, layerdb: str, chains: Map
 def snapshot_claims(containerd: DataRoot, home: DataRoot, names: Mapping[str, str]) -> Claims:
     """Find the owners of a snapshotter's snapshots, by number."""
     claims = Claims()
-    users = stored_images(containerd, claims.missed)
-    with claims.noting():
+    users = stored_images(containerd, claims.errors)
+    with claims.collecting_errors():
         snapshots = {snapshot.name: snapshot for snapshot in all_snapshots(home)}
-        of_images = _below(
+        of_images = _users_above(
             claims, snapshots, {name: users.get(_chain(record), ()) for name, record in snapshots.items()}
         )
-        of_containers = _below(
+        of_containers = _users_above(
             claims, snapshots, {name: [names[record.key]] for name, record in snapshots.items() if record.key in names}
         )
         for name, snapshot in snapshots.items():
@@ -189,7 +191,7 @@ def snapshot_claims(containerd: DataRoot, home: DataRoot, names: Mapping[str, st
             elif referring := users.get(_chain(snapshot)) or of_images.get(name) or of_containers.get(name):
                 claims.add(number, Owner.IMAGE, referring)
             else:
-                claims.add(number, Owner.UNKNOWN if claims.missed else Owner.CACHE)
+                claims.add(number, Owner.UNKNOWN if claims.errors else Owner.CACHE)
     return claims
 
 
@@ -197,7 +199,7 @@ def _chain(snapshot: Snapshot) -> str:
     return snapshot.key.removeprefix("sha256:")
 
 
-def _below(
+def _users_above(
     claims: Claims, snapshots: Mapping[bytes, Snapshot], users: Mapping[bytes, Iterable[str]]
 ) -> dict[bytes, set[str]]:
     """Return the names that use each snapshot or one further up.
@@ -210,8 +212,8 @@ def _below(
         for number, ancestor in enumerate(_parents(snapshots, top)):
             if names_by_snapshot[ancestor.name].issuperset(named):
                 break
-            if number == _DEEPEST:
-                claims.missed.append(LayerError(f"more than {_DEEPEST:,} snapshots above each other", "it is damaged"))
+            if number == _MAX_CHAIN:
+                claims.errors.append(LayerError(f"a chain has more than {_MAX_CHAIN:,} snapshots", "it is damaged"))
                 break
             names_by_snapshot[ancestor.name].update(named)
     return names_by_snapshot
@@ -233,36 +235,36 @@ def podman_claims(root: DataRoot, driver: str, names: Mapping[str, str]) -> Clai
     parents: dict[str, str] = {}
     users: dict[str, set[str]] = defaultdict(set)
     if root.exists(f"{driver}-layers"):
-        with claims.noting():
+        with claims.collecting_errors():
             layers = layer_records(root, driver)
             parents = {str(record.get("id")): str(record.get("parent") or "") for record in layers}
-    with claims.noting():
+    with claims.collecting_errors():
         for record in container_records(root, driver) if names else ():
             container_id = str(record.get("id"))
             name = names.get(container_id, container_id[:12])
             claims.add(str(record.get("layer")), Owner.CONTAINER, [name], container_id)
-            _mark(claims, users, parents, parents.get(str(record.get("layer")), ""), [name])
+            _add_users(claims, users, parents, parents.get(str(record.get("layer")), ""), [name])
     images: dict[str, set[str]] = defaultdict(set)
     if root.exists(f"{driver}-images"):
-        with claims.noting():
+        with claims.collecting_errors():
             for image in read_records(root, f"{driver}-images/images.json"):
-                for layer_id in _tops(image):
-                    _mark(claims, images, parents, layer_id, image.get("names") or [str(image.get("id"))[:12]])
+                for layer_id in _top_layers(image):
+                    _add_users(claims, images, parents, layer_id, image.get("names") or [str(image.get("id"))[:12]])
     for layer_id, referring in (*images.items(), *users.items()):
         claims.add(layer_id, Owner.IMAGE, referring)
     return claims
 
 
-def _tops(image: Mapping[str, Any]) -> list[str]:
+def _top_layers(image: Mapping[str, Any]) -> list[str]:
     """Return an image's topmost layer and the copies of it with other owners."""
-    mapped = image.get("mapped-layers") or []
+    mapped_layers = image.get("mapped-layers") or []
     names = image.get("names") or []
-    if not isinstance(mapped, list) or not isinstance(names, list):
-        raise LayerError("a record of images.json is not understood", "the storage's record is damaged")
-    return [str(image.get("layer") or ""), *map(str, mapped)]
+    if not isinstance(mapped_layers, list) or not isinstance(names, list):
+        raise LayerError("a record of images.json is invalid", "the storage's record is damaged")
+    return [str(image.get("layer") or ""), *map(str, mapped_layers)]
 
 
-def _mark(
+def _add_users(
     claims: Claims, users: dict[str, set[str]], parents: Mapping[str, str], layer_id: str, names: Iterable[object]
 ) -> None:
     """Add names to a layer and all layers below it."""

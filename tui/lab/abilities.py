@@ -23,7 +23,7 @@ class Ability:
     fix: str = ""
 
     @property
-    def runs(self) -> bool:
+    def can_run(self) -> bool:
         return not self.missing
 
 
@@ -32,10 +32,10 @@ def engine_version() -> tuple[int, ...]:
     dockerd_path = program("dockerd")
     if dockerd_path is None:
         return ()
-    done = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
+    result = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
         [dockerd_path, "--version"], capture_output=True, text=True, check=False, timeout=_TIMEOUT, env={"LC_ALL": "C"}
     )
-    match = re.search(r"(\d+)\.(\d+)\.(\d+)", done.stdout)
+    match = re.search(r"(\d+)\.(\d+)\.(\d+)", result.stdout)
     return tuple(int(part) for part in match.groups()) if match else ()
 
 
@@ -54,10 +54,10 @@ def has_module(name: str) -> bool:
     modprobe = program("modprobe")
     if modprobe is None:
         return False
-    done = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
+    result = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
         [modprobe, "-n", "-q", name], capture_output=True, check=False, timeout=_TIMEOUT, env={"LC_ALL": "C"}
     )
-    return done.returncode == 0
+    return result.returncode == 0
 
 
 def abilities() -> tuple[Ability, ...]:

@@ -14,16 +14,16 @@ from pathlib import Path
 
 from tui.core.errors import BenchError
 
-_SEARCH = "/usr/sbin:/sbin:/usr/bin:/bin"
-_BUSY = 10
+_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+_UNMOUNT_TIMEOUT = 10
 """Seconds to retry unmounting a busy mount."""
 
-_ENVIRONMENT = {"PATH": _SEARCH, "LC_ALL": "C"}
+_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C"}
 
 
 def program(name: str) -> str | None:
     """Return the path of a program on this host, None if it is not installed."""
-    return shutil.which(name, path=_SEARCH)
+    return shutil.which(name, path=_PATH)
 
 
 def run_tool(*command: str, timeout: float = 120) -> str:
@@ -31,15 +31,15 @@ def run_tool(*command: str, timeout: float = 120) -> str:
     program_path = program(command[0])
     if program_path is None:
         raise BenchError(f"{command[0]} is not installed", "dtui drivers shows the package")
-    done = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
+    result = subprocess.run(  # noqa: S603 - an absolute path, no shell, a clean environment
         [program_path, *command[1:]], capture_output=True, text=True, check=False, timeout=timeout, env=_ENVIRONMENT
     )
-    if done.returncode:
-        output_lines = (done.stderr or done.stdout).strip().splitlines()
+    if result.returncode:
+        output_lines = (result.stderr or result.stdout).strip().splitlines()
         raise BenchError(
-            f"{command[0]}: {output_lines[-1] if output_lines else f'exit code {done.returncode}'}", "dtui drivers"
+            f"{command[0]}: {output_lines[-1] if output_lines else f'exit code {result.returncode}'}", "dtui drivers"
         )
-    return done.stdout
+    return result.stdout
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ def destroy_pool(name: str) -> None:
         run_tool("zpool", "destroy", "-f", name)
 
 
-def unmount_below(folder: Path) -> None:
+def unmount_below(directory: Path) -> None:
     """Unmount everything at or below a directory, the latest first; raises BenchError if one stays busy."""
-    _unmount(lambda source, point: point == str(folder) or point.startswith(f"{folder}/"))
+    _unmount(lambda source, point: point == str(directory) or point.startswith(f"{directory}/"))
 
 
 def _unmount(is_selected: Callable[[str, str], bool]) -> None:
@@ -94,12 +94,12 @@ def _unmount(is_selected: Callable[[str, str], bool]) -> None:
 
     Programs that look at every mount, such as disk monitors, keep one busy for a moment, so it is retried.
     """
-    end = time.monotonic() + _BUSY
+    deadline = time.monotonic() + _UNMOUNT_TIMEOUT
     while points := [point for source, point in _mounts() if is_selected(source, point)]:
         try:
             run_tool("umount", points[-1])
         except BenchError:
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 
@@ -119,14 +119,14 @@ def _character(match: re.Match[bytes]) -> bytes:
     return bytes([int(match[1], 8)])
 
 
-def remove_devices(folder: Path) -> None:
+def remove_devices(directory: Path) -> None:
     """Remove loop devices on files below a directory and all devices on top of them; raises BenchError.
 
     A killed dockerd leaves them of its thin pool, and they keep the file system with the files busy.
     """
     for block in Path("/sys/block").glob("loop*"):
         with suppress(OSError):  # no file is attached (any more)
-            if (block / "loop" / "backing_file").read_text().startswith(f"{folder}/"):
+            if (block / "loop" / "backing_file").read_text().startswith(f"{directory}/"):
                 _remove_above(block)
                 # a mounted one is detached when it is unmounted
                 _run_unless_gone(block / "loop", "losetup", "-d", f"/dev/{block.name}")

@@ -58,19 +58,19 @@ class EngineContainer:
         self._client: Client = endpoint.connect(timeout=None)  # a process may print nothing for a long time
         client = self._client
         with engine_errors("benchmark"):
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             binds = [f"{volume}:{_VOLUME}"] if volume else None
             host = client.create_host_config(network_mode="none", binds=binds)
             # an unguessable name: a forwarded Engine cannot answer with another container of the same name
             name = f"dtui-bench-{secrets.token_hex(8)}"
             created = client.create_container(image, name=name, labels=dict(labels), host_config=host)
             self.id: str = ContainerId(parse.container_id_of(created))
-            self.create_seconds = time.perf_counter() - began
+            self.create_seconds = time.perf_counter() - started_at
         try:
             with engine_errors("benchmark"):
-                began = time.perf_counter()
+                started_at = time.perf_counter()
                 client.start(self.id)
-                self.start_seconds = time.perf_counter() - began
+                self.start_seconds = time.perf_counter() - started_at
             self.pid = self._pid(name) if endpoint.local else 0
         except DtuiError:
             with suppress(DtuiError):  # report the first error; a later run removes the container
@@ -153,7 +153,7 @@ class EngineBenchHost:
     def start_container(self, image: str, labels: Mapping[str, str]) -> EngineContainer:
         return EngineContainer(self.endpoint, image, labels, self._volume)
 
-    def work_folder(self) -> str:
+    def work_directory(self) -> str:
         """Return the work directory of the image, or the mount point of the volume."""
         return _VOLUME if self._volume else WORK
 

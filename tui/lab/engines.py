@@ -29,10 +29,10 @@ from tui.lab.disks import (
 from tui.lab.engine_host import EngineBenchHost
 from tui.linux.process_marks import named_owner_lives, owned_name
 
-_UP = 60
+_START_TIMEOUT = 60
 """Seconds that a dockerd has to answer."""
 
-_DOWN = 20
+_STOP_TIMEOUT = 20
 """Seconds that a process has to end after SIGTERM, and again after SIGKILL."""
 
 _RUN = Path("/run/dtui-lab")
@@ -81,19 +81,19 @@ class LabDaemon:
         self.driver = driver
         self.home = home / owned_name()
         self.root = self.home / "root"
-        self.run = _run_of(self.home)
+        self.run_directory = _run_directory(self.home)
         self.log = self.home / "dockerd.log"
         self._disk_size = disk_size
         self._process: subprocess.Popen[bytes] | None = None
-        self.endpoint = LiveEndpoint(driver.name, f"unix://{self.run}/docker.sock")
+        self.endpoint = LiveEndpoint(driver.name, f"unix://{self.run_directory}/docker.sock")
 
     def start(self) -> None:
         """Create the disk and start the daemon; raises BenchError with its last log line if it does not come up."""
         self.home.mkdir(mode=0o711, parents=True)
-        self.run.mkdir(mode=0o700, parents=True)
-        (self.run / "home").symlink_to(self.home)
+        self.run_directory.mkdir(mode=0o700, parents=True)
+        (self.run_directory / "home").symlink_to(self.home)
         if self.driver.disk == "zfs":
-            make_pool(_pool(self.run), self.home / "disk.img", self.root, self._disk_size)
+            make_pool(_pool(self.run_directory), self.home / "disk.img", self.root, self._disk_size)
         elif self.driver.disk:
             mount_disk(self.driver.disk, self.home / "disk.img", self.root, self._disk_size)
         dockerd_path = program("dockerd")
@@ -101,25 +101,25 @@ class LabDaemon:
             raise BenchError("dockerd is not installed", "apt-get install docker.io")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - an absolute path, no shell, a clean environment
-                [dockerd_path, *self._words()],
+                [dockerd_path, *self._arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl+C must reach dtui only, which then stops it in an orderly way
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
             )
-        self._await()
+        self._wait_until_up()
 
-    def _words(self) -> list[str]:
+    def _arguments(self) -> list[str]:
         features = {"features": {"containerd-snapshotter": True}} if self.driver.containerd else {}
         config = self.home / "daemon.json"
         config.write_text(json.dumps(features))
         arguments = [
             f"--config-file={config}",
             f"--data-root={self.root}",
-            f"--exec-root={self.run}/x",
-            f"--pidfile={self.run}/docker.pid",
-            f"--host=unix://{self.run}/docker.sock",
+            f"--exec-root={self.run_directory}/x",
+            f"--pidfile={self.run_directory}/docker.pid",
+            f"--host=unix://{self.run_directory}/docker.sock",
             "--bridge=none",
             "--iptables=false",
             "--ip-masq=false",
@@ -127,13 +127,13 @@ class LabDaemon:
         ]
         return arguments if self.driver.containerd else [*arguments, f"--storage-driver={self.driver.storage}"]
 
-    def _await(self) -> None:
-        end = time.monotonic() + _UP
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
         while not self._answers():
             process = self._process
-            if time.monotonic() > end or process is None or process.poll() is not None:
+            if time.monotonic() > deadline or process is None or process.poll() is not None:
                 raise BenchError(
-                    f"dockerd with {self.driver.name} does not start: {self._last_words()}", "dtui drivers"
+                    f"dockerd with {self.driver.name} does not start: {self._last_error()}", "dtui drivers"
                 )
             time.sleep(0.05)
 
@@ -141,68 +141,68 @@ class LabDaemon:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(2)
-                connection.connect(f"{self.run}/docker.sock")
+                connection.connect(f"{self.run_directory}/docker.sock")
                 connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
                 return b"200 OK" in connection.recv(4096)
         except OSError:
             return False
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         """Return the last log line in which dockerd gives a reason."""
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        error_lines = [line for line in lines if "failed" in line or "rror" in line] or lines or ["it logged nothing"]
+        error_lines = [line for line in lines if "failed" in line or "rror" in line] or lines or ["its log is empty"]
         return printable(error_lines[-1].partition("failed to start daemon: ")[2] or error_lines[-1])[-300:]
 
     def close(self) -> None:
         """Stop the daemon and remove everything it and its disk left; idempotent. Raises BenchError for what stays."""
         self.endpoint.close()
         if self._process is not None:
-            _end(self._process.pid)
+            _stop_process(self._process.pid)
             self._process.wait()
             self._process = None
-        _remove(self.home, self.run)
+        _remove(self.home, self.run_directory)
 
 
-def _end(pid: int, first: signal.Signals = signal.SIGTERM) -> None:
+def _stop_process(pid: int, first_signal: signal.Signals = signal.SIGTERM) -> None:
     """Stop a process, kill it if need be, and wait until everything it had open is closed; raises BenchError.
 
     A process that has no memory left may still hold files, and thereby mounts. Its pidfd becomes readable when the last
     of its threads is gone (pidfd_open(2)).
     """
     with suppress(ProcessLookupError):
-        handle = os.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)
         try:
-            ended = select.poll()
-            ended.register(handle, select.POLLIN)
-            for number in (first, signal.SIGKILL):
-                signal.pidfd_send_signal(handle, number)
-                if ended.poll(_DOWN * 1000):
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            for number in (first_signal, signal.SIGKILL):
+                signal.pidfd_send_signal(pidfd, number)
+                if poll.poll(_STOP_TIMEOUT * 1000):
                     return
         finally:
-            os.close(handle)
+            os.close(pidfd)
         raise BenchError(f"process {pid} does not end", "the next benchmark, or dtui bench clean, tries again")
 
 
-def _run_of(home: Path) -> Path:
+def _run_directory(home: Path) -> Path:
     return _RUN / home.name.partition(".")[0]
 
 
-def _pool(run: Path) -> str:
-    return f"dtui-lab-{run.name}"
+def _pool(run_directory: Path) -> str:
+    return f"dtui-lab-{run_directory.name}"
 
 
-def _remove(home: Path, run: Path) -> None:
+def _remove(home: Path, run_directory: Path) -> None:
     """Remove a lab's mounts, pool, devices and files."""
-    unmount_below(run)
-    destroy_pool(_pool(run))
+    unmount_below(run_directory)
+    destroy_pool(_pool(run_directory))
     remove_devices(home)
     if (home / "root" / "devicemapper").exists():
         remove_stale_nodes()
     unmount_below(home)
-    for folder in (run, home):  # last the directory whose name identifies the lab
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():
-            raise BenchError(f"{folder} cannot be removed", "the next benchmark, or dtui bench clean, tries again")
+    for directory in (run_directory, home):  # last the directory whose name identifies the lab
+        shutil.rmtree(directory, ignore_errors=True)
+        if directory.exists():
+            raise BenchError(f"{directory} cannot be removed", "the next benchmark, or dtui bench clean, tries again")
 
 
 @dataclass
@@ -240,19 +240,19 @@ class VolumeTarget:
     """A directory of the host mounted into another target's containers, to measure what a volume costs."""
 
     engine_target: LabTarget
-    folder: Path
+    directory: Path
     name: str = "volume"
     control: bool = False
     has_images: bool = False
 
     def open(self) -> EngineBenchHost:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        work_folder = self.folder / "work"
-        work_folder.mkdir(exist_ok=True)
-        return EngineBenchHost(self.engine_target.open().endpoint, volume=work_folder)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        work_directory = self.directory / "work"
+        work_directory.mkdir(exist_ok=True)
+        return EngineBenchHost(self.engine_target.open().endpoint, volume=work_directory)
 
     def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def leftovers(home: Path) -> tuple[Path, ...]:
@@ -265,27 +265,27 @@ def sweep_labs(home: Path) -> tuple[str, ...]:
     """Remove what killed runs left (daemons, containers, mounts, disks) and return one line about each."""
     lines = []
     for lab in leftovers(home):
-        run = _run_of(lab)
+        run_directory = _run_directory(lab)
         try:
-            while processes := _processes_of(run):
-                _end(processes[0])
+            while processes := _processes_of(run_directory):
+                _stop_process(processes[0])
             for orphan in _orphans_of(lab):  # the first process of a container may ignore SIGTERM
-                _end(orphan, signal.SIGKILL)
-            _remove(lab, run)
-            lines.append(f"removed the throwaway engine of a killed benchmark ({run.name})")
+                _stop_process(orphan, signal.SIGKILL)
+            _remove(lab, run_directory)
+            lines.append(f"removed the throwaway engine of a killed benchmark ({run_directory.name})")
         except (DtuiError, OSError) as error:
             lines.append(f"{lab} cannot be removed yet: {error}")
     return tuple(lines)
 
 
-def _processes_of(run: Path) -> list[int]:
+def _processes_of(run_directory: Path) -> list[int]:
     """Return the processes with a lab's sockets in their command line, dockerd first."""
     processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):
                 command_line = (entry / "cmdline").read_bytes()
-                if os.fsencode(f"{run}/") in command_line:
+                if os.fsencode(f"{run_directory}/") in command_line:
                     processes.append((b"dockerd" not in command_line.split(b"\0")[0], int(entry.name)))
     return [pid for _, pid in sorted(processes)]
 

@@ -43,8 +43,10 @@ def draw(spec: ChartSpec, width: int, height: int, ink: RGB, paper: RGB) -> str:
             figure.draw(figure.signal(xs, ys, marker=line).lines(True))
             figure.draw(figure.signal(xs, ys, marker=plotext.marker(sign, plotext.pixel(foreground=colour))))
             if series.unsure:
-                weak = plotext.marker("∘", plotext.pixel(foreground=colour))
-                figure.draw(figure.signal([p[0] for p in series.unsure], [p[1] for p in series.unsure], marker=weak))
+                unsure_marker = plotext.marker("∘", plotext.pixel(foreground=colour))
+                figure.draw(
+                    figure.signal([p[0] for p in series.unsure], [p[1] for p in series.unsure], marker=unsure_marker)
+                )
         for ruler, ticks in (("x", spec.x_ticks), ("y", spec.y_ticks)):
             if ticks:
                 figure.ruler(ruler, "lower" if ruler == "x" else "left").ticks(

@@ -12,9 +12,9 @@ from tui.bench.charts import chart_style_of, charts, shown_record
 from tui.bench.plan import Mode
 from tui.bench.results import Result
 from tui.bench.stats import by_target
-from tui.bench.tables import label_of
+from tui.bench.tables import mode_label
 from tui.core.text import printable
-from tui.render.bench import cow_bars, legend_text
+from tui.render.benchmarks import cow_bars, legend_text
 from tui.render.chart import draw
 from tui.render.picture import png_of
 
@@ -52,7 +52,7 @@ def _print_charts(console: Console, result: Result, mode: Mode, width: int, heig
 def _svg(result: Result) -> str:
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for mode in result.plan.modes if result.samples else ():
-        console.print(Text(label_of(result, mode), style="bold"))
+        console.print(Text(mode_label(result, mode), style="bold"))
         _print_charts(console, result, mode, _WIDTH, _HEIGHT)
     if result.cow:
         console.print(Text("copy-on-write, medians", style="bold"))

@@ -72,18 +72,18 @@ def ports_text(ports: Iterable[Port]) -> str:
 class Column:
     """A column of the container list: title, width (0: takes the rest) and content.
 
-    If the content does not fit, ``tail`` keeps its end, for instance of an image, whose end tells two apart.
+    If the content does not fit, ``keeps_end`` keeps its end, for instance of an image, whose end tells two apart.
     """
 
     title: str
     width: int
     cell: Callable[[Container, datetime], Text]
-    tail: bool = False
+    keeps_end: bool = False
 
     def fitted(self, container: Container, current_time: datetime) -> Text:
         """Return the content of the column for a container, cut to its width."""
         text = self.cell(container, current_time)
-        if self.tail and text.cell_len > self.width:
+        if self.keeps_end and text.cell_len > self.width:
             text = Text("…" + set_cell_size(text.plain[::-1], self.width - 1)[::-1], style=text.style)
         return text
 
@@ -95,8 +95,8 @@ def _plain(get: Callable[[Container], str]) -> Callable[[Container, datetime], T
 _NAME = Column("NAME", 0, _plain(lambda c: printable(c.name)))
 _STATE = Column("STATE", 15, lambda c, _current_time: state_text(c))
 _DRIVER = Column("DRIVER", 10, _plain(driver_text))
-_IMAGE = Column("IMAGE", 18, _plain(lambda c: printable(c.image)), tail=True)
-_LONGEST_IMAGE = 70
+_IMAGE = Column("IMAGE", 18, _plain(lambda c: printable(c.image)), keeps_end=True)
+_MAX_IMAGE = 70
 _LAYER = Column("LAYER", 9, _plain(lambda c: human_size(c.size_rw)))
 _PORTS = Column("PORTS", 13, _plain(lambda c: ports_text(c.ports)))
 _AGE = Column("AGE", 7, lambda c, current_time: Text(human_age(c.created, current_time)))
@@ -113,7 +113,7 @@ def columns(width: int, *, several_endpoints: bool) -> tuple[Column, ...]:
     endpoint = (_ENDPOINT,) if several_endpoints else ()
     other_columns = (_STATE, _DRIVER, _LAYER, *ports, _AGE, *endpoint)
     image_room = width - sum(column.width + 1 for column in other_columns) - 3
-    image = replace(_IMAGE, width=max(_IMAGE.width, min(image_room // 2, _LONGEST_IMAGE)))
+    image = replace(_IMAGE, width=max(_IMAGE.width, min(image_room // 2, _MAX_IMAGE)))
     return (_NAME, _STATE, _DRIVER, image, _LAYER, *ports, _AGE, *endpoint)
 
 
@@ -153,9 +153,11 @@ SORTS: dict[str, Callable[[Container], tuple[object, ...]]] = {
 
 def matches(container: Container, filter_text: str) -> bool:
     """Return whether every word occurs in name, image, id or status (``exited (127)`` is one status)."""
-    hay = " ".join((container.name, container.image, container.id, container.status, state_words(container))).lower()
+    haystack = " ".join(
+        (container.name, container.image, container.id, container.status, state_words(container))
+    ).lower()
     needle = filter_text.lower().strip()
-    return needle in hay or all(word in hay for word in needle.split())
+    return needle in haystack or all(word in haystack for word in needle.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,22 +171,22 @@ class Group:
     size: int
 
 
-def groups(rows: Iterable[Container], by: str, chosen: str = "") -> tuple[Group, ...]:
+def groups(containers: Iterable[Container], by: str, chosen: str = "") -> tuple[Group, ...]:
     """Count the containers by ``state`` or ``driver``, after a group with all. The chosen group is kept even if
     empty."""
-    containers = list(rows)
-    result = [Group("", " ", "all", "", len(containers))]
+    all_containers = list(containers)
+    result = [Group("", " ", "all", "", len(all_containers))]
     if by == "state":
         for state in State:
-            size = sum(c.state is state for c in containers)
+            size = sum(c.state is state for c in all_containers)
             if size or state.value == chosen:
                 mark, style = STATE_MARKS[state]
                 result.append(Group(state.value, mark, state.value, style, size))
         return tuple(result)
-    titles = {group_key(c, by): driver_text(c) for c in containers}
+    titles = {group_key(c, by): driver_text(c) for c in all_containers}
     if chosen and chosen not in titles:
         titles[chosen] = printable(chosen.split(":")[1])
-    keys = [group_key(c, by) for c in containers]
+    keys = [group_key(c, by) for c in all_containers]
     result += [Group(key, "▤", titles[key], "", keys.count(key)) for key in sorted(titles)]
     return tuple(result)
 
@@ -196,7 +198,7 @@ def group_key(container: Container, by: str) -> str:
     return f"{container.driver.kind}:{container.driver.name}:{container.hidden}"
 
 
-def _ran(details: Details) -> str:
+def _run_time(details: Details) -> str:
     if not details.started_at or not details.finished_at or details.finished_at < details.started_at:
         return ""
     return f" · ran {(details.finished_at - details.started_at).total_seconds():.1f} s"
@@ -211,19 +213,19 @@ def _state_age(details: Details, current_time: datetime) -> str:
     return ""
 
 
-_LONGEST_COMMAND = 80
+_MAX_COMMAND = 80
 """Width in cells of a command line in the detail pane; the inspect dialog shows all of it."""
 
 
 def status_line(details: Details, current_time: datetime) -> Text:
     """Draw state, age, OOM, restarts and command of a container."""
     container = details.container
-    line = Text.assemble(state_text(container), _state_age(details, current_time) + _ran(details))
+    line = Text.assemble(state_text(container), _state_age(details, current_time) + _run_time(details))
     if details.oom_killed:
         line.append(" · killed: out of memory", style="bold red")
     line.append(f" · restarts {details.restart_count}")
     command = Text(printable(" ".join(details.argv)))
-    command.truncate(_LONGEST_COMMAND, overflow="ellipsis")
+    command.truncate(_MAX_COMMAND, overflow="ellipsis")
     return line.append(f" · {command.plain}", style="dim")
 
 
@@ -241,30 +243,30 @@ def short_ids(text: str) -> str:
     return _LONG_ID.sub(r"\1…", text)
 
 
-def reach_line(details: Details) -> Text:
+def access_line(details: Details) -> Text:
     """Draw how the writable layer can be reached, and why."""
-    reach = details.access
-    style = {AccessKind.DIRECT: "green", AccessKind.NONE: "red"}.get(reach.kind, "yellow")
-    line = Text.assemble((str(reach.kind), style))
-    if reach.path:
-        line.append(f"  {short_ids(printable(str(reach.path)))}")
-    return line.append(f"  {printable(reach.reason)}", style="dim")
+    access = details.access
+    style = {AccessKind.DIRECT: "green", AccessKind.NONE: "red"}.get(access.kind, "yellow")
+    line = Text.assemble((str(access.kind), style))
+    if access.path:
+        line.append(f"  {short_ids(printable(str(access.path)))}")
+    return line.append(f"  {printable(access.reason)}", style="dim")
 
 
 def trust_line(details: Details) -> Text:
     """Draw whether the container's paths and process are trusted, and why."""
     proof = details.proof
     style = {Trust.PROVEN: "green", Trust.REMOTE: "yellow"}.get(proof.trust, "red")
-    why = "" if details.access.reason.startswith(proof.reason) else f"  {short_ids(printable(proof.reason))}"
-    return Text.assemble((str(proof.trust), style), (why, "dim"))
+    reason = "" if details.access.reason.startswith(proof.reason) else f"  {short_ids(printable(proof.reason))}"
+    return Text.assemble((str(proof.trust), style), (reason, "dim"))
 
 
 def mount_words(details: Details) -> str:
     """List the mounts over the container's files, without the Engine's own."""
-    own = [m for m in details.mounts if m.kind != "engine"]
+    shown_mounts = [m for m in details.mounts if m.kind != "engine"]
     mounts = [
         f"{printable(m.destination)} ← {m.kind} {printable(m.name or m.source)}{'' if m.writable else ' (ro)'}"
-        for m in own
+        for m in shown_mounts
     ]
     return "   ".join(mounts) or "none"
 
@@ -274,7 +276,7 @@ def detail_lines(details: Details, current_time: datetime, changes: str = "") ->
     lines = [status_line(details, current_time)]
     if details.error:
         lines.append(Text.assemble(("error   ", "bold red"), printable(details.error)))
-    lines.append(Text.assemble(("layer   ", "bold"), reach_line(details)))
+    lines.append(Text.assemble(("layer   ", "bold"), access_line(details)))
     stack = f"{stack_words(details)}   {changes}".rstrip()
     lines.append(Text.assemble(("stack   ", "bold"), stack))
     lines.append(Text.assemble(("mounts  ", "bold"), mount_words(details)))

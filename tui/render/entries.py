@@ -63,10 +63,10 @@ def kind_sign(entry: Entry) -> str:
     )
 
 
-_ROOMY = 44
+_WIDE = 44
 """Width in cells from which a line of the tree shows the size too."""
 
-_SHORT = {"hidden by a mount": "mount", "replaced": "repl."}
+_SHORT_REMARKS = {"hidden by a mount": "mount", "replaced": "repl."}
 """Short remarks for narrow lines."""
 
 
@@ -84,10 +84,16 @@ def _remark(entry: Entry, stack: LayerStack | None, view: View) -> str:
     return ""
 
 
-def _narrow(remark: str, room: int) -> str:
+def _narrow(remark: str, width: int) -> str:
     """Return a remark for a narrow line: in full after a short name, shortened after a long one."""
     full_remark = f" {remark.removeprefix('in ')} "
-    return full_remark if len(full_remark) <= room else f" {_SHORT[remark]} " if remark in _SHORT else full_remark
+    return (
+        full_remark
+        if len(full_remark) <= width
+        else f" {_SHORT_REMARKS[remark]} "
+        if remark in _SHORT_REMARKS
+        else full_remark
+    )
 
 
 def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) -> Text:
@@ -103,7 +109,7 @@ def tree_line(line: TreeLine, stack: LayerStack | None, view: View, width: int) 
     bold = "bold " if entry.kind is EntryKind.DIRECTORY else ""
     name.append(printable(entry.name), style=bold + name_style)
     name.append(kind_sign(entry), style="dim")
-    tail_text = f"  {remark}  {size:>9} " if width >= _ROOMY else _narrow(remark, width - name.cell_len)
+    tail_text = f"  {remark}  {size:>9} " if width >= _WIDE else _narrow(remark, width - name.cell_len)
     tail = Text(tail_text, style="dim")
     name.truncate(max(8, width - tail.cell_len), overflow="ellipsis", pad=True)
     return name.append_text(tail)

@@ -22,12 +22,12 @@ def write_run(result: Result, target: Path, kind: str = "", *, replace: bool) ->
     if target.exists() and not replace:
         raise BenchError(f"{target} exists already", "choose another name; dtui bench export --force replaces it")
     data = chart_file(result, kind) if kind in ("svg", "png") else export.WRITERS[kind](result)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    partial_path = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with part.open("xb") as file:  # exclusive creation never follows a symlink placed there
+        with partial_path.open("xb") as file:  # exclusive creation never follows a symlink placed there
             file.write(data)
-        part.replace(target)
+        partial_path.replace(target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        partial_path.unlink(missing_ok=True)
         raise BenchError(f"{target}: {(error.strerror or '').lower()}", "choose another file") from error
     return len(data)

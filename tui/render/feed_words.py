@@ -10,7 +10,7 @@ from tui.core.text import printable
 from tui.render.containers import Group
 from tui.services.feed import Feed, Source
 
-_PATIENCE = 3
+_SHOW_SECONDS_AFTER = 3
 """Seconds after which the waiting time is shown."""
 
 
@@ -30,19 +30,21 @@ def trouble(feed: Feed) -> Iterator[Text]:
         if source.problem:
             problem = source.problem.removeprefix(f"{source.name}: ")  # some errors already start with the name
             message = f"{source.name}: {problem}" + (f"; {source.hint}" if source.hint else "")
-            yield Text(printable(message) + ("  (trying again by itself; f5 tries now)" if source.live else ""))
+            yield Text(printable(message) + ("  (retrying by itself; f5 retries now)" if source.live else ""))
 
 
-def empty_words(feed: Feed, every: tuple[Group, ...], filter_text: str, seconds: float) -> str:
+def empty_words(feed: Feed, groups: tuple[Group, ...], filter_text: str, seconds: float) -> str:
     """Say why no row is shown: a filter, another group, or an Engine that has not answered for ``seconds``."""
-    ways_on = "esc or h shows the other ways in"
+    hint = "esc or h shows what else can be opened"
     if not feed.listed:
-        return f"asking the Engine… {int(seconds)} s · {ways_on}" if seconds >= _PATIENCE else "asking the Engine…"
+        return (
+            f"asking the Engine… {int(seconds)} s · {hint}" if seconds >= _SHOW_SECONDS_AFTER else "asking the Engine…"
+        )
     if not feed.answered:
-        return f"nobody has answered yet: {ways_on}"
-    elsewhere = ", ".join(f"{group.size:,} in {group.title}" for group in every[1:] if group.size)
-    if filter_text and elsewhere:
-        return f"nothing here matches {printable(filter_text)}, but {elsewhere}: tab goes there"
-    if filter_text and feed.rows:
+        return f"no Engine has answered yet: {hint}"
+    other_groups = ", ".join(f"{group.size:,} in {group.title}" for group in groups[1:] if group.size)
+    if filter_text and other_groups:
+        return f"nothing here matches {printable(filter_text)}, but {other_groups}: tab goes there"
+    if filter_text and feed.containers:
         return f"nothing matches {printable(filter_text)}: esc clears the filter"
-    return "no containers here" + (": tab goes to the next group" if elsewhere else "")
+    return "no containers here" + (": tab goes to the next group" if other_groups else "")

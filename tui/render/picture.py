@@ -20,10 +20,10 @@ def png_of(svg: str, width: int = 0) -> bytes:
         raise BenchError("rsvg-convert is not installed", "apt-get install librsvg2-bin fonts-dejavu-core, or take SVG")
     command = [converter, *([f"--width={width}"] if width else [])]
     data = _by_cells(svg).encode()
-    done = subprocess.run(command, input=data, capture_output=True, check=False, env={"LC_ALL": "C.UTF-8"})  # noqa: S603 - an absolute path, no shell
-    if done.returncode:
+    result = subprocess.run(command, input=data, capture_output=True, check=False, env={"LC_ALL": "C.UTF-8"})  # noqa: S603 - an absolute path, no shell
+    if result.returncode:
         raise BenchError("rsvg-convert cannot draw the picture", "take SVG")
-    return done.stdout
+    return result.stdout
 
 
 def _by_cells(svg: str) -> str:

@@ -37,9 +37,9 @@ def lab_targets(names: Sequence[str], *, controls: bool = True) -> tuple[Target,
         if name in labs:
             targets.append(labs[name])
         elif name == VOLUME:
-            targets.append(VolumeTarget(_base(labs, by_name), _folder()))
+            targets.append(VolumeTarget(_volume_engine(labs, by_name), _new_directory()))
         elif name == HOST:
-            targets.append(HostTarget(_folder()))
+            targets.append(HostTarget(_new_directory()))
         else:
             raise UsageError(f"{name} is not a target", f"targets: {', '.join((*DRIVERS, VOLUME, HOST))}")
     return with_controls(targets) if controls else tuple(targets)
@@ -47,19 +47,19 @@ def lab_targets(names: Sequence[str], *, controls: bool = True) -> tuple[Target,
 
 def _driver(name: str, by_name: dict[str, Ability]) -> LabDriver:
     ability = by_name[name]
-    if not ability.runs:
+    if not ability.can_run:
         raise NotReachable(f"{name} cannot run here: {ability.missing}", ability.fix)
     return ability.driver
 
 
-def _base(labs: dict[str, LabTarget], by_name: dict[str, Ability]) -> LabTarget:
+def _volume_engine(labs: dict[str, LabTarget], by_name: dict[str, Ability]) -> LabTarget:
     """Return the engine that mounts a volume: one that takes part anyway, else one for this purpose."""
     if labs:
         return next(iter(labs.values()))
-    runs = next((ability for ability in by_name.values() if ability.runs), None)
-    if runs is None:
+    available = next((ability for ability in by_name.values() if ability.can_run), None)
+    if available is None:
         raise NotReachable("no storage driver can run here", "dtui drivers shows what is missing")
-    return LabTarget(runs.driver, lab_home())
+    return LabTarget(available.driver, lab_home())
 
 
 def engine_targets(endpoints: Iterable[LiveEndpoint], *, controls: bool = False) -> tuple[Target, ...]:
@@ -74,13 +74,13 @@ def with_controls(targets: Sequence[Target], *, host: bool = True) -> tuple[Targ
     """Add the first target a second time and, if all targets are local, this host, unless already present."""
     names = {target.name for target in targets}
     first = next((target for target in targets if not target.control), None)
-    more: list[Target] = []
+    controls: list[Target] = []
     if first is not None and f"{first.name} again" not in names:
-        more.append(RepeatedTarget(first))
+        controls.append(RepeatedTarget(first))
     if host and HOST not in names:
-        more.append(HostTarget(_folder()))
-    return (*targets, *more)
+        controls.append(HostTarget(_new_directory()))
+    return (*targets, *controls)
 
 
-def _folder() -> Path:
+def _new_directory() -> Path:
     return lab_home() / owned_name()

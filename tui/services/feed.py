@@ -41,7 +41,7 @@ class Source:
     address: str
     live: bool
     facts: EngineFacts | None = None
-    rows: tuple[Container, ...] = ()
+    containers: tuple[Container, ...] = ()
     listed: bool = False
     problem: str = ""
     hint: str = ""
@@ -54,8 +54,8 @@ class Feed:
     sources: tuple[Source, ...] = field(default=())
 
     @property
-    def rows(self) -> tuple[Container, ...]:
-        return tuple(row for source in self.sources for row in source.rows)
+    def containers(self) -> tuple[Container, ...]:
+        return tuple(row for source in self.sources for row in source.containers)
 
     @property
     def listed(self) -> bool:
@@ -74,16 +74,16 @@ class Feed:
 
     def find(self, key: tuple[str, str]) -> Container | None:
         """Return the container with this (endpoint, id), None if there is none."""
-        return next((row for row in self.rows if (row.endpoint, row.id) == key), None)
+        return next((row for row in self.containers if (row.endpoint, row.id) == key), None)
 
     def lacks(self, key: tuple[str, str]) -> bool:
         """Return whether the endpoint answers and has no container with this (endpoint, id)."""
         answers = any(source.name == key[0] and source.listed and not source.problem for source in self.sources)
         return answers and self.find(key) is None
 
-    def with_source(self, new: Source) -> Feed:
+    def with_source(self, source: Source) -> Feed:
         """Return a feed with one source replaced."""
-        return replace(self, sources=tuple(new if s.name == new.name else s for s in self.sources))
+        return replace(self, sources=tuple(source if s.name == source.name else s for s in self.sources))
 
 
 def _describe_error(error: Exception) -> tuple[str, str]:
@@ -105,7 +105,7 @@ class FeedListener(Protocol):
         ...
 
     def skipped(self, endpoint: str) -> None:
-        """Take in, once an endpoint, that its Engine announces what nobody here understands."""
+        """An Engine announced an event that was not understood; called once per endpoint."""
         ...
 
     def listed(self, problem: str) -> None:
@@ -116,8 +116,8 @@ class FeedListener(Protocol):
 class _EventBatches:
     """Passes events to the screens, a limited number per frame: a flood slows down its sender, not the keys."""
 
-    def __init__(self, tell: Callable[[Event], object]) -> None:
-        self._tell = tell
+    def __init__(self, deliver: Callable[[Event], object]) -> None:
+        self._deliver = deliver
         self._waiting: dict[Event, None] = {}
         self._change = threading.Condition()
         self._closed = False
@@ -143,7 +143,7 @@ class _EventBatches:
                 events, self._waiting = list(self._waiting), {}
                 self._change.notify_all()
             for event in events:
-                self._tell(event)
+                self._deliver(event)
             with self._change:
                 self._change.wait_for(lambda: self._closed, _FRAME)
 
@@ -160,7 +160,7 @@ class Watcher:
         self._wake = threading.Event()
         self._requested = threading.Event()
         self._stream: EventStream | None = None
-        self._told_skipped = False
+        self._has_reported_skipped = False
         self._frames = _EventBatches(partial(listener.announced, endpoint.name))
 
     @property
@@ -189,7 +189,7 @@ class Watcher:
         if self._stream:
             self._stream.close()
 
-    def _tell(self, source: Source) -> None:
+    def _publish(self, source: Source) -> None:
         if not self._closed.is_set() and source != self._source:
             self._source = source
             self._listener.source_changed(source)
@@ -215,7 +215,7 @@ class Watcher:
             finally:
                 if self._stream:
                     self._stream.close()
-            self._tell(replace(self._source, facts=None, problem=problem, hint=hint))
+            self._publish(replace(self._source, facts=None, problem=problem, hint=hint))
             self._wake.wait(_RETRY[min(attempt, len(_RETRY) - 1)])
             self._wake.clear()
             attempt += 1
@@ -223,8 +223,8 @@ class Watcher:
     def _skip(self) -> None:
         """Ask for the list, which an event that was not understood may have changed."""
         self._due.set()
-        if not self._told_skipped:
-            self._told_skipped = True
+        if not self._has_reported_skipped:
+            self._has_reported_skipped = True
             self._listener.skipped(self.endpoint.name)
 
     def _list(self) -> None:
@@ -241,18 +241,18 @@ class Watcher:
                 return
             was_requested = self._requested.is_set()
             self._requested.clear()
-            began = time.monotonic()
+            started_at = time.monotonic()
             self._list_once()
-            elapsed = time.monotonic() - began
+            elapsed = time.monotonic() - started_at
             if was_requested:
                 self._listener.listed(self._source.problem)
 
     def _list_once(self) -> None:
         try:
-            rows = self.endpoint.snapshot()
-            self._tell(replace(self._source, rows=rows, listed=True, problem="", hint=""))
+            containers = self.endpoint.snapshot()
+            self._publish(replace(self._source, containers=containers, listed=True, problem="", hint=""))
             if self._source.facts is None:
-                self._tell(replace(self._source, facts=self.endpoint.facts()))
+                self._publish(replace(self._source, facts=self.endpoint.facts()))
         except Exception as error:  # noqa: BLE001 - as above
             problem, hint = _describe_error(error)
-            self._tell(replace(self._source, problem=problem, hint=hint))
+            self._publish(replace(self._source, problem=problem, hint=hint))

@@ -26,7 +26,7 @@ class TreeModel:
         self._open: set[bytes] = {b"/"}
         self.lines: tuple[TreeLine, ...] = ()
 
-    def put(self, path: bytes, children: Iterable[Entry]) -> None:
+    def set_children(self, path: bytes, children: Iterable[Entry]) -> None:
         """Set the children of a directory."""
         self._children[path] = tuple(children)
         self._lay_out()
@@ -50,12 +50,12 @@ class TreeModel:
         self._open.add(path)
         self._lay_out()
 
-    def shut(self, path: bytes) -> None:
+    def close(self, path: bytes) -> None:
         """Close a directory."""
         self._open.discard(path)
         self._lay_out()
 
-    def drop(self, path: bytes) -> None:
+    def unload(self, path: bytes) -> None:
         """Forget the children of a directory, but remember that it was open."""
         self._children.pop(path, None)
         self._lay_out()
@@ -78,10 +78,10 @@ class TreeModel:
         pending = [(entry, 0) for entry in reversed(self._children.get(b"/", ()))]
         while pending:
             entry, depth = pending.pop()
-            opened = entry.path in self._open if entry.kind is EntryKind.DIRECTORY else None
+            is_open = entry.path in self._open if entry.kind is EntryKind.DIRECTORY else None
             is_loaded = entry.path in self._children
-            lines.append(TreeLine(entry, depth, opened, loading=bool(opened) and not is_loaded))
-            if opened and is_loaded:
+            lines.append(TreeLine(entry, depth, is_open, loading=bool(is_open) and not is_loaded))
+            if is_open and is_loaded:
                 pending.extend((child, depth + 1) for child in reversed(self._children[entry.path]))
         self.lines = tuple(lines)
 

@@ -11,7 +11,7 @@ from tui.bench.plan import Mode, Plan, Preset, make_plan
 from tui.bench.results import Result, Sample
 from tui.bench.runner import BenchRun, expected_seconds, expected_space
 from tui.engine.endpoint import Endpoint
-from tui.render.bench import Expected
+from tui.render.benchmarks import Expected
 from tui.services.bench_targets import HOST, VOLUME
 from tui.ui.host import Host
 

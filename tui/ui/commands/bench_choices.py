@@ -7,7 +7,7 @@ import asyncio
 from tui.bench.plan import TESTS, Preset, make_plan
 from tui.bench.tables import HOST
 from tui.lab.abilities import abilities
-from tui.render.bench import expected_words
+from tui.render.benchmarks import expected_words
 from tui.services.bench_targets import VOLUME
 from tui.ui.bench_state import SUITES, BenchState
 from tui.ui.commands.base import Commands, Surface, flow

@@ -17,7 +17,7 @@ from tui.bench.tables import cold_warning
 from tui.core.errors import DtuiError
 from tui.core.state import state_dir
 from tui.core.text import count_of
-from tui.render.bench import duration
+from tui.render.benchmarks import duration
 from tui.services.bench_targets import lab_home, lab_targets, with_controls
 from tui.ui.bench_state import BenchState
 from tui.ui.commands.base import Commands, Surface, flow

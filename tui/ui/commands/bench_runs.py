@@ -12,7 +12,7 @@ from tui.bench.store import Store
 from tui.core.errors import DtuiError
 from tui.core.state import state_dir
 from tui.core.text import count_of
-from tui.render.bench import run_comparison_text
+from tui.render.benchmarks import run_comparison_text
 from tui.render.export_run import FORMATS, write_run
 from tui.ui.bench_state import BenchState
 from tui.ui.commands.base import Commands, Surface, flow

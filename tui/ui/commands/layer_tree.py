@@ -152,7 +152,7 @@ class LayerTree(Commands):
         model = self._rows.model
         lost = model.loaded(path) or (model.index(path) is None and path != b"/")
         if lost:
-            model.drop(path)
+            model.unload(path)
             self._rows.rows_changed()
         return lost
 

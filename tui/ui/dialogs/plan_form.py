@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Label, OptionList, Static
 
-from tui.bench.plan import TESTS, IoTest, Mode, Plan, custom_plan, human_kb, kilobytes
+from tui.bench.plan import TESTS, IoTest, Mode, Plan, custom_plan, human_kb, parse_kb
 from tui.core.errors import UsageError
 from tui.core.text import printable
 from tui.ui.dialogs.base import Dialog, hint
@@ -86,8 +86,8 @@ class PlanForm(Dialog[Plan]):
         if len(repeats) != 1 or not repeats[0].isdecimal() or not 1 <= int(repeats[0]) <= _MOST_REPEATS:
             raise UsageError(f"repeats must be 1 to {_MOST_REPEATS}", "three are enough to show the spread")
         return custom_plan(
-            tuple(kilobytes(word) for word in self._input_values("files")),
-            tuple(kilobytes(word) for word in self._input_values("records")),
+            tuple(parse_kb(word) for word in self._input_values("files")),
+            tuple(parse_kb(word) for word in self._input_values("records")),
             (*TESTS[:2], *(IoTest(name) for name in self.query_one("#plan-tests", Ticks).ticked)),
             tuple(Mode(name) for name in self.query_one("#plan-modes", Ticks).ticked),
             int(repeats[0]),

@@ -15,7 +15,7 @@ from tui.bench.results import Result
 from tui.bench.runner import Progress
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint
-from tui.render.bench import plan_text
+from tui.render.benchmarks import plan_text
 from tui.ui.actions import screen_bindings
 from tui.ui.bench_state import BenchState
 from tui.ui.commands.base import Commands

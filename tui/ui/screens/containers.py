@@ -110,7 +110,7 @@ class ContainersScreen(BaseScreen):
             self.details.ask()
 
     def _show_rows(self, feed: Feed, current: Container | None) -> None:
-        matching = [c for c in feed.rows if matches(c, self.choices.filter_text)]
+        matching = [c for c in feed.containers if matches(c, self.choices.filter_text)]
         every = groups(matching, self.choices.by, self.choices.group)
         self.groups.show(every, self.choices.group)
         self.query_one("#tabs", Static).update(group_tabs(every, self.choices.group))
@@ -130,9 +130,9 @@ class ContainersScreen(BaseScreen):
         return container if size is None else replace(container, size_rw=size)
 
     def _show_frame(self, feed: Feed) -> None:
-        running = sum(c.state.alive for c in feed.rows)
+        running = sum(c.state.alive for c in feed.containers)
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ containers")
-        self.title_line.right = Text(f"{count_of(len(feed.rows), 'container')} · {running:,} running")
+        self.title_line.right = Text(f"{count_of(len(feed.containers), 'container')} · {running:,} running")
         self.title_line.middle = Text(" · ".join(map(source_words, feed.sources)))
         self.banner.message = Text("\n").join(trouble(feed))
         set_title(self.query_one("#list"), self.choices.title, self.choices.subtitle)
@@ -158,7 +158,7 @@ class ContainersScreen(BaseScreen):
     @on(EngineEvent)
     def _engine_event(self, event: EngineEvent) -> None:
         current = self.container
-        name = next((c.name for c in self.host.feed.rows if c.id == event.event.id), event.event.id[:12])
+        name = next((c.name for c in self.host.feed.containers if c.id == event.event.id), event.event.id[:12])
         if event.event.id in self.acts.acted_on or (current and current.id == event.event.id):
             self.acts.tell_event(event.event, name)
         if current and current.id == event.event.id:

@@ -13,9 +13,9 @@ from tui.bench.charts import charts, shown_record, table
 from tui.bench.findings import findings
 from tui.bench.plan import TESTS, IoTest
 from tui.bench.stats import by_target
-from tui.bench.tables import HOST, LEGEND, comparison_rows, host_words, label_of, spread_words
+from tui.bench.tables import HOST, LEGEND, comparison_rows, host_words, mode_label, spread_words
 from tui.core.text import printable
-from tui.render.bench import cow_bars, findings_text, heat_maps, legend_text, of_test, plan_line, rows_text
+from tui.render.benchmarks import cow_bars, findings_text, heat_maps, legend_text, plan_line, rows_of_test, rows_text
 from tui.ui.bench_state import BenchState
 from tui.ui.widgets.chart import Chart
 
@@ -80,7 +80,7 @@ class BenchBoard(Vertical):
             legend, text = "~ under 100 µs: not comparable", rows_text(table(next(iter(targets.values()), {}), record))
         else:
             title = f"{test.value} · {mode.value} · medians of {n}, GB/s, ratio to the host"
-            legend, text = LEGEND, rows_text(of_test(comparison_rows(result, mode, state.hidden), test))
+            legend, text = LEGEND, rows_text(rows_of_test(comparison_rows(result, mode, state.hidden), test))
         if not result.samples and not result.cow:
             text.append("\n enter starts the run, d chooses what to compare", style="italic")
         _set_title(self._table, title, legend)
@@ -91,7 +91,7 @@ class BenchBoard(Vertical):
         text = cow_bars(result, state.chart_style, self._table.content_size.width) if result.cow else Text()
         if result.samples:
             text.append_text(rows_text(comparison_rows(result, mode, state.hidden)))
-            text.append(f"\n{label_of(result, mode)}\n{spread_words(result, mode)}\n\n", style="italic")
+            text.append(f"\n{mode_label(result, mode)}\n{spread_words(result, mode)}\n\n", style="italic")
             text.append_text(findings_text(findings(result)))
             text.append_text(heat_maps(result, mode, test, state.hidden))
         if result.facts:

@@ -41,7 +41,7 @@ class TreeRows(VirtualList):
     def put(self, path: bytes, children: tuple[Entry, ...]) -> None:
         """Show the children of a directory; the cursor stays on its entry."""
         current_path = self.entry.path if self.entry else None
-        self.model.put(path, children)
+        self.model.set_children(path, children)
         self._restore_cursor(current_path)
 
     def _restore_cursor(self, current_path: bytes | None) -> None:
@@ -89,7 +89,7 @@ class TreeRows(VirtualList):
         if entry is None:
             return
         if entry.kind is EntryKind.DIRECTORY and self.model.is_open(entry.path):
-            self.model.shut(entry.path)
+            self.model.close(entry.path)
             self.rows_changed()
             return
         self.go_to(entry.path.rsplit(b"/", 1)[0])

@@ -15,7 +15,7 @@ from tui.bench.plan import IoTest, Mode, Plan, human_kb
 from tui.bench.results import Result
 from tui.bench.runner import Progress
 from tui.bench.stats import Summary, Verdict, by_target
-from tui.bench.tables import MARKS, cold_warning, cow_medians, over_words
+from tui.bench.tables import VERDICT_SIGNS, axis_words, cold_warning, cow_medians
 from tui.core.text import human_size, printable
 from tui.render.chart import PALETTE
 
@@ -97,7 +97,7 @@ def plan_text(plan: Plan, chart_style: ChartStyle, suite: str, expected: Expecte
     if progress:
         time_left = f"{duration(progress.seconds_left)} left"
         text.append(f"\n{printable(progress.phase)}\n{progress.done}/{progress.total} · {time_left}\n", style="bold")
-        text.append("esc aborts, numbers stay\n", style="dim")
+        text.append("esc aborts and keeps the numbers\n", style="dim")
     return text
 
 
@@ -122,13 +122,13 @@ def rows_text(rows: Sequence[tuple[str, ...]]) -> Text:
 
 
 def _style(cell: str) -> str:
-    for verdict, sign in MARKS.items():
+    for verdict, sign in VERDICT_SIGNS.items():
         if cell.endswith(sign) or (verdict is Verdict.SHORT and cell.startswith(sign)):
             return COLOURS[verdict]
     return ""
 
 
-def of_test(rows: Sequence[tuple[str, ...]], test: IoTest) -> list[tuple[str, ...]]:
+def rows_of_test(rows: Sequence[tuple[str, ...]], test: IoTest) -> list[tuple[str, ...]]:
     """Return the rows of one test without its name, after the titles."""
     return [row[1:] for number, row in enumerate(rows) if number == 0 or row[0] == test.value]
 
@@ -137,10 +137,23 @@ def run_comparison_text(comparisons: Sequence[RunComparison], first: Result, sec
     """Draw two runs side by side, with the ratio of the second to the first."""
     titles = (f"run {first.id}", f"run {second.id}", "ratio", "")
     rows: list[tuple[str, ...]] = [("target", "mode", "test", "file", *titles)]
-    for row in comparisons:
-        numbers = (f"{row.first.median * 1024 / 1e9:.2f}", f"{row.second.median * 1024 / 1e9:.2f}", f"{row.ratio:.2f}")
-        sign = f"{row.verdict.value} {MARKS[row.verdict]}"
-        rows.append((row.target, row.mode.value, row.test.value, human_kb(row.file_kb), *numbers, sign))
+    for comparison in comparisons:
+        numbers = (
+            f"{comparison.first.median * 1024 / 1e9:.2f}",
+            f"{comparison.second.median * 1024 / 1e9:.2f}",
+            f"{comparison.ratio:.2f}",
+        )
+        sign = f"{comparison.verdict.value} {VERDICT_SIGNS[comparison.verdict]}"
+        rows.append(
+            (
+                comparison.target,
+                comparison.mode.value,
+                comparison.test.value,
+                human_kb(comparison.file_kb),
+                *numbers,
+                sign,
+            )
+        )
     return rows_text(rows)
 
 
@@ -167,18 +180,18 @@ def cow_bars(result: Result, chart_style: ChartStyle, width: int) -> Text:
     Drivers differ by up to a thousand times, so bars are logarithmic: every cell is the same factor.
     """
     text = Text(no_wrap=True)
-    for test, over in cow_medians(result).items():
-        xs = tuple(over)
+    for test, by_value in cow_medians(result).items():
+        xs = tuple(by_value)
         text.append(f"{test.title}, {test.unit}".ljust(_NAME + 2), style="bold")
-        text.append("".join(over_words(test, x).rjust(_NUMBER) for x in xs) + "\n", style="bold dim")
-        last = {name: value for name, value in over[xs[-1]].items() if name in chart_style.shown}
-        room = max(_LEAST_BAR, min(_MOST_BAR, width - _NAME - 4 - _NUMBER * len(xs)))
-        for name in (target for target in chart_style.shown if any(target in medians for medians in over.values())):
+        text.append("".join(axis_words(test, x).rjust(_NUMBER) for x in xs) + "\n", style="bold dim")
+        last = {name: value for name, value in by_value[xs[-1]].items() if name in chart_style.shown}
+        bar_width = max(_LEAST_BAR, min(_MOST_BAR, width - _NAME - 4 - _NUMBER * len(xs)))
+        for name in (target for target in chart_style.shown if any(target in medians for medians in by_value.values())):
             colour, sign = style_of(chart_style.style(name))
             text.append(f"{sign} ", style=colour)
             text.append(printable(name)[:_NAME].ljust(_NAME))
-            text.append("".join(_number(over[x].get(name)).rjust(_NUMBER) for x in xs))
-            text.append(f"  {'━' * _length(last.get(name, 0.0), list(last.values()), room)}\n", style=colour)
+            text.append("".join(_number(by_value[x].get(name)).rjust(_NUMBER) for x in xs))
+            text.append(f"  {'━' * _bar_length(last.get(name, 0.0), list(last.values()), bar_width)}\n", style=colour)
         text.append("\n")
     return text
 
@@ -189,7 +202,7 @@ def _number(value: float | None) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _length(value: float, values: list[float], room: int) -> int:
+def _bar_length(value: float, values: list[float], width: int) -> int:
     """Return the length of a bar in cells: a quarter for the smallest value, full for the largest, logarithmic
     between."""
     positive = [number for number in values if number > 0]
@@ -197,7 +210,7 @@ def _length(value: float, values: list[float], room: int) -> int:
         return 0
     low, high = min(positive), max(positive)
     decades = max(1.0, math.log10(high / low))
-    return max(1, round(room * (1 + 3 * math.log10(value / low) / decades) / 4))
+    return max(1, round(width * (1 + 3 * math.log10(value / low) / decades) / 4))
 
 
 _SHADES = " ░▒▓█"

@@ -26,6 +26,33 @@ PRIVATE = pytest.mark.promise("state-directory-private")
 WAITS = pytest.mark.promise("wait-for-the-lock")
 
 
+ROOT_OF_NAMESPACE = """
+import ctypes, os, pathlib, platformdirs.unix
+from tui.core import state
+os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+libc = ctypes.CDLL(None)
+libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: else its own files in /proc are root's
+assert libc.unshare(0x10000000) == 0  # CLONE_NEWUSER
+for name, line in (("setgroups", "deny"), ("uid_map", "0 65534 1"), ("gid_map", "0 65534 1")):
+    pathlib.Path("/proc/self", name).write_text(line)
+assert os.geteuid() == 0
+print(state.state_dir("journal"), state._lock_dir())
+"""
+"""What ``podman unshare`` does to a user, then where dtui keeps its state."""
+
+
+@pytest.mark.root
+def test_root_of_user_namespace_has_users_state(tmp_path: Path) -> None:
+    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+        directory.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    command = [sys.executable, "-c", ROOT_OF_NAMESPACE]
+    result = subprocess.run(command, env={"HOME": str(home)}, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [f"{home}/.local/state/dtui/{name}" for name in ("journal", "locks")]
+
+
 @PRIVATE
 @pytest.mark.parametrize("place", ["state", "./state", "../x/state", "~/state"])
 def test_relative_state_dir_is_usage_error(

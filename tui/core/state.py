@@ -63,12 +63,24 @@ def _created(base: Path, parts: tuple[str, ...]) -> Path:
     return path
 
 
+@cache
+def is_system_root() -> bool:
+    """Return whether this process is the root of its system, not that of a user namespace such as ``podman unshare``.
+
+    A container with an init of its own also has a user namespace, but its root owns /var/lib.
+    """
+    if os.geteuid() != 0:
+        return False
+    everybody = [b"0", b"0", b"4294967295"]  # user_namespaces(7): the map of the first user namespace
+    return Path("/proc/self/uid_map").read_bytes().split() == everybody or os.access("/var/lib", os.W_OK)
+
+
 def state_base() -> Path:
     """Return the state directory; raises UsageError if its path would depend on the working directory."""
     configured_path = os.environ.get("DTUI_STATE")
     if not configured_path:
         # root's state is the host's: two administrators must find each other's backups and locks
-        return Path("/var/lib/dtui") if os.geteuid() == 0 else platformdirs.user_state_path("dtui")
+        return Path("/var/lib/dtui") if is_system_root() else platformdirs.user_state_path("dtui")
     if not os.path.isabs(configured_path):
         message = f"DTUI_STATE points to {printable(configured_path)}, which is not an absolute path"
         raise UsageError(message, "undo run from another directory would not find it; use an absolute path")
@@ -164,7 +176,7 @@ def sync_dir(path: Path) -> None:
 
 def _lock_dir() -> Path:
     """Return the lock directory: for root one per host, so that all dtuis meet there; for a user in their own state."""
-    if os.geteuid() != 0:
+    if not is_system_root():
         return state_dir("locks")
     try:
         LOCKS.mkdir(mode=0o700, exist_ok=True)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tui.core.errors import DtuiError
+from tui.core.state import is_system_root
 from tui.drivers.data_root import DataRoot
 from tui.engine.at_rest.docker import is_data_root
 from tui.engine.at_rest.podman import is_podman_root
@@ -33,7 +34,7 @@ def is_root(path: Path) -> bool:
 
 
 def _candidates() -> Iterator[Path]:
-    if os.geteuid() == 0:
+    if is_system_root():
         yield from _dockers(Path("/etc/docker"), Path("/var/lib/docker"))
         yield from _podmans(Path("/etc/containers"), Path("/var/lib/containers/storage"))
         return

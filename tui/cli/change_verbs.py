@@ -10,7 +10,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
 from typing import TypeVar
@@ -23,10 +23,12 @@ from tui.core.state import lock_wait, mode_warning
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
-from tui.files import BackupMode, ChangeResult, ContainerFiles, Step, TooLarge, recover
+from tui.files import BackupMode, ChangeResult, ContainerFiles, SaveResult, Step, TooLarge, recover
 from tui.services.files_of import files_of
+from tui.services.while_stopped import change_while_stopped
 
 Result = TypeVar("Result")
+Changed = TypeVar("Changed", SaveResult, ChangeResult)
 
 _EVERY = 0.5
 """Seconds between two updates of the progress line."""
@@ -41,18 +43,35 @@ class ContainerPath:
     endpoint: Endpoint
     details: Details
     path: bytes
-
-    @property
-    def files(self) -> ContainerFiles:
-        """The container's files; raises NotReachable where there is no way to them."""
-        return files_of(self.endpoint, self.details)
+    files: ContainerFiles
 
 
 def find_container_path(finder: ContainerFinder, ref: str, *, into: bool = False) -> ContainerPath:
-    """Find REF:PATH, into which something may come, and put right what an earlier run left there."""
+    """Find REF:PATH, into which something may come, and put right what an earlier run left there.
+
+    Raises NotReachable where there is no way to the container's files.
+    """
     endpoint, details, path = finder.find_file(ref, into=into)
+    files = files_of(endpoint, details)
     recover_and_report(endpoint)
-    return ContainerPath(endpoint, details, os.fsencode(path))
+    return ContainerPath(endpoint, details, os.fsencode(path), files)
+
+
+def change(
+    options: Namespace,
+    target: ContainerPath,
+    step: Step,
+    act: Callable[[ContainerPath], Changed],
+) -> Changed:
+    """Make a change; with ``--restart`` while the container is stopped, which is then started again."""
+    if not options.restart:
+        return act(target)
+    return change_while_stopped(
+        target.endpoint,
+        target.details,
+        lambda files: act(replace(target, files=files)),
+        lambda: step(0, target.path),
+    )
 
 
 def recover_and_report(*endpoints: Endpoint) -> None:
@@ -77,7 +96,9 @@ def run_change(
     """Make a change at REF:PATH and print the result, with how to undo it. Ctrl+C stops between two entries."""
     with open_finder(options) as finder:
         target = find_container_path(finder, ref, into=into)
-        outcome = with_backup_choice(options, lambda step, keep: act(target, step, keep))
+        outcome = with_backup_choice(
+            options, lambda step, keep: change(options, target, step, lambda target: act(target, step, keep))
+        )
     return print_result(options, outcome, done + (back if outcome.act else ""))
 
 

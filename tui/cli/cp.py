@@ -32,6 +32,8 @@ def run(options: Namespace) -> int:
             into=True,
         )
     if inside == [True, False]:
+        if options.restart:
+            raise UsageError("--restart is for changes to a container", "leave it out to copy from one")
         _require_directory(options.target)
         return _copy_out(options)
     raise UsageError("exactly one of the two must be REF:PATH", "for example dtui cp web:/etc/app.conf .")

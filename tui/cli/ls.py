@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tui.cli.lookup import ContainerFinder, open_finder
 from tui.cli.output import print_json, print_line, print_note
 from tui.core.errors import DtuiError, UsageError
-from tui.core.records import AccessKind, Container, LayerAccess, State, Trust
+from tui.core.lifecycle import UNKNOWN_LIFECYCLE
+from tui.core.records import AccessKind, Container, Details, LayerAccess, State, Trust
 from tui.core.text import human_age, human_size, printable
 from tui.drivers.registry import NAMES
 
@@ -30,7 +31,7 @@ def run(options: Namespace) -> int:
         if options.size:
             rows = [_with_size(row, finder) for row in rows]
         if options.json:
-            print_json([_as_json(*_with_access(row, finder)) for row in rows])
+            print_json([_as_json(*_with_details(row, finder)) for row in rows])
         else:
             _table(rows, several=len(finder.endpoints) > 1)
             for row in rows:
@@ -68,18 +69,19 @@ def _with_size(row: Container, finder: ContainerFinder) -> Container:
     return replace(row, size_rw=size)
 
 
-def _with_access(row: Container, finder: ContainerFinder) -> tuple[Container, LayerAccess]:
-    """Return a container with its trust, and how its layer can be reached. An error hides no other container."""
+def _with_details(row: Container, finder: ContainerFinder) -> tuple[Container, LayerAccess, Details | None]:
+    """Return a container with its trust, how its layer can be reached, and its details. An error hides no other one."""
     try:
         details = finder.endpoint_of(row).inspect(row.id)
     except DtuiError as error:
         trust = Trust.UNPROVEN if row.trust is Trust.PROVEN else row.trust
-        return replace(row, trust=trust), LayerAccess(AccessKind.NONE, str(error))
-    return replace(row, trust=details.proof.trust), details.access
+        return replace(row, trust=trust), LayerAccess(AccessKind.NONE, str(error)), None
+    return replace(row, trust=details.proof.trust), details.access, details
 
 
-def _as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:
+def _as_json(row: Container, reach: LayerAccess, details: Details | None) -> dict[str, Any]:
     """Return the fields that the command-line contract promises."""
+    lifecycle = details.lifecycle if details else UNKNOWN_LIFECYCLE
     return {
         "id": row.id,
         "name": row.name,
@@ -98,6 +100,10 @@ def _as_json(row: Container, reach: LayerAccess) -> dict[str, Any]:
         },
         "size_rw": row.size_rw,
         "trust": row.trust.value,
+        "labels": dict(details.labels) if details else {},
+        "group": {name: value or None for name, value in asdict(lifecycle.group).items()},
+        "auto_remove": lifecycle.auto_remove,
+        "restart_policy": lifecycle.restart_policy or None,
     }
 
 

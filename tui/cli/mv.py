@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from tui.cli.change_verbs import find_container_path, print_result, with_backup_choice
+from tui.cli.change_verbs import change, find_container_path, print_result, with_backup_choice
 from tui.cli.lookup import open_finder
 from tui.core.errors import UsageError
 from tui.core.text import printable
@@ -18,7 +18,10 @@ def run(options: Namespace) -> int:
     with open_finder(options) as finder:
         target = find_container_path(finder, options.ref)
         outcome = with_backup_choice(
-            options, lambda step, keep: target.files.rename(target.path, new, keep=keep, step=step)
+            options,
+            lambda step, keep: change(
+                options, target, step, lambda found: found.files.rename(found.path, new, keep=keep, step=step)
+            ),
         )
     old = outcome.act.path if outcome.act else b""
     return print_result(options, outcome, f"renamed to {printable(outcome.path)}", old=old)

@@ -202,6 +202,7 @@ def _write(sub: argparse.ArgumentParser) -> None:
     )
     _backup_options(sub)
     sub.add_argument("--mode", type=_permissions, metavar="0644", help="permission bits, octal")
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -210,6 +211,7 @@ def _rm(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("-r", "--recursive", action="store_true", help="include everything below a directory")
     _backup_options(sub)
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -218,6 +220,7 @@ def _mv(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("new", metavar="NEWPATH", help="the new path in the same container, or a directory to move into")
     _keep_option(sub)
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -226,6 +229,7 @@ def _mkdir(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     sub.add_argument("-p", "--parents", action="store_true", help="create missing parents too")
     sub.add_argument("--mode", type=_permissions, metavar="0755", help="permission bits, octal")
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -234,6 +238,7 @@ def _chmod(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("-R", "--recursive", action="store_true", help="include everything below a directory")
     sub.add_argument("mode", metavar="MODE", help="0644, or u+x,go-w")
     _file(sub)
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -244,6 +249,7 @@ def _chown(sub: argparse.ArgumentParser) -> None:
         "owner", metavar="USER[:GROUP]", help="numbers, or names from the container's own /etc/passwd and /etc/group"
     )
     _file(sub)
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -253,6 +259,7 @@ def _cp(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("target", metavar="TARGET", help="REF:PATH, or a path on this host")
     sub.add_argument("--force", action="store_true", help="replace an existing file on this host")
     _backup_options(sub, nothing=False)
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -260,6 +267,7 @@ def _cp(sub: argparse.ArgumentParser) -> None:
 def _revert(sub: argparse.ArgumentParser) -> None:
     _file(sub)
     _backup_options(sub)
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -269,6 +277,7 @@ def _undo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--id", help="the change to undo: its id in dtui backups, or the beginning of it")
     sub.add_argument("--force", action="store_true", help="undo even if the file was changed since")
     _backup_options(sub)
+    _restart(sub)
     _wait(sub)
     _json(sub)
 
@@ -384,6 +393,11 @@ def _file(sub: argparse.ArgumentParser) -> None:
 def _wait(sub: argparse.ArgumentParser) -> None:
     text = "wait this long for another dtui that is changing the container (default: refuse)"
     sub.add_argument("--wait", type=_seconds, default=0.0, metavar="SECONDS", help=text)
+
+
+def _restart(sub: argparse.ArgumentParser) -> None:
+    text = "stop the container first, and start it again with its restart policy unchanged"
+    sub.add_argument("--restart", action="store_true", help=text)
 
 
 def _keep_option(sub: argparse._ActionsContainer) -> None:

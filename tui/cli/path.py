@@ -47,6 +47,8 @@ def _merged(ref: str, details: Details, stack: LayerStack) -> Path:
 
 def _print_provenance(details: Details) -> None:
     print_note(f"{details.proof.trust}: {printable(details.proof.reason)}")
+    if details.lifecycle.words:
+        print_note(f"{printable(details.container.name)}: {details.lifecycle.words}")
     stack = details.shown_stack
     if stack is None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from tui.cli.change_verbs import print_result, recover_and_report, with_backup_choice
+from tui.cli.change_verbs import ContainerPath, change, print_result, recover_and_report, with_backup_choice
 from tui.cli.changed_containers import ChangedContainer, find_changed_in, require_single
 from tui.cli.lookup import ContainerFinder, open_finder
 from tui.core.errors import ChangedMeanwhile, EngineLost, NotFound, UsageError
@@ -26,9 +26,16 @@ def run(options: Namespace) -> int:
                 "an unfinished change has just been recovered", "run dtui undo again to undo the last change"
             )
         act, endpoint = _record_to_undo(finder, options.ref, options.id)
-        files = files_of(endpoint, endpoint.inspect(act.container))
+        details = endpoint.inspect(act.container)
+        target = ContainerPath(endpoint, details, act.path, files_of(endpoint, details))
         outcome = with_backup_choice(
-            options, lambda step, keep: files.undo(act, force=options.force, keep=keep, step=step)
+            options,
+            lambda step, keep: change(
+                options,
+                target,
+                step,
+                lambda found: found.files.undo(act, force=options.force, keep=keep, step=step),
+            ),
         )
     redo_hint = f"; dtui undo --id {outcome.act.id} redoes it" if outcome.act else ""
     return print_result(options, outcome, f"undid the {act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC{redo_hint}")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from tui.cli.change_verbs import backup_mode_of, interruptible, recover_and_report
+from tui.cli.change_verbs import ContainerPath, backup_mode_of, change, interruptible, recover_and_report
 from tui.cli.lookup import open_finder
 from tui.cli.output import print_json, print_note
 from tui.cli.stdin_content import read_all
-from tui.core.errors import UsageError
+from tui.core.errors import DtuiError, UsageError
 from tui.core.text import printable
-from tui.files import SaveOptions, SaveResult
+from tui.files import SaveOptions, SaveResult, Unsaved, keep_to_tell
+from tui.linux.sparse import Content
 from tui.services.files_of import files_of
+from tui.services.while_stopped import NotStarted
 
 
 def run(options: Namespace) -> int:
@@ -25,16 +30,15 @@ def run(options: Namespace) -> int:
         endpoint, details, path = finder.find_file(options.ref)
         if path.endswith("/"):
             raise UsageError(f"{printable(path)} names a directory", "omit the trailing slash")
-        files = files_of(endpoint, details)
+        target = ContainerPath(endpoint, details, os.fsencode(path), files_of(endpoint, details))
         recover_and_report(endpoint)
-        with interruptible(options.wait):  # a single file is always written to its end
-            receipt = files.save(
-                os.fsencode(path),
-                data,
-                None,
-                SaveOptions(
-                    create=options.create, mode=options.mode, in_place=options.in_place, keep=backup_mode_of(options)
-                ),
+        save_options = SaveOptions(
+            create=options.create, mode=options.mode, in_place=options.in_place, keep=backup_mode_of(options)
+        )
+        with _kept_if_lost(options, target, data), interruptible(options.wait) as step:
+            # a single file is always written to its end
+            receipt = change(
+                options, target, step, lambda found: found.files.save(found.path, data, None, save_options)
             )
     if options.json:
         print_json(_as_json(receipt), done=True)
@@ -44,6 +48,24 @@ def run(options: Namespace) -> int:
         notes = "".join(f"; {printable(text)}" for text in receipt.notes)
         print_note(f"{printable(receipt.path)}: {receipt.bytes_written:,} B {method}{backup_note}{notes}")
     return 0
+
+
+@contextmanager
+def _kept_if_lost(options: Namespace, target: ContainerPath, data: Content) -> Iterator[None]:
+    """Keep what came through a pipe if it could not be saved although the container was stopped for it."""
+    try:
+        yield
+    except DtuiError as error:
+        if options.restart and not isinstance(error, NotStarted) and not _from_file():
+            container = target.details.container
+            with suppress(OSError):
+                kept = keep_to_tell(Unsaved(bytes(data), container.name, target.path, container.id))
+                print_note(f"dtui: what was to be written is kept in {kept}")
+        raise
+
+
+def _from_file() -> bool:
+    return stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
 
 
 def _as_json(receipt: SaveResult) -> dict[str, object]:

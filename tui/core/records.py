@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tui.core.id_maps import HOST_IDS, IdMap
 from tui.core.ids import ContainerId, LayerId
+from tui.core.lifecycle import UNKNOWN_LIFECYCLE, Lifecycle
 
 
 class State(StrEnum):
@@ -156,6 +157,11 @@ class Container:
         """The first twelve digits of the id, as Docker shows it."""
         return self.id[:12]
 
+    @property
+    def command_line(self) -> str:
+        """The engine's own command, for commands to type by hand."""
+        return "podman" if self.driver.kind is DriverKind.STORAGE else "docker"
+
 
 class LayerRole(StrEnum):
     """The role of a layer in its stack."""
@@ -301,6 +307,10 @@ class Details:
     """Why the paths and the process of this container are trusted. If they are not, ``stack`` is None and ``pid`` 0."""
     reported_stack: LayerStack | None = None
     """Layers as an untrusted Engine reports them: shown, never opened."""
+    lifecycle: Lifecycle = UNKNOWN_LIFECYCLE
+    """Who starts, replaces or removes the container besides the user."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """All labels in full, sorted by name."""
 
     @property
     def shown_stack(self) -> LayerStack | None:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from tui.files.texts.unsaved import kept_texts as kept_texts
     from tui.files.verbs.acts import ChangeResult as ChangeResult
     from tui.files.verbs.copy import readable_tree as readable_tree
+    from tui.files.verbs.opening import KeepsRestarting as KeepsRestarting
     from tui.files.verbs.opening import OpenedFile as OpenedFile
     from tui.files.verbs.opening import privileged as privileged
     from tui.files.verbs.opening import reading as reading
@@ -133,6 +134,7 @@ _MODULES = {
     "tui.files.verbs.acts": ("ChangeResult",),
     "tui.files.verbs.copy": ("readable_tree",),
     "tui.files.verbs.opening": (
+        "KeepsRestarting",
         "OpenedFile",
         "privileged",
         "reading",

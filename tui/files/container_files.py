@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from tui.core.errors import DtuiError
 from tui.core.ids import ContainerId
+from tui.core.lifecycle import change_notes
 from tui.core.records import Details
 from tui.files.document import Document
 from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
@@ -34,6 +36,8 @@ from tui.files.write.options import USUAL, SaveOptions
 from tui.files.write.version import FileVersion
 from tui.linux.rooted_paths import read_limited
 from tui.linux.sparse import Content
+
+Result = TypeVar("Result", SaveResult, ChangeResult)
 
 _ID_TABLE_LIMIT = 1 << 20
 """Bytes to read at most of the container's /etc/passwd or /etc/group."""
@@ -105,11 +109,12 @@ class ContainerFiles:
 
     def plan(self, path: bytes) -> SavePlan:
         """Describe what a save would do now; raises what the save would raise."""
-        return self._way.plan(path)
+        plan = self._way.plan(path)
+        return replace(plan, warnings=(*plan.warnings, *self._lasting_notes))
 
     def save(self, path: bytes, data: Content, stamp: FileVersion | None, options: SaveOptions = USUAL) -> SaveResult:
         """Replace a file's content; ``stamp`` is its version when it was read, None to overwrite any version."""
-        return self._way.save(path, data, stamp, options)
+        return self._noted(self._way.save(path, data, stamp, options))
 
     # entries, one or with all below them -------------------------------------------------------------------
 
@@ -117,24 +122,21 @@ class ContainerFiles:
         self, path: bytes, *, recursive: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
         """Delete a file, or with ``recursive`` a tree; raises TooLarge if the backup would exceed the limit."""
-        return acts.remove(self._id, path, inspect=self.inspect, recursive=recursive, keep=keep, step=step)
+        return self._noted(acts.remove(self._id, path, inspect=self.inspect, recursive=recursive, keep=keep, step=step))
 
     def rename(
         self, path: bytes, new: bytes, *, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
     ) -> ChangeResult:
         """Rename or move an entry, never over another; if ``new`` is a directory, move it into that."""
-        return acts.rename(self._id, path, new, inspect=self.inspect, keep=keep, step=step)
+        return self._noted(acts.rename(self._id, path, new, inspect=self.inspect, keep=keep, step=step))
 
     def mkdir(self, path: bytes, *, mode: int = 0o755, parents: bool = False) -> ChangeResult:
         """Create a directory with the owner of its parent; ``parents`` creates missing parents too."""
-        return acts.make_directory(self._id, path, inspect=self.inspect, mode=mode, parents=parents)
+        return self._noted(acts.make_directory(self._id, path, inspect=self.inspect, mode=mode, parents=parents))
 
     def chmod(self, path: bytes, mode: str, *, recursive: bool = False, step: Step = no_step) -> ChangeResult:
         """Change permissions as ``chmod MODE`` does; raises UsageError for an invalid mode."""
-        change = mode_change(mode)
-        return acts.change_metadata(
-            self._id, path, change, UndoKind.CHMOD, inspect=self.inspect, recursive=recursive, step=step
-        )
+        return self._change_metadata(path, mode_change(mode), UndoKind.CHMOD, recursive, step)
 
     def chown(self, path: bytes, owner: str, *, recursive: bool = False, step: Step = no_step) -> ChangeResult:
         """Change owner and group as ``chown OWNER`` does in the container; raises UsageError for an unknown one."""
@@ -144,8 +146,13 @@ class ContainerFiles:
             lambda name: id_named(name, self._id_table(b"/etc/group", name), "group"),
             ids_of(self.details),
         )
-        return acts.change_metadata(
-            self._id, path, change, UndoKind.CHOWN, inspect=self.inspect, recursive=recursive, step=step
+        return self._change_metadata(path, change, UndoKind.CHOWN, recursive, step)
+
+    def _change_metadata(
+        self, path: bytes, change: acts.NodeChange, kind: UndoKind, recursive: bool, step: Step
+    ) -> ChangeResult:
+        return self._noted(
+            acts.change_metadata(self._id, path, change, kind, inspect=self.inspect, recursive=recursive, step=step)
         )
 
     def copy_in(
@@ -158,7 +165,7 @@ class ContainerFiles:
         over: bool = True,
     ) -> ChangeResult:
         """Copy a file or directory of this host into the container; ``over`` permits replacing a file."""
-        return copy.copy_in(self._id, source, path, inspect=self.inspect, keep=keep, step=step, over=over)
+        return self._noted(copy.copy_in(self._id, source, path, inspect=self.inspect, keep=keep, step=step, over=over))
 
     def copy_out(self, path: bytes, target: Path, *, force: bool = False, step: Step = no_step) -> CopiedOut:
         """Copy a file or tree to this host; ``force`` permits replacing a file."""
@@ -166,7 +173,7 @@ class ContainerFiles:
 
     def revert(self, path: bytes, *, keep: BackupMode = BackupMode.USUAL, step: Step = no_step) -> ChangeResult:
         """Restore an entry, or everything that changed in a directory, to what the image has."""
-        return revert(self._id, path, inspect=self.inspect, keep=keep, step=step)
+        return self._noted(revert(self._id, path, inspect=self.inspect, keep=keep, step=step))
 
     def undo(
         self, act: UndoRecord, *, force: bool = False, keep: BackupMode = BackupMode.USUAL, step: Step = no_step
@@ -175,6 +182,15 @@ class ContainerFiles:
         return self._way.undo(act, force=force, keep=keep, step=step)
 
     # how ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _lasting_notes(self) -> tuple[str, ...]:
+        """What will drop a change sooner or later."""
+        container = self.details.container
+        return change_notes(self.details.lifecycle, container.name, container.command_line)
+
+    def _noted(self, result: Result) -> Result:
+        return replace(result, notes=(*result.notes, *self._lasting_notes))
 
     @property
     def _id(self) -> ContainerId:

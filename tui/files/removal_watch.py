@@ -29,6 +29,10 @@ from tui.files.removal_records import RemovalRecord, removal_record
 from tui.layers.private_mounts import Check, no_check
 
 _ENDED = "the container has stopped or was removed"
+_LOOK = "look at it again"
+
+STOP_FIRST = "--restart stops it, makes the change and starts it again"
+"""What works on a container that keeps restarting."""
 
 _MOVED_TO, _DELETE, _DELETE_SELF = 0x80, 0x200, 0x400  # linux/inotify.h
 
@@ -105,10 +109,11 @@ def _what_became(
         return None
     if isinstance(error, DtuiError) and error.states_outcome:
         return None
-    hint = (*getattr(error, "__notes__", ()), "look at it again")[0]
+    usual_hint = STOP_FIRST if details.lifecycle.restarts else _LOOK
+    hint = (*getattr(error, "__notes__", ()), usual_hint)[0]
     told = f"the container {_change_of(details.container.state, state)}"
     if isinstance(error, ContainerEnded):
-        return ContainerEnded(error.message.replace(_ENDED, told), error.hint)
+        return ContainerEnded(error.message.replace(_ENDED, told), hint if error.hint == _LOOK else error.hint)
     return ContainerEnded(told, hint)
 
 
@@ -160,6 +165,6 @@ def _end_check(pid: int, exit_stack: ExitStack) -> Check:
 
     def check() -> None:
         if ended.poll(0):
-            raise ContainerEnded(_ENDED, "look at it again")
+            raise ContainerEnded(_ENDED, _LOOK)
 
     return check

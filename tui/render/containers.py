@@ -272,10 +272,12 @@ def mount_words(details: Details) -> str:
 
 
 def detail_lines(details: Details, current_time: datetime, changes: str = "") -> Text:
-    """Draw the detail pane: state, error, layer and access, stack, mounts, trust."""
+    """Draw the detail pane: state, error, what ends or replaces it, layer and access, stack, mounts, trust."""
     lines = [status_line(details, current_time)]
     if details.error:
         lines.append(Text.assemble(("error   ", "bold red"), printable(details.error)))
+    if details.lifecycle.words:
+        lines.append(Text.assemble(("policy  ", "bold"), (details.lifecycle.words, "yellow")))
     lines.append(Text.assemble(("layer   ", "bold"), access_line(details)))
     stack = f"{stack_words(details)}   {changes}".rstrip()
     lines.append(Text.assemble(("stack   ", "bold"), stack))

@@ -178,7 +178,10 @@ class OfflineEndpoint(AtRest):
         state = _object(body, "State")
         pid = _pid_of(body) if container.state.alive and not has_foreign_owner(self.root.directory) else 0
         stack, problem = self._stack(container)
-        stack = with_ids(stack, self.root.path, container.id, pid=pid, mode=self._users_mode(container.id))
+        host = self._host_configuration(container.id)
+        mode = parse.lenient_text(host.get("UsernsMode"))
+        stack = with_ids(stack, self.root.path, container.id, pid=pid, mode=mode)
+        settings = {**body, "HostConfig": host}
         return Details(
             container=container,
             pid=pid,
@@ -194,15 +197,20 @@ class OfflineEndpoint(AtRest):
             access=access_of(container.driver, stack, local=True, error=problem),
             log_path=parse.lenient_text(body.get("LogPath")),
             mount_id=stack.writable.id if stack else "",
-            settings=parse.settings_of(body),
+            settings=parse.settings_of(settings),
             proof=ON_DISK,
+            lifecycle=parse.lifecycle_of(settings),
+            labels=parse.container_labels(body),
         )
 
-    def _users_mode(self, container_id: str) -> str:
+    def _host_configuration(self, container_id: str) -> dict[str, Any]:
+        """Return what ``docker run`` was told about the host; empty if that record is missing or damaged."""
         name = f"containers/{container_id}/hostconfig.json"
-        with suppress(DtuiError):  # the container's own record is intact; only this setting stays unknown
-            return str(self.root.json(name).get("UsernsMode") or "") if self.root.exists(name) else ""
-        return ""
+        with suppress(DtuiError):  # the container's own record is intact; only these settings stay unknown
+            body = self.root.json(name) if self.root.exists(name) else {}
+            parse.lifecycle_of({"HostConfig": body})
+            return body
+        return {}
 
     def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:
         storage_driver = driver_for(container.driver)

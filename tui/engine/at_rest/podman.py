@@ -10,6 +10,7 @@ from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.ids import BadId, ContainerId
+from tui.core.lifecycle import UNKNOWN_LIFECYCLE, Lifecycle, group_of
 from tui.core.records import Container, Details, Driver, DriverKind, EngineFacts, LayerStack, Mount, State
 from tui.core.text import printable
 from tui.drivers.containers_storage import container_records, has_records
@@ -130,6 +131,7 @@ class PodmanRoot(AtRest):
             access=access_of(container.driver, stack, local=True, error=problem),
             mount_id=stack.writable.id if stack else "",
             proof=ON_DISK,
+            lifecycle=_lifecycle(configuration),
         )
 
     def _stack(self, container: Container) -> tuple[LayerStack | None, DtuiError | None]:
@@ -176,6 +178,15 @@ def _argv(configuration: dict[str, Any]) -> tuple[str, ...]:
     process = configuration.get("process")
     args = process.get("args") if isinstance(process, dict) else None
     return tuple(map(str, args)) if isinstance(args, list) else ()
+
+
+def _lifecycle(configuration: dict[str, Any]) -> Lifecycle:
+    """Return what the OCI configuration says about ``--rm`` and a pod. Policy and labels are in libpod's database."""
+    annotations = configuration.get("annotations")
+    if not isinstance(annotations, dict):
+        return UNKNOWN_LIFECYCLE
+    removes = {"TRUE": True, "FALSE": False}.get(str(annotations.get("io.podman.annotations.autoremove")))
+    return Lifecycle(removes, group=group_of({k: v for k, v in annotations.items() if isinstance(v, str)}))
 
 
 def _mounts(configuration: dict[str, Any]) -> tuple[Mount, ...]:

@@ -224,6 +224,8 @@ class LiveEndpoint:
             settings=settings,
             proof=layers.proof,
             reported_stack=reported_stack,
+            lifecycle=parse.lifecycle_of(body),
+            labels=parse.container_labels(body),
         )
 
     def _layers(self, body: dict[str, Any], container_id: ContainerId, name: str, peer: Peer | None) -> _Layers:

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from tui.core.errors import DtuiError, EngineError, LayerError
 from tui.core.ids import ContainerId
+from tui.core.lifecycle import Lifecycle, group_of
 from tui.core.records import (
     UNPROVEN,
     Change,
@@ -40,6 +41,9 @@ _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 _MAX_TEXT = 4096
 """Longest text in characters that is kept for display."""
+
+_MAX_BRIEF = 400
+"""Longest label in characters that is shown in full."""
 
 MAX_NAME = 1024
 """Longest name in a record, in characters; Engines allow far shorter ones."""
@@ -452,9 +456,39 @@ def settings_of(body: Json) -> tuple[tuple[str, str], ...]:
         pairs.append((f"network {name[:256]}", text_of(settings.get("IPAddress"), 64) or "no address now"))
     if user := text_of(config.get("User")):
         pairs.append(("user", user))
-    pairs += [("label", f"{key}={value}"[:_MAX_TEXT]) for key, value in sorted(object_of(config.get("Labels")).items())]
+    labels = sorted(object_of(config.get("Labels")).items())
+    pairs += [("label", _brief(f"{key}={value}")) for key, value in labels[:_MAX_SETTINGS]]
     pairs += [("env", text_of(pair)) for pair in list_of(config.get("Env"))[:_MAX_SETTINGS]]
     return tuple(pairs[:_MAX_SETTINGS])
+
+
+@checks_answer("a container's lifecycle")
+def lifecycle_of(body: Json) -> Lifecycle:
+    """Return what removes, restarts or replaces a container; raises EngineError if it cannot be told for certain."""
+    host = object_of(body.get("HostConfig"))
+    removes = host.get("AutoRemove")
+    if removes is not None and not isinstance(removes, bool):
+        raise TypeError("a container that is neither removed when it stops nor not")
+    policy = object_of(host.get("RestartPolicy"))
+    name, most = text_of(policy.get("Name"), 64), number_of(policy.get("MaximumRetryCount"))
+    known = name or ("no" if host else "")
+    return Lifecycle(
+        auto_remove=removes,
+        restart_policy=f"{known}:{most}" if known == "on-failure" and most else known,
+        group=group_of(dict(container_labels(body))),
+    )
+
+
+@checks_answer("a container's labels")
+def container_labels(body: Json) -> tuple[tuple[str, str], ...]:
+    """Return a container's labels in full, sorted by name; those that are not texts are left out."""
+    labels = object_of(object_of(body.get("Config")).get("Labels"))
+    return tuple(sorted((name, value) for name, value in labels.items() if isinstance(value, str)))[:_MAX_SETTINGS]
+
+
+def _brief(text: str) -> str:
+    """Return a text for one entry of a list, shortened if it has kilobytes."""
+    return text if len(text) <= _MAX_BRIEF else f"{text[:_MAX_BRIEF]}… ({len(text):,} characters)"
 
 
 def _health_words(health: Json) -> str:

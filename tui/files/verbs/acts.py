@@ -25,7 +25,7 @@ from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRe
 from tui.files.history.estimate import replaced_size, require_room
 from tui.files.history.image_bytes import image_of
 from tui.files.history.transaction import Step, no_step, remove_nodes, rollback_on_error
-from tui.files.removal_watch import explain_removal
+from tui.files.removal_watch import ContainerEnded, explain_removal
 from tui.files.tree.drop_upper import shows_through
 from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.root_tree import LeaveOut, Tree
@@ -72,6 +72,8 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
         after = inspect(before.container.id)
     except NotFound:
         return ("the container was removed meanwhile",)
+    except ContainerEnded as error:  # the caller had stopped it
+        return (f"{error.message}: make sure that it sees the change",)
     except EngineError as error:  # the act itself is done
         return (f"the container cannot be looked at again: {error.message}",)
     state = after.container.state

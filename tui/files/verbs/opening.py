@@ -13,6 +13,7 @@ from tui.core.records import AccessKind, Details, EntryKind, LayerRole, LayerSta
 from tui.core.text import count_of, human_size, printable
 from tui.drivers.data_root import has_foreign_owner
 from tui.files.document import EDIT_LIMIT, PREVIEW_LIMIT, Document
+from tui.files.removal_watch import STOP_FIRST
 from tui.files.tree.mounted import mount_hint, open_at_rest, refuse_kernel_path
 from tui.files.write.metadata import attribute_names
 from tui.files.write.version import FileVersion, version_of
@@ -24,6 +25,10 @@ from tui.linux.syscalls import identity_of
 
 _HERE = -100
 """AT_FDCWD, which is ignored for absolute paths."""
+
+
+class KeepsRestarting(EditRefused):
+    """The engine starts the container again and again: its layer may be in use at any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +147,15 @@ def peeked(fd: int) -> Document:
 
 
 def refuse_state(details: Details) -> None:
-    """Raise EditRefused for a container in a state in which its layer may be in use by anybody."""
-    state = details.container.state
+    """Raise EditRefused for a container in a state in which its layer may be in use by anybody.
+
+    One that keeps restarting raises KeepsRestarting, because it need only be stopped first.
+    """
+    name, state = printable(details.container.name), details.container.state
+    if state is State.RESTARTING:
+        raise KeepsRestarting(f"{name} keeps restarting", STOP_FIRST)
     if not state.alive and not state.at_rest:
-        hint = "wait until it runs or has exited" if state is State.RESTARTING else "its layer may be going away"
-        raise EditRefused(f"{printable(details.container.name)} is {state}", hint)
+        raise EditRefused(f"{name} is {state}", "its layer may be going away")
 
 
 def refuse_covered(covers: Covers, path: bytes) -> None:

@@ -15,7 +15,7 @@ from tui.core.state import container_lock
 from tui.core.text import printable
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind
 from tui.files.history.image_bytes import marked_of
-from tui.files.removal_watch import explain_removal, removal_check
+from tui.files.removal_watch import ContainerEnded, explain_removal, removal_check
 from tui.files.tree.workspace import copies_up_itself, mounted, refuse_used_since
 from tui.files.verbs.opening import (
     has_several_names,
@@ -144,6 +144,8 @@ def _look_again(before: Details, inspect: Callable[[str], Details], receipt: Sav
         after = inspect(before.container.id)
     except NotFound:
         notes.append("the container was removed meanwhile, and the file with it")
+    except ContainerEnded as error:  # the caller had stopped it
+        notes.append(f"{error.message}: make sure that it sees the new file")
     except EngineError as error:  # the file itself is saved
         notes.append(f"the container cannot be looked at again: {error.message}")
     else:

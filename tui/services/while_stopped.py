@@ -1,0 +1,217 @@
+"""Change the files of a container that keeps restarting: stop it, make the change, start it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound, NotReachable
+from tui.core.lifecycle import keep_commands
+from tui.core.records import Details, State
+from tui.core.text import printable
+from tui.engine.endpoint import Endpoint, Verb
+from tui.files import ChangeResult, ContainerEnded, ContainerFiles, ContainerGone, KeepsRestarting, SaveResult
+from tui.services.files_of import files_of
+
+Result = TypeVar("Result", SaveResult, ChangeResult)
+
+_STOPS = 20
+"""How often to stop a container that is started again at once."""
+
+_LOOKS, _BETWEEN = 25, 0.02
+"""How often, and at intervals of how many seconds, to check that a stopped container is not started again."""
+
+
+class NotStarted(DtuiError):
+    """The change was made, but the container could not be started again; ``result`` is that of the change."""
+
+    tells_outcome = True
+
+    def __init__(self, message: str, hint: str, result: SaveResult | ChangeResult) -> None:
+        super().__init__(message, hint)
+        self.result = result
+
+
+def must_be_stopped(endpoint: Endpoint, details: Details, error: DtuiError) -> bool:
+    """Return whether a change failed only because the engine keeps restarting the container.
+
+    The engine may have done so since ``details`` were read, whose process is then gone.
+    """
+    if not endpoint.live or isinstance(error, ContainerGone):
+        return False
+    if isinstance(error, KeepsRestarting):
+        return True
+    if not isinstance(error, (ContainerEnded, NotReachable)):
+        return False
+    try:
+        current = endpoint.inspect(details.container.id)
+    except DtuiError:
+        return False
+    restarted = current.lifecycle.restarts and current.session_key != details.session_key
+    return restarted or current.container.state is State.RESTARTING
+
+
+def refuse_stop(endpoint: Endpoint, details: Details) -> None:
+    """Raise EditRefused or NotReachable if stopping the container would not help, or would lose something."""
+    container, lifecycle = details.container, details.lifecycle
+    name = printable(container.name)
+    if not endpoint.live or container.hidden:
+        raise NotReachable(f"{name} cannot be stopped: no daemon knows it", "start dockerd, or leave out --restart")
+    if container.state.at_rest and not lifecycle.restarts:
+        return
+    if lifecycle.auto_remove:
+        kept = keep_commands(container.name, container.command_line)
+        raise EditRefused(
+            f"stopping {name} would remove it and all its changes (it was started with --rm)",
+            f"leave out --restart; {kept} keeps them",
+        )
+    if lifecycle.group.swarm_service:
+        raise EditRefused(
+            f"{name} is a task of {lifecycle.owner}: once it is stopped, Swarm starts another one in its place",
+            "leave out --restart, or change the service: docker service update",
+        )
+    if container.state is State.PAUSED:
+        raise EditRefused(f"{name} is paused", f"{container.command_line} unpause {name} first, or leave out --restart")
+
+
+def change_while_stopped(
+    endpoint: Endpoint, details: Details, change: Callable[[ContainerFiles], Result], check: Callable[[], None]
+) -> Result:
+    """Stop a container, make a change, and start it again, whether or not the change succeeds.
+
+    Its restart policy stays as it is, and one that was not running is not started. ``check`` raises if the user has
+    stopped the change meanwhile. Raises what the change raises, with the container's state in the hint, and
+    :class:`NotStarted`.
+    """
+    refuse_stop(endpoint, details)
+    name = printable(details.container.name)
+    stopped = _stop(endpoint, details)
+    result = _changed(endpoint, stopped, change, check)
+    outcome = _start(endpoint, stopped)
+    if outcome.error:
+        message = f"{printable(result.path)} is changed, but {name} was not started: {outcome.error}"
+        raise NotStarted(message, f"{outcome.words}; dtui undo takes the change back", result)
+    return replace(result, notes=(outcome.words, *result.notes))
+
+
+def _changed(
+    endpoint: Endpoint,
+    stopped: _Stopped,
+    change: Callable[[ContainerFiles], Result],
+    check: Callable[[], None],
+) -> Result:
+    """Make a change to a stopped container; if it fails, start the container again and say so."""
+    try:
+        check()
+        return change(replace(files_of(endpoint, stopped.details), inspect=_only_while_stopped(endpoint, stopped)))
+    except DtuiError as error:
+        outcome = _start(endpoint, stopped)
+        failure = f"starting it failed: {outcome.error}" if outcome.error else ""
+        error.hint = "; ".join(filter(None, (error.hint, failure, outcome.words)))
+        raise
+    except BaseException:
+        _start(endpoint, stopped)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """A stopped container, and whether it ran before."""
+
+    details: Details
+    ran: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How starting a container again ended: what state it is in, in words, and why it was not started."""
+
+    words: str
+    error: str = ""
+
+
+def _stop(endpoint: Endpoint, details: Details) -> _Stopped:
+    """Stop a container for good.
+
+    podman stops nothing if the container is just between two runs, and then starts it again. So one that was stopped
+    is watched for a moment, and stopped once more if it was started.
+    """
+    ran = not details.container.state.at_rest
+    for _ in range(_STOPS):
+        endpoint.act(details.container.id, Verb.STOP)
+        current = endpoint.inspect(details.container.id)
+        if current.lifecycle.restarts and current.container.state.at_rest:
+            current = _watched(endpoint, current)
+        if current.container.state.at_rest:
+            return _Stopped(current, ran)
+        ran = True
+    raise ChangedMeanwhile(
+        f"{printable(details.container.name)} was stopped {_STOPS} times and is {current.container.state} again",
+        f"nothing was changed; find out what starts it{_unit_hint(details)}",
+    )
+
+
+def _unit_hint(details: Details) -> str:
+    owner = details.lifecycle.owner
+    return f": it belongs to {owner}" if owner else ""
+
+
+def _watched(endpoint: Endpoint, stopped: Details) -> Details:
+    """Return a stopped container's details as soon as it is started, or after a moment."""
+    current = stopped
+    for _ in range(_LOOKS):
+        time.sleep(_BETWEEN)
+        current = endpoint.inspect(stopped.container.id)
+        if not current.container.state.at_rest or current.session_key != stopped.session_key:
+            break
+    return current
+
+
+def _only_while_stopped(endpoint: Endpoint, stopped: _Stopped) -> Callable[[str], Details]:
+    """Return an ``inspect`` that raises ContainerEnded once the container was started again by somebody else."""
+
+    def inspect(container_id: str) -> Details:
+        current = endpoint.inspect(container_id)
+        if not current.container.state.at_rest or current.session_key != stopped.details.session_key:
+            raise ContainerEnded(
+                f"{printable(current.container.name)} was started by somebody else",
+                "stop what starts it, then try again",
+            )
+        return current
+
+    return inspect
+
+
+def _start(endpoint: Endpoint, stopped: _Stopped) -> _Outcome:
+    """Start a container that was stopped here, and say what state it is in. Raises nothing."""
+    container = stopped.details.container
+    name, by_hand = printable(container.name), f"{container.command_line} start {printable(container.name)}"
+    if not stopped.ran:
+        return _Outcome(f"{name} was not running and was not started: {by_hand} starts it")
+    try:
+        endpoint.act(container.id, Verb.START)
+    except DtuiError as error:
+        return _Outcome(_after_failed_start(endpoint, stopped, by_hand), error.message)
+    words = f"{name} was stopped and started again"
+    before = stopped.details.lifecycle.restart_policy
+    if before in ("", "no"):
+        return _Outcome(words)
+    try:
+        policy = endpoint.inspect(container.id).lifecycle.restart_policy
+    except DtuiError as error:
+        return _Outcome(f"{words}; it cannot be looked at again: {error.message}")
+    kept = "unchanged" if policy == before else f"now {printable(policy)}"
+    return _Outcome(f"{words}, its restart policy {printable(before)} {kept}")
+
+
+def _after_failed_start(endpoint: Endpoint, stopped: _Stopped, by_hand: str) -> str:
+    name = printable(stopped.details.container.name)
+    try:
+        container = endpoint.inspect(stopped.details.container.id).container
+    except NotFound:
+        return f"{name} does not exist any more"
+    except DtuiError:
+        return f"{name} was stopped, and nobody answers now: {by_hand} starts it"
+    return f"{name} is {container.status}, its restart policy unchanged: {by_hand} starts it"

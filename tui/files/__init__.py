@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from tui.files.verbs.copy import readable_tree as readable_tree
     from tui.files.verbs.opening import KeepsRestarting as KeepsRestarting
     from tui.files.verbs.opening import OpenedFile as OpenedFile
+    from tui.files.verbs.opening import SavePlan as SavePlan
     from tui.files.verbs.opening import privileged as privileged
     from tui.files.verbs.opening import reading as reading
     from tui.files.verbs.opening import stack_of as stack_of
@@ -136,6 +137,7 @@ _MODULES = {
     "tui.files.verbs.opening": (
         "KeepsRestarting",
         "OpenedFile",
+        "SavePlan",
         "privileged",
         "reading",
         "stack_of",

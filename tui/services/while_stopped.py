@@ -8,11 +8,19 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound, NotReachable
-from tui.core.lifecycle import keep_commands
+from tui.core.lifecycle import keep_commands, shortened
 from tui.core.records import Details, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
-from tui.files import ChangeResult, ContainerEnded, ContainerFiles, ContainerGone, KeepsRestarting, SaveResult
+from tui.files import (
+    ChangeResult,
+    ContainerEnded,
+    ContainerFiles,
+    ContainerGone,
+    KeepsRestarting,
+    SavePlan,
+    SaveResult,
+)
 from tui.services.files_of import files_of
 
 Result = TypeVar("Result", SaveResult, ChangeResult)
@@ -76,6 +84,20 @@ def refuse_stop(endpoint: Endpoint, details: Details) -> None:
         raise EditRefused(f"{name} is paused", f"{container.command_line} unpause {name} first, or leave out --restart")
 
 
+def stopped_first_words(details: Details) -> str:
+    """Return what :func:`change_while_stopped` does, as the beginning of a sentence."""
+    policy = details.lifecycle.restart_policy
+    kept = f"; its restart policy {shortened(policy)} stays as it is" if policy not in ("", "no") else ""
+    return f"It is stopped, which takes up to 10 s, and then started again{kept}"
+
+
+def plan_while_stopped(endpoint: Endpoint, details: Details, path: bytes) -> SavePlan:
+    """Describe what a save would do once the container is stopped; raises what the save would raise."""
+    refuse_stop(endpoint, details)
+    stopped = replace(details, container=replace(details.container, state=State.EXITED), pid=0)
+    return files_of(endpoint, stopped).plan(path)
+
+
 def change_while_stopped(
     endpoint: Endpoint, details: Details, change: Callable[[ContainerFiles], Result], check: Callable[[], None]
 ) -> Result:
@@ -88,7 +110,7 @@ def change_while_stopped(
     refuse_stop(endpoint, details)
     name = printable(details.container.name)
     stopped = _stop(endpoint, details)
-    result = _changed(endpoint, stopped, change, check)
+    result: Result = _changed(endpoint, stopped, change, check)
     outcome = _start(endpoint, stopped)
     if outcome.error:
         message = f"{printable(result.path)} is changed, but {name} was not started: {outcome.error}"

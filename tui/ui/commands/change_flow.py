@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from rich.text import Text
@@ -9,13 +10,15 @@ from rich.text import Text
 from tui.core.errors import DtuiError
 from tui.core.progress import Meter
 from tui.core.text import count_of, human_size, printable
-from tui.files import BackupMode, ChangeResult, Step, TooLarge, UndoKind
+from tui.files import BackupMode, ChangeResult, ContainerFiles, Step, TooLarge, UndoKind
+from tui.services.while_stopped import change_while_stopped, must_be_stopped
 from tui.ui.commands.base import Surface
 from tui.ui.commands.open_layer import OpenLayer
+from tui.ui.commands.stop_first import ask_to_stop
 from tui.ui.dialogs.choose import Choice, ChooseDialog
 
-Act = Callable[[Step, BackupMode], ChangeResult]
-"""A change, called in a thread with a progress callback and what to do with the bytes it replaces."""
+Act = Callable[[ContainerFiles, Step, BackupMode], ChangeResult]
+"""A change, called in a thread with the container's files, a progress callback, and what to do with replaced bytes."""
 
 _PATIENCE = 0.3
 """Seconds after which a change shows its progress."""
@@ -38,25 +41,48 @@ class ChangeFlow:
 
     async def perform(self, title: str, act: Act, done: str, *, go_to: bool = False) -> None:
         """Perform an act and report its outcome; ask what to do if it exceeds the backup limit. Raises DtuiError."""
-        try:
-            outcome = await self._run(title, act, BackupMode.USUAL, go_to=go_to)
-        except TooLarge as refused:
-            keep = await self._ask_backup_mode(title, refused)
-            if keep is None:
-                return
-            outcome = await self._run(title, act, keep, go_to=go_to)
+        keep, stops = BackupMode.USUAL, False
+        while True:
+            try:
+                outcome = await self._run(title, act, keep, stops=stops, go_to=go_to)
+                break
+            except TooLarge as refused:
+                chosen = await self._ask_backup_mode(title, refused)
+                if chosen is None:
+                    return
+                keep = chosen
+            except DtuiError as error:
+                if stops or not await self._offers_stop(error):
+                    raise
+                if not await ask_to_stop(self._surface, self._layer.open_details, "change it"):
+                    return
+                stops = True
         count_text = f" · {count_of(outcome.count, 'entry', 'entries')}" if outcome.count != 1 else ""
         notes = "".join(f" · {note}" for note in outcome.notes)
         back = " · z undoes this" if outcome.act and outcome.act.kind is not UndoKind.UNDO else ""
         self._surface.tell(f"{printable(outcome.path)} {done}{count_text}{back}{notes}", "good")
 
-    async def _run(self, title: str, act: Act, keep: BackupMode, *, go_to: bool) -> ChangeResult:
-        """Run an act, with its progress if it takes long, and open the layer again."""
+    async def _offers_stop(self, error: DtuiError) -> bool:
+        """Return whether the change would succeed if the container, which keeps restarting, were stopped first."""
+        layer = self._layer
+        return layer.details is not None and await asyncio.to_thread(
+            must_be_stopped, layer.endpoint, layer.details, error
+        )
+
+    async def _run(self, title: str, act: Act, keep: BackupMode, *, stops: bool, go_to: bool) -> ChangeResult:
+        """Run an act, with its progress if it takes long, and open the layer again; ``stops`` stops its container."""
         meter = Meter()
 
         def watched() -> ChangeResult:
             with meter.watching():
-                return act(meter.step, keep)
+                if not stops:
+                    return act(self._layer.files, meter.step, keep)
+                return change_while_stopped(
+                    self._layer.endpoint,
+                    self._layer.open_details,
+                    lambda files: act(files, meter.step, keep),
+                    lambda: meter.step(0, b""),
+                )
 
         try:
             outcome = await self._surface.call(title, watched, _PATIENCE, meter)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.text import Text
 from textual.message import Message
 from textual.worker import get_current_worker
 
 from tui.core.errors import DtuiError
-from tui.core.records import Container, Event, State
+from tui.core.records import Container, Details, Event, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
+from tui.render.endings import ending_question, ending_text, is_ending
 from tui.ui.commands.base import Commands, Surface, flow
 from tui.ui.dialogs.choose import ChooseDialog, confirm
 
-VERBS = ("start", "start_again", "stop", "restart", "pause", "kill")
+VERBS = ("start", "start_again", "stop", "stop_loop", "restart", "pause", "kill")
 """The actions that change the state of a container."""
 
 _DONE = {
@@ -46,12 +46,8 @@ _DOING = {
     Verb.RESTART: "restarting {}: it has 10 s to exit…",
 }
 
-_ENDS = {
-    Verb.STOP: "it has 10 s to exit, then it is killed",
-    Verb.RESTART: "it has 10 s to exit, then it is killed and started again",
-    Verb.KILL: "its main process is killed at once",
-}
-"""What a verb does to a running container; none of it can be undone."""
+_PATIENCE = 0.5
+"""Seconds after which reading a container's settings before a question shows its progress."""
 
 
 class ActionEnded(Message):
@@ -73,11 +69,18 @@ def why_no_verb(container: Container | None, action: str, *, live: bool) -> str:
     if not live:
         return "a data-root is read without its daemon: start dockerd, then open dtui on it"
     name, state = printable(container.name), container.state
-    if action in ("stop", "kill", "pause") and not state.alive and state is not State.RESTARTING:
+    if action == "pause" and state is State.RESTARTING:
+        return f"{name} keeps restarting, and cannot be paused: S stops it"
+    if action in ("stop", "stop_loop", "kill", "pause") and not _is_ended_by_verbs(state):
         return f"{name} is not running ({state})"
-    if action == "restart" and not state.alive:
+    if action == "restart" and not _is_ended_by_verbs(state):
         return f"{name} is not running: s starts it"
     return ""
+
+
+def _is_ended_by_verbs(state: State) -> bool:
+    """Return whether there is something to stop: a process, or restarting again and again."""
+    return state.alive or state is State.RESTARTING
 
 
 class ContainerCommands(Commands):
@@ -104,15 +107,19 @@ class ContainerCommands(Commands):
         return self._why_gone() or why_no_verb(container, action, live=live)
 
     def hides(self, action: str) -> bool:
-        """Hide whichever of start and restart ``s`` does not do now."""
+        """Hide whichever of start and restart ``s`` does not do now, and the footer's stop unless it matters most."""
         if action in ("start", "start_again"):
             return (self.start_verb() is Verb.START) is (action == "start_again")
+        if action in ("stop", "stop_loop"):
+            container = self._current()
+            keeps_restarting = container is not None and container.state is State.RESTARTING
+            return keeps_restarting is (action == "stop")
         return False
 
     def start_verb(self) -> Verb:
         """Return what ``s`` does now: restart a running container, start any other."""
         container = self._current()
-        return Verb.RESTART if container is not None and container.state.alive else Verb.START
+        return Verb.RESTART if container is not None and _is_ended_by_verbs(container.state) else Verb.START
 
     def act(self, verb: Verb, target: Container | None) -> None:
         """Perform a verb in a worker, which posts :class:`ActionEnded`.
@@ -167,11 +174,22 @@ class ContainerCommands(Commands):
 
     async def confirm_verb(self, verb: Verb, container: Container | None) -> bool:
         """Ask before a verb ends a running container; return whether to go on."""
-        if container is None or verb not in _ENDS or not container.state.alive:
+        if container is None or not is_ending(verb) or not _is_ended_by_verbs(container.state):
             return container is not None
-        question = f"{verb.capitalize()} {printable(container.name)}?"
-        body = Text(f"It is {container.state}: {_ENDS[verb]}.")
-        return await self.surface.choose(ChooseDialog(question, (confirm(f"{verb} it"),), body)) == "yes"
+        try:
+            details = await self.settings_of(container)
+        except DtuiError as error:
+            self.surface.tell_error(error)
+            return False
+        question, answer = ending_question(verb, details, container.name)
+        body = ending_text(verb, container.state, details)
+        return await self.surface.choose(ChooseDialog(question, (confirm(answer),), body)) == "yes"
+
+    async def settings_of(self, container: Container) -> Details:
+        """Inspect a container, because its settings decide what a verb really does; raises DtuiError."""
+        endpoint = self.surface.host.endpoint(container.endpoint)
+        title = f"Looking at {printable(container.name)}"
+        return await self.surface.call(title, lambda: endpoint.inspect(container.id), _PATIENCE)
 
     @flow
     async def _ask_and_act(self, verb: Verb) -> None:
@@ -188,6 +206,10 @@ class ContainerCommands(Commands):
 
     def action_stop(self) -> None:
         """Ask, then stop the container."""
+        self._ask_and_act(Verb.STOP)
+
+    def action_stop_loop(self) -> None:
+        """Ask, then stop the container that keeps restarting."""
         self._ask_and_act(Verb.STOP)
 
     def action_restart(self) -> None:

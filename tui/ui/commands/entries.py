@@ -11,7 +11,7 @@ from rich.text import Text
 from tui.core.errors import AlreadyThere
 from tui.core.records import Change, Entry, EntryKind
 from tui.core.text import mode_text, printable
-from tui.files import BackupMode, ChangeResult, SaveOptions, Step
+from tui.files import BackupMode, ChangeResult, ContainerFiles, SaveOptions, Step
 from tui.layers.owners import owner_of
 from tui.linux.rooted_paths import normalized, split
 from tui.render.entries import owner_text
@@ -82,7 +82,7 @@ class EntryCommands(Commands):
             return
         await self._changes.perform_or_tell(
             f"Deleting {printable(entry.path)}",
-            lambda step, keep: self._layer.files.remove(entry.path, recursive=folder, keep=keep, step=step),
+            lambda files, step, keep: files.remove(entry.path, recursive=folder, keep=keep, step=step),
             "deleted",
         )
 
@@ -100,7 +100,7 @@ class EntryCommands(Commands):
             goal = new if new.startswith(b"/") else split(entry.path)[0] + b"/" + new
             await self._changes.perform(
                 f"Renaming {printable(entry.path)}",
-                lambda step, keep: self._layer.files.rename(entry.path, goal, keep=keep, step=step),
+                lambda files, step, keep: files.rename(entry.path, goal, keep=keep, step=step),
                 "is its new name",
                 go_to=True,
             )
@@ -122,11 +122,11 @@ class EntryCommands(Commands):
         await self.surface.ask(f"New in {printable(parent)}", make, verb="create", placeholder=placeholder)
 
     async def _make(self, path: bytes, *, directory: bool) -> None:
-        def create(step: Step, keep: BackupMode) -> ChangeResult:
+        def create(files: ContainerFiles, step: Step, keep: BackupMode) -> ChangeResult:
             del step, keep
             if directory:
-                return self._layer.files.mkdir(path)
-            result = self._layer.files.save(path, b"", None, SaveOptions(create=True, only_new=True))
+                return files.mkdir(path)
+            result = files.save(path, b"", None, SaveOptions(create=True, only_new=True))
             return ChangeResult(result.path, 1, None, result.notes)
 
         done = "made" if directory else "made · z undoes this · e edits it"
@@ -145,7 +145,7 @@ class EntryCommands(Commands):
             if recursive is not None:
                 await self._changes.perform(
                     f"Changing {printable(entry.path)}",
-                    lambda step, _: self._layer.files.chmod(entry.path, answer, recursive=recursive, step=step),
+                    lambda files, step, _: files.chmod(entry.path, answer, recursive=recursive, step=step),
                     "has its new mode",
                 )
 
@@ -163,7 +163,7 @@ class EntryCommands(Commands):
             if recursive is not None:
                 await self._changes.perform(
                     f"Changing {printable(entry.path)}",
-                    lambda step, _: self._layer.files.chown(entry.path, answer, recursive=recursive, step=step),
+                    lambda files, step, _: files.chown(entry.path, answer, recursive=recursive, step=step),
                     "has its new owner",
                 )
 
@@ -200,7 +200,7 @@ class EntryCommands(Commands):
             return
         await self._changes.perform_or_tell(
             f"Reverting {printable(entry.path)}",
-            lambda step, keep: self._layer.files.revert(entry.path, keep=keep, step=step),
+            lambda files, step, keep: files.revert(entry.path, keep=keep, step=step),
             "is as the image has it",
         )
 
@@ -216,9 +216,9 @@ class EntryCommands(Commands):
         async def copy_to(answer: str) -> None:
             target = _on_host(answer)
 
-            def copy(step: Step, keep: BackupMode) -> ChangeResult:
+            def copy(files: ContainerFiles, step: Step, keep: BackupMode) -> ChangeResult:
                 del keep
-                copied = self._layer.files.copy_out(entry.path, target, step=step)
+                copied = files.copy_out(entry.path, target, step=step)
                 return ChangeResult(
                     entry.path, copied.entries, None, (f"now {copied.target} on this host", *copied.notes)
                 )
@@ -243,7 +243,7 @@ class EntryCommands(Commands):
             async def copy(*, over: bool) -> None:
                 await self._changes.perform(
                     f"Copying {printable(answer)}",
-                    lambda step, keep: self._layer.files.copy_in(source, parent, keep=keep, step=step, over=over),
+                    lambda files, step, keep: files.copy_in(source, parent, keep=keep, step=step, over=over),
                     "copied in",
                     go_to=True,
                 )

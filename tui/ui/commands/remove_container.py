@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from rich.text import Text
 
+from tui.core.errors import DtuiError
 from tui.core.records import Container, State
 from tui.core.text import human_size, printable
 from tui.engine.endpoint import Verb
+from tui.render.endings import ending_warnings
 from tui.ui.commands.base import Commands, Surface, flow
 from tui.ui.commands.containers import ContainerCommands
 from tui.ui.commands.details import ContainerDetails
@@ -53,6 +56,9 @@ class RemoveContainer(Commands):
         size = self._details.size_of(container)
         question = f"Remove {printable(container.name)}? Its writable layer is deleted too. This cannot be undone."
         body = Text(f"{printable(container.image)} · layer {human_size(size)} · volumes are kept")
+        with suppress(DtuiError):  # a damaged container is removed as well; its settings only add to the question
+            for warning in ending_warnings(Verb.REMOVE, await self._acts.settings_of(container)):
+                body.append(f"\n! {warning}", style="yellow")
         if container.state in _WOULD_BE_KILLED:
             body = Text.assemble((f"It is {container.state.upper()} and will be killed.\n", "bold red"), body)
         verb = "kill and remove it" if container.state in _WOULD_BE_KILLED else "remove it"

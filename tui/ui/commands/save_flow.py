@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -11,10 +13,27 @@ from rich.text import Text
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 from tui.core.text import printable
-from tui.files import ContainerEnded, ContainerGone, OpenedFile, SaveOptions, SaveResult, diff_lines
+from tui.files import (
+    ContainerEnded,
+    ContainerFiles,
+    ContainerGone,
+    OpenedFile,
+    SaveOptions,
+    SavePlan,
+    SaveResult,
+    diff_lines,
+)
 from tui.render.entries import diff_text
+from tui.services.while_stopped import (
+    NotStarted,
+    change_while_stopped,
+    must_be_stopped,
+    plan_while_stopped,
+    stopped_first_words,
+)
 from tui.ui.commands.base import Surface
 from tui.ui.commands.open_layer import OpenLayer
+from tui.ui.commands.stop_first import ask_to_stop, stop_first
 from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
 from tui.ui.widgets.file_pane import FilePane
 
@@ -68,7 +87,7 @@ class SaveFlow:
             self._surface.tell(f"{held.record.name} was removed: nothing can be saved into it{next_step}", "bad")
             return False
         try:
-            plan = await self._call(opened.path, lambda: self._layer.files.plan(opened.path))
+            plan, stops = await self._plan(opened.path)
         except DtuiError as error:
             self._surface.tell_error(error)
             return False
@@ -76,25 +95,55 @@ class SaveFlow:
         for warning in plan.warnings:
             body.append(f"! {printable(warning)}\n", style="yellow")
         body.append_text(Text.assemble("\n", diff_text(diff_lines(opened.document.data, data))))
-        choices = [confirm("save", answer="save")]
+        choices = [stop_first("save") if stops else confirm("save", answer="save")]
         if plan.choice:
             choices.append(Choice("i", "in place", "in place, keeping the inode"))
-        answer = await self._surface.choose(ChooseDialog(f"Save {printable(opened.path)}?", tuple(choices), body))
+        question = f"Save {printable(opened.path)}?"
+        if stops:
+            question = f"{printable(held.record.name)} keeps restarting. Stop it to save {printable(opened.path)}?"
+        answer = await self._surface.choose(ChooseDialog(question, tuple(choices), body))
         if answer is None:
             self._surface.tell("not saved")
             return False
-        return await self._write(opened, data, in_place=answer == "in place")
+        return await self._write(opened, data, in_place=answer == "in place", stops=stops)
 
-    async def _write(self, opened: OpenedFile, data: bytes, *, in_place: bool) -> bool:
+    async def _plan(self, path: bytes) -> tuple[SavePlan, bool]:
+        """Return what a save would do, and whether the container, which keeps restarting, must be stopped for it."""
+        try:
+            return await self._call(path, lambda: self._layer.files.plan(path)), False
+        except DtuiError as error:
+            if not await self._must_be_stopped(error):
+                raise
+        plan = await self._call(path, lambda: self._plan_while_stopped(path))
+        return replace(plan, sentence=f"{stopped_first_words(self._layer.open_details)}; {plan.sentence}"), True
+
+    async def _must_be_stopped(self, error: DtuiError) -> bool:
+        layer = self._layer
+        return await asyncio.to_thread(must_be_stopped, layer.endpoint, layer.open_details, error)
+
+    def _plan_while_stopped(self, path: bytes) -> SavePlan:
+        endpoint = self._layer.endpoint
+        return plan_while_stopped(endpoint, endpoint.inspect(self._layer.held.record.id), path)
+
+    async def _write(self, opened: OpenedFile, data: bytes, *, in_place: bool, stops: bool) -> bool:
         """Write, and ask what to do if the file was changed meanwhile; return whether the data was written."""
         force = False
         while True:
-            self._surface.tell("saving…")
+            self._surface.tell("stopping it, saving, starting it again…" if stops else "saving…")
             try:
-                result = await self._call(opened.path, partial(self._write_now, opened, data, force, in_place))
-            except (ContainerEnded, ContainerGone) as error:
+                result = await self._call(opened.path, partial(self._write_now, opened, data, force, in_place, stops))
+            except NotStarted as error:
+                await self._note_saved(opened, data)
                 self._surface.tell_error(error)
-                return False
+                return True
+            except (ContainerEnded, ContainerGone) as error:
+                if stops or not await self._must_be_stopped(error):
+                    self._surface.tell_error(error)
+                    return False
+                if not await ask_to_stop(self._surface, self._layer.open_details, "save"):
+                    self._surface.tell("not saved")
+                    return False
+                stops = True
             except ChangedMeanwhile as error:
                 answer = await self._ask_in_conflict(opened, data, error)
                 if answer == "theirs" and await self._show_again(opened.path):
@@ -108,16 +157,26 @@ class SaveFlow:
                 self._surface.tell_error(error)
                 return False
             else:
-                self._settle_taken_text(opened, data)
-                await self._show_again(opened.path)
-                self._layer.open()
+                await self._note_saved(opened, data)
                 self.last_result = result
                 self.tell_saved(result)
                 return True
 
-    def _write_now(self, opened: OpenedFile, data: bytes, force: bool, in_place: bool) -> SaveResult:
-        version = None if force else opened.stamp
-        return self._layer.files.save(opened.path, data, version, SaveOptions(in_place=in_place))
+    async def _note_saved(self, opened: OpenedFile, data: bytes) -> None:
+        """Show the file as it was saved, and open the layer again."""
+        self._settle_taken_text(opened, data)
+        await self._show_again(opened.path)
+        self._layer.open()
+
+    def _write_now(self, opened: OpenedFile, data: bytes, force: bool, in_place: bool, stops: bool) -> SaveResult:
+        def save(files: ContainerFiles) -> SaveResult:
+            version = None if force else opened.stamp
+            return files.save(opened.path, data, version, SaveOptions(in_place=in_place))
+
+        if not stops:
+            return save(self._layer.files)
+        endpoint = self._layer.endpoint
+        return change_while_stopped(endpoint, endpoint.inspect(self._layer.held.record.id), save, lambda: None)
 
     async def _ask_in_conflict(self, opened: OpenedFile, edited: bytes, error: ChangedMeanwhile) -> str | None:
         body = Text(printable(str(error)))

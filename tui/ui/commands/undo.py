@@ -13,6 +13,7 @@ from tui.files import (
     BackupMode,
     ChangeResult,
     ContainerEnded,
+    ContainerFiles,
     ContainerGone,
     Step,
     UndoKind,
@@ -60,10 +61,9 @@ class UndoCommand(Commands):
 
     async def _undo(self, act: UndoRecord, *, force: bool) -> None:
         """Undo an act; if there is no room to back up the current contents, ask whether to go on without."""
-        files = self._layer.files
         title = f"Undoing the {_act_words(act)}"
 
-        def undo(step: Step, keep: BackupMode) -> ChangeResult:
+        def undo(files: ContainerFiles, step: Step, keep: BackupMode) -> ChangeResult:
             return files.undo(act, force=force, keep=keep, step=step)
 
         try:
@@ -73,7 +73,7 @@ class UndoCommand(Commands):
             choice = Choice("p", "without", "undo without a copy")
             if await self.surface.choose(ChooseDialog(f"{title}: no room for a copy", (choice,), body)) == "without":
                 await self._changes.perform(
-                    title, lambda step, _: undo(step, BackupMode.NOTHING), "is as it was", go_to=True
+                    title, lambda files, step, _: undo(files, step, BackupMode.NOTHING), "is as it was", go_to=True
                 )
 
     async def _undo_by_force(self, act: UndoRecord, refused: ChangedMeanwhile) -> None:

@@ -208,6 +208,8 @@ def test_engine_answers_parse_or_fail(one: object, two: object, three: object) -
         lambda: parse.argv_of(body),
         lambda: parse.mounts_of(body),
         lambda: parse.settings_of(body),
+        lambda: parse.lifecycle_of(body),
+        lambda: parse.container_labels(body),
         lambda: parse.event_of(body),
     ):
         with one_line():

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from tui.core.errors import DtuiError, NotFound
 from tui.core.ids import ContainerId
+from tui.core.lifecycle import UNKNOWN_LIFECYCLE
 from tui.core.records import AccessKind, Container, Details, Driver, DriverKind, EngineFacts, Event, LayerAccess, State
 from tui.engine.endpoint import LogLine, Verb
 
@@ -64,6 +65,7 @@ class Pretend:
         self.acts: list[tuple[str, Verb]] = []
         self.refuses: DtuiError | None = None
         self.error = ""
+        self.lifecycle = UNKNOWN_LIFECYCLE
         self._stream = _Stream()
         self.rows = [
             Container(
@@ -104,7 +106,8 @@ class Pretend:
         if row is None:
             raise NotFound(f"no {container_id}")
         reach = LayerAccess(AccessKind.NONE, "it is pretended")
-        return Details(row, 0, ("true",), "/", self.error, False, 0, None, None, (), None, reach)
+        details = Details(row, 0, ("true",), "/", self.error, False, 0, None, None, (), None, reach)
+        return replace(details, lifecycle=self.lifecycle)
 
     def size(self, container_id: str) -> int | None:
         del container_id

@@ -18,7 +18,7 @@ from tui.core.text import printable
 from tui.files import SaveOptions, SaveResult, Unsaved, keep_to_tell
 from tui.linux.sparse import Content
 from tui.services.files_of import files_of
-from tui.services.while_stopped import NotStarted
+from tui.services.while_stopped import NotStarted, plan_while_stopped
 
 
 def run(options: Namespace) -> int:
@@ -35,6 +35,8 @@ def run(options: Namespace) -> int:
         save_options = SaveOptions(
             create=options.create, mode=options.mode, in_place=options.in_place, keep=backup_mode_of(options)
         )
+        if options.restart and not options.create:
+            plan_while_stopped(endpoint, details, target.path)  # nothing is stopped for a file that cannot be saved
         with _kept_if_lost(options, target, data), interruptible(options.wait) as step:
             # a single file is always written to its end
             receipt = change(

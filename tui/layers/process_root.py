@@ -22,6 +22,10 @@ from tui.linux.rooted_paths import Root
 from tui.linux.syscalls import O_PATH
 
 
+class ProcessEnded(NotReachable):
+    """The process through which a container's files were to be reached has ended."""
+
+
 @contextmanager
 def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> Iterator[None]:
     """Verify on entry and exit that a pid belongs to the container; raises NotReachable.
@@ -33,7 +37,7 @@ def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> 
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
-        raise NotReachable("the container's process has ended", "check its state") from error
+        raise ProcessEnded("the container's process has ended", "check its state") from error
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as groups:
             is_named = container_id in groups.read(65536)
@@ -46,9 +50,9 @@ def process_of(pid: int, container_id: str, stack: LayerStack | None = None) -> 
             )
         yield
         if has_ended(pidfd):
-            raise NotReachable("the container's process has just ended", "check its state")
+            raise ProcessEnded("the container's process has just ended", "check its state")
     except FileNotFoundError as error:
-        raise NotReachable("the container's process has ended", "check its state") from error
+        raise ProcessEnded("the container's process has ended", "check its state") from error
     finally:
         os.close(pidfd)
 

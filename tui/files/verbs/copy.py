@@ -42,7 +42,7 @@ from tui.files.verbs.acts import (
     notes_after,
     refuse_mounts,
 )
-from tui.files.verbs.opening import ids_of, is_entered, refuse_covered, running_root, stack_of
+from tui.files.verbs.opening import ids_of, reading_root, refuse_covered, stack_of
 from tui.files.write import exchange
 from tui.files.write.unchanged import changed_meanwhile
 from tui.layers.mount_covers import Covers
@@ -70,8 +70,9 @@ class CopiedOut(NamedTuple):
 def readable_tree(details: Details) -> Iterator[Tree]:
     """Yield a container's tree for reading: through its process while it runs, else from its layers."""
     container = details.container.id
-    if is_entered(details):
-        with running_root(details) as root:
+    root = reading_root(details)
+    if root is not None:
+        with root:
             yield RootTree(root, OwnNameOps(), container)
         return
     stack = stack_of(details)

@@ -18,7 +18,7 @@ from tui.files.tree.mounted import mount_hint, open_at_rest, refuse_kernel_path
 from tui.files.write.metadata import attribute_names
 from tui.files.write.version import FileVersion, version_of
 from tui.layers.mount_covers import RUNTIME_MOUNTS, Covers
-from tui.layers.process_root import open_process_root, refuse_other_root
+from tui.layers.process_root import ProcessEnded, open_process_root, refuse_other_root
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import Root, is_mount_point, normalized, read_limited
 from tui.linux.syscalls import identity_of
@@ -99,6 +99,21 @@ def running_root(details: Details) -> Root:
     return root
 
 
+def reading_root(details: Details) -> Root | None:
+    """Open the root of a running container to read its files; None if they are to be read from its layers.
+
+    That is so at rest, and if the process of a container that keeps restarting has ended since it was inspected.
+    """
+    if not is_entered(details):
+        return None
+    try:
+        return running_root(details)
+    except ProcessEnded:
+        if not details.lifecycle.restarts:
+            raise
+        return None
+
+
 @contextmanager
 def reading(details: Details, path: bytes) -> Iterator[int]:
     """Yield a descriptor to read a container's file: through its process while it runs, else from its layers.
@@ -106,8 +121,9 @@ def reading(details: Details, path: bytes) -> Iterator[int]:
     ``..`` removes the component before it, even after a link, as everywhere in dtui and in ``docker cp``.
     """
     stack, path = stack_of(details), normalized(path)
-    if is_entered(details):
-        with running_root(details) as root:
+    root = reading_root(details)
+    if root is not None:
+        with root:
             try:
                 fd = root.open_regular(path)
             except NotFound:

@@ -44,7 +44,7 @@ def test_backups_outlive_their_container(boxes: Boxes) -> None:
         (act,) = dtui_json(*host, "backups", ref)
         assert (act["container"], act["path"]) == (box.id, "/etc/motd")
         told = dtui(*host, "undo", ref, code=1).decode()
-        assert f"web ({box.id[:12]}) is not here any more" in told
+        assert f"web ({box.id[:12]}) no longer exists" in told
         assert act["data"] in told
         assert len(told.splitlines()) == 1
     assert Path(act["data"]).read_bytes() == b"hello\n"
@@ -79,7 +79,7 @@ def test_new_container_inherits_no_undo(boxes: Boxes) -> None:
     new.engine.docker("rm", "-f", "web")
     told = dtui(*host, "undo", "web", code=2).decode()
     assert "web means 2 containers" in told
-    assert "is not here any more" in dtui(*host, "undo", old.id[:12], code=1).decode()
+    assert "no longer exists" in dtui(*host, "undo", old.id[:12], code=1).decode()
 
 
 @FOUND

@@ -41,11 +41,11 @@ def shown(data: bytes) -> str:
 )
 def test_pieces_show_same_text_as_whole_line(data: bytes) -> None:
     lines = [line.rstrip(b"\n") for line in data.splitlines(keepends=True)]
-    old, cat._PIECE = cat._PIECE, 3
+    old, cat._BLOCK = cat._BLOCK, 3
     try:
         assert shown(data) == "".join(printable(line) + "\n" for line in lines)
     finally:
-        cat._PIECE = old
+        cat._BLOCK = old
 
 
 def test_newline_free_file_is_read_in_pieces() -> None:

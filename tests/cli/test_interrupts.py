@@ -176,7 +176,7 @@ def test_interrupted_undo_is_finished(boxes: Boxes, host: Path, alive: bool) -> 
     dtui(*one.words("rm"))
     code, told = interrupted([*one.engine, "undo", "web"], (one.srv / "big" / "13").exists)
     assert code == 0, told
-    assert told.startswith("dtui: finishing this first: half of it would be useless\n")
+    assert told.startswith("dtui: finishing this first: stopping half-way would leave it inconsistent\n")
     assert re.fullmatch(r"/srv/big: undid the delete of .* UTC; .*\n", told.split("\n", 1)[1])
     assert one.difference() == {}
 

@@ -40,18 +40,18 @@ def test_unexpected_error_is_raised_not_hung(others: tuple[Any, ...]) -> None:
 
 def test_failed_endpoint_hides_no_other() -> None:
     listing = session(("row",), DtuiError("it is ill")).listing()
-    assert listing.rows == ("row",)
+    assert listing.containers == ("row",)
     assert [(name, str(error)) for name, error in listing.failures] == [("1", "it is ill")]
 
 
 def test_silent_endpoint_gets_limited_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ask_endpoints, "REST", 0.05)
+    monkeypatch.setattr(ask_endpoints, "OTHERS_TIMEOUT", 0.05)
     never = threading.Event()
     listing = session(("row",), never).listing()
     never.set()
-    assert listing.rows == ("row",)
+    assert listing.containers == ("row",)
     ((name, error),) = listing.failures
     assert name == "1"
     assert isinstance(error, EngineLost)

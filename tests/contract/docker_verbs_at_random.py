@@ -90,7 +90,7 @@ CHANGES: dict[str, Change] = {
 }
 
 GONE = re.compile(
-    r"the container (is being removed|was removed)|is not here any more|is (removing|dead)|there is no container|"
+    r"the container (is being removed|was removed)|no longer exists|is (removing|dead)|there is no container|"
     r"[Nn]o such container"
 )
 ENDED = re.compile(

@@ -202,7 +202,7 @@ def test_odd_change_hides_no_other(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["-H", engine.address, "changes", "web"]) == 1
     shown = capsys.readouterr()
     assert shown.out == "A /b\n"
-    assert "3 changes in the Engine's answer invalid and left out" in shown.err
+    assert "3 changes in the Engine's answer could not be read and are missing" in shown.err
 
 
 # redirects, proxies, passwords -------------------------------------------------------------------------------

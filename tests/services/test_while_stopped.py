@@ -177,7 +177,7 @@ def test_change_says_what_will_drop_it(engine: Dockerd, options: tuple[str, ...]
     engine.docker("stop", "-t0", "web")
     if "--rm" in options:
         assert len(dtui_json(*host, "backups", "web")) == 2
-        assert "is not here any more" in dtui(*host, "undo", "web", code=1).decode()
+        assert "no longer exists" in dtui(*host, "undo", "web", code=1).decode()
 
 
 def test_ls_shows_what_ends_container(engine: Dockerd) -> None:

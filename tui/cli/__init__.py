@@ -21,15 +21,15 @@ from tui.linux.supervise import can_give_up, continue_in_child, give_up, is_stuc
 _INTERRUPTED = 130
 _OWN_SIGNALS = ("", "edit", "demo", "bench")
 """Verbs that handle signals themselves: the app, and a benchmark that removes its engines."""
-_LONGEST = 300
+_MAX_MESSAGE = 300
 """Characters shown of an unexpected error, which may contain a stranger's bytes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run dtui with these arguments and return the exit code.
 
-    With those of the process, for None, it runs in a child of it, which it can leave behind: any path may lie on a file
-    system that does not answer.
+    Without ``argv`` it uses the process' own arguments and runs in a child, which it can leave behind if a file
+    system does not answer.
     """
     for name in ("stdout", "stderr"):  # started with them closed: the next file opened would receive our output
         if getattr(sys, name) is None:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         flush()
     except OutputLost as lost:
-        code = code or _exit_code_after(lost, "; what was asked for is done")
+        code = code or _exit_code_after(lost, "; the command itself succeeded")
     if is_stuck() or (can_give_up() and threading.active_count() > 1):  # Python's end would wait for a call that hangs
         release_locks()
         if not is_stuck():
@@ -68,8 +68,8 @@ def _run(argv: Sequence[str] | None) -> int:
             return int(options.run(options))
         with ended_by_second_interrupt():
             return int(options.run(options))
-    except SystemExit as asked:  # --help or --version
-        return int(asked.code or 0)
+    except SystemExit as exit_request:  # --help or --version
+        return int(exit_request.code or 0)
     except DtuiError as error:
         _print_error(str(error))
         if error.__cause__ is not None and os.environ.get("DTUI_TRACEBACK"):
@@ -81,17 +81,16 @@ def _run(argv: Sequence[str] | None) -> int:
         return _exit_code_after(lost)
     except (OSError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno != errno.ENOMEM:
-            _print_error(str(TooManyOpen.of(error) or f"{error}; dtui doctor may tell why"))
+            _print_error(str(TooManyOpen.of(error) or f"{error}; dtui doctor may show why"))
             return 1
-        _print_error(
-            f"there is not enough memory; {_notes_of(error) or 'what was under way is put right at the next start'}"
-        )
+        outcome = _notes_of(error) or "the next start completes or rolls back an unfinished change"
+        _print_error(f"there is not enough memory; {outcome}")
         return 1
     except Exception as error:
         if os.environ.get("DTUI_TRACEBACK"):
             raise
-        description = "; ".join(filter(None, [f"{type(error).__name__}: {error}"[:_LONGEST], _notes_of(error)]))
-        _print_error(f"{description}; this should not happen: DTUI_TRACEBACK=1 tells where it did")
+        description = "; ".join(filter(None, [f"{type(error).__name__}: {error}"[:_MAX_MESSAGE], _notes_of(error)]))
+        _print_error(f"{description}; this should not happen: DTUI_TRACEBACK=1 shows where")
         return 1
 
 

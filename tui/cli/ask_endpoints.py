@@ -17,17 +17,17 @@ from tui.engine.endpoint import Endpoint
 
 _Answer = TypeVar("_Answer")
 
-FIRST = 15
+FIRST_TIMEOUT = 15
 """Seconds to wait for the first of several endpoints to answer."""
 
-REST = 5
+OTHERS_TIMEOUT = 5
 """Seconds that the others have after the first answer."""
 
-SLOW = 3
+WARN_AFTER = 3
 """Seconds after which a terminal shows whom we are waiting for."""
 
 
-_SLICE = 0.5
+_WAIT_SLICE = 0.5
 """Seconds of each wait in an endless one: an interrupt arriving just before a wait is noticed after it."""
 
 
@@ -35,11 +35,11 @@ _SLICE = 0.5
 def warn_if_slow(names: Sequence[str]) -> Iterator[None]:
     """Print on a terminal whom we are waiting for, and how to stop."""
 
-    def tell() -> None:
+    def warn() -> None:
         names_text = printable(", ".join(names))
-        print_note(f"dtui: waiting for {names_text} to answer; ctrl+c ends it")
+        print_note(f"dtui: waiting for {names_text} to answer; ctrl+c stops waiting")
 
-    timer = threading.Timer(SLOW, tell)
+    timer = threading.Timer(WARN_AFTER, warn)
     timer.daemon = True
     if sys.stderr.isatty():
         timer.start()
@@ -67,13 +67,15 @@ def ask_all(
 
     for number, endpoint in enumerate(endpoints):  # daemon threads: one that hangs must not keep us from exiting
         threading.Thread(target=ask, args=(number, endpoint), daemon=True).start()
-    silent = EngineLost(f"no answer within {FIRST} s", "check that the host is up and its disk not overloaded")
+    no_answer = EngineLost(
+        f"no answer within {FIRST_TIMEOUT} s", "check that the host is up and its disk not overloaded"
+    )
     answered: dict[int, _Answer | DtuiError] = {}
-    begin = time.monotonic()
-    end = begin + FIRST
+    started_at = time.monotonic()
+    deadline = started_at + FIRST_TIMEOUT
     while len(answered) < len(endpoints):
         try:
-            number, answer = answers.get(timeout=_SLICE if patient else max(0.0, end - time.monotonic()))
+            number, answer = answers.get(timeout=_WAIT_SLICE if patient else max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             if patient:
                 continue
@@ -81,9 +83,10 @@ def ask_all(
         if isinstance(answer, BaseException) and not isinstance(answer, DtuiError):
             raise answer
         answered[number] = answer
-        if not isinstance(answer, DtuiError) and end == begin + FIRST:
-            end = min(end, time.monotonic() + REST)
-            silent = EngineLost(
-                f"no answer within {REST} s of the first", "check that the host is up and its disk not overloaded"
+        if not isinstance(answer, DtuiError) and deadline == started_at + FIRST_TIMEOUT:
+            deadline = min(deadline, time.monotonic() + OTHERS_TIMEOUT)
+            no_answer = EngineLost(
+                f"no answer within {OTHERS_TIMEOUT} s of the first",
+                "check that the host is up and its disk not overloaded",
             )
-    return [answered.get(number, silent) for number in range(len(endpoints))]
+    return [answered.get(number, no_answer) for number in range(len(endpoints))]

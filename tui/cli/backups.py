@@ -21,28 +21,28 @@ _UNSAVED = "unsaved text"
 def run(options: Namespace) -> int:
     """List changes, newest first (id, time, container, kind, path, state, bytes kept), then unsaved texts."""
     texts = _texts(options.ref)
-    records = [act for container in _find_changed(options, texts).changed for act in container.acts]
+    records = [record for container in _find_changed(options, texts).changed for record in container.acts]
     records.sort(key=lambda act: order_of(act.id), reverse=True)
     if options.json:
         print_json([*map(_as_json, records), *map(_text_as_json, texts)])
         return 0
-    several = len({act.container for act in records}) > len({act.name for act in records})
+    several = len({record.container for record in records}) > len({record.name for record in records})
     rows = [
         (
-            act.id,
-            f"{act.time:%Y-%m-%d %H:%M:%S}",
-            printable(act.name) + (f" ({act.container[:12]})" if several else ""),
-            act.kind.value,
-            _paths(act),
-            _state(act),
+            record.id,
+            f"{record.time:%Y-%m-%d %H:%M:%S}",
+            printable(record.name) + (f" ({record.container[:12]})" if several else ""),
+            record.kind.value,
+            _paths(record),
+            _state(record),
         )
-        for act in records
+        for record in records
     ]
     rows += [
         (text.id, f"{text.time:%Y-%m-%d %H:%M:%S}", printable(text.container), _UNSAVED, printable(text.path), "")
         for text in texts
     ]
-    sizes = [*(act.size for act in records), *(text.size for text in texts)]
+    sizes = [*(record.size for record in records), *(text.size for text in texts)]
     widths = [max(len(row[column]) for row in rows) for column in range(6)] if rows else []
     for size, row in zip(sizes, rows, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -70,67 +70,67 @@ def purge(options: Namespace) -> int:
     """Delete backups permanently, of all containers or of one, and report what was deleted."""
     texts = _texts(options.ref)
     resolved = _find_changed(options, texts)
-    only = {require_single(resolved.changed, options.ref).id} if options.ref and resolved.changed else None
-    if options.ref and only is None and not texts:
+    container_ids = {require_single(resolved.changed, options.ref).id} if options.ref and resolved.changed else None
+    if options.ref and container_ids is None and not texts:
         raise NotFound(f"there are no backups of {printable(options.ref)}", "dtui backups lists all")
     before = datetime.now(UTC) - options.older_than if options.older_than is not None else None
-    folders = list(purgeable(only or (set() if options.ref else None), before))
+    directories = list(purgeable(container_ids or (set() if options.ref else None), before))
     texts = tuple(text for text in texts if before is None or text.time < before)
-    if (folders or texts) and not options.force and _can_ask() and not _confirmed(folders, texts):
+    if (directories or texts) and not options.force and _can_ask() and not _confirmed(directories, texts):
         print_note("nothing was deleted")
         return 1
-    done = purge_entry(folders, resolved.removed_ids & (only or set()))
+    purged = purge_entry(directories, resolved.removed_ids & (container_ids or set()))
     for text in texts:
         drop_text(text)
-    size = done.size + sum(text.size for text in texts)
+    size = purged.size + sum(text.size for text in texts)
     if options.json:
-        skipped = [{"id": act_id, "reason": why} for act_id, why in done.skipped]
-        removed = [*done.removed, *(text.id for text in texts)]
+        skipped = [{"id": act_id, "reason": reason} for act_id, reason in purged.skipped]
+        removed = [*purged.removed, *(text.id for text in texts)]
         print_json({"removed": removed, "bytes": size, "left": skipped}, done=True)
     else:
-        print_line(f"{_words(len(done.removed), len(texts))} deleted permanently, {human_size(size)}")
-    for act_id, why in done.skipped:
-        print_note(f"dtui: {act_id} was not deleted: {why}")
-    return 1 if done.skipped else 0
+        print_line(f"{_amount(len(purged.removed), len(texts))} deleted permanently, {human_size(size)}")
+    for act_id, reason in purged.skipped:
+        print_note(f"dtui: {act_id} was not deleted: {reason}")
+    return 1 if purged.skipped else 0
 
 
 def _can_ask() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def _words(backups: int, texts: int) -> str:
+def _amount(backups: int, texts: int) -> str:
     return count_of(backups, "backup") + (f" and {count_of(texts, 'unsaved text')}" if texts else "")
 
 
-def _confirmed(folders: list[Path], texts: tuple[KeptText, ...]) -> bool:
+def _confirmed(directories: list[Path], texts: tuple[KeptText, ...]) -> bool:
     """Ask on the terminal; anything but y means no."""
-    size = stored_size(folders) + sum(text.size for text in texts)
-    amount = f"{_words(len(folders), len(texts))} ({human_size(size)})"
+    size = stored_size(directories) + sum(text.size for text in texts)
+    amount = f"{_amount(len(directories), len(texts))} ({human_size(size)})"
     print_note(f"Delete {amount} permanently? The changes can then not be undone. [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _paths(act: UndoRecord) -> str:
-    return printable(act.path) + (f" -> {printable(act.new_path)}" if act.new_path else "")
+def _paths(record: UndoRecord) -> str:
+    return printable(record.path) + (f" -> {printable(record.new_path)}" if record.new_path else "")
 
 
-def _state(act: UndoRecord) -> str:
-    return "undone" if act.undone else "" if act.done else "cut off" if act.cut_off else "under way"
+def _state(record: UndoRecord) -> str:
+    return "undone" if record.undone else "" if record.done else "cut off" if record.cut_off else "under way"
 
 
-def _as_json(act: UndoRecord) -> dict[str, object]:
+def _as_json(record: UndoRecord) -> dict[str, object]:
     return {
-        "id": act.id,
-        "time": act.time.isoformat(),
-        "container": act.container,
-        "name": act.name,
-        "act": act.kind.value,
-        "path": os.fsdecode(act.path),
-        "new_path": os.fsdecode(act.new_path) if act.new_path else None,
-        "state": _state(act) or "done",
-        "bytes": act.size,
-        "data": str(act.data),
-        "place": str(act.aside.directory) if act.aside else None,
+        "id": record.id,
+        "time": record.time.isoformat(),
+        "container": record.container,
+        "name": record.name,
+        "act": record.kind.value,
+        "path": os.fsdecode(record.path),
+        "new_path": os.fsdecode(record.new_path) if record.new_path else None,
+        "state": _state(record) or "done",
+        "bytes": record.size,
+        "data": str(record.data),
+        "place": str(record.aside.directory) if record.aside else None,
     }
 
 

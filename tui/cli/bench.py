@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from tui.cli import bench_run, bench_runs
 
-_DOES = {
+_SUBCOMMANDS = {
     "run": bench_run.run,
     "clean": bench_run.run,
     "list": bench_runs.list_runs,
@@ -21,4 +21,4 @@ _DOES = {
 
 def run(options: Namespace) -> int:
     """Run the subcommand."""
-    return _DOES[options.what](options)
+    return _SUBCOMMANDS[options.what](options)

@@ -31,7 +31,7 @@ from tui.lab import engines
 from tui.lab.engine_host import EngineBenchHost
 from tui.services.bench_targets import engine_targets, lab_home, lab_targets
 
-_LONG = 600
+_CONFIRM_AFTER = 600
 """Seconds from which a run has to be confirmed with --yes."""
 
 
@@ -69,7 +69,7 @@ def _run(options: Namespace) -> int:
         cow = _cow(plan, options) if options.suite != "iozone" else None
         recorder = Store(state_dir("bench") / "runs.sqlite").record(options.name)
         bench_run = BenchRun(plan, targets, recorder, cow=cow, iozone=options.suite != "cow", scratch=lab_home())
-        _ask_first(bench_run, options)
+        _announce(bench_run, options)
         with benchmark_lock(state_dir("bench")):
             result = _measure(bench_run)
     finally:
@@ -92,12 +92,12 @@ def _live(endpoints: Iterable[Endpoint], engine_names: list[str]) -> list[LiveEn
         raise UsageError(
             f"there is no engine {missing[0]}", f"engines: {', '.join(e.name for e in live_endpoints) or 'none'}"
         )
-    chosen = [e for e in live_endpoints if not engine_names or e.name in engine_names]
-    if not chosen:
+    selected = [e for e in live_endpoints if not engine_names or e.name in engine_names]
+    if not selected:
         raise NotReachable("a benchmark needs a running Engine", "start dockerd, or name storage drivers with --driver")
-    for endpoint in chosen:
+    for endpoint in selected:
         remove_dead_runs(EngineBenchHost(endpoint))
-    return chosen
+    return selected
 
 
 def _plan(options: Namespace) -> Plan:
@@ -121,12 +121,12 @@ def _cow(plan: Plan, options: Namespace) -> CowPlan:
     return custom_cow(base, sizes, options.cow_depth, options.repeat)
 
 
-def _ask_first(bench_run: BenchRun, options: Namespace) -> None:
+def _announce(bench_run: BenchRun, options: Namespace) -> None:
     targets, space = count_of(len(bench_run.targets), "target"), human_size(bench_run.space)
     print_note(f"{targets}, about {_minutes(bench_run.seconds)}, needs {space} of free space")
     if bench_run.iozone and bench_run.plan.drops:
         print_note(cold_warning(bench_run.plan.drops * len(bench_run.targets)))
-    if bench_run.seconds > _LONG and not options.yes:
+    if bench_run.seconds > _CONFIRM_AFTER and not options.yes:
         raise UsageError(f"this takes about {_minutes(bench_run.seconds)}", "confirm with --yes")
 
 
@@ -135,18 +135,18 @@ def _minutes(seconds: float) -> str:
 
 
 def _measure(bench_run: BenchRun) -> Result:
-    live = sys.stderr.isatty()
-    last = ""
+    on_terminal = sys.stderr.isatty()
+    last_phase = ""
     with _abortable(bench_run):
         for progress in bench_run:
             minutes_left = _minutes(progress.seconds_left)
             line = printable(f"{progress.done}/{progress.total} · {progress.phase} · {minutes_left} left")
-            if live:
+            if on_terminal:
                 print_note(f"\r\x1b[K{line}", end="")
-            elif (phase_group := progress.phase.rpartition(" · ")[0] or progress.phase) != last:
+            elif (phase_group := progress.phase.rpartition(" · ")[0] or progress.phase) != last_phase:
                 print_note(line)
-                last = phase_group
-    if live:
+                last_phase = phase_group
+    if on_terminal:
         print_note("")
     if bench_run.result is None:
         raise BenchError("the run ended without a result", "run it again")
@@ -164,11 +164,11 @@ def _abortable(bench_run: BenchRun) -> Iterator[None]:
         ).start()  # aborting calls the Engine, and this thread may be in such a call
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, abort) for number in numbers}
+    old_handlers = {number: signal.signal(number, abort) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)
 
 

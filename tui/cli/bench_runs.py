@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from tui.bench.charts import gigabytes
 from tui.bench.compare_runs import RunComparison, compare_runs
 from tui.bench.import_text import parse_iozone_run
 from tui.bench.plan import human_kb
@@ -50,7 +51,7 @@ def list_runs(options: Namespace) -> int:
         problem = f"  ({run.problem})" if run.problem else ""
         print_line(printable(f"{summary}  {' '.join(run.targets)}{name}{problem}"))
     if not runs:
-        print_line("no run yet; dtui bench run makes one")
+        print_line("no run yet; dtui bench run starts one")
     return 0
 
 
@@ -75,32 +76,31 @@ def compare(options: Namespace) -> int:
     first, second = (run_store.load(run_store.find(reference)) for reference in (options.ref, options.other))
     comparisons = compare_runs(first, second, tuple(options.target))
     if options.json:
-        print_json([_as_json(row) for row in comparisons])
+        print_json([_as_json(comparison) for comparison in comparisons])
         return 0
     if not comparisons:
         raise BenchError("the two runs have no number in common", "compare runs of the same plan and targets")
-    for row in comparisons:
-        size = f"{human_kb(row.file_kb)}/{human_kb(row.record_kb)}"
-        labels = f"{row.target:<16} {row.mode.value:<8} {row.test.value:<12} {size:>10}"
-        numbers = (
-            f"{row.first.median * 1024 / 1e9:>8.2f} {row.second.median * 1024 / 1e9:>8.2f} GB/s  {row.ratio:>5.2f}"
-        )
-        print_line(printable(f"{labels} {numbers} {VERDICT_SIGNS[row.verdict]} {row.verdict.value}"))
+    for comparison in comparisons:
+        size = f"{human_kb(comparison.file_kb)}/{human_kb(comparison.record_kb)}"
+        labels = f"{comparison.target:<16} {comparison.mode.value:<8} {comparison.test.value:<12} {size:>10}"
+        first_speed, second_speed = (gigabytes(run.median) for run in (comparison.first, comparison.second))
+        numbers = f"{first_speed:>8.2f} {second_speed:>8.2f} GB/s  {comparison.ratio:>5.2f}"
+        print_line(printable(f"{labels} {numbers} {VERDICT_SIGNS[comparison.verdict]} {comparison.verdict.value}"))
     return 0
 
 
-def _as_json(row: RunComparison) -> dict[str, object]:
+def _as_json(comparison: RunComparison) -> dict[str, object]:
     return {
-        "target": row.target,
-        "mode": row.mode.value,
-        "test": row.test.value,
-        "file_kb": row.file_kb,
-        "record_kb": row.record_kb,
-        "kb_per_s": [row.first.median, row.second.median],
-        "n": [row.first.n, row.second.n],
-        "ratio": row.ratio,
-        "spread": row.spread,
-        "verdict": row.verdict.value,
+        "target": comparison.target,
+        "mode": comparison.mode.value,
+        "test": comparison.test.value,
+        "file_kb": comparison.file_kb,
+        "record_kb": comparison.record_kb,
+        "kb_per_s": [comparison.first.median, comparison.second.median],
+        "n": [comparison.first.n, comparison.second.n],
+        "ratio": comparison.ratio,
+        "spread": comparison.spread,
+        "verdict": comparison.verdict.value,
     }
 
 

@@ -19,7 +19,7 @@ from tui.files import reading
 from tui.linux.rooted_paths import normalized
 
 _CHUNK = 1 << 20
-_PIECE = 64 << 10
+_BLOCK = 64 << 10
 
 
 def run(options: Namespace) -> int:
@@ -48,7 +48,7 @@ def _printable_lines(file: BinaryIO) -> Iterator[str]:
     """Yield a file as lines that are safe on a terminal, in parts: a line may be as long as the file."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     line_ended = True
-    for block in iter(lambda: file.read(_PIECE), b""):
+    for block in iter(lambda: file.read(_BLOCK), b""):
         text = decoder.decode(block)
         yield "\n".join(map(printable, text.split("\n")))
         line_ended = block.endswith(b"\n")

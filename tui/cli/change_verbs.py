@@ -30,7 +30,7 @@ from tui.services.while_stopped import change_while_stopped
 Result = TypeVar("Result")
 Changed = TypeVar("Changed", SaveResult, ChangeResult)
 
-_EVERY = 0.5
+_UPDATE_INTERVAL = 0.5
 """Seconds between two updates of the progress line."""
 
 _CLEAR = "\r\x1b[K"
@@ -47,7 +47,7 @@ class ContainerPath:
 
 
 def find_container_path(finder: ContainerFinder, ref: str, *, into: bool = False) -> ContainerPath:
-    """Find REF:PATH, into which something may come, and put right what an earlier run left there.
+    """Find REF:PATH, and finish or roll back what an earlier run left unfinished there.
 
     Raises NotReachable where there is no way to the container's files.
     """
@@ -61,25 +61,28 @@ def change(
     options: Namespace,
     target: ContainerPath,
     step: Step,
-    act: Callable[[ContainerPath], Changed],
+    make_change: Callable[[ContainerPath], Changed],
 ) -> Changed:
     """Make a change; with ``--restart`` while the container is stopped, which is then started again."""
     if not options.restart:
-        return act(target)
+        return make_change(target)
     return change_while_stopped(
         target.endpoint,
         target.details,
-        lambda files: act(replace(target, files=files)),
+        lambda files: make_change(replace(target, files=files)),
         lambda: step(0, target.path),
     )
 
 
 def recover_and_report(*endpoints: Endpoint) -> None:
     """Finish or roll back what an earlier run left unfinished and report it, with a warning about loose permissions."""
-    loose = mode_warning()
+    warning = mode_warning()
     for line in filter(
         None,
-        (loose, *(line for endpoint in endpoints for line in recover(endpoint.inspect, partial(archive_of, endpoint)))),
+        (
+            warning,
+            *(line for endpoint in endpoints for line in recover(endpoint.inspect, partial(archive_of, endpoint))),
+        ),
     ):
         print_note(f"dtui: {line}")
 
@@ -87,33 +90,33 @@ def recover_and_report(*endpoints: Endpoint) -> None:
 def run_change(
     options: Namespace,
     ref: str,
-    act: Callable[[ContainerPath, Step, BackupMode], ChangeResult],
-    done: str,
+    make_change: Callable[[ContainerPath, Step, BackupMode], ChangeResult],
+    done_words: str,
     *,
-    back: str = "",
+    undo_hint: str = "",
     into: bool = False,
 ) -> int:
     """Make a change at REF:PATH and print the result, with how to undo it. Ctrl+C stops between two entries."""
     with open_finder(options) as finder:
         target = find_container_path(finder, ref, into=into)
         outcome = with_backup_choice(
-            options, lambda step, keep: change(options, target, step, lambda target: act(target, step, keep))
+            options, lambda step, keep: change(options, target, step, lambda target: make_change(target, step, keep))
         )
-    return print_result(options, outcome, done + (back if outcome.act else ""))
+    return print_result(options, outcome, done_words + (undo_hint if outcome.act else ""))
 
 
-def with_backup_choice(options: Namespace, act: Callable[[Step, BackupMode], Result]) -> Result:
+def with_backup_choice(options: Namespace, make_change: Callable[[Step, BackupMode], Result]) -> Result:
     """Make a change. If it replaces more than the backup limit, ask on a terminal what to do, and do that."""
     keep = backup_mode_of(options)
     try:
         with interruptible(options.wait) as step:
-            return act(step, keep)
-    except TooLarge as refused:
-        chosen = _ask_backup_mode(refused) if not options.json and _on_terminal() else None
-        if chosen is None:
+            return make_change(step, keep)
+    except TooLarge as too_large:
+        choice = _ask_backup_mode(too_large) if not options.json and _on_terminal() else None
+        if choice is None:
             raise
     with interruptible(options.wait) as step:
-        return act(step, chosen)
+        return make_change(step, choice)
 
 
 def backup_mode_of(options: Namespace) -> BackupMode:
@@ -128,16 +131,16 @@ def _on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _ask_backup_mode(refused: TooLarge) -> BackupMode | None:
+def _ask_backup_mode(too_large: TooLarge) -> BackupMode | None:
     """Ask what to do with what a change replaces; anything but an offered letter means to change nothing."""
-    choices = refused.choices
+    choices = too_large.choices
     size = human_size(choices.size)
     offers = (
         ("k", BackupMode.COPY, f"keep a copy of {size} ({human_size(choices.room)} free)", choices.copy),
         ("a", BackupMode.ASIDE, "set it aside with a rename, without a copy", choices.aside),
         ("p", BackupMode.NOTHING, "keep nothing: this cannot be undone", choices.nothing),
     )
-    print_note(f"dtui: {refused.message}. Nothing was changed yet.")
+    print_note(f"dtui: {too_large.message}. Nothing was changed yet.")
     for letter, _, description, reason in offers:
         print_note(
             f"  -  not possible: {description.partition(':')[0]}: {reason}" if reason else f"  {letter}  {description}"
@@ -158,14 +161,13 @@ def interruptible(wait: float) -> Iterator[Step]:
     Once a change is being rolled back it runs to its end, and the first interrupt says so. ``wait`` is how many seconds
     to wait for another dtui that is changing the same container.
     """
-    meter = Meter(_Line().show)
+    meter = Meter(_ProgressLine().show)
 
     def stop(number: int) -> None:
         del number
         if meter.final and not meter.stopping:
-            _write_to_terminal(
-                f"{_CLEAR if sys.stderr.isatty() else ''}dtui: finishing this first: half of it would be useless\n"
-            )
+            clear = _CLEAR if sys.stderr.isatty() else ""
+            _write_to_terminal(f"{clear}dtui: finishing this first: stopping half-way would leave it inconsistent\n")
         meter.stop()
 
     with meter.watching(), _interrupts(stop), lock_wait(wait, lambda: meter.stopping):
@@ -185,11 +187,11 @@ def _interrupts(stop: Callable[[int], None]) -> Iterator[None]:
         received.append(number)
         stop(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    old_handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in old_handlers.items():
             signal.signal(number, _ignore_signal if received else handler)
         if sys.stderr.isatty():
             _write_to_terminal(_CLEAR)
@@ -200,11 +202,11 @@ def _ignore_signal(number: int, frame: FrameType | None) -> None:
     del number, frame
 
 
-class _Line:
+class _ProgressLine:
     """A progress line on the terminal, updated rarely enough for a slow connection, and only for long changes."""
 
     def __init__(self) -> None:
-        self._next = time.monotonic() + _EVERY
+        self._next = time.monotonic() + _UPDATE_INTERVAL
         self._terminal = sys.stderr.isatty()
 
     def show(self, meter: Meter) -> None:
@@ -212,7 +214,7 @@ class _Line:
         current_time = time.monotonic()
         if not self._terminal or current_time < self._next:
             return
-        self._next = current_time + _EVERY
+        self._next = current_time + _UPDATE_INTERVAL
         width = shutil.get_terminal_size().columns - 1
         _write_to_terminal(f"{_CLEAR}{f'{meter.numbers}  {meter.path}'[:width]}")
 

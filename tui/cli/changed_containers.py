@@ -39,23 +39,23 @@ def find_changed_in(finder: ContainerFinder, ref: str) -> ChangedContainer:
     """
     by_name = changed_containers(ref.rpartition("/")[2]) if ref.rpartition("/")[2] else ()
     listing = finder.listing()
-    if not listing.rows and listing.failures and not by_name:
+    if not listing.containers and listing.failures and not by_name:
         raise listing.failures[0][1]
     try:
-        present = resolve_ref(listing.rows, ref)
+        present = resolve_ref(listing.containers, ref)
     except NotFound:
         if not by_name:
             raise
         present = None
-    listed_ids = {row.id for row in listing.rows}
-    first = changed_containers(present.id) if present else ()
+    listed_ids = {row.id for row in listing.containers}
+    existing = changed_containers(present.id) if present else ()
     former = tuple(container for container in by_name if present is None or container.id != present.id)
     removed_ids = (
         frozenset()
         if listing.failures
         else frozenset(container.id for container in former if container.id not in listed_ids)
     )
-    return ChangedContainer(present, (*first, *former), removed_ids)
+    return ChangedContainer(present, (*existing, *former), removed_ids)
 
 
 def find_changed(options: Namespace) -> ChangedContainer:

@@ -56,5 +56,5 @@ def _print_engine_changes(engine_changes: tuple[tuple[bytes, Change], ...], *, a
 def _report_left_out(count: int) -> int:
     """Report how many of the Engine's changes could not be parsed, and return the exit code."""
     if count:
-        print_note(f"dtui: {count_of(count, 'change')} in the Engine's answer invalid and left out")
+        print_note(f"dtui: {count_of(count, 'change')} in the Engine's answer could not be read and are missing")
     return 1 if count else 0

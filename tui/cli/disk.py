@@ -18,7 +18,7 @@ from tui.inventory.entries import DiskEntry
 from tui.inventory.references import Owner
 from tui.services.discover import require_endpoints
 
-_NOT_NEEDED = (Owner.ORPHAN, Owner.UNUSED)
+_UNOWNED = (Owner.ORPHAN, Owner.UNUSED)
 
 Sized = tuple[DiskEntry, int | None]
 
@@ -29,7 +29,7 @@ def run(options: Namespace) -> int:
         entry
         for root in _data_roots(options)
         for entry in inventory(root)
-        if not options.orphans or entry.owner in _NOT_NEEDED
+        if not options.orphans or entry.owner in _UNOWNED
     ]
     rows = sorted(_sized(entries), key=lambda row: (-(row[1] or 0), str(row[0].path)))
     if options.json:

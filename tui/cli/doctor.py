@@ -64,7 +64,7 @@ def _host() -> list[Check]:
     version = tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in platform.release().split(".")[:2])
     kernel_ok = version >= _MOUNT_KERNEL
     iozone = shutil.which("iozone")
-    root = privileged()
+    is_root = privileged()
     return [
         Check(
             "kernel",
@@ -81,9 +81,9 @@ def _host() -> list[Check]:
         ),
         Check(
             "root",
-            root,
-            "all layers can be read" if root else "only your own data-roots can be read",
-            "" if root else "sudo dtui",
+            is_root,
+            "all layers can be read" if is_root else "only your own data-roots can be read",
+            "" if is_root else "sudo dtui",
         ),
         Check(
             "iozone",

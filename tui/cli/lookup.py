@@ -31,8 +31,8 @@ _SETTINGS = {"hosts": list, "contexts": list, "roots": list, "theme": str}
 def settings(path: Path | None) -> dict[str, Any]:
     """Read the TOML settings file: hosts, contexts, roots, theme. Raises UsageError.
 
-    Without a path it is ``config.toml`` in the user's configuration directory, where nothing need be. A home that is
-    somebody else's, as after ``sudo -u``, counts as one without settings.
+    Without a path it is ``config.toml`` in the user's configuration directory, if it exists. A home that belongs to
+    somebody else, as after ``sudo -u``, counts as having no settings.
     """
     by_default = path is None
     path = path or platformdirs.user_config_path("dtui") / "config.toml"
@@ -68,7 +68,7 @@ def find_endpoints(options: Namespace) -> Discovery:
 class ContainerListing:
     """The containers of all endpoints that answered, and the errors of the others."""
 
-    rows: tuple[Container, ...]
+    containers: tuple[Container, ...]
     failures: tuple[tuple[str, DtuiError], ...] = ()
 
 
@@ -78,9 +78,9 @@ class ContainerFinder:
 
     endpoints: tuple[Endpoint, ...]
 
-    def listing(self, only: str = "") -> ContainerListing:
+    def listing(self, endpoint_name: str = "") -> ContainerListing:
         """List the containers of all endpoints, or of one, in parallel."""
-        endpoints = [endpoint for endpoint in self.endpoints if only in ("", endpoint.name)]
+        endpoints = [endpoint for endpoint in self.endpoints if endpoint_name in ("", endpoint.name)]
         with warn_if_slow([endpoint.name for endpoint in endpoints]):
             answers = ask_all(endpoints, lambda endpoint: endpoint.snapshot(), patient=len(endpoints) == 1)
         results = [(endpoint.name, answer) for endpoint, answer in zip(endpoints, answers, strict=True)]
@@ -97,22 +97,22 @@ class ContainerFinder:
         """Return the endpoint and details of the container that a REF means; raises NotFound, UsageError."""
         name = ref.rpartition("/")[0]
         listing = self.listing(name if name in [endpoint.name for endpoint in self.endpoints] else "")
-        if not listing.rows and listing.failures:
+        if not listing.containers and listing.failures:
             raise listing.failures[0][1]
         try:
-            container = resolve_ref(listing.rows, ref)
+            container = resolve_ref(listing.containers, ref)
         except NotFound as error:
             if not listing.failures:
                 raise
-            silent = ", ".join(printable(name) for name, _ in listing.failures)
+            unanswered = ", ".join(printable(name) for name, _ in listing.failures)
             raise NotFound(
-                f"{error.message} on the endpoints that answered", f"{silent} did not answer: dtui ls shows why"
+                f"{error.message} on the endpoints that answered", f"{unanswered} did not answer: dtui ls shows why"
             ) from error
         endpoint = self.endpoint_of(container)
         return endpoint, endpoint.inspect(container.id)
 
     def find_file(self, ref: str, *, into: bool = False) -> tuple[Endpoint, Details, str]:
-        """Return endpoint, details and path of REF:PATH; ``into`` which a link with a slash at its end may lead."""
+        """Return endpoint, details and path of REF:PATH. With ``into``, a path ending in a slash may be a symlink."""
         name, colon, path = ref.partition(":")
         if not colon or not path:
             raise UsageError(f"{printable(ref)} does not name a file", "use REF:PATH, for example web:/etc/app.conf")
@@ -123,9 +123,9 @@ class ContainerFinder:
 
 
 def _require_directory(details: Details, path: bytes, *, into: bool) -> None:
-    """Raise EditRefused for a path with a slash at its end where something else than a directory stands.
+    """Raise EditRefused if a path that ends in a slash is not a directory.
 
-    A link to one is refused unless it is only gone through: what is done to the path would be done to the link.
+    A symlink to a directory is refused unless ``into``, because the change would be made to the symlink itself.
     """
     from tui.files import readable_tree  # imported here to keep listing containers fast
 
@@ -140,10 +140,10 @@ def _require_directory(details: Details, path: bytes, *, into: bool) -> None:
             raise EditRefused(f"{subject}, not a directory", hint)
         try:
             target = split(tree.canonical_path(canonical_path + b"/name"))[0]
-            behind = tree.entered(target).look(target)
+            linked = tree.entered(target).look(target)
         except (LayerError, NotFound):  # a link to itself, or to nothing
-            behind = None
-        if behind is None or behind.kind is not EntryKind.DIRECTORY:
+            linked = None
+        if linked is None or linked.kind is not EntryKind.DIRECTORY:
             raise EditRefused(f"{subject} that leads to no directory", hint)
         if not into:
             raise EditRefused(f"{subject}, not a directory", f"name {printable(target)}, or {hint} for the link")

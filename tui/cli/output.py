@@ -53,11 +53,11 @@ def print_json(value: object, *, done: bool = False) -> None:
 
 def print_json_list(values: Iterable[object]) -> None:
     """Print a JSON array one value at a time, since there may be a million."""
-    before = "[\n"
+    separator = "[\n"
     for value in values:
-        print_text(before + indent(json.dumps(value, indent=2, ensure_ascii=True), "  "))
-        before = ",\n"
-    print_text("[]\n" if before == "[\n" else "\n]\n")
+        print_text(separator + indent(json.dumps(value, indent=2, ensure_ascii=True), "  "))
+        separator = ",\n"
+    print_text("[]\n" if separator == "[\n" else "\n]\n")
     flush()
 
 
@@ -86,7 +86,7 @@ def print_note(text: str, end: str = "\n") -> None:
 def _discard(stream: IO[str]) -> None:
     """Redirect a broken stream to /dev/null, or Python would complain about it again at exit."""
     with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        null_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(null_fd, stream.fileno())
+        os.close(null_fd)
         stream.flush()

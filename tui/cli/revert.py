@@ -13,5 +13,5 @@ def run(options: Namespace) -> int:
         options,
         options.ref,
         lambda target, step, keep: target.files.revert(target.path, keep=keep, step=step),
-        "as the image has it",
+        "restored from the image",
     )

@@ -14,5 +14,5 @@ def run(options: Namespace) -> int:
         options.ref,
         lambda target, step, keep: target.files.remove(target.path, recursive=options.recursive, keep=keep, step=step),
         "deleted",
-        back="; dtui undo brings it back",
+        undo_hint="; dtui undo brings it back",
     )

@@ -56,9 +56,9 @@ def _on_disk(source: BinaryIO, begin: bytearray) -> Content:
     directory = state_dir("incoming")
     try:
         with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
-            size = _put(file.fileno(), memoryview(begin), 0)
+            size = _write_sparse(file.fileno(), memoryview(begin), 0)
             while chunk := source.read(_CHUNK):
-                size = _put(file.fileno(), memoryview(chunk), size)
+                size = _write_sparse(file.fileno(), memoryview(chunk), size)
                 if size > LIMIT:
                     raise EditRefused(f"standard input has more than the limit of {human_size(LIMIT)}", _HINT)
             os.ftruncate(file.fileno(), size)
@@ -70,7 +70,7 @@ def _on_disk(source: BinaryIO, begin: bytearray) -> Content:
         raise EditRefused(message, "nothing was changed; free some space") from error
 
 
-def _put(fd: int, view: memoryview, offset: int) -> int:
+def _write_sparse(fd: int, view: memoryview, offset: int) -> int:
     """Write bytes at a position of a file, leaving holes for chunks of zeros; return the position after them."""
     while view:
         part = view[:_CHUNK]

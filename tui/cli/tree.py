@@ -43,7 +43,7 @@ def run(options: Namespace) -> int:
 
 def _line(depth: int, entry: Entry, owner: tuple[int, int], view: View) -> str:
     mark = entry.change.value if entry.change else " "
-    whose = f"{owner[0]}:{owner[1]}"
+    owner_text = f"{owner[0]}:{owner[1]}"
     size = human_size(entry.size) if entry.kind is EntryKind.FILE else ""
     tail = f" -> {printable(entry.target)}" if entry.target else "/" if entry.kind is EntryKind.DIRECTORY else ""
     notes = "  (replaced)" if entry.opaque else ""
@@ -51,7 +51,8 @@ def _line(depth: int, entry: Entry, owner: tuple[int, int], view: View) -> str:
         notes = "  (hidden by a mount)" if view is View.LAYER else f"  ({_mounted(entry.covered_by)})"
     if entry.change is Change.DELETED:
         notes = "  (deleted)"
-    return f"{mark} {mode_text(entry.mode)} {whose:<11} {size:>9}  {'  ' * depth}{printable(entry.name)}{tail}{notes}"
+    name = f"{'  ' * depth}{printable(entry.name)}{tail}"
+    return f"{mark} {mode_text(entry.mode)} {owner_text:<11} {size:>9}  {name}{notes}"
 
 
 def _mounted(mount: Mount) -> str:

@@ -25,39 +25,41 @@ def run(options: Namespace) -> int:
             raise ChangedMeanwhile(
                 "an unfinished change has just been recovered", "run dtui undo again to undo the last change"
             )
-        act, endpoint = _record_to_undo(finder, options.ref, options.id)
-        details = endpoint.inspect(act.container)
-        target = ContainerPath(endpoint, details, act.path, files_of(endpoint, details))
+        record, endpoint = _record_to_undo(finder, options.ref, options.id)
+        details = endpoint.inspect(record.container)
+        target = ContainerPath(endpoint, details, record.path, files_of(endpoint, details))
         outcome = with_backup_choice(
             options,
             lambda step, keep: change(
                 options,
                 target,
                 step,
-                lambda found: found.files.undo(act, force=options.force, keep=keep, step=step),
+                lambda changeable: changeable.files.undo(record, force=options.force, keep=keep, step=step),
             ),
         )
     redo_hint = f"; dtui undo --id {outcome.act.id} redoes it" if outcome.act else ""
-    return print_result(options, outcome, f"undid the {act.kind} of {act.time:%Y-%m-%d %H:%M:%S} UTC{redo_hint}")
+    return print_result(options, outcome, f"undid the {record.kind} of {record.time:%Y-%m-%d %H:%M:%S} UTC{redo_hint}")
 
 
 def _cut_off() -> set[str]:
     return {act.id for act in undo_records() if act.cut_off}
 
 
-def _record_to_undo(finder: ContainerFinder, ref: str | None, act_id: str | None) -> tuple[UndoRecord, Endpoint]:
+def _record_to_undo(finder: ContainerFinder, ref: str | None, record_id: str | None) -> tuple[UndoRecord, Endpoint]:
     """Return the change to undo and the endpoint of its container; raises NotFound, UsageError."""
     if not ref:
-        act = find(act_id) if act_id else last_to_undo()
-        return act, _endpoint_of(finder.endpoints, act, "dtui undo REF undoes the last change to another container")
+        record = find(record_id) if record_id else last_to_undo()
+        return record, _endpoint_of(
+            finder.endpoints, record, "dtui undo REF undoes the last change to another container"
+        )
     changed = find_changed_in(finder, ref)
-    if act_id:
-        act = find(act_id)
-        if act.container not in {container.id for container in changed.changed}:
-            raise NotFound(f"{act.id} is not a change to {printable(ref)}", "dtui backups lists its changes")
+    if record_id:
+        record = find(record_id)
+        if record.container not in {container.id for container in changed.changed}:
+            raise NotFound(f"{record.id} is not a change to {printable(ref)}", "dtui backups lists its changes")
     else:
-        act = _last_record(changed, ref)
-    return act, _endpoint_of(finder.endpoints, act, f"dtui backups {printable(ref)} lists its changes")
+        record = _last_record(changed, ref)
+    return record, _endpoint_of(finder.endpoints, record, f"dtui backups {printable(ref)} lists its changes")
 
 
 def _last_record(changed: ChangedContainer, ref: str) -> UndoRecord:
@@ -75,12 +77,12 @@ def _last_record(changed: ChangedContainer, ref: str) -> UndoRecord:
         raise NotFound(message, hint) from error
 
 
-def _endpoint_of(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) -> Endpoint:
+def _endpoint_of(endpoints: tuple[Endpoint, ...], record: UndoRecord, hint: str) -> Endpoint:
     """Return the endpoint with a change's container; raises NotFound, which says where the backup is."""
     unanswered = []
     for endpoint in endpoints:
         try:
-            endpoint.inspect(act.container)
+            endpoint.inspect(record.container)
         except NotFound:
             continue
         except EngineLost as error:
@@ -89,6 +91,6 @@ def _endpoint_of(endpoints: tuple[Endpoint, ...], act: UndoRecord, hint: str) ->
         return endpoint
     if unanswered:
         raise unanswered[0]
-    backup_hint = f"its backup is in {act.data}; " if act.size else ""
-    message = f"{printable(act.name)} ({act.container[:12]}) is not here any more, so that its {act.kind} of"
-    raise NotFound(f"{message} {printable(act.path)} cannot be undone", backup_hint + hint)
+    backup_hint = f"its backup is in {record.data}; " if record.size else ""
+    message = f"{printable(record.name)} ({record.container[:12]}) no longer exists, so its {record.kind} of"
+    raise NotFound(f"{message} {printable(record.path)} cannot be undone", backup_hint + hint)

@@ -1,4 +1,4 @@
-"""``dtui which``: whose paths and ids of a data-root are."""
+"""``dtui which``: who owns a path or an id of a data-root."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _print(entry: DiskEntry, indent: str = "") -> None:
     names = ", ".join(map(printable, entry.names))
     print_line(indent + " ".join(filter(None, (entry.owner.value, names))))
     print_line(f"{indent}{printable(entry.label)} {printable(str(entry.path))}")
-    if why := explain(entry):
-        print_line(indent + why)
+    if consequence := explain(entry):
+        print_line(indent + consequence)
 
 
 def explain(entry: DiskEntry) -> str:
@@ -72,7 +72,7 @@ def explain(entry: DiskEntry) -> str:
     if entry.owner is Owner.ORPHAN and entry.type is EntryType.LAYER:
         return "no container, image or build cache refers to it; it can be removed while the Engine is stopped"
     if entry.owner is Owner.ORPHAN:
-        return "the Engine knows no container of this id"
+        return "the Engine has no container with this id"
     if entry.owner is Owner.UNUSED:
         return "no container mounts it; docker volume rm removes it with its data"
     if entry.owner is Owner.UNKNOWN:

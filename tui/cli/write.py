@@ -39,16 +39,19 @@ def run(options: Namespace) -> int:
             plan_while_stopped(endpoint, details, target.path)  # nothing is stopped for a file that cannot be saved
         with _kept_if_lost(options, target, data), interruptible(options.wait) as step:
             # a single file is always written to its end
-            receipt = change(
-                options, target, step, lambda found: found.files.save(found.path, data, None, save_options)
+            saved = change(
+                options,
+                target,
+                step,
+                lambda changeable: changeable.files.save(changeable.path, data, None, save_options),
             )
     if options.json:
-        print_json(_as_json(receipt), done=True)
+        print_json(_as_json(saved), done=True)
     else:
-        method = "in place" if receipt.in_place else "created" if receipt.created else "replaced"
-        backup_note = f"; backup: {receipt.backup}" if receipt.backup else ""
-        notes = "".join(f"; {printable(text)}" for text in receipt.notes)
-        print_note(f"{printable(receipt.path)}: {receipt.bytes_written:,} B {method}{backup_note}{notes}")
+        method = "in place" if saved.in_place else "created" if saved.created else "replaced"
+        backup_note = f"; backup: {saved.backup}" if saved.backup else ""
+        notes = "".join(f"; {printable(text)}" for text in saved.notes)
+        print_note(f"{printable(saved.path)}: {saved.bytes_written:,} B {method}{backup_note}{notes}")
     return 0
 
 
@@ -70,12 +73,12 @@ def _from_file() -> bool:
     return stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
 
 
-def _as_json(receipt: SaveResult) -> dict[str, object]:
+def _as_json(saved: SaveResult) -> dict[str, object]:
     return {
-        "path": os.fsdecode(receipt.path),
-        "way": "in place" if receipt.in_place else "atomic",
-        "created": receipt.created,
-        "bytes_written": receipt.bytes_written,
-        "backup": str(receipt.backup) if receipt.backup else None,
-        "notes": list(receipt.notes),
+        "path": os.fsdecode(saved.path),
+        "way": "in place" if saved.in_place else "atomic",
+        "created": saved.created,
+        "bytes_written": saved.bytes_written,
+        "backup": str(saved.backup) if saved.backup else None,
+        "notes": list(saved.notes),
     }

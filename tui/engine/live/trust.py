@@ -164,7 +164,9 @@ def _judge(pid: int, uid: int) -> Peer:
         )
         running = read_process(pid)
     except PermissionError:
-        distrust = f"{_user(uid)}'s process {pid} listens at the socket, but dtui may not inspect it; run dtui as root"
+        distrust = (
+            f"{_user(uid)}'s process {pid} listens at the socket; permission denied to inspect it; run dtui as root"
+        )
         return Peer(pid, uid, "", distrust)
     except OSError:
         running = None

@@ -88,6 +88,7 @@ def _as_json(container: Container, access: LayerAccess, details: Details | None)
         "state": container.state.value,
         "exit_code": container.exit_code,
         "status": container.status,
+        "health": container.health or None,
         "driver": {"kind": container.driver.kind.value, "name": container.driver.name},
         "image": container.image,
         "endpoint": container.endpoint,
@@ -112,9 +113,8 @@ def _table(containers: list[Container], *, several: bool) -> None:
     current_time = datetime.now(UTC)
     lines = [("CONTAINER", "NAME", "STATE", "DRIVER", "IMAGE", "AGE", "SIZE", *(("ENDPOINT",) if several else ()))]
     for container in containers:
-        state = (
-            f"{container.state} ({container.exit_code})" if container.exit_code is not None else str(container.state)
-        )
+        remark = container.health or container.exit_code
+        state = f"{container.state} ({remark})" if remark not in ("", None) else str(container.state)
         driver = container.driver.name + (" (hidden)" if container.hidden else "")
         age = human_age(container.created, current_time)
         endpoint = (container.endpoint,) if several else ()

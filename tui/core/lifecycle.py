@@ -25,6 +25,9 @@ class Group:
     systemd_unit: str = ""
 
 
+NO_GROUP = Group()
+
+
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
     """The settings that change what stopping, removing or changing a container really does."""

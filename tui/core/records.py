@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tui.core.id_maps import HOST_IDS, IdMap
 from tui.core.ids import ContainerId, LayerId
-from tui.core.lifecycle import UNKNOWN_LIFECYCLE, Lifecycle
+from tui.core.lifecycle import NO_GROUP, UNKNOWN_LIFECYCLE, Group, Lifecycle
 
 
 class State(StrEnum):
@@ -151,6 +151,9 @@ class Container:
     """Bytes in the writable layer; None until somebody asks, because the Engine has to walk the layer."""
     trust: Trust = Trust.UNPROVEN
     """Whether its layer and its process may be opened on this host. In a list this is the endpoint's trust."""
+    health: str = ""
+    """``healthy``, ``unhealthy`` or ``starting`` while it runs and has a health check; else empty."""
+    group: Group = NO_GROUP
 
     @property
     def short_id(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -33,17 +33,32 @@ REMOVED = Text("∅ removed", style="magenta")
 
 
 def state_style(container: Container) -> str:
-    """Return the colour of a container's state; exit code 0 is nothing to worry about."""
+    """Return the colour of a container's state; exit code 0 is nothing to worry about, an unhealthy one is."""
+    if container.health == "unhealthy":
+        return "yellow"
     if container.state is State.EXITED and container.exit_code == 0:
         return "dim"
     return STATE_MARKS[container.state][1]
 
 
 def state_words(container: Container) -> str:
-    """Return state and exit code: ``exited (127)``."""
+    """Return state and exit code, ``exited (127)``; of a running container its health, if it has a health check."""
+    if container.health:
+        return container.health
     if container.state in (State.EXITED, State.DEAD) and container.exit_code is not None:
         return f"{container.state} ({container.exit_code})"
     return str(container.state)
+
+
+def count_words(containers: Collection[Container]) -> str:
+    """Count containers for a title: ``12 containers · 8 running · 1 paused · 2 unhealthy``."""
+    states = [container.state for container in containers]
+    parts = [count_of(len(states), "container"), f"{states.count(State.RUNNING):,} running"]
+    if paused := states.count(State.PAUSED):
+        parts.append(f"{paused:,} paused")
+    if unhealthy := sum(container.health == "unhealthy" for container in containers):
+        parts.append(f"{unhealthy:,} unhealthy")
+    return " · ".join(parts)
 
 
 def state_text(container: Container) -> Text:

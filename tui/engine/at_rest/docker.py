@@ -10,6 +10,7 @@ from typing import Any
 
 from tui.core.errors import DtuiError, LayerError, NotFound
 from tui.core.ids import ContainerId
+from tui.core.lifecycle import group_of
 from tui.core.records import (
     Container,
     Details,
@@ -152,6 +153,8 @@ class OfflineEndpoint(AtRest):
             command=parse.lenient_text(" ".join(parse.argv_of(body))),
             ports=parse.ports_of(body),
             trust=ON_DISK.trust,
+            health=_health_of(body) if state is State.RUNNING else "",
+            group=group_of(dict(parse.container_labels(body))),
         )
 
     def _driver_of(self, name: str, container_id: str) -> Driver:
@@ -231,6 +234,11 @@ class OfflineEndpoint(AtRest):
 def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
     value = body.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _health_of(body: dict[str, Any]) -> str:
+    health = _object(_object(body, "State"), "Health").get("Status")
+    return health if health in parse.HEALTH else ""
 
 
 def _pid_of(body: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from tui.core.errors import DtuiError, EngineError, LayerError
 from tui.core.ids import ContainerId
-from tui.core.lifecycle import Lifecycle, group_of
+from tui.core.lifecycle import NO_GROUP, Lifecycle, group_of
 from tui.core.records import (
     UNPROVEN,
     Change,
@@ -273,7 +273,19 @@ def container_of(row: object, endpoint: str, driver: Driver) -> Container:
         command=_lenient(lambda: text_of(row.get("Command"), 1024), ""),
         ports=_lenient(lambda: tuple(_port_of(port) for port in list_of(row.get("Ports"))[:_MAX_PORTS]), ()),
         size_rw=_lenient(lambda: number_of(row["SizeRw"]) if row.get("SizeRw") is not None else None, None),
+        health=_health_in(status) if state is State.RUNNING else "",
+        group=_lenient(lambda: group_of(labels_of(row)), NO_GROUP),
     )
+
+
+def _health_in(status: str) -> str:
+    """Return the health in the status of a list: ``Up 3 minutes (unhealthy)``, ``(health: starting)``."""
+    match = _HEALTH.search(status)
+    return match[1] if match else ""
+
+
+HEALTH = ("healthy", "unhealthy", "starting")
+_HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)$")
 
 
 def listed_container(row: object, endpoint: str, driver: Driver) -> Container:
@@ -359,6 +371,7 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
     ended = kind in (State.EXITED, State.DEAD, State.REMOVING)
     code = number_of(state.get("ExitCode") or 0, -(2**31), 2**32) if ended else None
     config = object_of(body.get("Config"))
+    health = text_of(object_of(state.get("Health")).get("Status"), 64)
     return Container(
         endpoint=endpoint,
         id=ContainerId(body["Id"]),
@@ -372,6 +385,8 @@ def inspected_container(body: Json, endpoint: str, driver: Driver) -> Container:
         image_id=text_of(body.get("Image"), 128),
         command=" ".join(argv_of(body))[:_MAX_TEXT],
         ports=ports_of(body),
+        health=health if kind is State.RUNNING and health in HEALTH else "",
+        group=group_of(dict(container_labels(body))),
     )
 
 

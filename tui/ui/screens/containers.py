@@ -15,8 +15,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
 from tui.core.records import Container
-from tui.core.text import count_of
-from tui.render.containers import SORTS, group_key, groups, matches
+from tui.render.containers import SORTS, count_words, group_key, groups, matches
 from tui.render.feed_words import empty_words, source_words, trouble
 from tui.services.feed import Feed
 from tui.ui.actions import screen_bindings
@@ -130,9 +129,8 @@ class ContainersScreen(BaseScreen):
         return container if size is None else replace(container, size_rw=size)
 
     def _show_frame(self, feed: Feed) -> None:
-        running = sum(c.state.alive for c in feed.containers)
         self.title_line.left = Text.assemble(("dtui", "bold"), " ▸ containers")
-        self.title_line.right = Text(f"{count_of(len(feed.containers), 'container')} · {running:,} running")
+        self.title_line.right = Text(count_words(feed.containers))
         self.title_line.middle = Text(" · ".join(map(source_words, feed.sources)))
         self.banner.message = Text("\n").join(trouble(feed))
         set_title(self.query_one("#list"), self.choices.title, self.choices.subtitle)

@@ -76,14 +76,8 @@ def change(
 
 def recover_and_report(*endpoints: Endpoint) -> None:
     """Finish or roll back what an earlier run left unfinished and report it, with a warning about loose permissions."""
-    warning = mode_warning()
-    for line in filter(
-        None,
-        (
-            warning,
-            *(line for endpoint in endpoints for line in recover(endpoint.inspect, partial(archive_of, endpoint))),
-        ),
-    ):
+    lines = [line for endpoint in endpoints for line in recover(endpoint.inspect, partial(archive_of, endpoint))]
+    for line in filter(None, (mode_warning(), *lines)):
         print_note(f"dtui: {line}")
 
 

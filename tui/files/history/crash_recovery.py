@@ -6,12 +6,16 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tui.core.errors import DtuiError, NotFound
+from tui.core.ids import ContainerId
 from tui.core.records import Details, WhiteoutStyle
-from tui.core.state import container_lock, sweep_locks
+from tui.core.state import container_lock, state_base, sweep_locks
 from tui.core.text import printable
+from tui.files.abandon import Unanswered, answered
 from tui.files.history import backups, journal
 from tui.files.history.backups import UndoKind, UndoRecord
 from tui.files.history.rollback import is_one_write, is_plain_rename, put_back
@@ -31,7 +35,16 @@ from tui.layers.private_mounts import is_in_use, sweep_mounts, tree_root, write_
 from tui.linux.admission import Need
 from tui.linux.failures import explain_change
 from tui.linux.rooted_paths import Root, reopen_to_write
+from tui.linux.supervise import can_give_up
 from tui.linux.syscalls import O_PATH
+
+T = TypeVar("T")
+
+_PATIENCE = 5.0
+"""Seconds without progress after which a recovery is left for the next start."""
+
+_SYNC_PATIENCE = 60.0
+"""The same while a disk writes what a recovery has put back, which takes long for a large file on a slow disk."""
 
 FindArchive = Callable[[Details], Archive | None]
 
@@ -47,18 +60,17 @@ def recover(inspect: Inspect, archive: FindArchive = no_archive) -> tuple[str, .
     ``archive`` returns the engine's way to a container's files if it is the only one.
 
     A write in place is rolled back unless all new bytes are there; a temporary file is removed. What somebody else
-    changed since is left alone. What cannot be reached now stays in the journal for the next start.
+    changed since is left alone. What cannot be reached now, or does not answer, stays in the journal for the next
+    start. Raises Unanswered if the state directory does not answer.
     """
     lines = []
-    sweep_locks()
-    journal.sweep_journal()
-    for record in journal.pending():
+    containers = _Containers()
+    for record in _in_time(
+        _interrupted_writes, f"the state directory {state_base()}", "set DTUI_STATE to a directory that answers"
+    ):
         name = printable(record.path)
         try:
-            with container_lock(record.container_id):
-                details = inspect(record.container_id)
-                with explain_removal(details, inspect):
-                    outcome = _recover_write(record, details)
+            outcome = containers.ask(record.container_id, partial(_recover_locked, record, inspect))
         except (NotFound, ContainerGone):
             if not journal.is_old(record):
                 continue  # perhaps a container of another endpoint
@@ -70,33 +82,78 @@ def recover(inspect: Inspect, archive: FindArchive = no_archive) -> tuple[str, .
         journal.end(record)
         if record.path:
             lines.append(f"{name}: a write was cut off; {outcome}")
-    return (*lines, *_settle_acts(inspect, archive))
+    return (*lines, *_settle_acts(inspect, archive, containers))
+
+
+def _in_time(call: Callable[[], T], subject: str, hint: str = "the next start tries again") -> T:
+    """Return what a call returns; raises Unanswered if it makes no progress for some seconds.
+
+    A process that cannot end before the call returns waits for it.
+    """
+    return answered(call, _PATIENCE, subject, hint, sync=_SYNC_PATIENCE) if can_give_up() else call()
+
+
+def _interrupted_writes() -> tuple[journal.Record, ...]:
+    sweep_locks()
+    journal.sweep_journal()
+    return journal.pending()
+
+
+class _Containers:
+    """Waits for each container whose files do not answer only once."""
+
+    def __init__(self) -> None:
+        self._silent: dict[ContainerId, Unanswered] = {}
+
+    def ask(self, container: ContainerId, call: Callable[[], T]) -> T:
+        """Return what a call about a container returns; raises Unanswered if its files do not answer."""
+        if container in self._silent:
+            raise self._silent[container]
+        try:
+            return _in_time(call, "a file system of its container")
+        except Unanswered as error:
+            self._silent[container] = error
+            raise
 
 
 def _short(record: journal.Record) -> str:
     return f"the layer of {printable(record.container_id[:12])}"
 
 
-def _settle_acts(inspect: Inspect, find_archive: FindArchive) -> Iterator[str]:
+def _recover_locked(record: journal.Record, inspect: Inspect) -> str:
+    with container_lock(record.container_id):
+        details = inspect(record.container_id)
+        with explain_removal(details, inspect):
+            return _recover_write(record, details)
+
+
+def _settle_acts(inspect: Inspect, find_archive: FindArchive, containers: _Containers) -> Iterator[str]:
     """Roll back interrupted acts; of a single write, find out whether it happened."""
-    backups.sweep_backups()
+    try:
+        _in_time(backups.sweep_backups, "a file system with backups")
+    except Unanswered as error:
+        yield f"backups that are no longer needed cannot be removed yet: {error}"
     waiting = {record.container_id for record in journal.pending()}  # their files may be half-written
     for act in [act for act in backups.undo_records() if act.cut_off and act.container not in waiting]:
         try:
-            with container_lock(act.container):
-                try:
-                    details = inspect(act.container)
-                except NotFound:
-                    continue  # its container is gone, or belongs to another endpoint
-                archive = find_archive(details)
-                with explain_removal(details, inspect):
-                    line = settle_by_engine(act, details, archive) if archive else _settle_act(act, details)
+            line = containers.ask(act.container, partial(_settle_locked, act, inspect, find_archive))
         except ContainerGone:
             continue
         except (DtuiError, OSError) as error:
             line = f"{printable(act.path)}: the {act.kind} that was cut off cannot be put right yet: {error}"
         if line:
             yield line
+
+
+def _settle_locked(act: UndoRecord, inspect: Inspect, find_archive: FindArchive) -> str:
+    with container_lock(act.container):
+        try:
+            details = inspect(act.container)
+        except NotFound:
+            return ""  # its container is gone, or belongs to another endpoint
+        archive = find_archive(details)
+        with explain_removal(details, inspect):
+            return settle_by_engine(act, details, archive) if archive else _settle_act(act, details)
 
 
 def _settle_act(act: UndoRecord, details: Details) -> str:

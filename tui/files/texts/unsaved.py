@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from tui.core import state_files
 from tui.core.errors import DtuiError
 from tui.core.state import text_dir
+from tui.files.abandon import Unanswered, answered
 from tui.files.texts.editor_copies import left_copies
 from tui.files.texts.notes import NEW, TOLD, Keepsake, notes_in, write_note
 
 _PREFIX = "dtui-unsaved-"
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - each file is made anew, for this user alone
 """Where to put a text if the state directory cannot take it."""
+
+_PATIENCE = 2.0
+"""Seconds without progress after which a place is passed over."""
+
+_SILENT_FOR = 60.0
+"""Seconds for which a place that did not answer is not asked again."""
+
+_silent: dict[str, float] = {}
+"""When a place did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +47,40 @@ class Unsaved:
 
 
 def keep_copy(data: bytes) -> Path:
-    """Keep bytes that could not be saved; return the new file.
+    """Keep bytes that could not be saved; return the new file. May be called in a signal handler.
 
-    Raises the OSError of the first place that was tried if no place can take them.
+    Passes over a place that does not answer. Raises the OSError of the first place that was tried if no place can take
+    them.
     """
     first: OSError | None = None
     for folder in _folders():
         try:
-            return _write(folder, data)
+            return answered(partial(_write, folder, data), _PATIENCE, folder or "the state directory")
+        except Unanswered as error:
+            _silent[folder] = time.monotonic()
+            first = first or OSError(errno.ETIMEDOUT, error.message)
         except OSError as error:
             first = first or error
+        except DtuiError:
+            continue
     raise first or OSError("no directory to keep it in")
 
 
 def _folders() -> Iterator[str]:
-    with suppress(DtuiError):
-        yield str(text_dir("unsaved"))
-    with suppress(OSError):
-        yield tempfile.gettempdir()
-    yield from _ELSEWHERE
-    yield os.path.expanduser("~")
+    """Yield where to put a text, the state directory first, which is empty; not what has just not answered.
+
+    tempfile.gettempdir() would look for a directory, and hold a lock for as long as one of them hangs.
+    """
+    temporary = tempfile.tempdir or os.environ.get("TMPDIR") or ""
+    for folder in ("", *filter(os.path.isabs, (temporary,)), *_ELSEWHERE, os.path.expanduser("~")):
+        if time.monotonic() - _silent.get(folder, -_SILENT_FOR) >= _SILENT_FOR:
+            yield folder
 
 
 def _write(folder: str, data: bytes) -> Path:
     """Write bytes to a new file of this user, and sync it; on failure remove it."""
-    descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)  # mode 0600, never an existing file
+    path = Path(folder or text_dir("unsaved")) / f"{_PREFIX}{secrets.token_hex(4)}"
+    descriptor = state_files.new_file(path)
     try:
         with os.fdopen(descriptor, "r+b") as copy:
             copy.write(data)
@@ -65,17 +88,23 @@ def _write(folder: str, data: bytes) -> Path:
             os.fsync(descriptor)
     except BaseException:
         with suppress(OSError):
-            state_files.remove(Path(path))
+            state_files.remove(path)
         raise
-    return Path(path)
+    return path
 
 
 def keep_to_tell(text: Unsaved) -> Path:
     """Keep text without asking, with a note for the next start if there is room for one."""
     kept = keep_copy(text.data)
+    if "" in _silent:
+        return kept
     with suppress(OSError, DtuiError):  # the text is safe, and its place is told now as well
-        write_note(text_dir("unsaved") / kept.name, text.container, text.container_id, text.path, kept)
+        answered(partial(_note, text, kept), _PATIENCE, "the state directory")
     return kept
+
+
+def _note(text: Unsaved, kept: Path) -> None:
+    write_note(text_dir("unsaved") / kept.name, text.container, text.container_id, text.path, kept)
 
 
 def unsaved_texts() -> list[Keepsake]:

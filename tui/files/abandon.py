@@ -25,7 +25,6 @@ _LOOK = 0.05
 """Seconds between two looks at a call that is waited for."""
 
 
-
 class Abandoned(BaseException):
     """Raised in an abandoned thread as soon as its system call returns.
 

@@ -12,7 +12,6 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cached_property
 from types import TracebackType
 
 from tui.core.errors import DtuiError, EditRefused, LayerError, NotFound
@@ -51,6 +50,7 @@ class LayerView:
         self._is_full_tree = stack.whiteout_style is WhiteoutStyle.TREE
         self._changed_directories: frozenset[bytes] | None = None
         self._mounts = tuple(mounts)
+        self._covers: Covers | None = None
         self._walks = UnionWalks()
 
     @classmethod
@@ -81,11 +81,15 @@ class LayerView:
         """Open a directory and everything below it anew, or all directories, after a change."""
         self._walks.forget(path)
 
-    @cached_property
+    @property
     def covers(self) -> Covers:
         """The mounts over the layers, and the paths they cover while the container runs."""
-        with self.keep_open():
-            return Covers.of(self._mounts, self.target_of)
+        # not functools.cached_property: until Python 3.12 all its instances share one lock, and a layer that hangs
+        # would hold up every other container
+        if self._covers is None:
+            with self.keep_open():
+                self._covers = Covers.of(self._mounts, self.target_of)
+        return self._covers
 
     # walking the union -------------------------------------------------------------------------------------
 

@@ -62,6 +62,10 @@ class Surface(Protocol):
         """Run work in a worker whose errors do not end the app."""
         ...
 
+    def read(self, subject: str, work: Callable[[], Result], *, group: str, exclusive: bool = False) -> Worker[Result]:
+        """Run work that reads something in a thread; report on the status line if it does not answer."""
+        ...
+
     def post_message(self, message: Message) -> bool:
         """Send the screen a message, from any thread."""
         ...

@@ -98,8 +98,11 @@ class ContainerDetails(Commands):
             self._log.shut()
             return
         endpoint = self.surface.host.endpoint(container.endpoint)
-        self.surface.run_worker(
-            lambda: self._inspect(endpoint, container), thread=True, exclusive=True, group="details"
+        self.surface.read(
+            f"the layer of {container.name}",
+            lambda: self._inspect(endpoint, container),
+            group="details",
+            exclusive=True,
         )
         if self._log.display and not container.hidden:
             self._log.open(endpoint, container.id, follow=container.state.alive, tail=50)

@@ -46,13 +46,15 @@ class FindNames(Commands):
         if tree is None or not text:
             return
         if text.startswith("/"):
-            self._run(lambda: self._locate(tree, shown_view, text))
+            self._run(text, lambda: self._locate(tree, shown_view, text))
             return
         cursor_moved = self._rows.find(text, 1)  # a listed match at once, because the next key may be meant for it
-        self._walk = self._run(lambda: self._search(tree, shown_view, text, cursor_moved))
+        self._walk = self._run(
+            "a directory of the container", lambda: self._search(tree, shown_view, text, cursor_moved)
+        )
 
-    def _run(self, work: Callable[[], None]) -> Worker[None]:
-        return self.surface.run_worker(work, thread=True, exclusive=True, group="find")
+    def _run(self, subject: str, work: Callable[[], None]) -> Worker[None]:
+        return self.surface.read(subject, work, group="find", exclusive=True)
 
     def _locate(self, tree: Tree, shown_view: View, text: str) -> None:
         """Look for a path in the shown view, then in the merged view."""

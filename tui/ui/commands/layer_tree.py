@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tui.core.errors import DtuiError, NotFound
 from tui.core.records import Change, Entry, EntryKind, View
-from tui.core.text import count_of
+from tui.core.text import count_of, printable
 from tui.linux.rooted_paths import split
 from tui.services.files_of import Tree
 from tui.services.tree_model import ancestors
@@ -113,7 +113,7 @@ class LayerTree(Commands):
         """List a directory in a worker and show its children."""
         tree, shown_view = self._layer.tree, self._rows.shown_view
         if tree is not None:
-            self.surface.run_worker(lambda: self._list(tree, shown_view, path), thread=True, group="load")
+            self.surface.read(printable(path), lambda: self._list(tree, shown_view, path), group="load")
 
     def _list(self, tree: Tree, shown_view: View, path: bytes) -> None:
         try:

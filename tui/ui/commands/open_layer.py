@@ -92,7 +92,7 @@ class OpenLayer(Commands):
 
     def open(self) -> None:
         """Open the layer in a worker, then summarise its contents."""
-        self.surface.run_worker(self._open, thread=True, exclusive=True, group="open")
+        self.surface.read(f"the layer of {self.held.record.name}", self._open, group="open", exclusive=True)
 
     def _open(self) -> None:
         worker = get_current_worker()
@@ -118,7 +118,7 @@ class OpenLayer(Commands):
 
     def _take(self, details: Details, tree: Tree) -> None:
         if self.held.is_removed:
-            tree.close()
+            self._close(tree)
             return
         self.close()
         self.details, self.tree = details, tree
@@ -137,4 +137,8 @@ class OpenLayer(Commands):
     def close(self) -> None:
         """Close the descriptors of the tree."""
         if self.tree:
-            self.tree.close()
+            self._close(self.tree)
+
+    def _close(self, tree: Tree) -> None:
+        # in a thread: a layer that hangs while it is mounted holds the tree's lock
+        self.surface.host.threads.submit(tree.close)

@@ -90,7 +90,7 @@ class Preview(Commands):
         """Report that a file is not answering; its thread waits on, but delays neither keys nor quitting."""
         if self._is_awaited(entry):
             self._pane.show_info(
-                Text(f"{printable(entry.path)} is not answering: you can open something else meanwhile")
+                Text(f"{printable(entry.path)} does not answer: you can open something else meanwhile")
             )
 
     def _is_awaited(self, entry: Entry) -> bool:
@@ -133,8 +133,8 @@ class Preview(Commands):
             self._in_pane = entry.path
             self._pane.show_info(entry_info(entry, details.shown_stack))
             return
-        self.surface.run_worker(
-            lambda: self._read_file(entry, details, edit), thread=True, exclusive=True, group="preview"
+        self.surface.read(
+            printable(entry.path), lambda: self._read_file(entry, details, edit), group="preview", exclusive=True
         )
 
     def _read_file(self, entry: Entry, details: Details, edit: bool) -> None:

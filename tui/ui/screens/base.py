@@ -27,7 +27,7 @@ from tui.ui.dialogs.base import Dialog
 from tui.ui.dialogs.working import ProgressDialog
 from tui.ui.host import Host
 from tui.ui.unforeseen import contained, ends_the_app, error_line
-from tui.ui.waiting import run_with_progress
+from tui.ui.waiting import Reads, run_with_progress
 from tui.ui.widgets.lines import Banner, Keys, StatusLine, TitleLine
 from tui.ui.widgets.rows import VirtualList
 
@@ -35,6 +35,9 @@ Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
 _FLOW = "flow"
+_LOOK_AT_READS = 0.5
+"""Seconds between two looks at what is read in the background."""
+
 _BAD_NEWS = 4.0
 """Seconds for which an error stays visible, whatever keys are pressed."""
 
@@ -44,6 +47,10 @@ def set_title(widget: Widget, title: str, subtitle: str | None = None) -> None:
     widget.border_title = Content(printable(title))
     if subtitle is not None:
         widget.border_subtitle = Content(printable(subtitle))
+
+
+def _silence_line(subject: str) -> str:
+    return f"{printable(subject)} does not answer; everything else can be used meanwhile"
 
 
 class BaseScreen(Screen[None]):
@@ -66,10 +73,12 @@ class BaseScreen(Screen[None]):
         self.accepts_keys = asyncio.Event()
         self._told_at = 0.0
         self._told_of: list[Hashable] = []
+        self._reads = Reads()
 
     def on_mount(self) -> None:
         """Start accepting keys; the subclasses' own handlers run before this one."""
         self.accepts_keys.set()
+        self.set_interval(_LOOK_AT_READS, self._look_at_reads)
 
     @property
     def palette(self) -> tuple[tuple[str, str], ...]:
@@ -163,6 +172,18 @@ class BaseScreen(Screen[None]):
         Raises Stopped when the user leaves a call that waits for a file system.
         """
         return await run_with_progress(self.app, ProgressDialog(title, meter or Meter()), work, patience)
+
+    def read(self, subject: str, work: Callable[[], Result], *, group: str, exclusive: bool = False) -> Worker[Result]:
+        """Run work that reads something in a thread; report on the status line if it does not answer."""
+        watched = self._reads.watched(subject, group, work, alone=exclusive)
+        return self.run_worker(watched, thread=True, exclusive=exclusive, group=group)
+
+    def _look_at_reads(self) -> None:
+        silent, ended = self._reads.look()
+        if any(self.status.message.plain.endswith(_silence_line(subject)) for subject in ended):
+            self.tell("")
+        if silent is not None:
+            self.tell(_silence_line(silent), "bad")
 
     async def choose(self, dialog: Dialog[Answer]) -> Answer | None:
         """Show a dialog and return its answer, or None for Escape."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -88,9 +88,8 @@ class DiskScreen(BaseScreen):
     def action_refresh(self) -> None:
         """Read the data-root again."""
         self._counted = False
-        self._read()
+        self.read(f"the data-root of {self._endpoint}", self._read, group="disk", exclusive=True)
 
-    @work(thread=True, exclusive=True, group="disk")
     def _read(self) -> None:
         worker = get_current_worker()
         try:

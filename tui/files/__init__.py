@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tui.files.abandon import Abandonable as Abandonable
     from tui.files.abandon import Abandoned as Abandoned
+    from tui.files.abandon import Unanswered as Unanswered
+    from tui.files.abandon import answered as answered
     from tui.files.container_files import ContainerFiles as ContainerFiles
     from tui.files.container_files import Verb as Verb
     from tui.files.diff import diff_lines as diff_lines
@@ -71,6 +73,8 @@ _MODULES = {
     "tui.files.abandon": (
         "Abandonable",
         "Abandoned",
+        "Unanswered",
+        "answered",
     ),
     "tui.files.container_files": (
         "ContainerFiles",

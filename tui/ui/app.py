@@ -30,7 +30,7 @@ from tui.core.state import mode_warning
 from tui.core.text import count_of, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
-from tui.files import privileged, recover, told_once
+from tui.files import Unanswered, answered, privileged, recover, told_once
 from tui.linux.supervise import ENDING_SIGNALS, mark_stuck
 from tui.linux.terminal_state import TerminalState
 from tui.render.ink import PlainInk
@@ -52,6 +52,10 @@ from tui.ui.waiting import finish_jobs
 
 _LOOK = 1.0
 """Seconds between checks for saves by external editors that are still open."""
+
+
+_PATIENCE = 3.0
+"""Seconds without progress after which a temporary directory is left at the end."""
 
 
 class Tidied(Message):
@@ -106,6 +110,7 @@ class DtuiApp(App[int]):
         self.ending = Ending()
         self._signals: dict[int, Any] = {}
         self.open_copies = OpenCopies()
+        self._copies_worker: Worker[None] | None = None
         self.threads = DaemonThreads()
         self.last_key = ""
         if theme:
@@ -284,15 +289,24 @@ class DtuiApp(App[int]):
         self.switch_screen(WelcomeScreen())
 
     def _look_at_copies(self) -> None:
-        """Show a notice for each file saved by an editor that runs in its own window."""
-        for line in self.open_copies.saved_lines():
+        """Look for files saved by editors that run in their own windows, in one worker at a time."""
+        if self.open_copies and (self._copies_worker is None or self._copies_worker.is_finished):
+            self._copies_worker = self.run_worker(self._find_saved_copies, thread=True, group="copies")
+
+    def _find_saved_copies(self) -> None:
+        self.call_later(self._tell_saved_copies, self.open_copies.saved_lines())
+
+    def _tell_saved_copies(self, lines: Sequence[str]) -> None:
+        for line in lines:
             self.notify(printable(line), title="editor", timeout=15, markup=False)
 
     def on_unmount(self) -> None:
         """Release all resources."""
-        self.ending.notes += self.open_copies.close()
+        if self.open_copies:
+            self.ending.notes += self.open_copies.close_in_time()
         self.close_endpoints()
-        self._resources.close()
+        with suppress(Unanswered):  # the next start removes what is left
+            answered(self._resources.close, _PATIENCE, "a temporary directory")
 
     def keep(self, resource: AbstractContextManager[Path]) -> Path:
         """Enter a context manager, exit it when the app ends, and return its path."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tui.core.errors import DtuiError, EditRefused
 from tui.core.state import text_dir
-from tui.files import LIMIT, lock, write_note
+from tui.files import LIMIT, Unanswered, answered, lock, write_note
 from tui.ui.terminal.driver import lent_terminal
 
 _AT_ONCE = 2.0
@@ -27,6 +27,9 @@ _AT_ONCE = 2.0
 
 _GRACE = 5.0
 """Seconds that an editor has to save its work when the app ends."""
+
+_PATIENCE = 3.0
+"""Seconds without progress after which a directory for copies, or an editor's file system, is given up."""
 
 _STOPS = 100
 """How often a stopped editor is continued before dtui gives up on it."""
@@ -231,8 +234,12 @@ class PrivateCopy:
 
 def _private_folder() -> Path:
     """Make a directory that only this user can enter, if possible one that survives a reboot."""
-    with suppress(DtuiError, OSError):
+
+    def make() -> Path:
         return Path(tempfile.mkdtemp(prefix="dtui-edit-", dir=text_dir("edit")))
+
+    with suppress(DtuiError, OSError):
+        return answered(make, _PATIENCE / 2, "the state directory")
     return Path(tempfile.mkdtemp(prefix="dtui-edit-"))
 
 
@@ -257,28 +264,41 @@ class StillOpen(EditRefused):
 
 
 class OpenCopies:
-    """The copies whose editors may still be open; what is saved into them is reported and never lost."""
+    """The copies whose editors may still be open; what is saved into them is reported and never lost.
+
+    Any thread may use it. Its methods read and remove files, during which no lock is held.
+    """
 
     def __init__(self) -> None:
         self._open: dict[str, StillOpen] = {}
         self._announced: set[str] = set()
         self._stays: list[str] = []
+        self._guard = threading.Lock()
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to report."""
+        return bool(self._open or self._stays)
 
     def follow(self, whose: str, still: StillOpen) -> None:
         """Watch an editor's copy of a file; an earlier copy of the same file stays on disk."""
-        before = self._open.pop(whose, None)
-        if before is not None and (before.copy.has_changed() or before.copy.is_held()):
+        with self._guard:
+            before = self._open.pop(whose, None)
+            self._open[whose] = still
+        if before is None:
+            return
+        if before.copy.has_changed() or before.copy.is_held():
             before.copy.leave()
-        elif before is not None:
-            self._stays += filter(None, [before.copy.remove()])
-        self._open[whose] = still
+        elif stays := before.copy.remove():
+            with self._guard:
+                self._stays.append(stays)
 
     def take_saved(self, whose: str) -> bytes | None:
         """Return what was saved for a file since the last call, or None; raises EditRefused as ``read`` does."""
         still = self._open.get(whose)
         if still is None or not still.copy.has_changed():
             return None
-        self._announced.discard(whose)
+        with self._guard:
+            self._announced.discard(whose)
         try:
             return still.copy.read()
         except EditRefused as error:
@@ -288,15 +308,20 @@ class OpenCopies:
 
     def saved_lines(self) -> tuple[str, ...]:
         """Return a line for each file saved since the last report, and for each copy that could not be removed."""
-        stays, self._stays = self._stays, []
-        saved = {whose for whose, still in self._open.items() if still.copy.has_changed()}
-        new, self._announced = saved - self._announced, saved
-        return (*stays, *(f"{self._open[whose].name} saved {whose}: o loads it" for whose in sorted(new)))
+        with self._guard:
+            stays, self._stays = self._stays, []
+            still_open = dict(self._open)
+        saved = {whose for whose, still in still_open.items() if still.copy.has_changed()}
+        with self._guard:
+            new, self._announced = saved - self._announced, saved
+        return (*stays, *(f"{still_open[whose].name} saved {whose}: o loads it" for whose in sorted(new)))
 
     def close(self) -> tuple[str, ...]:
         """Remove the copies into which nothing was saved; return a line for each other copy."""
-        lines, self._stays = self._stays, []
-        for whose, still in self._open.items():
+        with self._guard:
+            lines, self._stays = self._stays, []
+            still_open, self._open = self._open, {}
+        for whose, still in still_open.items():
             if still.copy.has_changed():
                 lines.append(f"what {still.name} saved for {whose} is in {still.copy.path}")
                 still.copy.leave()
@@ -305,8 +330,15 @@ class OpenCopies:
                 still.copy.leave()
             else:
                 lines += filter(None, [still.copy.remove()])
-        self._open.clear()
         return tuple(lines)
+
+    def close_in_time(self) -> tuple[str, ...]:
+        """Close, unless the directory of the copies does not answer; return the lines to show."""
+        folders = ", ".join(sorted({str(still.copy.folder.parent) for still in self._open.values()}))
+        try:
+            return answered(self.close, _PATIENCE, folders)
+        except Unanswered as error:
+            return (f"{error.message}; what your editor saves is there",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,36 +355,57 @@ def edit_outside(data: bytes, path: bytes, origin: Origin | None = None) -> Edit
     """Open bytes in the user's editor as a private copy; return what was saved.
 
     Raises EditRefused if the editor cannot be run or fails, or if its result cannot be used. What it wrote then stays
-    on this host, and the error names the place. Raises StillOpen if it returned without a change.
+    on this host, and the error names the place. Raises StillOpen if it returned without a change, and Unanswered if
+    there is no place for the copy that answers. Files are read and written in threads of their own.
     """
-    command = editor_command()
-    name = os.path.basename(command[0])
-    try:
-        copy = PrivateCopy(data, path, origin)
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise EditRefused(
-            f"there is no room for {name}'s copy: {reason}", "set TMPDIR to a directory with room"
-        ) from error
-    begun = time.monotonic()
+    command, copy = answered(lambda: _prepare(data, path, origin), 2 * _PATIENCE, "the place for $EDITOR's copy")
+    begun, failure, code = time.monotonic(), None, 0
     try:
         code = _run([*command, str(copy.path)], copy)
     except OSError as error:
-        stays = copy.remove()
-        hint = "does it have a #! line?" if error.errno == 8 else "set EDITOR to an editor that is installed"  # ENOEXEC
-        message = "; ".join(filter(None, [f"{name} cannot be run: {(error.strerror or '').lower()}", stays]))
-        raise EditRefused(message, hint) from error
+        failure = error
     except BaseException:
         copy.leave()
         raise
+    seconds = time.monotonic() - begun
+    name = os.path.basename(command[0])
+    try:
+        return answered(lambda: _result(name, copy, code, failure, seconds), _PATIENCE, str(copy.folder))
+    except Unanswered as error:
+        raise WorkLeft(f"cannot read what {name} saved: {error.message}", copy.path) from error
+
+
+def _prepare(data: bytes, path: bytes, origin: Origin | None) -> tuple[list[str], PrivateCopy]:
+    """Return the editor's command and a copy of the file for it; raises EditRefused."""
+    command = editor_command()
+    with suppress(PermissionError), open(command[0], "rb") as program:
+        program.read(1)  # running a program whose file system hangs would stop all threads of this process
+    try:
+        return command, PrivateCopy(data, path, origin)
+    except OSError as error:
+        name, reason = os.path.basename(command[0]), (error.strerror or "").lower()
+        raise EditRefused(
+            f"there is no room for {name}'s copy: {reason}", "set TMPDIR to a directory with room"
+        ) from error
+
+
+def _result(name: str, copy: PrivateCopy, code: int, failure: OSError | None, seconds: float) -> Edited:
+    """Return what an editor saved; raises EditRefused, WorkLeft and StillOpen as :func:`edit_outside` does."""
+    if failure is not None:
+        stays = copy.remove()
+        hint = (
+            "does it have a #! line?" if failure.errno == 8 else "set EDITOR to an editor that is installed"
+        )  # ENOEXEC
+        message = "; ".join(filter(None, [f"{name} cannot be run: {(failure.strerror or '').lower()}", stays]))
+        raise EditRefused(message, hint) from failure
     if code:
         raise _editor_error(copy, f"{name} {_exit_text(code)}")
     try:
         edited = copy.read()
     except EditRefused as error:
         raise _editor_error(copy, f"cannot use what {name} saved: {error.message}") from error
-    if edited == data and not copy.has_changed():
-        raise StillOpen(name, copy, at_once=time.monotonic() - begun < _AT_ONCE)
+    if edited == copy.data and not copy.has_changed():
+        raise StillOpen(name, copy, at_once=seconds < _AT_ONCE)
     if copy.is_held():
         note = f"{name} is still open: o takes what it saves later, and EDITOR='{name} --wait' waits for it"
         return Edited(edited, note, StillOpen(name, copy, at_once=False))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from rich.text import Text
 from textual.message import Message
 
 from tui.bench.lock import benchmark_lock
-from tui.bench.plan import TESTS
+from tui.bench.plan import TESTS, Plan
 from tui.bench.protocols import Target
 from tui.bench.results import Result
 from tui.bench.runner import BenchRun, Progress
@@ -25,6 +23,9 @@ from tui.ui.dialogs.choose import ChooseDialog, confirm
 
 _LONG_RUN = 120
 """Expected seconds from which a run must be confirmed."""
+
+_PATIENCE = 2.0
+"""Seconds after which the preparation of a run shows that it takes long."""
 
 
 class RunAdvanced(Message):
@@ -75,17 +76,20 @@ class BenchRunner(Commands):
             if await self.surface.choose(ChooseDialog(question, (confirm("run"),), warning)) is None:
                 return
         try:
-            targets = await asyncio.to_thread(self._targets)
+            run = await self.surface.call("Preparing the run", lambda: self._prepare(plan), _PATIENCE)
         except DtuiError as error:
             self.surface.tell_error(error)
             return
-        store = Store(state_dir("bench") / "runs.sqlite")
-        run = BenchRun(plan, targets, store.record(), cow=state.cow, iozone=state.runs_iozone, scratch=lab_home())
         state.run = run
         state.forget()
         self.surface.tell("running…")
         self.surface.refresh_bindings()
         self.surface.run_worker(lambda: self._measure(run), thread=True, group="bench")
+
+    def _prepare(self, plan: Plan) -> BenchRun:
+        state, targets = self._state, self._targets()
+        record = Store(state_dir("bench") / "runs.sqlite").record()
+        return BenchRun(plan, targets, record, cow=state.cow, iozone=state.runs_iozone, scratch=lab_home())
 
     def _targets(self) -> tuple[Target, ...]:
         from tui.engine.live.live_endpoint import LiveEndpoint

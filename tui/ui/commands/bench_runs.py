@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tui.bench.compare_runs import compare_runs
 from tui.bench.results import Result
@@ -20,6 +21,11 @@ from tui.ui.dialogs.ask import AskDialog
 from tui.ui.dialogs.choose import ChooseDialog, confirm
 from tui.ui.dialogs.history import History
 from tui.ui.dialogs.show import TextDialog
+
+Answer = TypeVar("Answer")
+
+_PATIENCE = 2.0
+"""Seconds after which work on stored runs shows that it takes long."""
 
 
 class BenchRuns(Commands):
@@ -41,8 +47,8 @@ class BenchRuns(Commands):
     async def action_history(self) -> None:
         """List the stored runs, to open, rename, delete or compare one with the run that is shown."""
         try:
-            store = await asyncio.to_thread(Store, state_dir("bench") / "runs.sqlite")
-            if not await asyncio.to_thread(store.runs):
+            store = await self._call(lambda: Store(state_dir("bench") / "runs.sqlite"))
+            if not await self._call(store.runs):
                 self.surface.tell("no run yet: enter starts one")
             while (answer := await self._choose(store)) is not None:
                 action, number = answer
@@ -56,14 +62,18 @@ class BenchRuns(Commands):
         except DtuiError as error:
             self.surface.tell_error(error)
 
+    async def _call(self, work: Callable[[], Answer]) -> Answer:
+        """Read or write files in a thread; raises Stopped if the user leaves a directory that does not answer."""
+        return await self.surface.call("Looking at the stored runs", work, _PATIENCE)
+
     async def _choose(self, store: Store) -> tuple[str, int] | None:
-        runs = await asyncio.to_thread(store.runs)
+        runs = await self._call(store.runs)
         if not runs:
             return None
         return await self.surface.choose(History(runs))
 
     async def _open(self, store: Store, number: int, *, compare: bool) -> None:
-        result = await asyncio.to_thread(store.load, number)
+        result = await self._call(partial(store.load, number))
         shown = self._state.shown_result
         if not compare:
             self._show(result)
@@ -76,13 +86,13 @@ class BenchRuns(Commands):
     async def _rename(self, store: Store, number: int) -> None:
         name = await self.surface.choose(AskDialog(f"Name for run {number}", verb="rename"))
         if name:
-            await asyncio.to_thread(store.rename, number, name)
+            await self._call(partial(store.rename, number, name))
             self.surface.tell(f"run {number} renamed to {name}", "good")
 
     async def _delete(self, store: Store, number: int) -> None:
         question = f"Delete run {number} and all its numbers?"
         if await self.surface.choose(ChooseDialog(question, (confirm("delete it"),))) == "yes":
-            await asyncio.to_thread(store.delete, number)
+            await self._call(partial(store.delete, number))
             if self._state.shown_result and self._state.shown_result.id == number:
                 self._state.forget()
             self.surface.tell(f"run {number} deleted", "good")
@@ -98,7 +108,7 @@ class BenchRuns(Commands):
         if not name:
             return
         try:
-            size = await asyncio.to_thread(write_run, result, Path(name), replace=False)
+            size = await self._call(partial(write_run, result, Path(name), replace=False))
         except DtuiError as error:
             self.surface.tell_error(error)
         else:

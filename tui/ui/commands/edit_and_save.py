@@ -187,7 +187,7 @@ class EditAndSave(Commands):
             saved = await self.saving.save(opened, edited)
         finally:
             if not saved and not in_pane:
-                self._keep_outside(edited)
+                await self._keep_outside(edited)
             self._outside = None
         if saved and not was_editing:
             self._end_saved()
@@ -210,9 +210,10 @@ class EditAndSave(Commands):
         self._pane.replace_text(text)
         return True
 
-    def _keep_outside(self, edited: bytes) -> None:
+    async def _keep_outside(self, edited: bytes) -> None:
         try:
-            self.surface.tell(f"not saved; what you wrote is kept in {keep_copy(edited)}", "bad")
+            kept = await asyncio.to_thread(keep_copy, edited)
+            self.surface.tell(f"not saved; what you wrote is kept in {kept}", "bad")
         except OSError as error:
             self.surface.tell(f"not saved, and not kept: {error.strerror}", "bad")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from textual.app import SuspendNotSupported
 
@@ -16,6 +18,11 @@ from tui.ui.commands.kept_texts import KeptTexts
 from tui.ui.commands.open_layer import OpenLayer
 from tui.ui.outside import Origin, StillOpen, WorkLeft, edit_outside
 from tui.ui.widgets.file_pane import FilePane
+
+Result = TypeVar("Result")
+
+_PATIENCE = 2.0
+"""Seconds after which work on the copies shows that it takes long."""
 
 
 class ExternalEditor(Commands):
@@ -73,17 +80,17 @@ class ExternalEditor(Commands):
         copies, subject = host.open_copies, f"{container.name}:{printable(opened.path)}"
         origin = Origin(container.name, container.id, opened.document.data)
         try:
-            edited = copies.take_saved(subject)
+            edited = await self._call(partial(copies.take_saved, subject))
             if edited is None:
                 with host.suspend():
                     left = edit_outside(data, opened.path, origin)
                 edited = left.data
                 if left.still is not None:
-                    copies.follow(subject, left.still)
+                    await self._follow(subject, left.still)
                 if left.note:
                     host.notify(printable(left.note), title="editor", severity="warning", timeout=15, markup=False)
         except StillOpen as still:
-            copies.follow(subject, still)
+            await self._follow(subject, still)
             if still.at_once:
                 self.surface.tell_error(still)
             else:
@@ -97,3 +104,13 @@ class ExternalEditor(Commands):
             self.surface.tell("$EDITOR needs a terminal of its own, which this one cannot give", "bad")
         else:
             await self._editing.take_edited(opened, data, edited)
+
+    async def _follow(self, subject: str, still: StillOpen) -> None:
+        try:
+            await self._call(partial(self.surface.host.open_copies.follow, subject, still))
+        except DtuiError as error:
+            self.surface.tell_error(error)
+
+    async def _call(self, work: Callable[[], Result]) -> Result:
+        """Read or remove copies in a thread; raises Stopped if the user leaves a directory that does not answer."""
+        return await self.surface.call("Looking at the copies for $EDITOR", work, _PATIENCE)

@@ -17,6 +17,7 @@ from tui.files import (
     ContainerEnded,
     ContainerFiles,
     ContainerGone,
+    Keepsake,
     OpenedFile,
     SaveOptions,
     SavePlan,
@@ -223,12 +224,16 @@ class SaveFlow:
         taken, self._layer.taken_text = self._layer.taken_text, None
         if taken is None or taken[1] != opened.path:
             return
-        keepsake, _ = taken
-        with suppress(OSError, EditRefused):  # the text is then offered again
-            if keepsake.read() == data:
-                keepsake.throw_away()
-            else:
-                keepsake.drop_note()
+        self._surface.run_worker(partial(_drop_kept, taken[0], data), thread=True, group="kept")
 
     async def _call(self, path: bytes, work: Callable[[], Result]) -> Result:
         return await self._surface.call(printable(path), work, _PATIENCE)
+
+
+def _drop_kept(keepsake: Keepsake, saved: bytes) -> None:
+    """Stop offering a kept text; delete it if it equals what was saved."""
+    with suppress(OSError, EditRefused):  # the text is then offered again
+        if keepsake.read() == saved:
+            keepsake.throw_away()
+        else:
+            keepsake.drop_note()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 
 from rich.text import Text
@@ -26,6 +25,9 @@ from tui.ui.commands.change_flow import ChangeFlow
 from tui.ui.commands.open_layer import OpenLayer
 from tui.ui.dialogs.choose import Choice, ChooseDialog, confirm
 
+_PATIENCE = 1.0
+"""Seconds after which reading the record of the last change shows that it takes long."""
+
 
 class UndoCommand(Commands):
     """Undoes the last change of the container; asks again if somebody else changed the same since."""
@@ -43,7 +45,8 @@ class UndoCommand(Commands):
     async def action_undo_act(self) -> None:
         """Ask, then undo the last change of this container."""
         try:
-            act = await asyncio.to_thread(last_to_undo, self._layer.open_details.container.id)
+            container = self._layer.open_details.container.id
+            act = await self.surface.call("Looking for the last change", lambda: last_to_undo(container), _PATIENCE)
         except DtuiError as error:
             self.surface.tell_error(error)
             return

@@ -18,10 +18,10 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui
 from tests.support.hanging_fs import hanging
+from tests.support.kernel_waits import is_waiting
 from tests.support.terminal import Terminal
 from tests.support.waiting import until
 from tui.files.abandon import Abandonable
-from tui.linux.supervise import descendants
 from tui.ui.threads import DaemonThreads
 
 pytestmark = pytest.mark.engine
@@ -34,25 +34,6 @@ HANGS = (
     ("unlink", ["rm", "web:/srv/stuck/file"], (signal.SIGINT, signal.SIGINT)),
     ("fsync", ["write", "web:/srv/stuck/file"], (signal.SIGHUP,)),
 )
-
-
-def is_waiting(process: subprocess.Popen[bytes]) -> bool:
-    """Say whether a descendant of a process waits in the kernel, and goes on, for the file system that hangs."""
-    assert process.poll() is None
-    return all(_waits(process.pid) for _ in range(3))
-
-
-def _waits(pid: int) -> bool:
-    time.sleep(0.1)
-    return any(place in _where_of(str(one)) for one in descendants(pid) for place in ("fuse", "request_wait_answer"))
-
-
-def _where_of(pid: str) -> str:
-    """Return the kernel's function in which a process waits, nothing for one that has ended."""
-    try:
-        return Path(f"/proc/{pid}/wchan").read_text()
-    except OSError:
-        return ""
 
 
 @contextmanager

@@ -48,6 +48,7 @@ PROMISES: dict[str, str] = {
     "read-as-container": "Reading a path of a container has the same checks as writing it.",
     "record-ids-checked": "An id in a record costs only its own row when it is none, and never becomes a path.",
     "records-bounded": "Records of any size, depth or number are read with bounded work, or refused in one line.",
+    "recovery-waits-for-no-hang": "A recovery whose file system does not answer is left for the next start after some seconds, and said in one line.",
     "root-beneath": "What lies in a data-root is opened beneath it, and no symbolic link in it is followed.",
     "root-swap-race": "A data-root or layer that is swapped while dtui acts leads to nothing else of this host.",
     "set-aside-by-rename": "What is set aside is moved by a rename, killed anywhere it is in the one place or the other, and undo moves it back.",

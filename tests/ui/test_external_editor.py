@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -10,10 +11,11 @@ from threading import Timer
 
 import pytest
 
-from tests.support.waiting import until
+from tests.support.waiting import pilot_until, until
 from tui.core.errors import EditRefused
 from tui.files import drop_text, kept_texts
 from tui.ui import outside
+from tui.ui.app import DtuiApp
 from tui.ui.outside import OpenCopies, Origin, PrivateCopy, StillOpen, edit_outside, editor_command
 
 Editor = Callable[[str], None]
@@ -235,3 +237,26 @@ def test_editor_ignoring_hangup_is_killed(editor: Editor, monkeypatch: pytest.Mo
     monkeypatch.setattr(outside, "_wait_for_editor", ended)
     editor("trap '' HUP TERM INT; echo mine > $1; while :; do sleep 0.1; done")
     assert "ed was killed by SIGKILL; your text is unchanged; the editor's is in " in refused()
+
+
+async def test_event_loop_touches_no_copy(editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that hangs would stop all keys."""
+    editor("sleep 0")
+    with pytest.raises(StillOpen) as caught:
+        edit_outside(DATA, b"/etc/app.conf")
+    threads: list[int] = []
+    look = PrivateCopy.has_changed
+
+    def watched(copy: PrivateCopy) -> bool:
+        threads.append(threading.get_ident())
+        return look(copy)
+
+    monkeypatch.setattr(PrivateCopy, "has_changed", watched)
+    app = DtuiApp(())
+    async with app.run_test() as pilot:
+        app.open_copies.follow("web:/etc/app.conf", caught.value)
+        caught.value.copy.path.write_bytes(b"later\n")
+        await pilot_until(pilot, lambda: "o loads it" in " ".join(n.message for n in app._notifications))
+        assert threading.get_ident() not in threads
+    assert any("web:/etc/app.conf is in" in line for line in app.ending.notes)
+    assert threading.get_ident() not in threads

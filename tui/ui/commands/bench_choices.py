@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tui.bench.plan import TESTS, Preset, make_plan
 from tui.bench.tables import HOST
+from tui.core.errors import DtuiError
 from tui.lab.abilities import abilities
 from tui.render.benchmarks import expected_words
 from tui.services.bench_targets import VOLUME
@@ -16,6 +15,9 @@ from tui.ui.dialogs.targets import ChooseTargets
 from tui.ui.widgets.ticks import Tick
 
 _PRESETS = (Preset.QUICK, Preset.STANDARD, Preset.ARTICLE)
+
+_PATIENCE = 2.0
+"""Seconds after which the search for storage drivers shows that it takes long."""
 
 
 class BenchChoices(Commands):
@@ -53,7 +55,11 @@ class BenchChoices(Commands):
     @flow
     async def action_targets(self) -> None:
         """Choose the targets to compare."""
-        able = await asyncio.to_thread(abilities)
+        try:
+            able = await self.surface.call("Looking for storage drivers", abilities, _PATIENCE)
+        except DtuiError as error:
+            self.surface.tell_error(error)
+            return
         endpoints = self.surface.host.endpoints
         engines = [Tick(endpoint.name, "a running engine, as it is") for endpoint in endpoints if endpoint.live]
         labs = [Tick(ability.driver.name, "a throwaway engine", ability.missing) for ability in able]

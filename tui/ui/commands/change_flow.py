@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from rich.text import Text
@@ -64,9 +63,9 @@ class ChangeFlow:
 
     async def _offers_stop(self, error: DtuiError) -> bool:
         """Return whether the change would succeed if the container, which keeps restarting, were stopped first."""
-        layer = self._layer
-        return layer.details is not None and await asyncio.to_thread(
-            must_be_stopped, layer.endpoint, layer.details, error
+        details, endpoint = self._layer.details, self._layer.endpoint
+        return details is not None and await self._surface.call(
+            "Looking at the container", lambda: must_be_stopped(endpoint, details, error), _PATIENCE
         )
 
     async def _run(self, title: str, act: Act, keep: BackupMode, *, stops: bool, go_to: bool) -> ChangeResult:

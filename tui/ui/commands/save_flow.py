@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -119,8 +118,10 @@ class SaveFlow:
         return replace(plan, sentence=f"{stopped_first_words(self._layer.open_details)}; {plan.sentence}"), True
 
     async def _must_be_stopped(self, error: DtuiError) -> bool:
-        layer = self._layer
-        return await asyncio.to_thread(must_be_stopped, layer.endpoint, layer.open_details, error)
+        details, endpoint = self._layer.open_details, self._layer.endpoint
+        return await self._surface.call(
+            "Looking at the container", lambda: must_be_stopped(endpoint, details, error), _PATIENCE
+        )
 
     def _plan_while_stopped(self, path: bytes) -> SavePlan:
         endpoint = self._layer.endpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +20,9 @@ from tui.engine.sample import demo_directory
 from tui.services.discover import Discovery, FailedAttempt, discover, open_sample
 from tui.ui.actions import actions_of, key_text, screen_bindings
 from tui.ui.screens.base import BaseScreen
+
+_PATIENCE = 2.0
+"""Seconds after which the search for containers shows that it takes long."""
 
 
 def welcome_text(tried: tuple[FailedAttempt, ...]) -> Text:
@@ -76,7 +80,8 @@ class WelcomeScreen(BaseScreen):
             self.tell_error(error)
 
     async def _try(self, *, hosts: tuple[str, ...] = (), roots: tuple[Path, ...] = ()) -> None:
-        self._enter(await asyncio.to_thread(discover, hosts=hosts, roots=roots))
+        find = partial(discover, hosts=hosts, roots=roots)
+        self._enter(await self.call("Looking for containers", find, _PATIENCE))
 
     @work(exclusive=True)
     async def action_demo(self) -> None:

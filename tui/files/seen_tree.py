@@ -11,7 +11,7 @@ from dataclasses import replace
 from tui.core.errors import NotFound
 from tui.core.records import Details, Entry, EntryKind, LayerStack, Mount, View
 from tui.files.tree.mounted import volume_root
-from tui.files.verbs.opening import is_entered, running_root, stack_of
+from tui.files.verbs.opening import reading_root, stack_of
 from tui.layers.entry_diff import LayerEntry, entry_of
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import Root, normalized, refuse_kernel_files, status_of
@@ -49,9 +49,10 @@ class SeenTree:
 
     def resolve(self, path: bytes) -> bytes:
         """Return the canonical path of a path that may contain symlinks; raises NotFound."""
-        if is_entered(self._details) and self._details.mounts:
+        opened_root = reading_root(self._details) if self._details.mounts else None
+        if opened_root is not None:
             try:
-                with running_root(self._details) as root:
+                with opened_root as root:
                     return root.real_path(normalized(path))
             except NotFound:
                 pass  # it may be in the layer, hidden by a mount
@@ -71,8 +72,9 @@ class SeenTree:
     @contextmanager
     def _mounted(self, mount: Mount, path: bytes) -> Iterator[tuple[Root, bytes]]:
         """Yield a root in which what is mounted at a path is found, and the path in it."""
-        if is_entered(self._details):
-            with running_root(self._details) as root:
+        opened_root = reading_root(self._details)
+        if opened_root is not None:
+            with opened_root as root:
                 yield root, path
             return
         with volume_root(self._layers, mount, path) as root_and_path:

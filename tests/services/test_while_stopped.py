@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,13 @@ import pytest
 from tests.support.cli import dtui, dtui_json
 from tests.support.dockerd import Dockerd
 from tests.support.images import IMAGE
+from tests.support.podman import Podman
 from tests.support.waiting import until
 from tui.core.errors import DtuiError, EditRefused
 from tui.core.records import State
 from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.files import ContainerEnded, ContainerFiles, SaveResult, undo_records
+from tui.services.files_of import files_of, tree_of
 from tui.services.while_stopped import change_while_stopped
 
 pytestmark = pytest.mark.engine
@@ -120,6 +125,38 @@ def test_start_before_save_is_noticed(loop: Loop) -> None:
         loop.change(start_and_save)
     assert loop.content() != RUNS
     assert not list(undo_records())
+
+
+@pytest.mark.promise("crash-loop-can-be-fixed")
+def test_read_survives_end_of_run(loop: Loop) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    details = loop.endpoint.inspect(loop.id)
+    seen_running = replace(details, pid=ended.pid, container=replace(details.container, state=State.RUNNING))
+    files = files_of(loop.endpoint, seen_running)
+    assert files.open(b"/app/start.sh").document.data.startswith(b"#!/bin/sh")
+    with closing(tree_of(loop.endpoint, seen_running)) as tree:
+        assert tree.resolve(b"/app/start.sh") == b"/app/start.sh"
+
+
+@pytest.mark.promise("crash-loop-can-be-fixed")
+def test_podman_loop_between_runs_is_stopped() -> None:
+    podman = Podman("overlay")
+    try:
+        podman.start()
+        podman.import_image(IMAGE, {"app/start.sh": b"exit 1\n"})
+        podman.docker("run", "-d", "--network=none", "--restart=always", "--name=loop", IMAGE, "sh", "/app/start.sh")
+        podman.docker("create", "--network=none", "--rm", "--name=brief", IMAGE, "true")
+        podman.docker("init", "brief")
+        host = ("-H", podman.host)
+        dtui(*host, "write", "--restart", "loop:/app/start.sh", stdin=RUNS)
+        row = next(row for row in dtui_json(*host, "ls") if row["name"] == "loop")
+        assert (row["state"], row["restart_policy"]) == ("running", "always")
+        assert dtui(*host, "cat", "loop:/app/start.sh") == RUNS
+        at_rest = {row["name"]: row["auto_remove"] for row in dtui_json("--root", str(podman.root), "ls")}
+        assert at_rest == {"loop": False, "brief": True}
+    finally:
+        podman.close()
 
 
 @pytest.mark.promise("crash-loop-can-be-fixed")

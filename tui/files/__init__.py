@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tui.files.history.transaction import Step as Step
     from tui.files.removal_watch import ContainerEnded as ContainerEnded
     from tui.files.removal_watch import ContainerGone as ContainerGone
+    from tui.files.removal_watch import LayerInUse as LayerInUse
     from tui.files.seen_tree import SeenTree as SeenTree
     from tui.files.texts.editor_copies import lock as lock
     from tui.files.texts.notes import LIMIT as LIMIT
@@ -116,6 +117,7 @@ _MODULES = {
     "tui.files.removal_watch": (
         "ContainerEnded",
         "ContainerGone",
+        "LayerInUse",
     ),
     "tui.files.seen_tree": ("SeenTree",),
     "tui.files.texts.editor_copies": ("lock",),

@@ -48,6 +48,10 @@ class ContainerEnded(ChangedMeanwhile):
     """The container was started, stopped or restarted, or the process through which it was reached has ended."""
 
 
+class LayerInUse(ContainerEnded):
+    """An overlay mount uses the writable layer of a container that is said to be at rest. Nothing was changed."""
+
+
 @contextmanager
 def removal_check(details: Details) -> Iterator[Check]:
     """Yield a check that raises ContainerGone or ContainerEnded once the container is removed or its process ends."""
@@ -100,9 +104,11 @@ def _what_became(
         state = after.container.state
         if state in (State.REMOVING, State.DEAD):
             return ContainerGone("the container is being removed", "what was done goes with it")
+        if isinstance(error, LayerInUse) and details.lifecycle.restarts:
+            return LayerInUse(error.message, STOP_FIRST)  # podman is just about to start it again, or has done so
         if after.session_key != details.session_key or not (state.alive or state.at_rest):
             break
-        if not isinstance(error, ContainerEnded):
+        if not isinstance(error, ContainerEnded) or isinstance(error, LayerInUse):
             return None
         time.sleep(_BETWEEN)  # the engine has not noticed the end yet
     else:

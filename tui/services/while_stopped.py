@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, NotFound, NotReachable
 from tui.core.lifecycle import keep_commands, shortened
-from tui.core.records import Details, State
+from tui.core.records import Details, DriverKind, State
 from tui.core.text import printable
 from tui.engine.endpoint import Endpoint, Verb
 from tui.files import (
@@ -18,6 +18,7 @@ from tui.files import (
     ContainerFiles,
     ContainerGone,
     KeepsRestarting,
+    LayerInUse,
     SavePlan,
     SaveResult,
 )
@@ -28,8 +29,11 @@ Result = TypeVar("Result", SaveResult, ChangeResult)
 _STOPS = 20
 """How often to stop a container that is started again at once."""
 
-_LOOKS, _BETWEEN = 25, 0.02
-"""How often, and at intervals of how many seconds, to check that a stopped container is not started again."""
+_TRIES = 5
+"""How often to try a change while podman starts the container again, or has not unmounted its layer yet."""
+
+_MOMENT, _BETWEEN = 1.0, 0.02
+"""How long a stopped container is watched, and how often, in seconds: podman starts one again within that."""
 
 
 class NotStarted(DtuiError):
@@ -53,6 +57,8 @@ def must_be_stopped(endpoint: Endpoint, details: Details, error: DtuiError) -> b
         return True
     if not isinstance(error, (ContainerEnded, NotReachable)):
         return False
+    if isinstance(error, LayerInUse):
+        return details.lifecycle.restarts
     try:
         current = endpoint.inspect(details.container.id)
     except DtuiError:
@@ -108,34 +114,41 @@ def change_while_stopped(
     :class:`NotStarted`.
     """
     refuse_stop(endpoint, details)
-    name = printable(details.container.name)
-    stopped = _stop(endpoint, details)
-    result: Result = _changed(endpoint, stopped, change, check)
+    result: Result
+    stopped, result = _changed(endpoint, details, change, check)
     outcome = _start(endpoint, stopped)
     if outcome.error:
-        message = f"{printable(result.path)} is changed, but {name} was not started: {outcome.error}"
-        raise NotStarted(message, f"{outcome.words}; dtui undo takes the change back", result)
+        message = f"{printable(result.path)} is changed, but {printable(details.container.name)} was not started"
+        raise NotStarted(f"{message}: {outcome.error}", f"{outcome.words}; dtui undo takes the change back", result)
     return replace(result, notes=(outcome.words, *result.notes))
 
 
 def _changed(
     endpoint: Endpoint,
-    stopped: _Stopped,
+    details: Details,
     change: Callable[[ContainerFiles], Result],
     check: Callable[[], None],
-) -> Result:
-    """Make a change to a stopped container; if it fails, start the container again and say so."""
-    try:
-        check()
-        return change(replace(files_of(endpoint, stopped.details), inspect=_only_while_stopped(endpoint, stopped)))
-    except DtuiError as error:
-        outcome = _start(endpoint, stopped)
-        failure = f"starting it failed: {outcome.error}" if outcome.error else ""
-        error.hint = "; ".join(filter(None, (error.hint, failure, outcome.words)))
-        raise
-    except BaseException:
-        _start(endpoint, stopped)
-        raise
+) -> tuple[_Stopped, Result]:
+    """Stop a container and make a change; if it fails, start the container again and say so."""
+    ran = False
+    for tries_left in reversed(range(_TRIES if _restarts_unseen(details) else 1)):
+        stopped = _stop(endpoint, details, ran=ran)
+        try:
+            check()
+            files = replace(files_of(endpoint, stopped.details), inspect=_only_while_stopped(endpoint, stopped))
+            return stopped, change(files)
+        except DtuiError as error:
+            if not tries_left or not isinstance(error, (LayerInUse, _StartedFirst)):
+                outcome = _start(endpoint, stopped)
+                failure = f"starting it failed: {outcome.error}" if outcome.error else ""
+                hint = "try again in a moment" if isinstance(error, LayerInUse) else error.hint
+                error.hint = "; ".join(filter(None, (hint, failure, outcome.words)))
+                raise
+        except BaseException:
+            _start(endpoint, stopped)
+            raise
+        ran = stopped.ran
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,53 +167,64 @@ class _Outcome:
     error: str = ""
 
 
-def _stop(endpoint: Endpoint, details: Details) -> _Stopped:
-    """Stop a container for good.
+class _StartedFirst(ContainerEnded):
+    """The container was started again before the change had begun, so that it can be tried once more."""
 
-    podman stops nothing if the container is just between two runs, and then starts it again. So one that was stopped
-    is watched for a moment, and stopped once more if it was started.
+
+def _restarts_unseen(details: Details) -> bool:
+    """Return whether a container that seems to be at rest may be between two runs, as podman lists it."""
+    return details.lifecycle.restarts and details.container.driver.kind is DriverKind.STORAGE
+
+
+def _stop(endpoint: Endpoint, details: Details, *, ran: bool) -> _Stopped:
+    """Stop a container for good; ``ran`` says that it was seen running before.
+
+    podman stops nothing if the container is just between two runs, and then starts it again. So there one that was
+    stopped is watched for a moment, and stopped once more if it was started.
     """
-    ran = not details.container.state.at_rest
+    ran = ran or not details.container.state.at_rest
     for _ in range(_STOPS):
         endpoint.act(details.container.id, Verb.STOP)
-        current = endpoint.inspect(details.container.id)
-        if current.lifecycle.restarts and current.container.state.at_rest:
-            current = _watched(endpoint, current)
-        if current.container.state.at_rest:
+        try:
+            current = endpoint.inspect(details.container.id)
+            stays = current.container.state.at_rest and _stays_stopped(endpoint, current)
+        except DtuiError as error:
+            error.hint = "; ".join(filter(None, (error.hint, _state_words(endpoint, details))))
+            raise
+        ran = ran or current.session_key[:3] != details.session_key[:3]
+        if stays:
             return _Stopped(current, ran)
         ran = True
+    name, owner = printable(details.container.name), details.lifecycle.owner
+    hint = f": it belongs to {owner}" if owner else ""
     raise ChangedMeanwhile(
-        f"{printable(details.container.name)} was stopped {_STOPS} times and is {current.container.state} again",
-        f"nothing was changed; find out what starts it{_unit_hint(details)}",
+        f"{name} was stopped {_STOPS} times and was started again each time",
+        f"nothing was changed; find out what starts it{hint}",
     )
 
 
-def _unit_hint(details: Details) -> str:
-    owner = details.lifecycle.owner
-    return f": it belongs to {owner}" if owner else ""
-
-
-def _watched(endpoint: Endpoint, stopped: Details) -> Details:
-    """Return a stopped container's details as soon as it is started, or after a moment."""
-    current = stopped
-    for _ in range(_LOOKS):
+def _stays_stopped(endpoint: Endpoint, stopped: Details) -> bool:
+    """Return whether a container is still at rest after a moment in which podman would have started it again."""
+    end = time.monotonic() + _MOMENT
+    while _restarts_unseen(stopped) and time.monotonic() < end:
         time.sleep(_BETWEEN)
         current = endpoint.inspect(stopped.container.id)
         if not current.container.state.at_rest or current.session_key != stopped.session_key:
-            break
-    return current
+            return False
+    return True
 
 
 def _only_while_stopped(endpoint: Endpoint, stopped: _Stopped) -> Callable[[str], Details]:
     """Return an ``inspect`` that raises ContainerEnded once the container was started again by somebody else."""
+    error_kind: type[ContainerEnded] = _StartedFirst
 
     def inspect(container_id: str) -> Details:
+        nonlocal error_kind
         current = endpoint.inspect(container_id)
         if not current.container.state.at_rest or current.session_key != stopped.details.session_key:
-            raise ContainerEnded(
-                f"{printable(current.container.name)} was started by somebody else",
-                "stop what starts it, then try again",
-            )
+            name = printable(current.container.name)
+            raise error_kind(f"{name} was started by somebody else", "stop what starts it, then try again")
+        error_kind = ContainerEnded
         return current
 
     return inspect
@@ -215,7 +239,7 @@ def _start(endpoint: Endpoint, stopped: _Stopped) -> _Outcome:
     try:
         endpoint.act(container.id, Verb.START)
     except DtuiError as error:
-        return _Outcome(_after_failed_start(endpoint, stopped, by_hand), error.message)
+        return _Outcome(_state_words(endpoint, stopped.details), error.message)
     words = f"{name} was stopped and started again"
     before = stopped.details.lifecycle.restart_policy
     if before in ("", "no"):
@@ -228,10 +252,12 @@ def _start(endpoint: Endpoint, stopped: _Stopped) -> _Outcome:
     return _Outcome(f"{words}, its restart policy {printable(before)} {kept}")
 
 
-def _after_failed_start(endpoint: Endpoint, stopped: _Stopped, by_hand: str) -> str:
-    name = printable(stopped.details.container.name)
+def _state_words(endpoint: Endpoint, details: Details) -> str:
+    """Say what state a container is in that was stopped here, and which command starts it."""
+    name = printable(details.container.name)
+    by_hand = f"{details.container.command_line} start {name}"
     try:
-        container = endpoint.inspect(stopped.details.container.id).container
+        container = endpoint.inspect(details.container.id).container
     except NotFound:
         return f"{name} does not exist any more"
     except DtuiError:

@@ -12,7 +12,7 @@ from tui.core.records import Details, LayerStack, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history import journal
 from tui.files.history.image_bytes import open_in_image
-from tui.files.removal_watch import ContainerGone, being_removed, removal_check
+from tui.files.removal_watch import ContainerGone, LayerInUse, being_removed, removal_check
 from tui.files.tree.root_tree import LeaveOut, RootTree, Tree
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.union_tree import UnionTree
@@ -154,7 +154,7 @@ def copies_up_itself(stack: LayerStack) -> bool:
 
 
 def refuse_in_use(stack: LayerStack, container_id: ContainerId, check: Check = no_check) -> None:
-    """Raise ChangedMeanwhile if an overlay mount uses the writable layer."""
+    """Raise LayerInUse if an overlay mount uses the writable layer."""
     with journal.work_dir_recorded(container_id, work_dir(stack)):
         _refuse_in_use(stack, check)
 
@@ -162,9 +162,7 @@ def refuse_in_use(stack: LayerStack, container_id: ContainerId, check: Check = n
 def _refuse_in_use(stack: LayerStack, check: Check) -> None:
     if is_in_use(stack, check):
         message = "the container's layer is in use"
-        raise ChangedMeanwhile(
-            message, "the container was started, or docker cp or export is at work: look at it again"
-        )
+        raise LayerInUse(message, "the container was started, or docker cp or export is at work: look at it again")
 
 
 def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[str], Details]) -> None:

@@ -115,9 +115,9 @@ def test_endless_output_of_a_benchmark_ends(tmp_path: Path) -> None:
     image = make_image().name
     script = {**SCRIPT, f"GET /images/{image}/json": http("{}"), "POST /exec/e/start": frames}
     with HostileEngine(script) as engine:
-        words = ["-H", engine.address, "bench", "run", "--engine", "127.0.0.1", "--no-controls", "--yes"]
+        arguments = ["-H", engine.address, "bench", "run", "--engine", "127.0.0.1", "--no-controls", "--yes"]
         process = subprocess.run(
-            [sys.executable, "-m", "tui", *words, "--suite", "iozone", "--repeat", "1"],
+            [sys.executable, "-m", "tui", *arguments, "--suite", "iozone", "--repeat", "1"],
             capture_output=True,
             timeout=90,
             check=False,

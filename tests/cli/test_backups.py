@@ -41,17 +41,17 @@ def test_backups_outlive_their_container(boxes: Boxes) -> None:
     host = ("-H", box.engine.host)
     box.engine.docker("rm", "-f", "web")
     for ref in ("web", box.id, box.id[:6], "local/web"):
-        (act,) = dtui_json(*host, "backups", ref)
-        assert (act["container"], act["path"]) == (box.id, "/etc/motd")
-        told = dtui(*host, "undo", ref, code=1).decode()
-        assert f"web ({box.id[:12]}) no longer exists" in told
-        assert act["data"] in told
-        assert len(told.splitlines()) == 1
-    assert Path(act["data"]).read_bytes() == b"hello\n"
-    for words in (("backups", "other"), ("undo", "other"), ("backups", "purge", "other")):
-        assert b"there is no container other" in dtui(*host, *words, code=1)
+        (record,) = dtui_json(*host, "backups", ref)
+        assert (record["container"], record["path"]) == (box.id, "/etc/motd")
+        output = dtui(*host, "undo", ref, code=1).decode()
+        assert f"web ({box.id[:12]}) no longer exists" in output
+        assert record["data"] in output
+        assert len(output.splitlines()) == 1
+    assert Path(record["data"]).read_bytes() == b"hello\n"
+    for arguments in (("backups", "other"), ("undo", "other"), ("backups", "purge", "other")):
+        assert b"there is no container other" in dtui(*host, *arguments, code=1)
     nowhere = ("-H", "unix:///nowhere.sock")
-    assert dtui_json(*nowhere, "backups", "web") == [act]
+    assert dtui_json(*nowhere, "backups", "web") == [record]
 
 
 @FOUND
@@ -62,23 +62,23 @@ def test_new_container_inherits_no_undo(boxes: Boxes) -> None:
     host = ("-H", old.engine.host)
     old.engine.docker("rm", "-f", "web")
     new = boxes()
-    told = dtui(*host, "undo", "web", code=1).decode()
-    assert f"there is no change to web ({new.id[:12]})" in told
-    assert old.id[:12] in told
+    output = dtui(*host, "undo", "web", code=1).decode()
+    assert f"there is no change to web ({new.id[:12]})" in output
+    assert old.id[:12] in output
     assert new.read(b"/etc/motd") == b"hello\n"
     dtui(*host, "write", "web:/etc/motd", stdin=b"second\n")
-    assert [act["container"] for act in dtui_json(*host, "backups", "web")] == [new.id, old.id]
+    assert [record["container"] for record in dtui_json(*host, "backups", "web")] == [new.id, old.id]
     listed = dtui(*host, "backups", "web").decode()
     assert f"web ({new.id[:12]})" in listed
     assert f"web ({old.id[:12]})" in listed
-    told = dtui(*host, "backups", "purge", "web", code=2).decode()
-    assert new.id[:12] in told
-    assert old.id[:12] in told
+    output = dtui(*host, "backups", "purge", "web", code=2).decode()
+    assert new.id[:12] in output
+    assert old.id[:12] in output
     dtui(*host, "undo", "web")
     assert new.read(b"/etc/motd") == b"hello\n"
     new.engine.docker("rm", "-f", "web")
-    told = dtui(*host, "undo", "web", code=2).decode()
-    assert "web means 2 containers" in told
+    output = dtui(*host, "undo", "web", code=2).decode()
+    assert "web means 2 containers" in output
     assert "no longer exists" in dtui(*host, "undo", old.id[:12], code=1).decode()
 
 
@@ -89,8 +89,8 @@ def test_renamed_container_keeps_undo(boxes: Boxes) -> None:
     box = changed(boxes, b"first\n")
     host = ("-H", box.engine.host)
     box.engine.docker("rename", "web", "former")
-    assert [act["name"] for act in dtui_json(*host, "backups", "former")] == ["web"]
-    assert [act["name"] for act in dtui_json(*host, "backups", "web")] == ["web"]
+    assert [record["name"] for record in dtui_json(*host, "backups", "former")] == ["web"]
+    assert [record["name"] for record in dtui_json(*host, "backups", "web")] == ["web"]
     dtui(*host, "undo", "web")
     assert box.read(b"/etc/motd") == b"hello\n"
 
@@ -108,7 +108,7 @@ def test_purge_deletes_orphaned_backups(boxes: Boxes, private_state: Path) -> No
     assert len(answer["removed"]) == 2
     assert answer["bytes"] > 0
     assert answer["left"] == []
-    assert [act.container for act in undo_records()] == [other.id]
+    assert [record.container for record in undo_records()] == [other.id]
     kept = [path.read_bytes() for path in private_state.rglob("*") if path.is_file()]
     assert not [data for data in kept if b"secret" in data]
     assert b"there is no container web" in dtui(*host, "undo", "web", code=1)
@@ -126,13 +126,13 @@ def test_purge_after_removal_drops_set_aside(boxes: Boxes) -> None:
     box = boxes("head -c 50000 /dev/urandom > /srv/large")
     host = ("-H", box.engine.host)
     dtui(*host, "write", "web:/srv/large", "--set-aside", stdin=b"new\n")
-    (act,) = dtui_json("backups")
-    place = Path(act["place"])
-    assert (place / "large").stat().st_size == 50_000
+    (record,) = dtui_json("backups")
+    path = Path(record["place"])
+    assert (path / "large").stat().st_size == 50_000
     box.engine.docker("rm", "web")
-    assert not place.exists()
+    assert not path.exists()
     answer = dtui_json(*host, "backups", "purge", "web")
-    assert (answer["removed"], answer["left"]) == ([act["id"]], [])
+    assert (answer["removed"], answer["left"]) == ([record["id"]], [])
     assert dtui_json("backups") == []
 
 
@@ -141,23 +141,23 @@ def test_purge_after_removal_drops_set_aside(boxes: Boxes) -> None:
 GONE = ContainerId("a" * 64)
 
 
-def act(path: bytes, *words: str, container: ContainerId = GONE, age: int = 0) -> UndoRecord:
+def act(path: bytes, *arguments: str, container: ContainerId = GONE, age: int = 0) -> UndoRecord:
     keeper = BackupWriter(container, "web", UndoKind.REMOVE, path)
     keeper.add(EntrySnapshot(path))
     made = keeper.commit()
-    for word in words:
+    for word in arguments:
         made.mark(word)
     rewrite(made, time_ns=time.time_ns() - age * 10**9)
     return find(made.id)
 
 
 def rewrite(made: UndoRecord, **told: object) -> None:
-    place = made.folder / "act.json"
-    place.write_text(json.dumps(json.loads(place.read_text()) | told))
+    path = made.folder / "act.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | told))
 
 
-def purge(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    code = main(["-H", "unix:///nowhere.sock", "backups", "purge", *words])
+def purge(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["-H", "unix:///nowhere.sock", "backups", "purge", *arguments])
     return (code, *capsys.readouterr())
 
 
@@ -186,8 +186,8 @@ def test_invalid_age_purges_nothing(capsys: pytest.CaptureFixture[str], age: str
 @PURGED
 def test_empty_name_does_not_purge_all(capsys: pytest.CaptureFixture[str]) -> None:
     act(b"/x", "done")
-    for words in ([""], ["--older-than", "0s", ""], ["/"], ["local/"]):
-        assert purge(capsys, *words)[0] in (1, 2, 3), words
+    for arguments in ([""], ["--older-than", "0s", ""], ["/"], ["local/"]):
+        assert purge(capsys, *arguments)[0] in (1, 2, 3), arguments
         assert len(list(undo_records())) == 1
 
 

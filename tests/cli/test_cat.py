@@ -90,8 +90,8 @@ def test_huge_hole_shows_in_little_memory(huge: tuple[str, ...]) -> None:
 @pytest.mark.engine
 def test_early_pipe_close_is_silent(huge: tuple[str, ...], tmp_path: Path) -> None:
     with (
-        (tmp_path / "told").open("wb") as told,
-        subprocess.Popen(huge, stdout=subprocess.PIPE, stderr=told) as process,
+        (tmp_path / "told").open("wb") as output,
+        subprocess.Popen(huge, stdout=subprocess.PIPE, stderr=output) as process,
     ):
         assert process.stdout is not None
         head = subprocess.run(["/usr/bin/head", "-c", "5000000"], stdin=process.stdout, capture_output=True, check=True)

@@ -11,10 +11,10 @@ from tests.support.cli import dtui
 from tui.cli.lookup import settings
 
 
-def completed(script: Path, *words: str) -> list[str]:
+def completed(script: Path, *arguments: str) -> list[str]:
     """Let bash complete the last word."""
-    line = " ".join(f"'{word}'" for word in words)
-    ask = f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _shtab_dtui"
+    line = " ".join(f"'{word}'" for word in arguments)
+    ask = f"COMP_WORDS=({line}); COMP_CWORD={len(arguments) - 1}; _shtab_dtui"
     code = f"source {script}; {ask}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.split()
 

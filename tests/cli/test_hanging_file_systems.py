@@ -175,11 +175,11 @@ def test_call_that_blocks_python_is_ended(tmp_path: Path) -> None:
 @pytest.mark.promise("hang-second-interrupt")
 @pytest.mark.parametrize("place", ["--root", "DTUI_STATE", "HOME"])
 def test_any_place_that_hangs_can_be_left(tmp_path: Path, place: str) -> None:
-    words = {"--root": ["--root", str(tmp_path / "stuck"), "ls"], "DTUI_STATE": ["backups"], "HOME": ["ls"]}[place]
+    arguments = {"--root": ["--root", str(tmp_path / "stuck"), "ls"], "DTUI_STATE": ["backups"], "HOME": ["ls"]}[place]
     environment = {**os.environ, place: str(tmp_path / "stuck")}
     (tmp_path / "stuck").mkdir()
     with hanging(os.getpid(), str(tmp_path / "stuck")):
-        process = subprocess.Popen([sys.executable, "-m", "tui", *words], stderr=subprocess.PIPE, env=environment)
+        process = subprocess.Popen([sys.executable, "-m", "tui", *arguments], stderr=subprocess.PIPE, env=environment)
         until(lambda: is_waiting(process))
         for _ in range(2):
             process.send_signal(signal.SIGINT)

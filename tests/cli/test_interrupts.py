@@ -150,10 +150,10 @@ def test_interrupted_act_is_undone_exactly(
         assert stopped, told
         assert 0 < int(stopped[1].replace(",", "")) < ENTRIES
         assert one.difference() != {}
-        act = one.act()
-        assert (act.done, act.cut_off, act.undone) == (True, False, False)
+        record = one.act()
+        assert (record.done, record.cut_off, record.undone) == (True, False, False)
         if kind != "cp":
-            one.check_kept(act)
+            one.check_kept(record)
         dtui(*one.engine, "undo", "web")
         assert one.difference() == {}
 

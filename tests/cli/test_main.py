@@ -37,10 +37,10 @@ def test_unexpected_error_is_one_line(
 ) -> None:
     raising(error, monkeypatch)
     assert main([]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(f"dtui: {'there is ' if 'memory' in told else ''}{told}")
-    assert said.count("\n") == 1
-    assert len(said) < 400
+    output = capsys.readouterr().err
+    assert output.startswith(f"dtui: {'there is ' if 'memory' in told else ''}{told}")
+    assert output.count("\n") == 1
+    assert len(output) < 400
 
 
 @pytest.mark.parametrize("kind", [MemoryError, ZeroDivisionError])
@@ -51,10 +51,10 @@ def test_unexpected_error_tells_act_outcome(
     error.add_note("all is as it was before")
     raising(error, monkeypatch)
     assert main([]) == 1
-    said = capsys.readouterr().err
-    assert "; all is as it was before" in said
-    assert "next start" not in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "; all is as it was before" in output
+    assert "next start" not in output
+    assert output.count("\n") == 1
 
 
 def test_traceback_is_raised_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +64,9 @@ def test_traceback_is_raised_on_request(monkeypatch: pytest.MonkeyPatch) -> None
         main([])
 
 
-def dtui(*words: str, output: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+def dtui(*arguments: str, output: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
     with open(output, "wb") as out:
-        command = [sys.executable, "-m", "tui", *words]
+        command = [sys.executable, "-m", "tui", *arguments]
         return subprocess.run(
             command, stdout=out, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, check=False
         )
@@ -94,16 +94,16 @@ def test_ascii_output_escapes_other_letters(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), ("<&-", 0)])
 def test_verb_works_with_closed_streams(closed: str, code: int) -> None:
     command = f"{sys.executable} -m tui demo ls {closed}"
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (code, b"")
-    assert (b"exited" in done.stdout) == (closed != ">&-")
+    result = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (code, b"")
+    assert (b"exited" in result.stdout) == (closed != ">&-")
 
 
 def test_write_with_closed_input_is_refused() -> None:
     command = f"{sys.executable} -m tui write web:/etc/motd <&-"
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
-    assert done.returncode == 2
-    assert b"the new contents come from standard input" in done.stderr
+    result = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
+    assert result.returncode == 2
+    assert b"the new contents come from standard input" in result.stderr
 
 
 @pytest.mark.parametrize("words", [[], ["demo"], ["edit", "web:/etc/motd"]], ids=" ".join)
@@ -115,12 +115,12 @@ def test_app_without_terminal_is_one_line(words: list[str], missing: str) -> Non
     if missing in streams:
         streams[missing] = subprocess.DEVNULL if missing == "stdin" else subprocess.PIPE
     try:
-        ended = subprocess.run([sys.executable, "-m", "tui", *words], check=False, env=env, timeout=60, **streams)
+        result = subprocess.run([sys.executable, "-m", "tui", *words], check=False, env=env, timeout=60, **streams)
         os.set_blocking(ours, False)
-        said = ended.stderr if missing == "stderr" else os.read(ours, 65536)
+        output = result.stderr if missing == "stderr" else os.read(ours, 65536)
     finally:
         os.close(ours)
         os.close(terminal)
-    assert ended.returncode == 2
-    assert said.startswith(b"dtui: the app needs a terminal")
-    assert (said.count(b"\n"), said.count(b"\x1b"), ended.stdout or b"") == (1, 0, b"")
+    assert result.returncode == 2
+    assert output.startswith(b"dtui: the app needs a terminal")
+    assert (output.count(b"\n"), output.count(b"\x1b"), result.stdout or b"") == (1, 0, b"")

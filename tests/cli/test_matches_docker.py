@@ -23,9 +23,9 @@ pytestmark = pytest.mark.engine
 FIXED = b"#!/bin/sh\necho fixed\nexit 0\n"
 
 
-def dtui(*words: str, stdin: bytes = b"", code: int = 0, env: dict[str, str] | None = None) -> tuple[bytes, str]:
+def dtui(*arguments: str, stdin: bytes = b"", code: int = 0, env: dict[str, str] | None = None) -> tuple[bytes, str]:
     result = subprocess.run(
-        [sys.executable, "-m", "tui", *words],
+        [sys.executable, "-m", "tui", *arguments],
         input=stdin,
         capture_output=True,
         check=False,
@@ -49,15 +49,15 @@ def web(engine: Dockerd) -> str:
 
 def test_ls_path_and_changes_match_docker(engine: Dockerd, web: str) -> None:
     host = ("-H", engine.host)
-    rows = {row["name"]: row for row in json.loads(dtui(*host, "ls", "--json")[0])}
+    containers = {container["name"]: container for container in json.loads(dtui(*host, "ls", "--json")[0])}
     said = [json.loads(line) for line in engine.docker("ps", "-a", "--no-trunc", "--format", "{{json .}}").splitlines()]
     assert {(r["ID"], r["Names"], r["State"], r["Image"]) for r in said} == {
-        (r["id"], r["name"], r["state"], r["image"]) for r in rows.values()
+        (r["id"], r["name"], r["state"], r["image"]) for r in containers.values()
     }
     upper = engine.docker("inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", web).strip()
-    assert dtui(*host, "path", web)[0].decode().strip() == upper == rows[web]["layer"]["path"]
+    assert dtui(*host, "path", web)[0].decode().strip() == upper == containers[web]["layer"]["path"]
     found = json.loads(dtui(*host, "changes", web, "--json")[0])
-    letters = {row["path"].encode("utf-8", "surrogateescape"): row["change"] for row in found}
+    letters = {container["path"].encode("utf-8", "surrogateescape"): container["change"] for container in found}
     assert letters == {path: change.value for path, change in diff_of(engine, web).items()}
     assert dtui("--root", str(engine.root), "changes", web)[0] == dtui(*host, "changes", web)[0]
 
@@ -154,20 +154,20 @@ def test_mv_accepts_target_with_reference(engine: Dockerd, web: str) -> None:
 
 def test_mv_relative_target_starts_at_source(engine: Dockerd, web: str) -> None:
     host = ("-H", engine.host)
-    told = dtui(*host, "mv", f"{web}:/app/keep.txt", "other")[1]
-    assert told == "/app/keep.txt: renamed to /app/other\n"
-    told = dtui(*host, "mv", f"{web}:app/other", "../etc")[1]
-    assert told == "/app/other: renamed to /etc/other\n"
+    output = dtui(*host, "mv", f"{web}:/app/keep.txt", "other")[1]
+    assert output == "/app/keep.txt: renamed to /app/other\n"
+    output = dtui(*host, "mv", f"{web}:app/other", "../etc")[1]
+    assert output == "/app/other: renamed to /etc/other\n"
     answer = json.loads(dtui(*host, "mv", "--json", f"{web}:/etc/other", "./keep.txt")[0])
     assert (answer["old_path"], answer["path"]) == ("/etc/other", "/etc/keep.txt")
     assert dtui(*host, "cat", f"{web}:/etc/keep.txt")[0] == b"kept\n"
 
 
 def test_ls_unused_driver_names_used_ones(engine: Dockerd, web: str) -> None:
-    out, told = dtui("-H", engine.host, "ls", "--driver", "btrfs", "--json")
-    assert (json.loads(out), told) == ([], "dtui: no container uses btrfs; in use: overlay2\n")
-    out, told = dtui("-H", engine.host, "ls", "--driver", "overlay2", "--json")
-    assert ({row["name"] for row in json.loads(out)}, told) == ({"web", "fresh"}, "")
+    out, output = dtui("-H", engine.host, "ls", "--driver", "btrfs", "--json")
+    assert (json.loads(out), output) == ([], "dtui: no container uses btrfs; in use: overlay2\n")
+    out, output = dtui("-H", engine.host, "ls", "--driver", "overlay2", "--json")
+    assert ({row["name"] for row in json.loads(out)}, output) == ({"web", "fresh"}, "")
 
 
 def test_undo_needs_existing_container(engine: Dockerd, web: str) -> None:
@@ -283,7 +283,7 @@ def test_cp_goes_through_link_with_slash(engine: Dockerd) -> None:
     host = ("-H", engine.host)
     assert "/app/test_matches_docker.py: copied in" in dtui(*host, "cp", __file__, "web:/to-app/")[1]
     for link in ("/to-file", "/to-nothing"):
-        told = dtui(*host, "cp", __file__, f"web:{link}/", code=1)[1]
-        assert f"{link} is a symlink that leads to no directory" in told
-    told = dtui(*host, "rm", "web:/to-app/", code=1)[1]
-    assert "name /app, or omit the trailing slash for the link" in told
+        output = dtui(*host, "cp", __file__, f"web:{link}/", code=1)[1]
+        assert f"{link} is a symlink that leads to no directory" in output
+    output = dtui(*host, "rm", "web:/to-app/", code=1)[1]
+    assert "name /app, or omit the trailing slash for the link" in output

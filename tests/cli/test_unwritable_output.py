@@ -31,10 +31,14 @@ def untaken(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def dtui(
-    *words: str, stdin: bytes = b"", stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, buffered: bool = True
+    *arguments: str,
+    stdin: bytes = b"",
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    buffered: bool = True,
 ) -> subprocess.CompletedProcess[bytes]:
     env = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
-    command = [sys.executable, "-m", "tui", *words]
+    command = [sys.executable, "-m", "tui", *arguments]
     return subprocess.run(command, input=stdin, stdout=stdout, stderr=stderr, check=False, env=env)
 
 
@@ -92,6 +96,6 @@ def test_unwritable_refusal_keeps_exit_code(boxes: Boxes, untaken: int) -> None:
 def test_list_fails_on_full_device_only(boxes: Boxes, untaken: int, request: pytest.FixtureRequest) -> None:
     box = boxes()
     left = request.node.callspec.params["untaken"] == "Broken pipe"
-    for words in (("ls",), ("ls", "--json"), ("cat", "web:/bin/busybox"), ("--help",)):
-        ended = dtui("-H", box.engine.host, *words, stdout=untaken)
+    for arguments in (("ls",), ("ls", "--json"), ("cat", "web:/bin/busybox"), ("--help",)):
+        ended = dtui("-H", box.engine.host, *arguments, stdout=untaken)
         assert (ended.returncode, ended.stderr.count(b"\n")) == ((0, 0) if left else (1, 1)), ended.stderr

@@ -66,5 +66,5 @@ def test_lock_requires_a_checked_id() -> None:
 
 def test_impossible_numbers_are_null_in_json() -> None:
     row = parse.listed_container({"Id": HEX, "Names": ["/web"], "Created": 0, "SizeRw": 0}, "local", DRIVER)
-    shown = _as_json(replace(row, size_rw=None), LayerAccess(AccessKind.NONE, "none"))
+    shown = _as_json(replace(row, size_rw=None), LayerAccess(AccessKind.NONE, "none"), None)
     assert (shown["created"], shown["size_rw"], shown["trust"]) == (None, None, "unproven")

@@ -60,10 +60,10 @@ def test_relative_state_dir_is_usage_error(
 ) -> None:
     monkeypatch.setenv("DTUI_STATE", place)
     monkeypatch.chdir(tmp_path)
-    for words in (("write", "web:/f"), ("rm", "web:/f"), ("undo",), ("backups",), ()):
-        assert main(["--root", str(tmp_path), *words]) == 2, words
-        (told,) = capsys.readouterr().err.splitlines()
-        assert "is not an absolute path" in told
+    for arguments in (("write", "web:/f"), ("rm", "web:/f"), ("undo",), ("backups",), ()):
+        assert main(["--root", str(tmp_path), *arguments]) == 2, arguments
+        (output,) = capsys.readouterr().err.splitlines()
+        assert "is not an absolute path" in output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,11 +125,11 @@ def test_open_state_directory_warns_once(boxes: Boxes, private_state: Path) -> N
     box = boxes()
     private_state.mkdir()
     private_state.chmod(0o755)
-    words = (sys.executable, "-m", "tui", "-H", box.engine.host)
+    arguments = (sys.executable, "-m", "tui", "-H", box.engine.host)
     for verb in (("rm", "web:/etc/motd"), ("undo", "web")):
-        done = subprocess.run([*words, *verb], capture_output=True, text=True, check=True)
-        assert done.stderr.count("others can read ") == 1
-        assert f"chmod 700 {private_state}" in done.stderr
+        result = subprocess.run([*arguments, *verb], capture_output=True, text=True, check=True)
+        assert result.stderr.count("others can read ") == 1
+        assert f"chmod 700 {private_state}" in result.stderr
     private_state.chmod(0o700)
     assert "others can read" not in dtui("-H", box.engine.host, "rm", "web:/etc/motd").decode()
 
@@ -137,8 +137,8 @@ def test_open_state_directory_warns_once(boxes: Boxes, private_state: Path) -> N
 # waiting -----------------------------------------------------------------------------------------------------
 
 
-def start(box: Box, *words: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tui", "-H", box.engine.host, *words]
+def start(box: Box, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tui", "-H", box.engine.host, *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
 
 
@@ -160,8 +160,8 @@ def test_twelve_waiting_writes_all_succeed(boxes: Boxes, alive: bool) -> None:
         assert child.stdin is not None
         child.stdin.write(b"%d" % number)
         child.stdin.close()
-    told = [child.stderr.read() if child.stderr else b"" for child in children]
-    assert [child.wait(300) for child in children] == [0] * 12, told
+    output = [child.stderr.read() if child.stderr else b"" for child in children]
+    assert [child.wait(300) for child in children] == [0] * 12, output
     done = list(undo_records(box.id))
     assert len(done) == 12
     read = {act.data.read_bytes() for act in done} | {box.read(b"/srv/f")}
@@ -203,9 +203,9 @@ def test_interrupt_ends_wait_of_each_verb(boxes: Boxes, locks: Path) -> None:
             child.send_signal(signal.SIGINT)
             assert child.wait(60) == 1, verb
             assert child.stderr is not None
-            told = child.stderr.read()
-            assert b"stopped waiting for another dtui" in told, verb
-            assert len(told.splitlines()) == 1, told
+            output = child.stderr.read()
+            assert b"stopped waiting for another dtui" in output, verb
+            assert len(output.splitlines()) == 1, output
     assert box.diff() == before
     assert len(list(undo_records(box.id))) == 1
 

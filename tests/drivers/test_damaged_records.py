@@ -139,8 +139,11 @@ def test_deeply_nested_record_hides_no_other(tmp_path: Path, levels: int) -> Non
     prepared.put(CONFIG, f'{{"ID": "{CONTAINER}", "Config": {{"Cmd": {deep(levels)}}}}}')
     other = "d" * 64
     prepared.put(f"containers/{other}/config.v2.json", json.dumps({**record_of("overlay2"), "ID": other}))
-    rows = {row.id: row for row in OfflineEndpoint("root", prepared.root).snapshot()}
-    assert {key: row.state for key, row in rows.items()} == {CONTAINER: State.UNKNOWN, other: State.EXITED}
+    containers = {container.id: container for container in OfflineEndpoint("root", prepared.root).snapshot()}
+    assert {key: container.state for key, container in containers.items()} == {
+        CONTAINER: State.UNKNOWN,
+        other: State.EXITED,
+    }
 
 
 @pytest.mark.promise("records-bounded")
@@ -160,9 +163,9 @@ def test_deeply_nested_record_hides_no_other(tmp_path: Path, levels: int) -> Non
 def test_out_of_range_number_hides_no_row(tmp_path: Path, state: dict[str, object]) -> None:
     prepared = docker_root(tmp_path)
     prepared.put(CONFIG, json.dumps(record_of("overlay2", State=state)))
-    (row,) = OfflineEndpoint("root", prepared.root).snapshot()
-    assert row.state is State.UNKNOWN
-    assert "is invalid" in row.status
+    (container,) = OfflineEndpoint("root", prepared.root).snapshot()
+    assert container.state is State.UNKNOWN
+    assert "is invalid" in container.status
 
 
 @pytest.mark.promise("records-bounded")
@@ -170,8 +173,8 @@ def test_out_of_range_number_hides_no_row(tmp_path: Path, state: dict[str, objec
 def test_a_time_out_of_range_is_no_time(tmp_path: Path, time: object) -> None:
     prepared = docker_root(tmp_path)
     prepared.put(CONFIG, json.dumps(record_of("overlay2", Created=time)))
-    (row,) = OfflineEndpoint("root", prepared.root).snapshot()
-    assert row.state is State.EXITED
+    (container,) = OfflineEndpoint("root", prepared.root).snapshot()
+    assert container.state is State.EXITED
 
 
 @pytest.mark.promise("records-bounded")
@@ -179,8 +182,8 @@ def test_oversized_record_is_refused_unread(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     with (prepared.root / CONFIG).open("r+b") as record:
         record.truncate(1 << 40)
-    (row,) = OfflineEndpoint("root", prepared.root).snapshot()
-    assert "too large for" in row.status
+    (container,) = OfflineEndpoint("root", prepared.root).snapshot()
+    assert "too large for" in container.status
 
 
 @pytest.mark.promise("records-bounded")
@@ -188,8 +191,8 @@ def test_fifo_in_place_of_record_is_refused(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     (prepared.root / CONFIG).unlink()
     os.mkfifo(prepared.root / CONFIG)
-    (row,) = OfflineEndpoint("root", prepared.root).snapshot()
-    assert "not a regular file" in row.status
+    (container,) = OfflineEndpoint("root", prepared.root).snapshot()
+    assert "not a regular file" in container.status
 
 
 @pytest.mark.promise("records-bounded")
@@ -225,16 +228,16 @@ def test_shared_record_memory_is_bounded(tmp_path: Path) -> None:
     for one in ids:
         (folder / one / "userdata").mkdir(parents=True)
         os.link(folder / "one.json", folder / one / "userdata" / "config.json")
-    rows = PodmanRoot("podman", prepared.root).snapshot()
-    assert len(rows) == 100
-    assert sum(len(row.command) + len(row.name) for row in rows) < 1 << 20
+    containers = PodmanRoot("podman", prepared.root).snapshot()
+    assert len(containers) == 100
+    assert sum(len(container.command) + len(container.name) for container in containers) < 1 << 20
 
 
 def test_duplicate_records_are_one_row(tmp_path: Path) -> None:
     prepared = podman_root(tmp_path)
     records = [{"id": CONTAINER, "names": [name], "layer": LAYER} for name in ("web", "other")]
     prepared.put("overlay-containers/containers.json", json.dumps(records))
-    assert [row.name for row in PodmanRoot("podman", prepared.root).snapshot()] == ["web"]
+    assert [container.name for container in PodmanRoot("podman", prepared.root).snapshot()] == ["web"]
 
 
 @pytest.mark.promise("records-bounded")
@@ -242,8 +245,8 @@ def test_record_text_length_is_bounded(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     more = {"Name": "n" * 90_000, "Path": "p", "Args": ["x" * 4_000] * 900, "Image": "i" * 90_000}
     prepared.put(CONFIG, json.dumps(record_of("overlay2", **more)))
-    (row,) = OfflineEndpoint("docker", prepared.root).snapshot()
-    assert len(row.name) + len(row.command) + len(row.image_id) < 8_000
+    (container,) = OfflineEndpoint("docker", prepared.root).snapshot()
+    assert len(container.name) + len(container.command) + len(container.image_id) < 8_000
 
 
 @pytest.mark.promise("records-bounded")
@@ -280,13 +283,13 @@ def test_invalid_id_hides_no_other_row(tmp_path: Path, odd: object) -> None:
     records = [{"id": odd, "names": ["odd"], "layer": odd}, whole, {**whole, "id": "e" * 64, "layer": odd}]
     prepared.put("overlay-containers/containers.json", json.dumps(records))
     endpoint = PodmanRoot("root", prepared.root)
-    rows = {row.id: row for row in endpoint.snapshot()}
-    assert len(rows) == 3
-    assert rows[CONTAINER].state is State.EXITED
-    assert all(len(key) == 64 and key.isalnum() for key in rows)
+    containers = {container.id: container for container in endpoint.snapshot()}
+    assert len(containers) == 3
+    assert containers[CONTAINER].state is State.EXITED
+    assert all(len(key) == 64 and key.isalnum() for key in containers)
     assert endpoint.inspect("e" * 64).stack is None
     assert endpoint.inspect(CONTAINER).stack is not None
-    for key in set(rows) - {CONTAINER, "e" * 64}:
+    for key in set(containers) - {CONTAINER, "e" * 64}:
         with pytest.raises(DtuiError):
             endpoint.inspect(key)
 

@@ -120,15 +120,15 @@ def driver_kind(engine: Dockerd) -> str:
 @pytest.mark.cell("list")
 def test_the_list_names_driver_and_directory(engine: Dockerd) -> None:
     engine.docker("run", "--network=none", "--name=web", IMAGE, "true")
-    row = dtui_json("-H", engine.host, "ls")[0]
-    assert row["driver"] == {"kind": driver_kind(engine), "name": engine.driver}
+    container = dtui_json("-H", engine.host, "ls")[0]
+    assert container["driver"] == {"kind": driver_kind(engine), "name": engine.driver}
     if is_mounted_for_a_look(engine):
-        assert row["layer"]["reach"] == "mount"
+        assert container["layer"]["reach"] == "mount"
         assert b"mount" in dtui("-H", engine.host, "path", "web", code=3)
         return
-    assert row["layer"]["reach"] == "direct"
+    assert container["layer"]["reach"] == "direct"
     path = dtui("-H", engine.host, "path", "web").decode().strip()
-    assert path == row["layer"]["path"]
+    assert path == container["layer"]["path"]
     assert os.path.isdir(path)
     assert dtui("--root", str(engine.root), "path", "web").decode().strip() == path
 
@@ -247,13 +247,13 @@ def test_merged_path_shows_running_container(engine: Dockerd) -> None:
         assert b"found by" in dtui("-H", engine.host, "path", "--merged", "-v", "live", code=3)
         return
     if engine.snapshotter and engine.driver == "overlayfs":  # mounted in a namespace of the test's
-        said = dtui("-H", engine.host, "path", "--merged", "live", code=3).decode()
+        output = dtui("-H", engine.host, "path", "--merged", "live", code=3).decode()
         seen_by_engine = {line.split()[1] for line in engine.mounts().splitlines()}
-        assert said.removeprefix("dtui: ").split(" is not mounted here")[0] in seen_by_engine
+        assert output.removeprefix("dtui: ").split(" is not mounted here")[0] in seen_by_engine
         return
-    place = Path(dtui("-H", engine.host, "path", "--merged", "live").decode().strip())
-    assert (place / "app/new").read_text() == "new\n"
-    assert (place / "app/keep.txt").read_text() == "kept\n"
+    path = Path(dtui("-H", engine.host, "path", "--merged", "live").decode().strip())
+    assert (path / "app/new").read_text() == "new\n"
+    assert (path / "app/keep.txt").read_text() == "kept\n"
 
 
 @pytest.mark.cell("edit running")
@@ -272,9 +272,13 @@ def test_container_is_edited_without_daemon(engine: Dockerd) -> None:
     engine.stop(signal.SIGKILL if engine.driver == "devicemapper" else signal.SIGTERM)
     try:
         root = str(engine.root)
-        row = dtui_json("--root", root, "ls")[0]
+        container = dtui_json("--root", root, "ls")[0]
         reach = "mount" if is_mounted_for_a_look(engine) else "direct"
-        assert (row["driver"]["name"], row["layer"]["reach"], row["state"]) == (engine.driver, reach, "exited")
+        assert (container["driver"]["name"], container["layer"]["reach"], container["state"]) == (
+            engine.driver,
+            reach,
+            "exited",
+        )
         dtui("--root", root, "write", "web:/etc/app.conf", stdin=b"port=17\n")
         assert dtui("--root", root, "cat", "web:/etc/app.conf") == b"port=17\n"
         assert "M /etc/app.conf" in dtui("--root", root, "changes", "web").decode().splitlines()

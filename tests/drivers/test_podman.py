@@ -54,21 +54,21 @@ def test_records_are_parsed_once_per_change(root: Path) -> None:
     opened, name = DataRoot(root), "overlay-containers/containers.json"
     assert read_records(opened, name) is read_records(opened, name)
     write(root, [{"id": IDS["web"], "names": ["new"], "layer": IDS["web"]}])
-    assert [row.name for row in PodmanRoot("root", root).snapshot()] == ["new"]
+    assert [container.name for container in PodmanRoot("root", root).snapshot()] == ["new"]
 
 
 @pytest.mark.parametrize("names", [{"a": 1}, 7, [[]] * 3, "web"])
 def test_malformed_record_hides_no_container(root: Path, names: object) -> None:
     odd = {"id": IDS["web"], "names": names, "layer": IDS["web"]}
     write(root, [odd, {"id": IDS["db"], "names": ["db"], "layer": IDS["db"]}])
-    rows = {row.id: row for row in PodmanRoot("root", root).snapshot()}
-    assert rows[IDS["db"]].name == "db"
+    containers = {container.id: container for container in PodmanRoot("root", root).snapshot()}
+    assert containers[IDS["db"]].name == "db"
     if isinstance(names, dict | int):
-        assert rows[IDS["web"]].state is State.UNKNOWN
+        assert containers[IDS["web"]].state is State.UNKNOWN
         with pytest.raises(DtuiError, match="is invalid"):
             PodmanRoot("root", root).inspect(IDS["web"])
     else:
-        assert rows[IDS["web"]].state is State.EXITED
+        assert containers[IDS["web"]].state is State.EXITED
 
 
 def test_unmapped_layers_mean_idmapped_mounts(root: Path) -> None:

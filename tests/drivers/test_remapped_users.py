@@ -48,7 +48,7 @@ def test_remapped_container_is_edited(remapped: Dockerd) -> None:
 
 def test_remapped_data_root_is_read(remapped: Dockerd) -> None:
     where = remapped.root / "100000.100000"
-    assert [row["name"] for row in dtui_json("--root", str(where), "ls")] == ["web"]
+    assert [container["name"] for container in dtui_json("--root", str(where), "ls")] == ["web"]
     assert b"app.conf" in dtui("--root", str(where), "changes", "web")
     assert f"its containers are in {where}".encode() in dtui("--root", str(remapped.root), "ls", code=1)
 
@@ -68,10 +68,10 @@ def owners_inside(daemon: Dockerd, *paths: str) -> list[str]:
     return daemon.docker("exec", "shop", "stat", "-c", "%u:%g", *paths).split()
 
 
-def owner_told(*words: str, path: str) -> tuple[str, str]:
+def owner_told(*arguments: str, path: str) -> tuple[str, str]:
     """Return the owner of a path as the tree and its JSON tell it."""
-    row = next(row for row in dtui_json(*words, "tree", "shop", "--view", "merged") if row["path"] == path)
-    lines = dtui(*words, "tree", "shop", "--view", "merged").decode().splitlines()
+    row = next(row for row in dtui_json(*arguments, "tree", "shop", "--view", "merged") if row["path"] == path)
+    lines = dtui(*arguments, "tree", "shop", "--view", "merged").decode().splitlines()
     line = next(line for line in lines if line.endswith(f"  {path.rpartition('/')[2]}"))
     return f"{row['uid']}:{row['gid']}", line[2:].split()[1]
 
@@ -93,8 +93,8 @@ def test_chown_uses_container_ids(shop: Dockerd, alive: bool) -> None:
     assert owner_told(*reached, path="/etc/app.conf") == ("1000:2000", "1000:2000")
     assert owner_told(*reached, path="/etc/motd") == ("0:0", "0:0")
     assert owner_told(*reached, path="/conf.d/a.conf") == ("65535:65535", "65535:65535")
-    said = dtui(*reached, "chown", "65536", "shop:/etc/motd", code=2)
-    assert said == b"dtui: the container has no user 65536; its users are 0 to 65535; nothing was changed\n"
+    output = dtui(*reached, "chown", "65536", "shop:/etc/motd", code=2)
+    assert output == b"dtui: the container has no user 65536; its users are 0 to 65535; nothing was changed\n"
     assert b"no group 70000" in dtui(*reached, "chown", "0:70000", "shop:/etc/motd", code=2)
     paths = ("/etc/app.conf", "/etc/motd", "/conf.d/a.conf")
     assert owners_inside(shop, *paths) == ["1000:2000", "0:0", "65535:65535"]
@@ -185,8 +185,8 @@ def test_stopped_idmapped_edit_is_refused(podman: Podman) -> None:
     podman.docker("create", "--network=none", *MAPPED, "--name=web", IMAGE, "sleep", "1000")
     upper = dtui("-H", podman.host, "path", "web").decode().strip()
     for reached in (("-H", podman.host), ("--root", str(podman.root))):
-        said = dtui(*reached, "write", "web:/etc/app.conf", stdin=b"port=1\n", code=1)
-        assert b"start the container to edit it" in said
+        output = dtui(*reached, "write", "web:/etc/app.conf", stdin=b"port=1\n", code=1)
+        assert b"start the container to edit it" in output
     assert not list(Path(upper).iterdir())
     podman.docker("start", "web")
     dtui("-H", podman.host, "write", "web:/etc/app.conf", stdin=b"port=2\n")
@@ -225,8 +225,8 @@ def test_link_to_hosts_files_lends_no_rights(shop: Dockerd) -> None:
         ("cp", "shop:/srv/secret", str(shop.home / "out")),
     ]
     for words in refused:
-        said = dtui("-H", shop.host, *words, stdin=b"new\n", code=1)
-        assert b"the container may not" in said, words
+        output = dtui("-H", shop.host, *words, stdin=b"new\n", code=1)
+        assert b"the container may not" in output, words
     after = sorted((path, path.lstat()) for path in host.rglob("*"))
     assert [(path, status.st_mode, status.st_ctime_ns) for path, status in after] == [
         (path, status.st_mode, status.st_ctime_ns) for path, status in before
@@ -257,8 +257,8 @@ def test_acl_and_sticky_directory_lend_no_rights(shop: Dockerd) -> None:
         ("write", "shop:/srv/tmp/theirs"),
     ]
     for words in refused:
-        said = dtui("-H", shop.host, *words, stdin=b"new\n", code=1)
-        assert b"the container may not" in said, words
+        output = dtui("-H", shop.host, *words, stdin=b"new\n", code=1)
+        assert b"the container may not" in output, words
     assert dtui("-H", shop.host, "cat", "shop:/srv/named") == b"the host's\n"
     dtui("-H", shop.host, "write", "--create", "shop:/srv/tmp/mine", stdin=b"new\n")
     dtui("-H", shop.host, "mkdir", "shop:/srv/tmp/made")

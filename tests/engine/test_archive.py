@@ -104,9 +104,9 @@ def test_non_root_user_edits_through_engine(engine: Dockerd, tmp_path: Path) -> 
             done = subprocess.run(command, input=stdin, capture_output=True, check=True, env=environment)
             return done.stdout
 
-        row = json.loads(run("ls", "--json"))[0]
-        assert row["layer"]["reach"] == "engine"
-        assert "permission denied" in row["layer"]["reason"]
+        container = json.loads(run("ls", "--json"))[0]
+        assert container["layer"]["reach"] == "engine"
+        assert "permission denied" in container["layer"]["reason"]
         assert b"app.conf" in run("tree", "web:/etc", "--view", "merged")
         run("write", "web:/etc/app.conf", stdin=b"port=7\n")
     assert engine.docker("start", "-a", "web") == "port=7\n"
@@ -217,7 +217,7 @@ def test_failed_engine_undo_can_be_repeated(engine: Dockerd, far: str) -> None:
     engine.docker("start", "web")
     engine.docker("exec", "web", "mv", "/bin/rm", "/bin/gone")
     assert b"/etc/new.conf: the container has no rm" in dtui("-H", far, "undo", code=1)
-    assert [act["state"] for act in dtui_json("-H", far, "backups")] == ["done"]
+    assert [record["state"] for record in dtui_json("-H", far, "backups")] == ["done"]
     engine.docker("exec", "web", "mv", "/bin/gone", "/bin/rm")
     dtui("-H", far, "undo")
     assert engine.docker("exec", "web", "sh", "-c", "ls /etc/new.conf; true") == ""

@@ -50,13 +50,13 @@ def unpack(tmp_path: Path) -> Unpack:
 @pytest.mark.parametrize("name", DIFFS)
 def test_containers_have_path_and_tree(unpack: Unpack, name: str) -> None:
     root = unpack(name)
-    rows = dtui_json("--root", str(root), "ls")
-    assert {row["name"] for row in rows} >= {"c1", "c3"}
-    for row in rows:
-        assert row["layer"]["reach"] == "direct", row
-        path = dtui("--root", str(root), "path", row["name"]).decode().strip()
+    containers = dtui_json("--root", str(root), "ls")
+    assert {container["name"] for container in containers} >= {"c1", "c3"}
+    for container in containers:
+        assert container["layer"]["reach"] == "direct", container
+        path = dtui("--root", str(root), "path", container["name"]).decode().strip()
         assert path.startswith(str(root))
-        tree = dtui_json("--root", str(root), "tree", "--view", "merged", row["name"])
+        tree = dtui_json("--root", str(root), "tree", "--view", "merged", container["name"])
         assert "/bin/busybox" in {entry["path"] for entry in tree}
 
 
@@ -84,9 +84,12 @@ def test_aufs_changes_resolve_opaque_marks(unpack: Unpack, container: str) -> No
 
 @pytest.mark.cell("list", row=ROW)
 def test_aufs_containers_have_layer_paths(unpack: Unpack) -> None:
-    rows = {row["name"]: row for row in dtui_json("--root", str(unpack(AUFS)), "ls")}
-    assert set(rows) == {"web", "db", "idle"}
-    assert all(row["driver"]["name"] == "aufs" and os.path.isdir(row["layer"]["path"]) for row in rows.values())
+    containers = {container["name"]: container for container in dtui_json("--root", str(unpack(AUFS)), "ls")}
+    assert set(containers) == {"web", "db", "idle"}
+    assert all(
+        container["driver"]["name"] == "aufs" and os.path.isdir(container["layer"]["path"])
+        for container in containers.values()
+    )
 
 
 @pytest.mark.cell("tree", row=ROW)
@@ -128,9 +131,9 @@ def test_truncated_record_hides_no_container(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     record = _records(root)["c1"]
     record.write_bytes(record.read_bytes()[:200])
-    rows = dtui_json("--root", str(root), "ls")
-    assert {row["state"] for row in rows} == {"unknown", "exited"}
-    damaged = next(row for row in rows if row["state"] == "unknown")
+    containers = dtui_json("--root", str(root), "ls")
+    assert {container["state"] for container in containers} == {"unknown", "exited"}
+    damaged = next(container for container in containers if container["state"] == "unknown")
     assert "not valid JSON" in damaged["layer"]["reason"]
     assert b"not valid JSON" in dtui("--root", str(root), "changes", damaged["id"][:12], code=1)
     dtui("--root", str(root), "changes", "c3")
@@ -150,11 +153,11 @@ def test_invalid_record_hides_no_container(unpack: Unpack, kind: str) -> None:
         record.write_text(json.dumps({**body, "State": {**body["State"], "ExitCode": "abc"}}))
     else:
         record.write_text(json.dumps({**body, "State": {**body["State"], "Running": True, "Pid": "x"}}))
-    rows = {row["id"]: row for row in dtui_json("--root", str(root), "ls")}
-    assert {row["state"] for row in rows.values()} == {"unknown", "exited"}
-    assert rows[record.parent.name]["layer"]["reason"]
-    said = dtui("--root", str(root), "changes", record.parent.name[:12], code=1)
-    assert said.count(b"\n") == 1
+    containers = {container["id"]: container for container in dtui_json("--root", str(root), "ls")}
+    assert {container["state"] for container in containers.values()} == {"unknown", "exited"}
+    assert containers[record.parent.name]["layer"]["reason"]
+    output = dtui("--root", str(root), "changes", record.parent.name[:12], code=1)
+    assert output.count(b"\n") == 1
     dtui("--root", str(root), "changes", "c3")
 
 
@@ -170,12 +173,12 @@ def test_ls_explains_unknown_record(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     record = _records(root)["c1"]
     record.write_text("{")
-    words = [sys.executable, "-m", "tui", "--root", str(root), "ls"]
-    said = subprocess.run(words, capture_output=True, text=True, check=True)
-    (line,) = [line for line in said.stdout.splitlines() if line.startswith(record.parent.name[:12])]
+    arguments = [sys.executable, "-m", "tui", "--root", str(root), "ls"]
+    output = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    (line,) = [line for line in output.stdout.splitlines() if line.startswith(record.parent.name[:12])]
     assert " — " in line
     assert " y " not in line
-    assert "is not valid JSON" in said.stderr
+    assert "is not valid JSON" in output.stderr
 
 
 def test_tree_of_missing_path_is_an_error(unpack: Unpack) -> None:
@@ -196,30 +199,30 @@ def test_data_root_is_read_through_symlink(unpack: Unpack, tmp_path: Path) -> No
     layer.symlink_to(real)
     inside = Path(real) / "elsewhere"
     inside.symlink_to("/etc")
-    for words in (
+    for arguments in (
         ("--root", str(link), "which", real),
         ("--root", str(root), "which", real.replace(str(root), str(link))),
         ("which", str(layer)),
         ("which", str(inside)),
     ):
-        assert dtui_json(*words)["names"] == ["c1"]
+        assert dtui_json(*arguments)["names"] == ["c1"]
 
 
 def test_missing_data_root_hides_no_other(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
-    words = [sys.executable, "-m", "tui", "--root", str(root), "--root", str(root / "none"), "ls"]
-    said = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert said.returncode == 1
-    assert "c1" in said.stdout
-    assert "none does not exist" in said.stderr
+    arguments = [sys.executable, "-m", "tui", "--root", str(root), "--root", str(root / "none"), "ls"]
+    output = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert output.returncode == 1
+    assert "c1" in output.stdout
+    assert "none does not exist" in output.stderr
     assert dtui("--root", str(root), "--root", str(root / "none"), "path", "c1")
 
 
 def test_path_explains_missing_directory(unpack: Unpack) -> None:
-    said = dtui("--root", str(unpack("docker-20.10-devicemapper-metadata")), "path", "-v", "web", code=3).decode()
-    assert said.startswith("proven: ")
-    assert said.splitlines()[1].startswith("found by ")
-    assert said.splitlines()[-1].startswith("dtui: web has no layer directory on this host")
+    output = dtui("--root", str(unpack("docker-20.10-devicemapper-metadata")), "path", "-v", "web", code=3).decode()
+    assert output.startswith("proven: ")
+    assert output.splitlines()[1].startswith("found by ")
+    assert output.splitlines()[-1].startswith("dtui: web has no layer directory on this host")
 
 
 def test_vfs_merged_path_is_the_layer(unpack: Unpack) -> None:
@@ -231,9 +234,9 @@ def test_unknown_driver_hides_no_container(unpack: Unpack) -> None:
     root = unpack("docker-29-overlay2")
     record = _records(root)["c1"]
     record.write_text(record.read_text().replace('"Driver":"overlay2"', '"Driver":"quantumfs"'))
-    rows = {row["name"]: row for row in dtui_json("--root", str(root), "ls")}
-    assert (rows["c1"]["layer"]["reach"], rows["c3"]["layer"]["reach"]) == ("none", "direct")
-    assert "quantumfs" in rows["c1"]["layer"]["reason"]
+    containers = {container["name"]: container for container in dtui_json("--root", str(root), "ls")}
+    assert (containers["c1"]["layer"]["reach"], containers["c3"]["layer"]["reach"]) == ("none", "direct")
+    assert "quantumfs" in containers["c1"]["layer"]["reason"]
     assert b"quantumfs" in dtui("--root", str(root), "tree", "c1", code=3)
 
 
@@ -243,17 +246,17 @@ def test_missing_lower_layer_is_reported(unpack: Unpack) -> None:
     lowest = (home / "lower").read_text().split(":")[-1].strip()
     (root / "overlay2" / lowest).unlink()
     assert b"lower layer l/" in dtui("--root", str(root), "changes", "c1", code=3)
-    rows = dtui_json("--root", str(root), "ls")
-    assert all("missing" in row["layer"]["reason"] for row in rows)
-    assert {row["state"] for row in rows} == {"exited"}
+    containers = dtui_json("--root", str(root), "ls")
+    assert all("missing" in container["layer"]["reason"] for container in containers)
+    assert {container["state"] for container in containers} == {"exited"}
 
 
 def test_missing_image_snapshot_is_one_line(unpack: Unpack) -> None:
     root = unpack("docker-29-overlayfs-snapshotter")
     shutil.rmtree(root / "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots/1")
-    said = dtui("--root", str(root), "changes", "c1", code=1).decode()
-    assert "snapshots/1/fs" in said
-    assert said.count("\n") == 1
+    output = dtui("--root", str(root), "changes", "c1", code=1).decode()
+    assert "snapshots/1/fs" in output
+    assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize("page", range(16))
@@ -264,22 +267,22 @@ def test_damaged_page_yields_no_wrong_layer(unpack: Unpack, page: int) -> None:
     data = bytearray(database.read_bytes())
     data[page * 4096 : page * 4096 + 64] = b"\xff" * 64
     database.write_bytes(data)
-    rows = dtui_json("--root", str(root), "ls")
-    assert len(rows) == 2
-    for row in rows:
-        if row["layer"]["reach"] == "direct":
-            assert row["name"] != "c1" or row["layer"]["path"] == right.decode().strip()
+    containers = dtui_json("--root", str(root), "ls")
+    assert len(containers) == 2
+    for container in containers:
+        if container["layer"]["reach"] == "direct":
+            assert container["name"] != "c1" or container["layer"]["path"] == right.decode().strip()
         else:
-            assert row["layer"]["reason"]
+            assert container["layer"]["reason"]
 
 
 def test_inactive_pool_is_one_line(unpack: Unpack) -> None:
     root = unpack("docker-20.10-devicemapper-metadata")
-    rows = dtui_json("--root", str(root), "ls")
-    assert {row["layer"]["reach"] for row in rows} == {"mount"}
-    said = dtui("--root", str(root), "changes", "web", code=3).decode()
-    assert "is not active" in said
-    assert said.count("\n") == 1
+    containers = dtui_json("--root", str(root), "ls")
+    assert {container["layer"]["reach"] for container in containers} == {"mount"}
+    output = dtui("--root", str(root), "changes", "web", code=3).decode()
+    assert "is not active" in output
+    assert output.count("\n") == 1
 
 
 def test_a_deleted_device_is_refused(unpack: Unpack) -> None:
@@ -296,7 +299,7 @@ def test_snapshot_database_is_parsed_once(unpack: Unpack, monkeypatch: pytest.Mo
     parsed: list[str] = []
     monkeypatch.setattr(snapshotters, "read_bolt", lambda home, name: parsed.append(name) or read_bolt(home, name))
     endpoint = OfflineEndpoint("root", root)
-    names = {endpoint.inspect(row.id).mount_id for _ in range(2) for row in endpoint.snapshot()}
+    names = {endpoint.inspect(container.id).mount_id for _ in range(2) for container in endpoint.snapshot()}
     assert (len(names) > 1, parsed) == (True, ["metadata.db"])
     (database,) = root.rglob("*.overlayfs/metadata.db")
     os.utime(database)

@@ -33,12 +33,12 @@ def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_context_needs_no_config_file(engine: Dockerd, docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     store(docker_config, "shop", engine.host)
-    assert [row["endpoint"] for row in dtui_json("--context", "shop", "ls")] == ["shop"]
+    assert [container["endpoint"] for container in dtui_json("--context", "shop", "ls")] == ["shop"]
     (docker_config / "config.json").write_text(json.dumps({"currentContext": "shop"}))
-    assert [row["name"] for row in dtui_json("ls")] == ["web"]
+    assert [container["name"] for container in dtui_json("ls")] == ["web"]
     (docker_config / "config.json").unlink()
     monkeypatch.setenv("DOCKER_CONTEXT", "shop")
-    assert [row["name"] for row in dtui_json("ls")] == ["web"]
+    assert [container["name"] for container in dtui_json("ls")] == ["web"]
 
 
 def test_unknown_context_is_refused(docker_config: Path) -> None:

@@ -148,21 +148,21 @@ def sample(tmp_path: Path) -> OfflineEndpoint:
 
 
 def test_sample_has_every_container_state(sample: OfflineEndpoint) -> None:
-    states = {row.state for row in sample.snapshot()}
+    states = {listed_container.state for listed_container in sample.snapshot()}
     assert states == set(State) - {State.REMOVING, State.UNKNOWN}
 
 
 def test_damaged_record_hides_no_container(sample: OfflineEndpoint, tmp_path: Path) -> None:
-    broken = next(row for row in sample.snapshot() if row.name == "cron")
+    broken = next(listed_container for listed_container in sample.snapshot() if listed_container.name == "cron")
     (tmp_path / "containers" / broken.id / "config.v2.json").write_text('{"ID": "' + broken.id)
-    rows = {row.id: row for row in sample.snapshot()}
-    assert rows[broken.id].state is State.UNKNOWN
-    assert "not valid JSON" in rows[broken.id].status
-    assert len(rows) == 9
+    containers = {listed_container.id: listed_container for listed_container in sample.snapshot()}
+    assert containers[broken.id].state is State.UNKNOWN
+    assert "not valid JSON" in containers[broken.id].status
+    assert len(containers) == 9
 
 
 def test_missing_lower_layer_is_reported(sample: OfflineEndpoint, tmp_path: Path) -> None:
-    web = next(row for row in sample.snapshot() if row.name == "web")
+    web = next(listed_container for listed_container in sample.snapshot() if listed_container.name == "web")
     stack = sample.inspect(web.id).stack
     assert stack is not None
     for link in (tmp_path / "overlay2" / "l").iterdir():
@@ -173,7 +173,7 @@ def test_missing_lower_layer_is_reported(sample: OfflineEndpoint, tmp_path: Path
 
 
 def test_layer_link_out_of_root_is_refused(sample: OfflineEndpoint, tmp_path: Path) -> None:
-    web = next(row for row in sample.snapshot() if row.name == "web")
+    web = next(listed_container for listed_container in sample.snapshot() if listed_container.name == "web")
     for link in (tmp_path / "overlay2" / "l").iterdir():
         link.unlink()
         link.symlink_to("/etc")
@@ -218,18 +218,18 @@ def test_endpoint_name_is_valid_in_reference(address: str, name: str) -> None:
 
 
 def test_damaged_record_is_listed_once(sample: OfflineEndpoint, tmp_path: Path) -> None:
-    broken = next(row for row in sample.snapshot() if row.name == "cron")
+    broken = next(listed_container for listed_container in sample.snapshot() if listed_container.name == "cron")
     (tmp_path / "containers" / broken.id / "config.v2.json").write_text("{")
-    others = {row.id for row in sample.snapshot()} - {broken.id}
-    (row,) = sample.unlisted(others)
-    assert (row.id, row.state) == (broken.id, State.UNKNOWN)
+    others = {listed_container.id for listed_container in sample.snapshot()} - {broken.id}
+    (listed_container,) = sample.unlisted(others)
+    assert (listed_container.id, listed_container.state) == (broken.id, State.UNKNOWN)
     assert sample.unlisted(others | {broken.id}) == ()
 
 
 def test_damaged_records_keep_root_driver(sample: OfflineEndpoint, tmp_path: Path) -> None:
     said = sample.facts().driver
-    for row in sample.snapshot()[1:]:
-        (tmp_path / "containers" / row.id / "config.v2.json").write_text("{")
+    for listed_container in sample.snapshot()[1:]:
+        (tmp_path / "containers" / listed_container.id / "config.v2.json").write_text("{")
     assert sample.facts().driver == said
 
 

@@ -34,8 +34,8 @@ def switched() -> Iterator[Dockerd]:
 def test_hidden_container_is_edited(switched: Dockerd) -> None:
     switched.docker("create", "--network=none", "--name=present", "shop/base:1", "true")
     assert switched.docker("ps", "-a", "--format", "{{.Names}}").split() == ["present"]
-    rows = {row["name"]: row for row in dtui_json("-H", switched.host, "ls")}
-    assert {name: (row["driver"]["name"], row["hidden"]) for name, row in rows.items()} == {
+    containers = {container["name"]: container for container in dtui_json("-H", switched.host, "ls")}
+    assert {name: (container["driver"]["name"], container["hidden"]) for name, container in containers.items()} == {
         "former": ("vfs", True),
         "present": ("overlay2", False),
     }

@@ -66,8 +66,8 @@ def everything(host: Path) -> dict[str, tuple[int, int, bytes]]:
     return found
 
 
-def run(capfdbinary: pytest.CaptureFixture[bytes], prepared: Prepared, *words: str) -> tuple[int, bytes, bytes]:
-    code = main(["--root", str(prepared.root), *words])
+def run(capfdbinary: pytest.CaptureFixture[bytes], prepared: Prepared, *arguments: str) -> tuple[int, bytes, bytes]:
+    code = main(["--root", str(prepared.root), *arguments])
     out, err = capfdbinary.readouterr()
     return code, out, err
 
@@ -193,9 +193,9 @@ def test_link_opens_nothing_without_openat2(
     assert run(capfdbinary, prepared, "cat", "web:/etc/app.conf")[1] == b"port=1\n"
     LINKED.get(what, NAMED.get(what))(prepared)  # type: ignore[misc]
     before = everything(prepared.host)
-    for words in (("cat", "web:/etc/secret"), ("rm", "web:/etc/app.conf"), ("mkdir", "web:/etc/new")):
-        code, out, err = run(capfdbinary, prepared, *words)
-        assert code != 0, (words, out, err)
+    for arguments in (("cat", "web:/etc/secret"), ("rm", "web:/etc/app.conf"), ("mkdir", "web:/etc/new")):
+        code, out, err = run(capfdbinary, prepared, *arguments)
+        assert code != 0, (arguments, out, err)
         assert SECRET.strip() not in out + err
     assert everything(prepared.host) == before
 
@@ -279,9 +279,9 @@ def test_layer_swapped_for_link_is_harmless(driver: str, part: str, tmp_path: Pa
     link = prepared.root / "evil"
     link.symlink_to(prepared.host if part == "layer" and driver != "vfs" else prepared.host / "diff")
     before = everything(prepared.host)
-    words = [sys.executable, hostile_roots.__file__, str(place), str(link)]
+    arguments = [sys.executable, hostile_roots.__file__, str(place), str(link)]
     done = refused = 0
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as swapper:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as swapper:
         try:
             assert swapper.stdout is not None
             swapper.stdout.readline()

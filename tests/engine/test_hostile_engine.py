@@ -107,18 +107,18 @@ sys.exit(code)
 """Starts a process and notes the most memory it had: from here it would count what this process had before."""
 
 
-def run(engine: HostileEngine, *words: str, stdin: bytes = b"new\n") -> tuple[int, bytes, bytes, int]:
+def run(engine: HostileEngine, *arguments: str, stdin: bytes = b"new\n") -> tuple[int, bytes, bytes, int]:
     """Run dtui as a process of its own; return exit code, output, errors and the most memory it had in KiB."""
-    dtui = [sys.executable, "-m", "tui", "-H", engine.address, *words]
+    dtui = [sys.executable, "-m", "tui", "-H", engine.address, *arguments]
     with tempfile.NamedTemporaryFile() as memory:
-        ended = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", _MEASURED, memory.name, *dtui],
             input=stdin,
             capture_output=True,
             timeout=60,
             check=False,
         )
-        return ended.returncode, ended.stdout, ended.stderr, int(memory.read())
+        return result.returncode, result.stdout, result.stderr, int(memory.read())
 
 
 @pytest.mark.promise("answers-parsed-at-border")
@@ -133,12 +133,12 @@ def test_odd_answer_is_one_line_and_fails(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"new\n")))
     with HostileEngine({route: ODD[name]}) as engine:
         code = main(["-H", engine.address, *verb])
-    told = capsys.readouterr().err
-    assert code in (1, 3, 4), told
-    assert told.count("\n") == 1, told
-    assert told.startswith("dtui: ")
-    assert "should not happen" not in told
-    assert "\x1b" not in told
+    output = capsys.readouterr().err
+    assert code in (1, 3, 4), output
+    assert output.count("\n") == 1, output
+    assert output.startswith("dtui: ")
+    assert "should not happen" not in output
+    assert "\x1b" not in output
 
 
 def test_healthy_answers_succeed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -295,11 +295,13 @@ MOST: dict[str, tuple[dict[str, Answer], tuple[str, ...]]] = {
 @pytest.mark.promise("answers-bounded")
 @pytest.mark.parametrize("name", MOST)
 def test_endless_answer_takes_little_memory(name: str) -> None:
-    script, words = MOST[name]
+    script, arguments = MOST[name]
     with HostileEngine(script) as engine:
-        code, _, told, memory = run(engine, *words)
+        code, _, output, memory = run(engine, *arguments)
     assert memory < MEMORY
-    assert (code, told.count(b"\n")) == ((0, 0) if name == "labels" else (0, 1) if name == "members" else (1, 1)), told
+    assert (code, output.count(b"\n")) == ((0, 0) if name == "labels" else (0, 1) if name == "members" else (1, 1)), (
+        output
+    )
     assert engine.sent < 320 << 20
 
 

@@ -62,12 +62,12 @@ def one_line() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("root")
+    path = tmp_path_factory.mktemp("root")
     archive = FIXTURES / "data-roots" / "docker-29-overlayfs-snapshotter.tar.xz"
     subprocess.run(
-        ["/bin/tar", "-C", place, "--exclude=backingFsBlockDev", "--exclude=*/work/work", "-xf", archive], check=True
+        ["/bin/tar", "-C", path, "--exclude=backingFsBlockDev", "--exclude=*/work/work", "-xf", archive], check=True
     )
-    return place
+    return path
 
 
 NEVER_SHOWN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
@@ -124,8 +124,8 @@ def test_damaged_record_hides_no_other(
     try:
         for data in (damaged(before, damage, cut), json.dumps(junk).encode(), json.dumps(strange).encode()):
             record.write_bytes(data)
-            rows = endpoint.snapshot()
-            assert {one.id for one in rows} >= set(others)
+            containers = endpoint.snapshot()
+            assert {one.id for one in containers} >= set(others)
             with one_line():
                 printable(endpoint.inspect(victim).container.name)
     finally:

@@ -57,8 +57,8 @@ class Stage:
 
     @property
     def state(self) -> State:
-        (row,) = PodmanRoot("root", self.prepared.root).snapshot()
-        return row.state
+        (container,) = PodmanRoot("root", self.prepared.root).snapshot()
+        return container.state
 
     @contextmanager
     def watched(
@@ -66,9 +66,9 @@ class Stage:
     ) -> Iterator[None]:
         """Run what is called conmon, and writes the number of its child, or another, into the pid file."""
         own = f"-c {CONTAINER} -p {self.pidfile} -b {bundle or self.bundle}"
-        words = [*before, "/bin/bash", "-c", f"exec -a conmon {self.folder}/{program} {self.folder}/watch {own}"]
+        arguments = [*before, "/bin/bash", "-c", f"exec -a conmon {self.folder}/{program} {self.folder}/watch {own}"]
         surroundings = {"PATH": "/usr/bin:/bin", **({"NUMBER": str(number)} if number else {})}
-        with subprocess.Popen(words, stdout=subprocess.PIPE, env=surroundings, start_new_session=True) as process:
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=surroundings, start_new_session=True) as process:
             try:
                 assert process.stdout is not None
                 assert process.stdout.readline() == b"on\n"
@@ -205,12 +205,12 @@ def test_user_storage_process_is_not_entered(stage: Stage) -> None:
 
 
 @contextmanager
-def in_a_cgroup(name: str, *words: str) -> Iterator[int]:
+def in_a_cgroup(name: str, *arguments: str) -> Iterator[int]:
     """Run a process in a control group of a name, as a user can in a slice that is delegated to them."""
     unified = Path("/sys/fs/cgroup/cgroup.procs").exists()
     group = Path("/sys/fs/cgroup" if unified else "/sys/fs/cgroup/pids", name)
     group.mkdir()
-    process = subprocess.Popen(words)
+    process = subprocess.Popen(arguments)
     try:
         (group / "cgroup.procs").write_text(str(process.pid))
         assert name in Path(f"/proc/{process.pid}/cgroup").read_text()
@@ -241,8 +241,8 @@ def test_container_outlives_its_daemon() -> None:
         daemon.import_image(IMAGE, FILES)
         daemon.docker("run", "-d", "--network=none", "--name=web", IMAGE, "sleep", "1000")
         daemon.die()
-        (row,) = dtui_json("--root", str(daemon.root), "ls")
-        assert row["state"] == "running"
+        (container,) = dtui_json("--root", str(daemon.root), "ls")
+        assert container["state"] == "running"
         dtui("--root", str(daemon.root), "write", "--create", "web:/new", stdin=b"new\n")
         assert dtui("--root", str(daemon.root), "cat", "web:/new") == b"new\n"
         daemon.start()

@@ -74,8 +74,8 @@ def listens(port: int) -> bool:
 
 def test_containers_over_ssh_are_edited(engine: Dockerd, over_ssh: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "cat", "/etc/app.conf")
-    (row,) = dtui_json("-H", over_ssh, "ls")
-    assert (row["name"], row["layer"]["reach"]) == ("web", "engine")
+    (container,) = dtui_json("-H", over_ssh, "ls")
+    assert (container["name"], container["layer"]["reach"]) == ("web", "engine")
     assert dtui("-H", over_ssh, "cat", "web:/etc/app.conf") == b"port=80\n"
     dtui("-H", over_ssh, "write", "web:/etc/app.conf", stdin=b"port=22\n")
     assert engine.docker("start", "-a", "web") == "port=22\n"
@@ -92,7 +92,7 @@ def alias(over_ssh: str, tmp_path: Path) -> str:
 
 def test_alias_of_ssh_config_is_followed(engine: Dockerd, alias: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
-    assert [row["name"] for row in dtui_json("-H", alias, "ls")] == ["web"]
+    assert [container["name"] for container in dtui_json("-H", alias, "ls")] == ["web"]
 
 
 def test_socket_in_ssh_address_is_used(engine: Dockerd, alias: str, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_socket_in_ssh_address_is_used(engine: Dockerd, alias: str, tmp_path: Pa
     os.kill(int((tmp_path / "sshd.pid").read_text()), signal.SIGHUP)
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
     until(lambda: b"nowhere" in dtui("-H", alias, "ls", code=3), "sshd does not read its settings again")
-    assert [row["name"] for row in dtui_json("-H", f"{alias}{engine.socket}", "ls")] == ["web"]
+    assert [container["name"] for container in dtui_json("-H", f"{alias}{engine.socket}", "ls")] == ["web"]
 
 
 def test_one_connection_carries_all_requests(engine: Dockerd, over_ssh: str, tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ def logins(home: Path) -> int:
 def test_unreachable_ssh_host_exits_3(over_ssh: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=90)
-    assert done.returncode == 3
-    assert done.stderr.splitlines()[-1].startswith("dtui: ")
+    arguments = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=90)
+    assert result.returncode == 3
+    assert result.stderr.splitlines()[-1].startswith("dtui: ")
 
 
 def ssh_left(port: str) -> list[str]:
@@ -161,9 +161,9 @@ def ssh_left(port: str) -> list[str]:
 def test_ssh_failure_shows_ssh_message(over_ssh: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=90)
-    assert "Connection refused" in done.stderr.splitlines()[-1]
+    arguments = [sys.executable, "-m", "tui", "-H", f"ssh://root@127.0.0.1:{port}", "ls"]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=90)
+    assert "Connection refused" in result.stderr.splitlines()[-1]
 
 
 def test_unknown_host_key_asks_no_question(over_ssh: str, tmp_path: Path) -> None:

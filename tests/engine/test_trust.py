@@ -68,10 +68,10 @@ def upper_of(layer: Path) -> dict[str, Any]:
 
 def refuses_and_writes_by_the_engine(engine: Dockerd, address: str, victim: Path, why: str) -> None:
     """Write through a lying endpoint: the host's file stays, and the Engine itself puts the text into the container."""
-    row = dtui_json("-H", address, "ls")[0]
-    assert (row["trust"], row["layer"]["reach"], row["layer"]["path"]) == ("unproven", "engine", None)
-    assert re.search(why, row["layer"]["reason"]), row["layer"]["reason"]
-    assert "\n" not in row["layer"]["reason"]
+    container = dtui_json("-H", address, "ls")[0]
+    assert (container["trust"], container["layer"]["reach"], container["layer"]["path"]) == ("unproven", "engine", None)
+    assert re.search(why, container["layer"]["reason"]), container["layer"]["reason"]
+    assert "\n" not in container["layer"]["reason"]
     dtui("-H", address, "write", "web:/etc/motd", stdin=b"new\n")
     assert (victim / "etc/motd").read_bytes() == b"the host's own\n"
     assert engine.docker("cp", "web:/etc/motd", "-").count("new\n") == 1
@@ -104,9 +104,9 @@ def test_lie_leaves_other_containers_proven(engine: Dockerd, web: str, victim: P
     engine.docker("create", "--network=none", "--name=db", IMAGE, "true")
     lie = {INSPECT.replace("[^/]+", web): upper_of(victim)[INSPECT]}
     with lying(lie, engine.socket) as address:
-        rows = {row["name"]: row for row in dtui_json("-H", address, "ls")}
-    assert (rows["web"]["trust"], rows["db"]["trust"]) == ("unproven", "proven")
-    assert rows["db"]["layer"]["reach"] == "direct"
+        containers = {container["name"]: container for container in dtui_json("-H", address, "ls")}
+    assert (containers["web"]["trust"], containers["db"]["trust"]) == ("unproven", "proven")
+    assert containers["db"]["layer"]["reach"] == "direct"
 
 
 @pytest.mark.promise("trust-layer-record")
@@ -171,8 +171,10 @@ def test_engine_hidden_containers_stay_hidden(engine: Dockerd, web: str, listeni
         assert dtui_json("-H", address, "ls") == []
     with lying(hidden, engine.socket, user=STRANGER) as address:
         assert dtui_json("-H", address, "ls") == []
-    rows = dtui_json("-H", listening(engine), "ls")
-    assert [(row["name"], row["trust"], row["layer"]["path"]) for row in rows] == [("web", "remote", None)]
+    containers = dtui_json("-H", listening(engine), "ls")
+    assert [(container["name"], container["trust"], container["layer"]["path"]) for container in containers] == [
+        ("web", "remote", None)
+    ]
 
 
 @pytest.mark.promise("trust-remote-paths")
@@ -190,19 +192,19 @@ def test_paths_of_stranger_are_untouched(engine: Dockerd, web: str, tmp_path: Pa
         "/info": {"DockerRootDir": f"{trap}/root", "Containerd": {"Address": f"{trap}/containerd.sock"}},
     }
     with lying(lies, engine.socket, user=STRANGER) as address:
-        for words in (("ls", "--json"), ("path", "-v", "web"), ("cat", "web:/etc/motd"), ("changes", "web")):
+        for arguments in (("ls", "--json"), ("path", "-v", "web"), ("cat", "web:/etc/motd"), ("changes", "web")):
             record = tmp_path / "strace"
             command = ["strace", "-f", "-qq", "-o", str(record), "-e", "trace=file,network"]
             subprocess.run(
-                [*command, sys.executable, "-m", "tui", "-H", address, *words],
+                [*command, sys.executable, "-m", "tui", "-H", address, *arguments],
                 capture_output=True,
                 check=False,
                 timeout=120,
             )
             calls = record.read_text(errors="replace")
             assert "d.sock" in calls
-            assert str(trap) not in calls, words
-            assert f"/proc/{os.getpid()}" not in calls, words
+            assert str(trap) not in calls, arguments
+            assert f"/proc/{os.getpid()}" not in calls, arguments
 
 
 @pytest.mark.promise("trust-remote-paths")
@@ -250,9 +252,9 @@ def test_size_of_other_container_is_hidden(engine: Dockerd, web: str) -> None:
 @pytest.mark.promise("ids-checked-at-border")
 def test_id_with_slashes_leaves_no_file(engine: Dockerd, web: str, private_state: Path) -> None:
     with lying({"/containers/json": {"Id": "../../x"}, INSPECT: {"Id": "../../x"}}, engine.socket) as address:
-        row = dtui_json("-H", address, "ls")[0]
-        assert (row["name"], row["state"]) == ("web", "unknown")
-        assert "'../../x' is not a container id" in row["status"]
+        container = dtui_json("-H", address, "ls")[0]
+        assert (container["name"], container["state"]) == ("web", "unknown")
+        assert "'../../x' is not a container id" in container["status"]
         dtui("-H", address, "write", "--create", "web:/etc/new", stdin=b"new\n", code=1)
     assert not [path for path in private_state.parent.rglob("x*") if private_state not in path.parents]
 
@@ -375,5 +377,5 @@ def test_process_is_proven_by_its_root(engine: Dockerd, web: str, asked: Callabl
 def test_process_of_other_root_is_refused(engine: Dockerd, web: str) -> None:
     engine.docker("start", "web")
     with lying({INSPECT: {"State": {"Pid": os.getpid()}}}, engine.socket) as address:
-        said = dtui("-H", address, "write", "web:/etc/motd", stdin=b"new\n", code=3).decode()
-    assert "its control group does not name the container, and its root is not the one that the engine made" in said
+        output = dtui("-H", address, "write", "web:/etc/motd", stdin=b"new\n", code=3).decode()
+    assert "its control group does not name the container, and its root is not the one that the engine made" in output

@@ -36,8 +36,8 @@ def blocks(path: Path) -> int:
     return int(subprocess.run(["du", "-skx", path], capture_output=True, text=True, check=True).stdout.split()[0]) << 10
 
 
-def listed(engine: Dockerd, *words: str) -> list[Row]:
-    rows: list[Row] = dtui_json("-H", engine.host, "disk", *words)
+def listed(engine: Dockerd, *arguments: str) -> list[Row]:
+    rows: list[Row] = dtui_json("-H", engine.host, "disk", *arguments)
     return rows
 
 
@@ -106,9 +106,9 @@ def test_which_takes_paths_and_ids_together(web: Dockerd) -> None:
     assert "has" in paths[5]["error"]
 
 
-def dtui_json_of_failure(*words: str) -> list[Row]:
+def dtui_json_of_failure(*arguments: str) -> list[Row]:
     """Return the JSON of a verb that could answer only in part."""
-    result = run(*words, "--json")
+    result = run(*arguments, "--json")
     assert result.returncode == 1
     rows: list[Row] = json.loads(result.stdout)
     return rows

@@ -77,8 +77,8 @@ def test_unreferenced_layer_is_an_orphan(daemon: Dockerd) -> None:
     orphan = entry.path.with_name(name)
     orphan.mkdir()
     try:
-        said = dtui_json("which", str(orphan))
-        assert (said["owner"], said["names"]) == ("orphan", [])
+        entry = dtui_json("which", str(orphan))
+        assert (entry["owner"], entry["names"]) == ("orphan", [])
         assert os.path.isdir(orphan)
     finally:
         shutil.rmtree(orphan)

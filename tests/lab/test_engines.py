@@ -37,11 +37,11 @@ def traces(state: Path) -> list[str]:
     found += [line for line in loops.splitlines() if str(state) in line]
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = (entry / "cmdline").read_bytes()
+            arguments = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if str(state).encode() in words and b"pytest" not in words:
-            found.append(words.decode(errors="replace"))
+        if str(state).encode() in arguments and b"pytest" not in arguments:
+            found.append(arguments.decode(errors="replace"))
     return found
 
 
@@ -56,8 +56,8 @@ def table_of(text: str) -> dict[tuple[int, int], list[int]]:
 
 
 def test_lab_run_matches_iozone_output(private_state: Path) -> None:
-    words = [word for driver in DRIVERS for word in ("--driver", driver)]
-    run = json.loads(dtui("bench", "run", *words, "--repeat", "2", "--name", "all", "--json"))
+    arguments = [word for driver in DRIVERS for word in ("--driver", driver)]
+    run = json.loads(dtui("bench", "run", *arguments, "--repeat", "2", "--name", "all", "--json"))
     assert run["complete"], run["problem"]
     assert list(run["targets"]) == [*DRIVERS, "overlay2 again", "host"]
     assert {name: told["driver"] for name, told in run["targets"].items()} == {
@@ -98,8 +98,8 @@ def test_cold_reads_match_iozone_output(private_state: Path) -> None:
         "--mode",
         "cold",
     ]
-    words = ["bench", "run", "--driver", "overlay2", "--driver", "volume", "--repeat", "2", *plan, "--json"]
-    run = json.loads(dtui(*words))
+    arguments = ["bench", "run", "--driver", "overlay2", "--driver", "volume", "--repeat", "2", *plan, "--json"]
+    run = json.loads(dtui(*arguments))
     assert run["complete"], run["problem"]
     cold = [one for one in run["samples"] if one["mode"] == "COLD"]
     assert {one["test"] for one in cold} == {"read", "random read"}
@@ -127,9 +127,9 @@ def test_unusable_driver_is_refused(private_state: Path) -> None:
     assert set(able) == {driver.name for driver in LAB_DRIVERS}
     for name, row in able.items():
         if not row["runs"]:
-            told = dtui("bench", "run", "--driver", name, code=3).decode()
-            assert row["missing"] in told
-            assert row["mend"] in told
+            output = dtui("bench", "run", "--driver", name, code=3).decode()
+            assert row["missing"] in output
+            assert row["mend"] in output
     assert b"is not a target" in dtui("bench", "run", "--driver", "ext5", code=2)
 
 
@@ -171,8 +171,8 @@ def test_doctor_removes_killed_run(private_state: Path, phase: str) -> None:
                 pass
         process.kill()
     assert traces(private_state)
-    told = subprocess.run([sys.executable, "-m", "tui", "doctor"], capture_output=True, check=False).stdout
-    assert b"removed the throwaway engine of a killed benchmark" in told
+    output = subprocess.run([sys.executable, "-m", "tui", "doctor"], capture_output=True, check=False).stdout
+    assert b"removed the throwaway engine of a killed benchmark" in output
     assert traces(private_state) == []
     if phase == "numbers":
         kept = dtui_json("bench", "show", "last")
@@ -189,9 +189,21 @@ def test_concurrent_run_is_refused(private_state: Path) -> None:
 
 
 def start(suite: str = "iozone") -> subprocess.Popen[bytes]:
-    words = ["bench", "run", "--driver", "btrfs", "--driver", "overlay2", "--repeat", "40", "--suite", suite, "--yes"]
+    arguments = [
+        "bench",
+        "run",
+        "--driver",
+        "btrfs",
+        "--driver",
+        "overlay2",
+        "--repeat",
+        "40",
+        "--suite",
+        suite,
+        "--yes",
+    ]
     return subprocess.Popen(
-        [sys.executable, "-m", "tui", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
+        [sys.executable, "-m", "tui", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
     )
 
 

@@ -61,12 +61,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         able = [row["name"] for row in dtui_json("drivers") if row["runs"]]
         assert set(able) >= set(MUST)
         drivers = list(MUST) if IN_GUEST else able
-        words = [word for driver in drivers for word in ("--driver", driver)]
-        words += [word for kb in SIZES for word in ("--size", f"{kb}k")]
-        words += [word for kb in COW.sizes for word in ("--cow-size", f"{kb}k")]
-        words += [word for depth in COW.depths for word in ("--cow-depth", str(depth))]
-        words += ["--repeat", str(COW.repeats), "--suite", "all", "--yes", "--json"]
-        run = dtui("bench", "run", *words, seconds=1200)
+        arguments = [word for driver in drivers for word in ("--driver", driver)]
+        arguments += [word for kb in SIZES for word in ("--size", f"{kb}k")]
+        arguments += [word for kb in COW.sizes for word in ("--cow-size", f"{kb}k")]
+        arguments += [word for depth in COW.depths for word in ("--cow-depth", str(depth))]
+        arguments += ["--repeat", str(COW.repeats), "--suite", "all", "--yes", "--json"]
+        run = dtui("bench", "run", *arguments, seconds=1200)
         yield Measured(drivers, json.loads(run), traces(state) + devices())
 
 
@@ -111,9 +111,9 @@ def test_measured_drivers_leave_no_traces(measured: Measured) -> None:
 def devices() -> list[str]:
     """Return the pools and devices of a machine that has none of its own."""
     tools = (["zpool", "list", "-H"], ["zfs", "list", "-H"], ["dmsetup", "ls"], ["losetup", "-a"])
-    said = [subprocess.run(tool, capture_output=True, text=True, check=True) for tool in tools if IN_GUEST]
+    output = [subprocess.run(tool, capture_output=True, text=True, check=True) for tool in tools if IN_GUEST]
     nodes = [str(path) for path in Path("/dev/mapper").glob("*") if IN_GUEST and path.name != "control"]
-    return nodes + [line for one in said for line in one.stdout.splitlines() if line != "No devices found"]
+    return nodes + [line for one in output for line in one.stdout.splitlines() if line != "No devices found"]
 
 
 KILLED = (
@@ -167,11 +167,11 @@ def named(program: str, run: Path) -> list[int]:
     """Return the processes of a program that names a lab's sockets."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        words = b""
+        arguments = b""
         with suppress(OSError):  # it has ended meanwhile
-            words = (entry / "cmdline").read_bytes()
-        program_of = words.partition(b"\0")[0]
-        if os.path.basename(program_of).startswith(program.encode()) and f"{run}/".encode() in words:
+            arguments = (entry / "cmdline").read_bytes()
+        program_of = arguments.partition(b"\0")[0]
+        if os.path.basename(program_of).startswith(program.encode()) and f"{run}/".encode() in arguments:
             found.append(int(entry.name))
     return found
 

@@ -126,12 +126,12 @@ def test_symlinks_resolve_inside_container(engine: Dockerd) -> None:
 
 def test_data_root_matches_engine_records(engine: Dockerd, changed: Details) -> None:
     offline = OfflineEndpoint("root", Path(engine.root))
-    row = next(c for c in offline.snapshot() if c.name == "web")
-    details = offline.inspect(row.id)
+    container = next(c for c in offline.snapshot() if c.name == "web")
+    details = offline.inspect(container.id)
     assert details.stack is not None
     assert changed.stack is not None
     assert [layer.path for layer in details.stack.layers] == [layer.path for layer in changed.stack.layers]
-    assert (row.state, row.exit_code, row.image, row.created) == (
+    assert (container.state, container.exit_code, container.image, container.created) == (
         changed.container.state,
         changed.container.exit_code,
         changed.container.image,
@@ -146,13 +146,13 @@ def test_the_list_agrees_with_docker_ps(engine: Dockerd) -> None:
     engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "100")
     engine.docker("pause", "up")
     endpoint = LiveEndpoint("local", engine.host)
-    rows = {c.name: c for c in endpoint.snapshot()}
+    containers = {c.name: c for c in endpoint.snapshot()}
     endpoint.close()
     said = [json.loads(line) for line in engine.docker("ps", "-a", "--no-trunc", "--format", "{{json .}}").splitlines()]
     assert {row["Names"]: (row["ID"], row["State"], row["Status"]) for row in said} == {
-        c.name: (c.id, c.state.value, c.status) for c in rows.values()
+        c.name: (c.id, c.state.value, c.status) for c in containers.values()
     }
-    assert rows["bad"].exit_code == 127
+    assert containers["bad"].exit_code == 127
     engine.docker("unpause", "up")
 
 

@@ -62,8 +62,8 @@ def test_host_mount_namespace_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "given").write_text("given\n")
     with subprocess.Popen(["/bin/sleep", "1000"]) as there:
         try:
-            words = ("busybox", "nsenter", "-t", str(there.pid), "-m", "sleep", "1000")
-            box = moved(boxes, words, lambda pid: namespace_of(pid) == namespace_of(os.getpid()), "--pid=host")
+            arguments = ("busybox", "nsenter", "-t", str(there.pid), "-m", "sleep", "1000")
+            box = moved(boxes, arguments, lambda pid: namespace_of(pid) == namespace_of(os.getpid()), "--pid=host")
             nothing_is_done(box, folder, os.fsencode(folder / "secret"), tmp_path / "given")
         finally:
             there.kill()
@@ -76,16 +76,16 @@ def test_foreign_mount_namespace_is_refused(boxes: Boxes, tmp_path: Path) -> Non
     victim = boxes("mkdir /srv/own; echo mine > /srv/own/file", alive=True, name="victim")
     (tmp_path / "given").write_text("given\n")
     there = victim.details.pid
-    words = ("busybox", "nsenter", "-t", "1", "-m", "sleep", "1000")
-    box = moved(boxes, words, lambda pid: namespace_of(pid) == namespace_of(there), "--pid=container:victim")
+    arguments = ("busybox", "nsenter", "-t", "1", "-m", "sleep", "1000")
+    box = moved(boxes, arguments, lambda pid: namespace_of(pid) == namespace_of(there), "--pid=container:victim")
     nothing_is_done(box, Path(f"/proc/{there}/root/srv/own"), b"/srv/own/file", tmp_path / "given")
 
 
 def test_chroot_is_refused_until_stopped(boxes: Boxes, tmp_path: Path) -> None:
     (tmp_path / "given").write_text("given\n")
     script = "mkdir -p /jail/bin /jail/etc; cp /bin/busybox /jail/bin/; echo jail > /jail/etc/only; "
-    words = ("sh", "-ec", f"{script} exec busybox chroot /jail /bin/busybox sleep 1000")
-    box = moved(boxes, words, lambda pid: os.path.exists(f"/proc/{pid}/root/etc/only"))
+    arguments = ("sh", "-ec", f"{script} exec busybox chroot /jail /bin/busybox sleep 1000")
+    box = moved(boxes, arguments, lambda pid: os.path.exists(f"/proc/{pid}/root/etc/only"))
     nothing_is_done(box, Path(f"/proc/{box.details.pid}/root/etc"), b"/etc/only", tmp_path / "given")
     box.stop()
     box.write(b"/jail/etc/only", b"mended\n")

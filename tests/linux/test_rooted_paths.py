@@ -224,9 +224,9 @@ while True:
 def test_dotdot_path_opens_despite_renames(tmp_path: Path) -> None:
     """The kernel answers EAGAIN for ``..`` whenever anything on the host was renamed meanwhile."""
     (tmp_path / "a").mkdir()
-    words = [sys.executable, "-c", RENAMER.format(place=str(tmp_path))]
+    arguments = [sys.executable, "-c", RENAMER.format(place=str(tmp_path))]
     back_and_forth = b"/".join([b"a", b".."] * 600) + b"/a"
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as renamer, opened(tmp_path) as root:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as renamer, opened(tmp_path) as root:
         try:
             assert renamer.stdout is not None
             assert renamer.stdout.readline() == b"ready\n"

@@ -39,8 +39,10 @@ def silent(tmp_path: Path) -> Iterator[str]:
 
 def test_dead_endpoint_hides_no_other(engine: Dockerd, tmp_path: Path) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
-    words = ("-H", engine.host, "-H", f"unix://{tmp_path}/none.sock", "--root", str(engine.root))
-    result = subprocess.run([sys.executable, "-m", "tui", *words, "ls"], capture_output=True, text=True, check=False)
+    arguments = ("-H", engine.host, "-H", f"unix://{tmp_path}/none.sock", "--root", str(engine.root))
+    result = subprocess.run(
+        [sys.executable, "-m", "tui", *arguments, "ls"], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 1
     assert sorted(line.split()[-1] for line in result.stdout.splitlines()) == ["ENDPOINT", "local", "root"]
     assert "none.sock" in result.stderr
@@ -74,8 +76,8 @@ def test_doctor_times_out_silent_endpoints(engine: Dockerd, silent: str) -> None
 
 def test_full_reference_asks_one_endpoint(engine: Dockerd, silent: str) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
-    rows = dtui_json("-H", engine.host, "ls")
-    out = dtui("-H", engine.host, "-H", silent, "path", f"{rows[0]['endpoint']}/web")
+    containers = dtui_json("-H", engine.host, "ls")
+    out = dtui("-H", engine.host, "-H", silent, "path", f"{containers[0]['endpoint']}/web")
     assert str(engine.root).encode() in out
 
 
@@ -98,8 +100,8 @@ def certificates(place: Path) -> None:
     """Make what docker wants for TLS: a CA, a server's and a client's certificate."""
     place.mkdir(parents=True)
 
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=place, check=True, capture_output=True)
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=place, check=True, capture_output=True)
 
     new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
     openssl(*new, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=dtui test")
@@ -113,11 +115,11 @@ def certificates(place: Path) -> None:
 
 def test_tls_context_is_listed(engine: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.docker("create", "--network=none", "--name=web", IMAGE, "true")
-    place = tmp_path / "tls"
-    certificates(place)
+    path = tmp_path / "tls"
+    certificates(path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(place / "server.pem", place / "server-key.pem")
-    context.load_verify_locations(place / "ca.pem")
+    context.load_cert_chain(path / "server.pem", path / "server-key.pem")
+    context.load_verify_locations(path / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
@@ -129,11 +131,11 @@ def test_tls_context_is_listed(engine: Dockerd, tmp_path: Path, monkeypatch: pyt
         monkeypatch.setenv(
             "REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt"
         )  # must not win over the context's
-        options = [f"{name}={place}/{name}.pem" for name in ("ca", "cert", "key")]
+        options = [f"{name}={path}/{name}.pem" for name in ("ca", "cert", "key")]
         command = ["docker", "context", "create", "far", "--docker", ",".join([f"host={address}", *options])]
         subprocess.run(command, check=True, capture_output=True)
-        (row,) = dtui_json("--context", "far", "ls")
-        assert (row["name"], row["endpoint"], row["layer"]["reach"]) == ("web", "far", "engine")
+        (container,) = dtui_json("--context", "far", "ls")
+        assert (container["name"], container["endpoint"], container["layer"]["reach"]) == ("web", "far", "engine")
         both = dtui_json("--context", "far", "-H", engine.host, "ls")
         assert sorted(json.dumps(r["layer"]["reach"]) for r in both) == ['"direct"', '"engine"']
 
@@ -142,8 +144,8 @@ def test_interrupt_ends_wait_for_engine(silent: str) -> None:
     def obey() -> None:  # whoever runs the tests in the background may ignore it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    words = ["-m", "tui", "-H", silent, "ls"]
-    with pexpect.spawn(sys.executable, words, encoding="utf-8", timeout=30, preexec_fn=obey) as terminal:
+    arguments = ["-m", "tui", "-H", silent, "ls"]
+    with pexpect.spawn(sys.executable, arguments, encoding="utf-8", timeout=30, preexec_fn=obey) as terminal:
         terminal.expect("dtui: waiting for local to answer; ctrl[+]c ends it")
         terminal.sendintr()
         terminal.expect(pexpect.EOF)
@@ -160,9 +162,9 @@ def test_web_server_is_refused_as_engine() -> None:
 
     with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        told = dtui("-H", f"tcp://127.0.0.1:{server.server_port}", "ls", code=3)
+        output = dtui("-H", f"tcp://127.0.0.1:{server.server_port}", "ls", code=3)
         server.shutdown()
-    assert b"the server there is not a Docker Engine; check the address and the port" in told
+    assert b"the server there is not a Docker Engine; check the address and the port" in output
 
 
 def test_dropped_endpoint_leaks_no_socket(engine: Dockerd) -> None:

@@ -183,7 +183,10 @@ def test_restart_never_removes_container(engine: Dockerd) -> None:
     for name, reason in (("brief", "would remove it and all its changes"), ("task", "task of Swarm service keep")):
         message = dtui(*host, "write", "--restart", f"{name}:/etc/motd", stdin=b"x", code=1).decode()
         assert reason in message
-    assert {row["name"]: row["state"] for row in dtui_json(*host, "ls")} == {"brief": "running", "task": "running"}
+    assert {container["name"]: container["state"] for container in dtui_json(*host, "ls")} == {
+        "brief": "running",
+        "task": "running",
+    }
 
 
 @pytest.mark.promise("end-of-container-foreseen")
@@ -224,16 +227,16 @@ def test_ls_shows_what_ends_container(engine: Dockerd) -> None:
     engine.docker("create", "--network=none", "--name=web", "--restart=on-failure:3", *options, IMAGE, "true")
     engine.docker("create", "--network=none", "--name=brief", "--rm", IMAGE, "true")
     host = ("-H", engine.host)
-    rows = {row["name"]: row for row in dtui_json(*host, "ls")}
-    web, brief = rows["web"], rows["brief"]
+    containers = {container["name"]: container for container in dtui_json(*host, "ls")}
+    web, brief = containers["web"], containers["brief"]
     assert (web["auto_remove"], web["restart_policy"], web["labels"]) == (False, "on-failure:3", labels)
     assert (brief["auto_remove"], brief["restart_policy"], brief["labels"]) == (True, "no", {})
     assert set(brief["group"].values()) == {None}
     assert (web["group"]["compose_project"], web["group"]["compose_service"]) == (long, "api")
-    at_rest = {row["name"]: row for row in dtui_json("--root", str(engine.root), "ls")}
+    at_rest = {container["name"]: container for container in dtui_json("--root", str(engine.root), "ls")}
     keys = ("auto_remove", "restart_policy", "labels", "group")
-    assert [{key: row[key] for key in keys} for row in (at_rest["web"], at_rest["brief"])] == [
-        {key: row[key] for key in keys} for row in (web, brief)
+    assert [{key: container[key] for key in keys} for container in (at_rest["web"], at_rest["brief"])] == [
+        {key: container[key] for key in keys} for container in (web, brief)
     ]
 
 

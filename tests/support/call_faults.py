@@ -69,10 +69,10 @@ def run(
             _run_helper_by(helper, together=together)
         _child(act, mine, childs)
     childs.close()
-    words = ["/usr/bin/strace", "-p", str(child), "-e", f"trace={MUTATING}", "-o", str(log or os.devnull)]
+    arguments = ["/usr/bin/strace", "-p", str(child), "-e", f"trace={MUTATING}", "-o", str(log or os.devnull)]
     for one in injected:
-        words += ["-e", one]
-    with subprocess.Popen(words, stderr=subprocess.PIPE) as tracer:
+        arguments += ["-e", one]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE) as tracer:
         try:
             assert tracer.stderr is not None
             line = tracer.stderr.readline()
@@ -154,8 +154,8 @@ def _result(mine: socket.socket) -> Ended:
 def points(act: Callable[[], object], *, helper: bool = False) -> list[Point]:
     """Run an act to its end and return all calls at which it can be interrupted, in order; the helper's come last."""
     with _log() as log, _log() as other:
-        ended = run(act, log=Path(log.name), helper=_traced(other.name) if helper else ())
-        assert ended.how == "done", ended
+        result = run(act, log=Path(log.name), helper=_traced(other.name) if helper else ())
+        assert result.how == "done", result
         inside = [Point(one.call, one.turn, True) for one in _calls(other.name)]
         return [*_calls(log.name), *(one for one in inside if one.turn > 1)]  # the first only resolves the symbol
 

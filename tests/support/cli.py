@@ -17,22 +17,22 @@ from typing import Any
 _ROOT = Path(__file__).parents[2]
 
 
-def dtui(*words: str, stdin: bytes = b"", code: int = 0, seconds: float = 120) -> bytes:
+def dtui(*arguments: str, stdin: bytes = b"", code: int = 0, seconds: float = 120) -> bytes:
     """Run a verb and assert its exit code; return its standard output, or standard error if a failure is expected."""
-    result = run(*words, stdin=stdin, seconds=seconds)
-    assert result.returncode == code, (words, result.returncode, result.stdout, result.stderr)
+    result = run(*arguments, stdin=stdin, seconds=seconds)
+    assert result.returncode == code, (arguments, result.returncode, result.stdout, result.stderr)
     return result.stdout if code == 0 else result.stderr
 
 
-def dtui_json(*words: str) -> Any:
-    return json.loads(dtui(*words, "--json"))
+def dtui_json(*arguments: str) -> Any:
+    return json.loads(dtui(*arguments, "--json"))
 
 
-def run(*words: str, stdin: bytes = b"", seconds: float = 120) -> subprocess.CompletedProcess[bytes]:
+def run(*arguments: str, stdin: bytes = b"", seconds: float = 120) -> subprocess.CompletedProcess[bytes]:
     """Run a verb in a process of its own, forked from one that has imported the command line already."""
     their_input, our_input = os.pipe()
     (output, their_output), (errors, their_errors), (answer, their_answer) = (os.pipe() for _ in range(3))
-    request = {"words": words, "environment": dict(os.environ), "directory": os.getcwd()}
+    request = {"words": arguments, "environment": dict(os.environ), "directory": os.getcwd()}
     theirs = [their_input, their_output, their_errors, their_answer]
     socket.send_fds(_preloaded(), [json.dumps(request).encode()], theirs)
     for descriptor in theirs:
@@ -46,7 +46,7 @@ def run(*words: str, stdin: bytes = b"", seconds: float = 120) -> subprocess.Com
         except TooLong:
             os.kill(process, signal.SIGKILL)
             raise
-        return subprocess.CompletedProcess(words, int(ended), *(result.result() for result in results))
+        return subprocess.CompletedProcess(arguments, int(ended), *(result.result() for result in results))
 
 
 def _feed(descriptor: int, data: bytes) -> None:

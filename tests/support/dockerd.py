@@ -178,8 +178,8 @@ class Dockerd:
             return []
         root = self.system
         binds = "".join(
-            f"mkdir -p {root}{place}; mount --rbind {place} {root}{place}; "
-            for place in ("/proc", "/sys", "/dev", str(self.home), str(self.run))
+            f"mkdir -p {root}{path}; mount --rbind {path} {root}{path}; "
+            for path in ("/proc", "/sys", "/dev", str(self.home), str(self.run))
         )
         script = f'mount --bind {root} {root}; {binds} cd {root}; pivot_root . .; umount -l .; exec "$@"'
         return ["/usr/bin/unshare", "-m", "--propagation=private", "/bin/sh", "-ec", script, "sh"]

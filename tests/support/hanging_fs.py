@@ -68,8 +68,8 @@ _FIXED: dict[str, bytes | int] = {
 @contextmanager
 def hanging(pid: int, path: str, until: str = "mounted") -> Iterator[subprocess.Popen[bytes]]:
     """Mount such a file system in the mount namespace of a process; yield its server process."""
-    words = [sys.executable, __file__, str(pid), path, until]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as server:
+    arguments = [sys.executable, __file__, str(pid), path, until]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout is not None
             assert server.stdout.readline() == b"mounted\n"

@@ -70,15 +70,15 @@ HOST_TREE: Tree = {
 def lay(tree: Tree, top: Path) -> None:
     """Create a tree on this host."""
     for path, one in tree.items():
-        place = top / path[1:]
+        directory = top / path[1:]
         if one.target:
-            place.symlink_to(one.target)
+            directory.symlink_to(one.target)
             continue
         if one.data is None:
-            place.mkdir()
+            directory.mkdir()
         else:
-            place.write_bytes(one.data)
-        place.chmod(one.mode)
+            directory.write_bytes(one.data)
+        directory.chmod(one.mode)
 
 
 def above(path: str) -> str:

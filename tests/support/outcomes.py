@@ -27,9 +27,9 @@ def prepare(lab: Lab, name: str, *, helper: bool = False) -> tuple[Callable[[], 
         lab.act(name.removeprefix("undo "))()
         lab.keep()
         lab.reset()  # as before each trial: a copied backup may have other holes, and so need other system calls
-    act = lab.act(name)
+    record = lab.act(name)
     old = lab.view()
-    found = points(act, helper=helper)
+    found = points(record, helper=helper)
     new = lab.view()
     assert old != new
     if goal is None:
@@ -37,7 +37,7 @@ def prepare(lab: Lab, name: str, *, helper: bool = False) -> tuple[Callable[[], 
     assert new == goal, difference(new, goal)
     lab.reset()
     assert lab.view() == old, difference(lab.view(), old)
-    return act, old, new, found
+    return record, old, new, found
 
 
 def foreseen(lab: Lab, name: str, old: View, new: View) -> View:

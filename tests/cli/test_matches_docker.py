@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -277,7 +278,7 @@ def test_permission_denied_gives_advice(engine: Dockerd, web: str, in_group: boo
     ]
 
 
-def test_cp_goes_through_link_with_slash(engine: Dockerd) -> None:
+def test_slash_at_end_goes_through_link(engine: Dockerd, tmp_path: Path) -> None:
     links = "ln -s /app /to-app; ln -s /etc/motd /to-file; ln -s /nowhere /to-nothing"
     engine.docker("run", "--network=none", "--name=web", IMAGE, "sh", "-ec", links)
     host = ("-H", engine.host)
@@ -285,5 +286,10 @@ def test_cp_goes_through_link_with_slash(engine: Dockerd) -> None:
     for link in ("/to-file", "/to-nothing"):
         output = dtui(*host, "cp", __file__, f"web:{link}/", code=1)[1]
         assert f"{link} is a symlink that leads to no directory" in output
-    output = dtui(*host, "rm", "web:/to-app/", code=1)[1]
-    assert "name /app, or omit the trailing slash for the link" in output
+    for words in (("rm", "-r", "web:/to-app/"), ("mv", "web:/to-app/", "/other")):
+        output = dtui(*host, *words, code=1)[1]
+        assert "name /app, or omit the trailing slash for the link" in output
+    assert "/app: mode changed" in dtui(*host, "chmod", "711", "web:/to-app/")[1]
+    assert "/app: restored" in dtui(*host, "revert", "web:/to-app/")[1]
+    dtui(*host, "cp", "web:/to-app/.", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "keep.txt").read_text() == "kept\n"

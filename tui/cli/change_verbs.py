@@ -46,12 +46,12 @@ class ContainerPath:
     files: ContainerFiles
 
 
-def find_container_path(finder: ContainerFinder, ref: str, *, into: bool = False) -> ContainerPath:
+def find_container_path(finder: ContainerFinder, ref: str, *, through: bool = True) -> ContainerPath:
     """Find REF:PATH, and finish or roll back what an earlier run left unfinished there.
 
     Raises NotReachable where there is no way to the container's files.
     """
-    endpoint, details, path = finder.find_file(ref, into=into)
+    endpoint, details, path = finder.find_file(ref, through=through)
     files = files_of(endpoint, details)
     recover_and_report(endpoint)
     return ContainerPath(endpoint, details, os.fsencode(path), files)
@@ -88,11 +88,11 @@ def run_change(
     done_words: str,
     *,
     undo_hint: str = "",
-    into: bool = False,
+    through: bool = True,
 ) -> int:
     """Make a change at REF:PATH and print the result, with how to undo it. Ctrl+C stops between two entries."""
     with open_finder(options) as finder:
-        target = find_container_path(finder, ref, into=into)
+        target = find_container_path(finder, ref, through=through)
         outcome = with_backup_choice(
             options, lambda step, keep: change(options, target, step, lambda target: make_change(target, step, keep))
         )

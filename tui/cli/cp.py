@@ -29,7 +29,6 @@ def run(options: Namespace) -> int:
             options.target,
             lambda target, step, keep: target.files.copy_in(source, target.path, keep=keep, step=step),
             "copied in",
-            into=True,
         )
     if inside == [True, False]:
         if options.restart:

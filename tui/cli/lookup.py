@@ -111,21 +111,26 @@ class ContainerFinder:
         endpoint = self.endpoint_of(container)
         return endpoint, endpoint.inspect(container.id)
 
-    def find_file(self, ref: str, *, into: bool = False) -> tuple[Endpoint, Details, str]:
-        """Return endpoint, details and path of REF:PATH. With ``into``, a path ending in a slash may be a symlink."""
+    def find_file(self, ref: str, *, through: bool = True) -> tuple[Endpoint, Details, str]:
+        """Return endpoint, details and path of REF:PATH.
+
+        As for docker cp, a path that ends in a slash or in ``/.`` means the directory that a link leads to; without
+        ``through`` such a link is refused.
+        """
         name, colon, path = ref.partition(":")
         if not colon or not path:
             raise UsageError(f"{printable(ref)} does not name a file", "use REF:PATH, for example web:/etc/app.conf")
         endpoint, details = self.find(name)
-        if path.endswith("/") and details.access.kind.readable:
-            _require_directory(details, os.fsencode(path), into=into)
+        if path.endswith(("/", "/.")) and details.access.kind.readable:
+            path = os.fsdecode(_directory_at(details, os.fsencode(path), through=through))
         return endpoint, details, path
 
 
-def _require_directory(details: Details, path: bytes, *, into: bool) -> None:
-    """Raise EditRefused if a path that ends in a slash is not a directory.
+def _directory_at(details: Details, path: bytes, *, through: bool) -> bytes:
+    """Return the directory that a path with a slash at its end means; raises EditRefused if it is none.
 
-    A symlink to a directory is refused unless ``into``, because the change would be made to the symlink itself.
+    A path that does not exist is returned as it is. Without ``through`` a symlink to a directory is refused, since what
+    removes or renames would be done to the directory.
     """
     from tui.files import readable_tree  # imported here to keep listing containers fast
 
@@ -134,7 +139,7 @@ def _require_directory(details: Details, path: bytes, *, into: bool) -> None:
         canonical_path = tree.canonical_path(normalized(path))
         node = tree.entered(canonical_path).look(canonical_path)
         if node is None or node.kind is EntryKind.DIRECTORY:
-            return
+            return path
         subject = f"{printable(canonical_path)} is a {node.kind}"
         if node.kind is not EntryKind.SYMLINK:
             raise EditRefused(f"{subject}, not a directory", hint)
@@ -145,8 +150,10 @@ def _require_directory(details: Details, path: bytes, *, into: bool) -> None:
             linked = None
         if linked is None or linked.kind is not EntryKind.DIRECTORY:
             raise EditRefused(f"{subject} that leads to no directory", hint)
-        if not into:
+        if not through:
             raise EditRefused(f"{subject}, not a directory", f"name {printable(target)}, or {hint} for the link")
+        return target
+    return path
 
 
 @contextmanager

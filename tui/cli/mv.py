@@ -16,7 +16,7 @@ def run(options: Namespace) -> int:
     """Rename, never over an existing entry; the result shows both paths."""
     new = _new_path(options.ref, options.new)
     with open_finder(options) as finder:
-        target = find_container_path(finder, options.ref)
+        target = find_container_path(finder, options.ref, through=False)
         outcome = with_backup_choice(
             options,
             lambda step, keep: change(

@@ -15,4 +15,5 @@ def run(options: Namespace) -> int:
         lambda target, step, keep: target.files.remove(target.path, recursive=options.recursive, keep=keep, step=step),
         "deleted",
         undo_hint="; dtui undo brings it back",
+        through=False,
     )

@@ -195,7 +195,7 @@ DEAD = f"{os.urandom(4).hex()}:1:1"
 
 
 @PURGED
-def test_purge_keeps_unfinished_acts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_purge_keeps_unfinished_changes(capsys: pytest.CaptureFixture[str]) -> None:
     act(b"/under-way")
     rewrite(act(b"/cut-off"), owner=DEAD)
     act(b"/done", "done")
@@ -213,7 +213,7 @@ def test_purge_keeps_unfinished_acts(capsys: pytest.CaptureFixture[str]) -> None
 @PURGED
 @OVERLAY2
 @pytest.mark.engine
-def test_orphaned_cut_off_act_is_purged(boxes: Boxes) -> None:
+def test_unfinished_orphan_change_is_purged(boxes: Boxes) -> None:
     box = boxes(name="other")
     host = ("-H", box.engine.host)
     rewrite(act(b"/cut-off"), owner=DEAD)

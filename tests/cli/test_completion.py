@@ -31,7 +31,7 @@ def test_other_shells_get_a_script(shell: str) -> None:
     assert b"undo" in dtui("completion", shell)
 
 
-def test_settings_are_read_from_the_xdg_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_xdg_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert settings(None) == {}
     (tmp_path / "dtui").mkdir()

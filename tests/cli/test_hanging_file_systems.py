@@ -112,7 +112,7 @@ def test_save_ignores_hanging_descriptors(stuck: Box) -> None:
 @UNION
 @pytest.mark.promise("hang-app-responsive")
 @pytest.mark.promise("lock-released")
-def test_app_leaves_hanging_act_and_quits(stuck: Box) -> None:
+def test_app_quits_despite_hanging_change(stuck: Box) -> None:
     engine = ("-H", stuck.engine.host)
     with hanging(stuck.details.pid, "/srv/stuck", "opened"):
         stuck.engine.docker("rm", "probe")  # the one row is opened then
@@ -136,7 +136,7 @@ def test_app_leaves_hanging_act_and_quits(stuck: Box) -> None:
 
 
 @UNION
-def test_write_on_a_file_system_without_attributes(stuck: Box) -> None:
+def test_write_works_without_attributes(stuck: Box) -> None:
     with hanging(stuck.details.pid, "/srv/stuck", "nothing"):
         stuck.write(b"/srv/stuck/file", b"new\n")
         assert stuck.read(b"/srv/stuck/file") == b"new\n"
@@ -174,7 +174,7 @@ def test_call_that_blocks_python_is_ended(tmp_path: Path) -> None:
 
 @pytest.mark.promise("hang-second-interrupt")
 @pytest.mark.parametrize("place", ["--root", "DTUI_STATE", "HOME"])
-def test_any_place_that_hangs_can_be_left(tmp_path: Path, place: str) -> None:
+def test_hang_at_any_call_can_be_left(tmp_path: Path, place: str) -> None:
     arguments = {"--root": ["--root", str(tmp_path / "stuck"), "ls"], "DTUI_STATE": ["backups"], "HOME": ["ls"]}[place]
     environment = {**os.environ, place: str(tmp_path / "stuck")}
     (tmp_path / "stuck").mkdir()

@@ -139,7 +139,7 @@ def host(tmp_path: Path) -> Path:
     indirect=["daemon"],
     scope="session",
 )
-def test_interrupted_act_is_undone_exactly(
+def test_interrupted_change_is_undone_exactly(
     boxes: Boxes, host: Path, kind: str, places: tuple[str, ...], alive: bool
 ) -> None:
     one = Interrupts(boxes(LARGE, alive=alive), host)

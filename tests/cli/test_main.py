@@ -44,7 +44,7 @@ def test_unexpected_error_is_one_line(
 
 
 @pytest.mark.parametrize("kind", [MemoryError, ZeroDivisionError])
-def test_unexpected_error_tells_act_outcome(
+def test_unexpected_error_reports_outcome(
     kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = kind("x")

@@ -43,7 +43,7 @@ def dtui(
 
 
 @UNTAKEN
-def test_unwritable_notes_stop_no_act(boxes: Boxes, untaken: int) -> None:
+def test_unwritable_notes_stop_no_change(boxes: Boxes, untaken: int) -> None:
     box = boxes(TWO)
     cut_off(deletion(box, b"/srv/p/one"), deletion(box, b"/srv/two"), "fsync", -2)
     done = dtui("-H", box.engine.host, "rm", "web:/etc/motd", stderr=untaken)
@@ -61,7 +61,7 @@ ACTS: dict[str, Callable[[Path], tuple[str, ...]]] = {
 
 @UNTAKEN
 @pytest.mark.parametrize("name", ACTS)
-def test_unwritable_answer_says_act_is_done(
+def test_unwritable_answer_reports_the_change(
     boxes: Boxes, tmp_path: Path, name: str, untaken: int, request: pytest.FixtureRequest
 ) -> None:
     box = boxes(alive=True)

@@ -170,7 +170,7 @@ def test_out_of_range_number_hides_no_row(tmp_path: Path, state: dict[str, objec
 
 @pytest.mark.promise("records-bounded")
 @pytest.mark.parametrize("time", ["99999-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", 1e999, {}, "-1", "2026-13-77"])
-def test_a_time_out_of_range_is_no_time(tmp_path: Path, time: object) -> None:
+def test_out_of_range_time_is_unknown(tmp_path: Path, time: object) -> None:
     prepared = docker_root(tmp_path)
     prepared.put(CONFIG, json.dumps(record_of("overlay2", Created=time)))
     (container,) = OfflineEndpoint("root", prepared.root).snapshot()

@@ -118,7 +118,7 @@ def driver_kind(engine: Dockerd) -> str:
 
 
 @pytest.mark.cell("list")
-def test_the_list_names_driver_and_directory(engine: Dockerd) -> None:
+def test_list_names_driver_and_directory(engine: Dockerd) -> None:
     engine.docker("run", "--network=none", "--name=web", IMAGE, "true")
     container = dtui_json("-H", engine.host, "ls")[0]
     assert container["driver"] == {"kind": driver_kind(engine), "name": engine.driver}
@@ -204,7 +204,7 @@ def test_write_recreates_deleted_file(engine: Dockerd) -> None:
 
 @pytest.mark.cell("revert")
 @pytest.mark.parametrize("alive", [False, True], ids=["stopped", "running"])
-def test_acts_and_undo_leave_lower_layers(engine: Dockerd, alive: bool) -> None:
+def test_changes_and_undo_keep_lower_layers(engine: Dockerd, alive: bool) -> None:
     script = (
         "test -s /done && exec sleep 1000; "
         "echo mine > /etc/app.conf; rm /etc/motd; echo new > /app/new; chmod 600 /conf.d/a.conf; rm -r /old; "

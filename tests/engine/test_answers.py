@@ -44,7 +44,7 @@ def cut(data: bytes, places: list[int]) -> Iterator[bytes]:
 
 @OFTEN
 @given(st.lists(odd, max_size=5), st.lists(st.integers(0, 10_000), max_size=8))
-def test_list_cut_anywhere_gives_its_rows(values: list[Any], places: list[int]) -> None:
+def test_truncated_list_yields_rows_so_far(values: list[Any], places: list[int]) -> None:
     data = json.dumps(values, allow_nan=False, default=str) if _plain(values) else "[]"
     wanted = json.loads(data)
     assert list(answers.rows(cut(data.encode(), places), 100)) == wanted

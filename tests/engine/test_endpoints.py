@@ -189,7 +189,7 @@ def test_non_data_root_is_refused(tmp_path: Path, make: bool, words: str) -> Non
         discover(roots=(root,))
 
 
-def test_parent_of_stores_is_no_data_root(tmp_path: Path) -> None:
+def test_parent_of_stores_is_not_a_data_root(tmp_path: Path) -> None:
     (tmp_path / "containers").mkdir()
     (tmp_path / "containerd").mkdir()
     with pytest.raises(DtuiError, match="not a data-root"):

@@ -74,7 +74,7 @@ def run(capfdbinary: pytest.CaptureFixture[bytes], prepared: Prepared, *argument
 
 @pytest.mark.promise("root-beneath")
 @pytest.mark.parametrize("what", [*LINKED, *NAMED])
-def test_a_link_in_a_data_root_opens_nothing(
+def test_symlink_in_data_root_opens_nothing(
     what: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     prepared = docker_root(tmp_path)
@@ -91,7 +91,7 @@ def test_a_link_in_a_data_root_opens_nothing(
 
 @pytest.mark.promise("root-beneath")
 @pytest.mark.parametrize("place", [f"vfs/dir/{LAYER}", "vfs/dir", "vfs"])
-def test_a_link_to_a_full_tree_opens_nothing(
+def test_symlink_to_full_tree_opens_nothing(
     place: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     prepared = docker_root(tmp_path, "vfs")
@@ -122,9 +122,7 @@ def test_podman_storage_link_opens_nothing(
 
 @pytest.mark.promise("root-beneath")
 @pytest.mark.parametrize("make", [docker_root, podman_root])
-def test_a_record_that_is_a_link_is_not_read(
-    make: object, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_symlinked_record_is_not_read(make: object, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     prepared = docker_root(tmp_path) if make is docker_root else podman_root(tmp_path)
     record = (prepared.host / "record.json").resolve()
     if make is docker_root:
@@ -140,7 +138,7 @@ def test_a_record_that_is_a_link_is_not_read(
 
 
 @pytest.mark.promise("root-beneath")
-def test_a_log_that_is_a_link_is_not_read(tmp_path: Path) -> None:
+def test_symlinked_log_is_not_read(tmp_path: Path) -> None:
     prepared = docker_root(tmp_path)
     place = f"containers/{CONTAINER}/{CONTAINER}-json.log"
     endpoint = OfflineEndpoint("root", prepared.root)
@@ -152,7 +150,7 @@ def test_a_log_that_is_a_link_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("root-beneath")
-def test_a_data_root_behind_a_link_works(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_symlinked_data_root_works(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     prepared = docker_root(tmp_path)
     other = tmp_path / "elsewhere"
     other.symlink_to(prepared.root)

@@ -123,7 +123,7 @@ def run(engine: HostileEngine, *arguments: str, stdin: bytes = b"new\n") -> tupl
 
 @pytest.mark.promise("answers-parsed-at-border")
 @pytest.mark.parametrize(("verb", "route", "name"), CASES)
-def test_odd_answer_is_one_line_and_fails(
+def test_malformed_answer_fails_in_one_line(
     verb: tuple[str, ...],
     route: str,
     name: str,
@@ -186,7 +186,7 @@ def test_endless_containerd_answer_times_out(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.promise("one-odd-row-costs-one-row")
-def test_odd_rows_hide_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_row_hides_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     rows = f'[null, 7, {{"Id": 3}}, {json.dumps(row(Created=-1, Ports="x", Names=None))}, {"[" * 5000 + "]" * 5000}]'
     with HostileEngine({LIST: http(rows)}) as engine:
         main(["-H", engine.address, "ls"])
@@ -196,7 +196,7 @@ def test_odd_rows_hide_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.promise("one-odd-row-costs-one-row")
-def test_odd_change_hides_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_change_hides_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     changes = [{"Path": "/a", "Kind": 7}, {"Path": "/b", "Kind": 1}, {"Path": 7, "Kind": 1}, None]
     with HostileEngine({CHANGES: http(json.dumps(changes))}) as engine:
         assert main(["-H", engine.address, "changes", "web"]) == 1
@@ -338,7 +338,7 @@ def test_tar_of_another_size_is_refused(answer: bytes, capsys: pytest.CaptureFix
         stat_header(1 << 27, linkTarget=""),
     ],
 )
-def test_odd_facts_of_a_path_are_refused(told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_path_facts_are_refused(told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with HostileEngine({STAT: head(X_Docker_Container_Path_Stat=told)}) as engine:
         assert main(["-H", engine.address, "cat", "web:/etc/motd"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
@@ -377,7 +377,7 @@ def event(action: str = "start", **more: object) -> bytes:
     return json.dumps({"Type": "container", "Action": action, "Actor": {"ID": ID}, **more}).encode() + b"\n"
 
 
-def test_self_link_target_is_no_link() -> None:
+def test_link_to_itself_is_not_a_link() -> None:
     told = stat_header(name="x", linkTarget="/x")  # as podman answers about every file
     with HostileEngine({STAT: head(X_Docker_Container_Path_Stat=told)}) as engine:
         endpoint = LiveEndpoint("e", engine.address)
@@ -386,7 +386,7 @@ def test_self_link_target_is_no_link() -> None:
 
 
 @pytest.mark.promise("streams-bounded")
-def test_odd_events_are_skipped_and_counted() -> None:
+def test_malformed_events_are_counted() -> None:
     odd = [b"null", b"7", b"[" * 100_000, b"{", b'{"Actor": 7}', b'{"Actor": {"Attributes": []}}', b"\xff"]
     body = b"".join(line + b"\n" for line in odd) + event()
     with HostileEngine({"GET /events": lambda: in_chunks([body])}) as engine:

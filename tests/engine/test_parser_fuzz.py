@@ -135,7 +135,7 @@ def test_damaged_record_hides_no_other(
 ODD = ("abc", [1], 1e400)
 
 
-def test_odd_record_value_is_one_line(root: Path) -> None:
+def test_invalid_record_value_is_one_line(root: Path) -> None:
     endpoint = OfflineEndpoint("root", root)
     record = sorted((root / "containers").glob("*/config.v2.json"))[0]
     before = record.read_bytes()

@@ -178,7 +178,7 @@ def test_engine_hidden_containers_stay_hidden(engine: Dockerd, web: str, listeni
 
 
 @pytest.mark.promise("trust-remote-paths")
-def test_paths_of_stranger_are_untouched(engine: Dockerd, web: str, tmp_path: Path) -> None:
+def test_untrusted_paths_are_not_opened(engine: Dockerd, web: str, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     lies: dict[str, Any] = {
         INSPECT: {
@@ -208,7 +208,7 @@ def test_paths_of_stranger_are_untouched(engine: Dockerd, web: str, tmp_path: Pa
 
 
 @pytest.mark.promise("trust-remote-paths")
-def test_pid_from_stranger_is_not_entered(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
+def test_untrusted_pid_is_not_entered(engine: Dockerd, web: str, asked: Callable[..., Details]) -> None:
     engine.docker("start", "web")
     with lying({}, engine.socket, user=STRANGER) as address:
         details = asked(address, web)

@@ -92,7 +92,7 @@ def database(snapshots: dict[str, dict[bytes, bytes]]) -> bytes:
     return b"".join(page.ljust(4096, b"\0") for page in pages)
 
 
-def test_build_cache_layer_is_no_orphan(docker: Path) -> None:
+def test_build_cache_layer_is_not_an_orphan(docker: Path) -> None:
     image_record(docker).unlink()
     for mount in (docker / "image/overlay2/layerdb/mounts").iterdir():
         (mount / "parent").unlink()
@@ -147,7 +147,7 @@ def test_podman_layers_have_their_owners(tmp_path: Path, driver: str, home: str)
     assert {one.owner for one in list_layers(DataRoot(tmp_path))} == {Owner.CONTAINER, Owner.IMAGE, Owner.UNKNOWN}
 
 
-def test_snapshot_parent_is_no_build_cache(tmp_path: Path) -> None:
+def test_snapshot_parent_is_not_build_cache(tmp_path: Path) -> None:
     archive = ARCHIVES / "docker-29-overlayfs-snapshotter.tar.xz"
     unpack(archive, tmp_path)
     found = {

@@ -140,7 +140,7 @@ def test_data_root_matches_engine_records(engine: Dockerd, changed: Details) -> 
     assert our_changes(details) == our_changes(changed)
 
 
-def test_the_list_agrees_with_docker_ps(engine: Dockerd) -> None:
+def test_list_matches_docker_ps(engine: Dockerd) -> None:
     engine.docker("run", "--network=none", "--name=bad", IMAGE, "sh", "-c", "exit 127", check=False)
     engine.docker("create", "--network=none", "--name=fresh", IMAGE, "true")
     engine.docker("run", "-d", "--network=none", "--name=up", IMAGE, "sleep", "100")

@@ -123,7 +123,7 @@ def test_eight_terabyte_hole_is_refused(tree: Path) -> None:
         read(root, b"/hole")
 
 
-def test_an_ordinary_name_is_no_mount_point(tree: Path) -> None:
+def test_ordinary_name_is_not_a_mount_point(tree: Path) -> None:
     with opened(tree) as root:
         assert not is_mount_point(root.fd, b"etc")
         assert not is_mount_point(root.fd, b"nothing")

@@ -57,7 +57,7 @@ def test_name_comes_before_service() -> None:
         ("deepcpy", "deepcopy"),
     ],
 )
-def test_suggestion_prefers_beginning_case_and_label(ref: str, suggested: str) -> None:
+def test_suggestion_prefers_prefix_and_case(ref: str, suggested: str) -> None:
     with pytest.raises(NotFound) as refused:
         resolve_ref(CONTAINERS, ref)
     assert refused.value.hint is not None

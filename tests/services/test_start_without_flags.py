@@ -81,7 +81,7 @@ def test_app_opens_data_root_and_says_so(web: Dockerd) -> None:
         web.start()
 
 
-def test_nothing_there_names_what_was_tried() -> None:
+def test_missing_engine_names_what_was_tried() -> None:
     result = dtui("", "ls")
     assert result.returncode == 3
     assert "no Docker Engine answers: unix:///var/run/docker.sock: there is no such socket, and" in result.stderr

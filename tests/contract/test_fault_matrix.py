@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.boxes import Boxes
-from tests.support.call_faults import Ended, failed_at, killed_at, points
+from tests.support.call_faults import CallOutcome, failed_at, killed_at, points
 from tests.support.dockerd import Dockerd
 from tests.support.images import FILES, IMAGE
 from tests.support.stopped_lab import CHANGED, Lab, of_box
@@ -105,15 +105,15 @@ class Bench:
         self.lab.endpoint = endpoint  # type: ignore[assignment]
 
 
-def plainly(act: Callable[[], object]) -> Ended:
+def plainly(act: Callable[[], object]) -> CallOutcome:
     try:
         told = act()
     except DtuiError as error:
-        return Ended("refused", str(error))
-    return Ended("done", "; ".join(getattr(told, "notes", ())))
+        return CallOutcome("refused", str(error))
+    return CallOutcome("done", "; ".join(getattr(told, "notes", ())))
 
 
-def with_fault(bench: Bench, fault: str, act: str) -> Ended:
+def with_fault(bench: Bench, fault: str, act: str) -> CallOutcome:
     """Do an act while something goes wrong; return what the user is told."""
     lab = bench.lab
     if fault in ("EIO", "kill -9"):
@@ -141,13 +141,13 @@ def with_fault(bench: Bench, fault: str, act: str) -> Ended:
 FAULTS = ("ENOSPC", "EIO", "EROFS", "EPERM", "kill -9", "daemon dies", "container starts", "container removed")
 
 
-def what_is_there(bench: Bench, old: View, new: View, ended: Ended) -> str:
+def what_is_there(bench: Bench, old: View, new: View, ended: CallOutcome) -> str:
     """Return "old" or "new"; undo what is neither, as dtui said."""
     lab = bench.lab
     recover(lab.inspect)
     now = lab.view()
     if now not in (old, new):
-        assert "undo takes back" in ended.told, ended
+        assert "undo takes back" in ended.message, ended
         undo(last_to_undo(lab.id), inspect=lab.inspect, save=LayerFiles(lab.details, lab.inspect).save)
         assert lab.view() == old
         return "old, by undo"
@@ -193,10 +193,10 @@ def test_fault_is_reported_without_loss(
             there = "new" if kept == new else "old"
         else:
             there = what_is_there(bench, old, new, ended)
-        assert "\n" not in ended.told
-        assert ended.how != "broke", ended.told
-        assert ended.told or ended.how in ("done", "killed")
-        shown = ended.told.replace(str(small.home), "…")[:110] or ended.how
+        assert "\n" not in ended.message
+        assert ended.how != "broke", ended.message
+        assert ended.message or ended.how in ("done", "killed")
+        shown = ended.message.replace(str(small.home), "…")[:110] or ended.how
         record_property("matrix", f"{small.driver:9} {fault:18} {act:12} {there:24} {shown}")
     finally:
         boxes.endpoint.close()

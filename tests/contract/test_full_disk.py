@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attribute_tree import Facts, ageless, seen
+from tests.support.attribute_tree import Facts, seen, without_times
 from tests.support.boxes import Box, Boxes
 from tests.support.dockerd import Dockerd
-from tests.support.each_act import Acts, acts_beside, acts_on
+from tests.support.each_act import Acts, changes_next_to, changes_to
 from tests.support.images import FILES, IMAGE
 from tui.core.errors import DtuiError
 from tui.files.write.options import SaveOptions
@@ -103,20 +103,20 @@ def filled(root: Path, spare: int, *, inodes: bool) -> Iterator[Filler]:
 
 
 def told(box: Box) -> Facts:
-    return ageless(seen(box, "/", leave=OTHERS))
+    return without_times(seen(box, "/", leave=OTHERS))
 
 
 def everything(box: Box, host: Path) -> Acts:
     """Return acts, those first that copy a large file up: after the first that is done it is the layer's own."""
-    large = acts_on(box, b"/data/large", host)
+    large = changes_to(box, b"/data/large", host)
     del large["revert"]  # it is as the image has it
     acts = {f"{name} /data/large": large.pop(name) for name in COPY_UP}
     acts |= {f"{name} /data/large": act for name, act in large.items()}
     for path in (b"/app/keep.txt", b"/srv/own"):
-        acts |= {f"{name} {path.decode()}": act for name, act in acts_on(box, path, host).items()}
+        acts |= {f"{name} {path.decode()}": act for name, act in changes_to(box, path, host).items()}
         acts |= {f"{name} {path.decode()}": act for name, act in growing(box, path).items()}
     for above in (b"/srv", b"/conf.d"):
-        acts |= {f"{name} {above.decode()}": act for name, act in acts_beside(box, above, host).items()}
+        acts |= {f"{name} {above.decode()}": act for name, act in changes_next_to(box, above, host).items()}
     return acts | {
         "delete all of /old": lambda: box.remove(b"/old", recursive=True),
         "rename all of /old": lambda: box.rename(b"/old", b"/srv/old"),

@@ -23,20 +23,20 @@ from tests.support.model import (
     IMAGE_TREE,
     MADE,
     MADE_TREE,
-    Seen,
+    ModelEntry,
     Tree,
-    above,
     by_inodes,
-    goal,
     in_all_names,
     last,
-    lay,
     moved,
     names_of,
-    real,
+    parent_of,
     rejoined,
+    rename_target,
+    resolve,
     subtree,
     without,
+    write_tree,
     written,
 )
 from tui.core.errors import ChangedMeanwhile, DtuiError
@@ -106,12 +106,14 @@ class Acts(RuleBasedStateMachine):
             status, name = path.lstat(), f"/{path.relative_to(top)}"
             kind, owner = stat.S_IFMT(status.st_mode), (status.st_uid, status.st_gid)
             if kind == stat.S_IFLNK:
-                seen[name] = Seen(0o777, None, owner, os.readlink(path))
+                seen[name] = ModelEntry(0o777, None, owner, os.readlink(path))
                 continue
-            seen[name] = Seen(stat.S_IMODE(status.st_mode), path.read_bytes() if kind == stat.S_IFREG else None, owner)
+            seen[name] = ModelEntry(
+                stat.S_IMODE(status.st_mode), path.read_bytes() if kind == stat.S_IFREG else None, owner
+            )
             if kind == stat.S_IFREG:
                 inodes.setdefault(status.st_ino, []).append(name)
-        assert seen == {path: Seen(one.mode, one.data, one.owner, one.target) for path, one in self.tree.items()}
+        assert seen == {path: ModelEntry(one.mode, one.data, one.owner, one.target) for path, one in self.tree.items()}
         files = {frozenset(names_of(self.tree, path)) for path, one in self.tree.items() if one.data is not None}
         assert {frozenset(names) for names in inodes.values()} == files
 
@@ -155,29 +157,29 @@ class Acts(RuleBasedStateMachine):
         if allowed and now:
             after, within = in_all_names(self.tree, place, data=data), place
         elif allowed:
-            after = {**self.tree, place: Seen(0o644, data, self.tree[above(place)].owner)}
+            after = {**self.tree, place: ModelEntry(0o644, data, self.tree[parent_of(place)].owner)}
         what = "write" if now else "create"
         put = partial(self.box.write, path.encode(), data, create=True)
         self.do(allowed, put, after, within=within, fields=("data", "mode"), kind=what)
 
     @rule(path=PATHS)
     def make_directory(self, path: str) -> None:
-        place = real(self.tree, path)
+        place = resolve(self.tree, path)
         allowed = place is not None and place not in self.tree
-        after = {**self.tree, place: Seen(0o755, owner=self.tree[above(place)].owner)} if allowed else {}
+        after = {**self.tree, place: ModelEntry(0o755, owner=self.tree[parent_of(place)].owner)} if allowed else {}
         make = partial(acts.make_directory, self.box.id, path.encode(), inspect=self.box.inspect)
         self.do(allowed, make, after, kind="mkdir")
 
     @rule(path=PATHS)
     def delete(self, path: str) -> None:
-        place = real(self.tree, path) or ""
+        place = resolve(self.tree, path) or ""
         after = without(self.tree, subtree(self.tree, place))
         self.do(place in self.tree, lambda: self.box.remove(path.encode(), recursive=True), after, kind="delete")
 
     @rule(path=PATHS, new=PATHS)
     def rename(self, path: str, new: str) -> None:
-        place = real(self.tree, path) or ""
-        target = goal(self.tree, new, last(place))
+        place = resolve(self.tree, path) or ""
+        target = rename_target(self.tree, new, last(place))
         allowed = place in self.tree and target is not None and target not in self.tree
         allowed = allowed and not f"{target}/".startswith(f"{place}/")
         after = moved(self.tree, place, target) if allowed else {}
@@ -186,7 +188,7 @@ class Acts(RuleBasedStateMachine):
 
     @rule(path=PATHS, mode=st.sampled_from(["700", "4755", "640"]))
     def chmod(self, path: str, mode: str) -> None:
-        place = real(self.tree, path) or ""
+        place = resolve(self.tree, path) or ""
         allowed = place in self.tree and not self.tree[place].target
         after = in_all_names(self.tree, place, mode=int(mode, 8)) if allowed else {}
         self.do(allowed, lambda: self.box.chmod(path.encode(), mode), after, within=place, fields=METADATA)
@@ -194,7 +196,7 @@ class Acts(RuleBasedStateMachine):
     @rule(path=PATHS, owner=st.sampled_from([(7, 8), (0, 0)]))
     def chown(self, path: str, owner: tuple[int, int]) -> None:
         """A file loses its setuid bit, as the kernel has it; a directory keeps it."""
-        place = real(self.tree, path) or ""
+        place = resolve(self.tree, path) or ""
         allowed = place in self.tree and not self.tree[place].target
         after = self.tree
         if allowed and self.tree[place].owner != owner:
@@ -208,20 +210,20 @@ class Acts(RuleBasedStateMachine):
     @rule(path=PATHS, name=st.sampled_from(["file", "pack"]))
     def copy_in(self, path: str, name: str) -> None:
         """Into a directory, or over what is none; a directory only where nothing is."""
-        target = goal(self.tree, path, name)
+        target = rename_target(self.tree, path, name)
         now = self.tree.get(target or "")
         allowed = target is not None and (now is None or (name == "file" and not now.is_directory))
         after = dict(self.tree)
         if allowed:
             for place, one in subtree(HOST_TREE, f"/{name}").items():
-                owner = self.tree[above(target)].owner
-                after[target + place[len(name) + 1 :]] = Seen(one.mode, one.data, owner, one.target)
+                owner = self.tree[parent_of(target)].owner
+                after[target + place[len(name) + 1 :]] = ModelEntry(one.mode, one.data, owner, one.target)
         copy = partial(copy_in, self.box.id, self.host / name, path.encode(), inspect=self.box.inspect)
         self.do(allowed, copy, after, kind="copy")
 
     @rule(path=PATHS)
     def revert(self, path: str) -> None:
-        place = real(self.tree, path)
+        place = resolve(self.tree, path)
         now, image = subtree(self.tree, place or ""), subtree(IMAGE_TREE, place or "")
         after = without(self.tree, now) | image
         if now == image:  # its times may differ: both answers are right
@@ -272,7 +274,7 @@ class Acts(RuleBasedStateMachine):
         if place in self.tree and self.tree[place].file:
             return  # its other names would stay as they are
         self.box.sh(f"rm -rf {place}; echo theirs > {place}")
-        self.tree = without(self.tree, subtree(self.tree, place)) | {place: Seen(0o644, b"theirs\n")}
+        self.tree = without(self.tree, subtree(self.tree, place)) | {place: ModelEntry(0o644, b"theirs\n")}
         words = {"inspect": self.box.inspect, "save": self.box.files.save}
         with pytest.raises(ChangedMeanwhile):
             undo(act, **words)
@@ -293,7 +295,7 @@ class Acts(RuleBasedStateMachine):
 
 def test_random_acts_match_model(boxes: Boxes, tmp_path: Path) -> None:
     Acts.boxes, Acts.host = boxes, tmp_path
-    lay(HOST_TREE, tmp_path)
+    write_tree(HOST_TREE, tmp_path)
     (tmp_path / "file").chmod(0o4640)
     run_state_machine_as_test(
         Acts,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.boxes import Boxes
 from tests.support.call_faults import failed_at, killed_at
-from tests.support.outcomes import ERRORS, is_settled, is_told, prepare, some
+from tests.support.outcomes import ERRORS, assert_reported, assert_settled, prepare, sample_points
 from tests.support.stopped_lab import ACTS, CHANGED, UNDONE, Lab, of_aufs, of_box
 from tui.core.errors import DtuiError
 from tui.files.history.crash_recovery import recover
@@ -51,10 +51,10 @@ def aufs_lab(tmp_path: Path, private_state: Path) -> Iterator[Lab]:
 def cut_off_everywhere(lab: Lab, name: str) -> None:
     act, old, new, found = prepare(lab, name)
     ends: Counter[str] = Counter()
-    for point in found if "save" in name else some(found, KILLS):
+    for point in found if "save" in name else sample_points(found, KILLS):
         lab.reset()
         assert killed_at(act, point).how == "killed", point
-        ends[is_settled(lab, old, new, point)] += 1
+        ends[assert_settled(lab, old, new, point)] += 1
     print(f"\n{lab.layer.parent.parent.name}: {name} killed at {len(found)} calls: {dict(ends)}")
     assert ends["old"]
     assert ends["new"]
@@ -65,11 +65,11 @@ def fails_everywhere(lab: Lab, name: str) -> None:
     for error in ERRORS:
         ends: Counter[str] = Counter()
         said: set[str] = set()
-        for point in some(found[ERRORS.index(error) :], FAILURES):
+        for point in sample_points(found[ERRORS.index(error) :], FAILURES):
             lab.reset()
             ended = failed_at(act, point, error)
-            ends[is_told(lab, old, new, ended, (point, error))] += 1
-            said.add(ended.told)
+            ends[assert_reported(lab, old, new, ended, (point, error))] += 1
+            said.add(ended.message)
         print(f"\n{name} with {error}: {dict(ends)}: {sorted(said)[-1][:100]!r}")
         assert ends
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.boxes import Box, Boxes
 from tests.support.call_faults import failed_at, killed_at
-from tests.support.outcomes import ERRORS, is_settled, is_told, prepare, some
+from tests.support.outcomes import ERRORS, assert_reported, assert_settled, prepare, sample_points
 from tests.support.running_lab import LivingLab, of_running
 from tests.support.stopped_lab import CHANGED
 from tui.core.errors import DtuiError
@@ -47,10 +47,10 @@ def test_killed_act_leaves_old_or_new(lab: LivingLab, name: str) -> None:
     act, old, new, found = prepare(lab, name, helper=True)
     ends: Counter[str] = Counter()
     outside, inside = ([point for point in found if point.helper == helper] for helper in (False, True))
-    for point in (*some(outside, KILLS), *some(inside, 2)):
+    for point in (*sample_points(outside, KILLS), *sample_points(inside, 2)):
         lab.reset()
         assert killed_at(act, point).how == "killed", point
-        ends[is_settled(lab, old, new, point)] += 1
+        ends[assert_settled(lab, old, new, point)] += 1
     print(f"\nrunning: {name} killed at some of {len(found)} calls, {len(inside)} inside: {dict(ends)}")
     assert ends["old"]
     assert ends["new"]
@@ -63,9 +63,9 @@ def test_failed_call_reports_without_loss(lab: LivingLab, name: str) -> None:
     ends: Counter[str] = Counter()
     outside, inside = ([point for point in found if point.helper == helper] for helper in (False, True))
     for error in ERRORS:
-        for point in (*some(outside[ERRORS.index(error) :], FAILURES), *some(inside, 1)):
+        for point in (*sample_points(outside[ERRORS.index(error) :], FAILURES), *sample_points(inside, 1)):
             lab.reset()
-            ends[is_told(lab, old, new, failed_at(act, point, error), (point, error))] += 1
+            ends[assert_reported(lab, old, new, failed_at(act, point, error), (point, error))] += 1
     print(f"\nrunning: {name} failing: {dict(ends)}")
     assert ends
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.files.test_recovery import cut_off, of_its_own
-from tests.support.attribute_tree import Facts, ageless, build, facts, place_of, seen
+from tests.support.attribute_tree import Facts, build, facts, place_of, seen, without_times
 from tests.support.boxes import Box, Boxes
 from tests.support.checksums import tree_checksum
 from tests.support.dockerd import Dockerd
@@ -157,13 +157,13 @@ def marks_are_the_container_s(box: Box, top: Path, path: bytes) -> None:
         (top / name / "f").write_bytes(b"f\n")
     for name, mark in INNER.items():
         os.setxattr(top / name, mark, b"y")
-    before = ageless(facts(top))
+    before = without_times(facts(top))
     assert all(mark in os.listxattr(top / name) for name, mark in INNER.items())
 
     def same_after(act: Callable[[], object]) -> None:
         act()
         box.undo()
-        assert (ageless(facts(top)), [os.getxattr(top / name, mark) for name, mark in INNER.items()]) == (
+        assert (without_times(facts(top)), [os.getxattr(top / name, mark) for name, mark in INNER.items()]) == (
             before,
             [b"y"] * 3,
         )
@@ -249,7 +249,7 @@ def test_revert_and_undo_restore_metadata(boxes: Boxes, marked: str, alive: bool
     """In a container that runs a directory is as old as what was last made in it."""
 
     def told(box: Box) -> Facts:
-        return ageless(whole(box)) if alive else whole(box)
+        return without_times(whole(box)) if alive else whole(box)
 
     image = told(boxes(alive=alive, image=marked, name="untouched"))
     box = boxes(EDITED, alive=alive, image=marked)

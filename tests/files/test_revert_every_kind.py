@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from tests.support.attribute_tree import Facts, ageless, place_of, seen
+from tests.support.attribute_tree import Facts, place_of, seen, without_times
 from tests.support.boxes import Box, Boxes
 from tests.support.tree_state import CAPABILITY
 from tui.files.tree import workspace
@@ -67,7 +67,7 @@ def told(box: Box) -> Facts:
     if box.details.container.state.alive:
         found["app/keep.txt"].pop("names")
         found["app/also.txt"].pop("names")
-    return ageless(found)
+    return without_times(found)
 
 
 @pytest.mark.case(17)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attribute_tree import ageless, place_of, seen
+from tests.support.attribute_tree import place_of, seen, without_times
 from tests.support.boxes import Boxes
-from tests.support.each_act import Acts, acts_beside, acts_on
+from tests.support.each_act import Acts, changes_next_to, changes_to
 from tests.support.tree_state import acl
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused
 
@@ -103,7 +103,7 @@ def test_immutable_file_refuses_every_act(boxes: Boxes, tmp_path: Path, flag: st
     box = boxes("mkdir /srv/dir; echo old > /srv/dir/in; echo old > /srv/fixed", alive=alive)
     (tmp_path / "host").write_text("from the host\n")
     box.chmod(b"/srv/fixed", "640")
-    before = ageless(seen(box, "/srv"))
+    before = without_times(seen(box, "/srv"))
     places = [str(place_of(box) / "srv" / name) for name in ("fixed", "dir")]
     subprocess.run(["/usr/bin/chattr", f"+{flag}", *places], check=True)
     below: Acts = {
@@ -112,12 +112,12 @@ def test_immutable_file_refuses_every_act(boxes: Boxes, tmp_path: Path, flag: st
         "revert all": lambda: box.revert(b"/srv"),
     }
     if flag == "i":  # one may add to what is append-only
-        below |= acts_beside(box, b"/srv/dir", tmp_path / "host")
+        below |= changes_next_to(box, b"/srv/dir", tmp_path / "host")
     try:
-        for name, act in {**acts_on(box, b"/srv/fixed", tmp_path / "host"), **below, "undo": box.undo}.items():
+        for name, act in {**changes_to(box, b"/srv/fixed", tmp_path / "host"), **below, "undo": box.undo}.items():
             with pytest.raises(DtuiError, match="immutable"):
                 act()
-            assert ageless(seen(box, "/srv")) == before, name
+            assert without_times(seen(box, "/srv")) == before, name
         shown = subprocess.run(["/usr/bin/lsattr", "-d", *places], capture_output=True, text=True, check=True).stdout
         assert [flag in line.split()[0] for line in shown.splitlines()] == [True, True]
     finally:

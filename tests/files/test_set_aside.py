@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import call_faults
-from tests.support.attribute_tree import Facts, ageless, seen
+from tests.support.attribute_tree import Facts, seen, without_times
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui, dtui_json
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, StateDiskFull
@@ -48,7 +48,7 @@ def low(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(box: Box) -> Facts:
-    return ageless(seen(box, "/", leave=OTHERS))
+    return without_times(seen(box, "/", leave=OTHERS))
 
 
 def remove(box: Box, path: bytes, keep: BackupMode) -> acts.ChangeResult:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.attribute_tree import facts
 from tests.support.boxes import Box, Boxes
 from tests.support.checksums import tree_checksum
-from tests.support.each_act import Acts, acts_beside, acts_on
+from tests.support.each_act import Acts, changes_next_to, changes_to
 from tui.core.errors import ChangedMeanwhile, DtuiError, EditRefused, LayerError, NotFound
 from tui.core.records import Details, View
 from tui.files.history.backups import undo_records
@@ -148,12 +148,12 @@ def test_metacopy_is_read_but_never_changed(boxes: Boxes, tmp_path: Path) -> Non
         "revert all": lambda: box.revert(b"/conf.d"),
         "chmod all": lambda: box.chmod(b"/conf.d", "700", recursive=True),
     }
-    for name, act in {**acts_on(box, b"/conf.d/a.conf", tmp_path / "host"), **wholes, "undo": box.undo}.items():
+    for name, act in {**changes_to(box, b"/conf.d/a.conf", tmp_path / "host"), **wholes, "undo": box.undo}.items():
         with pytest.raises(DtuiError, match=r"a\.conf is a metacopy"):
             act()
         assert (facts(place), box.names(b"/conf.d"), box.read(b"/conf.d/a.conf")) == (raw, before, b"a\n"), name
         assert box.read(b"/conf.d/b.conf") == b"b\n", name
-    for act in acts_beside(box, b"/conf.d", tmp_path / "host").values():
+    for act in changes_next_to(box, b"/conf.d", tmp_path / "host").values():
         act()
         box.undo()
         assert facts(place) == raw
@@ -170,8 +170,8 @@ def test_redirect_directory_is_refused(boxes: Boxes, tmp_path: Path) -> None:
     os.setxattr(moved, "trusted.overlay.redirect", b"/conf.d")
     before = facts(moved)
     every: Acts = {
-        **acts_on(box, b"/made/moved/a.conf", tmp_path / "host"),
-        **acts_beside(box, b"/made/moved", tmp_path / "host"),
+        **changes_to(box, b"/made/moved/a.conf", tmp_path / "host"),
+        **changes_next_to(box, b"/made/moved", tmp_path / "host"),
         "read": lambda: box.read(b"/made/moved/a.conf"),
         "delete all": lambda: box.remove(b"/made", recursive=True),
         "chmod all": lambda: box.chmod(b"/made", "700", recursive=True),
@@ -196,7 +196,7 @@ def test_creation_in_dev_proc_sys_is_refused(boxes: Boxes, tmp_path: Path) -> No
     assert stack is not None
     before = facts(stack.writable.path)
     for above in (b"/dev", b"/dev/shm", b"/proc", b"/sys"):
-        for name, act in {**acts_beside(box, above, tmp_path / "host"), "undo": box.undo}.items():
+        for name, act in {**changes_next_to(box, above, tmp_path / "host"), "undo": box.undo}.items():
             with pytest.raises(EditRefused, match="is made anew at each start"):
                 act()
             assert facts(stack.writable.path) == before, name
@@ -221,7 +221,7 @@ def test_volatile_layer_is_read_only(boxes: Boxes, tmp_path: Path) -> None:
     assert box.read(b"/etc/motd") == b"hello\n"
     copy_out(box.details, b"/etc/motd", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"hello\n"
-    every = {**acts_on(box, b"/etc/motd", tmp_path / "host"), **acts_beside(box, b"/etc", tmp_path / "host")}
+    every = {**changes_to(box, b"/etc/motd", tmp_path / "host"), **changes_next_to(box, b"/etc", tmp_path / "host")}
     for name, act in {**every, "undo": box.undo}.items():
         with pytest.raises(EditRefused, match="mounted volatile"):
             act()

@@ -17,7 +17,7 @@ from tests.support.boxes import Box, Boxes
 from tests.support.call_faults import failed_at, killed_at
 from tests.support.dockerd import Dockerd
 from tests.support.images import FILES, IMAGE, PREPARE
-from tests.support.outcomes import ERRORS, is_settled, is_told, prepare, some
+from tests.support.outcomes import ERRORS, assert_reported, assert_settled, prepare, sample_points
 from tests.support.stopped_lab import CHANGED, Lab, of_aufs, of_box
 from tui.core.errors import ChangedMeanwhile, EditRefused
 from tui.files.history import backups
@@ -179,10 +179,10 @@ def test_entry_beside_its_whiteout_is_hidden(boxes: Boxes) -> None:
 def test_killed_act_leaves_old_or_new(any_lab: Lab, name: str) -> None:
     act, old, new, found = prepare(any_lab, name)
     ends = []
-    for point in some(found, KILLS):
+    for point in sample_points(found, KILLS):
         any_lab.reset()
         assert killed_at(act, point).how == "killed", point
-        ends.append(is_settled(any_lab, old, new, point))
+        ends.append(assert_settled(any_lab, old, new, point))
     assert {*ends} == {"old", "new"}
 
 
@@ -190,9 +190,9 @@ def test_killed_act_leaves_old_or_new(any_lab: Lab, name: str) -> None:
 def test_failed_call_reports_without_loss(any_lab: Lab, name: str) -> None:
     act, old, new, found = prepare(any_lab, name)
     for error in ERRORS:
-        for point in some(found[ERRORS.index(error) :], FAILURES):
+        for point in sample_points(found[ERRORS.index(error) :], FAILURES):
             any_lab.reset()
-            is_told(any_lab, old, new, failed_at(act, point, error), (point, error))
+            assert_reported(any_lab, old, new, failed_at(act, point, error), (point, error))
 
 
 def test_immutable_file_stays_visible(any_lab: Lab) -> None:

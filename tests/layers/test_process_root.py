@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.attribute_tree import facts
 from tests.support.boxes import Box, Boxes
-from tests.support.each_act import acts_beside, acts_on
+from tests.support.each_act import changes_next_to, changes_to
 from tests.support.images import IMAGE
 from tests.support.waiting import until
 from tui.core.errors import DtuiError
@@ -39,8 +39,8 @@ def nothing_is_done(box: Box, folder: Path, path: bytes, host: Path) -> None:
     before = facts(folder)
     above = os.path.dirname(path)
     every = {
-        **acts_on(box, path, host),
-        **acts_beside(box, above, host),
+        **changes_to(box, path, host),
+        **changes_next_to(box, above, host),
         "read": lambda: box.read(path),
         "plan": lambda: box.files.plan(path),
         "delete all": lambda: box.remove(above, recursive=True),

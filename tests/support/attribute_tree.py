@@ -67,7 +67,7 @@ def facts(top: Path, *, but: tuple[str, ...] = (), leave: tuple[str, ...] = ()) 
     """
     found: Facts = {}
     names: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for path in _below(top, leave):
+    for path in _walk(top, leave):
         status = path.lstat() if path != top else path.stat()  # /proc/PID/root is a link
         place = str(path.relative_to(top))
         regular = stat.S_ISREG(status.st_mode)
@@ -95,7 +95,7 @@ def facts(top: Path, *, but: tuple[str, ...] = (), leave: tuple[str, ...] = ()) 
     return found
 
 
-def _below(top: Path, leave: tuple[str, ...]) -> Iterator[Path]:
+def _walk(top: Path, leave: tuple[str, ...]) -> Iterator[Path]:
     yield top
     for folder, directories, files in os.walk(top):
         here = Path(folder)
@@ -136,6 +136,6 @@ def seen(box: Box, path: str, *, but: tuple[str, ...] = (), leave: tuple[str, ..
         return facts(root / path.strip("/"), but=but, leave=leave)
 
 
-def ageless(found: Facts) -> Facts:
+def without_times(found: Facts) -> Facts:
     """Return the facts without the times of directories, which change when a name is added or removed."""
     return {path: {**one, "time": 0} if one["mode"].startswith("0o4") else one for path, one in found.items()}

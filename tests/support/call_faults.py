@@ -44,11 +44,11 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How an act ended: ``done``, ``refused``, ``killed`` or ``broke``; ``told`` is the error or the traceback."""
+class CallOutcome:
+    """How an act ended: ``done``, ``refused``, ``killed`` or ``broke``; ``message`` is the error or the traceback."""
 
     how: str
-    told: str = ""
+    message: str = ""
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
     log: Path | None = None,
     helper: tuple[str, ...] = (),
     together: bool = False,
-) -> Ended:
+) -> CallOutcome:
     """Run an act in a child under strace with faults ``injected``.
 
     ``helper`` is the command that its helper runs under; with ``together`` the act is killed when the helper dies.
@@ -84,7 +84,7 @@ def run(
             tracer.wait(10)
     if helper:
         _wait_until_gone(helper)
-    return Ended("killed") if os.WIFSIGNALED(status) else ended
+    return CallOutcome("killed") if os.WIFSIGNALED(status) else ended
 
 
 def _run_helper_by(words: tuple[str, ...], *, together: bool) -> None:
@@ -138,7 +138,7 @@ def _child(act: Callable[[], object], mine: socket.socket, childs: socket.socket
         os._exit(code)
 
 
-def _result(mine: socket.socket) -> Ended:
+def _result(mine: socket.socket) -> CallOutcome:
     data = b""
     end = time.monotonic() + 60
     while is_readable(mine.fileno(), end - time.monotonic()):
@@ -148,7 +148,7 @@ def _result(mine: socket.socket) -> Ended:
         data += part
     mine.close()
     how, _, told = data.decode(errors="replace").partition("\n")
-    return Ended(how or "killed", told)
+    return CallOutcome(how or "killed", told)
 
 
 def points(act: Callable[[], object], *, helper: bool = False) -> list[Point]:
@@ -179,22 +179,22 @@ def _calls(log: str) -> list[Point]:
     return found
 
 
-def killed_at(act: Callable[[], object], point: Point) -> Ended:
+def killed_at(act: Callable[[], object], point: Point) -> CallOutcome:
     """Run an act that is killed (SIGKILL) as it enters a call; in a call of the helper, both are killed."""
     return _injected(act, point, f"signal={signal.SIGKILL.name}", together=True)
 
 
-def helper_killed_at(act: Callable[[], object], point: Point) -> Ended:
+def helper_killed_at(act: Callable[[], object], point: Point) -> CallOutcome:
     """Run an act of which only the helper is killed as it enters a call."""
     return _injected(act, point, f"signal={signal.SIGKILL.name}")
 
 
-def failed_at(act: Callable[[], object], point: Point, error: str) -> Ended:
+def failed_at(act: Callable[[], object], point: Point, error: str) -> CallOutcome:
     """Run an act in which one call fails with an error."""
     return _injected(act, point, f"error={error}")
 
 
-def _injected(act: Callable[[], object], point: Point, what: str, *, together: bool = False) -> Ended:
+def _injected(act: Callable[[], object], point: Point, what: str, *, together: bool = False) -> CallOutcome:
     word = f"inject={point.call}:{what}:when={point.turn}"
     if not point.helper:
         return run(act, word)

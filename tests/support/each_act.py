@@ -16,7 +16,7 @@ from tui.files.write.options import SaveOptions
 Acts = dict[str, Callable[[], object]]
 
 
-def acts_on(box: Box, path: bytes, host: Path) -> Acts:
+def changes_to(box: Box, path: bytes, host: Path) -> Acts:
     """Return the acts that change a file; ``host`` is a file of this host to copy in."""
     owner = owner_change("7:8", int, int, HOST_IDS)
     return {
@@ -31,7 +31,7 @@ def acts_on(box: Box, path: bytes, host: Path) -> Acts:
     }
 
 
-def acts_beside(box: Box, above: bytes, host: Path) -> Acts:
+def changes_next_to(box: Box, above: bytes, host: Path) -> Acts:
     """Return the acts that create an entry in a directory; ``host`` is a file of this host to copy in."""
     return {
         "create": lambda: box.write(above + b"/created", b"new\n", create=True),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Seen:
+class ModelEntry:
     """One entry: a symbolic link if it has a ``target``, a file if it has ``data``, else a directory.
 
     Entries with the same ``file`` number are names of the same file; 0 means that there is no other name.
@@ -25,22 +25,22 @@ class Seen:
         return self.data is None and not self.target
 
 
-Tree = dict[str, Seen]
+Tree = dict[str, ModelEntry]
 
 
-def link(target: str) -> Seen:
-    return Seen(0o777, target=target)
+def link(target: str) -> ModelEntry:
+    return ModelEntry(0o777, target=target)
 
 
 IMAGE_TREE: Tree = {
-    "/tree": Seen(0o755),
-    "/tree/a": Seen(0o755),
-    "/tree/a/f": Seen(0o644, b"af\n"),
-    "/tree/a/g": Seen(0o600, b"ag\n"),
-    "/tree/b": Seen(0o750),
-    "/tree/b/c": Seen(0o755),
-    "/tree/b/c/h": Seen(0o755, b"h\n"),
-    "/tree/f": Seen(0o644, b"f\n"),
+    "/tree": ModelEntry(0o755),
+    "/tree/a": ModelEntry(0o755),
+    "/tree/a/f": ModelEntry(0o644, b"af\n"),
+    "/tree/a/g": ModelEntry(0o600, b"ag\n"),
+    "/tree/b": ModelEntry(0o750),
+    "/tree/b/c": ModelEntry(0o755),
+    "/tree/b/c/h": ModelEntry(0o755, b"h\n"),
+    "/tree/f": ModelEntry(0o644, b"f\n"),
 }
 """The tree that ``PREPARE`` in tests/support/images.py puts into the image."""
 
@@ -50,24 +50,24 @@ MADE_TREE: Tree = {
     "/tree/l": link("f"),
     "/tree/la": link("/tree/a"),
     "/tree/a/lost": link("nowhere"),
-    "/tree/b": Seen(0o750, owner=(3, 4)),
-    **{path: Seen(0o4755, b"two\n", (3, 4), file=1) for path in ("/tree/x", "/tree/a/y", "/tree/b/z")},
+    "/tree/b": ModelEntry(0o750, owner=(3, 4)),
+    **{path: ModelEntry(0o4755, b"two\n", (3, 4), file=1) for path in ("/tree/x", "/tree/a/y", "/tree/b/z")},
 }
 """What ``MADE`` adds: links to a file, to a directory and to nothing; a directory of another owner; a setuid file with
 three names."""
 
 HOST_TREE: Tree = {
-    "/pack": Seen(0o750),
-    "/pack/one": Seen(0o755, b"one\n"),
-    "/pack/sub": Seen(0o700),
-    "/pack/sub/two": Seen(0o644, b""),
+    "/pack": ModelEntry(0o750),
+    "/pack/one": ModelEntry(0o755, b"one\n"),
+    "/pack/sub": ModelEntry(0o700),
+    "/pack/sub/two": ModelEntry(0o644, b""),
     "/pack/to": link("sub/two"),
-    "/file": Seen(0o640, b"of the host\n"),
+    "/file": ModelEntry(0o640, b"of the host\n"),
 }
 """The tree on this host that is copied in."""
 
 
-def lay(tree: Tree, top: Path) -> None:
+def write_tree(tree: Tree, top: Path) -> None:
     """Create a tree on this host."""
     for path, one in tree.items():
         directory = top / path[1:]
@@ -81,7 +81,7 @@ def lay(tree: Tree, top: Path) -> None:
         directory.chmod(one.mode)
 
 
-def above(path: str) -> str:
+def parent_of(path: str) -> str:
     return path.rpartition("/")[0]
 
 
@@ -101,13 +101,13 @@ def is_directory(tree: Tree, path: str | None) -> bool:
     return path in tree and tree[path].is_directory
 
 
-def real(tree: Tree, path: str, *, follow: bool = False, depth: int = 0) -> str | None:
+def resolve(tree: Tree, path: str, *, follow: bool = False, depth: int = 0) -> str | None:
     """Return the canonical path of a name, None if its directory does not exist.
 
     With ``follow``, also follow a link at the name itself, and return None if nothing is there.
     """
-    if above(path):
-        directory = real(tree, above(path), follow=True, depth=depth)
+    if parent_of(path):
+        directory = resolve(tree, parent_of(path), follow=True, depth=depth)
         if directory is None or not is_directory(tree, directory):
             return None
         path = f"{directory}/{last(path)}"
@@ -115,24 +115,24 @@ def real(tree: Tree, path: str, *, follow: bool = False, depth: int = 0) -> str 
     if follow and seen is None:
         return None
     if follow and seen and seen.target:
-        target = seen.target if seen.target.startswith("/") else f"{above(path)}/{seen.target}"
-        return real(tree, target, follow=True, depth=depth + 1) if depth < 40 else None
+        target = seen.target if seen.target.startswith("/") else f"{parent_of(path)}/{seen.target}"
+        return resolve(tree, target, follow=True, depth=depth + 1) if depth < 40 else None
     return path
 
 
 def written(tree: Tree, path: str, *, depth: int = 0) -> str | None:
     """Return the canonical path that a write to a path changes or creates; dangling links are followed too."""
-    place = real(tree, path)
+    place = resolve(tree, path)
     target = tree[place].target if place in tree else ""
     if place is None or not target or depth == 40:
         return place
-    return written(tree, target if target.startswith("/") else f"{above(place)}/{target}", depth=depth + 1)
+    return written(tree, target if target.startswith("/") else f"{parent_of(place)}/{target}", depth=depth + 1)
 
 
-def goal(tree: Tree, new: str, name: str) -> str | None:
+def rename_target(tree: Tree, new: str, name: str) -> str | None:
     """Return the destination of ``name``: inside ``new`` if that is a directory, else ``new`` itself."""
-    there = real(tree, new, follow=True)
-    return f"{there}/{name}" if there and is_directory(tree, there) else real(tree, new)
+    there = resolve(tree, new, follow=True)
+    return f"{there}/{name}" if there and is_directory(tree, there) else resolve(tree, new)
 
 
 def names_of(tree: Tree, path: str) -> set[str]:

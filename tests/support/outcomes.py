@@ -7,9 +7,9 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.support.call_faults import Ended, Point, points
+from tests.support.call_faults import CallOutcome, Point, points
 from tests.support.stopped_lab import Lab
-from tests.support.tree_state import Seen, View, difference
+from tests.support.tree_state import EntryState, View, difference
 from tui.files.history.backups import last_to_undo
 from tui.files.history.crash_recovery import recover
 from tui.files.verbs.undo import undo
@@ -33,14 +33,14 @@ def prepare(lab: Lab, name: str, *, helper: bool = False) -> tuple[Callable[[], 
     new = lab.view()
     assert old != new
     if goal is None:
-        goal = foreseen(lab, name, old, new)
+        goal = expected_view(lab, name, old, new)
     assert new == goal, difference(new, goal)
     lab.reset()
     assert lab.view() == old, difference(lab.view(), old)
     return record, old, new, found
 
 
-def foreseen(lab: Lab, name: str, old: View, new: View) -> View:
+def expected_view(lab: Lab, name: str, old: View, new: View) -> View:
     """Return the expected view after an act; what cannot be predicted is taken from ``new``."""
     at = {what: os.fsdecode(place).strip("/") for what, place in lab.places.items()}
     below = at["revert"] if name == "revert" else at["delete"]
@@ -71,7 +71,7 @@ def _is_below(path: str, above: str) -> bool:
     return (path + "/").startswith(above + "/")
 
 
-def _with_other_mode(seen: Seen, xattrs: tuple[tuple[str, bytes], ...]) -> Seen:
+def _with_other_mode(seen: EntryState, xattrs: tuple[tuple[str, bytes], ...]) -> EntryState:
     """Return an entry after chmod ``o-rwx,u+s``, which may change only the access ACL among its attributes."""
     if stat.S_ISLNK(seen.mode):
         return seen
@@ -80,13 +80,13 @@ def _with_other_mode(seen: Seen, xattrs: tuple[tuple[str, bytes], ...]) -> Seen:
     return replace(seen, mode=seen.mode & ~0o7 | stat.S_ISUID, xattrs=xattrs)
 
 
-def some(found: list[Point], count: int) -> list[Point]:
+def sample_points(found: list[Point], count: int) -> list[Point]:
     if ALL or len(found) <= count:
         return found
     return [found[number * len(found) // count] for number in range(count)] + found[-1:]
 
 
-def is_settled(lab: Lab, old: View, new: View, why: object) -> str:
+def assert_settled(lab: Lab, old: View, new: View, why: object) -> str:
     """Run recovery and assert that it leaves the old state or the new one; return which ("old" or "new")."""
     told = recover(lab.inspect)
     now = lab.view()
@@ -96,16 +96,16 @@ def is_settled(lab: Lab, old: View, new: View, why: object) -> str:
     return "new" if now == new else "old"
 
 
-def is_told(lab: Lab, old: View, new: View, ended: Ended, why: object) -> str:
+def assert_reported(lab: Lab, old: View, new: View, ended: CallOutcome, why: object) -> str:
     """Assert that a failure was reported in one line and left the old state or the new one, if need be after an undo.
 
     Return which state it is.
     """
-    assert ended.how not in ("broke", "killed"), (why, ended.told)
-    assert "\n" not in ended.told, (why, ended.told)
+    assert ended.how not in ("broke", "killed"), (why, ended.message)
+    assert "\n" not in ended.message, (why, ended.message)
     now = lab.view()
     if now in (old, new):
-        return is_settled(lab, old, new, (why, ended))
-    assert "undo takes back" in ended.told, (why, ended, difference(now, old), difference(now, new))
+        return assert_settled(lab, old, new, (why, ended))
+    assert "undo takes back" in ended.message, (why, ended, difference(now, old), difference(now, new))
     undo(last_to_undo(lab.id), inspect=lab.inspect, save=LayerFiles(lab.details, lab.inspect).save)
-    return f"{is_settled(lab, old, new, (why, ended))} after undo"
+    return f"{assert_settled(lab, old, new, (why, ended))} after undo"

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.support.boxes import Box
-from tests.support.tree_state import Clock, Seen, View, acl, dress, kept_xattrs, plant, walk, with_names
+from tests.support.tree_state import Clock, EntryState, View, acl, dress, kept_xattrs, plant, walk, with_names
 from tui.core.records import Details, EntryKind
 from tui.engine.at_rest.docker import OfflineEndpoint
 from tui.engine.live.live_endpoint import LiveEndpoint
@@ -162,7 +162,7 @@ class Lab:
                         holes = os.fstat(fd).st_blocks * 512 < node.size
                         os.close(fd)
                     path = os.fsdecode(node.path).lstrip("/")
-                    found[path] = Seen(
+                    found[path] = EntryState(
                         mode=_TYPES[node.kind] | node.mode,
                         uid=node.uid,
                         gid=node.gid,

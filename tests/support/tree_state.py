@@ -18,7 +18,7 @@ OLD = 1_234_567_890_123_456_789
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EntryState:
     """One entry. ``names`` are all paths of the same file; ``time`` is None if it does not matter."""
 
     mode: int
@@ -32,11 +32,11 @@ class Seen:
     time: int | str | None
     holes: bool = False
 
-    def differing(self, other: Seen) -> list[str]:
-        return [name for name in Seen.__slots__ if getattr(self, name) != getattr(other, name)]
+    def differing(self, other: EntryState) -> list[str]:
+        return [name for name in EntryState.__slots__ if getattr(self, name) != getattr(other, name)]
 
 
-View = dict[str, Seen]
+View = dict[str, EntryState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def walk(root: Path, clock: Clock) -> View:
             status = path.lstat()
             regular, directory = stat.S_ISREG(status.st_mode), stat.S_ISDIR(status.st_mode)
             place = str(path.relative_to(root))
-            found[place] = Seen(
+            found[place] = EntryState(
                 mode=status.st_mode,
                 uid=status.st_uid,
                 gid=status.st_gid,

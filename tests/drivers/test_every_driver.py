@@ -131,6 +131,16 @@ def test_list_names_driver_and_directory(engine: Dockerd) -> None:
     assert path == container["layer"]["path"]
     assert os.path.isdir(path)
     assert dtui("--root", str(engine.root), "path", "web").decode().strip() == path
+    details = details_of(engine, "web")
+    assert details.stack is not None
+    by_hand = ["/bin/sh", "-c", details.stack.command]
+    environment = {**os.environ, "DOCKER_HOST": engine.host}
+    output = subprocess.run(by_hand, env=environment, capture_output=True, text=True, check=True).stdout
+    if "subvolid=" in output:
+        found = subprocess.run(["btrfs", "inspect-internal", "rootid", path], capture_output=True, check=True)
+        assert f"subvolid={found.stdout.decode().strip()}\n" in output
+    else:
+        assert details.stack.writable.id in output or path in output
 
 
 @pytest.mark.cell("changes")

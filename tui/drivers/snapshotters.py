@@ -193,7 +193,11 @@ class Snapshotter:
         writable = layers[0].path
         display_address = printable(address)
         address_option = f"-a {display_address} " if address else ""
-        command = f"ctr {address_option}-n moby snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
+        # moby, or with remapped users moby-UID.GID
+        namespace = printable(chain[0].name.partition(b"/")[0])
+        command = (
+            f"ctr {address_option}-n {namespace} snapshots --snapshotter {self.driver.name} mounts /mnt {chain[0].key}"
+        )
         overlay = self._whiteout_style is WhiteoutStyle.OVERLAY
         return LayerStack(
             self.driver,

@@ -47,7 +47,7 @@ def find_changed_in(finder: ContainerFinder, ref: str) -> ChangedContainer:
         if not by_name:
             raise
         present = None
-    listed_ids = {row.id for row in listing.containers}
+    listed_ids = {container.id for container in listing.containers}
     existing = changed_containers(present.id) if present else ()
     former = tuple(container for container in by_name if present is None or container.id != present.id)
     removed_ids = (

@@ -109,11 +109,11 @@ def _store() -> list[Check]:
     """Check dtui's own state: unfinished changes and backups."""
     try:
         records = tuple(undo_records())
-        cut_off = len(pending()) + sum(act.cut_off for act in records)
+        cut_off = len(pending()) + sum(record.cut_off for record in records)
         directory = state_dir("backups")
     except DtuiError as error:
         return [Check("backups", False, error.message, error.hint)]
-    size = human_size(sum(act.size for act in records))
+    size = human_size(sum(record.size for record in records))
     return [
         Check(
             "journal",

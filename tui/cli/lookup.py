@@ -85,7 +85,7 @@ class ContainerFinder:
             answers = ask_all(endpoints, lambda endpoint: endpoint.snapshot(), patient=len(endpoints) == 1)
         results = [(endpoint.name, answer) for endpoint, answer in zip(endpoints, answers, strict=True)]
         return ContainerListing(
-            tuple(row for _, rows in results if not isinstance(rows, DtuiError) for row in rows),
+            tuple(container for _, answer in results if not isinstance(answer, DtuiError) for container in answer),
             tuple((name, error) for name, error in results if isinstance(error, DtuiError)),
         )
 

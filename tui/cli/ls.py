@@ -42,7 +42,7 @@ def run(options: Namespace) -> int:
 
 def _check_driver(driver_name: str | None, containers: tuple[Container, ...]) -> None:
     """Raise UsageError for an unknown driver. For a known one without containers, print which drivers have some."""
-    used_drivers = sorted({row.driver.name for row in containers})
+    used_drivers = sorted({container.driver.name for container in containers})
     if driver_name is None or driver_name in used_drivers:
         return
     if driver_name not in NAMES:

@@ -20,7 +20,10 @@ def run(options: Namespace) -> int:
         outcome = with_backup_choice(
             options,
             lambda step, keep: change(
-                options, target, step, lambda found: found.files.rename(found.path, new, keep=keep, step=step)
+                options,
+                target,
+                step,
+                lambda changeable: changeable.files.rename(changeable.path, new, keep=keep, step=step),
             ),
         )
     old = outcome.act.path if outcome.act else b""

@@ -42,7 +42,7 @@ def run(options: Namespace) -> int:
 
 
 def _cut_off() -> set[str]:
-    return {act.id for act in undo_records() if act.cut_off}
+    return {record.id for record in undo_records() if record.cut_off}
 
 
 def _record_to_undo(finder: ContainerFinder, ref: str | None, record_id: str | None) -> tuple[UndoRecord, Endpoint]:

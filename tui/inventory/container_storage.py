@@ -28,15 +28,15 @@ def list_container_storage(root: DataRoot) -> Iterator[DiskEntry]:
     """Yield the record and the logs of each container, and every volume; raises NotReachable."""
     if is_podman_root(root):
         podman = PodmanRoot(str(root.path), root)
-        rows, mounts_of = podman.snapshot(), podman.mounts
+        containers, mounts_of = podman.snapshot(), podman.mounts
         homes = {f"{name}-containers": "/userdata" for name in podman.drivers()}
     else:
         docker = OfflineEndpoint(str(root.path), root)
-        rows, mounts_of = docker.snapshot(), docker.mounts
+        containers, mounts_of = docker.snapshot(), docker.mounts
         homes = {"containers": ""}
     for home, logs in homes.items():
-        yield from _records(root, home, logs, {row.id: row.name for row in rows})
-    yield from _volumes(root, rows, mounts_of)
+        yield from _records(root, home, logs, {container.id: container.name for container in containers})
+    yield from _volumes(root, containers, mounts_of)
 
 
 def record_homes(root: DataRoot) -> list[str]:
@@ -59,26 +59,28 @@ def _records(root: DataRoot, home: str, logs_in: str, names: dict[ContainerId, s
 
 
 def _volumes(
-    root: DataRoot, rows: Iterable[Container], mounts_of: Callable[[Container], tuple[Mount, ...]]
+    root: DataRoot, containers: Iterable[Container], mounts_of: Callable[[Container], tuple[Mount, ...]]
 ) -> Iterator[DiskEntry]:
     names = [name for name in entries(root, VOLUMES) if root.exists(f"{VOLUMES}/{name}/_data")]
     if not names:
         return
     home = root.path / VOLUMES
     users: dict[str, set[Container]] = defaultdict(set)
-    unread = False
-    for row in rows:
+    has_unreadable = False
+    for container in containers:
         try:
-            mounts = mounts_of(row)
+            mounts = mounts_of(container)
         except DtuiError:
-            unread = True
+            has_unreadable = True
             continue
         for mount in mounts:
             if mount.source.startswith("/") and Path(mount.source).is_relative_to(home):
-                users[Path(mount.source).relative_to(home).parts[0]].add(row)
-    nobody = Owner.UNKNOWN if unread else Owner.UNUSED
+                users[Path(mount.source).relative_to(home).parts[0]].add(container)
+    nobody = Owner.UNKNOWN if has_unreadable else Owner.UNUSED
     for name in names:
         used_by = sorted(users[name], key=lambda row: row.name)
         owner = Owner.CONTAINER if used_by else nobody
         container_id = used_by[0].id if len(used_by) == 1 else ""
-        yield DiskEntry(home / name, name, EntryType.VOLUME, owner, tuple(row.name for row in used_by), container_id)
+        yield DiskEntry(
+            home / name, name, EntryType.VOLUME, owner, tuple(container.name for container in used_by), container_id
+        )

@@ -25,27 +25,31 @@ _BUILD_CACHE = "buildkit"
 
 def inventory(root: Path) -> tuple[DiskEntry, ...]:
     """List everything in a data-root or graphroot with its owner; raises NotFound, NotReachable."""
-    opened = DataRoot(root)
-    listed = [*list_layers(opened), *list_container_storage(opened)]
-    taken = {entry.path for entry in listed} | {opened.path / name for name in (*record_homes(opened), VOLUMES)}
-    taken |= {entry.path.parent for entry in listed if entry.type is EntryType.LAYER}
-    containerds = [containerd for containerd in containerd_roots(opened) if containerd.path.is_relative_to(opened.path)]
-    rest = [*_rest(opened, taken, "", 3)]
-    return (*listed, *rest, *(_content(containerd) for containerd in containerds if containerd.exists(_CONTENT)))
+    data_root = DataRoot(root)
+    listed = [*list_layers(data_root), *list_container_storage(data_root)]
+    listed_paths = {entry.path for entry in listed} | {
+        data_root.path / name for name in (*record_homes(data_root), VOLUMES)
+    }
+    listed_paths |= {entry.path.parent for entry in listed if entry.type is EntryType.LAYER}
+    containerds = [
+        containerd for containerd in containerd_roots(data_root) if containerd.path.is_relative_to(data_root.path)
+    ]
+    unlisted = [*_unlisted(data_root, listed_paths, "", 3)]
+    return (*listed, *unlisted, *(_content(containerd) for containerd in containerds if containerd.exists(_CONTENT)))
 
 
-def _rest(root: DataRoot, taken: set[Path], directory: str, levels: int) -> Iterator[DiskEntry]:
+def _unlisted(root: DataRoot, listed_paths: set[Path], directory: str, levels: int) -> Iterator[DiskEntry]:
     """Yield each directory that holds nothing which is listed already."""
     for name in entries(root, directory or "."):
         path = f"{directory}/{name}" if directory else name
-        full = root.path / path
-        if full in taken or name == _CONTENT:
+        full_path = root.path / path
+        if full_path in listed_paths or name == _CONTENT:
             continue
-        if levels and any(other.is_relative_to(full) for other in taken):
-            yield from _rest(root, taken, path, levels - 1)
+        if levels and any(listed_path.is_relative_to(full_path) for listed_path in listed_paths):
+            yield from _unlisted(root, listed_paths, path, levels - 1)
         elif root.is_directory(path):
             owner = Owner.CACHE if path == _BUILD_CACHE else Owner.ENGINE
-            yield DiskEntry(full, name, EntryType.OTHER, owner)
+            yield DiskEntry(full_path, name, EntryType.OTHER, owner)
 
 
 def _content(containerd: DataRoot) -> DiskEntry:
@@ -55,11 +59,11 @@ def _content(containerd: DataRoot) -> DiskEntry:
 def space_of(entry: DiskEntry, stop: Callable[[], bool] = lambda: False) -> int:
     """Return the bytes that an entry occupies on disk; raises NotReachable without permission."""
     if entry.files:
-        return sum(_existing(path, stop) for path in entry.files)
-    return max(0, usage_of(entry.path, stop) - sum(_existing(path, stop) for path in entry.without))
+        return sum(_space_if_present(path, stop) for path in entry.files)
+    return max(0, usage_of(entry.path, stop) - sum(_space_if_present(path, stop) for path in entry.without))
 
 
-def _existing(path: Path, stop: Callable[[], bool]) -> int:
+def _space_if_present(path: Path, stop: Callable[[], bool]) -> int:
     """Return the space of a log, which may have been rotated away."""
     try:
         return usage_of(path, stop)

@@ -30,7 +30,9 @@ def list_layers(root: DataRoot) -> Iterator[DiskEntry]:
     if is_podman_root(root):
         yield from _podman(root)
         return
-    names: dict[str, str] = {row.id: row.name for row in OfflineEndpoint(str(root.path), root).snapshot()}
+    names: dict[str, str] = {
+        container.id: container.name for container in OfflineEndpoint(str(root.path), root).snapshot()
+    }
     yield from _graph_layers(root, names)
     yield from _snapshots(root, names)
 
@@ -44,12 +46,14 @@ def _graph_layers(root: DataRoot, names: Mapping[str, str]) -> Iterator[DiskEntr
 
 
 def _podman(root: DataRoot) -> Iterator[DiskEntry]:
-    rows = PodmanRoot(str(root.path), root).snapshot()
+    containers = PodmanRoot(str(root.path), root).snapshot()
     for driver, storage_driver in DRIVERS.items():
         if driver.kind is DriverKind.STORAGE:
             home, entry_names = _home(root, storage_driver.home)
             if entry_names:
-                names: dict[str, str] = {row.id: row.name for row in rows if row.driver == driver}
+                names: dict[str, str] = {
+                    container.id: container.name for container in containers if container.driver == driver
+                }
                 yield from _layers_in(home, entry_names, driver, podman_claims(root, driver.name, names))
 
 
@@ -75,14 +79,14 @@ def _layers_in(home: Path, entry_names: list[str], driver: Driver, claims: Claim
 
 def _snapshots(root: DataRoot, names: Mapping[str, str]) -> Iterator[DiskEntry]:
     for containerd in containerd_roots(root):
-        for folder in filter(_SNAPSHOTTER.fullmatch, entries(containerd, ".")):
-            if containerd.exists(f"{folder}/metadata.db"):
-                yield from _snapshots_of(containerd, folder, names)
+        for directory in filter(_SNAPSHOTTER.fullmatch, entries(containerd, ".")):
+            if containerd.exists(f"{directory}/metadata.db"):
+                yield from _snapshots_of(containerd, directory, names)
 
 
-def _snapshots_of(containerd: DataRoot, folder: str, names: Mapping[str, str]) -> Iterator[DiskEntry]:
-    driver = Driver(DriverKind.SNAPSHOTTER, folder.rpartition(".v1.")[2])
-    home = containerd.below(folder)
+def _snapshots_of(containerd: DataRoot, directory: str, names: Mapping[str, str]) -> Iterator[DiskEntry]:
+    driver = Driver(DriverKind.SNAPSHOTTER, directory.rpartition(".v1.")[2])
+    home = containerd.below(directory)
     claims = snapshot_claims(containerd, home, names)
     for kind in ("snapshots", "active"):
         for number in filter(_NUMBER.fullmatch, entries(home, kind)):

@@ -129,9 +129,9 @@ def require_endpoints(discovered: Discovery) -> Discovery:
     if discovered.endpoints:
         return discovered
     first = f": {discovered.tried[0].address}: {discovered.tried[0].reason}" if discovered.tried else ""
-    others = f", and {len(discovered.tried) - 1} more" if len(discovered.tried) > 1 else ""
+    more = f", and {len(discovered.tried) - 1} more" if len(discovered.tried) > 1 else ""
     raise NotReachable(
-        f"no Docker Engine answers{first}{others}", "dtui doctor shows what is missing; dtui demo works without one"
+        f"no Docker Engine answers{first}{more}", "dtui doctor shows what is missing; dtui demo works without one"
     )
 
 

@@ -55,7 +55,7 @@ class Feed:
 
     @property
     def containers(self) -> tuple[Container, ...]:
-        return tuple(row for source in self.sources for row in source.containers)
+        return tuple(container for source in self.sources for container in source.containers)
 
     @property
     def listed(self) -> bool:
@@ -74,7 +74,7 @@ class Feed:
 
     def find(self, key: tuple[str, str]) -> Container | None:
         """Return the container with this (endpoint, id), None if there is none."""
-        return next((row for row in self.containers if (row.endpoint, row.id) == key), None)
+        return next((container for container in self.containers if (container.endpoint, container.id) == key), None)
 
     def lacks(self, key: tuple[str, str]) -> bool:
         """Return whether the endpoint answers and has no container with this (endpoint, id)."""

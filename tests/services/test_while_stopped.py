@@ -112,7 +112,10 @@ def test_refused_save_starts_loop_again(loop: Loop) -> None:
     assert loop.policy == "always"
     message = dtui(*loop.host, "write", "--restart", "loop:/nowhere", stdin=b"lost?", code=1).decode()
     assert "does not exist" in message
-    assert loop.look("RestartCount") or loop.state is State.RUNNING  # nothing was stopped for that
+    assert "started again" not in message  # nothing was stopped for that
+    loop.engine.docker("stop", "-t0", "loop")
+    dtui(*loop.host, "write", "--restart", "loop:/app/start.sh", stdin=RUNS)
+    assert loop.state is State.EXITED
 
 
 @pytest.mark.promise("crash-loop-can-be-fixed")

@@ -66,6 +66,8 @@ def change(
     """Make a change; with ``--restart`` while the container is stopped, which is then started again."""
     if not options.restart:
         return make_change(target)
+    if options.verb not in ("write", "undo"):
+        stack_of(target.details)  # only those work through the engine alone: nothing is stopped for the others
     return change_while_stopped(
         target.endpoint,
         target.details,

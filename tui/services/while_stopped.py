@@ -75,6 +75,8 @@ def refuse_stop(endpoint: Endpoint, details: Details) -> None:
         raise NotReachable(f"{name} cannot be stopped: no daemon knows it", "start dockerd, or leave out --restart")
     if container.state.at_rest and not lifecycle.restarts:
         return
+    if container.state in (State.REMOVING, State.DEAD, State.UNKNOWN):
+        raise EditRefused(f"{name} is {container.state}", "leave out --restart to see what is possible")
     if lifecycle.auto_remove:
         kept = keep_commands(container.name, container.command_line)
         raise EditRefused(
@@ -183,6 +185,8 @@ def _stop(endpoint: Endpoint, details: Details, *, ran: bool) -> _Stopped:
     stopped is watched for a moment, and stopped once more if it was started.
     """
     ran = ran or not details.container.state.at_rest
+    if not ran and not _restarts_unseen(details):
+        return _Stopped(details, ran)
     for _ in range(_STOPS):
         endpoint.act(details.container.id, Verb.STOP)
         try:

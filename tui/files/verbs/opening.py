@@ -171,7 +171,9 @@ def refuse_state(details: Details) -> None:
     if state is State.RESTARTING:
         raise KeepsRestarting(f"{name} keeps restarting", STOP_FIRST)
     if not state.alive and not state.at_rest:
-        raise EditRefused(f"{name} is {state}", "its layer may be going away")
+        by_hand = f"{details.container.command_line} rm -f {name}"
+        hint = f"its removal failed: {by_hand} tries again" if state is State.DEAD else "its layer may be going away"
+        raise EditRefused(f"{name} is {state}", hint)
 
 
 def refuse_covered(covers: Covers, path: bytes) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from tui.core.errors import AlreadyThere
+from tui.core.lifecycle import change_notes
 from tui.core.records import Change, Entry, EntryKind
 from tui.core.text import mode_text, printable
 from tui.files import BackupMode, ChangeResult, ContainerFiles, SaveOptions, Step
@@ -66,6 +67,14 @@ class EntryCommands(Commands):
         is_deleted = entry.change is Change.DELETED
         return entry.path if entry.kind is EntryKind.DIRECTORY and not is_deleted else split(entry.path)[0]
 
+    def _with_warnings(self, body: Text) -> Text:
+        """Add to a question what will drop the change sooner or later, such as ``--rm`` or a Swarm service."""
+        details = self._layer.open_details
+        container = details.container
+        for note in change_notes(details.lifecycle, container.name, container.command_line):
+            body.append(f"\n! {note}", style="not italic yellow")
+        return body
+
     # actions on the entry ------------------------------------------------------------------------------------
 
     @flow
@@ -76,7 +85,7 @@ class EntryCommands(Commands):
             return
         folder = entry.kind is EntryKind.DIRECTORY
         contents_note = " and all below it" if folder else ""
-        body = Text("It is kept on this host first: z undoes this.", style="italic")
+        body = self._with_warnings(Text("It is kept on this host first: z undoes this.", style="italic"))
         question = f"Delete {printable(entry.path)}{contents_note}?"
         if await self.surface.choose(ChooseDialog(question, (confirm("delete it"),), body)) != "yes":
             return
@@ -194,7 +203,7 @@ class EntryCommands(Commands):
         effect = effects.get(entry.change or Change.MODIFIED, "The image's version replaces it.")
         if entry.kind is EntryKind.DIRECTORY and entry.change is not Change.DELETED:
             effect = "All its changes are reverted to the image's version."
-        body = Text(f"{effect} z undoes this.", style="italic")
+        body = self._with_warnings(Text(f"{effect} z undoes this.", style="italic"))
         question = f"Revert {printable(entry.path)} to the image?"
         if await self.surface.choose(ChooseDialog(question, (confirm("revert it"),), body)) != "yes":
             return

@@ -23,7 +23,7 @@ from tui.core.state import lock_wait, mode_warning
 from tui.core.text import count_of, human_size, printable
 from tui.engine.endpoint import Endpoint
 from tui.engine.live.archive import archive_of
-from tui.files import BackupMode, ChangeResult, ContainerFiles, SaveResult, Step, TooLarge, recover
+from tui.files import BackupMode, ChangeResult, ContainerFiles, SaveResult, Step, TooLarge, recover, stack_of
 from tui.services.files_of import files_of
 from tui.services.while_stopped import change_while_stopped
 

@@ -127,14 +127,13 @@ def host(tmp_path: Path) -> Path:
     return tree
 
 
-@STATES
 @pytest.mark.parametrize(
-    ("daemon", "kind", "places"),
+    ("daemon", "kind", "places", "alive"),
     [
-        ("overlay2", "rm", ("21/198", "10/103")),
-        ("overlay2", "chmod", ("10/101", "12/150", "15/100")),
-        ("overlay2", "cp", ("10/100", "17/150")),
-        ("vfs", "rm", ("16/150",)),
+        ("overlay2", "rm", ("21/198", "10/103"), True),
+        *(("overlay2", "chmod", ("10/101", "12/150", "15/100"), alive) for alive in (False, True)),
+        *(("overlay2", "cp", ("10/100", "17/150"), alive) for alive in (False, True)),
+        ("vfs", "rm", ("16/150",), True),
     ],
     indirect=["daemon"],
     scope="session",
@@ -156,6 +155,19 @@ def test_interrupted_change_is_undone_exactly(
             one.check_kept(record)
         dtui(*one.engine, "undo", "web")
         assert one.difference() == {}
+
+
+def test_interrupted_delete_at_rest_is_whole(boxes: Boxes, host: Path) -> None:
+    one = Interrupts(boxes(LARGE), host)
+    code, told = interrupted(one.words("rm"), lambda: not (one.srv / "big" / "21").exists())
+    assert code == 0, told
+    assert told.removeprefix("dtui: finishing this first: stopping half-way would leave it inconsistent\n") == (
+        "/srv/big: deleted; dtui undo brings it back (1,213 entries)\n"
+    )
+    assert not (one.srv / "big").exists()
+    one.check_kept(one.act())
+    dtui(*one.engine, "undo", "web")
+    assert one.difference() == {}
 
 
 @UNION

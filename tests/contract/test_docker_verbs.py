@@ -62,13 +62,13 @@ def entries(top: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(top))
 
 
-def prepared(box: Box, change: str, many: Path) -> tuple[list[str], Callable[[], bool]]:
+def prepared(box: Box, change: str, many: Path, *, alive: bool) -> tuple[list[str], Callable[[], bool]]:
     """Return the words of a change, and what says that it is under way."""
     inside = box.upper / "srv" / "many"
     if change == "cp":
         return ["cp", str(many), "web:/srv/many"], lambda: entries(inside) >= BEGUN
     box.engine.docker("cp", str(many), "web:/srv/many")
-    if change == "rm":
+    if change == "rm" and alive:
         return ["rm", "-r", "web:/srv/many"], lambda: entries(inside) <= FILES - BEGUN
     if change == "chmod":
         first = inside / "0" / "1"
@@ -81,14 +81,15 @@ def prepared(box: Box, change: str, many: Path) -> tuple[list[str], Callable[[],
     if change == "undo":
         dtui("-H", box.engine.host, "rm", "-r", "web:/srv/many")
         return ["undo", "web"], lambda: entries(inside) >= BEGUN
-    state = Path(os.environ["DTUI_STATE"])  # at rest a revert is one rename, before which it keeps a copy
-    return ["revert", "web:/srv/many"], lambda: any(file.stat().st_size for file in state.rglob("data"))
+    state = Path(os.environ["DTUI_STATE"])  # at rest both are one rename, before which they keep a copy
+    words = ["rm", "-r"] if change == "rm" else ["revert"]
+    return [*words, "web:/srv/many"], lambda: any(file.stat().st_size for file in state.rglob("data"))
 
 
 @contextmanager
-def under_way(box: Box, change: str, many: Path) -> Iterator[list[str]]:
+def under_way(box: Box, change: str, many: Path, *, alive: bool) -> Iterator[list[str]]:
     """Begin a change; at the end the list has what dtui said, which is nothing odd and one line at most."""
-    words, begun = prepared(box, change, many)
+    words, begun = prepared(box, change, many, alive=alive)
     said: list[str] = []
     command = [sys.executable, "-m", "tui", "-H", box.engine.host, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -142,7 +143,7 @@ def test_verbs_during_change_end_unaffected(boxes: Boxes, many: Path, tmp_path: 
     without = verbs(twin, wanted, tmp_path)
     box = boxes("mkdir -p /srv", alive=alive)
     upper = box.upper
-    with under_way(box, change, many):
+    with under_way(box, change, many, alive=alive):
         beside = verbs(box, wanted, tmp_path)
     assert beside == without
     assert not left(box, upper)
@@ -161,7 +162,7 @@ def test_removal_during_change_is_named(boxes: Boxes, many: Path, tmp_path: Path
     box = boxes("mkdir -p /srv", alive=state == "running")
     upper = box.upper
     removal = ("container", "prune", "-f") if change in ("rm", "undo") else ("rm", "{}")
-    with under_way(box, change, many) as said:
+    with under_way(box, change, many, alive=state == "running") as said:
         results = verbs(box, [("rm", "-f", "{}") if state == "running" else removal], tmp_path)
     assert results == [(0, f"{'rm' if state == 'running' else removal[0]}: ")]
     assert "removed" in said[0]

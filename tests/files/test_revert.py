@@ -17,7 +17,7 @@ from tests.support.images import IMAGE
 from tui.core.errors import ChangedMeanwhile
 from tui.core.records import Details
 from tui.files.history.backups import last_to_undo, undo_records
-from tui.files.tree.drop_upper import NotPutBack, _moved_to_trash
+from tui.files.tree.move_out import LayerNames, NotPutBack, _moved_to_trash
 from tui.files.verbs import revert as reverting
 from tui.files.verbs.undo import undo
 
@@ -162,7 +162,7 @@ def test_rollback_skips_only_conflicts(tmp_path: Path) -> None:
     fds = [os.open(one, os.O_RDONLY) for one in (layer, trash)]
 
     def taken_in_vain() -> None:
-        with _moved_to_trash(fds[0], [b"a", b"b", b"c"], fds[1], b"/"):
+        with _moved_to_trash(LayerNames(fds[0], b"/", (b"a", b"b", b"c")), fds[1], b"/"):
             (layer / "b").write_text("theirs")
             raise ChangedMeanwhile("it runs")
 

@@ -14,6 +14,7 @@ PROMISES: dict[str, str] = {
     "container-rights-only": "dtui does no more with a host file mounted in a container than the container itself may do.",
     "crash-loop-can-be-fixed": "A container that keeps restarting can be stopped, changed and started again with its restart policy; if it cannot be started, dtui says what state it is in.",
     "deep-trees-linear": "The work for an entry does not grow with its depth, and no path is too long.",
+    "delete-at-rest-in-one-step": "A tree of a container at rest is deleted in one step: anyone who looks sees all of it or nothing.",
     "docker-verbs-succeed": "docker start, stop, commit, cp, exec, rename, prune and rm during a change end as they would without dtui.",
     "editor-failures-keep-text": "However $EDITOR ends or fails, the app continues with the text, and what the editor wrote is kept.",
     "editor-result-checked": "A file from $EDITOR is accepted only if it is a regular file of this user within the limit; no link is followed.",

@@ -85,11 +85,6 @@ def work_dir(stack: LayerStack) -> Path:
     return stack.writable.path.parent / WORK_NAME
 
 
-def trash_dir(stack: LayerStack) -> Path:
-    """Return the directory for entries taken out of a layer, next to it and on the same file system."""
-    return stack.writable.path.parent / TRASH_NAME
-
-
 def sweep_mounts(stack: LayerStack) -> None:
     """Remove the directories that a killed dtui left next to a layer. Nobody may be using it. Raises OSError."""
     with _opened(open_layer_parent(stack)) as parent_fd:

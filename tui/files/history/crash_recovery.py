@@ -27,6 +27,7 @@ from tui.files.verbs.opening import privileged, reading, refuse_state, running_r
 from tui.files.verbs.remote_save import Archive
 from tui.files.verbs.remote_undo import settle_by_engine
 from tui.files.write import exchange, set_aside
+from tui.files.write.aside_places import sweep_trash
 from tui.files.write.version import FileVersion, version_of
 from tui.files.write.whiteout_writer import remove_leftover
 from tui.files.write.without_kernel_overlay import finish_by_hand
@@ -225,6 +226,7 @@ def _recover_write(record: journal.Record, details: Details) -> str:
     if stack.whiteout_style is not WhiteoutStyle.OVERLAY or not privileged():
         if not record.path:
             sweep_mounts(stack)
+            sweep_trash(stack, details.container.id)
             return ""
         with upper_root(stack) as upper:
             return _recover_in_root(record, upper, stack.whiteout_style)

@@ -12,6 +12,7 @@ from tui.core.text import count_of, printable
 from tui.files.history.backups import UndoRecord
 from tui.files.history.rollback import put_back
 from tui.files.removal_watch import ContainerGone
+from tui.files.tree.move_out import NotPutBack
 from tui.files.tree.root_tree import Tree
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.linux.failures import explain_change
@@ -61,6 +62,25 @@ def rollback_on_error(
     except (Exception, KeyboardInterrupt) as error:  # out of memory, or a bug
         hint = _end_failed(act, opened, len(changed), stopped=isinstance(error, KeyboardInterrupt))
         error.add_note(hint or "nothing was changed")
+        raise
+
+
+@contextmanager
+def done_or_forgotten(act: UndoRecord | None) -> Iterator[None]:
+    """Mark an act done if it could not be put back, and forget it if it fails otherwise: then nothing was changed."""
+    try:
+        yield
+    except (NotPutBack, ContainerGone) as error:
+        if act is not None:
+            act.mark("done")
+        elif isinstance(error, NotPutBack):
+            raise NotPutBack(error.message, _FOR_GOOD) from error
+        raise
+    except BaseException as error:
+        if act is not None and not act.done:
+            act.forget()
+        if not isinstance(error, (DtuiError, OSError)):  # out of memory, or a bug
+            error.add_note("nothing was changed")
         raise
 
 

@@ -6,42 +6,22 @@ then: a container that starts meanwhile finds either the old entry or the image'
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-from tui.core.errors import ChangedMeanwhile, LayerError, NotFound
+from tui.core.errors import LayerError, NotFound
 from tui.core.ids import ContainerId
 from tui.core.records import EntryKind, LayerStack, WhiteoutStyle
-from tui.core.text import printable
-from tui.drivers.data_root import open_layer_parent
-from tui.files.history import journal
 from tui.files.history.rollback import is_same_state
-from tui.files.removal_watch import ContainerGone
+from tui.files.tree.move_out import LayerNames, RawStates, RestingLayer, moved_out, states_of
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
-from tui.files.write.unchanged import changed_meanwhile
-from tui.layers.directories import open_upper_in, upper_root
-from tui.layers.private_mounts import trash_dir
+from tui.layers.directories import upper_root
 from tui.layers.view import LayerView
-from tui.layers.whiteouts import is_mark, is_opaque, whiteout_of
-from tui.linux.failures import change_explained, explain_change
-from tui.linux.name_ops import NO_REPLACE, OwnNameOps
-from tui.linux.remove_tree import recreate_directory, remove_tree
-from tui.linux.rooted_paths import Root, kind_of, open_child, open_directory, split
-from tui.linux.syscalls import is_fixed
-from tui.linux.trail import Trail
-
-Raw = dict[bytes, tuple[int, ...]]
-"""Entries of a layer by canonical path: mode, owner, group, inode; unless it is a directory, also size and mtime."""
-
-
-class NotPutBack(ChangedMeanwhile):
-    """The container was started meanwhile, and what was removed is now only in the backup."""
-
-    states_outcome = True
+from tui.layers.whiteouts import is_opaque, whiteout_of
+from tui.linux.failures import change_explained
+from tui.linux.rooted_paths import Root, split
 
 
 def shows_through(stack: LayerStack, view: LayerView, canonical_path: bytes) -> bool:
@@ -63,14 +43,14 @@ def shows_through(stack: LayerStack, view: LayerView, canonical_path: bytes) -> 
     return True
 
 
-def raw_states(stack: LayerStack, view: LayerView, canonical_path: bytes) -> Raw:
+def raw_states(stack: LayerStack, view: LayerView, canonical_path: bytes) -> RawStates:
     """Describe what :func:`uncovered` would remove, to compare it later with what it removed."""
     with (
         change_explained(canonical_path),
         upper_root(stack) as upper,
-        _own_names(stack, view, upper, canonical_path) as (dir_fd, parent, names),
+        _own_names(stack, view, upper, canonical_path) as names,
     ):
-        return _raw(dir_fd, parent, names)
+        return states_of(names)
 
 
 def upper_names(stack: LayerStack, view: LayerView, canonical_path: bytes) -> tuple[bytes, tuple[bytes, ...]]:
@@ -80,7 +60,7 @@ def upper_names(stack: LayerStack, view: LayerView, canonical_path: bytes) -> tu
         upper_root(stack) as upper,
         _own_names(stack, view, upper, canonical_path) as (_, parent, names),
     ):
-        return parent, tuple(names)
+        return parent, names
 
 
 def lies_in_image(stack: LayerStack, view: LayerView, nodes: Sequence[EntrySnapshot]) -> bool:
@@ -111,68 +91,13 @@ def _is_in_image(view: LayerView, node: EntrySnapshot, paths: set[bytes]) -> boo
     return all(prefix + name in paths for name in view.names(node.path, before=True))
 
 
-def _raw(dir_fd: int, parent: bytes, names: list[bytes]) -> Raw:
-    """Describe names in an open directory and everything below; ``parent`` is its path in the container."""
-    states: Raw = {}
-    prefix = parent.rstrip(b"/") + b"/"
-    todo = list(names)
-    trail = Trail(dir_fd, open_directory, os.close)
-    try:
-        while todo:
-            path = todo.pop()
-            holder, _, name = path.rpartition(b"/")
-            states[prefix + path] = _raw_one(trail.at(b"/" + holder), name)
-            if stat.S_ISDIR(states[prefix + path][0]):
-                todo += [path + b"/" + os.fsencode(child) for child in os.listdir(trail.at(b"/" + path))]
-    finally:
-        trail.close()
-    return states
-
-
-def _raw_one(dir_fd: int, name: bytes) -> tuple[int, ...]:
-    fd = open_child(dir_fd, name, os.O_PATH)
-    try:
-        status = os.fstat(fd)
-        if is_fixed(fd):  # it can be moved with its directory, but not removed
-            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-    finally:
-        os.close(fd)
-    state = (status.st_mode, status.st_uid, status.st_gid, status.st_ino)
-    return state if stat.S_ISDIR(status.st_mode) else (*state, status.st_size, status.st_mtime_ns)
-
-
-def refuse_unkept(states: Raw, canonical_path: bytes, nodes: Iterable[EntrySnapshot], marks: WhiteoutStyle) -> None:
-    """Raise ChangedMeanwhile unless the backup has everything that is about to be removed, in its current state.
-
-    Whiteouts are ignored, and so is a directory above that was copied up for this entry alone: the image has the same.
-    """
-    nodes_by_path = {node.path: node for node in nodes}
-    prefix = canonical_path.rstrip(b"/") + b"/"
-    for path, state in states.items():
-        if (path + b"/").startswith(prefix) and not is_mark(split(path)[1], marks):
-            node = nodes_by_path.get(path)
-            if node is None or not _is_kept(state, node):
-                raise changed_meanwhile(path)
-
-
-def _is_kept(state: tuple[int, ...], node: EntrySnapshot) -> bool:
-    kind = kind_of(state[0])
-    if node.kind is None:
-        return kind is EntryKind.CHARACTER  # a whiteout
-    if node.kind is not kind or node.mode != stat.S_IMODE(state[0]):
-        return False
-    return kind is EntryKind.DIRECTORY or (
-        state[5] == node.mtime_ns and (kind is not EntryKind.FILE or state[4] == node.size)
-    )
-
-
 @contextmanager
 def uncovered(
     stack: LayerStack,
     view: LayerView,
     canonical_path: bytes,
     container_id: ContainerId,
-    states: Raw,
+    states: RawStates,
     still_at_rest: Callable[[], None],
 ) -> Iterator[None]:
     """Remove the layer's own entry; at the end of the context the removed entry is deleted for good.
@@ -181,61 +106,27 @@ def uncovered(
     use; ``states`` is what the backup has. If either check fails, the entry is put back. Raises DtuiError, or
     NotPutBack if the entry cannot be put back.
     """
-    trash = trash_dir(stack)
-    with (
-        journal.work_dir_recorded(container_id, trash),
-        Root(open_layer_parent(stack)) as beside,
-        Root(open_upper_in(stack, beside.fd)) as upper,
-    ):
-        still_at_rest()
-        with (
-            _new_directory(beside.fd, os.fsencode(trash.name), canonical_path) as trash_fd,
-            change_explained(canonical_path),
-            _own_names(stack, view, upper, canonical_path) as (dir_fd, parent, names),
-            _moved_to_trash(dir_fd, names, trash_fd, canonical_path),
-        ):
-            still_at_rest()
-            if _raw(trash_fd, parent, names) != states:
-                raise changed_meanwhile(canonical_path)
-            yield
+    layer = RestingLayer(stack, container_id, still_at_rest)
+    with moved_out(layer, canonical_path, lambda upper: _own_names(stack, view, upper, canonical_path), states):
+        yield
 
 
 @contextmanager
-def _new_directory(beside: int, name: bytes, canonical_path: bytes) -> Iterator[int]:
-    """Yield a new directory, and remove it with its content at the end."""
-    try:
-        fd = recreate_directory(beside, name)
-    except OSError as error:
-        raise explain_change(error, canonical_path) from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-        with suppress(OSError):  # the journal has it, and the next start tries again
-            remove_tree(beside, name)
-
-
-@contextmanager
-def _own_names(
-    stack: LayerStack, view: LayerView, upper: Root, canonical_path: bytes
-) -> Iterator[tuple[int, bytes, list[bytes]]]:
+def _own_names(stack: LayerStack, view: LayerView, upper: Root, canonical_path: bytes) -> Iterator[LayerNames]:
     """Yield an open directory of the layer, its path, and the names to remove from it; of the root, all names."""
     if canonical_path == b"/":
-        yield upper.fd, b"/", [os.fsencode(name) for name in os.listdir(upper.fd)]
+        yield LayerNames(upper.fd, b"/", tuple(os.fsencode(name) for name in os.listdir(upper.fd)))
         return
     path = canonical_path
     while _copied_up_only_for(stack, view, upper, path):
         path = split(path)[0]
     with upper.parent(path) as (dir_fd, name):
-        yield (
-            dir_fd,
-            split(path)[0],
-            [
-                own_name
-                for own_name in (name, whiteout_of(name, stack.whiteout_style))
-                if own_name and not atomic.is_gone(dir_fd, own_name)
-            ],
+        own_names = (
+            own_name
+            for own_name in (name, whiteout_of(name, stack.whiteout_style))
+            if own_name and not atomic.is_gone(dir_fd, own_name)
         )
+        yield LayerNames(dir_fd, split(path)[0], tuple(own_names))
 
 
 def _copied_up_only_for(stack: LayerStack, view: LayerView, upper: Root, path: bytes) -> bool:
@@ -267,40 +158,3 @@ def _copied_up_only_for(stack: LayerStack, view: LayerView, upper: Root, path: b
         image.gid,
         image.xattrs,
     )
-
-
-@contextmanager
-def _moved_to_trash(dir_fd: int, names: list[bytes], trash_fd: int, canonical_path: bytes) -> Iterator[None]:
-    """Rename names into the trash directory, and back if the context fails."""
-    hands = OwnNameOps()
-    moved: list[bytes] = []
-    try:
-        for name in names:
-            hands.rename(dir_fd, name, trash_fd, name, NO_REPLACE)
-            moved.append(name)
-        os.fsync(dir_fd)
-        yield
-    except ContainerGone:
-        raise  # an entry that is moved back would obstruct the removal
-    except BaseException as error:
-        failures = _put_back(hands, trash_fd, dir_fd, moved)
-        if failures:
-            why = f"{printable(failures[0][0])}: {(failures[0][1].strerror or '').lower()}"
-            message = (
-                f"{printable(canonical_path)} could not be put back when the container was started meanwhile: {why}"
-            )
-            raise NotPutBack(message, "dtui undo --force brings it back") from error
-        raise
-
-
-def _put_back(hands: OwnNameOps, trash_fd: int, dir_fd: int, names: list[bytes]) -> list[tuple[bytes, OSError]]:
-    """Rename names back unless they exist again; return those that failed, with the errors."""
-    failures = []
-    for name in reversed(names):
-        try:
-            hands.rename(trash_fd, name, dir_fd, name, NO_REPLACE)
-        except OSError as error:
-            failures.append((name, error))
-    with suppress(OSError):  # the directory may be gone
-        os.fsync(dir_fd)
-    return failures

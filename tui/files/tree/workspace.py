@@ -20,6 +20,7 @@ from tui.files.verbs.opening import privileged, running_root, stack_of
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import Check, is_in_use, no_check, tree_root, work_dir, write_view
 from tui.layers.process_root import process_of
+from tui.layers.readers import is_read_by_engine
 from tui.layers.view import LayerView
 from tui.linux.name_ops import OwnNameOps, name_ops_inside
 from tui.linux.rooted_paths import Root, split
@@ -165,6 +166,13 @@ def _refuse_in_use(stack: LayerStack, check: Check) -> None:
         raise LayerInUse(message, "the container was started, or docker cp or export is at work: look at it again")
 
 
+def refuse_read(stack: LayerStack) -> None:
+    """Raise ChangedMeanwhile if an engine is just reading a full tree, which would fail if a part of it vanished."""
+    if stack.whiteout_style is WhiteoutStyle.TREE and is_read_by_engine(stack):
+        hint = "docker commit, cp or export is at work, or an image is being added: do it again afterwards"
+        raise ChangedMeanwhile("the container's layer is in use", hint)
+
+
 def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[str], Details]) -> None:
     """Raise ChangedMeanwhile unless a container is still at rest and its layer unused.
 
@@ -180,3 +188,4 @@ def refuse_used_since(details: Details, stack: LayerStack, inspect: Callable[[st
     check()
     if stack.whiteout_style is WhiteoutStyle.OVERLAY and not copies_up_itself(stack):
         refuse_in_use(stack, details.container.id, check)
+    refuse_read(stack)

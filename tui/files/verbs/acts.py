@@ -24,13 +24,15 @@ from tui.core.text import printable
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size, require_room
 from tui.files.history.image_bytes import image_of
-from tui.files.history.transaction import Step, no_step, remove_nodes, rollback_on_error
+from tui.files.history.transaction import Step, done_or_forgotten, no_step, remove_nodes, rollback_on_error
 from tui.files.removal_watch import ContainerEnded, explain_removal
 from tui.files.tree.drop_upper import shows_through
+from tui.files.tree.move_out import CannotMoveOut
 from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.root_tree import LeaveOut, Tree
 from tui.files.tree.skip_mounts import SkippedMounts
 from tui.files.tree.snapshots import EntrySnapshot, is_same_entry
+from tui.files.tree.whole_removal import WholeRemoval, plan_whole_removal
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.opening import ids_of, refuse_covered, refuse_state, refuse_unseen, stack_of
 from tui.files.write import set_aside
@@ -205,28 +207,53 @@ def remove(
             if keep is BackupMode.ASIDE and not replaced_size(nodes):
                 keep = BackupMode.USUAL
             if keep is not BackupMode.ASIDE:
-                act = _remove(details, tree, nodes, keep, step)
-                return ChangeResult(canonical_path, len(nodes), act, notes_after(details, inspect))
-        act = move_aside(details, nodes, inspect)
+                whole = plan_whole_removal(details, nodes, inspect)
+                act, nodes = _keep_removed(details, tree, nodes, keep, step)
+                if whole is None:
+                    _remove_one_by_one(tree, nodes, act, step)
+        if keep is BackupMode.ASIDE:
+            act = move_aside(details, nodes, inspect)
+        elif whole is not None:
+            _remove_whole(details, whole, nodes, act, step)
         return ChangeResult(canonical_path, len(nodes), act, notes_after(details, inspect))
 
 
-def _remove(
+def _keep_removed(
     details: Details, tree: Tree, nodes: list[EntrySnapshot], keep: BackupMode, step: Step
-) -> UndoRecord | None:
-    act = None
-    if keep is not BackupMode.NOTHING:
-        with backup_writer(details, UndoKind.REMOVE, nodes[0].path, keep=keep) as keeper:
-            keep_all(tree, nodes, keeper, step=step, total=replaced_size(nodes))
-            act = keeper.commit()
-            nodes = list(keeper.nodes)
+) -> tuple[UndoRecord | None, list[EntrySnapshot]]:
+    if keep is BackupMode.NOTHING:
+        return None, nodes
+    with backup_writer(details, UndoKind.REMOVE, nodes[0].path, keep=keep) as keeper:
+        keep_all(tree, nodes, keeper, step=step, total=replaced_size(nodes))
+        return keeper.commit(), list(keeper.nodes)
+
+
+def _remove_one_by_one(tree: Tree, nodes: list[EntrySnapshot], act: UndoRecord | None, step: Step) -> None:
     with (
         reserve_released() if act is None else nullcontext(),
         rollback_on_error(act, lambda: nullcontext(tree)) as changed,
     ):
         progress.begin(Phase.DELETE, entries=len(nodes))
         remove_nodes(tree, tuple(nodes), changed, step)
-    return act
+
+
+def _remove_whole(
+    details: Details, whole: WholeRemoval, nodes: list[EntrySnapshot], act: UndoRecord | None, step: Step
+) -> None:
+    """Remove a tree in one step, or one by one if nothing can be renamed out of its layer."""
+    with reserve_released() if act is None else nullcontext(), done_or_forgotten(act):
+        progress.begin(Phase.DELETE, entries=len(nodes))
+        step(0, whole.path)
+        progress.ignore_stop()
+        try:
+            with whole.carried_out(nodes):
+                if act is not None:
+                    act.mark("done")
+            return
+        except CannotMoveOut:
+            pass
+    with writable_tree(details) as tree:
+        _remove_one_by_one(tree, nodes, act, step)
 
 
 def move_aside(

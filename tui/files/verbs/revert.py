@@ -20,9 +20,9 @@ from tui.core.records import Change, Details, EntryKind, LayerStack, PathChange,
 from tui.core.text import printable
 from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size
-from tui.files.history.transaction import Step, no_step, rollback_on_error
-from tui.files.removal_watch import ContainerGone
-from tui.files.tree.drop_upper import NotPutBack, raw_states, refuse_unkept, shows_through, uncovered, upper_names
+from tui.files.history.transaction import Step, done_or_forgotten, no_step, rollback_on_error
+from tui.files.tree.drop_upper import raw_states, shows_through, uncovered, upper_names
+from tui.files.tree.move_out import refuse_unkept
 from tui.files.tree.root_tree import Tree
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.tree.workspace import refuse_used_since, writable_tree
@@ -106,22 +106,14 @@ def _revert(
     if keep is BackupMode.ASIDE:
         return _set_aside(details, stack, view, canonical_path, nodes, at_rest)
     progress.ignore_stop()
-    if act is None:
+    with done_or_forgotten(act):
+        if act is not None:
+            refuse_unkept(states, canonical_path, act.nodes, stack.whiteout_style)
+            with view.keep_open():
+                _foresee(act, view)
         with uncovered(stack, view, canonical_path, details.container.id, states, at_rest):
-            return None
-    try:
-        refuse_unkept(states, canonical_path, act.nodes, stack.whiteout_style)
-        with view.keep_open():
-            _foresee(act, view)
-        with uncovered(stack, view, canonical_path, details.container.id, states, at_rest):
-            act.mark("done")
-    except (NotPutBack, ContainerGone):
-        act.mark("done")
-        raise
-    except Exception:
-        if not act.done:
-            act.forget()
-        raise
+            if act is not None:
+                act.mark("done")
     return act
 
 

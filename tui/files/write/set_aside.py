@@ -10,17 +10,16 @@ import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 from tui.core.errors import ChangedMeanwhile, EditRefused, NotFound
-from tui.core.records import Details, LayerStack, WhiteoutStyle
+from tui.core.records import Details, WhiteoutStyle
 from tui.core.text import printable
 from tui.files.history.backups import SetAside, UndoKind, UndoRecord
 from tui.files.removal_watch import ContainerGone
 from tui.files.verbs.opening import stack_of
 from tui.files.write import atomic
-from tui.files.write.aside_places import make_place, opened, remove_set_aside
+from tui.files.write.aside_places import make_place, opened, parent_of_places, remove_set_aside
 from tui.layers.directories import upper_root
 from tui.layers.private_mounts import tree_root
 from tui.layers.whiteouts import is_whiteout
@@ -38,9 +37,6 @@ _WHITEOUT = 4
 _DELETES = (UndoKind.REMOVE, UndoKind.UNDO, UndoKind.REDO)
 """Acts that may leave a whiteout where they moved something."""
 
-_OF_CONTAINERS = ("containers", "vfs-containers")
-"""Directories of a data-root in which docker and podman keep one directory per container."""
-
 
 def why_not(details: Details) -> str:
     """Return why entries of a container cannot be set aside, empty if they can."""
@@ -53,35 +49,23 @@ def why_not(details: Details) -> str:
         return f"{stack.driver.name} keeps each container on a file system of its own"
     if stack.whiteout_style is WhiteoutStyle.AUFS:
         return "aufs cannot hide a name in the same step"
-    home = _home(stack, details.container.id)
-    if home is None:
+    parent = parent_of_places(stack, details.container.id)
+    if parent is None:
         return "the engine has no directory for it outside the container's tree"
     try:
-        apart = os.stat(home.parent).st_dev != os.stat(stack.writable.path).st_dev
+        apart = os.stat(parent).st_dev != os.stat(stack.writable.path).st_dev
     except OSError as error:
         return (error.strerror or "").lower()
     return f"{stack.driver.name} keeps each container on a file system of its own" if apart else ""
 
 
-def _home(stack: LayerStack, container_id: str) -> Path | None:
-    layer = stack.writable.path
-    if stack.whiteout_style is not WhiteoutStyle.TREE:
-        return layer.parent / NAME
-    if len(layer.parents) > 2:
-        for kind in _OF_CONTAINERS:
-            directory = layer.parents[2] / kind / container_id
-            with suppress(OSError), opened(directory):
-                return directory / NAME
-    return None
-
-
 def plan_set_aside(details: Details, path: bytes, names: tuple[bytes, ...], size: int) -> SetAside:
     """Choose a directory for entries next to ``path``; raises EditRefused if there is none."""
     reason = why_not(details)
-    home = _home(stack_of(details), details.container.id)
-    if reason or home is None:
+    parent = parent_of_places(stack_of(details), details.container.id)
+    if reason or parent is None:
         raise EditRefused(f"{printable(path)} cannot be set aside: {reason}", "nothing was changed")
-    return SetAside(home / secrets.token_hex(8), split(path)[0], names, size)
+    return SetAside(parent / NAME / secrets.token_hex(8), split(path)[0], names, size)
 
 
 @contextmanager

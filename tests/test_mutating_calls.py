@@ -18,6 +18,7 @@ EXEMPT = {
     "tui/core/state_files.py": "writes dtui's own records, through which all of backups, journal and texts go",
     "tui/layers/device_mounts.py": "removes the mount point that dtui itself made",
     "tui/layers/private_mounts.py": "takes off the mark that a trial mount of dtui left",
+    "tui/engine/live/ssh.py": "removes the directory of its own sockets",
     "tui/engine/sample.py": "builds the demo's data-root in a directory of its own",
     "tui/bench/": "writes runs, the lock of the benchmark, and its load on this host",
     "tui/lab/": "makes throwaway engines and disks in a directory of their own",

@@ -17,9 +17,9 @@ from tests.support.images import IMAGE
 from tui.core.errors import ChangedMeanwhile
 from tui.core.records import Details
 from tui.files.history.backups import last_to_undo, undo_records
-from tui.files.tree.move_out import LayerNames, NotPutBack, _moved_to_trash
 from tui.files.verbs import revert as reverting
 from tui.files.verbs.undo import undo
+from tui.files.write.move_out import LayerNames, NotPutBack, _moved_to_trash
 
 pytestmark = pytest.mark.engine
 

@@ -12,9 +12,9 @@ from tui.core.text import count_of, printable
 from tui.files.history.backups import UndoRecord
 from tui.files.history.rollback import put_back
 from tui.files.removal_watch import ContainerGone
-from tui.files.tree.move_out import NotPutBack
 from tui.files.tree.root_tree import Tree
 from tui.files.tree.snapshots import EntrySnapshot
+from tui.files.write.move_out import NotPutBack
 from tui.linux.failures import explain_change
 
 Step = Callable[[int, bytes], None]

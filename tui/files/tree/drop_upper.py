@@ -14,9 +14,9 @@ from tui.core.errors import LayerError, NotFound
 from tui.core.ids import ContainerId
 from tui.core.records import EntryKind, LayerStack, WhiteoutStyle
 from tui.files.history.rollback import is_same_state
-from tui.files.tree.move_out import LayerNames, RawStates, RestingLayer, moved_out, states_of
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.write import atomic
+from tui.files.write.move_out import LayerNames, RawStates, RestingLayer, moved_out, states_of
 from tui.layers.directories import upper_root
 from tui.layers.view import LayerView
 from tui.layers.whiteouts import is_opaque, whiteout_of

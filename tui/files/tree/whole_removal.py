@@ -14,11 +14,11 @@ from functools import partial
 from tui.core.errors import LayerError, NotFound
 from tui.core.records import Details, EntryKind, WhiteoutStyle
 from tui.files.tree.drop_upper import shows_through
-from tui.files.tree.move_out import LayerNames, RawStates, RestingLayer, moved_out, refuse_unkept, states_of
 from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.tree.workspace import copies_up_itself, refuse_read, refuse_used_since
 from tui.files.verbs.opening import stack_of
 from tui.files.write import atomic, set_aside
+from tui.files.write.move_out import LayerNames, RawStates, RestingLayer, moved_out, refuse_unkept, states_of
 from tui.layers.directories import upper_root
 from tui.layers.view import LayerView
 from tui.linux.failures import change_explained

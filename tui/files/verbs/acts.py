@@ -27,7 +27,6 @@ from tui.files.history.image_bytes import image_of
 from tui.files.history.transaction import Step, done_or_forgotten, no_step, remove_nodes, rollback_on_error
 from tui.files.removal_watch import ContainerEnded, explain_removal
 from tui.files.tree.drop_upper import shows_through
-from tui.files.tree.move_out import CannotMoveOut
 from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.root_tree import LeaveOut, Tree
 from tui.files.tree.skip_mounts import SkippedMounts
@@ -36,6 +35,7 @@ from tui.files.tree.whole_removal import WholeRemoval, plan_whole_removal
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.opening import ids_of, refuse_covered, refuse_state, refuse_unseen, stack_of
 from tui.files.write import set_aside
+from tui.files.write.move_out import CannotMoveOut
 from tui.files.write.unchanged import changed_meanwhile
 from tui.layers.mount_covers import Covers
 from tui.layers.view import LayerView

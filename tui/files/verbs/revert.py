@@ -22,13 +22,13 @@ from tui.files.history.backups import BackupMode, UndoKind, UndoRecord
 from tui.files.history.estimate import replaced_size
 from tui.files.history.transaction import Step, done_or_forgotten, no_step, rollback_on_error
 from tui.files.tree.drop_upper import raw_states, shows_through, uncovered, upper_names
-from tui.files.tree.move_out import refuse_unkept
 from tui.files.tree.root_tree import Tree
 from tui.files.tree.snapshots import EntrySnapshot, snapshot_of
 from tui.files.tree.workspace import refuse_used_since, writable_tree
 from tui.files.verbs.acts import ChangeResult, Inspect, acting, backup_writer, keep_all, measured, notes_after
 from tui.files.verbs.opening import refuse_covered, stack_of
 from tui.files.write import set_aside
+from tui.files.write.move_out import refuse_unkept
 from tui.layers.changes import changes
 from tui.layers.view import LayerView
 from tui.linux.rooted_paths import normalized, reopen_regular, split

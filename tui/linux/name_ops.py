@@ -27,6 +27,9 @@ NO_REPLACE = 1
 EXCHANGE = 2
 """RENAME_EXCHANGE (linux/fs.h): swap both names atomically."""
 
+WHITEOUT = 4
+"""RENAME_WHITEOUT (linux/fs.h): leave a whiteout under the old name."""
+
 _REMOVE_DIRECTORY = 0x200  # AT_REMOVEDIR
 
 ProcessCheck = Callable[[], AbstractContextManager[None]]

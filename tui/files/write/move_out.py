@@ -27,14 +27,11 @@ from tui.files.write.aside_places import trash_place
 from tui.files.write.unchanged import changed_meanwhile
 from tui.layers.whiteouts import is_mark, is_whiteout
 from tui.linux.failures import change_explained, explain_change
-from tui.linux.name_ops import EXCHANGE, NO_REPLACE, OwnNameOps
+from tui.linux.name_ops import EXCHANGE, NO_REPLACE, WHITEOUT, OwnNameOps
 from tui.linux.remove_tree import recreate_directory, remove_tree
 from tui.linux.rooted_paths import Root, kind_of, open_child, open_directory, split
 from tui.linux.syscalls import is_fixed, renameat2
 from tui.linux.trail import Trail
-
-_WHITEOUT = 4
-"""RENAME_WHITEOUT: leaves a whiteout under the old name (linux/fs.h)."""
 
 _UNSUPPORTED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EDQUOT)
 """What a rename out of the layer may fail with where entries can still be removed one by one."""
@@ -243,7 +240,7 @@ def _moved_to_trash(
 
 def _rename(dir_fd: int, name: bytes, trash_fd: int, *, whiteout: bool) -> None:
     if whiteout:
-        renameat2(dir_fd, name, trash_fd, name, NO_REPLACE | _WHITEOUT)
+        renameat2(dir_fd, name, trash_fd, name, NO_REPLACE | WHITEOUT)
     else:
         OwnNameOps().rename(dir_fd, name, trash_fd, name, NO_REPLACE)
 

@@ -24,15 +24,12 @@ from tui.layers.directories import upper_root
 from tui.layers.private_mounts import tree_root
 from tui.layers.whiteouts import is_whiteout
 from tui.linux.failures import change_explained
-from tui.linux.name_ops import EXCHANGE, NO_REPLACE
+from tui.linux.name_ops import EXCHANGE, NO_REPLACE, WHITEOUT
 from tui.linux.rooted_paths import Root, split
 from tui.linux.syscalls import renameat2
 
 NAME = "dtui-aside"
 """The directory for what was set aside."""
-
-_WHITEOUT = 4
-"""RENAME_WHITEOUT: leaves a whiteout under the old name (linux/fs.h)."""
 
 _DELETES = (UndoKind.REMOVE, UndoKind.UNDO, UndoKind.REDO)
 """Acts that may leave a whiteout where they moved something."""
@@ -114,7 +111,7 @@ def move_out(details: Details, act: UndoRecord, still_at_rest: Callable[[], None
         with opened(aside.directory) as aside_fd:
             try:
                 for name in aside.names:
-                    renameat2(parent_fd, name, aside_fd, name, NO_REPLACE | (_WHITEOUT if whiteout else 0))
+                    renameat2(parent_fd, name, aside_fd, name, NO_REPLACE | (WHITEOUT if whiteout else 0))
                     moved.append(name)
                 os.fsync(aside_fd)
                 os.fsync(parent_fd)

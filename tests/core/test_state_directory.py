@@ -43,7 +43,7 @@ print(state.state_dir("journal"), state._lock_dir())
 
 @pytest.mark.root
 def test_root_of_user_namespace_has_users_state(tmp_path: Path) -> None:
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+    for directory in (tmp_path, *tmp_path.parents[:-2]):  # all below /tmp
         directory.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()

@@ -63,7 +63,6 @@ def _created(base: Path, parts: tuple[str, ...]) -> Path:
     return path
 
 
-@cache
 def is_system_root() -> bool:
     """Return whether this process is the root of its system, not that of a user namespace such as ``podman unshare``.
 

@@ -47,8 +47,11 @@ class ContainerGone(ChangedMeanwhile):
 class ContainerEnded(ChangedMeanwhile):
     """The container was started, stopped or restarted, or the process through which it was reached has ended."""
 
+    can_be_retried = False
+    """Whether the change had not begun yet."""
 
-class LayerInUse(ContainerEnded):
+
+class LayerInUse(ChangedMeanwhile):
     """An overlay mount uses the writable layer of a container that is said to be at rest. Nothing was changed."""
 
 
@@ -108,7 +111,7 @@ def _what_became(
             return LayerInUse(error.message, STOP_FIRST)  # podman is just about to start it again, or has done so
         if after.session_key != details.session_key or not (state.alive or state.at_rest):
             break
-        if not isinstance(error, ContainerEnded) or isinstance(error, LayerInUse):
+        if not isinstance(error, ContainerEnded):
             return None
         time.sleep(_BETWEEN)  # the engine has not noticed the end yet
     else:
@@ -118,7 +121,7 @@ def _what_became(
     usual_hint = STOP_FIRST if details.lifecycle.restarts else _LOOK
     hint = (*getattr(error, "__notes__", ()), usual_hint)[0]
     told = f"the container {_change_of(details.container.state, state)}"
-    if isinstance(error, ContainerEnded):
+    if isinstance(error, (ContainerEnded, LayerInUse)):
         return ContainerEnded(error.message.replace(_ENDED, told), hint if error.hint == _LOOK else error.hint)
     return ContainerEnded(told, hint)
 

@@ -55,7 +55,7 @@ def must_be_stopped(endpoint: Endpoint, details: Details, error: DtuiError) -> b
         return False
     if isinstance(error, KeepsRestarting):
         return True
-    if not isinstance(error, (ContainerEnded, NotReachable)):
+    if not isinstance(error, (ContainerEnded, LayerInUse, NotReachable)):
         return False
     if isinstance(error, LayerInUse):
         return details.lifecycle.restarts
@@ -140,7 +140,7 @@ def _changed(
             files = replace(files_of(endpoint, stopped.details), inspect=_only_while_stopped(endpoint, stopped))
             return stopped, change(files)
         except DtuiError as error:
-            if not tries_left or not isinstance(error, (LayerInUse, _StartedFirst)):
+            if not tries_left or not _can_be_retried(error):
                 outcome = _start(endpoint, stopped)
                 failure = f"starting it failed: {outcome.error}" if outcome.error else ""
                 hint = "try again in a moment" if isinstance(error, LayerInUse) else error.hint
@@ -169,8 +169,8 @@ class _Outcome:
     error: str = ""
 
 
-class _StartedFirst(ContainerEnded):
-    """The container was started again before the change had begun, so that it can be tried once more."""
+def _can_be_retried(error: DtuiError) -> bool:
+    return isinstance(error, LayerInUse) or (isinstance(error, ContainerEnded) and error.can_be_retried)
 
 
 def _restarts_unseen(details: Details) -> bool:
@@ -220,15 +220,17 @@ def _stays_stopped(endpoint: Endpoint, stopped: Details) -> bool:
 
 def _only_while_stopped(endpoint: Endpoint, stopped: _Stopped) -> Callable[[str], Details]:
     """Return an ``inspect`` that raises ContainerEnded once the container was started again by somebody else."""
-    error_kind: type[ContainerEnded] = _StartedFirst
+    has_begun = False
 
     def inspect(container_id: str) -> Details:
-        nonlocal error_kind
+        nonlocal has_begun
         current = endpoint.inspect(container_id)
         if not current.container.state.at_rest or current.session_key != stopped.details.session_key:
             name = printable(current.container.name)
-            raise error_kind(f"{name} was started by somebody else", "stop what starts it, then try again")
-        error_kind = ContainerEnded
+            error = ContainerEnded(f"{name} was started by somebody else", "stop what starts it, then try again")
+            error.can_be_retried = not has_begun
+            raise error
+        has_begun = True
         return current
 
     return inspect

@@ -17,6 +17,7 @@ from tui.files import (
     ContainerFiles,
     ContainerGone,
     Keepsake,
+    LayerInUse,
     OpenedFile,
     SaveOptions,
     SavePlan,
@@ -138,7 +139,7 @@ class SaveFlow:
                 await self._note_saved(opened, data)
                 self._surface.tell_error(error)
                 return True
-            except (ContainerEnded, ContainerGone) as error:
+            except (ContainerEnded, ContainerGone, LayerInUse) as error:
                 if stops or not await self._must_be_stopped(error):
                     self._surface.tell_error(error)
                     return False

@@ -14,6 +14,7 @@ from tui.files import (
     ContainerEnded,
     ContainerFiles,
     ContainerGone,
+    LayerInUse,
     Step,
     UndoKind,
     UndoRecord,
@@ -55,7 +56,7 @@ class UndoCommand(Commands):
             return
         try:
             await self._undo(act, force=False)
-        except (ContainerEnded, ContainerGone) as error:
+        except (ContainerEnded, ContainerGone, LayerInUse) as error:
             self.surface.tell_error(error)
         except ChangedMeanwhile as error:
             await self._undo_by_force(act, error)

@@ -126,9 +126,14 @@ def _what_became(
     return ContainerEnded(told, hint)
 
 
+def state_words(state: State) -> str:
+    """Return what a container is doing now, as a predicate: ``is being removed``, ``is running now``."""
+    return "is being removed" if state is State.REMOVING else f"is {state} now"
+
+
 def _change_of(before: State, after: State) -> str:
     if not (after.alive or after.at_rest):
-        return f"is {after} now"
+        return state_words(after)
     if before.alive:
         return "was restarted" if after.alive else "has stopped"
     return "was started meanwhile" if after.alive else "was started meanwhile, and has stopped"

@@ -25,7 +25,7 @@ from tui.files.history.backups import BackupMode, BackupWriter, UndoKind, UndoRe
 from tui.files.history.estimate import replaced_size, require_room
 from tui.files.history.image_bytes import image_of
 from tui.files.history.transaction import Step, done_or_forgotten, no_step, remove_nodes, rollback_on_error
-from tui.files.removal_watch import ContainerEnded, explain_removal
+from tui.files.removal_watch import ContainerEnded, explain_removal, state_words
 from tui.files.tree.drop_upper import shows_through
 from tui.files.tree.parent_defaults import inherited_from
 from tui.files.tree.root_tree import LeaveOut, Tree
@@ -82,8 +82,8 @@ def notes_after(before: Details, inspect: Inspect) -> tuple[str, ...]:
     if after.session_key == before.session_key and (state.alive or state.at_rest):
         return ()
     if not (state.alive or state.at_rest):
-        return (f"the container is {state} now",)
-    return (f"the container is {state} now: make sure that it sees the change",)
+        return (f"the container {state_words(state)}",)
+    return (f"the container {state_words(state)}: make sure that it sees the change",)
 
 
 def listing(tree: Tree, node: EntrySnapshot, leave_out: LeaveOut | None = None) -> list[EntrySnapshot]:

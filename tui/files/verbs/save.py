@@ -15,7 +15,7 @@ from tui.core.state import container_lock
 from tui.core.text import printable
 from tui.files.history.backups import BackupMode, BackupWriter, UndoKind
 from tui.files.history.image_bytes import marked_of
-from tui.files.removal_watch import ContainerEnded, explain_removal, removal_check
+from tui.files.removal_watch import ContainerEnded, explain_removal, removal_check, state_words
 from tui.files.tree.workspace import copies_up_itself, mounted, refuse_used_since
 from tui.files.verbs.opening import (
     has_several_names,
@@ -150,5 +150,5 @@ def _look_again(before: Details, inspect: Callable[[str], Details], receipt: Sav
         notes.append(f"the container cannot be looked at again: {error.message}")
     else:
         if after.session_key != before.session_key:
-            notes.append(f"the container is {after.container.state} now: make sure that it sees the new file")
+            notes.append(f"the container {state_words(after.container.state)}: make sure that it sees the new file")
     return replace(receipt, notes=tuple(notes))

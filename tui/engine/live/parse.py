@@ -274,7 +274,7 @@ def container_of(row: object, endpoint: str, driver: Driver) -> Container:
         ports=_lenient(lambda: tuple(_port_of(port) for port in list_of(row.get("Ports"))[:_MAX_PORTS]), ()),
         size_rw=_lenient(lambda: number_of(row["SizeRw"]) if row.get("SizeRw") is not None else None, None),
         health=_health_in(status) if state is State.RUNNING else "",
-        group=_lenient(lambda: group_of(labels_of(row)), NO_GROUP),
+        group=_lenient(lambda: group_of(_texts_in(row.get("Labels"))), NO_GROUP),
     )
 
 
@@ -334,8 +334,12 @@ def container_id_of(body: Json) -> str:
 @checks_answer("an image's labels")
 def labels_of(row: object) -> Mapping[str, str]:
     """Return the labels of a row whose values are strings."""
-    labels = object_of(object_of(row).get("Labels"))
-    return {name: value for name, value in labels.items() if isinstance(value, str)}
+    return _texts_in(object_of(row).get("Labels"))
+
+
+def _texts_in(labels: object) -> dict[str, str]:
+    """Return the values of a JSON object that are texts; raises TypeError if it is none."""
+    return {name: value for name, value in object_of(labels).items() if isinstance(value, str)}
 
 
 @checks_answer("a container's labels")

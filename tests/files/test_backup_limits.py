@@ -14,7 +14,7 @@ import pytest
 from tests.support.boxes import Box, Boxes
 from tests.support.cli import dtui_json
 from tui.core.errors import DtuiError, EditRefused
-from tui.core.records import EntryKind
+from tui.core.records import Details, EntryKind
 from tui.engine.live.live_endpoint import LiveEndpoint
 from tui.files.history import backups
 from tui.files.history.backups import BackupMode, UndoKind
@@ -78,7 +78,7 @@ def view(box: Box) -> dict[bytes, tuple[object, ...]]:
 
 
 def cut_off(box: Box, path: bytes) -> None:
-    """Begin a deletion in a process that ends in its middle."""
+    """Begin a deletion in a process that ends in its middle: at an entry, or right before all is moved out at once."""
 
     def end(count: int, path: bytes) -> None:
         del path
@@ -91,7 +91,13 @@ def cut_off(box: Box, path: bytes) -> None:
     if child == 0:
         try:
             own = Box(box.engine, LiveEndpoint("local", box.engine.host), box.name)
-            acts.remove(own.id, path, inspect=own.inspect, recursive=True, step=end)
+
+            def inspect(container_id: str) -> Details:
+                if list(kept_acts(own.id)):
+                    os._exit(0)
+                return own.inspect(container_id)
+
+            acts.remove(own.id, path, inspect=inspect, recursive=True, step=end)
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == 0

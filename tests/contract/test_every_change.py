@@ -225,6 +225,21 @@ def furnish(place: Path) -> None:
 Look = dict[bytes, tuple[EntrySnapshot, bytes, bytes]]
 
 
+def inode_in_layer(box: Box, path: bytes, node: EntrySnapshot) -> tuple[int, int]:
+    """Return what tells that two names are of one file, (0, 0) for a file with one name.
+
+    fuse-overlayfs numbers a file of two names differently until the kernel has forgotten it, so the layer's own number
+    counts.
+    """
+    if box.engine.driver != "fuse-overlayfs":
+        return node.inode
+    try:
+        status = os.lstat(os.fsencode(box.upper) + path)
+    except FileNotFoundError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino) if status.st_nlink > 1 else (0, 0)
+
+
 def look(world: World) -> Look:
     """Return all there is in the directories that a row may change: what each entry is, its bytes, its first name."""
     found: Look = {}
@@ -242,7 +257,8 @@ def look(world: World) -> Look:
             elif node.kind is EntryKind.FILE:
                 with os.fdopen(tree.open_file(path), "rb") as file:
                     data = file.read()
-            name = first.setdefault(node.inode, path) if node.inode != (0, 0) else path
+            inode = inode_in_layer(world.box, path, node)
+            name = first.setdefault(inode, path) if inode != (0, 0) else path
             if world.by_engine:  # which tells of a capability alone, and makes a file of its own
                 node, name = replace(node, xattrs=tuple(x for x in node.xattrs if "capability" in x[0])), path
             found[path] = (replace(node, inode=(0, 0), names=0), data, name)

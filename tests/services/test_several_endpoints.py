@@ -146,7 +146,7 @@ def test_interrupt_ends_wait_for_engine(silent: str) -> None:
 
     arguments = ["-m", "tui", "-H", silent, "ls"]
     with pexpect.spawn(sys.executable, arguments, encoding="utf-8", timeout=30, preexec_fn=obey) as terminal:
-        terminal.expect("dtui: waiting for local to answer; ctrl[+]c ends it")
+        terminal.expect("dtui: waiting for local to answer; ctrl[+]c stops waiting")
         terminal.sendintr()
         terminal.expect(pexpect.EOF)
         terminal.close()

@@ -33,7 +33,7 @@ async def remove(layer: Layer, *, told: bool) -> None:
         screen.post_message(EngineEvent(screen.held.record.endpoint, Event("destroy", screen.held.record.id)))
     else:
         source = app.feed.sources[0]
-        app.feed = app.feed.with_source(replace(source, rows=()))
+        app.feed = app.feed.with_source(replace(source, containers=()))
     await pilot_until(pilot, lambda: screen.held.is_removed)
 
 

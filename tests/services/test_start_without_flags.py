@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pexpect
 import pytest
 
 from tests.support.dockerd import Dockerd
 from tests.support.images import IMAGE
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.engine
 
@@ -71,12 +70,13 @@ def test_data_root_is_read_while_daemon_is_down(web: Dockerd) -> None:
 def test_app_opens_data_root_and_says_so(web: Dockerd) -> None:
     web.stop()
     try:
-        command, *rest = words(f"mount --bind {web.root} /var/lib/docker")
-        environment = {**os.environ, "TERM": "xterm-256color"}
-        with pexpect.spawn(command, rest, env=environment, dimensions=(24, 100), timeout=30, encoding="utf-8") as app:
-            app.expect("no Engine answers; read from /var/lib/docker")
-            app.send("q")
-            app.expect(pexpect.EOF)
+        app = Terminal(size=(100, 24), command=words(f"mount --bind {web.root} /var/lib/docker"))
+        try:
+            app.wait("no Engine answers; read from /var/lib/docker", 40)
+            app.press("q")
+            assert app.close() == 0
+        finally:
+            app.abandon()
     finally:
         web.start()
 

@@ -10,7 +10,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pyte
 
@@ -42,9 +42,15 @@ KEYS = {
 
 
 class Terminal:
-    """``python -m tui ARGS`` in a pty of a given size."""
+    """``python -m tui ARGS`` in a pty of a given size, or another command."""
 
-    def __init__(self, *args: str, size: tuple[int, int] = (120, 40), env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *args: str,
+        size: tuple[int, int] = (120, 40),
+        env: dict[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "tui"),
+    ) -> None:
         self.screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = bytearray()
@@ -56,7 +62,7 @@ class Terminal:
             environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
             for name in ("COLUMNS", "LINES"):  # pytest-xdist sets them, and they would win over the pty's size
                 environment.pop(name, None)
-            os.execvpe(sys.executable, [sys.executable, "-m", "tui", *args], environment)
+            os.execvpe(command[0], [*command, *args], environment)
 
     def pump(self, seconds: float = 0.0) -> bool:
         """Read what the app has painted, waiting up to ``seconds``; return whether anything came."""

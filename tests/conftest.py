@@ -63,6 +63,7 @@ def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     state = tmp_path / "state"
     monkeypatch.setenv("DTUI_STATE", str(state))
     monkeypatch.setattr("tui.core.state.LOCKS", tmp_path / "locks")  # captured containers have one id in every test
+    monkeypatch.setattr("tui.linux.supervise._is_stuck", False)  # what one test leaves behind ends no other's processes
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     return state

@@ -33,6 +33,7 @@ from tui.files.tree.snapshots import EntrySnapshot
 from tui.files.verbs import remote_save
 from tui.files.verbs.copy import readable_tree
 from tui.files.write.options import SaveOptions
+from tui.linux.syscalls import syncfs
 from tui.services.files_of import files_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.promise("one-contract-for-all-files")]
@@ -242,6 +243,11 @@ def inode_in_layer(box: Box, path: bytes, node: EntrySnapshot) -> tuple[int, int
 
 def look(world: World) -> Look:
     """Return all there is in the directories that a row may change: what each entry is, its bytes, its first name."""
+    if world.box.engine.driver == "fuse-overlayfs" and world.box.details.container.state.alive:
+        # until then the kernel and fuse-overlayfs each have a time of their own for what was just written
+        mount = os.open(place_of(world.box), os.O_RDONLY | os.O_DIRECTORY)
+        syncfs(mount)
+        os.close(mount)
     found: Look = {}
     first: dict[tuple[int, int], bytes] = {}
     with readable_tree(world.box.details) as tree:
